@@ -1,0 +1,1 @@
+"""Named recipes, one TOML file each; read them with :func:`geodet.config.resolve_config`."""
