@@ -1,0 +1,182 @@
+"""Painted scenes and a small untrained model: what most tests need, and no binary files."""
+
+import warnings
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from hypothesis import HealthCheck, settings
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning
+
+from geodet.config import ModelConfig
+from geodet.models.checkpoint import ModelDescription, load_model, save_model
+from geodet.models.retinanet import RetinaNet
+
+torch.set_num_threads(1)  # the networks here are too small for more
+
+# A machine under load is not a bug, and make_scene may paint anew in every example.
+settings.register_profile(
+    "geodet", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("geodet")
+
+BACKGROUND, OBJECT = (20, 90), 230
+"""Brightness of the painted ground (from, below) and of objects, in bytes."""
+
+TINY = ModelConfig(
+    backbone="resnet18",
+    trunk_level=3,
+    levels=(2, 2),
+    channels=16,
+    head_convs=1,
+    anchor_sizes=(10.0,),
+    anchor_scales=(1.0,),
+    anchor_ratios=(1.0,),
+)
+
+
+@pytest.fixture
+def make_scene(tmp_path):
+    """Give a function that paints a raster and returns its path.
+
+    The ground is noise of the seed, the same for every dtype but for its unit: bytes, bytes times
+    257 in uint16, bytes over 255 in floats. ``objects`` and ``holes`` are boxes x1 y1 x2 y2 in
+    whole pixels; objects are bright, holes have no data by whichever of nodata, alpha and mask is
+    asked for. ``rotation`` is in degrees, ``origin`` the world coordinates of the upper left
+    corner. Without an EPSG code the raster has no georeference at all.
+    """
+
+    def make(
+        name="scene.tif",
+        *,
+        width=96,
+        height=80,
+        epsg=32633,
+        dtype="uint8",
+        bands=3,
+        nodata=None,
+        rotation=0.0,
+        pixel_size=0.6,
+        origin=(500_000.0, 4_500_000.0),
+        objects=(),
+        holes=(),
+        alpha=False,
+        mask=False,
+        tiled=False,
+        descriptions=(),
+        seed=0,
+        **profile,
+    ):
+        pixels = paint((bands, height, width), dtype, objects, seed)
+        valid = np.ones((height, width), bool)
+        for x1, y1, x2, y2 in holes:
+            valid[y1:y2, x1:x2] = False
+        if nodata is not None:
+            pixels[:, ~valid] = nodata
+        if alpha:
+            opaque = np.where(valid, np.iinfo(dtype).max, 0).astype(dtype)
+            pixels = np.concatenate([pixels, opaque[None]])
+        options = {
+            "driver": {".png": "PNG", ".jpg": "JPEG"}.get(name[-4:], "GTiff"),
+            "width": width,
+            "height": height,
+            "count": len(pixels),
+            "dtype": dtype,
+            "nodata": nodata,
+        }
+        if epsg is not None:
+            turned = Affine.translation(*origin) @ Affine.rotation(rotation)
+            options["transform"] = turned @ Affine.scale(pixel_size, -pixel_size)
+            options["crs"] = f"EPSG:{epsg}"
+        if tiled:
+            options |= {"tiled": True, "blockxsize": 32, "blockysize": 32}
+        with (
+            warnings.catch_warnings(),
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_PAM_ENABLED=False),
+        ):
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(tmp_path / name, "w", **options | profile) as raster:
+                if alpha:
+                    raster.colorinterp = [*raster.colorinterp[:-1], ColorInterp.alpha]
+                for band, text in enumerate(descriptions, start=1):
+                    raster.set_band_description(band, text)
+                raster.write(pixels)
+                if mask:
+                    raster.write_mask(valid)
+        return tmp_path / name
+
+    return make
+
+
+def paint(shape, dtype, objects, seed):
+    pixels = np.random.default_rng(seed).integers(*BACKGROUND, shape)
+    for x1, y1, x2, y2 in objects:
+        pixels[:, y1:y2, x1:x2] = OBJECT
+    if np.dtype(dtype).kind == "f":
+        return (pixels / 255).astype(dtype)
+    return (pixels * {1: 1, 2: 257}.get(np.dtype(dtype).itemsize, 1)).astype(dtype)
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory):
+    """Give a function that writes a tiny model with weights of a seed and returns its path.
+
+    Keywords replace fields of its description. It finds some dozens of objects in a chip of noise:
+    its score threshold is a quantile of what it says of one.
+    """
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(name="tiny.safetensors", *, seed=0, share=0.03, **fields):
+        bands = len(fields.get("bands", "rgb"))
+        description = {
+            "name": "tiny",
+            "architecture": TINY,
+            "classes": ("tree",),
+            "bands": ("red", "green", "blue"),
+            "dtype": "uint8",
+            "mean": (60.0,) * bands,
+            "std": (25.0,) * bands,
+            "low": (0.0,) * bands,
+            "high": (255.0,) * bands,
+            "gsd": 0.6,
+        } | fields
+        network = seeded_network(description["architecture"], bands, description["classes"], seed)
+        if "score_threshold" not in fields:
+            description["score_threshold"] = score_quantile(network, bands, 1 - share)
+        save_model(folder / name, network, ModelDescription(**description))
+        return folder / name
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(make_model):
+    """Give a loaded model of three bands of bytes at 0.6 m per pixel with one class, tree."""
+    return load_model(make_model())
+
+
+def seeded_network(architecture, bands, classes, seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = RetinaNet(architecture, bands=bands, classes=len(classes)).eval()
+        # As they are initialised all anchors say the same; an untrained network must say something.
+        torch.nn.init.normal_(network.classifier.last.weight, std=0.3)
+        torch.nn.init.normal_(network.regressor.last.weight, std=0.03)
+    means = logits_of_noise(network, bands).mean(dim=(0, 1))
+    with torch.no_grad():  # no class is likelier than another
+        bias = network.classifier.last.bias.view(-1, len(classes))
+        bias -= means
+    return network
+
+
+def score_quantile(network, bands, quantile):
+    return float(torch.quantile(logits_of_noise(network, bands), quantile).sigmoid())
+
+
+def logits_of_noise(network, bands):
+    noise = torch.randn((1, bands, 64, 64), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return network(noise).logits
