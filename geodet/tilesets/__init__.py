@@ -1,0 +1,1 @@
+"""Labelled chips for training, and labels of whole scenes: every format that comes in."""

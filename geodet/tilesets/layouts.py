@@ -1,0 +1,306 @@
+"""Where the labels of a tileset lie, and in which format.
+
+A folder is held against these, and the first that fits counts:
+
+1. a file for each split: ``train.json`` and ``val.json``, ``instances_train*.json`` and
+   ``instances_val*.json`` (COCO), or ``train.csv`` and ``val.csv``, here or in ``annotations/``;
+2. sub-folders ``train`` and ``val`` (or ``valid``, ``validation``), each read by itself;
+3. one COCO file;
+4. one CSV file of points or of corners;
+5. images, here or below ``images/``, with Pascal VOC files beside them or in ``annotations/``;
+6. the same with YOLO text files, beside the images or in ``labels/``.
+
+``images.csv`` beside any of them adds places, folds, and images without objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
+
+from geodet.errors import TilesetError
+from geodet.tilesets.formats import (
+    ImageLabels,
+    Labels,
+    read_coco,
+    read_text,
+    read_voc,
+    read_yolo,
+)
+from geodet.tilesets.splits import Split, natural_key
+from geodet.tilesets.tables import read_csv, read_image_table
+
+__all__ = ["IMAGE_SUFFIXES", "find_labels"]
+
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp"})
+
+_ALIASES: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "val": ("val", "valid", "validation"),
+}
+_IMAGE_FOLDERS = ("images", "JPEGImages")
+_NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "data.yml", "dataset.yaml")
+_HINT = (
+    "a tileset has train.json and val.json (COCO), or images with YOLO or Pascal VOC labels, or a"
+    " CSV with the columns image,x,y or image_path,xmin,ymin,xmax,ymax,label"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def find_labels(path: Path) -> Labels:
+    """Read the labels of a tileset, in whatever format they are.
+
+    Args:
+        path: A folder, or one COCO or CSV file.
+
+    Raises:
+        TilesetError: The path is missing, nothing is recognised, or a label file is broken.
+    """
+    if path.is_dir():
+        return _read_folder(path, path)
+    if not path.exists():
+        raise TilesetError(f"{path} does not exist", hint="give a tileset's folder")
+    if path.suffix.lower() not in {".json", ".csv"}:
+        raise TilesetError(f"{path} is not a folder, a COCO JSON file or a CSV file", hint=_HINT)
+    return _with_table(_read_file(path), path.parent)
+
+
+def _read_folder(folder: Path, root: Path) -> Labels:
+    """Read one folder; ``root`` is the tileset's, where shared files such as data.yaml may lie."""
+    files = {split: _find_file(folder, split) for split in _ALIASES}
+    folders = {split: _find_subfolder(folder, split) for split in _ALIASES}
+    if all(files.values()):
+        parts = {s: _read_file(f) for s, f in files.items() if f}
+    elif all(folders.values()):
+        parts = {s: _read_folder(f, root) for s, f in folders.items() if f}
+    else:
+        return _with_table(_read_plain(folder, root), folder)
+    for split, part in parts.items():
+        for image in part.images:
+            image.split = split
+    return _with_table(_joined(folder, list(parts.values())), folder)
+
+
+def _read_plain(folder: Path, root: Path) -> Labels:
+    """Read a folder that is not divided into splits."""
+    jsons = sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
+    cocos = [file for file in jsons if _is_coco(file)]
+    if len(cocos) == 1:
+        return _read_file(cocos[0])
+    tables = [labels for f in _tables(folder) if (labels := read_csv(f, _image_folders(f)))]
+    if len(tables) > 1:
+        names = ", ".join(labels.source.name for labels in tables)
+        raise TilesetError(f"{folder}: several label files: {names}", hint="give one of them")
+    if tables:
+        return tables[0]
+    images = _list_images(folder)
+    if any(_beside(i, folder, ("annotations", "Annotations"), ".xml").is_file() for i in images):
+        return _read_voc_folder(images, folder)
+    if any(_beside(i, folder, ("labels",), ".txt").is_file() for i in images):
+        return _read_yolo_folder(images, folder, root)
+    raise _nothing_found(folder, jsons, images)
+
+
+def _nothing_found(folder: Path, jsons: list[Path], images: list[Path]) -> TilesetError:
+    found = f"{len(images)} images without labels" if images else "no images"
+    if jsons:
+        found = f"{len(jsons)} JSON files, none of them train.json and val.json"
+    elif tables := _tables(folder):
+        header = read_text(tables[0]).partition("\n")[0].strip()
+        found = f"{tables[0].name} with the columns {header}"
+    return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT)
+
+
+def _read_voc_folder(images: list[Path], folder: Path) -> Labels:
+    pairs = [(i, _beside(i, folder, ("annotations", "Annotations"), ".xml")) for i in images]
+    _check_pairs(pairs, folder)
+    labels = read_voc(pairs)
+    labels.source = folder
+    return _with_folder_splits(labels, folder)
+
+
+def _read_yolo_folder(images: list[Path], folder: Path, root: Path) -> Labels:
+    pairs = [(i, _beside(i, folder, ("labels",), ".txt")) for i in images]
+    _check_pairs(pairs, folder)
+    names, file = _read_names(
+        dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root]), root
+    )
+    return _with_folder_splits(read_yolo(pairs, names, file), folder)
+
+
+def _check_pairs(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
+    """Refuse labels whose image is missing, and report images without labels."""
+    expected = {file for _, file in pairs}
+    suffix = pairs[0][1].suffix
+    orphans = [
+        file
+        for place in {file.parent for file in expected}
+        for file in sorted(place.glob(f"*{suffix}"))
+        if file not in expected and _is_label(file)
+    ]
+    if orphans:
+        raise TilesetError(
+            f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
+            hint="put the images beside their labels or in images/, under the same name",
+        )
+    bare = [image for image, file in pairs if not file.is_file()]
+    if bare:
+        logger.warning(
+            "%s: %d of %d images have no label file and count as empty, such as %s",
+            folder,
+            len(bare),
+            len(pairs),
+            bare[0].name,
+        )
+
+
+def _is_coco(file: Path) -> bool:
+    """Tell a COCO file from other JSON without parsing it, for it may be large or broken."""
+    text = read_text(file)
+    return '"images"' in text and '"annotations"' in text
+
+
+def _is_label(file: Path) -> bool:
+    """Tell a label file from a list of classes or a read-me, which may lie beside it."""
+    if file.suffix == ".xml":
+        return "<annotation" in read_text(file)
+    first = read_text(file).strip().partition("\n")[0].split()
+    return len(first) >= 5 and first[0].isdigit()
+
+
+def _read_names(folders: Sequence[Path] | dict[Path, None], root: Path) -> tuple[list[str], Path]:
+    """Read the class names from the first file of names."""
+    for file in (folder / name for folder in folders for name in _NAME_FILES):
+        if file.is_file():
+            names = _parse_names(file)
+            if not names or len(set(names)) < len(names):
+                raise TilesetError(
+                    f"{file}: the class names {names} are empty or repeat themselves",
+                    hint="give each class a line with a name of its own",
+                )
+            return names, file
+    raise TilesetError(
+        f"{root}: YOLO labels without the names of their classes",
+        hint="write them to classes.txt, one a line",
+    )
+
+
+def _parse_names(file: Path) -> list[str]:
+    text = read_text(file)
+    if file.suffix in {".txt", ".names"}:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        names = yaml.safe_load(text)["names"]
+        if isinstance(names, dict):
+            names = [names[index] for index in range(len(names))]
+        return [str(name) for name in names]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise TilesetError(
+            f"{file}: cannot find the class names: {error!r}", hint="list them under the key names"
+        ) from error
+
+
+def _with_folder_splits(labels: Labels, folder: Path) -> Labels:
+    """Take the split from folders below ``images/``, as in images/train and images/val."""
+    aliases = {alias: split for split, words in _ALIASES.items() for alias in words}
+    parts = [image.path.relative_to(folder).parts[1:-1] for image in labels.images]
+    if {aliases.get(p[0]) for p in parts if p} >= {"train", "val"}:
+        inside = [i for i, p in zip(labels.images, parts, strict=True) if p and p[0] in aliases]
+        if len(inside) < len(labels.images):
+            logger.warning(
+                "%s: %d images are left out: neither in train nor in val",
+                folder,
+                len(labels.images) - len(inside),
+            )
+        labels.images = inside
+        for image in inside:
+            image.split = aliases[image.path.relative_to(folder).parts[1]]
+    return labels
+
+
+def _with_table(labels: Labels, folder: Path) -> Labels:
+    """Add what ``images.csv`` says."""
+    file = folder / "images.csv"
+    if not file.is_file():
+        return labels
+    known = {image.path: image for image in labels.images}
+    for entry in read_image_table(file, _image_folders(file)):
+        image = known.setdefault(entry.path, entry)
+        image.place, image.split = entry.place or image.place, entry.split or image.split
+    labels.images = list(known.values())
+    return labels
+
+
+def _joined(folder: Path, parts: Sequence[Labels]) -> Labels:
+    images: list[ImageLabels] = [image for part in parts for image in part.images]
+    classes = dict.fromkeys(name for part in parts for name in part.classes)
+    return Labels(folder, images, tuple(classes))
+
+
+def _find_file(folder: Path, split: Split) -> Path | None:
+    """Find the label file of one part of the split."""
+    for place in (folder, folder / "annotations"):
+        for word in _ALIASES[split]:
+            instances = sorted(place.glob(f"instances_{word}*.json"))
+            for file in [place / f"{word}.json", *instances, place / f"{word}.csv"]:
+                if file.is_file():
+                    return file
+    return None
+
+
+def _find_subfolder(folder: Path, split: Split) -> Path | None:
+    return next((folder / w for w in _ALIASES[split] if (folder / w).is_dir()), None)
+
+
+def _image_folders(file: Path) -> list[Path]:
+    """List the folders in which the images of a label file may lie, the likeliest first."""
+    bases = [file.parent]
+    if file.parent.name == "annotations":
+        bases.append(file.parent.parent)
+    words = ["", *_IMAGE_FOLDERS, file.stem.removeprefix("instances_")]
+    words.append(f"images/{words[-1]}")
+    return [base / word for base in bases for word in words]
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob("*.csv")) if file.name != "images.csv"]
+
+
+def _read_file(file: Path) -> Labels:
+    """Read one COCO or CSV file."""
+    if file.suffix.lower() == ".json":
+        return read_coco(file, _image_folders(file))
+    labels = read_csv(file, _image_folders(file))
+    if labels is None:
+        header = read_text(file).partition("\n")[0].strip()
+        raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT)
+    return labels
+
+
+def _list_images(folder: Path) -> list[Path]:
+    """List the images below the folder's ``images``, or else its own, in natural order."""
+    below = [file for name in _IMAGE_FOLDERS for file in (folder / name).rglob("*")]
+    found = [file for file in below if _is_image(file)]
+    found = found or [file for file in folder.iterdir() if _is_image(file)]
+    return sorted(found, key=lambda file: natural_key(str(file)))
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def _beside(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
+    """Give the label file of an image: in a sibling folder of one of the names, or beside it."""
+    inner = image.relative_to(folder).with_suffix(suffix)
+    if inner.parts[0] in _IMAGE_FOLDERS:
+        inner = Path(*inner.parts[1:])
+    candidates = [folder / name / inner for name in names]
+    beside = image.with_suffix(suffix)
+    for candidate in (*candidates, beside):
+        if candidate.is_file():
+            return candidate
+    return next((c for c in candidates if c.parent.is_dir()), beside)

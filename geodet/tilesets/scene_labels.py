@@ -1,0 +1,171 @@
+"""Labels of a scene: points or polygons in any vector file that GDAL reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+
+from geodet.errors import VectorError
+from geodet.geobox import GeoBox
+
+__all__ = ["SceneLabels", "read_labels"]
+
+Floats = NDArray[np.float64]
+
+_CLASS_FIELDS = ("label", "class", "name")
+_KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneLabels:
+    """Labelled objects in the world coordinates of a scene."""
+
+    geometries: NDArray[np.object_]
+    """(N,) points and polygons of shapely, two-dimensional and not empty."""
+    names: tuple[str, ...]
+    """Class of each object."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def is_point(self) -> NDArray[np.bool_]:
+        """(N,) True where the label is a point."""
+        kinds = shapely.get_type_id(self.geometries)
+        return np.asarray(kinds == shapely.GeometryType.POINT, np.bool_)
+
+    def to_pixels(self, geobox: GeoBox) -> Floats:
+        """Give the bounds of each object in the pixels of a raster.
+
+        They are the bounds of the transformed vertices: under a rotated transform the transformed
+        bounds would be too large.
+
+        Args:
+            geobox: The raster's, in the CRS of the labels.
+
+        Returns:
+            (N, 4) float64, x1 y1 x2 y2; a point has no extent. Not finite where the CRS cannot
+            express the place.
+        """
+        vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        with np.errstate(invalid="ignore"):  # infinite where the CRS cannot express the place
+            pixels = geobox.to_pixels(vertices)  # (V, 2), V vertices of all the objects
+        if not len(first):
+            return np.zeros((0, 4))
+        low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
+        return np.hstack([low, high])
+
+
+def read_labels(
+    path: Path, crs: CRS | None, *, label_field: str | None = None, class_name: str = "object"
+) -> SceneLabels:
+    """Read the labels of a scene.
+
+    Objects of several parts are taken apart: a layer dissolved by class would otherwise be one
+    object as large as the scene.
+
+    Args:
+        path: A file with one layer of points or polygons, in any CRS.
+        crs: The scene's CRS, to which the labels are transformed. Labels without a CRS are taken as
+            being in it, and labels of a scene without one as being in the scene's own coordinates.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
+        class_name: The class where no attribute says.
+
+    Raises:
+        VectorError: The file cannot be read, has several layers or other geometries, or an object
+            has no class.
+    """
+    frame = _read_frame(path)
+    frame = _drop_empty(frame, path).explode(ignore_index=True)
+    kinds = shapely.get_type_id(frame.geometry.to_numpy())
+    for kind in set(kinds.tolist()) - _KINDS:
+        raise VectorError(
+            f"{path}: a label is a {shapely.GeometryType(kind).name.lower()}",
+            hint="labels are points or polygons",
+        )
+    names = _read_names(frame.drop(columns=frame.geometry.name), path, label_field, class_name)
+    frame = _to_crs(frame, crs, path)
+    return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names)
+
+
+def _read_frame(path: Path) -> Any:
+    if not path.exists():
+        raise VectorError(f"no such file: {path}", hint="check the path of the labels")
+    try:
+        layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
+        if len(layers) != 1:
+            raise VectorError(
+                f"{path} has {len(layers)} layers with geometries: {', '.join(layers)}",
+                hint="export the labels to a file with one layer of points or polygons",
+            )
+        return pyogrio.read_dataframe(path, layer=layers[0])
+    except (DataSourceError, DataLayerError) as error:
+        raise VectorError(
+            f"cannot read {path} as a vector file: {error}",
+            hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile",
+        ) from error
+
+
+def _drop_empty(frame: Any, path: Path) -> Any:
+    empty = frame.geometry.isna() | frame.geometry.is_empty
+    if empty.any():
+        logger.warning("%s: %d labels have no geometry and are left out", path, int(empty.sum()))
+    return frame[~empty]
+
+
+def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
+    if crs is None:
+        if frame.crs is not None:
+            logger.warning(
+                "the scene has no CRS: the coordinates in %s are taken as the scene's own", path
+            )
+        return frame
+    if frame.crs is None:
+        logger.warning("%s has no CRS and is taken as being in the scene's", path)
+        return frame
+    return frame.to_crs(crs)
+
+
+def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> tuple[str, ...]:
+    """Give the class of each object."""
+    if field is not None and field not in table.columns:
+        raise VectorError(
+            f"{path} has no attribute {field!r}",
+            hint=f"tile.label_field may be one of {', '.join(table.columns)}",
+        )
+    for column in [field] if field is not None else _class_columns(table):
+        missing = table[column].isna() | (table[column].astype(str).str.strip() == "")
+        if missing.all() and field is None:
+            continue
+        if missing.any():
+            raise VectorError(
+                f"{path}: {int(missing.sum())} objects have no class in the attribute {column!r},"
+                f" the first is number {int(missing.to_numpy().argmax()) + 1}",
+                hint="name another attribute with tile.label_field",
+            )
+        return tuple(_to_name(value) for value in table[column])
+    return (class_name,) * len(table)
+
+
+def _class_columns(table: Any) -> Iterator[str]:
+    lower = {str(column).lower(): column for column in table.columns}
+    return (lower[name] for name in _CLASS_FIELDS if name in lower)
+
+
+def _to_name(value: Any) -> str:
+    # GDAL reads a column of integers with gaps as float: class 3, not class 3.0
+    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if is_whole else str(value).strip()

@@ -1,0 +1,179 @@
+"""Places and folds: which images may train, and which may only validate.
+
+A validation image that shows ground a training image shows too measures memory, not skill.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+from typing import Literal
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from geodet.config import DataConfig
+from geodet.errors import TilesetError
+from geodet.geobox import GeoBox
+
+__all__ = ["Split", "choose_split", "find_places", "has_georeference", "natural_key", "pick_val"]
+
+Split = Literal["train", "val"]
+
+logger = logging.getLogger(__name__)
+
+
+def has_georeference(geobox: GeoBox) -> bool:
+    """Say whether a raster's pixels have a place in any world at all."""
+    return geobox.crs is not None or geobox.transform != Affine.identity()
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Give a sort key that puts frame 9 before frame 10.
+
+    Example:
+        >>> sorted(["f10", "f9", "a1"], key=natural_key)
+        ['a1', 'f9', 'f10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def find_places(names: Sequence[str], geoboxes: Sequence[GeoBox]) -> list[str | None]:
+    """Name the piece of ground each image belongs to.
+
+    Images of one CRS whose footprints touch or overlap, directly or through others, share a place;
+    it is named after the first of them in natural order.
+
+    Args:
+        names: One name for each image, all different.
+        geoboxes: The images' geoboxes, in the same order.
+
+    Returns:
+        The place of each image; None where it has no georeference.
+    """
+    places: list[str | None] = [None] * len(names)
+    worlds: dict[object, list[int]] = {}
+    for index, box in enumerate(geoboxes):
+        if has_georeference(box):
+            worlds.setdefault(box.crs, []).append(index)
+    for members in worlds.values():
+        components = _connected([geoboxes[i] for i in members])
+        first: dict[int, str] = {}
+        for index, component in sorted(
+            zip(members, components, strict=True), key=lambda pair: natural_key(names[pair[0]])
+        ):
+            places[index] = first.setdefault(int(component), names[index])
+    return places
+
+
+def _connected(geoboxes: Sequence[GeoBox]) -> NDArray[np.int32]:
+    """Number the connected components of the footprints."""
+    polygons = shapely.polygons([_footprint(box) for box in geoboxes])
+    first, second = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    count = len(geoboxes)
+    links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
+    numbers: NDArray[np.int32] = connected_components(links, directed=False)[1]
+    return numbers
+
+
+def _footprint(box: GeoBox) -> NDArray[np.float64]:
+    """Give the corners on the ground, half a pixel out: neighbours touch in spite of rounding."""
+    low, right, bottom = -0.5, box.width + 0.5, box.height + 0.5
+    return box.to_world(np.array([[low, low], [right, low], [right, bottom], [low, bottom]]))
+
+
+def choose_split(
+    names: Sequence[str],
+    places: Sequence[str | None],
+    config: DataConfig,
+) -> list[Split]:
+    """Choose the validation images of a tileset that has no split of its own.
+
+    By ``config.val``, patterns of file names, if there are any. Otherwise a share of the places,
+    the same on every machine; and of images whose place nobody knows the last ones in natural
+    order, as one run, because neighbouring frames of a flight look the same.
+
+    Args:
+        names: One name for each image; a pattern is held against the file name and its stem.
+        places: The images' places, or None.
+        config: ``val`` and ``val_fraction``.
+
+    Raises:
+        TilesetError: The patterns match none or all, or there is only one place.
+    """
+    if config.val:
+        return _split_by_name(names, config.val)
+    val = {
+        name for name, chosen in pick_val([p for p in places if p], config.val_fraction) if chosen
+    }
+    unknown = sorted((n for n, p in zip(names, places, strict=True) if p is None), key=natural_key)
+    run = unknown[len(unknown) - _share(len(unknown), config.val_fraction) :]
+    if not val and not run:
+        raise TilesetError(
+            "all images show one place, so no honest split is possible",
+            hint="label a second place, or name the validation images with data.val",
+        )
+    if run:
+        logger.warning(
+            "nothing says where %d images were taken: the last %d by name, from %s on, validate;"
+            " set data.val to choose them yourself",
+            len(unknown),
+            len(run),
+            run[0],
+        )
+    chosen = set(run)
+    return [
+        "val" if (name in chosen if place is None else place in val) else "train"
+        for name, place in zip(names, places, strict=True)
+    ]
+
+
+def pick_val(places: Sequence[str], fraction: float, seed: int = 0) -> list[tuple[str, bool]]:
+    """Choose a share of the places for validation: at least one, never all.
+
+    The order of a hash decides, so the choice depends on nothing but the names and the seed.
+
+    Args:
+        places: Names, repeats allowed.
+        fraction: Share wanted, in [0, 1); 0 chooses none.
+        seed: Another seed, another choice.
+
+    Returns:
+        Every place once, sorted by name, and whether it was chosen.
+    """
+    unique = sorted(set(places))
+    ranked = sorted(unique, key=lambda p: hashlib.sha256(f"{seed}:{p}".encode()).digest())
+    chosen = set(ranked[: _share(len(unique), fraction)])
+    return [(place, place in chosen) for place in unique]
+
+
+def _share(count: int, fraction: float) -> int:
+    """Round a share to at least one and never all; 0 where that is not possible."""
+    if count < 2 or fraction == 0:
+        return 0
+    return min(max(round(count * fraction), 1), count - 1)
+
+
+def _split_by_name(names: Sequence[str], patterns: Sequence[str]) -> list[Split]:
+    splits: list[Split] = ["val" if _matches(n, patterns) else "train" for n in names]
+    if len(set(splits)) == 1:
+        which = "all" if splits[0] == "val" else "none"
+        raise TilesetError(
+            f"data.val = {list(patterns)} matches {which} of the {len(names)} images",
+            hint="patterns are held against file names and stems, such as 'flight2_*'",
+        )
+    return splits
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    path = PurePath(name)
+    return any(fnmatchcase(path.name, p) or fnmatchcase(path.stem, p) for p in patterns)

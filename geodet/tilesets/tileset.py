@@ -1,0 +1,300 @@
+"""Labelled images for training: read from any known layout, written as COCO."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodet.config import DataConfig
+from geodet.errors import OutputError, TilesetError
+from geodet.geobox import GeoBox
+from geodet.tilesets.formats import ImageLabels, Labels
+from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
+from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
+
+__all__ = ["LabelledImage", "Tileset", "read_tileset", "write_tileset"]
+
+Floats = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One image and its objects."""
+
+    path: Path
+    """The image's file."""
+    width: int
+    """Columns."""
+    height: int
+    """Rows."""
+    boxes: Floats
+    """(N, 4) float64, x1 y1 x2 y2 in continuous pixels; (0, 0) is the image's outer corner."""
+    labels: NDArray[np.int64]
+    """(N,) int64, index into the tileset's classes."""
+    ignored: Floats
+    """(M, 4) float64, regions that neither train nor count."""
+    place: str
+    """Images that show the same ground share it."""
+    split: Split
+    """Whether it trains or validates."""
+    gsd: float | None
+    """Metres per pixel on the ground, None where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tileset:
+    """Labelled images and the names of their classes."""
+
+    root: Path
+    """The folder."""
+    classes: tuple[str, ...]
+    """Names; an object's label is an index into them."""
+    images: tuple[LabelledImage, ...]
+    """All images, in natural order of their names."""
+
+    def split(self, name: Split) -> tuple[LabelledImage, ...]:
+        """Give the images that train or those that validate."""
+        return tuple(image for image in self.images if image.split == name)
+
+
+def read_tileset(path: Path, config: DataConfig) -> Tileset:
+    """Read a tileset, whatever its format (``layouts`` lists them), headers only.
+
+    Boxes are clipped to their image, and those without area dropped with a warning; a box around a
+    point is not clipped, for its centre must stay the point. The split is the tileset's own, else
+    by ``config.val``, else by place.
+
+    Args:
+        path: A folder, or one COCO or CSV file.
+        config: Box sides of points, ignored classes, the split.
+
+    Raises:
+        TilesetError: Files are missing or broken, or nothing can be learned from them.
+    """
+    root = path if path.is_dir() else path.parent
+    labels = find_labels(path)
+    _check_files(labels)
+    items = sorted(labels.images, key=lambda item: natural_key(_relative(item.path, root)))
+    classes = _choose_classes(labels, config)
+    geoboxes = read_geoboxes(items)
+    places, splits = _choose_folds(items, geoboxes, root, config)
+    images = [
+        _label_image(item, geobox, classes, config, place=place, split=split)
+        for item, geobox, place, split in zip(items, geoboxes, places, splits, strict=True)
+    ]
+    tileset = Tileset(root, classes, tuple(images))
+    _report_dropped(items, images)
+    _check_folds(tileset, labels.source)
+    return tileset
+
+
+def write_tileset(tileset: Tileset) -> None:
+    """Write ``train.json`` and ``val.json``, two COCO files, into the tileset's folder.
+
+    ``bbox`` is clipped to the image, as other tools expect; where that changes a box, the whole one
+    is kept under ``whole_bbox``. Each image also says its ``place`` and, if known, its ``gsd``.
+
+    Args:
+        tileset: Its images must lie below its root.
+
+    Raises:
+        TilesetError: An image lies elsewhere.
+        OutputError: A file cannot be written.
+    """
+    written = []
+    try:
+        for split in ("train", "val"):
+            partial = tileset.root / f".{split}.json.partial"
+            partial.write_text(json.dumps(_to_coco(tileset, split)), encoding="utf-8")
+            written.append((partial, tileset.root / f"{split}.json"))
+        for partial, file in written:
+            partial.replace(file)
+    except OSError as error:
+        raise OutputError(
+            f"{tileset.root}: cannot write the labels: {error}",
+            hint="check the free space and the permissions",
+        ) from error
+
+
+def _check_files(labels: Labels) -> None:
+    """Refuse a tileset without images, with images that are not there, or are there twice."""
+    paths = [image.path for image in labels.images]
+    if not paths:
+        raise TilesetError(
+            f"{labels.source}: no images", hint="give a folder of images with labels"
+        )
+    missing = [image for image in labels.images if not image.path.is_file()]
+    if missing:
+        raise TilesetError(
+            f"{len(missing)} of {len(paths)} images are missing, the first is {missing[0].path}",
+            hint=f"the labels are in {missing[0].source.rpartition(', ')[0]}",
+        )
+    if len(set(paths)) < len(paths):
+        twice = next(p for p in paths if paths.count(p) > 1)
+        raise TilesetError(f"{labels.source}: {twice} is listed twice", hint="list each image once")
+
+
+def _choose_classes(labels: Labels, config: DataConfig) -> tuple[str, ...]:
+    """List the classes: declared ones in order, others sorted, ignored ones left out."""
+    used = {name or config.class_name for image in labels.images for name in image.names}
+    names = dict.fromkeys([*labels.classes, *sorted(used)])
+    for ignored in config.ignore_classes:
+        if ignored not in names:
+            raise TilesetError(
+                f"{labels.source}: no class {ignored!r} to ignore",
+                hint=f"data.ignore_classes may name {', '.join(names)}",
+            )
+    return tuple(name for name in names if name not in config.ignore_classes)
+
+
+def _choose_folds(
+    items: Sequence[ImageLabels], geoboxes: Sequence[GeoBox], root: Path, config: DataConfig
+) -> tuple[list[str], list[Split]]:
+    """Give the place and the split of each image."""
+    names = [_relative(item.path, root) for item in items]
+    found = find_places(names, geoboxes)
+    places = [item.place or place for item, place in zip(items, found, strict=True)]
+    own = [item.split for item in items if item.split]
+    if own and len(own) < len(items):
+        lost = next(item for item in items if item.split is None)
+        raise TilesetError(
+            f"{len(items) - len(own)} of {len(items)} images have no fold, such as {lost.path}",
+            hint="give every image a fold, or none",
+        )
+    if own and config.val:
+        logger.warning("%s has a split of its own: data.val does nothing", root)
+    splits = own or choose_split(names, places, config)
+    return [place or name for place, name in zip(places, names, strict=True)], splits
+
+
+def _label_image(
+    item: ImageLabels,
+    geobox: GeoBox,
+    classes: tuple[str, ...],
+    config: DataConfig,
+    *,
+    place: str,
+    split: Split,
+) -> LabelledImage:
+    gsd = geobox.gsd or item.gsd or config.gsd
+    boxes = to_pixels(item, geobox, gsd, config)
+    index = {name: number for number, name in enumerate(classes)}
+    names = [name or config.class_name for name in item.names]
+    labels = np.array([index.get(name, -1) for name in names], np.int64)
+    unused = np.array(item.ignored, bool) | (labels < 0)
+    kept = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    return LabelledImage(
+        path=item.path,
+        width=geobox.width,
+        height=geobox.height,
+        boxes=boxes[kept & ~unused],
+        labels=labels[kept & ~unused],
+        ignored=boxes[kept & unused],
+        place=place,
+        split=split,
+        gsd=gsd,
+    )
+
+
+def _report_dropped(items: Sequence[ImageLabels], images: Sequence[LabelledImage]) -> None:
+    for_each = [
+        (len(item.boxes) - len(image.boxes) - len(image.ignored), item.source)
+        for item, image in zip(items, images, strict=True)
+    ]
+    dropped = sum(count for count, _ in for_each)
+    if dropped:
+        source = next(source for count, source in for_each if count)
+        logger.warning(
+            "%d boxes have no area inside their image and are dropped, the first in %s",
+            dropped,
+            source.rpartition(", ")[0],
+        )
+
+
+def _check_folds(tileset: Tileset, source: Path) -> None:
+    """Refuse a tileset that teaches nothing, and report a validation that proves little."""
+    train, val = tileset.split("train"), tileset.split("val")
+    if not sum(len(image.boxes) for image in train):
+        raise TilesetError(
+            f"{source}: no objects in the {len(train)} training images",
+            hint="check that the labels belong to these images, and data.ignore_classes",
+        )
+    if not val:
+        logger.warning("%s: no validation images", source)
+    shared = {image.place for image in train} & {image.place for image in val}
+    if shared:
+        logger.warning(
+            "%s: %d places are in both train and val, such as %s: the validation is too kind",
+            source,
+            len(shared),
+            min(shared),
+        )
+
+
+def _to_coco(tileset: Tileset, split: Split) -> dict[str, Any]:
+    images = tileset.split(split)
+    annotations = [
+        annotation
+        for number, image in enumerate(images, start=1)
+        for annotation in _to_coco_annotations(number, image)
+    ]
+    return {
+        "info": {"description": f"{split} images of a geodet tileset"},
+        "images": [_to_coco_image(n, i, tileset.root) for n, i in enumerate(images, start=1)],
+        "annotations": [{"id": n} | a for n, a in enumerate(annotations, start=1)],
+        "categories": [{"id": n, "name": c} for n, c in enumerate(tileset.classes, start=1)],
+    }
+
+
+def _to_coco_annotations(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
+    """Give the objects, then the ignored regions, which need a category although they have none."""
+    boxes = np.concatenate([image.boxes, image.ignored])
+    labels = [*image.labels.tolist(), *[0] * len(image.ignored)]
+    clipped = np.clip(boxes, 0, [image.width, image.height] * 2)
+    for index, (box, visible) in enumerate(zip(boxes, clipped, strict=True)):
+        x, y, width, height = _to_xywh(visible)
+        annotation = {
+            "image_id": number,
+            "category_id": labels[index] + 1,
+            "bbox": [x, y, width, height],
+            "area": width * height,
+            "iscrowd": int(index >= len(image.boxes)),
+        }
+        whole = {} if np.array_equal(box, visible) else {"whole_bbox": _to_xywh(box)}
+        yield annotation | whole
+
+
+def _to_coco_image(number: int, image: LabelledImage, root: Path) -> dict[str, Any]:
+    if not image.path.is_relative_to(root):
+        raise TilesetError(
+            f"{image.path} does not lie in {root}", hint="a tileset holds its own images"
+        )
+    entry = {
+        "id": number,
+        "file_name": image.path.relative_to(root).as_posix(),
+        "width": image.width,
+        "height": image.height,
+        "place": image.place,
+    }
+    return entry if image.gsd is None else entry | {"gsd": image.gsd}
+
+
+def _to_xywh(box: Floats) -> list[float]:
+    x1, y1, x2, y2 = box.tolist()
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+def _relative(path: Path, root: Path) -> str:
+    """Name an image the same on every machine; it may lie beside the root."""
+    return Path(os.path.relpath(path, root)).as_posix()

@@ -1,0 +1,82 @@
+"""Painted images and label files in the formats that geodet reads."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from PIL import Image
+
+NORTH_UP = Affine(0.5, 0, 600_000, 0, -0.5, 4_000_000)
+"""Half a metre a pixel in EPSG:32610."""
+
+
+def paint_image(path, width=64, height=48):
+    """Write a plain image without a georeference; its suffix says the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((height, width), np.uint8)).save(path)
+    return path
+
+
+def paint_geotiff(
+    path, *, column=0, row=0, width=64, height=48, transform=NORTH_UP, epsg=32610, bands=1
+):
+    """Write a GeoTIFF that lies some pixels right of and below the origin of a transform."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {
+        "driver": "GTiff",
+        "width": width,
+        "height": height,
+        "count": bands,
+        "dtype": "uint8",
+        "crs": f"EPSG:{epsg}",
+        "transform": transform @ Affine.translation(column, row),
+    }
+    with rasterio.open(path, "w", **profile) as raster:
+        raster.write(np.zeros((bands, height, width), np.uint8))
+    return path
+
+
+def paint_frames(folder, names, **options):
+    return [paint_image(folder / name, **options) for name in names]
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_coco(path, boxes, classes=("car", "bus"), *, size=(64, 48), **changes):
+    """Write a COCO file from {file name: [(class index, x, y, width, height), ...]}."""
+    images = [
+        {"id": n, "file_name": name, "width": size[0], "height": size[1]}
+        for n, name in enumerate(boxes, start=1)
+    ]
+    annotations = [
+        {"id": 0, "image_id": n, "category_id": 10 + index, "bbox": list(box), "iscrowd": 0}
+        for n, rows in enumerate(boxes.values(), start=1)
+        for index, *box in rows
+    ]
+    categories = [{"id": 10 + n, "name": name} for n, name in enumerate(classes)]
+    content = {"images": images, "annotations": annotations, "categories": categories} | changes
+    return write(path, json.dumps(content))
+
+
+def write_voc(path, objects, size=(64, 48)):
+    """Write a Pascal VOC file from [(class, xmin, ymin, xmax, ymax), ...]."""
+    corners = ("xmin", "ymin", "xmax", "ymax")
+    body = "".join(
+        f"<object><name>{name}</name><bndbox>"
+        + "".join(f"<{k}>{v}</{k}>" for k, v in zip(corners, box, strict=True))
+        + "</bndbox></object>"
+        for name, *box in objects
+    )
+    head = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    return write(path, f"<annotation>{head}{body}</annotation>")
+
+
+def shared_data(name):
+    """Give a folder of the real data, which lies beside the repository where there is any."""
+    return Path(__file__).parents[1].parent / "shared" / "data" / name
