@@ -1,0 +1,5 @@
+"""The detector: RetinaNet (Lin et al. 2017, arXiv:1708.02002) from parts that can be read alone.
+
+Shapes are written with N images, C bands or channels, H rows, W columns, A anchors a cell,
+K classes, and R = the sum of H * W * A over the levels, the anchors of an image.
+"""

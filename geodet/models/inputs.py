@@ -1,0 +1,32 @@
+"""What goes into the network: pixels scaled by statistics that never depend on the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["standardise"]
+
+
+def standardise(
+    pixels: Tensor, valid: Tensor, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """Scale pixels to zero mean and unit deviation; pixels without data become the mean.
+
+    Args:
+        pixels: (N, C, H, W) of any dtype, in the data's units.
+        valid: (N, H, W) bool.
+        mean: C means of the training data in the same units.
+        std: C standard deviations, positive.
+
+    Returns:
+        (N, C, H, W) float32 in channels-last memory, which convolutions read faster.
+    """
+    shape = (1, len(mean), 1, 1)
+    centre = torch.tensor(mean, device=pixels.device).view(shape)
+    spread = torch.tensor(std, device=pixels.device).view(shape)
+    scaled = (pixels.to(torch.float32) - centre) / spread
+    scaled = scaled.masked_fill(~valid[:, None], 0.0)
+    return scaled.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,225 @@
+import io
+import re
+import urllib.error
+from email.message import Message
+from http.client import IncompleteRead
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torchvision.models import ResNet18_Weights
+
+from geodet.errors import ConfigError
+from geodet.models import fpn
+from geodet.models.fpn import Pyramid, Trunk
+
+NAME = ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]  # resnet18-f37072fd.pth
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Give torch's folder of downloaded weights, empty, on a machine without a network."""
+
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setattr(torch.hub, "urlopen", refuse)
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def trunk(name="resnet18", *, bands=3, level=2, weights=None):
+    return Trunk(name, bands=bands, level=level, weights=weights).eval()
+
+
+@pytest.mark.parametrize("level", [2, 3, 4, 5])
+@pytest.mark.parametrize("size", [(64, 64), (61, 90), (1, 1)])
+def test_stage_l_has_a_stride_of_two_to_the_l(level, size):
+    features = trunk(level=level)(torch.randn(1, 3, *size))
+    assert len(features) == level - 1
+    for stage, feature in enumerate(features, start=2):
+        assert feature.shape[2:] == tuple(-(-side // 2**stage) for side in size)
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [("resnet18", [64, 128, 256, 512]), ("resnet50", [256, 512, 1024, 2048])],
+)
+def test_widths_are_those_of_the_features(name, widths):
+    network = trunk(name, level=5)
+    assert network.widths == widths
+    assert [feature.shape[1] for feature in network(torch.randn(1, 3, 32, 32))] == widths
+
+
+def test_deeper_stages_and_the_classifier_are_left_out():
+    names = {name.partition(".")[0] for name, _ in trunk(level=3).named_parameters()}
+    stages = {name.split(".")[1] for name in trunk(level=3).state_dict() if "stages" in name}
+    assert (names, stages) == ({"stem", "stages"}, {"0", "1"})
+
+
+@pytest.mark.parametrize("bands", [1, 2, 4, 5, 7])
+def test_a_grey_image_gives_the_same_in_any_number_of_bands(bands):
+    stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+    adapted = fpn._adapted_stem(stem, bands)
+    grey = torch.randn(2, 1, 32, 32)
+    assert adapted.weight.shape == (8, bands, 7, 7)
+    torch.testing.assert_close(
+        adapted(grey.expand(-1, bands, -1, -1)), stem(grey.expand(-1, 3, -1, -1))
+    )
+    torch.testing.assert_close(adapted.weight.sum(dim=1), stem.weight.sum(dim=1))
+
+
+def test_more_bands_keep_the_filters_of_the_first_three():
+    stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+    weight = fpn._adapted_stem(stem, 5).weight
+    torch.testing.assert_close(weight[:, :3], stem.weight * 3 / 5)
+    torch.testing.assert_close(weight[:, 3], stem.weight.mean(dim=1) * 3 / 5)
+
+
+def test_three_bands_keep_the_stem():
+    stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
+    assert fpn._adapted_stem(stem, 3) is stem
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_the_adapted_stem_learns(bands):
+    network = trunk(bands=bands)
+    network(torch.randn(2, bands, 32, 32))[0].sum().backward()
+    assert network.stem.conv.weight.requires_grad
+    assert network.stem.conv.weight.grad.abs().sum() > 0
+
+
+def save_weights(path):
+    torch.manual_seed(7)
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    torch.save(state, path)
+    return state
+
+
+@pytest.mark.parametrize("name", ["IMAGENET1K_V1", "DEFAULT"])
+def test_weights_by_name_come_from_the_hub_folder(hub, name):
+    state = save_weights(hub / NAME)
+    network = trunk(level=5, weights=name)
+    assert torch.equal(network.stem.conv.weight, state["conv1.weight"])
+    assert torch.equal(network.stem.norm.running_mean, state["bn1.running_mean"])
+    for index, stage in enumerate(network.stages, start=1):
+        for key, value in stage.state_dict().items():
+            assert torch.equal(value, state[f"layer{index}.{key}"])
+
+
+def test_weights_by_name_fit_other_bands(hub):
+    state = save_weights(hub / NAME)
+    network = trunk(bands=1, weights="IMAGENET1K_V1")
+    wanted = state["conv1.weight"].sum(dim=1, keepdim=True)
+    torch.testing.assert_close(network.stem.conv.weight.detach(), wanted)
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["IMAGENET1K_V9", "", "imagenet"])
+def test_unknown_weights_are_refused(name):
+    message = rf"train\.pretrained = '{name}': resnet18 has no such weights"
+    with pytest.raises(ConfigError, match=message) as caught:
+        trunk(weights=name)
+    assert "IMAGENET1K_V1" in caught.value.hint
+
+
+@pytest.mark.usefixtures("hub")
+def test_weights_of_another_network_are_refused():
+    with pytest.raises(ConfigError, match="resnet18 has no such weights"):
+        trunk(weights="IMAGENET1K_V2")  # which resnet50 has
+
+
+def test_a_download_that_fails_is_explained(hub):
+    message = "weights of resnet18 cannot be loaded: .*no network in tests"
+    with pytest.raises(ConfigError, match=message) as caught:
+        trunk(weights="IMAGENET1K_V1")
+    assert str(hub) in caught.value.hint
+    assert list(hub.iterdir()) == []
+
+
+class _Answer(io.BytesIO):
+    """A server's answer, as urllib gives it."""
+
+    def info(self):
+        return Message()
+
+
+def test_a_download_with_another_checksum_is_not_kept(hub, monkeypatch):
+    monkeypatch.setattr(torch.hub, "urlopen", lambda *_, **__: _Answer(b"a captive portal"))
+    with pytest.raises(ConfigError, match=r'cannot be loaded: invalid hash value .*"f37072fd"'):
+        trunk(weights="IMAGENET1K_V1")
+    assert list(hub.iterdir()) == []
+
+
+def test_a_download_that_breaks_off_is_explained(hub, monkeypatch):
+    def break_off(*_, **__):
+        raise IncompleteRead(b"half")
+
+    monkeypatch.setattr(torch.hub, "urlopen", break_off)
+    with pytest.raises(ConfigError, match="cannot be loaded: IncompleteRead"):
+        trunk(weights="IMAGENET1K_V1")
+    assert list(hub.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"a captive portal", b"half"])
+def test_a_broken_file_in_the_hub_folder_is_explained(hub, content):
+    if content == b"half":
+        save_weights(hub / NAME)
+        content = (hub / NAME).read_bytes()[:100_000]
+    (hub / NAME).write_bytes(content)
+    with pytest.raises(ConfigError, match="weights of resnet18 cannot be loaded") as caught:
+        trunk(weights="IMAGENET1K_V1")
+    assert re.search("delete a broken file", caught.value.hint)
+
+
+def features(size=(64, 96), widths=(4, 8, 16, 32)):
+    height, width = size
+    return [
+        torch.randn(1, channels, -(-height // 2**level), -(-width // 2**level))
+        for level, channels in enumerate(widths, start=2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "shapes"),
+    [
+        ((2, 2), [(16, 24)]),
+        ((2, 5), [(16, 24), (8, 12), (4, 6), (2, 3)]),
+        ((3, 7), [(8, 12), (4, 6), (2, 3), (1, 2), (1, 1)]),
+        ((5, 6), [(2, 3), (1, 2)]),
+    ],
+)
+def test_levels_have_their_strides(levels, shapes):
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=levels)
+    assert [tuple(p.shape) for p in pyramid(features())] == [(1, 6, *shape) for shape in shapes]
+
+
+def test_p6_comes_from_p5_and_p7_from_the_rectified_p6():
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(3, 7))
+    levels = pyramid(features())
+    torch.testing.assert_close(levels[3], pyramid.extra[0](levels[2]))
+    torch.testing.assert_close(levels[4], pyramid.extra[1](levels[3].relu()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 65), (7, 250)])
+def test_odd_sizes_pass(size):
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 3))
+    shapes = [tuple(p.shape[2:]) for p in pyramid(features(size))]
+    assert shapes == [tuple(-(-side // 2**level) for side in size) for level in (2, 3)]
+
+
+def test_the_finest_level_sees_the_deepest_stage():
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 2))
+    maps = features()
+    before = pyramid(maps)[0]
+    maps[3] = maps[3] + 1.0
+    assert not torch.allclose(pyramid(maps)[0], before)
+
+
+def test_levels_that_nobody_reads_have_no_weights():
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 3))
+    pyramid(features())[0].sum().backward()
+    outputs = [m for m in pyramid.fpn.layer_blocks if list(m.parameters())]
+    assert len(outputs) == 2

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+
+from geodet.models.inputs import standardise
+
+MEAN, STD = (100.0, 50.0), (20.0, 5.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32, torch.float64])
+def test_pixels_are_scaled_band_by_band(dtype):
+    pixels = torch.tensor([[[[100, 140]], [[45, 50]]]], dtype=dtype)
+    scaled = standardise(pixels, torch.ones(1, 1, 2, dtype=torch.bool), MEAN, STD)
+    assert scaled.dtype == torch.float32
+    assert scaled.tolist() == [[[[0, 2]], [[-1, 0]]]]
+
+
+def test_pixels_without_data_become_the_mean():
+    pixels = torch.full((2, 2, 3, 3), float("nan"))
+    pixels[0] = 120.0
+    valid = torch.zeros(2, 3, 3, dtype=torch.bool)
+    valid[0, 0, 0] = True
+    scaled = standardise(pixels, valid, MEAN, STD)
+    assert scaled[0, :, 0, 0].tolist() == [1.0, 14.0]
+    scaled[0, :, 0, 0] = 0
+    assert (scaled == 0).all()
+
+
+def test_a_chip_does_not_depend_on_its_neighbours():
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 2, 8, 8)))
+    valid = torch.ones(3, 8, 8, dtype=torch.bool)
+    together = standardise(pixels, valid, MEAN, STD)
+    alone = standardise(pixels[1:2], valid[1:2], MEAN, STD)
+    assert torch.equal(together[1:2], alone)
+
+
+def test_the_memory_is_channels_last():
+    scaled = standardise(torch.zeros(2, 2, 8, 8), torch.ones(2, 8, 8, dtype=bool), MEAN, STD)
+    assert scaled.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_whole_numbers_as_statistics_are_no_trap():
+    scaled = standardise(torch.tensor([[[[1.5]]]]), torch.ones(1, 1, 1, dtype=torch.bool), [1], [2])
+    assert scaled.item() == 0.25
