@@ -1,0 +1,245 @@
+"""Detect objects in scenes and write them to a GIS file."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import geodet
+from geodet.boxes import Detections
+from geodet.config import DetectConfig
+from geodet.errors import ConfigError
+from geodet.fitting import open_for_model
+from geodet.inference import Predictor, build_predictor
+from geodet.merge import keep_owned, suppress
+from geodet.models.checkpoint import Model
+from geodet.outputs import check_destination
+from geodet.preview import draw_preview
+from geodet.reading import iter_batches
+from geodet.scene import Scene
+from geodet.vectors import SceneDetections, check_output, common_crs, write_detections
+from geodet.windows import WindowGrid
+
+__all__ = ["DetectProgress", "DetectReport", "SceneResult", "detect", "detect_scene"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectProgress:
+    """How far detection has come in one scene."""
+
+    scene: str
+    """The file's name."""
+    chips: int
+    """Windows done since the last report, those without data included."""
+    total: int
+    """Windows of the scene."""
+    pixels: int
+    """Pixels of the grid done since the last report, each counted once."""
+    detections: int
+    """Objects so far, before duplicates at seams are removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectReport:
+    """What a run found and how."""
+
+    outputs: tuple[Path, ...]
+    """The files written."""
+    detections: dict[str, int]
+    """Objects by scene."""
+    labels: dict[str, int]
+    """Objects by class."""
+    chips: int
+    """Windows looked at."""
+    empty_chips: int
+    """Windows without a valid pixel, which were skipped."""
+    capped: int
+    """Candidates lost to ``detect.max_candidates``; 0 unless the cap binds."""
+    megapixels: float
+    """Of all scenes, at the resolution of detection."""
+    seconds: float
+    """From opening the first scene to the last byte written."""
+    device: str
+    """Where the network ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneResult:
+    """What was found in one scene and how."""
+
+    detections: Detections
+    """Objects in the scene's own pixels, ranked."""
+    chips: int
+    """Windows looked at."""
+    empty_chips: int
+    """Windows without a valid pixel, which were skipped."""
+    capped: int
+    """Candidates lost to ``detect.max_candidates``."""
+    pixels: int
+    """Of the grid that was read."""
+
+
+def detect(
+    scenes: Sequence[str | Path],
+    outputs: Sequence[Path],
+    model: Model,
+    config: DetectConfig,
+    *,
+    device: str = "auto",
+    overwrite: bool = False,
+    preview: Path | None = None,
+    progress: Callable[[DetectProgress], None] = lambda _: None,
+) -> DetectReport:
+    """Detect objects in scenes and write them, all scenes to one layer.
+
+    Args:
+        scenes: Rasters, anything that GDAL opens.
+        outputs: Files with the same objects, ``.gpkg`` or ``.geojson``.
+        model: What to look for.
+        config: How.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        overwrite: Replace files that are there.
+        preview: A PNG to draw the detections over the scene; for one scene only.
+        progress: Called after each batch.
+
+    Raises:
+        SceneError: A scene cannot be read.
+        ModelFileError: A scene has not the bands that the model needs.
+        OutputError: An output is there already or cannot be written.
+    """
+    started = time.monotonic()
+    _check(outputs, preview, count=len(scenes), overwrite=overwrite)
+    common_crs([_outline(path) for path in scenes])  # a mix is refused before the work begins
+    predictor = build_predictor(model, config, device)
+    results: list[SceneResult] = []
+    parts: list[SceneDetections] = []
+    classes = model.description.classes
+    for path in scenes:
+        with open_for_model(path, model.description, config) as scene:
+            result = detect_scene(scene, predictor, config, progress)
+            results.append(result)
+            parts.append(SceneDetections(scene.name, scene.geobox, result.detections))
+            if preview:
+                draw_preview(preview, scene, result.detections, classes, overwrite=overwrite)
+    metadata = _provenance(model, config)
+    for output in outputs:
+        write_detections(output, parts, classes, metadata=metadata, overwrite=overwrite)
+    capped = sum(result.capped for result in results)
+    if capped:
+        logger.warning(
+            "%d candidate boxes were dropped by detect.max_candidates=%d; raise it, or the score "
+            "threshold",
+            capped,
+            config.max_candidates,
+        )
+    return DetectReport(
+        outputs=tuple(outputs),
+        detections=_count_by_scene(parts),
+        labels=_count_by_class(parts, classes),
+        chips=sum(result.chips for result in results),
+        empty_chips=sum(result.empty_chips for result in results),
+        capped=capped,
+        megapixels=sum(result.pixels for result in results) / 1e6,
+        seconds=time.monotonic() - started,
+        device=str(predictor.device),
+    )
+
+
+def detect_scene(
+    scene: Scene,
+    predictor: Predictor,
+    config: DetectConfig,
+    progress: Callable[[DetectProgress], None] = lambda _: None,
+) -> SceneResult:
+    """Detect objects in one open scene.
+
+    The result is the same for any batch size and any number of workers.
+
+    Args:
+        scene: Read window by window, in its grid.
+        predictor: Finds the objects of chips.
+        config: Windows, batches and readers.
+        progress: Called after each batch.
+    """
+    grid = WindowGrid(*scene.grid, size=config.chip_size, overlap=config.overlap)
+    slack = _slack(config.overlap, predictor.iou_threshold)
+    parts: list[Detections] = []
+    count = empty = capped = 0
+    for batch in iter_batches(scene, grid, workers=config.workers, batch_size=config.batch_size):
+        chips = [(index, chip) for index, chip in batch if chip is not None]
+        found = predictor([chip for _, chip in chips], size=config.chip_size) if chips else []
+        for (index, chip), decoded in zip(chips, found, strict=True):
+            here = decoded.detections.shifted(chip.window.col_off, chip.window.row_off)
+            parts.append(keep_owned(here, grid.core(index), slack=slack))
+            capped += decoded.capped
+            count += len(parts[-1])
+        empty += len(batch) - len(chips)
+        pixels = sum(grid.core(index).width * grid.core(index).height for index, _ in batch)
+        progress(DetectProgress(scene.name, len(batch), len(grid), pixels, count))
+    merged = suppress(Detections.concatenate(parts), iou_threshold=predictor.iou_threshold)
+    whole = merged.scaled(*scene.scale).clipped(scene.geobox.width, scene.geobox.height)
+    whole = whole.select(np.all(whole.boxes[:, 2:] > whole.boxes[:, :2], axis=1))
+    return SceneResult(whole, len(grid), empty, capped, scene.grid[0] * scene.grid[1])
+
+
+def _slack(overlap: int, iou_threshold: float) -> float:
+    """Choose how far outside its core a window keeps detections, in pixels.
+
+    A fragment with its centre in the slack s shows at least 1 - 2 s / overlap of each side of an
+    object that is no longer than the overlap. Its overlap with the whole object, the square of
+    that, must be above the threshold of suppression, or a fragment at a corner would survive.
+    """
+    most = overlap // 2 * (1 - math.sqrt(iou_threshold))
+    return min(overlap // 2 / 4, 0.9 * most)  # a quarter is ample for two windows that differ
+
+
+def _count_by_scene(parts: Sequence[SceneDetections]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for part in parts:  # scenes of two folders may share a name
+        counts[part.scene] = counts.get(part.scene, 0) + len(part.detections)
+    return counts
+
+
+def _count_by_class(parts: Sequence[SceneDetections], classes: Sequence[str]) -> dict[str, int]:
+    labels = Detections.concatenate([part.detections for part in parts]).labels
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
+    return dict(zip(classes, counts, strict=True))
+
+
+def _check(outputs: Sequence[Path], preview: Path | None, *, count: int, overwrite: bool) -> None:
+    """Refuse at the door what would fail at the end."""
+    for output in outputs:
+        check_output(output, overwrite=overwrite)
+    if preview is None:
+        return
+    check_destination(preview, (".png",), overwrite=overwrite)
+    if count > 1:
+        raise ConfigError(
+            f"a preview shows one scene, and {count} were given",
+            hint="leave --preview out, or detect scene by scene",
+        )
+
+
+def _outline(path: str | Path) -> SceneDetections:
+    with Scene(path) as scene:
+        return SceneDetections(scene.name, scene.geobox, Detections.empty())
+
+
+def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:
+    """Say in the output what made it."""
+    return {
+        "software": f"geodet {geodet.__version__}",
+        "torch": torch.__version__,
+        "model": model.description.name,
+        "model_sha256": model.digest,
+        "configuration": config.model_dump_json(exclude_none=True),
+    }

@@ -1,0 +1,142 @@
+"""The network at work: chips in, objects in chip pixels out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geodet.config import DetectConfig
+from geodet.device import resolve_device, resolve_precision
+from geodet.models.checkpoint import Model, ModelDescription
+from geodet.models.decode import Decoded, decode
+from geodet.models.inputs import standardise
+from geodet.models.retinanet import Outputs, RetinaNet
+from geodet.scene import Chip
+
+__all__ = ["Predictor", "build_predictor", "stack_chips"]
+
+
+class Predictor:
+    """A network on a device, with the statistics of its input and the limits of its output.
+
+    Args:
+        network: In evaluation mode.
+        device: Where it computes.
+        precision: ``torch.float32`` or ``torch.bfloat16``.
+        mean: Means of the bands, in the data's units.
+        std: Standard deviations likewise.
+        score_threshold: Lowest score kept.
+        iou_threshold: Overlap above which the weaker of two boxes of one class goes.
+        max_candidates: Most boxes of a chip that reach the suppression.
+    """
+
+    def __init__(
+        self,
+        network: RetinaNet,
+        *,
+        device: torch.device,
+        precision: torch.dtype,
+        mean: Sequence[float],
+        std: Sequence[float],
+        score_threshold: float,
+        iou_threshold: float,
+        max_candidates: int,
+    ) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.device, self.precision = device, precision
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.score_threshold = score_threshold
+        self.iou_threshold = iou_threshold
+        self.max_candidates = max_candidates
+
+    def __call__(self, chips: Sequence[Chip], *, size: int = 0) -> list[Decoded]:
+        """Find the objects of some chips.
+
+        Args:
+            chips: Of any sizes; each is padded at its right and bottom to the largest.
+            size: Pad to this side at least, so that a chip's result does not depend on the others.
+        """
+        # torch convolves one small image by another algorithm than several, rounded differently.
+        batch = chips if len(chips) > 1 or self._is_lone_safe else (*chips, *chips)
+        pixels, valid = stack_chips(batch, size)
+        outputs = self.forward(pixels.to(self.device), valid.to(self.device))
+        decoded = decode(
+            outputs,
+            score_threshold=self.score_threshold,
+            iou_threshold=self.iou_threshold,
+            max_candidates=self.max_candidates,
+        )
+        return decoded[: len(chips)]
+
+    @property
+    def _is_lone_safe(self) -> bool:
+        return self.device.type != "cpu" or self.precision != torch.float32
+
+    def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
+        """Run the bare network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
+        is_mixed = self.precision != torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, self.precision, is_mixed):
+            return Outputs(*self.network(standardise(pixels, valid, self.mean, self.std)))
+
+
+def build_predictor(
+    model: Model, config: DetectConfig, device: str, *, score_threshold: float | None = None
+) -> Predictor:
+    """Put a model on a device with the thresholds of the configuration, or else its own."""
+    about = model.description
+    chosen = resolve_device(device)
+    mean, std = _statistics(about, config.value_range)
+    threshold = config.score_threshold if score_threshold is None else score_threshold
+    return Predictor(
+        model.network,
+        device=chosen,
+        precision=resolve_precision(config.precision, chosen),
+        mean=mean,
+        std=std,
+        score_threshold=about.score_threshold if threshold is None else threshold,
+        iou_threshold=config.iou_threshold or about.iou_threshold,
+        max_candidates=config.max_candidates,
+    )
+
+
+def stack_chips(chips: Sequence[Chip], size: int = 0) -> tuple[Tensor, Tensor]:
+    """Pad chips to one size, in tensors: (N, C, H, W) and (N, H, W) bool."""
+    height = max(size, *(chip.valid.shape[0] for chip in chips))
+    width = max(size, *(chip.valid.shape[1] for chip in chips))
+    first = chips[0].pixels
+    pixels: NDArray[Any] = np.zeros((len(chips), len(first), height, width), _plain(first.dtype))
+    valid = np.zeros((len(chips), height, width), np.bool_)
+    for index, chip in enumerate(chips):
+        rows, columns = chip.valid.shape
+        pixels[index, :, :rows, :columns] = chip.pixels
+        valid[index, :rows, :columns] = chip.valid
+    return torch.from_numpy(pixels), torch.from_numpy(valid)
+
+
+def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Keep bytes, which are small to move; torch computes little with other integers."""
+    return dtype if dtype == np.uint8 else np.dtype(np.float32)
+
+
+def _statistics(
+    about: ModelDescription, value_range: tuple[float, float] | None
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Give the mean and deviation of each band in the scene's units.
+
+    Mapping the scene's range onto the model's and then standardising is one affine map, so the
+    statistics are moved instead of the pixels.
+    """
+    if value_range is None:
+        return about.mean, about.std
+    start, end = value_range
+    is_bytes = about.dtype == "uint8"
+    lows = [0.0] * len(about.mean) if is_bytes else about.low
+    highs = [255.0] * len(about.mean) if is_bytes else about.high
+    steps = [(end - start) / (high - low) for low, high in zip(lows, highs, strict=True)]
+    mean = [start + (m - low) * k for m, low, k in zip(about.mean, lows, steps, strict=True)]
+    return mean, [s * k for s, k in zip(about.std, steps, strict=True)]
