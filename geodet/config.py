@@ -72,8 +72,8 @@ class ModelConfig(_Section):
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
         first, last = self.levels
-        if not 2 <= first <= last <= 7:
-            raise ValueError(f"levels {first} to {last} must rise within 2 to 7")
+        if not 2 <= first <= last <= 7 or first > 5:  # P6 and P7 are made from P5
+            raise ValueError(f"levels {first} to {last} must rise within 2 to 7, the first to 5")
         if len(self.anchor_sizes) != last - first + 1:
             raise ValueError(
                 f"{len(self.anchor_sizes)} anchor_sizes for levels {first} to {last}: one a level"

@@ -28,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
         logger.info("device: %s", _described(device))
         return device
     kind, _, index = name.partition(":")
-    if name != "cpu" and (kind != "cuda" or (index and not index.isdigit())):
+    if name not in ("cpu", "cuda") and (kind != "cuda" or not index.isdigit()):
         raise DeviceError(f"unknown device {name!r}", hint="use auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if int(index or 0) >= count:

@@ -316,8 +316,7 @@ def test_images_elsewhere_cannot_be_written(tmp_path):
 def read_shared(name, **options):
     if not shared_data(name).is_dir():
         pytest.skip(f"no real data at {shared_data(name)}")
-    tileset = read_tileset(shared_data(name), DataConfig(**options))
-    return tileset
+    return read_tileset(shared_data(name), DataConfig(**options))
 
 
 def count(tileset, split):

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -57,6 +58,13 @@ class ModelDescription(BaseModel):
     iou_threshold: float = 0.5
     training: dict[str, str | int | float] = {}
     figures: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _check_bands(self) -> Self:
+        for name in ("mean", "std", "low", "high"):
+            if len(getattr(self, name)) != len(self.bands):
+                raise ValueError(f"{name} does not have a value for each of the bands")
+        return self
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def decode(
         N results. Boxes may reach over the chip's edge, where an object does.
     """
     # A threshold of logits spares the sigmoid of the many anchors that are background.
-    passes = outputs.logits > _logit(score_threshold)
+    passes = outputs.logits >= _logit(score_threshold)
     image, anchor, label = torch.nonzero(passes, as_tuple=True)
     scores = outputs.logits[image, anchor, label].float().sigmoid()
     boxes = decode_boxes(outputs.deltas[image, anchor].float(), outputs.anchors[anchor])
@@ -73,5 +73,5 @@ def _suppressed(
 
 def _logit(score: float) -> float:
     if score <= 0:
-        return -math.inf
+        return torch.finfo(torch.float32).min  # all that is a number
     return math.inf if score >= 1 else math.log(score / (1 - score))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import OrderedDict
 from http.client import HTTPException
 from pickle import UnpicklingError
@@ -102,7 +104,8 @@ def _drop_unused(fpn: FeaturePyramidNetwork, count: int) -> None:
 
 def _load_network(name: str, weights: str | None) -> ResNet:
     try:
-        network: ResNet = torchvision.models.get_model(name, weights=weights)
+        with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads
+            network: ResNet = torchvision.models.get_model(name, weights=weights)
     except (KeyError, ValueError) as error:
         raise ConfigError(
             f"train.pretrained = {weights!r}: {name} has no such weights",

@@ -18,8 +18,9 @@ IGNORED = -2
 class IouMatcher:
     """Assign by intersection over union, with a band between the thresholds that is ignored.
 
-    Every object also gets the anchors that overlap it best, however little that is ("low-quality
-    matches"), or a small object between two anchors would never be learnt.
+    The anchors that overlap an object best are positive however little that is ("low-quality
+    matches"), or a small object between two anchors would never be learnt. An anchor learns the
+    object that it overlaps most, so a second object that wants the same anchor does not get it.
 
     Reference:
         arXiv:1708.02002, section 4, "Anchors"; the low-quality matches: Ren et al. 2015,
@@ -53,11 +54,8 @@ class IouMatcher:
         chosen = best >= self.positive_iou
         matches[chosen] = index[chosen]
         top = iou.max(dim=1, keepdim=True).values  # (M, 1)
-        objects, candidates = torch.nonzero((iou == top) & (top > 0), as_tuple=True)
-        # An anchor that is best for two objects goes to the one that it overlaps more.
-        matches[candidates] = torch.where(
-            best[candidates] >= iou[objects, candidates], index[candidates], objects
-        )
+        wanted = ((iou == top) & (top > 0)).any(dim=0)  # the best anchors of some object
+        matches[wanted] = index[wanted]
         return matches
 
 

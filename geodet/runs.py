@@ -1,0 +1,190 @@
+"""The folder of a training run: its log, and the state from which it can go on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from tensorboardX import SummaryWriter
+
+from geodet.config import Config
+from geodet.errors import OutputError, TrainingError
+from geodet.outputs import replacing
+
+__all__ = [
+    "RunLog",
+    "RunState",
+    "load_state",
+    "open_run",
+    "resume_run",
+    "save_run",
+    "save_state",
+]
+
+_STATE = "state.pt"
+_MAY_CHANGE = {"workers", "precision", "model_name", "description", "data_name"}
+
+
+@dataclass(slots=True)
+class RunState:
+    """How far a run has come."""
+
+    epoch: int = 0
+    """Epochs done."""
+    best_f1: float = -1.0
+    """Best F1 on the validation chips so far."""
+    best_epoch: int = 0
+    """The epoch that had it, counted from 1."""
+
+
+def open_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
+    """Make the folder of a run, ``<output>.run``, and refuse what would fail hours later.
+
+    Raises:
+        OutputError: The model is there already, an unfinished run is, or nothing can be written.
+    """
+    if output.suffix != ".safetensors":
+        raise OutputError(f"cannot write a model to {output}", hint="its name ends in .safetensors")
+    if not output.parent.is_dir():
+        raise OutputError(f"no folder {output.parent} for {output.name}", hint="make it first")
+    if output.exists() and not (overwrite or resume):
+        raise OutputError(
+            f"{output} is there already", hint="use --overwrite, or --resume to go on with its run"
+        )
+    folder = output.with_suffix(".run")
+    if (folder / _STATE).exists() and not (overwrite or resume):
+        raise OutputError(
+            f"{folder} holds the state of an earlier run",
+            hint="use --resume to go on with it, or --overwrite to begin anew",
+        )
+    try:
+        folder.mkdir(exist_ok=True)
+        if not resume:
+            (folder / _STATE).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error}", hint="choose another folder") from error
+    return folder
+
+
+def save_run(folder: Path, state: RunState, parts: Mapping[str, Any], config: Config) -> None:
+    """Write the state of a run: its counts, its configuration and that of all its parts."""
+    states = {name: part.state_dict() for name, part in parts.items()}
+    about = {"counts": asdict(state), "config": config.model_dump_json()}
+    save_state(folder / _STATE, about | states)
+
+
+def resume_run(folder: Path, parts: Mapping[str, Any], config: Config) -> RunState:
+    """Load the state of an interrupted run into its parts.
+
+    Raises:
+        TrainingError: There is none, it is broken, or it began with other settings.
+    """
+    state = load_state(folder / _STATE)
+    try:
+        _check_same(Config.model_validate_json(state["config"]), config, folder)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return RunState(**state["counts"])
+    except TrainingError:
+        raise
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"the run in {folder} does not fit: {error}",
+            hint="resume with the settings and the data that it began with",
+        ) from error
+
+
+def _check_same(began: Config, now: Config, folder: Path) -> None:
+    """Refuse to go on with other settings; the place and the speed of the work may change."""
+    for section in ("model", "data", "augment", "train", "match"):
+        before, after = getattr(began, section), getattr(now, section)
+        for key in type(before).model_fields.keys() - _MAY_CHANGE:
+            old, new = getattr(before, key), getattr(after, key)
+            if old != new:
+                raise TrainingError(
+                    f"the run in {folder} began with {section}.{key} = {old!r}, not {new!r}",
+                    hint="resume with the settings that it began with",
+                )
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write what a run needs to go on, by way of a temporary file.
+
+    Raises:
+        OutputError: The file cannot be written; an older state is not harmed.
+    """
+    with replacing(path) as temporary:
+        try:
+            torch.save(dict(state), temporary)
+        except RuntimeError as error:  # how torch's writer reports a full disk
+            raise OSError(str(error)) from error
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read a state that :func:`save_state` wrote; runs no code from it.
+
+    Raises:
+        TrainingError: There is none, or it is broken.
+    """
+    if not path.is_file():
+        raise TrainingError(
+            f"nothing to resume: no file {path}", hint="start the run without --resume"
+        )
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler met
+        raise TrainingError(
+            f"cannot resume from {path}: {error}", hint="start the run again without --resume"
+        ) from error
+    return state
+
+
+class RunLog:
+    """One row an epoch, as CSV and for TensorBoard; closes with its ``with`` block.
+
+    Args:
+        folder: Where ``log.csv`` and TensorBoard's file go.
+        epochs_done: Rows to keep from an earlier part of the run.
+    """
+
+    def __init__(self, folder: Path, *, epochs_done: int = 0) -> None:
+        self._file = folder / "log.csv"
+        self._rows = _read_rows(self._file)[:epochs_done] if epochs_done else []
+        self._board: SummaryWriter | None = None  # of the process that writes, and of no other
+        self._open_board = partial(SummaryWriter, str(folder), purge_step=epochs_done or None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def write(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Add the figures of an epoch."""
+        self._rows.append({"epoch": epoch, **figures})
+        with self._file.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(dict.fromkeys(k for r in self._rows for k in r)))
+            writer.writeheader()
+            writer.writerows(self._rows)
+        self._board = self._board or self._open_board()
+        for name, value in figures.items():
+            self._board.add_scalar(name, value, epoch)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

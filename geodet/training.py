@@ -1,0 +1,127 @@
+"""The parts of a training run: processes, batches, optimizer, schedule, averaged weights."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from geodet.config import Config, TrainConfig
+from geodet.device import resolve_device, resolve_precision
+from geodet.sampling import BandStatistics, EpochSampler, TrainingChips, collate
+from geodet.tilesets.tileset import Tileset
+
+__all__ = [
+    "averaged_weights",
+    "build_optimizer",
+    "build_schedule",
+    "launch",
+    "load_chips",
+]
+
+
+def launch(precision: str, device: str) -> Fabric:
+    """Start Fabric on the device; under torchrun each process is one of its devices."""
+    chosen = resolve_device(device)
+    dtype = resolve_precision(precision, chosen)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    one = [chosen.index or 0] if chosen.type == "cuda" else 1
+    fabric = Fabric(
+        accelerator=chosen.type,
+        devices=local if world > 1 else one,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if dtype == torch.bfloat16 else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def load_chips(
+    tileset: Tileset, statistics: BandStatistics, config: Config, fabric: Fabric
+) -> tuple[DataLoader[Any], EpochSampler]:
+    """Load the training chips; each process gets its share of an epoch and of a batch."""
+    settings = config.train
+    chips = TrainingChips(
+        tileset.split("train"),
+        bands=config.data.bands,
+        statistics=statistics,
+        augment=config.augment,
+        chip_size=settings.chip_size,
+        seed=settings.seed,
+    )
+    sampler = EpochSampler(
+        len(chips), seed=settings.seed, rank=fabric.global_rank, world_size=fabric.world_size
+    )
+    loader: DataLoader[Any] = DataLoader(
+        chips,
+        batch_size=max(1, settings.batch_size // fabric.world_size),
+        sampler=sampler,
+        collate_fn=collate,
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+    )
+    return loader, sampler
+
+
+def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
+    """Build the optimizer; biases and norms, all vectors, are not decayed."""
+    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim > 1]
+    others = [p for p in network.parameters() if p.requires_grad and p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def build_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> LambdaLR:
+    """Let the learning rate rise linearly, then fall along a cosine to zero.
+
+    Args:
+        optimizer: Its learning rate is the highest one.
+        config: Holds the share of the steps that rise.
+        steps: All steps of the run.
+
+    Reference:
+        Loshchilov & Hutter 2016, arXiv:1608.03983; the warm-up: Goyal et al. 2017,
+        arXiv:1706.02677, section 2.2.
+    """
+    rising = max(1, round(steps * config.warmup))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+    return LambdaLR(optimizer, factor)
+
+
+def averaged_weights(network: nn.Module, decay: float) -> AveragedModel:
+    """Keep an exponential moving average of the weights and of the norms' statistics.
+
+    Young averages decay faster, or the random first weights would stay in them for long.
+    """
+
+    @torch.no_grad()
+    def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        for mean, value in zip(means, values, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - now)
+            else:
+                mean.copy_(value)
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
