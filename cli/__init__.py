@@ -1,0 +1,1 @@
+"""The command line of geodet: flags -> configuration -> one tool -> report."""

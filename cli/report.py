@@ -1,0 +1,157 @@
+"""What the user sees: progress and logs on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from geodet.detect import DetectProgress
+    from geodet.train import EpochReport
+
+__all__ = [
+    "count_progress",
+    "detect_progress",
+    "print_json",
+    "print_table",
+    "set_up_logging",
+    "train_progress",
+]
+
+
+def set_up_logging(*, verbose: int, quiet: bool) -> None:
+    """Send the library's log to stderr; other libraries speak from ``-vv`` on."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    handler = RichHandler(
+        console=Console(stderr=True), show_time=False, show_path=False, markup=False
+    )
+    logging.basicConfig(
+        level=logging.INFO if verbose > 1 else logging.ERROR,
+        handlers=[handler],
+        format="%(message)s",
+        force=True,
+    )
+    logging.getLogger("geodet").setLevel(level)
+
+
+def print_json(value: object) -> None:
+    """Print a result for programs."""
+    typer.echo(json.dumps(_plain(value), indent=2))
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a result for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+@contextmanager
+def detect_progress(*, quiet: bool) -> Iterator[Callable[[DetectProgress], None]]:
+    """Show chips, megapixels a second, the time left and the detections so far."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    with _progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("chips  {task.fields[rate]:.1f} Mpx/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[found]} found"),
+        quiet=quiet,
+    ) as bar:
+        tasks: dict[str, Any] = {}
+        pixels: dict[str, int] = {}  # since the first report, which starts the clock
+
+        def show(step: DetectProgress) -> None:
+            if step.scene not in tasks:
+                tasks[step.scene] = bar.add_task(step.scene, total=step.total, rate=0.0, found=0)
+                pixels[step.scene] = -step.pixels
+            task = tasks[step.scene]
+            pixels[step.scene] += step.pixels
+            rate = pixels[step.scene] / 1e6 / max(bar.tasks[task].elapsed or 0.0, 1e-3)
+            bar.update(task, advance=step.chips, rate=rate, found=step.detections)
+
+        yield show
+
+
+@contextmanager
+def train_progress(*, quiet: bool) -> Iterator[Callable[[EpochReport], None]]:
+    """Show each epoch's losses and validation."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    with _progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        quiet=quiet,
+    ) as bar:
+        task = bar.add_task("training", total=None, figures="")
+
+        def show(report: EpochReport) -> None:
+            text = "  ".join(
+                f"{name} {report.figures[name]:.4g}"
+                for name in ("loss", "f1", "chips_per_second")
+                if name in report.figures
+            )
+            bar.update(task, total=report.epochs, completed=report.epoch, figures=text)
+            if not bar.console.is_terminal and not quiet:
+                typer.echo(f"epoch {report.epoch}/{report.epochs}  {text}", err=True)
+
+        yield show
+
+
+@contextmanager
+def count_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show how many of some things are done."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with _progress(*columns, quiet=quiet) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _progress(*columns: Any, quiet: bool) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        yield bar
+
+
+def _plain(value: object) -> Any:
+    """Turn reports into what JSON has."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {key: _plain(item) for key, item in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

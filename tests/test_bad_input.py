@@ -1,0 +1,237 @@
+"""What goes wrong at users' desks: each gives an error, a hint, exit 1, and harms nothing."""
+
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
+from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
+
+SENTINEL = b"what was here before"
+
+
+def text_file(folder, make_scene):
+    (folder / "notes.tif").write_text("not a raster")
+    return ["detect", folder / "notes.tif", "-o", "out.gpkg"]
+
+
+def missing_scene(folder, make_scene):
+    return ["detect", folder / "nothing.tif", "-o", "out.gpkg"]
+
+
+def truncated_scene(folder, make_scene):
+    scene = make_scene("whole.tif", width=256, height=256)
+    data = scene.read_bytes()
+    (folder / "cut.tif").write_bytes(data[: len(data) // 2])
+    return ["detect", folder / "cut.tif", "-o", "out.gpkg"]
+
+
+def no_georeference(folder, make_scene):
+    return ["detect", make_scene(epsg=None), "-o", "out.gpkg", "--require-crs"]
+
+
+def too_few_bands(folder, make_scene):
+    return ["detect", make_scene(bands=1), "-o", "out.gpkg"]
+
+
+def band_that_is_not_there(folder, make_scene):
+    return ["detect", make_scene(bands=3), "-o", "out.gpkg", "--bands", "1,2,9"]
+
+
+def wrong_number_of_named_bands(folder, make_scene):
+    return ["detect", make_scene(bands=4), "-o", "out.gpkg", "--bands", "1,2"]
+
+
+def missing_model(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--model", "urban-tree"]
+
+
+def text_as_model(folder, make_scene):
+    (folder / "model.safetensors").write_text("not a model")
+    return ["detect", make_scene(), "-o", "out.gpkg", "--model", folder / "model.safetensors"]
+
+
+def another_programs_model(folder, make_scene):
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.zeros(3, np.float32)}, folder / "other.safetensors")
+    return ["detect", make_scene(), "-o", "out.gpkg", "--model", folder / "other.safetensors"]
+
+
+def unknown_extension(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.shp"]
+
+
+def missing_output_folder(folder, make_scene):
+    return ["detect", make_scene(), "-o", "nowhere/out.gpkg"]
+
+
+def existing_output(folder, make_scene):
+    (folder / "old.gpkg").write_bytes(SENTINEL)
+    return ["detect", make_scene(), "-o", "old.gpkg"]
+
+
+def existing_preview(folder, make_scene):
+    (folder / "old.png").write_bytes(SENTINEL)
+    return ["detect", make_scene(), "-o", "out.gpkg", "--preview", "old.png"]
+
+
+def no_cuda(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--device", "cuda:99"]
+
+
+def unknown_device(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--device", "gpu"]
+
+
+def unknown_key(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--set", "detect.chipsize=3"]
+
+
+def key_of_another_command(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--set", "train.epochs=3"]
+
+
+def unknown_recipe(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--config", "urban-tree"]
+
+
+def broken_recipe(folder, make_scene):
+    (folder / "bad.toml").write_text("[detect\n")
+    return ["detect", make_scene(), "-o", "out.gpkg", "--config", "bad.toml"]
+
+
+def mixed_georeferences(folder, make_scene):
+    return ["detect", make_scene("a.tif"), make_scene("b.tif", epsg=None), "-o", "out.gpkg"]
+
+
+def preview_of_two(folder, make_scene):
+    scenes = [make_scene("a.tif"), make_scene("b.tif")]
+    return ["detect", *scenes, "-o", "out.gpkg", "--preview", "out.png"]
+
+
+def empty_tileset(folder, make_scene):
+    (folder / "tiles").mkdir()
+    return ["train", "--data", "tiles", "-o", "m.safetensors"]
+
+
+def missing_tileset(folder, make_scene):
+    return ["train", "--data", "tiles", "-o", "m.safetensors"]
+
+
+def _yolo(folder, *lines):
+    (folder / "tiles").mkdir()
+    for index in range(4):
+        Image.new("RGB", (64, 64)).save(folder / "tiles" / f"{index}.png")
+        (folder / "tiles" / f"{index}.txt").write_text("\n".join(lines))
+    (folder / "tiles" / "classes.txt").write_text("car\n")
+
+
+def label_outside_its_image(folder, make_scene):
+    _yolo(folder, "0 1.9 0.5 0.1 0.1")
+    return ["train", "--data", "tiles", "-o", "m.safetensors"]
+
+
+def class_without_a_name(folder, make_scene):
+    _yolo(folder, "7 0.5 0.5 0.1 0.1")
+    return ["train", "--data", "tiles", "-o", "m.safetensors"]
+
+
+def model_without_suffix(folder, make_scene):
+    _yolo(folder, "0 0.5 0.5 0.1 0.1")
+    return ["train", "--data", "tiles", "-o", "model.pt"]
+
+
+def nothing_to_resume(folder, make_scene):
+    _yolo(folder, "0 0.5 0.5 0.2 0.2")
+    return ["train", "--data", "tiles", "-o", "m.safetensors", "--resume"]
+
+
+def class_that_the_model_lacks(folder, make_scene):
+    _yolo(folder, "0 0.5 0.5 0.2 0.2", "1 0.2 0.2 0.2 0.2")
+    (folder / "tiles" / "classes.txt").write_text("car\nboat\n")
+    return ["evaluate", "--data", "tiles", "--model", "TINY"]
+
+
+def labels_that_are_not_there(folder, make_scene):
+    return ["tile", make_scene(), "--labels", "nothing.gpkg", "-o", "tiles"]
+
+
+def labels_that_are_a_raster(folder, make_scene):
+    scene = make_scene()
+    return ["tile", scene, "--labels", scene, "-o", "tiles"]
+
+
+def info_of_nothing(folder, make_scene):
+    return ["info", "nothing.tif"]
+
+
+def output_on_a_read_only_disk(folder, make_scene):
+    return ["detect", make_scene(), "-o", "/proc/out.gpkg"]
+
+
+CASES = {
+    text_file: "as a raster",
+    missing_scene: "no such file",
+    truncated_scene: "cut.tif",
+    no_georeference: "no CRS",
+    too_few_bands: "1 bands",
+    band_that_is_not_there: "no band 9",
+    wrong_number_of_named_bands: "2 bands",
+    missing_model: "urban-tree",
+    text_as_model: "not a model file",
+    another_programs_model: "without geodet's description",
+    unknown_extension: "out.shp",
+    missing_output_folder: "nowhere",
+    existing_output: "old.gpkg",
+    existing_preview: "old.png",
+    no_cuda: "cuda:99",
+    unknown_device: "'gpu'",
+    unknown_key: "detect.chipsize",
+    key_of_another_command: "'train'",
+    unknown_recipe: "urban-tree",
+    broken_recipe: "bad.toml",
+    mixed_georeferences: "no CRS",
+    preview_of_two: "one scene",
+    empty_tileset: "tiles",
+    missing_tileset: "tiles",
+    label_outside_its_image: "outside",
+    class_without_a_name: "class 7",
+    model_without_suffix: "model.pt",
+    nothing_to_resume: "nothing to resume",
+    class_that_the_model_lacks: "car",
+    labels_that_are_not_there: "nothing.gpkg",
+    labels_that_are_a_raster: "scene.tif",
+    info_of_nothing: "nothing.tif",
+    output_on_a_read_only_disk: "/proc",
+}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_bad_input(case, tmp_path, make_scene, tiny_path, invoke):
+    if case is output_on_a_read_only_disk and not sys.platform.startswith("linux"):
+        pytest.skip("needs /proc, a folder where nobody can write")
+    arguments = [str(part).replace("TINY", str(tiny_path)) for part in case(tmp_path, make_scene)]
+    if arguments[0] == "detect" and "--model" not in arguments:
+        arguments += ["--model", str(tiny_path)]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    done = invoke(*arguments, code=1)
+    assert "error: " in done.stderr
+    assert "hint: " in done.stderr
+    assert CASES[case] in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after.items() >= before.items()
+    new = [path.name for path in after.keys() - before.keys() if not path.match("*.run/*")]
+    assert new == []
+
+
+def test_no_georeference_is_a_warning_by_default(make_scene, tiny_path, invoke):
+    scene = make_scene(epsg=None)
+    done = invoke("detect", scene, "-o", "out.gpkg", "--model", tiny_path)
+    assert "no CRS" in done.stderr
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(scene) as raster:
+        assert raster.crs is None

@@ -1,0 +1,100 @@
+"""The laws of the house: imports go down, GDAL stays on its floor, names are declared."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import geodet
+from geodet import errors
+
+ROOT = Path(geodet.__file__).parent
+FLOORS = {
+    0: {"errors", "config"},
+    1: {"windows", "geobox", "boxes", "outputs", "folders"},
+    2: {"scene", "rasters", "vectors", "tilesets"},
+    3: {
+        *("models", "painting", "weights", "device", "inference", "reading", "merge", "metrics"),
+        *("sampling", "validation", "training", "runs", "fitting", "preview", "cutting"),
+    },
+    4: {"detect", "train", "tile", "evaluate"},
+    5: {"demo"},  # the one tool made of another
+}
+FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for path in ROOT.rglob("*.py")
+    if path.parent != ROOT or path.name != "__init__.py"
+)
+GDAL = {"rasterio", "pyogrio", "geopandas", "fiona", "osgeo"}
+
+
+def parse(module):
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+
+
+def place(module):
+    return module.parts[0].removesuffix(".py")
+
+
+def imported(node):
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+def own_imports(module):
+    names = [name for node in ast.walk(parse(module)) for name in imported(node)]
+    return {name.split(".")[1] for name in names if name.startswith("geodet.")}
+
+
+def test_every_module_has_a_floor():
+    assert {place(module) for module in MODULES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports_go_down_never_up(module):
+    here = FLOOR[place(module)]
+    for name in own_imports(module) - {place(module)}:
+        assert FLOOR[name] <= here, f"{module} imports {name}"
+        assert here != 4 or FLOOR[name] < 4, f"the tool {module} imports the tool {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_only_the_second_floor_touches_gdal(module):
+    names = {name.split(".")[0] for node in ast.walk(parse(module)) for name in imported(node)}
+    assert FLOOR[place(module)] == 2 or not names & GDAL
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_own_modules_are_imported_at_the_top(module):
+    top = set(map(id, parse(module).body))
+    tree = parse(module)
+    top = {id(node) for node in tree.body}
+    local = [
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in top
+        for name in imported(node)
+        if name.startswith("geodet")
+    ]
+    assert local == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_public_names_are_sorted_and_there(module):
+    declared = [
+        ast.literal_eval(node.value)
+        for node in parse(module).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+    ]
+    for names in declared:
+        assert names == sorted(names)
+
+
+def test_every_error_is_a_builtin_error_too():
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        assert issubclass(kind, errors.GeodetError)
+        if kind is not errors.GeodetError:
+            assert issubclass(kind, OSError | ValueError | RuntimeError)
