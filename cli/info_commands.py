@@ -57,7 +57,7 @@ def config(
     as_json: opt.Json = False,
 ) -> None:
     """Print the resolved configuration, as a TOML file that --config reads."""
-    from geodet.config import iter_recipes, to_toml
+    from geodet.recipes import iter_recipes, to_toml
 
     resolved = opt.resolve(recipe, settings, flags={}, sections=())
     if as_json:

@@ -111,7 +111,7 @@ def resolve(
     sections: tuple[str, ...],
 ) -> Config:
     """Make the configuration: defaults < recipe < flags < ``--set``."""
-    from geodet.config import resolve_config
+    from geodet.recipes import resolve_config
 
     return resolve_config(recipe, flags=flags, settings=settings or (), sections=sections)
 

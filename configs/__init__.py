@@ -1,1 +1,1 @@
-"""Named recipes, one TOML file each; read them with :func:`geodet.config.resolve_config`."""
+"""Named recipes, one TOML file each; read them with :func:`geodet.recipes.resolve_config`."""

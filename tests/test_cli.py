@@ -11,7 +11,7 @@ import pytest
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 
 import geodet
-from geodet.config import resolve_config
+from geodet.recipes import resolve_config
 
 HEAVY = ("torch", "rasterio", "geopandas", "pyogrio", "pyproj", "numpy", "albumentations")
 

@@ -10,7 +10,7 @@ from geodet import errors
 
 ROOT = Path(geodet.__file__).parent
 FLOORS = {
-    0: {"errors", "config"},
+    0: {"errors", "config", "recipes"},
     1: {"windows", "geobox", "boxes", "outputs", "folders"},
     2: {"scene", "rasters", "vectors", "tilesets"},
     3: {

@@ -4,8 +4,9 @@ import tomllib
 
 import pytest
 
-from geodet.config import Config, iter_recipes, parse_settings, resolve_config, to_toml
+from geodet.config import Config
 from geodet.errors import ConfigError
+from geodet.recipes import iter_recipes, parse_settings, resolve_config, to_toml
 
 
 def test_precedence_is_defaults_recipe_flags_set(tmp_path):
