@@ -50,6 +50,14 @@ def _first_bands(path: str | Path, count: int, about: ModelDescription) -> tuple
                 + ", ".join(about.bands),
                 hint="choose another model, or name bands with --bands, one may come twice",
             )
+        if len(scene.bands) > count:
+            logger.info(
+                "%s has %d bands: taken are %s for %s; others with --bands",
+                scene.name,
+                len(scene.bands),
+                ", ".join(scene.band_names[:count]),
+                ", ".join(about.bands),
+            )
         return scene.bands[:count]
 
 

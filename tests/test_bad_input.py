@@ -1,5 +1,6 @@
 """What goes wrong at users' desks: each gives an error, a hint, exit 1, and harms nothing."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -172,7 +173,13 @@ def output_on_a_read_only_disk(folder, make_scene):
     return ["detect", make_scene(), "-o", "/proc/out.gpkg"]
 
 
+def full_disk(folder, make_scene):
+    (folder / "old.gpkg").write_bytes(SENTINEL)
+    return ["detect", make_scene(), "-o", "old.gpkg", "--overwrite"]
+
+
 CASES = {
+    full_disk: "cannot write",
     text_file: "as a raster",
     missing_scene: "no such file",
     truncated_scene: "cut.tif",
@@ -209,6 +216,18 @@ CASES = {
 }
 
 
+@contextlib.contextmanager
+def little_space():
+    """Let no file grow beyond 20,000 bytes, as on a disk that is full."""
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_bad_input(case, tmp_path, make_scene, tiny_path, invoke):
     if case is output_on_a_read_only_disk and not sys.platform.startswith("linux"):
@@ -217,7 +236,8 @@ def test_bad_input(case, tmp_path, make_scene, tiny_path, invoke):
     if arguments[0] == "detect" and "--model" not in arguments:
         arguments += ["--model", str(tiny_path)]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = invoke(*arguments, code=1)
+    with little_space() if case is full_disk else contextlib.nullcontext():
+        done = invoke(*arguments, code=1)
     assert "error: " in done.stderr
     assert "hint: " in done.stderr
     assert CASES[case] in done.stderr.replace("\n", " ")

@@ -1,0 +1,60 @@
+"""Peak resident memory of detect for scenes of different sizes: it must not grow with the scene.
+
+Each scene is processed by a process of its own; the peak includes Python, torch and the model.
+
+    python benchmarks/memory.py [--sides 4096 16384] [--model urban-trees]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from common import make_scene, print_machine
+from rich.console import Console
+from rich.table import Table
+
+_CHILD = """
+import resource, sys
+from pathlib import Path
+from geodet.config import DetectConfig
+from geodet.detect import detect
+from geodet.models.checkpoint import load_model
+report = detect([sys.argv[1]], [Path(sys.argv[2])], load_model(sys.argv[3]), DetectConfig())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(peak, sum(report.labels.values()), report.seconds)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sides", type=int, nargs="+", default=[4096, 16384])
+    parser.add_argument("--model", default="urban-trees")
+    options = parser.parse_args()
+    print_machine()
+    table = Table(title="Peak resident memory of detect")
+    for column in ("scene", "peak MiB", "of the first", "detections", "seconds"):
+        table.add_column(column, justify="right")
+    first = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        for side in options.sides:
+            peak, found, seconds = _measure(Path(name), side, options.model)
+            first = first or peak
+            cells = (f"{peak:.0f}", f"{peak / first:.2f}", f"{found:.0f}", f"{seconds:.1f}")
+            table.add_row(f"{side} x {side}", *cells)
+    Console(width=100).print(table)
+
+
+def _measure(folder: Path, side: int, model: str) -> tuple[float, float, float]:
+    scene, output = make_scene(folder, side), folder / f"{side}.gpkg"
+    command = [sys.executable, "-c", _CHILD, str(scene), str(output), model]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    peak, found, seconds = map(float, done.stdout.split())
+    return peak, found, seconds
+
+
+if __name__ == "__main__":
+    main()

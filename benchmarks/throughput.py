@@ -1,0 +1,95 @@
+"""How close detect comes to its limit: the bare forward pass over the same chips.
+
+Both are measured in turn in one process on one machine; quote the ratio, not the seconds.
+
+    python benchmarks/throughput.py [--side 4096] [--repeats 3] [--model NAME] [--device auto]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from common import make_scene, print_machine
+from rich.console import Console
+from rich.table import Table
+
+from geodet.detect import detect
+from geodet.inference import Predictor, build_predictor, stack_chips
+from geodet.models.checkpoint import load_model
+from geodet.reading import iter_chips
+from geodet.recipes import resolve_config
+from geodet.scene import Scene
+from geodet.windows import WindowGrid
+
+
+def main() -> None:
+    options = _parse()
+    model = load_model(options.model)
+    config = resolve_config(settings=options.set).detect
+    with tempfile.TemporaryDirectory() as name:
+        scene_path = make_scene(Path(name), options.side)
+        predictor = build_predictor(model, config, options.device)
+        with Scene(scene_path) as scene:
+            grid = WindowGrid(*scene.grid, size=config.chip_size, overlap=config.overlap)
+            batches = _batches(scene, grid, config.batch_size)
+        _forward_all(predictor, batches[:2])  # the first pass compiles and allocates
+        whole, bare = [], []
+        for repeat in range(options.repeats):
+            output = Path(name) / f"{repeat}.gpkg"
+            start = time.perf_counter()
+            detect([scene_path], [output], model, config, device=options.device)
+            whole.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            _forward_all(predictor, batches)
+            bare.append(time.perf_counter() - start)
+    _print(options.side, len(grid), whole, bare)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--set", action="append", default=[])
+    return parser.parse_args()
+
+
+def _batches(
+    scene: Scene, grid: WindowGrid, batch_size: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    chips = [chip for _, chip in iter_chips(scene, grid, workers=2, ahead=8)]
+    groups = [chips[i : i + batch_size] for i in range(0, len(chips), batch_size)]
+    return [stack_chips(group) for group in groups]
+
+
+def _forward_all(predictor: Predictor, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Run the network alone: the chips are in memory, nothing is decoded."""
+    for pixels, valid in batches:
+        predictor.forward(pixels.to(predictor.device), valid.to(predictor.device))
+    if predictor.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _print(side: int, chips: int, whole: list[float], bare: list[float]) -> None:
+    print_machine()
+    ratios = [a / b for a, b in zip(whole, bare, strict=True)]
+    pixels = side * side / 1e6
+    table = Table(title=f"{side} x {side} px, {chips} chips, median of {len(whole)} runs")
+    for column in ("", "seconds", "scene Mpx/s"):
+        table.add_column(column)
+    for name, seconds in (("detect, from file to GeoPackage", whole), ("forward pass", bare)):
+        median = statistics.median(seconds)
+        table.add_row(name, f"{median:.2f}", f"{pixels / median:.2f}")
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    table.add_row("ratio", f"{statistics.median(ratios):.2f}", f"({spread})")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()

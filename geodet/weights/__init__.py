@@ -1,0 +1,1 @@
+"""The bundled models: a `.safetensors` file and its card each."""
