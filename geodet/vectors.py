@@ -268,7 +268,10 @@ def _layer_options(path: Path, crs: CRS | None, metadata: Mapping[str, str]) -> 
 
 def _check_written(path: Path, count: int) -> None:
     """Check the finished file: on a full disk GDAL can lose its end, or its index, silently."""
-    info = pyogrio.read_info(str(path))
+    try:
+        info = pyogrio.read_info(str(path))
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(_shortened(str(error))) from error
     indexed = _driver(path) != "GPKG" or info["capabilities"]["fast_spatial_filter"]
     if info["features"] != count or not indexed:
         raise OSError(f"the file came out incomplete, with {info['features']} of {count} objects")

@@ -127,7 +127,10 @@ def test_ctrl_c_exits_130_and_leaves_nothing(tmp_path, make_scene, tiny_path):
     command += ["--model", str(tiny_path), "--batch-size", "1", "--chip-size", "32"]
     command += ["--overlap", "16"]
     before = set(tmp_path.iterdir())
+    # A shell's background job ignores Ctrl-C, and so would what it starts.
+    before_us = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before_us)
     for line in process.stderr:  # it has begun when it says which device it took
         if "device" in line:
             break

@@ -34,10 +34,12 @@ def test_a_new_folder_replaces_the_old_one(tmp_path):
 def test_a_failure_leaves_everything_as_it_was(tmp_path, error):
     out = fill(tmp_path / "out")
 
+    hint = {"hint": "go"} if error is TilesetError else {}
+
     def work():
         with replace_folder(out) as folder:
             (folder / "b").write_text("new")
-            raise error("stop")
+            raise error("stop", **hint)
 
     with pytest.raises(error, match="stop"):
         work()

@@ -305,7 +305,13 @@ def test_bad_inputs_say_what_is_wrong(tmp_path):
         with pytest.raises(error, match=message):
             tile_scene(*arguments, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
     with pytest.raises(TilesetError, match="all in one block of 2048 px"):
-        tile_scene(scene, labels, tmp_path / "out", TileConfig(chip_size=64), DataConfig())
+        tile_scene(
+            scene,
+            labels,
+            tmp_path / "out",
+            TileConfig(chip_size=64, block_size=2048),
+            DataConfig(),
+        )
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".*"))
 
