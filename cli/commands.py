@@ -83,12 +83,14 @@ def detect(
             preview=preview,
             progress=progress,
         )
-    print_json(report) if as_json else _print_detections(report)
+    print_json(report) if as_json else _print_detections(report, quiet=quiet)
 
 
-def _print_detections(report: DetectReport) -> None:
+def _print_detections(report: DetectReport, *, quiet: bool) -> None:
     for name, count in report.labels.items():
         typer.echo(f"{count} x {name}")
+    if quiet:
+        return
     rate = report.megapixels / report.seconds
     for output in report.outputs:
         typer.echo(str(output))
@@ -143,10 +145,9 @@ def train(
     if as_json:
         print_json(report)
         return
-    typer.echo(
-        f"{report.model}: best F1 {report.best_f1:.3f} on the validation chips in epoch "
-        f"{report.best_epoch}, {report.seconds:.0f} s"
-    )
+    best = f"best F1 {report.best_f1:.3f} on the validation chips"
+    what = best if report.best_f1 >= 0 else "no validation chips, so the last epoch"
+    typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}, {report.seconds:.0f} s")
 
 
 def evaluate(

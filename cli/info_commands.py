@@ -41,9 +41,9 @@ def info(
     as_json: opt.Json = False,
 ) -> None:
     """Describe a scene or a model."""
-    if path.endswith(".safetensors"):
-        from geodet.models.checkpoint import find_model, load_description
+    from geodet.models.checkpoint import find_model, iter_bundled, load_description
 
+    if path.endswith(".safetensors") or path in dict(iter_bundled()):
         description = load_description(find_model(path))
         print_json(description) if as_json else _print_fields(_model_fields(description))
         return

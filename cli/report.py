@@ -30,21 +30,24 @@ __all__ = [
 
 
 def set_up_logging(*, verbose: int, quiet: bool) -> None:
-    """Send the library's log to stderr; other libraries speak from ``-vv`` on."""
+    """Send the log to stderr; the libraries underneath speak with ``-v``, and more with ``-vv``."""
     from rich.console import Console
     from rich.logging import RichHandler
 
-    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO
+    level = logging.ERROR if quiet else logging.INFO
     handler = RichHandler(
         console=Console(stderr=True), show_time=False, show_path=False, markup=False
     )
     logging.basicConfig(
-        level=logging.INFO if verbose > 1 else logging.ERROR,
+        level=(logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)],
         handlers=[handler],
         format="%(message)s",
         force=True,
     )
     logging.getLogger("geodet").setLevel(level)
+    fabric = logging.getLogger("lightning_fabric")  # it comes with a handler of its own
+    fabric.handlers.clear()
+    fabric.setLevel(logging.NOTSET)
 
 
 def print_json(value: object) -> None:

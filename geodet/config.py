@@ -21,7 +21,7 @@ __all__ = [
 class _Section(BaseModel):
     """A frozen group of settings that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelConfig(_Section):
@@ -175,13 +175,19 @@ class DetectConfig(_Section):
         None, description="scene values that become the model's lowest and highest"
     )
     gsd: float | None = Field(
-        None, gt=0, description="metres per pixel of the scene, if the file does not know"
+        None, gt=0, description="metres per pixel of the scene, in place of what the file says"
     )
     resample: bool = Field(True, description="read at the model's ground sample distance")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="arithmetic; auto: bfloat16 where the hardware has it"
     )
     require_crs: bool = Field(False, description="refuse a scene without a CRS")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"value_range {self.value_range} must rise")
+        return self
 
     @model_validator(mode="after")
     def _check_overlap(self) -> Self:

@@ -15,11 +15,11 @@ import torch
 import geodet
 from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.errors import ConfigError
-from geodet.fitting import open_for_model
+from geodet.errors import ConfigError, OutputError
+from geodet.fitting import check_scene, open_for_model
 from geodet.inference import Predictor, build_predictor
 from geodet.merge import keep_owned, suppress
-from geodet.models.checkpoint import Model
+from geodet.models.checkpoint import Model, ModelDescription
 from geodet.outputs import check_destination
 from geodet.preview import draw_preview
 from geodet.reading import iter_batches
@@ -117,8 +117,8 @@ def detect(
         OutputError: An output is there already or cannot be written.
     """
     started = time.monotonic()
-    _check(outputs, preview, count=len(scenes), overwrite=overwrite)
-    common_crs([_outline(path) for path in scenes])  # a mix is refused before the work begins
+    _check_outputs(scenes, outputs, preview, overwrite=overwrite)
+    _check_scenes(scenes, model.description, config)
     predictor = build_predictor(model, config, device)
     results: list[SceneResult] = []
     parts: list[SceneDetections] = []
@@ -176,7 +176,7 @@ def detect_scene(
     count = empty = capped = 0
     for batch in iter_batches(scene, grid, workers=config.workers, batch_size=config.batch_size):
         chips = [(index, chip) for index, chip in batch if chip is not None]
-        found = predictor([chip for _, chip in chips], size=config.chip_size) if chips else []
+        found = predictor([chip for _, chip in chips]) if chips else []
         for (index, chip), decoded in zip(chips, found, strict=True):
             here = decoded.detections.shifted(chip.window.col_off, chip.window.row_off)
             parts.append(keep_owned(here, grid.core(index), slack=slack))
@@ -215,23 +215,37 @@ def _count_by_class(parts: Sequence[SceneDetections], classes: Sequence[str]) ->
     return dict(zip(classes, counts, strict=True))
 
 
-def _check(outputs: Sequence[Path], preview: Path | None, *, count: int, overwrite: bool) -> None:
-    """Refuse at the door what would fail at the end."""
+def _check_outputs(
+    scenes: Sequence[str | Path], outputs: Sequence[Path], preview: Path | None, *, overwrite: bool
+) -> None:
+    """Refuse at the door what would fail at the end, or destroy a scene."""
     for output in outputs:
         check_output(output, overwrite=overwrite)
-    if preview is None:
-        return
-    check_destination(preview, (".png",), overwrite=overwrite)
-    if count > 1:
-        raise ConfigError(
-            f"a preview shows one scene, and {count} were given",
-            hint="leave --preview out, or detect scene by scene",
-        )
+    if preview is not None:
+        check_destination(preview, (".png",), overwrite=overwrite)
+        if len(scenes) > 1:
+            raise ConfigError(
+                f"a preview shows one scene, and {len(scenes)} were given",
+                hint="leave --preview out, or detect scene by scene",
+            )
+    inputs = {Path(scene).resolve() for scene in scenes}
+    written = [path.resolve() for path in (*outputs, *([preview] if preview else []))]
+    for path in written:
+        if path in inputs or written.count(path) > 1:
+            raise OutputError(
+                f"{path} would be written over a scene, or twice", hint="name another file"
+            )
 
 
-def _outline(path: str | Path) -> SceneDetections:
-    with Scene(path) as scene:
-        return SceneDetections(scene.name, scene.geobox, Detections.empty())
+def _check_scenes(
+    scenes: Sequence[str | Path], about: ModelDescription, config: DetectConfig
+) -> None:
+    """Refuse before the work begins what would lose the work on the scenes before."""
+    boxes = [check_scene(path, about, config) for path in scenes]
+    nothing = Detections.empty()
+    common_crs(
+        [SceneDetections(str(p), box, nothing) for p, box in zip(scenes, boxes, strict=True)]
+    )
 
 
 def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:

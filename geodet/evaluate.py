@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from geodet.tilesets.tileset import Tileset, read_tileset
 from geodet.validation import compare_images, predict_images
 
 __all__ = ["EvaluateReport", "evaluate"]
+
+logger = logging.getLogger(__name__)
 
 _LOWEST_SCORE = 0.05  # of the detections among which the best threshold is sought
 
@@ -94,6 +97,8 @@ def _match_classes(model: Model, tileset: Tileset) -> list[int]:
     """
     own = model.description.classes
     if len(own) == len(tileset.classes) == 1:
+        if own != tileset.classes:
+            logger.warning("taking the labels %r for %r", tileset.classes[0], own[0])
         return [0]
     for name in tileset.classes:
         if name not in own:

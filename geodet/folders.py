@@ -31,7 +31,7 @@ def check_output_folder(
         raise OutputError(f"{output} is a file", hint="give a folder")
     found = {entry.name for entry in output.iterdir()} if output.exists() else set()
     if found and not overwrite:
-        raise OutputError(f"{output} is not empty", hint="give another folder, or overwrite it")
+        raise OutputError(f"{output} is not empty", hint="give another folder, or use --overwrite")
     others = sorted(found - set(known))
     others += [p.name for p in inputs if p.resolve().is_relative_to(output.resolve())]
     if others:

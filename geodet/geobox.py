@@ -130,7 +130,9 @@ class _Ground:
         self._geographic = crs.geodetic_crs
         self._metres = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
         if self._geographic is not None:
-            self._to_degrees = Transformer.from_crs(crs, self._geographic, always_xy=True)
+            self._to_angles = Transformer.from_crs(crs, self._geographic, always_xy=True)
+            # Degrees as a rule, but grads in some French and Belgian systems.
+            self._radians = float(self._geographic.axis_info[0].unit_conversion_factor)
             ellipsoid = crs.ellipsoid
             assert ellipsoid is not None  # a geodetic CRS has one
             self._a = float(ellipsoid.semi_major_metre)
@@ -151,11 +153,15 @@ class _Ground:
         if self._geographic is None:  # an engineering CRS: its own plane
             step = (there - here) * self._metres
             return step.T
-        lon0, lat0 = (np.radians(v) for v in self._to_degrees.transform(here[..., 0], here[..., 1]))
-        lon1, lat1 = (
-            np.radians(v) for v in self._to_degrees.transform(there[..., 0], there[..., 1])
-        )
+        lon0, lat0 = self._angles(here)
+        lon1, lat1 = self._angles(there)
         w2 = 1.0 - self._e2 * np.sin(lat0) ** 2
         east = (lon1 - lon0) * np.cos(lat0) * self._a / np.sqrt(w2)
         north = (lat1 - lat0) * self._a * (1.0 - self._e2) / w2**1.5
         return np.stack([east, north])
+
+    def _angles(self, xy: Floats) -> Floats:
+        """Give longitude and latitude in radians: (2, N)."""
+        angles = self._to_angles.transform(xy[..., 0], xy[..., 1])
+        radians: Floats = np.stack(angles) * self._radians
+        return radians

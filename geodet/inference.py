@@ -54,16 +54,16 @@ class Predictor:
         self.iou_threshold = iou_threshold
         self.max_candidates = max_candidates
 
-    def __call__(self, chips: Sequence[Chip], *, size: int = 0) -> list[Decoded]:
+    def __call__(self, chips: Sequence[Chip]) -> list[Decoded]:
         """Find the objects of some chips.
 
         Args:
-            chips: Of any sizes; each is padded at its right and bottom to the largest.
-            size: Pad to this side at least, so that a chip's result does not depend on the others.
+            chips: All of one size, as the windows of a scene are. They are not padded: what the
+                norms see, and so the scores, would depend on it.
         """
         # torch convolves one small image by another algorithm than several, rounded differently.
         batch = chips if len(chips) > 1 or self._is_lone_safe else (*chips, *chips)
-        pixels, valid = stack_chips(batch, size)
+        pixels, valid = stack_chips(batch)
         outputs = self.forward(pixels.to(self.device), valid.to(self.device))
         decoded = decode(
             outputs,
@@ -104,18 +104,13 @@ def build_predictor(
     )
 
 
-def stack_chips(chips: Sequence[Chip], size: int = 0) -> tuple[Tensor, Tensor]:
-    """Pad chips to one size, in tensors: (N, C, H, W) and (N, H, W) bool."""
-    height = max(size, *(chip.valid.shape[0] for chip in chips))
-    width = max(size, *(chip.valid.shape[1] for chip in chips))
-    first = chips[0].pixels
-    pixels: NDArray[Any] = np.zeros((len(chips), len(first), height, width), _plain(first.dtype))
-    valid = np.zeros((len(chips), height, width), np.bool_)
-    for index, chip in enumerate(chips):
-        rows, columns = chip.valid.shape
-        pixels[index, :, :rows, :columns] = chip.pixels
-        valid[index, :rows, :columns] = chip.valid
-    return torch.from_numpy(pixels), torch.from_numpy(valid)
+def stack_chips(chips: Sequence[Chip]) -> tuple[Tensor, Tensor]:
+    """Stack chips of one size in tensors: (N, C, H, W) and (N, H, W) bool."""
+    pixels: NDArray[Any] = np.stack([chip.pixels for chip in chips])
+    valid = np.stack([chip.valid for chip in chips])
+    return torch.from_numpy(pixels.astype(_plain(pixels.dtype), copy=False)), torch.from_numpy(
+        valid
+    )
 
 
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -137,6 +132,7 @@ def _statistics(
     is_bytes = about.dtype == "uint8"
     lows = [0.0] * len(about.mean) if is_bytes else about.low
     highs = [255.0] * len(about.mean) if is_bytes else about.high
-    steps = [(end - start) / (high - low) for low, high in zip(lows, highs, strict=True)]
+    spans = [max(high - low, 1e-6) for low, high in zip(lows, highs, strict=True)]
+    steps = [(end - start) / span for span in spans]
     mean = [start + (m - low) * k for m, low, k in zip(about.mean, lows, steps, strict=True)]
     return mean, [s * k for s, k in zip(about.std, steps, strict=True)]

@@ -103,7 +103,8 @@ def to_toml(config: Config) -> str:
             value = getattr(values, key)
             plain = list(value) if isinstance(value, tuple) else value
             text = f"# {key} =" if value is None else tomli_w.dumps({key: plain}).strip()
-            lines.append(f"{' '.join(text.split())}  # {field.description}")
+            flat = text.replace("\n    ", " ").replace("\n", " ")  # lists come one item a line
+            lines.append(f"{flat}  # {field.description}")
     return "\n".join(lines).lstrip()
 
 

@@ -20,6 +20,7 @@ from geodet.outputs import replacing
 __all__ = [
     "RunLog",
     "RunState",
+    "begin_run",
     "load_state",
     "open_run",
     "resume_run",
@@ -44,7 +45,7 @@ class RunState:
 
 
 def open_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Make the folder of a run, ``<output>.run``, and refuse what would fail hours later.
+    """Name the folder of a run, ``NAME.run``, and refuse what would fail hours later.
 
     Raises:
         OutputError: The model is there already, an unfinished run is, or nothing can be written.
@@ -63,13 +64,21 @@ def open_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
             f"{folder} holds the state of an earlier run",
             hint="use --resume to go on with it, or --overwrite to begin anew",
         )
+    return folder
+
+
+def begin_run(folder: Path, *, resume: bool) -> None:
+    """Make the folder of a run, without the state of an earlier one.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
         folder.mkdir(exist_ok=True)
         if not resume:
             (folder / _STATE).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error}", hint="choose another folder") from error
-    return folder
 
 
 def save_run(folder: Path, state: RunState, parts: Mapping[str, Any], config: Config) -> None:
@@ -174,7 +183,10 @@ class RunLog:
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Add the figures of an epoch."""
         self._rows.append({"epoch": epoch, **figures})
-        with self._file.open("w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self._file) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, list(dict.fromkeys(k for r in self._rows for k in r)))
             writer.writeheader()
             writer.writerows(self._rows)

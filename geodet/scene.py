@@ -27,8 +27,8 @@ from geodet.windows import Window
 
 __all__ = ["Chip", "Scene"]
 
-# GDAL keeps decoded blocks in a cache of 5 % of the memory by default; a window touches few blocks.
-_GDAL_OPTIONS = {"GDAL_CACHEMAX": 128, "GDAL_NUM_THREADS": 1}
+# Decoded blocks that neighbouring windows share, in bytes; GDAL's own default is 5 % of the memory.
+_GDAL_OPTIONS = {"GDAL_CACHEMAX": 128 * 2**20, "GDAL_NUM_THREADS": 1}
 _opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
@@ -69,7 +69,7 @@ class Scene:
         self._alpha = _alpha_band(dataset)
         colour = [band for band in dataset.indexes if band != self._alpha]
         self.bands = tuple(bands) or tuple(colour)
-        self._check_bands()
+        self._check_bands(dataset)
         self.dtype = np.dtype(dataset.dtypes[self.bands[0] - 1])
         self.band_names = tuple(_band_name(dataset, band) for band in self.bands)
         self._mask_band = _mask_band(dataset, self.bands, self._alpha)
@@ -154,12 +154,18 @@ class Scene:
             self._handles.append(self._local.dataset)
         return self._local.dataset
 
-    def _check_bands(self) -> None:
+    def _check_bands(self, dataset: Any) -> None:
         missing = [band for band in self.bands if not 1 <= band <= self.count]
         if missing:
             raise SceneError(
                 f"no band {missing[0]} in {self.path}, which has {self.count}",
                 hint="bands are counted from 1",
+            )
+        dtypes = {dataset.dtypes[band - 1] for band in self.bands}
+        if len(dtypes) > 1 or any(name.startswith("complex") for name in dtypes):
+            raise SceneError(
+                f"the bands of {self.path} hold {' and '.join(sorted(dtypes))} values",
+                hint="choose real bands of one type, or convert them with gdal_translate",
             )
 
     def _source_window(self, window: Window) -> RasterioWindow:
@@ -180,11 +186,12 @@ class Scene:
     ) -> NDArray[np.bool_]:
         if self._mask_band is None:
             return np.ones(shape, dtype=np.bool_)
-        # A pixel of a resampled grid has data where at least half of it has.
-        least = 1 if self.scale == (1.0, 1.0) else 128
         options: dict[str, Any] = {"window": source, "resampling": self._resampling()}
         if self._mask_band == self._alpha:
-            return dataset.read(self._alpha, out_shape=shape, **options) >= least  # type: ignore[no-any-return]
+            # Any opacity is data: a fourth band that is called alpha may hold near-infrared.
+            return dataset.read(self._alpha, out_shape=shape, **options) > 0  # type: ignore[no-any-return]
+        # A pixel of a resampled grid has data where at least half of it has.
+        least = 1 if self.scale == (1.0, 1.0) else 128
         masks = dataset.read_masks(self.bands, out_shape=(len(self.bands), *shape), **options)
         return (masks >= least).any(axis=0)  # type: ignore[no-any-return]
 

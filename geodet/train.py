@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geodet.config import Config
 from geodet.device import resolve_precision
-from geodet.errors import TrainingError
+from geodet.errors import ConfigError, TilesetError, TrainingError
 from geodet.inference import Predictor
 from geodet.metrics import Scores, best_scores
 from geodet.models.checkpoint import ModelDescription, save_model
@@ -22,7 +22,7 @@ from geodet.models.inputs import standardise
 from geodet.models.losses import RetinaNetLoss, Target
 from geodet.models.matcher import IouMatcher
 from geodet.models.retinanet import RetinaNet
-from geodet.runs import RunLog, RunState, open_run, resume_run, save_run
+from geodet.runs import RunLog, RunState, begin_run, open_run, resume_run, save_run
 from geodet.sampling import (
     BandStatistics,
     Batch,
@@ -87,9 +87,9 @@ def train(
     """Train a detector and write its model file.
 
     The weights are those of the epoch with the best F1 on the validation chips, and the score
-    threshold of that F1 goes into the model file. A folder ``<output>.run`` beside it holds the
-    log and the state from which ``resume`` goes on. Under ``torchrun`` the processes share the
-    work.
+    threshold of that F1 goes into the model file. A folder ``NAME.run`` beside ``NAME.safetensors``
+    holds the log and the state from which ``resume`` goes on. Under ``torchrun`` the processes
+    share the work.
 
     Args:
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
@@ -111,7 +111,7 @@ def train(
     fabric = launch(settings.precision, device)
     seed_everything(settings.seed, verbose=False)
     tileset = read_tileset(data, config.data)
-    statistics = measure_bands(tileset.split("train"), config.data.bands)
+    statistics = _measure(tileset, config)
     loader, sampler = load_chips(tileset, statistics, config, fabric)
     network = _build(config, tileset, statistics).to(fabric.device)
     averaged = averaged_weights(network, settings.ema_decay)
@@ -127,6 +127,7 @@ def train(
     parts = {"network": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
     done = resume_run(folder, parts, config) if resume else RunState()
 
+    begin_run(folder, resume=resume)
     with RunLog(folder, epochs_done=done.epoch) as log:
         for epoch in range(done.epoch, settings.epochs):
             sampler.epoch = epoch
@@ -170,6 +171,23 @@ def train(
 
 
 _LOSSES = ("loss", "classification_loss", "box_loss")
+
+
+def _measure(tileset: Tileset, config: Config) -> BandStatistics:
+    """Measure the training chips, and refuse what would fail when the model is written."""
+    images = tileset.split("train")
+    if not images:
+        raise TilesetError(
+            f"{tileset.root} has no training images", hint="all of them validate; see data.val"
+        )
+    statistics = measure_bands(images, config.data.bands)
+    names = config.data.band_names
+    if names and len(names) != len(statistics.mean):
+        raise ConfigError(
+            f"data.band_names has {len(names)} names for {len(statistics.mean)} bands",
+            hint="name each band that is used",
+        )
+    return statistics
 
 
 def _build(config: Config, tileset: Tileset, statistics: BandStatistics) -> RetinaNet:

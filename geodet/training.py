@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from geodet.config import Config, TrainConfig
 from geodet.device import resolve_device, resolve_precision
+from geodet.errors import ConfigError
 from geodet.sampling import BandStatistics, EpochSampler, TrainingChips, collate
 from geodet.tilesets.tileset import Tileset
 
@@ -52,6 +53,12 @@ def load_chips(
 ) -> tuple[DataLoader[Any], EpochSampler]:
     """Load the training chips; each process gets its share of an epoch and of a batch."""
     settings = config.train
+    if settings.batch_size % fabric.world_size:
+        raise ConfigError(
+            f"train.batch_size {settings.batch_size} cannot be shared by {fabric.world_size} "
+            "processes",
+            hint="choose a multiple of their number",
+        )
     chips = TrainingChips(
         tileset.split("train"),
         bands=config.data.bands,
@@ -65,7 +72,7 @@ def load_chips(
     )
     loader: DataLoader[Any] = DataLoader(
         chips,
-        batch_size=max(1, settings.batch_size // fabric.world_size),
+        batch_size=settings.batch_size // fabric.world_size,
         sampler=sampler,
         collate_fn=collate,
         num_workers=settings.workers,

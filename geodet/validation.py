@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 
 from geodet.boxes import Detections
@@ -14,7 +15,9 @@ from geodet.tilesets.tileset import LabelledImage
 
 __all__ = ["compare_images", "predict_images"]
 
-_BATCH = 8
+_BATCH_PIXELS = 8 * 512 * 512  # of one forward pass, whatever the size of the images
+
+logger = logging.getLogger(__name__)
 
 
 def predict_images(
@@ -34,11 +37,20 @@ def predict_images(
         ModelFileError: An image has not as many bands as the model needs.
     """
     found: list[Detections] = []
+    capped = 0
     for group in _batches(images):
         chips = [read_chip(image, bands) for image in group]
         for chip, image in zip(chips, group, strict=True):
             _check_bands(len(chip.pixels), len(predictor.mean), image)
-        found += [one.detections for one in predictor(chips)]
+        decoded = predictor(chips)
+        found += [one.detections for one in decoded]
+        capped += sum(one.capped for one in decoded)
+    if capped:
+        logger.warning(
+            "%d candidate boxes were dropped by detect.max_candidates=%d",
+            capped,
+            predictor.max_candidates,
+        )
     return found
 
 
@@ -81,5 +93,13 @@ def _check_bands(count: int, needed: int, image: LabelledImage) -> None:
 
 
 def _batches(images: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
-    for start in range(0, len(images), _BATCH):
-        yield images[start : start + _BATCH]
+    """Group neighbours of one size, as many as fit into a forward pass."""
+    start = 0
+    while start < len(images):
+        size = images[start].width, images[start].height
+        limit = start + max(1, _BATCH_PIXELS // (size[0] * size[1]))
+        end = start + 1
+        while end < min(limit, len(images)) and (images[end].width, images[end].height) == size:
+            end += 1
+        yield images[start:end]
+        start = end

@@ -178,7 +178,54 @@ def full_disk(folder, make_scene):
     return ["detect", make_scene(), "-o", "old.gpkg", "--overwrite"]
 
 
+def one_output_twice(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "-o", folder / "out.gpkg"]
+
+
+def preview_over_the_scene(folder, make_scene):
+    Image.new("RGB", (64, 64)).save(folder / "scene.png")
+    preview = ["--preview", folder / "scene.png"]
+    return ["detect", "scene.png", "-o", "out.gpkg", *preview, "--overwrite"]
+
+
+def bands_of_several_types(folder, make_scene):
+    make_scene("a.tif", bands=1, width=64, height=64)
+    make_scene("b.tif", bands=1, width=64, height=64, dtype="uint16")
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{band}"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{file}.tif</SourceFilename></SimpleSource>'
+        "</VRTRasterBand>"
+        for band, kind, file in ((1, "Byte", "a"), (2, "UInt16", "b"), (3, "Byte", "a"))
+    )
+    vrt = f'<VRTDataset rasterXSize="64" rasterYSize="64">{bands}</VRTDataset>'
+    (folder / "mixed.vrt").write_text(vrt)
+    return ["detect", folder / "mixed.vrt", "-o", "out.gpkg"]
+
+
+def range_that_falls(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--set", "detect.value_range=[9, 9]"]
+
+
+def gsd_out_of_reach(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--set", "detect.gsd=1e9"]
+
+
+def gsd_without_end(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--set", "detect.gsd=inf"]
+
+
+def a_late_scene_with_too_few_bands(folder, make_scene):
+    return ["detect", make_scene("a.tif"), make_scene("b.tif", bands=1), "-o", "out.gpkg"]
+
+
 CASES = {
+    one_output_twice: "or twice",
+    preview_over_the_scene: "over a scene",
+    bands_of_several_types: "uint16 and uint8 values",
+    range_that_falls: "must rise",
+    gsd_out_of_reach: "out of the reach",
+    gsd_without_end: "finite",
+    a_late_scene_with_too_few_bands: "b.tif has 1 bands",
     full_disk: "cannot write",
     text_file: "as a raster",
     missing_scene: "no such file",

@@ -305,8 +305,8 @@ class Seer:
         self.objects = np.array(objects, float).reshape(-1, 4)
         self.is_sure = is_sure
 
-    def __call__(self, chips, *, size=0):
-        assert all(max(chip.valid.shape) <= size for chip in chips)
+    def __call__(self, chips):
+        assert len({chip.valid.shape for chip in chips}) == 1
         return [self.look(chip.window) for chip in chips]
 
     def look(self, window):
@@ -326,7 +326,7 @@ class BrightnessSeer(Seer):
     def __init__(self, least):
         self.least = least
 
-    def __call__(self, chips, *, size=0):
+    def __call__(self, chips):
         return [self.look_at(chip) for chip in chips]
 
     def look_at(self, chip):
@@ -458,7 +458,7 @@ def test_a_predictor_that_fails_leaves_no_reader_and_no_file(
     make_scene, tiny_model, tmp_path, monkeypatch, error
 ):
     class Failing(Seer):
-        def __call__(self, chips, *, size=0):
+        def __call__(self, chips):
             raise error
 
     monkeypatch.setattr(detect_module, "build_predictor", lambda *_: Failing([]))

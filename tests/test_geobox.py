@@ -153,3 +153,9 @@ def test_the_ground_is_the_same_in_any_crs(lon, lat, metres, turn):
     assert geobox.ground_resolution == pytest.approx((metres, metres), rel=1e-5)
     assert geobox.pixel_area(np.array([[1.0, 1.0]])) == pytest.approx(metres**2, rel=1e-5)
     assert Geod(ellps="WGS84").a == local.get_geod().a
+
+
+def test_a_system_in_grads_has_its_true_size():
+    """NTF (Paris) / Lambert zone II measures angles in grads, its pixels in metres."""
+    box = GeoBox(100, 100, Affine(0.6, 0, 600_000, 0, -0.6, 2_200_000), CRS.from_epsg(27572))
+    assert box.gsd == pytest.approx(0.6, rel=2e-3)

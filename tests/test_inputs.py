@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -42,3 +44,12 @@ def test_the_memory_is_channels_last():
 def test_whole_numbers_as_statistics_are_no_trap():
     scaled = standardise(torch.tensor([[[[1.5]]]]), torch.ones(1, 1, 1, dtype=torch.bool), [1], [2])
     assert scaled.item() == 0.25
+
+
+def test_a_nodata_value_that_nobody_declared_becomes_the_mean():
+    pixels = torch.full((1, 1, 4, 4), 50.0)
+    pixels[0, 0, 0, 0], pixels[0, 0, 1, 1] = -3.4e38, math.inf
+    valid = torch.ones(1, 4, 4, dtype=torch.bool)
+    scaled = standardise(pixels, valid, [40.0], [10.0])
+    assert scaled[0, 0, 0, 0] == 0 == scaled[0, 0, 1, 1]
+    assert (scaled.sum(), scaled.max()) == (14, 1)

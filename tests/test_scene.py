@@ -346,3 +346,24 @@ def test_a_truncated_file_is_an_error_that_names_the_window(make_scene):
     assert "truncated" in error.value.hint
     assert str(last) in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_an_undescribed_fourth_band_may_hold_near_infrared(make_scene):
+    """GDAL calls it alpha, and its values are no shares of opacity."""
+    path = make_scene(bands=4, width=64, height=64)
+    with rasterio.open(path, "r+") as raster:
+        raster.colorinterp = [*raster.colorinterp[:3], ColorInterp.alpha]
+        raster.write(np.full((64, 64), 40, np.uint8), 4)
+    with Scene(path) as scene:
+        assert scene.bands == (1, 2, 3)
+        scene.resample(32, 32)
+        assert scene.read(Window(0, 0, 32, 32)).valid.all()
+
+
+def test_blocks_are_kept_for_the_next_window(make_scene):
+    """A strip is decoded once for all windows that cross it."""
+    path = make_scene(width=4096, height=64, tiled=False)
+    with Scene(path) as scene:
+        scene.read(Window(0, 0, 64, 64))
+        path.write_bytes(b"\0" * path.stat().st_size)  # whoever reads again finds nothing
+        assert scene.read(Window(64, 0, 64, 64)).pixels.any()

@@ -9,11 +9,13 @@ from torch import Tensor
 
 __all__ = ["standardise"]
 
+_ABSURD = 1e4  # standard deviations; 16-bit values in a model of bytes stay below
+
 
 def standardise(
     pixels: Tensor, valid: Tensor, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """Scale pixels to zero mean and unit deviation; pixels without data become the mean.
+    """Scale pixels to zero mean and unit deviation; what is no data becomes the mean.
 
     Args:
         pixels: (N, C, H, W) of any dtype, in the data's units.
@@ -28,5 +30,7 @@ def standardise(
     centre = torch.tensor(mean, device=pixels.device).view(shape)
     spread = torch.tensor(std, device=pixels.device).view(shape)
     scaled = (pixels.to(torch.float32) - centre) / spread
-    scaled = scaled.masked_fill(~valid[:, None], 0.0)
+    # A nodata value that the file does not declare, such as -3.4e38, would flood the whole chip.
+    absurd = ~(scaled.abs() < _ABSURD)
+    scaled = scaled.masked_fill(~valid[:, None] | absurd, 0.0)
     return scaled.contiguous(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
@@ -40,8 +41,9 @@ class Losses(NamedTuple):
 class RetinaNetLoss:
     """Match anchors with labels and compare what the network says of them.
 
-    Sums are divided by the positive anchors of the whole batch, at least one: chips of aerial
-    imagery hold none or hundreds, and a mean per chip would weigh a lone object like a forest.
+    Sums are divided by the positive anchors of the whole batch, of all processes, at least one:
+    chips of aerial imagery hold none or hundreds, and a mean per chip would weigh a lone object
+    like a forest.
 
     Reference:
         arXiv:1708.02002, section 4.
@@ -64,8 +66,7 @@ class RetinaNetLoss:
             self._box_loss(deltas.float(), outputs.anchors, match, target)
             for deltas, match, target in zip(outputs.deltas, matches, targets, strict=True)
         ]
-        positives = sum((match > BACKGROUND).sum() for match in matches)
-        count = torch.as_tensor(positives, device=outputs.logits.device).clamp(min=1)
+        count = _mean_over_processes(torch.stack([(m > BACKGROUND).sum() for m in matches]).sum())
         return Losses(torch.stack(classification).sum() / count, torch.stack(boxes).sum() / count)
 
     @staticmethod
@@ -73,6 +74,19 @@ class RetinaNetLoss:
         positive = match > BACKGROUND
         wanted = encode_boxes(target.boxes[match[positive]], anchors[positive])
         return box_loss(deltas[positive], wanted)
+
+
+def _mean_over_processes(count: Tensor) -> Tensor:
+    """Average a count over the processes of a run, at least 1.
+
+    Each process divides by it and DDP averages their gradients, so together they divide the sum of
+    all by the positives of all.
+    """
+    mean = count.float()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(mean)
+        mean = mean / dist.get_world_size()
+    return mean.clamp(min=1)
 
 
 def classification_loss(

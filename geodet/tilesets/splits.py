@@ -44,7 +44,7 @@ def natural_key(name: str) -> list[tuple[int, str]]:
         ['a1', 'f9', 'f10']
     """
     parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def find_places(names: Sequence[str], geoboxes: Sequence[GeoBox]) -> list[str | None]:

@@ -225,7 +225,7 @@ def _report_dropped(items: Sequence[ImageLabels], images: Sequence[LabelledImage
 def _check_folds(tileset: Tileset, source: Path) -> None:
     """Refuse a tileset that teaches nothing, and report a validation that proves little."""
     train, val = tileset.split("train"), tileset.split("val")
-    if not sum(len(image.boxes) for image in train):
+    if train and not sum(len(image.boxes) for image in train):
         raise TilesetError(
             f"{source}: no objects in the {len(train)} training images",
             hint="check that the labels belong to these images, and data.ignore_classes",
