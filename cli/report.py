@@ -38,16 +38,15 @@ def set_up_logging(*, verbose: int, quiet: bool) -> None:
     handler = RichHandler(
         console=Console(stderr=True), show_time=False, show_path=False, markup=False
     )
-    logging.basicConfig(
-        level=(logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)],
-        handlers=[handler],
-        format="%(message)s",
-        force=True,
-    )
+    others = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    # A filter, since libraries set levels of their own when they are imported.
+    handler.addFilter(lambda record: _is_ours(record) or record.levelno >= others)
+    logging.basicConfig(level=others, handlers=[handler], format="%(message)s", force=True)
     logging.getLogger("geodet").setLevel(level)
-    fabric = logging.getLogger("lightning_fabric")  # it comes with a handler of its own
-    fabric.handlers.clear()
-    fabric.setLevel(logging.NOTSET)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == "geodet"
 
 
 def print_json(value: object) -> None:
