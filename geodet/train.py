@@ -34,6 +34,7 @@ from geodet.training import (
     averaged_weights,
     build_optimizer,
     build_schedule,
+    finish,
     launch,
     load_chips,
 )
@@ -166,7 +167,7 @@ def train(
                 log.write(epoch + 1, figures)
                 progress(EpochReport(epoch + 1, settings.epochs, figures))
             fabric.barrier()
-    done = fabric.broadcast(done)
+    done = finish(fabric, done)
     return TrainReport(output, done.best_epoch, done.best_f1, time.monotonic() - started)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader
 from geodet.config import Config, TrainConfig
 from geodet.device import resolve_device, resolve_precision
 from geodet.errors import ConfigError
+from geodet.runs import RunState
 from geodet.sampling import BandStatistics, EpochSampler, TrainingChips, collate
 from geodet.tilesets.tileset import Tileset
 
@@ -25,6 +27,7 @@ __all__ = [
     "averaged_weights",
     "build_optimizer",
     "build_schedule",
+    "finish",
     "launch",
     "load_chips",
 ]
@@ -46,6 +49,18 @@ def launch(precision: str, device: str) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def finish(fabric: Fabric, state: RunState) -> RunState:
+    """Tell all processes how the run went, and end their connection.
+
+    Left to the interpreter's exit, the connection's threads may abort the process.
+    """
+    state = fabric.broadcast(state)
+    if fabric.world_size > 1:
+        fabric.barrier()
+        dist.destroy_process_group()
+    return state
 
 
 def load_chips(
