@@ -157,7 +157,8 @@ def _validated(merged: dict[str, dict[str, Any]]) -> Config:
         raise ConfigError(f"unknown key {path!r}", hint=_nearest_key(path))
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
-    raise ConfigError(f"{path}{shown}: {message}", hint="see `geodet config` for every key")
+    where = f"{path}{shown}: " if path else ""  # a rule of several sections has no path
+    raise ConfigError(f"{where}{message}", hint="see `geodet config` for every key")
 
 
 def _nearest_key(path: str) -> str:

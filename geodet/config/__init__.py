@@ -1,0 +1,52 @@
+"""The configuration: what can be set, what it means, and its default."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from geodet.config.detection import DetectConfig
+from geodet.config.labels import AugmentConfig, DataConfig, MatchConfig, TileConfig
+from geodet.config.learning import TrainConfig
+from geodet.config.network import ModelConfig
+from geodet.config.section import Section
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "DataConfig",
+    "DetectConfig",
+    "MatchConfig",
+    "ModelConfig",
+    "TileConfig",
+    "TrainConfig",
+]
+
+
+class Config(Section):
+    """All settings."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+    match: MatchConfig = MatchConfig()
+    tile: TileConfig = TileConfig()
+    detect: DetectConfig = DetectConfig()
+
+    @model_validator(mode="after")
+    def _check_first_weights(self) -> Self:
+        """Refuse to freeze what is random, or to lose what was learnt."""
+        is_learnt = bool(self.train.pretrained or self.train.init)
+        if self.train.frozen_stages and not is_learnt:
+            raise ValueError("train.frozen_stages needs train.pretrained or train.init")
+        if self.train.frozen_stages > self.model.trunk_level:
+            raise ValueError("train.frozen_stages is above model.trunk_level")
+        if self.model.trunk_norm == "frozen_batch" and not is_learnt:
+            raise ValueError(
+                'model.trunk_norm = "frozen_batch" needs train.pretrained or train.init'
+            )
+        if self.model.trunk_norm == "group" and self.train.pretrained:
+            raise ValueError('train.pretrained has batch norms, not model.trunk_norm = "group"')
+        return self

@@ -1,0 +1,60 @@
+"""Settings of detection on a scene."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from geodet.config.section import Section
+
+__all__ = ["DetectConfig"]
+
+
+class DetectConfig(Section):
+    """Detection on a scene."""
+
+    chip_size: int = Field(512, ge=32, description="side of a window, in the model's pixels")
+    overlap: int = Field(64, ge=0, description="pixels that neighbouring windows share")
+    batch_size: int = Field(4, ge=1, description="chips in one forward pass")
+    workers: int = Field(2, ge=1, description="threads that read ahead")
+    score_threshold: float | None = Field(
+        None, ge=0, le=1, description="lowest score kept; unset: the model's own"
+    )
+    iou_threshold: float | None = Field(
+        None, gt=0, le=1, description="overlap above which the weaker goes; unset: the model's own"
+    )
+    max_candidates: int = Field(
+        20_000,
+        ge=1,
+        description="most boxes of a chip that reach NMS; a cap that binds is reported",
+    )
+    max_per_level: int | None = Field(
+        None, ge=1, description="most of them from a pyramid level, 1,000 in the paper; unset: all"
+    )
+    bands: tuple[int, ...] = Field((), description="bands of the scene, from 1; empty: the first")
+    value_range: tuple[float, float] | None = Field(
+        None, description="scene values that become the model's lowest and highest"
+    )
+    gsd: float | None = Field(
+        None, gt=0, description="metres per pixel of the scene, in place of what the file says"
+    )
+    resample: bool = Field(True, description="read at the model's ground sample distance")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="arithmetic; auto: bfloat16 where the hardware has it"
+    )
+    require_crs: bool = Field(False, description="refuse a scene without a CRS")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"value_range {self.value_range} must rise")
+        return self
+
+    @model_validator(mode="after")
+    def _check_overlap(self) -> Self:
+        if self.overlap > self.chip_size // 2:
+            raise ValueError(
+                f"overlap {self.overlap} is more than half of chip_size {self.chip_size}"
+            )
+        return self

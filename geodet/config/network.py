@@ -1,0 +1,64 @@
+"""Settings of the network."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from geodet.config.section import Section
+
+__all__ = ["ModelConfig"]
+
+
+class ModelConfig(Section):
+    """The network. It is stored in the model file."""
+
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnext101_32x8d"] = Field(
+        "resnet18", description="trunk, a torchvision network"
+    )
+    trunk_level: int = Field(
+        5, ge=2, le=5, description="deepest trunk stage that feeds the feature pyramid"
+    )
+    trunk_norm: Literal["batch", "frozen_batch", "group"] = Field(
+        "batch",
+        description="normalisation in the trunk; frozen_batch: by the statistics of the first "
+        "weights, for small batches",
+    )
+    levels: tuple[int, int] = Field(
+        (2, 4), description="first and last pyramid level with anchors; level L has stride 2^L px"
+    )
+    channels: int = Field(96, ge=8, description="width of the feature pyramid and of the heads")
+    head_convs: int = Field(4, ge=0, description="hidden convolutions in each head")
+    head_norm: Literal["none", "group", "batch"] = Field(
+        "batch", description="normalisation in the heads; the paper has none"
+    )
+    anchors: Literal["given", "fit"] = Field(
+        "given",
+        description="fit: choose the sizes, as many scales and ratios by the training labels",
+    )
+    anchor_sizes: tuple[float, ...] = Field(
+        (12.0, 24.0, 48.0), description="side of the base anchor of each level, in pixels"
+    )
+    anchor_scales: tuple[float, ...] = Field(
+        (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), description="factors on each base side"
+    )
+    anchor_ratios: tuple[float, ...] = Field(
+        (0.5, 1.0, 2.0), description="heights over widths of the anchors"
+    )
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        first, last = self.levels
+        if not 2 <= first <= last <= 7 or first > 5:  # P6 and P7 are made from P5
+            raise ValueError(f"levels {first} to {last} must rise within 2 to 7, the first to 5")
+        if self.anchors == "given" and len(self.anchor_sizes) != last - first + 1:
+            raise ValueError(
+                f"{len(self.anchor_sizes)} anchor_sizes for levels {first} to {last}: one a level"
+            )
+        if min(last, 5) > self.trunk_level:
+            raise ValueError(f"level {last} needs trunk_level {min(last, 5)}")
+        sides = (*self.anchor_sizes, *self.anchor_scales, *self.anchor_ratios)
+        if min(sides, default=0.0) <= 0 or not (self.anchor_scales and self.anchor_ratios):
+            raise ValueError("anchor sizes, scales and ratios must be positive and not empty")
+        return self
