@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
+from geodet.models.anchors import Anchors
 from geodet.models.boxcoder import decode_boxes
 from geodet.models.decode import decode
 from geodet.models.retinanet import Outputs
 
 ANCHORS = torch.tensor([[x, y, x + 8.0, y + 8.0] for y in range(0, 12, 4) for x in range(0, 16, 4)])
+
+FINE = 8  # anchors of the first level, where there are two
 
 
 def outputs(seed=0, *, count=2, classes=2, anchors=ANCHORS):
@@ -32,7 +35,7 @@ def said(scores, boxes):
     )
 
 
-def define(out, image, *, score_threshold, iou_threshold, max_candidates):
+def define(out, image, *, score_threshold, iou_threshold, max_candidates, max_per_level=None):
     """Go through the candidates one by one."""
     candidates = [
         (score, anchor, label)
@@ -41,7 +44,13 @@ def define(out, image, *, score_threshold, iou_threshold, max_candidates):
         if score > score_threshold
     ]
     candidates.sort(key=lambda c: -c[0])
-    capped = max(len(candidates) - max_candidates, 0)
+    passed = len(candidates)
+    if max_per_level:
+        parts = [[c for c in candidates if (c[1] >= FINE) is coarse] for coarse in (False, True)]
+        candidates = sorted(
+            parts[0][:max_per_level] + parts[1][:max_per_level], key=lambda c: -c[0]
+        )
+    capped = passed - len(candidates[:max_candidates])
     boxes = decode_boxes(out.deltas[image], out.anchors)
     kept = []
     for score, anchor, label in candidates[:max_candidates]:
@@ -56,14 +65,18 @@ def define(out, image, *, score_threshold, iou_threshold, max_candidates):
     score_threshold=st.sampled_from([0.0, 0.05, 0.3, 0.7, 0.99]),
     iou_threshold=st.sampled_from([0.1, 0.3, 0.5, 0.9]),
     max_candidates=st.sampled_from([1, 5, 1000]),
+    max_per_level=st.sampled_from([None, 1, 3, 1000]),
 )
-def test_it_does_what_the_slow_loop_does(seed, score_threshold, iou_threshold, max_candidates):
+def test_it_does_what_the_slow_loop_does(
+    seed, score_threshold, iou_threshold, max_candidates, max_per_level
+):
     limits = {
         "score_threshold": score_threshold,
         "iou_threshold": iou_threshold,
         "max_candidates": max_candidates,
+        "max_per_level": max_per_level,
     }
-    out = outputs(seed)
+    out = outputs(seed)._replace(level_sizes=(FINE, len(ANCHORS) - FINE))
     decoded = decode(out, **limits)
     assert len(decoded) == 2
     for image, one in enumerate(decoded):
@@ -175,3 +188,54 @@ def test_logits_that_are_no_numbers_give_nothing(value):
     out = outputs()._replace(logits=torch.full((2, len(ANCHORS), 2), value))
     decoded = decode(out, score_threshold=0.0, iou_threshold=0.5, max_candidates=100)
     assert [len(one.detections) for one in decoded] == [0, 0]
+
+
+def test_a_cap_of_each_level_is_counted_and_is_not_shared():
+    """The levels of each chip are capped by themselves, and equal scores stay in order."""
+    boxes = [[20.0 * i, 0, 20.0 * i + 8, 8] for i in range(7)]
+    one = said([[0.6], [0.9], [0.7], [0.7], [0.3], [0.8], [0.6]], boxes)
+    two = Outputs(
+        torch.cat([one.logits, one.logits.flip(1)]),
+        one.deltas.expand(2, -1, -1),
+        one.anchors,
+        (4, 3),
+    )
+    limits = {"score_threshold": 0.5, "iou_threshold": 0.5, "max_candidates": 3}
+    first, second = decode(two, **limits, max_per_level=2)
+    assert first.detections.boxes[:, 0].tolist() == [20, 100, 40]
+    assert second.detections.boxes[:, 0].tolist() == [100, 20, 60]
+    assert (first.capped, second.capped) == (3, 3)  # of six, one of them by max_candidates
+    (free, _) = decode(two, **limits | {"max_candidates": 9}, max_per_level=4)
+    assert (len(free.detections), free.capped) == (6, 0)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_cap_of_each_level_lets_silence_pass(count):
+    silent = outputs(count=count)._replace(logits=torch.full((count, len(ANCHORS), 2), -5.0))
+    limits = {"score_threshold": 0.5, "iou_threshold": 0.5, "max_candidates": 9}
+    decoded = decode(silent, **limits, max_per_level=1)
+    assert [(len(one.detections), one.capped) for one in decoded] == [(0, 0)] * count
+
+
+def test_five_thousand_objects_in_a_chip_are_all_found():
+    """Every second anchor of P2 of a chip of 512 px is an object; its neighbours are weaker."""
+    anchors = Anchors(sizes=[8.0], scales=[1.0], ratios=[1.0], strides=[4])([(128, 128)])[0]
+    scores = torch.full((2, 128, 128), 0.3)
+    scores[0, ::2, ::2] = 0.9
+    scores[1, 1::2, ::2] = 0.9
+    crowded = Outputs(torch.logit(scores).reshape(2, -1, 1), torch.zeros(2, 128**2, 4), anchors)
+    loose = {"score_threshold": 0.05, "iou_threshold": 0.3, "max_candidates": 20_000}
+    decoded = decode(crowded, **loose)
+    for index, one in enumerate(decoded):
+        strong = one.detections.scores > 0.8
+        assert strong.sum() == 64 * 64
+        rows = anchors[scores[index].flatten() > 0.8].numpy()
+        found = one.detections.boxes[strong]
+        assert {tuple(b) for b in found.tolist()} == {tuple(b) for b in rows.tolist()}
+        assert one.capped == 0
+    boxes = [
+        [7.0 * (i % 72), 7.0 * (i // 72), 7.0 * (i % 72) + 6, 7.0 * (i // 72) + 6]
+        for i in range(5000)
+    ]
+    (dense,) = decode(said([[0.4]] * 5000, boxes), **loose)
+    assert len(dense.detections) == 5000

@@ -1,6 +1,7 @@
 import io
 import re
 import urllib.error
+from copy import deepcopy
 from email.message import Message
 from http.client import IncompleteRead
 
@@ -9,10 +10,11 @@ import torch
 import torchvision
 from torch import nn
 from torchvision.models import ResNet18_Weights
+from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.errors import ConfigError
 from geodet.models import fpn
-from geodet.models.fpn import Pyramid, Trunk
+from geodet.models.fpn import Pyramid, Trunk, adapt_filters
 
 NAME = ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]  # resnet18-f37072fd.pth
 
@@ -30,8 +32,8 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "checkpoints"
 
 
-def trunk(name="resnet18", *, bands=3, level=2, weights=None):
-    return Trunk(name, bands=bands, level=level, weights=weights).eval()
+def trunk(name="resnet18", *, bands=3, level=2, **options):
+    return Trunk(name, bands=bands, level=level, **options).eval()
 
 
 @pytest.mark.parametrize("level", [2, 3, 4, 5])
@@ -45,7 +47,13 @@ def test_stage_l_has_a_stride_of_two_to_the_l(level, size):
 
 @pytest.mark.parametrize(
     ("name", "widths"),
-    [("resnet18", [64, 128, 256, 512]), ("resnet50", [256, 512, 1024, 2048])],
+    [
+        ("resnet18", [64, 128, 256, 512]),
+        ("resnet34", [64, 128, 256, 512]),
+        ("resnet50", [256, 512, 1024, 2048]),
+        ("resnet101", [256, 512, 1024, 2048]),
+        ("resnext101_32x8d", [256, 512, 1024, 2048]),
+    ],
 )
 def test_widths_are_those_of_the_features(name, widths):
     network = trunk(name, level=5)
@@ -69,6 +77,20 @@ def test_a_grey_image_gives_the_same_in_any_number_of_bands(bands):
         adapted(grey.expand(-1, bands, -1, -1)), stem(grey.expand(-1, 3, -1, -1))
     )
     torch.testing.assert_close(adapted.weight.sum(dim=1), stem.weight.sum(dim=1))
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 3), (5, 3), (5, 4), (3, 3), (2, 2)])
+def test_fewer_bands_keep_their_filters_and_share_those_of_the_rest(before, after):
+    filters = torch.randn(8, before, 7, 7)
+    rest = filters[:, after:].sum(dim=1, keepdim=True) / after
+    torch.testing.assert_close(adapt_filters(filters, after), filters[:, :after] + rest)
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 1), (4, 2), (1, 3), (2, 4), (1, 4)])
+def test_where_bands_are_no_colours_all_get_the_mean(before, after):
+    filters = torch.randn(8, before, 7, 7)
+    mean = filters.mean(dim=1, keepdim=True) * before / after
+    torch.testing.assert_close(adapt_filters(filters, after), mean.expand(-1, after, -1, -1))
 
 
 def test_more_bands_keep_the_filters_of_the_first_three():
@@ -114,6 +136,58 @@ def test_weights_by_name_fit_other_bands(hub):
     network = trunk(bands=1, weights="IMAGENET1K_V1")
     wanted = state["conv1.weight"].sum(dim=1, keepdim=True)
     torch.testing.assert_close(network.stem.conv.weight.detach(), wanted)
+
+
+def test_frozen_norms_take_the_statistics_of_the_weights_and_keep_them(hub):
+    path = hub / NAME
+    state = save_weights(path)
+    state["bn1.running_mean"] = torch.randn(64)
+    torch.save(state, path)
+    frozen = trunk(norm="frozen_batch", weights="IMAGENET1K_V1")
+    images = torch.randn(2, 3, 32, 32)
+    wanted = trunk(weights="IMAGENET1K_V1")(images)[0]
+    torch.testing.assert_close(frozen(images)[0], wanted)
+    frozen.train()(images)[0].sum().backward()
+    assert torch.equal(frozen.stem.norm.running_mean, state["bn1.running_mean"])
+    assert not [name for name, _ in frozen.named_parameters() if "norm" in name or "bn" in name]
+    torch.testing.assert_close(frozen(images)[0], wanted)
+
+
+@pytest.mark.parametrize("stages", range(6))
+def test_frozen_stages_are_those_that_torchvision_would_not_train(stages):
+    network = trunk(level=5)
+    network.freeze(stages)
+    learns = {
+        name.removeprefix("stages.").partition(".")[0]
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
+    }
+    reference = torchvision.models.detection.backbone_utils.resnet_fpn_backbone(
+        backbone_name="resnet18",
+        weights=None,
+        trainable_layers=5 - stages,
+        norm_layer=FrozenBatchNorm2d,  # or the norm of a frozen stem would learn there
+    ).body
+    wanted = {name.partition(".")[0] for name, p in reference.named_parameters() if p.requires_grad}
+    names = {"conv1": "stem"} | {f"layer{n}": str(n - 1) for n in range(1, 5)}
+    assert learns == {names[name] for name in wanted}
+
+
+def test_frozen_stages_do_not_change_in_training():
+    network = trunk(level=3)
+    network.freeze(2)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    network.train()(torch.randn(4, 3, 32, 32))[-1].square().sum().backward()
+    optimizer.step()
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all(key.startswith("stages.1.") for key in changed)
+    assert "stages.1.0.bn1.running_mean" in changed
+    assert (network.training, network.stages[0].training) == (True, False)
+    assert network.stages[1][0].bn1.training
+    copy = deepcopy(network).train()  # as the averaged weights are one
+    assert (copy.stages[0].training, copy.stages[1].training) == (False, True)
 
 
 @pytest.mark.usefixtures("hub")
@@ -203,11 +277,13 @@ def test_p6_comes_from_p5_and_p7_from_the_rectified_p6():
     torch.testing.assert_close(levels[4], pyramid.extra[1](levels[3].relu()))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (33, 65), (7, 250)])
-def test_odd_sizes_pass(size):
-    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 3))
+@pytest.mark.parametrize("size", [(1, 1), (33, 65), (7, 250), (129, 127)])
+@pytest.mark.parametrize("levels", [(2, 3), (3, 7), (2, 7), (5, 6)])
+def test_odd_sizes_pass(size, levels):
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=levels)
     shapes = [tuple(p.shape[2:]) for p in pyramid(features(size))]
-    assert shapes == [tuple(-(-side // 2**level) for side in size) for level in (2, 3)]
+    wanted = range(levels[0], levels[1] + 1)
+    assert shapes == [tuple(-(-side // 2**level) for side in size) for level in wanted]
 
 
 def test_the_finest_level_sees_the_deepest_stage():

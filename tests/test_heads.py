@@ -5,9 +5,11 @@ from torch import nn
 from geodet.models.anchors import Anchors
 from geodet.models.heads import Head
 
+NORMS = ["none", "group", "batch"]
+
 
 def build(**changes):
-    options = {"convs": 1, "anchors": 2, "outputs": 3, "norm": True, "prior": None}
+    options = {"convs": 1, "anchors": 2, "outputs": 3, "norm": "group", "prior": None}
     return Head(16, **options | changes)
 
 
@@ -51,7 +53,7 @@ def test_levels_are_answered_one_by_one_by_the_same_weights():
 
 
 @pytest.mark.parametrize("prior", [0.01, 0.3])
-@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("norm", NORMS)
 def test_the_first_probability_is_the_prior(prior, norm):
     head = build(prior=prior, convs=4, norm=norm)
     nothing = head([torch.zeros(1, 16, 4, 4)])[0].sigmoid()
@@ -67,12 +69,53 @@ def test_without_a_prior_outputs_start_from_zero():
 
 @pytest.mark.parametrize(("channels", "groups"), [(8, 1), (16, 1), (20, 1), (48, 3), (96, 6)])
 def test_norms_have_groups_of_about_16_channels(channels, groups):
-    head = Head(channels, convs=2, anchors=1, outputs=1, norm=True)
+    head = Head(channels, convs=2, anchors=1, outputs=1, norm="group")
     norms = [m for m in head.modules() if isinstance(m, nn.GroupNorm)]
     assert [norm.num_groups for norm in norms] == [groups, groups]
 
 
-@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("norm", NORMS)
 def test_a_bias_is_there_unless_a_norm_follows(norm):
-    hidden = [m for m in build(norm=norm, convs=3).hidden if isinstance(m, nn.Conv2d)]
-    assert [m.bias is None for m in hidden] == [norm] * 3
+    convolutions = build(norm=norm, convs=3).convs
+    assert [m.bias is None for m in convolutions] == [norm != "none"] * 3
+
+
+@pytest.mark.parametrize(("norm", "own"), [("none", 1), ("group", 1), ("batch", 3)])
+def test_only_batch_norms_are_each_levels_own(norm, own):
+    head = build(norm=norm, convs=2, levels=3)
+    assert [len(norms) for norms in head.norms] == [2] * own
+
+
+def test_each_level_keeps_statistics_of_its_own():
+    head = build(norm="batch", levels=3).train()
+    levels = [torch.randn(2, 16, 8, 8) + 3 * i for i in range(3)]
+    head(levels)
+    for level, (norm,) in zip(levels, head.norms, strict=True):
+        seen = head.convs[0](level).mean(dim=(0, 2, 3))
+        torch.testing.assert_close(norm.running_mean, 0.1 * seen)  # from 0, with momentum 0.1
+
+
+def test_a_batch_norm_at_work_is_a_fixed_scale():
+    """What other pixels and other chips hold changes nothing, unlike in training."""
+    head = build(norm="batch", convs=1)
+    with torch.no_grad():
+        head.train()([torch.randn(4, 16, 9, 9)])
+    one, other = torch.randn(2, 16, 9, 9), torch.randn(2, 16, 9, 9) * 9
+    other[0, :, :5] = one[0, :, :5]
+    rows = slice(0, 3 * 9 * 2)  # two convolutions away from the sixth line
+    for mode, same in ((False, True), (True, False)):
+        head.train(mode)
+        says = [head([chips])[0][0, rows] for chips in (one, other)]
+        assert torch.allclose(*says) is same
+
+
+def test_batch_norms_are_applied_after_the_convolution_and_before_the_relu():
+    head = build(norm="batch", levels=2, convs=1).eval()
+    with torch.no_grad():
+        for norms in head.norms:
+            norms[0].running_mean.normal_()
+            norms[0].bias.normal_()
+    level = torch.randn(1, 16, 4, 4)
+    hidden = torch.relu(head.norms[1][0](head.convs[0](level)))
+    wanted = head.last(hidden).permute(0, 2, 3, 1).reshape(1, -1, 3)
+    torch.testing.assert_close(head([level, level])[1], wanted)

@@ -2,18 +2,18 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
-from factories_models import target
-from hypothesis import given
-from hypothesis import strategies as st
+from factories_models import architecture, target
 
+from geodet.config import TrainConfig
+from geodet.models.box_losses import smooth_l1_loss
 from geodet.models.boxcoder import encode_boxes
-from geodet.models.losses import RetinaNetLoss, box_loss, classification_loss
-from geodet.models.matcher import BACKGROUND, IGNORED, IouMatcher
+from geodet.models.criterion import build_criterion
+from geodet.models.losses import RetinaNetLoss
+from geodet.models.matches import BACKGROUND, IGNORED
 from geodet.models.retinanet import Outputs
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]])
-LOSS = RetinaNetLoss(IouMatcher(0.5, 0.4), alpha=0.25, gamma=2.0)
+LOSS = build_criterion(TrainConfig(), architecture(), class_counts=[1])
 
 
 def define(logits, matches, labels, alpha, gamma):
@@ -36,46 +36,6 @@ def outputs(count=1, classes=1, *, seed=0):
     return Outputs(logits.requires_grad_(), deltas.requires_grad_(), ANCHORS)
 
 
-@given(
-    numbers=st.lists(st.floats(-8, 8), min_size=12, max_size=12),
-    matches=st.lists(st.sampled_from([IGNORED, BACKGROUND, 0, 1, 2]), min_size=4, max_size=4),
-    alpha=st.floats(0.01, 0.99),
-    gamma=st.floats(0, 5),
-)
-def test_the_focal_loss_is_the_papers(numbers, matches, alpha, gamma):
-    logits, matches = torch.tensor(numbers).reshape(4, 3).double(), torch.tensor(matches)
-    labels = torch.tensor([2, 0, 2])
-    loss = classification_loss(logits, matches, labels, alpha=alpha, gamma=gamma)
-    assert loss.item() == pytest.approx(define(logits, matches, labels, alpha, gamma), rel=1e-6)
-
-
-def test_without_focus_it_is_half_of_cross_entropy():
-    logits = torch.tensor([[0.3], [-1.0], [2.0]])
-    loss = classification_loss(
-        logits, torch.tensor([0, BACKGROUND, 0]), torch.tensor([0]), alpha=0.5, gamma=0.0
-    )
-    wanted = F.binary_cross_entropy_with_logits(
-        logits, torch.tensor([[1.0], [0.0], [1.0]]), reduction="sum"
-    )
-    torch.testing.assert_close(loss, wanted / 2)
-
-
-def test_ignored_anchors_contribute_nothing():
-    logits = torch.randn(4, 2, requires_grad=True)
-    matches = torch.tensor([IGNORED, 0, IGNORED, BACKGROUND])
-    classification_loss(logits, matches, torch.tensor([1]), alpha=0.25, gamma=2.0).backward()
-    assert (logits.grad[[0, 2]] == 0).all()
-    assert (logits.grad[[1, 3]] != 0).all()
-    assert logits.grad[1, 1] < 0 < logits.grad[1, 0]
-
-
-def test_the_box_loss_by_hand():
-    # Quadratic below 1/9: 0.1^2 * 9 / 2; linear above: 1 - 1/18 and 2 - 1/18.
-    loss = box_loss(torch.tensor([[0.1, 1.0, -2.0, 0.0]]), torch.zeros(1, 4))
-    assert loss.item() == pytest.approx(0.045 + 1 - 1 / 18 + 2 - 1 / 18)
-    assert box_loss(torch.zeros(0, 4), torch.zeros(0, 4)) == 0
-
-
 def test_sums_are_divided_by_the_positive_anchors_of_the_batch():
     found = outputs(2, classes=2)
     boxes = ANCHORS[[0, 2, 3]] + 0.5
@@ -88,7 +48,7 @@ def test_sums_are_divided_by_the_positive_anchors_of_the_batch():
     ]
     assert losses.classification.item() == pytest.approx(sum(sums) / 3, rel=1e-5)
     positive = [0, 2, 3]
-    wanted = box_loss(found.deltas[0, positive], encode_boxes(boxes, ANCHORS[positive])) / 3
+    wanted = smooth_l1_loss(found.deltas[0, positive], ANCHORS[positive], boxes) / 3
     torch.testing.assert_close(losses.box, wanted)
 
 
@@ -128,3 +88,33 @@ def test_half_precision_outputs_are_compared_in_float32():
     half = Outputs(found.logits.bfloat16(), found.deltas.bfloat16(), ANCHORS)
     losses = LOSS(half, [target(ANCHORS[:1].tolist())])
     assert losses.classification.dtype == losses.box.dtype == torch.float32
+
+
+def test_hard_examples_are_divided_by_their_own_number():
+    settings = TrainConfig(classification_loss="ohem", ohem_batch_size=3)
+    criterion = build_criterion(settings, architecture(), class_counts=[1])
+    found = outputs(2)
+    losses = criterion(found, [target(ANCHORS[:1].tolist()), target(ignored=[[0, 0, 35, 10]])])
+    truth = torch.zeros(2, 4)
+    truth[0, 0] = 1.0
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        found.logits[..., 0], truth, reduction="none"
+    )
+    hard = [*each[0].topk(3).values, *each[1, 2:]]  # two anchors of the second chip are spared
+    torch.testing.assert_close(losses.classification, torch.stack(hard).mean())
+    wanted = smooth_l1_loss(found.deltas[0, :1], ANCHORS[:1], ANCHORS[:1])
+    torch.testing.assert_close(losses.box, wanted)
+
+
+@pytest.mark.parametrize(("sizes", "wanted"), [((2, 2), [2, 2]), ((1, 0, 3), [1, 0, 3]), ((), [4])])
+def test_the_assigner_is_shown_the_levels(sizes, wanted):
+    seen = []
+
+    def assign(levels, boxes, ignored):
+        seen.extend(levels)
+        return torch.full((4,), BACKGROUND)
+
+    criterion = RetinaNetLoss(assign, LOSS.classification, LOSS.box)
+    criterion(outputs()._replace(level_sizes=sizes), [target()])
+    assert [len(level) for level in seen] == wanted
+    assert torch.equal(torch.cat(seen), ANCHORS)

@@ -3,9 +3,9 @@ import torch
 from factories_models import architecture, seeded_network, target
 from torch import nn
 
-from geodet.models.losses import RetinaNetLoss
-from geodet.models.matcher import IouMatcher
-from geodet.models.retinanet import Outputs
+from geodet.config import TrainConfig
+from geodet.models.criterion import build_criterion
+from geodet.models.retinanet import Outputs, RetinaNet
 
 SHAPES = [((2, 2), 2), ((2, 2), 5), ((2, 4), 4), ((2, 4), 5), ((3, 7), 5), ((5, 5), 5)]
 
@@ -24,6 +24,14 @@ def test_outputs_have_one_row_an_anchor(levels, trunk_level, size):
     assert outputs.logits.shape == (2, 2 * sum(cells), 3)
     assert outputs.deltas.shape == (2, 2 * sum(cells), 4)
     assert outputs.anchors.shape == (2 * sum(cells), 4)
+    assert outputs.level_sizes == tuple(2 * count for count in cells)
+
+
+@pytest.mark.parametrize("prior", [None, 0.01, 0.2, 0.5])
+def test_all_anchors_start_from_the_prior(prior):
+    network = RetinaNet(architecture(), bands=3, classes=2, **({"prior": prior} if prior else {}))
+    scores = network.eval()(torch.randn(1, 3, 32, 32)).logits.sigmoid()
+    torch.testing.assert_close(scores.mean().item(), prior or 0.01, rtol=0.2, atol=0)
 
 
 @pytest.mark.parametrize(("levels", "trunk_level"), SHAPES)
@@ -32,7 +40,8 @@ def test_every_parameter_learns(levels, trunk_level):
     network = seeded_network(architecture(levels, trunk_level)).train()
     outputs = network(torch.randn(2, 3, 64, 64))
     box = outputs.anchors[len(outputs.anchors) // 2].tolist()
-    losses = RetinaNetLoss(IouMatcher(0.5, 0.4), 0.25, 2.0)(outputs, [target([box]), target()])
+    criterion = build_criterion(TrainConfig(), architecture(), class_counts=[1])
+    losses = criterion(outputs, [target([box]), target()])
     (losses.classification + losses.box).backward()
     idle = [k for k, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert idle == []
@@ -63,12 +72,13 @@ def test_the_output_has_one_shape_in_training_and_evaluation():
     images = torch.randn(2, 3, 32, 32)
     trained, evaluated = network.train()(images), network.eval()(images)
     assert type(trained) is type(evaluated)
-    for a, b in zip(trained, evaluated, strict=True):
+    assert trained.level_sizes == evaluated.level_sizes
+    for a, b in zip(trained[:3], evaluated[:3], strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
     assert torch.equal(trained.anchors, evaluated.anchors)
 
 
-@pytest.mark.parametrize("norm", ["none", "group"])
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
 def test_the_first_probability_is_one_in_a_hundred(norm):
     network = seeded_network(architecture((2, 4), head_convs=4, head_norm=norm)).train()
     scores = network(torch.randn(2, 3, 64, 64)).logits.sigmoid()
@@ -112,6 +122,63 @@ def test_an_image_does_not_depend_on_its_batch():
         together, alone = network(images), network(images[1:2])
     torch.testing.assert_close(together.logits[1:2], alone.logits)
     torch.testing.assert_close(together.deltas[1:2], alone.deltas)
+
+
+STRIDE, REACH = 4, 36  # of P2; a score sees 33 px around its cell
+
+
+def seen(config):
+    """Build a network whose norms have seen other chips."""
+    network = seeded_network(config).train()
+    with torch.no_grad():
+        network(torch.randn(4, 3, 64, 64))
+    return network.eval()
+
+
+def mapped(network, images):
+    """Give the logits of P2 as a map: (H / 4, W / 4) for the first image."""
+    with torch.inference_mode():
+        logits = network(images).logits[0, :, 0]
+    return logits.reshape(images.shape[2] // STRIDE, images.shape[3] // STRIDE)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("corner", [(0, 0), (16, 40), (64, 4)])
+def test_a_score_does_not_depend_on_the_crop_around_it(norm, corner):
+    """Windows of a scene agree where both see an object and what is around it."""
+    network, scene = seen(architecture(head_norm=norm)), torch.randn(1, 3, 192, 176)
+    y, x = corner
+    crop = scene[:, :, y : y + 128, x : x + 128]
+    inner = slice(REACH // STRIDE, (128 - REACH) // STRIDE)
+    rows, columns = y // STRIDE, x // STRIDE
+    whole = mapped(network, scene)[rows : rows + 32, columns : columns + 32]
+    torch.testing.assert_close(mapped(network, crop)[inner, inner], whole[inner, inner])
+    assert whole[inner, inner].std() > 1e-3  # or all would be the same
+
+
+@pytest.mark.parametrize(("norm", "same"), [("none", True), ("batch", True), ("group", False)])
+def test_a_score_does_not_depend_on_pixels_far_away(norm, same):
+    network, chip = seen(architecture(head_norm=norm)), torch.randn(1, 3, 64, 128)
+    other = chip.clone()
+    other[:, :, :, 80:] = 4.0
+    near = slice(0, (80 - REACH) // STRIDE)
+    maps = [mapped(network, chips)[:, near] for chips in (chip, other)]
+    assert torch.allclose(*maps, atol=1e-5) is same
+
+
+def test_frozen_batch_norms_pass_on_to_the_trunk():
+    kinds = {
+        norm: {
+            type(m).__name__ for m in seeded_network(architecture(trunk_norm=norm)).trunk.modules()
+        }
+        for norm in ("batch", "frozen_batch", "group")
+    }
+    for norm, kind in (
+        ("batch", "BatchNorm2d"),
+        ("frozen_batch", "FrozenBatchNorm2d"),
+        ("group", "GroupNorm"),
+    ):
+        assert {name for name in kinds[norm] if "Norm" in name} == {kind}
 
 
 def test_anchors_are_not_stored():

@@ -5,23 +5,34 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
 from pickle import UnpicklingError
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import ResNet
-from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 
 from geodet.errors import ConfigError
 
-__all__ = ["Pyramid", "Trunk"]
+__all__ = ["Pyramid", "Trunk", "adapt_filters"]
 
 # No network, a download that broke off or has another checksum, a file in the hub folder that is
 # empty, cut or something else.
 _UNLOADABLE = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError)
+
+Norm = Literal["batch", "frozen_batch", "group"]
+
+_NORMS: dict[Norm, Callable[..., nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "frozen_batch": FrozenBatchNorm2d,
+    "group": partial(nn.GroupNorm, 32),  # divides the channels of every ResNet
+}
 
 
 class Trunk(nn.Module):
@@ -29,18 +40,22 @@ class Trunk(nn.Module):
 
     Args:
         name: A ResNet of ``torchvision.models``.
-        bands: Bands of the input. Where the first layer is for three bands, other bands get the
-            mean of its filters, and all are scaled so that a grey image gives what it gave.
+        bands: Bands of the input; the first layer is adapted by :func:`adapt_filters`.
         level: Deepest stage, 2 to 5; the stages after it are left out.
+        norm: Of its layers. ``frozen_batch`` scales by stored statistics, in training, too, for
+            pretrained weights and batches that are too small to measure any; ``group``: in 32
+            groups of channels (Wu & He 2018, arXiv:1803.08494), for small batches and new weights.
         weights: Torchvision weights by name, None to start from random ones.
 
     Reference:
         He et al. 2015, arXiv:1512.03385.
     """
 
-    def __init__(self, name: str, *, bands: int, level: int, weights: str | None = None) -> None:
+    def __init__(
+        self, name: str, *, bands: int, level: int, norm: Norm = "batch", weights: str | None = None
+    ) -> None:
         super().__init__()
-        network = _load_network(name, weights)
+        network = _load_network(name, weights, _NORMS[norm])
         network.conv1 = _adapted_stem(network.conv1, bands)
         self.stem = nn.Sequential(
             OrderedDict(
@@ -50,6 +65,26 @@ class Trunk(nn.Module):
         stages = [network.layer1, network.layer2, network.layer3, network.layer4]
         self.stages = nn.ModuleList(stages[: level - 1])
         self.widths = [_width(stage) for stage in self.stages]
+        self._frozen: list[nn.Module] = []
+
+    def freeze(self, stages: int) -> None:
+        """Keep the first parts of the trunk as they are, their norms' statistics included.
+
+        Args:
+            stages: 0 for none, 1 for the stem, 2 for the stem and C2, and so on: torchvision's
+                ``trainable_layers`` are 5 less this.
+        """
+        self._frozen = [self.stem, *self.stages][:stages]
+        for part in self._frozen:
+            part.requires_grad_(requires_grad=False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all parts, but leave those that are frozen in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Compute C2 to C``level``: level L is (N, C_L, H / 2^L, W / 2^L)."""
@@ -102,10 +137,10 @@ def _drop_unused(fpn: FeaturePyramidNetwork, count: int) -> None:
         fpn.layer_blocks[index] = nn.Identity()
 
 
-def _load_network(name: str, weights: str | None) -> ResNet:
+def _load_network(name: str, weights: str | None, norm: Callable[..., nn.Module]) -> ResNet:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads
-            network: ResNet = torchvision.models.get_model(name, weights=weights)
+            network: ResNet = torchvision.models.get_model(name, weights=weights, norm_layer=norm)
     except (KeyError, ValueError) as error:
         raise ConfigError(
             f"train.pretrained = {weights!r}: {name} has no such weights",
@@ -115,20 +150,43 @@ def _load_network(name: str, weights: str | None) -> ResNet:
         raise ConfigError(
             f"train.pretrained = {weights!r}: the weights of {name} cannot be loaded: {error}",
             hint="they are downloaded once; without a network put them into torch's hub folder "
-            f"{torch.hub.get_dir()}/checkpoints, and delete a broken file there",
+            f"{torch.hub.get_dir()}/checkpoints, and delete a broken file there; or set "
+            'train.pretrained to "" and begin with random weights',
         ) from error
     return network
 
 
+def adapt_filters(filters: Tensor, bands: int) -> Tensor:
+    """Turn the filters of a first convolution into ones for another number of bands.
+
+    A grey image gives what it gave. Bands are taken to be red, green, blue and others: where three
+    or more are there before and after, the ones in common keep their filters.
+
+    Args:
+        filters: (C, B, h, w) for B bands.
+        bands: Bands to look at from now on.
+
+    Returns:
+        (C, bands, h, w).
+    """
+    before = filters.shape[1]
+    if bands == before:
+        return filters
+    if bands < min(before, 3):
+        return filters.mean(dim=1, keepdim=True).expand(-1, bands, -1, -1) * (before / bands)
+    if bands < before:
+        return filters[:, :bands] + filters[:, bands:].sum(dim=1, keepdim=True) / bands
+    own = filters if before >= 3 else filters[:, :0]
+    others = filters.mean(dim=1, keepdim=True).expand(-1, bands - own.shape[1], -1, -1)
+    return torch.cat([own, others], dim=1) * (before / bands)
+
+
 def _adapted_stem(stem: nn.Conv2d, bands: int) -> nn.Conv2d:
     """Give the first convolution another number of input bands."""
-    old = stem.weight.detach()
-    if bands == old.shape[1]:
-        return stem
-    adapted = nn.Conv2d(bands, old.shape[0], 7, stride=2, padding=3, bias=False)
-    own = old if bands > old.shape[1] else old[:, :0]
-    others = old.mean(dim=1, keepdim=True).expand(-1, bands - own.shape[1], -1, -1)
-    adapted.weight.data = torch.cat([own, others], dim=1) * (old.shape[1] / bands)
+    if bands == stem.in_channels:
+        return stem  # as it was initialised
+    adapted = nn.Conv2d(bands, stem.out_channels, 7, stride=2, padding=3, bias=False)
+    adapted.weight.data = adapt_filters(stem.weight.detach(), bands)
     return adapted
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Literal, cast
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = ["Head"]
+
+Norm = Literal["none", "group", "batch"]
 
 
 class Head(nn.Module):
@@ -19,8 +23,12 @@ class Head(nn.Module):
         convs: Hidden convolutions.
         anchors: Anchors a cell.
         outputs: Outputs an anchor: K classes, or 4 corrections.
-        norm: Normalise each hidden layer in groups of 16 channels (Wu & He 2018, arXiv:1803.08494);
-            heads learnt from random weights then bear a higher learning rate.
+        levels: Levels of the pyramid that it serves.
+        norm: Normalises each hidden layer, so that heads learnt from random weights bear a higher
+            learning rate. ``batch``: with statistics of its own for each level (Ghiasi et al. 2019,
+            arXiv:1904.07392, section 4.1 keeps them apart, too); at work it is a fixed scale, and a
+            score does not depend on what else is in the chip. ``group``: in groups of 16 channels
+            over the whole chip (Wu & He 2018, arXiv:1803.08494). ``none``: as in the paper.
         prior: Probability that the sigmoid of the outputs starts from, None for outputs that are
             no probabilities. A small one keeps the many background anchors from drowning the
             first steps.
@@ -37,24 +45,31 @@ class Head(nn.Module):
         convs: int,
         anchors: int,
         outputs: int,
-        norm: bool,
+        levels: int = 1,
+        norm: Norm = "none",
         prior: float | None = None,
     ) -> None:
         super().__init__()
         self.outputs = outputs
-        hidden: list[nn.Module] = []
-        for _ in range(convs):
-            hidden.append(nn.Conv2d(channels, channels, 3, padding=1, bias=not norm))
-            if norm:
-                hidden.append(nn.GroupNorm(_groups(channels), channels))
-            hidden.append(nn.ReLU(inplace=True))
-        self.hidden = nn.Sequential(*hidden)
+        own = levels if norm == "batch" else 1
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none") for _ in range(convs)
+        )
+        self.norms = nn.ModuleList(
+            nn.ModuleList(_norm(norm, channels) for _ in range(convs)) for _ in range(own)
+        )
         self.last = nn.Conv2d(channels, anchors * outputs, 3, padding=1)
         _initialise(self, 0.0 if prior is None else -math.log((1 - prior) / prior))
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         """Give (N, H * W * A, outputs) for each level."""
-        return [self._flat(self.last(self.hidden(level))) for level in levels]
+        return [self._flat(self.last(self._hidden(i, level))) for i, level in enumerate(levels)]
+
+    def _hidden(self, index: int, x: Tensor) -> Tensor:
+        norms = cast("nn.ModuleList", self.norms[index if len(self.norms) > 1 else 0])
+        for convolution, norm in zip(self.convs, norms, strict=True):
+            x = F.relu(norm(convolution(x)), inplace=True)
+        return x
 
     def _flat(self, maps: Tensor) -> Tensor:
         """Turn (N, A * outputs, H, W) into (N, H * W * A, outputs)."""
@@ -68,6 +83,12 @@ def _initialise(head: Head, last_bias: float) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     nn.init.constant_(head.last.bias, last_bias)  # type: ignore[arg-type]
+
+
+def _norm(name: Norm, channels: int) -> nn.Module:
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(_groups(channels), channels) if name == "group" else nn.Identity()
 
 
 def _groups(channels: int) -> int:

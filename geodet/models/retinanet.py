@@ -29,6 +29,8 @@ class Outputs(NamedTuple):
     """(N, R, 4) corrections of the anchors."""
     anchors: Tensor
     """(R, 4) x1 y1 x2 y2 in chip pixels, the same for every image."""
+    level_sizes: tuple[int, ...] = ()
+    """Anchors of each level, in their order; empty: all are of one."""
 
 
 class RetinaNet(nn.Module):
@@ -39,14 +41,28 @@ class RetinaNet(nn.Module):
         bands: Bands of the input.
         classes: Number of classes, K.
         weights: Torchvision weights of the trunk by name, None for random ones.
+        prior: Score that all anchors start from, before they learn; section 4.1, "Initialization".
     """
 
     def __init__(
-        self, config: ModelConfig, *, bands: int, classes: int, weights: str | None = None
+        self,
+        config: ModelConfig,
+        *,
+        bands: int,
+        classes: int,
+        weights: str | None = None,
+        prior: float = 0.01,
     ) -> None:
         super().__init__()
+        self.config = config
         first, last = config.levels
-        self.trunk = Trunk(config.backbone, bands=bands, level=config.trunk_level, weights=weights)
+        self.trunk = Trunk(
+            config.backbone,
+            bands=bands,
+            level=config.trunk_level,
+            norm=config.trunk_norm,
+            weights=weights,
+        )
         self.pyramid = Pyramid(self.trunk.widths, channels=config.channels, levels=config.levels)
         self.anchors = Anchors(
             sizes=config.anchor_sizes,
@@ -59,15 +75,17 @@ class RetinaNet(nn.Module):
             convs=config.head_convs,
             anchors=self.anchors.per_cell,
             outputs=classes,
-            norm=config.head_norm == "group",
-            prior=0.01,  # section 4.1 of the paper
+            levels=last - first + 1,
+            norm=config.head_norm,
+            prior=prior,
         )
         self.regressor = Head(
             config.channels,
             convs=config.head_convs,
             anchors=self.anchors.per_cell,
             outputs=4,
-            norm=config.head_norm == "group",
+            levels=last - first + 1,
+            norm=config.head_norm,
         )
 
     def forward(self, images: Tensor) -> Outputs:
@@ -78,8 +96,10 @@ class RetinaNet(nn.Module):
         """
         levels = self.pyramid(self.trunk(images))
         shapes = [(level.shape[-2], level.shape[-1]) for level in levels]
+        anchors = self.anchors(shapes)
         return Outputs(
             torch.cat(self.classifier(levels), dim=1),
             torch.cat(self.regressor(levels), dim=1),
-            torch.cat(self.anchors(shapes)),
+            torch.cat(anchors),
+            tuple(len(level) for level in anchors),
         )

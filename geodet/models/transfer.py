@@ -1,0 +1,121 @@
+"""Begin with what another model has learnt."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from geodet.config import ModelConfig
+from geodet.errors import ConfigError
+from geodet.models.checkpoint import Model, load_model
+from geodet.models.fpn import adapt_filters
+from geodet.models.retinanet import RetinaNet
+
+__all__ = ["Transfer", "transfer_weights"]
+
+logger = logging.getLogger(__name__)
+
+_STEM = "trunk.stem.conv.weight"
+_SCORES = "classifier.last."
+# Parts that each pyramid level, or each level from the first, has of its own.
+_OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
+
+
+class Transfer(NamedTuple):
+    """What came from the other model."""
+
+    taken: list[str]
+    """Names of the tensors that it gave."""
+    fresh: list[str]
+    """Names of those that start as they would have without it."""
+
+
+def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
+    """Replace the weights of a network by those of a model, where name and shape fit.
+
+    A part of a pyramid level gets the weights of the same level, or else of the nearest, but for
+    those from the trunk to the pyramid. The first convolution is adapted to the bands, see
+    :func:`geodet.models.fpn.adapt_filters`. The last convolution of the classifier is taken if the
+    classes are the same in number.
+
+    Args:
+        network: Changed in place.
+        name: A bundled model's name, or a model file.
+
+    Raises:
+        ModelFileError: There is no such model.
+        ConfigError: Its trunk is another one.
+    """
+    model = load_model(name)
+    _check_trunk(model, network.config, name)
+    own = network.state_dict()
+    given = _fitting(own, model, network)
+    network.load_state_dict(given, strict=False)
+    counters = {key for key in own if key.endswith("num_batches_tracked")}
+    transfer = Transfer(sorted(given), sorted(own.keys() - given.keys() - counters))
+    _report(name, transfer)
+    return transfer
+
+
+def _check_trunk(model: Model, config: ModelConfig, name: str | Path) -> None:
+    trunk = model.description.architecture.backbone
+    if trunk != config.backbone:
+        raise ConfigError(
+            f"train.init = {str(name)!r}: its trunk is {trunk}, not {config.backbone}: no weights "
+            "fit",
+            hint=f"set model.backbone = {trunk}, or choose another model",
+        )
+
+
+def _fitting(own: Mapping[str, Tensor], model: Model, network: RetinaNet) -> dict[str, Tensor]:
+    """Choose the tensors of the model that fit, under the network's names."""
+    theirs = model.network.state_dict()
+    shift = network.config.levels[0] - model.description.architecture.levels[0]
+    found = {}
+    for key, tensor in own.items():
+        source = theirs.get(_same_level(key, shift, theirs))
+        if source is None or key.endswith("num_batches_tracked"):
+            continue
+        if key == _STEM:
+            source = adapt_filters(source, tensor.shape[1])
+        if key.startswith(_SCORES) and not _is_as_many(model.network, network):
+            continue
+        if source.shape == tensor.shape:
+            found[key] = source
+    # A bias is nothing without its weights.
+    return {k: t for k, t in found.items() if f"{k.rpartition('.')[0]}.weight" in found}
+
+
+def _same_level(key: str, shift: int, theirs: Iterable[str]) -> str:
+    """Name the tensor of the other network that belongs to the same level, or to the nearest."""
+    if not (parts := _OF_A_LEVEL.fullmatch(key)):
+        return key
+    before, index, after = parts.groups()
+    wanted = int(index) + shift
+    if before.endswith("inner_blocks."):  # from a stage of the trunk, which another level has not
+        return f"{before}{wanted}{after}"
+    named = (_OF_A_LEVEL.fullmatch(other) for other in theirs)
+    there = [int(p[2]) for p in named if p and (p[1], p[3]) == (before, after)]
+    nearest = min(there, key=lambda level: (abs(level - wanted), level), default=wanted)
+    return f"{before}{nearest}{after}"
+
+
+def _is_as_many(one: RetinaNet, other: RetinaNet) -> bool:
+    """Tell whether two networks score as many classes of as many anchors."""
+    return (one.classifier.outputs, one.anchors.per_cell) == (
+        other.classifier.outputs,
+        other.anchors.per_cell,
+    )
+
+
+def _report(name: str | Path, transfer: Transfer) -> None:
+    count = len(transfer.taken) + len(transfer.fresh)
+    logger.info("train.init = %s: %d of %d tensors taken", name, len(transfer.taken), count)
+    if transfer.fresh:
+        parts = dict.fromkeys(".".join(key.split(".")[:-1][:3]) for key in transfer.fresh)
+        logger.info("train.init: these begin anew, in whole or in part: %s", ", ".join(parts))
