@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from geodet.detect import DetectProgress
-    from geodet.train import EpochReport
 
 __all__ = [
     "count_progress",
@@ -25,7 +24,6 @@ __all__ = [
     "print_json",
     "print_table",
     "set_up_logging",
-    "train_progress",
 ]
 
 
@@ -92,35 +90,6 @@ def detect_progress(*, quiet: bool) -> Iterator[Callable[[DetectProgress], None]
             pixels[step.scene] += step.pixels
             rate = pixels[step.scene] / 1e6 / max(bar.tasks[task].elapsed or 0.0, 1e-3)
             bar.update(task, advance=step.chips, rate=rate, found=step.detections)
-
-        yield show
-
-
-@contextmanager
-def train_progress(*, quiet: bool) -> Iterator[Callable[[EpochReport], None]]:
-    """Show each epoch's losses and validation."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    with _progress(
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-        quiet=quiet,
-    ) as bar:
-        task = bar.add_task("training", total=None, figures="")
-
-        def show(report: EpochReport) -> None:
-            text = "  ".join(
-                f"{name} {report.figures[name]:.4g}"
-                for name in ("loss", "f1", "chips_per_second")
-                if name in report.figures
-            )
-            bar.update(task, total=report.epochs, completed=report.epoch, figures=text)
-            if not bar.console.is_terminal and not quiet:
-                typer.echo(f"epoch {report.epoch}/{report.epochs}  {text}", err=True)
 
         yield show
 

@@ -1,5 +1,6 @@
 """Painted scenes and a small untrained model: what most tests need, and no binary files."""
 
+import logging
 import warnings
 
 import numpy as np
@@ -36,6 +37,13 @@ TINY = ModelConfig(
     anchor_scales=(1.0,),
     anchor_ratios=(1.0,),
 )
+
+
+@pytest.fixture(autouse=True)
+def _same_log_level():
+    """Undo what a command, in a test before or in a fixture, did to the levels of the log."""
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("geodet").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from geodet import sampling
 from geodet.config import AugmentConfig
 from geodet.errors import SceneError
-from geodet.sampling import (
+from geodet.training import sampling
+from geodet.training.sampling import (
     BandStatistics,
     EpochSampler,
     TrainingChips,
@@ -28,7 +30,7 @@ def statistics(low=0.0, high=255.0, bands=3):
     return BandStatistics([100.0] * bands, [50.0] * bands, [low] * bands, [high] * bands)
 
 
-def chips(images, augment=STRONG, *, size=64, bands=(), seed=0, about=None):
+def chips(images, augment=STRONG, *, size=64, bands=(), seed=0, about=None, **options):
     return TrainingChips(
         images,
         bands=bands,
@@ -36,6 +38,7 @@ def chips(images, augment=STRONG, *, size=64, bands=(), seed=0, about=None):
         augment=augment,
         chip_size=size,
         seed=seed,
+        **options,
     )
 
 
@@ -91,15 +94,48 @@ def test_every_object_of_many_stays_in_place(tmp_path):
             assert inside.size == 0 or inside.min() > 105
 
 
-def test_boxes_are_cut_at_the_edge_and_slivers_are_dropped(tmp_path):
+def test_boxes_are_cut_at_the_edge_and_slivers_are_ignored(tmp_path):
     image = painted(tmp_path / "a.png", [[0, 0, 20, 20]], size=(96, 96))
     dataset = chips([image], PLAIN, size=32)
-    areas = [target.boxes for _, _, target in map(dataset.__getitem__, range(300))]
-    sides = torch.cat(areas)
-    assert 0 <= sides.min() <= sides.max() <= 32
-    shares = (sides[:, 2:] - sides[:, :2]).prod(dim=1) / 400
-    assert 0.4 <= shares.min() < 0.6
-    assert any(len(boxes) == 0 for boxes in areas)
+    shares = []
+    for index in range(300):
+        pixels, _, target = dataset[index]
+        visible = (pixels[0] > 105).sum() / 400
+        shown = torch.cat([target.boxes, target.ignored])
+        assert (shown >= 0).all()
+        assert (shown <= 32).all()
+        assert (shown[:, 2:] - shown[:, :2]).prod(dim=1).sum() / 400 == pytest.approx(visible)
+        assert (len(target.boxes), len(target.ignored)) == (visible >= 0.4, 0 < visible < 0.4)
+        shares.append(visible)
+    assert 0 in shares
+    assert any(0 < share < 0.4 for share in shares)
+    assert any(0.4 <= share < 1 for share in shares)
+
+
+def test_boxes_around_points_stay_whole_in_the_crop_that_has_the_point(tmp_path):
+    """One of them reaches over the edge of its image: that is how they are known."""
+    boxes = [[30, 30, 50, 50], [-10, -10, 10, 10]]
+    image = painted(tmp_path / "a.png", [[39, 39, 41, 41]], size=(96, 96))
+    dataset = chips(
+        [replace(image, boxes=np.array(boxes, float), labels=np.zeros(2, int))], size=32
+    )
+    seen = 0
+    for index in range(300):
+        pixels, _, target = dataset[index]
+        regions = target.ignored
+        assert (regions >= 0).all()
+        assert (regions <= 32).all()
+        centres = (target.boxes[:, :2] + target.boxes[:, 2:]) / 2
+        sides = target.boxes[:, 2:] - target.boxes[:, :2]
+        assert ((centres >= -1e-4) & (centres <= 32 + 1e-4)).all()
+        if len(sides):
+            assert 20 / 1.45 < sides.min() <= sides.max() < 20 * 1.45
+        rows, columns = np.nonzero(pixels[0] > pixels[0].min() + 100)
+        if len(rows) > 3 and rows.min() > 2 and rows.max() < 29 and 2 < columns.min() < 27:
+            middle = torch.tensor([columns.mean() + 0.5, rows.mean() + 0.5])
+            assert (centres - middle).abs().amax(dim=1).min() < 1
+            seen += 1
+    assert seen > 5
 
 
 def test_ignored_regions_go_where_the_image_goes(tmp_path):
@@ -110,7 +146,9 @@ def test_ignored_regions_go_where_the_image_goes(tmp_path):
     for index in range(60):
         pixels, _, target = dataset[index]
         assert len(target.boxes) == len(target.labels) == 0
-        rows, columns = np.nonzero(pixels[0] > 105)
+        rows, columns = np.nonzero(
+            pixels[0] > max(105, (pixels[0].max() + np.median(pixels[0])) / 2)
+        )
         if len(rows) and target.ignored.shape == (1, 4):
             found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             visible = target.ignored.clamp(0, 64).numpy()
@@ -251,7 +289,7 @@ def test_padding_is_not_valid(tmp_path):
         pixels, valid, target = chips([image], PLAIN)[index]
         x1, y1, x2, y2 = target.boxes[0].int().tolist()
         assert valid.sum() == 40 * 30 == valid[y1:y2, x1:x2].sum()
-        assert (pixels[:, ~valid] == 0).all()
+        assert set(np.unique(pixels[:, ~valid])) <= {20, 230}  # the edge goes on
         placed.add((x1, y1))
     assert len(placed) > 3
 
@@ -274,14 +312,37 @@ def test_an_image_is_read_once(tmp_path, monkeypatch):
     original = sampling.read_chip
     monkeypatch.setattr(sampling, "read_chip", lambda *a: read.append(a) or original(*a))
     dataset = chips(images)
+    dataset.open_cache()  # reads an image to learn the bands and the dtype
     for index in range(10):
         dataset[index]
-    assert len(read) == 2
-    monkeypatch.setattr(sampling, "_CACHE_BYTES", 0)
+    assert len(read) == 3
+    dataset = chips(images, cache_bytes=0)
+    dataset.open_cache()
+    for index in range(10):
+        dataset[index]
+    assert len(read) == 14
+
+
+def test_workers_share_what_they_read(tmp_path, monkeypatch):
+    images = [painted(tmp_path / f"{i}.png") for i in range(3)]
+    log, original = tmp_path / "log", sampling.read_chip
+
+    def read(image, bands):
+        with log.open("a") as file:
+            file.write(f"{image.path.name}\n")
+        return original(image, bands)
+
     dataset = chips(images)
-    for index in range(10):
-        dataset[index]
-    assert len(read) == 12
+    dataset.open_cache()
+    monkeypatch.setattr(sampling, "read_chip", read)
+    context = {"multiprocessing_context": "fork", "persistent_workers": True}
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, **context)
+    for _ in range(4):
+        list(loader)
+    assert set(log.read_text().split()) == {"0.png", "1.png", "2.png"}
+    assert len(log.read_text().split()) <= 6  # at worst both read an image at once
+    dataset[0], dataset[1], dataset[2]  # what the workers read is here, too
+    assert len(log.read_text().split()) <= 6
 
 
 def test_a_batch_stacks_its_items(tmp_path):
@@ -296,25 +357,43 @@ def test_a_batch_stacks_its_items(tmp_path):
 
 @given(
     count=st.integers(1, 40),
+    batch_size=st.integers(1, 6),
     world_size=st.integers(1, 5),
     seed=st.integers(0, 5),
-    epoch=st.integers(0, 3),
 )
-def test_the_processes_share_an_epoch(count, world_size, seed, epoch):
+def test_the_processes_share_an_epoch(count, batch_size, world_size, seed):
     samplers = [
-        EpochSampler(count, seed=seed, rank=rank, world_size=world_size)
+        EpochSampler(count, seed=seed, batch_size=batch_size, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
-    for sampler in samplers:
-        sampler.epoch = epoch
-    shares = [list(sampler) for sampler in samplers]
-    assert {len(share) for share in shares} == {len(samplers[0])}
-    drawn = sorted(index for share in shares for index in share)
-    images = {index - epoch * count for index in drawn}
-    assert images == set(range(count))
-    assert len(drawn) == -(-count // world_size) * world_size
-    if world_size == 1:
-        assert drawn == list(range(epoch * count, (epoch + 1) * count))
+    drawn = []
+    for epoch in range(3):
+        for sampler in samplers:
+            sampler.epoch = epoch
+        shares = [list(sampler) for sampler in samplers]
+        assert {len(share) for share in shares} == {len(samplers[0])}
+        indices = [index for share in shares for index in share]
+        assert {index % count for index in indices} == set(range(count))
+        assert len(indices) % batch_size == len(indices) % world_size == 0
+        assert len(indices) < count + batch_size * world_size
+        drawn += indices
+    assert len(set(drawn)) == len(drawn)  # each crop is varied anew
+
+
+@given(count=st.integers(1, 40), share=st.integers(1, 4), world_size=st.integers(1, 4))
+def test_each_step_has_the_chips_that_one_process_would_take(count, share, world_size):
+    batch_size = share * world_size
+
+    def steps(rank, of):
+        size = batch_size // of
+        sampler = EpochSampler(count, seed=1, batch_size=batch_size, rank=rank, world_size=of)
+        sampler.epoch = 2
+        indices = list(sampler)
+        return [indices[i : i + size] for i in range(0, len(indices), size)]
+
+    parts = [steps(rank, world_size) for rank in range(world_size)]
+    for whole, *shares in zip(steps(0, 1), *parts, strict=True):
+        assert sorted(whole) == sorted(index for share in shares for index in share)
 
 
 def test_the_order_differs_by_epoch_and_seed_and_is_repeatable():

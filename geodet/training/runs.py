@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,11 +17,13 @@ from tensorboardX import SummaryWriter
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
 from geodet.outputs import replacing
+from geodet.tilesets.tileset import Tileset
 
 __all__ = [
     "RunLog",
     "RunState",
     "begin_run",
+    "digest_labels",
     "load_state",
     "open_run",
     "resume_run",
@@ -29,7 +32,11 @@ __all__ = [
 ]
 
 _STATE = "state.pt"
-_MAY_CHANGE = {"workers", "precision", "model_name", "description", "data_name"}
+_MAY_CHANGE = {
+    *("workers", "cache_mib", "precision", "patience"),
+    *("model_name", "description", "data_name"),
+}
+_OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the keys of [detect]
 
 
 @dataclass(slots=True)
@@ -42,6 +49,8 @@ class RunState:
     """Best F1 on the validation chips so far."""
     best_epoch: int = 0
     """The epoch that had it, counted from 1."""
+    stale: int = 0
+    """Validations since F1 last rose."""
 
 
 def open_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
@@ -81,28 +90,46 @@ def begin_run(folder: Path, *, resume: bool) -> None:
         raise OutputError(f"cannot make {folder}: {error}", hint="choose another folder") from error
 
 
-def save_run(folder: Path, state: RunState, parts: Mapping[str, Any], config: Config) -> None:
-    """Write the state of a run: its counts, its configuration and that of all its parts."""
+def digest_labels(tileset: Tileset) -> str:
+    """Give a digest of the images' names, sizes and folds and of all labels, not of pixels."""
+    digest = hashlib.sha256(repr(tileset.classes).encode())
+    for image in tileset.images:
+        about = image.path.name, image.place, image.split, image.width, image.height, image.gsd
+        digest.update(repr(about).encode())
+        for array in (image.boxes, image.labels, image.ignored):
+            digest.update(repr(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def save_run(
+    folder: Path, state: RunState, parts: Mapping[str, Any], config: Config, *, data: str
+) -> None:
+    """Write the state of a run: its counts, configuration and parts, and its labels' digest."""
     states = {name: part.state_dict() for name, part in parts.items()}
-    about = {"counts": asdict(state), "config": config.model_dump_json()}
+    about = {"counts": asdict(state), "config": config.model_dump_json(), "data": data}
     save_state(folder / _STATE, about | states)
 
 
-def resume_run(folder: Path, parts: Mapping[str, Any], config: Config) -> RunState:
+def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: str) -> RunState:
     """Load the state of an interrupted run into its parts.
 
     Raises:
-        TrainingError: There is none, it is broken, or it began with other settings.
+        TrainingError: There is none, it is broken, or it began with other settings or labels.
     """
     state = load_state(folder / _STATE)
     try:
         _check_same(Config.model_validate_json(state["config"]), config, folder)
+        if state["data"] != data:
+            raise TrainingError(
+                f"the run in {folder} began with other images or labels",
+                hint="resume with the data that it began with, or begin anew with --overwrite",
+            )
         for name, part in parts.items():
             part.load_state_dict(state[name])
         return RunState(**state["counts"])
     except TrainingError:
         raise
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise TrainingError(
             f"the run in {folder} does not fit: {error}",
             hint="resume with the settings and the data that it began with",
@@ -111,9 +138,10 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config) -> RunSta
 
 def _check_same(began: Config, now: Config, folder: Path) -> None:
     """Refuse to go on with other settings; the place and the speed of the work may change."""
-    for section in ("model", "data", "augment", "train", "match"):
+    for section in ("model", "data", "augment", "train", "match", "detect"):
         before, after = getattr(began, section), getattr(now, section)
-        for key in type(before).model_fields.keys() - _MAY_CHANGE:
+        keys = type(before).model_fields.keys() - _MAY_CHANGE
+        for key in sorted(keys & _OF_VALIDATION if section == "detect" else keys):
             old, new = getattr(before, key), getattr(after, key)
             if old != new:
                 raise TrainingError(

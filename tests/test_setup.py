@@ -1,4 +1,3 @@
-import csv
 import math
 
 import pytest
@@ -9,9 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geodet.config import TrainConfig
-from geodet.errors import OutputError, TrainingError
-from geodet.runs import RunLog, load_state, save_state
-from geodet.training import averaged_weights, build_optimizer, build_schedule
+from geodet.training.setup import averaged_weights, build_optimizer, build_schedule
 
 
 def rates(steps, **changes):
@@ -33,6 +30,24 @@ def test_the_rate_rises_linearly_and_falls_along_a_cosine():
     assert seen[10:] == pytest.approx(
         [1 + math.cos(math.pi * (step - 10) / 90) for step in range(10, 101)]
     )
+
+
+def test_the_papers_rate_falls_to_a_tenth_twice():
+    seen = rates(90, schedule="step", warmup=0.1)
+    assert seen[:9] == pytest.approx([2.0 * (step + 1) / 10 for step in range(9)])
+    assert seen[9:60] == [2.0] * 51
+    assert seen[60:80] == pytest.approx([0.2] * 20)
+    assert seen[80:] == pytest.approx([0.02] * 11)
+
+
+@given(steps=st.integers(1, 200), warmup=st.floats(0, 0.99))
+def test_the_steps_are_at_two_thirds_and_eight_ninths_of_all(steps, warmup):
+    rising = max(1, round(steps * warmup))
+    for step, rate in enumerate(rates(steps, warmup=warmup, schedule="step")):
+        if step >= rising:
+            share = step / steps
+            wanted = 2.0 if share < 2 / 3 else 0.2 if share < 8 / 9 else 0.02
+            assert rate == pytest.approx(wanted)
 
 
 @given(steps=st.integers(1, 60), warmup=st.floats(0, 0.99))
@@ -102,101 +117,3 @@ def test_averages_include_the_norms_statistics():
         averaged.update_parameters(network)
     own, mean = network.trunk.stem.norm.running_mean, averaged.module.trunk.stem.norm.running_mean
     assert 0 < mean.norm() < own.norm()
-
-
-def test_a_state_comes_back(tmp_path):
-    network = seeded_network()
-    optimizer = build_optimizer(network, TrainConfig())
-    network(torch.randn(1, 3, 32, 32)).logits.sum().backward()
-    optimizer.step()
-    state = {"epoch": 3, "f1": 0.5, "network": network.state_dict()}
-    save_state(tmp_path / "state.pt", state | {"optimizer": optimizer.state_dict()})
-    loaded = load_state(tmp_path / "state.pt")
-    assert (loaded["epoch"], loaded["f1"]) == (3, 0.5)
-    for key, value in network.state_dict().items():
-        assert torch.equal(loaded["network"][key], value)
-    build_optimizer(network, TrainConfig()).load_state_dict(loaded["optimizer"])
-    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
-
-
-def test_a_state_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(TrainingError, match=r"nothing to resume: no file .*state\.pt") as caught:
-        load_state(tmp_path / "state.pt")
-    assert "without --resume" in caught.value.hint
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_broken_state_is_an_error(tmp_path, share):
-    path = tmp_path / "state.pt"
-    save_state(path, {"weight": torch.zeros(1000)})
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(TrainingError, match=r"cannot resume from .*state\.pt") as caught:
-        load_state(path)
-    assert "without --resume" in caught.value.hint
-
-
-class _Bomb:
-    def __reduce__(self):
-        return (exec, ("raise SystemExit('code from a state ran')",))
-
-
-def test_code_in_a_state_does_not_run(tmp_path):
-    torch.save({"epoch": _Bomb()}, tmp_path / "state.pt")
-    with pytest.raises(TrainingError, match="cannot resume from"):
-        load_state(tmp_path / "state.pt")
-
-
-@pytest.mark.parametrize("failure", [OSError(28, "No space left"), RuntimeError("write failed")])
-def test_a_failed_write_leaves_the_older_state(tmp_path, monkeypatch, failure):
-    path = tmp_path / "state.pt"
-    save_state(path, {"epoch": 1})
-
-    def fail(_state, file):
-        file.write_bytes(b"half")
-        raise failure
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OutputError, match=r"cannot write .*state\.pt") as caught:
-        save_state(path, {"epoch": 2})
-    assert "free space" in caught.value.hint
-    assert load_state(path) == {"epoch": 1}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def read_log(folder):
-    with (folder / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_a_log_has_one_row_an_epoch(tmp_path):
-    with RunLog(tmp_path) as log:
-        log.write(1, {"loss": 0.5})
-        assert read_log(tmp_path) == [{"epoch": "1", "loss": "0.5"}]  # at once, for who watches
-        log.write(2, {"loss": 0.25, "f1": 0.75})
-    assert read_log(tmp_path) == [
-        {"epoch": "1", "loss": "0.5", "f1": ""},
-        {"epoch": "2", "loss": "0.25", "f1": "0.75"},
-    ]
-    assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
-
-
-def test_a_resumed_log_keeps_the_rows_of_the_epochs_done(tmp_path):
-    with RunLog(tmp_path) as log:
-        for epoch in (1, 2, 3):
-            log.write(epoch, {"loss": 1 / 2**epoch})
-    with RunLog(tmp_path, epochs_done=2) as log:
-        log.write(3, {"loss": 9.0, "f1": 0.5})
-    rows = read_log(tmp_path)
-    assert [(row["epoch"], row["loss"]) for row in rows] == [
-        ("1", "0.5"),
-        ("2", "0.25"),
-        ("3", "9.0"),
-    ]
-    assert [row["f1"] for row in rows] == ["", "", "0.5"]
-
-
-def test_a_new_run_starts_a_new_log(tmp_path):
-    for loss in (1.0, 2.0):
-        with RunLog(tmp_path) as log:
-            log.write(1, {"loss": loss})
-    assert [row["loss"] for row in read_log(tmp_path)] == ["2.0"]

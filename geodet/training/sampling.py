@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import random
@@ -20,6 +19,8 @@ from geodet.errors import TilesetError
 from geodet.models.losses import Target
 from geodet.scene import Chip, Scene
 from geodet.tilesets.tileset import LabelledImage
+from geodet.training.chip_cache import ChipCache
+from geodet.training.crops import Crop, share_boxes
 from geodet.windows import Window
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
@@ -36,10 +37,7 @@ __all__ = [
     "read_chip",
 ]
 
-_CACHE_BYTES = 2**31
-_MIN_VISIBLE = 0.4  # of a box, for a crop to keep it
 _SEED_SPACE = 2**32
-_PIXEL_CENTRE = 0.5  # albumentations counts the coordinates of points, not of boxes, from it
 
 
 class Batch(NamedTuple):
@@ -100,8 +98,13 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
 class TrainingChips(Dataset[tuple[NDArray[Any], NDArray[np.bool_], Target]]):
     """Crops of labelled images, varied at random.
 
-    An index is ``epoch * len(images) + image``, and the variation depends on the index and the
-    seed alone: not on the number of workers, nor on where a run was interrupted.
+    An image gives as many crops an epoch as it has chips' areas, at least one. An index is
+    ``epoch * len(chips) + crop``, and the variation depends on the index and the seed alone: not on
+    the number of workers, nor on where a run was interrupted.
+
+    Labels are cut at the edge of a crop, but boxes around points stay whole, which are known by
+    reaching over the edge of their image: all others are clipped to it. Slivers of objects neither
+    train as object nor as background.
 
     Args:
         images: What to draw from.
@@ -110,6 +113,7 @@ class TrainingChips(Dataset[tuple[NDArray[Any], NDArray[np.bool_], Target]]):
         augment: How chips are varied.
         chip_size: Side of a crop in pixels.
         seed: Seed of the variation.
+        cache_bytes: Memory for decoded images, which all workers share.
     """
 
     def __init__(
@@ -121,49 +125,79 @@ class TrainingChips(Dataset[tuple[NDArray[Any], NDArray[np.bool_], Target]]):
         augment: AugmentConfig,
         chip_size: int,
         seed: int,
+        cache_bytes: int = 2**31,
     ) -> None:
         self.images = tuple(images)
         self.bands = tuple(bands)
         self.seed = seed
         self._statistics = statistics
+        self._augment, self._chip_size = augment, chip_size
         self._transform = _transform(augment, chip_size)
-        self._cache: dict[int, Chip] = {}
-        self._cached_bytes = 0
+        self._image_of = [i for i, m in enumerate(images) for _ in range(_crops(m, chip_size))]
+        self._whole = any(_reaches_over(image) for image in images)
+        self._cache_bytes = cache_bytes
+        self._cache: ChipCache | None = None
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self._image_of)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.bool_], Target]:
-        image = self.images[index % len(self.images)]
-        chip = self._chip(index % len(self.images))
+        number = self._image_of[index % len(self)]
+        image, chip = self.images[number], self._chip(number)
         # One source for all steps: set_random_seed would give each step a source of its own with
-        # the same numbers, and the zoom would decide the place of the crop.
+        # the same numbers, and the blur would decide the noise.
         seed = (self.seed * 1_000_003 + index) % _SEED_SPACE
-        self._transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        varied = self._transform(
-            image=self._to_augmentable(chip.pixels),
-            mask=chip.valid.astype(np.uint8),
-            bboxes=image.boxes.astype(np.float32),
-            labels=image.labels,
-            # As corners: of a box a crop may see too little, but a region counts to its last pixel.
-            keypoints=image.ignored.reshape(-1, 2).astype(np.float32) - _PIXEL_CENTRE,
+        draws = np.random.default_rng(seed)
+        crop = Crop.draw(
+            image.width,
+            image.height,
+            image.boxes,
+            size=self._chip_size,
+            augment=self._augment,
+            random=draws,
         )
-        pixels = self._from_augmentable(varied["image"], chip.pixels.dtype)
-        return pixels, varied["mask"].astype(np.bool_), _target(varied)
+        self._transform.set_random_state(draws, random.Random(seed))
+        varied = self._transform(
+            image=self._to_augmentable(crop.cut(chip.pixels)),
+            mask=crop.cut(chip.valid, beyond="constant").astype(np.uint8),
+        )
+        pixels = self._from_augmentable(crop.turn(varied["image"]), chip.pixels.dtype)
+        valid = np.ascontiguousarray(crop.turn(varied["mask"])).astype(np.bool_)
+        return pixels, valid, self._target(image, crop)
+
+    def open_cache(self) -> None:
+        """Take the memory for decoded images, before processes fork, so that they share it."""
+        if self._cache is None:
+            first = read_chip(self.images[0], self.bands).pixels
+            sizes = [(image.width, image.height) for image in self.images]
+            self._cache = ChipCache(
+                sizes, bands=len(first), dtype=first.dtype, budget=self._cache_bytes
+            )
 
     def _chip(self, index: int) -> Chip:
-        if index in self._cache:
-            return self._cache[index]
-        chip = read_chip(self.images[index], self.bands)
-        if self._cached_bytes + chip.pixels.nbytes <= _CACHE_BYTES:
-            self._cache[index] = chip
-            self._cached_bytes += chip.pixels.nbytes
+        self.open_cache()
+        assert self._cache is not None
+        chip = self._cache.read(index)
+        if chip is None:
+            chip = read_chip(self.images[index], self.bands)
+            self._cache.write(index, chip)
         return chip
+
+    def _target(self, image: LabelledImage, crop: Crop) -> Target:
+        boxes, is_object = share_boxes(crop.move(image.boxes), self._chip_size, whole=self._whole)
+        regions = crop.move(image.ignored).clip(0, self._chip_size)
+        regions = np.concatenate([regions, boxes[~is_object]])
+        regions = regions[np.all(regions[:, 2:] > regions[:, :2], axis=1)]
+        return Target(
+            torch.from_numpy(boxes[is_object].astype(np.float32)),
+            torch.from_numpy(image.labels[is_object].astype(np.int64)),
+            torch.from_numpy(regions.astype(np.float32)),
+        )
 
     def _to_augmentable(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Give (H, W, C), uint8 as it is and all else in [0, 1], as albumentations wants it."""
         if pixels.dtype == np.uint8:
-            return np.ascontiguousarray(pixels.transpose(1, 2, 0))
+            return np.array(pixels.transpose(1, 2, 0), order="C")  # the cache's is read-only
         low, high = self._range()
         scaled = (pixels.transpose(1, 2, 0) - low) / (high - low)
         unit: NDArray[Any] = np.clip(np.nan_to_num(scaled), 0.0, 1.0).astype(np.float32)
@@ -182,30 +216,49 @@ class TrainingChips(Dataset[tuple[NDArray[Any], NDArray[np.bool_], Target]]):
         return low, np.maximum(high, low + 1e-6)
 
 
+def _crops(image: LabelledImage, chip_size: int) -> int:
+    """Count the crops of an image in an epoch: its area in chips."""
+    return max(1, round(image.width * image.height / chip_size**2))
+
+
+def _reaches_over(image: LabelledImage) -> bool:
+    """Tell whether a box lies partly outside of its image."""
+    bounds = np.array([image.width, image.height])
+    return bool((image.boxes[:, :2] < 0).any() or (image.boxes[:, 2:] > bounds).any())
+
+
 class EpochSampler(Sampler[int]):
-    """All images once an epoch in a random order, shared out over the processes.
+    """All crops once an epoch in a random order, shared out over the processes.
+
+    The last batch is filled up with crops of the epoch, varied anew: every step has as many chips,
+    and step by step several processes together get the chips that one would.
 
     Args:
-        count: Number of images.
+        count: Number of crops.
         seed: Seed of the order.
+        batch_size: Chips in a step, over all processes.
         rank: This process.
         world_size: All processes.
     """
 
-    def __init__(self, count: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, count: int, *, seed: int, batch_size: int = 1, rank: int = 0, world_size: int = 1
+    ) -> None:
         self.count, self.seed, self.rank, self.world_size = count, seed, rank, world_size
+        unit = math.lcm(batch_size, world_size)
+        self.drawn = -(-count // unit) * unit
         self.epoch = 0
 
     def __len__(self) -> int:
-        return math.ceil(self.count / self.world_size)
+        return self.drawn // self.world_size
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.count, generator=generator).tolist()
-        shared = itertools.islice(itertools.cycle(order), len(self) * self.world_size)
-        offset = self.epoch * self.count
-        # Some images come twice where that gives all processes equal shares.
-        return (offset + index for index in list(shared)[self.rank :: self.world_size])
+        rounds = -(-self.drawn // self.count)  # whose crops have indices of their own
+        for place in range(self.rank, self.drawn, self.world_size):
+            again, crop = divmod(place, self.count)
+            yield (self.epoch * rounds + again) * self.count + order[crop]
 
 
 def collate(items: Sequence[tuple[NDArray[Any], NDArray[np.bool_], Target]]) -> Batch:
@@ -216,38 +269,10 @@ def collate(items: Sequence[tuple[NDArray[Any], NDArray[np.bool_], Target]]) -> 
     )
 
 
-def _target(varied: dict[str, Any]) -> Target:
-    boxes = torch.as_tensor(np.asarray(varied["bboxes"], np.float32).reshape(-1, 4))
-    labels = torch.as_tensor(np.asarray(varied["labels"], np.int64).reshape(-1))
-    points = np.asarray(varied["keypoints"], np.float32).reshape(-1, 2, 2) + _PIXEL_CENTRE
-    corners = torch.as_tensor(np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1))
-    return Target(boxes, labels, corners)
-
-
 def _transform(augment: AugmentConfig, chip_size: int) -> A.Compose:
-    """Build the variation: what a nadir image could as well have looked like."""
-    return A.Compose(
-        [*_geometry(augment, chip_size), *_photometry(augment)],
-        bbox_params=A.BboxParams(
-            format="pascal_voc",
-            label_fields=["labels"],
-            min_visibility=_MIN_VISIBLE,
-            min_width=1.0,
-            min_height=1.0,
-            clip=True,
-        ),
-        keypoint_params=A.KeypointParams(format="xy", remove_invisible=False),
-    )
-
-
-def _geometry(augment: AugmentConfig, chip_size: int) -> list[Any]:
-    zoom = augment.scale
-    steps: list[Any] = [
-        A.RandomScale((1 / (1 + zoom) - 1, zoom), area_for_downscale="image", p=float(zoom > 0)),
-        A.PadIfNeeded(chip_size, chip_size, position="random", fill=0, fill_mask=0),
-        A.RandomCrop(chip_size, chip_size),
-    ]
-    return steps + ([A.SquareSymmetry(p=1.0)] if augment.flips else [])
+    """Build the variation of a cut window: what a nadir image could as well have looked like."""
+    zoom = A.Resize(chip_size, chip_size, area_for_downscale="image")
+    return A.Compose([zoom, *_photometry(augment)])
 
 
 def _photometry(augment: AugmentConfig) -> list[Any]:

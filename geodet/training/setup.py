@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
@@ -19,14 +20,14 @@ from torch.utils.data import DataLoader
 from geodet.config import Config, TrainConfig
 from geodet.device import resolve_device, resolve_precision
 from geodet.errors import ConfigError
-from geodet.runs import RunState
-from geodet.sampling import BandStatistics, EpochSampler, TrainingChips, collate
 from geodet.tilesets.tileset import Tileset
+from geodet.training.sampling import BandStatistics, EpochSampler, TrainingChips, collate
 
 __all__ = [
     "averaged_weights",
     "build_optimizer",
     "build_schedule",
+    "count_objects",
     "finish",
     "launch",
     "load_chips",
@@ -38,7 +39,7 @@ def launch(precision: str, device: str) -> Fabric:
     chosen = resolve_device(device)
     dtype = resolve_precision(precision, chosen)
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local = _local_processes()
     one = [chosen.index or 0] if chosen.type == "cuda" else 1
     fabric = Fabric(
         accelerator=chosen.type,
@@ -51,16 +52,14 @@ def launch(precision: str, device: str) -> Fabric:
     return fabric
 
 
-def finish(fabric: Fabric, state: RunState) -> RunState:
-    """Tell all processes how the run went, and end their connection.
+def finish(fabric: Fabric) -> None:
+    """End the connection of the processes.
 
-    Left to the interpreter's exit, the connection's threads may abort the process.
+    Left to the interpreter's exit, its threads may abort the process.
     """
-    state = fabric.broadcast(state)
     if fabric.world_size > 1:
         fabric.barrier()
         dist.destroy_process_group()
-    return state
 
 
 def load_chips(
@@ -81,19 +80,45 @@ def load_chips(
         augment=config.augment,
         chip_size=settings.chip_size,
         seed=settings.seed,
+        cache_bytes=settings.cache_mib * 2**20 // _local_processes(),
     )
     sampler = EpochSampler(
-        len(chips), seed=settings.seed, rank=fabric.global_rank, world_size=fabric.world_size
+        len(chips),
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
     )
+    workers = _choose_workers(settings.workers, fabric.device)
+    chips.open_cache()
     loader: DataLoader[Any] = DataLoader(
         chips,
         batch_size=settings.batch_size // fabric.world_size,
         sampler=sampler,
         collate_fn=collate,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=fabric.device.type == "cuda",
     )
     return loader, sampler
+
+
+def _choose_workers(workers: int | None, device: torch.device) -> int:
+    if workers is not None:
+        return workers
+    cores = (os.cpu_count() or 1) // _local_processes()
+    return min(8, cores - 1) if device.type == "cuda" and cores > 1 else 0
+
+
+def _local_processes() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def count_objects(tileset: Tileset) -> list[int]:
+    """Count the training objects of each class."""
+    labels = [image.labels for image in tileset.split("train")]
+    counts = np.bincount(np.concatenate(labels), minlength=len(tileset.classes))
+    return [int(count) for count in counts]
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
@@ -110,15 +135,16 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> Optimizer:
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> LambdaLR:
-    """Let the learning rate rise linearly, then fall along a cosine to zero.
+    """Let the learning rate rise linearly, then fall along a cosine to zero, or in two steps.
 
     Args:
         optimizer: Its learning rate is the highest one.
-        config: Holds the share of the steps that rise.
+        config: Holds the share of the steps that rise, and the kind of the fall.
         steps: All steps of the run.
 
     Reference:
-        Loshchilov & Hutter 2016, arXiv:1608.03983; the warm-up: Goyal et al. 2017,
+        The cosine: Loshchilov & Hutter 2016, arXiv:1608.03983; the steps, 60,000 and 80,000 of
+        90,000: arXiv:1708.02002, section 4.1, "Optimization"; the warm-up: Goyal et al. 2017,
         arXiv:1706.02677, section 2.2.
     """
     rising = max(1, round(steps * config.warmup))
@@ -126,6 +152,8 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> Lam
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / (rising + 1)
+        if config.schedule == "step":
+            return 0.1 ** ((3 * step >= 2 * steps) + (9 * step >= 8 * steps))
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
     return LambdaLR(optimizer, factor)

@@ -1,0 +1,243 @@
+"""How well the anchors cover the labels, and anchors that are fitted to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodet.config import Config, ModelConfig
+from geodet.errors import TilesetError
+from geodet.tilesets.tileset import LabelledImage, Tileset
+
+__all__ = ["Objects", "best_overlaps", "collect_objects", "fit_anchors", "settle_anchors"]
+
+logger = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+
+_IOU = 0.5  # at which the recall is counted
+_WARN_BELOW = 0.9
+_SAMPLE = 1000  # objects that the fit looks at
+_STEPS = (0.2, 0.1, 0.05, 0.02)  # of the logarithms of sides and ratios
+_PROGRESS = 1e-4  # of the mean overlap, that makes a step worth taking
+_WORTH = 0.01  # of the mean overlap, that makes a scale or a ratio worth its time
+
+
+class Objects(NamedTuple):
+    """Labelled boxes, whatever their images."""
+
+    boxes: Floats
+    """(N, 4) x1 y1 x2 y2 in pixels of their image."""
+    extents: Floats
+    """(N, 2) width and height of that image in pixels."""
+
+
+def settle_anchors(tileset: Tileset, config: Config) -> Config:
+    """Fit the anchors if the configuration asks for it, and report how well they cover the labels.
+
+    What comes back names its anchors by numbers, so that a model file does.
+
+    Args:
+        tileset: Its training objects count.
+        config: With ``model.anchors`` and the anchors that are given.
+
+    Raises:
+        TilesetError: There is no object to fit to.
+    """
+    objects = collect_objects(tileset.split("train"))
+    if config.model.anchors == "fit":
+        if not len(objects.boxes):
+            raise TilesetError(
+                f"{tileset.root} has no training object to fit anchors to",
+                hint='set model.anchors = "given" and model.anchor_sizes',
+            )
+        turned = config.augment.flips and config.augment.quarter_turns
+        fitted = fit_anchors(objects, config.model, turned=turned)
+        config = config.model_copy(update={"model": fitted})
+        logger.info(
+            "fitted anchors: anchor_sizes = %s, anchor_scales = %s, anchor_ratios = %s",
+            *(list(v) for v in (fitted.anchor_sizes, fitted.anchor_scales, fitted.anchor_ratios)),
+        )
+    if len(objects.boxes):
+        _report(best_overlaps(objects, config.model))
+    return config
+
+
+def collect_objects(images: Iterable[LabelledImage]) -> Objects:
+    """Put the boxes of all images together."""
+    boxes, extents = [np.zeros((0, 4))], [np.zeros((0, 2))]
+    for image in images:
+        boxes.append(image.boxes)
+        extents.append(np.tile([float(image.width), image.height], (len(image.boxes), 1)))
+    return Objects(np.concatenate(boxes), np.concatenate(extents))
+
+
+def best_overlaps(objects: Objects, config: ModelConfig) -> Floats:
+    """Compute the IoU of each object with the anchor that overlaps it most.
+
+    It is exact for the anchors that the network places on each image as one chip: of the anchors of
+    one shape the one with the nearest centre, along x and along y, overlaps most, and the centres
+    are at (cell + 0.5) * stride. Objects smaller than the stride lie between the anchors, so a
+    fitting shape alone does not reach an IoU of 1. The crops of training shift the grid.
+
+    Args:
+        objects: N boxes.
+        config: The levels and the anchors, as numbers.
+
+    Returns:
+        (N,) IoU, 0 to 1.
+    """
+    best = np.zeros(len(objects.boxes))
+    for level, size in enumerate(config.anchor_sizes, start=config.levels[0]):
+        shifts = _shifts(objects, 2**level)
+        for scale in config.anchor_scales:
+            for ratio in config.anchor_ratios:
+                side = np.array([size * scale / ratio**0.5, size * scale * ratio**0.5])
+                np.maximum(best, _overlap(objects.boxes, shifts, side), out=best)
+    return best
+
+
+def fit_anchors(objects: Objects, config: ModelConfig, *, turned: bool = False) -> ModelConfig:
+    """Choose sizes, scales and ratios whose best anchors overlap the objects most in the mean.
+
+    A pattern search over the logarithms of all of them, from the quantiles of the objects' sides
+    and ratios. It is deterministic, and the stride of each level counts: see
+    :func:`best_overlaps`. Scales and ratios that add little are left out.
+
+    Args:
+        objects: At least one.
+        config: The levels, and how many scales and ratios to choose at most.
+        turned: Training turns the chips by quarters, so an object is as often tall as wide.
+
+    Returns:
+        The configuration with ``anchors = "given"`` and the fitted numbers. Sizes rise with the
+        level, and from the second level on none is below the stride.
+    """
+    sample = _sample(objects, turned=turned)
+
+    def score(trial: ModelConfig) -> float:
+        return float(best_overlaps(sample, trial).mean())
+
+    found = _search(_first_guess(sample, config), score)
+    return _search(_pruned(found, score), score)
+
+
+def _sample(objects: Objects, *, turned: bool) -> Objects:
+    chosen = np.linspace(0, len(objects.boxes) - 1, min(_SAMPLE, len(objects.boxes))).astype(int)
+    boxes, extents = objects.boxes[chosen], objects.extents[chosen]
+    if turned:
+        boxes = np.concatenate([boxes, boxes[:, [1, 0, 3, 2]]])
+        extents = np.concatenate([extents, extents[:, ::-1]])
+    return Objects(boxes, extents)
+
+
+def _first_guess(objects: Objects, config: ModelConfig) -> ModelConfig:
+    """Spread the sizes, scales and ratios over the objects."""
+    levels = config.levels[1] - config.levels[0] + 1
+    shape = levels, len(config.anchor_scales)
+    side = np.log(objects.boxes[:, 2:] - objects.boxes[:, :2])
+    sides = np.quantile(side.mean(axis=1), _middles(levels * shape[1])).reshape(shape)
+    steps = (sides - sides[:, :1]).mean(axis=0)
+    ratios = np.quantile(side[:, 1] - side[:, 0], _middles(len(config.anchor_ratios)))
+    return _described(config, np.concatenate([sides[:, 0], steps, ratios]), len(steps))
+
+
+def _middles(count: int) -> Floats:
+    return (np.arange(count) + 0.5) / count
+
+
+def _search(config: ModelConfig, score: Callable[[ModelConfig], float]) -> ModelConfig:
+    """Move one number at a time for as long as that raises the score, by ever smaller steps."""
+    scales = len(config.anchor_scales)
+    logs = np.log([*config.anchor_sizes, *config.anchor_scales, *config.anchor_ratios])
+    best = _described(config, logs, scales)
+    highest = score(best)
+    moves = np.concatenate([np.eye(len(logs)), -np.eye(len(logs))])
+    for step in _STEPS:
+        improved = True
+        while improved:
+            improved = False
+            for move in moves * step:
+                trial = _described(config, logs + move, scales)
+                reached = score(trial)
+                if reached > highest + _PROGRESS:
+                    logs, best, highest, improved = logs + move, trial, reached, True
+    return best
+
+
+def _described(config: ModelConfig, logs: Floats, scales: int) -> ModelConfig:
+    """Put numbers into the configuration: logarithms of sizes, scales and ratios.
+
+    All rise, and the first scale becomes 1.
+    """
+    first, last = config.levels
+    strides = 2.0 ** np.arange(first, last + 1)
+    strides[0] = 0.0  # objects smaller than the finest stride must not be missed
+    parts = np.split(np.exp(logs), [len(strides), len(strides) + scales])
+    sizes, factors, ratios = (np.sort(part) for part in parts)
+    return config.model_copy(
+        update={
+            "anchors": "given",
+            "anchor_sizes": _rounded(np.maximum(sizes * factors[0], strides), 2),
+            "anchor_scales": _rounded(factors / factors[0], 3),
+            "anchor_ratios": _rounded(ratios, 3),
+        }
+    )
+
+
+def _rounded(values: Floats, digits: int) -> tuple[float, ...]:
+    return tuple(round(float(value), digits) for value in values)
+
+
+def _pruned(config: ModelConfig, score: Callable[[ModelConfig], float]) -> ModelConfig:
+    """Leave out the scales and ratios that are worth little: each costs time in every cell."""
+    while trials := list(_one_less(config)):
+        best = max(trials, key=score)
+        if score(config) - score(best) > _WORTH:
+            break
+        config = best
+    return config
+
+
+def _one_less(config: ModelConfig) -> Iterator[ModelConfig]:
+    """Give the configurations without one of the scales or ratios."""
+    for key in ("anchor_scales", "anchor_ratios"):
+        values = getattr(config, key)
+        for index in range(len(values) if len(values) > 1 else 0):
+            yield config.model_copy(update={key: values[:index] + values[index + 1 :]})
+
+
+def _shifts(objects: Objects, stride: int) -> Floats:
+    """Give the distances of the objects' centres from the nearest anchor's: (N, 2)."""
+    centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
+    last = np.ceil(objects.extents / stride) - 1
+    cells = np.clip(np.floor(centres / stride), 0, last)
+    shifts: Floats = np.abs(centres - (cells + 0.5) * stride)
+    return shifts
+
+
+def _overlap(boxes: Floats, shifts: Floats, side: Floats) -> Floats:
+    """Compute the IoU of boxes with anchors of one shape, whose centres are that far off."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    reach = (sides + side) / 2 - shifts
+    common = np.clip(np.minimum(reach, np.minimum(sides, side)), 0, None).prod(axis=1)
+    iou: Floats = common / (sides.prod(axis=1) + side.prod() - common)
+    return iou
+
+
+def _report(overlaps: Floats) -> None:
+    recall = float((overlaps >= _IOU).mean())
+    text = "best possible recall of the anchors at IoU %.1f: %.3f of %d training objects"
+    logger.info(text, _IOU, recall, len(overlaps))
+    if recall < _WARN_BELOW:
+        logger.warning(
+            "the anchors miss %.0f %% of the training objects at IoU %.1f; set model.anchors = fit "
+            "(or model.anchor_sizes), let model.levels begin with 2, lower train.positive_iou and "
+            "train.negative_iou, or take train.assigner = nwd or atss",
+            100 * (1 - recall),
+            _IOU,
+        )

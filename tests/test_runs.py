@@ -1,0 +1,209 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from factories_models import seeded_network
+
+from geodet.config import Config, TrainConfig
+from geodet.errors import OutputError, TrainingError
+from geodet.tilesets.tileset import LabelledImage, Tileset
+from geodet.training.runs import (
+    RunLog,
+    RunState,
+    begin_run,
+    digest_labels,
+    load_state,
+    resume_run,
+    save_run,
+    save_state,
+)
+from geodet.training.setup import build_optimizer
+
+
+def test_a_state_comes_back(tmp_path):
+    network = seeded_network()
+    optimizer = build_optimizer(network, TrainConfig())
+    network(torch.randn(1, 3, 32, 32)).logits.sum().backward()
+    optimizer.step()
+    state = {"epoch": 3, "f1": 0.5, "network": network.state_dict()}
+    save_state(tmp_path / "state.pt", state | {"optimizer": optimizer.state_dict()})
+    loaded = load_state(tmp_path / "state.pt")
+    assert (loaded["epoch"], loaded["f1"]) == (3, 0.5)
+    for key, value in network.state_dict().items():
+        assert torch.equal(loaded["network"][key], value)
+    build_optimizer(network, TrainConfig()).load_state_dict(loaded["optimizer"])
+    assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_state_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(TrainingError, match=r"nothing to resume: no file .*state\.pt") as caught:
+        load_state(tmp_path / "state.pt")
+    assert "without --resume" in caught.value.hint
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_broken_state_is_an_error(tmp_path, share):
+    path = tmp_path / "state.pt"
+    save_state(path, {"weight": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(TrainingError, match=r"cannot resume from .*state\.pt") as caught:
+        load_state(path)
+    assert "without --resume" in caught.value.hint
+
+
+class _Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code from a state ran')",))
+
+
+def test_code_in_a_state_does_not_run(tmp_path):
+    torch.save({"epoch": _Bomb()}, tmp_path / "state.pt")
+    with pytest.raises(TrainingError, match="cannot resume from"):
+        load_state(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left"), RuntimeError("write failed")])
+def test_a_failed_write_leaves_the_older_state(tmp_path, monkeypatch, failure):
+    path = tmp_path / "state.pt"
+    save_state(path, {"epoch": 1})
+
+    def fail(_state, file):
+        file.write_bytes(b"half")
+        raise failure
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OutputError, match=r"cannot write .*state\.pt") as caught:
+        save_state(path, {"epoch": 2})
+    assert "free space" in caught.value.hint
+    assert load_state(path) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def read_log(folder):
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_log_has_one_row_an_epoch(tmp_path):
+    with RunLog(tmp_path) as log:
+        log.write(1, {"loss": 0.5})
+        assert read_log(tmp_path) == [{"epoch": "1", "loss": "0.5"}]  # at once, for who watches
+        log.write(2, {"loss": 0.25, "f1": 0.75})
+    assert read_log(tmp_path) == [
+        {"epoch": "1", "loss": "0.5", "f1": ""},
+        {"epoch": "2", "loss": "0.25", "f1": "0.75"},
+    ]
+    assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
+
+
+def test_a_resumed_log_keeps_the_rows_of_the_epochs_done(tmp_path):
+    with RunLog(tmp_path) as log:
+        for epoch in (1, 2, 3):
+            log.write(epoch, {"loss": 1 / 2**epoch})
+    with RunLog(tmp_path, epochs_done=2) as log:
+        log.write(3, {"loss": 9.0, "f1": 0.5})
+    rows = read_log(tmp_path)
+    assert [(row["epoch"], row["loss"]) for row in rows] == [
+        ("1", "0.5"),
+        ("2", "0.25"),
+        ("3", "9.0"),
+    ]
+    assert [row["f1"] for row in rows] == ["", "", "0.5"]
+
+
+def test_a_new_run_starts_a_new_log(tmp_path):
+    for loss in (1.0, 2.0):
+        with RunLog(tmp_path) as log:
+            log.write(1, {"loss": loss})
+    assert [row["loss"] for row in read_log(tmp_path)] == ["2.0"]
+
+
+def configured(section, **changes):
+    return Config.model_validate({section: changes})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "learning_rate", 0.5),
+        ("model", "head_norm", "none"),
+        ("data", "gsd", 0.5),
+        ("match", "iou", 0.6),
+        ("augment", "flips", False),
+        ("detect", "iou_threshold", 0.3),
+        ("detect", "max_candidates", 7),
+    ],
+)
+def test_a_run_goes_on_with_its_own_settings_alone(tmp_path, section, key, value):
+    folder = tmp_path / "a.run"
+    begin_run(folder, resume=False)
+    save_run(folder, RunState(epoch=3), {}, Config(), data="x")
+    assert resume_run(folder, {}, Config(), data="x") == RunState(epoch=3)
+    expected = rf"a\.run began with {section}\.{key} = .*, not {value!r}"
+    with pytest.raises(TrainingError, match=expected) as caught:
+        resume_run(folder, {}, configured(section, **{key: value}), data="x")
+    assert "the settings that it began with" in caught.value.hint
+    with pytest.raises(TrainingError, match="began with other images or labels"):
+        resume_run(folder, {}, Config(), data="y")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train", "workers", 3),
+        ("train", "cache_mib", 1),
+        ("train", "patience", 2),
+        ("detect", "chip_size", 128),
+    ],
+)
+def test_how_a_run_computes_may_change(tmp_path, section, key, value):
+    begin_run(tmp_path / "a.run", resume=False)
+    save_run(tmp_path / "a.run", RunState(epoch=3), {}, Config(), data="x")
+    now = configured(section, **{key: value})
+    assert resume_run(tmp_path / "a.run", {}, now, data="x").epoch == 3
+
+
+def test_a_state_of_other_counts_is_an_error(tmp_path):
+    begin_run(tmp_path / "a.run", resume=False)
+    config = Config().model_dump_json()
+    state = {"counts": {"years": 1}, "config": config, "data": "x"}
+    save_state(tmp_path / "a.run" / "state.pt", state)
+    with pytest.raises(TrainingError, match=r"the run in .*a\.run does not fit"):
+        resume_run(tmp_path / "a.run", {}, Config(), data="x")
+
+
+def tileset():
+    boxes, none = np.array([[0.0, 0.0, 5.0, 5.0]]), np.zeros((0, 4))
+    image = LabelledImage(
+        Path("here/a.png"), 64, 64, boxes, np.array([0]), none, "p", "train", None
+    )
+    return Tileset(Path("here"), ("car", "bus"), (image,))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boxes": np.array([[0.0, 0.0, 5.0, 5.5]])},
+        {"boxes": np.zeros((0, 4)), "labels": np.zeros(0, int)},
+        {"labels": np.array([1])},
+        {"ignored": np.array([[0.0, 0.0, 5.0, 5.0]])},
+        {"path": Path("here/b.png")},
+        {"split": "val"},
+    ],
+)
+def test_a_digest_notices_changed_labels(change):
+    began = tileset()
+    changed = replace(began, images=(replace(began.images[0], **change),))
+    assert digest_labels(changed) != digest_labels(began)
+
+
+def test_a_digest_does_not_depend_on_the_place_of_the_data():
+    began = tileset()
+    moved = replace(began.images[0], path=Path("/there/a.png"))
+    assert digest_labels(replace(began, root=Path("/there"), images=(moved,))) == digest_labels(
+        began
+    )
+    assert digest_labels(replace(began, classes=("bus", "car"))) != digest_labels(began)
