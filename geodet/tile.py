@@ -18,10 +18,11 @@ from geodet.errors import TilesetError
 from geodet.folders import check_output_folder, replace_folder
 from geodet.geobox import GeoBox
 from geodet.tilesets.chip_files import ChipCopier
+from geodet.tilesets.coco_files import write_tileset
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.scene_labels import SceneLabels, read_labels
 from geodet.tilesets.splits import Split
-from geodet.tilesets.tileset import LabelledImage, Tileset, write_tileset
+from geodet.tilesets.tileset import LabelledImage, Tileset
 
 __all__ = ["TileReport", "tile_scene"]
 

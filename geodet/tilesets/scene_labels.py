@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pyproj import CRS
 from geodet.errors import VectorError
 from geodet.geobox import GeoBox
 
-__all__ = ["SceneLabels", "read_labels"]
+__all__ = ["SceneLabels", "ScoredObjects", "read_extent", "read_labels", "read_scored"]
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +70,18 @@ class SceneLabels:
         return np.hstack([low, high])
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredObjects:
+    """Detections of any program in world coordinates."""
+
+    objects: SceneLabels
+    """N places and classes."""
+    scores: Floats
+    """(N,) in [0, 1]."""
+    scenes: tuple[str, ...]
+    """Name of the scene of each; empty where the file does not say."""
+
+
 def read_labels(
     path: Path, crs: CRS | None, *, label_field: str | None = None, class_name: str = "object"
 ) -> SceneLabels:
@@ -88,6 +101,55 @@ def read_labels(
         VectorError: The file cannot be read, has several layers or other geometries, or an object
             has no class.
     """
+    return _read_objects(path, crs, label_field, class_name)[0]
+
+
+def read_scored(
+    path: Path,
+    crs: CRS | None,
+    *,
+    score_field: str = "score",
+    label_field: str | None = None,
+    class_name: str = "object",
+) -> ScoredObjects:
+    """Read detections, as :func:`read_labels` reads labels.
+
+    Args:
+        path: A file with one layer of points or polygons, in any CRS.
+        crs: To which the detections are transformed.
+        score_field: Attribute with the score; empty: all are equally sure.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
+        class_name: The class where no attribute says.
+
+    Raises:
+        VectorError: As for labels, or the scores are missing or not in [0, 1].
+    """
+    objects, table = _read_objects(path, crs, label_field, class_name)
+    scores = _read_scores(table, path, score_field)
+    scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
+    return ScoredObjects(objects, scores, scenes)
+
+
+def read_extent(path: Path) -> tuple[CRS | None, Floats]:
+    """Read the CRS of a vector file, None when it does not say, and x1 y1 x2 y2 of its objects.
+
+    Returns:
+        The CRS, and (4,) float64, not finite when there are no objects.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
+    with _reading(path) as layer:
+        info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
+    crs, bounds = info["crs"], info["total_bounds"]
+    extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
+    return _known(crs), extent
+
+
+def _read_objects(
+    path: Path, crs: CRS | None, label_field: str | None, class_name: str
+) -> tuple[SceneLabels, Any]:
+    """Read places and classes, and the table of all attributes."""
     frame = _read_frame(path)
     frame = _drop_empty(frame, path).explode(ignore_index=True)
     kinds = shapely.get_type_id(frame.geometry.to_numpy())
@@ -96,12 +158,52 @@ def read_labels(
             f"{path}: a label is a {shapely.GeometryType(kind).name.lower()}",
             hint="labels are points or polygons",
         )
-    names = _read_names(frame.drop(columns=frame.geometry.name), path, label_field, class_name)
+    table = frame.drop(columns=frame.geometry.name)
+    names = _read_names(table, path, label_field, class_name)
     frame = _to_crs(frame, crs, path)
-    return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names)
+    return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
+
+
+def _read_scores(table: Any, path: Path, field: str) -> Floats:
+    if not field or not len(table):
+        return np.ones(len(table))
+    if field not in table.columns:
+        raise VectorError(
+            f"{path} has no attribute {field!r} with the scores",
+            hint="name it with --score-field; --score-field '' takes all detections as equally "
+            f"sure; there are {', '.join(map(str, table.columns)) or 'no attributes'}",
+        )
+    try:
+        scores = table[field].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise VectorError(
+            f"{path}: the scores in {field!r} are not numbers", hint="name another --score-field"
+        ) from error
+    wrong = ~((scores >= 0) & (scores <= 1))
+    if wrong.any():
+        raise VectorError(
+            f"{path}: {int(wrong.sum())} scores in {field!r} are not between 0 and 1, the first is"
+            f" {scores[wrong][0]:g}",
+            hint="name another --score-field, or scale the scores",
+        )
+    return np.asarray(scores)
 
 
 def _read_frame(path: Path) -> Any:
+    with _reading(path) as layer:
+        frame = pyogrio.read_dataframe(path, layer=layer)
+    return frame if _known(frame.crs) else frame.set_crs(None, allow_override=True)
+
+
+def _known(crs: Any) -> CRS | None:
+    """Give a CRS, but not the two of a GeoPackage that say that there is none."""
+    known = CRS.from_user_input(crs) if crs else None
+    return None if known is None or known.name.startswith("Undefined ") else known
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[str]:
+    """Give the file's only layer, and explain what cannot be read."""
     if not path.exists():
         raise VectorError(f"no such file: {path}", hint="check the path of the labels")
     try:
@@ -111,7 +213,7 @@ def _read_frame(path: Path) -> Any:
                 f"{path} has {len(layers)} layers with geometries: {', '.join(layers)}",
                 hint="export the labels to a file with one layer of points or polygons",
             )
-        return pyogrio.read_dataframe(path, layer=layers[0])
+        yield layers[0]
     except (DataSourceError, DataLayerError) as error:
         raise VectorError(
             f"cannot read {path} as a vector file: {error}",

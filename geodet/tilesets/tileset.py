@@ -1,27 +1,25 @@
-"""Labelled images for training: read from any known layout, written as COCO."""
+"""Labelled images for training, read from any known layout."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geodet.config import DataConfig
-from geodet.errors import OutputError, TilesetError
+from geodet.errors import TilesetError
 from geodet.geobox import GeoBox
 from geodet.tilesets.formats import ImageLabels, Labels
 from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
 
-__all__ = ["LabelledImage", "Tileset", "read_tileset", "write_tileset"]
+__all__ = ["LabelledImage", "Tileset", "read_tileset"]
 
 Floats = NDArray[np.float64]
 
@@ -99,34 +97,6 @@ def read_tileset(path: Path, config: DataConfig) -> Tileset:
     return tileset
 
 
-def write_tileset(tileset: Tileset) -> None:
-    """Write ``train.json`` and ``val.json``, two COCO files, into the tileset's folder.
-
-    ``bbox`` is clipped to the image, as other tools expect; where that changes a box, the whole one
-    is kept under ``whole_bbox``. Each image also says its ``place`` and, if known, its ``gsd``.
-
-    Args:
-        tileset: Its images must lie below its root.
-
-    Raises:
-        TilesetError: An image lies elsewhere.
-        OutputError: A file cannot be written.
-    """
-    written = []
-    try:
-        for split in ("train", "val"):
-            partial = tileset.root / f".{split}.json.partial"
-            partial.write_text(json.dumps(_to_coco(tileset, split)), encoding="utf-8")
-            written.append((partial, tileset.root / f"{split}.json"))
-        for partial, file in written:
-            partial.replace(file)
-    except OSError as error:
-        raise OutputError(
-            f"{tileset.root}: cannot write the labels: {error}",
-            hint="check the free space and the permissions",
-        ) from error
-
-
 def _check_files(labels: Labels) -> None:
     """Refuse a tileset without images, with images that are not there, or are there twice."""
     paths = [image.path for image in labels.images]
@@ -155,7 +125,8 @@ def _choose_classes(labels: Labels, config: DataConfig) -> tuple[str, ...]:
                 f"{labels.source}: no class {ignored!r} to ignore",
                 hint=f"data.ignore_classes may name {', '.join(names)}",
             )
-    return tuple(name for name in names if name not in config.ignore_classes)
+    kept = tuple(name for name in names if name not in config.ignore_classes)
+    return (config.one_class,) if kept and config.one_class else kept
 
 
 def _choose_folds(
@@ -189,9 +160,8 @@ def _label_image(
 ) -> LabelledImage:
     gsd = geobox.gsd or item.gsd or config.gsd
     boxes = to_pixels(item, geobox, gsd, config)
-    index = {name: number for number, name in enumerate(classes)}
     names = [name or config.class_name for name in item.names]
-    labels = np.array([index.get(name, -1) for name in names], np.int64)
+    labels = np.array([_class_number(name, classes, config) for name in names], np.int64)
     unused = np.array(item.ignored, bool) | (labels < 0)
     kept = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     return LabelledImage(
@@ -205,6 +175,13 @@ def _label_image(
         split=split,
         gsd=gsd,
     )
+
+
+def _class_number(name: str, classes: tuple[str, ...], config: DataConfig) -> int:
+    """Give the index of a class, -1 for an ignored one."""
+    if name in config.ignore_classes:
+        return -1
+    return 0 if config.one_class else classes.index(name)
 
 
 def _report_dropped(items: Sequence[ImageLabels], images: Sequence[LabelledImage]) -> None:
@@ -240,59 +217,6 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
             len(shared),
             min(shared),
         )
-
-
-def _to_coco(tileset: Tileset, split: Split) -> dict[str, Any]:
-    images = tileset.split(split)
-    annotations = [
-        annotation
-        for number, image in enumerate(images, start=1)
-        for annotation in _to_coco_annotations(number, image)
-    ]
-    return {
-        "info": {"description": f"{split} images of a geodet tileset"},
-        "images": [_to_coco_image(n, i, tileset.root) for n, i in enumerate(images, start=1)],
-        "annotations": [{"id": n} | a for n, a in enumerate(annotations, start=1)],
-        "categories": [{"id": n, "name": c} for n, c in enumerate(tileset.classes, start=1)],
-    }
-
-
-def _to_coco_annotations(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
-    """Give the objects, then the ignored regions, which need a category although they have none."""
-    boxes = np.concatenate([image.boxes, image.ignored])
-    labels = [*image.labels.tolist(), *[0] * len(image.ignored)]
-    clipped = np.clip(boxes, 0, [image.width, image.height] * 2)
-    for index, (box, visible) in enumerate(zip(boxes, clipped, strict=True)):
-        x, y, width, height = _to_xywh(visible)
-        annotation = {
-            "image_id": number,
-            "category_id": labels[index] + 1,
-            "bbox": [x, y, width, height],
-            "area": width * height,
-            "iscrowd": int(index >= len(image.boxes)),
-        }
-        whole = {} if np.array_equal(box, visible) else {"whole_bbox": _to_xywh(box)}
-        yield annotation | whole
-
-
-def _to_coco_image(number: int, image: LabelledImage, root: Path) -> dict[str, Any]:
-    if not image.path.is_relative_to(root):
-        raise TilesetError(
-            f"{image.path} does not lie in {root}", hint="a tileset holds its own images"
-        )
-    entry = {
-        "id": number,
-        "file_name": image.path.relative_to(root).as_posix(),
-        "width": image.width,
-        "height": image.height,
-        "place": image.place,
-    }
-    return entry if image.gsd is None else entry | {"gsd": image.gsd}
-
-
-def _to_xywh(box: Floats) -> list[float]:
-    x1, y1, x2, y2 = box.tolist()
-    return [x1, y1, x2 - x1, y2 - y1]
 
 
 def _relative(path: Path, root: Path) -> str:
