@@ -1,10 +1,12 @@
-"""The commands that run a network: detect, train, evaluate."""
+"""The commands that make detections and detectors: detect and train."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,17 +14,14 @@ from . import options as opt
 from .report import (
     detect_progress,
     print_json,
-    print_table,
     set_up_logging,
-    train_progress,
 )
+from .train_display import train_display
 
 if TYPE_CHECKING:
     from geodet.detect import DetectReport
-    from geodet.evaluate import EvaluateReport
-    from geodet.metrics import Scores
 
-__all__ = ["detect", "evaluate", "train"]
+__all__ = ["detect", "train"]
 
 
 def detect(
@@ -130,7 +129,7 @@ def train(
     config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
     from geodet.train import train as run
 
-    with train_progress(quiet=quiet) as progress:
+    with _hint_at_resume(output), train_display(quiet=quiet) as display:
         report = run(
             data,
             output,
@@ -138,7 +137,8 @@ def train(
             device=device,
             resume=resume,
             overwrite=overwrite,
-            progress=progress,
+            progress=display.epoch,
+            step_progress=display.step,
         )
     if os.environ.get("RANK", "0") != "0":  # under torchrun one process speaks
         return
@@ -147,75 +147,16 @@ def train(
         return
     best = f"best F1 {report.best_f1:.3f} on the validation chips"
     what = best if report.best_f1 >= 0 else "no validation chips, so the last epoch"
-    typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}, {report.seconds:.0f} s")
+    early = f", stopped early after {report.epochs}" if report.stopped_early else ""
+    typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}{early}, {report.seconds:.0f} s")
 
 
-def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="A tileset: images with labels.")],
-    model: opt.ModelName = "urban-trees",
-    split: Annotated[
-        str, typer.Option("--split", metavar="val|train", help="Which chips.")
-    ] = "val",
-    device: opt.Device = "auto",
-    recipe: opt.ConfigRecipe = None,
-    settings: opt.Settings = None,
-    score_threshold: opt.ScoreThreshold = None,
-    iou_threshold: opt.IouThreshold = None,
-    as_json: opt.Json = False,
-    verbose: opt.Verbose = 0,
-    quiet: opt.Quiet = False,
-) -> None:
-    """Measure a model on labelled chips."""
-    if split not in ("val", "train"):
-        raise typer.BadParameter(f"{split!r} is neither val nor train", param_hint="--split")
-    set_up_logging(verbose=verbose, quiet=quiet)
-    flags = {"score_threshold": score_threshold, "iou_threshold": iou_threshold}
-    sections = ("data", "match", "detect")
-    config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=sections)
-    from geodet.evaluate import evaluate as run
-    from geodet.models.checkpoint import load_model
-
-    report = run(
-        load_model(model), data, config, split="val" if split == "val" else "train", device=device
-    )
-    print_json(_scores_by_name(report)) if as_json else _print_evaluation(report)
-
-
-def _print_evaluation(report: EvaluateReport) -> None:
-    by = report.rule
-    rule = f"IoU >= {by.iou:g}" if by.by == "iou" else f"centres within {by.distance_m:g} m"
-    named = {
-        "all": report.overall,
-        **report.by_class,
-        "all, at its best threshold": report.best,
-    }
-    rows = [[name, *_score_cells(scores)] for name, scores in named.items()]
-    columns = ["class", "threshold", "precision", "recall", "F1", "objects", "detections"]
-    print_table(f"{report.images} {report.split} images, one to one, {rule}", columns, rows)
-
-
-def _score_cells(scores: Scores) -> list[str]:
-    shares = (scores.threshold, scores.precision, scores.recall, scores.f1)
-    return [*(f"{share:.3f}" for share in shares), str(scores.labelled), str(scores.detected)]
-
-
-def _scores_by_name(report: EvaluateReport) -> dict[str, Any]:
-    def figures(scores: Scores) -> dict[str, float]:
-        return {
-            "threshold": scores.threshold,
-            "precision": scores.precision,
-            "recall": scores.recall,
-            "f1": scores.f1,
-            "matched": scores.matched,
-            "detected": scores.detected,
-            "labelled": scores.labelled,
-        }
-
-    return {
-        "split": report.split,
-        "images": report.images,
-        "match": report.rule,
-        "overall": figures(report.overall),
-        "by_class": {name: figures(scores) for name, scores in report.by_class.items()},
-        "best": figures(report.best),
-    }
+@contextmanager
+def _hint_at_resume(output: Path) -> Iterator[None]:
+    """Tell who interrupts a run that it can go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (output.with_suffix(".run") / "state.pt").exists():
+            typer.echo("the state after the last whole epoch is kept: see --resume", err=True)
+        raise

@@ -13,7 +13,7 @@ import typer
 import geodet
 from geodet.errors import GeodetError
 
-from . import commands, data_commands, info_commands
+from . import commands, data_commands, evaluate_command, info_commands
 
 __all__ = ["app", "run"]
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 app.command("detect")(commands.detect)
 app.command("train")(commands.train)
 app.command("tile")(data_commands.tile)
-app.command("evaluate")(commands.evaluate)
+app.command("evaluate")(evaluate_command.evaluate)
 app.command("models")(info_commands.models)
 app.command("info")(info_commands.info)
 app.command("config")(info_commands.config)

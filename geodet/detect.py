@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,35 +16,16 @@ from geodet.boxes import Detections
 from geodet.config import DetectConfig
 from geodet.errors import ConfigError, OutputError
 from geodet.fitting import check_scene, open_for_model
-from geodet.inference import Predictor, build_predictor
-from geodet.merge import keep_owned, suppress
+from geodet.inference import build_predictor
 from geodet.models.checkpoint import Model, ModelDescription
 from geodet.outputs import check_destination
 from geodet.preview import draw_preview
-from geodet.reading import iter_batches
-from geodet.scene import Scene
 from geodet.vectors import SceneDetections, check_output, common_crs, write_detections
-from geodet.windows import WindowGrid
+from geodet.windowed import DetectProgress, SceneResult, detect_scene
 
 __all__ = ["DetectProgress", "DetectReport", "SceneResult", "detect", "detect_scene"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DetectProgress:
-    """How far detection has come in one scene."""
-
-    scene: str
-    """The file's name."""
-    chips: int
-    """Windows done since the last report, those without data included."""
-    total: int
-    """Windows of the scene."""
-    pixels: int
-    """Pixels of the grid done since the last report, each counted once."""
-    detections: int
-    """Objects so far, before duplicates at seams are removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +43,13 @@ class DetectReport:
     empty_chips: int
     """Windows without a valid pixel, which were skipped."""
     capped: int
-    """Candidates lost to ``detect.max_candidates``; 0 unless the cap binds."""
+    """Candidates lost to the caps of the configuration; 0 unless one binds."""
     megapixels: float
     """Of all scenes, at the resolution of detection."""
     seconds: float
     """From opening the first scene to the last byte written."""
     device: str
     """Where the network ran."""
-
-
-@dataclass(frozen=True, slots=True)
-class SceneResult:
-    """What was found in one scene and how."""
-
-    detections: Detections
-    """Objects in the scene's own pixels, ranked."""
-    chips: int
-    """Windows looked at."""
-    empty_chips: int
-    """Windows without a valid pixel, which were skipped."""
-    capped: int
-    """Candidates lost to ``detect.max_candidates``."""
-    pixels: int
-    """Of the grid that was read."""
 
 
 def detect(
@@ -136,10 +100,9 @@ def detect(
     capped = sum(result.capped for result in results)
     if capped:
         logger.warning(
-            "%d candidate boxes were dropped by detect.max_candidates=%d; raise it, or the score "
-            "threshold",
+            "%d candidate boxes were dropped by %s; raise it, or the score threshold",
             capped,
-            config.max_candidates,
+            predictor.caps,
         )
     return DetectReport(
         outputs=tuple(outputs),
@@ -152,54 +115,6 @@ def detect(
         seconds=time.monotonic() - started,
         device=str(predictor.device),
     )
-
-
-def detect_scene(
-    scene: Scene,
-    predictor: Predictor,
-    config: DetectConfig,
-    progress: Callable[[DetectProgress], None] = lambda _: None,
-) -> SceneResult:
-    """Detect objects in one open scene.
-
-    The result is the same for any batch size and any number of workers.
-
-    Args:
-        scene: Read window by window, in its grid.
-        predictor: Finds the objects of chips.
-        config: Windows, batches and readers.
-        progress: Called after each batch.
-    """
-    grid = WindowGrid(*scene.grid, size=config.chip_size, overlap=config.overlap)
-    slack = _slack(config.overlap, predictor.iou_threshold)
-    parts: list[Detections] = []
-    count = empty = capped = 0
-    for batch in iter_batches(scene, grid, workers=config.workers, batch_size=config.batch_size):
-        chips = [(index, chip) for index, chip in batch if chip is not None]
-        found = predictor([chip for _, chip in chips]) if chips else []
-        for (index, chip), decoded in zip(chips, found, strict=True):
-            here = decoded.detections.shifted(chip.window.col_off, chip.window.row_off)
-            parts.append(keep_owned(here, grid.core(index), slack=slack))
-            capped += decoded.capped
-            count += len(parts[-1])
-        empty += len(batch) - len(chips)
-        pixels = sum(grid.core(index).width * grid.core(index).height for index, _ in batch)
-        progress(DetectProgress(scene.name, len(batch), len(grid), pixels, count))
-    merged = suppress(Detections.concatenate(parts), iou_threshold=predictor.iou_threshold)
-    whole = merged.scaled(*scene.scale).clipped(scene.geobox.width, scene.geobox.height)
-    whole = whole.select(np.all(whole.boxes[:, 2:] > whole.boxes[:, :2], axis=1))
-    return SceneResult(whole, len(grid), empty, capped, scene.grid[0] * scene.grid[1])
-
-
-def _slack(overlap: int, iou_threshold: float) -> float:
-    """Choose how far outside its core a window keeps detections, in pixels.
-
-    A fragment with its centre in the slack s shows at least 1 - 2 s / overlap of each side of an
-    object that is no longer than the overlap. Its overlap with the whole object, the square of
-    that, must be above the threshold of suppression, or a fragment at a corner would survive.
-    """
-    most = overlap // 2 * (1 - math.sqrt(iou_threshold))
-    return min(overlap // 2 / 4, 0.9 * most)  # a quarter is ample for two windows that differ
 
 
 def _count_by_scene(parts: Sequence[SceneDetections]) -> dict[str, int]:

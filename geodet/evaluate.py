@@ -1,8 +1,9 @@
-"""Measure a model on labelled chips."""
+"""Measure a model on labelled chips, or detections against labels on whole scenes."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,42 +11,51 @@ from pathlib import Path
 import numpy as np
 
 from geodet.boxes import Detections
-from geodet.config import Config, MatchConfig
+from geodet.config import Config
 from geodet.errors import ModelFileError, TilesetError
+from geodet.evaluation.files import check_evaluation_folder, write_evaluation
+from geodet.evaluation.measures import Evaluation, Sample, measure
+from geodet.evaluation.vector_samples import read_vector_sample
+from geodet.geobox import GeoBox
 from geodet.inference import build_predictor
-from geodet.metrics import Scores, best_scores, score
 from geodet.models.checkpoint import Model
+from geodet.scene import Scene
 from geodet.tilesets.splits import Split
-from geodet.tilesets.tileset import Tileset, read_tileset
-from geodet.validation import compare_images, predict_images
+from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
+from geodet.validation import predict_images
 
-__all__ = ["EvaluateReport", "evaluate"]
+__all__ = ["EvaluateReport", "evaluate", "evaluate_vectors"]
 
 logger = logging.getLogger(__name__)
 
-_LOWEST_SCORE = 0.05  # of the detections among which the best threshold is sought
+_LOWEST_SCORE = 0.05  # of the detections that the curves and AP see; Lin et al. 2017, section 4.1
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
-    """How good a model is on the chips of one split."""
+    """How good detections are, and on what."""
 
-    split: Split
-    """Which chips."""
+    title: str
+    """What was measured, in a few words."""
+    split: Split | None
+    """Which chips; None for vector files."""
     images: int
-    """Number of chips."""
-    rule: MatchConfig
-    """When a detection counted as found."""
-    overall: Scores
-    """All classes, at the threshold that detect would use."""
-    by_class: dict[str, Scores]
-    """Each class at that threshold."""
-    best: Scores
-    """All classes, at the threshold that is best on these very chips."""
+    """Number of chips or scenes."""
+    evaluation: Evaluation
+    """All measures."""
+    output: Path | None
+    """The folder with the files, if any was asked for."""
 
 
 def evaluate(
-    model: Model, data: Path, config: Config, *, split: Split = "val", device: str = "auto"
+    model: Model,
+    data: Path,
+    config: Config,
+    *,
+    split: Split = "val",
+    device: str = "auto",
+    output: Path | None = None,
+    overwrite: bool = False,
 ) -> EvaluateReport:
     """Detect on labelled chips and compare, matching one to one.
 
@@ -55,39 +65,138 @@ def evaluate(
         config: All settings; ``match`` says when a detection counts.
         split: ``val`` or ``train``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        output: Folder for the figures, curves and errors.
+        overwrite: Replace those of an earlier evaluation.
 
     Raises:
         TilesetError: The split is empty or the data is broken.
         ModelFileError: The data has a class that the model lacks.
+        OutputError: The folder is there already or cannot be written.
     """
+    if output:
+        check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
     tileset = read_tileset(data, config.data)
     images = tileset.split(split)
     if not images:
         raise TilesetError(f"{data} has no {split} images", hint="choose the other --split")
-    label_of = _match_classes(model, tileset)
-    lowest = min(_LOWEST_SCORE, _threshold(model, config))
-    predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
-    found = predict_images(predictor, images, config.data.bands)
-    found = [_relabelled(detections, label_of) for detections in found]
-    threshold = _threshold(model, config)
-    results = compare_images(found, images, config.match)
-    by_class = {
-        name: score(compare_images(found, images, config.match, label=label), threshold)
-        for label, name in enumerate(tileset.classes)
-    }
-    return EvaluateReport(
-        split=split,
-        images=len(images),
-        rule=config.match,
-        overall=score(results, threshold),
-        by_class=by_class,
-        best=best_scores(results, lowest=lowest),
+    samples = _detect_samples(model, tileset, images, config, device)
+    evaluation = measure(
+        samples,
+        tileset.classes,
+        config.match,
+        threshold=_threshold(model, config),
+        lowest=_lowest(model, config),
     )
+    report = EvaluateReport(f"{len(images)} {split} images", split, len(images), evaluation, output)
+    if output:
+        places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
+        _write(report, places, {"model": model.description.name, "data": tileset.root.name})
+    return report
+
+
+def evaluate_vectors(
+    detections: Path,
+    labels: Path,
+    config: Config,
+    *,
+    scene: Path | None = None,
+    score_field: str = "score",
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> EvaluateReport:
+    """Compare detections with labels on a whole scene, both in vector files.
+
+    The threshold is ``detect.score_threshold``, or else the lowest score in the file.
+
+    Args:
+        detections: As detect writes them, or of another program.
+        labels: Points or polygons.
+        config: ``data``, ``match``, ``detect.score_threshold`` and ``tile.label_field``.
+        scene: The raster that both belong to; its pixels are the frame.
+        score_field: Attribute with the score; empty: all are equally sure.
+        output: Folder for the figures, curves and errors.
+        overwrite: Replace those of an earlier evaluation.
+
+    Raises:
+        VectorError: A file cannot be read, or nobody knows where one lies.
+        ConfigError: The classes of the two files have nothing in common.
+        OutputError: The folder is there already or cannot be written.
+    """
+    inputs = [detections, labels, *([scene] if scene else [])]
+    if output:
+        check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
+    read = read_vector_sample(detections, labels, config, scene=scene, score_field=score_field)
+    sample, chosen = read.sample, config.detect.score_threshold
+    for count, path in ((len(sample.detections), detections), (len(sample.boxes), labels)):
+        if not count:
+            logger.warning("%s: no object that counts", path)
+    evaluation = measure(
+        [sample],
+        read.classes,
+        config.match,
+        threshold=_lowest_of(sample.detections) if chosen is None else chosen,
+        has_boxes=read.has_boxes,
+        has_pixels=read.has_pixels,
+    )
+    title = f"{detections.name} against {labels.name}"
+    report = EvaluateReport(title, None, 1, evaluation, output)
+    if output:
+        names = {
+            "detections": detections.name,
+            "labels": labels.name,
+            "scene": scene.name if scene else None,
+        }
+        _write(report, [(sample.name, read.geobox, sample.gsd)], names)
+    return report
+
+
+def _detect_samples(
+    model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
+) -> list[Sample]:
+    label_of = _match_classes(model, tileset)
+    lowest = _lowest(model, config)
+    predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
+    found = predict_images(predictor, images, config.data.bands, config.detect)
+    return [
+        Sample(
+            name=image.path.name,
+            detections=_relabelled(detections, label_of),
+            boxes=image.boxes,
+            labels=image.labels,
+            ignored=image.ignored,
+            gsd=image.gsd,
+        )
+        for detections, image in zip(found, images, strict=True)
+    ]
 
 
 def _threshold(model: Model, config: Config) -> float:
     chosen = config.detect.score_threshold
     return model.description.score_threshold if chosen is None else chosen
+
+
+def _lowest(model: Model, config: Config) -> float:
+    return min(_LOWEST_SCORE, _threshold(model, config))
+
+
+def _lowest_of(detections: Detections) -> float:
+    """Give a short number that all scores reach."""
+    return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
+
+
+def _place(sample: Sample, image: LabelledImage) -> tuple[str, GeoBox, float | None]:
+    with Scene(image.path) as scene:
+        return sample.name, scene.geobox, sample.gsd
+
+
+def _write(
+    report: EvaluateReport,
+    places: Sequence[tuple[str, GeoBox, float | None]],
+    names: dict[str, str | None],
+) -> None:
+    assert report.output is not None
+    about = {**names, "split": report.split, "images": report.images}
+    write_evaluation(report.output, report.evaluation, places, title=report.title, about=about)
 
 
 def _match_classes(model: Model, tileset: Tileset) -> list[int]:

@@ -33,6 +33,7 @@ class Predictor:
         score_threshold: Lowest score kept.
         iou_threshold: Overlap above which the weaker of two boxes of one class goes.
         max_candidates: Most boxes of a chip that reach the suppression.
+        max_per_level: Most of them from a level of the pyramid, None for all.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Predictor:
         score_threshold: float,
         iou_threshold: float,
         max_candidates: int,
+        max_per_level: int | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.device, self.precision = device, precision
@@ -53,6 +55,13 @@ class Predictor:
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
         self.max_candidates = max_candidates
+        self.max_per_level = max_per_level
+
+    @property
+    def caps(self) -> str:
+        """Name the settings that may drop candidates."""
+        of_level = f"detect.max_per_level={self.max_per_level} or " if self.max_per_level else ""
+        return f"{of_level}detect.max_candidates={self.max_candidates}"
 
     def __call__(self, chips: Sequence[Chip]) -> list[Decoded]:
         """Find the objects of some chips.
@@ -70,6 +79,7 @@ class Predictor:
             score_threshold=self.score_threshold,
             iou_threshold=self.iou_threshold,
             max_candidates=self.max_candidates,
+            max_per_level=self.max_per_level,
         )
         return decoded[: len(chips)]
 
@@ -101,6 +111,7 @@ def build_predictor(
         score_threshold=about.score_threshold if threshold is None else threshold,
         iou_threshold=config.iou_threshold or about.iou_threshold,
         max_candidates=config.max_candidates,
+        max_per_level=config.max_per_level,
     )
 
 

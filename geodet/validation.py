@@ -6,29 +6,39 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from geodet.boxes import Detections
-from geodet.config import MatchConfig
+from geodet.config import DetectConfig, MatchConfig
 from geodet.errors import ModelFileError
+from geodet.evaluation.metrics import ChipResult
 from geodet.inference import Predictor
-from geodet.metrics import ChipResult
-from geodet.sampling import read_chip
+from geodet.scene import Scene
 from geodet.tilesets.tileset import LabelledImage
+from geodet.training.sampling import read_chip
+from geodet.windowed import detect_scene
 
 __all__ = ["compare_images", "predict_images"]
 
 _BATCH_PIXELS = 8 * 512 * 512  # of one forward pass, whatever the size of the images
+_WHOLE_PIXELS = 1024 * 1024  # of an image that the network sees at once
 
 logger = logging.getLogger(__name__)
 
 
 def predict_images(
-    predictor: Predictor, images: Sequence[LabelledImage], bands: Sequence[int]
+    predictor: Predictor,
+    images: Sequence[LabelledImage],
+    bands: Sequence[int],
+    config: DetectConfig | None = None,
 ) -> list[Detections]:
-    """Detect on whole labelled images, at their own resolution.
+    """Detect on labelled images, at their own resolution.
+
+    The network sees images of up to 1024 x 1024 px whole. It sees larger ones through overlapping
+    windows, as :func:`geodet.windowed.detect_scene` does.
 
     Args:
         predictor: With a low score threshold, so that thresholds can be compared afterwards.
         images: Labelled images.
         bands: Bands to read, counted from 1; empty: all.
+        config: Windows, batches and readers for large images; None: the defaults.
 
     Returns:
         For each image its detections, in the image's pixels.
@@ -39,27 +49,19 @@ def predict_images(
     found: list[Detections] = []
     capped = 0
     for group in _batches(images):
-        chips = [read_chip(image, bands) for image in group]
-        for chip, image in zip(chips, group, strict=True):
-            _check_bands(len(chip.pixels), len(predictor.mean), image)
-        decoded = predictor(chips)
-        found += [one.detections for one in decoded]
-        capped += sum(one.capped for one in decoded)
+        if group[0].width * group[0].height > _WHOLE_PIXELS:
+            parts, lost = _predict_windows(predictor, group[0], bands, config or DetectConfig())
+        else:
+            parts, lost = _predict_whole(predictor, group, bands)
+        found += parts
+        capped += lost
     if capped:
-        logger.warning(
-            "%d candidate boxes were dropped by detect.max_candidates=%d",
-            capped,
-            predictor.max_candidates,
-        )
+        logger.warning("%d candidate boxes were dropped by %s", capped, predictor.caps)
     return found
 
 
 def compare_images(
-    found: Sequence[Detections],
-    images: Sequence[LabelledImage],
-    rule: MatchConfig,
-    *,
-    label: int | None = None,
+    found: Sequence[Detections], images: Sequence[LabelledImage], rule: MatchConfig
 ) -> list[ChipResult]:
     """Compare detections with labels, image by image.
 
@@ -67,37 +69,56 @@ def compare_images(
         found: Detections of each image.
         images: The images.
         rule: When two boxes match.
-        label: Compare this class alone.
     """
-    results = []
-    for detections, image in zip(found, images, strict=True):
-        boxes, labels = image.boxes, image.labels
-        if label is not None:
-            detections = detections.select(detections.labels == label)  # noqa: PLW2901
-            boxes, labels = boxes[labels == label], labels[labels == label]
-        results.append(
-            ChipResult.compare(
-                detections, boxes, labels, ignored=image.ignored, rule=rule, gsd=image.gsd
-            )
+    return [
+        ChipResult.compare(
+            detections,
+            image.boxes,
+            image.labels,
+            ignored=image.ignored,
+            rule=rule,
+            gsd=image.gsd,
         )
-    return results
+        for detections, image in zip(found, images, strict=True)
+    ]
 
 
-def _check_bands(count: int, needed: int, image: LabelledImage) -> None:
+def _predict_whole(
+    predictor: Predictor, images: Sequence[LabelledImage], bands: Sequence[int]
+) -> tuple[list[Detections], int]:
+    """Detect on images of one size in one pass; gives the number of lost candidates as well."""
+    chips = [read_chip(image, bands) for image in images]
+    for chip, image in zip(chips, images, strict=True):
+        _check_bands(len(chip.pixels), predictor, image)
+    decoded = predictor(chips)
+    return [one.detections for one in decoded], sum(one.capped for one in decoded)
+
+
+def _predict_windows(
+    predictor: Predictor, image: LabelledImage, bands: Sequence[int], config: DetectConfig
+) -> tuple[list[Detections], int]:
+    with Scene(image.path, bands=bands) as scene:
+        _check_bands(len(scene.bands), predictor, image)
+        result = detect_scene(scene, predictor, config)
+    return [result.detections], result.capped
+
+
+def _check_bands(count: int, predictor: Predictor, image: LabelledImage) -> None:
     """Refuse what would broadcast: one band passes for any number of them."""
-    if count != needed:
+    if count != len(predictor.mean):
         raise ModelFileError(
-            f"{image.path} has {count} bands, and the model needs {needed}",
+            f"{image.path} has {count} bands, and the model needs {len(predictor.mean)}",
             hint="choose bands with data.bands, or another model",
         )
 
 
 def _batches(images: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
-    """Group neighbours of one size, as many as fit into a forward pass."""
+    """Group neighbours of one size, as many as fit into a forward pass; large ones stay alone."""
     start = 0
     while start < len(images):
         size = images[start].width, images[start].height
-        limit = start + max(1, _BATCH_PIXELS // (size[0] * size[1]))
+        area = size[0] * size[1]
+        limit = start + (1 if area > _WHOLE_PIXELS else max(1, _BATCH_PIXELS // area))
         end = start + 1
         while end < min(limit, len(images)) and (images[end].width, images[end].height) == size:
             end += 1

@@ -153,6 +153,10 @@ def test_a_cap_that_binds_is_reported(make_scene, tiny_model, tmp_path, caplog):
     assert len(layer) <= 3 < len(free)
     assert layer["score"].max() == free["score"].max()
     assert f"{report.capped} candidate boxes were dropped by detect.max_candidates=3" in caplog.text
+    config = SMALL.model_copy(update={"max_per_level": 2})
+    layer, report = run(path, tmp_path / "level.gpkg", tiny_model, config)
+    assert report.capped == candidates - 2 * len(tiny_model.network.anchors.strides)
+    assert "were dropped by detect.max_per_level=2 or detect.max_candidates=" in caplog.text
 
 
 def test_thresholds_of_the_configuration_come_before_the_models(make_scene, tiny_model, tmp_path):

@@ -1,12 +1,20 @@
+import csv
+import json
+import warnings
+
+import geopandas
+import pyogrio
 import pytest
+import shapely
 from factories_models import architecture, detections, paint_chip, seeded_network, write_coco
 
 import geodet.evaluate
 from geodet.boxes import Detections
 from geodet.config import Config
-from geodet.errors import ModelFileError, TilesetError
-from geodet.evaluate import evaluate
-from geodet.metrics import Scores
+from geodet.errors import ModelFileError, OutputError, TilesetError
+from geodet.evaluate import evaluate, evaluate_vectors
+from geodet.evaluation.files import FILES
+from geodet.evaluation.metrics import Scores
 from geodet.models.checkpoint import Model, ModelDescription
 
 BOXES = {
@@ -49,7 +57,7 @@ def detect(monkeypatch):
     seen = []
 
     def pretend(found):
-        def predict(predictor, images, _bands):
+        def predict(predictor, images, _bands, _config):
             seen.append(predictor.score_threshold)
             nothing = ([], [], [])
             return [detections(*found.get(image.path.name, nothing)) for image in images]
@@ -72,32 +80,48 @@ FOUND = {
 }
 
 
+def overall(report):
+    return report.evaluation.overall.scores
+
+
+def best(report):
+    return report.evaluation.overall.best
+
+
+def by_class(report):
+    return {name: figures.scores for name, figures in report.evaluation.by_class.items()}
+
+
 def test_figures_by_hand(data, detect):
     detect(FOUND)
     report = evaluate(model(), data, Config(), device="cpu")
-    assert (report.split, report.images, report.rule) == ("val", 3, Config().match)
-    assert report.overall == Scores(0.5, 2, 4, 4)
-    assert (report.overall.precision, report.overall.recall) == (0.5, 0.5)
-    assert report.overall.f1 == 0.5
-    assert report.by_class == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
+    assert (report.split, report.images, report.evaluation.rule) == ("val", 3, Config().match)
+    assert overall(report) == Scores(0.5, 2, 4, 4)
+    assert (overall(report).precision, overall(report).recall) == (0.5, 0.5)
+    assert overall(report).f1 == 0.5
+    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
     # From 0.42 on the false car is out and the second bus is in: 3 of 5, and 4 objects.
-    assert report.best == Scores(0.42, 3, 5, 4)
+    assert best(report) == Scores(0.42, 3, 5, 4)
+    # A car at full precision, then nothing more: recall 1/2, so 51 of COCO's 101 places.
+    figures = report.evaluation.by_class
+    assert figures["car"].ap.ap50 == pytest.approx(51 / 101)
+    assert figures["car"].best == Scores(0.75, 1, 1, 2)
 
 
 def test_classes_add_up_to_the_whole(data, detect):
     detect(FOUND)
     report = evaluate(model(), data, Config(), device="cpu")
     for count in ("matched", "detected", "labelled"):
-        parts = [getattr(scores, count) for scores in report.by_class.values()]
-        assert sum(parts) == getattr(report.overall, count)
+        parts = [getattr(scores, count) for scores in by_class(report).values()]
+        assert sum(parts) == getattr(overall(report), count)
 
 
 def test_the_configuration_may_set_the_threshold(data, detect):
     seen = detect(FOUND)
     config = Config.model_validate({"detect": {"score_threshold": 0.65}})
-    assert evaluate(model(), data, config, device="cpu").overall == Scores(0.65, 2, 3, 4)
+    assert overall(evaluate(model(), data, config, device="cpu")) == Scores(0.65, 2, 3, 4)
     zero = Config.model_validate({"detect": {"score_threshold": 0.0}})
-    assert evaluate(model(), data, zero, device="cpu").overall == Scores(0.0, 3, 6, 4)
+    assert overall(evaluate(model(), data, zero, device="cpu")) == Scores(0.0, 3, 6, 4)
     assert seen[1] == 0.0
 
 
@@ -106,22 +130,22 @@ def test_no_threshold_is_tried_below_which_nothing_was_detected(data, detect):
     report = evaluate(model(), data, Config(), device="cpu")
     detect({"a.png": (BOXES["a.png"], [0.9] * 3, LABELS["a.png"])})
     perfect = evaluate(model(), data, Config(), device="cpu")
-    assert min(report.best.threshold, perfect.best.threshold) >= max(seen)
+    assert min(best(report).threshold, best(perfect).threshold) >= max(seen)
 
 
 def test_labels_are_matched_by_name(data, detect):
     swapped = {name: (b, s, [1 - label for label in ls]) for name, (b, s, ls) in FOUND.items()}
     detect(swapped)
     report = evaluate(model(classes=("bus", "car")), data, Config(), device="cpu")
-    assert report.by_class == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
+    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
 
 
 def test_classes_that_are_not_labelled_do_not_count(data, detect):
     found = {"c.png": ([[5, 5, 15, 15], [5, 5, 15, 15]], [0.9, 0.9], [2, 0])}
     detect(found)
     report = evaluate(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
-    assert report.overall == Scores(0.5, 0, 1, 4)
-    assert list(report.by_class) == ["car", "bus"]
+    assert overall(report) == Scores(0.5, 0, 1, 4)
+    assert list(by_class(report)) == ["car", "bus"]
 
 
 def test_the_only_class_needs_no_name(data, detect):
@@ -130,7 +154,7 @@ def test_the_only_class_needs_no_name(data, detect):
         write_coco(data / f"{split}.json", scenes, ("tree",))
     detect({"b.png": ([[0, 30, 10, 40]], [0.9], [0])})
     report = evaluate(model(classes=("palm",)), data, Config(), device="cpu")
-    assert report.by_class == {"tree": Scores(0.5, 1, 1, 4)}
+    assert by_class(report) == {"tree": Scores(0.5, 1, 1, 4)}
 
 
 def test_a_class_that_the_model_lacks_is_an_error(data, detect):
@@ -145,8 +169,8 @@ def test_ignored_classes_do_not_count(data, detect):
     detect(FOUND)
     config = Config.model_validate({"data": {"ignore_classes": ["bus"]}})
     report = evaluate(model(), data, config, device="cpu")
-    assert report.by_class == {"car": Scores(0.5, 1, 2, 2)}
-    assert report.overall == report.by_class["car"]
+    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2)}
+    assert overall(report) == by_class(report)["car"]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -171,22 +195,22 @@ def test_distances_follow_the_gsd(data, detect):
     rule = {"by": "distance", "distance_m": 4.0}
     for gsd, matched in ((0.4, 1), (0.6, 0)):
         config = Config.model_validate({"match": rule, "data": {"gsd": gsd}})
-        assert evaluate(model(), data, config, device="cpu").overall == Scores(0.5, matched, 1, 4)
+        assert overall(evaluate(model(), data, config, device="cpu")) == Scores(0.5, matched, 1, 4)
     with pytest.raises(TilesetError, match="needs the metres per pixel"):
         evaluate(model(), data, Config.model_validate({"match": rule}), device="cpu")
 
 
 def test_a_real_network_runs(data):
     report = evaluate(model(score_threshold=0.99), data, Config(), device="cpu")
-    assert report.overall == Scores(0.99, 0, 0, 4)
+    assert overall(report) == Scores(0.99, 0, 0, 4)
     assert report.images == 3
 
 
 def test_nothing_found_scores_zero(data, detect):
     detect({})
     report = evaluate(model(), data, Config(), device="cpu")
-    assert report.overall == Scores(0.5, 0, 0, 4)
-    assert (report.overall.f1, report.best.f1) == (0.0, 0.0)
+    assert overall(report) == Scores(0.5, 0, 0, 4)
+    assert (overall(report).f1, best(report).f1) == (0.0, 0.0)
     assert len(Detections.empty()) == 0
 
 
@@ -194,3 +218,123 @@ def test_an_image_with_other_bands_is_an_error(data):
     paint_chip(data / "b.png", bands=1)
     with pytest.raises(ModelFileError, match=r"b\.png has 1 bands, and the model needs 3"):
         evaluate(model(), data, Config(), device="cpu")
+
+
+def write_boxes(path, boxes, crs=None, **fields):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        shapes = [shapely.box(*box) for box in boxes]
+        geopandas.GeoDataFrame(fields, geometry=shapes, crs=crs).to_file(path)
+    return path
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    """Three detections of which two are right, and three labels."""
+    x, y = 500_000, 4_500_000
+    boxes = [[x, y, x + 10, y + 10], [x + 20, y, x + 30, y + 10], [x + 80, y, x + 90, y + 10]]
+    found = write_boxes(
+        tmp_path / "found.gpkg", boxes, 32633, score=[0.9, 0.8, 0.3], label=["car", "bus", "car"]
+    )
+    labels = [*boxes[:2], [x + 50, y, x + 60, y + 10]]
+    return found, write_boxes(tmp_path / "truth.geojson", labels, 32633, kind=["car", "bus", "car"])
+
+
+KIND = {"tile": {"label_field": "kind"}}
+
+
+def test_vectors_by_hand(vectors):
+    report = evaluate_vectors(*vectors, Config.model_validate(KIND))
+    assert overall(report) == Scores(0.3, 2, 3, 3)
+    assert by_class(report) == {"bus": Scores(0.3, 1, 1, 1), "car": Scores(0.3, 1, 2, 2)}
+    assert best(report) == Scores(0.55, 2, 2, 3)
+    strict = Config.model_validate(KIND | {"detect": {"score_threshold": 0.85}})
+    assert overall(evaluate_vectors(*vectors, strict)) == Scores(0.85, 1, 1, 3)
+    assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
+
+
+def test_vectors_by_distance(vectors):
+    rule = {"match": {"by": "distance", "distance_m": 29}}
+    report = evaluate_vectors(*vectors, Config.model_validate(KIND | rule))
+    assert overall(report).matched == 2
+    rule = {"match": {"by": "distance", "distance_m": 31}}
+    report = evaluate_vectors(*vectors, Config.model_validate(KIND | rule))
+    assert overall(report).matched == 3  # the false car is 30 m from the missed one
+
+
+def test_no_detections_are_a_result(tmp_path, vectors, caplog):
+    nothing = write_boxes(tmp_path / "nothing.gpkg", [], 32633, score=[], label=[])
+    report = evaluate_vectors(
+        nothing, vectors[1], Config.model_validate(KIND), output=tmp_path / "o"
+    )
+    assert overall(report) == Scores(1.0, 0, 0, 3)
+    assert report.evaluation.overall.ap.ap == 0.0
+    assert "nothing.gpkg: no object that counts" in caplog.text
+
+
+def test_no_labels_are_a_result(tmp_path, vectors):
+    nothing = write_boxes(tmp_path / "nothing.gpkg", [], 32633, kind=[])
+    output = tmp_path / "evaluation"
+    evaluate_vectors(vectors[0], nothing, Config.model_validate(KIND), output=output)
+    figures = json.loads((output / "metrics.json").read_text())
+    assert figures["overall"]["ap"] is None
+    assert figures["overall"]["detected"] == 3
+
+
+def test_the_folder_holds_all_of_it(tmp_path, vectors):
+    output = tmp_path / "evaluation"
+    evaluate_vectors(*vectors, Config.model_validate(KIND), output=output)
+    assert sorted(path.name for path in output.iterdir()) == sorted(FILES)
+    figures = json.loads((output / "metrics.json").read_text())
+    assert (figures["detections"], figures["labels"]) == ("found.gpkg", "truth.geojson")
+    assert figures["overall"]["best"]["threshold"] == 0.55
+    assert figures["curves"]["all"]["recall"][figures["curves"]["threshold"].index(0.5)] == 0.666667
+    with (output / "metrics.csv").open(encoding="utf-8") as file:
+        rows = {row["class"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["all", "bus", "car"]
+    assert float(rows["car"]["f1"]) == 0.5
+    layers = {name: pyogrio.read_dataframe(output / "errors.gpkg", layer=name) for name in LAYERS}
+    assert [len(layer) for layer in layers.values()] == [2, 1, 1]
+    assert {layer.crs.to_epsg() for layer in layers.values()} == {32633}
+    hits = layers["true_positives"]
+    assert hits["label"].tolist() == ["car", "bus"]
+    assert hits.geometry[0].bounds == pytest.approx((500_000, 4_500_000, 500_010, 4_500_010))
+
+
+LAYERS = ("true_positives", "false_positives", "misses")
+
+
+def test_nothing_is_replaced_unasked(tmp_path, vectors, monkeypatch):
+    config, output = Config.model_validate(KIND), tmp_path / "evaluation"
+    evaluate_vectors(*vectors, config, output=output)
+    before = (output / "metrics.json").read_text()
+    with pytest.raises(OutputError, match="is not empty") as caught:
+        evaluate_vectors(*vectors, config, output=output)
+    assert "--overwrite" in caught.value.hint
+    monkeypatch.setattr(geodet.evaluation.files, "draw_curves", fail)
+    with pytest.raises(OutputError, match="no space left"):
+        evaluate_vectors(*vectors, config, output=output, overwrite=True)
+    assert (output / "metrics.json").read_text() == before
+    (output / "mine.txt").touch()
+    with pytest.raises(OutputError, match=r"mine\.txt"):
+        evaluate_vectors(*vectors, config, output=output, overwrite=True)
+
+
+def fail(*_):
+    raise OSError("no space left")
+
+
+def test_chips_have_a_folder_too(tmp_path, data, detect):
+    detect(FOUND)
+    output = tmp_path / "evaluation"
+    report = evaluate(model(), data, Config(), device="cpu", output=output)
+    hits, wrong, missed = (
+        pyogrio.read_dataframe(output / "errors.gpkg", layer=name) for name in LAYERS
+    )
+    counts = overall(report)
+    assert len(hits) == counts.matched
+    assert len(hits) + len(wrong) == counts.detected
+    assert len(hits) + len(missed) == counts.labelled
+    assert set(wrong["image"]) == {"a.png", "c.png"}
+    # Pixels, as QGIS shows a picture without a georeference.
+    assert hits.geometry[0].bounds == (0.0, -10.0, 10.0, 0.0)

@@ -1,162 +1,15 @@
-import itertools
-
 import numpy as np
 import pytest
 from factories_models import EMPTY, detections
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 
-from geodet.boxes import Detections, pairwise_iou
+from geodet.boxes import Detections
 from geodet.config import MatchConfig
-from geodet.errors import TilesetError
-from geodet.metrics import ChipResult, Pairs, Scores, best_scores, candidate_pairs, match, score
+from geodet.evaluation.metrics import ChipResult, Scores, best_scores, score, trace_curve
 
 BY_IOU = MatchConfig(by="iou", iou=0.5)
 BY_DISTANCE = MatchConfig(by="distance", distance_m=6.0)
-
-
-def pairs_of(entries):
-    """Turn (detection, label, cost) rows into pairs."""
-    rows = np.array(entries, np.float64).reshape(-1, 3)
-    return Pairs(rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2])
-
-
-@st.composite
-def pair_lists(draw, detected, labelled):
-    cells = list(itertools.product(range(detected), range(labelled)))
-    chosen = draw(st.lists(st.sampled_from(cells), unique=True, max_size=len(cells)))
-    costs = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]) | st.floats(0, 1)
-    return pairs_of([(d, t, draw(costs)) for d, t in chosen])
-
-
-def check_one_to_one(pairs, found, truth):
-    assert len(set(found.tolist())) == len(found) == len(truth) == len(set(truth.tolist()))
-    costs = {(d, t): c for d, t, c in zip(*(p.tolist() for p in pairs), strict=True)}
-    return sum(costs[pair] for pair in zip(found.tolist(), truth.tolist(), strict=True))
-
-
-@given(pair_lists(4, 4))
-def test_as_many_as_possible_and_then_the_cheapest_by_brute_force(pairs):
-    costs = {(d, t): c for d, t, c in zip(*(p.tolist() for p in pairs), strict=True)}
-    best = (0, 0.0)
-    for order in itertools.permutations(range(4)):
-        chosen = [costs[pair] for pair in enumerate(order) if pair in costs]
-        best = min(best, (-len(chosen), sum(chosen)))
-    found, truth = match(pairs)
-    assert len(found) == -best[0]
-    assert check_one_to_one(pairs, found, truth) == pytest.approx(best[1])
-
-
-@given(pair_lists(9, 7))
-def test_it_equals_one_large_assignment(pairs):
-    dense = np.full((9, 7), 1000.0)
-    dense[pairs.detection, pairs.label] = pairs.cost
-    chosen = dense[linear_sum_assignment(dense)]
-    found, truth = match(pairs)
-    assert len(found) == (chosen < 1000).sum()
-    assert check_one_to_one(pairs, found, truth) == pytest.approx(chosen[chosen < 1000].sum())
-
-
-@given(pair_lists(6, 6), st.randoms(use_true_random=False))
-def test_the_number_of_matches_does_not_depend_on_the_order(pairs, random):
-    order = list(range(len(pairs.cost)))
-    random.shuffle(order)
-    shuffled = Pairs(*(column[order] for column in pairs))
-    assert len(match(shuffled)[0]) == len(match(pairs)[0])
-
-
-def test_a_cheap_pair_gives_way_to_two_dear_ones():
-    pairs = pairs_of([(0, 0, 0.0), (0, 1, 1.0), (1, 0, 1.0)])
-    found, truth = match(pairs)
-    assert sorted(zip(found.tolist(), truth.tolist(), strict=True)) == [(0, 1), (1, 0)]
-
-
-def test_groups_are_solved_apart():
-    pairs = pairs_of([(0, 0, 0.2), (0, 1, 0.1), (1, 0, 0.1), (7, 9, 1.0)])
-    found, truth = match(pairs)
-    matched = sorted(zip(found.tolist(), truth.tolist(), strict=True))
-    assert matched == [(0, 1), (1, 0), (7, 9)]
-
-
-def test_equal_costs_match_once():
-    found, _ = match(pairs_of([(d, t, 0.5) for d in range(3) for t in range(2)]))
-    assert len(found) == 2
-
-
-def test_no_pairs_match_nothing():
-    found, truth = match(pairs_of([]))
-    assert (found.tolist(), truth.tolist()) == ([], [])
-
-
-boxes_strategy = st.lists(
-    st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 10)] * 2).map(
-        lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
-    ),
-    max_size=8,
-).map(lambda rows: np.array(rows, np.float64).reshape(-1, 4))
-
-
-@given(boxes_strategy, boxes_strategy, st.randoms(use_true_random=False))
-def test_pairs_by_overlap_equal_the_definition(found, truth, random):
-    names = [np.array([random.randrange(2) for _ in part], np.int64) for part in (found, truth)]
-    pairs = candidate_pairs(
-        detections(found, None, names[0]), truth, names[1], rule=BY_IOU, gsd=None
-    )
-    iou = pairwise_iou(found, truth)
-    allowed = (iou >= 0.5) & (names[0][:, None] == names[1][None, :])
-    assert sorted(zip(*pairs[:2], strict=True)) == sorted(zip(*np.nonzero(allowed), strict=True))
-    np.testing.assert_allclose(pairs.cost, 1 - iou[pairs.detection, pairs.label])
-
-
-@given(boxes_strategy, boxes_strategy, st.sampled_from([0.3, 0.5, 1.0, 2.0]))
-def test_pairs_by_distance_equal_the_definition(found, truth, gsd):
-    pairs = candidate_pairs(
-        detections(found), truth, np.zeros(len(truth), np.int64), rule=BY_DISTANCE, gsd=gsd
-    )
-    centres = [(part[:, :2] + part[:, 2:]) / 2 for part in (found, truth)]
-    metres = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2) * gsd
-    allowed = metres <= 6.0
-    assert sorted(zip(*pairs[:2], strict=True)) == sorted(zip(*np.nonzero(allowed), strict=True))
-    np.testing.assert_allclose(pairs.cost, metres[pairs.detection, pairs.label] / 6, atol=1e-12)
-
-
-def test_a_perfect_hit_is_a_pair_by_distance():
-    box = [[5.0, 5, 9, 9]]
-    pairs = candidate_pairs(
-        detections(box), np.array(box), np.array([0]), rule=BY_DISTANCE, gsd=0.5
-    )
-    assert pairs.cost.tolist() == [0.0]
-
-
-@pytest.mark.parametrize(("gsd", "matches"), [(0.59, 1), (0.6, 1), (0.61, 0)])
-def test_the_distance_is_in_metres(gsd, matches):
-    near = np.array([[0.0, 0, 4, 4]])
-    away = detections(near + np.array([10, 0, 10, 0]))
-    pairs = candidate_pairs(away, near, np.array([0]), rule=BY_DISTANCE, gsd=gsd)
-    assert len(pairs.cost) == matches
-
-
-def test_an_overlap_at_the_threshold_matches():
-    half = detections([[0, 0, 10, 5]])
-    pairs = candidate_pairs(
-        half, np.array([[0.0, 0, 10, 10]]), np.array([0]), rule=BY_IOU, gsd=None
-    )
-    assert pairs.cost.tolist() == [0.5]
-
-
-def test_metres_need_a_gsd():
-    box = np.array([[0.0, 0, 4, 4]])
-    with pytest.raises(TilesetError, match="needs the metres per pixel") as caught:
-        candidate_pairs(detections(box), box, np.array([0]), rule=BY_DISTANCE, gsd=None)
-    assert "data.gsd" in caught.value.hint
-
-
-@pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
-def test_classes_never_mix(rule):
-    box = np.array([[0.0, 0, 4, 4]])
-    pairs = candidate_pairs(detections(box, [0.9], [1]), box, np.array([0]), rule=rule, gsd=0.3)
-    assert len(pairs.cost) == 0
 
 
 def compare(found, truth, labels=None, *, ignored=EMPTY, rule=BY_IOU, gsd=None):
@@ -217,19 +70,90 @@ def test_the_best_threshold_has_the_best_f1():
     best = best_scores([one_chip()])
     every = [score([one_chip()], t) for t in np.arange(1, 50) / 50]
     assert best.f1 == max(scores.f1 for scores in every) == pytest.approx(4 / 7)
-    assert best.threshold == 0.42  # the first above the false detection at 0.4
+    assert best.threshold == 0.5  # between the false detection at 0.4 and the hit at 0.6
 
 
-@given(st.lists(st.tuples(st.sampled_from([0.12, 0.3, 0.5, 0.77]), st.booleans()), max_size=6))
-def test_the_best_threshold_is_the_lowest_of_the_best(rows):
+chips = st.lists(
+    st.tuples(st.sampled_from([0.12, 0.3, 0.5, 0.77, 0.771]), st.booleans()), max_size=6
+)
+
+
+def chip_of(rows):
     boxes = [
         TRUTH[i % 4] if hit else [200 + 20 * i, 0, 210 + 20 * i, 9]
         for i, (_, hit) in enumerate(rows)
     ]
-    result = compare(detections(boxes, [s for s, _ in rows]), TRUTH)
-    best = best_scores([result], step=0.1)
-    every = [score([result], round(t / 10, 6)) for t in range(1, 10)]
-    assert best == max(every, key=lambda s: (s.f1, -s.threshold))
+    return compare(detections(boxes, [s for s, _ in rows]), TRUTH)
+
+
+@given(chips, st.sampled_from([0.0, 0.05, 0.4]))
+def test_no_threshold_is_better_than_the_best(rows, lowest):
+    result = chip_of(rows)
+    best = best_scores([result], lowest=lowest)
+    assert best == score([result], best.threshold)
+    assert best.threshold >= lowest
+    every = [score([result], t).f1 for t in [s for s, _ in rows if s >= lowest]]
+    assert best.f1 >= max(every, default=0.0) - 0.001
+
+
+def test_equal_thresholds_take_the_lower():
+    boxes = [
+        TRUTH[0],
+        TRUTH[1],
+        *([[100 + 20 * i, 0, 110 + 20 * i, 9] for i in range(3)]),
+        TRUTH[2],
+    ]
+    result = compare(detections(boxes, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), TRUTH[:3])
+    high, low = score([result], 0.85), score([result], 0.4)
+    assert high.f1 == 0.5
+    assert low.f1 == pytest.approx(6 / 9)
+    assert best_scores([result]).f1 == score([result], 0.8).f1 == 0.8
+    tied = compare(detections([TRUTH[0], boxes[2], TRUTH[1]], [0.9, 0.6, 0.2]), TRUTH[:1])
+    assert best_scores([tied]).threshold == 0.75  # not below 0.6, which would add a false one
+    twice = compare(detections([TRUTH[0], *boxes[2:4], TRUTH[1]], [0.9, 0.6, 0.5, 0.2]), TRUTH[:2])
+    assert score([twice], 0.7).f1 == score([twice], 0.1).f1 == pytest.approx(2 / 3)
+    assert best_scores([twice]) == Scores(0.1, 2, 4, 2)
+
+
+def test_the_best_threshold_is_in_the_middle_of_a_plateau():
+    # 1000 hits, one of them a little below 0.5, others spread over no score between 0.5 and 0.9
+    count = 1000
+    boxes = np.zeros((count, 4)) + np.arange(count)[:, None] * 20 + [0, 0, 10, 10]
+    scores = np.full(count, 0.9)
+    scores[0], scores[1] = 0.5, 0.3
+    false = detections([[-50, 0, -40, 10]], [0.3])
+    found = Detections.concatenate([detections(boxes, scores), false])
+    best = best_scores([compare(found, boxes)])
+    assert best.threshold == 0.45  # 0 to 0.9 is flat to a thousandth: no edge of it is better
+    assert best.f1 > 0.998
+
+
+def test_the_curve_counts_at_every_score():
+    curve = trace_curve([one_chip()])
+    assert curve.thresholds.tolist() == pytest.approx([0.9, 0.8, 0.6, 0.4])
+    assert (curve.matched.tolist(), curve.detected.tolist()) == ([1, 1, 2, 2], [1, 2, 3, 4])
+    assert curve.labelled == 4
+    for row, threshold in enumerate([0.9, 0.8, 0.6, 0.4]):
+        at = curve.at(threshold)
+        figures = curve.precision[row], curve.recall[row], curve.f1[row]
+        assert figures == pytest.approx((at.precision, at.recall, at.f1))
+
+
+@given(chips, chips, st.sampled_from([0.0, 0.12, 0.2, 0.5, 0.771, 1.0]))
+def test_the_curve_of_all_is_the_sum_of_the_chips(first, second, threshold):
+    results = [chip_of(first), chip_of(second)]
+    parts = [score([result], threshold) for result in results]
+    total = trace_curve(results).at(threshold)
+    for count in ("matched", "detected", "labelled"):
+        assert getattr(total, count) == sum(getattr(part, count) for part in parts)
+
+
+def test_a_curve_of_one_class():
+    found = detections(TRUTH[:3], [0.9, 0.8, 0.7], [0, 1, 1])
+    result = compare(found, TRUTH, [0, 1, 0, 1])
+    assert trace_curve([result], label=0).at(0.0) == Scores(0.0, 1, 1, 2)
+    assert trace_curve([result], label=1).at(0.0) == Scores(0.0, 1, 2, 2)
+    assert trace_curve([result], label=7).at(0.0) == Scores(0.0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("results", [[], [compare(Detections.empty(), [])]])
@@ -240,8 +164,7 @@ def test_nothing_at_all_scores_zero(results):
 
 
 @pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
-def test_empty_sides_have_no_pairs(rule):
+def test_empty_sides_match_nothing(rule):
     for found, truth in ((Detections.empty(), TRUTH), (detections(TRUTH), [])):
         result = compare(found, truth, rule=rule, gsd=0.5)
-        assert len(result.pairs.cost) == 0
-        assert (len(result.scores), result.objects) == (len(found), len(truth))
+        assert score([result], 0.0) == Scores(0.0, 0, len(found), len(truth))

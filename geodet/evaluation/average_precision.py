@@ -1,0 +1,160 @@
+"""Average precision as COCO defines it, but without a limit on the number of detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from geodet.evaluation.matching import overlapping_pairs
+from geodet.evaluation.metrics import ChipResult
+
+__all__ = ["AveragePrecision", "mean_ap", "measure_ap"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_IOU_50, _IOU_75 = 0, 5  # places in COCO's ten overlaps, 0.5 to 0.95
+_LEAST_IOU = 0.5 - 1e-6  # below COCO's lowest, with room for rounding
+_BIN = 100  # detections and labels that COCO sees as one image, whose cost is quadratic
+_ENDLESS = 1e18  # px², more than any box
+
+
+@dataclass(frozen=True, slots=True)
+class AveragePrecision:
+    """Average precisions in [0, 1]; NaN where there is no label, as without labels of a size."""
+
+    ap: float
+    """Mean over the overlaps 0.5, 0.55, ... 0.95."""
+    ap50: float
+    """At overlap 0.5."""
+    ap75: float
+    """At overlap 0.75."""
+    small: float
+    """As ``ap``, over the small objects."""
+    medium: float
+    """As ``ap``, over the medium objects."""
+    large: float
+    """As ``ap``, over the large objects."""
+
+
+def measure_ap(
+    results: Sequence[ChipResult], classes: int, *, sides: tuple[float, float] | None
+) -> list[AveragePrecision]:
+    """Measure the average precision of each class.
+
+    Args:
+        results: Detections and labels of each image; what is ignored has been left out.
+        classes: Number of the classes.
+        sides: Where medium and large objects begin: side of the square of the same area, in pixels.
+            None: nobody knows, so there is no precision by size.
+
+    Returns:
+        One for each class.
+
+    Reference:
+        Lin et al. 2014, arXiv:1405.0312, and the code of its API. COCO takes at most 100 detections
+        of an image; here all count.
+    """
+    truth, found, most = _to_coco(results, classes)
+    small, large = (side**2 for side in sides or (0.0, 0.0))
+    ranges = {"small": [0, small], "medium": [small, large], "large": [large, _ENDLESS]}
+    run = COCOeval_faster(truth, truth.loadRes(found), "bbox", ranges=ranges)
+    run.params.areaRng[0] = [0, _ENDLESS]
+    run.params.maxDets = [most]
+    run.evaluate()
+    run.accumulate()
+    precision = np.asarray(run.eval["precision"])[..., 0]  # (T, R, K, A): T overlaps, R recalls
+    if sides is None:
+        precision[..., 1:] = -1
+    return [_to_measures(precision[:, :, label]) for label in range(classes)]
+
+
+def mean_ap(parts: Sequence[AveragePrecision]) -> AveragePrecision:
+    """Average each measure over the classes that have labels."""
+    table = np.array([[getattr(part, name) for name in _NAMES] for part in parts])
+    return AveragePrecision(*(_mean(column[~np.isnan(column)]) for column in table.T))
+
+
+_NAMES = ("ap", "ap50", "ap75", "small", "medium", "large")
+
+
+def _to_measures(precision: Floats) -> AveragePrecision:
+    """Average COCO's precisions (T, R, A), which are -1 where there is no label."""
+    every, small, medium, large = np.moveaxis(precision, -1, 0)
+    parts = every, every[_IOU_50], every[_IOU_75], small, medium, large
+    return AveragePrecision(*(_mean(part[part > -1]) for part in parts))
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
+def _to_coco(results: Sequence[ChipResult], classes: int) -> tuple[COCO, list[dict[str, Any]], int]:
+    """Give the labels and the detections as COCO has them, and the most detections of an image.
+
+    COCO compares every detection of an image with every label, 10^10 pairs in a large scene. Only
+    boxes of one class that overlap by half can match. So each image is cut into bins between which
+    no such pair is, and COCO, which takes each for an image, matches as it would in the whole.
+    """
+    bins = _number_bins(results)
+    labels: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for result, (found_bin, label_bin) in zip(results, bins, strict=True):
+        found += _annotations(result.detections.boxes, result.detections.labels, found_bin)
+        labels += _annotations(result.boxes, result.labels, label_bin)
+    # COCO ranks equal scores by image and place, which bins would change: ranks are never equal.
+    scores = np.concatenate([np.zeros(0), *(r.detections.scores for r in results)])
+    ranks = np.argsort(np.argsort(-scores, kind="stable")) / max(len(scores), 1)
+    for row, (rank, annotation) in enumerate(zip(ranks.tolist(), found, strict=True)):
+        annotation |= {"id": row + 1, "score": 1.0 - rank, "segmentation": []}
+    for row, annotation in enumerate(labels):
+        annotation |= {"id": row + 1, "iscrowd": 0}
+    used = np.concatenate([np.zeros(0, np.int64), *(part for pair in bins for part in pair)])
+    most = np.bincount(np.concatenate([np.zeros(1, np.int64), *(pair[0] for pair in bins)])).max()
+    content = {
+        "images": [{"id": number} for number in np.unique(used).tolist()],
+        "annotations": labels,
+        "categories": [{"id": number, "name": str(number)} for number in range(1, classes + 1)],
+    }
+    return COCO(content), found, int(most)
+
+
+def _annotations(boxes: Floats, labels: Ints, images: Ints) -> list[dict[str, Any]]:
+    places = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+    areas = np.prod(places[:, 2:], axis=1)
+    rows = zip(places.tolist(), areas.tolist(), labels.tolist(), images.tolist(), strict=True)
+    return [
+        {"bbox": place, "area": area, "category_id": label + 1, "image_id": image}
+        for place, area, label, image in rows
+    ]
+
+
+def _number_bins(results: Sequence[ChipResult]) -> list[tuple[Ints, Ints]]:
+    """Give the bin of each detection and of each label, image by image."""
+    bins, first = [], 0
+    for result in results:
+        numbers = first + _bin(result)
+        bins.append((numbers[: len(result.detections)], numbers[len(result.detections) :]))
+        first = int(numbers.max(initial=first - 1)) + 1
+    return bins
+
+
+def _bin(result: ChipResult) -> Ints:
+    """Number the bins of one image: (N + M,), detections and then labels."""
+    found, size = len(result.detections), len(result.detections) + len(result.boxes)
+    if not 0 < found < size:
+        return np.arange(size) // _BIN
+    pairs = overlapping_pairs(result.detections.boxes, result.boxes, _LEAST_IOU)
+    same = result.detections.labels[pairs.detection] == result.labels[pairs.label]
+    links = pairs.detection[same], found + pairs.label[same]
+    graph = coo_array((np.ones(len(links[0])), links), shape=(size, size))
+    count, group = connected_components(graph, directed=False)
+    sizes = np.bincount(group, minlength=count)
+    return np.asarray(((sizes.cumsum() - sizes) // _BIN)[group], np.int64)

@@ -1,0 +1,211 @@
+"""One-to-one matching of detections with labelled objects."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+from scipy.spatial import cKDTree
+from shapely import STRtree, box
+
+from geodet.boxes import Detections, paired_iou
+from geodet.config import MatchConfig
+from geodet.errors import TilesetError
+
+__all__ = ["Pairs", "candidate_pairs", "match", "overlapping_pairs", "raises_matches"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_CHUNK = 2_000  # pairs in one call of the solver, whose cost is quadratic
+_LARGEST = 50_000  # pairs of a group that the solver takes; more would take minutes
+
+
+class Pairs(NamedTuple):
+    """Pairs of a detection and a label that may match."""
+
+    detection: Ints
+    """(P,) index of the detection."""
+    label: Ints
+    """(P,) index of the labelled object."""
+    cost: Floats
+    """(P,) in [0, 1], 0 for a perfect match."""
+
+    def select(self, which: NDArray[np.bool_] | Ints) -> Pairs:
+        """Keep pairs by mask or by index."""
+        return Pairs(self.detection[which], self.label[which], self.cost[which])
+
+
+def candidate_pairs(
+    detections: Detections, boxes: Floats, labels: Ints, *, rule: MatchConfig, gsd: float | None
+) -> Pairs:
+    """Find every pair of one class that the rule lets match.
+
+    Raises:
+        TilesetError: The rule wants metres and the ground sample distance is not known.
+    """
+    if not len(detections) or not len(boxes):
+        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    if rule.by == "iou":
+        pairs = overlapping_pairs(detections.boxes, boxes, rule.iou)
+    else:
+        if gsd is None:
+            raise TilesetError(
+                "matching by distance needs the metres per pixel of every image",
+                hint="set data.gsd, or use match.by=iou",
+            )
+        pairs = _close_pairs(detections.centres, boxes, rule.distance_m / gsd)
+    return pairs.select(detections.labels[pairs.detection] == labels[pairs.label])
+
+
+def overlapping_pairs(a: Floats, b: Floats, least: float) -> Pairs:
+    """Find every box of ``a`` and box of ``b`` whose IoU is at least ``least``, above 0."""
+    found, truth = STRtree(box(*b.T)).query(box(*a.T))
+    iou = paired_iou(a[found], b[truth])
+    return Pairs(found, truth, 1.0 - iou).select(iou >= least)
+
+
+def match(pairs: Pairs) -> tuple[Ints, Ints]:
+    """Choose pairs one to one: as many as possible, and among those the cheapest sum.
+
+    In a connected group of more than 50,000 pairs, as a dense wood may be by distance, the choice
+    has as many pairs as possible, but may not be the very cheapest.
+
+    Returns:
+        Detections and labels of the chosen pairs, row by row.
+
+    Reference:
+        Jonker and Volgenant 1987, doi 10.1007/BF02278710; solved apart for each connected group.
+    """
+    chosen = [part[_assign(pairs.select(part))] for part in _iter_groups(pairs)]
+    rows = np.concatenate([np.zeros(0, np.int64), *chosen])
+    return pairs.detection[rows], pairs.label[rows]
+
+
+def raises_matches(pairs: Pairs, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell which detections raise the number of matches when the best come first: (N,).
+
+    For every threshold at once: the most one-to-one matches among the detections of at least this
+    score are those of them that are True here.
+
+    Args:
+        pairs: That may match.
+        scores: (N,) of the detections.
+
+    Reference:
+        Berge 1957, doi 10.1073/pnas.43.9.842: one more detection raises the number of matches
+        exactly if an augmenting path starts from it. Labels that a search in vain has seen can
+        never be freed (Kuhn 1955), so all searches in vain together see each pair once.
+    """
+    rank = np.empty(len(scores), np.int64)
+    rank[np.argsort(-scores.astype(np.float64), kind="stable")] = np.arange(len(scores))
+    order = np.lexsort((pairs.cost, rank[pairs.detection]))
+    detections, starts = np.unique(rank[pairs.detection[order]], return_index=True)
+    labels, columns = np.unique(pairs.label[order], return_inverse=True)
+    candidates = _split(columns, starts)
+    raised = np.zeros(len(scores), np.bool_)
+    raised[detections] = _grow(candidates, len(labels)) >= 0
+    return raised[rank]
+
+
+def _grow(candidates: list[list[int]], labels: int) -> Ints:
+    """Add detections one by one to a largest matching, each if that makes it larger.
+
+    Returns:
+        (N,) the label of each detection, -1 for one that did not.
+    """
+    owner, taken, dead = [-1] * labels, [-1] * len(candidates), [False] * labels
+    for first in range(len(candidates)):
+        via: dict[int, int] = {}  # label -> the detection that the search came from
+        end = _search(first, candidates, owner, dead, via)
+        if end < 0:
+            for label in via:
+                dead[label] = True
+        while end >= 0:  # hand each label on the path to the detection before it
+            detection = via[end]
+            owner[end], taken[detection], end = detection, end, taken[detection]
+    return np.array(taken, np.int64)
+
+
+def _search(
+    first: int, candidates: list[list[int]], owner: list[int], dead: list[bool], via: dict[int, int]
+) -> int:
+    """Find a free label by breadth-first search; -1 if none can be reached."""
+    queue = [first]
+    for detection in queue:
+        for label in candidates[detection]:
+            if dead[label] or label in via:
+                continue
+            via[label] = detection
+            if owner[label] < 0:
+                return label
+            queue.append(owner[label])
+    return -1
+
+
+def _close_pairs(centres: Floats, boxes: Floats, reach: float) -> Pairs:
+    targets = (boxes[:, :2] + boxes[:, 2:]) / 2
+    near = cKDTree(centres).sparse_distance_matrix(cKDTree(targets), reach, output_type="ndarray")
+    return Pairs(near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"] / reach)
+
+
+def _iter_groups(pairs: Pairs) -> Iterator[Ints]:
+    """Cut pairs into parts that share no detection and no label, of some thousand pairs each."""
+    if not len(pairs.cost):
+        return
+    rows, columns = _renumber(pairs.detection), _renumber(pairs.label)
+    size = rows.max() + columns.max() + 2
+    links = coo_array((np.ones(len(rows)), (rows, rows.max() + 1 + columns)), shape=(size, size))
+    group = np.asarray(connected_components(links, directed=False)[1])[rows]
+    order = np.argsort(group, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(group[order])) + 1, len(order))
+    start = 0
+    while start < len(order):
+        end = int(ends[min(int(np.searchsorted(ends, start + _CHUNK)), len(ends) - 1)])
+        yield order[start:end]
+        start = end
+
+
+def _assign(pairs: Pairs) -> Ints:
+    """Choose among pairs, of which there are some; returns their rows."""
+    rows, columns = _renumber(pairs.detection), _renumber(pairs.label)
+    if len(rows) > _LARGEST:
+        return _assign_roughly(rows, columns, pairs.cost)
+    count, width = int(rows.max()) + 1, int(columns.max()) + 1
+    # Each detection may instead take a place of its own, dearer than any change of other pairs.
+    own = np.arange(count)
+    cost = np.concatenate([1.0 + pairs.cost, np.full(count, 2.0 * (count + width) + 2.0)])
+    places = np.concatenate([rows, own]), np.concatenate([columns, width + own])
+    matrix = coo_array((cost, places), shape=(count, width + count)).tocsr()
+    taken, label = min_weight_full_bipartite_matching(matrix)
+    wanted = np.full(count, -1)
+    wanted[taken] = label
+    return np.flatnonzero(wanted[rows] == columns)
+
+
+def _assign_roughly(rows: Ints, columns: Ints, cost: Floats) -> Ints:
+    """Choose as many pairs as possible, the closest first; returns their rows."""
+    cheapest = np.full(int(rows.max()) + 1, np.inf)
+    np.minimum.at(cheapest, rows, cost)
+    rank = np.argsort(np.argsort(cheapest, kind="stable"), kind="stable")[rows]
+    order = np.lexsort((cost, rank))
+    starts = np.unique(rank[order], return_index=True)[1]
+    taken = _grow(_split(columns[order], starts), int(columns.max()) + 1)
+    return np.flatnonzero(taken[rank] == columns)
+
+
+def _split(values: Ints, starts: Ints) -> list[list[int]]:
+    """Cut an array before each of the starts, the first of which is 0."""
+    bounds = [*starts.tolist(), len(values)]
+    listed = values.tolist()
+    return [listed[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def _renumber(values: Ints) -> Ints:
+    """Number the values that occur from 0."""
+    return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)

@@ -1,0 +1,240 @@
+"""Detections and labels in vector files, brought to one frame and one list of classes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.aoi import AreaOfInterest
+from pyproj.database import query_utm_crs_info
+
+from geodet.boxes import Detections
+from geodet.config import Config
+from geodet.errors import ConfigError, VectorError
+from geodet.evaluation.measures import Sample
+from geodet.geobox import GeoBox
+from geodet.scene import Scene
+from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.scene_labels import SceneLabels, read_extent, read_labels, read_scored
+
+__all__ = ["VectorSample", "read_vector_sample"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSample:
+    """Detections and labels of a whole scene."""
+
+    sample: Sample
+    """Both in one frame."""
+    classes: tuple[str, ...]
+    """Names of the classes, of the labels."""
+    geobox: GeoBox
+    """Where the frame lies."""
+    has_pixels: bool
+    """Whether the frame is in pixels, and not in metres."""
+    has_boxes: bool
+    """Whether all objects have an extent; else boxes were drawn around points."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What both files are brought to."""
+
+    geobox: GeoBox
+    gsd: float | None
+    scene: str | None
+
+
+def read_vector_sample(
+    detections: Path, labels: Path, config: Config, *, scene: Path | None, score_field: str
+) -> VectorSample:
+    """Read detections and labels of the same ground.
+
+    With a scene the frame is its pixels, and what lies outside of it does not count. Without one it
+    is the detections' projected CRS, or the UTM zone of their middle, in pixels of ``data.gsd``
+    where that is set. Boxes are the bounds of each object in that frame.
+
+    Args:
+        detections: Vector file with scores, as detect writes it or of another program.
+        labels: Vector file with points or polygons.
+        config: ``data``, ``match`` and ``tile.label_field``.
+        scene: The raster that both belong to.
+        score_field: Attribute with the score; empty: all are equally sure.
+
+    Raises:
+        VectorError: A file cannot be read, or nobody knows where one lies.
+        ConfigError: The classes of the two files have nothing in common.
+        TilesetError: Points have no size and are to be compared by overlap.
+    """
+    frame = _scene_frame(scene, config) if scene else _ground_frame(detections, labels, config)
+    crs, name = frame.geobox.crs, config.data.class_name
+    found = read_scored(detections, crs, score_field=score_field, class_name=name)
+    truth = read_labels(labels, crs, label_field=config.tile.label_field, class_name=name)
+    found_boxes, sized = _to_boxes(found.objects, frame, config, detections)
+    truth_boxes, truth_sized = _to_boxes(truth, frame, config, labels)
+    here = _is_inside(found_boxes, frame, detections) & _is_of_scene(found.scenes, frame.scene)
+    there = _is_inside(truth_boxes, frame, labels)
+    if len(there) and not there.any():
+        raise VectorError(
+            f"none of the {len(there)} labels in {labels} lies in {frame.scene or 'the frame'}",
+            hint="check the CRS of both files",
+        )
+    ignored = np.isin(np.array(truth.names, object), config.data.ignore_classes) & there
+    classes, number_of = _choose_classes(found.objects.names, truth.names, config)
+    found_labels, truth_labels = number_of(found.objects.names), number_of(truth.names)
+    kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
+    sample = Sample(
+        name=frame.scene or detections.name,
+        detections=_detections(found_boxes, found.scores, found_labels, kept),
+        boxes=truth_boxes[counted],
+        labels=truth_labels[counted],
+        ignored=truth_boxes[ignored],
+        gsd=frame.gsd,
+    )
+    has_pixels = bool(scene or config.data.gsd or crs is None)
+    return VectorSample(sample, classes, frame.geobox, has_pixels, sized and truth_sized)
+
+
+def _detections(boxes: Floats, scores: Floats, labels: Ints, kept: NDArray[np.bool_]) -> Detections:
+    return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept])
+
+
+def _scene_frame(path: Path, config: Config) -> _Frame:
+    with Scene(path) as scene:
+        return _Frame(scene.geobox, scene.geobox.gsd or config.data.gsd, scene.name)
+
+
+def _ground_frame(detections: Path, labels: Path, config: Config) -> _Frame:
+    """Choose a metric frame that fits both files."""
+    extents = [(path, *read_extent(path)) for path in (detections, labels)]
+    bare = [path for path, crs, _ in extents if crs is None]
+    if len(bare) == 1:
+        raise VectorError(
+            f"{bare[0]} has no CRS, and {({detections, labels} - {bare[0]}).pop()} has one",
+            hint="assign it one with ogr2ogr -a_srs, or name the raster of both with --scene",
+        )
+    if bare:
+        logger.warning("neither file has a CRS: their coordinates are compared as they are")
+        return _Frame(GeoBox(1, 1, Affine.identity(), None), config.data.gsd, None)
+    for _, crs, extent in extents:
+        if crs is not None and np.isfinite(extent).all():
+            return _metric_frame(crs, (extent[:2] + extent[2:]) / 2, config.data.gsd)
+    raise VectorError(
+        f"neither {detections} nor {labels} has an object",
+        hint="check that they are the right files",
+    )
+
+
+def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> _Frame:
+    if not crs.is_projected:
+        crs, centre = _to_utm(crs, centre)
+    around = GeoBox(2, 2, Affine.translation(centre[0] - 1, centre[1] - 1), crs)
+    unit = around.gsd or 1.0  # metres on the ground, in Web Mercator fewer than the CRS says
+    scale = gsd / unit if gsd else 1.0
+    return _Frame(GeoBox(1, 1, Affine.scale(scale), crs), unit * scale, None)
+
+
+def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
+    to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+    x, y = to_degrees.transform(*centre)
+    zones = query_utm_crs_info("WGS 84", AreaOfInterest(x, y, x, y))
+    if not zones:
+        raise VectorError(
+            f"no UTM zone has the longitude {x:.6g} and latitude {y:.6g}",
+            hint="reproject the detections to a projected CRS, or name the raster with --scene",
+        )
+    utm = CRS.from_epsg(int(zones[0].code))
+    there = Transformer.from_crs(crs, utm, always_xy=True).transform(*centre)
+    return utm, np.array(there)
+
+
+def _to_boxes(
+    objects: SceneLabels, frame: _Frame, config: Config, path: Path
+) -> tuple[Floats, bool]:
+    """Give the boxes in the frame, and whether none was drawn around a point without a size."""
+    boxes, is_point = objects.to_pixels(frame.geobox), objects.is_point
+    if not is_point.any():
+        return boxes, True
+    data = config.data
+    by_centre = config.match.by == "distance" and frame.gsd is not None
+    sized = data.box_size_m is not None or data.box_size_px is not None
+    if sized or not by_centre:
+        side = point_box_side(data, frame.gsd, path)
+    else:  # any size: only the centres count
+        side = config.match.distance_m / (frame.gsd or 1.0)
+        logger.warning("%s has points, which have no overlap: there is no AP", path)
+    boxes[is_point] += np.array([-side, -side, side, side]) / 2
+    return boxes, sized
+
+
+def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:
+    """Tell which centres lie in the scene, or at all in the frame's CRS."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    inside = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
+    if frame.scene:
+        size = np.array([frame.geobox.width, frame.geobox.height])
+        inside &= np.all((centres >= 0) & (centres <= size), axis=1)
+    if not inside.all():
+        outside = len(inside) - int(inside.sum())
+        logger.warning(
+            "%d of %d objects in %s lie outside and do not count", outside, len(inside), path
+        )
+    return inside
+
+
+def _is_of_scene(names: Sequence[str], scene: str | None) -> NDArray[np.bool_] | bool:
+    """Tell which detections say that they are of the scene; all, if none says so."""
+    own = np.array(names, object) == scene
+    return own if scene is not None and own.any() else True
+
+
+def _choose_classes(
+    found: Sequence[str], truth: Sequence[str], config: Config
+) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Ints]]:
+    """Give the names of the classes and what numbers them; -1 is a class that does not count."""
+    data = config.data
+    labelled = sorted(set(truth) - set(data.ignore_classes))
+    detected = sorted(set(found) - set(data.ignore_classes))
+    alias: dict[str, str] = {}
+    if data.one_class:
+        alias = dict.fromkeys([*labelled, *detected], data.one_class)
+    elif len(labelled) == len(detected) == 1 and labelled != detected:
+        logger.warning("taking the detections %r for %r", detected[0], labelled[0])
+        alias = {detected[0]: labelled[0]}
+    elif labelled and detected:
+        _check_shared(labelled, detected)
+    classes = tuple(sorted({alias.get(name, name) for name in labelled or detected}))
+
+    def number(names: Sequence[str]) -> Ints:
+        places = {name: row for row, name in enumerate(classes)}
+        ignored = set(data.ignore_classes)
+        return np.array(
+            [-1 if n in ignored else places.get(alias.get(n, n), -1) for n in names], np.int64
+        )
+
+    return classes or (data.class_name,), number
+
+
+def _check_shared(labelled: Sequence[str], detected: Sequence[str]) -> None:
+    if not set(labelled) & set(detected):
+        raise ConfigError(
+            f"no class is in both: the labels have {', '.join(labelled)}, the detections have "
+            + ", ".join(detected),
+            hint="name another attribute with --label-field, or count all as one with "
+            "--set data.one_class=NAME",
+        )
+    for name in sorted(set(detected) - set(labelled)):
+        logger.warning("detections of the class %r do not count: no label has it", name)
+    for name in sorted(set(labelled) - set(detected)):
+        logger.warning("no detection has the class %r: all of its objects are missed", name)

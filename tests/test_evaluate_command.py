@@ -1,0 +1,89 @@
+"""The command line of evaluate."""
+
+import json
+
+import geopandas
+import pytest
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
+from factories_models import paint_chip, write_coco
+from shapely import box
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    shapes = [box(500_000 + x, 4_500_000, 500_010 + x, 4_500_010) for x in (0, 20, 40)]
+    found = {"score": [0.9, 0.8], "label": ["car", "bus"]}
+    geopandas.GeoDataFrame(found, geometry=shapes[:2], crs=32633).to_file(tmp_path / "found.gpkg")
+    truth = {"class": ["car", "bus", "car"]}
+    geopandas.GeoDataFrame(truth, geometry=shapes, crs=32633).to_file(tmp_path / "truth.geojson")
+    return "--detections", "found.gpkg", "--labels", "truth.geojson"
+
+
+def rows(text):
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+
+
+def test_vectors_print_a_readable_table(tmp_path, vectors, invoke):
+    done = invoke("evaluate", *vectors, "-o", "out")
+    thresholds, _, precisions = done.stdout.partition("average precision")
+    assert "found.gpkg against truth.geojson, one to one, IoU >= 0.5" in thresholds
+    assert rows(thresholds)["car"] == [
+        "0.800",
+        "1.000",
+        "0.500",
+        "0.667",
+        "2",
+        "1",
+        "0.450",
+        "0.667",
+    ]
+    assert rows(precisions)["bus"] == ["1.000", "1.000", "1.000"]
+    assert "px" not in precisions  # nobody knows the pixels
+    assert (tmp_path / "out" / "curves.png").is_file()
+    again = invoke("evaluate", *vectors, "-o", "out", code=1)
+    assert "--overwrite" in again.stderr
+    invoke("evaluate", *vectors, "-o", "out", "--overwrite")
+
+
+def test_json_is_what_the_folder_holds(tmp_path, vectors, invoke):
+    done = invoke("evaluate", *vectors, "-o", "out", "--json", "--set", "data.gsd=0.5")
+    printed = json.loads(done.stdout)
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {key: printed[key] for key in ("overall", "by_class", "match")} == {
+        key: written[key] for key in ("overall", "by_class", "match")
+    }
+    assert printed["size_bounds_px"] == [16.0, 48.0]
+    assert printed["size_bounds_m"] == pytest.approx([8.0, 24.0])
+
+
+def test_sizes_are_said_in_pixels_and_metres(vectors, invoke):
+    done = invoke("evaluate", *vectors, "--set", "data.gsd=0.5")
+    assert "AP below 16 px (8 m)" in done.stdout
+    assert "AP to 48 px (24 m)" in done.stdout
+
+
+def test_a_model_on_chips(tmp_path, tiny_path, invoke):
+    for name, split in (("a.png", "train"), ("b.png", "val")):
+        paint_chip(tmp_path / "tiles" / name, [[8, 8, 20, 20]])
+        write_coco(tmp_path / "tiles" / f"{split}.json", {name: [[8, 8, 20, 20]]}, ("tree",))
+    done = invoke(
+        "evaluate", "--data", "tiles", "--model", tiny_path, "--device", "cpu", "-o", "out"
+    )
+    assert "1 val images" in done.stdout
+    assert rows(done.stdout)["tree"]
+    assert (tmp_path / "out" / "errors.gpkg").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--detections", "a.gpkg"), ("--data", "d", "--labels", "a.gpkg"), ("--labels", "a.gpkg")],
+)
+def test_wrong_usage_exits_2(invoke, arguments):
+    done = invoke("evaluate", *arguments, code=2)
+    assert "--data" in done.stderr
+
+
+def test_a_missing_file_is_an_error_with_a_hint(vectors, invoke):
+    done = invoke("evaluate", *vectors[:2], "--labels", "nothing.gpkg", code=1)
+    assert "no such file: nothing.gpkg" in done.stderr
+    assert "hint:" in done.stderr

@@ -1,0 +1,202 @@
+"""Detections and labels of vector files in one frame."""
+
+import warnings
+
+import geopandas
+import numpy as np
+import pytest
+from pyproj import CRS, Transformer
+from shapely import MultiPolygon, Point, Polygon, box
+
+from geodet.config import Config
+from geodet.errors import ConfigError, TilesetError, VectorError
+from geodet.evaluation.vector_samples import read_vector_sample
+
+X, Y = 500_000.0, 4_500_000.0
+PLACES = [(10, 10, 20, 20), (30, 10, 44, 20)]  # metres right of and below the scene's corner
+
+
+def write(path, shapes, crs=32633, **fields):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        geopandas.GeoDataFrame(fields, geometry=shapes, crs=crs).to_file(path)
+    return path
+
+
+def shapes(places=PLACES):
+    return [box(X + x1, Y - y2, X + x2, Y - y1) for x1, y1, x2, y2 in places]
+
+
+def moved(crs, drawn):
+    transform = Transformer.from_crs(32633, crs, always_xy=True).transform
+    return [Polygon(np.transpose(transform(*shape.exterior.xy))) for shape in drawn]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write a pair of files: two detections, one of a class of its own, and their labels."""
+
+    def make(crs=32633, labels_crs=32633, names=("car", "bus"), true=("car", "bus"), **fields):
+        drawn = shapes() if crs in (32633, None) else moved(crs, shapes())
+        there = shapes() if labels_crs in (32633, None) else moved(labels_crs, shapes())
+        fields = {"score": [0.9, 0.4], "label": list(names)} | fields
+        found = write(tmp_path / "found.gpkg", drawn, crs, **fields)
+        return found, write(tmp_path / "truth.gpkg", there, labels_crs, label=list(true))
+
+    return make
+
+
+def read(files, scene=None, score_field="score", **config):
+    settings = Config.model_validate(config)
+    return read_vector_sample(*files, settings, scene=scene, score_field=score_field)
+
+
+def test_with_a_scene_the_frame_is_its_pixels(files, make_scene):
+    scene = make_scene(origin=(X, Y), pixel_size=0.5)
+    read_ = read(files(), scene)
+    expected = np.array(PLACES) * 2.0
+    np.testing.assert_allclose(read_.sample.boxes, expected, atol=1e-6)
+    np.testing.assert_allclose(read_.sample.detections.boxes, expected, atol=1e-6)
+    assert read_.classes == ("bus", "car")
+    assert read_.sample.labels.tolist() == read_.sample.detections.labels.tolist() == [1, 0]
+    assert read_.sample.gsd == pytest.approx(0.5, rel=1e-3)
+    assert (read_.sample.name, read_.has_pixels, read_.has_boxes) == (scene.name, True, True)
+
+
+@pytest.mark.parametrize(("crs", "labels_crs"), [(32633, 4326), (4326, 32633), (3857, 4326)])
+def test_without_a_scene_sides_are_in_metres(files, crs, labels_crs):
+    sample = read(files(crs, labels_crs)).sample
+    for boxes in (sample.boxes, sample.detections.boxes):
+        sides = (boxes[:, 2:] - boxes[:, :2]) * sample.gsd
+        np.testing.assert_allclose(sides, [[10, 10], [14, 10]], atol=0.2)
+    np.testing.assert_allclose(sample.boxes, sample.detections.boxes, atol=0.1)
+
+
+def test_the_gsd_of_the_data_makes_pixels(files):
+    read_ = read(files(), data={"gsd": 0.5})
+    sides = read_.sample.boxes[:, 2:] - read_.sample.boxes[:, :2]
+    np.testing.assert_allclose(sides, [[20, 20], [28, 20]], rtol=1e-3)
+    assert read_.has_pixels
+    assert not read(files()).has_pixels
+
+
+def test_without_any_crs_coordinates_are_taken_as_they_are(files, caplog):
+    read_ = read(files(None, None))
+    assert (read_.sample.gsd, read_.geobox.crs) == (None, None)
+    assert "neither file has a CRS" in caplog.text
+
+
+@pytest.mark.parametrize(("crs", "labels_crs"), [(None, 32633), (32633, None)])
+def test_one_file_without_a_crs_is_an_error(files, crs, labels_crs):
+    with pytest.raises(VectorError, match=r"has no CRS, and .* has one") as caught:
+        read(files(crs, labels_crs))
+    assert "--scene" in caught.value.hint
+
+
+def test_what_lies_outside_the_scene_does_not_count(files, make_scene, caplog):
+    scene = make_scene(origin=(X, Y), pixel_size=0.5, width=60, height=60)  # 30 m
+    sample = read(files(), scene).sample
+    assert (len(sample.boxes), len(sample.detections)) == (1, 1)
+    assert caplog.text.count("1 of 2 objects") == 2
+    with pytest.raises(VectorError, match="none of the 2 labels"):
+        read(files(), make_scene("far.tif", origin=(X + 900, Y)))
+
+
+def test_detections_of_other_scenes_do_not_count(files, make_scene):
+    scene = make_scene(origin=(X, Y), pixel_size=0.5)
+    sample = read(files(scene=["other.tif", scene.name]), scene).sample
+    assert sample.detections.scores.tolist() == pytest.approx([0.4])
+    assert len(read(files(scene=["a.tif", "b.tif"]), scene).sample.detections) == 2
+
+
+def test_points_need_a_size_or_a_distance(tmp_path, files, caplog):
+    found, _ = files(names=("car", "car"))
+    dots = [shape.centroid for shape in shapes()]
+    truth = write(tmp_path / "dots.gpkg", dots, label=["car", "car"])
+    with pytest.raises(TilesetError, match="the labels are points"):
+        read((found, truth))
+    by_distance = read((found, truth), match={"by": "distance"})
+    assert not by_distance.has_boxes
+    assert "there is no AP" in caplog.text
+    sized = read((found, truth), data={"box_size_m": 8})
+    assert sized.has_boxes
+    sides = sized.sample.boxes[:, 2:] - sized.sample.boxes[:, :2]
+    np.testing.assert_allclose(sides, 8, rtol=1e-3)
+
+
+def test_the_only_class_needs_no_name(files, caplog):
+    read_ = read(files(names=("palm", "palm"), true=("tree", "tree")))
+    assert read_.classes == ("tree",)
+    assert read_.sample.detections.labels.tolist() == [0, 0]
+    assert "taking the detections 'palm' for 'tree'" in caplog.text
+
+
+def test_classes_with_nothing_in_common_are_an_error(files):
+    with pytest.raises(ConfigError, match=r"no class is in both: .* bus, car") as caught:
+        read(files(names=("lorry", "van")))
+    assert "data.one_class" in caught.value.hint
+    joined = read(files(names=("lorry", "van")), data={"one_class": "vehicle"})
+    assert joined.classes == ("vehicle",)
+    assert len(joined.sample.detections) == 2
+
+
+def test_classes_that_one_file_has_are_reported(files, caplog):
+    read_ = read(files(names=("car", "boat")))
+    assert read_.classes == ("bus", "car")
+    assert read_.sample.detections.labels.tolist() == [1]
+    assert "'boat' do not count" in caplog.text
+    assert "no detection has the class 'bus'" in caplog.text
+
+
+def test_ignored_classes_become_regions(files):
+    read_ = read(files(), data={"ignore_classes": ["bus"]})
+    assert read_.classes == ("car",)
+    assert (len(read_.sample.boxes), len(read_.sample.ignored)) == (1, 1)
+    assert len(read_.sample.detections) == 1
+
+
+def test_missing_scores_are_an_error_with_a_way_out(tmp_path, files):
+    _, truth = files()
+    bare = write(tmp_path / "bare.gpkg", shapes(), label=["car", "bus"], sure=[0.1, 0.2])
+    with pytest.raises(VectorError, match="no attribute 'score'") as caught:
+        read((bare, truth))
+    assert "--score-field" in caught.value.hint
+    assert "sure" in caught.value.hint
+    assert read((bare, truth), score_field="sure").sample.detections.scores.max() < 0.3
+    assert read((bare, truth), score_field="").sample.detections.scores.tolist() == [1.0, 1.0]
+    with pytest.raises(VectorError, match="are not numbers"):
+        read((bare, truth), score_field="label")
+
+
+@pytest.mark.parametrize("score", [1.5, -0.1, np.nan])
+def test_scores_are_between_0_and_1(files, score):
+    with pytest.raises(VectorError, match="1 scores in 'score' are not between 0 and 1"):
+        read(files(score=[0.5, score]))
+
+
+def test_empty_geometries_are_left_out_and_parts_taken_apart(tmp_path, files, caplog):
+    _, truth = files()
+    drawn = [Polygon(), MultiPolygon(shapes())]
+    found = write(tmp_path / "parts.gpkg", drawn, label=["car", "car"], score=[0.9, 0.3])
+    sample = read((found, truth)).sample
+    assert sample.detections.scores.tolist() == pytest.approx([0.3, 0.3])
+    assert "1 labels have no geometry" in caplog.text
+
+
+def test_one_empty_file_is_a_value_and_two_are_an_error(tmp_path, files):
+    found, truth = files()
+    nothing = write(tmp_path / "nothing.gpkg", [], label=[], score=[])
+    silent = read((nothing, truth))
+    assert (len(silent.sample.detections), len(silent.sample.boxes)) == (0, 2)
+    unlabelled = read((found, nothing))
+    assert (len(unlabelled.sample.detections), len(unlabelled.sample.boxes)) == (2, 0)
+    with pytest.raises(VectorError, match=r"neither .* has an object"):
+        read((nothing, nothing))
+
+
+def test_no_utm_zone_at_a_pole_is_an_error_with_a_way_out(tmp_path):
+    pole = [Point(0, 89.9).buffer(0.01)]
+    file = write(tmp_path / "pole.gpkg", pole, CRS.from_epsg(4326), label=["seal"], score=[0.5])
+    with pytest.raises(VectorError, match="no UTM zone") as caught:
+        read((file, file))
+    assert "projected CRS" in caught.value.hint
