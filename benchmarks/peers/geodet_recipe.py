@@ -1,0 +1,83 @@
+"""Geodet's own recipe, with as many epochs as the minutes allow."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+import geodet.train
+from geodet.config import Config, DataConfig
+from geodet.inference import Predictor, build_predictor
+from geodet.models.checkpoint import load_model
+from geodet.tilesets.tileset import LabelledImage, Tileset
+from geodet.training.sampling import read_chip
+from peers.chips import BATCH, Dataset
+from peers.result import PeerResult
+
+_TRIAL_IMAGES = 48
+_LOWEST_SCORE = 0.05  # what torchvision's detectors keep by default
+
+
+def run_geodet(dataset: Dataset, *, minutes: float, seed: int) -> PeerResult:
+    """Train by the recipe of the task and detect on the validation images."""
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    # The speed of the first chips, decoded and all, says how many epochs fit.
+    trial, _ = _train(dataset, dataset.train[:_TRIAL_IMAGES], epochs=1, seed=seed)
+    crops = sum(_crops(image, dataset.config) for image in dataset.train)
+    share = sum(_crops(image, dataset.config) for image in dataset.train[:_TRIAL_IMAGES]) / crops
+    epochs = max(1, int(60 * minutes * share / trial))
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "model.safetensors"
+        seconds, _ = _train(dataset, dataset.train, epochs=epochs, seed=seed, output=output)
+        predictor = build_predictor(
+            load_model(output), dataset.config.detect, "auto", score_threshold=_LOWEST_SCORE
+        )
+    chips = [read_chip(image, dataset.bands) for image in dataset.val]
+    predictor(chips[:BATCH])
+    start = time.perf_counter()
+    found = [
+        decoded.detections
+        for i in range(0, len(chips), BATCH)
+        for decoded in predictor(chips[i : i + BATCH])
+    ]
+    speed = len(chips) / (time.perf_counter() - start)
+    name = f"geodet, recipe {dataset.name}"
+    seen = float(epochs * len(dataset.train))
+    return PeerResult(name, found, seconds, seen, speed, _describe(predictor))
+
+
+def _train(
+    dataset: Dataset,
+    images: tuple[LabelledImage, ...],
+    *,
+    epochs: int,
+    seed: int,
+    output: Path | None = None,
+) -> tuple[float, Path]:
+    """Train on some images and give the seconds; without an output the model is thrown away."""
+
+    def training_half(_path: Path, _config: DataConfig) -> Tileset:
+        return Tileset(dataset.root, dataset.classes, images)
+
+    # Without validation images training does not validate: the peers do not either.
+    geodet.train.read_tileset = training_half
+    settings = dataset.config.train.model_copy(update={"epochs": epochs, "seed": seed})
+    config = dataset.config.model_copy(update={"train": settings})
+    with tempfile.TemporaryDirectory() as folder:
+        path = output or Path(folder) / "trial.safetensors"
+        report = geodet.train.train(dataset.root, path, config)
+    return report.seconds, path
+
+
+def _crops(image: LabelledImage, config: Config) -> int:
+    return max(1, round(image.width * image.height / config.train.chip_size**2))
+
+
+def _describe(predictor: Predictor) -> str:
+    precision = "bfloat16" if predictor.precision == torch.bfloat16 else "float32"
+    weights = sum(p.numel() for p in predictor.network.parameters()) / 1e6
+    return f"{weights:.1f} M weights, {precision}, images as they are"

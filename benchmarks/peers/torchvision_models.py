@@ -1,0 +1,152 @@
+"""Torchvision's detectors, trained as its reference script does.
+
+Reference:
+    The defaults of ``references/detection/train.py`` in torchvision's repository: SGD, momentum
+    0.9, weight decay 1e-4, 26 epochs with a tenth of the rate after 16 and 22, horizontal flips, a
+    rate of 0.02 for 16 images a step and 0.01 for RetinaNet.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torchvision.models import detection
+
+from geodet.boxes import Detections
+from geodet.tilesets.tileset import LabelledImage
+from peers.chips import BATCH, Dataset, clip_boxes, read_rgb
+from peers.result import PeerResult
+
+_EPOCHS, _STEPS = 26, (16, 22)
+_IMAGES_A_STEP = 16  # that the reference's rates are for
+
+Build = Callable[..., nn.Module]
+MODELS: dict[str, tuple[Build, float, bool]] = {
+    "torchvision RetinaNet": (detection.retinanet_resnet50_fpn, 0.01, True),
+    "torchvision RetinaNet, not enlarged": (detection.retinanet_resnet50_fpn, 0.01, False),
+    "torchvision Faster R-CNN": (detection.fasterrcnn_resnet50_fpn, 0.02, True),
+}
+"""Name to (constructor, rate for 16 images a step, whether images are enlarged as by default)."""
+
+
+def run_torchvision(
+    name: str, dataset: Dataset, *, minutes: float, seed: int, batch: int
+) -> PeerResult:
+    """Train for some minutes and detect on the validation images."""
+    torch.manual_seed(seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    build, rate, is_enlarged = MODELS[name]
+    side = min(dataset.train[0].width, dataset.train[0].height)
+    size = {} if is_enlarged else {"min_size": side, "max_size": 10 * side}
+    classes = len(dataset.classes) + 1  # 0 is the background
+    model = build(weights=None, weights_backbone=None, num_classes=classes, **size).to(device)
+    batches = partial(_batches, dataset, batch=batch, seed=seed, device=device)
+    result = _train(model, batches, rate=rate * batch / _IMAGES_A_STEP, seconds=60 * minutes)
+    seconds, steps, is_finite = result
+    note = f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights, float32"
+    if not is_finite:
+        note = "diverged: the loss is not finite"
+        return PeerResult(name, None, seconds, float(steps * batch), math.nan, note)
+    found, speed = _detect(model, dataset, device)
+    return PeerResult(name, found, seconds, float(steps * batch), speed, note)
+
+
+def _train(
+    model: nn.Module,
+    batches: Callable[[], Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]],
+    *,
+    rate: float,
+    seconds: float,
+) -> tuple[float, int, bool]:
+    """Train until the time is over; gives the seconds, the steps, whether the loss was finite."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=1e-4)
+    model.train()
+    started, steps = time.perf_counter(), 0
+    for images, targets in batches():
+        passed = time.perf_counter() - started
+        if passed >= seconds:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = rate * _factor(_EPOCHS * passed / seconds)
+        loss = sum(model(images, targets).values())
+        assert isinstance(loss, Tensor)
+        if not torch.isfinite(loss):
+            return passed, steps, False
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps += 1
+    return time.perf_counter() - started, steps, True
+
+
+def _factor(epoch: float) -> float:
+    """Give the reference's schedule: a rise in the first epoch, then two steps down."""
+    rising = min(1.0, 0.001 + epoch)
+    return rising * 0.1 ** sum(epoch >= step for step in _STEPS)
+
+
+def _batches(
+    dataset: Dataset, *, batch: int, seed: int, device: torch.device
+) -> Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]:
+    """Give shuffled, flipped images for ever, each decoded once."""
+    source, known = np.random.default_rng(seed), {}
+    while True:
+        order = source.permutation(len(dataset.train))
+        for start in range(0, len(order) - batch + 1, batch):
+            pairs = []
+            for i in order[start : start + batch]:
+                if i not in known:
+                    known[i] = _labelled(dataset.train[i], dataset)
+                pairs.append(_flipped(*known[i], is_flipped=bool(source.random() < 0.5)))
+            images, targets = zip(*pairs, strict=True)
+            yield (
+                [image.to(device).float() / 255 for image in images],
+                [{key: value.to(device) for key, value in t.items()} for t in targets],
+            )
+
+
+def _labelled(image: LabelledImage, dataset: Dataset) -> tuple[Tensor, dict[str, Tensor]]:
+    pixels = torch.from_numpy(read_rgb(image, dataset.bands)).permute(2, 0, 1).contiguous()
+    boxes, labels = clip_boxes(image)
+    target = {"boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)}
+    return pixels, target | {"labels": torch.tensor(labels + 1, dtype=torch.int64)}
+
+
+def _flipped(
+    pixels: Tensor, target: dict[str, Tensor], *, is_flipped: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    if not is_flipped:
+        return pixels, target
+    x1, y1, x2, y2 = target["boxes"].unbind(1)
+    width = pixels.shape[-1]
+    boxes = torch.stack([width - x2, y1, width - x1, y2], dim=1)
+    return pixels.flip(-1), {**target, "boxes": boxes}
+
+
+@torch.inference_mode()
+def _detect(
+    model: nn.Module, dataset: Dataset, device: torch.device
+) -> tuple[list[Detections], float]:
+    model.eval()
+    images = [_labelled(image, dataset)[0].to(device).float() / 255 for image in dataset.val]
+    model(images[:BATCH])
+    start = time.perf_counter()
+    outputs: list[dict[str, Any]] = []
+    for i in range(0, len(images), BATCH):
+        outputs += model(images[i : i + BATCH])
+    speed = len(images) / (time.perf_counter() - start)
+    return [_detections(output) for output in outputs], speed
+
+
+def _detections(output: dict[str, Tensor]) -> Detections:
+    boxes, scores, labels = (output[key].cpu().numpy() for key in ("boxes", "scores", "labels"))
+    is_object = labels > 0
+    return Detections(boxes, scores, labels - 1).select(is_object)
