@@ -17,8 +17,8 @@ from geodet.boxes import Detections
 from geodet.config import DetectConfig, MatchConfig
 from geodet.detect import DetectProgress, detect
 from geodet.errors import OutputError
+from geodet.evaluation.metrics import ChipResult, score
 from geodet.geobox import GeoBox
-from geodet.metrics import ChipResult, score
 from geodet.models.checkpoint import Model
 from geodet.outputs import check_destination
 from geodet.painting import paint_town

@@ -12,10 +12,10 @@ ROOT = Path(geodet.__file__).parent
 FLOORS = {
     0: {"errors", "config", "recipes"},
     1: {"windows", "geobox", "boxes", "outputs", "folders"},
-    2: {"scene", "rasters", "vectors", "tilesets"},
+    2: {"scene", "rasters", "vectors", "error_layers", "tilesets"},
     3: {
-        *("models", "painting", "weights", "device", "inference", "reading", "merge", "metrics"),
-        *("sampling", "validation", "training", "runs", "fitting", "preview", "cutting"),
+        *("models", "painting", "weights", "device", "inference", "reading", "merge", "windowed"),
+        *("evaluation", "validation", "training", "fitting", "preview", "cutting"),
     },
     4: {"detect", "train", "tile", "evaluate"},
     5: {"demo"},  # the one tool made of another
