@@ -9,8 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -21,6 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.closing import Closing
 from geodet.errors import SceneError
 from geodet.geobox import GeoBox
 from geodet.windows import Window
@@ -44,7 +44,7 @@ class Chip:
     """(H, W), True where there is data."""
 
 
-class Scene:
+class Scene(Closing):
     """An open raster; closes with its ``with`` block.
 
     Every thread gets a GDAL handle of its own, so :meth:`read` may be called from many.
@@ -136,17 +136,6 @@ class Scene:
         while self._handles:
             self._handles.pop().close()
         self._local = threading.local()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _dataset(self) -> Any:
         if not hasattr(self._local, "dataset"):

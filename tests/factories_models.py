@@ -1,6 +1,7 @@
 """Networks, outputs, painted chips and tilesets that are small enough to train on in seconds."""
 
 import json
+import math
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from geodet.boxes import Detections
 from geodet.config import ModelConfig
 from geodet.models.losses import Target
+from geodet.models.matches import IGNORED
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.tileset import LabelledImage
 
@@ -144,3 +146,16 @@ def write_coco(path, scenes, classes=("square",), *, size=64, labels=None):
     }
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
+
+
+def define_focal_loss(logits, matches, labels, alpha, gamma):
+    """Write out equation 5 of the paper, number by number."""
+    total = 0.0
+    for row, match in zip(logits.tolist(), matches.tolist(), strict=True):
+        for index, logit in enumerate(row):
+            p = 1 / (1 + math.exp(-logit))
+            if match >= 0 and labels[match] == index:
+                total += -alpha * (1 - p) ** gamma * math.log(p)
+            elif match != IGNORED:
+                total += -(1 - alpha) * p**gamma * math.log(1 - p)
+    return total

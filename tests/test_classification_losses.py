@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from factories_models import define_focal_loss
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,19 +32,6 @@ numbers = st.lists(st.floats(-8, 8), min_size=12, max_size=12)
 match_lists = st.lists(st.sampled_from([IGNORED, BACKGROUND, 0, 1, 2]), min_size=4, max_size=4)
 
 
-def define(logits, matches, labels, alpha, gamma):
-    """Write out equation 5 of the paper, number by number."""
-    total = 0.0
-    for row, match in zip(logits.tolist(), matches.tolist(), strict=True):
-        for index, logit in enumerate(row):
-            p = 1 / (1 + math.exp(-logit))
-            if match >= 0 and labels[match] == index:
-                total += -alpha * (1 - p) ** gamma * math.log(p)
-            elif match != IGNORED:
-                total += -(1 - alpha) * p**gamma * math.log(1 - p)
-    return total
-
-
 def sum_of(loss, logits, matches, labels):
     return loss(logits, torch.as_tensor(matches), torch.as_tensor(labels), ANCHORS)[0]
 
@@ -52,7 +40,7 @@ def sum_of(loss, logits, matches, labels):
 def test_the_focal_loss_is_the_papers(numbers, matches, alpha, gamma):
     logits, labels = torch.tensor(numbers).reshape(4, 3).double(), torch.tensor([2, 0, 2])
     loss = ClassificationLoss(partial(focal_loss, alpha=alpha, gamma=gamma))
-    wanted = define(logits, torch.tensor(matches), labels, alpha, gamma)
+    wanted = define_focal_loss(logits, torch.tensor(matches), labels, alpha, gamma)
     assert sum_of(loss, logits, matches, labels).item() == pytest.approx(wanted, rel=1e-6)
 
 

@@ -11,7 +11,7 @@ from geodet import errors
 ROOT = Path(geodet.__file__).parent
 FLOORS = {
     0: {"errors", "config", "recipes"},
-    1: {"windows", "geobox", "boxes", "outputs", "folders"},
+    1: {"windows", "geobox", "boxes", "closing", "outputs", "folders"},
     2: {"scene", "rasters", "vectors", "error_layers", "tilesets"},
     3: {
         *("models", "painting", "weights", "device", "inference", "reading", "merge", "windowed"),

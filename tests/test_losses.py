@@ -1,32 +1,17 @@
-import math
-
 import pytest
 import torch
-from factories_models import architecture, target
+from factories_models import architecture, define_focal_loss, target
 
 from geodet.config import TrainConfig
 from geodet.models.box_losses import smooth_l1_loss
 from geodet.models.boxcoder import encode_boxes
 from geodet.models.criterion import build_criterion
 from geodet.models.losses import RetinaNetLoss
-from geodet.models.matches import BACKGROUND, IGNORED
+from geodet.models.matches import BACKGROUND
 from geodet.models.retinanet import Outputs
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]])
 LOSS = build_criterion(TrainConfig(), architecture(), class_counts=[1])
-
-
-def define(logits, matches, labels, alpha, gamma):
-    """Write out equation 5 of the paper, number by number."""
-    total = 0.0
-    for row, match in zip(logits.tolist(), matches.tolist(), strict=True):
-        for index, logit in enumerate(row):
-            p = 1 / (1 + math.exp(-logit))
-            if match >= 0 and labels[match] == index:
-                total += -alpha * (1 - p) ** gamma * math.log(p)
-            elif match != IGNORED:
-                total += -(1 - alpha) * p**gamma * math.log(1 - p)
-    return total
 
 
 def outputs(count=1, classes=1, *, seed=0):
@@ -43,7 +28,7 @@ def test_sums_are_divided_by_the_positive_anchors_of_the_batch():
     losses = LOSS(found, targets)
     matches = [torch.tensor([0, -1, 1, 2]), torch.full((4,), -1)]
     sums = [
-        define(logits, match, t.labels, 0.25, 2.0)
+        define_focal_loss(logits, match, t.labels, 0.25, 2.0)
         for logits, match, t in zip(found.logits, matches, targets, strict=True)
     ]
     assert losses.classification.item() == pytest.approx(sum(sums) / 3, rel=1e-5)
@@ -55,7 +40,7 @@ def test_sums_are_divided_by_the_positive_anchors_of_the_batch():
 def test_without_objects_the_divisor_is_one():
     found = outputs()
     losses = LOSS(found, [target()])
-    wanted = define(found.logits[0], torch.full((4,), BACKGROUND), [], 0.25, 2.0)
+    wanted = define_focal_loss(found.logits[0], torch.full((4,), BACKGROUND), [], 0.25, 2.0)
     assert losses.classification.item() == pytest.approx(wanted, rel=1e-5)
     assert losses.box == 0
     (losses.classification + losses.box).backward()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from geodet.closing import Closing
 from geodet.errors import OutputError
 from geodet.scene import Scene
 from geodet.windows import Window
@@ -21,7 +21,7 @@ from geodet.windows import Window
 __all__ = ["ChipCopier"]
 
 
-class ChipCopier:
+class ChipCopier(Closing):
     """Copies windows of a scene, pixel for pixel, with all that a file says of them.
 
     Bands (an alpha band too), dtype, nodata value, band names, transform and CRS stay; what the
@@ -48,15 +48,8 @@ class ChipCopier:
             self._needs_mask = not has_alpha and self._profile["nodata"] is None
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the scene."""
         self._stack.close()
 
     def copy(self, window: Window, path: Path) -> bool:

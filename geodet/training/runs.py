@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from tensorboardX import SummaryWriter
 
+from geodet.closing import Closing
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
 from geodet.outputs import replacing
@@ -182,7 +182,7 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
-class RunLog:
+class RunLog(Closing):
     """One row an epoch, as CSV and for TensorBoard; closes with its ``with`` block.
 
     Args:
@@ -196,15 +196,8 @@ class RunLog:
         self._board: SummaryWriter | None = None  # of the process that writes, and of no other
         self._open_board = partial(SummaryWriter, str(folder), purge_step=epochs_done or None)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Finish TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 
