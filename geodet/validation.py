@@ -11,8 +11,7 @@ from geodet.errors import ModelFileError
 from geodet.evaluation.metrics import ChipResult
 from geodet.inference import Predictor
 from geodet.scene import Scene
-from geodet.tilesets.tileset import LabelledImage
-from geodet.training.sampling import read_chip
+from geodet.tilesets.tileset import LabelledImage, read_chip
 from geodet.windowed import detect_scene
 
 __all__ = ["compare_images", "predict_images"]

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from geodet.config import AugmentConfig
 from geodet.errors import SceneError
+from geodet.tilesets.tileset import read_chip
 from geodet.training import sampling
 from geodet.training.sampling import (
     BandStatistics,
@@ -17,7 +18,6 @@ from geodet.training.sampling import (
     TrainingChips,
     collate,
     measure_bands,
-    read_chip,
 )
 
 PLAIN = AugmentConfig(flips=False, scale=0, brightness=0, contrast=0, tint=0, blur=0)

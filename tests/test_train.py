@@ -22,10 +22,9 @@ from geodet.evaluation.metrics import Scores
 from geodet.inference import build_predictor
 from geodet.models.checkpoint import load_model
 from geodet.models.losses import Losses
-from geodet.tilesets.tileset import read_tileset
+from geodet.tilesets.tileset import read_chip, read_tileset
 from geodet.train import train
 from geodet.training.runs import load_state
-from geodet.training.sampling import read_chip
 
 SQUARES = Config.model_validate(
     {

@@ -12,8 +12,7 @@ from PIL import Image
 
 from geodet.config import Config
 from geodet.recipes import resolve_config
-from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
-from geodet.training.sampling import read_chip
+from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip, read_tileset
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BATCH = 4  # of the detection that is timed

@@ -13,8 +13,7 @@ import geodet.train
 from geodet.config import Config, DataConfig
 from geodet.inference import Predictor, build_predictor
 from geodet.models.checkpoint import load_model
-from geodet.tilesets.tileset import LabelledImage, Tileset
-from geodet.training.sampling import read_chip
+from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip
 from peers.chips import BATCH, Dataset
 from peers.result import PeerResult
 

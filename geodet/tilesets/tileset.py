@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geobox import GeoBox
+from geodet.scene import Chip, Scene
 from geodet.tilesets.formats import ImageLabels, Labels
 from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
+from geodet.windows import Window
 
-__all__ = ["LabelledImage", "Tileset", "read_tileset"]
+__all__ = ["LabelledImage", "Tileset", "read_chip", "read_tileset"]
 
 Floats = NDArray[np.float64]
 
@@ -95,6 +97,16 @@ def read_tileset(path: Path, config: DataConfig) -> Tileset:
     _report_dropped(items, images)
     _check_folds(tileset, labels.source)
     return tileset
+
+
+def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
+    """Read all pixels of a labelled image.
+
+    Raises:
+        SceneError: The image cannot be read or lacks a band.
+    """
+    with Scene(image.path, bands=bands) as scene:
+        return scene.read(Window(0, 0, *scene.grid))
 
 
 def _check_files(labels: Labels) -> None:

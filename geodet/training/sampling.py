@@ -17,11 +17,10 @@ from torch.utils.data import Dataset, Sampler
 from geodet.config import AugmentConfig
 from geodet.errors import TilesetError
 from geodet.models.losses import Target
-from geodet.scene import Chip, Scene
-from geodet.tilesets.tileset import LabelledImage
+from geodet.scene import Chip
+from geodet.tilesets.tileset import LabelledImage, read_chip
 from geodet.training.chip_cache import ChipCache
 from geodet.training.crops import Crop, share_boxes
-from geodet.windows import Window
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
 
@@ -34,7 +33,6 @@ __all__ = [
     "TrainingChips",
     "collate",
     "measure_bands",
-    "read_chip",
 ]
 
 _SEED_SPACE = 2**32
@@ -60,16 +58,6 @@ class BandStatistics(NamedTuple):
     """The 0.1 % quantile."""
     high: list[float]
     """The 99.9 % quantile."""
-
-
-def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
-    """Read all pixels of a labelled image.
-
-    Raises:
-        SceneError: The image cannot be read or lacks a band.
-    """
-    with Scene(image.path, bands=bands) as scene:
-        return scene.read(Window(0, 0, *scene.grid))
 
 
 def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> BandStatistics:
