@@ -148,15 +148,19 @@ class _Ground:
         """Measure the metres east and north from points to others close by: (2, N).
 
         The radii of curvature in the meridian and the prime vertical, Snyder, "Map Projections: A
-        Working Manual" (USGS Professional Paper 1395), equations 4-18 and 4-20.
+        Working Manual" (USGS Professional Paper 1395), equations 4-18 and 4-20, half way between
+        the points: from one end, a step of 50 m at 83 degrees would err by 1e-5 of its length.
         """
         if self._geographic is None:  # an engineering CRS: its own plane
             step = (there - here) * self._metres
             return step.T
         lon0, lat0 = self._angles(here)
         lon1, lat1 = self._angles(there)
-        w2 = 1.0 - self._e2 * np.sin(lat0) ** 2
-        east = (lon1 - lon0) * np.cos(lat0) * self._a / np.sqrt(w2)
+        lat = (lat0 + lat1) / 2
+        w2 = 1.0 - self._e2 * np.sin(lat) ** 2
+        # The short way round, also across the antimeridian.
+        turn = (lon1 - lon0 + np.pi) % (2 * np.pi) - np.pi
+        east = turn * np.cos(lat) * self._a / np.sqrt(w2)
         north = (lat1 - lat0) * self._a * (1.0 - self._e2) / w2**1.5
         return np.stack([east, north])
 

@@ -3,7 +3,7 @@ import pytest
 import rasterio.transform
 import shapely
 from affine import Affine
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
@@ -143,15 +143,17 @@ def test_without_a_crs_nobody_knows_the_ground():
     assert np.isnan(geobox.pixel_area(np.zeros((3, 2)))).tolist() == [True] * 3
 
 
-@given(st.floats(-179, 179), st.floats(-84, 84), st.floats(0.1, 50), st.floats(-180, 180))
+@given(st.floats(-180, 180), st.floats(-84, 84), st.floats(0.1, 50), st.floats(-180, 180))
+@example(lon=0.0, lat=83.0, metres=43.0, turn=28.0)  # one end's latitude is not the step's
+@example(lon=180.0, lat=10.0, metres=1.0, turn=0.0)  # the pixel lies on the antimeridian
 def test_the_ground_is_the_same_in_any_crs(lon, lat, metres, turn):
     """Measure a square of WGS 84's in a local projection, which is true at its centre."""
     local = CRS.from_proj4(f"+proj=aeqd +lon_0={lon} +lat_0={lat} +datum=WGS84")
     geobox = GeoBox(
         2, 2, Affine.rotation(turn) @ Affine.scale(metres) @ Affine.translation(-1, -1), local
     )
-    assert geobox.ground_resolution == pytest.approx((metres, metres), rel=1e-5)
-    assert geobox.pixel_area(np.array([[1.0, 1.0]])) == pytest.approx(metres**2, rel=2e-5)
+    assert geobox.ground_resolution == pytest.approx((metres, metres), rel=1e-6)
+    assert geobox.pixel_area(np.array([[1.0, 1.0]])) == pytest.approx(metres**2, rel=2e-6)
     assert Geod(ellps="WGS84").a == local.get_geod().a
 
 
