@@ -72,8 +72,8 @@ class Detections:
         """(N, 2) centres of the boxes."""
         return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
 
-    def select(self, which: NDArray[Any]) -> Detections:
-        """Keep rows by mask or by index."""
+    def select(self, which: NDArray[Any] | slice) -> Detections:
+        """Keep rows by mask, by index or by a slice."""
         return Detections(self.boxes[which], self.scores[which], self.labels[which])
 
     def shifted(self, x: float, y: float) -> Detections:
@@ -91,8 +91,19 @@ class Detections:
 
     def ranked(self) -> Detections:
         """Sort by score, then top to bottom, left to right, then class: the order of results."""
-        x1, y1, x2, y2 = self.boxes.T
-        return self.select(np.lexsort((self.labels, y2, x2, x1, y1, -self.scores)))
+        return self.select(self.ranking())
+
+    def ranking(self, *last: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the rows in the order of :meth:`ranked`, and equal ones by more (N,) keys: (N,)."""
+        order = np.argsort(-self.scores)  # far faster than by all keys, which only ties need
+        scores = self.scores[order]
+        same = np.concatenate([[False], scores[1:] == scores[:-1], [False]])
+        tied = np.flatnonzero(same[1:] | same[:-1])
+        rows = order[tied]
+        x1, y1, x2, y2 = self.boxes[rows].T
+        keys = (*(key[rows] for key in last), self.labels[rows], y2, x2, x1, y1, -scores[tied])
+        order[tied] = rows[np.lexsort(keys)]
+        return order
 
 
 def paired_iou(a: Floats, b: Floats) -> Floats:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from torchvision.ops import nms
 
 from geodet.boxes import Detections
-from geodet.merge import keep_owned, suppress
+from geodet.merging import merge
+from geodet.merging.merge import keep_owned, suppress
 from geodet.windows import Window, WindowGrid
 
 rows = st.tuples(
@@ -68,13 +69,18 @@ def test_suppression_is_the_definition(found, threshold):
     assert as_rows(suppress(found, iou_threshold=threshold)) == suppress_slowly(found, threshold)
 
 
-def test_suppression_is_the_definition_in_thousands_of_cases():
+def test_suppression_is_the_definition_in_ten_thousand_cases():
+    """A thousand cases are laid out side by side, too far apart to meet."""
     rng = np.random.default_rng(0)
-    for _ in range(2000):
-        found = random_detections(rng, rng.integers(1, 14), scores=rng.integers(1, 9))
-        threshold = rng.choice([0.1, 0.3, 0.5, 0.7])
-        survivors = suppress(found, iou_threshold=threshold)
-        assert as_rows(survivors) == suppress_slowly(found, threshold)
+    for _ in range(10):
+        threshold = rng.choice([0.0, 0.1, 0.3, 0.5, 0.7, 0.9])
+        cases = [
+            random_detections(rng, rng.integers(1, 14), scores=rng.integers(1, 9)).shifted(x, x)
+            for x in range(0, 100_000, 100)
+        ]
+        expected = [row for case in cases for row in suppress_slowly(case, threshold)]
+        survivors = suppress(Detections.concatenate(cases), iou_threshold=threshold)
+        assert sorted(as_rows(survivors)) == sorted(expected)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -91,6 +97,47 @@ def test_a_chain_of_rivals_falls_one_by_one():
     found = Detections(boxes, 1 - x / 100, np.zeros(50))
     survivors = suppress(shuffled(found, 1), iou_threshold=0.4)
     np.testing.assert_array_equal(survivors.boxes, boxes[::2])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.6, 0.9])
+def test_suppression_is_the_definition_where_a_crowd_is_settled_by_halves(threshold):
+    rng = np.random.default_rng(2)
+    found = random_detections(rng, 900, spread=4, scores=9, classes=1)
+    assert as_rows(suppress(found, iou_threshold=threshold)) == suppress_slowly(found, threshold)
+
+
+def test_a_hundred_thousand_equal_boxes_leave_one():
+    """All pairs of them would be 5e9."""
+    boxes = np.tile([5.0, 5, 9, 9], (100_000, 1))
+    found = Detections(boxes, np.linspace(0, 1, 100_000), np.zeros(100_000))
+    assert as_rows(suppress(found, iou_threshold=0.5)) == [(5, 5, 9, 9, 1, 0)]
+
+
+@given(detections, thresholds, st.integers(1, 6))
+def test_large_sets_are_merged_in_bands_with_the_same_result(found, threshold, at_once):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "_AT_ONCE", at_once)
+        survivors = suppress(found, iou_threshold=threshold)
+    assert as_rows(survivors) == suppress_slowly(found, threshold)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [3, 3, 3, 9],  # no width
+        [3, 3, 3, 3],  # nor height
+        [9, 9, 3, 3],  # the wrong way round
+        [-1e7, -1e7, 1e7, 1e7],  # over everything
+        [1e7, 1e7, 1e7 + 4, 1e7 + 4],
+        [-1e7, 4, -1e7 + 4, 1e7],
+    ],
+)
+@pytest.mark.parametrize("threshold", [0.0, 1e-6, 0.5, 1.0])
+def test_suppression_is_the_definition_with_odd_boxes(odd, threshold):
+    few = random_detections(np.random.default_rng(5), 60, spread=30, classes=1)
+    boxes = np.vstack([few.boxes - 15, [odd, odd]])
+    found = Detections(boxes, [*few.scores, 0.7, 0.1], np.zeros(62))
+    assert as_rows(suppress(found, iou_threshold=threshold)) == suppress_slowly(found, threshold)
 
 
 @given(detections, thresholds, st.integers(0, 99))

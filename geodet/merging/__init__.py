@@ -1,0 +1,1 @@
+"""What windows and scenes found, made one: exact suppression, fragments and seams."""

@@ -1,0 +1,212 @@
+"""Objects that several overlapping scenes show, counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from geodet.boxes import paired_iou
+from geodet.geobox import GeoBox
+from geodet.vectors import SceneDetections, common_crs
+
+__all__ = ["deduplicate", "is_ground_shared"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_CHUNK = 100_000  # boxes looked up at once; bounds the memory of the pairs
+_PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster that does not say where it is
+
+
+def deduplicate(parts: Sequence[SceneDetections], *, iou_threshold: float) -> list[SceneDetections]:
+    """Remove what is one object on the ground, found in several scenes, all but the strongest.
+
+    Equal to the definition: take the strongest box left, drop those of its class in *other* scenes
+    that overlap it by more than the threshold, repeat. Boxes of one scene do not compete, since
+    their duplicates are gone already. Overlap is measured on the ground in the CRS of the layer,
+    between the boxes themselves: under a rotation their bounds would be up to twice as large, and
+    join neighbours. Equal scores are taken by position, then by the scene's name, so the order of
+    scenes of one CRS does not matter.
+
+    Scenes without a georeference all begin at (0, 0) and are not compared.
+
+    Args:
+        parts: What was found, by scenes; parts of one scene have its name.
+        iou_threshold: Intersection over union above which the weaker box goes.
+
+    Returns:
+        The parts in their order, with what is left of their detections in its order.
+
+    Raises:
+        OutputError: Only some scenes have a CRS.
+        ValueError: There are no scenes.
+    """
+    crs = common_crs(parts)
+    placed = [_place(part, crs) for part in parts]
+    kept = [np.ones(len(part.detections), np.bool_) for part in parts]
+    shared = _shared_rows(placed)
+    dropped = _Rivals.of(parts, placed, shared).dropped(iou_threshold)
+    ends = np.cumsum([int(rows.sum()) for rows in shared])
+    for keep, rows, lost in zip(kept, shared, np.split(dropped, ends[:-1]), strict=True):
+        keep[np.flatnonzero(rows)[lost]] = False
+    return [
+        replace(part, detections=part.detections.select(keep))
+        for part, keep in zip(parts, kept, strict=True)
+    ]
+
+
+def is_ground_shared(footprints: Sequence[SceneDetections]) -> bool:
+    """Tell whether two scenes may show the same ground, by the bounds of their footprints.
+
+    Args:
+        footprints: Each scene, with itself as its one detection.
+    """
+    crs = common_crs(footprints)
+    return any(rows.any() for rows in _shared_rows([_place(one, crs) for one in footprints]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The boxes of a part on the ground."""
+
+    scene: str
+    corners: Floats
+    """(N, 4, 2) in the CRS of the layer."""
+    bounds: Floats
+    """(N, 4) of the corners."""
+    extent: Floats
+    """(4,) of all; not a number for none."""
+    upright: bool
+    """Whether the boxes are their own bounds."""
+    nowhere: bool
+    """Whether the scene has no place on the ground."""
+
+
+def _place(part: SceneDetections, crs: CRS | None) -> _Placed:
+    x1, y1, x2, y2 = part.detections.boxes.T
+    corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
+    same = crs is None or part.geobox.crs is None or _is_same(part.geobox.crs, crs)
+    world = part.geobox.to_world(corners)
+    if not same:
+        transformer = Transformer.from_crs(part.geobox.crs, crs, always_xy=True)
+        world = np.stack(transformer.transform(world[..., 0], world[..., 1]), axis=-1)
+    bounds = np.hstack([world.min(axis=1), world.max(axis=1)])
+    finite = bounds[np.isfinite(bounds).all(axis=1)]
+    nothing = np.full(4, np.nan)
+    extent = np.hstack([finite[:, :2].min(0), finite[:, 2:].max(0)]) if len(finite) else nothing
+    upright = same and bool(part.geobox.transform.is_rectilinear)
+    return _Placed(part.scene, world, bounds, extent, upright, _is_nowhere(part.geobox))
+
+
+def _is_same(a: CRS, b: CRS) -> bool:
+    return bool(a.equals(b, ignore_axis_order=True))
+
+
+def _is_nowhere(geobox: GeoBox) -> bool:
+    return geobox.crs is None and geobox.transform == _PIXELS
+
+
+def _shared_rows(placed: Sequence[_Placed]) -> list[Bools]:
+    """Tell of each part which boxes lie where another scene has some, too: (N,) each."""
+    extents = np.stack([part.extent for part in placed])
+    shared = []
+    for own in placed:
+        rows = np.zeros(len(own.bounds), np.bool_)
+        for other in np.flatnonzero(_meet(extents, own.extent)).tolist():
+            them = placed[other]
+            if them.scene != own.scene and not (own.nowhere or them.nowhere):
+                rows |= _meet(own.bounds, them.extent)
+        shared.append(rows)
+    return shared
+
+
+def _meet(a: Floats, b: Floats) -> Bools:
+    """Tell which of (N, 4) bounds share a point with (4,): (N,); not a number meets nothing."""
+    meeting = np.all((a[:, :2] <= b[2:]) & (a[:, 2:] >= b[:2]) & np.isfinite(a[:, :2]), axis=1)
+    return np.asarray(meeting, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rivals:
+    """The boxes of all parts that may be of one object with a box of another scene."""
+
+    corners: Floats
+    bounds: Floats
+    upright: Bools
+    scenes: Ints
+    """(N,) number of the scene's name in alphabetical order."""
+    labels: Ints
+    scores: NDArray[np.float32]
+
+    @staticmethod
+    def of(
+        parts: Sequence[SceneDetections], placed: Sequence[_Placed], shared: Sequence[Bools]
+    ) -> _Rivals:
+        names = sorted({part.scene for part in parts})
+        numbers = [names.index(part.scene) for part in parts]
+        counts = [int(rows.sum()) for rows in shared]
+        found = [part.detections.select(rows) for part, rows in zip(parts, shared, strict=True)]
+        return _Rivals(
+            np.concatenate([p.corners[rows] for p, rows in zip(placed, shared, strict=True)]),
+            np.concatenate([p.bounds[rows] for p, rows in zip(placed, shared, strict=True)]),
+            np.repeat([p.upright for p in placed], counts),
+            np.repeat(np.array(numbers, np.int64), counts),
+            np.concatenate([part.labels for part in found]),
+            np.concatenate([part.scores for part in found]),
+        )
+
+    def dropped(self, iou_threshold: float) -> Bools:
+        """Tell which boxes go: (N,)."""
+        x1, y1, x2, y2 = self.bounds.T
+        order = np.lexsort((self.scenes, self.labels, y2, x2, x1, y1, -self.scores))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        pairs = [rank[pair] for pair in self._iter_pairs(iou_threshold)]
+        found = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
+        return _settle(found.min(axis=0), found.max(axis=0), len(order))[rank]
+
+    def _iter_pairs(self, iou_threshold: float) -> Iterator[Ints]:
+        """Yield (2, P) rows of boxes of one class and two scenes that overlap enough."""
+        shapes = shapely.box(*self.bounds.T)
+        tree = shapely.STRtree(shapes)
+        for start in range(0, len(shapes), _CHUNK):
+            a, b = tree.query(shapes[start : start + _CHUNK])
+            a = a + start
+            fits = (a < b) & (self.scenes[a] != self.scenes[b]) & (self.labels[a] == self.labels[b])
+            a, b = a[fits], b[fits]
+            yield np.stack([a, b])[:, self._iou(a, b) > iou_threshold]
+
+    def _iou(self, a: Ints, b: Ints) -> Floats:
+        """Compute the overlap of pairs of boxes: (P,)."""
+        iou = paired_iou(self.bounds[a], self.bounds[b])
+        tilted = np.flatnonzero(~(self.upright[a] & self.upright[b]) & (iou > 0))
+        # At the origin, since a northing of millions leaves few digits for the area.
+        origin = self.corners[a[tilted], :1]
+        first = shapely.polygons(self.corners[a[tilted]] - origin)
+        second = shapely.polygons(self.corners[b[tilted]] - origin)
+        shared = shapely.area(shapely.intersection(first, second))
+        union = shapely.area(first) + shapely.area(second) - shared
+        iou[tilted] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+        return iou
+
+
+def _settle(strong: Ints, weak: Ints, count: int) -> Bools:
+    """Settle pairs of rivals in rounds, by rank: (N,) whether each is dropped.
+
+    A box with no stronger rival left stays, and its rivals go.
+    """
+    dropped = np.zeros(count, np.bool_)
+    while len(strong):
+        beaten = np.zeros(count, np.bool_)
+        beaten[weak] = True
+        dropped[weak[~beaten[strong]]] = True
+        still = beaten[strong] & ~dropped[strong] & ~dropped[weak]
+        strong, weak = strong[still], weak[still]
+    return dropped
