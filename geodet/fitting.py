@@ -12,13 +12,17 @@ from geodet.errors import ModelFileError, SceneError
 from geodet.geobox import GeoBox
 from geodet.models.checkpoint import ModelDescription
 from geodet.scene import Scene
+from geodet.sources.bands import band_meanings, choose_bands
+from geodet.survey import survey
 
 __all__ = ["check_scene", "open_for_model"]
 
 logger = logging.getLogger(__name__)
 
 _SMALLEST, _LARGEST = 1e-3, 20.0  # beyond, a scene shrinks to nothing or grows without end
+_FAR_OFF = 2.0  # times the model's ground sample distance, where nothing is resampled
 _COARSEST = 2.0  # times the model's ground sample distance
+_MOSTLY = 0.5  # of the pixels
 _GSD_TOLERANCE = 0.1  # a scene within it is read as it is
 
 
@@ -47,18 +51,12 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
     """
     with Scene(path, bands=config.bands) as scene:
         bands = _choose_bands(scene, about, config)
-        if len(scene.bands) > len(bands):
-            logger.info(
-                "%s has %d bands: taken are %s for %s; others with --bands",
-                scene.name,
-                len(scene.bands),
-                ", ".join(scene.band_names[: len(bands)]),
-                ", ".join(about.bands),
-            )
+        count, first = len(scene.bands), scene.bands[: len(bands)]
     scene = Scene(path, bands=bands, gsd=config.gsd)
     try:
         _report_georeference(scene)
-        _match_dtype(scene, about, config)
+        _report_bands(scene, about, is_choice=count > len(bands) or bands != first)
+        _report_content(scene, about, config)
         _match_gsd(scene, about, config)
     except BaseException:
         scene.close()
@@ -67,7 +65,7 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
 
 
 def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -> tuple[int, ...]:
-    """Take the bands that were named, or else the first ones."""
+    """Take the bands that were named, or those that show what the model needs, or the first."""
     needed = len(about.bands)
     if config.bands and len(config.bands) != needed:
         raise ModelFileError(
@@ -81,10 +79,52 @@ def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
             + ", ".join(about.bands),
             hint="choose another model, or name bands with --bands, one may come twice",
         )
-    return scene.bands[:needed]
+    if config.bands:
+        return scene.bands
+    places = choose_bands(about.bands, scene.band_meanings) or range(needed)
+    return tuple(scene.bands[place] for place in places)
+
+
+def _report_bands(scene: Scene, about: ModelDescription, *, is_choice: bool) -> None:
+    """Say which bands are taken, and warn of those that show something else."""
+    if is_choice:
+        logger.info(
+            "%s has %d bands: taken are %s for %s; others with --bands",
+            scene.name,
+            scene.count,
+            ", ".join(scene.band_names),
+            ", ".join(about.bands),
+        )
+    if len(about.bands) == 1:  # one band of three that are alike, as cameras write grey pictures
+        return
+    wanted = band_meanings(about.bands, [""] * len(about.bands))
+    swapped = [
+        f"{name} for {band}"
+        for name, shown, band, sought in zip(
+            scene.band_names, scene.band_meanings, about.bands, wanted, strict=True
+        )
+        if shown and sought and shown != sought
+    ]
+    if swapped:
+        logger.warning(
+            "the bands of %s are not those of %s: taken are %s; name the right ones with --bands",
+            scene.name,
+            about.name,
+            ", ".join(swapped),
+        )
 
 
 def _report_georeference(scene: Scene) -> None:
+    if scene.warped_by:
+        crs = scene.geobox.crs
+        logger.info(
+            "%s is warped by its %s while it is read: %d x %d px in %s",
+            scene.name,
+            scene.warped_by,
+            scene.geobox.width,
+            scene.geobox.height,
+            crs.name if crs else "no CRS",
+        )
     if scene.geobox.crs is not None:
         return
     is_pixels = scene.geobox.transform == Affine(1, 0, 0, 0, -1, 0)
@@ -95,21 +135,37 @@ def _report_georeference(scene: Scene) -> None:
     )
 
 
-def _match_dtype(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
-    if scene.dtype.name != about.dtype and config.value_range is None:
+def _report_content(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
+    """Warn of values that mean something else to the model, and of a scene that is mostly empty."""
+    is_other = scene.dtype.name != about.dtype and config.value_range is None
+    if not is_other and not scene.may_have_holes:
+        return
+    seen = survey(scene)
+    if is_other:
+        known = f"{seen.low:g},{seen.high:g}" if seen.low < seen.high else "LOW,HIGH"
         logger.warning(
             "%s holds %s values and %s was trained on %s: say which of them mean dark and bright "
-            "with --set detect.value_range=[LOW,HIGH]",
+            "with --set detect.value_range=[%s]",
             scene.name,
             scene.dtype.name,
             about.name,
             about.dtype,
+            known,
+        )
+    if seen.empty_share > _MOSTLY:
+        logger.warning(
+            "more than half of %s has no data: %.0f %% of what was looked at",
+            scene.name,
+            100 * seen.empty_share,
         )
 
 
 def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
     """Let the scene be read at the model's ground sample distance, unless it is close to it."""
-    if about.gsd is None or not config.resample:
+    if about.gsd is None:
+        return
+    if not config.resample:
+        _report_other_gsd(scene, about, about.gsd)
         return
     if scene.resolution is None:
         logger.warning(
@@ -147,3 +203,17 @@ def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> N
         about.gsd,
         *scene.grid,
     )
+
+
+def _report_other_gsd(scene: Scene, about: ModelDescription, gsd: float) -> None:
+    if scene.gsd is not None and not 1 / _FAR_OFF < scene.gsd / gsd < _FAR_OFF:
+        logger.warning(
+            "%s has %.3g m per pixel and %s works at %.3g m: objects look %.1f times as %s as it "
+            "knows them; leave detect.resample on",
+            scene.name,
+            scene.gsd,
+            about.name,
+            gsd,
+            max(scene.gsd / gsd, gsd / scene.gsd),
+            "small" if scene.gsd > gsd else "large",
+        )

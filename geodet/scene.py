@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import threading
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,24 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from pyproj import CRS
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.transform import Affine
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.closing import Closing
 from geodet.errors import SceneError
-from geodet.geobox import GeoBox
+from geodet.sources.bands import band_meanings, resolve_band
+from geodet.sources.blocks import Block, BlockStore
+from geodet.sources.layout import block_shape
+from geodet.sources.opening import Source, gdal_options, open_source, quietly
+from geodet.sources.resampling import Axis, resample
 from geodet.windows import Window
 
 __all__ = ["Chip", "Scene"]
 
-# Decoded blocks that neighbouring windows share, in bytes; GDAL's own default is 5 % of the memory.
-_GDAL_OPTIONS = {"GDAL_CACHEMAX": 128 * 2**20, "GDAL_NUM_THREADS": 1}
-_opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
+logger = logging.getLogger(__name__)
+
+_BLOCK_BYTES = (128 * 2**20, 512 * 2**20)  # kept at least, and at most, of decoded blocks
+_UNREADABLE = (RasterioError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ class Chip:
 class Scene(Closing):
     """An open raster; closes with its ``with`` block.
 
-    Every thread gets a GDAL handle of its own, so :meth:`read` may be called from many.
+    Every thread gets a GDAL handle of its own, so :meth:`read` may be called from many; the blocks
+    that they decode are shared. A palette is read as red, green and blue; a raster that only ground
+    control points or RPCs place on the ground is warped while it is read.
 
     Args:
         path: Anything that GDAL opens.
-        bands: Bands to read, counted from 1; empty: all but an alpha band.
+        bands: Bands to read, counted from 1 or by name; empty: all but an alpha band.
         gsd: Metres per pixel, for a raster that does not know.
 
     Raises:
@@ -59,26 +63,30 @@ class Scene(Closing):
     """
 
     def __init__(
-        self, path: str | Path, *, bands: Sequence[int] = (), gsd: float | None = None
+        self, path: str | Path, *, bands: Sequence[int | str] = (), gsd: float | None = None
     ) -> None:
         self.path = str(path)
+        self._options = gdal_options(self.path)
         self._local = threading.local()
-        self._handles: list[Any] = []
-        dataset = self._dataset()
-        self.count: int = dataset.count
-        self._alpha = _alpha_band(dataset)
-        colour = [band for band in dataset.indexes if band != self._alpha]
-        self.bands = tuple(bands) or tuple(colour)
-        self._check_bands(dataset)
-        self.dtype = np.dtype(dataset.dtypes[self.bands[0] - 1])
-        self.band_names = tuple(_band_name(dataset, band) for band in self.bands)
-        self._mask_band = _mask_band(dataset, self.bands, self._alpha)
-        self.geobox = _geobox(dataset)
+        self._handles: list[Source] = []
+        self._blocks: BlockStore | None = None
+        self._is_wide = False
+        try:
+            source = self._source()
+            self._describe_bands(source, bands)
+        except BaseException:
+            self.close()
+            raise
+        self.warped_by = source.warped_by
+        """What the raster is warped by while it is read; "" as a rule."""
+        self.geobox = source.geobox
         size = self.geobox.ground_resolution
         self.resolution = (gsd, gsd) if gsd else size
         """Metres per pixel along x and y on the ground; None when nobody knows."""
         self.grid = (self.geobox.width, self.geobox.height)
         """Columns and rows of the grid that :meth:`read` serves."""
+        self._has_overviews = bool(source.dataset.overviews(self.bands[0]))
+        self._blocks = self._make_blocks(source)
 
     @property
     def name(self) -> str:
@@ -95,6 +103,11 @@ class Scene(Closing):
         """Pixels of the raster per pixel of the grid, along x and y."""
         return self.geobox.width / self.grid[0], self.geobox.height / self.grid[1]
 
+    @property
+    def may_have_holes(self) -> bool:
+        """Whether some pixels may have no data."""
+        return self._mask_band is not None or self.dtype.kind == "f"
+
     def resample(self, width: int, height: int) -> None:
         """Let :meth:`read` serve a grid of another size over the same ground."""
         self.grid = (max(width, 1), max(height, 1))
@@ -108,48 +121,57 @@ class Scene(Closing):
         Raises:
             SceneError: The window cannot be read; names it and the file.
         """
-        source = self._source_window(window)
-        shape = (window.height, window.width)
-        options: dict[str, Any] = {"window": source, "resampling": self._resampling()}
-        try:
-            with rasterio.Env(**_GDAL_OPTIONS):
-                dataset = self._dataset()
-                pixels = dataset.read(self.bands, out_shape=(len(self.bands), *shape), **options)
-                valid = self._read_valid(dataset, source, shape)
-        except (RasterioError, OSError) as error:
-            raise SceneError(
-                f"cannot read {window} of {self.path}: {error}",
-                hint="the file may be truncated or still being written; check it with gdalinfo",
-            ) from error
-        if pixels.dtype.kind == "f":
-            valid &= np.isfinite(pixels).all(axis=0)
-        return Chip(window, pixels, valid)
+        # Overviews are averages already, and a fraction of the bytes.
+        is_far = self._has_overviews and min(self.scale) >= 2
+        if self._blocks is None or is_far:
+            return self._guarded(self._read_directly, window)
+        return self._guarded(self._read_blocks, window)
 
     def read_overview(self, max_side: int) -> Chip:
         """Read the whole raster, no longer than ``max_side`` pixels on its longer side."""
         shrink = min(1.0, max_side / max(self.geobox.width, self.geobox.height))
         with self._on_grid(self.geobox.width * shrink, self.geobox.height * shrink):
-            return self.read(Window(0, 0, *self.grid))
+            return self._guarded(self._read_directly, Window(0, 0, *self.grid))
 
     def close(self) -> None:
         """Close every thread's handle."""
         while self._handles:
             self._handles.pop().close()
         self._local = threading.local()
+        if self._blocks is not None:
+            self._blocks.clear()
 
-    def _dataset(self) -> Any:
-        if not hasattr(self._local, "dataset"):
-            self._local.dataset = _open(self.path)
-            self._handles.append(self._local.dataset)
-        return self._local.dataset
+    def _source(self) -> Source:
+        if not hasattr(self._local, "source"):
+            self._local.source = open_source(self.path)
+            self._handles.append(self._local.source)
+        return self._local.source  # type: ignore[no-any-return]
+
+    def _describe_bands(self, source: Source, wanted: Sequence[int | str]) -> None:
+        self.count: int = source.dataset.count
+        self._alpha = source.alpha
+        meanings = band_meanings(source.names, source.colours)
+        numbers = tuple(self._number(band, source, meanings) for band in wanted)
+        colour = [band for band in source.dataset.indexes if band != self._alpha]
+        self.bands = numbers or tuple(colour)
+        self._check_bands(source.dataset)
+        self.dtype = np.dtype(source.dataset.dtypes[self.bands[0] - 1])
+        self.band_names = tuple(source.band_name(band) for band in self.bands)
+        self.band_meanings = tuple(meanings[band - 1] for band in self.bands)
+        """What each band shows, such as red or nir; "" where nothing says so."""
+        self._mask_band = source.mask_band(self.bands)
+
+    def _number(self, band: int | str, source: Source, meanings: Sequence[str]) -> int:
+        number = band if isinstance(band, int) else resolve_band(band, source.names, meanings)
+        if not 1 <= number <= self.count:
+            has = ", ".join(source.band_name(n) for n in source.dataset.indexes)
+            raise SceneError(
+                f"no band {band} in {self.path}, which has {self.count}: {has}",
+                hint="bands are counted from 1, or named as the scene names them",
+            )
+        return number
 
     def _check_bands(self, dataset: Any) -> None:
-        missing = [band for band in self.bands if not 1 <= band <= self.count]
-        if missing:
-            raise SceneError(
-                f"no band {missing[0]} in {self.path}, which has {self.count}",
-                hint="bands are counted from 1",
-            )
         dtypes = {dataset.dtypes[band - 1] for band in self.bands}
         if len(dtypes) > 1 or any(name.startswith("complex") for name in dtypes):
             raise SceneError(
@@ -157,32 +179,81 @@ class Scene(Closing):
                 hint="choose real bands of one type, or convert them with gdal_translate",
             )
 
-    def _source_window(self, window: Window) -> RasterioWindow:
+    def _make_blocks(self, source: Source) -> BlockStore | None:
+        """Share decoded blocks between threads, unless a single one is too large to keep many."""
+        per_pixel = len(self.bands) * self.dtype.itemsize
+        with quietly(self.path):
+            width, height = block_shape(source.dataset, per_pixel)
+        if width * height * per_pixel > _BLOCK_BYTES[1] // 8:
+            return None
+        return BlockStore(
+            self.geobox.width,
+            self.geobox.height,
+            (width, height),
+            self._load_block,
+            capacity=_BLOCK_BYTES[0],
+        )
+
+    def _guarded(self, read: Callable[[Window], Chip], window: Window) -> Chip:
+        try:
+            with rasterio.Env(**self._options):
+                return read(window)
+        except (RasterioError, OSError) as error:
+            raise SceneError(
+                f"cannot read {window} of {self.path}: {error}",
+                hint="the file may be truncated or still being written; check it with gdalinfo",
+            ) from error
+
+    def _read_blocks(self, window: Window) -> Chip:
+        assert self._blocks is not None
+        width, height = self.geobox.width, self.geobox.height
+        columns = Axis.between(width, self.grid[0], window.col_off, window.col_end)
+        rows = Axis.between(height, self.grid[1], window.row_off, window.row_end)
+        source = Window(
+            columns.first, rows.first, columns.end - columns.first, rows.end - rows.first
+        )
+        if not self._reserve(source):
+            return self._read_directly(window)
+        try:
+            pixels, data = self._blocks.read(source)
+        except _UNREADABLE:  # what is broken may lie in a block, but outside of the window
+            return self._read_directly(window)
+        if self.scale == (1.0, 1.0):
+            return Chip(window, pixels, np.logical_or.reduce(data))
+        return Chip(window, *resample(pixels, data, columns, rows))
+
+    def _reserve(self, source: Window) -> bool:
+        """Let the blocks of a whole row of windows be kept, and say whether they can be."""
+        assert self._blocks is not None
+        block_height = self._blocks.block[1]
+        rows = min(source.height + 2 * block_height, self.geobox.height)
+        needed = rows * self.geobox.width * (len(self.bands) * self.dtype.itemsize + 1)
+        if needed <= _BLOCK_BYTES[1]:
+            self._blocks.capacity = max(self._blocks.capacity, needed)
+            return True
+        if not self._is_wide:
+            self._is_wide = True
+            logger.warning(
+                "%s is too wide to keep a row of windows in memory: parts of it are decoded more "
+                "than once; a copy as a COG (gdal_translate -of COG) is read faster",
+                self.name,
+            )
+        # Tiles are still shared by neighbours in a row; strips would be lost before they are used.
+        return self._blocks.block[0] < self.geobox.width
+
+    def _load_block(self, block: Window) -> Block:
+        return self._source().read(self.bands, self._mask_band, block, (block.height, block.width))
+
+    def _read_directly(self, window: Window) -> Chip:
+        """Let GDAL resample, from an overview where there is one."""
         sx, sy = self.scale
         left, top = window.col_off * sx, window.row_off * sy
         right = min(window.col_end * sx, self.geobox.width)
         bottom = min(window.row_end * sy, self.geobox.height)
-        return RasterioWindow(left, top, right - left, bottom - top)
-
-    def _resampling(self) -> Resampling:
-        scale = max(self.scale)
-        if scale == 1.0:
-            return Resampling.nearest
-        return Resampling.average if scale > 1.0 else Resampling.bilinear
-
-    def _read_valid(
-        self, dataset: Any, source: RasterioWindow, shape: tuple[int, int]
-    ) -> NDArray[np.bool_]:
-        if self._mask_band is None:
-            return np.ones(shape, dtype=np.bool_)
-        options: dict[str, Any] = {"window": source, "resampling": self._resampling()}
-        if self._mask_band == self._alpha:
-            # Any opacity is data: a fourth band that is called alpha may hold near-infrared.
-            return dataset.read(self._alpha, out_shape=shape, **options) > 0  # type: ignore[no-any-return]
-        # A pixel of a resampled grid has data where at least half of it has.
-        least = 1 if self.scale == (1.0, 1.0) else 128
-        masks = dataset.read_masks(self.bands, out_shape=(len(self.bands), *shape), **options)
-        return (masks >= least).any(axis=0)  # type: ignore[no-any-return]
+        source = RasterioWindow(left, top, right - left, bottom - top)
+        shape = (window.height, window.width)
+        pixels, data = self._source().read(self.bands, self._mask_band, source, shape)
+        return Chip(window, pixels, np.logical_or.reduce(data))
 
     @contextlib.contextmanager
     def _on_grid(self, width: float, height: float) -> Iterator[None]:
@@ -192,63 +263,3 @@ class Scene(Closing):
             yield
         finally:
             self.grid = before
-
-
-def _open(path: str) -> Any:
-    is_local = not path.startswith("/vsi") and "://" not in path
-    if is_local and not Path(path).exists():
-        raise SceneError(f"no such file: {path}", hint="check the path of the scene")
-    try:
-        with _opening, warnings.catch_warnings(), rasterio.Env(**_GDAL_OPTIONS):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-    except RasterioError as error:
-        raise SceneError(
-            f"cannot open {path} as a raster: {error}",
-            hint="geodet reads what GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG",
-        ) from error
-    if dataset.count == 0:
-        dataset.close()
-        raise SceneError(f"{path} holds no bands", hint="name one of its subdatasets")
-    return dataset
-
-
-def _alpha_band(dataset: Any) -> int | None:
-    """Find the alpha band.
-
-    Four-band imagery is often stored with near-infrared flagged as alpha, because that is what TIFF
-    writers call a fourth band; a band described as something else is not alpha.
-    """
-    for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True):
-        described = (dataset.descriptions[band - 1] or "alpha").lower()
-        if meaning == ColorInterp.alpha and described.startswith("alpha"):
-            return int(band)
-    return None
-
-
-def _mask_band(dataset: Any, bands: Sequence[int], alpha: int | None) -> int | None:
-    """Find the band whose mask says where there is data; None when all of it is data."""
-    if alpha is not None and alpha not in bands:
-        return alpha
-    flags = dataset.mask_flag_enums[bands[0] - 1]
-    masked = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
-    return bands[0] if masked else None
-
-
-def _band_name(dataset: Any, band: int) -> str:
-    described = dataset.descriptions[band - 1]
-    if described:
-        return str(described)
-    meaning = dataset.colorinterp[band - 1]
-    return meaning.name if meaning in _COLOURS else f"band {band}"
-
-
-_COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.gray)
-
-
-def _geobox(dataset: Any) -> GeoBox:
-    crs = CRS.from_user_input(dataset.crs) if dataset.crs else None
-    transform = dataset.transform
-    if crs is None and transform == Affine.identity():
-        transform = Affine(1, 0, 0, 0, -1, 0)  # as QGIS shows such a raster: y = -row
-    return GeoBox(dataset.width, dataset.height, transform, crs)

@@ -1,3 +1,4 @@
+import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,10 +9,11 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
+import geodet.scene
 from geodet.errors import SceneError
 from geodet.scene import Scene
 from geodet.windows import Window, WindowGrid
@@ -164,7 +166,7 @@ def test_bands_have_names(make_scene):
 def test_a_band_that_is_not_there_is_an_error(make_scene, band):
     with pytest.raises(SceneError, match=rf"no band {band} in .*scene\.tif, which has 3") as caught:
         Scene(make_scene(), bands=[1, band])
-    assert caught.value.hint == "bands are counted from 1"
+    assert "bands are counted from 1" in caught.value.hint
 
 
 # The grid of another resolution
@@ -180,6 +182,60 @@ def test_a_coarser_grid_averages_blocks(make_scene, factor):
         pixels, valid = mosaic(scene, WindowGrid(*scene.grid, 13, 5))
     np.testing.assert_allclose(pixels, blocks.mean(axis=(2, 4)), rtol=1e-6)
     assert valid.all()
+
+
+@pytest.mark.parametrize("grid", [(33, 29), (70, 61), (90, 77), (50, 11)])
+@pytest.mark.parametrize("holes", [[], [(11, 11, 51, 43)]])
+def test_averages_are_rasterios(make_scene, grid, holes):
+    """Parts of pixels count by their share, also of factors that are no whole numbers."""
+    path = make_scene(dtype="float32", nodata=-9999, holes=holes)
+    shape = (3, grid[1], grid[0])
+    expected = read_whole(path, out_shape=shape, resampling=Resampling.average)
+    with Scene(path) as scene:
+        scene.resample(*grid)
+        pixels, valid = mosaic(scene, WindowGrid(*grid, 25, 7))
+    assert (expected[0][valid] != -9999).all()
+    np.testing.assert_allclose(pixels[:, valid], expected[:, valid], rtol=2e-3)
+    assert valid.sum() >= (1 - 0.25 * bool(holes)) * valid.size
+
+
+def test_overviews_are_read_where_there_are_any(make_scene):
+    """They are a fraction of the bytes: the file's full size is not touched."""
+    path = make_scene(width=512, height=512, tiled=True, nodata=0, holes=[(0, 0, 64, 64)])
+    with rasterio.open(path, "r+") as raster:
+        raster.build_overviews([2, 4], Resampling.average)
+        full = raster.read()
+        raster.write(np.zeros_like(full))
+    with Scene(path) as scene:
+        scene.resample(128, 128)
+        pixels, valid = mosaic(scene, WindowGrid(128, 128, 50, 10))
+        assert not valid[:15, :15].any()
+        assert (pixels[:, 17:, 17:] > 0).all()
+
+
+def test_a_row_of_windows_that_is_too_large_is_warned_of_once(make_scene, monkeypatch, caplog):
+    path = make_scene(width=500, height=600, blockysize=2)
+    monkeypatch.setattr(geodet.scene, "_BLOCK_BYTES", (100_000, 800_000))
+    caplog.set_level(logging.WARNING, "geodet")
+    with Scene(path) as scene:
+        pixels, valid = mosaic(scene, WindowGrid(500, 600, 400, 10))
+    np.testing.assert_array_equal(pixels, read_whole(path))
+    assert valid.all()
+    (record,) = caplog.records
+    assert record.getMessage().startswith("scene.tif is too wide to keep a row of windows")
+
+
+def test_one_block_that_is_too_large_is_left_to_gdal(make_scene, monkeypatch):
+    path = make_scene(blockysize=80)
+    monkeypatch.setattr(geodet.scene, "_BLOCK_BYTES", (1000, 2000))
+    with Scene(path) as scene:
+        scene.resample(48, 40)
+        coarse, _ = mosaic(scene, WindowGrid(48, 40, 16, 4))
+    with Scene(path) as scene:
+        monkeypatch.undo()
+        scene.resample(48, 40)
+        whole = scene.read(Window(0, 0, 48, 40)).pixels
+    assert np.abs(coarse.astype(int) - whole).max() <= 1
 
 
 def test_averages_of_bytes_are_rounded(make_scene):
@@ -311,6 +367,25 @@ def test_threads_read_the_same(make_scene):
         assert one.window == other.window
         np.testing.assert_array_equal(one.pixels, other.pixels)
         np.testing.assert_array_equal(one.valid, other.valid)
+
+
+def test_a_failed_opening_leaves_no_handle(make_scene):
+    path = make_scene()
+    with pytest.raises(SceneError, match="no band 9"):
+        Scene(path, bands=[9])
+    path.unlink()
+
+
+def test_bands_may_be_named(make_scene):
+    path = make_scene(bands=4, descriptions=["Blue", "Green", "Red", "B8"])
+    with Scene(path, bands=["red", 2, "blue"]) as scene:
+        assert scene.bands == (3, 2, 1)
+        assert scene.band_names == ("Red", "Green", "Blue")
+        assert scene.band_meanings == ("red", "green", "blue")
+    with pytest.raises(
+        SceneError, match=r"no band purple in .*, which has 4: Blue, Green, Red, B8"
+    ):
+        Scene(path, bands=["purple"])
 
 
 def test_a_missing_file_is_an_error(tmp_path):

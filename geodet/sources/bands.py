@@ -1,0 +1,107 @@
+"""What the bands of a raster show, by their names and colours, and which of them a model needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["band_meanings", "choose_bands", "resolve_band"]
+
+_NAMES = {
+    "red": ("r",),
+    "green": ("g",),
+    "blue": ("b",),
+    "nir": ("nearinfrared", "nearir", "infrared", "ir", "nir1"),
+    "rededge": ("edge", "re"),
+    "coastal": ("coastalblue", "coastalaerosol", "aerosol"),
+    "pan": ("panchromatic",),
+    "thermal": ("tir", "lwir", "thermalinfrared", "thermalir"),
+}
+_MEANING = {name: meaning for meaning, names in _NAMES.items() for name in (meaning, *names)}
+_FILLERS = {"band", "channel", "layer", "surface", "reflectance", "sr", "toa", "boa", "nm"}
+_SILENT = {"", "undefined", "gray", "palette", "alpha"}  # colours that say nothing of a spectrum
+# Landsats number their bands otherwise; no other sensor has 8A, and few files hold Landsat's 8th.
+_SENTINEL_2 = {"b2": "blue", "b3": "green", "b4": "red", "b8": "nir"}
+
+
+def band_meanings(names: Sequence[str], colours: Sequence[str]) -> tuple[str, ...]:
+    """Say what each band shows: ``red``, ``nir`` or whatever its name says; "" when nothing does.
+
+    A name counts more than a colour interpretation, which is often a writer's default.
+    ``B2``, ``B3``, ``B4`` and ``B8`` are Sentinel-2's where B8 or B8A is among the names.
+
+    Args:
+        names: Descriptions, "" where there is none.
+        colours: Names of the colour interpretations, as rasterio writes them.
+
+    Example:
+        >>> band_meanings(["", "Near Infrared", "Band 3"], ["gray", "undefined", "red"])
+        ('', 'nir', 'red')
+    """
+    plain = [_simplified(name) for name in names]
+    numbered = _SENTINEL_2 if {"b8", "b8a"} & set(plain) else {}
+    return tuple(
+        numbered.get(name) or _MEANING.get(name, _without_number(name)) or _colour_meaning(colour)
+        for name, colour in zip(plain, colours, strict=True)
+    )
+
+
+def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, ...]:
+    """Find the bands that a model needs by what they show.
+
+    A wanted band that no band is known to show takes the next one of which nothing is known.
+
+    Args:
+        wanted: Names of the model's bands.
+        meanings: What each band of the raster shows, "" where nobody knows.
+
+    Returns:
+        A place in ``meanings`` for each wanted band; empty when what they show does not say.
+
+    Example:
+        >>> choose_bands(["red", "green", "blue"], ["blue", "green", "red", "nir"])
+        (2, 1, 0)
+    """
+    sought = band_meanings(wanted, [""] * len(wanted))
+    if not set(sought) & set(meanings) - {""}:
+        return ()
+    unknown = iter([place for place, meaning in enumerate(meanings) if not meaning])
+    places = [
+        meanings.index(name) if name and name in meanings else next(unknown, -1) for name in sought
+    ]
+    return () if -1 in places else tuple(places)
+
+
+def resolve_band(wanted: str, names: Sequence[str], meanings: Sequence[str]) -> int:
+    """Find a band by its number, its name or what it shows.
+
+    Returns:
+        Its number, counted from 1; 0 when there is none.
+
+    Example:
+        >>> resolve_band("near infrared", ["", "Infrared"], ["", "nir"])
+        2
+    """
+    if wanted.strip().isdigit():
+        return int(wanted)
+    lowered = [name.strip().lower() for name in names]
+    if wanted.strip().lower() in lowered:
+        return lowered.index(wanted.strip().lower()) + 1
+    (meaning,) = band_meanings([wanted], [""])
+    return meanings.index(meaning) + 1 if meaning and meaning in meanings else 0
+
+
+def _simplified(name: str) -> str:
+    """Drop from a name what is not its own: case, numbers, wavelengths, "band" and the like."""
+    words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word not in _FILLERS]
+    kept = "".join(word for word in words if not word.isdigit())
+    return re.sub(r"^b0?(?=\d)", "b", kept)
+
+
+def _without_number(name: str) -> str:
+    """Drop a name that is a number: which colour it means depends on the sensor."""
+    return "" if re.fullmatch(r"b\d+a?", name) else name
+
+
+def _colour_meaning(colour: str) -> str:
+    return "" if colour in _SILENT else _MEANING.get(colour, colour)

@@ -1,0 +1,132 @@
+"""Decoded blocks of a raster, shared by all threads that read it: each is decoded once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geodet.windows import Window
+
+__all__ = ["Block", "BlockStore"]
+
+Block = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data."""
+
+
+class BlockStore:
+    """The blocks of a raster that were used last, up to a number of bytes.
+
+    Threads that need the same blocks at a time share the work: each decodes another one.
+
+    Args:
+        width: Columns of the raster.
+        height: Rows of the raster.
+        block: Width and height of a block.
+        load: Decodes a block; called outside of the lock, from the thread that needs it.
+        capacity: Bytes to keep.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        block: tuple[int, int],
+        load: Callable[[Window], Block],
+        *,
+        capacity: int,
+    ) -> None:
+        self.width, self.height, self.block = width, height, block
+        self.capacity = capacity
+        self._load = load
+        self._lock = threading.Lock()
+        self._held: OrderedDict[Window, Future[Block]] = OrderedDict()
+        self._bytes = 0
+
+    def read(self, window: Window) -> Block:
+        """Put a window together from its blocks.
+
+        Args:
+            window: Inside of the raster.
+        """
+        # All that nobody works on are loaded before any that another thread works on is awaited.
+        futures = [(block, self._claim(block)) for block in self._covering(window)]
+        parts = [(block, future.result()) for block, future in futures]
+        if len(parts) == 1:
+            block, (pixels, data) = parts[0]
+            inner = _cells(window, block)
+            return pixels[:, *inner], data[:, *inner]
+        layers = max(len(data) for _, (_, data) in parts)
+        first = parts[0][1][0]
+        pixels = np.empty((len(first), window.height, window.width), first.dtype)
+        data = np.empty((layers, window.height, window.width), np.bool_)
+        for block, (from_pixels, from_data) in parts:
+            shared = _shared(window, block)
+            place, source = _cells(shared, window), _cells(shared, block)
+            pixels[:, *place], data[:, *place] = from_pixels[:, *source], from_data[:, *source]
+        return pixels, data
+
+    def clear(self) -> None:
+        """Let go of all blocks."""
+        with self._lock:
+            self._held.clear()
+            self._bytes = 0
+
+    def _covering(self, window: Window) -> Iterator[Window]:
+        width, height = self.block
+        for top in range(window.row_off // height * height, window.row_end, height):
+            for left in range(window.col_off // width * width, window.col_end, width):
+                yield Window(
+                    left, top, min(width, self.width - left), min(height, self.height - top)
+                )
+
+    def _claim(self, block: Window) -> Future[Block]:
+        """Give the future of a block, after loading it here if nobody has begun to."""
+        with self._lock:
+            future = self._held.get(block)
+            if future is not None:
+                self._held.move_to_end(block)
+                return future
+            future = self._held[block] = Future()
+        try:
+            loaded = self._load(block)
+        except BaseException as error:
+            with self._lock:
+                self._held.pop(block, None)
+            future.set_exception(error)
+            raise
+        future.set_result(loaded)
+        self._make_room(sum(_nbytes(array) for array in loaded))
+        return future
+
+    def _make_room(self, added: int) -> None:
+        with self._lock:
+            self._bytes += added
+            for block in list(self._held):
+                if self._bytes <= self.capacity:
+                    break
+                if self._held[block].done():
+                    loaded = self._held.pop(block).result()
+                    self._bytes -= sum(_nbytes(array) for array in loaded)
+
+
+def _nbytes(array: NDArray[Any]) -> int:
+    """Count the bytes that an array holds: one value that is repeated holds next to nothing."""
+    return array.nbytes if any(array.strides) else array.itemsize
+
+
+def _shared(window: Window, block: Window) -> Window:
+    left, top = max(window.col_off, block.col_off), max(window.row_off, block.row_off)
+    right, bottom = min(window.col_end, block.col_end), min(window.row_end, block.row_end)
+    return Window(left, top, right - left, bottom - top)
+
+
+def _cells(window: Window, origin: Window) -> tuple[slice, slice]:
+    """Give the rows and columns of a window in an array that begins at another."""
+    inner = window.shifted(-origin.col_off, -origin.row_off)
+    return slice(inner.row_off, inner.row_end), slice(inner.col_off, inner.col_end)

@@ -1,0 +1,66 @@
+"""A first look at a scene, by a small part of its pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from geodet.scene import Chip, Scene
+from geodet.windows import Window
+
+__all__ = ["Survey", "survey"]
+
+_WHOLE = 1024  # a raster no longer than this is looked at as a whole
+_PLACES, _SIDE = 6, 32  # windows along each axis of a larger one, and their side in pixels
+_PERCENTILES = (2.0, 98.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a scene holds, as far as a first look tells."""
+
+    empty_share: float
+    """Share of the pixels without data, in [0, 1]."""
+    low: float
+    """The 2nd percentile of all bands; NaN where nothing has data."""
+    high: float
+    """The 98th percentile likewise."""
+
+
+def survey(scene: Scene) -> Survey:
+    """Look at a small scene as a whole, and at windows spread over a large one.
+
+    Args:
+        scene: On its own grid, not resampled.
+
+    Raises:
+        SceneError: A window cannot be read.
+    """
+    chips = list(_iter_parts(scene))
+    empty = 1.0 - np.concatenate([chip.valid.ravel() for chip in chips]).mean()
+    values = np.concatenate([chip.pixels[:, chip.valid].ravel() for chip in chips])
+    if not values.size:
+        return Survey(float(empty), math.nan, math.nan)
+    low, high = np.percentile(values.astype(np.float64), _PERCENTILES)
+    return Survey(float(empty), float(low), float(high))
+
+
+def _iter_parts(scene: Scene) -> Iterator[Chip]:
+    width, height = scene.grid
+    if max(width, height) <= _WHOLE:
+        yield scene.read(Window(0, 0, width, height))
+        return
+    for row in range(_PLACES):
+        for column in range(_PLACES):
+            yield scene.read(_spread(width, height, column, row))
+
+
+def _spread(width: int, height: int, column: int, row: int) -> Window:
+    """Place a window in the middle of one of the equal parts of the scene."""
+    across, down = min(_SIDE, width), min(_SIDE, height)
+    left = int((column + 0.5) * width / _PLACES - across / 2)
+    top = int((row + 0.5) * height / _PLACES - down / 2)
+    return Window(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)

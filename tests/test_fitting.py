@@ -1,0 +1,147 @@
+import logging
+from itertools import permutations
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.control import GroundControlPoint
+from test_scene import read_whole
+
+from geodet.config import DetectConfig
+from geodet.errors import ModelFileError, SceneError
+from geodet.fitting import check_scene, open_for_model
+from geodet.windows import Window
+
+
+@pytest.fixture(scope="module")
+def rgb(tiny_model):
+    return tiny_model.description
+
+
+@pytest.fixture(scope="module")
+def rgbn(rgb):
+    four = dict.fromkeys(("mean", "std", "low", "high"), (1.0,) * 4)
+    return rgb.model_copy(update={"bands": ("red", "green", "blue", "nir")} | four)
+
+
+def fit(path, about, **config):
+    """Open a scene for a model; give its bands and its pixels."""
+    with open_for_model(path, about, DetectConfig(**config)) as scene:
+        whole = scene.read(Window(0, 0, *scene.grid))
+        check_scene(path, about, DetectConfig(**config))
+        return scene.bands, whole.pixels
+
+
+@pytest.fixture
+def said(caplog):
+    caplog.set_level(logging.INFO, logger="geodet")
+
+    def texts(level=logging.WARNING):
+        return [r.getMessage() for r in caplog.records if r.levelno == level]
+
+    return texts
+
+
+@pytest.mark.parametrize("order", list(permutations(["B02", "B03", "B04", "B08"]))[::5])
+def test_bands_are_taken_by_their_names(make_scene, rgbn, said, order):
+    path = make_scene(bands=4, descriptions=order)
+    bands, pixels = fit(path, rgbn)
+    assert [order[band - 1] for band in bands] == ["B04", "B03", "B02", "B08"]
+    np.testing.assert_array_equal(pixels, read_whole(path, bands))
+    assert said() == []
+
+
+def test_blue_green_red_by_colour_comes_out_right(make_scene, rgb, said):
+    path = make_scene()
+    with rasterio.open(path, "r+") as raster:
+        raster.colorinterp = raster.colorinterp[::-1]
+    bands, pixels = fit(path, rgb)
+    assert bands == (3, 2, 1)
+    np.testing.assert_array_equal(pixels, read_whole(path, [3, 2, 1]))
+    assert said(logging.INFO) == [
+        "scene.tif has 3 bands: taken are red, green, blue for red, green, blue; "
+        "others with --bands"
+    ]
+
+
+def test_places_count_where_nothing_is_known(make_scene, rgb, said):
+    path = make_scene(bands=5, photometric="minisblack")
+    assert fit(path, rgb)[0] == (1, 2, 3)
+    assert said() == []
+    assert "taken are gray, band 2, band 3 for red, green, blue" in said(logging.INFO)[0]
+
+
+def test_bands_that_contradict_the_model_are_warned_of_once(make_scene, rgb, said):
+    path = make_scene(descriptions=["nir", "red", "green"])
+    assert fit(path, rgb)[0] == (1, 2, 3)
+    assert said() == [
+        "the bands of scene.tif are not those of tiny: taken are nir for red, red for green, "
+        "green for blue; name the right ones with --bands"
+    ]
+
+
+def test_bands_are_asked_for_by_name(make_scene, rgb, said):
+    path = make_scene(bands=4, descriptions=["Blue", "Green", "Near Infrared", "Red"])
+    assert fit(path, rgb, bands=("nir", "red", 2))[0] == (3, 4, 2)
+    assert "Near Infrared for red, Red for green" in said()[0]
+    with pytest.raises(SceneError, match=r"no band purple in .*: Blue, Green, Near Infrared, Red"):
+        fit(path, rgb, bands=("red", "green", "purple"))
+
+
+def test_too_few_bands_are_an_error(make_scene, rgb, rgbn):
+    with pytest.raises(ModelFileError, match="has 3 bands, and tiny needs 4"):
+        fit(make_scene(), rgbn)
+    with pytest.raises(ModelFileError, match="names 2 bands, and tiny needs 3"):
+        fit(make_scene(), rgb, bands=(1, 2))
+
+
+def test_unscaled_data_are_warned_of_with_their_range(make_scene, rgb, said):
+    fit(make_scene(dtype="uint16"), rgb)
+    (text,) = said()
+    assert "scene.tif holds uint16 values and tiny was trained on uint8" in text
+    low, high = (float(part) for part in text.split("value_range=[")[1].rstrip("]").split(","))
+    assert low == pytest.approx(21 * 257, abs=257)
+    assert high == pytest.approx(88 * 257, abs=257)
+    fit(make_scene(dtype="uint16"), rgb, value_range=(low, high))
+    assert len(said()) == 1
+
+
+def test_an_empty_scene_of_another_type_is_warned_of(make_scene, rgb, said):
+    fit(make_scene(dtype="float32", nodata=0, holes=[(0, 0, 96, 80)]), rgb)
+    assert "value_range=[LOW,HIGH]" in said()[0]
+    assert said()[1] == "more than half of scene.tif has no data: 100 % of what was looked at"
+
+
+@pytest.mark.parametrize(("end", "is_mostly_empty"), [(45, False), (60, True)])
+def test_a_scene_that_is_mostly_empty_is_warned_of(make_scene, rgb, said, end, is_mostly_empty):
+    fit(make_scene(mask=True, holes=[(0, 0, end, 80)]), rgb)
+    assert [text.split(":")[0] for text in said()] == [
+        "more than half of scene.tif has no data"
+    ] * is_mostly_empty
+
+
+@pytest.mark.parametrize(
+    ("pixel_size", "warning"),
+    [(0.6, None), (0.35, None), (1.0, None), (1.5, "2.5 times as small"), (0.2, "3.0 times as l")],
+)
+def test_another_size_of_pixels_is_warned_of_without_resampling(
+    make_scene, rgb, said, pixel_size, warning
+):
+    fit(make_scene(pixel_size=pixel_size), rgb, resample=False)
+    assert len(said()) == (warning is not None)
+    assert warning is None or warning in said()[0]
+
+
+def test_warping_is_said(make_scene, rgb, said):
+    points = [
+        GroundControlPoint(row=r, col=c, x=5e5 + 0.6 * c, y=4.5e6 - 0.6 * r)
+        for r, c in [(0, 0), (0, 96), (80, 0), (80, 96)]
+    ]
+    path = make_scene(epsg=None, gcps=points, crs="EPSG:32633")
+    fit(path, rgb)
+    assert said() == []
+    assert said(logging.INFO) == [
+        "scene.tif is warped by its ground control points while it is read: 96 x 80 px in "
+        "WGS 84 / UTM zone 33N"
+    ]
+    assert check_scene(path, rgb, DetectConfig(require_crs=True)).crs.to_epsg() == 32633
