@@ -4,63 +4,35 @@ import resource
 import tempfile
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from affine import Affine
+from factories_vectors import (
+    CLASSES,
+    FIELDS,
+    TYPES,
+    UTM,
+    found,
+    litter,
+    part,
+    pixel_corners,
+    read,
+    write,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyogrio.errors import DataLayerError
 from pyproj import CRS, Transformer
+from scipy import ndimage
 
-from geodet import vectors
 from geodet.boxes import Detections
 from geodet.errors import OutputError
 from geodet.geobox import GeoBox
-from geodet.outputs import replacing
-from geodet.vectors import SceneDetections, check_output, write_detections
-
-UTM = CRS.from_epsg(32610)
-SITE = CRS.from_wkt(
-    'LOCAL_CS["site",LOCAL_DATUM["x",0],UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]'
-)
-NORTH_UP = Affine(0.5, 0, 600000, 0, -0.5, 4000000)
-FIELDS = ["label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2"]
-TYPES = ["OFTString", "OFTReal", "OFTString", *["OFTReal"] * 5]
-
-
-def found(count=3, seed=0):
-    rng = np.random.default_rng(seed)
-    low = rng.uniform(0, 900, (count, 2))
-    boxes = np.hstack([low, low + rng.uniform(1, 90, (count, 2))])
-    return Detections(boxes, rng.uniform(0, 1, count), rng.integers(0, 2, count))
-
-
-def part(detections=None, *, crs=UTM, transform=NORTH_UP, scene="a.tif"):
-    detections = found() if detections is None else detections
-    return SceneDetections(scene, GeoBox(1000, 1000, transform, crs), detections)
-
-
-def write(path, *parts, **options):
-    options = {"metadata": {}, **options}
-    write_detections(path, parts or (part(),), ("tree", "palm"), **options)
-    return path
-
-
-def collection(path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def litter(folder):
-    return sorted(file.name for file in folder.iterdir() if file.name.startswith(".geodet"))
-
-
-def pixel_corners(boxes):
-    x1, y1, x2, y2 = boxes.T
-    return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
-
+from geodet.scene import Scene
+from geodet.vectors import SceneDetections, open_writer, spatial_table
 
 angle = st.floats(-180, 180)
 gsd = st.floats(0.01, 30)
@@ -76,12 +48,12 @@ def geoboxes(draw):
 
 
 @given(geobox=geoboxes(), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=15)
 def test_corners_map_back_to_the_box_and_run_counter_clockwise(geobox, seed):
     detections = found(20, seed)
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder) / "found.gpkg", SceneDetections("a.tif", geobox, detections))
-        polygons = shapely.from_wkb(pyogrio.raw.read(path)[2])
+        polygons = shapely.from_wkb(pyogrio.raw.read(path, layer="detections")[2])
     assert shapely.is_ccw(shapely.get_exterior_ring(polygons)).all()
     rings = shapely.get_coordinates(polygons).reshape(-1, 5, 2)
     back = geobox.to_pixels(rings)[:, :4]
@@ -95,7 +67,7 @@ def test_corners_map_back_to_the_box_and_run_counter_clockwise(geobox, seed):
 def test_reads_back_in_order_with_every_field(tmp_path):
     detections = found(50)
     path = write(tmp_path / "found.gpkg", part(detections, scene="größe.tif"))
-    frame = geopandas.read_file(path, layer="detections")
+    frame = read(path)
     assert list(frame.columns) == [*FIELDS, "geometry"]
     assert frame.crs == UTM
     names = np.array(["tree", "palm"])[detections.labels]
@@ -112,61 +84,20 @@ def test_area_is_on_the_ground_not_in_the_projection(tmp_path):
     y = Transformer.from_crs(4326, 3857, always_xy=True).transform(0, 60)[1]
     box = Detections(np.array([[0.0, 0, 10, 10]]), np.ones(1), np.zeros(1, int))
     geobox_part = part(box, crs=crs, transform=Affine(1, 0, 0, 0, -1, y))
-    frame = geopandas.read_file(write(tmp_path / "found.gpkg", geobox_part))
+    frame = read(write(tmp_path / "found.gpkg", geobox_part))
     np.testing.assert_allclose(frame["area_m2"], 100 / 4, rtol=0.01)  # cos(60 degrees) squared
 
 
 @pytest.mark.parametrize("crs", [UTM, None])
 def test_an_empty_layer_has_the_full_schema(tmp_path, crs):
     path = write(tmp_path / "found.gpkg", part(Detections.empty(), crs=crs))
-    info = pyogrio.read_info(path)
+    info = pyogrio.read_info(path, layer="detections")
     assert list(info["fields"]) == FIELDS
     assert info["ogr_types"] == TYPES
     assert (info["layer_name"], info["geometry_type"]) == ("detections", "Polygon")
-    frame = geopandas.read_file(path)
+    frame = read(path)
     assert len(frame) == 0
     assert crs is None or frame.crs == UTM
-
-
-def test_an_empty_geojson_is_a_collection(tmp_path):
-    written = collection(write(tmp_path / "found.geojson", part(Detections.empty())))
-    assert (written["type"], written["features"]) == ("FeatureCollection", [])
-
-
-def test_layer_metadata_reads_back(tmp_path):
-    metadata = {"model": "trees é", "config": "[detect]\nchip_size = 512\n"}
-    path = write(tmp_path / "found.gpkg", metadata=metadata)
-    assert pyogrio.read_info(path)["layer_metadata"] == metadata
-    written = collection(write(tmp_path / "found.geojson", metadata=metadata))
-    assert written["metadata"] == metadata
-
-
-@pytest.mark.parametrize("mirror", [1, -1])
-@pytest.mark.parametrize("suffix", [".geojson", ".json", ".GeoJSON"])
-def test_geojson_follows_rfc_7946(tmp_path, suffix, mirror):
-    detections = found(30)
-    transform = NORTH_UP @ Affine.rotation(20) @ Affine.scale(1, mirror)
-    source = part(detections, transform=transform)
-    written = collection(write(tmp_path / f"found{suffix}", source))
-    assert "crs" not in written
-    assert [list(f["properties"]) for f in written["features"]] == [FIELDS] * 30
-    rings = np.array([f["geometry"]["coordinates"][0] for f in written["features"]])
-    assert shapely.is_ccw(shapely.linearrings(rings)).all()
-    to_degrees = Transformer.from_crs(UTM, 4326, always_xy=True)
-    world = source.geobox.to_world(detections.centres)
-    centres = np.stack(to_degrees.transform(world[:, 0], world[:, 1]), axis=-1)
-    np.testing.assert_allclose(rings[:, :4].mean(axis=1), centres, rtol=0, atol=1e-8)
-
-
-def test_geojson_is_split_at_the_antimeridian(tmp_path):
-    box = Detections(np.array([[0.0, 0, 10, 10]]), np.ones(1), np.zeros(1, int))
-    transform = Affine(1, 0, 166016, 0, -1, 10)  # EPSG:32601 meets 180 degrees at x = 166,021.4
-    source = part(box, crs=CRS.from_epsg(32601), transform=transform)
-    written = collection(write(tmp_path / "found.geojson", source))
-    geometry = written["features"][0]["geometry"]
-    longitudes = [x for polygon in geometry["coordinates"] for x, _ in polygon[0]]
-    assert geometry["type"] == "MultiPolygon"
-    assert {180.0, -180.0} < set(longitudes)
 
 
 def test_scenes_of_two_crs_share_the_first_one(tmp_path, caplog):
@@ -175,7 +106,7 @@ def test_scenes_of_two_crs_share_the_first_one(tmp_path, caplog):
     first = part(found(2, 1), scene="first.tif")
     second = part(found(3, 2), crs=other, transform=Affine(1, 0, x, 0, -1, y), scene="second.tif")
     with caplog.at_level(logging.WARNING):
-        frame = geopandas.read_file(write(tmp_path / "found.gpkg", first, second))
+        frame = read(write(tmp_path / "found.gpkg", first, second))
     assert "second.tif is transformed from WGS 84 / UTM zone 11N" in caplog.text
     assert frame.crs == UTM
     assert frame["scene"].tolist() == ["first.tif"] * 2 + ["second.tif"] * 3
@@ -210,7 +141,7 @@ def test_without_a_crs_coordinates_stay_as_they_are(tmp_path, caplog):
     source = part(crs=None, transform=Affine(1, 0, 0, 0, -1, 0))
     path = write(tmp_path / "found.gpkg", source)
     assert not caplog.records
-    frame = geopandas.read_file(path)
+    frame = read(path)
     assert "Undefined Cartesian" in frame.crs.name
     boxes = source.detections.boxes
     expected = boxes[:, [0, 3, 2, 1]] * [1, -1, 1, -1]
@@ -218,22 +149,9 @@ def test_without_a_crs_coordinates_stay_as_they_are(tmp_path, caplog):
     assert frame["area_m2"].isna().all()
 
 
-@pytest.mark.parametrize("crs", [None, SITE])
-def test_geojson_without_degrees_warns(tmp_path, caplog, crs):
-    source = part(crs=crs, transform=Affine(1, 0, 0, 0, -1, 0))
-    written = collection(write(tmp_path / "found.geojson", source))
-    assert "has no degrees: GeoJSON readers will misplace" in caplog.text
-    assert "crs" not in written
-    assert (written["features"][0]["properties"]["area_m2"] is None) == (crs is None)
-    rings = np.array([f["geometry"]["coordinates"][0] for f in written["features"]])
-    boxes = source.detections.boxes
-    np.testing.assert_allclose(rings.min(axis=1), boxes[:, [0, 3]] * [1, -1], atol=1e-9)
-    assert shapely.is_ccw(shapely.linearrings(rings)).all()
-
-
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
 def test_the_same_input_writes_the_same_rows(tmp_path, suffix):
-    first, second = (geopandas.read_file(write(tmp_path / f"{n}{suffix}")) for n in "ab")
+    first, second = (read(write(tmp_path / f"{n}{suffix}")) for n in "ab")
     assert first.equals(second)
 
 
@@ -246,7 +164,7 @@ def test_an_existing_file_is_kept(tmp_path, suffix):
     assert "--overwrite" in caught.value.hint
     assert path.read_bytes() == before
     write(path, part(found(9)), overwrite=True)
-    assert len(geopandas.read_file(path)) == 9
+    assert len(read(path)) == 9
     assert not litter(tmp_path)
 
 
@@ -275,7 +193,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, erro
             Path(f"{temporary}{suffix}").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(vectors.pyogrio.raw, "write", fail)
+    monkeypatch.setattr(spatial_table.pyogrio.raw, "write", fail)
     with pytest.raises(expected, match=match):
         write(path, overwrite=True)
     assert path.read_bytes() == before
@@ -304,45 +222,6 @@ def test_a_full_disk_is_noticed(tmp_path, suffix, missing):
     assert not litter(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "match"),
-    [
-        ("found.shp", r"cannot tell the format of .*found\.shp"),
-        ("found", "cannot tell the format"),
-        ("missing/found.gpkg", "no folder .*missing"),
-        ("file.txt/found.gpkg", r"no folder .*file\.txt"),
-        ("folder.gpkg", "is a folder"),
-        ("there.gpkg", "exists already"),
-    ],
-)
-def test_a_bad_destination_is_known_beforehand(tmp_path, name, match):
-    (tmp_path / "folder.gpkg").mkdir()
-    (tmp_path / "file.txt").touch()
-    (tmp_path / "there.gpkg").touch()
-    with pytest.raises(OutputError, match=match) as caught:
-        check_output(tmp_path / name, overwrite=False)
-    assert caught.value.hint
-
-
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that nobody can write to")
-def test_a_read_only_folder_is_known_beforehand():
-    with pytest.raises(OutputError, match="cannot write to /proc"):
-        check_output(Path("/proc/found.gpkg"), overwrite=True)
-
-
-def test_checking_leaves_nothing_behind(tmp_path):
-    check_output(tmp_path / "found.gpkg", overwrite=False)
-    assert not list(tmp_path.iterdir())
-
-
-def test_files_get_the_permissions_of_any_new_file(tmp_path):
-    (tmp_path / "plain").touch()
-    path = tmp_path / "found.txt"
-    with replacing(path) as temporary:
-        temporary.write_text("whole", encoding="utf-8")
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-
-
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_without_a_class_is_a_bug(tmp_path, label):
     wrong = Detections(np.array([[0.0, 0, 1, 1]]), np.ones(1), np.array([label]))
@@ -350,6 +229,148 @@ def test_a_label_without_a_class_is_a_bug(tmp_path, label):
         write(tmp_path / "found.gpkg", part(wrong))
 
 
-def test_no_scenes_is_a_bug(tmp_path):
-    with pytest.raises(ValueError, match="no scenes"):
-        write_detections(tmp_path / "found.gpkg", (), (), metadata={})
+# Scenes at the middle of a CRS's area; the pixel is in its units.
+PLACES = {
+    32633: (500_000.0, 5_400_000.0, 1.0),
+    32733: (400_000.0, 8_000_000.0, 1.0),
+    3857: (3_620_000.0, 39_000.0, 1.0),
+    4326: (32.5, 0.35, 1e-5),
+    2227: (6_100_000.0, 2_100_000.0, 3.28),  # US survey feet
+    None: (1000.0, 2000.0, 1.0),
+}
+
+
+@st.composite
+def placed(draw):
+    epsg = draw(st.sampled_from(list(PLACES)))
+    x, y, unit = PLACES[epsg]
+    side = unit * draw(st.floats(0.1, 10))
+    scale = Affine.scale(side * draw(st.floats(0.5, 2)), side * draw(st.sampled_from([1, -1])))
+    turned = Affine.rotation(draw(st.floats(-180, 180))) @ Affine.shear(draw(st.floats(-40, 40)), 0)
+    return epsg, Affine.translation(x, y) @ turned @ scale
+
+
+@st.composite
+def painted(draw):
+    """One box in each of some squares of 16 px, so that none touch."""
+    squares = draw(st.lists(st.integers(0, 11), min_size=1, max_size=6, unique=True))
+    boxes = []
+    for square in sorted(squares):
+        x, y = square % 4 * 16 + draw(st.integers(0, 6)), square // 4 * 16 + draw(st.integers(0, 6))
+        boxes.append((x, y, x + draw(st.integers(1, 9)), y + draw(st.integers(1, 9))))
+    return boxes
+
+
+def stub_detector(pixels):
+    """Give the bounds of what is bright."""
+    found_ = ndimage.find_objects(ndimage.label(pixels > 100)[0])
+    boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in found_], float)
+    return Detections(boxes, np.ones(len(boxes)), np.zeros(len(boxes)))
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet", ".csv"])
+@given(place=placed(), boxes=painted())
+@settings(max_examples=12)
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_what_is_painted_is_found_where_it_was_painted(suffix, place, boxes):
+    """From known world coordinates to a raster, a detector, a file, and back to 1e-6 px."""
+    epsg, transform = place
+    truth = [[transform @ corner for corner in ring] for ring in pixel_corners(np.array(boxes))]
+    with tempfile.TemporaryDirectory() as folder:
+        raster = paint(Path(folder) / "scene.tif", boxes, epsg, transform)
+        with Scene(raster) as scene:
+            geobox = scene.geobox
+        with rasterio.open(raster) as opened:
+            detections = stub_detector(opened.read(1))
+        path = write(Path(folder) / f"a{suffix}", SceneDetections("scene.tif", geobox, detections))
+        shapes = read(path).geometry
+    rings = shapely.get_coordinates(shapes.to_numpy()).reshape(-1, 5, 2)[:, :4]
+    truth_px, rings_px = ((~transform @ np.moveaxis(xy, -1, 0)) for xy in (np.array(truth), rings))
+    assert len(truth) == len(rings)
+    wanted, got = (np.stack(px, axis=-1) for px in (truth_px, rings_px))
+    by_place = [order[np.lexsort(order.mean(axis=1).round(3).T)] for order in (wanted, got)]
+    apart = np.abs(by_place[0][:, :, None] - by_place[1][:, None]).max(axis=-1)
+    assert apart.min(axis=1).max() < 1e-6
+    assert apart.min(axis=2).max() < 1e-6
+
+
+def paint(path, boxes, epsg, transform):
+    pixels = np.zeros((48, 64), np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        pixels[y1:y2, x1:x2] = 255
+    options = {"driver": "GTiff", "width": 64, "height": 48, "count": 1, "dtype": "uint8"}
+    crs = None if epsg is None else f"EPSG:{epsg}"
+    with rasterio.open(path, "w", crs=crs, transform=transform, **options) as raster:
+        raster.write(pixels, 1)
+    return path
+
+
+ALL = [".gpkg", ".geojson", ".geojsonl", ".fgb", ".parquet", ".csv", ".coco.json"]
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet", ".csv"])
+def test_points_are_the_centres(tmp_path, suffix):
+    source = part(found(20), crs=CRS.from_epsg(4326), transform=Affine(1e-5, 0, 9, 0, -1e-5, 47))
+    frame = read(write(tmp_path / f"a{suffix}", source, geometry="centroid"))
+    assert set(frame.geom_type) == {"Point"}
+    boxes = frame[FIELDS[3:7]].astype(float).to_numpy()
+    expected = source.geobox.to_world((boxes[:, :2] + boxes[:, 2:]) / 2)
+    np.testing.assert_allclose(frame.get_coordinates(), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", ALL)
+def test_parts_in_a_stream_are_like_the_whole(tmp_path, suffix):
+    whole = part(found(9))
+    write(tmp_path / f"whole{suffix}", whole)
+    with open_writer(tmp_path / f"a{suffix}", CLASSES, crs=UTM, metadata={}) as writer:
+        for few in np.split(np.arange(9), [0, 2, 7]):
+            writer.write(part(whole.detections.select(few)))
+    streamed = (tmp_path / f"a{suffix}").read_bytes()
+    if suffix == ".gpkg":  # it holds the time
+        assert read(tmp_path / f"a{suffix}").equals(read(tmp_path / f"whole{suffix}"))
+    elif suffix != ".fgb":  # it may hold rows in another order
+        assert streamed == (tmp_path / f"whole{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ALL)
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, OSError, ValueError])
+def test_a_block_that_ends_early_leaves_what_was_there(tmp_path, suffix, kind):
+    path = write(tmp_path / f"a{suffix}")
+    before = path.read_bytes()
+
+    def stop_early():
+        with open_writer(path, CLASSES, crs=UTM, metadata={}, overwrite=True) as writer:
+            writer.write(part(found(5)))
+            raise kind("of the block")
+
+    with pytest.raises(kind, match=r"^of the block$") as caught:
+        stop_early()
+    assert not isinstance(caught.value, OutputError)
+    assert path.read_bytes() == before
+    assert not litter(tmp_path)
+
+
+def test_a_stream_of_scenes_without_a_crs_does_not_take_one_with(tmp_path):
+    with open_writer(tmp_path / "a.gpkg", CLASSES, crs=None, metadata={}) as writer:
+        writer.write(part(crs=None))
+        with pytest.raises(OutputError, match=r"b\.tif has a CRS, and .*a\.gpkg has none"):
+            writer.write(part(scene="b.tif"))
+
+
+def test_a_transformed_scene_is_told_once(tmp_path, caplog):
+    other = CRS.from_epsg(32611)
+    with open_writer(tmp_path / "a.gpkg", CLASSES, crs=UTM, metadata={}) as writer:
+        for seed in range(3):
+            writer.write(part(found(2, seed), crs=other))
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".geojson"])
+def test_layer_metadata_reads_back(tmp_path, suffix):
+    metadata = {"model": "trees é", "config": "[detect]\nchip_size = 512\n"}
+    path = write(tmp_path / f"a{suffix}", metadata=metadata)
+    if suffix == ".geojson":
+        assert json.loads(path.read_text(encoding="utf-8"))["metadata"] == metadata
+    else:
+        info = pyogrio.read_info(path, layer="detections" if suffix == ".gpkg" else None)
+        assert info["layer_metadata"] == metadata

@@ -1,0 +1,115 @@
+"""Detections in the pixels of their scenes: results as COCO's tools read them, and YOLO's text."""
+
+from __future__ import annotations
+
+import json
+from io import TextIOWrapper
+from pathlib import Path
+
+from geodet.errors import OutputError
+from geodet.geobox import GeoBox
+from geodet.vectors.layer import Layer, SceneDetections
+from geodet.vectors.rows import iter_slices
+from geodet.vectors.writer import ROWS_AT_ONCE, DetectionWriter
+
+__all__ = ["YOLO_ABOUT", "CocoWriter", "YoloWriter"]
+
+YOLO_ABOUT, _YOLO_CLASSES = "geodet.json", "classes.txt"
+
+
+class CocoWriter(DetectionWriter):
+    """Writes COCO results: a list of boxes, by the numbers of the image and the category.
+
+    Images are numbered from 1 as the scenes come, categories from 1 as the classes stand. Two keys
+    more than COCO's own, ``file_name`` and ``category``, say what the numbers mean.
+    """
+
+    def __init__(self, temporary: Path, layer: Layer) -> None:
+        super().__init__(temporary, layer)
+        self._numbers: dict[tuple[str, GeoBox], int] = {}  # scenes of two folders may share a name
+        self._file = temporary.open("w", encoding="utf-8")
+        self._file.write("[")
+        self._separator = "\n"
+
+    def finish(self) -> None:
+        """Complete the file."""
+        self._file.write("\n]\n")
+        self._file.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _add(self, part: SceneDetections) -> None:
+        image = self._numbers.setdefault((part.scene, part.geobox), len(self._numbers) + 1)
+        for few in iter_slices(part, ROWS_AT_ONCE):
+            for entry in self._to_entries(few, image):
+                self._file.write(self._separator + json.dumps(entry, ensure_ascii=False))
+                self._separator = ",\n"
+
+    def _to_entries(self, part: SceneDetections, image: int) -> list[dict[str, object]]:
+        found = part.detections
+        columns = (found.boxes.tolist(), found.scores.tolist(), found.labels.tolist())
+        return [
+            {
+                "image_id": image,
+                "category_id": label + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": round(score, 6),
+                "file_name": part.scene,
+                "category": self._layer.classes[label],
+            }
+            for (x1, y1, x2, y2), score, label in zip(*columns, strict=True)
+        ]
+
+
+class YoloWriter(DetectionWriter):
+    """Writes a folder of YOLO text: a file a scene, ``classes.txt``, and what made it.
+
+    A line is the class from 0, then centre x, centre y, width and height as shares of the scene's
+    sides, then the score. A scene without objects has an empty file.
+    """
+
+    def __init__(self, temporary: Path, layer: Layer) -> None:
+        super().__init__(temporary, layer)
+        self._known: dict[str, tuple[str, GeoBox]] = {}
+        self._name = ""
+        self._file: TextIOWrapper | None = None
+        names = "".join(f"{name}\n" for name in layer.classes)
+        (temporary / _YOLO_CLASSES).write_text(names, encoding="utf-8")
+        about = json.dumps(dict(layer.metadata), indent=1, ensure_ascii=False)
+        (temporary / YOLO_ABOUT).write_text(about, encoding="utf-8")
+
+    def finish(self) -> None:
+        """Complete the files."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file of the scene that came last."""
+        if self._file is not None:
+            self._file.close()
+
+    def _add(self, part: SceneDetections) -> None:
+        file = self._open(part)
+        width, height = part.geobox.width, part.geobox.height
+        found = part.detections
+        columns = (found.labels.tolist(), found.boxes.tolist(), found.scores.tolist())
+        for label, (x1, y1, x2, y2), score in zip(*columns, strict=True):
+            centre = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height
+            shares = *centre, (x2 - x1) / width, (y2 - y1) / height
+            file.write(f"{label} {' '.join(map(repr, shares))} {round(score, 6)}\n")
+
+    def _open(self, part: SceneDetections) -> TextIOWrapper:
+        """Give the file of a scene; scenes may take turns."""
+        name = f"{Path(part.scene).stem}.txt"
+        known = self._known.setdefault(name, (part.scene, part.geobox))
+        if name == _YOLO_CLASSES or known != (part.scene, part.geobox):
+            raise OutputError(
+                f"{self._layer.path / name} would be of {part.scene} and of something else",
+                hint="write scenes with such names to a folder each",
+            )
+        if self._file is None or name != self._name:
+            self.close()
+            self._file = (self._temporary / name).open("a", encoding="utf-8")
+            self._name = name
+        return self._file

@@ -1,0 +1,58 @@
+"""Detections of painted scenes, and how to read what was written of them."""
+
+import geopandas
+import numpy as np
+from affine import Affine
+from pyproj import CRS
+
+from geodet.boxes import Detections
+from geodet.geobox import GeoBox
+from geodet.vectors import SceneDetections, write_detections
+from geodet.vectors.layer import Layer
+
+UTM = CRS.from_epsg(32610)
+SITE = CRS.from_wkt(
+    'LOCAL_CS["site",LOCAL_DATUM["x",0],UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]'
+)
+NORTH_UP = Affine(0.5, 0, 600000, 0, -0.5, 4000000)
+FIELDS = ["label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2"]
+TYPES = ["OFTString", "OFTReal", "OFTString", *["OFTReal"] * 5]
+CLASSES = ("tree", "palm")
+
+
+def found(count=3, seed=0):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 900, (count, 2))
+    boxes = np.hstack([low, low + rng.uniform(1, 90, (count, 2))])
+    return Detections(boxes, rng.uniform(0, 1, count), rng.integers(0, 2, count))
+
+
+def part(detections=None, *, crs=UTM, transform=NORTH_UP, scene="a.tif"):
+    detections = found() if detections is None else detections
+    return SceneDetections(scene, GeoBox(1000, 1000, transform, crs), detections)
+
+
+def layer_of(path, *, classes=CLASSES, crs=UTM, metadata=None, geometry="box", append=False):
+    return Layer(path, classes, crs, metadata or {}, geometry, append)
+
+
+def write(path, *parts, **options):
+    options = {"metadata": {}, **options}
+    write_detections(path, parts or (part(),), CLASSES, **options)
+    return path
+
+
+def read(path):
+    """Read with geopandas; a style in a GeoPackage is a layer, too."""
+    if path.suffix in (".parquet", ".geoparquet"):
+        return geopandas.read_parquet(path)
+    return geopandas.read_file(path, **({"layer": "detections"} if path.suffix == ".gpkg" else {}))
+
+
+def litter(folder):
+    return sorted(file.name for file in folder.iterdir() if file.name.startswith(".geodet"))
+
+
+def pixel_corners(boxes):
+    x1, y1, x2, y2 = boxes.T
+    return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
