@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-qgis lint bench clean
 
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+# QGIS comes from Debian, with its own Python.
+test-qgis: .venv/ready
+	tests/qgis/install
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  $(BIN)/python tests/qgis/paint.py "$$folder" && /usr/bin/python3 tests/qgis/look.py "$$folder"
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

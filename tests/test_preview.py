@@ -4,15 +4,15 @@ import rasterio
 from affine import Affine
 from PIL import Image
 
-from geodet import preview
 from geodet.boxes import Detections
 from geodet.errors import OutputError
-from geodet.preview import draw_preview
+from geodet.palette import class_colour
+from geodet.preview import _density_text, draw_preview
 from geodet.scene import Scene
+from geodet.windows import Window
 
 CLASSES = ("tree", "palm", "car")
 UTM = {"crs": "EPSG:32610", "transform": Affine(0.5, 0, 600000, 0, -0.5, 4000000)}
-PIXELS = {"transform": Affine(2, 0, 0, 0, -2, 0)}
 
 
 def paint(path, pixels, *, nodata=None, place=UTM):
@@ -47,7 +47,7 @@ def drawn(path, found=None, **options):
 
 def colour(label, near):
     """Tell where an image has the colour of a class, within ``near``."""
-    wanted = np.array(preview._COLOURS[label])
+    wanted = np.array(class_colour(label))
     return lambda image: (np.abs(image.astype(int) - wanted) <= near).all(axis=-1)
 
 
@@ -153,44 +153,6 @@ def test_the_same_input_draws_the_same_picture(tmp_path):
     np.testing.assert_array_equal(drawn(path, found), drawn(path, found))
 
 
-def test_the_legend_counts_what_is_there():
-    found = detections([[0, 0, 9, 9]] * 1234, [2] * 1200 + [0] * 34)
-    counts = preview._count(found, CLASSES)
-    assert [(name, count) for name, count, _ in counts] == [("tree", 34), ("car", 1200)]
-    texts = [text for text, _ in preview._entries(counts)]
-    assert texts == ["1,234 objects", "tree  34", "car  1,200"]
-    assert preview._entries([]) == [("no objects", None)]
-    assert preview._entries(counts[:1])[0][0] == "34 objects"
-
-
-def test_a_long_legend_and_a_long_name_find_room(tmp_path):
-    counts = [(f"a long name of class {i}", i, (9, 9, 9)) for i in range(30)]
-    rows = list(preview._rows(preview._entries(counts), 560, 14))
-    assert len(rows) > 5
-    assert sum(map(len, rows)) == 31
-    path = paint(tmp_path / f"{'long' * 40}.tif", grey(3, 40, 30))
-    assert drawn(path).shape[1] >= 560
-
-
-@pytest.mark.parametrize(
-    ("gsd", "width", "place", "text", "width_px"),
-    [
-        (None, 2000, UTM, "200 m", 400),  # 0.5 m: a fifth of 1,000 m
-        (None, 1000, UTM, "200 m", 200),  # the same at half the size
-        (0.01, 2000, UTM, "2 m", 200),
-        (0.0001, 2000, UTM, "2 cm", 200),
-        (20.0, 2000, UTM, "5 km", 250),
-        (None, 1000, PIXELS, "200 px", 100),  # without a CRS: the raster's own pixels
-    ],
-)
-def test_the_scale_bar_is_round_and_true(tmp_path, gsd, width, place, text, width_px):
-    path = paint(tmp_path / "scene.tif", grey(1, 20, 2000), place=place)
-    with Scene(path, gsd=gsd) as scene:
-        scale = preview._ScaleBar.of(scene, width)
-    assert scale.text == text
-    assert scale.width_px == pytest.approx(width_px, abs=1)
-
-
 def test_an_existing_file_is_kept(tmp_path):
     target = tmp_path / "preview.png"
     target.write_bytes(b"mine")
@@ -230,5 +192,86 @@ def test_only_png(tmp_path):
 
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_without_a_class_is_a_bug(tmp_path, label):
-    with pytest.raises(ValueError, match="of 3 classes"):
+    with pytest.raises(ValueError, match=f"label {label} of 3 classes"):
         drawn(paint(tmp_path / "scene.tif", grey()), detections([[0, 0, 9, 9]], [label]))
+
+
+def find(image, label):
+    """Give the first and last column and row in the colour of a class, exclusive ends."""
+    rows, columns = np.nonzero(colour(label, 0)(image))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+@pytest.mark.parametrize("max_side", [1000, 750, 600])
+def test_a_part_shows_what_lies_in_it(tmp_path, max_side):
+    path = paint(tmp_path / "scene.tif", grey(3, 3000, 4000))
+    found = detections([[1000, 900, 1400, 1100], [100, 100, 300, 300]], [0, 1])
+    image = drawn(path, found, window=Window(800, 600, 1000, 800), max_side=max_side)
+    scale = max_side / 1000
+    image = image[: round(800 * scale)]
+    x1, y1, x2, y2 = find(image, 0)
+    assert (x1 + x2) / 2 == pytest.approx(400 * scale, abs=1)
+    assert (y1 + y2) / 2 == pytest.approx(400 * scale, abs=1)
+    assert not colour(1, 0)(image).any()
+
+
+def test_a_small_part_is_enlarged(tmp_path):
+    pixels = grey(3, 300, 400)
+    pixels[:, 110:120, 210:220] = 200
+    part = Window(200, 100, 40, 30)
+    image = drawn(paint(tmp_path / "scene.tif", pixels), window=part)
+    assert image.shape[1] == 40 * 25
+    assert (image[10 * 25 + 60 : 20 * 25 - 60, 10 * 25 + 60 : 20 * 25 - 60] > 190).all()
+
+
+def test_reading_a_part_leaves_the_scene_as_it_was(tmp_path):
+    with Scene(paint(tmp_path / "scene.tif", grey())) as scene:
+        scene.resample(123, 77)
+        target = tmp_path / "preview.png"
+        draw_preview(target, scene, detections([]), CLASSES, window=Window(0, 0, 400, 300))
+        assert scene.grid == (123, 77)
+
+
+def test_a_part_beyond_the_scene_is_a_bug(tmp_path):
+    path = paint(tmp_path / "scene.tif", grey())
+    with pytest.raises(ValueError, match=r"is not within scene\.tif"):
+        drawn(path, window=Window(0, 0, 401, 300))
+
+
+def crowd(count, side):
+    low = np.random.default_rng(1).uniform(0, side - 2, (count, 2))
+    return detections(np.hstack([low, low + 2]), np.arange(count) % 2)
+
+
+def test_a_crowd_is_a_shading_over_a_dark_image(tmp_path):
+    path = paint(tmp_path / "scene.tif", grey(3, 1100, 1100, value=200))
+    image = drawn(path, crowd(60_000, 500))[:1100]
+    assert image[700:, 700:].max() < 110  # no objects there: grey and dark
+    mixed = (np.array(class_colour(0)) + class_colour(1)) / 2
+    assert np.abs(image[100:400, 100:400].mean(axis=(0, 1)) - mixed).max() < 40
+
+
+def test_no_crowd_keeps_its_image(tmp_path):
+    path = paint(tmp_path / "scene.tif", grey(3, 1100, 1100, value=200))
+    image = drawn(path, crowd(2_000, 1100))[:1100]
+    assert (image == 200).all(axis=-1).mean() > 0.8
+
+
+def test_boxes_stay_boxes_over_a_shading(tmp_path):
+    path = paint(tmp_path / "scene.tif", grey(3, 1100, 1100))
+    large = detections([[700, 700, 800, 800]], [2])
+    image = drawn(path, Detections.concatenate([crowd(60_000, 500), large]))
+    assert colour(2, 0)(image)[690:810, 690:810].sum() > 800
+
+
+@pytest.mark.parametrize(
+    ("per_pixel", "resolution", "text"),
+    [
+        (0.01, (0.5, 0.5), "400 per ha"),
+        (0.123456, (0.1, 0.1), "120,000 per ha"),
+        (1e-5, (0.5, 0.5), "40 per km²"),
+        (0.00025, None, "2.5 in 100 x 100 px"),
+    ],
+)
+def test_the_density_is_of_a_familiar_area(per_pixel, resolution, text):
+    assert _density_text(per_pixel, resolution) == text

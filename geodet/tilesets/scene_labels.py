@@ -19,7 +19,14 @@ from pyproj import CRS
 from geodet.errors import VectorError
 from geodet.geobox import GeoBox
 
-__all__ = ["SceneLabels", "ScoredObjects", "read_extent", "read_labels", "read_scored"]
+__all__ = [
+    "SceneLabels",
+    "ScoredObjects",
+    "read_extent",
+    "read_fields",
+    "read_labels",
+    "read_scored",
+]
 
 Floats = NDArray[np.float64]
 
@@ -144,6 +151,16 @@ def read_extent(path: Path) -> tuple[CRS | None, Floats]:
     crs, bounds = info["crs"], info["total_bounds"]
     extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
     return _known(crs), extent
+
+
+def read_fields(path: Path) -> tuple[str, ...]:
+    """Read the names of the attributes of a vector file.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
+    with _reading(path) as layer:
+        return tuple(map(str, pyogrio.read_info(path, layer=layer)["fields"]))
 
 
 def _read_objects(

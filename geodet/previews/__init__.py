@@ -1,0 +1,1 @@
+"""The parts of a preview: the image, the objects on it, and the footer below."""

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from geodet.boxes import Detections
+from geodet.draw import draw
+from geodet.errors import ConfigError, OutputError, SceneError, VectorError
+from geodet.palette import class_colour
+from geodet.scene import Scene
+from geodet.vectors import SceneDetections, write_detections
+from geodet.windows import Window
+
+CLASSES = ("car", "tree")
+FOUND = Detections(np.array([[10, 10, 20, 20], [60, 40, 72, 50.0]]), [0.9, 0.4], [0, 1])
+
+
+@pytest.fixture
+def files(make_scene, tmp_path):
+    """Give a scene, its detections and where to draw."""
+    path = make_scene("scene.tif", width=100, height=80)
+    with Scene(path) as scene:
+        part = SceneDetections(scene.name, scene.geobox, FOUND)
+    write_detections(tmp_path / "found.gpkg", [part], CLASSES, metadata={})
+    return path, tmp_path / "found.gpkg", tmp_path / "map.png"
+
+
+def classes_in(path):
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    return {
+        name
+        for label, name in enumerate(CLASSES)
+        # One edge of a box at least, which is longer than that of the legend's square.
+        if (np.abs(pixels - class_colour(label)).max(axis=-1) < 90).sum() > 400
+    }
+
+
+def test_the_whole_scene(files):
+    report = draw(*files)
+    assert report.window == Window(0, 0, 100, 80)
+    assert report.labels == {"car": 1, "tree": 1}
+    assert classes_in(files[2]) == {"car", "tree"}
+
+
+def test_a_window_and_the_same_bounds(files, tmp_path):
+    report = draw(*files, window=Window(50, 30, 30, 30))
+    assert report.labels == {"car": 0, "tree": 1}
+    with Scene(files[0]) as scene:
+        xmin, ymax = scene.geobox.to_world(np.array([50.0, 30.0]))
+        xmax, ymin = scene.geobox.to_world(np.array([80.0, 60.0]))
+    other = tmp_path / "other.png"
+    again = draw(*files[:2], other, bounds=(xmin, ymin, xmax, ymax))
+    assert again.window == Window(50, 30, 30, 30)
+    assert other.read_bytes() == files[2].read_bytes()
+
+
+def test_a_part_is_cut_at_the_edges_of_the_scene(files):
+    assert draw(*files, window=Window(90, -10, 50, 50)).window == Window(90, 0, 10, 40)
+
+
+def test_weak_objects_are_left_out(files):
+    assert draw(*files, min_score=0.5).labels == {"car": 1, "tree": 0}
+
+
+def test_a_score_at_the_limit_is_shown(files):
+    assert draw(*files, min_score=0.9).labels == {"car": 1, "tree": 0}
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"window": Window(100, 0, 9, 9)}, r"Window\(.*\) lies outside of the scene"),
+        ({"bounds": (0, 0, 1, 1)}, "bounds 0,0,1,1 lies outside of the scene"),
+        ({"bounds": (5, 0, 1, 1)}, "bounds 5,0,1,1 hold no ground"),
+        ({"bounds": (0, 0, float("nan"), 1)}, "hold no ground"),
+        ({"bounds": (0, 0, 1, 1), "window": Window(0, 0, 9, 9)}, "two parts"),
+    ],
+)
+def test_a_part_that_is_none(files, part, message):
+    with pytest.raises(ConfigError, match=message):
+        draw(*files, **part)
+    assert not files[2].exists()
+
+
+def test_files_that_cannot_be_used(files, tmp_path):
+    scene, found, output = files
+    with pytest.raises(SceneError, match="no such file"):
+        draw(tmp_path / "nothing.tif", found, output)
+    with pytest.raises(VectorError, match="no such file"):
+        draw(scene, tmp_path / "nothing.gpkg", output)
+    with pytest.raises(OutputError, match="cannot tell the format"):
+        draw(scene, found, tmp_path / "map.tif")
+    output.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists already"):
+        draw(scene, found, output)
+    assert output.read_bytes() == b"mine"
