@@ -11,7 +11,7 @@ import torch
 
 import geodet.train
 from geodet.config import Config, DataConfig
-from geodet.inference import Predictor, build_predictor
+from geodet.engine.inference import Predictor, build_predictor
 from geodet.models.checkpoint import load_model
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip
 from peers.chips import BATCH, Dataset

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["decode_boxes", "encode_boxes"]
+__all__ = ["LARGEST_FACTOR", "decode_boxes", "encode_boxes"]
 
 # A correction of a side is capped at this factor, or exp() of an untrained output overflows.
-_LARGEST_FACTOR = 1000 / 16
+LARGEST_FACTOR = 1000 / 16
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
     """
     anchor_centre, anchor_size = _centre_size(anchors)
     centre = anchor_centre + deltas[..., :2] * anchor_size
-    size = anchor_size * deltas[..., 2:].clamp(max=math.log(_LARGEST_FACTOR)).exp()
+    size = anchor_size * deltas[..., 2:].clamp(max=math.log(LARGEST_FACTOR)).exp()
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
