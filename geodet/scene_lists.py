@@ -1,0 +1,233 @@
+"""Which rasters are meant: files, folders, patterns and lists of scenes."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from geodet.errors import SceneError
+
+__all__ = ["list_scenes", "scene_names"]
+
+# What a folder's scenes end in. GDAL opens much more, but not only rasters: .gpkg, .pdf, .txt.
+_SUFFIXES = frozenset(
+    {
+        *(".tif", ".tiff", ".gtiff", ".vrt", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".webp"),
+        *(".bmp", ".img", ".ecw", ".sid", ".ntf", ".nitf", ".asc", ".bil", ".kea", ".pix"),
+    }
+)
+_SIDECARS = (".aux.xml", ".ovr", ".msk", ".aux", ".tfw", ".pgw", ".jgw", ".j2w", ".wld", ".prj")
+_GDAL_PREFIX = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9_+.-]+:")  # not C:, which is a drive
+
+logger = logging.getLogger(__name__)
+
+
+def list_scenes(arguments: Sequence[str]) -> list[str]:
+    """Find the rasters that some arguments mean.
+
+    An argument is one of
+
+    - a file, or a path as GDAL takes it: ``/vsizip/...``, ``s3://...``, ``NETCDF:...``;
+    - a folder: the rasters in it, not in its subfolders. Sidecars such as ``.ovr`` and world files
+      are no scenes, and neither are hidden files, or the files that a VRT beside them is made of;
+    - a pattern with ``*``, ``?`` or ``[...]``, where ``**`` goes down into subfolders. Where it
+      leaves the extension open it finds what a folder would;
+    - a list, ``@FILE`` or a file that ends in ``.txt``: any of the above one a line, relative to
+      the list's folder; empty lines and lines that begin with ``#`` do not count.
+
+    Args:
+        arguments: At least one.
+
+    Returns:
+        Paths in the order of the arguments, in natural order within a folder or a pattern: 2 comes
+        before 10. None is there twice.
+
+    Raises:
+        SceneError: An argument means nothing; says which, and what was looked for.
+    """
+    found = [path for text in arguments for path in _iter_scenes(text, Path())]
+    if not found:
+        raise SceneError("no scenes were given", hint="name a raster, a folder or a list")
+    unique = {_identity(path): path for path in reversed(found)}
+    repeated = [path for path, n in Counter(map(_identity, found)).items() if n > 1]
+    if repeated:
+        logger.warning(
+            "%d scenes are named more than once and count once, such as %s",
+            len(repeated),
+            unique[repeated[0]],
+        )
+    return list(reversed(unique.values()))
+
+
+def scene_names(scenes: Sequence[str]) -> list[str]:
+    """Name scenes so that no two share a name: each by the end of its path, as short as can be.
+
+    Args:
+        scenes: Different paths.
+
+    Returns:
+        The file's name, where no other scene has it, or else with as many of its folders as tell
+        it apart, joined by slashes.
+
+    Example:
+        >>> scene_names(["2023/north/a.tif", "2024/north/a.tif", "2024/b.tif"])
+        ['2023/north/a.tif', '2024/north/a.tif', 'b.tif']
+    """
+    parts = [_to_parts(scene) for scene in scenes]
+    names: dict[int, str] = {}
+    depth = 0
+    while len(names) < len(scenes):
+        depth += 1
+        left = [row for row in range(len(scenes)) if row not in names]
+        ends = {row: "/".join(parts[row][-depth:]) for row in left}
+        shared = Counter(ends.values())
+        for row, end in ends.items():
+            if shared[end] == 1 or depth >= len(parts[row]):
+                names[row] = end
+    return [names[row] for row in range(len(scenes))]
+
+
+def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
+    """Yield what one argument means, relative to a folder; ``place`` says where it stands."""
+    is_list = text.startswith("@") or text.lower().endswith(".txt")
+    path = base / Path(text.removeprefix("@") if is_list else text).expanduser()
+    if is_list and place:
+        raise SceneError(f"{place}{text} is a list in a list", hint="name its scenes instead")
+    if is_list:
+        yield from _iter_list(path)
+    elif path.is_dir():
+        yield from _in_folder(path, place)
+    elif path.exists():
+        yield str(path)
+    elif _GDAL_PREFIX.match(text):
+        yield text
+    elif glob.has_magic(text):
+        yield from _matching(Path(glob.escape(str(base))) / Path(text).expanduser(), place)
+    else:
+        raise SceneError(
+            f"{place}no such file or folder: {path}",
+            hint=f"it was looked for in {Path.cwd()}" if not path.is_absolute() else "check it",
+        )
+
+
+def _iter_list(path: Path) -> Iterator[str]:
+    try:
+        # Notepad begins a file with a byte order mark.
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SceneError(
+            f"cannot read the list of scenes {path}: {error}",
+            hint="a list is a text file in UTF-8 with one path a line",
+        ) from error
+    count = 0
+    for number, line in enumerate(lines, start=1):
+        text = line.strip().strip('"')  # as Windows copies a path
+        if text and not text.startswith("#"):
+            count += 1
+            yield from _iter_scenes(text, path.parent, f"{path}, line {number}: ")
+    if not count:
+        raise SceneError(f"{path} lists no scenes", hint="write one path a line")
+
+
+def _in_folder(folder: Path, place: str) -> list[str]:
+    files = [entry for entry in folder.iterdir() if entry.is_file()]
+    scenes = _without_sources([path for path in files if _is_raster(path)])
+    if scenes:
+        return _sorted(scenes)
+    others = ", ".join(sorted(path.name for path in files)[:3])
+    raise SceneError(
+        f"{place}no rasters in the folder {folder}",
+        hint=f"looked for {_suffixes()}; it has {others or 'no files'}; "
+        f"for subfolders write {folder / '**'}",
+    )
+
+
+def _matching(pattern: Path, place: str) -> list[str]:
+    suffix = pattern.suffix
+    is_open = not suffix or glob.has_magic(suffix)
+    found = [Path(match) for match in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207
+    files = [path for path in found if path.is_file()]
+    wanted = _is_raster if is_open else _is_no_sidecar
+    scenes = _without_sources([path for path in files if wanted(path)])
+    if scenes:
+        return _sorted(scenes)
+    looked_for = f"looked for {_suffixes()}" if is_open else "quote it where the shell expands it"
+    raise SceneError(
+        f"{place}nothing matches {pattern}" if not found else f"{place}no rasters match {pattern}",
+        hint=f"{looked_for}; it was matched in {Path.cwd()}",
+    )
+
+
+def _is_raster(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+
+
+def _is_no_sidecar(path: Path) -> bool:
+    return not path.name.lower().endswith(_SIDECARS) and not path.name.startswith(".")
+
+
+def _suffixes() -> str:
+    return " ".join(sorted(_SUFFIXES))
+
+
+def _without_sources(scenes: Sequence[Path]) -> list[Path]:
+    """Leave out the files that the VRTs among them are made of."""
+    mosaics = [path for path in scenes if path.suffix.lower() == ".vrt"]
+    sources = {_identity(str(source)) for path in mosaics for source in _iter_sources(path)}
+    kept = [path for path in scenes if _identity(str(path)) not in sources]
+    if len(kept) < len(scenes):
+        logger.info(
+            "%d files are parts of %s and no scenes of their own",
+            len(scenes) - len(kept),
+            ", ".join(path.name for path in mosaics),
+        )
+    return kept
+
+
+def _iter_sources(mosaic: Path) -> Iterator[Path]:
+    try:
+        tree = ElementTree.parse(mosaic)
+    except (ElementTree.ParseError, OSError):
+        return  # opening it will say what is wrong with it
+    for element in tree.iter():
+        if element.tag in ("SourceFilename", "SourceDataset") and element.text:
+            beside = element.get("relativeToVRT", "0") == "1"
+            yield mosaic.parent / element.text if beside else Path(element.text)
+
+
+def _sorted(paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in sorted(paths, key=_natural)]
+
+
+def _natural(path: Path) -> list[tuple[list[tuple[int, int, str]], str]]:
+    """Make a key that sorts 2 before 10, folder by folder."""
+    return [(_digits_apart(part), part) for part in path.parts]
+
+
+def _digits_apart(text: str) -> list[tuple[int, int, str]]:
+    pieces = re.split(r"([0-9]+)", text.casefold())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
+
+
+def _identity(path: str) -> str:
+    """Give what all names of one file share."""
+    return path if _is_of_gdal(path) else os.path.normcase(Path(path).resolve())
+
+
+def _to_parts(scene: str) -> list[str]:
+    """Split a path where its folders end, the whole of it where that is relative, too."""
+    if _is_of_gdal(scene):
+        return [part for part in re.split(r"[/\\]", scene) if part]
+    path = Path(scene).absolute()
+    drive = [path.drive] if path.drive else []
+    return [*drive, *path.parts[1:]]
+
+
+def _is_of_gdal(path: str) -> bool:
+    return bool(_GDAL_PREFIX.match(path)) and not Path(path).exists()
