@@ -22,7 +22,7 @@ from rich.table import Table
 from scoring import score_images
 
 from geodet.boxes import Detections
-from geodet.inference import build_predictor
+from geodet.engine.inference import build_predictor
 from geodet.models.checkpoint import load_model
 from geodet.validation import predict_images
 

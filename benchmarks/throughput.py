@@ -18,10 +18,12 @@ from common import make_scene, print_machine
 from rich.console import Console
 from rich.table import Table
 
-from geodet.detect import detect
-from geodet.inference import Predictor, build_predictor, stack_chips
+from geodet.detect import DetectOptions, detect
+from geodet.engine.batching import iter_batches
+from geodet.engine.inference import Predictor, build_predictor, stack_chips
+from geodet.engine.planning import plan_windows
+from geodet.engine.reading import iter_chips
 from geodet.models.checkpoint import load_model
-from geodet.reading import iter_chips
 from geodet.recipes import resolve_config
 from geodet.scene import Scene
 from geodet.windows import WindowGrid
@@ -35,14 +37,14 @@ def main() -> None:
         scene_path = make_scene(Path(name), options.side)
         predictor = build_predictor(model, config, options.device)
         with Scene(scene_path) as scene:
-            grid = WindowGrid(*scene.grid, size=config.chip_size, overlap=config.overlap)
-            batches = _batches(scene, grid, config.batch_size)
+            grid, batch_size = plan_windows(predictor, config, *scene.grid)
+            batches = _batches(scene, grid, batch_size)
         _forward_all(predictor, batches[:2])  # the first pass compiles and allocates
         whole, bare = [], []
         for repeat in range(options.repeats):
             output = Path(name) / f"{repeat}.gpkg"
             start = time.perf_counter()
-            detect([scene_path], [output], model, config, device=options.device)
+            detect([scene_path], [output], model, config, DetectOptions(device=options.device))
             whole.append(time.perf_counter() - start)
             start = time.perf_counter()
             _forward_all(predictor, batches)
@@ -63,9 +65,9 @@ def _parse() -> argparse.Namespace:
 def _batches(
     scene: Scene, grid: WindowGrid, batch_size: int
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    chips = [chip for _, chip in iter_chips(scene, grid, workers=2, ahead=8)]
-    groups = [chips[i : i + batch_size] for i in range(0, len(chips), batch_size)]
-    return [stack_chips(group) for group in groups]
+    chips = iter_chips(scene, grid, workers=2, ahead=8)
+    batches = iter_batches(chips, batch_size=batch_size)
+    return [stack_chips([chip for _, chip in batch.chips]) for batch in batches if batch.chips]
 
 
 def _forward_all(predictor: Predictor, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> None:

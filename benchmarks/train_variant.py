@@ -17,8 +17,8 @@ from variants import Run
 import geodet.train
 from geodet import validation
 from geodet.config import Config, DataConfig
+from geodet.engine.inference import build_predictor
 from geodet.errors import TrainingError
-from geodet.inference import build_predictor
 from geodet.models.checkpoint import load_model
 from geodet.scene import Chip
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset

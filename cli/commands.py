@@ -14,6 +14,7 @@ from . import options as opt
 from .report import (
     detect_progress,
     print_json,
+    print_stages,
     set_up_logging,
 )
 from .train_display import train_display
@@ -25,24 +26,34 @@ __all__ = ["detect", "train"]
 
 
 def detect(
-    scenes: Annotated[list[str], typer.Argument(help="Rasters that GDAL opens.")],
+    scenes: Annotated[
+        list[str],
+        typer.Argument(help="Rasters that GDAL opens, folders, 'patterns' or @lists of them."),
+    ],
     outputs: Annotated[
         list[Path],
-        typer.Option("--output", "-o", help="File to write: .gpkg or .geojson; may be repeated."),
+        typer.Option("--output", "-o", help="File to write, such as .gpkg; may be repeated."),
     ],
     model: opt.ModelName = "urban-trees",
     device: opt.Device = "auto",
     preview: Annotated[
         Path | None, typer.Option("--preview", help="Draw the detections into a PNG.")
     ] = None,
-    bands: Annotated[
-        str | None,
-        typer.Option("--bands", metavar="R,G,B", help="Bands of the scene for the model's."),
-    ] = None,
+    aoi: opt.Aoi = None,
+    bounds: opt.Bounds = None,
+    bands: opt.Bands = None,
+    format: opt.Format = None,
+    geometry: opt.GeometryKind = "box",
+    append: opt.Append = False,
+    style: opt.Style = False,
+    skip_uniform: Annotated[
+        bool, typer.Option("--skip-uniform", help="Do not look at featureless chips.")
+    ] = False,
     require_crs: Annotated[
         bool, typer.Option("--require-crs", help="Refuse a scene without a CRS.")
     ] = False,
     overwrite: opt.Overwrite = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
     recipe: opt.ConfigRecipe = None,
     settings: opt.Settings = None,
     score_threshold: opt.ScoreThreshold = None,
@@ -65,24 +76,33 @@ def detect(
         "batch_size": batch_size,
         "workers": workers,
         "bands": opt.parse_bands(bands),
+        "skip_uniform": skip_uniform or None,
         "require_crs": require_crs or None,
     }
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
+    from geodet.detect import DetectOptions
     from geodet.detect import detect as run
-    from geodet.models.checkpoint import load_model
+    from geodet.engine.model_files import open_model
 
+    corners, crs = opt.parse_bounds(bounds)
+    options = DetectOptions(
+        device=device,
+        aoi=aoi,
+        bounds=corners,
+        bounds_crs=crs,
+        format=format,
+        geometry=geometry,
+        append=append,
+        style=style,
+        preview=preview,
+        overwrite=overwrite,
+        profile=profile,
+    )
     with detect_progress(quiet=quiet) as progress:
-        report = run(
-            scenes,
-            outputs,
-            load_model(model),
-            config.detect,
-            device=device,
-            overwrite=overwrite,
-            preview=preview,
-            progress=progress,
-        )
+        report = run(scenes, outputs, open_model(model), config.detect, options, progress=progress)
     print_json(report) if as_json else _print_detections(report, quiet=quiet)
+    if profile:
+        print_stages(report.stages, report.seconds)
 
 
 def _print_detections(report: DetectReport, *, quiet: bool) -> None:

@@ -131,11 +131,11 @@ def _run_on_chips(
     *,
     overwrite: bool,
 ) -> EvaluateReport:
+    from geodet.engine.model_files import open_model
     from geodet.evaluate import evaluate as run
-    from geodet.models.checkpoint import load_model
 
     return run(
-        load_model(model),
+        open_model(model),
         data,
         config,
         split="val" if split == "val" else "train",

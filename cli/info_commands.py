@@ -43,6 +43,12 @@ def info(
     """Describe a scene or a model."""
     from geodet.models.checkpoint import find_model, iter_bundled, load_description
 
+    if path.endswith(".onnx"):
+        from geodet.engine.onnx_backend import load_onnx_description
+
+        description = load_onnx_description(Path(path))
+        print_json(description) if as_json else _print_fields(_model_fields(description))
+        return
     if path.endswith(".safetensors") or path in dict(iter_bundled()):
         description = load_description(find_model(path))
         print_json(description) if as_json else _print_fields(_model_fields(description))

@@ -13,7 +13,14 @@ import typer
 import geodet
 from geodet.errors import GeodetError
 
-from . import commands, data_commands, evaluate_command, info_commands
+from . import (
+    commands,
+    data_commands,
+    evaluate_command,
+    export_command,
+    info_commands,
+    preview_command,
+)
 
 __all__ = ["app", "run"]
 
@@ -29,6 +36,8 @@ app.command("detect")(commands.detect)
 app.command("train")(commands.train)
 app.command("tile")(data_commands.tile)
 app.command("evaluate")(evaluate_command.evaluate)
+app.command("export")(export_command.export)
+app.command("preview")(preview_command.preview)
 app.command("models")(info_commands.models)
 app.command("info")(info_commands.info)
 app.command("config")(info_commands.config)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -10,10 +11,16 @@ if TYPE_CHECKING:
     from geodet.config import Config
 
 __all__ = [
+    "Aoi",
+    "Append",
+    "Bands",
     "BatchSize",
+    "Bounds",
     "ChipSize",
     "ConfigRecipe",
     "Device",
+    "Format",
+    "GeometryKind",
     "IouThreshold",
     "Json",
     "ModelName",
@@ -22,12 +29,16 @@ __all__ = [
     "Quiet",
     "ScoreThreshold",
     "Settings",
+    "Style",
     "Verbose",
     "Workers",
     "parse_bands",
+    "parse_bounds",
     "resolve",
 ]
 
+_WHERE = "Where"
+_OUTPUT = "Output"
 _SETTINGS = "Settings"
 
 ModelName = Annotated[
@@ -93,6 +104,49 @@ Workers = Annotated[
     int | None,
     typer.Option("--workers", help="Readers that work ahead.", rich_help_panel=_SETTINGS),
 ]
+Aoi = Annotated[
+    Path | None,
+    typer.Option("--aoi", help="Polygons: look only there.", rich_help_panel=_WHERE),
+]
+Bounds = Annotated[
+    str | None,
+    typer.Option(
+        "--bounds",
+        metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
+        help="Look only there; in the scene's CRS unless one is named.",
+        rich_help_panel=_WHERE,
+    ),
+]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        "--bands", metavar="R,G,B", help="Bands of the scene for the model's: numbers or names."
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="gpkg, geojson, geojsonl, flatgeobuf, geoparquet, csv, coco or yolo.  "
+        "[default: by the extension]",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+GeometryKind = Annotated[
+    Literal["box", "centroid"],
+    typer.Option("--geometry", help="What is drawn of each object.", rich_help_panel=_OUTPUT),
+]
+Append = Annotated[
+    bool,
+    typer.Option("--append", help="Add to a GeoPackage that is there.", rich_help_panel=_OUTPUT),
+]
+Style = Annotated[
+    bool,
+    typer.Option(
+        "--style", help="Write a QGIS style beside other formats.", rich_help_panel=_OUTPUT
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace output that is there already.")
 ]
@@ -116,13 +170,27 @@ def resolve(
     return resolve_config(recipe, flags=flags, settings=settings or (), sections=sections)
 
 
-def parse_bands(text: str | None) -> tuple[int, ...] | None:
-    """Read ``3,2,1`` as band numbers."""
+def parse_bands(text: str | None) -> tuple[int | str, ...] | None:
+    """Read ``3,2,1`` as band numbers, and ``red,nir`` as names."""
     if text is None:
         return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise typer.BadParameter(
+            f"{text!r} is not a list of bands such as 1,2,3 or red,nir", param_hint="--bands"
+        )
+    return tuple(int(part) if part.isdecimal() else part for part in parts)
+
+
+def parse_bounds(text: str | None) -> tuple[tuple[float, float, float, float] | None, str | None]:
+    """Read ``xmin,ymin,xmax,ymax`` and the CRS that may follow."""
+    if text is None:
+        return None, None
+    parts = text.split(",", 4)
     try:
-        return tuple(int(part) for part in text.split(","))
+        xmin, ymin, xmax, ymax = map(float, parts[:4])
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r} is not a list of band numbers such as 1,2,3", param_hint="--bands"
+            f"{text!r} is not xmin,ymin,xmax,ymax", param_hint="--bounds"
         ) from error
+    return (xmin, ymin, xmax, ymax), parts[4].strip() if len(parts) > 4 else None

@@ -22,6 +22,7 @@ __all__ = [
     "count_progress",
     "detect_progress",
     "print_json",
+    "print_stages",
     "print_table",
     "set_up_logging",
 ]
@@ -63,6 +64,23 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def print_stages(seconds: Mapping[str, float], total: float) -> None:
+    """Say on stderr where the time of a run went, and which stage held it up."""
+    from rich.console import Console
+    from rich.table import Table
+
+    stages = {**seconds, "the rest": max(total - sum(seconds.values()), 0.0)}
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "seconds", "share"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, spent in stages.items():
+        table.add_row(stage, f"{spent:.2f}", f"{100 * spent / total:.1f} %")
+    console = Console(stderr=True)
+    console.print(table)
+    slowest = max(seconds, key=lambda stage: seconds[stage], default="the rest")
+    console.print(f"bottleneck: {slowest}")
 
 
 @contextmanager

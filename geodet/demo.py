@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from geodet.boxes import Detections
 from geodet.config import DetectConfig, MatchConfig
-from geodet.detect import DetectProgress, detect
+from geodet.detect import DetectOptions, DetectProgress, detect
 from geodet.errors import OutputError
 from geodet.evaluation.metrics import ChipResult, score
 from geodet.geobox import GeoBox
@@ -97,9 +97,7 @@ def run_demo(
         [found, copy],
         model,
         DetectConfig(),
-        device=device,
-        overwrite=overwrite,
-        preview=preview,
+        DetectOptions(device=device, overwrite=overwrite, preview=preview),
         progress=progress,
     )
     detections = read_detections(found, model.description.classes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +15,24 @@ import torch
 import geodet
 from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.errors import ConfigError, OutputError
-from geodet.fitting import check_scene, open_for_model
-from geodet.inference import build_predictor
-from geodet.models.checkpoint import Model, ModelDescription
-from geodet.outputs import check_destination
+from geodet.engine.inference import Predictor, build_predictor
+from geodet.engine.stopwatch import Stopwatch
+from geodet.engine.windowed import DetectProgress, SceneRun
+from geodet.fitting import open_for_model
+from geodet.jobs import DetectOptions, Job, SceneJob, plan_job
+from geodet.merging.mosaics import deduplicate, is_ground_shared
+from geodet.models.checkpoint import Model
 from geodet.preview import draw_preview
-from geodet.vectors import SceneDetections, check_output, common_crs, write_detections
-from geodet.windowed import DetectProgress, SceneResult, detect_scene
+from geodet.scene import Scene
+from geodet.styles import write_style
+from geodet.vectors import SceneDetections, open_writer
 
-__all__ = ["DetectProgress", "DetectReport", "SceneResult", "detect", "detect_scene"]
+__all__ = ["DetectOptions", "DetectProgress", "DetectReport", "detect"]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DetectReport:
     """What a run found and how."""
 
@@ -38,18 +42,20 @@ class DetectReport:
     """Objects by scene."""
     labels: dict[str, int]
     """Objects by class."""
-    chips: int
-    """Windows looked at."""
-    empty_chips: int
-    """Windows without a valid pixel, which were skipped."""
-    capped: int
-    """Candidates lost to the caps of the configuration; 0 unless one binds."""
-    megapixels: float
-    """Of all scenes, at the resolution of detection."""
-    seconds: float
-    """From opening the first scene to the last byte written."""
     device: str
     """Where the network ran."""
+    chips: int = 0
+    """Windows looked at."""
+    empty_chips: int = 0
+    """Windows without a valid pixel, or without features, which were skipped."""
+    capped: int = 0
+    """Candidates lost to the caps of the configuration; 0 unless one binds."""
+    megapixels: float = 0.0
+    """Of what was looked at, at the resolution of detection."""
+    seconds: float = 0.0
+    """From opening the first scene to the last byte written."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds by stage."""
 
 
 def detect(
@@ -57,110 +63,160 @@ def detect(
     outputs: Sequence[Path],
     model: Model,
     config: DetectConfig,
+    options: DetectOptions | None = None,
     *,
-    device: str = "auto",
-    overwrite: bool = False,
-    preview: Path | None = None,
     progress: Callable[[DetectProgress], None] = lambda _: None,
 ) -> DetectReport:
     """Detect objects in scenes and write them, all scenes to one layer.
 
+    Objects are written as soon as nothing can change them. What several scenes show of one object,
+    where they overlap, is written once: then everything is held until all scenes are done.
+
     Args:
-        scenes: Rasters, anything that GDAL opens.
-        outputs: Files with the same objects, ``.gpkg`` or ``.geojson``.
+        scenes: Rasters, anything that GDAL opens; folders, patterns and lists of them, see
+            :func:`geodet.scene_lists.list_scenes`.
+        outputs: Files with the same objects, each in the format of its extension.
         model: What to look for.
         config: How.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        overwrite: Replace files that are there.
-        preview: A PNG to draw the detections over the scene; for one scene only.
+        options: Where, and what is written.
         progress: Called after each batch.
 
     Raises:
         SceneError: A scene cannot be read.
         ModelFileError: A scene has not the bands that the model needs.
         OutputError: An output is there already or cannot be written.
+        VectorError: The area of interest cannot be read, or meets no scene.
     """
     started = time.monotonic()
-    _check_outputs(scenes, outputs, preview, overwrite=overwrite)
-    _check_scenes(scenes, model.description, config)
-    predictor = build_predictor(model, config, device)
-    results: list[SceneResult] = []
-    parts: list[SceneDetections] = []
+    options = options or DetectOptions()
     classes = model.description.classes
-    for path in scenes:
-        with open_for_model(path, model.description, config) as scene:
-            result = detect_scene(scene, predictor, config, progress)
-            results.append(result)
-            parts.append(SceneDetections(scene.name, scene.geobox, result.detections))
-            if preview:
-                draw_preview(preview, scene, result.detections, classes, overwrite=overwrite)
-    metadata = _provenance(model, config)
-    for output in outputs:
-        write_detections(output, parts, classes, metadata=metadata, overwrite=overwrite)
-    capped = sum(result.capped for result in results)
-    if capped:
-        logger.warning(
-            "%d candidate boxes were dropped by %s; raise it, or the score threshold",
-            capped,
-            predictor.caps,
-        )
+    job = plan_job(scenes, outputs, model.description, config, options)
+    predictor = build_predictor(model, config, options.device)
+    predictor.watch = _stopwatch(predictor.device, waits=options.profile)
+    report = _empty_report(job, outputs, predictor, classes)
+    shown: list[Detections] = []
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                open_writer(
+                    output,
+                    classes,
+                    crs=job.crs,
+                    metadata=_provenance(model, config),
+                    overwrite=options.overwrite,
+                    append=options.append,
+                    geometry=options.geometry,
+                    format=options.format,
+                )
+            )
+            for output in outputs
+        ]
+        for part in _iter_parts(job, predictor, model, config, report, progress):
+            _count(report, part, classes)
+            if options.preview:
+                shown.append(part.detections)
+            with predictor.watch.measure("write"):
+                for writer in writers:
+                    writer.write(part)
+        with predictor.watch.measure("write"):
+            stack.pop_all().close()  # completes the files
+    _draw(job, options, Detections.concatenate(shown), model, config)
+    _write_styles(outputs, classes, options)
+    _report_caps(report, predictor)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _stopwatch(device: torch.device, *, waits: bool) -> Stopwatch:
+    if waits and device.type == "cuda":
+        return Stopwatch(lambda: torch.cuda.synchronize(device))
+    return Stopwatch()
+
+
+def _empty_report(
+    job: Job, outputs: Sequence[Path], predictor: Predictor, classes: Sequence[str]
+) -> DetectReport:
     return DetectReport(
         outputs=tuple(outputs),
-        detections=_count_by_scene(parts),
-        labels=_count_by_class(parts, classes),
-        chips=sum(result.chips for result in results),
-        empty_chips=sum(result.empty_chips for result in results),
-        capped=capped,
-        megapixels=sum(result.pixels for result in results) / 1e6,
-        seconds=time.monotonic() - started,
+        detections={scene.name: 0 for scene in job.scenes},
+        labels=dict.fromkeys(classes, 0),
         device=str(predictor.device),
+        stages=predictor.watch.seconds,
     )
 
 
-def _count_by_scene(parts: Sequence[SceneDetections]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for part in parts:  # scenes of two folders may share a name
-        counts[part.scene] = counts.get(part.scene, 0) + len(part.detections)
-    return counts
-
-
-def _count_by_class(parts: Sequence[SceneDetections], classes: Sequence[str]) -> dict[str, int]:
-    labels = Detections.concatenate([part.detections for part in parts]).labels
-    counts = np.bincount(labels, minlength=len(classes)).tolist()
-    return dict(zip(classes, counts, strict=True))
-
-
-def _check_outputs(
-    scenes: Sequence[str | Path], outputs: Sequence[Path], preview: Path | None, *, overwrite: bool
-) -> None:
-    """Refuse at the door what would fail at the end, or destroy a scene."""
-    for output in outputs:
-        check_output(output, overwrite=overwrite)
-    if preview is not None:
-        check_destination(preview, (".png",), overwrite=overwrite)
-        if len(scenes) > 1:
-            raise ConfigError(
-                f"a preview shows one scene, and {len(scenes)} were given",
-                hint="leave --preview out, or detect scene by scene",
-            )
-    inputs = {Path(scene).resolve() for scene in scenes}
-    written = [path.resolve() for path in (*outputs, *([preview] if preview else []))]
-    for path in written:
-        if path in inputs or written.count(path) > 1:
-            raise OutputError(
-                f"{path} would be written over a scene, or twice", hint="name another file"
-            )
-
-
-def _check_scenes(
-    scenes: Sequence[str | Path], about: ModelDescription, config: DetectConfig
-) -> None:
-    """Refuse before the work begins what would lose the work on the scenes before."""
-    boxes = [check_scene(path, about, config) for path in scenes]
-    nothing = Detections.empty()
-    common_crs(
-        [SceneDetections(str(p), box, nothing) for p, box in zip(scenes, boxes, strict=True)]
+def _iter_parts(
+    job: Job,
+    predictor: Predictor,
+    model: Model,
+    config: DetectConfig,
+    report: DetectReport,
+    progress: Callable[[DetectProgress], None],
+) -> Iterator[SceneDetections]:
+    """Yield what each scene holds, at once where no other scene shows the same ground."""
+    parts = (
+        part
+        for scene in job.scenes
+        for part in _iter_scene(scene, predictor, model, config, report, progress)
     )
+    if not is_ground_shared([scene.footprint for scene in job.scenes]):
+        yield from parts
+        return
+    held = list(parts)
+    with predictor.watch.measure("merge"):
+        yield from deduplicate(held, iou_threshold=predictor.iou_threshold)
+
+
+def _iter_scene(
+    job: SceneJob,
+    predictor: Predictor,
+    model: Model,
+    config: DetectConfig,
+    report: DetectReport,
+    progress: Callable[[DetectProgress], None],
+) -> Iterator[SceneDetections]:
+    with open_for_model(job.path, model.description, config) as scene:
+        run = SceneRun(scene, predictor, config, region=job.region, progress=progress)
+        for detections in run:
+            yield job.part(detections)
+    report.chips += run.chips
+    report.empty_chips += run.empty_chips
+    report.capped += run.capped
+    report.megapixels += run.pixels / 1e6
+
+
+def _count(report: DetectReport, part: SceneDetections, classes: Sequence[str]) -> None:
+    report.detections[part.scene] += len(part.detections)
+    counts = np.bincount(part.detections.labels, minlength=len(classes)).tolist()
+    for name, count in zip(classes, counts, strict=True):
+        report.labels[name] += count
+
+
+def _report_caps(report: DetectReport, predictor: Predictor) -> None:
+    if report.capped:
+        logger.warning(
+            "%d candidate boxes were dropped by %s; raise it, or the score threshold",
+            report.capped,
+            predictor.caps,
+        )
+
+
+def _draw(
+    job: Job, options: DetectOptions, shown: Detections, model: Model, config: DetectConfig
+) -> None:
+    if options.preview is None:
+        return
+    (one,) = job.scenes
+    with Scene(one.path, bands=config.bands) as scene:
+        classes = model.description.classes
+        draw_preview(options.preview, scene, shown, classes, overwrite=options.overwrite)
+
+
+def _write_styles(outputs: Sequence[Path], classes: Sequence[str], options: DetectOptions) -> None:
+    """Write what QGIS looks for beside the files that cannot hold a style."""
+    for output in outputs if options.style else ():
+        if output.suffix.lower() != ".gpkg":
+            write_style(output, classes, geometry=options.geometry)
 
 
 def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:

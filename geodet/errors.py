@@ -61,7 +61,7 @@ class ModelFileError(GeodetError, ValueError):
 
 
 class DeviceError(GeodetError, RuntimeError):
-    """The device asked for is not on this machine."""
+    """The device asked for is not there, or too small."""
 
 
 class OutputError(GeodetError, OSError):

@@ -12,12 +12,12 @@ import numpy as np
 
 from geodet.boxes import Detections
 from geodet.config import Config
+from geodet.engine.inference import build_predictor
 from geodet.errors import ModelFileError, TilesetError
 from geodet.evaluation.files import check_evaluation_folder, write_evaluation
 from geodet.evaluation.measures import Evaluation, Sample, measure
 from geodet.evaluation.vector_samples import read_vector_sample
 from geodet.geobox import GeoBox
-from geodet.inference import build_predictor
 from geodet.models.checkpoint import Model
 from geodet.scene import Scene
 from geodet.tilesets.splits import Split

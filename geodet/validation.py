@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from geodet.boxes import Detections
 from geodet.config import DetectConfig, MatchConfig
+from geodet.engine.inference import Predictor
+from geodet.engine.windowed import detect_scene
 from geodet.errors import ModelFileError
 from geodet.evaluation.metrics import ChipResult
-from geodet.inference import Predictor
 from geodet.scene import Scene
 from geodet.tilesets.tileset import LabelledImage, read_chip
-from geodet.windowed import detect_scene
 
 __all__ = ["compare_images", "predict_images"]
 
@@ -31,7 +31,7 @@ def predict_images(
     """Detect on labelled images, at their own resolution.
 
     The network sees images of up to 1024 x 1024 px whole. It sees larger ones through overlapping
-    windows, as :func:`geodet.windowed.detect_scene` does.
+    windows, as :func:`geodet.engine.windowed.detect_scene` does.
 
     Args:
         predictor: With a low score threshold, so that thresholds can be compared afterwards.

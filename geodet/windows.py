@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import NamedTuple, overload
 
 __all__ = ["Window", "WindowGrid"]
 
@@ -58,16 +58,23 @@ class WindowGrid(Sequence[Window]):
     """Overlapping windows that cover a raster, in rows from the top left.
 
     Along each axis the starts are ``0, stride, ..., length - size`` with ``stride = size -
-    overlap``; an axis shorter than ``size`` has one window of the axis's own length. Two neighbours
-    are cut in the middle of what they share, at ``(start_i + size + start_{i+1}) // 2``, and the
+    overlap``; an axis no longer than ``size`` has one window of the axis's own length. Two
+    neighbours are cut in the middle of what they share, at ``(end_i + start_{i+1}) // 2``, and the
     cuts bound the *cores*:
 
     - the cores partition the raster: every pixel is in exactly one core;
     - a core keeps at least ``overlap // 2`` from each interior edge of its window, so an object no
       longer than ``2 * (overlap // 2)`` is wholly visible in the window whose core owns its centre.
 
+    With ``align``, every start is a multiple of it. A network with strides sees each pixel in the
+    same place of its cells, whatever the size of the windows; one that starts elsewhere finds other
+    objects near its threshold. No pixel is then read oftener than the overlap asks for: the
+    windows of an axis are as few as ``size`` allows and equal, up to the rounding of their stride
+    to a multiple, and the last is no longer than the rest.
+
     Raises:
-        ValueError: The raster is empty, or not ``0 <= overlap < size``.
+        ValueError: The raster is empty, or not ``0 <= overlap <= size - align`` and ``overlap <
+            size``.
 
     Example:
         >>> grid = WindowGrid(width=100, height=50, size=64, overlap=16)
@@ -75,6 +82,8 @@ class WindowGrid(Sequence[Window]):
         Window(col_off=36, row_off=0, width=64, height=50)
         >>> grid.core(0)
         Window(col_off=0, row_off=0, width=50, height=50)
+        >>> list(WindowGrid(width=100, height=50, size=64, overlap=16, align=8))[-1]
+        Window(col_off=48, row_off=0, width=52, height=50)
     """
 
     width: int
@@ -82,9 +91,11 @@ class WindowGrid(Sequence[Window]):
     height: int
     """Rows of the raster."""
     size: int
-    """Side of a window in pixels."""
+    """Side of a window in pixels, at most."""
     overlap: int
-    """Pixels that two neighbours share, at least."""
+    """Pixels that two neighbours share, at least; exactly, where starts are aligned."""
+    align: int = 0
+    """Starts are multiples of it; 0: the last window lies flush with the raster's end."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -93,16 +104,21 @@ class WindowGrid(Sequence[Window]):
             raise ValueError(
                 f"overlap {self.overlap} must be in [0, size), and size is {self.size}"
             )
+        if self.align < 0 or self.overlap + self.align > self.size:
+            raise ValueError(
+                f"starts cannot be multiples of {self.align} where windows of {self.size} px share "
+                f"{self.overlap}"
+            )
 
     @property
     def columns(self) -> int:
         """Number of windows in a row."""
-        return _count(self.width, self.size, self.overlap)
+        return self._axis(self.width).windows
 
     @property
     def rows(self) -> int:
         """Number of rows of windows."""
-        return _count(self.height, self.size, self.overlap)
+        return self._axis(self.height).windows
 
     def __len__(self) -> int:
         return self.columns * self.rows
@@ -115,18 +131,16 @@ class WindowGrid(Sequence[Window]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         row, column = self._place(index)
-        col_off, width = _span(self.width, self.size, self.overlap, column)
-        row_off, height = _span(self.height, self.size, self.overlap, row)
-        return Window(col_off, row_off, width, height)
+        across, down = self._axis(self.width), self._axis(self.height)
+        col_off, row_off = across.start(column), down.start(row)
+        return Window(col_off, row_off, across.end(column) - col_off, down.end(row) - row_off)
 
     def core(self, index: int) -> Window:
         """Give the part of the raster that window ``index`` owns, in raster pixels."""
         row, column = self._place(index)
-        left = _cut(self.width, self.size, self.overlap, column)
-        right = _cut(self.width, self.size, self.overlap, column + 1)
-        top = _cut(self.height, self.size, self.overlap, row)
-        bottom = _cut(self.height, self.size, self.overlap, row + 1)
-        return Window(left, top, right - left, bottom - top)
+        across, down = self._axis(self.width), self._axis(self.height)
+        left, top = across.cut(column), down.cut(row)
+        return Window(left, top, across.cut(column + 1) - left, down.cut(row + 1) - top)
 
     def _place(self, index: int) -> tuple[int, int]:
         count = len(self)
@@ -134,28 +148,42 @@ class WindowGrid(Sequence[Window]):
             raise IndexError(f"window {index} of a grid of {count}")
         return divmod(index % count, self.columns)
 
-
-def _count(length: int, size: int, overlap: int) -> int:
-    """Count the windows along an axis."""
-    if length <= size:
-        return 1
-    stride = size - overlap
-    return -((size - length) // stride) + 1  # ceil((length - size) / stride) + 1
-
-
-def _span(length: int, size: int, overlap: int, index: int) -> tuple[int, int]:
-    """Give the start and the length of window ``index`` along an axis."""
-    if length <= size:
-        return 0, length
-    return min(index * (size - overlap), length - size), size
+    def _axis(self, length: int) -> _Axis:
+        if length <= self.size:
+            return _Axis(length, length, length, 1)
+        stride = self.size - self.overlap
+        if self.align:
+            rest = length - self.overlap
+            fewest = _ceil(rest, stride // self.align * self.align)
+            stride = _ceil(_ceil(rest, fewest), self.align) * self.align
+            return _Axis(length, stride + self.overlap, stride, _ceil(rest, stride))
+        return _Axis(length, self.size, stride, _ceil(length - self.size, stride) + 1, flush=True)
 
 
-def _cut(length: int, size: int, overlap: int, index: int) -> int:
-    """Give the position where the core of window ``index`` begins along an axis."""
-    if index == 0:
-        return 0
-    if index == _count(length, size, overlap):
-        return length
-    before, _ = _span(length, size, overlap, index - 1)
-    after, _ = _span(length, size, overlap, index)
-    return (before + size + after) // 2
+class _Axis(NamedTuple):
+    """The windows along one axis."""
+
+    length: int
+    size: int
+    stride: int
+    windows: int
+    flush: bool = False
+
+    def start(self, index: int) -> int:
+        """Give the first pixel of a window."""
+        start = index * self.stride
+        return min(start, self.length - self.size) if self.flush else start
+
+    def end(self, index: int) -> int:
+        """Give one past its last pixel."""
+        return min(self.start(index) + self.size, self.length)
+
+    def cut(self, index: int) -> int:
+        """Give the first pixel of its core; that of one past the last is the axis's end."""
+        if index in (0, self.windows):
+            return index and self.length
+        return (self.end(index - 1) + self.start(index)) // 2
+
+
+def _ceil(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)

@@ -126,3 +126,23 @@ def test_merging_nothing_gives_nothing(name):
 
     options = {"iou": 0.5} | ({"lowest": 0.1} if name == "soft_nms" else {})
     assert len(getattr(fusing, name)(Detections.empty(), **options)) == 0
+
+
+def test_the_ways_to_suppress_that_are_timed_agree():
+    import merge_speed
+
+    for found in (merge_speed._scatter(600), merge_speed._bad_cases(300)["one over all"]):
+        kept = merge_speed._suppress(found)
+        ways = (merge_speed._rows, merge_speed._strtree, merge_speed._torchvision)
+        assert [way(found) for way in ways] == [kept] * 3
+
+
+def test_writing_compares_both_ways(capsys, monkeypatch):
+    import writing
+
+    arguments = ["writing.py", "--count", "200", "--part", "60", "--runs", "1"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    writing.main()
+    printed = capsys.readouterr().out
+    for line in ("geodet, streamed", "pyogrio, Arrow", "ratio of seconds", "ratio of CPU s"):
+        assert line in printed

@@ -39,7 +39,18 @@ def test_version(invoke):
 
 def test_every_command_has_help(invoke):
     listed = invoke("--help").stdout
-    for name in ("detect", "train", "tile", "evaluate", "models", "info", "config", "demo"):
+    for name in (
+        "detect",
+        "train",
+        "tile",
+        "evaluate",
+        "models",
+        "info",
+        "config",
+        "demo",
+        "preview",
+        "export",
+    ):
         assert name in listed
         assert "--" in invoke(name, "--help").stdout
 
@@ -50,7 +61,7 @@ def test_every_command_has_help(invoke):
         ("detect",),
         ("nothing",),
         ("detect", "a.tif"),
-        ("detect", "a.tif", "-o", "b.gpkg", "--bands", "red"),
+        ("detect", "a.tif", "-o", "b.gpkg", "--bands", "red,,"),
         ("evaluate", "--data", "d", "--split", "test"),
         ("detect", "a.tif", "-o", "b.gpkg", "--score-threshold", "2"),
     ],

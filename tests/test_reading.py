@@ -1,12 +1,14 @@
+import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geodet.engine.reading import iter_chips
 from geodet.errors import SceneError
-from geodet.reading import iter_batches, iter_chips
 from geodet.scene import Chip, Scene
 from geodet.windows import WindowGrid
 
@@ -108,35 +110,12 @@ def test_closing_stops_the_readers():
     assert scene.started <= 1 + 6
 
 
-def test_closing_batches_stops_the_readers():
-    batches = iter_batches(StubScene(), GRID, workers=3, batch_size=2)
-    next(batches)
-    batches.close()
-    assert not readers()
-
-
-def test_an_error_of_a_reader_ends_the_batches():
-    scene = StubScene(broken=[9])
-    batches = iter_batches(scene, GRID, workers=2, batch_size=4)
-    with pytest.raises(SceneError, match="broken window") as caught:
-        list(batches)
-    assert caught.value is scene.error
-    assert not readers()
-
-
-@settings(max_examples=40)
-@given(st.sets(st.integers(0, 59)), st.integers(1, 9), st.integers(1, 4))
-def test_batches_hold_every_window_and_are_full_of_data(empty, size, workers):
-    batches = list(iter_batches(StubScene(empty=empty), GRID, workers=workers, batch_size=size))
-    rows = [row for batch in batches for row in batch]
-    assert [index for index, _ in rows] == list(range(60))
-    assert {index for index, chip in rows if chip is None} == empty
-    for index, chip in rows:
-        assert chip is None or (chip.window == GRID[index] and (chip.pixels == index).all())
-    with_data = [sum(chip is not None for _, chip in batch) for batch in batches]
-    assert all(count == size for count in with_data[:-1])
-    assert 0 <= with_data[-1] <= size
-    assert all(batches)
+@given(st.sets(st.integers(0, 59)))
+def test_only_the_windows_asked_for_are_read(wanted):
+    scene = StubScene()
+    found = iter_chips(scene, GRID, workers=2, ahead=3, indices=sorted(wanted))
+    assert [index for index, _ in found] == sorted(wanted)
+    assert scene.started == len(wanted)
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -144,12 +123,82 @@ def test_a_scene_is_read_as_by_hand(make_scene, workers):
     path = make_scene(nodata=0, holes=[(0, 0, 64, 80)])
     with Scene(path) as scene:
         grid = WindowGrid(*scene.grid, 32, 8)
-        batches = iter_batches(scene, grid, workers=workers, batch_size=3)
-        rows = [row for batch in batches for row in batch]
-        for index, chip in rows:
+        for index, chip in iter_chips(scene, grid, workers=workers, ahead=3):
             expected = scene.read(grid[index])
-            assert (chip is None) == (not expected.valid.any())
-            if chip is not None:
-                np.testing.assert_array_equal(chip.pixels, expected.pixels)
-                np.testing.assert_array_equal(chip.valid, expected.valid)
-    assert sum(chip is None for _, chip in rows) == 6
+            np.testing.assert_array_equal(chip.pixels, expected.pixels)
+            np.testing.assert_array_equal(chip.valid, expected.valid)
+
+
+# Files
+
+
+def bytes_read():
+    """Count the bytes that this process has asked the system for."""
+    counters = Path("/proc/self/io")
+    if not counters.exists():
+        pytest.skip("this system does not count the bytes that a process reads")
+    return int(counters.read_text().split()[1])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"blockysize": 4},
+        {"blockysize": 7, "interleave": "band"},
+        {"tiled": True, "blockxsize": 256, "blockysize": 256},
+        {"tiled": True, "blockxsize": 64, "blockysize": 64},
+        {"blockysize": 4, "compress": "deflate"},
+    ],
+)
+@pytest.mark.parametrize("factor", [1.0, 0.55])
+def test_a_whole_scan_reads_the_file_once(make_scene, layout, workers, factor):
+    path = make_scene(width=1500, height=1000, **layout)
+    with Scene(path) as scene:
+        scene.resample(int(1500 * factor), int(1000 * factor))
+        grid = WindowGrid(*scene.grid, 200, 40)
+        before = bytes_read()
+        for _ in iter_chips(scene, grid, workers=workers, ahead=6):
+            pass
+        count = bytes_read() - before
+    assert 0.9 * path.stat().st_size < count < 1.1 * path.stat().st_size
+
+
+@pytest.mark.parametrize("options", [{"blockysize": 1}, {"tiled": True}])
+def test_a_file_that_shrinks_ends_the_run(make_scene, options):
+    path = make_scene(width=600, height=600, **options)
+    grid = WindowGrid(600, 600, 64, 0)
+    with Scene(path) as scene:
+        chips = iter_chips(scene, grid, workers=3, ahead=4)
+        next(chips)
+        os.truncate(path, path.stat().st_size // 2)
+        with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*scene\.tif") as caught:
+            list(chips)
+        assert "truncated" in caught.value.hint
+        assert not readers()
+        handles = [source.dataset for source in scene._handles]
+        assert len(handles) >= 2
+    assert all(handle.closed for handle in handles)
+
+
+@pytest.mark.parametrize(
+    ("size", "factor"),
+    [
+        *(((1, 1), factor) for factor in (1, 0.5, 1.7)),
+        *(((1, 3000), factor) for factor in (1, 0.5, 1.7)),
+        *(((9000, 3), factor) for factor in (1, 0.5, 1.7)),
+        ((30, 20), 1),
+        ((200_000, 1), 1),
+    ],
+)
+def test_odd_scenes_are_read_whole(make_scene, size, factor):
+    path = make_scene(width=size[0], height=size[1], bands=1)
+    with Scene(path) as scene:
+        scene.resample(int(size[0] * factor), int(size[1] * factor))
+        grid = WindowGrid(*scene.grid, 512, 64)
+        covered = 0
+        for index, chip in iter_chips(scene, grid, workers=2, ahead=3):
+            assert chip.valid.all()
+            core = grid.core(index)
+            covered += core.width * core.height
+    assert covered == scene.grid[0] * scene.grid[1]

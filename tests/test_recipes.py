@@ -50,7 +50,7 @@ def test_values_are_toml_or_plain_text(text, value):
         ("detct.chip_size=3", "unknown key 'detct'", "detect"),
         ("detect.chip_size=big", "detect.chip_size = 'big'", "geodet config"),
         ("detect.chip_size=3", "detect.chip_size = 3", "geodet config"),
-        ("detect.overlap=400", "more than half", "geodet config"),
+        ("detect.chip_size=700; detect.overlap=400", "more than half", "geodet config"),
         ("model.levels=[3, 2]", "must rise", "geodet config"),
         ("model.levels=[2, 5]", "one a level", "geodet config"),
         ("model.anchor_ratios=[]", "positive and not empty", "geodet config"),
@@ -62,7 +62,7 @@ def test_values_are_toml_or_plain_text(text, value):
 )
 def test_mistakes_name_the_key_and_the_way_out(setting, message, hint):
     with pytest.raises(ConfigError, match=message) as error:
-        resolve_config(settings=[setting])
+        resolve_config(settings=setting.split("; "))
     assert hint in error.value.hint
 
 

@@ -17,9 +17,9 @@ import geodet.train
 import geodet.training.selection
 from geodet.boxes import pairwise_iou
 from geodet.config import Config
+from geodet.engine.inference import build_predictor
 from geodet.errors import OutputError, TilesetError, TrainingError
 from geodet.evaluation.metrics import Scores
-from geodet.inference import build_predictor
 from geodet.models.checkpoint import load_model
 from geodet.models.losses import Losses
 from geodet.tilesets.tileset import read_chip, read_tileset

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from geodet.windows import Window, WindowGrid
 
+ALIGNS = st.integers(0, 9)
+
 
 @st.composite
-def grids(draw, longest=90):
+def grids(draw, longest=90, aligns=ALIGNS):
     size = draw(st.integers(1, 40))
     sides = st.integers(1, longest)
-    return WindowGrid(draw(sides), draw(sides), size, draw(st.integers(0, size - 1)))
+    overlap = draw(st.integers(0, size - 1))
+    align = min(draw(aligns), size - overlap)
+    return WindowGrid(draw(sides), draw(sides), size, overlap, align)
 
 
 def starts(length, size, overlap):
@@ -37,7 +41,7 @@ def test_the_cores_partition_the_raster(grid):
     assert (owners == 1).all()
 
 
-@given(grids())
+@given(grids(aligns=st.just(0)))
 def test_windows_lie_inside_in_rows_and_have_the_size_where_the_raster_has_it(grid):
     columns = starts(grid.width, grid.size, grid.overlap)
     rows = starts(grid.height, grid.size, grid.overlap)
@@ -49,7 +53,31 @@ def test_windows_lie_inside_in_rows_and_have_the_size_where_the_raster_has_it(gr
         assert 0 <= window.row_off < window.row_end <= grid.height
 
 
-@given(grids())
+def spans(windows, axis):
+    """List (start, end) along an axis, in order and once."""
+    return sorted(
+        {(w.col_off, w.col_end) if axis == "columns" else (w.row_off, w.row_end) for w in windows}
+    )
+
+
+@given(grids(aligns=st.integers(1, 9)), st.sampled_from(["columns", "rows"]))
+def test_aligned_windows_are_few_and_even_and_start_at_multiples(grid, axis):
+    length = grid.width if axis == "columns" else grid.height
+    found = spans(grid, axis)
+    assert (found[0][0], found[-1][1]) == (0, length)
+    assert len(found) == getattr(grid, axis)
+    assert all(start % grid.align == 0 for start, _ in found)
+    assert all(end - start <= grid.size for start, end in found)
+    assert all(a[1] - b[0] == grid.overlap for a, b in pairwise(found))
+    *rest, last = [end - start for start, end in found]
+    assert len({*rest}) <= 1
+    assert last <= max(rest, default=length)
+    # No grid of fewer windows of this size, overlap and alignment covers the axis.
+    most = (grid.size - grid.overlap) // grid.align * grid.align
+    assert len(found) == 1 or (len(found) - 1) * most + grid.overlap < length
+
+
+@given(grids(aligns=st.just(0)))
 def test_neighbours_share_the_overlap_at_least(grid):
     for left, right in pairwise(grid[: grid.columns]):
         assert left.col_end - right.col_off >= grid.overlap

@@ -14,9 +14,25 @@ __all__ = ["DetectConfig"]
 class DetectConfig(Section):
     """Detection on a scene."""
 
-    chip_size: int = Field(512, ge=32, description="side of a window, in the model's pixels")
-    overlap: int = Field(64, ge=0, description="pixels that neighbouring windows share")
-    batch_size: int = Field(4, ge=1, description="chips in one forward pass")
+    chip_size: int | None = Field(
+        None, ge=32, description="side of a window in the model's pixels; unset: chosen"
+    )
+    overlap: int | None = Field(
+        None,
+        ge=0,
+        description="pixels that neighbouring windows share; unset: for the model's largest object",
+    )
+    batch_size: int | None = Field(
+        None, ge=1, description="chips in one forward pass; unset: chosen for the memory"
+    )
+    skip_uniform: bool = Field(False, description="do not look at chips without any feature")
+    uniform_contrast: float = Field(
+        0.2, gt=0, description="deviations of a band that make a feature, for skip_uniform"
+    )
+    join_fragments: bool = Field(
+        False,
+        description="unite boxes that the edges of windows cut, of objects longer than the overlap",
+    )
     workers: int = Field(2, ge=1, description="threads that read ahead")
     score_threshold: float | None = Field(
         None, ge=0, le=1, description="lowest score kept; unset: the model's own"
@@ -27,12 +43,15 @@ class DetectConfig(Section):
     max_candidates: int = Field(
         20_000,
         ge=1,
-        description="most boxes of a chip that reach NMS; a cap that binds is reported",
+        description="most boxes that reach NMS, of a chip of 512 x 512 px and of larger ones in "
+        "proportion; a cap that binds is reported",
     )
     max_per_level: int | None = Field(
         None, ge=1, description="most of them from a pyramid level, 1,000 in the paper; unset: all"
     )
-    bands: tuple[int, ...] = Field((), description="bands of the scene, from 1; empty: the first")
+    bands: tuple[int | str, ...] = Field(
+        (), description="bands of the scene, from 1 or by name; empty: those that the model needs"
+    )
     value_range: tuple[float, float] | None = Field(
         None, description="scene values that become the model's lowest and highest"
     )
@@ -53,7 +72,7 @@ class DetectConfig(Section):
 
     @model_validator(mode="after")
     def _check_overlap(self) -> Self:
-        if self.overlap > self.chip_size // 2:
+        if self.overlap and self.chip_size and self.overlap > self.chip_size // 2:
             raise ValueError(
                 f"overlap {self.overlap} is more than half of chip_size {self.chip_size}"
             )

@@ -29,6 +29,7 @@ __all__ = [
     "iter_bundled",
     "load_description",
     "load_model",
+    "parse_description",
     "save_model",
 ]
 
@@ -54,6 +55,7 @@ class ModelDescription(BaseModel):
     low: tuple[float, ...]
     high: tuple[float, ...]
     gsd: float | None
+    object_px: float | None = None
     score_threshold: float
     iou_threshold: float = 0.5
     training: dict[str, str | int | float] = {}
@@ -121,7 +123,7 @@ def load_description(path: Path) -> ModelDescription:
             f"{path} is a safetensors file without geodet's description",
             hint="it was written by another program; train a model with `geodet train`",
         )
-    return _parsed(metadata[_KEY], path)
+    return parse_description(metadata[_KEY], path)
 
 
 def load_model(name: str | Path) -> Model:
@@ -158,7 +160,12 @@ def save_model(path: Path, network: RetinaNet, description: ModelDescription) ->
         temporary.write_bytes(save(weights, {_KEY: description.model_dump_json()}))
 
 
-def _parsed(text: str, path: Path) -> ModelDescription:
+def parse_description(text: str, path: Path) -> ModelDescription:
+    """Read a description from the JSON in a file.
+
+    Raises:
+        ModelFileError: It is broken, or of another format.
+    """
     try:
         found = json.loads(text).get("format")
         if found != FORMAT:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from geodet.boxes import Detections
+from geodet.merging.merge import suppress
 from geodet.models.boxcoder import decode_boxes
 from geodet.models.retinanet import Outputs
 
@@ -90,6 +91,9 @@ def _suppressed(
     # A stable sort: equal scores stay in the order of the anchors, whatever the batch.
     order = torch.sort(scores, descending=True, stable=True).indices[:max_candidates]
     boxes, scores, labels = boxes[order], scores[order], labels[order]
+    if not boxes.is_cuda:  # torchvision's looks at all pairs: seconds for a large, dense chip
+        found = Detections(boxes.numpy(), scores.numpy(), labels.numpy())
+        return suppress(found, iou_threshold=iou_threshold)
     # Class by class, without the coordinate offsets of batched_nms, which cost precision.
     kept = [
         rows[nms(boxes[rows], scores[rows], iou_threshold)]

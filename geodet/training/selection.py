@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
 from geodet.config import Config, TrainConfig
 from geodet.device import resolve_precision
+from geodet.engine.inference import Predictor
 from geodet.evaluation.metrics import Scores, best_scores
-from geodet.inference import Predictor
 from geodet.models.checkpoint import ModelDescription, save_model
 from geodet.models.retinanet import RetinaNet
 from geodet.scene import Scene
@@ -93,6 +96,7 @@ class Selection:
             dtype=dtype,
             **{key: tuple(values) for key, values in self.statistics._asdict().items()},
             gsd=sorted(distances)[len(distances) // 2] if distances else None,
+            object_px=_longest([image.boxes for image in images]),
             score_threshold=scores.threshold if scores else _DEFAULT_THRESHOLD,
             iou_threshold=config.detect.iou_threshold or _DEFAULT_IOU,
             training={
@@ -107,6 +111,12 @@ class Selection:
             },
             figures={} if scores is None else _figures(scores),
         )
+
+
+def _longest(boxes: Sequence[NDArray[np.float64]]) -> float | None:
+    """Measure the longer side that 99 of 100 boxes do not exceed; None without any."""
+    sides = np.concatenate([(of[:, 2:] - of[:, :2]).max(axis=1, initial=0) for of in boxes])
+    return float(np.percentile(sides, 99)) if len(sides) else None
 
 
 def is_best(state: RunState, scores: Scores | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from geodet.config import DetectConfig
 from geodet.device import resolve_device, resolve_precision
+from geodet.engine.probe import WidestLayer
+from geodet.engine.stopwatch import Stopwatch
 from geodet.models.checkpoint import Model, ModelDescription
 from geodet.models.decode import Decoded, decode
 from geodet.models.inputs import standardise
@@ -19,6 +22,10 @@ from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.scene import Chip
 
 __all__ = ["Predictor", "build_predictor", "stack_chips"]
+
+
+_CAPPED_PIXELS = 512 * 512  # the area that the caps are for
+_PROBE = 256  # side in pixels of the chip that memory is estimated with
 
 
 class Predictor:
@@ -32,8 +39,10 @@ class Predictor:
         std: Standard deviations likewise.
         score_threshold: Lowest score kept.
         iou_threshold: Overlap above which the weaker of two boxes of one class goes.
-        max_candidates: Most boxes of a chip that reach the suppression.
+        max_candidates: Most boxes that reach the suppression, of a chip of up to 512 x 512 px; of
+            larger ones in proportion.
         max_per_level: Most of them from a level of the pyramid, None for all.
+        object_px: Length of the largest objects, None where nobody knows.
     """
 
     def __init__(
@@ -48,6 +57,7 @@ class Predictor:
         iou_threshold: float,
         max_candidates: int,
         max_per_level: int | None = None,
+        object_px: float | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.device, self.precision = device, precision
@@ -56,12 +66,34 @@ class Predictor:
         self.iou_threshold = iou_threshold
         self.max_candidates = max_candidates
         self.max_per_level = max_per_level
+        self.object_px = object_px
+        self.watch = Stopwatch()
+        """Takes the time of ``transfer``, ``forward`` and ``decode``."""
 
     @property
     def caps(self) -> str:
         """Name the settings that may drop candidates."""
         of_level = f"detect.max_per_level={self.max_per_level} or " if self.max_per_level else ""
         return f"{of_level}detect.max_candidates={self.max_candidates}"
+
+    @property
+    def stride(self) -> int:
+        """Give the stride of the coarsest cells, in pixels."""
+        config = self.network.config
+        return int(2 ** max(config.trunk_level, *config.levels))
+
+    @cached_property
+    def bytes_per_pixel(self) -> float:
+        """Estimate how much memory a forward pass takes, in bytes per pixel of its chips.
+
+        Twice what the widest layer reads and writes: what layers leave for later ones is about as
+        much again.
+        """
+        pixels = torch.zeros(1, len(self.mean), _PROBE, _PROBE, dtype=torch.uint8)
+        valid = torch.ones(1, _PROBE, _PROBE, dtype=torch.bool)
+        with WidestLayer(self.network) as widest:
+            self.forward(pixels.to(self.device), valid.to(self.device))
+        return 2 * widest.bytes / _PROBE**2
 
     def __call__(self, chips: Sequence[Chip]) -> list[Decoded]:
         """Find the objects of some chips.
@@ -72,15 +104,19 @@ class Predictor:
         """
         # torch convolves one small image by another algorithm than several, rounded differently.
         batch = chips if len(chips) > 1 or self._is_lone_safe else (*chips, *chips)
-        pixels, valid = stack_chips(batch)
-        outputs = self.forward(pixels.to(self.device), valid.to(self.device))
-        decoded = decode(
-            outputs,
-            score_threshold=self.score_threshold,
-            iou_threshold=self.iou_threshold,
-            max_candidates=self.max_candidates,
-            max_per_level=self.max_per_level,
-        )
+        with self.watch.measure("transfer"):
+            pixels, valid = (t.to(self.device) for t in stack_chips(batch))
+        with self.watch.measure("forward"):
+            outputs = self.forward(pixels, valid)
+        with self.watch.measure("decode"):
+            share = max(1.0, valid[0].numel() / _CAPPED_PIXELS)
+            decoded = decode(
+                outputs,
+                score_threshold=self.score_threshold,
+                iou_threshold=self.iou_threshold,
+                max_candidates=round(share * self.max_candidates),
+                max_per_level=self.max_per_level and round(share * self.max_per_level),
+            )
         return decoded[: len(chips)]
 
     @property
@@ -112,6 +148,7 @@ def build_predictor(
         iou_threshold=config.iou_threshold or about.iou_threshold,
         max_candidates=config.max_candidates,
         max_per_level=config.max_per_level,
+        object_px=about.object_px,
     )
 
 

@@ -1,0 +1,50 @@
+"""Where the time of a run goes, stage by stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+__all__ = ["Stopwatch"]
+
+T = TypeVar("T")
+
+
+class Stopwatch:
+    """Seconds spent in named stages, which do not nest.
+
+    Args:
+        settle: Called before the clock is read. Where a device works on its own, waiting for it
+            gives each stage what it caused; without, the time shows where its result is needed.
+    """
+
+    def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
+        self.seconds: dict[str, float] = {}
+        """By stage, in the order in which the stages first came."""
+        self._settle = settle
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time of a ``with`` block to a stage; also where it ends in an error."""
+        start = self._now()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + self._now() - start
+
+    def measure_each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, and add the time of waiting for each to a stage."""
+        iterator = iter(items)
+        while True:
+            with self.measure(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def _now(self) -> float:
+        self._settle()
+        return time.perf_counter()
