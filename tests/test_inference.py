@@ -1,0 +1,111 @@
+"""The bundled model on a painted town: arithmetic and windows change nothing that counts."""
+
+import numpy as np
+import pytest
+from affine import Affine
+from pyproj import CRS
+
+from geodet.boxes import Detections, pairwise_iou
+from geodet.config import DetectConfig, MatchConfig
+from geodet.engine.inference import build_predictor, stack_chips
+from geodet.engine.windowed import detect_scene
+from geodet.evaluation.metrics import ChipResult, score
+from geodet.geobox import GeoBox
+from geodet.models.checkpoint import load_model
+from geodet.painting import paint_town
+from geodet.rasters import write_raster
+from geodet.scene import Scene
+
+SIDE = 640
+PLACE = Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    path = tmp_path_factory.mktemp("town") / "town.tif"
+    geobox = GeoBox(SIDE, SIDE, PLACE, CRS.from_epsg(32633))
+    write_raster(path, paint_town(SIDE, SIDE, seed=3).pixels, geobox)
+    with Scene(path) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("urban-trees")
+
+
+def found_with(town, model, **settings):
+    config = DetectConfig(**{"precision": "float32"} | settings)
+    return detect_scene(town, build_predictor(model, config, "cpu"), config).detections
+
+
+def test_bfloat16_finds_what_float32_finds(town, model):
+    """The same objects, boxes within half a pixel and scores within 0.02.
+
+    Two boxes of one tree may change places where their scores are that close, and what is that
+    close to the threshold may come or go.
+    """
+    lowest = model.description.score_threshold
+    exact, rough = (
+        found_with(town, model, precision=precision, score_threshold=lowest - 0.05)
+        for precision in ("float32", "bfloat16")
+    )
+    sure = exact.select(exact.scores >= lowest)
+    apart = np.abs(sure.boxes[:, None] - rough.boxes[None]).max(axis=-1)
+    nearest = apart.argmin(axis=1)
+    same = (apart.min(axis=1) <= 0.5) & (np.abs(rough.scores[nearest] - sure.scores) <= 0.02)
+    assert len(sure) > 100
+    assert same.mean() >= 0.99
+    matched = pairwise_iou(sure.boxes, rough.boxes).max(axis=1)
+    assert (matched > 0.5).mean() >= 0.99
+
+
+def agreement(found, wanted):
+    """Give the F1 of detections against others, one to one, at an overlap of a half."""
+    nothing = np.zeros((0, 4))
+    result = ChipResult.compare(
+        found, wanted.boxes, wanted.labels, ignored=nothing, rule=MatchConfig(iou=0.5), gsd=None
+    )
+    return score([result], 0.0).f1
+
+
+WINDOWS = [
+    {"chip_size": 288, "overlap": 128},
+    {"chip_size": 400, "overlap": 130, "batch_size": 3, "workers": 4},
+    {"chip_size": 500, "overlap": 128},
+]
+
+
+@pytest.mark.parametrize("windows", WINDOWS, ids=str)
+def test_detections_agree_whatever_the_windows(town, model, windows):
+    whole = found_with(town, model, chip_size=SIDE)
+    cut = found_with(town, model, **windows)
+    assert agreement(cut, whole) >= 0.995
+
+
+def test_a_shift_of_the_scene_by_strides_shifts_its_detections(town, model, tmp_path):
+    """Another origin of the grid: 96 columns and 64 rows less on the upper left."""
+    predictor = build_predictor(model, DetectConfig(precision="float32"), "cpu")
+    whole = town.read_overview(SIDE)
+    geobox = GeoBox(SIDE - 96, SIDE - 64, PLACE @ Affine.translation(96, 64), town.geobox.crs)
+    write_raster(tmp_path / "part.tif", whole.pixels[:, 64:, 96:], geobox)
+    with Scene(tmp_path / "part.tif") as part:
+        shifted = found_with(part, model, chip_size=288, overlap=128).shifted(96, 64)
+    here = found_with(town, model, chip_size=352, overlap=128)
+    inner = [one.select((one.boxes[:, :2] > [192, 160]).all(axis=1)) for one in (shifted, here)]
+    assert len(inner[1]) > 150
+    assert agreement(*inner) >= 0.99  # one of them lies at the threshold
+    assert predictor.stride == 16
+
+
+def test_the_caps_grow_with_the_chip(town, model):
+    """By hand: 640 x 640 px are 1.5625 chips of 512 x 512."""
+    config = DetectConfig(precision="float32", max_candidates=20)
+    predictor = build_predictor(model, config, "cpu")
+    chip = town.read_overview(SIDE)
+    (decoded,) = predictor([chip])
+    logits = predictor.forward(*stack_chips([chip]))[0]
+    passing = int((logits.sigmoid() >= predictor.score_threshold).sum())
+    assert decoded.capped == passing - round(20 * 640 * 640 / 512**2)
+    assert 0 < len(decoded.detections) <= 31
+    assert isinstance(decoded.detections, Detections)
