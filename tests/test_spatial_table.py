@@ -43,6 +43,7 @@ def test_the_rows_are_what_gdal_would_have_written(tmp_path):
         driver="GPKG",
         geometry_type="Polygon",
         crs="EPSG:32610",
+        dataset_options={"VERSION": "1.3"},
     )
     make(tmp_path / "own.gpkg", 300)
     infos = [pyogrio.read_info(tmp_path / name) for name in ("own.gpkg", "gdal.gpkg")]

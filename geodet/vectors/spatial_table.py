@@ -55,6 +55,8 @@ def create_table(path: Path, layer: Layer, *, indexed: bool = True, append: bool
             crs=None if layer.crs is None else crs_text(layer.crs),
             append=append,
             layer_metadata=dict(layer.metadata) or None,
+            # QGIS 3.22, of Debian 12, warns of 1.4, which has nothing that is used here.
+            dataset_options={} if append else {"VERSION": "1.3"},
             layer_options={"SPATIAL_INDEX": "YES" if indexed else "NO", **srid},
         )
 
