@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import rasterio
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 
 import geodet
@@ -62,6 +63,8 @@ def test_every_command_has_help(invoke):
         ("nothing",),
         ("detect", "a.tif"),
         ("detect", "a.tif", "-o", "b.gpkg", "--bands", "red,,"),
+        ("detect", "a.tif", "-o", "b.gpkg", "--bounds", "1,2,3"),
+        ("detect", "a.tif", "-o", "b.gpkg", "--geometry", "circle"),
         ("evaluate", "--data", "d", "--split", "test"),
         ("detect", "a.tif", "-o", "b.gpkg", "--score-threshold", "2"),
     ],
@@ -113,6 +116,30 @@ def test_flags_give_way_to_set(tmp_path, make_scene, tiny_path, invoke):
     assert json.loads(wins.stdout)["chips"] == 4
     wide = invoke(*common, "-o", "c.gpkg", "--set", "detect.chip_size=32")
     assert json.loads(wide.stdout)["chips"] == 9
+
+
+def test_profile_names_the_bottleneck_on_stderr(tmp_path, make_scene, tiny_path, invoke):
+    scene = make_scene(width=96, height=96)
+    done = invoke("detect", scene, "-o", "a.gpkg", "--model", tiny_path, "--profile", "--json")
+    stages = json.loads(done.stdout)["stages"]
+    assert f"bottleneck: {max(stages, key=stages.get)}" in done.stderr
+    for stage in stages:
+        assert f"{stage} " in done.stderr
+
+
+def test_detect_takes_bands_by_name_and_looks_within_bounds(
+    tmp_path, make_scene, tiny_path, invoke
+):
+    scene = make_scene(width=96, height=96)
+    common = ("detect", scene, "--model", tiny_path, "--json")
+    all_of_it = json.loads(invoke(*common, "-o", "a.geojsonl").stdout)["labels"]["tree"]
+    with rasterio.open(scene) as opened:
+        west, north = opened.transform @ (0, 0)
+    bounds = f"--bounds={west},{north - 20},{west + 20},{north}"
+    some = json.loads(invoke(*common, "-o", "b.csv", bounds).stdout)["labels"]["tree"]
+    assert 0 < some < all_of_it
+    wrong = invoke(*common, "-o", "c.gpkg", "--bands", "red,green,infra", code=1)
+    assert "infra" in wrong.stderr
 
 
 def test_info_tells_scenes_from_models(tmp_path, make_scene, tiny_path, invoke):
