@@ -1,7 +1,7 @@
 """The table of a GeoPackage's layer: GDAL makes it, SQLite fills it.
 
-GDAL needs one call with all rows to be fast. Here rows come in any number of calls, and a million
-take half of the time that GDAL needs through Arrow; see ``benchmarks/writing.py``.
+GDAL needs one call with all rows to be fast. Here rows come in any number of calls; what that costs
+is in ``benchmarks/writing.py``.
 """
 
 from __future__ import annotations

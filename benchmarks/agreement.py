@@ -1,0 +1,100 @@
+"""Whether detections depend on how a scene is cut: F1 between windows of several kinds.
+
+Every row is compared with the scene in one window. Rows with another origin lose columns and rows
+on the upper left: multiples of the stride of the network, or not.
+
+    python benchmarks/agreement.py [--scene FILE] [--side 2048] [--model urban-trees]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from common import make_scene, print_machine
+from rich.console import Console
+from rich.table import Table
+
+from geodet.boxes import Detections
+from geodet.config import DetectConfig, MatchConfig
+from geodet.engine.inference import build_predictor
+from geodet.engine.windowed import detect_scene
+from geodet.evaluation.metrics import ChipResult, score
+from geodet.fitting import open_for_model
+from geodet.geobox import GeoBox
+from geodet.models.checkpoint import Model, load_model
+from geodet.rasters import write_raster
+
+WINDOWS = ((256, 64), (320, 128), (512, 64), (512, 128), (1024, 64), (1024, 128))
+ORIGINS = ((64, 32), (100, 37))
+MARGIN = 160  # pixels from the edges of a scene that was cut, whose objects have lost surroundings
+
+
+def main() -> None:
+    options = _parse()
+    print_machine()
+    model = load_model(options.model)
+    table = Table(title=f"F1 of detections against those of one window, {options.model}")
+    for column in ("chip", "overlap", "origin", "precision", "objects", "F1"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as name:
+        path = options.scene or make_scene(Path(name), options.side)
+        for precision in ("float32", "bfloat16"):
+            whole = _detect(path, model, chip_size=2**15, overlap=0, precision=precision)
+            for size, overlap in WINDOWS:
+                found = _detect(path, model, chip_size=size, overlap=overlap, precision=precision)
+                cells = (str(size), str(overlap), "0, 0", precision, str(len(found)))
+                table.add_row(*cells, f"{_agreement(found, whole):.4f}")
+            for x, y in ORIGINS:
+                part = _cut(path, model, x, y, Path(name) / "part.tif")
+                found = _detect(part, model, chip_size=512, overlap=128, precision=precision)
+                pair = [_inner(one, x, y) for one in (found.shifted(x, y), whole)]
+                cells = ("512", "128", f"{x}, {y}", precision, str(len(found)))
+                table.add_row(*cells, f"{_agreement(*pair):.4f}")
+    Console(width=100).print(table)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", type=Path)
+    parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--model", default="urban-trees")
+    return parser.parse_args()
+
+
+def _detect(path: Path, model: Model, **settings: object) -> Detections:
+    config = DetectConfig.model_validate({"resample": False, **settings})
+    predictor = build_predictor(model, config, "cpu")
+    with open_for_model(path, model.description, config) as scene:
+        return detect_scene(scene, predictor, config).detections
+
+
+def _cut(path: Path, model: Model, x: int, y: int, output: Path) -> Path:
+    """Write the scene without its first columns and rows."""
+    config = DetectConfig(resample=False)
+    with open_for_model(path, model.description, config) as scene:
+        width, height = scene.grid
+        chip = scene.read_overview(max(width, height))
+        moved = scene.geobox.transform * scene.geobox.transform.translation(x, y)
+        geobox = GeoBox(width - x, height - y, moved, scene.geobox.crs)
+    output.unlink(missing_ok=True)
+    write_raster(output, chip.pixels[:, y:, x:], geobox)
+    return output
+
+
+def _inner(found: Detections, x: int, y: int) -> Detections:
+    return found.select((found.boxes[:, :2] > [x + MARGIN, y + MARGIN]).all(axis=1))
+
+
+def _agreement(found: Detections, wanted: Detections) -> float:
+    nothing = np.zeros((0, 4))
+    result = ChipResult.compare(
+        found, wanted.boxes, wanted.labels, ignored=nothing, rule=MatchConfig(iou=0.5), gsd=None
+    )
+    return score([result], 0.0).f1
+
+
+if __name__ == "__main__":
+    main()
