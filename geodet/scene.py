@@ -225,7 +225,9 @@ class Scene(Closing):
     def _reserve(self, source: Window) -> bool:
         """Let the blocks of a whole row of windows be kept, and say whether they can be."""
         assert self._blocks is not None
-        block_height = self._blocks.block[1]
+        block_width, block_height = self._blocks.block
+        if block_width < self.geobox.width:  # neighbours share little of tiles: few need be kept
+            return True
         rows = min(source.height + 2 * block_height, self.geobox.height)
         needed = rows * self.geobox.width * (len(self.bands) * self.dtype.itemsize + 1)
         if needed <= _BLOCK_BYTES[1]:

@@ -2,6 +2,7 @@ import pytest
 import rasterio
 from test_input_kinds import mosaic_of_files
 
+import geodet.sources.layout
 from geodet.sources.layout import block_shape
 
 
@@ -26,12 +27,14 @@ def test_wide_strips_are_read_by_fewer_rows(make_scene):
         assert block_shape(raster, 2**30) == (90_000, 1)
 
 
-def test_a_mosaic_of_striped_files_is_read_by_rows(make_scene):
+def test_a_mosaic_of_striped_files_is_read_by_the_files_width(make_scene, monkeypatch):
+    monkeypatch.setattr(geodet.sources.layout, "_TILE", 16)
     with rasterio.open(mosaic_of_files(make_scene)) as raster:
         assert raster.block_shapes[0] == (80, 96)
-        width, height = block_shape(raster, 3)
-        assert width == 96
-        assert height <= 80
+        with rasterio.open(raster.files[1]) as member:
+            rows, columns = member.block_shapes[0]
+        assert columns == member.width < raster.width
+        assert block_shape(raster, 3) == (-(-16 // columns) * columns, -(-16 // rows) * rows)
 
 
 def test_a_mosaic_with_a_lost_member_has_a_shape(make_scene):

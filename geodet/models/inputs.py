@@ -29,8 +29,9 @@ def standardise(
     shape = (1, len(mean), 1, 1)
     centre = torch.tensor(mean, device=pixels.device).view(shape)
     spread = torch.tensor(std, device=pixels.device).view(shape)
-    scaled = (pixels.to(torch.float32) - centre) / spread
+    # In place, in one copy: a large chip's temporaries would weigh as much as the network's.
+    scaled = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
+    scaled.sub_(centre).div_(spread)
     # A nodata value that the file does not declare, such as -3.4e38, would flood the whole chip.
     absurd = ~(scaled.abs() < _ABSURD)
-    scaled = scaled.masked_fill(~valid[:, None] | absurd, 0.0)
-    return scaled.contiguous(memory_format=torch.channels_last)
+    return scaled.masked_fill_(absurd.logical_or_(~valid[:, None]), 0.0)

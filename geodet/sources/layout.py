@@ -27,7 +27,7 @@ def block_shape(dataset: Any, bytes_per_pixel: int) -> tuple[int, int]:
     height, width = _file_blocks(dataset)
     width, height = min(width, dataset.width), min(height, dataset.height)
     if width < dataset.width:
-        return _times(width, _TILE), _times(height, _TILE)
+        return min(_times(width, _TILE), dataset.width), min(_times(height, _TILE), dataset.height)
     rows = min(_ROWS, _BLOCK_BYTES // (width * bytes_per_pixel) or 1)
     return width, min(_times(height, rows), dataset.height)
 
@@ -38,7 +38,7 @@ def _times(size: int, least: int) -> int:
 
 
 def _file_blocks(dataset: Any) -> tuple[int, int]:
-    """Give rows and columns of a file's blocks; of strips in a mosaic, all columns."""
+    """Give rows and columns of a file's blocks; of strips in a mosaic, its first file's."""
     rows, columns = map(int, dataset.block_shapes[0])
     members = [name for name in dataset.files if not name.endswith((".vrt", ".ovr", ".msk"))]
     if dataset.driver != "VRT" or not members:
@@ -46,6 +46,6 @@ def _file_blocks(dataset: Any) -> tuple[int, int]:
     try:
         with rasterio.open(members[0]) as member:
             rows, columns = map(int, member.block_shapes[0])
-            return rows, dataset.width if columns == member.width else columns
+            return rows, columns
     except RasterioError:  # a member that is away; reading says so where it is needed
         return rows, columns
