@@ -1,6 +1,7 @@
 """Painted scenes and a small untrained model: what most tests need, and no binary files."""
 
 import logging
+import os
 import warnings
 
 import numpy as np
@@ -19,10 +20,11 @@ from geodet.models.retinanet import RetinaNet
 torch.set_num_threads(1)  # the networks here are too small for more
 
 # A machine under load is not a bug, and make_scene may paint anew in every example.
-settings.register_profile(
-    "geodet", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("geodet")
+_QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+# The same examples in every run, so that a failure is the change's; other ones on demand.
+settings.register_profile("geodet", derandomize=True, **_QUIET)
+settings.register_profile("explore", **_QUIET)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "geodet"))
 
 BACKGROUND, OBJECT = (20, 90), 230
 """Brightness of the painted ground (from, below) and of objects, in bytes."""
