@@ -13,7 +13,7 @@ from geodet.windows import WindowGrid
 
 __all__ = ["WindowPlan", "plan_windows"]
 
-_LEAST_OVERLAP = 96  # half of it is what a cell must see around it: see the benchmark notes
+_LEAST_OVERLAP = 64  # half of it is what a cell must see around it: see the benchmark notes
 _TIMES_OVERLAP = 24  # (24 / 23)^2 = 1.09 pixels are computed for each of a large scene
 _MEMORY = 640 * 2**20  # bytes of activations on a CPU
 _MEMORY_SHARE = 0.5  # of what is free on a CUDA device
