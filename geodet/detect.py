@@ -120,7 +120,9 @@ def detect(
                     writer.write(part)
         with predictor.watch.measure("write"):
             stack.pop_all().close()  # completes the files
-    _draw(job, options, Detections.concatenate(shown), model, config)
+    if options.preview:
+        with predictor.watch.measure("preview"):
+            _draw(job, options.preview, Detections.concatenate(shown), model, config, options)
     _write_styles(outputs, classes, options)
     _report_caps(report, predictor)
     report.seconds = time.monotonic() - started
@@ -202,14 +204,17 @@ def _report_caps(report: DetectReport, predictor: Predictor) -> None:
 
 
 def _draw(
-    job: Job, options: DetectOptions, shown: Detections, model: Model, config: DetectConfig
+    job: Job,
+    preview: Path,
+    shown: Detections,
+    model: Model,
+    config: DetectConfig,
+    options: DetectOptions,
 ) -> None:
-    if options.preview is None:
-        return
     (one,) = job.scenes
     with Scene(one.path, bands=config.bands) as scene:
         classes = model.description.classes
-        draw_preview(options.preview, scene, shown, classes, overwrite=options.overwrite)
+        draw_preview(preview, scene, shown, classes, overwrite=options.overwrite)
 
 
 def _write_styles(outputs: Sequence[Path], classes: Sequence[str], options: DetectOptions) -> None:
