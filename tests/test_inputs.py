@@ -53,3 +53,10 @@ def test_a_nodata_value_that_nobody_declared_becomes_the_mean():
     scaled = standardise(pixels, valid, [40.0], [10.0])
     assert scaled[0, 0, 0, 0] == 0 == scaled[0, 0, 1, 1]
     assert (scaled.sum(), scaled.max()) == (14, 1)
+
+
+@pytest.mark.parametrize(("std", "wanted"), [(0.01, 0.0), (0.1, 1000.0)])
+def test_bytes_are_absurd_only_where_their_band_hardly_varied(std, wanted):
+    pixels = torch.full((1, 1, 1, 1), 200, dtype=torch.uint8)
+    scaled = standardise(pixels, torch.ones(1, 1, 1, dtype=torch.bool), [100.0], [std])
+    assert scaled.item() == pytest.approx(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from geodet.engine.probe import WidestLayer
 from geodet.engine.stopwatch import Stopwatch
 from geodet.models.checkpoint import Model, ModelDescription
 from geodet.models.decode import Decoded, decode
+from geodet.models.folding import fold_norms
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.scene import Chip
@@ -102,26 +103,19 @@ class Predictor:
             chips: All of one size, as the windows of a scene are. They are not padded: what the
                 norms see, and so the scores, would depend on it.
         """
-        # torch convolves one small image by another algorithm than several, rounded differently.
-        batch = chips if len(chips) > 1 or self._is_lone_safe else (*chips, *chips)
         with self.watch.measure("transfer"):
-            pixels, valid = (t.to(self.device) for t in stack_chips(batch))
+            pixels, valid = (t.to(self.device) for t in stack_chips(chips))
         with self.watch.measure("forward"):
             outputs = self.forward(pixels, valid)
         with self.watch.measure("decode"):
             share = max(1.0, valid[0].numel() / _CAPPED_PIXELS)
-            decoded = decode(
+            return decode(
                 outputs,
                 score_threshold=self.score_threshold,
                 iou_threshold=self.iou_threshold,
                 max_candidates=round(share * self.max_candidates),
                 max_per_level=self.max_per_level and round(share * self.max_per_level),
             )
-        return decoded[: len(chips)]
-
-    @property
-    def _is_lone_safe(self) -> bool:
-        return self.device.type != "cpu" or self.precision != torch.float32
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
         """Run the bare network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
@@ -139,7 +133,7 @@ def build_predictor(
     mean, std = _statistics(about, config.value_range)
     threshold = config.score_threshold if score_threshold is None else score_threshold
     return Predictor(
-        model.network,
+        cast("RetinaNet", fold_norms(model.network)),
         device=chosen,
         precision=resolve_precision(config.precision, chosen),
         mean=mean,

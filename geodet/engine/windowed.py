@@ -61,7 +61,7 @@ class SceneRun:
 
     The parts come from top to bottom, each as soon as no window still to come can change it, so
     that neither the scene nor its objects have to fit in memory. All parts together are the same
-    for any batch size and any number of workers.
+    for any number of workers, and but for the rounding of the convolutions for any batch size.
 
     Args:
         scene: Read window by window, in its grid.

@@ -63,17 +63,19 @@ class Head(nn.Module):
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         """Give (N, H * W * A, outputs) for each level."""
-        return [self._flat(self.last(self._hidden(i, level))) for i, level in enumerate(levels)]
+        hidden = (self._hidden(i, level) for i, level in enumerate(levels))
+        return [self.flatten(self.last(x), self.outputs) for x in hidden]
+
+    @staticmethod
+    def flatten(maps: Tensor, outputs: int) -> Tensor:
+        """Turn (N, A * outputs, H, W) into (N, H * W * A, outputs)."""
+        return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, outputs)
 
     def _hidden(self, index: int, x: Tensor) -> Tensor:
         norms = cast("nn.ModuleList", self.norms[index if len(self.norms) > 1 else 0])
         for convolution, norm in zip(self.convs, norms, strict=True):
             x = F.relu(norm(convolution(x)), inplace=True)
         return x
-
-    def _flat(self, maps: Tensor) -> Tensor:
-        """Turn (N, A * outputs, H, W) into (N, H * W * A, outputs)."""
-        return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, self.outputs)
 
 
 def _initialise(head: Head, last_bias: float) -> None:

@@ -32,6 +32,14 @@ def standardise(
     # In place, in one copy: a large chip's temporaries would weigh as much as the network's.
     scaled = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
     scaled.sub_(centre).div_(spread)
-    # A nodata value that the file does not declare, such as -3.4e38, would flood the whole chip.
-    absurd = ~(scaled.abs() < _ABSURD)
-    return scaled.masked_fill_(absurd.logical_or_(~valid[:, None]), 0.0)
+    unseen = ~valid[:, None]
+    if not _is_tame(pixels.dtype, mean, std):
+        # A nodata value that the file does not declare, such as -3.4e38, would flood the chip.
+        unseen = unseen | ~(scaled.abs() < _ABSURD)
+    return scaled.masked_fill_(unseen, 0.0)
+
+
+def _is_tame(dtype: torch.dtype, mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Tell whether no value of a type can be absurd, so that none has to be looked at."""
+    farthest = (max(abs(m), abs(255 - m)) / s for m, s in zip(mean, std, strict=True))
+    return dtype == torch.uint8 and max(farthest) < _ABSURD
