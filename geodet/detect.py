@@ -25,7 +25,7 @@ from geodet.models.checkpoint import Model
 from geodet.preview import draw_preview
 from geodet.scene import Scene
 from geodet.styles import write_style
-from geodet.vectors import SceneDetections, open_writer
+from geodet.vectors import DetectionWriter, SceneDetections, open_writer
 
 __all__ = ["DetectOptions", "DetectProgress", "DetectReport", "detect"]
 
@@ -96,22 +96,8 @@ def detect(
     report = _empty_report(job, outputs, predictor, classes)
     shown: list[Detections] = []
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                open_writer(
-                    output,
-                    classes,
-                    crs=job.crs,
-                    metadata=_provenance(model, config),
-                    overwrite=options.overwrite,
-                    append=options.append,
-                    geometry=options.geometry,
-                    format=options.format,
-                )
-            )
-            for output in outputs
-        ]
-        for part in _iter_parts(job, predictor, model, config, report, progress):
+        writers = _open_writers(stack, outputs, job, model, config, options)
+        for part in _Search(job, predictor, model, config, report, progress):
             _count(report, part, classes)
             if options.preview:
                 shown.append(part.detections)
@@ -147,44 +133,70 @@ def _empty_report(
     )
 
 
-def _iter_parts(
+def _open_writers(
+    stack: ExitStack,
+    outputs: Sequence[Path],
     job: Job,
-    predictor: Predictor,
     model: Model,
     config: DetectConfig,
-    report: DetectReport,
-    progress: Callable[[DetectProgress], None],
-) -> Iterator[SceneDetections]:
-    """Yield what each scene holds, at once where no other scene shows the same ground."""
-    parts = (
-        part
-        for scene in job.scenes
-        for part in _iter_scene(scene, predictor, model, config, report, progress)
-    )
-    if not is_ground_shared([scene.footprint for scene in job.scenes]):
-        yield from parts
-        return
-    held = list(parts)
-    with predictor.watch.measure("merge"):
-        yield from deduplicate(held, iou_threshold=predictor.iou_threshold)
+    options: DetectOptions,
+) -> list[DetectionWriter]:
+    return [
+        stack.enter_context(
+            open_writer(
+                output,
+                model.description.classes,
+                crs=job.crs,
+                metadata=_provenance(model, config),
+                overwrite=options.overwrite,
+                append=options.append,
+                geometry=options.geometry,
+                format=options.format,
+            )
+        )
+        for output in outputs
+    ]
 
 
-def _iter_scene(
-    job: SceneJob,
-    predictor: Predictor,
-    model: Model,
-    config: DetectConfig,
-    report: DetectReport,
-    progress: Callable[[DetectProgress], None],
-) -> Iterator[SceneDetections]:
-    with open_for_model(job.path, model.description, config) as scene:
-        run = SceneRun(scene, predictor, config, region=job.region, progress=progress)
-        for detections in run:
-            yield job.part(detections)
-    report.chips += run.chips
-    report.empty_chips += run.empty_chips
-    report.capped += run.capped
-    report.megapixels += run.pixels / 1e6
+class _Search:
+    """The way through the scenes of a job: what they hold comes out, what was done is counted."""
+
+    def __init__(
+        self,
+        job: Job,
+        predictor: Predictor,
+        model: Model,
+        config: DetectConfig,
+        report: DetectReport,
+        progress: Callable[[DetectProgress], None],
+    ) -> None:
+        self._job, self._predictor, self._model = job, predictor, model
+        self._config, self._report, self._progress = config, report, progress
+
+    def __iter__(self) -> Iterator[SceneDetections]:
+        """Yield what each scene holds, at once where no other scene shows the same ground."""
+        parts = (part for scene in self._job.scenes for part in self._iter_scene(scene))
+        if not is_ground_shared([scene.footprint for scene in self._job.scenes]):
+            yield from parts
+            return
+        held = list(parts)
+        with self._predictor.watch.measure("merge"):
+            yield from deduplicate(held, iou_threshold=self._predictor.iou_threshold)
+
+    def _iter_scene(self, job: SceneJob) -> Iterator[SceneDetections]:
+        with open_for_model(job.path, self._model.description, self._config) as scene:
+            run = SceneRun(
+                scene, self._predictor, self._config, region=job.region, progress=self._progress
+            )
+            for detections in run:
+                yield job.part(detections)
+        self._count(run)
+
+    def _count(self, run: SceneRun) -> None:
+        self._report.chips += run.chips
+        self._report.empty_chips += run.empty_chips
+        self._report.capped += run.capped
+        self._report.megapixels += run.pixels / 1e6
 
 
 def _count(report: DetectReport, part: SceneDetections, classes: Sequence[str]) -> None:
