@@ -13,9 +13,14 @@ from affine import Affine
 from pyproj import CRS
 
 import geodet
+from geodet.config import ModelConfig
 from geodet.geobox import GeoBox
+from geodet.models.checkpoint import ModelDescription, save_model
+from geodet.models.inputs import standardise
+from geodet.models.retinanet import RetinaNet
 from geodet.painting import paint_town
 from geodet.rasters import write_raster
+from geodet.recipes import resolve_config
 
 TILE = 2048
 GSD = 0.6
@@ -47,6 +52,47 @@ def make_scene(folder: Path, side: int) -> Path:
     scene = folder / f"scene_{side}.vrt"
     scene.write_text(_vrt(town.name, side), encoding="utf-8")
     return scene
+
+
+def make_untrained_model(folder: Path, recipe: str, *, share: float = 2e-3) -> Path:
+    """Save a recipe's network with random weights, for what depends on its size alone.
+
+    Args:
+        folder: Where the file goes.
+        recipe: A recipe of geodet's.
+        share: Of the anchors of a painted town, those that shall pass the threshold.
+    """
+    torch.manual_seed(0)
+    config = resolve_config(recipe).model
+    network = RetinaNet(config, bands=3, classes=1).eval()
+    torch.nn.init.normal_(network.classifier.last.weight, std=0.3)  # else all anchors say the same
+    town = torch.from_numpy(paint_town(TILE // 4, TILE // 4, seed=7, gsd=GSD).pixels)[None]
+    seen = torch.ones(1, *town.shape[-2:], dtype=torch.bool)
+    with torch.inference_mode():
+        logits = network(standardise(town, seen, *_STATISTICS)).logits.flatten()
+    weakest = logits.sort(descending=True).values[round(share * len(logits))]
+    path = folder / f"{recipe}.safetensors"
+    save_model(path, network, _describe(recipe, float(weakest.sigmoid()), config))
+    return path
+
+
+_STATISTICS = ([110.0] * 3, [50.0] * 3)
+
+
+def _describe(recipe: str, threshold: float, config: ModelConfig) -> ModelDescription:
+    return ModelDescription(
+        name=recipe,
+        architecture=config,
+        classes=("object",),
+        bands=("red", "green", "blue"),
+        dtype="uint8",
+        mean=_STATISTICS[0],
+        std=_STATISTICS[1],
+        low=(0.0,) * 3,
+        high=(255.0,) * 3,
+        gsd=GSD,
+        score_threshold=threshold,
+    )
 
 
 def _vrt(town: str, side: int) -> str:

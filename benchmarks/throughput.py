@@ -2,7 +2,7 @@
 
 Both are measured in turn in one process on one machine; quote the ratio, not the seconds.
 
-    python benchmarks/throughput.py [--side 4096] [--repeats 3] [--model NAME] [--device auto]
+    python benchmarks/throughput.py [--side 4096] [--repeats 3] [--model NAME | --untrained RECIPE]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from common import make_scene, print_machine
+from common import make_scene, make_untrained_model, print_machine
 from rich.console import Console
 from rich.table import Table
 
@@ -31,9 +31,10 @@ from geodet.windows import WindowGrid
 
 def main() -> None:
     options = _parse()
-    model = load_model(options.model)
     config = resolve_config(settings=options.set).detect
     with tempfile.TemporaryDirectory() as name:
+        untrained = options.untrained and make_untrained_model(Path(name), options.untrained)
+        model = load_model(untrained or options.model)
         scene_path = make_scene(Path(name), options.side)
         predictor = build_predictor(model, config, options.device)
         with Scene(scene_path) as scene:
@@ -49,7 +50,7 @@ def main() -> None:
             start = time.perf_counter()
             _forward_all(predictor, batches)
             bare.append(time.perf_counter() - start)
-    _print(options.side, len(grid), whole, bare)
+    _print(options.side, f"{model.description.name}, {len(grid)} windows", whole, bare)
 
 
 def _parse() -> argparse.Namespace:
@@ -57,6 +58,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--untrained", help="recipe: its network with random weights instead")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[])
     return parser.parse_args()
@@ -78,11 +80,11 @@ def _forward_all(predictor: Predictor, batches: list[tuple[torch.Tensor, torch.T
         torch.cuda.synchronize()
 
 
-def _print(side: int, chips: int, whole: list[float], bare: list[float]) -> None:
+def _print(side: int, what: str, whole: list[float], bare: list[float]) -> None:
     print_machine()
     ratios = [a / b for a, b in zip(whole, bare, strict=True)]
     pixels = side * side / 1e6
-    table = Table(title=f"{side} x {side} px, {chips} chips, median of {len(whole)} runs")
+    table = Table(title=f"{side} x {side} px, {what}, median of {len(whole)} runs")
     for column in ("", "seconds", "scene Mpx/s"):
         table.add_column(column)
     for name, seconds in (("detect, from file to GeoPackage", whole), ("forward pass", bare)):
