@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lanes import Result, append_result, read_results, run_lanes
+from lanes import Result, append_result, read_results, run_lanes, spread
 from rich.console import Console
 from rich.table import Table
 from variants import GROUPS, TASKS, Run, iter_variants, plan_runs
@@ -102,18 +101,10 @@ def _table(
         own = [run for run in runs if (run.task, run.settings) == (task, settings)]
         found = [results[run.key] for run in own if run.key in results]
         trained = [one for one in found if one["outcome"] == "trained"]
-        cells = [_spread([one["figures"].get(column) for one in trained]) for column in columns]
-        seconds = _spread([one["seconds"] for one in trained], digits=0)
+        cells = [spread([one["figures"].get(column) for one in trained]) for column in columns]
+        seconds = spread([one["seconds"] for one in trained], digits=0)
         table.add_row(name, *cells, _count(found), seconds)
     return table
-
-
-def _spread(values: Sequence[float | None], digits: int = 3) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.{digits}f}{deviation}"
 
 
 def _count(found: Sequence[Result]) -> str:

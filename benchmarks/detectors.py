@@ -3,6 +3,7 @@
 The peers are at their defaults: they enlarge images to 800 px and compute in float32. Nothing is
 downloaded, so all begin with random weights, which is not how the peers are meant to be used: the
 row of torchvision's RetinaNet without enlarging shows how much of the difference that costs them.
+Results are added to a file at once: the command goes on where it was stopped.
 
     python benchmarks/detectors.py [--task urban-trees] [--minutes 5] [--deepforest-python PATH]
 """
@@ -13,16 +14,19 @@ import argparse
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from common import print_machine
-from peers.chips import Dataset, read_dataset
-from peers.geodet_recipe import run_geodet
-from peers.other_python import run_deepforest
-from peers.result import PeerResult
-from peers.torchvision_models import MODELS, run_torchvision
+from lanes import Result, append_result, read_results, spread
+from others.chips import Dataset, read_dataset
+from others.geodet_recipe import run_geodet
+from others.other_python import run_deepforest
+from others.result import PeerResult
+from others.torchvision_models import MODELS, run_torchvision
 from rich.console import Console
 from rich.table import Table
 from scoring import score_images
@@ -38,17 +42,13 @@ COLUMNS = {
 def main() -> None:
     options = _parse()
     torch.set_num_threads(options.threads)
-    dataset = read_dataset(options.data / options.task, options.task)
-    rows = []
-    for result in _run_all(dataset, options):
-        figures = {} if result.found is None else _score(dataset, result)
-        rows.append((result, figures))
-        row = dataclasses.asdict(dataclasses.replace(result, found=None)) | {"figures": figures}
-        print(json.dumps(row), flush=True)
-        if options.results:
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"task": options.task, "seed": options.seed, **row}) + "\n")
-    _print(options, rows)
+    rows = read_results(options.results)
+    if not options.table:
+        dataset = read_dataset(options.data / options.task, options.task)
+        for seed in options.seeds:
+            _run_seed(dataset, seed, rows, options)
+    print_machine()
+    Console(width=150).print(_table(options, list(rows.values())))
 
 
 def _parse() -> argparse.Namespace:
@@ -58,55 +58,78 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each")
     parser.add_argument("--only", action="append", default=[], help="part of a detector's name")
     parser.add_argument("--batch", type=int, default=4, help="images in a step of torchvision's")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--deepforest-python", type=Path, help="of an environment with deepforest")
-    parser.add_argument("--results", type=Path, help="JSON-lines file to add the rows to")
+    parser.add_argument("--results", type=Path, default=Path("detectors.jsonl"))
+    parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
     return parser.parse_args()
 
 
-def _run_all(dataset: Dataset, options: argparse.Namespace) -> Iterator[PeerResult]:
-    """Train and apply one detector after the other."""
+def _run_seed(
+    dataset: Dataset, seed: int, rows: dict[str, Result], options: argparse.Namespace
+) -> None:
+    """Train and apply what is not in the results yet, one detector after the other."""
+    for name, run in _entrants(dataset, seed, options).items():
+        row: Result = {"task": options.task, "detector": name, "seed": seed}
+        row |= {"minutes": options.minutes, "threads": options.threads}
+        row["key"] = " | ".join(map(str, row.values()))
+        if row["key"] in rows:
+            continue
+        result = run()
+        row |= dataclasses.asdict(dataclasses.replace(result, found=None))
+        row["figures"] = {} if result.found is None else _score(dataset, result)
+        append_result(options.results, row)
+        rows[row["key"]] = row
+        print(json.dumps(row), flush=True)
 
-    def is_wanted(name: str) -> bool:
-        return not options.only or any(part.lower() in name.lower() for part in options.only)
 
-    budget = {"minutes": options.minutes, "seed": options.seed}
-    if is_wanted("geodet"):
-        yield run_geodet(dataset, **budget)
-    for name in filter(is_wanted, MODELS):
-        yield run_torchvision(name, dataset, batch=options.batch, **budget)
-    if is_wanted("DeepForest"):
-        python, threads = options.deepforest_python, options.threads
-        if python is None or not python.is_file():
-            print("DeepForest: skipped, give --deepforest-python of an environment that has it")
-        elif len(dataset.bands) not in (0, 1, 3):
-            print("DeepForest: skipped, it takes red, green and blue")
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                yield run_deepforest(dataset, Path(folder), python, threads=threads, **budget)
+def _entrants(
+    dataset: Dataset, seed: int, options: argparse.Namespace
+) -> dict[str, Callable[[], PeerResult]]:
+    """List who takes part, by name."""
+    budget = {"minutes": options.minutes, "seed": seed}
+    found: dict[str, Callable[[], PeerResult]] = {"geodet": partial(run_geodet, dataset, **budget)}
+    for name in MODELS:
+        found[name] = partial(run_torchvision, name, dataset, batch=options.batch, **budget)
+    if len(dataset.bands) not in (0, 1, 3):
+        print("DeepForest: skipped, it takes red, green and blue")
+    elif options.deepforest_python is None or not options.deepforest_python.is_file():
+        print("DeepForest: skipped, give --deepforest-python of an environment that has it")
+    else:
+        found["DeepForest"] = partial(_run_deepforest, dataset, options, budget)
+    wanted = [part.lower() for part in options.only] or [""]
+    return {name: run for name, run in found.items() if any(w in name.lower() for w in wanted)}
+
+
+def _run_deepforest(
+    dataset: Dataset, options: argparse.Namespace, budget: dict[str, Any]
+) -> PeerResult:
+    with tempfile.TemporaryDirectory() as folder:
+        return run_deepforest(
+            dataset, Path(folder), options.deepforest_python, threads=options.threads, **budget
+        )
 
 
 def _score(dataset: Dataset, result: PeerResult) -> dict[str, float]:
     return score_images(result.found or [], dataset.val, dataset.classes, dataset.config.match)
 
 
-def _print(
-    options: argparse.Namespace, rows: Sequence[tuple[PeerResult, dict[str, float]]]
-) -> None:
-    print_machine()
-    table = Table(
-        title=f"{options.task}, {options.minutes:g} minutes of training on {options.threads} "
-        f"threads from random weights, seed {options.seed}"
-    )
+def _table(options: argparse.Namespace, rows: Sequence[Result]) -> Table:
     columns = COLUMNS[options.task]
-    for column in ("", *columns, "images/s", "training s", "images seen", "note"):
+    title = f"{options.task}: mean and deviation of the seeds, {options.minutes:g} minutes of "
+    table = Table(title=title + f"training on {options.threads} threads from random weights")
+    for column in ("", *columns, "images/s", "images seen", "seeds", "note"):
         table.add_column(column)
-    for result, figures in rows:
-        cells = [f"{figures[c]:.3f}" if c in figures else "-" for c in columns]
-        numbers = f"{result.images_per_second:.2f}", f"{result.train_seconds:.0f}"
-        table.add_row(result.name, *cells, *numbers, str(result.images_seen), result.note)
-    Console(width=150).print(table)
+    same = {"task": options.task, "minutes": options.minutes, "threads": options.threads}
+    rows = [row for row in rows if same.items() <= row.items()]
+    for name in dict.fromkeys(row["detector"] for row in rows):
+        own = [row for row in rows if row["detector"] == name]
+        cells = [spread([row["figures"].get(column) for row in own]) for column in columns]
+        speed = spread([row["images_per_second"] for row in own], digits=2)
+        seen = spread([row["images_seen"] for row in own], digits=0)
+        table.add_row(own[0]["name"], *cells, speed, seen, str(len(own)), own[0]["note"])
+    return table
 
 
 if __name__ == "__main__":

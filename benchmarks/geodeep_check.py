@@ -38,7 +38,7 @@ from geodet.rasters import write_raster
 from geodet.scene import Scene
 from geodet.windows import Window
 
-_SCRIPT = Path(__file__).parent / "peers" / "geodeep_run.py"
+_SCRIPT = Path(__file__).parent / "others" / "geodeep_run.py"
 NEAR = 0.9
 
 

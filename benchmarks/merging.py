@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from common import print_machine
 from fusing import Fuse, fuse_boxes, soft_nms, suppress
-from peers.chips import Dataset, read_dataset
+from others.chips import Dataset, read_dataset
 from rich.console import Console
 from rich.table import Table
 from scoring import score_images

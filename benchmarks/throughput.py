@@ -38,7 +38,9 @@ def main() -> None:
         scene_path = make_scene(Path(name), options.side)
         predictor = build_predictor(model, config, options.device)
         with Scene(scene_path) as scene:
-            grid, batch_size = plan_windows(predictor, config, *scene.grid)
+            grid, batch_size = plan_windows(
+                predictor, config, *scene.grid, rows_kept=scene.rows_kept
+            )
             batches = _batches(scene, grid, batch_size)
         _forward_all(predictor, batches[:2])  # the first pass compiles and allocates
         whole, bare = [], []

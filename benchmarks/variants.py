@@ -82,15 +82,15 @@ GROUPS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         {"P2 and up, small anchors": (), "P3 to P7, 32 to 512 px": _PAPER_LEVELS},
     ),
     "anchors": (
-        ("thermal",),
+        ("thermal", "urban-trees"),
         {"of the recipe": (), "fitted": ("model.anchors=fit",)},
     ),
     "assigners": (
-        ("thermal",),
+        ("thermal", "urban-trees"),
         {"IoU": (), "ATSS": ("train.assigner=atss",), "NWD": ("train.assigner=nwd",)},
     ),
     "boxes": (
-        ("thermal",),
+        ("thermal", "urban-trees"),
         {"smooth L1": (), "L1": ("train.box_loss=l1",), "GIoU": ("train.box_loss=giou",)},
     ),
     "prior": (

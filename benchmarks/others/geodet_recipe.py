@@ -12,10 +12,10 @@ import torch
 import geodet.train
 from geodet.config import Config, DataConfig
 from geodet.engine.inference import Predictor, build_predictor
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import Model, load_model
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip
-from peers.chips import BATCH, Dataset
-from peers.result import PeerResult
+from others.chips import BATCH, Dataset
+from others.result import PeerResult
 
 _TRIAL_IMAGES = 48
 _LOWEST_SCORE = 0.05  # what torchvision's detectors keep by default
@@ -32,8 +32,9 @@ def run_geodet(dataset: Dataset, *, minutes: float, seed: int) -> PeerResult:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model.safetensors"
         seconds, _ = _train(dataset, dataset.train, epochs=epochs, seed=seed, output=output)
+        model = load_model(output)
         predictor = build_predictor(
-            load_model(output), dataset.config.detect, "auto", score_threshold=_LOWEST_SCORE
+            model, dataset.config.detect, "auto", score_threshold=_LOWEST_SCORE
         )
     chips = [read_chip(image, dataset.bands) for image in dataset.val]
     predictor(chips[:BATCH])
@@ -46,7 +47,7 @@ def run_geodet(dataset: Dataset, *, minutes: float, seed: int) -> PeerResult:
     speed = len(chips) / (time.perf_counter() - start)
     name = f"geodet, recipe {dataset.name}"
     seen = float(epochs * len(dataset.train))
-    return PeerResult(name, found, seconds, seen, speed, _describe(predictor))
+    return PeerResult(name, found, seconds, seen, speed, _describe(model, predictor))
 
 
 def _train(
@@ -76,7 +77,7 @@ def _crops(image: LabelledImage, config: Config) -> int:
     return max(1, round(image.width * image.height / config.train.chip_size**2))
 
 
-def _describe(predictor: Predictor) -> str:
+def _describe(model: Model, predictor: Predictor) -> str:
     precision = "bfloat16" if predictor.precision == torch.bfloat16 else "float32"
-    weights = sum(p.numel() for p in predictor.network.parameters()) / 1e6
+    weights = sum(p.numel() for p in model.network.parameters()) / 1e6
     return f"{weights:.1f} M weights, {precision}, images as they are"

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from geodet.boxes import Detections
-from peers.chips import BATCH, Dataset, export_split
-from peers.result import PeerResult
+from others.chips import BATCH, Dataset, export_split
+from others.result import PeerResult
 
 _SCRIPT = Path(__file__).with_name("deepforest_run.py")
 

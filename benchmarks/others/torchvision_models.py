@@ -21,8 +21,8 @@ from torchvision.models import detection
 
 from geodet.boxes import Detections
 from geodet.tilesets.tileset import LabelledImage
-from peers.chips import BATCH, Dataset, clip_boxes, read_rgb
-from peers.result import PeerResult
+from others.chips import BATCH, Dataset, clip_boxes, read_rgb
+from others.result import PeerResult
 
 _EPOCHS, _STEPS = 26, (16, 22)
 _IMAGES_A_STEP = 16  # that the reference's rates are for

@@ -15,6 +15,7 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -77,23 +78,37 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(order: dict[str, Any], root: Path) -> Any:
-    labels = {name: number for number, name in enumerate(order["classes"])}
+    # What the others keep, below its own 0.1.
+    settings = {"train": {"csv_file": order["table"], "root_dir": str(root)}}
+    return build_forest(order["classes"], settings, score_threshold=0.05)
+
+
+def build_forest(
+    classes: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    score_threshold: float | None = None,
+) -> Any:
+    """Build DeepForest at its defaults, but with random weights.
+
+    Args:
+        classes: Their names.
+        settings: Beside the package's defaults.
+        score_threshold: None for its own.
+    """
+    labels = {name: number for number, name in enumerate(classes)}
     build = torchvision.models.detection.retinanet_resnet50_fpn
     # Without this the trunk's weights would be fetched although none are asked for.
     torchvision.models.detection.retinanet_resnet50_fpn = functools.partial(
         build, weights_backbone=None
     )
-    settings: dict[str, Any] = {
-        "num_classes": len(labels),
-        "label_dict": labels,
-        "train": {"csv_file": order["table"], "root_dir": str(root)},
-    }
-    config = main.utilities.load_config(overrides=settings)
+    own = {"num_classes": len(labels), "label_dict": labels}
+    config = main.utilities.load_config(overrides=own | dict(settings or {}))
     network = RetinaNetHub(
         backbone_weights=None,
         num_classes=len(labels),
         nms_thresh=config.nms_thresh,
-        score_thresh=0.05,  # what the others keep, below its own 0.1
+        score_thresh=config.score_thresh if score_threshold is None else score_threshold,
         label_dict=labels,
     )
     forest = main.deepforest(model=network, config=config)

@@ -1,0 +1,40 @@
+"""Run geodet on a scene, from file to GeoPackage: python scene_geodet.py ORDER.json."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import torch
+from timed import Rows, measure, read_order
+
+from geodet.config import DetectConfig
+from geodet.detect import DetectOptions, detect
+from geodet.models.checkpoint import load_model
+from geodet.vectors import read_detections
+
+
+def main() -> None:
+    order = read_order()
+    torch.set_num_threads(order["threads"])
+    model = load_model(order["model"])
+    config = DetectConfig.model_validate(order["settings"])
+    outputs = (Path(order["answer"]).with_suffix(f".{n}.gpkg") for n in itertools.count())
+
+    def find(scene: str) -> Path:
+        output = next(outputs)
+        detect([scene], [output], model, config, DetectOptions(device="cpu", overwrite=True))
+        return output
+
+    def to_rows(output: Path) -> Rows:
+        found = read_detections(output, model.description.classes)
+        table = np.column_stack([found.boxes, found.scores, found.labels])
+        rows: Rows = table.tolist()
+        return rows
+
+    measure(order, find, to_rows, ["geodet", "torch"])
+
+
+if __name__ == "__main__":
+    main()
