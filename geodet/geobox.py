@@ -108,7 +108,7 @@ class GeoBox:
         """Measure one pixel to the right and one down as (2, N) metres east and north."""
         assert self.crs is not None
         ground = _Ground.of(self.crs)
-        here, right, below = (self.to_world(xy + step) for step in _STEPS)
+        here, right, below = (ground.place(self.to_world(xy + step)) for step in _STEPS)
         return ground.offset(here, right), ground.offset(here, below)
 
 
@@ -145,17 +145,15 @@ class _Ground:
         return _Ground(crs)
 
     def offset(self, here: Floats, there: Floats) -> Floats:
-        """Measure the metres east and north from points to others close by: (2, N).
+        """Measure the metres east and north from places to others close by: (2, N).
 
         The radii of curvature in the meridian and the prime vertical, Snyder, "Map Projections: A
         Working Manual" (USGS Professional Paper 1395), equations 4-18 and 4-20, half way between
         the points: from one end, a step of 50 m at 83 degrees would err by 1e-5 of its length.
         """
-        if self._geographic is None:  # an engineering CRS: its own plane
-            step = (there - here) * self._metres
-            return step.T
-        lon0, lat0 = self._angles(here)
-        lon1, lat1 = self._angles(there)
+        if self._geographic is None:
+            return (there - here) * self._metres
+        (lon0, lat0), (lon1, lat1) = here, there
         lat = (lat0 + lat1) / 2
         w2 = 1.0 - self._e2 * np.sin(lat) ** 2
         # The short way round, also across the antimeridian.
@@ -164,8 +162,10 @@ class _Ground:
         north = (lat1 - lat0) * self._a * (1.0 - self._e2) / w2**1.5
         return np.stack([east, north])
 
-    def _angles(self, xy: Floats) -> Floats:
-        """Give longitude and latitude in radians: (2, N)."""
+    def place(self, xy: Floats) -> Floats:
+        """Give longitude and latitude in radians, or the plane of an engineering CRS: (2, N)."""
+        if self._geographic is None:
+            return xy.T
         angles = self._to_angles.transform(xy[..., 0], xy[..., 1])
         radians: Floats = np.stack(angles) * self._radians
         return radians

@@ -116,3 +116,28 @@ def test_geojson_with_degrees_does_not_warn(tmp_path, caplog):
 def test_the_rows_beside_the_output_are_gone(tmp_path, suffix):
     write(tmp_path / f"found{suffix}")
     assert not litter(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
+@pytest.mark.parametrize("epsg", [4326, 4269])
+def test_degrees_are_split_and_brought_back_to_one_turn(tmp_path, suffix, epsg):
+    """A geographic scene may reach beyond 180 degrees, or count them from 0 to 360."""
+    boxes = np.array([[10.0, 0, 20, 10], [995, 0, 1005, 10], [1100, 20, 1110, 30]])
+    source = part(
+        Detections(boxes, np.ones(3), np.zeros(3, int)),
+        crs=CRS.from_epsg(epsg),
+        transform=Affine(0.1, 0, 80, 0, -0.1, 10),  # column 1000 is 180 degrees east
+    )
+    written = features(write(tmp_path / f"found{suffix}", source))
+    kinds = [feature["geometry"]["type"] for feature in written]
+    assert kinds == ["Polygon", "MultiPolygon", "Polygon"]
+    bounds = [shapely.geometry.shape(feature["geometry"]).bounds for feature in written]
+    np.testing.assert_allclose(bounds[0], [81, 9, 82, 10], atol=1e-4)
+    np.testing.assert_allclose(bounds[1][::2], [-180, 180], atol=1e-9)
+    np.testing.assert_allclose(bounds[2], [-170, 7, -169, 8], atol=1e-4)
+
+
+def test_lines_are_the_features_of_a_collection(tmp_path):
+    source = part(found(30), transform=NORTH_UP @ Affine.rotation(20))
+    whole, lines = (write(tmp_path / f"a{end}", source) for end in (".geojson", ".geojsonl"))
+    assert features(whole) == features(lines)

@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.qml import style_classes
-from geodet.vectors import check_output, write_detections
+from geodet.vectors import check_output, open_writer, write_detections
 
 
 def styles(path):
@@ -37,6 +37,25 @@ def test_rows_are_added_to_those_that_are_there(tmp_path):
     np.testing.assert_array_equal(info["total_bounds"], frame.total_bounds)
     assert check_index(path) == "ok"
     assert not litter(tmp_path)
+
+
+def schema(path):
+    with closing(sqlite3.connect(path)) as database:
+        return set(database.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
+
+
+def test_what_is_said_at_the_end_is_kept_and_harms_no_index(tmp_path):
+    path = tmp_path / "found.gpkg"
+    for run in (0, 1):
+        with open_writer(path, CLASSES, crs=UTM, metadata={"model": "m"}, append=run > 0) as writer:
+            writer.write(part(found(100, run)))
+            writer.annotate({"scenes left out": f"{run}.tif"})
+    info = pyogrio.read_info(path, layer="detections")
+    left_out = {"scenes left out": "0.tif", "scenes left out 2": "1.tif"}
+    assert info["layer_metadata"] == {"model": "m"} | left_out
+    assert (info["features"], len(read(path)), check_index(path)) == (200, 200, "ok")
+    plain = write(tmp_path / "plain.gpkg", part(crs=UTM), metadata={"model": "m"})
+    assert schema(path) == schema(plain)
 
 
 def test_appending_to_nothing_makes_the_file(tmp_path):
@@ -95,17 +114,49 @@ def test_a_file_that_is_not_ours_is_refused_beforehand(tmp_path, change, match):
     assert caught.value.hint
 
 
-def test_what_another_program_has_not_yet_stored_is_kept(tmp_path):
+def test_what_another_program_has_open_is_left_alone(tmp_path):
     """QGIS keeps its changes in a log beside the file as long as it has it open."""
     path = write(tmp_path / "found.gpkg", part(found(5)))
+    before = path.read_bytes()
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL").fetchall()
         database.execute("UPDATE gpkg_contents SET description = 'seen' WHERE srs_id != 0")
-        write(path, part(found(2)), append=True)
-    with closing(sqlite3.connect(path)) as database:
-        rows = database.execute("SELECT description FROM gpkg_contents WHERE srs_id != 0")
-        assert rows.fetchall() == [("seen",)]
-    assert len(read(path)) == 7
+        with pytest.raises(OutputError, match=r"found\.gpkg is open in another program") as caught:
+            write(path, part(found(2)), append=True)
+    assert "QGIS" in caught.value.hint
+    assert len(before) == path.stat().st_size
+    assert len(read(path)) == 5
+    assert len(read(write(path, part(found(2), scene="b.tif"), append=True))) == 7
+
+
+def test_what_another_program_writes_to_is_left_alone(tmp_path, monkeypatch):
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{"timeout": 0.1, **k}))
+    with closing(connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match="another program is writing to") as caught:
+            write(path, append=True)
+    assert "QGIS" in caught.value.hint
+
+
+def test_another_name_of_the_key(tmp_path):
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    renamed = tmp_path / "renamed.gpkg"
+    frame = pyogrio.read_dataframe(path, layer="detections")
+    pyogrio.write_dataframe(frame, renamed, layer="detections", layer_options={"FID": "id"})
+    write(renamed, part(found(4), scene="b.tif"), append=True)
+    frame = pyogrio.read_dataframe(renamed, layer="detections", fid_as_index=True)
+    assert frame.index.tolist() == list(range(1, 10))
+
+
+def test_a_scene_that_is_there_already_is_reported_once(tmp_path, caplog):
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    assert not caplog.text
+    write(path, part(found(2), scene="b.tif"), append=True)
+    assert not caplog.text
+    write(path, part(found(1)), part(found(2)), append=True)
+    assert caplog.text.count("found.gpkg holds objects of a.tif already") == 1
 
 
 def test_metadata_of_every_run_are_kept(tmp_path):

@@ -10,8 +10,10 @@ from pycocotools.coco import COCO
 from geodet.boxes import Detections
 from geodet.errors import OutputError
 from geodet.geobox import GeoBox
-from geodet.tilesets.formats import read_coco, read_yolo
+from geodet.tilesets.coco_labels import read_coco
+from geodet.tilesets.yolo_labels import read_yolo
 from geodet.vectors import SceneDetections, open_writer
+from geodet.vectors.pixel_files import check_yolo_names
 
 WIDE = SceneDetections("wide.tif", GeoBox(2000, 500, NORTH_UP, UTM), found(7, 4))
 TYPES = {"image_id": int, "category_id": int, "score": float, "file_name": str, "category": str}
@@ -86,7 +88,10 @@ def test_geodet_reads_yolo_text(tmp_path):
     folder = write(tmp_path / "found", first, WIDE, format="yolo", metadata={"model": "é"})
     names = (folder / "classes.txt").read_text(encoding="utf-8").split()
     assert names == list(CLASSES)
-    assert json.loads((folder / "geodet.json").read_text(encoding="utf-8")) == {"model": "é"}
+    assert json.loads((folder / "geodet.json").read_text(encoding="utf-8")) == {
+        "model": "é",
+        "files": ["classes.txt", "a.txt", "wide.txt"],
+    }
     for source in (first, WIDE):
         file = folder / source.scene.replace(".tif", ".txt")
         lines = [line.rsplit(" ", 1) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -115,6 +120,23 @@ def test_two_scenes_do_not_share_a_file(tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+def test_names_are_checked_before_there_is_anything_to_write(tmp_path):
+    check_yolo_names(tmp_path / "y", ["a.tif", "b/a2.tif", "a.b.tif"])
+    with pytest.raises(OutputError, match=r"y/a\.txt would be of b/a\.png and of something else"):
+        check_yolo_names(tmp_path / "y", ["a.tif", "b/a.png"])
+    with pytest.raises(OutputError, match=r"classes\.txt would be of classes\.jpg"):
+        check_yolo_names(tmp_path / "y", ["classes.jpg"])
+
+
+def test_what_is_said_at_the_end_is_in_the_folder(tmp_path):
+    options = {"crs": UTM, "metadata": {"model": "m"}, "format": "yolo"}
+    with open_writer(tmp_path / "y", CLASSES, **options) as writer:
+        writer.write(part())
+        writer.annotate({"scenes left out": "b.tif"})
+    about = results(tmp_path / "y" / "geodet.json")
+    assert about == {"model": "m", "scenes left out": "b.tif", "files": ["classes.txt", "a.txt"]}
+
+
 def test_only_a_folder_of_our_own_is_replaced(tmp_path):
     folder = write(tmp_path / "y", part(), WIDE, format="yolo")
     with pytest.raises(OutputError, match="is not empty"):
@@ -126,3 +148,19 @@ def test_only_a_folder_of_our_own_is_replaced(tmp_path):
         write(folder, format="yolo", overwrite=True)
     assert len(list(folder.iterdir())) == 2
     assert not litter(tmp_path)
+
+
+def test_a_file_that_somebody_put_beside_ours_stays(tmp_path):
+    folder = write(tmp_path / "y", format="yolo")
+    (folder / "notes.txt").write_text("dear")
+    with pytest.raises(OutputError, match=r"holds more than an earlier output: notes\.txt"):
+        write(folder, format="yolo", overwrite=True)
+    assert (folder / "notes.txt").read_text() == "dear"
+
+
+@pytest.mark.parametrize("about", ["[]", "{}", "no", '{"files": 3}'])
+def test_a_folder_that_does_not_name_its_files_is_not_ours(tmp_path, about):
+    folder = write(tmp_path / "y", format="yolo")
+    (folder / "geodet.json").write_text(about)
+    with pytest.raises(OutputError, match="holds more than an earlier output"):
+        write(folder, format="yolo", overwrite=True)

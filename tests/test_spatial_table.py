@@ -7,6 +7,7 @@ import pytest
 import shapely
 from factories_vectors import FIELDS, TYPES, found, layer_of, part
 
+from geodet.vectors import spatial_table
 from geodet.vectors.rows import to_rows
 from geodet.vectors.spatial_table import SpatialTable, create_table
 
@@ -114,3 +115,35 @@ def test_a_file_that_is_no_geopackage_is_let_go(tmp_path):
     (tmp_path / "a.gpkg").write_text("nothing of the kind" * 100)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         SpatialTable(tmp_path / "a.gpkg")
+
+
+def test_gdal_neither_sees_nor_blames_the_unfinished_index(tmp_path):
+    """With an index that lacks rows, GDAL warns from 100,000 rows on; warnings are errors here."""
+    path = make(tmp_path / "a.gpkg", 100_500, 10)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0] == "ok"
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+    assert not [name for name in names if "geodet" in name]
+    assert pyogrio.read_info(path)["features"] == 100_510
+
+
+def test_rows_that_gdal_lost_are_an_error(tmp_path, monkeypatch):
+    create_table(tmp_path / "a.gpkg", layer_of(tmp_path / "a.gpkg"))
+    monkeypatch.setattr(spatial_table, "_append", lambda *_: None)
+    with pytest.raises(OSError, match="only 0 of 5 rows were written"):
+        fill(tmp_path / "a.gpkg", 5)
+
+
+def test_gdals_settings_stay_as_they_were(tmp_path):
+    make(tmp_path / "a.gpkg", 5)
+    assert pyogrio.get_gdal_config_option("OGR_SQLITE_SYNCHRONOUS") is None
+
+
+def test_an_unknown_area_is_null(tmp_path):
+    layer = layer_of(tmp_path / "a.gpkg", crs=None)
+    create_table(layer.path, layer)
+    with SpatialTable(layer.path) as table:
+        table.add(to_rows(part(found(3), crs=None), layer))
+        table.finish()
+    with closing(sqlite3.connect(layer.path)) as database:
+        assert database.execute("SELECT area_m2 FROM detections").fetchall() == [(None,)] * 3

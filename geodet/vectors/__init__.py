@@ -2,7 +2,7 @@
 
 from geodet.vectors.layer import Geometry, SceneDetections, common_crs
 from geodet.vectors.reading_back import read_detections
-from geodet.vectors.vector_formats import FORMATS, check_output
+from geodet.vectors.vector_formats import FORMATS, check_output, choose_format
 from geodet.vectors.writer import DetectionWriter
 from geodet.vectors.writing import open_writer, write_detections
 
@@ -12,6 +12,7 @@ __all__ = [
     "Geometry",
     "SceneDetections",
     "check_output",
+    "choose_format",
     "common_crs",
     "open_writer",
     "read_detections",

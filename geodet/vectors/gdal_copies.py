@@ -50,10 +50,6 @@ class GdalCopyWriter(RowWriter):
         """Give what pyogrio should be told besides the layer itself."""
         return {}
 
-    def _crs(self) -> CRS | None:
-        """Give the CRS that GDAL is told of."""
-        return self._layer.crs
-
     def _add_rows(self, rows: Rows) -> None:
         with raising_os_errors():
             self._table.add(rows)
@@ -68,7 +64,7 @@ class GdalCopyWriter(RowWriter):
 
     def _convert(self) -> None:
         """Copy the rows, as they come, through Arrow's streams, which need no library for it."""
-        crs = self._crs()
+        crs = self._layer.crs
         opened = pyogrio.raw.open_arrow(str(self._rows), layer=LAYER, use_pyarrow=False)
         with opened as (about, stream), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
@@ -124,23 +120,28 @@ class GeoJsonWriter(GdalCopyWriter):
 
 
 class GeoJsonLinesWriter(GeoJsonWriter):
-    """Writes one GeoJSON feature a line."""
+    """Writes one GeoJSON feature a line: those of the collection, which GDAL writes a line each.
 
-    driver = "GeoJSONSeq"
+    GDAL's own driver for lines leaves what is in degrees as it is, also beyond the antimeridian.
+    """
 
-    def _crs(self) -> CRS | None:
-        # GDAL always transforms to degrees here, and fails where there are none.
-        return self._layer.crs if _is_on_earth(self._layer.crs) else None
-
-    def _options(self) -> dict[str, Any]:
-        # Without RS, GDAL would begin the lines of a .geojsons file with a control character.
-        return {"layer_options": {**_NUMBERS, "RS": "NO"}}
+    def _convert(self) -> None:
+        super()._convert()
+        collection = self._temporary.rename(Path(self._folder.name) / "rows.geojson")
+        with (
+            collection.open(encoding="utf-8", newline="\n") as whole,
+            self._temporary.open("w", encoding="utf-8", newline="\n") as lines,
+        ):
+            for line in whole:
+                if line.startswith(_FEATURE):
+                    lines.write(line.rstrip().removesuffix(",") + "\n")
 
     def _check_written(self) -> None:
         if self._count or self._temporary.stat().st_size:  # no line at all is nothing GDAL opens
             super()._check_written()
 
 
+_FEATURE = '{ "type": "Feature",'
 _NUMBERS = {
     "COORDINATE_PRECISION": "9",  # GDAL's 7 decimals are 1 cm
     "SIGNIFICANT_FIGURES": "15",  # of the fields; GDAL's 17 show 0.1 as 0.10000000000000001

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,12 +16,14 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.styles import store_style
-from geodet.vectors.layer import LAYER, Layer
+from geodet.vectors.layer import LAYER, Layer, SceneDetections
 from geodet.vectors.rows import FIELDS, Rows
 from geodet.vectors.spatial_table import GEOMETRY_TYPES, SpatialTable, create_table
 from geodet.vectors.writer import RowWriter, raising_os_errors
 
 __all__ = ["GeoPackageWriter", "check_appendable"]
+
+_logger = logging.getLogger(__name__)
 
 _TYPES = {"label": "OFTString", "scene": "OFTString"}
 
@@ -30,11 +33,13 @@ class GeoPackageWriter(RowWriter):
 
     def __init__(self, temporary: Path, layer: Layer) -> None:
         super().__init__(temporary, layer)
+        self._there: set[str] = set()
         with raising_os_errors():
             if layer.append and layer.path.exists():
                 info = check_appendable(layer.path)
                 _check_same(info, layer)
                 _copy(layer.path, temporary)
+                self._there = _scenes(temporary)
                 more = _joined(info["layer_metadata"] or {}, layer.metadata)
                 create_table(temporary, replace(layer, metadata=more), append=True)
             else:
@@ -45,6 +50,15 @@ class GeoPackageWriter(RowWriter):
         """Let go of the file."""
         self._table.close()
 
+    def _meet(self, part: SceneDetections) -> None:
+        super()._meet(part)
+        if part.scene in self._there:
+            _logger.warning(
+                "%s holds objects of %s already: those found now come beside them",
+                self._layer.path,
+                part.scene,
+            )
+
     def _add_rows(self, rows: Rows) -> None:
         with raising_os_errors():
             self._table.add(rows)
@@ -53,7 +67,15 @@ class GeoPackageWriter(RowWriter):
         with raising_os_errors():
             self._table.finish()
             self._table.close()
+            self._store_metadata()
         self._store_style()
+
+    def _store_metadata(self) -> None:
+        """Add what was said of the layer since it was made."""
+        known = pyogrio.read_info(self._temporary, layer=LAYER)["layer_metadata"] or {}
+        joined = _joined(known, self._layer.metadata)
+        if joined != known:
+            create_table(self._temporary, replace(self._layer, metadata=joined), append=True)
 
     def _store_style(self) -> None:
         """Add the look of the layer, after its last row; on append, with the classes it had."""
@@ -71,8 +93,15 @@ def check_appendable(path: Path) -> dict[str, Any]:
         What pyogrio says of the layer.
 
     Raises:
-        OutputError: It is another file, or lacks a field or the spatial index.
+        OutputError: It is another file, lacks a field or the spatial index, or is open elsewhere.
     """
+    if path.with_name(f"{path.name}-wal").exists():  # what is edited there later would be lost
+        raise OutputError(
+            f"{path} is open in another program, or was when that one died",
+            hint="close it there, for example in QGIS, or open it once more and close it",
+        )
+    with contextlib.suppress(sqlite3.Error):  # GDAL says better what is wrong with it
+        _open_to_read(path).close()
     try:
         info: dict[str, Any] = pyogrio.read_info(str(path), layer=LAYER)
     except (DataSourceError, DataLayerError) as error:
@@ -120,7 +149,7 @@ def _srs_id(path: Path) -> int:
 
 
 def _copy(path: Path, target: Path) -> None:
-    """Copy a database as it is now, with what a program that has it open keeps in its log."""
+    """Copy a database as it is now."""
     with (
         contextlib.closing(_open_to_read(path)) as source,
         contextlib.closing(sqlite3.connect(target)) as copy,
@@ -128,8 +157,30 @@ def _copy(path: Path, target: Path) -> None:
         source.backup(copy)
 
 
+def _scenes(path: Path) -> set[str]:
+    with contextlib.closing(_open_to_read(path)) as database:
+        return {name for (name,) in database.execute(f'SELECT DISTINCT scene FROM "{LAYER}"')}
+
+
 def _open_to_read(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    """Open a database that nobody can write to until it is closed again.
+
+    Raises:
+        OutputError: Another program is writing to it.
+    """
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        database.execute("BEGIN")
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        database.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        raise OutputError(
+            f"another program is writing to {path}",
+            hint="save and close it there, for example in QGIS",
+        ) from error
+    return database
 
 
 def _joined(known: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:

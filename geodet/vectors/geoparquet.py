@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from geodet.errors import OutputError
+from geodet.vectors.arrow import to_arrow
 from geodet.vectors.layer import Layer
-from geodet.vectors.rows import FIELDS, Rows
+from geodet.vectors.rows import FIELDS, TEXTS, Rows
 from geodet.vectors.spatial_table import GEOMETRY_TYPES
-from geodet.vectors.wkb import pack_wkb
 from geodet.vectors.writer import RowWriter
 
 __all__ = ["GeoParquetWriter", "check_pyarrow"]
@@ -43,15 +43,13 @@ class GeoParquetWriter(RowWriter):
     def _add_rows(self, rows: Rows) -> None:
         import pyarrow as pa
 
-        schema, bounds = _schema(), rows.bounds
+        bounds = rows.bounds
         self._low = np.minimum(self._low, bounds[:, :2].min(axis=0))
         self._high = np.maximum(self._high, bounds[:, 2:].max(axis=0))
         sides = [pa.array(np.ascontiguousarray(side)) for side in bounds.T]
         box = pa.StructArray.from_arrays(sides, names=list(_SIDES))
-        values = [pa.array(column) for column in rows.columns[:-1]]
-        areas = pa.array(rows.columns[-1], pa.float64())  # all of them may be null
-        geometry = pa.array(pack_wkb(rows.coordinates), pa.binary())
-        self._writer.write_table(pa.table([*values, areas, geometry, box], schema=schema))
+        columns = pa.record_batch(to_arrow(rows, "geometry")).columns
+        self._writer.write_batch(pa.record_batch([*columns, box], schema=_schema()))
 
     def _complete(self) -> None:
         about = {"geo": json.dumps(self._about()), **self._layer.metadata}
@@ -91,7 +89,6 @@ def check_pyarrow() -> None:
 def _schema() -> Any:
     import pyarrow as pa
 
-    texts = ("label", "scene")
-    columns = [(name, pa.string() if name in texts else pa.float64()) for name in FIELDS]
+    columns = [(name, pa.string() if name in TEXTS else pa.float64()) for name in FIELDS]
     box = pa.struct([(side, pa.float64()) for side in _SIDES])
     return pa.schema([*columns, ("geometry", pa.binary()), ("bbox", box)])

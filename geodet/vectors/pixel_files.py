@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -12,9 +13,18 @@ from geodet.vectors.layer import Layer, SceneDetections
 from geodet.vectors.rows import iter_slices
 from geodet.vectors.writer import ROWS_AT_ONCE, DetectionWriter
 
-__all__ = ["YOLO_ABOUT", "CocoWriter", "YoloWriter"]
+__all__ = ["CocoWriter", "YoloWriter", "check_yolo_names", "yolo_files"]
 
-YOLO_ABOUT, _YOLO_CLASSES = "geodet.json", "classes.txt"
+_YOLO_ABOUT, _YOLO_CLASSES, _YOLO_FILES = "geodet.json", "classes.txt", "files"
+
+
+def yolo_files(folder: Path) -> list[str]:
+    """Name the files of a folder of YOLO text that were written here; none in somebody's own."""
+    try:
+        about = json.loads((folder / _YOLO_ABOUT).read_text(encoding="utf-8"))
+        return [_YOLO_ABOUT, *map(str, about[_YOLO_FILES])]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 class CocoWriter(DetectionWriter):
@@ -67,7 +77,8 @@ class YoloWriter(DetectionWriter):
     """Writes a folder of YOLO text: a file a scene, ``classes.txt``, and what made it.
 
     A line is the class from 0, then centre x, centre y, width and height as shares of the scene's
-    sides, then the score. A scene without objects has an empty file.
+    sides, then the score. A scene without objects has an empty file. ``geodet.json`` names the
+    files, so that no other one is ever removed.
     """
 
     def __init__(self, temporary: Path, layer: Layer) -> None:
@@ -77,12 +88,13 @@ class YoloWriter(DetectionWriter):
         self._file: TextIOWrapper | None = None
         names = "".join(f"{name}\n" for name in layer.classes)
         (temporary / _YOLO_CLASSES).write_text(names, encoding="utf-8")
-        about = json.dumps(dict(layer.metadata), indent=1, ensure_ascii=False)
-        (temporary / YOLO_ABOUT).write_text(about, encoding="utf-8")
 
     def finish(self) -> None:
         """Complete the files."""
         self.close()
+        about = {**self._layer.metadata, _YOLO_FILES: [_YOLO_CLASSES, *self._known]}
+        text = json.dumps(about, indent=1, ensure_ascii=False)
+        (self._temporary / _YOLO_ABOUT).write_text(text, encoding="utf-8")
 
     def close(self) -> None:
         """Let go of the file of the scene that came last."""
@@ -101,15 +113,41 @@ class YoloWriter(DetectionWriter):
 
     def _open(self, part: SceneDetections) -> TextIOWrapper:
         """Give the file of a scene; scenes may take turns."""
-        name = f"{Path(part.scene).stem}.txt"
+        name = _file_name(part.scene)
         known = self._known.setdefault(name, (part.scene, part.geobox))
         if name == _YOLO_CLASSES or known != (part.scene, part.geobox):
-            raise OutputError(
-                f"{self._layer.path / name} would be of {part.scene} and of something else",
-                hint="write scenes with such names to a folder each",
-            )
+            raise _shared(self._layer.path / name, part.scene)
         if self._file is None or name != self._name:
             self.close()
             self._file = (self._temporary / name).open("a", encoding="utf-8")
             self._name = name
         return self._file
+
+
+def check_yolo_names(folder: Path, scenes: Sequence[str]) -> None:
+    """Check that each scene gets a file of its own in a folder of YOLO text.
+
+    Args:
+        folder: The output.
+        scenes: Different names.
+
+    Raises:
+        OutputError: Two would share a file, or one would be where the classes are.
+    """
+    taken = {_YOLO_CLASSES}
+    for scene in scenes:
+        name = _file_name(scene)
+        if name in taken:
+            raise _shared(folder / name, scene)
+        taken.add(name)
+
+
+def _file_name(scene: str) -> str:
+    return f"{Path(scene).stem}.txt"
+
+
+def _shared(file: Path, scene: str) -> OutputError:
+    return OutputError(
+        f"{file} would be of {scene} and of something else",
+        hint="write scenes with such names to a folder each",
+    )

@@ -16,12 +16,13 @@ from pyproj import CRS, Transformer
 from geodet.errors import OutputError
 from geodet.vectors.layer import Geometry, Layer, SceneDetections
 
-__all__ = ["FIELDS", "Rows", "iter_slices", "to_rows", "warn_of_transformation"]
+__all__ = ["FIELDS", "TEXTS", "Rows", "iter_slices", "to_rows", "warn_of_transformation"]
 
 Floats = NDArray[np.float64]
 
 FIELDS = ("label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2")
-"""The columns, in order: two texts and otherwise float64."""
+"""The columns, in order: float64 except for :data:`TEXTS`."""
+TEXTS = ("label", "scene")
 
 _logger = logging.getLogger(__name__)
 

@@ -1,36 +1,45 @@
-"""The table of a GeoPackage's layer: GDAL makes it, SQLite fills it.
+"""The table of a GeoPackage's layer: GDAL makes and fills it, and its index is ours.
 
-GDAL needs one call with all rows to be fast. Here rows come in any number of calls; what that costs
-is in ``benchmarks/writing.py``.
+Rows come in any number of calls, and in each GDAL takes a batch of them in Arrow's layout. What
+that costs is in ``benchmarks/writing.py``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import nanoarrow
 import numpy as np
 import pyogrio
 import shapely
 from numpy.typing import NDArray
 
 from geodet.closing import Closing
+from geodet.vectors.arrow import to_arrow
 from geodet.vectors.layer import LAYER, Geometry, Layer, crs_text
-from geodet.vectors.rows import FIELDS, Rows
+from geodet.vectors.rows import FIELDS, TEXTS, Rows
 from geodet.vectors.rtree import RtreeBuilder
-from geodet.vectors.wkb import pack_geopackage
 
 __all__ = ["GEOMETRY_TYPES", "SpatialTable", "create_table"]
 
 GEOMETRY_TYPES: Mapping[Geometry, str] = {"box": "Polygon", "centroid": "Point"}
 
-_TEXTS = ("label", "scene")
 # Nobody else sees the file before it is complete, so it need not survive a crash.
-_PRAGMAS = ("journal_mode = DELETE", "journal_mode = OFF", "synchronous = OFF")
+_PRAGMAS = (
+    "journal_mode = DELETE",
+    "journal_mode = OFF",
+    "synchronous = OFF",
+    "legacy_alter_table = ON",  # leaves the triggers of other layers, with GDAL's functions, alone
+)
+_HIDDEN = "geodet_index"
+_SYNCHRONOUS = "OGR_SQLITE_SYNCHRONOUS"
 
 
 def create_table(path: Path, layer: Layer, *, indexed: bool = True, append: bool = False) -> None:
@@ -39,11 +48,10 @@ def create_table(path: Path, layer: Layer, *, indexed: bool = True, append: bool
     Raises:
         DataSourceError, DataLayerError: It cannot be written.
     """
-    empty = {name: np.zeros(0, object if name in _TEXTS else np.float64) for name in FIELDS}
+    empty = {name: np.zeros(0, object if name in TEXTS else np.float64) for name in FIELDS}
     # -1 is the format's "undefined Cartesian"; GDAL's own choice may be read as degrees.
     srid = {} if layer.crs is not None else {"SRID": "-1"}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+    with _without_a_crs():
         pyogrio.raw.write(
             str(path),
             shapely.to_wkb(np.zeros(0, object)),
@@ -64,27 +72,32 @@ def create_table(path: Path, layer: Layer, *, indexed: bool = True, append: bool
 class SpatialTable(Closing):
     """The rows of the layer in a GeoPackage, and their spatial index if it has one.
 
-    Triggers, which would update the index and the count with each row, are taken off and put back.
+    GDAL appends the rows, call by call. Meanwhile it sees neither the index, which it would update
+    row by row, nor the triggers, which would do so, too; both are put back at the end.
 
     Args:
         path: A GeoPackage with the layer.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         # A writer may be made in one thread and used in another, one at a time.
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
                 self._database.execute(f"PRAGMA {pragma}").fetchall()
-            self._database.execute("BEGIN EXCLUSIVE")
-            self._column, self._srs_id = self._read(
-                "SELECT column_name, srs_id FROM gpkg_geometry_columns WHERE table_name = ?"
-            )
-            self._triggers = self._take_triggers()
-            self._index = self._open_index()
-            self._next = 1 + self._last_row()
-            self._added = 0
-            self._bounds = [np.full((0, 4), np.nan)]
+            with self._transaction():
+                query = "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?"
+                (self._column,) = self._read(query)
+                self._index_name = f"rtree_{LAYER}_{self._column}"
+                self._triggers = self._take_triggers()
+                self._index = self._open_index()
+                self._last = self._last_row()
+                query = "SELECT min_x, min_y, max_x, max_y FROM gpkg_contents WHERE table_name = ?"
+                self._bounds = np.array([self._read(query)], np.float64)  # null becomes NaN
+                query = "SELECT feature_count FROM gpkg_ogr_contents WHERE table_name = ?"
+                (self._count,) = self._read(query)  # null where nobody has counted
+                self._added = 0
         except BaseException:
             self.close()
             raise
@@ -93,38 +106,45 @@ class SpatialTable(Closing):
         """Add at least one row.
 
         Raises:
-            sqlite3.Error: It cannot be written.
+            DataSourceError, DataLayerError, sqlite3.Error: It cannot be written.
+            OSError: Not all of it was written.
         """
-        ids = np.arange(self._next, self._next + len(rows))
-        columns = [ids.tolist(), pack_geopackage(rows.coordinates, self._srs_id), *rows.columns]
-        names = ", ".join(f'"{name}"' for name in ("fid", self._column, *FIELDS))
-        marks = ", ".join("?" * len(columns))
-        self._database.executemany(
-            f'INSERT INTO "{LAYER}" ({names}) VALUES ({marks})', zip(*columns, strict=True)
-        )
-        bounds = rows.bounds
-        if self._index is not None:
-            self._index.add(ids, bounds)
-        self._bounds = [_union([*self._bounds, bounds])]
-        self._next += len(rows)
+        _append(self._path, to_arrow(rows, self._column), self._column)
+        ids = np.arange(self._last + 1, self._last + 1 + len(rows))
+        self._last = self._last_row()
+        if self._last != ids[-1]:  # GDAL is not trusted to tell
+            raise OSError(f"only {self._last} of {ids[-1]} rows were written")
         self._added += len(rows)
+        bounds = rows.bounds
+        self._bounds = _union(self._bounds, bounds)
+        if self._index is not None:
+            with self._transaction():
+                self._index.add(ids, bounds)
 
     def finish(self) -> None:
-        """Complete the index and all that the file says of the layer.
+        """Complete the index and what the file says of the layer.
 
         Raises:
             sqlite3.Error: It cannot be written.
         """
-        if self._index is not None:
-            self._index.finish()
-        self._write_summary()
-        for statement in self._triggers:
-            self._database.execute(statement)
-        self._database.execute("COMMIT")
+        with self._transaction():
+            self._write_summary()
+            if self._index is not None:
+                self._index.finish()
+                self._rename(_HIDDEN, self._index_name)
+            for statement in self._triggers:
+                self._database.execute(statement)
 
     def close(self) -> None:
         """Let go of the file; what is not finished is left half done."""
         self._database.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Write all at once; between transactions the file is GDAL's."""
+        self._database.execute("BEGIN IMMEDIATE")
+        yield
+        self._database.execute("COMMIT")
 
     def _take_triggers(self) -> list[str]:
         """Remove the triggers of the table and give the statements that make them."""
@@ -135,41 +155,84 @@ class SpatialTable(Closing):
         return [statement for _, statement in triggers]
 
     def _open_index(self) -> RtreeBuilder | None:
-        name = f"rtree_{LAYER}_{self._column}"
         query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-        found = self._database.execute(query, (name,)).fetchone()[0]
-        return RtreeBuilder(self._database, name) if found else None
+        if not self._database.execute(query, (self._index_name,)).fetchone()[0]:
+            return None
+        self._rename(self._index_name, _HIDDEN)
+        return RtreeBuilder(self._database, _HIDDEN)
+
+    def _rename(self, name: str, new: str) -> None:
+        self._database.execute(f'ALTER TABLE "{name}" RENAME TO "{new}"')
 
     def _last_row(self) -> int:
         """Give the largest row number that there is or ever was."""
-        now = self._database.execute(f'SELECT max("fid") FROM "{LAYER}"').fetchone()[0]
+        columns = self._database.execute(f'PRAGMA table_info("{LAYER}")').fetchall()
+        key = next(name for _, name, *_, is_key in columns if is_key)  # "fid" unless GDAL was told
+        now = self._database.execute(f'SELECT max("{key}") FROM "{LAYER}"').fetchone()[0]
         ever = self._read("SELECT max(seq) FROM sqlite_sequence WHERE name = ?")[0]
         return max(now or 0, ever or 0)
 
     def _write_summary(self) -> None:
-        """Bring the layer's bounds, its time and its count of rows up to date."""
-        query = "SELECT min_x, min_y, max_x, max_y FROM gpkg_contents WHERE table_name = ?"
-        known = np.array([self._read(query)], np.float64)  # null becomes NaN
-        bounds = _union([known, *self._bounds])[0]
-        values = [None if math.isnan(bound) else bound for bound in bounds.tolist()]
+        """Bring the layer's bounds, which GDAL rounds, its time and its count up to date."""
+        values = [None if math.isnan(bound) else bound for bound in self._bounds[0].tolist()]
         self._database.execute(
             "UPDATE gpkg_contents SET min_x = ?, min_y = ?, max_x = ?, max_y = ?,"
             " last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') WHERE table_name = ?",
             [*values, LAYER],
         )
         self._database.execute(
-            "UPDATE gpkg_ogr_contents SET feature_count = feature_count + ? WHERE table_name = ?",
-            (self._added, LAYER),
+            "UPDATE gpkg_ogr_contents SET feature_count = ? + ? WHERE table_name = ?",
+            (self._count, self._added, LAYER),
         )
 
     def _read(self, query: str) -> Any:
         return self._database.execute(query, (LAYER,)).fetchone()
 
 
-def _union(parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def _union(*parts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the bounds of bounds: (1, 4), NaN where there are none."""
     known = np.concatenate(parts)
     known = known[~np.isnan(known).any(axis=1)]
     if not len(known):
         return np.full((1, 4), np.nan)
     return np.concatenate([known[:, :2].min(axis=0), known[:, 2:].max(axis=0)])[None]
+
+
+# GDAL's settings are those of the whole process.
+_lock = threading.Lock()
+
+
+def _append(path: Path, rows: nanoarrow.c_array.CArray, geometry: str) -> None:
+    """Let GDAL append rows to the layer.
+
+    Raises:
+        DataSourceError, DataLayerError: They cannot be written.
+    """
+    with _lock, _without_waiting_for_the_disk(), _without_a_crs():
+        pyogrio.raw.write_arrow(
+            nanoarrow.c_array_stream(rows),
+            str(path),
+            layer=LAYER,
+            driver="GPKG",
+            geometry_name=geometry,
+            geometry_type="Unknown",  # the layer has one
+            append=True,
+        )
+
+
+@contextlib.contextmanager
+def _without_waiting_for_the_disk() -> Iterator[None]:
+    before = pyogrio.get_gdal_config_option(_SYNCHRONOUS)
+    pyogrio.set_gdal_config_options({_SYNCHRONOUS: "OFF"})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({_SYNCHRONOUS: before})
+
+
+@contextlib.contextmanager
+def _without_a_crs() -> Iterator[None]:
+    """Silence pyogrio where the layer has no CRS, or is there and has it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        yield

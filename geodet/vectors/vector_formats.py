@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from geodet.vectors.csv_file import CsvWriter
 from geodet.vectors.gdal_copies import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
 from geodet.vectors.geopackage import GeoPackageWriter, check_appendable
 from geodet.vectors.geoparquet import GeoParquetWriter, check_pyarrow
-from geodet.vectors.pixel_files import YOLO_ABOUT, CocoWriter, YoloWriter
+from geodet.vectors.pixel_files import CocoWriter, YoloWriter, check_yolo_names, yolo_files
 from geodet.vectors.writer import DetectionWriter
 
 __all__ = ["FORMATS", "Format", "check_output", "choose_format"]
@@ -34,8 +34,12 @@ class Format:
     """Whether rows can be added to a file."""
     is_folder: bool = False
     """Whether it is a folder of files."""
+    takes_style: bool = True
+    """Whether QGIS looks for a style in a file beside it."""
     check: Callable[[], None] = lambda: None
     """Raises what is missing to write it."""
+    check_names: Callable[[Path, Sequence[str]], None] = lambda *_: None
+    """Raises where scenes of such names have no place in a path."""
 
     def replacing(self, path: Path) -> AbstractContextManager[Path]:
         """Lend a temporary path that takes the place of ``path`` when all went well."""
@@ -43,7 +47,7 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "gpkg": Format("GeoPackage", (".gpkg",), GeoPackageWriter, can_append=True),
+    "gpkg": Format("GeoPackage", (".gpkg",), GeoPackageWriter, can_append=True, takes_style=False),
     "geojson": Format("GeoJSON", (".geojson", ".json"), GeoJsonWriter),
     "geojsonl": Format(
         "newline-delimited GeoJSON", (".geojsonl", ".geojsons", ".ndjson"), GeoJsonLinesWriter
@@ -53,8 +57,10 @@ FORMATS: Mapping[str, Format] = {
         "GeoParquet", (".parquet", ".geoparquet"), GeoParquetWriter, check=check_pyarrow
     ),
     "csv": Format("CSV", (".csv",), CsvWriter),
-    "coco": Format("COCO results", (".coco.json",), CocoWriter),
-    "yolo": Format("YOLO text", (), YoloWriter, is_folder=True),
+    "coco": Format("COCO results", (".coco.json",), CocoWriter, takes_style=False),
+    "yolo": Format(
+        "YOLO text", (), YoloWriter, is_folder=True, takes_style=False, check_names=check_yolo_names
+    ),
 }
 """By the name that ``format`` takes."""
 
@@ -111,15 +117,8 @@ def check_output(
         able = " or ".join(one.title for one in FORMATS.values() if one.can_append)
         raise OutputError(f"cannot append to {chosen.title}", hint=f"append to a {able}")
     if chosen.is_folder:
-        check_output_folder(path, _own_files(path), overwrite=overwrite)
+        check_output_folder(path, yolo_files(path), overwrite=overwrite)
         return
     check_destination(path, (path.suffix.lower(),), overwrite=overwrite or append)
     if append and path.exists():
         check_appendable(path)
-
-
-def _own_files(folder: Path) -> list[str]:
-    """Name what a folder of YOLO text holds; one that was not written here is somebody's labels."""
-    if not (folder / YOLO_ABOUT).is_file():
-        return []
-    return [YOLO_ABOUT, *(file.name for file in folder.glob("*.txt"))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pyogrio.errors import DataLayerError, DataSourceError
@@ -53,6 +54,14 @@ class DetectionWriter(Closing):
                 f"cannot write {self._layer.path}: {error}",
                 hint=f"check the free space and the permissions of {self._layer.path.parent}",
             ) from error
+
+    def annotate(self, more: Mapping[str, str]) -> None:
+        """Say more of how the layer was made, before it is finished.
+
+        Args:
+            more: Texts, kept where the format has a place for them.
+        """
+        self._layer = replace(self._layer, metadata={**self._layer.metadata, **more})
 
     @abstractmethod
     def finish(self) -> None:
