@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,15 +30,19 @@ __all__ = [
 
 
 def set_up_logging(*, verbose: int, quiet: bool) -> None:
-    """Send the log to stderr; the libraries underneath speak with ``-v``, and more with ``-vv``."""
+    """Send the log to stderr; the libraries underneath speak with ``-v``, and more with ``-vv``.
+
+    Under ``torchrun`` the first process speaks for all; the others tell their errors alone.
+    """
     from rich.console import Console
     from rich.logging import RichHandler
 
-    level = logging.ERROR if quiet else logging.INFO
+    is_other = os.environ.get("RANK", "0") != "0"
+    level = logging.ERROR if quiet or is_other else logging.INFO
     handler = RichHandler(
         console=Console(stderr=True), show_time=False, show_path=False, markup=False
     )
-    others = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    others = (logging.ERROR, logging.INFO, logging.DEBUG)[0 if is_other else min(verbose, 2)]
     # A filter, since libraries set levels of their own when they are imported.
     handler.addFilter(lambda record: _is_ours(record) or record.levelno >= others)
     logging.basicConfig(level=others, handlers=[handler], format="%(message)s", force=True)

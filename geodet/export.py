@@ -13,7 +13,7 @@ from geodet.engine.onnx_backend import open_session
 from geodet.errors import ConfigError, ModelFileError
 from geodet.models.boxcoder import decode_boxes
 from geodet.models.checkpoint import Model
-from geodet.models.inputs import standardise
+from geodet.models.inputs import standardise, trained_bounds
 from geodet.models.onnx_graph import plain_graph, tile_graph
 from geodet.models.onnx_metadata import Reader, describe, tile_format
 from geodet.outputs import check_destination, replacing
@@ -106,7 +106,9 @@ def _compare(graph: Any, model: Model) -> tuple[float, float]:
     given = torch.from_numpy(pixels)
     valid = torch.ones((shape[0], *_SIDES), dtype=torch.bool)
     with torch.inference_mode():
-        outputs = model.network(standardise(given, valid, about.mean, about.std))
+        bounds = trained_bounds(about.dtype, about.low, about.high)
+        scaled = standardise(given, valid, about.mean, about.std, *bounds)
+        outputs = model.network(scaled)
     wanted = decode_boxes(outputs.deltas, outputs.anchors), outputs.logits.sigmoid()
     found = open_session(graph.SerializeToString()).run(["boxes", "scores"], {"pixels": pixels})
     boxes, scores = (

@@ -29,6 +29,7 @@ from geodet.training.runs import (
     begin_run,
     digest_labels,
     open_run,
+    restore_model,
     resume_run,
     save_run,
 )
@@ -84,8 +85,8 @@ def train(
 
     The weights are those of the epoch with the best F1 on the validation chips, and the score
     threshold of that F1 goes into the model file. A folder ``NAME.run`` beside ``NAME.safetensors``
-    holds the log and the state from which ``resume`` goes on. Under ``torchrun`` the processes
-    share the work.
+    holds the log, the state from which ``resume`` goes on, and a copy of the model. Under
+    ``torchrun`` the processes share the work.
 
     Args:
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
@@ -101,6 +102,7 @@ def train(
         TilesetError: Nothing can be learned from the data.
         OutputError: The model is there already or cannot be written.
         TrainingError: The loss stays not finite, or there is nothing to resume.
+        ConfigError: Settings do not fit the data, the processes or each other.
     """
     started = time.monotonic()
     settings = config.train
@@ -127,6 +129,7 @@ def train(
     }
     digest = digest_labels(tileset)
     done = resume_run(folder, parts, config, data=digest) if resume else RunState()
+    restore_model(output, done, is_main=fabric.is_global_zero)
 
     begin_run(folder, resume=resume)
     with RunLog(folder, epochs_done=done.epoch) as log:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from geodet.config import Config
+from geodet.config import Config, TrainConfig
 from geodet.errors import TilesetError
 from geodet.models.anchors import Anchors
 from geodet.tilesets.tileset import LabelledImage, Tileset
@@ -157,12 +157,31 @@ def test_given_anchors_are_left_alone_and_their_recall_is_told(tmp_path, caplog)
     assert "recall of the anchors at IoU 0.5: 0.950 of 20 training objects" in record.getMessage()
 
 
-def test_anchors_that_miss_objects_are_a_warning_that_names_keys(tmp_path, caplog):
-    settle_anchors(tileset(tmp_path, squares(0, 90.0, 20)), configured())
+FIT, FINER, EASIER = "model.anchors = fit", "model.levels begin with 2", "train.positive_iou"
+
+
+@pytest.mark.parametrize(
+    ("levels", "anchors", "assigner", "advice"),
+    [
+        ((2, 3), "given", "iou", {FIT, EASIER}),
+        ((3, 4), "given", "iou", {FIT, FINER, EASIER}),
+        ((3, 4), "given", "nwd", {FIT, FINER}),
+        ((4, 5), "fit", "iou", {"more model.anchor_scales", FINER, EASIER}),
+    ],
+)
+def test_anchors_that_miss_objects_are_a_warning_that_names_what_is_left_to_do(
+    tmp_path, caplog, levels, anchors, assigner, advice
+):
+    """Objects of 3 px lie between the anchors of every level; of 90 px is none."""
+    config = Config(
+        model=architecture(levels, anchors=anchors), train=TrainConfig(assigner=assigner)
+    )
+    sides = 3.0 if anchors == "fit" else 90.0
+    settle_anchors(tileset(tmp_path, squares(0, sides, 20)), config)
     (record,) = [r for r in caplog.records if r.levelname == "WARNING"]
-    assert "miss 100 % of the training objects" in record.getMessage()
-    for key in ("model.anchors", "model.anchor_sizes", "model.levels", "train.positive_iou"):
-        assert key in record.getMessage()
+    assert "of the training objects at IoU 0.5; " in record.getMessage()
+    ways = {FIT, "more model.anchor_scales", FINER, EASIER}
+    assert {way for way in ways if way in record.getMessage()} == advice
 
 
 def test_fitted_anchors_are_told_and_become_numbers(tmp_path, caplog):

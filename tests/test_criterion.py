@@ -18,13 +18,23 @@ def build(model=None, counts=(1,), **changes):
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
-def test_balanced_weights_have_the_mean_one_and_make_classes_equal(counts):
-    weights = balanced_weights(counts)
-    shares = [count * weight for count, weight in zip(counts, weights, strict=True) if count]
-    if shares:
-        assert sum(shares) / sum(counts) == pytest.approx(1)
-        assert shares == pytest.approx([shares[0]] * len(shares))
-    assert all(w == 1 for count, w in zip(counts, weights, strict=True) if not count)
+def test_balanced_weights_have_the_mean_one_and_make_classes_equal_within_limits(counts):
+    """Equal but for those rarer than a tenth of the most frequent class, which weigh ten times."""
+    pairs = list(zip(counts, balanced_weights(counts), strict=True))
+    if most := max(counts):
+        assert sum(n * weight for n, weight in pairs) / sum(counts) == pytest.approx(1)
+        (share, *_), (least, *_) = zip(*[(n * w, w) for n, w in pairs if n == most], strict=True)
+        assert [n * w for n, w in pairs if n >= most / 10] == pytest.approx(
+            [share] * sum(n >= most / 10 for n in counts)
+        )
+        for n, weight in pairs:
+            assert n == 0 or n >= most / 10 or weight == pytest.approx(10 * least)
+    assert all(w == 1 for count, w in pairs if not count)
+
+
+def test_two_objects_of_twenty_thousand_do_not_weigh_thousands():
+    """By hand: 19,998 w + 2 * 10 w = 20,000, so w = 20,000 / 20,018."""
+    assert balanced_weights([19_998, 2]) == pytest.approx((20_000 / 20_018, 200_000 / 20_018))
 
 
 def test_class_weights_are_an_option():

@@ -270,11 +270,15 @@ def test_levels_have_their_strides(levels, shapes):
     assert [tuple(p.shape) for p in pyramid(features())] == [(1, 6, *shape) for shape in shapes]
 
 
-def test_p6_comes_from_p5_and_p7_from_the_rectified_p6():
-    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(3, 7))
-    levels = pyramid(features())
-    torch.testing.assert_close(levels[3], pyramid.extra[0](levels[2]))
-    torch.testing.assert_close(levels[4], pyramid.extra[1](levels[3].relu()))
+@pytest.mark.parametrize(("first", "last"), [(3, 7), (5, 7), (2, 6)])
+def test_p6_comes_from_c5_and_p7_from_the_rectified_p6(first, last):
+    """As arXiv:1708.02002, section 4, footnote 2, has it."""
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(first, last))
+    maps = features()
+    levels = dict(zip(range(first, last + 1), pyramid(maps), strict=True))
+    torch.testing.assert_close(levels[6], pyramid.extra[0](maps[3]))
+    if last == 7:
+        torch.testing.assert_close(levels[7], pyramid.extra[1](levels[6].relu()))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 65), (7, 250), (129, 127)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from geodet.models.inputs import standardise
+from geodet.models.inputs import standardise, trained_bounds
 
 MEAN, STD = (100.0, 50.0), (20.0, 5.0)
 
@@ -60,3 +60,22 @@ def test_bytes_are_absurd_only_where_their_band_hardly_varied(std, wanted):
     pixels = torch.full((1, 1, 1, 1), 200, dtype=torch.uint8)
     scaled = standardise(pixels, torch.ones(1, 1, 1, dtype=torch.bool), [100.0], [std])
     assert scaled.item() == pytest.approx(wanted)
+
+
+def test_what_training_never_saw_becomes_the_bound_of_its_band():
+    pixels = torch.tensor([[[[0.0, 90.0, 6_500.0]], [[50.0, 0.0, 6_500.0]]]])
+    valid = torch.ones(1, 1, 3, dtype=torch.bool)
+    scaled = standardise(pixels, valid, MEAN, STD, low=[80.0, 40.0], high=[140.0, 55.0])
+    assert scaled.tolist() == [[[[-1.0, -0.5, 2.0]], [[0.0, -2.0, 1.0]]]]
+
+
+def test_bounds_do_not_turn_into_data_what_is_none():
+    pixels = torch.tensor([[[[-3.4e38, math.nan, math.inf, 0.0, 50.0]]]])
+    valid = torch.tensor([[[True, True, True, True, False]]])
+    scaled = standardise(pixels, valid, [40.0], [10.0], low=[45.0], high=[60.0])
+    assert scaled.flatten().tolist() == [0.0, 0.0, 0.0, 0.5, 0.0]
+
+
+def test_bytes_have_no_bounds_as_training_sees_all_of_them():
+    assert trained_bounds("uint8", [1.0], [2.0]) == ((), ())
+    assert trained_bounds("uint16", [1.0], [2.0]) == ([1.0], [2.0])

@@ -9,7 +9,7 @@ from geodet.engine.onnx_backend import open_session
 from geodet.models.boxcoder import decode_boxes
 from geodet.models.checkpoint import ModelDescription
 from geodet.models.decode import decode
-from geodet.models.inputs import standardise
+from geodet.models.inputs import standardise, trained_bounds
 from geodet.models.onnx_graph import PLAIN_OUTPUTS, TileFormat, plain_graph, tile_graph
 
 CONFIGS = {
@@ -59,7 +59,8 @@ def noise(*shape):
 def run_torch(network, pixels, about):
     valid = torch.ones((len(pixels), *pixels.shape[2:]), dtype=torch.bool)
     with torch.inference_mode():
-        return network(standardise(torch.from_numpy(pixels), valid, about.mean, about.std))
+        bounds = trained_bounds(about.dtype, about.low, about.high)
+        return network(standardise(torch.from_numpy(pixels), valid, about.mean, about.std, *bounds))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -128,3 +129,16 @@ def test_old_versions_of_onnxruntime_read_the_graphs():
     graph = plain_graph(network, about)
     assert graph.ir_version <= 9
     assert {(entry.domain, entry.version <= 20) for entry in graph.opset_import} == {("", True)}
+
+
+def test_what_training_never_saw_is_cut_off_and_what_is_no_measurement_is_left_out():
+    config = CONFIGS["one level"]
+    ends = {"low": (90.0, 60.0, 80.0), "high": (120.0, 200.0, 130.0)}
+    about = describe(config).model_copy(update={"dtype": "uint16", **ends})
+    network, pixels = make_network(config), noise(1, 3, 32, 32)
+    pixels[0, :, 4, 4:7] = 65_000.0, np.nan, -3.4e38
+    session = open_session(plain_graph(network, about).SerializeToString())
+    found = session.run(["logits"], {"pixels": pixels})[0]
+    np.testing.assert_allclose(found, run_torch(network, pixels, about).logits.numpy(), atol=1e-3)
+    bytes_alone = run_torch(network, pixels, describe(config)).logits.numpy()
+    assert np.abs(found - bytes_alone).max() > 0.1

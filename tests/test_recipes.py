@@ -1,5 +1,6 @@
 """Layers of settings make one configuration, and mistakes name the nearest key."""
 
+import re
 import tomllib
 from importlib import resources
 
@@ -12,6 +13,7 @@ from geodet.config import Config
 from geodet.errors import ConfigError
 from geodet.models.anchors import Anchors
 from geodet.models.checkpoint import load_description, load_model
+from geodet.models.fpn import Trunk
 from geodet.recipes import iter_recipes, parse_settings, resolve_config, to_toml
 from geodet.train import train
 
@@ -139,7 +141,7 @@ def test_the_default_recipe_changes_nothing():
     assert resolve_config("small-objects") == Config()
 
 
-@pytest.mark.parametrize("name", GENERAL)
+@pytest.mark.parametrize("name", [name for name, _ in iter_recipes()])
 def test_each_line_of_a_recipe_differs_from_the_default_and_says_why(name):
     text = (resources.files("geodet_configs") / f"{name}.toml").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines()[1:] if "=" in line]
@@ -190,6 +192,23 @@ def test_the_papers_settings_are_those_of_its_section_4_1():
     model = config.model
     assert (model.backbone, model.levels, model.channels) == ("resnet50", (3, 7), 256)
     assert (model.head_convs, model.head_norm) == (4, "none")
+
+
+@pytest.mark.parametrize("name", ["accurate", "paper"])
+def test_the_way_out_without_a_network_resolves(name, monkeypatch):
+    """What the hint says to set together, set together."""
+
+    def fail(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.models, "get_model", fail)
+    with pytest.raises(ConfigError, match="cannot be loaded: no network") as caught:
+        Trunk("resnet18", bands=3, level=2, weights="IMAGENET1K_V1")
+    settings = re.findall(r'\w+\.\w+ = (?:"\w*"|\d+)', caught.value.hint)
+    config = resolve_config(name, settings=settings)
+    assert (config.train.pretrained or "", config.train.frozen_stages) == ("", 0)
+    with pytest.raises(ConfigError, match=r"needs train\.pretrained or train\.init"):
+        resolve_config(name, settings=settings[:1])
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,9 @@ from geodet.training.runs import (
     RunState,
     begin_run,
     digest_labels,
+    keep_model,
     load_state,
+    restore_model,
     resume_run,
     save_run,
     save_state,
@@ -207,3 +209,31 @@ def test_a_digest_does_not_depend_on_the_place_of_the_data():
         began
     )
     assert digest_labels(replace(began, classes=("bus", "car"))) != digest_labels(began)
+
+
+def test_a_copy_of_the_model_is_brought_back_by_one_process(tmp_path):
+    output, state = tmp_path / "a.safetensors", RunState(epoch=3, best_epoch=2)
+    begin_run(tmp_path / "a.run", resume=False)
+    output.write_bytes(b"epoch 2")
+    keep_model(output)
+    output.write_bytes(b"somebody's")
+    restore_model(output, state, is_main=True)
+    assert output.read_bytes() == b"somebody's"  # what is there stays
+    output.unlink()
+    restore_model(output, state, is_main=False)
+    assert not output.exists()
+    restore_model(output, state, is_main=True)
+    assert output.read_bytes() == b"epoch 2"
+
+
+def test_the_copy_of_an_earlier_run_does_not_come_back(tmp_path):
+    output = tmp_path / "a.safetensors"
+    begin_run(tmp_path / "a.run", resume=False)
+    output.write_bytes(b"old")
+    keep_model(output)
+    output.unlink()
+    begin_run(tmp_path / "a.run", resume=False)
+    with pytest.raises(TrainingError, match="with the weights of the best epoch, 2"):
+        restore_model(output, RunState(best_epoch=2), is_main=True)
+    restore_model(output, RunState(epoch=4), is_main=True)  # no epoch has been the best yet
+    assert not output.exists()

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from geodet.config import AugmentConfig
-from geodet.errors import SceneError
+from geodet.errors import SceneError, TilesetError
+from geodet.models.inputs import standardise, trained_bounds
 from geodet.tilesets.tileset import read_chip
 from geodet.training import sampling
 from geodet.training.sampling import (
@@ -444,3 +445,35 @@ def test_statistics_of_many_images_take_a_sample(tmp_path, monkeypatch, count, l
     assert least <= len(read) <= most
     assert read[0] == 0
     assert read[-1] >= 0.9 * (count - 1)
+
+
+def test_images_without_any_data_have_no_statistics(tmp_path):
+    write_pixels(tmp_path / "a.tif", np.zeros((1, 8, 8), np.uint8), nodata=0)
+    with pytest.raises(TilesetError, match=r"no pixel of the training images has data.*a\.tif"):
+        measure_bands([labelled(tmp_path / "a.tif")], ())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_training_sees_what_detection_sees_where_nothing_is_varied(tmp_path, dtype):
+    """Two pixels far from the rest among 4,096: beyond the quantiles, and some no measurement."""
+    values = np.random.default_rng(0).integers(1, 200, (2, 64, 64)).astype(dtype)
+    top = 255 if dtype == "uint8" else np.finfo(dtype).max if dtype == "float32" else 30_000
+    values[:, 30, 30:32] = top
+    image = labelled(write_pixels(tmp_path / "a.tif", values))
+    clean = np.where(values == top, 100, values).astype(float)  # or the mean would be infinite
+    low, high = np.quantile(clean, [0.001, 0.999], axis=(1, 2)).tolist()
+    about = BandStatistics(
+        clean.mean(axis=(1, 2)).tolist(), clean.std(axis=(1, 2)).tolist(), low, high
+    )
+    pixels, valid, _ = chips([image], PLAIN, about=about)[0]
+    trained = standardise(
+        torch.from_numpy(pixels[None]), torch.from_numpy(valid[None]), about.mean, about.std
+    )
+    chip = read_chip(image, ())
+    raw = torch.from_numpy(chip.pixels.astype("uint8" if dtype == "uint8" else "float32")[None])
+    bounds = trained_bounds(dtype, about.low, about.high)
+    seen = standardise(raw, torch.from_numpy(chip.valid[None]), about.mean, about.std, *bounds)
+    torch.testing.assert_close(trained, seen, rtol=1e-5, atol=1e-5)
+    wanted = {"uint8": (255 - about.mean[0]) / about.std[0], "float32": 0.0}
+    capped = (about.high[0] - about.mean[0]) / about.std[0]
+    assert seen[0, 0, 30, 30].item() == pytest.approx(wanted.get(dtype, capped), abs=1e-5)

@@ -53,7 +53,9 @@ class DetectConfig(Section):
         (), description="bands of the scene, from 1 or by name; empty: those that the model needs"
     )
     value_range: tuple[float, float] | None = Field(
-        None, description="scene values that become the model's lowest and highest"
+        None,
+        description="scene values that become the model's lowest and highest; those "
+        "beyond count as these",
     )
     gsd: float | None = Field(
         None, gt=0, description="metres per pixel of the scene, in place of what the file says"

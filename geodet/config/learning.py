@@ -69,7 +69,7 @@ class TrainConfig(Section):
         0, ge=0, description="negatives for each positive, 3 in SSD; 0: as the losses say"
     )
     class_weights: Literal["none", "balanced"] = Field(
-        "none", description="balanced: rare classes weigh more"
+        "none", description="balanced: rare classes weigh more, up to ten times the most frequent"
     )
     box_loss: Literal["smooth_l1", "l1", "giou"] = Field(
         "smooth_l1", description="loss of the boxes"

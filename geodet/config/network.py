@@ -35,7 +35,8 @@ class ModelConfig(Section):
     )
     anchors: Literal["given", "fit"] = Field(
         "given",
-        description="fit: choose the sizes, as many scales and ratios by the training labels",
+        description="given: the three keys below, as they are; fit: numbers chosen by the training "
+        "labels take their place, a size a level and at most as many scales and ratios",
     )
     anchor_sizes: tuple[float, ...] = Field(
         (12.0, 24.0, 48.0), description="side of the base anchor of each level, in pixels"
@@ -50,7 +51,7 @@ class ModelConfig(Section):
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
         first, last = self.levels
-        if not 2 <= first <= last <= 7 or first > 5:  # P6 and P7 are made from P5
+        if not 2 <= first <= last <= 7 or first > 5:  # P6 is made from C5
             raise ValueError(f"levels {first} to {last} must rise within 2 to 7, the first to 5")
         if self.anchors == "given" and len(self.anchor_sizes) != last - first + 1:
             raise ValueError(

@@ -50,12 +50,19 @@ _BOX_LOSSES: dict[str, BoxLoss] = {
 }
 
 
+# The weight of a rare object over that of a frequent one. With more, an object could outweigh all
+# the others of its step, whose gradient the clipping would then shrink to nothing: two objects
+# among 20,000 would weigh 10,000 times as much.
+_MOST = 10.0
+
+
 def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
-    """Give weights inverse to the frequency of the classes: N / (K n_k).
+    """Give weights inverse to the frequency of the classes: N / (K n_k), within limits.
 
     N is the number of objects, n_k that of class k, and K the number of classes that have any. The
-    mean over the objects is 1, and all classes weigh the same together. A class without objects
-    has the weight 1, which nothing uses.
+    mean over the objects is 1, and all classes weigh the same together, but no object weighs more
+    than ten times as much as one of the most frequent class: a class rarer than a tenth of that
+    one weighs less than the others. A class without objects has the weight 1, which nothing uses.
 
     Args:
         counts: n_k of each class.
@@ -64,8 +71,9 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
         >>> balanced_weights([30, 10, 0])
         (0.6666666666666666, 2.0, 1.0)
     """
-    present = sum(count > 0 for count in counts)
-    return tuple(sum(counts) / (present * count) if count else 1.0 for count in counts)
+    raw = [1 / max(count, max(counts) / _MOST) if count else 0.0 for count in counts]
+    total = sum(count * weight for count, weight in zip(counts, raw, strict=True))
+    return tuple(weight * sum(counts) / total if weight else 1.0 for weight in raw)
 
 
 def _choose_assigner(config: TrainConfig, *, per_cell: int) -> Assigner:

@@ -99,6 +99,8 @@ class Trunk(nn.Module):
 class Pyramid(nn.Module):
     """A feature pyramid: P2 to P5 from the trunk, P6 and P7 by strided convolutions.
 
+    P6 looks at C5, the trunk's own deepest stage, not at P5; P7 looks at P6 after a ReLU.
+
     The top-down path begins at the trunk's deepest stage even when no anchors sit there, so small
     objects on P2 see their surroundings.
 
@@ -117,8 +119,8 @@ class Pyramid(nn.Module):
         self._skip = first - 2
         self._take = min(last, 5) - first + 1
         self.fpn = FeaturePyramidNetwork(widths[self._skip :], channels)
-        extra = [nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(last - 5)]
-        self.extra = nn.ModuleList(extra)
+        sources = [widths[-1], channels][: max(last - 5, 0)]  # C5 and P6
+        self.extra = nn.ModuleList(nn.Conv2d(n, channels, 3, stride=2, padding=1) for n in sources)
         _drop_unused(self.fpn, self._take)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
@@ -126,7 +128,7 @@ class Pyramid(nn.Module):
         named = OrderedDict((str(i), x) for i, x in enumerate(features[self._skip :]))
         levels = list(self.fpn(named).values())[: self._take]
         for index, convolution in enumerate(self.extra):
-            source = levels[-1] if index == 0 else F.relu(levels[-1])
+            source = features[-1] if index == 0 else F.relu(levels[-1])
             levels.append(convolution(source))
         return levels
 
@@ -150,8 +152,9 @@ def _load_network(name: str, weights: str | None, norm: Callable[..., nn.Module]
         raise ConfigError(
             f"train.pretrained = {weights!r}: the weights of {name} cannot be loaded: {error}",
             hint="they are downloaded once; without a network put them into torch's hub folder "
-            f"{torch.hub.get_dir()}/checkpoints, and delete a broken file there; or set "
-            'train.pretrained to "" and begin with random weights',
+            f"{torch.hub.get_dir()}/checkpoints, and delete a broken file there; or begin with "
+            'random weights: set train.pretrained = "", train.frozen_stages = 0 and '
+            'model.trunk_norm = "batch", which recipes set together',
         ) from error
     return network
 

@@ -7,21 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["standardise"]
+__all__ = ["ABSURD", "standardise", "trained_bounds"]
 
-_ABSURD = 1e4  # standard deviations; 16-bit values in a model of bytes stay below
+ABSURD = 1e4  # standard deviations; 16-bit values in a model of bytes stay below
 
 
 def standardise(
-    pixels: Tensor, valid: Tensor, mean: Sequence[float], std: Sequence[float]
+    pixels: Tensor,
+    valid: Tensor,
+    mean: Sequence[float],
+    std: Sequence[float],
+    low: Sequence[float] = (),
+    high: Sequence[float] = (),
 ) -> Tensor:
     """Scale pixels to zero mean and unit deviation; what is no data becomes the mean.
+
+    What lies beyond the bounds becomes the bound, as training has never seen anything else. A value
+    so far off that it can be no measurement is no data either.
 
     Args:
         pixels: (N, C, H, W) of any dtype, in the data's units.
         valid: (N, H, W) bool.
         mean: C means of the training data in the same units.
         std: C standard deviations, positive.
+        low: C least values that training saw; empty: all values pass.
+        high: C greatest ones, likewise.
 
     Returns:
         (N, C, H, W) float32 in channels-last memory, which convolutions read faster.
@@ -35,11 +45,27 @@ def standardise(
     unseen = ~valid[:, None]
     if not _is_tame(pixels.dtype, mean, std):
         # A nodata value that the file does not declare, such as -3.4e38, would flood the chip.
-        unseen = unseen | ~(scaled.abs() < _ABSURD)
+        unseen = unseen | ~(scaled.abs() < ABSURD)
+    if low:
+        least, most = (torch.tensor(v, device=pixels.device).view(shape) for v in (low, high))
+        scaled.clamp_((least - centre) / spread, (most - centre) / spread)
     return scaled.masked_fill_(unseen, 0.0)
+
+
+def trained_bounds(
+    dtype: str, low: Sequence[float], high: Sequence[float]
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Give the bounds for :func:`standardise`; bytes have none, as training sees all of them.
+
+    Args:
+        dtype: Of the training data, as numpy names it.
+        low: C quantiles that training cuts other types off at.
+        high: Likewise.
+    """
+    return ((), ()) if dtype == "uint8" else (low, high)
 
 
 def _is_tame(dtype: torch.dtype, mean: Sequence[float], std: Sequence[float]) -> bool:
     """Tell whether no value of a type can be absurd, so that none has to be looked at."""
     farthest = (max(abs(m), abs(255 - m)) / s for m, s in zip(mean, std, strict=True))
-    return dtype == torch.uint8 and max(farthest) < _ABSURD
+    return dtype == torch.uint8 and max(farthest) < ABSURD

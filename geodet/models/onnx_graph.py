@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from geodet.models.boxcoder import LARGEST_FACTOR
 from geodet.models.checkpoint import ModelDescription
 from geodet.models.heads import Head
+from geodet.models.inputs import ABSURD, trained_bounds
 from geodet.models.onnx_nodes import Nodes, import_onnx
 from geodet.models.retinanet import RetinaNet
 
@@ -94,8 +98,21 @@ def tile_graph(network: RetinaNet, about: ModelDescription, form: TileFormat) ->
 
 
 def _standardised(nodes: Nodes, pixels: str, about: ModelDescription) -> str:
-    mean, std = ([[[v]] for v in values] for values in (about.mean, about.std))  # (C, 1, 1)
-    return nodes.add("Div", nodes.add("Sub", pixels, nodes.constant(mean)), nodes.constant(std))
+    """Follow :func:`geodet.models.inputs.standardise`."""
+    mean, std = _column(about.mean), _column(about.std)
+    scaled = nodes.add("Div", nodes.add("Sub", pixels, nodes.constant(mean)), nodes.constant(std))
+    low, high = (_column(v) for v in trained_bounds(about.dtype, about.low, about.high))
+    if not low.size:
+        return scaled
+    cut = nodes.add("Max", scaled, nodes.constant((low - mean) / std))
+    cut = nodes.add("Min", cut, nodes.constant((high - mean) / std))
+    is_measured = nodes.add("Less", nodes.add("Abs", scaled), nodes.constant(ABSURD))
+    return nodes.add("Where", is_measured, cut, nodes.constant(0.0))
+
+
+def _column(values: Sequence[float]) -> NDArray[np.float64]:
+    """Give (C, 1, 1), a value for each band."""
+    return np.reshape(values, (-1, 1, 1)).astype(np.float64)
 
 
 def _raw(nodes: Nodes, network: RetinaNet, images: str) -> _Raw:
@@ -118,7 +135,7 @@ def _pyramid(nodes: Nodes, network: RetinaNet, images: str) -> list[str]:
     first, last = network.config.levels
     levels = _fpn(nodes, network.pyramid.fpn, features[first - 2 :])[: min(last, 5) - first + 1]
     for index, convolution in enumerate(network.pyramid.extra):
-        source = levels[-1] if index == 0 else nodes.add("Relu", levels[-1])
+        source = features[-1] if index == 0 else nodes.add("Relu", levels[-1])
         levels.append(nodes.layer(convolution, source))
     return levels
 

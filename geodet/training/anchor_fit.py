@@ -49,7 +49,8 @@ def settle_anchors(tileset: Tileset, config: Config) -> Config:
         TilesetError: There is no object to fit to.
     """
     objects = collect_objects(tileset.split("train"))
-    if config.model.anchors == "fit":
+    is_fit = config.model.anchors == "fit"
+    if is_fit:
         if not len(objects.boxes):
             raise TilesetError(
                 f"{tileset.root} has no training object to fit anchors to",
@@ -63,7 +64,7 @@ def settle_anchors(tileset: Tileset, config: Config) -> Config:
             *(list(v) for v in (fitted.anchor_sizes, fitted.anchor_scales, fitted.anchor_ratios)),
         )
     if len(objects.boxes):
-        _report(best_overlaps(objects, config.model))
+        _report(best_overlaps(objects, config.model), _advice(config, is_fit=is_fit))
     return config
 
 
@@ -229,15 +230,27 @@ def _overlap(boxes: Floats, shifts: Floats, side: Floats) -> Floats:
     return iou
 
 
-def _report(overlaps: Floats) -> None:
+def _advice(config: Config, *, is_fit: bool) -> str:
+    """Name the settings that would let more objects have an anchor, of those not yet made."""
+    ways = ["give more model.anchor_scales and model.anchor_ratios"]
+    if not is_fit:
+        ways = ["set model.anchors = fit (or model.anchor_sizes)"]
+    if config.model.levels[0] > 2:
+        ways.append("let model.levels begin with 2")
+    if config.train.assigner == "iou":
+        ways.append("lower train.positive_iou and train.negative_iou")
+        ways.append("take train.assigner = nwd or atss")
+    return ", or ".join(ways)
+
+
+def _report(overlaps: Floats, advice: str) -> None:
     recall = float((overlaps >= _IOU).mean())
     text = "best possible recall of the anchors at IoU %.1f: %.3f of %d training objects"
     logger.info(text, _IOU, recall, len(overlaps))
     if recall < _WARN_BELOW:
         logger.warning(
-            "the anchors miss %.0f %% of the training objects at IoU %.1f; set model.anchors = fit "
-            "(or model.anchor_sizes), let model.levels begin with 2, lower train.positive_iou and "
-            "train.negative_iou, or take train.assigner = nwd or atss",
+            "the anchors miss %.0f %% of the training objects at IoU %.1f; %s",
             100 * (1 - recall),
             _IOU,
+            advice,
         )

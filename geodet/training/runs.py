@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,14 +26,18 @@ __all__ = [
     "RunState",
     "begin_run",
     "digest_labels",
+    "keep_model",
     "load_state",
     "open_run",
+    "restore_model",
     "resume_run",
     "save_run",
     "save_state",
 ]
 
-_STATE = "state.pt"
+logger = logging.getLogger(__name__)
+
+_STATE, _BEST = "state.pt", "best.safetensors"
 _MAY_CHANGE = {
     *("workers", "cache_mib", "precision", "patience"),
     *("model_name", "description", "data_name"),
@@ -85,9 +91,46 @@ def begin_run(folder: Path, *, resume: bool) -> None:
     try:
         folder.mkdir(exist_ok=True)
         if not resume:
-            (folder / _STATE).unlink(missing_ok=True)
+            for name in (_STATE, _BEST):
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot make {folder}: {error}", hint="choose another folder") from error
+
+
+def keep_model(output: Path) -> None:
+    """Copy the best model so far into the folder of its run, for :func:`restore_model`.
+
+    Raises:
+        OutputError: The copy cannot be written.
+    """
+    with replacing(output.with_suffix(".run") / _BEST) as temporary:
+        shutil.copyfile(output, temporary)
+
+
+def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
+    """Bring back the model file of a resumed run, if somebody has deleted or moved it.
+
+    Args:
+        output: The model file.
+        state: Of the run; one that has had no best epoch has written no file.
+        is_main: Whether this process is the one that writes.
+
+    Raises:
+        TrainingError: Its copy is gone, too.
+        OutputError: It cannot be written.
+    """
+    kept = output.with_suffix(".run") / _BEST
+    if not state.best_epoch or output.exists():
+        return
+    if not kept.is_file():
+        raise TrainingError(
+            f"{output} is gone, with the weights of the best epoch, {state.best_epoch}",
+            hint=f"put it back, or a copy of it at {kept}; or begin anew with --overwrite",
+        )
+    if is_main:
+        logger.info("%s was gone: restored from %s", output, kept)
+        with replacing(output) as temporary:
+            shutil.copyfile(kept, temporary)
 
 
 def digest_labels(tileset: Tileset) -> str:

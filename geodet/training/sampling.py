@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 
 from geodet.config import AugmentConfig
 from geodet.errors import TilesetError
+from geodet.models.inputs import ABSURD
 from geodet.models.losses import Target
 from geodet.scene import Chip
 from geodet.tilesets.tileset import LabelledImage, read_chip
@@ -64,7 +65,7 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
     """Measure the valid pixels of 500 to 1000 images, or fewer, spread over the sequence.
 
     Raises:
-        TilesetError: The images differ in their number of bands.
+        TilesetError: The images differ in their number of bands, or no pixel has data.
     """
     step = max(1, len(images) // 500)
     parts: list[NDArray[np.float64]] = []
@@ -78,6 +79,11 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
         values = chip.pixels[:, chip.valid].astype(np.float64)  # (C, valid pixels)
         parts.append(values[:, :: max(1, values.shape[1] // 10_000)])
     values = np.concatenate(parts, axis=1)
+    if not values.size:
+        raise TilesetError(
+            f"no pixel of the training images has data, from {images[0].path} on",
+            hint="look at the nodata value that the files declare, and at their masks and alpha",
+        )
     low, high = np.quantile(values, [0.001, 0.999], axis=1)
     std = np.maximum(values.std(axis=1), 1e-6)  # a constant band must not divide by zero
     return BandStatistics(values.mean(axis=1).tolist(), std.tolist(), low.tolist(), high.tolist())
@@ -97,7 +103,8 @@ class TrainingChips(Dataset[tuple[NDArray[Any], NDArray[np.bool_], Target]]):
     Args:
         images: What to draw from.
         bands: Bands to read, counted from 1; empty: all.
-        statistics: Of these bands; other dtypes than uint8 are varied between its quantiles.
+        statistics: Of these bands; other dtypes than uint8 are cut off at its quantiles, as
+            :func:`geodet.models.inputs.standardise` does at work, and varied between them.
         augment: How chips are varied.
         chip_size: Side of a crop in pixels.
         seed: Seed of the variation.
@@ -187,9 +194,15 @@ class TrainingChips(Dataset[tuple[NDArray[Any], NDArray[np.bool_], Target]]):
         if pixels.dtype == np.uint8:
             return np.array(pixels.transpose(1, 2, 0), order="C")  # the cache's is read-only
         low, high = self._range()
-        scaled = (pixels.transpose(1, 2, 0) - low) / (high - low)
-        unit: NDArray[Any] = np.clip(np.nan_to_num(scaled), 0.0, 1.0).astype(np.float32)
+        scaled = (self._measured(pixels.transpose(1, 2, 0)) - low) / (high - low)
+        unit: NDArray[Any] = np.clip(scaled, 0.0, 1.0).astype(np.float32)
         return unit
+
+    def _measured(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Give (H, W, C) with the mean in place of what is no number or can be no measurement."""
+        mean, std = (np.asarray(v, np.float32) for v in self._statistics[:2])
+        values = pixels.astype(np.float32)
+        return np.where(np.abs(values - mean) < ABSURD * std, values, mean)
 
     def _from_augmentable(self, image: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Give (C, H, W), uint8 or float32 in the data's own units."""

@@ -16,10 +16,11 @@ from geodet.device import resolve_precision
 from geodet.engine.inference import Predictor
 from geodet.evaluation.metrics import Scores, best_scores
 from geodet.models.checkpoint import ModelDescription, save_model
+from geodet.models.inputs import trained_bounds
 from geodet.models.retinanet import RetinaNet
 from geodet.scene import Scene
 from geodet.tilesets.tileset import Tileset
-from geodet.training.runs import RunState
+from geodet.training.runs import RunState, keep_model
 from geodet.training.sampling import BandStatistics
 from geodet.validation import compare_images, predict_images
 
@@ -57,6 +58,7 @@ class Selection:
         scores = self._validate(network)
         if is_best(state, scores):
             save_model(self.output, network, self._describe(scores))
+            keep_model(self.output)
         return _figures(scores)
 
     def _validate(self, network: RetinaNet) -> Scores | None:
@@ -65,12 +67,16 @@ class Selection:
         if not images:
             return None
         limits = self.config.detect
+        _, dtype = self._bands()
+        low, high = trained_bounds(dtype, self.statistics.low, self.statistics.high)
         predictor = Predictor(
             network.eval(),
             device=self.device,
             precision=resolve_precision(self.config.train.precision, self.device),
             mean=self.statistics.mean,
             std=self.statistics.std,
+            low=low,
+            high=high,
             score_threshold=_LOWEST_SCORE,
             iou_threshold=limits.iou_threshold or _DEFAULT_IOU,
             max_candidates=limits.max_candidates,
@@ -84,8 +90,7 @@ class Selection:
         """Describe the model for its file."""
         config, tileset = self.config, self.tileset
         images = tileset.split("train")
-        with Scene(images[0].path, bands=config.data.bands) as scene:
-            bands, dtype = config.data.band_names or scene.band_names, scene.dtype.name
+        bands, dtype = self._bands()
         distances = [image.gsd for image in tileset.images if image.gsd is not None]
         return ModelDescription(
             name=config.train.model_name or self.output.stem,
@@ -111,6 +116,12 @@ class Selection:
             },
             figures={} if scores is None else _figures(scores),
         )
+
+    def _bands(self) -> tuple[tuple[str, ...], str]:
+        """Name the bands and their type, as the first training image has them."""
+        data = self.config.data
+        with Scene(self.tileset.split("train")[0].path, bands=data.bands) as scene:
+            return data.band_names or scene.band_names, scene.dtype.name
 
 
 def _longest(boxes: Sequence[NDArray[np.float64]]) -> float | None:

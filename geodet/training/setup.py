@@ -52,6 +52,34 @@ def launch(precision: str, device: str) -> Fabric:
     return fabric
 
 
+def _check_norms(config: Config, *, processes: int) -> None:
+    """Refuse steps that leave a batch norm a single value, which has no deviation.
+
+    Batch norms see the chips of all processes, so only one chip a step is too few, where the
+    coarsest map of a chip is one cell.
+
+    Raises:
+        ConfigError: They would.
+    """
+    settings, model = config.train, config.model
+    levels = [model.trunk_level] * _trunk_learns(config)
+    levels += [model.levels[1]] * (model.head_norm == "batch" and model.head_convs > 0)
+    stride = 2 ** max(levels, default=0)
+    if settings.batch_size == processes == 1 and settings.chip_size <= stride:
+        raise ConfigError(
+            f"train.batch_size 1 with train.chip_size {settings.chip_size} leaves a batch norm one "
+            f"value at stride {stride}",
+            hint=f"set train.batch_size to 2 or more, or train.chip_size above {stride}, or "
+            "model.trunk_norm and model.head_norm to group",
+        )
+
+
+def _trunk_learns(config: Config) -> bool:
+    """Tell whether the deepest stage of the trunk has batch norms that measure the chips."""
+    is_frozen = config.train.frozen_stages >= config.model.trunk_level
+    return config.model.trunk_norm == "batch" and not is_frozen
+
+
 def finish(fabric: Fabric) -> None:
     """End the connection of the processes.
 
@@ -65,8 +93,13 @@ def finish(fabric: Fabric) -> None:
 def load_chips(
     tileset: Tileset, statistics: BandStatistics, config: Config, fabric: Fabric
 ) -> tuple[DataLoader[Any], EpochSampler]:
-    """Load the training chips; each process gets its share of an epoch and of a batch."""
+    """Load the training chips; each process gets its share of an epoch and of a batch.
+
+    Raises:
+        ConfigError: The processes cannot share a batch, or batch norms cannot measure it.
+    """
     settings = config.train
+    _check_norms(config, processes=fabric.world_size)
     if settings.batch_size % fabric.world_size:
         raise ConfigError(
             f"train.batch_size {settings.batch_size} cannot be shared by {fabric.world_size} "
