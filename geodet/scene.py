@@ -31,6 +31,7 @@ __all__ = ["Chip", "Scene"]
 logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = (128 * 2**20, 512 * 2**20)  # kept at least, and at most, of decoded blocks
+_MORE_ROWS = 3  # of the raster, that a window of another grid takes beyond its own
 _UNREADABLE = (RasterioError, OSError)
 
 
@@ -104,9 +105,21 @@ class Scene(Closing):
         return self.geobox.width / self.grid[0], self.geobox.height / self.grid[1]
 
     @property
-    def may_have_holes(self) -> bool:
-        """Whether some pixels may have no data."""
-        return self._mask_band is not None or self.dtype.kind == "f"
+    def rows_kept(self) -> int:
+        """Rows of the tallest windows of the grid that share decoded blocks with their neighbours.
+
+        As a rule all rows; fewer where strips are very long: each taller window decodes them anew.
+        """
+        if self._blocks is None or self._is_far:
+            return self.grid[1]
+        rows = self._blocks.most_rows
+        is_all = rows == self.geobox.height
+        return self.grid[1] if is_all else max(int((rows - _MORE_ROWS) / self.scale[1]), 0)
+
+    @property
+    def _is_far(self) -> bool:
+        """Tell whether overviews serve: averages already, and a fraction of the bytes."""
+        return self._has_overviews and min(self.scale) >= 2
 
     def resample(self, width: int, height: int) -> None:
         """Let :meth:`read` serve a grid of another size over the same ground."""
@@ -121,9 +134,7 @@ class Scene(Closing):
         Raises:
             SceneError: The window cannot be read; names it and the file.
         """
-        # Overviews are averages already, and a fraction of the bytes.
-        is_far = self._has_overviews and min(self.scale) >= 2
-        if self._blocks is None or is_far:
+        if self._blocks is None or self._is_far:
             return self._guarded(self._read_directly, window)
         return self._guarded(self._read_blocks, window)
 
@@ -146,6 +157,17 @@ class Scene(Closing):
             self._local.source = open_source(self.path)
             self._handles.append(self._local.source)
         return self._local.source  # type: ignore[no-any-return]
+
+    def _read_source(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> Block:
+        source = self._source()
+        try:
+            return source.read(self.bands, self._mask_band, window, shape)
+        except _UNREADABLE:
+            # From then on the handle of a mosaic gives zeros for the file that it could not open.
+            del self._local.source
+            self._handles.remove(source)
+            source.close()
+            raise
 
     def _describe_bands(self, source: Source, wanted: Sequence[int | str]) -> None:
         self.count: int = source.dataset.count
@@ -186,21 +208,25 @@ class Scene(Closing):
             width, height = block_shape(source.dataset, per_pixel)
         if width * height * per_pixel > _BLOCK_BYTES[1] // 8:
             return None
+        has_masks = self._mask_band not in (None, self._alpha)  # one of each band
         return BlockStore(
             self.geobox.width,
             self.geobox.height,
             (width, height),
             self._load_block,
             capacity=_BLOCK_BYTES[0],
+            most_capacity=_BLOCK_BYTES[1],
+            pixel_bytes=per_pixel + (len(self.bands) if has_masks else 1),
         )
 
     def _guarded(self, read: Callable[[Window], Chip], window: Window) -> Chip:
         try:
             with rasterio.Env(**self._options):
                 return read(window)
-        except (RasterioError, OSError) as error:
+        except _UNREADABLE as error:
+            cause = error.__cause__ or error  # rasterio says to look there
             raise SceneError(
-                f"cannot read {window} of {self.path}: {error}",
+                f"cannot read {window} of {self.path}: {cause}",
                 hint="the file may be truncated or still being written; check it with gdalinfo",
             ) from error
 
@@ -225,13 +251,7 @@ class Scene(Closing):
     def _reserve(self, source: Window) -> bool:
         """Let the blocks of a whole row of windows be kept, and say whether they can be."""
         assert self._blocks is not None
-        block_width, block_height = self._blocks.block
-        if block_width < self.geobox.width:  # neighbours share little of tiles: few need be kept
-            return True
-        rows = min(source.height + 2 * block_height, self.geobox.height)
-        needed = rows * self.geobox.width * (len(self.bands) * self.dtype.itemsize + 1)
-        if needed <= _BLOCK_BYTES[1]:
-            self._blocks.capacity = max(self._blocks.capacity, needed)
+        if self._blocks.reserve(source.height):
             return True
         if not self._is_wide:
             self._is_wide = True
@@ -240,11 +260,10 @@ class Scene(Closing):
                 "than once; a copy as a COG (gdal_translate -of COG) is read faster",
                 self.name,
             )
-        # Tiles are still shared by neighbours in a row; strips would be lost before they are used.
-        return self._blocks.block[0] < self.geobox.width
+        return False  # blocks would be lost before they are used again
 
     def _load_block(self, block: Window) -> Block:
-        return self._source().read(self.bands, self._mask_band, block, (block.height, block.width))
+        return self._read_source(block, (block.height, block.width))
 
     def _read_directly(self, window: Window) -> Chip:
         """Let GDAL resample, from an overview where there is one."""
@@ -254,7 +273,7 @@ class Scene(Closing):
         bottom = min(window.row_end * sy, self.geobox.height)
         source = RasterioWindow(left, top, right - left, bottom - top)
         shape = (window.height, window.width)
-        pixels, data = self._source().read(self.bands, self._mask_band, source, shape)
+        pixels, data = self._read_source(source, shape)
         return Chip(window, pixels, np.logical_or.reduce(data))
 
     @contextlib.contextmanager

@@ -61,6 +61,25 @@ def test_a_row_of_windows_that_fits_has_each_block_loaded_once(block, threads):
     assert sum(block.width * block.height for block in load.count) == 100 * 60
 
 
+@given(
+    block=st.sampled_from([(100, 1), (100, 7), (60, 4), (16, 16), (9, 40)]),
+    size=st.integers(5, 40),
+    most=st.integers(1, 100_000),
+)
+def test_a_row_of_windows_is_kept_where_it_is_reserved(block, size, most):
+    """Also where blocks are wider than the windows, but not as wide as the raster."""
+    load = Loads()
+    store = BlockStore(100, 60, block, load, capacity=1, most_capacity=most, pixel_bytes=3)
+    assert store.reserve(size) == (min(size, 60) <= store.most_rows)
+    if not store.reserve(size):
+        assert store.capacity == 1
+        return
+    for window in WindowGrid(100, size, size, size // 4):
+        check(store, window)
+    assert set(load.count.values()) == {1}
+    assert store.capacity <= most
+
+
 def test_what_was_used_last_is_kept():
     load = Loads()
     store = make_store(load, (10, 10), capacity=3 * 10 * 10 * 2)  # two blocks

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
+from geodet.boxes import Detections
+from geodet.merging.merge import suppress
 from geodet.models.anchors import Anchors
 from geodet.models.boxcoder import decode_boxes
-from geodet.models.decode import decode
+from geodet.models.decode import _ranking, _survivors, decode
 from geodet.models.retinanet import Outputs
 
 ANCHORS = torch.tensor([[x, y, x + 8.0, y + 8.0] for y in range(0, 12, 4) for x in range(0, 16, 4)])
@@ -239,3 +241,69 @@ def test_five_thousand_objects_in_a_chip_are_all_found():
     ]
     (dense,) = decode(said([[0.4]] * 5000, boxes), **loose)
     assert len(dense.detections) == 5000
+
+
+def tied(seed, *, count=60, classes=2):
+    """Give boxes that crowd, most with scores that others have too, as bfloat16 gives them."""
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 12, (count, 2))
+    boxes = np.hstack([corners, corners + rng.integers(1, 9, (count, 2))]).astype(np.float32)
+    scores = torch.logit(torch.from_numpy(rng.random(5))).bfloat16().float().sigmoid()
+    few = scores[torch.from_numpy(rng.integers(0, 5, count))]
+    return torch.from_numpy(boxes), few, torch.from_numpy(rng.integers(0, classes, count))
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60))
+def test_the_ranking_is_that_of_detections(seed, count):
+    boxes, scores, labels = tied(seed, count=count)
+    ranked = Detections(boxes.numpy(), scores.numpy(), labels.numpy()).ranked()
+    order = _ranking(boxes, scores, labels)
+    np.testing.assert_array_equal(boxes[order].numpy(), ranked.boxes)
+    np.testing.assert_array_equal(scores[order].numpy(), ranked.scores)
+    np.testing.assert_array_equal(labels[order].numpy(), ranked.labels)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60), st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.75]))
+def test_what_survives_on_a_gpu_is_what_survives_elsewhere(seed, count, iou_threshold):
+    """On the CPU here, by the same function; overlaps of just the threshold among them."""
+    candidates = tied(seed, count=count)
+    order = _ranking(*candidates)
+    boxes, scores, labels = (part[order] for part in candidates)
+    keep = _survivors(boxes, labels, iou_threshold)
+    expected = suppress(
+        Detections(*(part.numpy() for part in candidates)), iou_threshold=iou_threshold
+    )
+    np.testing.assert_array_equal(boxes[keep].numpy(), expected.boxes)
+    np.testing.assert_array_equal(scores[keep].numpy(), expected.scores)
+    np.testing.assert_array_equal(labels[keep].numpy(), expected.labels)
+
+
+def test_of_equal_candidates_the_cap_takes_the_upper_left():
+    """By hand: anchors of a coarse level come last, wherever they lie."""
+    boxes = [[20.0, 30, 28, 38], [40, 0, 48, 8], [0, 30, 8, 38]]
+    (one,) = decode(
+        said([[0.7]] * 3, boxes), score_threshold=0.5, iou_threshold=0.5, max_candidates=2
+    )
+    assert one.detections.boxes.tolist() == [boxes[1], boxes[2]]
+
+
+@given(st.floats(0.001, 0.999))
+def test_a_threshold_is_exact_in_half_precision(score_threshold):
+    """All numbers of bfloat16 near the threshold: rounded to it, one more would pass."""
+    logit = torch.logit(torch.tensor(score_threshold, dtype=torch.float64))
+    near = (logit * torch.linspace(0.9, 1.1, 400, dtype=torch.float64)).bfloat16().unique()
+    boxes = torch.arange(len(near))[:, None] * 20.0 + torch.tensor([0.0, 0, 8, 8])
+    out = Outputs(near.view(1, -1, 1), torch.zeros(1, len(near), 4).bfloat16(), boxes)
+    (one,) = decode(out, score_threshold=score_threshold, iou_threshold=0.5, max_candidates=1000)
+    scores = near.double().sigmoid().float().numpy()
+    expected = scores[scores >= np.float32(score_threshold)]
+    np.testing.assert_array_equal(np.sort(one.detections.scores), np.sort(expected))
+
+
+def test_equal_logits_have_equal_scores():
+    """Wherever they lie: a vector's lanes and what is left over are not computed alike."""
+    boxes = [[20.0 * i, 0, 20.0 * i + 8, 8] for i in range(43)]
+    for logit in torch.linspace(-2, 2, 401)[::4]:
+        out = said([[0.5]] * 43, boxes)._replace(logits=logit.expand(1, 43, 1).clone())
+        (one,) = decode(out, score_threshold=0.05, iou_threshold=0.5, max_candidates=100)
+        assert len(np.unique(one.detections.scores)) == 1

@@ -1,7 +1,10 @@
 """The bundled model on a painted town: arithmetic and windows change nothing that counts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from affine import Affine
 from pyproj import CRS
 
@@ -109,3 +112,24 @@ def test_the_caps_grow_with_the_chip(town, model):
     assert decoded.capped == passing - round(20 * 640 * 640 / 512**2)
     assert 0 < len(decoded.detections) <= 31
     assert isinstance(decoded.detections, Detections)
+
+
+@pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_values_beyond_those_of_training_count_as_the_last_of_them(tiny_model, dtype, value_range):
+    """But all bytes are seen in training: nothing is beyond, unless a range says where they end."""
+    ends = {"low": (10.0, 20.0, 30.0), "high": (240.0, 230.0, 220.0)}
+    about = tiny_model.description.model_copy(update={"dtype": dtype, **ends})
+    low, high = (0, 255) if dtype == "uint8" else (np.reshape(v, (3, 1, 1)) for v in ends.values())
+    values = np.random.default_rng(0).uniform(-200, 500, (1, 3, 64, 64))
+    start, end = value_range or (low, high)
+
+    def logits(in_units):
+        units = start + (in_units - low) * (end - start) / (high - low)
+        config = DetectConfig(precision="float32", value_range=value_range)
+        predictor = build_predictor(replace(tiny_model, description=about), config, "cpu")
+        pixels = torch.from_numpy(units.astype(np.float32))
+        return predictor.forward(pixels, torch.ones(1, 64, 64, dtype=torch.bool)).logits.numpy()
+
+    is_same = np.abs(logits(values) - logits(values.clip(low, high))).max() < 1e-3
+    assert is_same == (dtype == "uint16" or value_range is not None)

@@ -85,6 +85,17 @@ def test_starts_are_multiples_of_the_coarsest_stride(predictor_of):
         assert (window.col_off % stride, window.row_off % stride) == (0, 0)
 
 
+@given(st.integers(0, 2**36))
+def test_windows_shrink_in_steps_where_little_memory_is_free(predictor_of, free):
+    """A quarter of what is free is taken, at most 640 MiB and at least 40 MiB."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geodet.engine.planning, "free_memory", lambda: free)
+        memory = geodet.engine.planning._memory(torch.device("cpu"))
+    assert memory in [640 * 2**20 / 2**k for k in range(5)]
+    assert memory <= free / 4 or memory == 40 * 2**20
+    assert memory > free / 8 or memory == 640 * 2**20
+
+
 def test_little_memory_makes_small_windows(predictor_of, monkeypatch):
     predictor = predictor_of(12)
     before = plan_windows(predictor, OPEN, 20_000, 20_000)
@@ -92,3 +103,20 @@ def test_little_memory_makes_small_windows(predictor_of, monkeypatch):
     monkeypatch.setattr(geodet.engine.planning, "_MEMORY", need * 800**2 + 1)
     after = plan_windows(predictor, OPEN, 20_000, 20_000)
     assert (before.grid.size > 800, after.grid.size) == (True, 800)
+
+
+@given(rows=st.integers(0, 3000), height=st.integers(100, 4000), length=st.floats(0, 120))
+def test_windows_are_as_tall_as_the_scene_keeps_rows(predictor_of, rows, height, length):
+    predictor = predictor_of(length)
+    free = plan_windows(predictor, OPEN, 20_000, height).grid
+    grid = plan_windows(predictor, OPEN, 20_000, height, rows_kept=rows).grid
+    if rows >= min(free.size, height) or rows < 4 * free.overlap:
+        assert grid == free
+    else:
+        assert (grid.size, grid.overlap) == (rows, free.overlap)
+        assert max(window.height for window in grid) <= rows
+
+
+def test_a_size_that_is_given_is_taken_whatever_the_scene_keeps(predictor_of):
+    config = DetectConfig(chip_size=512)
+    assert plan_windows(predictor_of(12), config, 9000, 9000, rows_kept=400).grid.size == 512

@@ -171,13 +171,14 @@ def test_a_file_that_shrinks_ends_the_run(make_scene, options):
     with Scene(path) as scene:
         chips = iter_chips(scene, grid, workers=3, ahead=4)
         next(chips)
+        handles = [source.dataset for source in scene._handles]
         os.truncate(path, path.stat().st_size // 2)
         with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*scene\.tif") as caught:
             list(chips)
         assert "truncated" in caught.value.hint
         assert not readers()
-        handles = [source.dataset for source in scene._handles]
-        assert len(handles) >= 2
+        handles += [source.dataset for source in scene._handles]
+        assert handles
     assert all(handle.closed for handle in handles)
 
 

@@ -16,6 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 import geodet.scene
 from geodet.errors import SceneError
 from geodet.scene import Scene
+from geodet.sources.opening import Source
 from geodet.windows import Window, WindowGrid
 
 HOLES = [(10, 5, 40, 30), (0, 70, 96, 80)]
@@ -225,6 +226,43 @@ def test_a_row_of_windows_that_is_too_large_is_warned_of_once(make_scene, monkey
     assert record.getMessage().startswith("scene.tif is too wide to keep a row of windows")
 
 
+@pytest.mark.parametrize("kind", [{}, {"nodata": 0}, {"alpha": True}, {"mask": True}])
+@pytest.mark.parametrize("grid", [(500, 600), (250, 300), (333, 400), (750, 900)])
+def test_windows_as_tall_as_what_is_kept_decode_nothing_twice(
+    make_scene, monkeypatch, caplog, decoded, kind, grid
+):
+    path = make_scene(width=500, height=600, blockysize=2, holes=HOLES, **kind)
+    monkeypatch.setattr(geodet.scene, "_BLOCK_BYTES", (100_000, 1_000_000))
+    with Scene(path) as scene:
+        scene.resample(*grid)
+        size = scene.rows_kept
+        assert 32 <= size < grid[1] / 1.5
+        mosaic(scene, WindowGrid(*grid, size, size // 4))
+    assert (sum(decoded), caplog.records) == (500 * 600, [])
+
+
+def test_all_rows_are_kept_of_tiles_and_of_what_is_not_decoded_by_blocks(make_scene, monkeypatch):
+    monkeypatch.setattr(geodet.scene, "_BLOCK_BYTES", (100_000, 1_000_000))
+    for kind in ({"tiled": True, "height": 200}, {"blockysize": 900, "height": 900}):
+        with Scene(make_scene(width=900, **kind)) as scene:
+            scene.resample(450, kind["height"] // 2)
+            assert scene.rows_kept == kind["height"] // 2
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """List how many pixels are decoded at a time."""
+    pixels = []
+    read = Source.read
+
+    def counted(self, bands, mask_band, window, shape):
+        pixels.append(window.width * window.height)
+        return read(self, bands, mask_band, window, shape)
+
+    monkeypatch.setattr(Source, "read", counted)
+    return pixels
+
+
 def test_one_block_that_is_too_large_is_left_to_gdal(make_scene, monkeypatch):
     path = make_scene(blockysize=80)
     monkeypatch.setattr(geodet.scene, "_BLOCK_BYTES", (1000, 2000))
@@ -421,6 +459,47 @@ def test_a_truncated_file_is_an_error_that_names_the_window(make_scene):
     assert "truncated" in error.value.hint
     assert str(last) in str(error.value)
     assert str(path) in str(error.value)
+
+
+def side_by_side(vrt, names, width=48, height=80):
+    """Write a mosaic of files as gdalbuildvrt does: it opens them when it has to."""
+    size = f'xSize="{width}" ySize="{height}"'
+    sources = [
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+        f"<SourceBand>%d</SourceBand>"
+        f'<SourceProperties RasterXSize="{width}" RasterYSize="{height}" DataType="Byte" />'
+        f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{i * width}" yOff="0" {size}/>'
+        "</SimpleSource>"
+        for i, name in enumerate(names)
+    ]
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}"><NoDataValue>0</NoDataValue>'
+        + "".join(source % band for source in sources)
+        + "</VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    vrt.write_text(
+        f'<VRTDataset rasterXSize="{width * len(names)}" rasterYSize="{height}">'
+        "<SRS>EPSG:32633</SRS><GeoTransform>500000, 0.6, 0, 4500000, 0, -0.6</GeoTransform>"
+        f"{bands}</VRTDataset>"
+    )
+    return vrt
+
+
+@pytest.mark.parametrize("names", [("a.tif", "gone.tif"), ("gone.tif", "a.tif")])
+@pytest.mark.parametrize("size", [20, 96])
+def test_a_mosaic_never_has_a_hole_where_a_file_is_missing(make_scene, tmp_path, names, size):
+    """GDAL fails once for a file that it cannot open, and gives zeros from then on."""
+    make_scene("a.tif", width=48)
+    with Scene(side_by_side(tmp_path / "mosaic.vrt", names)) as scene:
+        for window in [*WindowGrid(96, 80, size, 4)] * 2:
+            whole = names.index("a.tif") * 48 <= window.col_off
+            whole &= window.col_end <= names.index("a.tif") * 48 + 48
+            if whole:
+                assert scene.read(window).valid.all()
+                continue
+            with pytest.raises(SceneError, match=r"cannot read Window.*gone\.tif: No such file"):
+                scene.read(window)
 
 
 def test_an_undescribed_fourth_band_may_hold_near_infrared(make_scene):

@@ -1,5 +1,7 @@
 """Detection in one scene: windows, parts that come as they are final, and the parts left out."""
 
+import contextlib
+import sqlite3
 from itertools import pairwise
 
 import numpy as np
@@ -11,13 +13,17 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
+import geodet.scene
 from geodet.boxes import Detections
 from geodet.config import DetectConfig
+from geodet.engine import planning
 from geodet.engine.stopwatch import Stopwatch
 from geodet.engine.windowed import SceneRun, detect_scene
 from geodet.models.decode import Decoded
 from geodet.regions import Region
 from geodet.scene import Scene
+from geodet.sources.opening import Source
+from geodet.vectors import SceneDetections, open_writer
 
 SIDE = 400
 PLACE = Affine(0.5, 0, 5e5, 0, -0.5, 5e6)
@@ -62,6 +68,26 @@ def scene(tmp_path_factory):
         to.write(pixels)
     with Scene(path) as opened:
         yield opened
+
+
+def test_a_wide_striped_scene_is_decoded_once(make_scene, monkeypatch):
+    """The windows are lower than without a limit, and what is found is the same."""
+    path = make_scene(width=1200, height=900, bands=1, blockysize=1)
+    places = [(0, 0), (800, 0), (400, 400)]
+    objects = np.concatenate([squares(150) + np.tile(place, 2) for place in places])
+    found, pixels = [], []
+    read = Source.read
+    monkeypatch.setattr(Source, "read", lambda *args: pixels.append(args[-1]) or read(*args))
+    for limit in (512 * 2**20, 1200 * 2 * 450):
+        monkeypatch.setattr(geodet.scene, "_BLOCK_BYTES", (2**16, limit))
+        pixels.clear()
+        with Scene(path) as wide:
+            run = SceneRun(wide, Seer(objects), DetectConfig())
+            found.append(Detections.concatenate(list(run)).ranked())
+        assert sum(height * width for height, width in pixels) == 1200 * 900
+    assert run.grid.rows > 1
+    assert len(found[0]) == len(objects)
+    np.testing.assert_array_equal(found[1].boxes, found[0].boxes)
 
 
 def squares(count, seed=0, side=9):
@@ -114,7 +140,9 @@ def test_only_windows_that_may_own_something_in_the_region_are_read(scene):
 
 def test_featureless_chips_are_not_looked_at_where_asked(scene):
     plain, careful = Seer([]), Seer([])
-    SceneRun(scene, plain, CONFIG).__iter__().__next__()
+    list(everything := SceneRun(scene, plain, CONFIG))
+    assert len(plain.windows) == len(everything.grid)
+    assert everything.empty_chips == 0
     list(run := SceneRun(scene, careful, CONFIG.model_copy(update={"skip_uniform": True})))
     lower = [window for window in careful.windows if window.row_off >= 200]
     assert not lower
@@ -146,3 +174,62 @@ def test_a_fragment_loses_to_the_whole_whatever_its_score(scene):
 
     found, _ = detect_scene(scene, Surer(objects), CONFIG)
     np.testing.assert_array_equal(found.boxes, objects)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, []),
+        ({"chip_size": 320}, []),
+        ({"chip_size": 380, "overlap": 64}, []),
+        ({"chip_size": 319}, ["detect.chip_size=319"]),
+        ({"chip_size": 380, "overlap": 63}, ["detect.overlap=63"]),
+        ({"chip_size": 256, "overlap": 32}, ["detect.overlap=32"]),
+        ({"chip_size": 400, "overlap": 0}, []),  # one window
+    ],
+)
+def test_windows_that_are_too_small_are_warned_of_once(scene, caplog, settings, named):
+    planning._warn_once.cache_clear()
+    for _ in range(2):
+        list(SceneRun(scene, Seer([]), DetectConfig(**settings)))
+    assert [record.getMessage().split()[0] for record in caplog.records] == named
+
+
+STEP = 5
+CELLS = (1000, 1000)  # columns and rows
+
+
+class Lattice(Seer):
+    """Finds an object of 4 x 4 px in every 5 x 5 px, or what a chip shows of it."""
+
+    def __init__(self):
+        super().__init__([])
+
+    def look(self, window):
+        x = STEP * np.arange(window.col_off // STEP, -(-window.col_end // STEP))
+        y = STEP * np.arange(window.row_off // STEP, -(-window.row_end // STEP))
+        corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        self.objects = np.hstack([corners, corners + 4]).astype(float)
+        self.scores = 0.4 + corners @ [7, 13] % 97 / 200
+        return super().look(window)
+
+
+def test_a_million_objects_are_written_once_and_in_order(make_scene, tmp_path):
+    columns, rows = CELLS
+    path = make_scene(width=columns * STEP, height=rows * STEP, bands=1, tiled=True)
+    out, parts = tmp_path / "out.gpkg", []
+    with Scene(path) as scene:
+        run = SceneRun(scene, Lattice(), DetectConfig())
+        with open_writer(out, ["tree"], crs=scene.geobox.crs, metadata={}) as writer:
+            for part in run:
+                writer.write(SceneDetections(scene.name, scene.geobox, part))
+                parts.append(part)
+    assert (run.grid.rows >= 2, run.grid.columns >= 4) == (True, True)
+    with contextlib.closing(sqlite3.connect(out)) as table:
+        written = table.execute("SELECT x1_px, y1_px, score FROM detections ORDER BY fid")
+        x, y, scores = np.array(written.fetchall()).T
+    cells = y // STEP * columns + x // STEP
+    np.testing.assert_array_equal(np.sort(cells), np.arange(columns * rows))
+    found = Detections.concatenate(parts)
+    np.testing.assert_array_equal(np.stack([x, y], axis=1), found.boxes[:, :2])
+    np.testing.assert_allclose(scores, found.scores, atol=1e-4)

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from geodet.config import DetectConfig
 from geodet.device import resolve_device, resolve_precision
+from geodet.engine.memory import keep_freed_memory
 from geodet.engine.probe import WidestLayer
 from geodet.engine.stopwatch import Stopwatch
 from geodet.models.checkpoint import Model, ModelDescription
 from geodet.models.decode import Decoded, decode
 from geodet.models.folding import fold_norms
-from geodet.models.inputs import standardise
+from geodet.models.inputs import standardise, trained_bounds
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.scene import Chip
 
@@ -38,6 +39,8 @@ class Predictor:
         precision: ``torch.float32`` or ``torch.bfloat16``.
         mean: Means of the bands, in the data's units.
         std: Standard deviations likewise.
+        low: Bounds of what training saw; values below become it. Empty: all values pass.
+        high: Likewise, from above.
         score_threshold: Lowest score kept.
         iou_threshold: Overlap above which the weaker of two boxes of one class goes.
         max_candidates: Most boxes that reach the suppression, of a chip of up to 512 x 512 px; of
@@ -54,6 +57,8 @@ class Predictor:
         precision: torch.dtype,
         mean: Sequence[float],
         std: Sequence[float],
+        low: Sequence[float] = (),
+        high: Sequence[float] = (),
         score_threshold: float,
         iou_threshold: float,
         max_candidates: int,
@@ -63,6 +68,7 @@ class Predictor:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.device, self.precision = device, precision
         self.mean, self.std = tuple(mean), tuple(std)
+        self.low, self.high = tuple(low), tuple(high)
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
         self.max_candidates = max_candidates
@@ -121,7 +127,8 @@ class Predictor:
         """Run the bare network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
         is_mixed = self.precision != torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.precision, is_mixed):
-            return Outputs(*self.network(standardise(pixels, valid, self.mean, self.std)))
+            scaled = standardise(pixels, valid, self.mean, self.std, self.low, self.high)
+            return Outputs(*self.network(scaled))
 
 
 def build_predictor(
@@ -130,7 +137,10 @@ def build_predictor(
     """Put a model on a device with the thresholds of the configuration, or else its own."""
     about = model.description
     chosen = resolve_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     mean, std = _statistics(about, config.value_range)
+    low, high = _bounds(about, config.value_range)
     threshold = config.score_threshold if score_threshold is None else score_threshold
     return Predictor(
         cast("RetinaNet", fold_norms(model.network)),
@@ -138,6 +148,8 @@ def build_predictor(
         precision=resolve_precision(config.precision, chosen),
         mean=mean,
         std=std,
+        low=low,
+        high=high,
         score_threshold=about.score_threshold if threshold is None else threshold,
         iou_threshold=config.iou_threshold or about.iou_threshold,
         max_candidates=config.max_candidates,
@@ -178,3 +190,16 @@ def _statistics(
     steps = [(end - start) / span for span in spans]
     mean = [start + (m - low) * k for m, low, k in zip(about.mean, lows, steps, strict=True)]
     return mean, [s * k for s, k in zip(about.std, steps, strict=True)]
+
+
+def _bounds(
+    about: ModelDescription, value_range: tuple[float, float] | None
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Give the ends of what training saw in the scene's units, or none where all values pass.
+
+    The scene's range is mapped onto the model's, so its ends are the bounds.
+    """
+    if value_range is not None:
+        low, high = ([end] * len(about.mean) for end in value_range)
+        return low, high
+    return trained_bounds(about.dtype, about.low, about.high)

@@ -14,7 +14,7 @@ from geodet.config import DetectConfig
 from geodet.engine.backoff import BackOff
 from geodet.engine.batching import Batch, iter_batches
 from geodet.engine.inference import Predictor
-from geodet.engine.planning import plan_windows
+from geodet.engine.planning import plan_windows, warn_of_seams
 from geodet.engine.reading import iter_chips
 from geodet.engine.uniform import is_uniform
 from geodet.merging.fragments import JoinRule
@@ -82,7 +82,11 @@ class SceneRun:
     ) -> None:
         self._scene, self._predictor, self._config = scene, predictor, config
         self._region, self._progress = region, progress
-        self.grid, self._batch_size = plan_windows(predictor, config, *scene.grid)
+        self.grid, self._batch_size = plan_windows(
+            predictor, config, *scene.grid, rows_kept=scene.rows_kept
+        )
+        if len(self.grid) > 1:
+            warn_of_seams(config)
         self._slack = _slack(self.grid.overlap, predictor.iou_threshold)
         self._wanted = self._list_wanted()
         self._predict = BackOff(predictor)

@@ -39,7 +39,7 @@ def decode(
 
     Args:
         outputs: Of N chips.
-        score_threshold: Lowest score kept.
+        score_threshold: Lowest score kept, in float32, whatever the precision of the outputs.
         iou_threshold: Overlap above which the weaker of two boxes of one class goes.
         max_candidates: Most boxes of a chip that reach the suppression, the strongest first.
         max_per_level: Most of them from a level of the pyramid, the strongest first; None for all.
@@ -48,10 +48,7 @@ def decode(
     Returns:
         N results. Boxes may reach over the chip's edge, where an object does.
     """
-    # A threshold of logits spares the sigmoid of the many anchors that are background.
-    passes = outputs.logits >= _logit(score_threshold)
-    image, anchor, label = torch.nonzero(passes, as_tuple=True)
-    scores = outputs.logits[image, anchor, label].float().sigmoid()
+    image, anchor, label, scores = _passing(outputs.logits, score_threshold)
     passed = torch.bincount(image, minlength=len(outputs.logits))
     if max_per_level is not None:
         kept = _strongest(_groups(image, anchor, outputs), scores, max_per_level)
@@ -66,6 +63,17 @@ def decode(
         )
         for of, capped in zip(rows, dropped, strict=True)
     ]
+
+
+def _passing(logits: Tensor, score_threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Give image, anchor, label and score of each candidate, in this order."""
+    # A threshold of logits spares the sigmoid of the many anchors that are background. It is
+    # rounded to their precision, so some that pass in bfloat16 lie below it.
+    image, anchor, label = torch.nonzero(logits >= _logit(score_threshold), as_tuple=True)
+    # In float32, equal logits have scores that differ in the last bit, by their place in memory.
+    scores = logits[image, anchor, label].double().sigmoid().float()
+    passes = scores >= score_threshold
+    return image[passes], anchor[passes], label[passes], scores[passes]
 
 
 def _groups(image: Tensor, anchor: Tensor, outputs: Outputs) -> Tensor:
@@ -88,19 +96,36 @@ def _strongest(groups: Tensor, scores: Tensor, count: int) -> Tensor:
 def _suppressed(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, max_candidates: int
 ) -> Detections:
-    # A stable sort: equal scores stay in the order of the anchors, whatever the batch.
-    order = torch.sort(scores, descending=True, stable=True).indices[:max_candidates]
+    order = _ranking(boxes, scores, labels)[:max_candidates]
     boxes, scores, labels = boxes[order], scores[order], labels[order]
-    if not boxes.is_cuda:  # torchvision's looks at all pairs: seconds for a large, dense chip
-        found = Detections(boxes.numpy(), scores.numpy(), labels.numpy())
-        return suppress(found, iou_threshold=iou_threshold)
-    # Class by class, without the coordinate offsets of batched_nms, which cost precision.
+    if boxes.is_cuda:
+        keep = _survivors(boxes, labels, iou_threshold)
+        return Detections(*(t[keep].cpu().numpy() for t in (boxes, scores, labels)))
+    found = Detections(boxes.numpy(), scores.numpy(), labels.numpy())
+    return suppress(found, iou_threshold=iou_threshold)  # torchvision's looks at all pairs
+
+
+def _ranking(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """Give the rows in the order of :meth:`geodet.boxes.Detections.ranked`, on any device: (R,)."""
+    x1, y1, x2, y2 = boxes.unbind(1)
+    order = torch.argsort(labels, stable=True)
+    for key in (y2, x2, x1, y1, -scores):  # stable sorts: the last counts most
+        order = order[torch.argsort(key[order], stable=True)]
+    return order
+
+
+def _survivors(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """Give the rows of ranked boxes that torchvision's suppression keeps, in their order.
+
+    Class by class, without the coordinate offsets of ``batched_nms``, which cost precision; in
+    float64, and never with equal scores, as :func:`geodet.merging.merge.suppress` does it.
+    """
+    ranks = -torch.arange(len(boxes), dtype=torch.float64, device=boxes.device)
     kept = [
-        rows[nms(boxes[rows], scores[rows], iou_threshold)]
+        rows[nms(boxes[rows].double(), ranks[rows], iou_threshold)]
         for rows in (torch.nonzero(labels == label)[:, 0] for label in torch.unique(labels))
     ]
-    keep = torch.cat(kept).sort().values if kept else order[:0]
-    return Detections(*(t[keep].cpu().numpy() for t in (boxes, scores, labels)))
+    return torch.cat(kept).sort().values if kept else labels
 
 
 def _logit(score: float) -> float:

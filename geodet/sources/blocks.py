@@ -30,6 +30,8 @@ class BlockStore:
         block: Width and height of a block.
         load: Decodes a block; called outside of the lock, from the thread that needs it.
         capacity: Bytes to keep.
+        most_capacity: Bytes to keep at most, where :meth:`reserve` asks for more.
+        pixel_bytes: Of a pixel in a block, at most: its values, and whether they are data.
     """
 
     def __init__(
@@ -40,9 +42,12 @@ class BlockStore:
         load: Callable[[Window], Block],
         *,
         capacity: int,
+        most_capacity: int = 0,
+        pixel_bytes: int = 1,
     ) -> None:
         self.width, self.height, self.block = width, height, block
-        self.capacity = capacity
+        self.capacity, self.most_capacity = capacity, max(capacity, most_capacity)
+        self._pixel_bytes = pixel_bytes
         self._load = load
         self._lock = threading.Lock()
         self._held: OrderedDict[Window, Future[Block]] = OrderedDict()
@@ -70,6 +75,31 @@ class BlockStore:
             place, source = _cells(shared, window), _cells(shared, block)
             pixels[:, *place], data[:, *place] = from_pixels[:, *source], from_data[:, *source]
         return pixels, data
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of the tallest windows that :meth:`reserve` accepts; 0: of none."""
+        rows = self.most_capacity // self._row_bytes
+        return self.height if rows >= self.height else max(rows - 2 * self.block[1], 0)
+
+    def reserve(self, rows: int) -> bool:
+        """Keep so much that windows side by side share what is decoded for one of them.
+
+        Args:
+            rows: Of a window.
+
+        Returns:
+            Whether that is allowed; else all stays as it is.
+        """
+        needed = min(rows + 2 * self.block[1], self.height) * self._row_bytes
+        if needed <= self.most_capacity:
+            self.capacity = max(self.capacity, needed)
+        return needed <= self.most_capacity
+
+    @property
+    def _row_bytes(self) -> int:
+        """Count the bytes of a row of blocks: two side by side, unless one is the whole row."""
+        return min(2 * self.block[0], self.width) * self._pixel_bytes
 
     def clear(self) -> None:
         """Let go of all blocks."""
