@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from geodet.config import Config
     from geodet.evaluate import EvaluateReport
     from geodet.evaluation.measures import Evaluation, Figures
+    from geodet.tilesets.splits import Split
 
 __all__ = ["evaluate"]
 
@@ -35,7 +36,10 @@ def evaluate(
     detections: Annotated[
         Path | None,
         typer.Option(
-            "--detections", help="A vector file with scores, as of detect.", rich_help_panel=_FILES
+            "--detections",
+            help="What detect or another program found: a vector file with scores, COCO results or"
+            " a folder of YOLO text.",
+            rich_help_panel=_FILES,
         ),
     ] = None,
     labels: Annotated[
@@ -78,7 +82,7 @@ def evaluate(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Measure a model on labelled chips, or detections against labels on a whole scene."""
+    """Measure a model on labelled chips, or detections against labels on chips or a scene."""
     _check_usage(data, detections, labels, scene, split)
     set_up_logging(verbose=verbose, quiet=quiet)
     flags: dict[str, dict[str, Any]] = {
@@ -87,22 +91,24 @@ def evaluate(
     }
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
-    if data is not None:
+    files: dict[str, Any] = {
+        "score_field": score_field,
+        "output": output,
+        "overwrite": overwrite,
+    }
+    if data is not None and detections is not None:
+        from geodet.evaluate import evaluate_results
+
+        which: Split = "val" if split == "val" else "train"
+        report = evaluate_results(detections, data, config, split=which, **files)
+    elif data is not None:
         report = _run_on_chips(data, model, split, config, device, output, overwrite=overwrite)
     else:
         from geodet.evaluate import evaluate_vectors
 
         assert detections is not None
         assert labels is not None
-        report = evaluate_vectors(
-            detections,
-            labels,
-            config,
-            scene=scene,
-            score_field=score_field,
-            output=output,
-            overwrite=overwrite,
-        )
+        report = evaluate_vectors(detections, labels, config, scene=scene, **files)
     _print_as_json(report) if as_json else _print_evaluation(report, quiet=quiet)
 
 
@@ -111,7 +117,7 @@ def _check_usage(
 ) -> None:
     if split not in ("val", "train"):
         raise typer.BadParameter(f"{split!r} is neither val nor train", param_hint="--split")
-    if data is not None and (detections or labels or scene):
+    if data is not None and (labels or scene):
         raise typer.BadParameter(
             "give --data, or --detections and --labels, but not both", param_hint="--data"
         )

@@ -1,4 +1,4 @@
-"""Measure a model on labelled chips, or detections against labels on whole scenes."""
+"""Measure a model on labelled chips, or detections against labels, on chips or whole scenes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from geodet.engine.inference import build_predictor
 from geodet.errors import ModelFileError, TilesetError
 from geodet.evaluation.files import check_evaluation_folder, write_evaluation
 from geodet.evaluation.measures import Evaluation, Sample, measure
+from geodet.evaluation.result_samples import read_result_samples
 from geodet.evaluation.vector_samples import read_vector_sample
 from geodet.geobox import GeoBox
 from geodet.models.checkpoint import Model
@@ -24,7 +25,7 @@ from geodet.tilesets.splits import Split
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
 from geodet.validation import predict_images
 
-__all__ = ["EvaluateReport", "evaluate", "evaluate_vectors"]
+__all__ = ["EvaluateReport", "evaluate", "evaluate_results", "evaluate_vectors"]
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +76,7 @@ def evaluate(
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
-    tileset = read_tileset(data, config.data)
-    images = tileset.split(split)
-    if not images:
-        raise TilesetError(f"{data} has no {split} images", hint="choose the other --split")
+    tileset, images = _read_split(data, split, config)
     samples = _detect_samples(model, tileset, images, config, device)
     evaluation = measure(
         samples,
@@ -91,6 +89,54 @@ def evaluate(
     if output:
         places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
         _write(report, places, {"model": model.description.name, "data": tileset.root.name})
+    return report
+
+
+def evaluate_results(
+    detections: Path,
+    data: Path,
+    config: Config,
+    *,
+    split: Split = "val",
+    score_field: str = "score",
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> EvaluateReport:
+    """Compare what some program found on labelled chips with their labels.
+
+    The threshold is ``detect.score_threshold``, or else the lowest score of all.
+
+    Args:
+        detections: COCO results or YOLO text, as detect writes them or of another program; the
+            names of the images say what belongs to which chip.
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        config: All settings; ``match`` says when a detection counts.
+        split: ``val`` or ``train``.
+        score_field: Key of the score in COCO results; empty: all are equally sure.
+        output: Folder for the figures, curves and errors.
+        overwrite: Replace those of an earlier evaluation.
+
+    Raises:
+        TilesetError: The split is empty or the data is broken.
+        VectorError: The detections are broken or of other images.
+        ConfigError: The classes of the two have nothing in common.
+        OutputError: The folder is there already or cannot be written.
+    """
+    if output:
+        check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
+    tileset, images = _read_split(data, split, config)
+    samples, classes = read_result_samples(
+        detections, tileset, images, config, score_field=score_field
+    )
+    chosen = config.detect.score_threshold
+    found = Detections.concatenate([sample.detections for sample in samples])
+    threshold = _lowest_of(found) if chosen is None else chosen
+    evaluation = measure(samples, classes, config.match, threshold=threshold)
+    title = f"{detections.name} against {len(images)} {split} images"
+    report = EvaluateReport(title, split, len(images), evaluation, output)
+    if output:
+        places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
+        _write(report, places, {"detections": detections.name, "data": tileset.root.name})
     return report
 
 
@@ -109,7 +155,8 @@ def evaluate_vectors(
     The threshold is ``detect.score_threshold``, or else the lowest score in the file.
 
     Args:
-        detections: As detect writes them, or of another program.
+        detections: As detect writes them, or of another program. COCO results and YOLO text need
+            the scene.
         labels: Points or polygons.
         config: ``data``, ``match``, ``detect.score_threshold`` and ``tile.label_field``.
         scene: The raster that both belong to; its pixels are the frame.
@@ -148,6 +195,16 @@ def evaluate_vectors(
         }
         _write(report, [(sample.name, read.geobox, sample.gsd)], names)
     return report
+
+
+def _read_split(
+    data: Path, split: Split, config: Config
+) -> tuple[Tileset, Sequence[LabelledImage]]:
+    tileset = read_tileset(data, config.data)
+    images = tileset.split(split)
+    if not images:
+        raise TilesetError(f"{data} has no {split} images", hint="choose the other --split")
+    return tileset, images
 
 
 def _detect_samples(

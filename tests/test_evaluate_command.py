@@ -74,6 +74,18 @@ def test_a_model_on_chips(tmp_path, tiny_path, invoke):
     assert (tmp_path / "out" / "errors.gpkg").is_file()
 
 
+def test_results_of_any_program_on_chips(tmp_path, invoke):
+    for name, split in (("a.png", "train"), ("b.png", "val")):
+        paint_chip(tmp_path / "tiles" / name)
+        write_coco(tmp_path / "tiles" / f"{split}.json", {name: [[8, 8, 20, 20]]}, ("tree",))
+    result = {"file_name": "b.png", "category": "tree", "bbox": [8, 8, 12, 12], "score": 0.75}
+    (tmp_path / "found.json").write_text(json.dumps([result]), encoding="utf-8")
+    done = invoke("evaluate", "--data", "tiles", "--detections", "found.json", "--json")
+    printed = json.loads(done.stdout)
+    assert printed["title"] == "found.json against 1 val images"
+    assert (printed["overall"]["threshold"], printed["overall"]["f1"]) == (0.75, 1.0)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(), ("--detections", "a.gpkg"), ("--data", "d", "--labels", "a.gpkg"), ("--labels", "a.gpkg")],

@@ -190,6 +190,19 @@ def test_scenes_without_a_place_are_not_compared():
     assert [len(p.detections) for p in deduplicate(by_world_file, iou_threshold=0.5)] == [1, 0]
 
 
+def test_a_box_that_reaches_beyond_the_pole_has_no_rival():
+    """Two of its corners have no place in the CRS of the layer."""
+    polar = CRS.from_epsg(32661)
+    over = GeoBox(20, 20, Affine(0.01, 0, 10, 0, -0.01, 90.1), CRS.from_epsg(4326))
+    found = Detections([[2, 8, 6, 12], [2, 12, 6, 16]], [0.9, 0.8], [0, 0])
+    parts = [
+        SceneDetections("a", make_geobox(2e6, 2e6, crs=polar), Detections.empty()),
+        *[SceneDetections(name, over, found) for name in "bc"],
+    ]
+    kept = deduplicate(parts, iou_threshold=0.5)
+    assert list(map(as_rows, kept)) == [[], as_rows(parts[1]), as_rows(parts[2])[:1]]
+
+
 def test_nothing_and_no_scenes():
     parts = [SceneDetections(name, make_geobox(), Detections.empty()) for name in "ab"]
     assert [len(p.detections) for p in deduplicate(parts, iou_threshold=0.5)] == [0, 0]

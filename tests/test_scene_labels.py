@@ -70,7 +70,7 @@ def test_objects_of_several_parts_are_taken_apart(tmp_path):
 def test_empty_geometries_are_left_out(tmp_path, caplog):
     file = save(tmp_path / "l.gpkg", [square(0, 0), None, shapely.Polygon()])
     assert len(read_labels(file, UTM)) == 1
-    assert "2 labels have no geometry" in caplog.text
+    assert "2 objects have no geometry" in caplog.text
 
 
 def test_an_empty_layer_is_no_labels(tmp_path):
@@ -93,7 +93,7 @@ def test_a_missing_crs_is_reported(tmp_path, caplog, crs, scene_crs, message):
 
 def test_lines_are_refused(tmp_path):
     file = save(tmp_path / "l.gpkg", [shapely.LineString([(0, 0), (1, 1)])])
-    with pytest.raises(VectorError, match="a label is a linestring"):
+    with pytest.raises(VectorError, match="an object is a linestring"):
         read_labels(file, UTM)
 
 

@@ -1,5 +1,6 @@
 """Detections and labels of vector files in one frame."""
 
+import json
 import warnings
 
 import geopandas
@@ -180,7 +181,7 @@ def test_empty_geometries_are_left_out_and_parts_taken_apart(tmp_path, files, ca
     found = write(tmp_path / "parts.gpkg", drawn, label=["car", "car"], score=[0.9, 0.3])
     sample = read((found, truth)).sample
     assert sample.detections.scores.tolist() == pytest.approx([0.3, 0.3])
-    assert "1 labels have no geometry" in caplog.text
+    assert "1 objects have no geometry" in caplog.text
 
 
 def test_one_empty_file_is_a_value_and_two_are_an_error(tmp_path, files):
@@ -200,3 +201,44 @@ def test_no_utm_zone_at_a_pole_is_an_error_with_a_way_out(tmp_path):
     with pytest.raises(VectorError, match="no UTM zone") as caught:
         read((file, file))
     assert "projected CRS" in caught.value.hint
+
+
+def write_results(path, boxes, scene):
+    results = [
+        {"file_name": name, "category": "car", "score": 0.9, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+        for name in (scene, "other.tif")
+        for x1, y1, x2, y2 in boxes
+    ]
+    path.write_text(json.dumps(results), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("rotation", [0.0, 25.0])
+def test_results_in_the_pixels_of_the_scene(tmp_path, files, make_scene, rotation):
+    scene = make_scene(origin=(X, Y), pixel_size=0.5, rotation=rotation)
+    boxes = [[20.0, 20, 40, 40], [60, 20, 88, 40]]
+    found = write_results(tmp_path / "found.json", boxes, scene.name)
+    read_ = read((found, files(true=("car", "car"))[1]), scene)
+    np.testing.assert_allclose(read_.sample.detections.boxes, boxes, atol=1e-6)
+    assert (read_.sample.name, read_.classes) == (scene.name, ("car",))
+
+
+def test_results_without_a_scene_are_an_error_with_a_way_out(tmp_path, files):
+    found = write_results(tmp_path / "found.json", [], "a.tif")
+    with pytest.raises(VectorError, match="is in the pixels of its images") as caught:
+        read((found, files()[1]))
+    assert "--scene" in caught.value.hint
+
+
+def test_results_of_other_scenes_are_reported(tmp_path, files, make_scene, caplog):
+    scene = make_scene(origin=(X, Y), pixel_size=0.5)
+    found = write_results(tmp_path / "found.json", [[1, 1, 9, 9]], "x.tif")
+    assert len(read((found, files()[1]), scene).sample.detections) == 0
+    assert "found.json: no object is of scene.tif" in caplog.text
+
+
+def test_scenes_of_one_name_in_two_folders(files, make_scene, tmp_path):
+    (tmp_path / "2").mkdir()
+    scene = make_scene("2/a.tif", origin=(X, Y), pixel_size=0.5)
+    sample = read(files(scene=["1/a.tif", "2/a.tif"]), scene).sample
+    assert sample.detections.scores.tolist() == pytest.approx([0.4])

@@ -21,9 +21,16 @@ from geodet.evaluation.measures import Sample
 from geodet.geobox import GeoBox
 from geodet.scene import Scene
 from geodet.tilesets.label_boxes import point_box_side
-from geodet.tilesets.scene_labels import SceneLabels, read_extent, read_labels, read_scored
+from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
+from geodet.tilesets.scene_labels import (
+    SceneLabels,
+    ScoredObjects,
+    read_labels,
+    read_scored,
+)
+from geodet.vector_files import read_extent
 
-__all__ = ["VectorSample", "read_vector_sample"]
+__all__ = ["VectorSample", "choose_classes", "read_vector_sample"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -66,7 +73,8 @@ def read_vector_sample(
     where that is set. Boxes are the bounds of each object in that frame.
 
     Args:
-        detections: Vector file with scores, as detect writes it or of another program.
+        detections: Vector file with scores, as detect writes it or of another program. With a
+            scene also COCO results or YOLO text of its pixels.
         labels: Vector file with points or polygons.
         config: ``data``, ``match`` and ``tile.label_field``.
         scene: The raster that both belong to.
@@ -79,11 +87,13 @@ def read_vector_sample(
     """
     frame = _scene_frame(scene, config) if scene else _ground_frame(detections, labels, config)
     crs, name = frame.geobox.crs, config.data.class_name
-    found = read_scored(detections, crs, score_field=score_field, class_name=name)
+    found = _read_found(detections, frame, score_field, name)
     truth = read_labels(labels, crs, label_field=config.tile.label_field, class_name=name)
     found_boxes, sized = _to_boxes(found.objects, frame, config, detections)
     truth_boxes, truth_sized = _to_boxes(truth, frame, config, labels)
-    here = _is_inside(found_boxes, frame, detections) & _is_of_scene(found.scenes, frame.scene)
+    here = _is_inside(found_boxes, frame, detections)
+    if scene:
+        here &= found.is_of(str(scene))
     there = _is_inside(truth_boxes, frame, labels)
     if len(there) and not there.any():
         raise VectorError(
@@ -91,7 +101,7 @@ def read_vector_sample(
             hint="check the CRS of both files",
         )
     ignored = np.isin(np.array(truth.names, object), config.data.ignore_classes) & there
-    classes, number_of = _choose_classes(found.objects.names, truth.names, config)
+    classes, number_of = choose_classes(found.objects.names, truth.names, config)
     found_labels, truth_labels = number_of(found.objects.names), number_of(truth.names)
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
     sample = Sample(
@@ -106,6 +116,17 @@ def read_vector_sample(
     return VectorSample(sample, classes, frame.geobox, has_pixels, sized and truth_sized)
 
 
+def _read_found(path: Path, frame: _Frame, score_field: str, class_name: str) -> ScoredObjects:
+    """Read detections in world coordinates, or of the scene's own pixels."""
+    if frame.scene is None or not is_pixel_results(path):
+        return read_scored(path, frame.geobox.crs, score_field=score_field, class_name=class_name)
+    results = read_pixel_results(path, score_field=score_field)
+    if not results.are_shares and results.by_image and frame.scene not in results.by_image:
+        logger.warning("%s: no object is of %s", path, frame.scene)
+    size = (frame.geobox.width, frame.geobox.height)
+    return results.of(frame.scene, size).placed(frame.geobox)
+
+
 def _detections(boxes: Floats, scores: Floats, labels: Ints, kept: NDArray[np.bool_]) -> Detections:
     return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept])
 
@@ -117,6 +138,11 @@ def _scene_frame(path: Path, config: Config) -> _Frame:
 
 def _ground_frame(detections: Path, labels: Path, config: Config) -> _Frame:
     """Choose a metric frame that fits both files."""
+    if is_pixel_results(detections):
+        raise VectorError(
+            f"{detections} is in the pixels of its images",
+            hint="name the raster with --scene, or the labelled chips with --data",
+        )
     extents = [(path, *read_extent(path)) for path in (detections, labels)]
     bare = [path for path, crs, _ in extents if crs is None]
     if len(bare) == 1:
@@ -193,16 +219,22 @@ def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:
     return inside
 
 
-def _is_of_scene(names: Sequence[str], scene: str | None) -> NDArray[np.bool_] | bool:
-    """Tell which detections say that they are of the scene; all, if none says so."""
-    own = np.array(names, object) == scene
-    return own if scene is not None and own.any() else True
-
-
-def _choose_classes(
+def choose_classes(
     found: Sequence[str], truth: Sequence[str], config: Config
 ) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Ints]]:
-    """Give the names of the classes and what numbers them; -1 is a class that does not count."""
+    """Bring the classes of detections and labels together.
+
+    Args:
+        found: Names of the detections' classes.
+        truth: Names of the labels' classes.
+        config: ``data.one_class`` and ``data.ignore_classes``.
+
+    Returns:
+        The names of the classes, and what numbers names; -1 is a class that does not count.
+
+    Raises:
+        ConfigError: They have nothing in common.
+    """
     data = config.data
     labelled = sorted(set(truth) - set(data.ignore_classes))
     detected = sorted(set(found) - set(data.ignore_classes))

@@ -11,8 +11,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from geodet.boxes import paired_iou
+from geodet.boxes import Detections, paired_iou
 from geodet.geobox import GeoBox
+from geodet.merging.neighbours import Overlap, pairs_within
+from geodet.merging.settling import State, settle
 from geodet.vectors import SceneDetections, common_crs
 
 __all__ = ["deduplicate", "is_ground_shared"]
@@ -21,7 +23,6 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_CHUNK = 100_000  # boxes looked up at once; bounds the memory of the pairs
 _PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster that does not say where it is
 
 
@@ -128,8 +129,8 @@ def _shared_rows(placed: Sequence[_Placed]) -> list[Bools]:
 
 
 def _meet(a: Floats, b: Floats) -> Bools:
-    """Tell which of (N, 4) bounds share a point with (4,): (N,); not a number meets nothing."""
-    meeting = np.all((a[:, :2] <= b[2:]) & (a[:, 2:] >= b[:2]) & np.isfinite(a[:, :2]), axis=1)
+    """Tell which of (N, 4) bounds share a point with (4,): (N,); infinite ones meet nothing."""
+    meeting = np.all((a[:, :2] <= b[2:]) & (a[:, 2:] >= b[:2]), axis=1) & np.isfinite(a).all(axis=1)
     return np.asarray(meeting, np.bool_)
 
 
@@ -137,76 +138,84 @@ def _meet(a: Floats, b: Floats) -> Bools:
 class _Rivals:
     """The boxes of all parts that may be of one object with a box of another scene."""
 
+    found: Detections
+    """N of them, whose boxes are the bounds of the corners."""
     corners: Floats
-    bounds: Floats
+    """(N, 4, 2) in the CRS of the layer."""
     upright: Bools
+    """(N,) whether a box is its own bounds."""
     scenes: Ints
     """(N,) number of the scene's name in alphabetical order."""
-    labels: Ints
-    scores: NDArray[np.float32]
 
     @staticmethod
     def of(
         parts: Sequence[SceneDetections], placed: Sequence[_Placed], shared: Sequence[Bools]
     ) -> _Rivals:
-        names = sorted({part.scene for part in parts})
-        numbers = [names.index(part.scene) for part in parts]
+        names = {name: number for number, name in enumerate(sorted({p.scene for p in parts}))}
+        numbers = np.array([names[part.scene] for part in parts], np.int64)
         counts = [int(rows.sum()) for rows in shared]
         found = [part.detections.select(rows) for part, rows in zip(parts, shared, strict=True)]
+        bounds = [place.bounds[rows] for place, rows in zip(placed, shared, strict=True)]
+        corners = [place.corners[rows] for place, rows in zip(placed, shared, strict=True)]
         return _Rivals(
-            np.concatenate([p.corners[rows] for p, rows in zip(placed, shared, strict=True)]),
-            np.concatenate([p.bounds[rows] for p, rows in zip(placed, shared, strict=True)]),
-            np.repeat([p.upright for p in placed], counts),
-            np.repeat(np.array(numbers, np.int64), counts),
-            np.concatenate([part.labels for part in found]),
-            np.concatenate([part.scores for part in found]),
+            replace(Detections.concatenate(found), boxes=np.concatenate(bounds)),
+            np.concatenate(corners),
+            np.repeat([place.upright for place in placed], counts),
+            np.repeat(numbers, counts),
         )
 
     def dropped(self, iou_threshold: float) -> Bools:
         """Tell which boxes go: (N,)."""
-        x1, y1, x2, y2 = self.bounds.T
-        order = np.lexsort((self.scenes, self.labels, y2, x2, x1, y1, -self.scores))
+        order = self.found.ranking(self.scenes)
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         pairs = [rank[pair] for pair in self._iter_pairs(iou_threshold)]
-        found = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
-        return _settle(found.min(axis=0), found.max(axis=0), len(order))[rank]
+        met = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
+        states = settle(met.min(axis=0), met.max(axis=0), np.zeros(len(order), np.bool_))
+        return np.asarray(states[rank] == State.DROPPED)
 
     def _iter_pairs(self, iou_threshold: float) -> Iterator[Ints]:
         """Yield (2, P) rows of boxes of one class and two scenes that overlap enough."""
-        shapes = shapely.box(*self.bounds.T)
-        tree = shapely.STRtree(shapes)
-        for start in range(0, len(shapes), _CHUNK):
-            a, b = tree.query(shapes[start : start + _CHUNK])
-            a = a + start
-            fits = (a < b) & (self.scenes[a] != self.scenes[b]) & (self.labels[a] == self.labels[b])
-            a, b = a[fits], b[fits]
-            yield np.stack([a, b])[:, self._iou(a, b) > iou_threshold]
+        # tilted boxes may overlap by more than their bounds do
+        bounds_overlap = Overlap(iou_threshold if self.upright.all() else 0.0)
+        labels, scenes = self.found.labels, self.scenes
+        for one, other in pairs_within(self.found.boxes, bounds_overlap):
+            fits = (scenes[one] != scenes[other]) & (labels[one] == labels[other])
+            a, b = one[fits], other[fits]
+            yield np.stack([a, b])[:, self._iou(a, b, iou_threshold) > iou_threshold]
 
-    def _iou(self, a: Ints, b: Ints) -> Floats:
-        """Compute the overlap of pairs of boxes: (P,)."""
-        iou = paired_iou(self.bounds[a], self.bounds[b])
-        tilted = np.flatnonzero(~(self.upright[a] & self.upright[b]) & (iou > 0))
-        # At the origin, since a northing of millions leaves few digits for the area.
-        origin = self.corners[a[tilted], :1]
-        first = shapely.polygons(self.corners[a[tilted]] - origin)
-        second = shapely.polygons(self.corners[b[tilted]] - origin)
-        shared = shapely.area(shapely.intersection(first, second))
-        union = shapely.area(first) + shapely.area(second) - shared
-        iou[tilted] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    def _iou(self, a: Ints, b: Ints, threshold: float) -> Floats:
+        """Compute the overlap of pairs of boxes, 0 where it cannot exceed a threshold: (P,)."""
+        boxes, corners = self.found.boxes, self.corners
+        iou = paired_iou(boxes[a], boxes[b])
+        tilted = np.flatnonzero(~(self.upright[a] & self.upright[b]))
+        a, b = a[tilted], b[tilted]
+        most = _shared(boxes[a], boxes[b]) * (1 + 1e-6)  # of the ground; of the boxes it is less
+        near = most * (1 + threshold) > threshold * (_area(corners[a]) + _area(corners[b]))
+        iou[tilted] = 0.0
+        iou[tilted[near]] = _tilted_iou(corners[a[near]], corners[b[near]])
         return iou
 
 
-def _settle(strong: Ints, weak: Ints, count: int) -> Bools:
-    """Settle pairs of rivals in rounds, by rank: (N,) whether each is dropped.
+def _shared(a: Floats, b: Floats) -> Floats:
+    """Compute the areas that pairs of boxes share: (P,)."""
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    shared: Floats = sides.clip(0).prod(axis=1)
+    return shared
 
-    A box with no stronger rival left stays, and its rivals go.
-    """
-    dropped = np.zeros(count, np.bool_)
-    while len(strong):
-        beaten = np.zeros(count, np.bool_)
-        beaten[weak] = True
-        dropped[weak[~beaten[strong]]] = True
-        still = beaten[strong] & ~dropped[strong] & ~dropped[weak]
-        strong, weak = strong[still], weak[still]
-    return dropped
+
+def _area(corners: Floats) -> Floats:
+    """Compute the areas of quadrilaterals from their diagonals: (P,)."""
+    (x, y), (u, v) = (corners[:, 2] - corners[:, 0]).T, (corners[:, 3] - corners[:, 1]).T
+    area: Floats = np.abs(x * v - y * u) / 2
+    return area
+
+
+def _tilted_iou(a: Floats, b: Floats) -> Floats:
+    """Compute the intersection over union of (P, 4, 2) quadrilaterals: (P,)."""
+    origin = a[:, :1]  # a northing of millions leaves few digits for the area
+    first, second = shapely.polygons(a - origin), shapely.polygons(b - origin)
+    shared = shapely.area(shapely.intersection(first, second))
+    union = shapely.area(first) + shapely.area(second) - shared
+    iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou

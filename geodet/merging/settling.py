@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from geodet.boxes import Detections
 from geodet.merging.neighbours import Overlap, Pairs, pairs_between, pairs_within
 
-__all__ = ["State", "SuppressionRule", "decide"]
+__all__ = ["State", "SuppressionRule", "decide", "settle"]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -88,7 +88,7 @@ def _decide_equals(boxes: Floats, iou_threshold: float, waits: Bools) -> States:
     overlap = Overlap(iou_threshold)
     pairs = pairs_within(boxes, overlap)
     if len(boxes) <= _FEW or pairs.candidates <= _CROWD * len(boxes):
-        return _settle(*_list(pairs), waits)
+        return settle(*_list(pairs), waits)
     del pairs  # they may be large, and the halves find their own
     return _decide_in_two(boxes, len(boxes) // 2, overlap, waits)
 
@@ -127,11 +127,19 @@ def _list(pairs: Pairs) -> tuple[Ints, Ints]:
     return np.concatenate(strong), np.concatenate(weak)
 
 
-def _settle(strong: Ints, weak: Ints, waits: Bools) -> States:
-    """Settle all boxes from the pairs of rivals: (N,) states.
+def settle(strong: Ints, weak: Ints, waits: Bools) -> States:
+    """Decide which boxes survive from the pairs of rivals among them.
 
     In rounds: a box with no stronger rival left is settled, and it drops its rivals or makes them
     wait. A round settles at least the strongest box of every cluster.
+
+    Args:
+        strong: (P,) rank of the stronger box of each pair, from 0 for the strongest of all.
+        weak: (P,) rank of the other.
+        waits: (N,) by rank, boxes that may yet meet a stronger one.
+
+    Returns:
+        (N,) states, by rank.
     """
     states = _first_states(waits)
     for _ in range(_ROUNDS if len(strong) else 0):

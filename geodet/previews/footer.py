@@ -52,7 +52,7 @@ class ScaleBar:
         unit = (scene.resolution or (1.0, 1.0))[0] * scene_width / width  # of one pixel
         longest = unit * width / 5
         power = 10.0 ** math.floor(math.log10(longest))
-        length = next(step * power for step in (5, 2, 1) if step * power <= longest)
+        length = next(step * power for step in (5, 2, 1, 0.5) if step * power <= longest)
         return ScaleBar(_length_text(length) if known else f"{length:g} px", round(length / unit))
 
 

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geobox import GeoBox
-from geodet.tilesets.formats import ImageLabels
+from geodet.tilesets.labels import ImageLabels
 
 __all__ = ["point_box_side", "read_geoboxes", "to_pixels"]
 

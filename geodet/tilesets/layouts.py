@@ -19,30 +19,21 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
-
 from geodet.errors import TilesetError
-from geodet.tilesets.formats import (
-    ImageLabels,
-    Labels,
-    read_coco,
-    read_text,
-    read_voc,
-    read_yolo,
-)
-from geodet.tilesets.splits import Split, natural_key
+from geodet.tilesets.coco_labels import read_coco
+from geodet.tilesets.labels import ImageLabels, Labels, read_text
+from geodet.tilesets.siblings import IMAGE_FOLDERS, check_pairs, find_beside, list_images
+from geodet.tilesets.splits import Split
 from geodet.tilesets.tables import read_csv, read_image_table
+from geodet.tilesets.voc_labels import read_voc
+from geodet.tilesets.yolo_labels import read_names, read_yolo
 
-__all__ = ["IMAGE_SUFFIXES", "find_labels"]
-
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp"})
+__all__ = ["find_labels"]
 
 _ALIASES: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "val": ("val", "valid", "validation"),
 }
-_IMAGE_FOLDERS = ("images", "JPEGImages")
-_NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "data.yml", "dataset.yaml")
 _HINT = (
     "a tileset has train.json and val.json (COCO), or images with YOLO or Pascal VOC labels, or a"
     " CSV with the columns image,x,y or image_path,xmin,ymin,xmax,ymax,label"
@@ -97,10 +88,12 @@ def _read_plain(folder: Path, root: Path) -> Labels:
         raise TilesetError(f"{folder}: several label files: {names}", hint="give one of them")
     if tables:
         return tables[0]
-    images = _list_images(folder)
-    if any(_beside(i, folder, ("annotations", "Annotations"), ".xml").is_file() for i in images):
+    images = list_images(folder)
+    if any(
+        find_beside(i, folder, ("annotations", "Annotations"), ".xml").is_file() for i in images
+    ):
         return _read_voc_folder(images, folder)
-    if any(_beside(i, folder, ("labels",), ".txt").is_file() for i in images):
+    if any(find_beside(i, folder, ("labels",), ".txt").is_file() for i in images):
         return _read_yolo_folder(images, folder, root)
     raise _nothing_found(folder, jsons, images)
 
@@ -116,92 +109,24 @@ def _nothing_found(folder: Path, jsons: list[Path], images: list[Path]) -> Tiles
 
 
 def _read_voc_folder(images: list[Path], folder: Path) -> Labels:
-    pairs = [(i, _beside(i, folder, ("annotations", "Annotations"), ".xml")) for i in images]
-    _check_pairs(pairs, folder)
+    pairs = [(i, find_beside(i, folder, ("annotations", "Annotations"), ".xml")) for i in images]
+    check_pairs(pairs, folder)
     labels = read_voc(pairs)
     labels.source = folder
     return _with_folder_splits(labels, folder)
 
 
 def _read_yolo_folder(images: list[Path], folder: Path, root: Path) -> Labels:
-    pairs = [(i, _beside(i, folder, ("labels",), ".txt")) for i in images]
-    _check_pairs(pairs, folder)
-    names, file = _read_names(
-        dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root]), root
-    )
+    pairs = [(i, find_beside(i, folder, ("labels",), ".txt")) for i in images]
+    check_pairs(pairs, folder)
+    names, file = read_names(dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root]), root)
     return _with_folder_splits(read_yolo(pairs, names, file), folder)
-
-
-def _check_pairs(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
-    """Refuse labels whose image is missing, and report images without labels."""
-    expected = {file for _, file in pairs}
-    suffix = pairs[0][1].suffix
-    orphans = [
-        file
-        for place in {file.parent for file in expected}
-        for file in sorted(place.glob(f"*{suffix}"))
-        if file not in expected and _is_label(file)
-    ]
-    if orphans:
-        raise TilesetError(
-            f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
-            hint="put the images beside their labels or in images/, under the same name",
-        )
-    bare = [image for image, file in pairs if not file.is_file()]
-    if bare:
-        logger.warning(
-            "%s: %d of %d images have no label file and count as empty, such as %s",
-            folder,
-            len(bare),
-            len(pairs),
-            bare[0].name,
-        )
 
 
 def _is_coco(file: Path) -> bool:
     """Tell a COCO file from other JSON without parsing it, for it may be large or broken."""
     text = read_text(file)
     return '"images"' in text and '"annotations"' in text
-
-
-def _is_label(file: Path) -> bool:
-    """Tell a label file from a list of classes or a read-me, which may lie beside it."""
-    if file.suffix == ".xml":
-        return "<annotation" in read_text(file)
-    first = read_text(file).strip().partition("\n")[0].split()
-    return len(first) >= 5 and first[0].isdigit()
-
-
-def _read_names(folders: Sequence[Path] | dict[Path, None], root: Path) -> tuple[list[str], Path]:
-    """Read the class names from the first file of names."""
-    for file in (folder / name for folder in folders for name in _NAME_FILES):
-        if file.is_file():
-            names = _parse_names(file)
-            if not names or len(set(names)) < len(names):
-                raise TilesetError(
-                    f"{file}: the class names {names} are empty or repeat themselves",
-                    hint="give each class a line with a name of its own",
-                )
-            return names, file
-    raise TilesetError(
-        f"{root}: YOLO labels without the names of their classes",
-        hint="write them to classes.txt, one a line",
-    )
-
-
-def _parse_names(file: Path) -> list[str]:
-    text = read_text(file)
-    if file.suffix in {".txt", ".names"}:
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        names = yaml.safe_load(text)["names"]
-        if isinstance(names, dict):
-            names = [names[index] for index in range(len(names))]
-        return [str(name) for name in names]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise TilesetError(
-            f"{file}: cannot find the class names: {error!r}", hint="list them under the key names"
-        ) from error
 
 
 def _with_folder_splits(labels: Labels, folder: Path) -> Labels:
@@ -261,7 +186,7 @@ def _image_folders(file: Path) -> list[Path]:
     bases = [file.parent]
     if file.parent.name == "annotations":
         bases.append(file.parent.parent)
-    words = ["", *_IMAGE_FOLDERS, file.stem.removeprefix("instances_")]
+    words = ["", *IMAGE_FOLDERS, file.stem.removeprefix("instances_")]
     words.append(f"images/{words[-1]}")
     return [base / word for base in bases for word in words]
 
@@ -279,28 +204,3 @@ def _read_file(file: Path) -> Labels:
         header = read_text(file).partition("\n")[0].strip()
         raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT)
     return labels
-
-
-def _list_images(folder: Path) -> list[Path]:
-    """List the images below the folder's ``images``, or else its own, in natural order."""
-    below = [file for name in _IMAGE_FOLDERS for file in (folder / name).rglob("*")]
-    found = [file for file in below if _is_image(file)]
-    found = found or [file for file in folder.iterdir() if _is_image(file)]
-    return sorted(found, key=lambda file: natural_key(str(file)))
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-
-
-def _beside(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
-    """Give the label file of an image: in a sibling folder of one of the names, or beside it."""
-    inner = image.relative_to(folder).with_suffix(suffix)
-    if inner.parts[0] in _IMAGE_FOLDERS:
-        inner = Path(*inner.parts[1:])
-    candidates = [folder / name / inner for name in names]
-    beside = image.with_suffix(suffix)
-    for candidate in (*candidates, beside):
-        if candidate.is_file():
-            return candidate
-    return next((c for c in candidates if c.parent.is_dir()), beside)

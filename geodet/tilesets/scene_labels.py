@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geobox import GeoBox
+from geodet.scene_lists import own_name
+from geodet.vector_files import read_frame
 
 __all__ = [
     "SceneLabels",
     "ScoredObjects",
-    "read_extent",
-    "read_fields",
     "read_labels",
     "read_scored",
 ]
@@ -88,6 +85,17 @@ class ScoredObjects:
     scenes: tuple[str, ...]
     """Name of the scene of each; empty where the file does not say."""
 
+    def is_of(self, scene: str) -> NDArray[np.bool_]:
+        """Tell which objects say that they are of a scene: (N,), all True if none says so.
+
+        Args:
+            scene: The path of the scene; names of scenes are ends of their paths.
+        """
+        name = own_name(scene, set(self.scenes))
+        if not name:
+            return np.ones(len(self.objects), np.bool_)
+        return np.asarray(np.array(self.scenes, object) == name, np.bool_)
+
 
 def read_labels(
     path: Path, crs: CRS | None, *, label_field: str | None = None, class_name: str = "object"
@@ -137,43 +145,17 @@ def read_scored(
     return ScoredObjects(objects, scores, scenes)
 
 
-def read_extent(path: Path) -> tuple[CRS | None, Floats]:
-    """Read the CRS of a vector file, None when it does not say, and x1 y1 x2 y2 of its objects.
-
-    Returns:
-        The CRS, and (4,) float64, not finite when there are no objects.
-
-    Raises:
-        VectorError: The file cannot be read.
-    """
-    with _reading(path) as layer:
-        info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
-    crs, bounds = info["crs"], info["total_bounds"]
-    extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
-    return _known(crs), extent
-
-
-def read_fields(path: Path) -> tuple[str, ...]:
-    """Read the names of the attributes of a vector file.
-
-    Raises:
-        VectorError: The file cannot be read.
-    """
-    with _reading(path) as layer:
-        return tuple(map(str, pyogrio.read_info(path, layer=layer)["fields"]))
-
-
 def _read_objects(
     path: Path, crs: CRS | None, label_field: str | None, class_name: str
 ) -> tuple[SceneLabels, Any]:
     """Read places and classes, and the table of all attributes."""
-    frame = _read_frame(path)
+    frame = read_frame(path)
     frame = _drop_empty(frame, path).explode(ignore_index=True)
     kinds = shapely.get_type_id(frame.geometry.to_numpy())
     for kind in set(kinds.tolist()) - _KINDS:
         raise VectorError(
-            f"{path}: a label is a {shapely.GeometryType(kind).name.lower()}",
-            hint="labels are points or polygons",
+            f"{path}: an object is a {shapely.GeometryType(kind).name.lower()}",
+            hint="objects are points or polygons",
         )
     table = frame.drop(columns=frame.geometry.name)
     names = _read_names(table, path, label_field, class_name)
@@ -206,42 +188,10 @@ def _read_scores(table: Any, path: Path, field: str) -> Floats:
     return np.asarray(scores)
 
 
-def _read_frame(path: Path) -> Any:
-    with _reading(path) as layer:
-        frame = pyogrio.read_dataframe(path, layer=layer)
-    return frame if _known(frame.crs) else frame.set_crs(None, allow_override=True)
-
-
-def _known(crs: Any) -> CRS | None:
-    """Give a CRS, but not the two of a GeoPackage that say that there is none."""
-    known = CRS.from_user_input(crs) if crs else None
-    return None if known is None or known.name.startswith("Undefined ") else known
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[str]:
-    """Give the file's only layer, and explain what cannot be read."""
-    if not path.exists():
-        raise VectorError(f"no such file: {path}", hint="check the path of the labels")
-    try:
-        layers = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
-        if len(layers) != 1:
-            raise VectorError(
-                f"{path} has {len(layers)} layers with geometries: {', '.join(layers)}",
-                hint="export the labels to a file with one layer of points or polygons",
-            )
-        yield layers[0]
-    except (DataSourceError, DataLayerError) as error:
-        raise VectorError(
-            f"cannot read {path} as a vector file: {error}",
-            hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile",
-        ) from error
-
-
 def _drop_empty(frame: Any, path: Path) -> Any:
     empty = frame.geometry.isna() | frame.geometry.is_empty
     if empty.any():
-        logger.warning("%s: %d labels have no geometry and are left out", path, int(empty.sum()))
+        logger.warning("%s: %d objects have no geometry and are left out", path, int(empty.sum()))
     return frame[~empty]
 
 
@@ -273,7 +223,8 @@ def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> t
             raise VectorError(
                 f"{path}: {int(missing.sum())} objects have no class in the attribute {column!r},"
                 f" the first is number {int(missing.to_numpy().argmax()) + 1}",
-                hint="name another attribute with tile.label_field",
+                hint=f"give each a class in {column!r}, or remove the attribute; tile.label_field "
+                "names another one of labels",
             )
         return tuple(_to_name(value) for value in table[column])
     return (class_name,) * len(table)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
-from geodet.tilesets.formats import ImageLabels, Labels, find_image, parse_box, read_text
+from geodet.tilesets.labels import ImageLabels, Labels, find_image, parse_box, read_text
 from geodet.tilesets.splits import Split
 
 __all__ = ["read_csv", "read_image_table"]

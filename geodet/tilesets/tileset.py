@@ -15,8 +15,8 @@ from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geobox import GeoBox
 from geodet.scene import Chip, Scene
-from geodet.tilesets.formats import ImageLabels, Labels
 from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
+from geodet.tilesets.labels import ImageLabels, Labels
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
 from geodet.windows import Window

@@ -1,0 +1,184 @@
+"""Read detections in the pixels of their images: results as COCO's tools have them, YOLO's text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodet.errors import TilesetError, VectorError
+from geodet.geobox import GeoBox
+from geodet.tilesets.labels import Box, read_text
+from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
+from geodet.tilesets.yolo_labels import read_names
+
+__all__ = ["PixelObjects", "PixelResults", "is_pixel_results", "read_pixel_results"]
+
+Floats = NDArray[np.float64]
+
+_NAMES = "classes.txt"
+_COCO_HINT = "each needs file_name, category, bbox and score, as geodet detect writes them"
+_YOLO_HINT = "a line is: class index, centre x, centre y, width, height, score"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelObjects:
+    """Detections of one image."""
+
+    boxes: Floats
+    """(N, 4) x1 y1 x2 y2 in pixels of the image."""
+    scores: Floats
+    """(N,) in [0, 1]."""
+    names: tuple[str, ...]
+    """Class of each object."""
+
+    def placed(self, geobox: GeoBox) -> ScoredObjects:
+        """Give the same objects on the ground, where the image lies."""
+        x1, y1, x2, y2 = self.boxes.T
+        corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
+        shapes = np.asarray(shapely.polygons(geobox.to_world(corners)), np.object_)
+        return ScoredObjects(SceneLabels(shapes, self.names), self.scores, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One line, or one entry."""
+
+    name: str
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class PixelResults:
+    """Detections of many images, by their names."""
+
+    path: Path
+    """The file, or the folder."""
+    by_image: Mapping[str, Sequence[_Found]]
+    """By the image's file name; of YOLO's text by the name without its suffix."""
+    are_shares: bool
+    """Whether boxes are shares of the image's sides."""
+
+    def of(self, image: str, size: tuple[int, int]) -> PixelObjects:
+        """Give the objects of one image.
+
+        Args:
+            image: Name of its file.
+            size: Its width and height.
+
+        Raises:
+            VectorError: YOLO's text has no file for the image. COCO results do not list images
+                without objects: there it has none.
+        """
+        key = Path(image).stem if self.are_shares else image
+        if self.are_shares and key not in self.by_image:
+            raise VectorError(
+                f"{self.path} has no {key}.txt, so nobody looked at {image}",
+                hint="an image without objects needs an empty file",
+            )
+        found = self.by_image.get(key, [])
+        boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4)
+        unit = np.array([*size, *size], np.float64) if self.are_shares else 1.0
+        scores = np.array([one.score for one in found], np.float64)
+        return PixelObjects(boxes * unit, scores, tuple(one.name for one in found))
+
+
+def is_pixel_results(path: Path) -> bool:
+    """Tell COCO results, which are a list, and a folder of YOLO text from vector files."""
+    if path.is_dir():
+        return (path / _NAMES).is_file()
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+
+
+def read_pixel_results(path: Path, *, score_field: str = "score") -> PixelResults:
+    """Read what detect writes as COCO results or as YOLO text, or what another program does.
+
+    Args:
+        path: A file of COCO results with the names of images and classes, or a folder with
+            ``classes.txt`` and a text file for each image.
+        score_field: Key of the score in COCO results; empty: all are equally sure, here and there.
+
+    Raises:
+        VectorError: Something is broken, a score is missing or not in [0, 1], or two images share a
+            name.
+    """
+    try:
+        by_image = _read_yolo(path, score_field) if path.is_dir() else _read_coco(path, score_field)
+    except TilesetError as error:
+        raise VectorError(str(error), hint=error.hint) from error
+    return PixelResults(path, by_image, path.is_dir())
+
+
+def _read_coco(path: Path, score_field: str) -> dict[str, list[_Found]]:
+    try:
+        entries = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise VectorError(f"{path}: broken JSON: {error}", hint="write the file again") from error
+    by_image: dict[str, list[_Found]] = {}
+    numbers: dict[str, Any] = {}
+    for row, entry in enumerate(entries, start=1):
+        try:
+            image = Path(entry["file_name"]).name
+            number = numbers.setdefault(image, entry.get("image_id"))
+            found = _to_found(entry, score_field)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise VectorError(f"{path}, result {row}: {error!r}", hint=_COCO_HINT) from error
+        if number != entry.get("image_id"):
+            raise VectorError(
+                f"{path}, result {row}: two images are called {image}",
+                hint="write the results of each folder to a file of their own",
+            )
+        by_image.setdefault(image, []).append(found)
+    return by_image
+
+
+def _to_found(entry: Mapping[str, Any], score_field: str) -> _Found:
+    x, y, width, height = (float(value) for value in entry["bbox"])
+    score = float(entry[score_field]) if score_field else 1.0
+    return _checked(str(entry["category"]), (x, y, x + width, y + height), score)
+
+
+def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Found]]:
+    names, _ = read_names([folder], folder)
+    by_image = {}
+    for file in sorted(folder.glob("*.txt")):
+        if file.name != _NAMES:
+            lines = enumerate(read_text(file).splitlines(), start=1)
+            filled = [(line, f"{file}, line {row}") for row, line in lines if line.strip()]
+            by_image[file.stem] = [
+                _parse(line, where, names, score_field) for line, where in filled
+            ]
+    return by_image
+
+
+def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _Found:
+    try:
+        number, *shares = line.split()
+        label, (x, y, w, h, *scores) = int(number), [float(share) for share in shares]
+        if not 0 <= label < len(names):
+            raise ValueError(f"class {label} is not one of the {len(names)} in {_NAMES}")
+        if len(scores) > 1 or (score_field and not scores):
+            raise ValueError(f"{len(shares)} numbers after the class")
+        box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        return _checked(names[label], box, scores[0] if score_field else 1.0)
+    except ValueError as error:
+        raise VectorError(f"{where}: {error}", hint=_YOLO_HINT) from error
+
+
+def _checked(name: str, box: Box, score: float) -> _Found:
+    """Refuse numbers that no detection has."""
+    if not np.isfinite(box).all():
+        raise ValueError(f"the box {box} is not finite")
+    if not 0 <= score <= 1:
+        raise ValueError(f"the score {score:g} is not in [0, 1]")
+    return _Found(name, box, score)

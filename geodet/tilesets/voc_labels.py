@@ -1,0 +1,51 @@
+"""Read labels from Pascal VOC files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree
+
+from geodet.errors import TilesetError
+from geodet.tilesets.labels import ImageLabels, Labels, parse_box, read_text
+
+__all__ = ["read_voc"]
+
+
+def read_voc(pairs: Iterable[tuple[Path, Path]]) -> Labels:
+    """Read Pascal VOC XML files.
+
+    The corners are taken as continuous coordinates, from 0, with ``xmax`` one past the last column.
+    The challenge's own files count pixels from 1 and include the last, but the tools that write
+    this format since (labelImg, CVAT, Roboflow, HIT-UAV) write edges: their zeros and their
+    ``xmax`` equal to the width would fall outside the image otherwise. Objects marked ``difficult``
+    are ignored ones, as in the challenge.
+
+    Args:
+        pairs: Each image and its XML file, which need not exist: an image without objects.
+
+    Raises:
+        TilesetError: A file is broken.
+    """
+    return Labels(Path(), [_read_voc_image(path, file) for path, file in pairs])
+
+
+def _read_voc_image(path: Path, file: Path) -> ImageLabels:
+    image = ImageLabels(path, f"{file}, object ")
+    if not file.is_file():
+        return image
+    try:
+        root = ElementTree.fromstring(read_text(file))
+    except ElementTree.ParseError as error:
+        raise TilesetError(
+            f"{file}: broken XML: {error}", hint="write the labels of this image again"
+        ) from error
+    width, height = (root.findtext(f"size/{key}", "0") for key in ("width", "height"))
+    if width.strip().isdigit() and height.strip().isdigit() and int(width) and int(height):
+        image.size = (int(width), int(height))
+    for number, item in enumerate(root.iter("object"), start=1):
+        name = item.findtext("name", "").strip()
+        values = [item.findtext(f"bndbox/{k}", "") for k in ("xmin", "ymin", "xmax", "ymax")]
+        difficult = item.findtext("difficult", "0").strip() == "1"
+        image.add(parse_box(values, f"{file}, object {number}"), name, number, ignored=difficult)
+    return image

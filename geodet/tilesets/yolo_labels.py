@@ -1,0 +1,120 @@
+"""Read labels from YOLO text files, and the names of their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
+
+from geodet.errors import TilesetError
+from geodet.tilesets.labels import Box, ImageLabels, Labels, read_text
+
+__all__ = ["read_names", "read_yolo"]
+
+_NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "data.yml", "dataset.yaml")
+_HINT = (
+    "a line is: class index, centre x, centre y, width, height, or class index and three or more"
+    " corners"
+)
+
+
+def read_yolo(pairs: Iterable[tuple[Path, Path]], names: Sequence[str], names_file: Path) -> Labels:
+    """Read YOLO text files: a class index and, as shares of the sides, centre x, centre y, w, h.
+
+    A polygon (three corners or more) counts by its bounds. A box with a score is a detection, and
+    no label: a model must not learn from what another one said unless somebody says so.
+
+    Args:
+        pairs: Each image and its text file, which need not exist: an image without objects.
+        names: The classes.
+        names_file: Where they stand.
+
+    Raises:
+        TilesetError: A line is broken, or a class has no name.
+    """
+    images = []
+    for path, file in pairs:
+        image = ImageLabels(path, f"{file}, line ", frame="shares")
+        lines = read_text(file).splitlines() if file.is_file() else []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                index, box = _parse_yolo(line, f"{file}, line {number}")
+                if not 0 <= index < len(names):
+                    raise TilesetError(
+                        f"{file}, line {number}: class {index} is not one of the {len(names)}"
+                        f" in {names_file}",
+                        hint="classes are counted from 0; name the missing ones",
+                    )
+                image.add(box, names[index], number)
+        images.append(image)
+    return Labels(names_file, images, tuple(names))
+
+
+def _parse_yolo(line: str, where: str) -> tuple[int, Box]:
+    index, *values = line.split()
+    try:
+        number, shares = int(index), [float(value) for value in values]
+    except ValueError as error:
+        raise TilesetError(f"{where}: {error}", hint=_HINT) from error
+    if _is_detection(shares):
+        raise TilesetError(
+            f"{where}: {len(shares)} numbers after the class: a detection with its score, and no"
+            " label",
+            hint="if people have checked them all, write them without scores (save_conf=False)",
+        )
+    if len(shares) == 4:
+        x, y, w, h = shares
+        return number, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    if len(shares) >= 6 and len(shares) % 2 == 0:
+        xs, ys = shares[::2], shares[1::2]
+        return number, (min(xs), min(ys), max(xs), max(ys))
+    raise TilesetError(f"{where}: {len(shares)} numbers after the class", hint=_HINT)
+
+
+def _is_detection(shares: Sequence[float]) -> bool:
+    """Tell a box with a score, or with a score and the number of a track, from a triangle."""
+    return len(shares) == 5 or (len(shares) == 6 and shares[5] > 1 and shares[5].is_integer())
+
+
+def read_names(folders: Iterable[Path], root: Path) -> tuple[list[str], Path]:
+    """Read the class names from the first file of names.
+
+    Args:
+        folders: Where it may lie, the likeliest first.
+        root: The tileset, for the error.
+
+    Returns:
+        The names, and the file.
+
+    Raises:
+        TilesetError: There is no such file, or its names are broken.
+    """
+    for file in (folder / name for folder in folders for name in _NAME_FILES):
+        if file.is_file():
+            names = _parse_names(file)
+            if not names or len(set(names)) < len(names):
+                raise TilesetError(
+                    f"{file}: the class names {names} are empty or repeat themselves",
+                    hint="give each class a line with a name of its own",
+                )
+            return names, file
+    raise TilesetError(
+        f"{root}: YOLO labels without the names of their classes",
+        hint="write them to classes.txt, one a line",
+    )
+
+
+def _parse_names(file: Path) -> list[str]:
+    text = read_text(file)
+    if file.suffix in {".txt", ".names"}:
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        names = yaml.safe_load(text)["names"]
+        if isinstance(names, dict):
+            names = [names[index] for index in range(len(names))]
+        return [str(name) for name in names]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise TilesetError(
+            f"{file}: cannot find the class names: {error!r}", hint="list them under the key names"
+        ) from error
