@@ -11,6 +11,8 @@ from . import options as opt
 from .report import print_json, print_table
 
 if TYPE_CHECKING:
+    from pyproj import CRS
+
     from geodet.models.checkpoint import ModelDescription
 
 __all__ = ["config", "info", "models"]
@@ -115,9 +117,14 @@ def _scene_fields(path: str) -> dict[str, Any]:
             "size": f"{scene.geobox.width} x {scene.geobox.height} px",
             "bands": ", ".join(scene.band_names),
             "values": scene.dtype.name,
-            "crs": "none" if crs is None else f"{crs.name} ({':'.join(crs.to_authority() or ())})",
+            "crs": "none" if crs is None else _crs(crs),
             "gsd": _metres(scene.gsd),
         }
+
+
+def _crs(crs: CRS) -> str:
+    authority = crs.to_authority()
+    return f"{crs.name} ({':'.join(authority)})" if authority else str(crs.name)
 
 
 def _metres(gsd: float | None) -> str:

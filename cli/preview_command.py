@@ -34,8 +34,8 @@ def preview(
         str | None,
         typer.Option(
             "--bounds",
-            metavar="XMIN,YMIN,XMAX,YMAX",
-            help="In the scene's CRS.",
+            metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
+            help="In the scene's CRS unless one is named.",
             rich_help_panel=_PART,
         ),
     ] = None,
@@ -60,9 +60,9 @@ def preview(
 ) -> None:
     """Draw detections over a scene, or a part of it, with a legend and a scale bar."""
     set_up_logging(verbose=verbose, quiet=quiet)
-    shown = _parse_numbers(bounds, "--bounds")
+    corners, crs = opt.parse_bounds(bounds)
     part = _parse_numbers(window, "--window")
-    if shown and part:
+    if corners and part:
         raise typer.BadParameter("give --window or --bounds, but not both", param_hint="--window")
     from geodet.draw import draw as run
     from geodet.windows import Window
@@ -76,7 +76,8 @@ def preview(
         detections,
         output,
         window=Window(*map(int, part)) if part else None,
-        bounds=shown or None,
+        bounds=corners,
+        bounds_crs=crs,
         bands=opt.parse_bands(bands) or (),
         min_score=min_score,
         score_field=score_field,

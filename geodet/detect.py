@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,12 @@ from geodet.config import DetectConfig
 from geodet.engine.inference import Predictor, build_predictor
 from geodet.engine.stopwatch import Stopwatch
 from geodet.engine.windowed import DetectProgress, SceneRun
+from geodet.errors import SceneError
 from geodet.fitting import open_for_model
-from geodet.jobs import DetectOptions, Job, SceneJob, plan_job
+from geodet.jobs import DetectOptions, Job, SceneJob, plan_job, styled_outputs
 from geodet.merging.mosaics import deduplicate, is_ground_shared
 from geodet.models.checkpoint import Model
-from geodet.preview import draw_preview
-from geodet.scene import Scene
+from geodet.preview import draw_preview, open_in_colour
 from geodet.styles import write_style
 from geodet.vectors import DetectionWriter, SceneDetections, open_writer
 
@@ -69,8 +69,12 @@ def detect(
 ) -> DetectReport:
     """Detect objects in scenes and write them, all scenes to one layer.
 
-    Objects are written as soon as nothing can change them. What several scenes show of one object,
-    where they overlap, is written once: then everything is held until all scenes are done.
+    Objects are written as soon as nothing can change them; those of one scene among several, when
+    it is done. What several scenes show of one object, where they overlap, is written once: then
+    everything is held until all scenes are done.
+
+    Where one of several scenes cannot be read to its end, the output is completed without any
+    object of it, says so in its metadata, where it has some, and the error comes at the end.
 
     Args:
         scenes: Rasters, anything that GDAL opens; folders, patterns and lists of them, see
@@ -82,7 +86,7 @@ def detect(
         progress: Called after each batch.
 
     Raises:
-        SceneError: A scene cannot be read.
+        SceneError: A scene cannot be read; names all such scenes.
         ModelFileError: A scene has not the bands that the model needs.
         OutputError: An output is there already or cannot be written.
         VectorError: The area of interest cannot be read, or meets no scene.
@@ -97,13 +101,16 @@ def detect(
     shown: list[Detections] = []
     with ExitStack() as stack:
         writers = _open_writers(stack, outputs, job, model, config, options)
-        for part in _Search(job, predictor, model, config, report, progress):
+        search = _Search(job, predictor, model, config, report, progress)
+        for part in search:
             _count(report, part, classes)
             if options.preview:
                 shown.append(part.detections)
             with predictor.watch.measure("write"):
                 for writer in writers:
                     writer.write(part)
+        for writer in writers if search.unread else ():
+            writer.annotate({"scenes left out": _listed(search.unread)})
         with predictor.watch.measure("write"):
             stack.pop_all().close()  # completes the files
     if options.preview:
@@ -111,6 +118,8 @@ def detect(
             _draw(job, options.preview, Detections.concatenate(shown), model, config, options)
     _write_styles(outputs, classes, options)
     _report_caps(report, predictor)
+    if search.unread:
+        raise _incomplete(search.unread, report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -172,16 +181,35 @@ class _Search:
     ) -> None:
         self._job, self._predictor, self._model = job, predictor, model
         self._config, self._report, self._progress = config, report, progress
+        self.unread: dict[str, SceneError] = {}
+        """Scenes that cannot be read to their end, by name, of which nothing comes out."""
 
     def __iter__(self) -> Iterator[SceneDetections]:
         """Yield what each scene holds, at once where no other scene shows the same ground."""
-        parts = (part for scene in self._job.scenes for part in self._iter_scene(scene))
+        parts = self._iter_scenes()
         if not is_ground_shared([scene.footprint for scene in self._job.scenes]):
             yield from parts
             return
         held = list(parts)
         with self._predictor.watch.measure("merge"):
             yield from deduplicate(held, iou_threshold=self._predictor.iou_threshold)
+
+    def _iter_scenes(self) -> Iterator[SceneDetections]:
+        """Yield what the scenes hold; of one among several all or nothing."""
+        scenes = self._job.scenes
+        if len(scenes) == 1:
+            yield from self._iter_scene(scenes[0])
+            return
+        for scene in scenes:
+            try:
+                parts = list(self._iter_scene(scene))
+            except SceneError as error:
+                self.unread[scene.name] = error
+                if len(self.unread) == len(scenes):
+                    raise
+                logger.error("%s is left out: %s", scene.name, error)
+            else:
+                yield from parts
 
     def _iter_scene(self, job: SceneJob) -> Iterator[SceneDetections]:
         with open_for_model(job.path, self._model.description, self._config) as scene:
@@ -206,6 +234,19 @@ def _count(report: DetectReport, part: SceneDetections, classes: Sequence[str]) 
         report.labels[name] += count
 
 
+def _incomplete(unread: Mapping[str, SceneError], report: DetectReport) -> SceneError:
+    count, outputs = len(unread), " and ".join(map(str, report.outputs))
+    return SceneError(
+        f"{count} of {len(report.detections)} scenes could not be read; "
+        f"{sum(report.labels.values())} objects of the others are in {outputs}: {_listed(unread)}",
+        hint="mend these scenes and detect in them again; a GeoPackage takes more with --append",
+    )
+
+
+def _listed(unread: Mapping[str, SceneError]) -> str:
+    return "; ".join(f"{name}: {error}" for name, error in unread.items())
+
+
 def _report_caps(report: DetectReport, predictor: Predictor) -> None:
     if report.capped:
         logger.warning(
@@ -224,16 +265,15 @@ def _draw(
     options: DetectOptions,
 ) -> None:
     (one,) = job.scenes
-    with Scene(one.path, bands=config.bands) as scene:
+    with open_in_colour(one.path, config.bands) as scene:
         classes = model.description.classes
         draw_preview(preview, scene, shown, classes, overwrite=options.overwrite)
 
 
 def _write_styles(outputs: Sequence[Path], classes: Sequence[str], options: DetectOptions) -> None:
     """Write what QGIS looks for beside the files that cannot hold a style."""
-    for output in outputs if options.style else ():
-        if output.suffix.lower() != ".gpkg":
-            write_style(output, classes, geometry=options.geometry)
+    for output in styled_outputs(outputs, options):
+        write_style(output, classes, geometry=options.geometry)
 
 
 def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:

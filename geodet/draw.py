@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import shapely
+from numpy.typing import NDArray
 
+from geodet.boxes import Detections
 from geodet.errors import ConfigError
 from geodet.geobox import GeoBox
-from geodet.outputs import check_destination
-from geodet.preview import draw_preview
-from geodet.scene import Scene
+from geodet.outputs import check_apart, check_destination
+from geodet.preview import draw_preview, open_in_colour
+from geodet.regions import region_of_bounds
+from geodet.vector_files import path_of
 from geodet.vector_objects import read_objects
 from geodet.windows import Window
 
 __all__ = ["DrawReport", "draw"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ def draw(
     *,
     window: Window | None = None,
     bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
     bands: Sequence[int | str] = (),
     min_score: float = 0.0,
     score_field: str | None = None,
@@ -53,8 +61,10 @@ def draw(
             another program; ``label`` and ``score`` are used where it has them.
         output: Ends in ``.png``.
         window: The part of the scene to show, in its own pixels; what lies beyond its edges is cut.
-        bounds: xmin, ymin, xmax, ymax of the part to show, in the scene's CRS, instead.
-        bands: Bands of the scene that are red, green and blue.
+        bounds: xmin, ymin, xmax, ymax of the part to show, instead.
+        bounds_crs: What they are in, such as ``EPSG:4326``; None: in the CRS of the scene.
+        bands: Bands of the scene that are red, green and blue; empty: those that say so, or else
+            the first ones.
         min_score: Objects with lower scores are left out.
         score_field: Attribute with the score; None: ``score``, if any; empty: all are equally sure.
         max_side: Longest side of the image in pixels, without its footer.
@@ -62,13 +72,14 @@ def draw(
 
     Raises:
         ConfigError: The part lies outside of the scene.
-        OutputError: The output is there already or cannot be written.
+        OutputError: The output is there already or cannot be written, or is what is read.
         SceneError: The scene cannot be read.
         VectorError: The detections cannot be read.
     """
     check_destination(output, (".png",), overwrite=overwrite)
-    with Scene(scene, bands=bands) as raster:
-        part = _choose_window(raster.geobox, window, bounds)
+    check_apart([output], [Path(scene), Path(path_of(detections))])
+    with open_in_colour(scene, bands) as raster:
+        part = _choose_window(raster.geobox, window, bounds, bounds_crs)
         objects = read_objects(detections, raster, score_field=score_field)
         shown = objects.detections.select(objects.detections.scores >= np.float32(min_score))
         draw_preview(
@@ -80,15 +91,28 @@ def draw(
             max_side=max_side,
             overwrite=overwrite,
         )
-        part = part or Window(0, 0, raster.geobox.width, raster.geobox.height)
-    x, y = shown.centres.T
-    inside = (x >= part.col_off) & (x <= part.col_end) & (y >= part.row_off) & (y <= part.row_end)
-    counts = np.bincount(shown.labels[inside], minlength=len(objects.classes)).tolist()
+        whole = Window(0, 0, raster.geobox.width, raster.geobox.height)
+    if len(objects.detections) and not _is_within(objects.detections, whole).any():
+        logger.warning(
+            "none of the %d objects in %s lies in the scene: check the CRS of both",
+            len(objects.detections),
+            detections,
+        )
+    part = part or whole
+    labels = shown.labels[_is_within(shown, part)]
+    counts = np.bincount(labels, minlength=len(objects.classes)).tolist()
     return DrawReport(output, part, dict(zip(objects.classes, counts, strict=True)))
 
 
+def _is_within(found: Detections, part: Window) -> NDArray[np.bool_]:
+    """Tell which objects have their centre in a part of a raster, edges included: (N,)."""
+    x, y = found.centres.T
+    columns = (x >= part.col_off) & (x <= part.col_end)
+    return np.asarray(columns & (y >= part.row_off) & (y <= part.row_end), np.bool_)
+
+
 def _choose_window(
-    geobox: GeoBox, window: Window | None, bounds: Sequence[float] | None
+    geobox: GeoBox, window: Window | None, bounds: Sequence[float] | None, crs: str | None
 ) -> Window | None:
     """Give the part of a raster to show, None for all of it."""
     if window is not None and bounds is not None:
@@ -98,16 +122,14 @@ def _choose_window(
         return _cut(geobox, *sides, text=str(window))
     if bounds is None:
         return None
-    xmin, ymin, xmax, ymax = bounds
-    if not (xmin < xmax and ymin < ymax and np.isfinite(bounds).all()):
+    region = region_of_bounds(bounds, geobox, crs)
+    text = f"bounds {','.join(f'{value:.10g}' for value in bounds)}{f',{crs}' if crs else ''}"
+    if not len(region.polygons):
         raise ConfigError(
-            f"bounds {xmin:g},{ymin:g},{xmax:g},{ymax:g} hold no ground",
-            hint="give xmin,ymin,xmax,ymax in the scene's CRS",
+            f"{text} lies outside of the scene", hint=f"check their CRS: {region.extents}"
         )
-    corners = np.array([[xmin, ymin], [xmin, ymax], [xmax, ymin], [xmax, ymax]])
-    pixels = geobox.to_pixels(corners)
-    sides = (*np.floor(pixels.min(axis=0) + 1e-6), *np.ceil(pixels.max(axis=0) - 1e-6))
-    return _cut(geobox, *sides, text=f"bounds {xmin:g},{ymin:g},{xmax:g},{ymax:g}")
+    x1, y1, x2, y2 = shapely.total_bounds(region.polygons)
+    return _cut(geobox, x1 + 1e-6, y1 + 1e-6, x2 - 1e-6, y2 - 1e-6, text=text)
 
 
 def _cut(geobox: GeoBox, x1: float, y1: float, x2: float, y2: float, *, text: str) -> Window:

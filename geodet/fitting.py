@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from affine import Affine
@@ -15,7 +16,7 @@ from geodet.scene import Scene
 from geodet.sources.bands import band_meanings, choose_bands
 from geodet.survey import survey
 
-__all__ = ["check_scene", "open_for_model"]
+__all__ = ["check_scene", "open_for_model", "report_places"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ def check_scene(path: str | Path, about: ModelDescription, config: DetectConfig)
     """Check that a scene can be opened for a model, and give its geobox.
 
     Raises:
-        SceneError: The scene cannot be opened, or has no CRS and must have one.
+        SceneError: The scene cannot be opened, has no CRS and must have one, or its pixels are
+            thousands of times as small as the model's, or many times as large.
         ModelFileError: The scene has not the bands that the model needs.
     """
-    with Scene(path, bands=config.bands) as scene:
+    with Scene(path, bands=config.bands, gsd=config.gsd) as scene:
         _choose_bands(scene, about, config)
+        _factors(scene, about, config)
         if scene.geobox.crs is None and config.require_crs:
             raise SceneError(
                 f"{scene.path} has no CRS", hint="assign one with gdal_edit, or drop --require-crs"
@@ -54,7 +57,7 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
         count, first = len(scene.bands), scene.bands[: len(bands)]
     scene = Scene(path, bands=bands, gsd=config.gsd)
     try:
-        _report_georeference(scene)
+        _report_warping(scene)
         _report_bands(scene, about, is_choice=count > len(bands) or bands != first)
         _report_content(scene, about, config)
         _match_gsd(scene, about, config)
@@ -114,7 +117,44 @@ def _report_bands(scene: Scene, about: ModelDescription, *, is_choice: bool) -> 
         )
 
 
-def _report_georeference(scene: Scene) -> None:
+def report_places(
+    places: Mapping[str, GeoBox], about: ModelDescription, config: DetectConfig
+) -> None:
+    """Warn, once for all scenes, where coordinates are not on the ground or pixels have no size.
+
+    Args:
+        places: Geoboxes of the scenes by their names.
+        about: The model.
+        config: The settings.
+    """
+    bare = [name for name, geobox in places.items() if geobox.crs is None]
+    pixels = [name for name in bare if places[name].transform == Affine(1, 0, 0, 0, -1, 0)]
+    placed = [name for name in bare if name not in set(pixels)]
+    for names, meaning in (
+        (pixels, "pixels, x to the right, y = -row"),
+        (placed, "those of its world file"),
+    ):
+        if names:
+            has = "has" if len(names) == 1 else "have"
+            logger.warning(
+                "%s %s no CRS: coordinates in the output are %s", _one_or_many(names), has, meaning
+            )
+    unknown = [name for name, geobox in places.items() if geobox.ground_resolution is None]
+    if unknown and about.gsd is not None and config.resample and config.gsd is None:
+        logger.warning(
+            "nobody knows the metres per pixel of %s: nothing is resampled, although %s works at "
+            "%.3g m; give them with --set detect.gsd=METRES",
+            _one_or_many(unknown),
+            about.name,
+            about.gsd,
+        )
+
+
+def _one_or_many(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} scenes (such as {names[0]})"
+
+
+def _report_warping(scene: Scene) -> None:
     if scene.warped_by:
         crs = scene.geobox.crs
         logger.info(
@@ -125,21 +165,11 @@ def _report_georeference(scene: Scene) -> None:
             scene.geobox.height,
             crs.name if crs else "no CRS",
         )
-    if scene.geobox.crs is not None:
-        return
-    is_pixels = scene.geobox.transform == Affine(1, 0, 0, 0, -1, 0)
-    logger.warning(
-        "%s has no CRS: coordinates in the output are %s",
-        scene.name,
-        "pixels, x to the right, y = -row" if is_pixels else "those of its world file",
-    )
 
 
 def _report_content(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
     """Warn of values that mean something else to the model, and of a scene that is mostly empty."""
     is_other = scene.dtype.name != about.dtype and config.value_range is None
-    if not is_other and not scene.may_have_holes:
-        return
     seen = survey(scene)
     if is_other:
         known = f"{seen.low:g},{seen.high:g}" if seen.low < seen.high else "LOW,HIGH"
@@ -158,6 +188,13 @@ def _report_content(scene: Scene, about: ModelDescription, config: DetectConfig)
             scene.name,
             100 * seen.empty_share,
         )
+    elif seen.empty_share + seen.black_share > _MOSTLY:
+        logger.warning(
+            "more than half of %s is 0 in all bands or has no data: %.0f %% of what was looked at; "
+            "where 0 means no data, say so with gdal_edit -a_nodata 0",
+            scene.name,
+            100 * (seen.empty_share + seen.black_share),
+        )
 
 
 def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
@@ -167,24 +204,9 @@ def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> N
     if not config.resample:
         _report_other_gsd(scene, about, about.gsd)
         return
-    if scene.resolution is None:
-        logger.warning(
-            "nobody knows the metres per pixel of %s: read as it is, although %s works at %.3g m; "
-            "give it with --set detect.gsd=METRES",
-            scene.name,
-            about.name,
-            about.gsd,
-        )
+    factors = _factors(scene, about, config)
+    if max((abs(factor - 1) for factor in factors), default=0.0) <= _GSD_TOLERANCE:
         return
-    factors = [size / about.gsd for size in scene.resolution]
-    if max(abs(factor - 1) for factor in factors) <= _GSD_TOLERANCE:
-        return
-    if not _SMALLEST < min(factors) <= max(factors) < _LARGEST:
-        raise SceneError(
-            f"{scene.path} has {scene.gsd:.3g} m per pixel, which is out of the reach of "
-            f"{about.name} at {about.gsd:g} m",
-            hint="choose another model, or correct the scene's CRS or detect.gsd",
-        )
     if max(factors) > _COARSEST:
         logger.warning(
             "%s has %.3g m per pixel, too coarse for %s, which works at %.3g m",
@@ -203,6 +225,22 @@ def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> N
         about.gsd,
         *scene.grid,
     )
+
+
+def _factors(
+    scene: Scene, about: ModelDescription, config: DetectConfig
+) -> tuple[float, float] | tuple[()]:
+    """Compute the model's pixels to one of the scene's, along x and y; empty where nobody knows."""
+    if about.gsd is None or not config.resample or scene.resolution is None:
+        return ()
+    x, y = (size / about.gsd for size in scene.resolution)
+    if not _SMALLEST < min(x, y) <= max(x, y) < _LARGEST:
+        raise SceneError(
+            f"{scene.path} has {scene.gsd:.3g} m per pixel, which is out of the reach of "
+            f"{about.name} at {about.gsd:g} m",
+            hint="choose another model, or correct the scene's CRS or detect.gsd",
+        )
+    return x, y
 
 
 def _report_other_gsd(scene: Scene, about: ModelDescription, gsd: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,26 @@ from pyproj import CRS
 
 from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.errors import ConfigError, OutputError
-from geodet.fitting import check_scene
+from geodet.errors import ConfigError
+from geodet.fitting import check_scene, report_places
 from geodet.geobox import GeoBox
 from geodet.models.checkpoint import ModelDescription
-from geodet.outputs import check_destination
-from geodet.regions import Region, read_region, region_of_bounds
-from geodet.scene_lists import list_scenes, scene_names
-from geodet.vectors import Geometry, SceneDetections, check_output, common_crs
+from geodet.outputs import check_apart, check_destination
+from geodet.regions import Region, read_regions, region_of_bounds
+from geodet.scene_lists import list_files, list_scenes, scene_names
+from geodet.styles import style_path
+from geodet.vector_files import path_of
+from geodet.vectors import (
+    Geometry,
+    SceneDetections,
+    check_output,
+    choose_format,
+    common_crs,
+)
 
-__all__ = ["DetectOptions", "Job", "SceneJob", "plan_job"]
+__all__ = ["DetectOptions", "Job", "SceneJob", "plan_job", "styled_outputs"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +112,8 @@ def plan_job(
         options: The rest.
 
     Raises:
-        SceneError: A scene cannot be opened, or has no CRS and must have one.
+        SceneError: A scene cannot be opened, has no CRS and must have one, or has pixels of a size
+            that is out of the model's reach.
         ModelFileError: A scene has not the bands that the model needs.
         OutputError: An output cannot be written, or only some scenes have a CRS.
         VectorError: The area of interest cannot be read, or meets no scene.
@@ -109,28 +121,49 @@ def plan_job(
     """
     paths = list_scenes([str(scene) for scene in scenes])
     _check_outputs(paths, outputs, options)
+    _check_apart([*paths, *list_files(map(str, scenes))], outputs, options)
     geoboxes = [check_scene(path, about, config) for path in paths]
     names = scene_names(paths)
-    jobs = [
-        SceneJob(path, name, geobox, _region(options, geobox))
-        for path, name, geobox in zip(paths, names, geoboxes, strict=True)
-    ]
-    met = [job for job in jobs if job.region is None or not job.region.is_empty]
-    if not met and jobs[0].region is not None:
-        jobs[0].region.check_meets_scene()
+    regions = _regions(options, geoboxes)
+    met = _met([SceneJob(*one) for one in zip(paths, names, geoboxes, regions, strict=True)])
+    _check_names([job.name for job in met], outputs, options)
+    report_places({job.name: job.geobox for job in met}, about, config)
     return Job(tuple(met), common_crs([job.footprint for job in met]))
 
 
-def _region(options: DetectOptions, geobox: GeoBox) -> Region | None:
+def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path]:
+    """Choose the outputs to write a style beside, if any is wanted: those that cannot hold one."""
+    if not options.style:
+        return []
+    return [output for output in outputs if choose_format(output, options.format).takes_style]
+
+
+def _regions(options: DetectOptions, geoboxes: Sequence[GeoBox]) -> Sequence[Region | None]:
     if options.aoi is not None:
-        return read_region(options.aoi, geobox)
+        return read_regions(options.aoi, geoboxes)
     if options.bounds is not None:
-        return region_of_bounds(options.bounds, geobox, options.bounds_crs)
-    return None
+        return [region_of_bounds(options.bounds, box, options.bounds_crs) for box in geoboxes]
+    return [None] * len(geoboxes)
+
+
+def _met(jobs: Sequence[SceneJob]) -> list[SceneJob]:
+    """Leave out the scenes without a point in the area of interest."""
+    met = [job for job in jobs if job.region is None or not job.region.is_empty]
+    if not met and jobs[0].region is not None:
+        jobs[0].region.check_meets_scene()
+    if len(met) < len(jobs):
+        away = len(jobs) - len(met)
+        logger.info("%d of %d scenes lie outside of the area: left out", away, len(jobs))
+    return met
+
+
+def _check_names(names: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
+    for output in outputs:
+        choose_format(output, options.format).check_names(output, names)
 
 
 def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
-    """Refuse what would fail at the end, or destroy a scene."""
+    """Refuse what would fail at the end, or destroy a file."""
     if options.aoi is not None and options.bounds is not None:
         raise ConfigError("there are two areas of interest", hint="give one of --aoi and --bounds")
     if options.format is not None and len(outputs) > 1:
@@ -150,10 +183,15 @@ def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: Dete
                 f"a preview shows one scene, and {len(scenes)} were given",
                 hint="leave --preview out, or detect scene by scene",
             )
-    inputs = {Path(scene).resolve() for scene in scenes}
-    written = [path.resolve() for path in (*outputs, *([preview] if preview else []))]
-    for path in written:
-        if path in inputs or written.count(path) > 1:
-            raise OutputError(
-                f"{path} would be written over a scene, or twice", hint="name another file"
-            )
+    for output in styled_outputs(outputs, options):
+        check_destination(style_path(output), (".qml",), overwrite=options.overwrite)
+
+
+def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
+    """Refuse to write over what is read."""
+    inputs = [Path(path) for path in read]
+    if options.aoi is not None:
+        inputs.append(Path(path_of(options.aoi)))
+    styles = {style_path(output) for output in styled_outputs(outputs, options)}
+    previews = [options.preview] if options.preview else []
+    check_apart([*outputs, *previews, *sorted(styles)], inputs)

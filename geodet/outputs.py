@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
 
-__all__ = ["check_destination", "replacing"]
+__all__ = ["check_apart", "check_destination", "replacing"]
 
 # What SQLite keeps beside a database that is open, or was when its program died.
 _SIDECARS = ("-wal", "-shm", "-journal")
@@ -41,6 +41,22 @@ def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -
         raise OutputError(
             f"cannot write to {path.parent}: {error.strerror}", hint="choose another folder"
         ) from error
+
+
+def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Check that no output takes the place of what is read, or of another output.
+
+    Raises:
+        OutputError: One does, by this name or through a link.
+    """
+    read, written = {path.resolve() for path in inputs}, [path.resolve() for path in outputs]
+    for path in written:
+        if path in read:
+            raise OutputError(
+                f"{path} is read here and would be written over", hint="name another output"
+            )
+        if written.count(path) > 1:
+            raise OutputError(f"{path} would be written twice", hint="name another output")
 
 
 @contextlib.contextmanager

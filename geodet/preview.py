@@ -18,9 +18,28 @@ from geodet.previews.imagery import to_image
 from geodet.previews.marks import draw_objects, is_dot
 from geodet.previews.views import View, read_view
 from geodet.scene import Scene
+from geodet.sources.bands import choose_bands
 from geodet.windows import Window
 
-__all__ = ["draw_preview"]
+__all__ = ["draw_preview", "open_in_colour"]
+
+_COLOURS = ("red", "green", "blue")
+
+
+def open_in_colour(path: str | Path, bands: Sequence[int | str] = ()) -> Scene:
+    """Open a scene with the bands that a picture shows.
+
+    Args:
+        path: A raster.
+        bands: Bands that are red, green and blue; empty: those that say so, or else the first ones.
+
+    Raises:
+        SceneError: The scene cannot be opened, or lacks a band.
+    """
+    with Scene(path, bands=bands) as scene:
+        places = () if bands else choose_bands(_COLOURS, scene.band_meanings)
+        chosen = tuple(scene.bands[place] for place in places)
+    return Scene(path, bands=chosen or bands)
 
 
 def draw_preview(

@@ -8,22 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import ConfigError, VectorError
 from geodet.geobox import GeoBox
 from geodet.reprojection import only_polygons, polygons_to_pixels, raster_bounds
+from geodet.vector_files import read_frame
 from geodet.windows import Window
 
-__all__ = ["Region", "read_region", "region_of_bounds"]
+__all__ = ["Region", "read_regions", "region_of_bounds"]
 
 Floats = NDArray[np.float64]
 Shapes = NDArray[np.object_]
@@ -115,31 +113,31 @@ class Region:
         return shapely.STRtree(pieces)
 
 
-def read_region(path: str | Path, geobox: GeoBox) -> Region:
-    """Read an area of interest: the union of the polygons in a vector file.
+def read_regions(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[Region]:
+    """Read an area of interest, the union of the polygons in a vector file, for each scene.
 
     Args:
-        path: A file with one layer of polygons, in any CRS. Without a CRS it is taken as being in
-            the scene's.
-        geobox: The scene's.
+        path: A file with one layer of polygons, or ``FILE|layername=NAME``, in any CRS. Without a
+            CRS it is taken as being in each scene's.
+        geoboxes: The scenes'.
 
     Raises:
         VectorError: The file cannot be read, has several layers, other geometries or no polygon,
-            or has a CRS while the scene has none.
+            or has a CRS while a scene has none.
     """
     crs, shapes = _read_shapes(str(path))
-    if crs is not None and geobox.crs is None:
+    if crs is not None and any(geobox.crs is None for geobox in geoboxes):
         raise VectorError(
             f"{path} has the CRS {crs.name}, and the scene has none",
             hint="give the scene its CRS with gdal_edit, or save the area in the scene's own "
             "coordinates and without a CRS",
         )
-    if crs is None and geobox.crs is not None:
+    if crs is None and any(geobox.crs is not None for geobox in geoboxes):
         logger.warning("%s has no CRS and is taken as being in the scene's", path)
     polygons = only_polygons(shapes)
     if not len(polygons):
         raise VectorError(f"{path} has no polygon with an area", hint="draw the area of interest")
-    return _to_region(polygons, crs, geobox)
+    return [_to_region(polygons, crs, geobox) for geobox in geoboxes]
 
 
 def region_of_bounds(
@@ -212,32 +210,12 @@ def _to_text(bounds: Floats) -> str:
 
 
 def _read_shapes(path: str) -> tuple[CRS | None, Shapes]:
-    """Read the CRS and the geometries of a file's only layer; polygons and nothing else."""
-    is_local = not path.startswith("/vsi") and "://" not in path
-    if is_local and not Path(path).exists():
-        raise VectorError(f"no such file: {path}", hint="check the path of the area of interest")
-    try:
-        layer = _only_layer(path)
-        info, _, blobs, _ = pyogrio.raw.read(path, layer=layer, columns=[], force_2d=True)
-        shapes = shapely.from_wkb(blobs)
-    except (DataSourceError, DataLayerError, shapely.errors.GEOSException) as error:
-        raise VectorError(
-            f"cannot read {path} as a vector file: {error}",
-            hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile",
-        ) from error
+    """Read the CRS and the geometries of a file's layer; polygons and nothing else."""
+    frame = read_frame(path, columns=[])
+    shapes = shapely.force_2d(frame.geometry.to_numpy())
     shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
     _check_kinds(shapes, path)
-    return _known(info["crs"]), shapes
-
-
-def _only_layer(path: str) -> str:
-    layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-    if len(layers) != 1:
-        raise VectorError(
-            f"{path} has {len(layers)} layers with geometries: {', '.join(layers)}",
-            hint="export the area of interest to a file with one layer of polygons",
-        )
-    return layers[0]
+    return frame.crs, shapes
 
 
 def _check_kinds(shapes: Shapes, path: str) -> None:
@@ -251,12 +229,6 @@ def _check_kinds(shapes: Shapes, path: str) -> None:
             f"{name}, which has no area",
             hint="an area of interest is made of polygons; buffer points and lines first",
         )
-
-
-def _known(crs: Any) -> CRS | None:
-    """Give a CRS, but not the two of a GeoPackage that say that there is none."""
-    known = CRS.from_user_input(crs) if crs else None
-    return None if known is None or known.name.startswith("Undefined ") else known
 
 
 def _parse_crs(crs: str | CRS) -> CRS:
@@ -276,5 +248,7 @@ def _check_bounds(bounds: Sequence[float], *, wraps: bool) -> tuple[float, float
     if wraps and x1 > x2:
         x2 += 360
     if x1 >= x2 or y1 >= y2:
-        raise ConfigError(f"the bounds {x1:g},{y1:g},{x2:g},{y2:g} enclose nothing", hint=hint)
+        raise ConfigError(
+            f"the bounds {x1:.10g},{y1:.10g},{x2:.10g},{y2:.10g} enclose nothing", hint=hint
+        )
     return x1, y1, x2, y2

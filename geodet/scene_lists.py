@@ -7,13 +7,13 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from geodet.errors import SceneError
 
-__all__ = ["list_scenes", "scene_names"]
+__all__ = ["is_gdal_path", "list_files", "list_scenes", "own_name", "scene_names"]
 
 # What a folder's scenes end in. GDAL opens much more, but not only rasters: .gpkg, .pdf, .txt.
 _SUFFIXES = frozenset(
@@ -26,6 +26,11 @@ _SIDECARS = (".aux.xml", ".ovr", ".msk", ".aux", ".tfw", ".pgw", ".jgw", ".j2w",
 _GDAL_PREFIX = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9_+.-]+:")  # not C:, which is a drive
 
 logger = logging.getLogger(__name__)
+
+
+def is_gdal_path(path: str) -> bool:
+    """Tell a path as only GDAL takes it, such as a subdataset's, from one of a file."""
+    return bool(_GDAL_PREFIX.match(path)) and not Path(path).exists()
 
 
 def list_scenes(arguments: Sequence[str]) -> list[str]:
@@ -57,12 +62,18 @@ def list_scenes(arguments: Sequence[str]) -> list[str]:
     unique = {_identity(path): path for path in reversed(found)}
     repeated = [path for path, n in Counter(map(_identity, found)).items() if n > 1]
     if repeated:
+        one = unique[repeated[0]]
         logger.warning(
-            "%d scenes are named more than once and count once, such as %s",
-            len(repeated),
-            unique[repeated[0]],
+            "%s named more than once and counted once",
+            f"{one} is" if len(repeated) == 1 else f"{len(repeated)} scenes, such as {one}, are",
         )
     return list(reversed(unique.values()))
+
+
+def list_files(arguments: Iterable[str]) -> list[str]:
+    """Find the lists of scenes among some arguments, as :func:`list_scenes` takes them."""
+    lists = [text.removeprefix("@") for text in arguments if _is_list(text)]
+    return [str(Path(text).expanduser()) for text in lists]
 
 
 def scene_names(scenes: Sequence[str]) -> list[str]:
@@ -93,9 +104,32 @@ def scene_names(scenes: Sequence[str]) -> list[str]:
     return [names[row] for row in range(len(scenes))]
 
 
+def own_name(scene: str, names: Collection[str]) -> str:
+    """Find the name that :func:`scene_names` gave a scene, when it had others beside it.
+
+    Args:
+        scene: Its path.
+        names: Of several scenes.
+
+    Returns:
+        The longest of those that its path ends with; empty where none is.
+
+    Example:
+        >>> own_name("flights/2/a.tif", ["1/a.tif", "2/a.tif"])
+        '2/a.tif'
+    """
+    parts = _to_parts(scene)
+    ends = ["/".join(parts[-depth:]) for depth in range(len(parts), 0, -1)]
+    return next((end for end in ends if end in names), "")
+
+
 def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
     """Yield what one argument means, relative to a folder; ``place`` says where it stands."""
-    is_list = text.startswith("@") or text.lower().endswith(".txt")
+    if not text.strip():  # Path would take it as the folder here
+        raise SceneError(
+            "one of the scenes is an empty text", hint="name a raster, a folder or a list"
+        )
+    is_list = _is_list(text)
     path = base / Path(text.removeprefix("@") if is_list else text).expanduser()
     if is_list and place:
         raise SceneError(f"{place}{text} is a list in a list", hint="name its scenes instead")
@@ -114,6 +148,10 @@ def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
             f"{place}no such file or folder: {path}",
             hint=f"it was looked for in {Path.cwd()}" if not path.is_absolute() else "check it",
         )
+
+
+def _is_list(text: str) -> bool:
+    return text.startswith("@") or text.lower().endswith(".txt")
 
 
 def _iter_list(path: Path) -> Iterator[str]:
@@ -217,17 +255,13 @@ def _digits_apart(text: str) -> list[tuple[int, int, str]]:
 
 def _identity(path: str) -> str:
     """Give what all names of one file share."""
-    return path if _is_of_gdal(path) else os.path.normcase(Path(path).resolve())
+    return path if is_gdal_path(path) else os.path.normcase(Path(path).resolve())
 
 
 def _to_parts(scene: str) -> list[str]:
     """Split a path where its folders end, the whole of it where that is relative, too."""
-    if _is_of_gdal(scene):
+    if is_gdal_path(scene):
         return [part for part in re.split(r"[/\\]", scene) if part]
     path = Path(scene).absolute()
     drive = [path.drive] if path.drive else []
     return [*drive, *path.parts[1:]]
-
-
-def _is_of_gdal(path: str) -> bool:
-    return bool(_GDAL_PREFIX.match(path)) and not Path(path).exists()

@@ -11,7 +11,14 @@ from geodet.errors import OutputError
 from geodet.outputs import replacing
 from geodet.qml import Geometry, qgis_style, style_classes
 
-__all__ = ["Geometry", "qgis_style", "read_classes", "store_style", "write_style"]
+__all__ = [
+    "Geometry",
+    "qgis_style",
+    "read_classes",
+    "store_style",
+    "style_path",
+    "write_style",
+]
 
 _NAME = "geodet"
 # As QGIS makes it.
@@ -68,6 +75,11 @@ def store_style(
         ) from error
 
 
+def style_path(path: Path) -> Path:
+    """Give the path at which QGIS looks for the style of a vector file: the file's, in ``.qml``."""
+    return path.with_suffix(".qml")
+
+
 def write_style(path: Path, classes: Sequence[str], *, geometry: Geometry = "box") -> Path:
     """Write a style beside a vector file, with the name under which QGIS looks for it.
 
@@ -77,12 +89,12 @@ def write_style(path: Path, classes: Sequence[str], *, geometry: Geometry = "box
         geometry: What the file holds of each object.
 
     Returns:
-        The path of the style: the file's, ending in ``.qml``. One that was there is replaced.
+        The path of the style, :func:`style_path`. One that was there is replaced.
 
     Raises:
         OutputError: It cannot be written.
     """
-    sidecar = path.with_suffix(".qml")
+    sidecar = style_path(path)
     with replacing(sidecar) as temporary:
         temporary.write_text(qgis_style(classes, geometry=geometry), encoding="utf-8")
     return sidecar
@@ -94,7 +106,7 @@ def read_classes(path: Path) -> list[str]:
     Returns:
         The names; none where there is no style, or one of another program.
     """
-    sidecar = path.with_suffix(".qml")
+    sidecar = style_path(path)
     if path.suffix.lower() != ".gpkg":
         text = sidecar.read_text(encoding="utf-8", errors="replace") if sidecar.is_file() else ""
         return _readable_classes(text)

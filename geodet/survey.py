@@ -16,6 +16,7 @@ __all__ = ["Survey", "survey"]
 _WHOLE = 1024  # a raster no longer than this is looked at as a whole
 _PLACES, _SIDE = 6, 32  # windows along each axis of a larger one, and their side in pixels
 _PERCENTILES = (2.0, 98.0)
+_VALUES = 300_000  # enough for percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Survey:
 
     empty_share: float
     """Share of the pixels without data, in [0, 1]."""
+    black_share: float
+    """Share of the pixels with data that are 0 in all bands, in [0, 1] of all pixels."""
     low: float
     """The 2nd percentile of all bands; NaN where nothing has data."""
     high: float
@@ -41,11 +44,13 @@ def survey(scene: Scene) -> Survey:
     """
     chips = list(_iter_parts(scene))
     empty = 1.0 - np.concatenate([chip.valid.ravel() for chip in chips]).mean()
-    values = np.concatenate([chip.pixels[:, chip.valid].ravel() for chip in chips])
+    values = np.concatenate([chip.pixels[:, chip.valid] for chip in chips], axis=1)
     if not values.size:
-        return Survey(float(empty), math.nan, math.nan)
-    low, high = np.percentile(values.astype(np.float64), _PERCENTILES)
-    return Survey(float(empty), float(low), float(high))
+        return Survey(1.0, 0.0, math.nan, math.nan)
+    black = (values == 0).all(axis=0).mean() * (1 - empty)
+    some = values.ravel()[:: max(1, values.size // _VALUES)]
+    low, high = np.percentile(some.astype(np.float64), _PERCENTILES)
+    return Survey(float(empty), float(black), float(low), float(high))
 
 
 def _iter_parts(scene: Scene) -> Iterator[Chip]:

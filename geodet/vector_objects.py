@@ -12,7 +12,8 @@ import numpy as np
 from geodet.boxes import Detections
 from geodet.scene import Scene
 from geodet.styles import read_classes
-from geodet.tilesets.scene_labels import read_fields, read_scored
+from geodet.tilesets.scene_labels import read_scored
+from geodet.vector_files import path_of, read_fields
 
 __all__ = ["SceneObjects", "read_objects"]
 
@@ -54,8 +55,8 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
         logger.warning(
             "%s: %d objects lie where the scene's CRS has no place", path, (~placed).sum()
         )
-    if scene.geobox.crs is None and scene.name in found.scenes:
-        placed &= np.array(found.scenes) == scene.name
+    if scene.geobox.crs is None:
+        placed &= found.is_of(scene.path)
     classes = _order_classes(path, found.objects.names)
     number = {name: label for label, name in enumerate(classes)}
     labels = np.array([number[name] for name in found.objects.names], np.int64)
@@ -64,5 +65,5 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
 
 
 def _order_classes(path: Path, names: Sequence[str]) -> tuple[str, ...]:
-    styled = read_classes(path)
+    styled = read_classes(Path(path_of(path)))
     return (*styled, *sorted(set(names) - set(styled)))

@@ -29,6 +29,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "geodet"))
 BACKGROUND, OBJECT = (20, 90), 230
 """Brightness of the painted ground (from, below) and of objects, in bytes."""
 
+BYTE_IN = {"uint8": 1, "uint16": 257, "int16": 128}
+"""A byte's unit in other types of whole numbers."""
+
 TINY = ModelConfig(
     backbone="resnet18",
     trunk_level=3,
@@ -53,10 +56,11 @@ def make_scene(tmp_path):
     """Give a function that paints a raster and returns its path.
 
     The ground is noise of the seed, the same for every dtype but for its unit: bytes, bytes times
-    257 in uint16, bytes over 255 in floats. ``objects`` and ``holes`` are boxes x1 y1 x2 y2 in
-    whole pixels; objects are bright, holes have no data by whichever of nodata, alpha and mask is
-    asked for. ``rotation`` is in degrees, ``origin`` the world coordinates of the upper left
-    corner. Without an EPSG code the raster has no georeference at all.
+    257 in uint16, times 128 in int16, bytes over 255 in floats. ``objects`` and ``holes`` are boxes
+    x1 y1 x2 y2 in whole pixels; objects are bright, or as bright as their fifth number says, holes
+    have no data by whichever of nodata, alpha and mask is asked for. ``rotation`` is in degrees,
+    ``origin`` the world coordinates of the upper left corner. Without an EPSG code the raster has
+    no georeference at all.
     """
 
     def make(
@@ -123,11 +127,11 @@ def make_scene(tmp_path):
 
 def paint(shape, dtype, objects, seed):
     pixels = np.random.default_rng(seed).integers(*BACKGROUND, shape)
-    for x1, y1, x2, y2 in objects:
-        pixels[:, y1:y2, x1:x2] = OBJECT
+    for x1, y1, x2, y2, *brightness in objects:
+        pixels[:, y1:y2, x1:x2] = brightness[0] if brightness else OBJECT
     if np.dtype(dtype).kind == "f":
         return (pixels / 255).astype(dtype)
-    return (pixels * {1: 1, 2: 257}.get(np.dtype(dtype).itemsize, 1)).astype(dtype)
+    return (pixels * BYTE_IN.get(np.dtype(dtype).name, 1)).astype(dtype)
 
 
 @pytest.fixture(scope="session")

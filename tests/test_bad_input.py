@@ -219,8 +219,8 @@ def a_late_scene_with_too_few_bands(folder, make_scene):
 
 
 CASES = {
-    one_output_twice: "or twice",
-    preview_over_the_scene: "over a scene",
+    one_output_twice: "would be written twice",
+    preview_over_the_scene: "is read here and would be written over",
     bands_of_several_types: "uint16 and uint8 values",
     range_that_falls: "must rise",
     gsd_out_of_reach: "out of the reach",

@@ -149,6 +149,11 @@ def test_info_tells_scenes_from_models(tmp_path, make_scene, tiny_path, invoke):
     assert model["architecture"]["backbone"] == "resnet18"
 
 
+def test_a_crs_without_an_authority_is_named_alone(make_scene, invoke):
+    path = make_scene(epsg=None, crs='LOCAL_CS["site grid",UNIT["metre",1]]')
+    assert json.loads(invoke("info", path, "--json").stdout)["crs"] == "site grid"
+
+
 def test_models_lists_and_describes_the_bundled_one(invoke):
     listed = invoke("models").stdout
     assert "urban-trees" in listed

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import threading
 
 import geopandas
@@ -8,6 +9,7 @@ import pyogrio
 import pytest
 import shapely
 import torch
+from geopandas.testing import assert_geodataframe_equal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -247,7 +249,7 @@ def test_values_are_what_the_range_says(make_scene, tiny_model, tmp_path, caplog
     tolerance = 0 if dtype == "uint16" else 1e-3
     np.testing.assert_allclose(boxes_of(layer), boxes_of(plain), rtol=0, atol=tolerance)
     np.testing.assert_allclose(layer["score"], plain["score"], rtol=0, atol=tolerance)
-    assert not caplog.records
+    assert "b.tif" not in caplog.text
 
 
 # Files
@@ -263,6 +265,51 @@ def test_two_scenes_make_one_layer(make_scene, tiny_model, tmp_path):
     assert both.geometry.tolist() == [shape for layer in apart for shape in layer.geometry]
     layers = pyogrio.list_layers(tmp_path / "both.gpkg")[:, 0].tolist()
     assert layers == ["detections", "layer_styles"]
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-9000])
+    return path
+
+
+@pytest.mark.parametrize("is_ground_shared", [False, True])
+def test_a_scene_that_breaks_off_does_not_take_the_others_along(
+    make_scene, tiny_model, tmp_path, monkeypatch, caplog, is_ground_shared
+):
+    """Its own objects are left out, also those of the windows before the one that fails."""
+    monkeypatch.setattr("geodet.survey._WHOLE", 64)  # so that the first look does not see it
+    monkeypatch.setattr("geodet.survey._SIDE", 8)
+    config = SMALL.model_copy(update={"batch_size": 2, "workers": 1})
+    origins = [(500_000 + 100 * n * (not is_ground_shared), 4_500_000) for n in range(3)]
+    names = ["a.tif", "b.tif", "c.tif"]
+    a, b, c = (
+        make_scene(name, seed=n, tiled=True, height=300, origin=origin)
+        for n, (name, origin) in enumerate(zip(names, origins, strict=True))
+    )
+    run([a, c], tmp_path / "good.gpkg", tiny_model, config)
+    message = (
+        r"1 of 3 scenes could not be read; \d+ objects .*both\.gpkg.*: b\.tif: cannot read Win"
+    )
+    outputs = [tmp_path / name for name in ("both.gpkg", "both.geojson", "both.fgb")]
+    with pytest.raises(SceneError, match=message) as caught:
+        run([a, cut_off(b), c], outputs, tiny_model, config)
+    assert "--append" in caught.value.hint
+    assert re.search(r"b\.tif is left out: cannot read Window\(.*row_off=240", caplog.text)
+    expected = geopandas.read_file(tmp_path / "good.gpkg", layer="detections")
+    found = geopandas.read_file(outputs[0], layer="detections")
+    assert_geodataframe_equal(found, expected)
+    said = pyogrio.read_info(outputs[0], layer="detections")["layer_metadata"]
+    assert said["scenes left out"].startswith("b.tif: cannot read Window")
+    assert said["model"] == "tiny"
+    assert "b.tif: cannot read" in json.loads(outputs[1].read_text())["metadata"]["scenes left out"]
+    assert "scenes left out" in pyogrio.read_info(outputs[2])["layer_metadata"]
+
+
+def test_without_a_scene_that_can_be_read_there_is_no_file(make_scene, tiny_model, tmp_path):
+    paths = [cut_off(make_scene(name, tiled=True)) for name in ("a.tif", "b.tif")]
+    with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*b\.tif"):
+        run(paths, tmp_path / "out.gpkg", tiny_model)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "b.tif"]
 
 
 def test_the_output_says_what_made_it(make_scene, tiny_model, tmp_path):

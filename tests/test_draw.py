@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from pyproj import Transformer
 
 from geodet.boxes import Detections
 from geodet.draw import draw
@@ -71,8 +73,8 @@ def test_a_score_at_the_limit_is_shown(files):
     [
         ({"window": Window(100, 0, 9, 9)}, r"Window\(.*\) lies outside of the scene"),
         ({"bounds": (0, 0, 1, 1)}, "bounds 0,0,1,1 lies outside of the scene"),
-        ({"bounds": (5, 0, 1, 1)}, "bounds 5,0,1,1 hold no ground"),
-        ({"bounds": (0, 0, float("nan"), 1)}, "hold no ground"),
+        ({"bounds": (5, 0, 1, 1)}, "bounds 5,0,1,1 enclose nothing"),
+        ({"bounds": (0, 0, float("nan"), 1)}, "bounds are four numbers"),
         ({"bounds": (0, 0, 1, 1), "window": Window(0, 0, 9, 9)}, "two parts"),
     ],
 )
@@ -94,3 +96,50 @@ def test_files_that_cannot_be_used(files, tmp_path):
     with pytest.raises(OutputError, match="exists already"):
         draw(scene, found, output)
     assert output.read_bytes() == b"mine"
+
+
+def test_bounds_in_another_crs(files):
+    with Scene(files[0]) as scene:
+        x, y = scene.geobox.to_world(np.array([[50.0, 60.0], [80.0, 30.0]])).T
+        crs = scene.geobox.crs
+    lon, lat = Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
+    bounds = (lon[0], lat[0], lon[1], lat[1])
+    window = draw(*files, bounds=bounds, bounds_crs="EPSG:4326").window
+    sides = [window.col_off, window.row_off, window.col_end, window.row_end]
+    np.testing.assert_allclose(sides, [50, 30, 80, 60], atol=2)
+    with pytest.raises(ConfigError, match=r"bounds 1,2,3,4,EPSG:4326 lies outside") as caught:
+        draw(*files, bounds=(1, 2, 3, 4), bounds_crs="EPSG:4326", overwrite=True)
+    assert "the scene 15," in caught.value.hint
+
+
+def test_objects_that_lie_elsewhere_are_reported(files, make_scene, tmp_path, caplog):
+    draw(*files, window=Window(0, 70, 9, 9))
+    assert not caplog.text
+    far = make_scene("far.tif", origin=(700_000, 4_500_000))
+    assert draw(far, files[1], tmp_path / "far.png").labels == {"car": 0, "tree": 0}
+    assert "none of the 2 objects in" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["scene.png", "link.png"])
+def test_the_scene_is_not_drawn_over(make_scene, files, tmp_path, name):
+    scene = make_scene("scene.png", epsg=None)
+    (tmp_path / "link.png").symlink_to(scene)
+    before = scene.read_bytes()
+    with pytest.raises(OutputError, match="is read here and would be written over"):
+        draw(scene, files[1], tmp_path / name, overwrite=True)
+    assert scene.read_bytes() == before
+
+
+def test_colours_are_those_that_the_bands_name(tmp_path, files):
+    """The scene is red: bright in the band that says so, which is the third of four."""
+    with rasterio.open(files[0]) as plain:
+        profile = plain.profile | {"count": 4, "photometric": "MINISBLACK"}
+    with rasterio.open(tmp_path / "bgrn.tif", "w", **profile) as scene:
+        scene.write(np.stack([np.full((80, 100), v, np.uint8) for v in (10, 20, 200, 90)]))
+        scene.descriptions = ("blue", "green", "red", "nir")
+    draw(tmp_path / "bgrn.tif", files[1], files[2])
+    with Image.open(files[2]) as image:
+        assert image.convert("RGB").getpixel((4, 4)) == (200, 20, 10)
+    draw(tmp_path / "bgrn.tif", files[1], files[2], bands=(4, "red", 1), overwrite=True)
+    with Image.open(files[2]) as image:
+        assert image.convert("RGB").getpixel((4, 4)) == (90, 200, 10)

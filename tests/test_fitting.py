@@ -4,12 +4,15 @@ from itertools import permutations
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
+from pyproj import CRS
 from rasterio.control import GroundControlPoint
 from test_scene import read_whole
 
 from geodet.config import DetectConfig
 from geodet.errors import ModelFileError, SceneError
-from geodet.fitting import check_scene, open_for_model
+from geodet.fitting import check_scene, open_for_model, report_places
+from geodet.geobox import GeoBox
 from geodet.windows import Window
 
 
@@ -118,6 +121,44 @@ def test_a_scene_that_is_mostly_empty_is_warned_of(make_scene, rgb, said, end, i
     assert [text.split(":")[0] for text in said()] == [
         "more than half of scene.tif has no data"
     ] * is_mostly_empty
+
+
+@pytest.mark.parametrize(("end", "is_mostly_black"), [(45, False), (60, True)])
+def test_a_scene_of_undeclared_fill_is_warned_of(make_scene, rgb, said, end, is_mostly_black):
+    path = make_scene()
+    with rasterio.open(path, "r+") as raster:
+        pixels = raster.read()
+        pixels[:, :, :end] = 0
+        raster.write(pixels)
+    fit(path, rgb)
+    assert len(said()) == is_mostly_black
+    assert ("is 0 in all bands or has no data: 62 %" in "".join(said())) == is_mostly_black
+
+
+def test_a_scene_out_of_reach_is_refused_at_the_door(make_scene, rgb):
+    path = make_scene(pixel_size=30)
+    with pytest.raises(SceneError, match="has 30 m per pixel, which is out of the reach of tiny"):
+        check_scene(path, rgb, DetectConfig())
+    check_scene(path, rgb, DetectConfig(resample=False))
+    check_scene(path, rgb, DetectConfig(gsd=0.5))
+    with pytest.raises(SceneError, match="has 100 m per pixel, which is out of the reach of tiny"):
+        check_scene(make_scene(epsg=None), rgb, DetectConfig(gsd=100))
+
+
+def test_what_has_no_place_is_said_once_for_all_scenes(rgb, said):
+    bare = GeoBox(9, 9, Affine(1, 0, 0, 0, -1, 0), None)
+    filed = GeoBox(9, 9, Affine(0.5, 0, 7, 0, -0.5, 9), None)
+    placed = GeoBox(9, 9, Affine(0.5, 0, 5e5, 0, -0.5, 4.5e6), CRS.from_epsg(32633))
+    report_places({"a": bare, "b": bare, "c": filed, "d": placed}, rgb, DetectConfig())
+    texts = said()
+    assert texts[0].startswith("2 scenes (such as a) have no CRS: coordinates in the output are p")
+    assert texts[1] == "c has no CRS: coordinates in the output are those of its world file"
+    assert texts[2].startswith("nobody knows the metres per pixel of 3 scenes (such as a): nothing")
+    assert len(texts) == 3
+    for config in (DetectConfig(gsd=0.5), DetectConfig(resample=False)):
+        report_places({"d": placed}, rgb, DetectConfig())
+        report_places({"a": bare}, rgb, config)
+    assert [text for text in said()[3:] if "metres" in text] == []
 
 
 @pytest.mark.parametrize(

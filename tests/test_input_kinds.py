@@ -42,9 +42,9 @@ PAINTED = {
 }
 
 
-def beside_it(make_scene):
+def beside_it(make_scene, **paint):
     """Write the mask in a file of its own, .msk."""
-    path = make_scene()
+    path = make_scene(**paint)
     valid = np.ones((80, 96), bool)
     for x1, y1, x2, y2 in HOLES:
         valid[y1:y2, x1:x2] = False
@@ -55,11 +55,11 @@ def beside_it(make_scene):
 
 
 def converted(name, driver, **options):
-    def make(make_scene):
+    def make(make_scene, **paint):
         with rasterio.Env() as env:
             if driver not in env.drivers():
                 pytest.skip(f"this GDAL has no {driver}")
-        path = make_scene()
+        path = make_scene(**paint)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             rasterio.shutil.copy(path, path.with_name(name), driver=driver, **options)
@@ -69,31 +69,37 @@ def converted(name, driver, **options):
     return make
 
 
-def cog_with_overviews(make_scene):
-    path = make_scene(width=96, height=80, nodata=0, **HOLED)
+def cog_with_overviews(make_scene, **paint):
+    path = make_scene(nodata=0, **HOLED, **paint)
     rasterio.shutil.copy(path, path.with_name("cog.tif"), driver="COG", blocksize=128)
     return path.with_name("cog.tif")
 
 
-def world_file(make_scene):
-    path = make_scene("scene.png", epsg=None)
+def world_file(make_scene, **paint):
+    path = make_scene("scene.png", epsg=None, **paint)
     path.with_suffix(".wld").write_text("0.5\n0\n0\n-0.5\n600000.25\n4000000.25\n")
     return path
 
 
-def zipped(make_scene):
-    path = make_scene(tiled=True, **HOLED, nodata=0)
+def zipped(make_scene, **paint):
+    path = make_scene(tiled=True, **HOLED, nodata=0, **paint)
     with zipfile.ZipFile(path.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, "inside/scene.tif")
     return f"/vsizip/{path.with_suffix('.zip')}/inside/scene.tif"
 
 
-def mosaic_of_files(make_scene):
-    """Put two striped files side by side in a VRT of 96 x 80 px, around holes without a file."""
+def mosaic_of_files(make_scene, objects=()):
+    """Put striped files side by side in a VRT of 96 x 80 px, around holes without a file."""
     parts = [((0, 0), (10, 80)), ((40, 0), (56, 70)), ((10, 30), (30, 40)), ((10, 0), (30, 5))]
     sources = []
     for number, ((left, top), (width, height)) in enumerate(parts):
-        path = make_scene(f"part{number}.tif", width=width, height=height, seed=number)
+        path = make_scene(
+            f"part{number}.tif",
+            width=width,
+            height=height,
+            seed=number,
+            objects=shifted(objects, left, top, width, height),
+        )
         size = f'xSize="{width}" ySize="{height}"'
         sources.append(
             f'<SimpleSource><SourceFilename relativeToVRT="1">{path.name}</SourceFilename>'
@@ -112,6 +118,15 @@ def mosaic_of_files(make_scene):
         f"<GeoTransform>500000, 0.6, 0, 4500000, 0, -0.6</GeoTransform>{bands}</VRTDataset>"
     )
     return vrt
+
+
+def shifted(objects, left, top, width, height):
+    """Give what a part of a mosaic shows of objects, in its own pixels."""
+    low, high = np.array([left, top]), np.array([width, height])
+    return [
+        (*np.clip([corner[:2] - low, corner[2:4] - low], 0, high).ravel().tolist(), *corner[4:])
+        for corner in map(np.array, objects)
+    ]
 
 
 MADE = {

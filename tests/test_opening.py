@@ -1,11 +1,13 @@
 import re
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rasterio.errors import NotGeoreferencedWarning
 from test_scene import read_whole
 
 from geodet.engine.reading import iter_chips
@@ -129,8 +131,51 @@ def test_a_server_that_fails_once_is_asked_again(server, cog, monkeypatch):
 
 
 def test_an_address_without_a_file_is_an_error(server):
-    with pytest.raises(SceneError, match=r"cannot open http.*away\.tif as a raster"):
+    with pytest.raises(SceneError, match=r"cannot open http.*away\.tif as a raster") as caught:
         Scene(f"{server.url}/away.tif")
+    assert "check the address" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/scene.tif", "/vsis3/bucket/scene.tif"])
+def test_missing_credentials_are_hinted_at(monkeypatch, tmp_path, path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "CPL_AWS_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("CPL_AWS_AUTODETECT_EC2", "NO")
+    with pytest.raises(SceneError, match=r"cannot open .*AWS_SECRET_ACCESS_KEY") as caught:
+        Scene(path)
+    assert "AWS_NO_SIGN_REQUEST" in caught.value.hint
+
+
+def add_page(path, **options):
+    """Add a raster to a TIFF as a subdataset of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        profile = {"driver": "GTiff", "dtype": "uint8", "APPEND_SUBDATASET": "YES"} | options
+        return rasterio.open(path, "w", **profile)
+
+
+def test_a_subdataset_is_a_scene(make_scene):
+    path = make_scene()
+    second = np.arange(3 * 20 * 30, dtype=np.uint8).reshape(3, 20, 30)
+    with add_page(path, width=30, height=20, count=3, crs="EPSG:32633") as page:
+        page.write(second)
+    with Scene(f"GTIFF_DIR:2:{path}") as scene:
+        assert scene.grid == (30, 20)
+        np.testing.assert_array_equal(scene.read(Window(0, 0, 30, 20)).pixels, second)
+    with pytest.raises(SceneError, match=r"cannot open GTIFF_DIR:9:.* as a raster"):
+        Scene(f"GTIFF_DIR:9:{path}")
+
+
+def test_the_palette_of_a_subdataset_is_its_own(make_scene):
+    path = make_scene(bands=1)
+    options = {"width": 8, "height": 4, "count": 1, "photometric": "palette"}
+    with add_page(path, crs="EPSG:32633", **options) as page:
+        page.write(np.full((1, 4, 8), 7, np.uint8))
+        page.write_colormap(1, {7: (10, 20, 30, 255)})
+    with Scene(f"GTIFF_DIR:2:{path}") as scene:
+        assert scene.read(Window(0, 0, 8, 4)).pixels[:, 0, 0].tolist() == [10, 20, 30]
 
 
 def test_the_environment_has_the_last_word(monkeypatch):

@@ -45,6 +45,7 @@ def test_tells_programs_too(files, invoke):
         (("--window", "1,2,x,4"), "not four numbers"),
         (("--window", "1,2,3.5,4"), "not a window of whole pixels"),
         (("--window", "1,2,0,4"), "not a window of whole pixels"),
+        (("--bounds", "1,2,3"), "is not xmin,ymin,xmax,ymax"),
         (("--bounds", "1,2,3,4", "--window", "1,2,3,4"), "not both"),
         (("--min-score", "2"), "--min-score"),
     ],
@@ -57,4 +58,4 @@ def test_usage(files, invoke, tmp_path, options, message):
 def test_errors_have_hints(files, invoke):
     done = invoke("preview", *files, "--bounds", "0,0,1,1", code=1)
     assert "error: bounds 0,0,1,1 lies outside of the scene" in done.stderr
-    assert "hint: it has 100 x 80 px and the bounds " in done.stderr
+    assert "hint: check their CRS: the area spans 0,0 to 1,1 and the scene" in done.stderr

@@ -9,7 +9,7 @@ from pyproj import CRS, Transformer
 
 from geodet.errors import ConfigError, VectorError
 from geodet.geobox import GeoBox
-from geodet.regions import Region, read_region, region_of_bounds
+from geodet.regions import Region, read_regions, region_of_bounds
 from geodet.windows import Window, WindowGrid
 
 UTM = CRS.from_epsg(32633)
@@ -22,6 +22,11 @@ def save(path, geometries, *, crs=UTM, **options):
     """Write a vector file."""
     gpd.GeoDataFrame(geometry=list(geometries), crs=crs).to_file(path, **options)
     return path
+
+
+def read_region(path, geobox):
+    (region,) = read_regions(path, [geobox])
+    return region
 
 
 def on_ground(x1, y1, x2, y2):
@@ -228,6 +233,17 @@ def test_without_a_crs_the_area_is_taken_as_in_the_scenes(tmp_path, caplog):
     (tmp_path / "bare.csv").write_text('WKT\n"POLYGON((0 0,9 0,9 -9,0 -9,0 0))"\n')
     assert union(read_region(tmp_path / "bare.csv", BARE)).bounds == (0, 0, 9, 9)
     assert not caplog.text
+
+
+def test_one_file_gives_each_scene_its_region_and_one_warning(tmp_path, caplog):
+    (tmp_path / "area.csv").write_text(
+        'WKT\n"POLYGON((500000 4500000,500010 4500000,500010 4499990,500000 4500000))"\n'
+    )
+    east = GeoBox(400, 300, Affine(0.5, 0, 500_005, 0, -0.5, 4_500_000), UTM)
+    here, there = read_regions(tmp_path / "area.csv", [SCENE, east])
+    np.testing.assert_allclose(union(here).bounds, (0, 0, 20, 20))
+    np.testing.assert_allclose(union(there).bounds, (-10, 0, 10, 20))
+    assert caplog.text.count("has no CRS and is taken") == 1
 
 
 def test_an_area_with_a_crs_has_no_place_on_a_scene_without(tmp_path):

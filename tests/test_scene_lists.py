@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.errors import SceneError
-from geodet.scene_lists import list_scenes, scene_names
+from geodet.scene_lists import list_files, list_scenes, own_name, scene_names
 
 
 @pytest.fixture
@@ -109,19 +109,21 @@ def test_a_folder_named_like_a_pattern_does_not_become_one(data):
 def test_a_scene_named_twice_counts_once(data, caplog):
     folder = data("in/a.tif", "in/b.tif")
     assert names(["in/b.tif", "in", str(folder / "in" / "a.tif")]) == ["in/b.tif", "in/a.tif"]
-    assert "2 scenes are named more than once and count once, such as in" in caplog.text
+    assert re.search(r"2 scenes, such as in.*, are named more than once", caplog.text)
     caplog.clear()
     (folder / "link.tif").symlink_to(folder / "in" / "a.tif")
     assert names(["link.tif", "in/a.tif", "s3://x/a.tif", "s3://x/b.tif"])[1:] == [
         *("s3:/x/a.tif", "s3:/x/b.tif"),
     ]
-    assert "1 scenes are named" in caplog.text
+    assert "link.tif is named more than once and counted once" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
         ([], "no scenes were given", "name a raster"),
+        ([""], "one of the scenes is an empty text", "name a raster"),
+        ([" "], "one of the scenes is an empty text", "name a raster"),
         (["gone.tif"], "no such file or folder: gone.tif", "it was looked for in /"),
         (["empty"], "no rasters in the folder empty", "it has no files"),
         (["vectors"], "no rasters in the folder vectors", r"\.tif.* it has a\.gpkg; for subf"),
@@ -176,3 +178,18 @@ def test_the_same_file_name_in_two_folders_is_told_apart(data):
     scenes = ["a.tif", str(folder / "in" / "a.tif"), "../a.tif"]
     assert scene_names(scenes)[1] == "in/a.tif"
     assert len(set(scene_names(scenes))) == 3
+
+
+def test_the_lists_among_the_arguments(data):
+    data("list.txt", "other", "a.tif", text="a.tif")
+    assert list_files(["a.tif", "list.txt", "@other", "*.tif"]) == ["list.txt", "other"]
+
+
+@given(st.lists(paths, unique=True, max_size=9))
+def test_a_scene_finds_its_name_among_those_of_the_others(scenes):
+    found = scene_names(scenes)
+    assert [own_name(scene, found) for scene in scenes] == found
+
+
+def test_a_scene_that_is_not_among_others_has_no_name():
+    assert own_name("in/a.tif", ["b.tif", "out/a.tif", "n/a.tif"]) == ""

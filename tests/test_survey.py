@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import rasterio
 
 from geodet.scene import Scene
 from geodet.survey import survey
@@ -29,10 +30,22 @@ def test_the_smallest_scenes_can_be_looked_at(make_scene, size):
         assert survey(scene).empty_share == 0
 
 
+def test_pixels_that_are_black_in_all_bands_are_counted(make_scene):
+    path = make_scene(nodata=None)
+    with rasterio.open(path, "r+") as raster:
+        pixels = raster.read()
+        pixels[:, :, :24] = 0  # a quarter
+        pixels[0, :, 24:48] = 0
+        raster.write(pixels)
+    with Scene(path) as scene:
+        seen = survey(scene)
+    assert (seen.empty_share, seen.black_share) == (0, 0.25)
+
+
 def test_nothing_has_no_percentiles(make_scene):
     path = make_scene(nodata=np.nan, dtype="float32", holes=[(0, 0, 96, 80)])
     with Scene(path) as scene:
         seen = survey(scene)
-    assert seen.empty_share == 1
+    assert (seen.empty_share, seen.black_share) == (1, 0)
     assert math.isnan(seen.low)
     assert math.isnan(seen.high)

@@ -98,3 +98,28 @@ def test_no_objects(scene, tmp_path):
     path = write(tmp_path / "out.geojson", scene, Detections.empty())
     objects = read_objects(path, scene)
     assert len(objects.detections) == 0
+
+
+def test_scenes_of_one_name_in_two_folders_have_objects_of_their_own(make_scene, tmp_path):
+    paths = []
+    for folder in ("1", "2"):
+        (tmp_path / folder).mkdir()
+        paths.append(make_scene(f"{folder}/a.png", epsg=None))
+    with Scene(paths[0]) as a:
+        counts = {"1/a.png": 3, "2/a.png": 2}
+        parts = [SceneDetections(n, a.geobox, FOUND.select(slice(c))) for n, c in counts.items()]
+        write_detections(tmp_path / "out.gpkg", parts, CLASSES, metadata={})
+        assert len(read_objects(tmp_path / "out.gpkg", a).detections) == 3
+    with Scene(paths[1]) as b:
+        assert len(read_objects(tmp_path / "out.gpkg", b).detections) == 2
+
+
+@pytest.mark.parametrize("end", [".parquet", ".csv"])
+def test_formats_that_gdal_does_not_read_whole(make_scene, tmp_path, end):
+    """Ours: GeoParquet is not in every GDAL, and a CSV has its CRS in a column."""
+    with Scene(make_scene("utm.tif")) as utm:
+        path = write(tmp_path / f"out{end}", utm)
+    with Scene(make_scene("mercator.tif", epsg=3857, origin=(1_669_792.36, 4_959_270.4))) as other:
+        found = read_objects(path, other).detections
+    assert len(found) == 3
+    assert 0 < found.centres.max() < 80

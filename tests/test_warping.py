@@ -10,6 +10,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from test_scene import mosaic, read_whole
 
+from geodet.errors import SceneError
 from geodet.scene import Scene
 from geodet.sources.warping import utm_zone
 from geodet.windows import Window, WindowGrid
@@ -120,6 +121,32 @@ def test_rpcs_place_a_raster(make_scene):
         found = centre_of_object(scene)
     to_metres = Transformer.from_crs(4326, 32633, always_xy=True).transform
     assert np.hypot(*(found - to_metres(15.0, 40.65))) < 0.8  # of pixels of 0.9 by 1.4 m
+
+
+@pytest.mark.parametrize("corners", [[(0, 0), (96, 0)], [(0, 0), (10, 10), (20, 20), (80, 80)]])
+def test_points_that_place_nothing_are_an_error(make_scene, corners):
+    places = [(column, row, *(NORTH_UP @ (column, row))) for column, row in corners]
+    points = [GroundControlPoint(row=row, col=c, x=x, y=y) for c, row, x, y in places]
+    path = make_scene(epsg=None, gcps=points, crs="EPSG:32633")
+    message = (
+        rf"cannot place .*scene\.tif on the ground by its {len(corners)} ground control points"
+    )
+    with pytest.raises(SceneError, match=message) as caught:
+        Scene(path)
+    assert "gdal_edit" in caught.value.hint
+
+
+def test_coefficients_that_place_nothing_are_an_error(make_scene):
+    nothing = [0.0] * 20
+    rpcs = RPC(
+        **{"height_off": 100.0, "height_scale": 10.0, "err_bias": None, "err_rand": None},
+        **{"lat_off": 40.65, "lat_scale": 0.0005, "long_off": 15.0, "long_scale": 0.0005},
+        **{"line_off": 39.5, "line_scale": 40.0, "samp_off": 47.5, "samp_scale": 48.0},
+        **{"line_den_coeff": nothing, "samp_den_coeff": nothing},
+        **{"line_num_coeff": nothing, "samp_num_coeff": nothing},
+    )
+    with pytest.raises(SceneError, match="on the ground by its rational polynomial coefficients"):
+        Scene(make_scene(epsg=None, rpcs=rpcs))
 
 
 def test_a_transform_wins_over_points(make_scene):

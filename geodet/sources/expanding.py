@@ -9,6 +9,8 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.transform import Affine
 
+from geodet.scene_lists import is_gdal_path
+
 __all__ = ["expanded_palette"]
 
 _COLOURS = ("Red", "Green", "Blue", "Alpha")
@@ -38,13 +40,19 @@ def expanded_palette(dataset: Any) -> Any | None:
         is_mask = colour == "Alpha" and is_masked
         source = ET.SubElement(band, "SimpleSource" if is_mask else "ComplexSource")
         name = ET.SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
-        name.text = dataset.files[0] if dataset.files else dataset.name
+        name.text = _source_name(dataset)
         ET.SubElement(source, "SourceBand").text = "mask,1" if is_mask else "1"
         if not is_mask:
             ET.SubElement(source, "ColorTableComponent").text = str(number)
             if dataset.nodata is not None and colour == "Alpha":
                 ET.SubElement(source, "NODATA").text = str(dataset.nodata)
     return rasterio.open(ET.tostring(root, encoding="unicode"))
+
+
+def _source_name(dataset: Any) -> str:
+    """Name a raster as GDAL does: by its file, but a subdataset by its own name."""
+    is_part = is_gdal_path(dataset.name) and "://" not in dataset.name
+    return str(dataset.name if is_part or not dataset.files else dataset.files[0])
 
 
 def _add_georeference(root: ET.Element, dataset: Any) -> None:

@@ -23,6 +23,7 @@ from rasterio.windows import Window as RasterioWindow
 from geodet.closing import Closing
 from geodet.errors import SceneError
 from geodet.geobox import GeoBox
+from geodet.scene_lists import is_gdal_path
 from geodet.sources.blocks import Block
 from geodet.sources.expanding import expanded_palette
 from geodet.sources.warping import warped
@@ -160,7 +161,7 @@ def open_source(path: str) -> Source:
     Raises:
         SceneError: It is missing, is no raster or holds no bands.
     """
-    if not path.startswith("/vsi") and "://" not in path and not Path(path).exists():
+    if not is_gdal_path(path) and not Path(path).exists():
         raise SceneError(f"no such file: {path}", hint="check the path of the scene")
     handles: list[Any] = []
     try:
@@ -173,7 +174,7 @@ def open_source(path: str) -> Source:
             raise
         raise SceneError(
             f"cannot open {path} as a raster: {error}",
-            hint="geodet reads what GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG",
+            hint=_hint(path),
         ) from error
 
 
@@ -191,6 +192,17 @@ def _open(path: str, handles: list[Any]) -> Source:
         names += ("alpha",) * (grid.count - len(names))
     interpretations = tuple(colour.name for colour in handles[-1].colorinterp)
     return Source(handles[-1], names, interpretations, warped_by, tuple(handles[-2::-1]))
+
+
+def _hint(path: str) -> str:
+    if path.startswith(("s3://", "/vsis3/")):
+        return (
+            "check the address; GDAL signs in by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
+            "AWS_PROFILE; for public data set AWS_NO_SIGN_REQUEST=YES"
+        )
+    if _is_remote(path):
+        return "check the address and that you may read it; GDAL takes credentials from variables"
+    return "geodet reads what GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG"
 
 
 def _is_remote(path: str) -> bool:

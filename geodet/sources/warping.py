@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 from pyproj import CRS, Transformer
+from rasterio._err import CPLE_BaseError  # what a WarpedVRT raises is no RasterioError
 from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
+
+from geodet.errors import SceneError
 
 __all__ = ["utm_zone", "warped"]
 
@@ -29,6 +33,9 @@ def warped(dataset: Any) -> tuple[Any | None, str]:
 
     Returns:
         An open virtual raster and what it is warped by; None and "" when it is not needed.
+
+    Raises:
+        SceneError: The points or the RPCs place the raster nowhere, such as points in one line.
     """
     points, crs = dataset.gcps
     if dataset.transform != Affine.identity() or (dataset.crs is not None and not points):
@@ -37,11 +44,13 @@ def warped(dataset: Any) -> tuple[Any | None, str]:
         known = CRS.from_user_input(crs)
         places = np.array([(point.x, point.y) for point in points])
         target = _zone_of(places, known) if known.is_geographic else known
-        return _warp(dataset, target, src_crs=crs), "ground control points"
+        what = f"its {len(points)} ground control points"
+        return _warp(dataset, target, what, src_crs=crs), "ground control points"
     if dataset.rpcs is not None:
         target = utm_zone(dataset.rpcs.long_off, dataset.rpcs.lat_off)
         # Without an elevation model the ground lies at the height that the model was made for.
-        return _warp(dataset, target, RPC_HEIGHT=dataset.rpcs.height_off), (
+        what = "its rational polynomial coefficients"
+        return _warp(dataset, target, what, RPC_HEIGHT=dataset.rpcs.height_off), (
             "rational polynomial coefficients, on flat ground"
         )
     return None, ""
@@ -66,11 +75,18 @@ def _zone_of(places: Any, crs: CRS) -> CRS:
     return utm_zone(longitude, latitude)
 
 
-def _warp(dataset: Any, target: CRS, **options: Any) -> Any:
-    return WarpedVRT(
-        dataset,
-        crs=target.to_wkt(),
-        resampling=Resampling.bilinear,
-        add_alpha=ColorInterp.alpha not in dataset.colorinterp,
-        **options,
-    )
+def _warp(dataset: Any, target: CRS, what: str, **options: Any) -> Any:
+    try:
+        return WarpedVRT(
+            dataset,
+            crs=target.to_wkt(),
+            resampling=Resampling.bilinear,
+            add_alpha=ColorInterp.alpha not in dataset.colorinterp,
+            **options,
+        )
+    except (CPLE_BaseError, RasterioError) as error:
+        raise SceneError(
+            f"cannot place {dataset.name} on the ground by {what}: {error}",
+            hint="give it points that are not in one line with gdal_translate -gcp, or take them "
+            "away with gdal_edit -unsetgcp or -unsetrpc",
+        ) from error
