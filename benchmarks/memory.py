@@ -18,14 +18,15 @@ from rich.console import Console
 from rich.table import Table
 
 _CHILD = """
-import resource, sys
+import sys
 from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+from others.timed import peak_mib
 from geodet.config import DetectConfig
 from geodet.detect import detect
 from geodet.models.checkpoint import load_model
 report = detect([sys.argv[1]], [Path(sys.argv[2])], load_model(sys.argv[3]), DetectConfig())
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(peak, sum(report.labels.values()), report.seconds)
+print(peak_mib(), sum(report.labels.values()), report.seconds)
 """
 
 
@@ -50,7 +51,8 @@ def main() -> None:
 
 def _measure(folder: Path, side: int, model: str) -> tuple[float, float, float]:
     scene, output = make_scene(folder, side), folder / f"{side}.gpkg"
-    command = [sys.executable, "-c", _CHILD, str(scene), str(output), model]
+    arguments = map(str, (scene, output, model, Path(__file__).parent))
+    command = [sys.executable, "-c", _CHILD, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     peak, found, seconds = map(float, done.stdout.split())
     return peak, found, seconds
