@@ -32,11 +32,12 @@ def to_arrow(rows: Rows, geometry: str) -> nanoarrow.c_array.CArray:
 
 
 def _texts(values: Sequence[str]) -> nanoarrow.c_array.CArray:
-    encoded = [value.encode() for value in values]
-    ends = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(value) for value in encoded], out=ends[1:])
-    buffers = [None, ends, b"".join(encoded)]
-    return nanoarrow.c_array_from_buffers(nanoarrow.string(), len(encoded), buffers)
+    encoded = {value: value.encode() for value in set(values)}  # few: classes and scenes
+    lengths = {value: len(code) for value, code in encoded.items()}
+    ends = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([lengths[value] for value in values], out=ends[1:])
+    buffers = [None, ends, b"".join(map(encoded.__getitem__, values))]
+    return nanoarrow.c_array_from_buffers(nanoarrow.string(), len(values), buffers)
 
 
 def _floats(values: NDArray[np.float64]) -> nanoarrow.c_array.CArray:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,9 @@ class Rows:
     @property
     def bounds(self) -> Floats:
         """(N, 4) least x and y, greatest x and y."""
-        return np.hstack([self.coordinates.min(axis=1), self.coordinates.max(axis=1)])
+        corners = self.coordinates.swapaxes(0, 1)  # min(axis=1) of four takes twice as long
+        low, high = (reduce(choose, corners) for choose in (np.minimum, np.maximum))
+        return np.hstack([low, high])
 
     @property
     def columns(self) -> list[list[Any]]:

@@ -7,6 +7,7 @@ come, so memory does not grow with them: a bound of 20 bytes remains for each no
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from typing import Any
 
@@ -168,9 +169,11 @@ def _to_node_cells(numbers: Ints, bounds: NDArray[np.float32], capacity: int) ->
 
 def _neighbours(cells: NDArray[Any], capacity: int) -> Ints:
     """Order cells so that runs of ``capacity`` lie close together: strips, then rows in each."""
-    bounds = cells["bounds"].astype(np.float64)
+    bounds = cells["bounds"].astype(np.float32)
     x, y = bounds[:, 0] + bounds[:, 1], bounds[:, 2] + bounds[:, 3]
-    strips = int(np.ceil(np.sqrt(-(-len(cells) // capacity))))
-    rank = np.empty(len(cells), np.int64)
-    rank[np.argsort(x, kind="stable")] = np.arange(len(cells))
-    return np.lexsort((y, rank // (strips * capacity)))
+    strips = math.ceil(math.sqrt(-(-len(cells) // capacity)))
+    order: Ints = np.argsort(x)
+    for start in range(0, len(order), strips * capacity):
+        strip = order[start : start + strips * capacity]
+        strip[:] = strip[np.argsort(y[strip])]
+    return order
