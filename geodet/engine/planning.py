@@ -26,7 +26,7 @@ _MEMORY = 640 * 2**20  # bytes of activations on a CPU, at most
 _LEAST_MEMORY = 40 * 2**20
 _FREE_SHARE = 4  # times as much must be free: what else runs is to go on
 _MEMORY_SHARE = 0.5  # of what is free on a CUDA device
-_BATCH_PIXELS = {"cpu": 2**20, "cuda": 2**25}  # more do not make it faster
+_BATCH_PIXELS = {"cpu": 2**19, "cuda": 2**25}  # more do not make it faster
 
 
 class WindowPlan(NamedTuple):

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from geodet.config import Config, TrainConfig
 from geodet.device import resolve_device, resolve_precision
+from geodet.engine.memory import keep_freed_memory
 from geodet.errors import ConfigError
 from geodet.tilesets.tileset import Tileset
 from geodet.training.sampling import BandStatistics, EpochSampler, TrainingChips, collate
@@ -37,6 +38,8 @@ __all__ = [
 def launch(precision: str, device: str) -> Fabric:
     """Start Fabric on the device; under torchrun each process is one of its devices."""
     chosen = resolve_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     dtype = resolve_precision(precision, chosen)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = _local_processes()
