@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 _ROOT = 1  # the node's number, by definition
 _CELL = np.dtype([("id", ">i8"), ("bounds", ">f4", 4)])  # least and greatest x, then y
-_ROWS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 1 << 18
 _PAIRS_AT_ONCE = 100  # in a statement; one by one takes more than twice as long
 
 
