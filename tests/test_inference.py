@@ -18,6 +18,7 @@ from geodet.models.checkpoint import load_model
 from geodet.painting import paint_town
 from geodet.rasters import write_raster
 from geodet.scene import Scene
+from geodet.windows import Window
 
 SIDE = 640
 PLACE = Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000)
@@ -112,6 +113,20 @@ def test_the_caps_grow_with_the_chip(town, model):
     assert decoded.capped == passing - round(20 * 640 * 640 / 512**2)
     assert 0 < len(decoded.detections) <= 31
     assert isinstance(decoded.detections, Detections)
+
+
+@pytest.mark.parametrize(("side", "kept"), [(SIDE, 12), (128, 2)])
+def test_the_cap_of_a_level_is_for_a_chip_of_256_px(town, model, side, kept):
+    """By hand: 640 x 640 px are 6.25 of them, and a smaller one counts as one."""
+    config = DetectConfig(precision="float32", max_per_level=2)
+    predictor = build_predictor(model, config, "cpu", score_threshold=0.0)
+    logits = predictor.forward(*stack_chips([chip := town.read(Window(0, 0, side, side))])).logits
+    (decoded,) = predictor([chip])
+    levels = len(model.network.anchors.strides)
+    assert decoded.capped == logits.numel() - levels * kept
+    config = config.model_copy(update={"max_per_level": 0, "max_candidates": logits.numel()})
+    (decoded,) = build_predictor(model, config, "cpu", score_threshold=0.0)([chip])
+    assert decoded.capped == 0
 
 
 @pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])

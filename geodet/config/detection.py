@@ -46,8 +46,11 @@ class DetectConfig(Section):
         description="most boxes that reach NMS, of a chip of 512 x 512 px and of larger ones in "
         "proportion; a cap that binds is reported",
     )
-    max_per_level: int | None = Field(
-        None, ge=1, description="most of them from a pyramid level, 1,000 in the paper; unset: all"
+    max_per_level: int = Field(
+        1000,
+        ge=0,
+        description="most of them from a pyramid level, of a chip of 256 x 256 px and of larger "
+        "ones in proportion; 0: all",
     )
     bands: tuple[int | str, ...] = Field(
         (), description="bands of the scene, from 1 or by name; empty: those that the model needs"

@@ -26,7 +26,9 @@ from geodet.scene import Chip
 __all__ = ["Predictor", "build_predictor", "stack_chips"]
 
 
-_CAPPED_PIXELS = 512 * 512  # the area that the caps are for
+# The areas that the caps are for. The paper's 1,000 of a level is of an image with a few objects
+# (arXiv:1708.02002, section 4.1): a quarter of that area may be full of small ones.
+_CAPPED_PIXELS, _LEVEL_PIXELS = 512 * 512, 256 * 256
 _PROBE = 256  # side in pixels of the chip that memory is estimated with
 
 
@@ -45,7 +47,8 @@ class Predictor:
         iou_threshold: Overlap above which the weaker of two boxes of one class goes.
         max_candidates: Most boxes that reach the suppression, of a chip of up to 512 x 512 px; of
             larger ones in proportion.
-        max_per_level: Most of them from a level of the pyramid, None for all.
+        max_per_level: Most of them from a level of the pyramid, of a chip of up to 256 x 256 px; of
+            larger ones in proportion; 0 for all.
         object_px: Length of the largest objects, None where nobody knows.
     """
 
@@ -62,7 +65,7 @@ class Predictor:
         score_threshold: float,
         iou_threshold: float,
         max_candidates: int,
-        max_per_level: int | None = None,
+        max_per_level: int = 0,
         object_px: float | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
@@ -114,13 +117,14 @@ class Predictor:
         with self.watch.measure("forward"):
             outputs = self.forward(pixels, valid)
         with self.watch.measure("decode"):
-            share = max(1.0, valid[0].numel() / _CAPPED_PIXELS)
+            area = valid[0].numel()
+            in_level = max(1.0, area / _LEVEL_PIXELS) * self.max_per_level
             return decode(
                 outputs,
                 score_threshold=self.score_threshold,
                 iou_threshold=self.iou_threshold,
-                max_candidates=round(share * self.max_candidates),
-                max_per_level=self.max_per_level and round(share * self.max_per_level),
+                max_candidates=round(max(1.0, area / _CAPPED_PIXELS) * self.max_candidates),
+                max_per_level=round(in_level) or None,
             )
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
@@ -160,11 +164,16 @@ def build_predictor(
 
 def stack_chips(chips: Sequence[Chip]) -> tuple[Tensor, Tensor]:
     """Stack chips of one size in tensors: (N, C, H, W) and (N, H, W) bool."""
-    pixels: NDArray[Any] = np.stack([chip.pixels for chip in chips])
-    valid = np.stack([chip.valid for chip in chips])
+    pixels = _stack([chip.pixels for chip in chips])
+    valid = _stack([chip.valid for chip in chips])
     return torch.from_numpy(pixels.astype(_plain(pixels.dtype), copy=False)), torch.from_numpy(
         valid
     )
+
+
+def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack arrays of one shape; a lone one is not copied."""
+    return np.stack(arrays) if len(arrays) > 1 else np.ascontiguousarray(arrays[0])[None]
 
 
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
