@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.arrays import empty_apart
 from geodet.closing import Closing
 from geodet.errors import SceneError
 from geodet.sources.bands import band_meanings, resolve_band
@@ -30,7 +31,7 @@ __all__ = ["Chip", "Scene"]
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = (128 * 2**20, 512 * 2**20)  # kept at least, and at most, of decoded blocks
+_BLOCK_BYTES = (96 * 2**20, 512 * 2**20)  # kept at least, and at most, of decoded blocks
 _MORE_ROWS = 3  # of the raster, that a window of another grid takes beyond its own
 _UNREADABLE = (RasterioError, OSError)
 
@@ -245,7 +246,7 @@ class Scene(Closing):
         except _UNREADABLE:  # what is broken may lie in a block, but outside of the window
             return self._read_directly(window)
         if self.scale == (1.0, 1.0):
-            return Chip(window, pixels, np.logical_or.reduce(data))
+            return Chip(window, pixels, _any(data))
         return Chip(window, *resample(pixels, data, columns, rows))
 
     def _reserve(self, source: Window) -> bool:
@@ -274,7 +275,7 @@ class Scene(Closing):
         source = RasterioWindow(left, top, right - left, bottom - top)
         shape = (window.height, window.width)
         pixels, data = self._read_source(source, shape)
-        return Chip(window, pixels, np.logical_or.reduce(data))
+        return Chip(window, pixels, _any(data))
 
     @contextlib.contextmanager
     def _on_grid(self, width: float, height: float) -> Iterator[None]:
@@ -284,3 +285,8 @@ class Scene(Closing):
             yield
         finally:
             self.grid = before
+
+
+def _any(data: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say of each pixel whether any of the layers (C, H, W) has data: (H, W)."""
+    return np.logical_or.reduce(data, out=empty_apart(data.shape[1:], np.bool_))

@@ -68,9 +68,9 @@ class WindowGrid(Sequence[Window]):
 
     With ``align``, every start is a multiple of it. A network with strides sees each pixel in the
     same place of its cells, whatever the size of the windows; one that starts elsewhere finds other
-    objects near its threshold. No pixel is then read oftener than the overlap asks for: the
-    windows of an axis are as few as ``size`` allows and equal, up to the rounding of their stride
-    to a multiple, and the last is no longer than the rest.
+    objects near its threshold. The windows of an axis are then as few as ``size`` allows and as
+    small as so many may be. They are equal, which keeps memory from being cut to pieces; only the
+    last is shorter, by less than ``align``, where the raster's length asks for it.
 
     Raises:
         ValueError: The raster is empty, or not ``0 <= overlap <= size - align`` and ``overlap <
@@ -82,8 +82,8 @@ class WindowGrid(Sequence[Window]):
         Window(col_off=36, row_off=0, width=64, height=50)
         >>> grid.core(0)
         Window(col_off=0, row_off=0, width=50, height=50)
-        >>> list(WindowGrid(width=100, height=50, size=64, overlap=16, align=8))[-1]
-        Window(col_off=48, row_off=0, width=52, height=50)
+        >>> list(WindowGrid(width=98, height=50, size=64, overlap=16, align=8))[-1]
+        Window(col_off=40, row_off=0, width=58, height=50)
     """
 
     width: int
@@ -93,7 +93,7 @@ class WindowGrid(Sequence[Window]):
     size: int
     """Side of a window in pixels, at most."""
     overlap: int
-    """Pixels that two neighbours share, at least; exactly, where starts are aligned."""
+    """Pixels that two neighbours share: exactly, but for the last two of an axis, at least."""
     align: int = 0
     """Starts are multiples of it; 0: the last window lies flush with the raster's end."""
 
@@ -150,14 +150,15 @@ class WindowGrid(Sequence[Window]):
 
     def _axis(self, length: int) -> _Axis:
         if length <= self.size:
-            return _Axis(length, length, length, 1)
-        stride = self.size - self.overlap
+            return _Axis(length, length, length, 0, 1)
+        size, stride, align = self.size, self.size - self.overlap, max(self.align, 1)
         if self.align:
             rest = length - self.overlap
-            fewest = _ceil(rest, stride // self.align * self.align)
-            stride = _ceil(_ceil(rest, fewest), self.align) * self.align
-            return _Axis(length, stride + self.overlap, stride, _ceil(rest, stride))
-        return _Axis(length, self.size, stride, _ceil(length - self.size, stride) + 1, flush=True)
+            fewest = _ceil(rest, stride // align * align)
+            stride = _ceil(_ceil(rest, fewest), align) * align
+            size = stride + self.overlap
+        last = _ceil(length - size, align) * align
+        return _Axis(length, size, stride, last, _ceil(length - size, stride) + 1)
 
 
 class _Axis(NamedTuple):
@@ -166,13 +167,13 @@ class _Axis(NamedTuple):
     length: int
     size: int
     stride: int
+    last: int
+    """Where the last one starts."""
     windows: int
-    flush: bool = False
 
     def start(self, index: int) -> int:
         """Give the first pixel of a window."""
-        start = index * self.stride
-        return min(start, self.length - self.size) if self.flush else start
+        return min(index * self.stride, self.last)
 
     def end(self, index: int) -> int:
         """Give one past its last pixel."""

@@ -88,6 +88,16 @@ def test_what_was_used_last_is_kept():
     assert [load.count[Window(left, 0, 10, 10)] for left in (0, 10, 20)] == [1, 2, 1]
 
 
+def test_what_reaches_into_the_next_row_of_windows_is_kept_for_it():
+    """A row of 25 px and what two windows need of it: far less than what a row decodes."""
+    load = Loads()
+    across, beside = 100 * 10, 2 * 30 * 30
+    store = make_store(load, (10, 10), capacity=3 * (across + beside))
+    for window in WindowGrid(100, 60, 25, 5):
+        check(store, window)
+    assert set(load.count.values()) == {1}
+
+
 def test_a_value_that_is_repeated_takes_no_room():
     def load(block):
         shape = (1, block.height, block.width)

@@ -6,7 +6,7 @@ from factories_models import architecture, seeded_network
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from geodet.models.folding import fold_norms
+from geodet.models.folding import PoolInParts, fold_norms
 
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 CONFIGS = {
@@ -72,3 +72,15 @@ def test_the_network_itself_stays_as_it_was():
 def test_a_network_of_another_kind_is_given_back():
     other = nn.Conv2d(1, 1, 1)
     assert fold_norms(other) is other
+
+
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("height", [1, 2, 7, 8, 9, 16, 17, 50])
+def test_pooling_in_parts_is_pooling(monkeypatch, height, form):
+    monkeypatch.setattr(PoolInParts, "ROWS", 4)
+    pool = nn.MaxPool2d(3, stride=2, padding=1)
+    x = -torch.rand(2, 3, height, 11, generator=torch.Generator().manual_seed(height))
+    x = x.to(memory_format=form)
+    found = PoolInParts(pool)(x)
+    assert torch.equal(found, pool(x))
+    assert found.is_contiguous(memory_format=form)

@@ -290,6 +290,15 @@ def test_odd_sizes_pass(size, levels):
     assert shapes == [tuple(-(-side // 2**level) for side in size) for level in wanted]
 
 
+@pytest.mark.parametrize("size", [(64, 64), (33, 65), (7, 250)])
+def test_levels_up_to_p5_are_those_of_the_pyramid_of_torchvision(size):
+    pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 5))
+    maps = features(size)
+    wanted = pyramid.fpn({str(level): feature for level, feature in enumerate(maps)})
+    for found, level in zip(pyramid(maps), wanted.values(), strict=True):
+        assert torch.equal(found, level)
+
+
 def test_the_finest_level_sees_the_deepest_stage():
     pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 2))
     maps = features()

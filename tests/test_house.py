@@ -12,7 +12,7 @@ ROOT = Path(geodet.__file__).parent
 FLOORS = {
     0: {"errors", "config", "recipes"},
     1: {
-        *("windows", "geobox", "boxes", "closing", "outputs", "folders"),
+        *("arrays", "windows", "geobox", "boxes", "closing", "outputs", "folders"),
         *("reprojection", "scene_lists", "palette", "qml"),
     },
     2: {

@@ -179,7 +179,7 @@ def test_the_palette_of_a_subdataset_is_its_own(make_scene):
 
 
 def test_the_environment_has_the_last_word(monkeypatch):
-    assert gdal_options("a.tif")["GDAL_CACHEMAX"] == 64 * 2**20
+    assert gdal_options("a.tif")["GDAL_CACHEMAX"] == 32 * 2**20
     monkeypatch.setenv("GDAL_CACHEMAX", "1000")
     assert "GDAL_CACHEMAX" not in gdal_options("a.tif")
 

@@ -27,7 +27,7 @@ def iter_batches(
     batch_size: int,
     is_blank: Callable[[Chip], bool] = lambda chip: not chip.valid.any(),
 ) -> Iterator[Batch]:
-    """Group chips by shape: the last column and row of an aligned grid are narrower.
+    """Group chips by shape: the last column and row of an aligned grid may be narrower.
 
     Args:
         chips: With their windows' indices, in rising order.

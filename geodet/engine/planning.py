@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 _LEAST_OVERLAP = 64  # half of it is what a cell must see around it: see the benchmark notes
 _LEAST_SIZE = 320  # of smaller windows the seams are so many that it shows
-_TIMES_OVERLAP = 24  # (24 / 23)^2 = 1.09 pixels are computed for each of a large scene
+_TIMES_OVERLAP = 23  # (23 / 22)^2 = 1.09 pixels are computed for each of a large scene
 _LEAST_TIMES_OVERLAP = 4  # (4 / 3)^2 = 1.8: still less than to decode a strip for each window
 _MEMORY = 640 * 2**20  # bytes of activations on a CPU, at most
 _LEAST_MEMORY = 40 * 2**20

@@ -125,12 +125,27 @@ class Pyramid(nn.Module):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Turn trunk features into pyramid levels, each (N, channels, H / 2^L, W / 2^L)."""
-        named = OrderedDict((str(i), x) for i, x in enumerate(features[self._skip :]))
-        levels = list(self.fpn(named).values())[: self._take]
+        levels = self._descend(features[self._skip :])[: self._take]
         for index, convolution in enumerate(self.extra):
             source = features[-1] if index == 0 else F.relu(levels[-1])
             levels.append(convolution(source))
         return levels
+
+    def _descend(self, features: list[Tensor]) -> list[Tensor]:
+        """Add to each level what lies above it, as torchvision's pyramid does, but in place.
+
+        Its own ``forward`` holds three tensors of P2's size while it computes the fourth.
+        """
+        levels: list[Tensor] = []
+        above: Tensor | None = None
+        blocks = zip(features, self.fpn.inner_blocks, self.fpn.layer_blocks, strict=True)
+        for feature, inner, layer in reversed(list(blocks)):
+            lateral = inner(feature)
+            if above is not None:
+                lateral += F.interpolate(above, size=lateral.shape[-2:], mode="nearest")
+            levels.append(layer(lateral))
+            above = lateral
+        return levels[::-1]
 
 
 def _drop_unused(fpn: FeaturePyramidNetwork, count: int) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geodet.arrays import empty_apart
 from geodet.windows import Window
 
 __all__ = ["Block", "BlockStore"]
@@ -20,9 +21,11 @@ Block = tuple[NDArray[Any], NDArray[np.bool_]]
 
 
 class BlockStore:
-    """The blocks of a raster that were used last, up to a number of bytes.
+    """Blocks of a raster, up to a number of bytes, for windows that come from top to bottom.
 
-    Threads that need the same blocks at a time share the work: each decodes another one.
+    What reaches below a row of windows is kept for the next row, at the cost of what lies behind
+    them; else what was not used for longest goes first. Threads that need the same blocks at a time
+    share the work: each decodes another one.
 
     Args:
         width: Columns of the raster.
@@ -51,6 +54,7 @@ class BlockStore:
         self._load = load
         self._lock = threading.Lock()
         self._held: OrderedDict[Window, Future[Block]] = OrderedDict()
+        self._reading: list[Window] = []
         self._bytes = 0
 
     def read(self, window: Window) -> Block:
@@ -59,6 +63,13 @@ class BlockStore:
         Args:
             window: Inside of the raster.
         """
+        self._reading.append(window)
+        try:
+            return self._read(window)
+        finally:
+            self._reading.remove(window)
+
+    def _read(self, window: Window) -> Block:
         # All that nobody works on are loaded before any that another thread works on is awaited.
         futures = [(block, self._claim(block)) for block in self._covering(window)]
         parts = [(block, future.result()) for block, future in futures]
@@ -68,8 +79,8 @@ class BlockStore:
             return pixels[:, *inner], data[:, *inner]
         layers = max(len(data) for _, (_, data) in parts)
         first = parts[0][1][0]
-        pixels = np.empty((len(first), window.height, window.width), first.dtype)
-        data = np.empty((layers, window.height, window.width), np.bool_)
+        pixels = empty_apart((len(first), window.height, window.width), first.dtype)
+        data = empty_apart((layers, window.height, window.width), np.bool_)
         for block, (from_pixels, from_data) in parts:
             shared = _shared(window, block)
             place, source = _cells(shared, window), _cells(shared, block)
@@ -137,12 +148,23 @@ class BlockStore:
     def _make_room(self, added: int) -> None:
         with self._lock:
             self._bytes += added
-            for block in list(self._held):
+            if self._bytes <= self.capacity:
+                return
+            windows = tuple(self._reading)
+            for block in sorted(self._held, key=lambda block: not _is_behind(block, windows)):
                 if self._bytes <= self.capacity:
                     break
                 if self._held[block].done():
                     loaded = self._held.pop(block).result()
                     self._bytes -= sum(_nbytes(array) for array in loaded)
+
+
+def _is_behind(block: Window, windows: Sequence[Window]) -> bool:
+    """Tell whether windows have passed a block, if they come in rows from the top left."""
+    return all(
+        block.row_end <= (window.row_end if block.col_end <= window.col_off else window.row_off)
+        for window in windows
+    )
 
 
 def _nbytes(array: NDArray[Any]) -> int:

@@ -20,6 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.arrays import empty_apart
 from geodet.closing import Closing
 from geodet.errors import SceneError
 from geodet.geobox import GeoBox
@@ -34,7 +35,7 @@ __all__ = ["Source", "gdal_options", "open_source", "quietly"]
 _opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 # Decoded blocks are kept by the scene, for all its threads; GDAL keeps those of the files in a VRT.
-_LOCAL = {"GDAL_CACHEMAX": 64 * 2**20, "GDAL_NUM_THREADS": 1}
+_LOCAL = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_NUM_THREADS": 1}
 _REMOTE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a server's listing is slow, and often refused
     "GDAL_INGESTED_BYTES_AT_OPEN": 32_768,  # a COG's header in one request
@@ -118,7 +119,9 @@ class Source(Closing):
             "window": place,
             "resampling": scaled if is_scaled else Resampling.nearest,
         }
-        pixels = self.dataset.read(bands, out_shape=(len(bands), *shape), **options)
+        dtype = self.dataset.dtypes[bands[0] - 1]
+        pixels = empty_apart((len(bands), *shape), dtype)
+        self.dataset.read(bands, out=pixels, **options)
         data: NDArray[np.bool_] = np.broadcast_to(np.True_, (1, *shape))
         if mask_band is not None and mask_band == self.alpha:
             # Any opacity is data: a fourth band that is called alpha may hold near-infrared.
