@@ -24,6 +24,7 @@ _FILES = "Detections against labels"
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="A tileset: images with labels.", rich_help_panel=_CHIPS),
@@ -84,6 +85,11 @@ def evaluate(
 ) -> None:
     """Measure a model on labelled chips, or detections against labels on chips or a scene."""
     _check_usage(data, detections, labels, scene, split)
+    source = context.get_parameter_source("model")
+    if detections is not None and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter(
+            "no model runs where --detections are compared with labels", param_hint="--model"
+        )
     set_up_logging(verbose=verbose, quiet=quiet)
     flags: dict[str, dict[str, Any]] = {
         "detect": {"score_threshold": score_threshold, "iou_threshold": iou_threshold},

@@ -95,6 +95,12 @@ def test_wrong_usage_exits_2(invoke, arguments):
     assert "--data" in done.stderr
 
 
+@pytest.mark.parametrize("against", ["--data", "--labels"])
+def test_a_model_that_would_not_run_is_refused(invoke, against):
+    arguments = ("--detections", "a.gpkg", against, "b", "--model", "urban-trees")
+    assert "no model runs" in invoke("evaluate", *arguments, code=2).stderr
+
+
 def test_a_missing_file_is_an_error_with_a_hint(vectors, invoke):
     done = invoke("evaluate", *vectors[:2], "--labels", "nothing.gpkg", code=1)
     assert "no such file: nothing.gpkg" in done.stderr
