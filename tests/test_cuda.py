@@ -118,8 +118,8 @@ def test_batches_are_as_large_as_half_of_the_memory_allows(town, monkeypatch):
     model = load_model("urban-trees")
     config = FLOAT.model_copy(update={"chip_size": 64, "overlap": 16})
     seen = []
-    call = Predictor.__call__
-    monkeypatch.setattr(Predictor, "__call__", lambda p, c: seen.append(len(c)) or call(p, c))
+    start = Predictor.start
+    monkeypatch.setattr(Predictor, "start", lambda p, s: seen.append(len(s.pixels)) or start(p, s))
     for free in (2**22, 2**26):
         with pretended_cuda(monkeypatch, free=free), Scene(town) as scene:
             predictor = build_predictor(model, config, "cuda")

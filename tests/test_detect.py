@@ -9,6 +9,7 @@ import pyogrio
 import pytest
 import shapely
 import torch
+from factories_models import AtOnce
 from geopandas.testing import assert_geodataframe_equal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -353,7 +354,7 @@ def test_a_preview_shows_one_scene(make_scene, tiny_model, tmp_path):
 # With a stub that knows where the objects are: what is left is the joining of windows
 
 
-class Seer:
+class Seer(AtOnce):
     """Finds the part of each object that a chip shows, with a score of how much it shows."""
 
     iou_threshold = 0.5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from factories_models import architecture, painted, seeded_network
+from factories_models import AtOnce, architecture, painted, seeded_network
 
 import geodet.validation
 from geodet.boxes import Detections
@@ -15,7 +15,7 @@ from geodet.models.decode import Decoded
 from geodet.validation import predict_images
 
 
-class BrightnessSeer(Predictor):
+class BrightnessSeer(AtOnce, Predictor):
     """Gives a box around each bright 8 x 8 px square, and remembers the sizes of chips."""
 
     def __init__(self):

@@ -10,6 +10,7 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
+from factories_models import AtOnce
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ PLACE = Affine(0.5, 0, 5e5, 0, -0.5, 5e6)
 CONFIG = DetectConfig(chip_size=64, overlap=16, batch_size=2)
 
 
-class Seer:
+class Seer(AtOnce):
     """Finds the part of each object that a chip shows; remembers the windows that it saw."""
 
     iou_threshold = 0.5

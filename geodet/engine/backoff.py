@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class BackOff(Generic[T, R]):
@@ -57,6 +59,21 @@ class BackOff(Generic[T, R]):
                 self._halve(len(some), failure)
                 self._release()
         return results
+
+    def attempt(self, function: Callable[[A], B], argument: A, *, size: int) -> B | None:
+        """Call another function, of the memory of so many items; None where it does not suffice.
+
+        The items are then to be given to this one, which warns and goes on with fewer.
+        """
+        if self._most is not None and size > self._most:
+            return None
+        try:
+            return function(argument)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+        self._release()
+        return None
 
     def _halve(self, size: int, message: str) -> None:
         if size == 1:

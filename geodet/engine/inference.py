@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,13 +23,31 @@ from geodet.models.inputs import standardise, trained_bounds
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.scene import Chip
 
-__all__ = ["Predictor", "build_predictor", "stack_chips"]
+__all__ = ["Predictor", "Running", "Stacked", "build_predictor", "stack_chips"]
 
 
 # The areas that the caps are for. The paper's 1,000 of a level is of an image with a few objects
 # (arXiv:1708.02002, section 4.1): a quarter of that area may be full of small ones.
 _CAPPED_PIXELS, _LEVEL_PIXELS = 512 * 512, 256 * 256
 _PROBE = 256  # side in pixels of the chip that memory is estimated with
+
+
+class Stacked(NamedTuple):
+    """Chips of one size in tensors on the host."""
+
+    pixels: Tensor
+    """(N, C, H, W)."""
+    valid: Tensor
+    """(N, H, W) bool."""
+
+
+class Running(NamedTuple):
+    """A forward pass, which a device may still be at."""
+
+    outputs: Outputs
+    """Of N chips."""
+    area: int
+    """Pixels of a chip."""
 
 
 class Predictor:
@@ -112,15 +130,27 @@ class Predictor:
             chips: All of one size, as the windows of a scene are. They are not padded: what the
                 norms see, and so the scores, would depend on it.
         """
+        return self.finish(self.start(self.stack(chips)))
+
+    def stack(self, chips: Sequence[Chip]) -> Stacked:
+        """Stack chips, from where the device can fetch them by itself."""
         with self.watch.measure("transfer"):
-            pixels, valid = (t.to(self.device) for t in stack_chips(chips))
+            return stack_chips(chips, pinned=self.device.type == "cuda")
+
+    def start(self, stacked: Stacked) -> Running:
+        """Begin a forward pass; a device that works on its own goes on with it meanwhile."""
+        with self.watch.measure("transfer"):
+            pixels, valid = (t.to(self.device, non_blocking=True) for t in stacked)
         with self.watch.measure("forward"):
-            outputs = self.forward(pixels, valid)
+            return Running(self.forward(pixels, valid), valid[0].numel())
+
+    def finish(self, running: Running) -> list[Decoded]:
+        """Wait for a forward pass and give the objects of its chips."""
         with self.watch.measure("decode"):
-            area = valid[0].numel()
+            area = running.area
             in_level = max(1.0, area / _LEVEL_PIXELS) * self.max_per_level
             return decode(
-                outputs,
+                running.outputs,
                 score_threshold=self.score_threshold,
                 iou_threshold=self.iou_threshold,
                 max_candidates=round(max(1.0, area / _CAPPED_PIXELS) * self.max_candidates),
@@ -162,18 +192,28 @@ def build_predictor(
     )
 
 
-def stack_chips(chips: Sequence[Chip]) -> tuple[Tensor, Tensor]:
-    """Stack chips of one size in tensors: (N, C, H, W) and (N, H, W) bool."""
-    pixels = _stack([chip.pixels for chip in chips])
-    valid = _stack([chip.valid for chip in chips])
-    return torch.from_numpy(pixels.astype(_plain(pixels.dtype), copy=False)), torch.from_numpy(
-        valid
+def stack_chips(chips: Sequence[Chip], *, pinned: bool = False) -> Stacked:
+    """Stack chips of one size in tensors.
+
+    Args:
+        chips: At least one.
+        pinned: In memory that a CUDA device fetches by itself, while the host goes on.
+    """
+    pixels, valid = ([chip.pixels for chip in chips], [chip.valid for chip in chips])
+    return Stacked(
+        _stack(pixels, _plain(pixels[0].dtype), pinned=pinned),
+        _stack(valid, np.dtype(np.bool_), pinned=pinned),
     )
 
 
-def _stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack arrays of one shape; a lone one is not copied."""
-    return np.stack(arrays) if len(arrays) > 1 else np.ascontiguousarray(arrays[0])[None]
+def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool) -> Tensor:
+    """Stack arrays of one shape; a lone one is not copied as long as it need not be."""
+    if len(arrays) == 1 and not pinned:
+        return torch.from_numpy(np.ascontiguousarray(arrays[0], dtype)[None])
+    like = torch.from_numpy(np.empty(0, dtype))
+    stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=like.dtype, pin_memory=pinned)
+    np.stack(arrays, out=stacked.numpy())
+    return stacked
 
 
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:

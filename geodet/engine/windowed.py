@@ -11,7 +11,7 @@ import numpy as np
 
 from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.engine.backoff import BackOff
+from geodet.engine.ahead import Done, OneAhead
 from geodet.engine.batching import Batch, iter_batches
 from geodet.engine.inference import Predictor
 from geodet.engine.planning import plan_windows, warn_of_seams
@@ -89,7 +89,7 @@ class SceneRun:
             warn_of_seams(config)
         self._slack = _slack(self.grid.overlap, predictor.iou_threshold)
         self._wanted = self._list_wanted()
-        self._predict = BackOff(predictor)
+        self._ahead = OneAhead(predictor)
         self._merger = RowMerger(
             SuppressionRule(predictor.iou_threshold, _INSIDE),
             JoinRule(tolerance=2 * _CUT_PX) if config.join_fragments else None,
@@ -113,11 +113,11 @@ class SceneRun:
     def __iter__(self) -> Iterator[Detections]:
         """Yield the objects in the scene's own pixels, each part ranked."""
         watch = self._predictor.watch
-        for batch in self._iter_batches():
-            self._add(batch)
+        for done in self._ahead.run(self._iter_batches()):
+            self._add(done)
             with watch.measure("merge"):
-                settled = self._settle(batch.waiting_from)
-            self._report(batch)
+                settled = self._settle(done.waiting_from)
+            self._report(done)
             yield from settled
         with watch.measure("merge"):
             rest = self._to_scene(self._merger.finish())
@@ -151,19 +151,19 @@ class SceneRun:
             chip, self._predictor.std, contrast=self._config.uniform_contrast
         )
 
-    def _add(self, batch: Batch) -> None:
-        """Detect in the chips of a batch and hand what their windows own to the merger."""
-        self.empty_chips += len(batch.empty)
-        found = self._predict([chip for _, chip in batch.chips])
-        for (index, chip), decoded in zip(batch.chips, found, strict=True):
+    def _add(self, done: Done) -> None:
+        """Hand what the windows of a batch own to the merger."""
+        self.empty_chips += len(done.empty)
+        for index, decoded in zip(done.indices, done.found, strict=True):
+            window = self.grid[index]
             self.capped += decoded.capped
-            here = decoded.detections.shifted(chip.window.col_off, chip.window.row_off)
+            here = decoded.detections.shifted(window.col_off, window.row_off)
             owned = keep_owned(here, self.grid.core(index), slack=self._slack)
             # The promise to the merger: no box begins higher above its window than the overlap.
             owned.boxes[:, 1::2] = owned.boxes[:, 1::2].clip(min=self._row_of(index))
             cut = cut_sides(
                 owned,
-                chip.window,
+                window,
                 width=self.grid.width,
                 height=self.grid.height,
                 tolerance=_CUT_PX,
@@ -191,10 +191,10 @@ class SceneRun:
         whole = whole.select(np.all(whole.boxes[:, 2:] > whole.boxes[:, :2], axis=1))
         return whole if self._region is None else whole.select(self._region.contains(whole.centres))
 
-    def _report(self, batch: Batch) -> None:
-        done = [*(index for index, _ in batch.chips), *batch.empty]
-        pixels = self._pixels(done)
-        self._progress(DetectProgress(self._scene.name, len(done), self.chips, pixels, self._found))
+    def _report(self, done: Done) -> None:
+        seen = [*done.indices, *done.empty]
+        pixels = self._pixels(seen)
+        self._progress(DetectProgress(self._scene.name, len(seen), self.chips, pixels, self._found))
 
     def _pixels(self, indices: Sequence[int]) -> int:
         cores = (self.grid.core(index) for index in indices)
