@@ -3,16 +3,18 @@
 Each scene is processed by a process of its own; the peak includes Python, torch and the model,
 which are also counted alone, as the process holds them before it detects.
 
-    python benchmarks/memory.py [--sides 4096 16384] [--model urban-trees]
+    python benchmarks/memory.py [--sides 4096 16384] [--model urban-trees] [--repeats 2]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 from common import make_scene, print_machine
 from rich.console import Console
@@ -37,18 +39,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="+", default=[4096, 16384])
     parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
     print_machine()
-    table = Table(title="Peak resident memory of detect")
+    table = Table(title=f"Peak resident memory of detect, median of {options.repeats}")
     for column in ("scene", "peak MiB", "of the first", "over the model", "detections", "seconds"):
         table.add_column(column, justify="right")
-    first = 0.0
+    runs: dict[int, list[tuple[float, ...]]] = {side: [] for side in options.sides}
     with tempfile.TemporaryDirectory() as name:
-        for side in options.sides:
-            loaded, peak, found, seconds = _measure(Path(name), side, options.model)
-            first = first or peak
-            memory = (f"{peak:.0f}", f"{peak / first:.2f}", f"{peak - loaded:.0f}")
-            table.add_row(f"{side} x {side}", *memory, f"{found:.0f}", f"{seconds:.1f}")
+        for _, side in itertools.product(range(options.repeats), options.sides):
+            runs[side].append(_measure(Path(name), side, options.model))
+            print(side, *runs[side][-1], flush=True)
+    first = median(peak for _, peak, *_ in runs[options.sides[0]])
+    for side, own in runs.items():
+        loaded, peak, found, seconds = map(median, zip(*own, strict=True))
+        memory = (f"{peak:.0f}", f"{peak / first:.2f}", f"{peak - loaded:.0f}")
+        table.add_row(f"{side} x {side}", *memory, f"{found:.0f}", f"{seconds:.1f}")
     Console(width=100).print(table)
 
 
