@@ -63,6 +63,7 @@ def _measure(folder: Path, side: int, model: str) -> tuple[float, ...]:
     arguments = map(str, (scene, output, model, Path(__file__).parent))
     command = [sys.executable, "-c", _CHILD, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    output.unlink()
     return tuple(map(float, done.stdout.split()))
 
 

@@ -27,8 +27,9 @@ def make_batch(first, count, *, empty=()):
 class Network:
     """Gives each chip's own value as a score; has room for so many chips, where it is asked."""
 
-    def __init__(self, room=99, fails_in=("start", "finish", "call")):
+    def __init__(self, room=99, fails_in=("start", "finish", "call"), device="cuda"):
         self.room, self.fails_in, self.calls = room, fails_in, []
+        self.device = torch.device(device)
 
     def stack(self, chips):
         self.calls.append(("stack", len(chips)))
@@ -73,9 +74,20 @@ def test_a_batch_is_begun_before_the_one_before_it_is_given_away():
     ]
 
 
-def test_batches_come_in_order_with_what_the_caller_has_to_know():
+def test_a_cpu_is_done_with_a_batch_before_the_next_is_read():
+    network = Network(device="cpu")
+    for done in OneAhead(network).run([make_batch(0, 2), make_batch(2, 1)]):
+        network.calls.append(("use", len(done.found)))
+    assert network.calls == [
+        *(("stack", 2), ("start", 2), ("finish", 2), ("use", 2)),
+        *(("stack", 1), ("start", 1), ("finish", 1), ("use", 1)),
+    ]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_come_in_order_with_what_the_caller_has_to_know(device):
     batches = [make_batch(0, 2, empty=[7]), make_batch(2, 0, empty=[8, 9]), make_batch(2, 1)]
-    first, second, third = OneAhead(Network()).run(batches)
+    first, second, third = OneAhead(Network(device=device)).run(batches)
     assert (first.indices, scores(first), first.empty, first.waiting_from) == (
         [0, 1],
         [0, 1],
@@ -84,9 +96,10 @@ def test_batches_come_in_order_with_what_the_caller_has_to_know():
     )
     assert second == Done([], [], [8, 9], 2)
     assert (third.indices, scores(third)) == ([2], [2])
-    assert list(OneAhead(Network()).run([])) == []
+    assert list(OneAhead(Network(device=device)).run([])) == []
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize(
     "fails_in",
     [
@@ -95,8 +108,8 @@ def test_batches_come_in_order_with_what_the_caller_has_to_know():
         for fails in itertools.combinations(["start", "finish", "call"], count)
     ],
 )
-def test_what_the_memory_is_too_small_for_is_done_in_parts(fails_in):
-    network = Network(room=2, fails_in=fails_in)
+def test_what_the_memory_is_too_small_for_is_done_in_parts(fails_in, device):
+    network = Network(room=2, fails_in=fails_in, device=device)
     found = [scores(done) for done in OneAhead(network).run([make_batch(0, 5), make_batch(5, 4)])]
     assert found == [[0, 1, 2, 3, 4], [5, 6, 7, 8]]
 

@@ -32,7 +32,8 @@ class OneAhead:
 
     A CUDA device computes on its own. Its next batch is read and stacked before it is asked for the
     results of this one, and begun before they are given away: so it stands still only while its
-    outputs are decoded. On the CPU the order is the same, and costs nothing.
+    outputs are decoded. A CPU decodes first, as long as no thread reads the next chips: they are
+    read while it computes.
 
     Args:
         predictor: Finds the objects of chips.
@@ -41,6 +42,7 @@ class OneAhead:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._predict: BackOff[Chip, Decoded] = BackOff(predictor)
+        self._is_alone = predictor.device.type == "cpu"
 
     def run(self, batches: Iterable[Batch]) -> Iterator[Done]:
         """Yield what is found in each batch, in order.
@@ -52,6 +54,8 @@ class OneAhead:
             stacked = self._stack(batch)
             done = [self._finish(*running.pop())] if running else []
             running.append((batch, self._start(stacked)))
+            if self._is_alone:
+                done.append(self._finish(*running.pop()))
             yield from done
         if running:
             yield self._finish(*running.pop())
