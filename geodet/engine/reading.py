@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
@@ -20,7 +20,7 @@ def iter_chips(
     workers: int,
     ahead: int,
     indices: Iterable[int] | None = None,
-) -> Iterator[tuple[int, Chip]]:
+) -> Generator[tuple[int, Chip], None, None]:
     """Read the windows of a grid in their order.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -113,12 +114,13 @@ class SceneRun:
     def __iter__(self) -> Iterator[Detections]:
         """Yield the objects in the scene's own pixels, each part ranked."""
         watch = self._predictor.watch
-        for done in self._ahead.run(self._iter_batches()):
-            self._add(done)
-            with watch.measure("merge"):
-                settled = self._settle(done.waiting_from)
-            self._report(done)
-            yield from settled
+        with closing(self._iter_chips()) as chips:  # whatever happens, no thread reads on
+            for done in self._ahead.run(self._iter_batches(chips)):
+                self._add(done)
+                with watch.measure("merge"):
+                    settled = self._settle(done.waiting_from)
+                self._report(done)
+                yield from settled
         with watch.measure("merge"):
             rest = self._to_scene(self._merger.finish())
         yield rest
@@ -135,14 +137,16 @@ class SceneRun:
             if region.touches(self.grid.core(index), margin=self._slack)
         ]
 
-    def _iter_batches(self) -> Iterator[Batch]:
-        workers, size = self._config.workers, self._batch_size
-        ahead = max(2 * size, workers)
-        chips = iter_chips(
+    def _iter_chips(self) -> Generator[tuple[int, Chip], None, None]:
+        workers = self._config.workers
+        ahead = max(2 * self._batch_size, workers)
+        return iter_chips(
             self._scene, self.grid, workers=workers, ahead=ahead, indices=self._wanted
         )
+
+    def _iter_batches(self, chips: Iterator[tuple[int, Chip]]) -> Iterator[Batch]:
         timed = self._predictor.watch.measure_each("read", chips)
-        return iter_batches(timed, batch_size=size, is_blank=self._is_blank)
+        return iter_batches(timed, batch_size=self._batch_size, is_blank=self._is_blank)
 
     def _is_blank(self, chip: Chip) -> bool:
         if not chip.valid.any():
