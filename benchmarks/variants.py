@@ -93,6 +93,10 @@ GROUPS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         ("thermal", "urban-trees"),
         {"smooth L1": (), "L1": ("train.box_loss=l1",), "GIoU": ("train.box_loss=giou",)},
     ),
+    "crops": (
+        ("thermal",),
+        {"80 % on objects": (), "30 % on objects": ("augment.object_share=0.3",)},
+    ),
     "prior": (
         ("thermal",),
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,12 @@ from geodet.boxes import Detections
 from geodet.config import DetectConfig
 from geodet.engine.inference import Predictor, build_predictor
 from geodet.engine.stopwatch import Stopwatch
-from geodet.engine.windowed import DetectProgress, SceneRun
+from geodet.engine.windowed import DetectProgress
 from geodet.errors import SceneError
-from geodet.fitting import open_for_model
-from geodet.jobs import DetectOptions, Job, SceneJob, plan_job, styled_outputs
-from geodet.merging.mosaics import deduplicate, is_ground_shared
+from geodet.jobs import DetectOptions, Job, plan_job, styled_outputs
 from geodet.models.checkpoint import Model
 from geodet.preview import draw_preview, open_in_colour
+from geodet.search import Search
 from geodet.styles import write_style
 from geodet.vectors import DetectionWriter, SceneDetections, open_writer
 
@@ -101,7 +100,7 @@ def detect(
     shown: list[Detections] = []
     with ExitStack() as stack:
         writers = _open_writers(stack, outputs, job, model, config, options)
-        search = _Search(job, predictor, model, config, report, progress)
+        search = Search(job, predictor, model.description, config, progress)
         for part in search:
             _count(report, part, classes)
             if options.preview:
@@ -117,6 +116,8 @@ def detect(
         with predictor.watch.measure("preview"):
             _draw(job, options.preview, Detections.concatenate(shown), model, config, options)
     _write_styles(outputs, classes, options)
+    report.chips, report.empty_chips = search.chips, search.empty_chips
+    report.capped, report.megapixels = search.capped, search.megapixels
     _report_caps(report, predictor)
     if search.unread:
         raise _incomplete(search.unread, report)
@@ -165,66 +166,6 @@ def _open_writers(
         )
         for output in outputs
     ]
-
-
-class _Search:
-    """The way through the scenes of a job: what they hold comes out, what was done is counted."""
-
-    def __init__(
-        self,
-        job: Job,
-        predictor: Predictor,
-        model: Model,
-        config: DetectConfig,
-        report: DetectReport,
-        progress: Callable[[DetectProgress], None],
-    ) -> None:
-        self._job, self._predictor, self._model = job, predictor, model
-        self._config, self._report, self._progress = config, report, progress
-        self.unread: dict[str, SceneError] = {}
-        """Scenes that cannot be read to their end, by name, of which nothing comes out."""
-
-    def __iter__(self) -> Iterator[SceneDetections]:
-        """Yield what each scene holds, at once where no other scene shows the same ground."""
-        parts = self._iter_scenes()
-        if not is_ground_shared([scene.footprint for scene in self._job.scenes]):
-            yield from parts
-            return
-        held = list(parts)
-        with self._predictor.watch.measure("merge"):
-            yield from deduplicate(held, iou_threshold=self._predictor.iou_threshold)
-
-    def _iter_scenes(self) -> Iterator[SceneDetections]:
-        """Yield what the scenes hold; of one among several all or nothing."""
-        scenes = self._job.scenes
-        if len(scenes) == 1:
-            yield from self._iter_scene(scenes[0])
-            return
-        for scene in scenes:
-            try:
-                parts = list(self._iter_scene(scene))
-            except SceneError as error:
-                self.unread[scene.name] = error
-                if len(self.unread) == len(scenes):
-                    raise
-                logger.error("%s is left out: %s", scene.name, error)
-            else:
-                yield from parts
-
-    def _iter_scene(self, job: SceneJob) -> Iterator[SceneDetections]:
-        with open_for_model(job.path, self._model.description, self._config) as scene:
-            run = SceneRun(
-                scene, self._predictor, self._config, region=job.region, progress=self._progress
-            )
-            for detections in run:
-                yield job.part(detections)
-        self._count(run)
-
-    def _count(self, run: SceneRun) -> None:
-        self._report.chips += run.chips
-        self._report.empty_chips += run.empty_chips
-        self._report.capped += run.capped
-        self._report.megapixels += run.pixels / 1e6
 
 
 def _count(report: DetectReport, part: SceneDetections, classes: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from geodet.boxes import Detections
 from geodet.config import Config
-from geodet.engine.inference import build_predictor
+from geodet.engine.inference import build_predictor, with_values
 from geodet.errors import ModelFileError, TilesetError
 from geodet.evaluation.files import check_evaluation_folder, write_evaluation
 from geodet.evaluation.measures import Evaluation, Sample, measure
@@ -23,7 +23,7 @@ from geodet.models.checkpoint import Model
 from geodet.scene import Scene
 from geodet.tilesets.splits import Split
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
-from geodet.validation import predict_images
+from geodet.validation import fit_images, predict_images
 
 __all__ = ["EvaluateReport", "evaluate", "evaluate_results", "evaluate_vectors"]
 
@@ -210,9 +210,11 @@ def _read_split(
 def _detect_samples(
     model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
 ) -> list[Sample]:
-    label_of = _match_classes(model, tileset)
+    about, label_of = model.description, _match_classes(model, tileset)
     lowest = _lowest(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
+    chosen = fit_images(images, config.data.bands, about, config.detect, name=str(tileset.root))
+    predictor = with_values(predictor, chosen)
     found = predict_images(predictor, images, config.data.bands, config.detect)
     return [
         Sample(

@@ -1,4 +1,4 @@
-"""Open a scene the way a model needs it: its bands, its values, its ground sample distance."""
+"""Open a scene the way a model needs it: its bands, at its ground sample distance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from geodet.geobox import GeoBox
 from geodet.models.checkpoint import ModelDescription
 from geodet.scene import Scene
 from geodet.sources.bands import band_meanings, choose_bands
-from geodet.survey import survey
 
 __all__ = ["check_scene", "open_for_model", "report_places"]
 
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 _SMALLEST, _LARGEST = 1e-3, 20.0  # beyond, a scene shrinks to nothing or grows without end
 _FAR_OFF = 2.0  # times the model's ground sample distance, where nothing is resampled
 _COARSEST = 2.0  # times the model's ground sample distance
-_MOSTLY = 0.5  # of the pixels
 _GSD_TOLERANCE = 0.1  # a scene within it is read as it is
 
 
@@ -59,7 +57,6 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
     try:
         _report_warping(scene)
         _report_bands(scene, about, is_choice=count > len(bands) or bands != first)
-        _report_content(scene, about, config)
         _match_gsd(scene, about, config)
     except BaseException:
         scene.close()
@@ -164,36 +161,6 @@ def _report_warping(scene: Scene) -> None:
             scene.geobox.width,
             scene.geobox.height,
             crs.name if crs else "no CRS",
-        )
-
-
-def _report_content(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
-    """Warn of values that mean something else to the model, and of a scene that is mostly empty."""
-    is_other = scene.dtype.name != about.dtype and config.value_range is None
-    seen = survey(scene)
-    if is_other:
-        known = f"{seen.low:g},{seen.high:g}" if seen.low < seen.high else "LOW,HIGH"
-        logger.warning(
-            "%s holds %s values and %s was trained on %s: say which of them mean dark and bright "
-            "with --set detect.value_range=[%s]",
-            scene.name,
-            scene.dtype.name,
-            about.name,
-            about.dtype,
-            known,
-        )
-    if seen.empty_share > _MOSTLY:
-        logger.warning(
-            "more than half of %s has no data: %.0f %% of what was looked at",
-            scene.name,
-            100 * seen.empty_share,
-        )
-    elif seen.empty_share + seen.black_share > _MOSTLY:
-        logger.warning(
-            "more than half of %s is 0 in all bands or has no data: %.0f %% of what was looked at; "
-            "where 0 means no data, say so with gdal_edit -a_nodata 0",
-            scene.name,
-            100 * (seen.empty_share + seen.black_share),
         )
 
 

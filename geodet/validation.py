@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 
 from geodet.boxes import Detections
@@ -11,12 +12,17 @@ from geodet.engine.inference import Predictor
 from geodet.engine.windowed import detect_scene
 from geodet.errors import ModelFileError
 from geodet.evaluation.metrics import ChipResult
-from geodet.scene import Scene
+from geodet.models.checkpoint import ModelDescription
+from geodet.models.inputs import InputValues
+from geodet.scene import Chip, Scene
+from geodet.survey import iter_samples, survey_chips
 from geodet.tilesets.tileset import LabelledImage, read_chip
+from geodet.values import fit_values
 
-__all__ = ["compare_images", "predict_images"]
+__all__ = ["compare_images", "fit_images", "predict_images"]
 
 _BATCH_PIXELS = 8 * 512 * 512  # of one forward pass, whatever the size of the images
+_LOOKED_AT = 64  # images tell what the values of all mean
 _WHOLE_PIXELS = 1024 * 1024  # of an image that the network sees at once
 
 logger = logging.getLogger(__name__)
@@ -57,6 +63,35 @@ def predict_images(
     if capped:
         logger.warning("%d candidate boxes were dropped by %s", capped, predictor.caps)
     return found
+
+
+def fit_images(
+    images: Sequence[LabelledImage],
+    bands: Sequence[int],
+    about: ModelDescription,
+    config: DetectConfig,
+    *,
+    name: str,
+) -> InputValues | None:
+    """Choose what the values of labelled images mean, one for all, as for a scene.
+
+    Args:
+        images: At least one; some are looked at, evenly spread.
+        bands: Bands to read, counted from 1; empty: all.
+        about: The model.
+        config: ``value_range``.
+        name: Of the images, for the messages.
+
+    Returns:
+        See :func:`geodet.values.fit_values`.
+    """
+    samples: list[Chip] = []
+    for image in images[:: math.ceil(len(images) / _LOOKED_AT)]:
+        with Scene(image.path, bands=bands) as scene:
+            samples += iter_samples(scene) if len(scene.bands) == len(about.bands) else ()
+    if not samples:
+        return None  # predict_images says what is wrong
+    return fit_values(survey_chips(samples), name, samples[0].pixels.dtype.name, about, config)
 
 
 def compare_images(
@@ -104,9 +139,9 @@ def _predict_windows(
 
 def _check_bands(count: int, predictor: Predictor, image: LabelledImage) -> None:
     """Refuse what would broadcast: one band passes for any number of them."""
-    if count != len(predictor.mean):
+    if count != len(predictor.values.mean):
         raise ModelFileError(
-            f"{image.path} has {count} bands, and the model needs {len(predictor.mean)}",
+            f"{image.path} has {count} bands, and the model needs {len(predictor.values.mean)}",
             hint="choose bands with data.bands, or another model",
         )
 

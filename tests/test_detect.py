@@ -254,6 +254,19 @@ def test_values_are_what_the_range_says(make_scene, tiny_model, tmp_path, caplog
     assert "b.tif" not in caplog.text
 
 
+def test_each_scene_has_values_of_its_own(make_scene, tiny_model, tmp_path):
+    """Bytes times 257 in one of two scenes that the training images are matched to."""
+    config = SMALL.model_copy(update={"value_range": "scene"})
+    paths = [make_scene("a.tif", dtype="uint16"), make_scene("b.tif", origin=(600_000, 4_500_000))]
+    layer, _ = run(paths, tmp_path / "out.gpkg", tiny_model, config)
+    wide, plain = (layer[layer["scene"] == name] for name in ("a.tif", "b.tif"))
+    assert len(plain) > 10
+    np.testing.assert_allclose(boxes_of(wide), boxes_of(plain), atol=1e-3)
+    np.testing.assert_allclose(wide["score"], plain["score"], atol=1e-3)
+    unset, _ = run(paths[0], tmp_path / "unset.gpkg", tiny_model)
+    assert len(unset) == len(wide)
+
+
 # Files
 
 

@@ -98,43 +98,6 @@ def test_too_few_bands_are_an_error(make_scene, rgb, rgbn):
         fit(make_scene(), rgb, bands=(1, 2))
 
 
-def test_unscaled_data_are_warned_of_with_their_range(make_scene, rgb, said):
-    fit(make_scene(dtype="uint16"), rgb)
-    (text,) = said()
-    assert "scene.tif holds uint16 values and tiny was trained on uint8" in text
-    low, high = (float(part) for part in text.split("value_range=[")[1].rstrip("]").split(","))
-    assert low == pytest.approx(21 * 257, abs=257)
-    assert high == pytest.approx(88 * 257, abs=257)
-    fit(make_scene(dtype="uint16"), rgb, value_range=(low, high))
-    assert len(said()) == 1
-
-
-def test_an_empty_scene_of_another_type_is_warned_of(make_scene, rgb, said):
-    fit(make_scene(dtype="float32", nodata=0, holes=[(0, 0, 96, 80)]), rgb)
-    assert "value_range=[LOW,HIGH]" in said()[0]
-    assert said()[1] == "more than half of scene.tif has no data: 100 % of what was looked at"
-
-
-@pytest.mark.parametrize(("end", "is_mostly_empty"), [(45, False), (60, True)])
-def test_a_scene_that_is_mostly_empty_is_warned_of(make_scene, rgb, said, end, is_mostly_empty):
-    fit(make_scene(mask=True, holes=[(0, 0, end, 80)]), rgb)
-    assert [text.split(":")[0] for text in said()] == [
-        "more than half of scene.tif has no data"
-    ] * is_mostly_empty
-
-
-@pytest.mark.parametrize(("end", "is_mostly_black"), [(45, False), (60, True)])
-def test_a_scene_of_undeclared_fill_is_warned_of(make_scene, rgb, said, end, is_mostly_black):
-    path = make_scene()
-    with rasterio.open(path, "r+") as raster:
-        pixels = raster.read()
-        pixels[:, :, :end] = 0
-        raster.write(pixels)
-    fit(path, rgb)
-    assert len(said()) == is_mostly_black
-    assert ("is 0 in all bands or has no data: 62 %" in "".join(said())) == is_mostly_black
-
-
 def test_a_scene_out_of_reach_is_refused_at_the_door(make_scene, rgb):
     path = make_scene(pixel_size=30)
     with pytest.raises(SceneError, match="has 30 m per pixel, which is out of the reach of tiny"):

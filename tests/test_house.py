@@ -21,7 +21,8 @@ FLOORS = {
     },
     3: {
         *("merging", "models", "engine", "painting", "weights", "device", "evaluation"),
-        *("validation", "training", "survey", "fitting", "jobs", "preview", "previews", "cutting"),
+        *("validation", "training", "survey", "values", "fitting", "jobs", "search"),
+        *("preview", "previews", "cutting"),
     },
     4: {"detect", "train", "tile", "evaluate", "export", "draw"},
     5: {"demo"},  # the one tool made of another

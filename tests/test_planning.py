@@ -8,6 +8,7 @@ import geodet.engine.planning
 from geodet.config import DetectConfig
 from geodet.engine.inference import Predictor
 from geodet.engine.planning import plan_windows
+from geodet.models.inputs import InputValues
 
 OPEN = DetectConfig()
 
@@ -17,8 +18,7 @@ def make_predictor(object_px=None, **keys):
         seeded_network(architecture(**keys)).eval(),
         device=torch.device("cpu"),
         precision=torch.bfloat16,
-        mean=(0.0,) * 3,
-        std=(1.0,) * 3,
+        values=InputValues((0.0,) * 3, (1.0,) * 3),
         score_threshold=0.5,
         iou_threshold=0.5,
         max_candidates=10,

@@ -12,7 +12,8 @@ from geodet.engine.inference import Predictor
 from geodet.engine.windowed import detect_scene
 from geodet.errors import ModelFileError
 from geodet.models.decode import Decoded
-from geodet.validation import predict_images
+from geodet.models.inputs import InputValues
+from geodet.validation import fit_images, predict_images
 
 
 class BrightnessSeer(AtOnce, Predictor):
@@ -23,8 +24,7 @@ class BrightnessSeer(AtOnce, Predictor):
             seeded_network(architecture()),
             device=torch.device("cpu"),
             precision=torch.float32,
-            mean=(0.0,) * 3,
-            std=(1.0,) * 3,
+            values=InputValues((0.0,) * 3, (1.0,) * 3),
             score_threshold=0.1,
             iou_threshold=0.5,
             max_candidates=1000,
@@ -91,3 +91,21 @@ def test_other_bands_are_an_error_however_large(tmp_path, monkeypatch, limit):
     image = painted(tmp_path / "a.png", bands=1)
     with pytest.raises(ModelFileError, match=r"a\.png has 1 bands, and the model needs 3"):
         predict_images(BrightnessSeer(), [image], ())
+
+
+def test_all_images_have_the_values_of_those_that_were_looked_at(tmp_path, tiny_model, monkeypatch):
+    """By hand: of three squares, half dark and half bright, the first and the third."""
+    monkeypatch.setattr(geodet.validation, "_LOOKED_AT", 2)
+    bright = [[16, 0, 32, 32]]
+    images = [
+        painted(tmp_path / f"{level}.png", bright, size=(32, 32), dark=level, bright=level + 20)
+        for level in (40, 90, 80)
+    ]
+    about, config = tiny_model.description, DetectConfig(value_range="scene")
+    values = fit_images(images, (), about, config, name="set")
+    looked_at = np.repeat([40, 60, 80, 100], 2)
+    lows, highs = np.array(values.low), np.array(values.high)
+    gain = (highs - lows) / 255
+    np.testing.assert_allclose(gain, looked_at.std() / np.mean(about.std))
+    np.testing.assert_allclose(np.mean(about.mean) * gain + lows, looked_at.mean())
+    assert fit_images(images, (1,), about, config, name="set") is None

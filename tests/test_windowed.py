@@ -21,6 +21,7 @@ from geodet.engine import planning
 from geodet.engine.stopwatch import Stopwatch
 from geodet.engine.windowed import SceneRun, detect_scene
 from geodet.models.decode import Decoded
+from geodet.models.inputs import InputValues
 from geodet.regions import Region
 from geodet.scene import Scene
 from geodet.sources.opening import Source
@@ -39,7 +40,7 @@ class Seer(AtOnce):
     stride = 8
     object_px = None
     bytes_per_pixel = 1000.0
-    std = (10.0,)
+    values = InputValues((0.0,), (10.0,))
 
     def __init__(self, objects, scores=None):
         self.objects = np.array(objects, float).reshape(-1, 4)

@@ -55,10 +55,11 @@ class DetectConfig(Section):
     bands: tuple[int | str, ...] = Field(
         (), description="bands of the scene, from 1 or by name; empty: those that the model needs"
     )
-    value_range: tuple[float, float] | None = Field(
+    value_range: tuple[float, float] | Literal["scene"] | None = Field(
         None,
-        description="scene values that become the model's lowest and highest; those "
-        "beyond count as these",
+        description="scene values that become the model's lowest and highest; those beyond count "
+        "as these; scene: chosen so that the scene is as bright and as rich in contrast as the "
+        "training images; unset: as they are, or as scene where another type leaves no choice",
     )
     gsd: float | None = Field(
         None, gt=0, description="metres per pixel of the scene, in place of what the file says"
@@ -71,7 +72,7 @@ class DetectConfig(Section):
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+        if isinstance(self.value_range, tuple) and not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"value_range {self.value_range} must rise")
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -16,14 +17,15 @@ from geodet.device import resolve_device, resolve_precision
 from geodet.engine.memory import keep_freed_memory
 from geodet.engine.probe import WidestLayer
 from geodet.engine.stopwatch import Stopwatch
-from geodet.models.checkpoint import Model, ModelDescription
+from geodet.models.checkpoint import Model
 from geodet.models.decode import Decoded, decode
 from geodet.models.folding import fold_norms
-from geodet.models.inputs import standardise, trained_bounds
+from geodet.models.inputs import InputValues, standardise
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.scene import Chip
+from geodet.values import input_values
 
-__all__ = ["Predictor", "Running", "Stacked", "build_predictor", "stack_chips"]
+__all__ = ["Predictor", "Running", "Stacked", "build_predictor", "stack_chips", "with_values"]
 
 
 # The areas that the caps are for. The paper's 1,000 of a level is of an image with a few objects
@@ -57,10 +59,7 @@ class Predictor:
         network: In evaluation mode.
         device: Where it computes.
         precision: ``torch.float32`` or ``torch.bfloat16``.
-        mean: Means of the bands, in the data's units.
-        std: Standard deviations likewise.
-        low: Bounds of what training saw; values below become it. Empty: all values pass.
-        high: Likewise, from above.
+        values: What turns the data's values into those of training.
         score_threshold: Lowest score kept.
         iou_threshold: Overlap above which the weaker of two boxes of one class goes.
         max_candidates: Most boxes that reach the suppression, of a chip of up to 512 x 512 px; of
@@ -76,10 +75,7 @@ class Predictor:
         *,
         device: torch.device,
         precision: torch.dtype,
-        mean: Sequence[float],
-        std: Sequence[float],
-        low: Sequence[float] = (),
-        high: Sequence[float] = (),
+        values: InputValues,
         score_threshold: float,
         iou_threshold: float,
         max_candidates: int,
@@ -88,8 +84,7 @@ class Predictor:
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.device, self.precision = device, precision
-        self.mean, self.std = tuple(mean), tuple(std)
-        self.low, self.high = tuple(low), tuple(high)
+        self.values = values
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
         self.max_candidates = max_candidates
@@ -117,7 +112,7 @@ class Predictor:
         Twice what the widest layer reads and writes: what layers leave for later ones is about as
         much again.
         """
-        pixels = torch.zeros(1, len(self.mean), _PROBE, _PROBE, dtype=torch.uint8)
+        pixels = torch.zeros(1, len(self.values.mean), _PROBE, _PROBE, dtype=torch.uint8)
         valid = torch.ones(1, _PROBE, _PROBE, dtype=torch.bool)
         with WidestLayer(self.network) as widest:
             self.forward(pixels.to(self.device), valid.to(self.device))
@@ -161,7 +156,7 @@ class Predictor:
         """Run the bare network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
         is_mixed = self.precision != torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.precision, is_mixed):
-            scaled = standardise(pixels, valid, self.mean, self.std, self.low, self.high)
+            scaled = standardise(pixels, valid, *self.values)
             return Outputs(*self.network(scaled))
 
 
@@ -173,23 +168,33 @@ def build_predictor(
     chosen = resolve_device(device)
     if chosen.type == "cpu":
         keep_freed_memory()
-    mean, std = _statistics(about, config.value_range)
-    low, high = _bounds(about, config.value_range)
+    given = config.value_range if isinstance(config.value_range, tuple) else None
     threshold = config.score_threshold if score_threshold is None else score_threshold
     return Predictor(
         cast("RetinaNet", fold_norms(model.network)),
         device=chosen,
         precision=resolve_precision(config.precision, chosen),
-        mean=mean,
-        std=std,
-        low=low,
-        high=high,
+        values=input_values(about, given),
         score_threshold=about.score_threshold if threshold is None else threshold,
         iou_threshold=config.iou_threshold or about.iou_threshold,
         max_candidates=config.max_candidates,
         max_per_level=config.max_per_level,
         object_px=about.object_px,
     )
+
+
+def with_values(predictor: Predictor, values: InputValues | None) -> Predictor:
+    """Give a predictor for scenes whose values mean something else; all but that is shared.
+
+    Args:
+        predictor: Of the model.
+        values: What they mean; None: what the predictor takes them for.
+    """
+    if values is None:
+        return predictor
+    other = copy(predictor)
+    other.values = values
+    return other
 
 
 def stack_chips(chips: Sequence[Chip], *, pinned: bool = False) -> Stacked:
@@ -219,36 +224,3 @@ def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Keep bytes, which are small to move; torch computes little with other integers."""
     return dtype if dtype == np.uint8 else np.dtype(np.float32)
-
-
-def _statistics(
-    about: ModelDescription, value_range: tuple[float, float] | None
-) -> tuple[Sequence[float], Sequence[float]]:
-    """Give the mean and deviation of each band in the scene's units.
-
-    Mapping the scene's range onto the model's and then standardising is one affine map, so the
-    statistics are moved instead of the pixels.
-    """
-    if value_range is None:
-        return about.mean, about.std
-    start, end = value_range
-    is_bytes = about.dtype == "uint8"
-    lows = [0.0] * len(about.mean) if is_bytes else about.low
-    highs = [255.0] * len(about.mean) if is_bytes else about.high
-    spans = [max(high - low, 1e-6) for low, high in zip(lows, highs, strict=True)]
-    steps = [(end - start) / span for span in spans]
-    mean = [start + (m - low) * k for m, low, k in zip(about.mean, lows, steps, strict=True)]
-    return mean, [s * k for s, k in zip(about.std, steps, strict=True)]
-
-
-def _bounds(
-    about: ModelDescription, value_range: tuple[float, float] | None
-) -> tuple[Sequence[float], Sequence[float]]:
-    """Give the ends of what training saw in the scene's units, or none where all values pass.
-
-    The scene's range is mapped onto the model's, so its ends are the bounds.
-    """
-    if value_range is not None:
-        low, high = ([end] * len(about.mean) for end in value_range)
-        return low, high
-    return trained_bounds(about.dtype, about.low, about.high)

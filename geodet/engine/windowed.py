@@ -152,7 +152,7 @@ class SceneRun:
         if not chip.valid.any():
             return True
         return self._config.skip_uniform and is_uniform(
-            chip, self._predictor.std, contrast=self._config.uniform_contrast
+            chip, self._predictor.values.std, contrast=self._config.uniform_contrast
         )
 
     def _add(self, done: Done) -> None:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["ABSURD", "standardise", "trained_bounds"]
+__all__ = ["ABSURD", "InputValues", "standardise", "trained_bounds"]
 
 ABSURD = 1e4  # standard deviations; 16-bit values in a model of bytes stay below
+
+
+class InputValues(NamedTuple):
+    """What turns a scene's values into those that a network was trained with, for each band."""
+
+    mean: Sequence[float]
+    """What becomes 0, in the scene's units."""
+    std: Sequence[float]
+    """How much more becomes 1."""
+    low: Sequence[float] = ()
+    """Values below count as these; empty: all pass."""
+    high: Sequence[float] = ()
+    """Likewise, from above."""
 
 
 def standardise(

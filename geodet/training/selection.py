@@ -16,7 +16,7 @@ from geodet.device import resolve_precision
 from geodet.engine.inference import Predictor
 from geodet.evaluation.metrics import Scores, best_scores
 from geodet.models.checkpoint import ModelDescription, save_model
-from geodet.models.inputs import trained_bounds
+from geodet.models.inputs import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet
 from geodet.scene import Scene
 from geodet.tilesets.tileset import Tileset
@@ -68,15 +68,13 @@ class Selection:
             return None
         limits = self.config.detect
         _, dtype = self._bands()
-        low, high = trained_bounds(dtype, self.statistics.low, self.statistics.high)
+        of_training = self.statistics
+        bounds = trained_bounds(dtype, of_training.low, of_training.high)
         predictor = Predictor(
             network.eval(),
             device=self.device,
             precision=resolve_precision(self.config.train.precision, self.device),
-            mean=self.statistics.mean,
-            std=self.statistics.std,
-            low=low,
-            high=high,
+            values=InputValues(of_training.mean, of_training.std, *bounds),
             score_threshold=_LOWEST_SCORE,
             iou_threshold=limits.iou_threshold or _DEFAULT_IOU,
             max_candidates=limits.max_candidates,
