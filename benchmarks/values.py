@@ -42,6 +42,7 @@ def _contrast(factor: float) -> Callable[[Pixels], Pixels]:
     return lambda pixels: (pixels - 128) * factor + 128
 
 
+_GAINS = np.array([6, 9, 4, 20], np.float32)[:, None, None]
 CHANGES: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
     "none": ("uint8", lambda pixels: pixels),
     "contrast x 0.3": ("uint8", _contrast(0.3)),
@@ -55,6 +56,7 @@ CHANGES: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
     "gamma 0.6": ("uint8", lambda pixels: 255 * (pixels / 255) ** 0.6),
     "gamma 1.6": ("uint8", lambda pixels: 255 * (pixels / 255) ** 1.6),
     "16 bits: x 9 + 300": ("uint16", lambda pixels: pixels * 9 + 300),
+    "16 bits, bands apart": ("uint16", lambda pixels: pixels * _GAINS[: len(pixels)] + 500),
 }
 
 

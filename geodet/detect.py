@@ -51,6 +51,8 @@ class DetectReport:
     """Candidates lost to the caps of the configuration; 0 unless one binds."""
     megapixels: float = 0.0
     """Of what was looked at, at the resolution of detection."""
+    values: dict[str, str] = field(default_factory=dict)
+    """What was taken for dark and bright, by the type of the scenes, where it was chosen."""
     seconds: float = 0.0
     """From opening the first scene to the last byte written."""
     stages: dict[str, float] = field(default_factory=dict)
@@ -108,8 +110,8 @@ def detect(
             with predictor.watch.measure("write"):
                 for writer in writers:
                     writer.write(part)
-        for writer in writers if search.unread else ():
-            writer.annotate({"scenes left out": _listed(search.unread)})
+        for writer in writers:
+            writer.annotate(_notes(search))
         with predictor.watch.measure("write"):
             stack.pop_all().close()  # completes the files
     if options.preview:
@@ -118,6 +120,7 @@ def detect(
     _write_styles(outputs, classes, options)
     report.chips, report.empty_chips = search.chips, search.empty_chips
     report.capped, report.megapixels = search.capped, search.megapixels
+    report.values = search.values
     _report_caps(report, predictor)
     if search.unread:
         raise _incomplete(search.unread, report)
@@ -173,6 +176,13 @@ def _count(report: DetectReport, part: SceneDetections, classes: Sequence[str]) 
     counts = np.bincount(part.detections.labels, minlength=len(classes)).tolist()
     for name, count in zip(classes, counts, strict=True):
         report.labels[name] += count
+
+
+def _notes(search: Search) -> dict[str, str]:
+    """Say of the output what only the way through the scenes has shown."""
+    chosen = [f"{dtype}: {ends}" for dtype, ends in search.values.items()]
+    notes = {"dark to bright": "; ".join(chosen), "scenes left out": _listed(search.unread)}
+    return {title: text for title, text in notes.items() if text}
 
 
 def _incomplete(unread: Mapping[str, SceneError], report: DetectReport) -> SceneError:

@@ -15,7 +15,7 @@ from geodet.models.checkpoint import ModelDescription
 from geodet.scene import Scene
 from geodet.sources.bands import band_meanings, choose_bands
 
-__all__ = ["check_scene", "open_for_model", "report_places"]
+__all__ = ["check_scene", "one_or_many", "open_for_model", "report_places"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +43,16 @@ def check_scene(path: str | Path, about: ModelDescription, config: DetectConfig)
         return scene.geobox
 
 
-def open_for_model(path: str | Path, about: ModelDescription, config: DetectConfig) -> Scene:
+def open_for_model(
+    path: str | Path, about: ModelDescription, config: DetectConfig, *, is_silent: bool = False
+) -> Scene:
     """Open a scene with the model's bands, at the model's ground sample distance.
+
+    Args:
+        path: Anything that GDAL opens.
+        about: The model.
+        config: Bands and ground sample distance.
+        is_silent: Say nothing of what was chosen.
 
     Raises:
         SceneError: The scene cannot be opened.
@@ -55,9 +63,11 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
         count, first = len(scene.bands), scene.bands[: len(bands)]
     scene = Scene(path, bands=bands, gsd=config.gsd)
     try:
-        _report_warping(scene)
-        _report_bands(scene, about, is_choice=count > len(bands) or bands != first)
         _match_gsd(scene, about, config)
+        if not is_silent:
+            _report_warping(scene)
+            _report_bands(scene, about, is_choice=count > len(bands) or bands != first)
+            _report_gsd(scene, about, config)
     except BaseException:
         scene.close()
         raise
@@ -134,20 +144,21 @@ def report_places(
         if names:
             has = "has" if len(names) == 1 else "have"
             logger.warning(
-                "%s %s no CRS: coordinates in the output are %s", _one_or_many(names), has, meaning
+                "%s %s no CRS: coordinates in the output are %s", one_or_many(names), has, meaning
             )
     unknown = [name for name, geobox in places.items() if geobox.ground_resolution is None]
     if unknown and about.gsd is not None and config.resample and config.gsd is None:
         logger.warning(
             "nobody knows the metres per pixel of %s: nothing is resampled, although %s works at "
             "%.3g m; give them with --set detect.gsd=METRES",
-            _one_or_many(unknown),
+            one_or_many(unknown),
             about.name,
             about.gsd,
         )
 
 
-def _one_or_many(names: Sequence[str]) -> str:
+def one_or_many(names: Sequence[str]) -> str:
+    """Name scenes in a message: the only one, or their number and the first."""
     return names[0] if len(names) == 1 else f"{len(names)} scenes (such as {names[0]})"
 
 
@@ -166,15 +177,20 @@ def _report_warping(scene: Scene) -> None:
 
 def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
     """Let the scene be read at the model's ground sample distance, unless it is close to it."""
+    factors = _factors(scene, about, config)
+    if max((abs(factor - 1) for factor in factors), default=0.0) > _GSD_TOLERANCE:
+        columns, rows = (round(n * f) for n, f in zip(scene.grid, factors, strict=True))
+        scene.resample(columns, rows)
+
+
+def _report_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
     if about.gsd is None:
         return
     if not config.resample:
         _report_other_gsd(scene, about, about.gsd)
+    if scene.grid == (scene.geobox.width, scene.geobox.height):
         return
-    factors = _factors(scene, about, config)
-    if max((abs(factor - 1) for factor in factors), default=0.0) <= _GSD_TOLERANCE:
-        return
-    if max(factors) > _COARSEST:
+    if max(_factors(scene, about, config)) > _COARSEST:
         logger.warning(
             "%s has %.3g m per pixel, too coarse for %s, which works at %.3g m",
             scene.name,
@@ -182,8 +198,6 @@ def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> N
             about.name,
             about.gsd,
         )
-    columns, rows = (round(n * f) for n, f in zip(scene.grid, factors, strict=True))
-    scene.resample(columns, rows)
     logger.info(
         "%s has %.3g m per pixel and %s works at %.3g m: resampled while reading to %d x %d px",
         scene.name,

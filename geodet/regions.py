@@ -88,6 +88,12 @@ class Region:
         polygons = shapely.transform(self.polygons, lambda xy: xy * np.array([x, y]))
         return Region(polygons, self.width * x, self.height * y, self.extents)
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Give x1, y1, x2, y2 of its extent, which may reach beyond the raster."""
+        x1, y1, x2, y2 = shapely.total_bounds(self.polygons).tolist()
+        return x1, y1, x2, y2
+
     @cached_property
     def is_empty(self) -> bool:
         """Whether the region has no point in the raster."""

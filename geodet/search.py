@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
 
 from geodet.config import DetectConfig
 from geodet.engine.inference import Predictor, with_values
 from geodet.engine.windowed import DetectProgress, SceneRun
 from geodet.errors import SceneError
-from geodet.fitting import open_for_model
+from geodet.fitting import one_or_many, open_for_model
 from geodet.jobs import Job, SceneJob
 from geodet.merging.mosaics import deduplicate, is_ground_shared
 from geodet.models.checkpoint import ModelDescription
-from geodet.scene import Scene
-from geodet.survey import survey
-from geodet.values import fit_values
+from geodet.models.inputs import InputValues
+from geodet.scene import Chip, Scene
+from geodet.survey import iter_samples, survey_chips
+from geodet.values import fit_values, in_words
 from geodet.vectors import SceneDetections
 
 __all__ = ["Search"]
 
 logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 16  # scenes, at most, tell what the values of all mean
 
 
 class Search:
@@ -44,8 +52,11 @@ class Search:
     ) -> None:
         self._job, self._predictor, self._about = job, predictor, about
         self._config, self._progress = config, progress
+        self._predictors: dict[str, Predictor] = {}
         self.unread: dict[str, SceneError] = {}
         """Scenes that cannot be read to their end, by name, of which nothing comes out."""
+        self.values: dict[str, str] = {}
+        """What was taken for dark and bright, by the type of the scenes, where it was chosen."""
         self.chips = self.empty_chips = 0
         """Windows looked at, and those of them without data or features."""
         self.capped = 0
@@ -82,7 +93,7 @@ class Search:
 
     def _iter_scene(self, job: SceneJob) -> Iterator[SceneDetections]:
         with open_for_model(job.path, self._about, self._config) as scene:
-            predictor = self._predictor_for(scene)
+            predictor = self._predictor_for(scene, job)
             run = SceneRun(
                 scene, predictor, self._config, region=job.region, progress=self._progress
             )
@@ -90,10 +101,37 @@ class Search:
                 yield job.part(detections)
         self._count(run)
 
-    def _predictor_for(self, scene: Scene) -> Predictor:
-        seen, dtype = survey(scene), scene.dtype.name
-        chosen = fit_values(seen, scene.name, dtype, self._about, self._config)
-        return with_values(self._predictor, chosen)
+    def _predictor_for(self, scene: Scene, job: SceneJob) -> Predictor:
+        """Give the predictor for values of the scene's type, for all its scenes the same."""
+        dtype = scene.dtype.name
+        if dtype not in self._predictors:
+            with self._predictor.watch.measure("read"):
+                values = self._fit_values(scene, job)
+            self._predictors[dtype] = with_values(self._predictor, values)
+            if values is not None:
+                self.values[dtype] = in_words(values, self._about)
+        return self._predictors[dtype]
+
+    def _fit_values(self, scene: Scene, job: SceneJob) -> InputValues | None:
+        """Look at the first scene of a type and at some others, evenly spread."""
+        names, samples = [job.name], list(iter_samples(scene, job.region))
+        jobs = self._job.scenes
+        for other in jobs[:: math.ceil(len(jobs) / _LOOKED_AT)]:
+            if other is not job:
+                found = self._samples(other, scene.dtype)
+                names += [other.name] if found else []
+                samples += found
+        seen = survey_chips(samples)
+        return fit_values(seen, one_or_many(names), scene.dtype.name, self._about, self._config)
+
+    def _samples(self, job: SceneJob, dtype: np.dtype[Any]) -> list[Chip]:
+        with (
+            suppress(SceneError),
+            open_for_model(job.path, self._about, self._config, is_silent=True) as scene,
+        ):
+            if scene.dtype == dtype:
+                return list(iter_samples(scene, job.region))
+        return []
 
     def _count(self, run: SceneRun) -> None:
         self.chips += run.chips

@@ -1,89 +1,152 @@
-"""A first look at a scene, by a small part of its pixels."""
+"""A first look at scenes, by a small part of their pixels."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from geodet.errors import SceneError
+from geodet.regions import Region
 from geodet.scene import Chip, Scene
 from geodet.windows import Window
 
-__all__ = ["Survey", "iter_samples", "survey", "survey_chips"]
+__all__ = ["Survey", "iter_samples", "survey_chips"]
 
-_WHOLE = 1024  # a raster no longer than this is looked at as a whole
-_PLACES, _SIDE = 6, 32  # windows along each axis of a larger one, and their side in pixels
-_PERCENTILES = (2.0, 98.0)
-_PIXELS = 100_000  # enough for percentiles
+Floats = NDArray[np.float64]
+
+_PLACES, _SIDE = 12, 16  # windows along each axis at most, and their side in pixels
+_PERCENTILES = (0.5, 99.5)  # what lies beyond are glints, clouds and broken pixels
+_COMMON = 0.005  # of the pixels
+_FAR = 4.0  # times the range of all others
+_ABSURD = 1e30
+_ROUNDING = 1e-6  # of a mean
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a scene holds, as far as a first look tells."""
+    """What scenes hold, as far as a first look tells, without fill and outliers."""
 
     empty_share: float
     """Share of the pixels without data, in [0, 1]."""
     black_share: float
     """Share of the pixels with data that are 0 in all bands, in [0, 1] of all pixels."""
-    low: float
-    """The 2nd percentile of all bands; NaN where nothing has data."""
-    high: float
-    """The 98th percentile likewise."""
-    mean: float
-    """The mean of all bands where not all of them are 0; NaN where nothing is."""
-    std: float
-    """The mean of the bands' standard deviations likewise."""
+    mean: Floats
+    """(C,) means of the bands; (0,) where nothing has data."""
+    std: Floats
+    """(C,) standard deviations likewise, 0 where a band has no contrast."""
+    correlation: float
+    """Of neighbouring pixels, 1 in a smooth picture, 0 in mere noise; NaN where none has one."""
 
 
-def survey(scene: Scene) -> Survey:
-    """Look at a small scene as a whole, and at windows spread over a large one.
+def iter_samples(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
+    """Yield small windows that are spread evenly; what cannot be read is left out.
 
     Args:
         scene: On the grid that a model sees.
-
-    Raises:
-        SceneError: A window cannot be read.
+        region: Where to look, in the scene's own pixels; None: everywhere.
     """
-    return survey_chips(iter_samples(scene))
+    for window in _places(scene, region):
+        with contextlib.suppress(SceneError):  # detection will say so, if it ever gets there
+            yield scene.read(window)
 
 
 def survey_chips(chips: Iterable[Chip]) -> Survey:
     """Look at all pixels of some chips.
 
     Args:
-        chips: At least one, all with the same bands.
+        chips: All with the same bands.
     """
     some = list(chips)
+    if not some:
+        return Survey(0.0, 0.0, np.zeros(0), np.zeros(0), math.nan)
     empty = 1.0 - np.concatenate([chip.valid.ravel() for chip in some]).mean()
     values = np.concatenate([chip.pixels[:, chip.valid] for chip in some], axis=1)
     if not values.size:
-        return Survey(1.0, 0.0, *[math.nan] * 4)
+        return Survey(1.0, 0.0, np.zeros(0), np.zeros(0), math.nan)
     is_black = (values == 0).all(axis=0)
-    every = max(1, values.shape[1] // _PIXELS)
-    taken = values[:, ::every].astype(np.float64)
-    low, high = np.percentile(taken, _PERCENTILES)
-    shown = taken[:, ~is_black[::every]]
-    mean, std = (shown.mean(), shown.std(axis=1).mean()) if shown.size else [math.nan] * 2
     black = is_black.mean() * (1 - empty)
-    return Survey(float(empty), float(black), float(low), float(high), float(mean), float(std))
+    shown = values if is_black.all() else values[:, ~is_black]
+    bands = [_statistics(band.astype(np.float64)) for band in shown]
+    mean, std = (np.array([band[k] for band in bands]) for k in (0, 1))
+    if np.isnan(mean).all():
+        mean = std = np.zeros(0)  # all is fill
+    likeness = [_correlation(some, n, *band) for n, band in enumerate(bands) if band[1] > 0]
+    correlation = float(np.mean(likeness)) if likeness else math.nan
+    return Survey(float(empty), float(black), mean, std, correlation)
 
 
-def iter_samples(scene: Scene) -> Iterator[Chip]:
-    """Yield a small scene as a whole, or windows spread over a large one."""
+def _places(scene: Scene, region: Region | None) -> Sequence[Window]:
+    """Place windows in the middle of equal parts of the scene, or of the region's extent."""
     width, height = scene.grid
-    if max(width, height, scene.geobox.width, scene.geobox.height) <= _WHOLE:
-        yield scene.read(Window(0, 0, width, height))
-        return
-    for row in range(_PLACES):
-        for column in range(_PLACES):
-            yield scene.read(_spread(width, height, column, row))
+    if region is None:
+        return list(_spread((0, 0, width, height)))
+    sx, sy = scene.scale
+    region = region.scaled(1 / sx, 1 / sy)
+    x1, y1, x2, y2 = region.bounds
+    left, top = min(max(int(x1), 0), width - 1), min(max(int(y1), 0), height - 1)
+    right, bottom = (
+        max(min(math.ceil(x2), width), left + 1),
+        max(min(math.ceil(y2), height), top + 1),
+    )
+    everywhere = list(_spread((left, top, right, bottom)))
+    return [window for window in everywhere if region.touches(window)] or everywhere
 
 
-def _spread(width: int, height: int, column: int, row: int) -> Window:
-    """Place a window in the middle of one of the equal parts of the scene."""
-    across, down = min(_SIDE, width), min(_SIDE, height)
-    left = int((column + 0.5) * width / _PLACES - across / 2)
-    top = int((row + 0.5) * height / _PLACES - down / 2)
-    return Window(min(max(left, 0), width - across), min(max(top, 0), height - down), across, down)
+def _spread(extent: tuple[int, int, int, int]) -> Iterator[Window]:
+    left, top, right, bottom = extent
+    for row, down in _starts(bottom - top):
+        for column, across in _starts(right - left):
+            yield Window(left + column, top + row, across, down)
+
+
+def _starts(length: int) -> list[tuple[int, int]]:
+    """Give the start and the length of the windows along an axis."""
+    side = min(_SIDE, length)
+    count = min(_PLACES, -(-length // side))
+    starts = (int((n + 0.5) * length / count - side / 2) for n in range(count))
+    return [(min(max(start, 0), length - side), side) for start in starts]
+
+
+def _statistics(band: Floats) -> tuple[float, float, float, float]:
+    """Give mean, deviation and percentiles of (N,) values, without fill that is not declared.
+
+    Fill is a common value at either end, far from all others; there may be several.
+    """
+    rest = band[np.abs(band) < _ABSURD]  # NaN is not
+    while rest.size:
+        fill = [end for end in (rest.min(), rest.max()) if _is_fill(end, rest)]
+        if not fill:
+            break
+        rest = rest[~np.isin(rest, fill)]
+    if not rest.size:
+        return math.nan, 0.0, math.nan, math.nan
+    low, high = np.percentile(rest, _PERCENTILES)
+    rest = rest.clip(low, high)
+    mean, std = float(rest.mean()), float(rest.std())
+    return mean, std if std > _ROUNDING * abs(mean) else 0.0, float(low), float(high)
+
+
+def _is_fill(value: float, values: Floats) -> bool:
+    others = values[values != value]
+    if not others.size or 1 - others.size / values.size < _COMMON:
+        return False
+    low, middle, high = np.percentile(others, (_PERCENTILES[0], 50.0, _PERCENTILES[1]))
+    return bool(abs(value - middle) > _FAR * max(high - low, _ROUNDING * abs(middle)))
+
+
+def _correlation(
+    chips: Sequence[Chip], number: int, _mean: float, std: float, low: float, high: float
+) -> float:
+    """Correlate neighbours in a row, of one band, where both lie between the percentiles."""
+    total, count = 0.0, 0
+    for chip in chips:
+        band = chip.pixels[number].astype(np.float64)
+        seen = chip.valid & (band >= low) & (band <= high)
+        steps = np.diff(band, axis=1)[seen[:, 1:] & seen[:, :-1]]
+        total, count = total + float(steps @ steps), count + len(steps)
+    return 1 - total / count / (2 * std**2) if count else 1.0

@@ -22,7 +22,7 @@ from geodet.values import fit_values
 __all__ = ["compare_images", "fit_images", "predict_images"]
 
 _BATCH_PIXELS = 8 * 512 * 512  # of one forward pass, whatever the size of the images
-_LOOKED_AT = 64  # images tell what the values of all mean
+_LOOKED_AT = 49  # images tell what the values of all mean
 _WHOLE_PIXELS = 1024 * 1024  # of an image that the network sees at once
 
 logger = logging.getLogger(__name__)
@@ -89,9 +89,13 @@ def fit_images(
     for image in images[:: math.ceil(len(images) / _LOOKED_AT)]:
         with Scene(image.path, bands=bands) as scene:
             samples += iter_samples(scene) if len(scene.bands) == len(about.bands) else ()
+    types = sorted({chip.pixels.dtype.name for chip in samples})
+    if len(types) > 1:
+        logger.warning("%s: %s values are taken as they are", name, " and ".join(types))
+        return None
     if not samples:
         return None  # predict_images says what is wrong
-    return fit_values(survey_chips(samples), name, samples[0].pixels.dtype.name, about, config)
+    return fit_values(survey_chips(samples), name, types[0], about, config)
 
 
 def compare_images(

@@ -12,14 +12,15 @@ from geodet.models.checkpoint import ModelDescription
 from geodet.models.inputs import InputValues, trained_bounds
 from geodet.survey import Survey
 
-__all__ = ["fit_values", "input_values"]
+__all__ = ["fit_values", "in_words", "input_values"]
 
 logger = logging.getLogger(__name__)
 
 _MOSTLY = 0.5  # of the pixels
 # Beyond, detections are lost by the dozen: see "What a scene of other values costs" in the
 # benchmark notes.
-_FLAT, _RICH = 0.5, 2.5  # times the contrast of the training images
+_FLAT, _RICH = 0.4, 2.5  # times the contrast of the training images
+_NOISE = 0.3  # correlation of neighbours: that of imagery is at least 0.7
 _FAR = 2.0  # of their standard deviations between the means
 
 
@@ -48,41 +49,74 @@ def input_values(
 def fit_values(
     seen: Survey, name: str, dtype: str, about: ModelDescription, config: DetectConfig
 ) -> InputValues | None:
-    """Choose what the values of a scene mean, where the configuration leaves that to the scene.
+    """Choose what the values of scenes mean, where the configuration leaves that to them.
 
-    The scene is given the mean and the contrast of the training images, with one gain and one
-    offset for all bands, so that colours stay what they are. Left open, that is done where values
-    of another type cannot be what the model was trained on. Says what was done, and warns of a
-    scene that is far from what the model knows, or mostly empty.
+    They are given the mean and the contrast of the training images: bytes for a model of bytes with
+    one gain and one offset, so that colours stay what they are; values of another type band by
+    band, as each has an offset and a gain of its own in raw imagery. Left open, that is done where
+    values of another type cannot be what the model was trained on. Says what was done, and warns of
+    scenes that are far from what the model knows, or mostly empty.
 
     Args:
-        seen: A look at the scene.
-        name: Of the scene, for the messages.
-        dtype: Its type.
+        seen: A look at the scenes.
+        name: Of the scenes, for the messages.
+        dtype: Their type.
         about: The model.
         config: ``value_range``.
 
     Returns:
-        What to read the scene with; None: what the configuration says.
+        What to read the scenes with; None: what the configuration says.
     """
     _report_emptiness(seen, name)
+    if not len(seen.mean):
+        return None
     if isinstance(config.value_range, tuple):
+        _check_range(seen, name, config.value_range)
         return None
-    is_far, is_other = _is_far(seen, about), dtype != about.dtype
-    if config.value_range is None and not is_far:
+    is_asked, is_other = config.value_range is not None, dtype != about.dtype
+    if not is_asked and not _is_far(seen, about):
         return None
-    if config.value_range is None and not is_other:
+    if not seen.std.any() or seen.correlation < _NOISE:
+        if is_asked or is_other:
+            logger.warning("%s shows nothing but noise: its values are taken as they are", name)
+        return None
+    if not is_asked and not is_other:
         _report_distance(seen, name, about)
         return None
-    if not seen.std > 0:  # NaN where nothing is seen
-        logger.warning("%s shows no contrast: its values are taken as they are", name)
-        return None
-    gain = _contrast(seen, about)
-    offset = seen.mean - gain * float(np.mean(about.mean))
+    values = _matched(seen, about, by_band=is_other)
+    if is_asked:
+        logger.info("%s: %s are taken for dark to bright", name, in_words(values, about))
+    else:
+        logger.warning(
+            "%s: %s values, while %s was trained on %s: %s are taken for dark to bright; choose "
+            "others with --set detect.value_range=[DARK,BRIGHT]",
+            name,
+            dtype,
+            about.name,
+            about.dtype,
+            in_words(values, about),
+        )
+    return values
+
+
+def in_words(values: InputValues, about: ModelDescription) -> str:
+    """Name the values that count as dark and as bright, of each band where they differ."""
+    ranges = [f"{low:.6g} to {high:.6g}" for low, high in zip(values.low, values.high, strict=True)]
+    if len(set(ranges)) == 1:
+        return ranges[0]
+    return ", ".join(f"{ends} ({band})" for ends, band in zip(ranges, about.bands, strict=True))
+
+
+def _matched(seen: Survey, about: ModelDescription, *, by_band: bool) -> InputValues:
+    mean, std = np.array(about.mean), np.array(about.std)
+    gain = np.full(len(std), _contrast(seen, about))
+    offset = np.nanmean(seen.mean) - gain * mean.mean()
+    if by_band:
+        gain = np.where(seen.std > 0, seen.std / std, gain)
+        offset = np.where(np.isfinite(seen.mean), seen.mean - gain * mean, offset)
     lows, highs = (gain * ends + offset for ends in _ends(about))
-    _report_choice(name, dtype, about, (lows.min(), highs.max()), is_asked=bool(config.value_range))
-    mean, std = gain * np.array(about.mean) + offset, gain * np.array(about.std)
-    return InputValues(*(part.tolist() for part in (mean, std, lows, highs)))
+    parts = (gain * mean + offset, gain * std, lows, highs)
+    return InputValues(*(part.tolist() for part in parts))
 
 
 def _ends(about: ModelDescription) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -93,17 +127,27 @@ def _ends(about: ModelDescription) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _contrast(seen: Survey, about: ModelDescription) -> float:
-    return seen.std / float(np.mean(about.std))
+    return float(seen.std.mean() / np.mean(about.std))
 
 
 def _shift(seen: Survey, about: ModelDescription) -> float:
-    return (seen.mean - float(np.mean(about.mean))) / float(np.mean(about.std))
+    return float((np.nanmean(seen.mean) - np.mean(about.mean)) / np.mean(about.std))
 
 
 def _is_far(seen: Survey, about: ModelDescription) -> bool:
-    """Tell whether a scene is darker, brighter, flatter or richer than what the model knows."""
-    contrast, shift = _contrast(seen, about), _shift(seen, about)
-    return not (_FLAT <= contrast <= _RICH and abs(shift) <= _FAR) and seen.std > 0
+    """Tell whether scenes are darker, brighter, flatter or richer than what the model knows."""
+    return not (_FLAT <= _contrast(seen, about) <= _RICH and abs(_shift(seen, about)) <= _FAR)
+
+
+def _check_range(seen: Survey, name: str, ends: tuple[float, float]) -> None:
+    mean = float(np.nanmean(seen.mean))
+    if not ends[0] <= mean <= ends[1]:
+        logger.warning(
+            "most values of %s lie beyond detect.value_range=[%g,%g]: their mean is %.6g",
+            name,
+            *ends,
+            mean,
+        )
 
 
 def _report_distance(seen: Survey, name: str, about: ModelDescription) -> None:
@@ -116,28 +160,6 @@ def _report_distance(seen: Survey, name: str, about: ModelDescription) -> None:
         _contrast(seen, about),
         abs(_shift(seen, about)),
         "below" if _shift(seen, about) < 0 else "above",
-    )
-
-
-def _report_choice(
-    name: str,
-    dtype: str,
-    about: ModelDescription,
-    ends: tuple[float, float],
-    *,
-    is_asked: bool,
-) -> None:
-    if is_asked:
-        logger.info("%s: %.4g and %.4g are taken for dark and bright", name, *ends)
-        return
-    logger.warning(
-        "%s holds %s values and %s was trained on %s: of these, %.4g and %.4g are taken for dark "
-        "and bright; choose others with --set detect.value_range=[DARK,BRIGHT]",
-        name,
-        dtype,
-        about.name,
-        about.dtype,
-        *ends,
     )
 
 

@@ -1,7 +1,9 @@
 import json
 import logging
 import re
+import sqlite3
 import threading
+from contextlib import closing
 
 import geopandas
 import numpy as np
@@ -9,10 +11,12 @@ import pyogrio
 import pytest
 import shapely
 import torch
+from affine import Affine
 from factories_models import AtOnce
 from geopandas.testing import assert_geodataframe_equal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pyproj import CRS
 from scipy import ndimage
 
 import geodet
@@ -27,6 +31,8 @@ from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
 from geodet.geobox import GeoBox
 from geodet.models.checkpoint import load_model
 from geodet.models.decode import Decoded
+from geodet.painting import paint_town
+from geodet.rasters import write_raster
 from geodet.scene import Scene
 from geodet.windows import Window, WindowGrid
 
@@ -238,7 +244,7 @@ def test_an_unknown_ground_sample_distance_is_a_warning(make_scene, tiny_model, 
 
 def test_another_dtype_is_a_warning(make_scene, tiny_model, tmp_path, caplog):
     run(make_scene(dtype="uint16"), tmp_path / "out.gpkg", tiny_model)
-    assert "scene.tif holds uint16 values and tiny was trained on uint8" in caplog.text
+    assert "scene.tif shows nothing but noise: its values are taken as they are" in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "highest"), [("uint16", 65535), ("float32", 1)])
@@ -254,17 +260,26 @@ def test_values_are_what_the_range_says(make_scene, tiny_model, tmp_path, caplog
     assert "b.tif" not in caplog.text
 
 
-def test_each_scene_has_values_of_its_own(make_scene, tiny_model, tmp_path):
-    """Bytes times 257 in one of two scenes that the training images are matched to."""
-    config = SMALL.model_copy(update={"value_range": "scene"})
-    paths = [make_scene("a.tif", dtype="uint16"), make_scene("b.tif", origin=(600_000, 4_500_000))]
-    layer, _ = run(paths, tmp_path / "out.gpkg", tiny_model, config)
-    wide, plain = (layer[layer["scene"] == name] for name in ("a.tif", "b.tif"))
-    assert len(plain) > 10
-    np.testing.assert_allclose(boxes_of(wide), boxes_of(plain), atol=1e-3)
-    np.testing.assert_allclose(wide["score"], plain["score"], atol=1e-3)
-    unset, _ = run(paths[0], tmp_path / "unset.gpkg", tiny_model)
-    assert len(unset) == len(wide)
+def test_values_of_another_type_are_matched_by_type(tiny_model, tmp_path, caplog):
+    """What they are measured in changes nothing, nor that the bands have units of their own."""
+    town = paint_town(96, 80, seed=3, gsd=0.6).pixels * np.array([[[13]], [[20]], [[7]]]) + 500
+    kinds = {"a.tif": "uint16", "b.tif": "float64", "c.tif": "uint16"}
+    for n, (name, dtype) in enumerate(kinds.items()):
+        place = Affine(0.6, 0, 500_000 + 100 * n, 0, -0.6, 4_500_000)
+        geobox = GeoBox(96, 80, place, CRS.from_epsg(32633))
+        write_raster(tmp_path / name, (town * 0.01 if n == 1 else town).astype(dtype), geobox)
+    paths = [tmp_path / name for name in kinds]
+    layer, report = run(paths, tmp_path / "out.gpkg", tiny_model)
+    first, other, _ = (layer[layer["scene"] == name] for name in kinds)
+    assert len(first) > 10
+    np.testing.assert_allclose(boxes_of(other), boxes_of(first), atol=1e-2)
+    np.testing.assert_allclose(other["score"], first["score"], atol=1e-3)
+    assert "2 scenes (such as a.tif): uint16 values, while tiny was trained on" in caplog.text
+    assert "b.tif: float64 values" in caplog.text
+    assert list(report.values) == ["uint16", "float64"]
+    with closing(sqlite3.connect(tmp_path / "out.gpkg")) as database:
+        (text,) = database.execute("SELECT metadata FROM gpkg_metadata").fetchone()
+    assert f"uint16: {report.values['uint16']}; float64: " in text
 
 
 # Files
@@ -292,8 +307,6 @@ def test_a_scene_that_breaks_off_does_not_take_the_others_along(
     make_scene, tiny_model, tmp_path, monkeypatch, caplog, is_ground_shared
 ):
     """Its own objects are left out, also those of the windows before the one that fails."""
-    monkeypatch.setattr("geodet.survey._WHOLE", 64)  # so that the first look does not see it
-    monkeypatch.setattr("geodet.survey._SIDE", 8)
     config = SMALL.model_copy(update={"batch_size": 2, "workers": 1})
     origins = [(500_000 + 100 * n * (not is_ground_shared), 4_500_000) for n in range(3)]
     names = ["a.tif", "b.tif", "c.tif"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from geodet.config import DetectConfig
 from geodet.scene import Scene
-from geodet.survey import Survey, survey
+from geodet.survey import Survey, iter_samples, survey_chips
 from geodet.values import fit_values, input_values
 
 MEAN, STD = (100.0, 110.0, 90.0), (40.0, 30.0, 50.0)
@@ -36,8 +36,12 @@ def said(caplog):
     return texts
 
 
-def seen_as(mean=100.0, std=40.0, *, empty=0.0, black=0.0):
-    return Survey(empty, black, mean - 2 * std, mean + 2 * std, mean, std)
+def seen_as(mean=100.0, std=40.0, *, correlation=0.9):
+    return Survey(0.0, 0.0, np.full(3, mean), np.full(3, std), correlation)
+
+
+def look(scene):
+    return survey_chips(iter_samples(scene))
 
 
 def fit(seen, about, dtype="uint8", value_range=None):
@@ -48,11 +52,30 @@ def fit(seen, about, dtype="uint8", value_range=None):
 def test_a_scene_gets_the_mean_and_the_contrast_of_training(rgb, gain, offset, is_bytes):
     """Where it is what training saw in other units, each band comes out as in training."""
     about = rgb if is_bytes else rgb.model_copy(update={"dtype": "uint16"})
-    values = fit(seen_as(gain * 100 + offset, gain * 40), about, value_range="scene")
+    values = fit(seen_as(gain * 100 + offset, gain * 40), about, about.dtype, value_range="scene")
     lows, highs = (0, 255) if is_bytes else (np.array(about.low), np.array(about.high))
     wanted = (np.array(MEAN), np.array(STD) - offset / gain, lows, highs)
     for got, expected in zip(values, wanted, strict=True):
         np.testing.assert_allclose(got, gain * expected + offset, rtol=1e-6, atol=1e-6)
+
+
+@given(st.lists(st.floats(0.1, 1e3), min_size=3, max_size=3), st.floats(-1e4, 1e4))
+def test_bands_of_another_type_have_gains_of_their_own(rgb, gains, offset):
+    gain = np.array(gains)
+    seen = Survey(0.0, 0.0, gain * MEAN + 3e4 + offset, gain * STD, 0.9)
+    values = fit(seen, rgb, "uint16")
+    np.testing.assert_allclose(values.mean, seen.mean)
+    np.testing.assert_allclose(values.std, seen.std)
+    np.testing.assert_allclose(np.array(values.high) - values.low, 255 * gain)
+
+
+def test_a_band_without_contrast_keeps_the_gain_of_all(rgb):
+    seen = Survey(0.0, 0.0, np.array([2000.0, 2000, 700]), np.array([400.0, 300, 0]), 0.9)
+    values = fit(seen, rgb, "uint16")
+    assert values.std == pytest.approx([400, 300, 50 * 700 / 120])
+    assert values.mean[2] == pytest.approx(700)
+    nothing = Survey(0.0, 0.0, np.array([2000.0, 2000, math.nan]), np.array([400.0, 300, 0]), 0.9)
+    assert np.isfinite(fit(nothing, rgb, "uint16").mean).all()
 
 
 def test_bytes_in_their_own_range_are_as_in_training(rgb):
@@ -71,7 +94,7 @@ def test_what_training_may_have_seen_is_taken_as_it_is(rgb, said, dtype):
 @pytest.mark.parametrize(
     ("seen", "text"),
     [
-        (seen_as(std=19.9), "its contrast is 0.5 times as large"),
+        (seen_as(std=15.9), "its contrast is 0.4 times as large"),
         (seen_as(std=101), "its contrast is 2.5 times as large"),
         (seen_as(15), "its mean is 2.1 of their standard deviations below"),
         (seen_as(185), "its mean is 2.1 of their standard deviations above"),
@@ -88,35 +111,47 @@ def test_bytes_that_training_has_not_seen_are_warned_of(rgb, said, seen, text):
 
 
 def test_values_of_another_type_that_cannot_be_meant_are_matched(rgb, said):
-    values = fit(seen_as(2000, 400), rgb, "uint16")
-    np.testing.assert_allclose([values.low, values.high], [[1000] * 3, [3550] * 3])
+    fit(seen_as(2000, 400), rgb, "uint16")
     (text,) = said()
-    assert "scene.tif holds uint16 values and tiny was trained on uint8" in text
-    assert "1000 and 3550 are taken for dark and bright" in text
+    assert text.startswith("scene.tif: uint16 values, while tiny was trained on uint8: 1000 to ")
+    assert "1000 to 3550 (red), 533.333 to 3933.33 (green), 1280 to 3320 (blue) are taken" in text
 
 
 def test_a_range_that_was_asked_for_is_told(rgb, said):
     assert fit(seen_as(140), rgb, value_range="scene").mean == pytest.approx([140, 150, 130])
-    assert said(logging.INFO) == ["scene.tif: 40 and 295 are taken for dark and bright"]
+    assert said(logging.INFO) == ["scene.tif: 40 to 295 are taken for dark to bright"]
     assert said() == []
 
 
-@pytest.mark.parametrize("seen", [seen_as(std=0.0), Survey(1.0, 0.0, *[math.nan] * 4)])
+@pytest.mark.parametrize("seen", [seen_as(std=0.0), seen_as(700, 8, correlation=0.1)])
 def test_what_shows_nothing_cannot_be_matched(rgb, said, seen):
+    """Open water would become a picture of its noise."""
     assert fit(seen, rgb, value_range="scene") is None
-    assert said()[-1] == "scene.tif shows no contrast: its values are taken as they are"
+    assert fit(seen, rgb, "uint16") is None
+    assert said() == ["scene.tif shows nothing but noise: its values are taken as they are"] * 2
+    assert fit(seen, rgb) is None
+    assert len(said()) == 2
+
+
+def test_a_range_that_misses_the_values_is_warned_of(rgb, said):
+    assert fit(seen_as(1500, 300), rgb, "uint16", (0, 1)) is None
+    assert said() == [
+        "most values of scene.tif lie beyond detect.value_range=[0,1]: their mean is 1500"
+    ]
+    assert fit(seen_as(1500, 300), rgb, "uint16", (0, 3000)) is None
+    assert len(said()) == 1
 
 
 def test_an_empty_scene_of_another_type_is_only_empty(make_scene, rgb, said):
     with Scene(make_scene(dtype="float32", nodata=0, holes=[(0, 0, 96, 80)])) as scene:
-        assert fit(survey(scene), rgb, "float32") is None
+        assert fit(look(scene), rgb, "float32") is None
     assert said() == ["more than half of scene.tif has no data: 100 % of what was looked at"]
 
 
 @pytest.mark.parametrize(("end", "is_mostly_empty"), [(45, False), (60, True)])
 def test_a_scene_that_is_mostly_empty_is_warned_of(make_scene, rgb, said, end, is_mostly_empty):
     with Scene(make_scene(mask=True, holes=[(0, 0, end, 80)])) as scene:
-        fit(survey(scene), rgb, value_range=(0, 255))
+        fit(look(scene), rgb, value_range=(0, 255))
     assert [text.split(":")[0] for text in said()] == [
         "more than half of scene.tif has no data"
     ] * is_mostly_empty
@@ -130,6 +165,6 @@ def test_a_scene_of_undeclared_fill_is_warned_of(make_scene, rgb, said, end, is_
         pixels[:, :, :end] = 0
         raster.write(pixels)
     with Scene(path) as scene:
-        fit(survey(scene), rgb, value_range=(0, 255))
+        fit(look(scene), rgb, value_range=(0, 255))
     assert len(said()) == is_mostly_black
     assert ("is 0 in all bands or has no data: 62 %" in "".join(said())) == is_mostly_black

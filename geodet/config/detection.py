@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from geodet.config.section import Section
 
@@ -69,6 +69,14 @@ class DetectConfig(Section):
         "auto", description="arithmetic; auto: bfloat16 where the hardware has it"
     )
     require_crs: bool = Field(False, description="refuse a scene without a CRS")
+
+    @field_validator("value_range", mode="before")
+    @classmethod
+    def _check_words(cls, given: Any) -> Any:
+        is_pair = isinstance(given, list | tuple) and len(given) == 2
+        if given in (None, "scene") or (is_pair and all(isinstance(v, int | float) for v in given)):
+            return given
+        raise ValueError(f"{given!r} must be [DARK, BRIGHT] or scene")
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
