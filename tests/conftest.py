@@ -194,3 +194,14 @@ def logits_of_noise(network, bands):
     noise = torch.randn((1, bands, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         return network(noise).logits
+
+
+@pytest.fixture
+def said(caplog):
+    """Give a function that lists what geodet's log said at a level, warnings unless told."""
+    caplog.set_level(logging.INFO, logger="geodet")
+
+    def texts(level=logging.WARNING):
+        return [r.getMessage() for r in caplog.records if r.levelno == level]
+
+    return texts

@@ -35,16 +35,6 @@ def fit(path, about, **config):
         return scene.bands, whole.pixels
 
 
-@pytest.fixture
-def said(caplog):
-    caplog.set_level(logging.INFO, logger="geodet")
-
-    def texts(level=logging.WARNING):
-        return [r.getMessage() for r in caplog.records if r.levelno == level]
-
-    return texts
-
-
 @pytest.mark.parametrize("order", list(permutations(["B02", "B03", "B04", "B08"]))[::5])
 def test_bands_are_taken_by_their_names(make_scene, rgbn, said, order):
     path = make_scene(bands=4, descriptions=order)

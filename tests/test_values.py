@@ -26,16 +26,6 @@ def rgb(tiny_model):
     return tiny_model.description.model_copy(update=statistics)
 
 
-@pytest.fixture
-def said(caplog):
-    caplog.set_level(logging.INFO, logger="geodet")
-
-    def texts(level=logging.WARNING):
-        return [r.getMessage() for r in caplog.records if r.levelno == level]
-
-    return texts
-
-
 def seen_as(mean=100.0, std=40.0, *, correlation=0.9):
     return Survey(0.0, 0.0, np.full(3, mean), np.full(3, std), correlation)
 
