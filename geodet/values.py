@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _MOSTLY = 0.5  # of the pixels
 # Beyond, detections are lost by the dozen: see "What a scene of other values costs" in the
 # benchmark notes.
-_FLAT, _RICH = 0.4, 2.5  # times the contrast of the training images
+_FLAT, _RICH = 0.5, 2.5  # times the contrast of the training images
 _NOISE = 0.3  # correlation of neighbours: that of imagery is at least 0.7
 _FAR = 2.0  # of their standard deviations between the means
 

@@ -84,7 +84,7 @@ def test_what_training_may_have_seen_is_taken_as_it_is(rgb, said, dtype):
 @pytest.mark.parametrize(
     ("seen", "text"),
     [
-        (seen_as(std=15.9), "its contrast is 0.4 times as large"),
+        (seen_as(std=19.9), "its contrast is 0.5 times as large"),
         (seen_as(std=101), "its contrast is 2.5 times as large"),
         (seen_as(15), "its mean is 2.1 of their standard deviations below"),
         (seen_as(185), "its mean is 2.1 of their standard deviations above"),
