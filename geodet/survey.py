@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ __all__ = ["Survey", "iter_samples", "survey_chips"]
 Floats = NDArray[np.float64]
 
 _PLACES, _SIDE = 12, 16  # windows along each axis at most, and their side in pixels
+_FAILURES = 8  # a server that is gone would let each window wait
 _PERCENTILES = (0.5, 99.5)  # what lies beyond are glints, clouds and broken pixels
 _COMMON = 0.005  # of the pixels
 _FAR = 4.0  # times the range of all others
@@ -43,6 +44,13 @@ class Survey:
     """Of neighbouring pixels, 1 in a smooth picture, 0 in mere noise; NaN where none has one."""
 
 
+class _Band(NamedTuple):
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
 def iter_samples(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
     """Yield small windows that are spread evenly; what cannot be read is left out.
 
@@ -50,9 +58,16 @@ def iter_samples(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
         scene: On the grid that a model sees.
         region: Where to look, in the scene's own pixels; None: everywhere.
     """
+    failures = 0
     for window in _places(scene, region):
-        with contextlib.suppress(SceneError):  # detection will say so, if it ever gets there
-            yield scene.read(window)
+        try:
+            chip = scene.read(window)
+        except SceneError:  # detection will say so, if it ever gets there
+            failures += 1
+            if failures == _FAILURES:
+                return
+        else:
+            yield chip
 
 
 def survey_chips(chips: Iterable[Chip]) -> Survey:
@@ -72,10 +87,10 @@ def survey_chips(chips: Iterable[Chip]) -> Survey:
     black = is_black.mean() * (1 - empty)
     shown = values if is_black.all() else values[:, ~is_black]
     bands = [_statistics(band.astype(np.float64)) for band in shown]
-    mean, std = (np.array([band[k] for band in bands]) for k in (0, 1))
+    mean, std = np.array([band.mean for band in bands]), np.array([band.std for band in bands])
     if np.isnan(mean).all():
         mean = std = np.zeros(0)  # all is fill
-    likeness = [_correlation(some, n, *band) for n, band in enumerate(bands) if band[1] > 0]
+    likeness = [_correlation(some, n, band) for n, band in enumerate(bands) if band.std > 0]
     correlation = float(np.mean(likeness)) if likeness else math.nan
     return Survey(float(empty), float(black), mean, std, correlation)
 
@@ -112,7 +127,7 @@ def _starts(length: int) -> list[tuple[int, int]]:
     return [(min(max(start, 0), length - side), side) for start in starts]
 
 
-def _statistics(band: Floats) -> tuple[float, float, float, float]:
+def _statistics(band: Floats) -> _Band:
     """Give mean, deviation and percentiles of (N,) values, without fill that is not declared.
 
     Fill is a common value at either end, far from all others; there may be several.
@@ -124,11 +139,11 @@ def _statistics(band: Floats) -> tuple[float, float, float, float]:
             break
         rest = rest[~np.isin(rest, fill)]
     if not rest.size:
-        return math.nan, 0.0, math.nan, math.nan
+        return _Band(math.nan, 0.0, math.nan, math.nan)
     low, high = np.percentile(rest, _PERCENTILES)
     rest = rest.clip(low, high)
     mean, std = float(rest.mean()), float(rest.std())
-    return mean, std if std > _ROUNDING * abs(mean) else 0.0, float(low), float(high)
+    return _Band(mean, std if std > _ROUNDING * abs(mean) else 0.0, float(low), float(high))
 
 
 def _is_fill(value: float, values: Floats) -> bool:
@@ -139,14 +154,12 @@ def _is_fill(value: float, values: Floats) -> bool:
     return bool(abs(value - middle) > _FAR * max(high - low, _ROUNDING * abs(middle)))
 
 
-def _correlation(
-    chips: Sequence[Chip], number: int, _mean: float, std: float, low: float, high: float
-) -> float:
+def _correlation(chips: Sequence[Chip], number: int, about: _Band) -> float:
     """Correlate neighbours in a row, of one band, where both lie between the percentiles."""
     total, count = 0.0, 0
     for chip in chips:
         band = chip.pixels[number].astype(np.float64)
-        seen = chip.valid & (band >= low) & (band <= high)
+        seen = chip.valid & (band >= about.low) & (band <= about.high)
         steps = np.diff(band, axis=1)[seen[:, 1:] & seen[:, :-1]]
         total, count = total + float(steps @ steps), count + len(steps)
-    return 1 - total / count / (2 * std**2) if count else 1.0
+    return 1 - total / count / (2 * about.std**2) if count else 1.0

@@ -3,6 +3,7 @@ import pytest
 import rasterio
 import shapely
 
+from geodet.errors import SceneError
 from geodet.regions import Region
 from geodet.scene import Chip, Scene
 from geodet.survey import iter_samples, survey_chips
@@ -89,7 +90,21 @@ def test_what_cannot_be_read_is_left_out(make_scene):
         file.truncate(path.stat().st_size * 2 // 3)
     seen = survey(path)
     np.testing.assert_allclose(seen.mean, 54.5, rtol=0.02)
-    assert survey_chips([]).mean.size == 0
+
+
+def test_a_scene_that_is_gone_is_not_asked_for_every_window():
+    asked = []
+
+    class Gone:
+        grid, scale = (5000, 5000), (1.0, 1.0)
+
+        def read(self, window):
+            asked.append(window)
+            raise SceneError("gone", hint="wait")
+
+    seen = survey_chips(iter_samples(Gone()))
+    assert len(asked) == 8
+    assert seen.mean.size == seen.std.size == 0
 
 
 def test_pixels_that_are_black_in_all_bands_are_counted(make_scene):
