@@ -90,11 +90,12 @@ def fit_images(
         with Scene(image.path, bands=bands) as scene:
             samples += iter_samples(scene) if len(scene.bands) == len(about.bands) else ()
     types = sorted({chip.pixels.dtype.name for chip in samples})
-    if len(types) > 1:
-        logger.warning("%s: %s values are taken as they are", name, " and ".join(types))
-        return None
     if not samples:
         return None  # predict_images says what is wrong
+    if len(types) > 1:
+        if not isinstance(config.value_range, tuple):
+            logger.warning("%s: %s values are taken as they are", name, " and ".join(types))
+        return None
     return fit_values(survey_chips(samples), name, types[0], about, config)
 
 

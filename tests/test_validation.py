@@ -112,3 +112,11 @@ def test_all_images_have_the_values_of_those_that_were_looked_at(tmp_path, tiny_
     np.testing.assert_allclose(gain, looked_at.std(axis=1).mean() / np.mean(about.std), 1e-3)
     np.testing.assert_allclose(np.mean(about.mean) * gain + values.low, looked_at.mean(), 1e-3)
     assert fit_images(images, (1,), about, config, name="set") is None
+
+
+def test_images_of_several_types_are_taken_as_they_are(tmp_path, tiny_model, said):
+    images = [painted(tmp_path / "a.png"), painted(tmp_path / "b.tif", dtype="uint16")]
+    for value_range in ("scene", None, (0, 99)):
+        config = DetectConfig(value_range=value_range)
+        assert fit_images(images, (), tiny_model.description, config, name="set") is None
+    assert said() == ["set: uint16 and uint8 values are taken as they are"] * 2
