@@ -17,15 +17,15 @@ from common import make_scene, print_machine
 from rich.console import Console
 from rich.table import Table
 
-from geodet.boxes import Detections
 from geodet.config import DetectConfig, MatchConfig
-from geodet.engine.inference import build_predictor
-from geodet.engine.windowed import detect_scene
-from geodet.evaluation.metrics import ChipResult, score
-from geodet.fitting import open_for_model
-from geodet.geobox import GeoBox
+from geodet.detection.predictor import build_predictor
+from geodet.detection.scene_for_model import open_for_model
+from geodet.detection.scene_run import detect_scene
+from geodet.evaluation.curves import ChipResult, score
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model, load_model
-from geodet.rasters import write_raster
+from geodet.raster.geotiff import write_raster
 
 WINDOWS = ((256, 64), (320, 128), (512, 64), (512, 128), (1024, 64), (1024, 128))
 ORIGINS = ((64, 32), (100, 37))

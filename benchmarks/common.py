@@ -14,13 +14,13 @@ from pyproj import CRS
 
 import geodet
 from geodet.config import ModelConfig
-from geodet.geobox import GeoBox
+from geodet.config.recipes import resolve_config
+from geodet.demo.town import paint_town
+from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import ModelDescription, save_model
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
-from geodet.painting import paint_town
-from geodet.rasters import write_raster
-from geodet.recipes import resolve_config
+from geodet.raster.geotiff import write_raster
 
 TILE = 2048
 GSD = 0.6

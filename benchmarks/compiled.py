@@ -15,9 +15,9 @@ import torch
 import torch._inductor.config as inductor
 from common import print_machine
 
-from geodet.engine.inference import Predictor, build_predictor
+from geodet.config.recipes import resolve_config
+from geodet.detection.predictor import Predictor, build_predictor
 from geodet.models.checkpoint import load_model
-from geodet.recipes import resolve_config
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from pyproj import CRS
 from rich.console import Console
 from rich.table import Table
 
-from geodet.boxes import Detections
 from geodet.config import MatchConfig
-from geodet.evaluation.files import write_evaluation
 from geodet.evaluation.measures import Evaluation, Sample, measure
-from geodet.geobox import GeoBox
+from geodet.evaluation.report_files import write_evaluation
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
 
 _GSD = 0.6
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.boxes import Detections, pairwise_iou
+from geodet.geometry.boxes import Detections, pairwise_iou
 
 Fuse = Callable[[Detections], Detections]
 Floats = NDArray[np.float64]

@@ -26,17 +26,17 @@ from rich.console import Console
 from rich.table import Table
 from torchvision.ops import box_iou
 
-from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.engine.inference import build_predictor
-from geodet.engine.windowed import detect_scene
-from geodet.export import export_model
-from geodet.fitting import open_for_model
-from geodet.geobox import GeoBox
+from geodet.detection.predictor import build_predictor
+from geodet.detection.scene_for_model import open_for_model
+from geodet.detection.scene_run import detect_scene
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
 from geodet.models.checkpoint import Model, load_model
-from geodet.rasters import write_raster
-from geodet.scene import Scene
-from geodet.windows import Window
+from geodet.onnx.export import export_model
+from geodet.raster.geotiff import write_raster
+from geodet.raster.scene import Scene
 
 _SCRIPT = Path(__file__).parent / "others" / "geodeep_run.py"
 NEAR = 0.9

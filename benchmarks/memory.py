@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from others.timed import peak_mib
 from geodet.config import DetectConfig
-from geodet.detect import detect
+from geodet.detection.detect import detect
 from geodet.models.checkpoint import load_model
 model = load_model(sys.argv[3])
 loaded = peak_mib()

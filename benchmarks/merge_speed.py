@@ -23,10 +23,9 @@ from rich.table import Table
 from shapely import STRtree, box
 from torchvision.ops import nms
 
-from geodet.boxes import Detections, paired_iou
-from geodet.merging.merge import suppress
-from geodet.merging.row_merger import RowMerger
-from geodet.merging.settling import SuppressionRule
+from geodet.geometry.boxes import Detections, paired_iou
+from geodet.merging.merger import RowMerger, suppress
+from geodet.merging.suppression import SuppressionRule
 
 _IOU = 0.5
 _AREA = 40_000.0**2 / 1e6  # square pixels to a box

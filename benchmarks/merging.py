@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 from scoring import score_images
 
-from geodet.boxes import Detections
-from geodet.engine.inference import build_predictor
+from geodet.detection.predictor import build_predictor
+from geodet.evaluation.predictions import predict_images
+from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_model
-from geodet.validation import predict_images
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 COLUMNS = {

@@ -13,8 +13,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geodet.geobox import GeoBox
-from geodet.rasters import write_raster
+from geodet.geometry.geobox import GeoBox
+from geodet.raster.geotiff import write_raster
 from geodet.tilesets.tileset import LabelledImage, read_chip
 
 _SAME_GSD = 0.01  # of one another: map projections stretch the ground a little

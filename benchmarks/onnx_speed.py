@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from geodet.config import DetectConfig
-from geodet.engine.inference import Predictor, build_predictor
-from geodet.engine.onnx_backend import load_onnx_model
-from geodet.export import export_model
+from geodet.demo.town import paint_town
+from geodet.detection.predictor import Predictor, build_predictor
+from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_model
-from geodet.painting import paint_town
-from geodet.scene import Chip
-from geodet.windows import Window
+from geodet.onnx.backend import load_onnx_model
+from geodet.onnx.export import export_model
+from geodet.raster.scene import Chip
 
 
 def main() -> None:

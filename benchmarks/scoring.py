@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geodet.boxes import Detections
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import mean_ap, measure_ap
-from geodet.evaluation.metrics import best_scores
+from geodet.evaluation.curves import best_scores
+from geodet.evaluation.predictions import compare_images
+from geodet.geometry.boxes import Detections
 from geodet.tilesets.tileset import LabelledImage
-from geodet.validation import compare_images
 
 LOWEST_SCORE = 0.01
 """Of the detections that are scored; a network that saw little gives low scores."""

@@ -18,15 +18,15 @@ from common import make_scene, make_untrained_model, print_machine
 from rich.console import Console
 from rich.table import Table
 
-from geodet.detect import DetectOptions, detect
-from geodet.engine.batching import iter_batches
-from geodet.engine.inference import Predictor, build_predictor, stack_chips
-from geodet.engine.planning import plan_windows
-from geodet.engine.reading import iter_chips
+from geodet.config.recipes import resolve_config
+from geodet.detection.batches import iter_batches
+from geodet.detection.chip_reading import iter_chips
+from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.predictor import Predictor, build_predictor, stack_chips
+from geodet.detection.window_plan import plan_windows
+from geodet.geometry.windows import WindowGrid
 from geodet.models.checkpoint import load_model
-from geodet.recipes import resolve_config
-from geodet.scene import Scene
-from geodet.windows import WindowGrid
+from geodet.raster.scene import Scene
 
 
 def main() -> None:

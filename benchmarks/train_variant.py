@@ -14,13 +14,13 @@ import torch
 from scoring import LOWEST_SCORE, score_images
 from variants import Run
 
-import geodet.train
-from geodet import validation
+import geodet.training.train
 from geodet.config import Config, DataConfig
-from geodet.engine.inference import build_predictor
+from geodet.detection.predictor import build_predictor
 from geodet.errors import TrainingError
+from geodet.evaluation import predictions as validation
 from geodet.models.checkpoint import load_model
-from geodet.scene import Chip
+from geodet.raster.scene import Chip
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
 from geodet.training import sampling
 
@@ -69,10 +69,10 @@ def _train(run: Run, data: Path) -> dict[str, float]:
         return part
 
     # Without validation images training does not validate: scoring follows, at lower scores.
-    geodet.train.read_tileset = training_half
+    geodet.training.train.read_tileset = training_half
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model.safetensors"
-        geodet.train.train(data, output, config, device="cpu")
+        geodet.training.train.train(data, output, config, device="cpu")
         return _score(output, whole, config)
 
 

@@ -32,14 +32,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from geodet.config import Config
-from geodet.device import resolve_device
-from geodet.models.criterion import build_criterion
-from geodet.models.losses import RetinaNetLoss, Target
+from geodet.config.recipes import resolve_config
+from geodet.demo.town import paint_town
+from geodet.models.device import resolve_device
 from geodet.models.retinanet import RetinaNet
-from geodet.painting import paint_town
-from geodet.recipes import resolve_config
 from geodet.tilesets.tileset import LabelledImage, read_tileset
-from geodet.train import EpochReport, train
+from geodet.training.criterion import build_criterion
+from geodet.training.losses import RetinaNetLoss, Target
+from geodet.training.train import EpochReport, train
 
 _SIDE = 256
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -23,14 +23,14 @@ from rich.progress import track
 from rich.table import Table
 from scoring import score_images
 
-from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.engine.inference import Predictor, build_predictor, with_values
+from geodet.detection.predictor import Predictor, build_predictor, with_values
+from geodet.detection.scene_statistics import survey_chips
+from geodet.detection.value_range import fit_values
+from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import Model, load_model
-from geodet.scene import Chip
-from geodet.survey import survey_chips
+from geodet.raster.scene import Chip
 from geodet.tilesets.tileset import read_chip
-from geodet.values import fit_values
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TASKS = ("urban-trees", "urban-trees-nir", "vehicles", "thermal")

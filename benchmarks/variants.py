@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from geodet.config import Config
-from geodet.recipes import resolve_config
+from geodet.config.recipes import resolve_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

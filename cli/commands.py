@@ -20,7 +20,7 @@ from .report import (
 from .train_display import train_display
 
 if TYPE_CHECKING:
-    from geodet.detect import DetectReport
+    from geodet.detection.detect import DetectReport
 
 __all__ = ["detect", "train"]
 
@@ -80,9 +80,9 @@ def detect(
         "require_crs": require_crs or None,
     }
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
-    from geodet.detect import DetectOptions
-    from geodet.detect import detect as run
-    from geodet.engine.model_files import open_model
+    from geodet.detection.detect import DetectOptions
+    from geodet.detection.detect import detect as run
+    from geodet.onnx.backend import open_model
 
     corners, crs = opt.parse_bounds(bounds)
     options = DetectOptions(
@@ -147,7 +147,7 @@ def train(
     }
     sections = ("model", "data", "augment", "train", "match", "detect")
     config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
-    from geodet.train import train as run
+    from geodet.training.train import train as run
 
     with _hint_at_resume(output), train_display(quiet=quiet) as display:
         report = run(

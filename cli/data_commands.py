@@ -32,7 +32,7 @@ def tile(
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = {"chip_size": chip_size, "overlap": overlap}
     config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
-    from geodet.tile import tile_scene
+    from geodet.tilesets.tile import tile_scene
 
     with count_progress("cutting chips", quiet=quiet) as progress:
         report = tile_scene(
@@ -65,7 +65,7 @@ def demo(
 ) -> None:
     """Paint a town, find its trees, and say how many were found."""
     set_up_logging(verbose=verbose, quiet=quiet)
-    from geodet.demo import run_demo
+    from geodet.demo.run_demo import run_demo
     from geodet.models.checkpoint import load_model
 
     with detect_progress(quiet=quiet) as progress:

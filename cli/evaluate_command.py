@@ -13,7 +13,7 @@ from .report import print_json, print_table, set_up_logging
 
 if TYPE_CHECKING:
     from geodet.config import Config
-    from geodet.evaluate import EvaluateReport
+    from geodet.evaluation.evaluate import EvaluateReport
     from geodet.evaluation.measures import Evaluation, Figures
     from geodet.tilesets.splits import Split
 
@@ -103,14 +103,14 @@ def evaluate(
         "overwrite": overwrite,
     }
     if data is not None and detections is not None:
-        from geodet.evaluate import evaluate_results
+        from geodet.evaluation.evaluate import evaluate_results
 
         which: Split = "val" if split == "val" else "train"
         report = evaluate_results(detections, data, config, split=which, **files)
     elif data is not None:
         report = _run_on_chips(data, model, split, config, device, output, overwrite=overwrite)
     else:
-        from geodet.evaluate import evaluate_vectors
+        from geodet.evaluation.evaluate import evaluate_vectors
 
         assert detections is not None
         assert labels is not None
@@ -143,8 +143,8 @@ def _run_on_chips(
     *,
     overwrite: bool,
 ) -> EvaluateReport:
-    from geodet.engine.model_files import open_model
-    from geodet.evaluate import evaluate as run
+    from geodet.evaluation.evaluate import evaluate as run
+    from geodet.onnx.backend import open_model
 
     return run(
         open_model(model),
@@ -158,7 +158,7 @@ def _run_on_chips(
 
 
 def _print_as_json(report: EvaluateReport) -> None:
-    from geodet.evaluation.files import to_plain
+    from geodet.evaluation.report_files import to_plain
 
     about = {"title": report.title, "split": report.split, "images": report.images}
     print_json({**about, **to_plain(report.evaluation), "output": report.output})

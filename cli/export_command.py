@@ -34,8 +34,8 @@ def export(
 ) -> None:
     """Write a model as an ONNX file, for QGIS and other programs."""
     del file_format  # there is one
-    from geodet.export import export_model
     from geodet.models.checkpoint import load_model
+    from geodet.onnx.export import export_model
 
     report = export_model(
         load_model(model),

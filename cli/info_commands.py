@@ -46,7 +46,7 @@ def info(
     from geodet.models.checkpoint import find_model, iter_bundled, load_description
 
     if path.endswith(".onnx"):
-        from geodet.engine.onnx_backend import load_onnx_description
+        from geodet.onnx.backend import load_onnx_description
 
         description = load_onnx_description(Path(path))
         print_json(description) if as_json else _print_fields(_model_fields(description))
@@ -65,7 +65,7 @@ def config(
     as_json: opt.Json = False,
 ) -> None:
     """Print the resolved configuration, as a TOML file that --config reads."""
-    from geodet.recipes import iter_recipes, to_toml
+    from geodet.config.recipes import iter_recipes, to_toml
 
     resolved = opt.resolve(recipe, settings, flags={}, sections=())
     if as_json:
@@ -108,7 +108,7 @@ def _model_fields(about: ModelDescription) -> dict[str, Any]:
 
 
 def _scene_fields(path: str) -> dict[str, Any]:
-    from geodet.scene import Scene
+    from geodet.raster.scene import Scene
 
     with Scene(Path(path) if Path(path).exists() else path) as scene:
         crs = scene.geobox.crs

@@ -165,7 +165,7 @@ def resolve(
     sections: tuple[str, ...],
 ) -> Config:
     """Make the configuration: defaults < recipe < flags < ``--set``."""
-    from geodet.recipes import resolve_config
+    from geodet.config.recipes import resolve_config
 
     return resolve_config(recipe, flags=flags, settings=settings or (), sections=sections)
 

@@ -64,8 +64,8 @@ def preview(
     part = _parse_numbers(window, "--window")
     if corners and part:
         raise typer.BadParameter("give --window or --bounds, but not both", param_hint="--window")
-    from geodet.draw import draw as run
-    from geodet.windows import Window
+    from geodet.geometry.windows import Window
+    from geodet.previews.preview import draw as run
 
     if part and not (all(map(float.is_integer, part)) and min(part[2:]) > 0):
         raise typer.BadParameter(

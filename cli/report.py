@@ -17,7 +17,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from geodet.detect import DetectProgress
+    from geodet.detection.detect import DetectProgress
 
 __all__ = [
     "count_progress",

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from geodet.train import EpochReport, StepReport
+    from geodet.training.train import EpochReport, StepReport
 
 __all__ = ["TrainDisplay", "train_display"]
 

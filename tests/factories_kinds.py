@@ -9,9 +9,8 @@ from affine import Affine
 from pyproj import CRS, Transformer
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
-from test_expanding import make_palette
 from test_input_kinds import HOLED, MADE, PAINTED
-from test_warping import NORTH_UP, with_points
+from test_virtual_rasters import NORTH_UP, make_palette, with_points
 
 PALM, TREE = 180, 230
 OBJECTS = (

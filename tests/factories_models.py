@@ -9,13 +9,13 @@ import rasterio
 import torch
 from rasterio.errors import NotGeoreferencedWarning
 
-from geodet.boxes import Detections
 from geodet.config import ModelConfig
-from geodet.engine.inference import Stacked
-from geodet.models.losses import Target
-from geodet.models.matches import IGNORED
+from geodet.detection.predictor import Stacked
+from geodet.geometry.boxes import Detections
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.tileset import LabelledImage
+from geodet.training.assigners import IGNORED
+from geodet.training.losses import Target
 
 EMPTY = np.zeros((0, 4))
 

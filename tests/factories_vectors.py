@@ -5,10 +5,11 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS
 
-from geodet.boxes import Detections
-from geodet.geobox import GeoBox
-from geodet.vectors import SceneDetections, write_detections
-from geodet.vectors.layer import Layer
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.formats import write_detections
+from geodet.vector.layer import VectorLayer
 
 UTM = CRS.from_epsg(32610)
 SITE = CRS.from_wkt(
@@ -33,7 +34,7 @@ def part(detections=None, *, crs=UTM, transform=NORTH_UP, scene="a.tif"):
 
 
 def layer_of(path, *, classes=CLASSES, crs=UTM, metadata=None, geometry="box", append=False):
-    return Layer(path, classes, crs, metadata or {}, geometry, append)
+    return VectorLayer(path, classes, crs, metadata or {}, geometry, append)
 
 
 def write(path, *parts, **options):

@@ -1,90 +1,99 @@
-"""The laws of the house: imports go down, GDAL stays on its floor, names are declared."""
+"""The laws of the house: every module has a room, imports go down, names say one thing."""
 
 import ast
-from pathlib import Path
+from collections import defaultdict
 
 import pytest
+from house_map import FLOOR, FLOORS, PACKAGE, PROJECT, imports_of, iter_modules, picture, room_of
+from house_map import rooms_used as used
 
-import geodet
 from geodet import errors
 
-ROOT = Path(geodet.__file__).parent
-FLOORS = {
-    0: {"errors", "config", "recipes"},
-    1: {
-        *("arrays", "windows", "geobox", "boxes", "closing", "outputs", "folders"),
-        *("reprojection", "scene_lists", "palette", "qml"),
-    },
-    2: {
-        *("sources", "scene", "rasters", "vectors", "styles", "error_layers", "tilesets"),
-        *("regions", "vector_files", "vector_objects"),
-    },
-    3: {
-        *("merging", "models", "engine", "painting", "weights", "device", "evaluation"),
-        *("validation", "training", "survey", "values", "fitting", "jobs", "search"),
-        *("preview", "previews", "cutting"),
-    },
-    4: {"detect", "train", "tile", "evaluate", "export", "draw"},
-    5: {"demo"},  # the one tool made of another
-}
-FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-MODULES = sorted(
-    path.relative_to(ROOT)
-    for path in ROOT.rglob("*.py")
-    if path.parent != ROOT or path.name != "__init__.py"
-)
+MODULES = list(iter_modules())
+LIBRARY = [path for path in MODULES if room_of(path) != "cli"]
+ROOMED = [path for path in MODULES if path != PACKAGE / "__init__.py"]
 GDAL = {"rasterio", "pyogrio", "geopandas", "fiona", "osgeo"}
+OPENS_FILES = {"raster", "vector", "tilesets", "api"}
+"""The rooms that may touch GDAL."""
+LONGEST = 350
+"""Lines of a file."""
 
 
-def parse(module):
-    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+def name_of(path):
+    return str(path.relative_to(PROJECT))
 
 
-def place(module):
-    return module.parts[0].removesuffix(".py")
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imported(node):
-    if isinstance(node, ast.ImportFrom):
-        return [node.module or ""]
-    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=name_of)
 
 
-def own_imports(module):
-    names = [name for node in ast.walk(parse(module)) for name in imported(node)]
-    return {name.split(".")[1] for name in names if name.startswith("geodet.")}
+def test_only_errors_and_the_public_names_lie_outside_of_a_room():
+    loose = {path.name for path in PACKAGE.glob("*.py")}
+    assert loose == {"__init__.py", "__main__.py", "errors.py"}
+    rooms = {path.parent.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*/*.py")}
+    assert rooms | {"errors", "cli"} == set(FLOOR)
 
 
-def test_every_module_has_a_floor():
-    assert {place(module) for module in MODULES} == set(FLOOR)
+@each(ROOMED)
+def test_imports_go_down(path):
+    here = room_of(path)
+    for room in set(used(path)) - {here, "__version__"}:
+        floor = FLOOR.get(room, FLOOR["api"])  # a public name of geodet stands on the top floor
+        assert here == "__main__" or floor < FLOOR[here], f"{name_of(path)} imports {room}"
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_imports_go_down_never_up(module):
-    here = FLOOR[place(module)]
-    for name in own_imports(module) - {place(module)}:
-        assert FLOOR[name] <= here, f"{module} imports {name}"
-        assert here != 4 or FLOOR[name] < 4, f"the tool {module} imports the tool {name}"
+@each(LIBRARY)
+def test_only_rooms_with_files_touch_gdal(path):
+    names = {name.split(".")[0] for name in imports_of(path)}
+    assert room_of(path) in OPENS_FILES or not names & GDAL
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_only_the_second_floor_touches_gdal(module):
-    names = {name.split(".")[0] for node in ast.walk(parse(module)) for name in imported(node)}
-    assert FLOOR[place(module)] == 2 or not names & GDAL
-
-
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_own_modules_are_imported_at_the_top(module):
-    tree = parse(module)
+@each(LIBRARY)
+def test_own_modules_are_imported_at_the_top(path):
+    tree = parse(path)
     top = {id(node) for node in tree.body}
+    if path == PACKAGE / "__init__.py":
+        return  # its names are loaded when they are asked for
     local = [
-        name
+        node.lineno
         for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in top
-        for name in imported(node)
-        if name.startswith("geodet")
+        if isinstance(node, ast.ImportFrom) and id(node) not in top
+        if (node.module or "").startswith("geodet")
     ]
     assert local == []
+
+
+@each(MODULES)
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def defined(path):
+    """List the public classes, functions and constants of a module."""
+    for node in parse(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (one.id for one in node.targets if isinstance(one, ast.Name))
+
+
+def test_no_two_modules_share_a_name():
+    stems = [path.stem for path in LIBRARY if not path.stem.startswith("__")]
+    rooms = [room for room in FLOOR if room not in ("errors", "cli")]
+    assert len(set(stems + rooms)) == len(stems + rooms)
+
+
+def test_no_two_public_names_are_the_same():
+    places = defaultdict(list)
+    for path in LIBRARY:
+        for name in defined(path):
+            if not name.startswith("_") and name != "logger":
+                places[name].append(name_of(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def rank(name):
@@ -92,35 +101,46 @@ def rank(name):
     return not name.isupper(), not name[0].isupper(), name
 
 
-def declared(module):
-    """Read the public names of a module: none where it does not say."""
+def declared(path):
+    """Read ``__all__``: nothing where a module does not have it."""
     values = [
         node.value
-        for node in parse(module).body
+        for node in parse(path).body
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
     ]
     return ast.literal_eval(values[0]) if values else []
 
 
-def bound(module):
+def bound(path):
     """List what a module defines or imports at its top."""
-    for node in parse(module).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
+    yield from defined(path)
+    for node in parse(path).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name for alias in node.names)
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (one.id for t in targets for one in ast.walk(t) if isinstance(one, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+        elif isinstance(node, ast.Assign):
+            yield from (
+                one.id for t in node.targets for one in ast.walk(t) if isinstance(one, ast.Name)
+            )
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_public_names_are_sorted_and_there(module):
-    names = declared(module)
+@each([path for path in ROOMED if room_of(path) not in ("cli", "__main__")])
+def test_public_names_are_sorted_and_defined(path):
+    names = declared(path)
     assert names == sorted(names, key=rank)
-    assert set(names) <= set(bound(module))
-    is_bare = len(parse(module).body) == 1  # a docstring, of a package
-    assert names or is_bare or declared(module.parent / "__init__.py"), "__all__ is missing"
+    assert set(names) <= set(bound(path))
+    is_bare = len(parse(path).body) == 1  # a docstring, of a room
+    assert names or is_bare, "__all__ is missing"
+
+
+@pytest.mark.parametrize("room", [room for rooms in FLOORS for room in rooms if room != "errors"])
+def test_every_room_has_tests_in_a_folder_of_its_name(room):
+    assert list((PROJECT / "tests" / room).glob("test_*.py"))
+
+
+def test_contributing_shows_the_floors():
+    assert picture() in (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def test_every_error_is_a_builtin_error_too():

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from geodet.boxes import Detections
 from geodet.config import DetectConfig
-from geodet.engine.inference import build_predictor
+from geodet.detection.predictor import build_predictor
+from geodet.geometry.boxes import Detections
+from geodet.geometry.windows import Window
 from geodet.models.checkpoint import Model
 from geodet.models.decode import decode
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import Outputs
-from geodet.scene import Chip
-from geodet.windows import Window
+from geodet.raster.scene import Chip
 
 
 class Plain(nn.Module):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geodet.config import Config
-from geodet.recipes import resolve_config
+from geodet.config.recipes import resolve_config
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip, read_tileset
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from mosaic import Mosaic
 
-from geodet.boxes import Detections
 from geodet.config import MatchConfig
-from geodet.evaluation.metrics import ChipResult, score
+from geodet.evaluation.curves import ChipResult, score
+from geodet.geometry.boxes import Detections
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _SAME = MatchConfig(iou=0.5)

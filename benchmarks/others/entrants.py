@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geodet.export import export_model
 from geodet.models.checkpoint import load_model
+from geodet.onnx.export import export_model
 from others.contest import Entrant
 
 PEERS = ("sahi", "geodeep", "deepforest")

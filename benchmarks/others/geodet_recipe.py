@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-import geodet.train
+import geodet.training.train
 from geodet.config import Config, DataConfig
-from geodet.engine.inference import Predictor, build_predictor
+from geodet.detection.predictor import Predictor, build_predictor
 from geodet.models.checkpoint import Model, load_model
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip
 from others.chips import BATCH, Dataset
@@ -64,12 +64,12 @@ def _train(
         return Tileset(dataset.root, dataset.classes, images)
 
     # Without validation images training does not validate: the peers do not either.
-    geodet.train.read_tileset = training_half
+    geodet.training.train.read_tileset = training_half
     settings = dataset.config.train.model_copy(update={"epochs": epochs, "seed": seed})
     config = dataset.config.model_copy(update={"train": settings})
     with tempfile.TemporaryDirectory() as folder:
         path = output or Path(folder) / "trial.safetensors"
-        report = geodet.train.train(dataset.root, path, config)
+        report = geodet.training.train.train(dataset.root, path, config)
     return report.seconds, path
 
 

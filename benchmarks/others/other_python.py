@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geodet.boxes import Detections
+from geodet.geometry.boxes import Detections
 from others.chips import BATCH, Dataset, export_split
 from others.result import PeerResult
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geodet.boxes import Detections
+from geodet.geometry.boxes import Detections
 
 
 @dataclass(frozen=True, slots=True)

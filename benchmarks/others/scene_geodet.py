@@ -10,9 +10,9 @@ import torch
 from timed import Rows, measure, read_order
 
 from geodet.config import DetectConfig
-from geodet.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect
 from geodet.models.checkpoint import load_model
-from geodet.vectors import read_detections
+from geodet.vector.read_detections import read_detections
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import detection
 
-from geodet.boxes import Detections
+from geodet.geometry.boxes import Detections
 from geodet.tilesets.tileset import LabelledImage
 from others.chips import BATCH, Dataset, clip_boxes, read_rgb
 from others.result import PeerResult

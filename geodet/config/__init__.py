@@ -6,11 +6,11 @@ from typing import Self
 
 from pydantic import model_validator
 
-from geodet.config.detection import DetectConfig
-from geodet.config.labels import AugmentConfig, DataConfig, MatchConfig, TileConfig
-from geodet.config.learning import TrainConfig
-from geodet.config.network import ModelConfig
+from geodet.config.detect_config import DetectConfig
+from geodet.config.model_config import ModelConfig
 from geodet.config.section import Section
+from geodet.config.tileset_config import AugmentConfig, DataConfig, MatchConfig, TileConfig
+from geodet.config.train_config import TrainConfig
 
 __all__ = [
     "AugmentConfig",

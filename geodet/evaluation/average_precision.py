@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from geodet.evaluation.curves import ChipResult
 from geodet.evaluation.matching import overlapping_pairs
-from geodet.evaluation.metrics import ChipResult
+from geodet.geometry.arrays import Floats, Ints
 
 __all__ = ["AveragePrecision", "mean_ap", "measure_ap"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _IOU_50, _IOU_75 = 0, 5  # places in COCO's ten overlaps, 0.5 to 0.95
 _LEAST_IOU = 0.5 - 1e-6  # below COCO's lowest, with room for rounding

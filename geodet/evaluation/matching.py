@@ -13,21 +13,19 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 from scipy.spatial import cKDTree
 from shapely import STRtree, box
 
-from geodet.boxes import Detections, paired_iou
 from geodet.config import MatchConfig
 from geodet.errors import TilesetError
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.boxes import Detections, paired_iou
 
-__all__ = ["Pairs", "candidate_pairs", "match", "overlapping_pairs", "raises_matches"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+__all__ = ["MatchPairs", "candidate_pairs", "match", "overlapping_pairs", "raises_matches"]
 
 _CHUNK = 2_000  # pairs in one call of the solver, whose cost is quadratic
 _LARGEST = 50_000  # pairs of a group that the solver takes; more would take minutes
 
 
-class Pairs(NamedTuple):
-    """Pairs of a detection and a label that may match."""
+class MatchPairs(NamedTuple):
+    """MatchPairs of a detection and a label that may match."""
 
     detection: Ints
     """(P,) index of the detection."""
@@ -36,21 +34,21 @@ class Pairs(NamedTuple):
     cost: Floats
     """(P,) in [0, 1], 0 for a perfect match."""
 
-    def select(self, which: NDArray[np.bool_] | Ints) -> Pairs:
+    def select(self, which: NDArray[np.bool_] | Ints) -> MatchPairs:
         """Keep pairs by mask or by index."""
-        return Pairs(self.detection[which], self.label[which], self.cost[which])
+        return MatchPairs(self.detection[which], self.label[which], self.cost[which])
 
 
 def candidate_pairs(
     detections: Detections, boxes: Floats, labels: Ints, *, rule: MatchConfig, gsd: float | None
-) -> Pairs:
+) -> MatchPairs:
     """Find every pair of one class that the rule lets match.
 
     Raises:
         TilesetError: The rule wants metres and the ground sample distance is not known.
     """
     if not len(detections) or not len(boxes):
-        return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+        return MatchPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     if rule.by == "iou":
         pairs = overlapping_pairs(detections.boxes, boxes, rule.iou)
     else:
@@ -63,14 +61,14 @@ def candidate_pairs(
     return pairs.select(detections.labels[pairs.detection] == labels[pairs.label])
 
 
-def overlapping_pairs(a: Floats, b: Floats, least: float) -> Pairs:
+def overlapping_pairs(a: Floats, b: Floats, least: float) -> MatchPairs:
     """Find every box of ``a`` and box of ``b`` whose IoU is at least ``least``, above 0."""
     found, truth = STRtree(box(*b.T)).query(box(*a.T))
     iou = paired_iou(a[found], b[truth])
-    return Pairs(found, truth, 1.0 - iou).select(iou >= least)
+    return MatchPairs(found, truth, 1.0 - iou).select(iou >= least)
 
 
-def match(pairs: Pairs) -> tuple[Ints, Ints]:
+def match(pairs: MatchPairs) -> tuple[Ints, Ints]:
     """Choose pairs one to one: as many as possible, and among those the cheapest sum.
 
     In a connected group of more than 50,000 pairs, as a dense wood may be by distance, the choice
@@ -87,7 +85,7 @@ def match(pairs: Pairs) -> tuple[Ints, Ints]:
     return pairs.detection[rows], pairs.label[rows]
 
 
-def raises_matches(pairs: Pairs, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+def raises_matches(pairs: MatchPairs, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Tell which detections raise the number of matches when the best come first: (N,).
 
     For every threshold at once: the most one-to-one matches among the detections of at least this
@@ -148,13 +146,13 @@ def _search(
     return -1
 
 
-def _close_pairs(centres: Floats, boxes: Floats, reach: float) -> Pairs:
+def _close_pairs(centres: Floats, boxes: Floats, reach: float) -> MatchPairs:
     targets = (boxes[:, :2] + boxes[:, 2:]) / 2
     near = cKDTree(centres).sparse_distance_matrix(cKDTree(targets), reach, output_type="ndarray")
-    return Pairs(near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"] / reach)
+    return MatchPairs(near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"] / reach)
 
 
-def _iter_groups(pairs: Pairs) -> Iterator[Ints]:
+def _iter_groups(pairs: MatchPairs) -> Iterator[Ints]:
     """Cut pairs into parts that share no detection and no label, of some thousand pairs each."""
     if not len(pairs.cost):
         return
@@ -171,7 +169,7 @@ def _iter_groups(pairs: Pairs) -> Iterator[Ints]:
         start = end
 
 
-def _assign(pairs: Pairs) -> Ints:
+def _assign(pairs: MatchPairs) -> Ints:
     """Choose among pairs, of which there are some; returns their rows."""
     rows, columns = _renumber(pairs.detection), _renumber(pairs.label)
     if len(rows) > _LARGEST:

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.boxes import Detections, paired_iou
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import AveragePrecision, mean_ap, measure_ap
+from geodet.evaluation.curves import ChipResult, Curve, Scores, trace_curve
 from geodet.evaluation.matching import match, overlapping_pairs
-from geodet.evaluation.metrics import ChipResult, Curve, Scores, trace_curve
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.boxes import Detections, paired_iou
 
 __all__ = ["ErrorRows", "Evaluation", "Figures", "Sample", "find_errors", "measure"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from geodet.boxes import Detections
 from geodet.config import Config
 from geodet.errors import VectorError
 from geodet.evaluation.measures import Sample
 from geodet.evaluation.vector_samples import choose_classes
+from geodet.geometry.boxes import Detections
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
 from geodet.tilesets.tileset import LabelledImage, Tileset
 

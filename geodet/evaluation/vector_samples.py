@@ -14,26 +14,19 @@ from pyproj import CRS, Transformer
 from pyproj.aoi import AreaOfInterest
 from pyproj.database import query_utm_crs_info
 
-from geodet.boxes import Detections
 from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
 from geodet.evaluation.measures import Sample
-from geodet.geobox import GeoBox
-from geodet.scene import Scene
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+from geodet.raster.scene import Scene
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
-from geodet.tilesets.scene_labels import (
-    SceneLabels,
-    ScoredObjects,
-    read_labels,
-    read_scored,
-)
-from geodet.vector_files import read_extent
+from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects, read_labels, read_scored
+from geodet.vector.vector_files import read_extent
 
 __all__ = ["VectorSample", "choose_classes", "read_vector_sample"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 

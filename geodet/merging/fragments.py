@@ -6,16 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from geodet.boxes import Detections
-from geodet.merging.neighbours import Overlap, pairs_between
+from geodet.geometry.arrays import Bools, Floats, Ints
+from geodet.geometry.boxes import Detections
+from geodet.merging.sweeps import Overlap, pairs_between
 
 __all__ = ["JoinRule", "group_fragments", "join_fragments"]
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _Link = tuple[float, int, int, int]  # minus the alignment, axis, the box before the seam, behind it
 
@@ -45,7 +41,7 @@ def join_fragments(
     much that suppression takes one for a duplicate of the other.
 
     Args:
-        detections: N survivors of :func:`geodet.merging.seams.suppress_at_seams`.
+        detections: N survivors of :func:`geodet.merging.merger.suppress_at_seams`.
         cut: (N, 4) cut sides.
         rule: What makes fragments; unset: the defaults.
 

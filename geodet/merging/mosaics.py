@@ -8,20 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from geodet.boxes import Detections, paired_iou
-from geodet.geobox import GeoBox
-from geodet.merging.neighbours import Overlap, pairs_within
-from geodet.merging.settling import State, settle
-from geodet.vectors import SceneDetections, common_crs
+from geodet.geometry.arrays import Bools, Floats, Ints
+from geodet.geometry.boxes import Detections, paired_iou
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.scene_detections import SceneDetections, common_crs
+from geodet.merging.suppression import State, settle
+from geodet.merging.sweeps import Overlap, pairs_within
 
 __all__ = ["deduplicate", "is_ground_shared"]
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster that does not say where it is
 

@@ -19,8 +19,8 @@ from torch import Tensor
 import geodet
 from geodet.config import ModelConfig
 from geodet.errors import ModelFileError
+from geodet.files.outputs import replacing
 from geodet.models.retinanet import RetinaNet
-from geodet.outputs import replacing
 
 __all__ = [
     "Model",
@@ -83,7 +83,7 @@ class Model:
 
 def iter_bundled() -> Iterable[tuple[str, Path]]:
     """List the bundled models as (name, path of the file)."""
-    folder = Path(str(resources.files("geodet.weights")))
+    folder = Path(str(resources.files("geodet.models.bundled")))
     return [(file.stem, file) for file in sorted(folder.glob("*.safetensors"))]
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from geodet.boxes import Detections
-from geodet.merging.merge import suppress
-from geodet.models.boxcoder import decode_boxes
+from geodet.geometry.boxes import Detections
+from geodet.merging.merger import suppress
+from geodet.models.anchors import decode_boxes
 from geodet.models.retinanet import Outputs
 
 __all__ = ["Decoded", "decode"]
@@ -106,7 +106,7 @@ def _suppressed(
 
 
 def _ranking(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-    """Give the rows in the order of :meth:`geodet.boxes.Detections.ranked`, on any device: (R,)."""
+    """Rank boxes on any device as :meth:`~geodet.geometry.boxes.Detections.ranked` does: (R,)."""
     x1, y1, x2, y2 = boxes.unbind(1)
     order = torch.argsort(labels, stable=True)
     for key in (y2, x2, x1, y1, -scores):  # stable sorts: the last counts most
@@ -118,7 +118,7 @@ def _survivors(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
     """Give the rows of ranked boxes that torchvision's suppression keeps, in their order.
 
     Class by class, without the coordinate offsets of ``batched_nms``, which cost precision; in
-    float64, and never with equal scores, as :func:`geodet.merging.merge.suppress` does it.
+    float64, and never with equal scores, as :func:`geodet.merging.merger.suppress` does it.
     """
     ranks = -torch.arange(len(boxes), dtype=torch.float64, device=boxes.device)
     kept = [

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import FrozenBatchNorm2d
 
-from geodet.models.heads import Head
-from geodet.models.retinanet import RetinaNet
+from geodet.models.retinanet import Head, RetinaNet
 
 __all__ = ["PoolInParts", "fold_norms"]
 

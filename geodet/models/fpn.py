@@ -26,9 +26,9 @@ __all__ = ["Pyramid", "Trunk", "adapt_filters"]
 # empty, cut or something else.
 _UNLOADABLE = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError)
 
-Norm = Literal["batch", "frozen_batch", "group"]
+BackboneNorm = Literal["batch", "frozen_batch", "group"]
 
-_NORMS: dict[Norm, Callable[..., nn.Module]] = {
+_NORMS: dict[BackboneNorm, Callable[..., nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "frozen_batch": FrozenBatchNorm2d,
     "group": partial(nn.GroupNorm, 32),  # divides the channels of every ResNet
@@ -52,7 +52,13 @@ class Trunk(nn.Module):
     """
 
     def __init__(
-        self, name: str, *, bands: int, level: int, norm: Norm = "batch", weights: str | None = None
+        self,
+        name: str,
+        *,
+        bands: int,
+        level: int,
+        norm: BackboneNorm = "batch",
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         network = _load_network(name, weights, _NORMS[norm])

@@ -1,23 +1,111 @@
 """RetinaNet: trunk, feature pyramid and two heads over dense anchors.
 
-:meth:`RetinaNet.forward` computes, :class:`geodet.models.losses.RetinaNetLoss` compares with labels
-and :func:`geodet.models.decode.decode` makes boxes; none depends on ``training``. Images are never
-resized.
+:meth:`RetinaNet.forward` computes, :class:`geodet.training.losses.RetinaNetLoss` compares with
+labels and :func:`geodet.models.decode.decode` makes boxes; none depends on ``training``. Images
+are never resized.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Literal, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodet.config import ModelConfig
 from geodet.models.anchors import Anchors
 from geodet.models.fpn import Pyramid, Trunk
-from geodet.models.heads import Head
 
-__all__ = ["Outputs", "RetinaNet"]
+__all__ = ["Head", "Outputs", "RetinaNet"]
+
+HeadNorm = Literal["none", "group", "batch"]
+
+
+class Head(nn.Module):
+    """Hidden 3 x 3 convolutions and one that gives a number of outputs for each anchor.
+
+    One head is shared by all levels; the classification and the box head share nothing.
+
+    Args:
+        channels: Channels of the pyramid.
+        convs: Hidden convolutions.
+        anchors: Anchors a cell.
+        outputs: Outputs an anchor: K classes, or 4 corrections.
+        levels: Levels of the pyramid that it serves.
+        norm: Normalises each hidden layer, so that heads learnt from random weights bear a higher
+            learning rate. ``batch``: with statistics of its own for each level (Ghiasi et al. 2019,
+            arXiv:1904.07392, section 4.1 keeps them apart, too); at work it is a fixed scale, and a
+            score does not depend on what else is in the chip. ``group``: in groups of 16 channels
+            over the whole chip (Wu & He 2018, arXiv:1803.08494). ``none``: as in the paper.
+        prior: Probability that the sigmoid of the outputs starts from, None for outputs that are
+            no probabilities. A small one keeps the many background anchors from drowning the
+            first steps.
+
+    Reference:
+        arXiv:1708.02002, section 4 ("Classification Subnet", "Box Regression Subnet") and
+        section 4.1 ("Initialization").
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        convs: int,
+        anchors: int,
+        outputs: int,
+        levels: int = 1,
+        norm: HeadNorm = "none",
+        prior: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.outputs = outputs
+        own = levels if norm == "batch" else 1
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=norm == "none") for _ in range(convs)
+        )
+        self.norms = nn.ModuleList(
+            nn.ModuleList(_norm(norm, channels) for _ in range(convs)) for _ in range(own)
+        )
+        self.last = nn.Conv2d(channels, anchors * outputs, 3, padding=1)
+        _initialise(self, 0.0 if prior is None else -math.log((1 - prior) / prior))
+
+    def forward(self, levels: list[Tensor]) -> list[Tensor]:
+        """Give (N, H * W * A, outputs) for each level."""
+        hidden = (self._hidden(i, level) for i, level in enumerate(levels))
+        return [self.flatten(self.last(x), self.outputs) for x in hidden]
+
+    @staticmethod
+    def flatten(maps: Tensor, outputs: int) -> Tensor:
+        """Turn (N, A * outputs, H, W) into (N, H * W * A, outputs)."""
+        return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, outputs)
+
+    def _hidden(self, index: int, x: Tensor) -> Tensor:
+        norms = cast("nn.ModuleList", self.norms[index if len(self.norms) > 1 else 0])
+        for convolution, norm in zip(self.convs, norms, strict=True):
+            x = F.relu(norm(convolution(x)), inplace=True)
+        return x
+
+
+def _initialise(head: Head, last_bias: float) -> None:
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    nn.init.constant_(head.last.bias, last_bias)  # type: ignore[arg-type]
+
+
+def _norm(name: HeadNorm, channels: int) -> nn.Module:
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    return nn.GroupNorm(_groups(channels), channels) if name == "group" else nn.Identity()
+
+
+def _groups(channels: int) -> int:
+    """Give the number of groups of about 16 channels that divides the channels."""
+    return next(n for n in range(max(channels // 16, 1), 0, -1) if channels % n == 0)
 
 
 class Outputs(NamedTuple):

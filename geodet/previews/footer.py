@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from geodet.palette import Colour
-from geodet.scene import Scene
+from geodet.raster.scene import Scene
+from geodet.vector.palette import Colour
 
 __all__ = ["ClassCount", "ScaleBar", "with_footer"]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from geodet.closing import Closing
 from geodet.errors import OutputError
-from geodet.scene import Scene
-from geodet.windows import Window
+from geodet.files.closable import Closing
+from geodet.geometry.windows import Window
+from geodet.raster.scene import Scene
 
 __all__ = ["ChipCopier"]
 

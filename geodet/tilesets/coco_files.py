@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodet.errors import OutputError, TilesetError
+from geodet.geometry.arrays import Floats
 from geodet.tilesets.splits import Split
 from geodet.tilesets.tileset import LabelledImage, Tileset
 
 __all__ = ["write_tileset"]
-
-Floats = NDArray[np.float64]
 
 
 def write_tileset(tileset: Tileset) -> None:

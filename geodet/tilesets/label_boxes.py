@@ -9,18 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.geobox import GeoBox
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.labels import ImageLabels
 
 __all__ = ["point_box_side", "read_geoboxes", "to_pixels"]
-
-Floats = NDArray[np.float64]
 
 
 def read_geoboxes(items: Sequence[ImageLabels]) -> list[GeoBox]:

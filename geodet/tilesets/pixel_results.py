@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from geodet.errors import TilesetError, VectorError
-from geodet.geobox import GeoBox
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.labels import Box, read_text
 from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
-from geodet.tilesets.yolo_labels import read_names
+from geodet.tilesets.yolo import read_names
 
 __all__ = ["PixelObjects", "PixelResults", "is_pixel_results", "read_pixel_results"]
-
-Floats = NDArray[np.float64]
 
 _NAMES = "classes.txt"
 _COCO_HINT = "each needs file_name, category, bbox and score, as geodet detect writes them"

@@ -14,18 +14,12 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.errors import VectorError
-from geodet.geobox import GeoBox
-from geodet.scene_lists import own_name
-from geodet.vector_files import read_frame
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
+from geodet.raster.scene_lists import own_name
+from geodet.vector.vector_files import read_frame
 
-__all__ = [
-    "SceneLabels",
-    "ScoredObjects",
-    "read_labels",
-    "read_scored",
-]
-
-Floats = NDArray[np.float64]
+__all__ = ["SceneLabels", "ScoredObjects", "read_labels", "read_scored"]
 
 _CLASS_FIELDS = ("label", "class", "name")
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})

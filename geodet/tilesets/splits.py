@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox
 
 __all__ = ["Split", "choose_split", "find_places", "has_georeference", "natural_key", "pick_val"]
 

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.geobox import GeoBox
-from geodet.scene import Chip, Scene
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
 from geodet.tilesets.labels import ImageLabels, Labels
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
-from geodet.windows import Window
 
 __all__ = ["LabelledImage", "Tileset", "read_chip", "read_tileset"]
-
-Floats = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""What a training run is made of; :mod:`geodet.train` is its loop."""
+"""What a training run is made of; :mod:`geodet.training.train` is its loop."""

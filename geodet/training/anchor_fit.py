@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodet.config import Config, ModelConfig
 from geodet.errors import TilesetError
+from geodet.geometry.arrays import Floats
 from geodet.tilesets.tileset import LabelledImage, Tileset
 
 __all__ = ["Objects", "best_overlaps", "collect_objects", "fit_anchors", "settle_anchors"]
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
 
 _IOU = 0.5  # at which the recall is counted
 _WARN_BELOW = 0.9

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.scene import Chip
-from geodet.windows import Window
+from geodet.geometry.windows import Window
+from geodet.raster.scene import Chip
 
 __all__ = ["ChipCache"]
 

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodet.config import AugmentConfig
+from geodet.geometry.arrays import Floats
 
 __all__ = ["Crop", "share_boxes"]
-
-Floats = NDArray[np.float64]
 
 _MIN_VISIBLE = 0.4  # of a box, for a crop to count it as an object
 _MIN_SIDE = 1.0  # pixels of its visible part likewise

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from tensorboardX import SummaryWriter
 
-from geodet.closing import Closing
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
-from geodet.outputs import replacing
+from geodet.files.closable import Closing
+from geodet.files.outputs import replacing
 from geodet.tilesets.tileset import Tileset
 
 __all__ = [

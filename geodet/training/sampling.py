@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import albumentations as A
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,29 +18,28 @@ from torch.utils.data import Dataset, Sampler
 from geodet.config import AugmentConfig
 from geodet.errors import TilesetError
 from geodet.models.inputs import ABSURD
-from geodet.models.losses import Target
-from geodet.scene import Chip
+from geodet.raster.scene import Chip
 from geodet.tilesets.tileset import LabelledImage, read_chip
 from geodet.training.chip_cache import ChipCache
 from geodet.training.crops import Crop, share_boxes
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
-
-import albumentations as A
+from geodet.training.losses import Target
 
 __all__ = [
     "BandStatistics",
-    "Batch",
     "EpochSampler",
+    "TrainingBatch",
     "TrainingChips",
     "collate",
     "measure_bands",
 ]
 
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
+
+
 _SEED_SPACE = 2**32
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """N chips with their labels."""
 
     pixels: Tensor
@@ -262,10 +262,10 @@ class EpochSampler(Sampler[int]):
             yield (self.epoch * rounds + again) * self.count + order[crop]
 
 
-def collate(items: Sequence[tuple[NDArray[Any], NDArray[np.bool_], Target]]) -> Batch:
+def collate(items: Sequence[tuple[NDArray[Any], NDArray[np.bool_], Target]]) -> TrainingBatch:
     """Stack crops of one size into a batch."""
     pixels, valid, targets = zip(*items, strict=True)
-    return Batch(
+    return TrainingBatch(
         torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.stack(valid)), list(targets)
     )
 

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
 from geodet.config import Config, TrainConfig
-from geodet.device import resolve_precision
-from geodet.engine.inference import Predictor
-from geodet.evaluation.metrics import Scores, best_scores
+from geodet.detection.predictor import Predictor
+from geodet.evaluation.curves import Scores, best_scores
+from geodet.evaluation.predictions import compare_images, predict_images
 from geodet.models.checkpoint import ModelDescription, save_model
+from geodet.models.device import resolve_precision
 from geodet.models.inputs import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet
-from geodet.scene import Scene
+from geodet.raster.scene import Scene
 from geodet.tilesets.tileset import Tileset
 from geodet.training.runs import RunState, keep_model
 from geodet.training.sampling import BandStatistics
-from geodet.validation import compare_images, predict_images
 
 __all__ = ["Selection", "is_best", "is_stale"]
 

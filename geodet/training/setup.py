@@ -18,9 +18,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from geodet.config import Config, TrainConfig
-from geodet.device import resolve_device, resolve_precision
-from geodet.engine.memory import keep_freed_memory
+from geodet.detection.memory import keep_freed_memory
 from geodet.errors import ConfigError
+from geodet.models.device import resolve_device, resolve_precision
 from geodet.tilesets.tileset import Tileset
 from geodet.training.sampling import BandStatistics, EpochSampler, TrainingChips, collate
 

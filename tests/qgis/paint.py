@@ -12,12 +12,13 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS
 
-from geodet.boxes import Detections
-from geodet.geobox import GeoBox
-from geodet.painting import paint_town
-from geodet.rasters import write_raster
-from geodet.styles import write_style
-from geodet.vectors import SceneDetections, write_detections
+from geodet.demo.town import paint_town
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.raster.geotiff import write_raster
+from geodet.vector.formats import write_detections
+from geodet.vector.styles import write_style
 
 SIDE = 480
 CLASSES = ("large tree", 'a "small" tree & <shrub>', "grün 🌳", "never found")

@@ -1,0 +1,176 @@
+"""How layers of settings make one configuration.
+
+Precedence: defaults < recipe < flags < ``--set``. A key that does not exist is an error that names
+the nearest one that does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from geodet.config import Config
+from geodet.errors import ConfigError
+
+__all__ = ["iter_recipes", "parse_settings", "resolve_config", "to_toml"]
+
+SettingsLayer = Mapping[str, Mapping[str, Any]]
+
+
+def resolve_config(
+    recipe: str | Path | None = None,
+    *,
+    flags: SettingsLayer | None = None,
+    settings: Sequence[str] = (),
+    sections: Iterable[str] = (),
+) -> Config:
+    """Make one configuration from the defaults, a recipe, flags and ``--set`` texts.
+
+    Args:
+        recipe: A recipe's name or a TOML file's path.
+        flags: Section to key to value; a value of None leaves the key alone.
+        settings: Texts ``section.key=value``, the last one wins.
+        sections: Sections that ``settings`` may name; empty: all. A recipe may name them all,
+            since one recipe serves training and detection.
+
+    Raises:
+        ConfigError: An unknown recipe, section or key, or a value that does not fit.
+
+    Example:
+        >>> resolve_config(settings=["detect.chip_size=1024"]).detect.chip_size
+        1024
+    """
+    layers: list[SettingsLayer] = [_read_recipe(recipe)] if recipe else []
+    layers.append(_without_none(flags or {}))
+    chosen = parse_settings(settings)
+    for section in chosen:
+        allowed = tuple(sections) or tuple(Config.model_fields)
+        if section not in allowed and section in Config.model_fields:
+            raise ConfigError(
+                f"section {section!r} does nothing in this command",
+                hint=f"its sections are {', '.join(allowed)}",
+            )
+    layers.append(chosen)
+    return _validated(_merged(layers))
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Parse ``section.key=value`` texts; a value is TOML, or else a plain string.
+
+    Example:
+        >>> parse_settings(["train.epochs=3", "train.optimizer=sgd", "data.bands=[1, 2, 3]"])
+        {'train': {'epochs': 3, 'optimizer': 'sgd'}, 'data': {'bands': [1, 2, 3]}}
+    """
+    parsed: dict[str, dict[str, Any]] = {}
+    for text in settings:
+        path, equals, value = text.partition("=")
+        section, dot, key = path.strip().partition(".")
+        if not (equals and dot and section and key):
+            raise ConfigError(
+                f"cannot read the setting {text!r}", hint="write it as section.key=value"
+            )
+        parsed.setdefault(section, {})[key] = _toml_value(value.strip())
+    return parsed
+
+
+def iter_recipes() -> list[tuple[str, str]]:
+    """List the bundled recipes as (name, first comment line)."""
+    found = []
+    for file in resources.files("geodet_configs").iterdir():
+        if file.name.endswith(".toml"):
+            first = file.read_text(encoding="utf-8").partition("\n")[0]
+            found.append((file.name.removesuffix(".toml"), first.lstrip("# ")))
+    return sorted(found)
+
+
+def to_toml(config: Config) -> str:
+    """Write a configuration as the TOML that :func:`resolve_config` reads.
+
+    Each key carries its description; a key that is unset stands in a comment.
+    """
+    lines = []
+    for section, fields in _sections().items():
+        values = getattr(config, section)
+        lines += ["", f"[{section}]"]
+        for key, field in fields.model_fields.items():
+            value = getattr(values, key)
+            plain = list(value) if isinstance(value, tuple) else value
+            text = f"# {key} =" if value is None else tomli_w.dumps({key: plain}).strip()
+            flat = text.replace("\n    ", " ").replace("\n", " ")  # lists come one item a line
+            lines.append(f"{flat}  # {field.description}")
+    return "\n".join(lines).lstrip()
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
+    name = str(recipe)
+    bundled = {known for known, _ in iter_recipes()}
+    try:
+        if name in bundled:
+            text = (resources.files("geodet_configs") / f"{name}.toml").read_text(encoding="utf-8")
+        else:
+            text = Path(name).read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"no recipe {name!r}: no such file, and not a bundled one",
+            hint=_nearest(name, bundled) or f"bundled: {', '.join(sorted(bundled))}",
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read the recipe {name}: {error}", hint="it is TOML") from error
+
+
+def _without_none(layer: SettingsLayer) -> dict[str, dict[str, Any]]:
+    return {s: {k: v for k, v in keys.items() if v is not None} for s, keys in layer.items()}
+
+
+def _merged(layers: Iterable[SettingsLayer]) -> dict[str, dict[str, Any]]:
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for section, keys in layer.items():
+            if not isinstance(keys, Mapping):
+                raise ConfigError(f"{section!r} stands outside a section", hint="[section] first")
+            merged.setdefault(section, {}).update(keys)
+    return merged
+
+
+def _validated(merged: dict[str, dict[str, Any]]) -> Config:
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as failure:
+        error = failure.errors()[0]
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        raise ConfigError(f"unknown key {path!r}", hint=_nearest_key(path))
+    message = error["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    where = f"{path}{shown}: " if path else ""  # a rule of several sections has no path
+    raise ConfigError(f"{where}{message}", hint="see `geodet config` for every key")
+
+
+def _nearest_key(path: str) -> str:
+    keys = [f"{s}.{k}" for s, f in _sections().items() for k in f.model_fields]
+    pool = keys if "." in path else [*_sections(), *keys]
+    return _nearest(path, pool) or "see `geodet config` for every key"
+
+
+def _sections() -> dict[str, type[BaseModel]]:
+    return {name: type(getattr(Config(), name)) for name in Config.model_fields}
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,210 @@
+"""The painter's tools: sun, town frame, plots, and the canvas that they are painted on.
+
+Lengths are metres in a flat town frame; `TownFrame` bends that frame into image pixels, so a
+regular street plan becomes rotated and curved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from geodet.vector.palette import Colour
+
+ASPHALT: tuple[Colour, ...] = ((98, 97, 101), (108, 107, 109), (120, 118, 117), (88, 88, 94))
+CONCRETE: tuple[Colour, ...] = ((184, 176, 165), (168, 161, 152), (198, 190, 178))
+LAWN: tuple[Colour, ...] = ((84, 106, 68), (98, 114, 74), (72, 98, 62), (60, 84, 58))
+DRY: tuple[Colour, ...] = ((140, 130, 102), (154, 142, 114), (126, 124, 92), (166, 148, 122))
+SOIL: tuple[Colour, ...] = ((152, 130, 108), (168, 148, 126), (136, 118, 100))
+SHINGLE: tuple[Colour, ...] = (
+    *((130, 126, 124), (108, 106, 108), (148, 138, 128), (162, 150, 138), (124, 110, 102)),
+    *((164, 116, 96), (164, 136, 120), (182, 172, 160), (90, 90, 96), (200, 195, 188)),
+    *((142, 140, 140), (172, 164, 154)),
+)
+FLAT: tuple[Colour, ...] = ((222, 220, 216), (196, 190, 184), (172, 166, 162), (150, 142, 136))
+CAR: tuple[Colour, ...] = (
+    *((226, 226, 226), (214, 214, 212), (176, 178, 182), (150, 152, 156), (48, 50, 56)),
+    *((84, 86, 90), (62, 74, 100), (122, 58, 54)),
+)
+POOL: tuple[Colour, ...] = ((92, 176, 196), (70, 150, 178), (116, 196, 204))
+LAKE: tuple[Colour, ...] = ((48, 66, 70), (58, 76, 72))
+HEDGE: tuple[Colour, ...] = ((56, 76, 52), (66, 84, 60))
+PANEL: Colour = (58, 62, 78)
+
+
+PlotBox = tuple[float, float, float, float]  # x1, y1, x2, y2 in metres of a plot
+
+
+class Material(IntEnum):
+    """What the ground is made of at a pixel: it decides the texture and whether a tree can grow."""
+
+    PAVED = 0
+    GRASS = 1
+    SOIL = 2
+    ROOF = 3
+    WATER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sun:
+    """Where the light comes from, in image axes (x right, y down, z up)."""
+
+    azimuth: float  # radians clockwise from north (the top of the image)
+    elevation: float  # radians above the horizon
+
+    @property
+    def direction(self) -> tuple[float, float, float]:
+        """Unit vector that points to the sun."""
+        flat = math.cos(self.elevation)
+        x, y = flat * math.sin(self.azimuth), -flat * math.cos(self.azimuth)
+        return x, y, math.sin(self.elevation)
+
+    def shadow(self, height: float) -> tuple[float, float]:
+        """Shift of the shadow of a point `height` above the ground, same unit as `height`."""
+        x, y, z = self.direction
+        return -x / z * height, -y / z * height
+
+
+@dataclass(frozen=True, slots=True)
+class TownFrame:
+    """Bend town metres, origin in the image centre, into continuous image pixels."""
+
+    width: int
+    height: int
+    gsd: float  # metres per pixel
+    angle: float  # radians, rotation of the street grid
+    phases: tuple[float, float]  # radians, where the two waves start
+
+    BEND = 20.0  # metres: with the wave lengths below streets turn by up to 10 degrees each way
+    WAVES = (640.0, 820.0)  # metres
+
+    def to_pixels(self, town: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Map (N, 2) town metres to (N, 2) image pixels."""
+        u, v = town[:, 0], town[:, 1]
+        bent_u = u + self.BEND * np.sin(v * (math.tau / self.WAVES[0]) + self.phases[0])
+        bent_v = v + self.BEND * np.sin(u * (math.tau / self.WAVES[1]) + self.phases[1])
+        cos, sin = math.cos(self.angle) / self.gsd, math.sin(self.angle) / self.gsd
+        x = self.width / 2 + cos * bent_u - sin * bent_v
+        y = self.height / 2 + sin * bent_u + cos * bent_v
+        return np.stack([x, y], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A rectangle of land with its own axes: x along the street, y away from it (metres)."""
+
+    origin: NDArray[np.float64]
+    axes: NDArray[np.float64]  # rows: town direction of x and of y
+    width: float
+    depth: float
+
+    def cut(self, box: PlotBox) -> Plot:
+        """Take the part of the plot inside `box`."""
+        start = self.to_town([box[:2]])[0]
+        return Plot(start, self.axes, box[2] - box[0], box[3] - box[1])
+
+    def sideways(self) -> Plot:
+        """See the same land from the next side, a quarter turn on."""
+        start = self.to_town([(self.width, 0.0)])[0]
+        axes = np.stack([self.axes[1], -self.axes[0]])
+        return Plot(start, axes, self.depth, self.width)
+
+    def to_town(self, points: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+        """Map N local points to (N, 2) town metres."""
+        return self.origin + np.asarray(points, np.float64) @ self.axes
+
+    def ring(self, box: PlotBox) -> NDArray[np.float64]:
+        """Outline of `box` in town metres, with a point every 20 m so that long sides can bend."""
+        x1, y1, x2, y2 = box
+        xs = np.linspace(x1, x2, max(1, round(abs(x2 - x1) / 20)) + 1).tolist()
+        ys = np.linspace(y1, y2, max(1, round(abs(y2 - y1) / 20)) + 1).tolist()
+        there = [(x, y1) for x in xs[:-1]] + [(x2, y) for y in ys[:-1]]
+        back = [(x, y2) for x in xs[:0:-1]] + [(x1, y) for y in ys[:0:-1]]
+        return self.to_town(there + back)
+
+    @property
+    def box(self) -> PlotBox:
+        """The whole plot in its own metres."""
+        return 0.0, 0.0, self.width, self.depth
+
+
+@dataclass(slots=True)
+class Canvas:
+    """Three images that are drawn together, and the trees somebody wants to plant."""
+
+    frame: TownFrame
+    sun: Sun
+    rng: np.random.Generator
+    colour: Image.Image = field(init=False)
+    material: Image.Image = field(init=False)
+    shade: Image.Image = field(init=False)  # 255 where the sun does not reach
+    seedlings: list[tuple[float, float, float]] = field(default_factory=list)  # x_px, y_px, r_m
+
+    def __post_init__(self) -> None:
+        size = (self.frame.width, self.frame.height)
+        self.colour = Image.new("RGB", size, ASPHALT[1])
+        self.material = Image.new("L", size, int(Material.PAVED))
+        self.shade = Image.new("L", size, 0)
+
+    def chance(self, probability: float) -> bool:
+        """Toss a coin."""
+        return bool(self.rng.random() < probability)
+
+    def between(self, low: float, high: float) -> float:
+        """Draw a number of [low, high), or take `low` where there is no room above it."""
+        return float(self.rng.uniform(low, max(low, high)))
+
+    def pick(self, palette: Sequence[Colour], spread: float = 0.07) -> Colour:
+        """Draw a colour of the palette, a little lighter or darker, a little warmer or cooler."""
+        base = np.array(palette[int(self.rng.integers(len(palette)))])
+        tint = self.rng.normal(1.0, spread) + self.rng.normal(0.0, spread / 8, 3)
+        red, green, blue = np.clip(base * tint, 0, 255).astype(int).tolist()
+        return red, green, blue
+
+    def sees(self, plot: Plot, margin: float = 30.0) -> bool:
+        """Tell whether any of the plot can be in the image, or throw a shadow into it."""
+        pixels = self.frame.to_pixels(plot.ring(plot.box))
+        low, high = pixels.min(axis=0) - margin, pixels.max(axis=0) + margin
+        size = (self.frame.width, self.frame.height)
+        return bool((high > 0).all() and (low < size).all())
+
+    def polygon(self, pixels: NDArray[np.float64], colour: Colour, material: Material) -> None:
+        """Fill a polygon given in image pixels."""
+        points = [(x - 0.5, y - 0.5) for x, y in pixels.tolist()]  # Pillow counts pixel centres
+        ImageDraw.Draw(self.colour).polygon(points, fill=colour)
+        ImageDraw.Draw(self.material).polygon(points, fill=int(material))
+
+    def fill(
+        self, plot: Plot, box: PlotBox, colour: Colour, material: Material
+    ) -> NDArray[np.float64]:
+        """Fill a box of a plot and return its outline in image pixels."""
+        pixels = self.frame.to_pixels(plot.ring(box))
+        self.polygon(pixels, colour, material)
+        return pixels
+
+    def cast(self, pixels: NDArray[np.float64], height: float) -> None:
+        """Throw the shadow of an outline that stands `height` metres high."""
+        shift = np.array(self.sun.shadow(height / self.frame.gsd))
+        draw = ImageDraw.Draw(self.shade)
+        low, high = (pixels - 0.5), (pixels - 0.5 + shift)
+        draw.polygon([(x, y) for x, y in high.tolist()], fill=255)
+        following = np.roll(np.arange(len(low)), -1)
+        walls = np.stack([low, low[following], high[following], high], axis=1)  # (N, 4, 2)
+        for wall in walls.reshape(-1, 8).tolist():
+            draw.polygon(wall, fill=255)
+
+    def light(self, pixels: NDArray[np.float64]) -> None:
+        """Take shadows off a surface that stands above them."""
+        ImageDraw.Draw(self.shade).polygon([(x, y) for x, y in (pixels - 0.5).tolist()], fill=0)
+
+    def plant(self, plot: Plot, x: float, y: float, median: float = 3.5) -> None:
+        """Ask for a tree at a point of a plot; `median` is the usual crown radius in metres."""
+        radius = float(np.clip(self.rng.lognormal(math.log(median), 0.38), 2.0, 7.0))
+        at = self.frame.to_pixels(plot.to_town([(x, y)]))[0]
+        self.seedlings.append((float(at[0]), float(at[1]), radius))

@@ -1,0 +1,1 @@
+"""Detection: from scenes and a model to written objects."""

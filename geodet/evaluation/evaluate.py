@@ -1,0 +1,283 @@
+"""Measure a model on labelled chips, or detections against labels, on chips or whole scenes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geodet.config import Config
+from geodet.detection.predictor import build_predictor, with_values
+from geodet.errors import ModelFileError, TilesetError
+from geodet.evaluation.measures import Evaluation, Sample, measure
+from geodet.evaluation.predictions import fit_images, predict_images
+from geodet.evaluation.report_files import check_evaluation_folder, write_evaluation
+from geodet.evaluation.result_samples import read_result_samples
+from geodet.evaluation.vector_samples import read_vector_sample
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+from geodet.models.checkpoint import Model
+from geodet.raster.scene import Scene
+from geodet.tilesets.splits import Split
+from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
+
+__all__ = ["EvaluateReport", "evaluate", "evaluate_results", "evaluate_vectors"]
+
+logger = logging.getLogger(__name__)
+
+_LOWEST_SCORE = 0.05  # of the detections that the curves and AP see; Lin et al. 2017, section 4.1
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateReport:
+    """How good detections are, and on what."""
+
+    title: str
+    """What was measured, in a few words."""
+    split: Split | None
+    """Which chips; None for vector files."""
+    images: int
+    """Number of chips or scenes."""
+    evaluation: Evaluation
+    """All measures."""
+    output: Path | None
+    """The folder with the files, if any was asked for."""
+
+
+def evaluate(
+    model: Model,
+    data: Path,
+    config: Config,
+    *,
+    split: Split = "val",
+    device: str = "auto",
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> EvaluateReport:
+    """Detect on labelled chips and compare, matching one to one.
+
+    Args:
+        model: What to measure.
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        config: All settings; ``match`` says when a detection counts.
+        split: ``val`` or ``train``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        output: Folder for the figures, curves and errors.
+        overwrite: Replace those of an earlier evaluation.
+
+    Raises:
+        TilesetError: The split is empty or the data is broken.
+        ModelFileError: The data has a class that the model lacks.
+        OutputError: The folder is there already or cannot be written.
+    """
+    if output:
+        check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
+    tileset, images = _read_split(data, split, config)
+    samples = _detect_samples(model, tileset, images, config, device)
+    evaluation = measure(
+        samples,
+        tileset.classes,
+        config.match,
+        threshold=_threshold(model, config),
+        lowest=_lowest(model, config),
+    )
+    report = EvaluateReport(f"{len(images)} {split} images", split, len(images), evaluation, output)
+    if output:
+        places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
+        _write(report, places, {"model": model.description.name, "data": tileset.root.name})
+    return report
+
+
+def evaluate_results(
+    detections: Path,
+    data: Path,
+    config: Config,
+    *,
+    split: Split = "val",
+    score_field: str = "score",
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> EvaluateReport:
+    """Compare what some program found on labelled chips with their labels.
+
+    The threshold is ``detect.score_threshold``, or else the lowest score of all.
+
+    Args:
+        detections: COCO results or YOLO text, as detect writes them or of another program; the
+            names of the images say what belongs to which chip.
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        config: All settings; ``match`` says when a detection counts.
+        split: ``val`` or ``train``.
+        score_field: Key of the score in COCO results; empty: all are equally sure.
+        output: Folder for the figures, curves and errors.
+        overwrite: Replace those of an earlier evaluation.
+
+    Raises:
+        TilesetError: The split is empty or the data is broken.
+        VectorError: The detections are broken or of other images.
+        ConfigError: The classes of the two have nothing in common.
+        OutputError: The folder is there already or cannot be written.
+    """
+    if output:
+        check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
+    tileset, images = _read_split(data, split, config)
+    samples, classes = read_result_samples(
+        detections, tileset, images, config, score_field=score_field
+    )
+    chosen = config.detect.score_threshold
+    found = Detections.concatenate([sample.detections for sample in samples])
+    threshold = _lowest_of(found) if chosen is None else chosen
+    evaluation = measure(samples, classes, config.match, threshold=threshold)
+    title = f"{detections.name} against {len(images)} {split} images"
+    report = EvaluateReport(title, split, len(images), evaluation, output)
+    if output:
+        places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
+        _write(report, places, {"detections": detections.name, "data": tileset.root.name})
+    return report
+
+
+def evaluate_vectors(
+    detections: Path,
+    labels: Path,
+    config: Config,
+    *,
+    scene: Path | None = None,
+    score_field: str = "score",
+    output: Path | None = None,
+    overwrite: bool = False,
+) -> EvaluateReport:
+    """Compare detections with labels on a whole scene, both in vector files.
+
+    The threshold is ``detect.score_threshold``, or else the lowest score in the file.
+
+    Args:
+        detections: As detect writes them, or of another program. COCO results and YOLO text need
+            the scene.
+        labels: Points or polygons.
+        config: ``data``, ``match``, ``detect.score_threshold`` and ``tile.label_field``.
+        scene: The raster that both belong to; its pixels are the frame.
+        score_field: Attribute with the score; empty: all are equally sure.
+        output: Folder for the figures, curves and errors.
+        overwrite: Replace those of an earlier evaluation.
+
+    Raises:
+        VectorError: A file cannot be read, or nobody knows where one lies.
+        ConfigError: The classes of the two files have nothing in common.
+        OutputError: The folder is there already or cannot be written.
+    """
+    inputs = [detections, labels, *([scene] if scene else [])]
+    if output:
+        check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
+    read = read_vector_sample(detections, labels, config, scene=scene, score_field=score_field)
+    sample, chosen = read.sample, config.detect.score_threshold
+    for count, path in ((len(sample.detections), detections), (len(sample.boxes), labels)):
+        if not count:
+            logger.warning("%s: no object that counts", path)
+    evaluation = measure(
+        [sample],
+        read.classes,
+        config.match,
+        threshold=_lowest_of(sample.detections) if chosen is None else chosen,
+        has_boxes=read.has_boxes,
+        has_pixels=read.has_pixels,
+    )
+    title = f"{detections.name} against {labels.name}"
+    report = EvaluateReport(title, None, 1, evaluation, output)
+    if output:
+        names = {
+            "detections": detections.name,
+            "labels": labels.name,
+            "scene": scene.name if scene else None,
+        }
+        _write(report, [(sample.name, read.geobox, sample.gsd)], names)
+    return report
+
+
+def _read_split(
+    data: Path, split: Split, config: Config
+) -> tuple[Tileset, Sequence[LabelledImage]]:
+    tileset = read_tileset(data, config.data)
+    images = tileset.split(split)
+    if not images:
+        raise TilesetError(f"{data} has no {split} images", hint="choose the other --split")
+    return tileset, images
+
+
+def _detect_samples(
+    model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
+) -> list[Sample]:
+    about, label_of = model.description, _match_classes(model, tileset)
+    lowest = _lowest(model, config)
+    predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
+    chosen = fit_images(images, config.data.bands, about, config.detect, name=str(tileset.root))
+    predictor = with_values(predictor, chosen)
+    found = predict_images(predictor, images, config.data.bands, config.detect)
+    return [
+        Sample(
+            name=image.path.name,
+            detections=_relabelled(detections, label_of),
+            boxes=image.boxes,
+            labels=image.labels,
+            ignored=image.ignored,
+            gsd=image.gsd,
+        )
+        for detections, image in zip(found, images, strict=True)
+    ]
+
+
+def _threshold(model: Model, config: Config) -> float:
+    chosen = config.detect.score_threshold
+    return model.description.score_threshold if chosen is None else chosen
+
+
+def _lowest(model: Model, config: Config) -> float:
+    return min(_LOWEST_SCORE, _threshold(model, config))
+
+
+def _lowest_of(detections: Detections) -> float:
+    """Give a short number that all scores reach."""
+    return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
+
+
+def _place(sample: Sample, image: LabelledImage) -> tuple[str, GeoBox, float | None]:
+    with Scene(image.path) as scene:
+        return sample.name, scene.geobox, sample.gsd
+
+
+def _write(
+    report: EvaluateReport,
+    places: Sequence[tuple[str, GeoBox, float | None]],
+    names: dict[str, str | None],
+) -> None:
+    assert report.output is not None
+    about = {**names, "split": report.split, "images": report.images}
+    write_evaluation(report.output, report.evaluation, places, title=report.title, about=about)
+
+
+def _match_classes(model: Model, tileset: Tileset) -> list[int]:
+    """Give the tileset's index of each class of the model; -1 for one that is not labelled.
+
+    With one class on either side the names do not matter: a tree is a tree.
+    """
+    own = model.description.classes
+    if len(own) == len(tileset.classes) == 1:
+        if own != tileset.classes:
+            logger.warning("taking the labels %r for %r", tileset.classes[0], own[0])
+        return [0]
+    for name in tileset.classes:
+        if name not in own:
+            raise ModelFileError(
+                f"{tileset.root} has the class {name!r}, which {model.description.name} lacks",
+                hint=f"it knows {', '.join(own)}; leave a class out with data.ignore_classes",
+            )
+    return [tileset.classes.index(name) if name in tileset.classes else -1 for name in own]
+
+
+def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:
+    """Number the labels as the tileset does; drop those that it does not have."""
+    labels = np.asarray(label_of, np.int64)[detections.labels]
+    return Detections(detections.boxes, detections.scores, labels).select(labels >= 0)

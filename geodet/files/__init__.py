@@ -1,0 +1,1 @@
+"""Output files and folders that appear when they are complete."""

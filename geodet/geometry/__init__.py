@@ -1,0 +1,1 @@
+"""Windows, boxes, and where pixels lie on the ground: arithmetic without any file."""

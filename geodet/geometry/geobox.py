@@ -1,0 +1,169 @@
+"""Where the pixels of a raster lie on the ground: shape, affine transform and CRS in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from affine import Affine
+from pyproj import CRS, Transformer
+
+from geodet.geometry.arrays import Floats
+from geodet.geometry.windows import Window
+
+__all__ = ["GeoBox"]
+
+
+@dataclass(frozen=True)
+class GeoBox:
+    """The shape, the affine transform and the CRS of a raster.
+
+    World coordinates are always float64: a float32 step is 0.5 m at a northing of 5,000,000 m.
+
+    Laws:
+        ``box.crop(w).to_world(p) == box.to_world(p + (w.col_off, w.row_off))`` and
+        ``box.to_pixels(box.to_world(p)) == p``.
+
+    Example:
+        >>> box = GeoBox(100, 50, Affine(0.5, 0, 600000, 0, -0.5, 4000000), CRS.from_epsg(32610))
+        >>> box.to_world(np.array([[2.0, 4.0]])).tolist()
+        [[600001.0, 3999998.0]]
+        >>> box.crop(Window(10, 0, 5, 5)).transform.c
+        600005.0
+    """
+
+    width: int
+    """Columns."""
+    height: int
+    """Rows."""
+    transform: Affine
+    """From continuous pixel coordinates (column, row) to world coordinates (x, y)."""
+    crs: CRS | None
+    """What the world coordinates mean; None when the raster does not say."""
+
+    def crop(self, window: Window) -> GeoBox:
+        """Give the geobox of a window of this raster."""
+        transform = self.transform @ Affine.translation(window.col_off, window.row_off)
+        return GeoBox(window.width, window.height, transform, self.crs)
+
+    def resized(self, width: int, height: int) -> GeoBox:
+        """Give the geobox of the same ground with another number of pixels."""
+        scale = Affine.scale(self.width / width, self.height / height)
+        return GeoBox(width, height, self.transform @ scale, self.crs)
+
+    def to_world(self, xy: Floats) -> Floats:
+        """Map pixel coordinates to world coordinates.
+
+        Args:
+            xy: (..., 2) columns and rows, continuous.
+
+        Returns:
+            (..., 2) float64 x and y in the CRS.
+        """
+        return _apply(self.transform, xy)
+
+    def to_pixels(self, xy: Floats) -> Floats:
+        """Map world coordinates to pixel coordinates, the inverse of :meth:`to_world`."""
+        return _apply(~self.transform, xy)
+
+    @cached_property
+    def ground_resolution(self) -> tuple[float, float] | None:
+        """Width and height of the centre pixel in metres on the ground, None without a CRS.
+
+        Measured on the ellipsoid, so a Web Mercator or a geographic raster gets its true size.
+        """
+        if self.crs is None:
+            return None
+        right, below = self._ground_steps(np.array([[self.width / 2, self.height / 2]]))
+        return float(np.hypot(*right[:, 0])), float(np.hypot(*below[:, 0]))
+
+    @property
+    def gsd(self) -> float | None:
+        """Ground sample distance in metres at the centre, None without a CRS.
+
+        It is the geometric mean of the pixel's width and height on the ground.
+        """
+        size = self.ground_resolution
+        return None if size is None else float(np.sqrt(size[0] * size[1]))
+
+    def pixel_area(self, xy: Floats) -> Floats:
+        """Measure the area of a pixel on the ground, in square metres.
+
+        Args:
+            xy: (N, 2) pixel coordinates at which to measure.
+
+        Returns:
+            (N,) float64; NaN without a CRS.
+        """
+        if self.crs is None:
+            return np.full(len(xy), np.nan)
+        (ax, ay), (bx, by) = self._ground_steps(np.asarray(xy, np.float64))
+        area: Floats = np.abs(ax * by - ay * bx)
+        return area
+
+    def _ground_steps(self, xy: Floats) -> tuple[Floats, Floats]:
+        """Measure one pixel to the right and one down as (2, N) metres east and north."""
+        assert self.crs is not None
+        ground = _Ground.of(self.crs)
+        here, right, below = (ground.place(self.to_world(xy + step)) for step in _STEPS)
+        return ground.offset(here, right), ground.offset(here, below)
+
+
+_STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+
+
+def _apply(transform: Affine, xy: Floats) -> Floats:
+    """Apply an affine transform to (..., 2) coordinates."""
+    points = np.asarray(xy, dtype=np.float64)
+    x, y = points[..., 0], points[..., 1]
+    a, b, c, d, e, f = transform[:6]
+    return np.stack([a * x + b * y + c, d * x + e * y + f], axis=-1)
+
+
+class _Ground:
+    """Short distances on the ground, in metres, between points of one CRS."""
+
+    def __init__(self, crs: CRS) -> None:
+        self._geographic = crs.geodetic_crs
+        self._metres = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+        if self._geographic is not None:
+            self._to_angles = Transformer.from_crs(crs, self._geographic, always_xy=True)
+            # Degrees as a rule, but grads in some French and Belgian systems.
+            self._radians = float(self._geographic.axis_info[0].unit_conversion_factor)
+            ellipsoid = crs.ellipsoid
+            assert ellipsoid is not None  # a geodetic CRS has one
+            self._a = float(ellipsoid.semi_major_metre)
+            self._e2 = 1.0 - (float(ellipsoid.semi_minor_metre) / self._a) ** 2
+
+    @staticmethod
+    @lru_cache(maxsize=32)
+    def of(crs: CRS) -> _Ground:
+        """Give the ground of a CRS; building its transformer is slow, so it is kept."""
+        return _Ground(crs)
+
+    def offset(self, here: Floats, there: Floats) -> Floats:
+        """Measure the metres east and north from places to others close by: (2, N).
+
+        The radii of curvature in the meridian and the prime vertical, Snyder, "Map Projections: A
+        Working Manual" (USGS Professional Paper 1395), equations 4-18 and 4-20, half way between
+        the points: from one end, a step of 50 m at 83 degrees would err by 1e-5 of its length.
+        """
+        if self._geographic is None:
+            return (there - here) * self._metres
+        (lon0, lat0), (lon1, lat1) = here, there
+        lat = (lat0 + lat1) / 2
+        w2 = 1.0 - self._e2 * np.sin(lat) ** 2
+        # The short way round, also across the antimeridian.
+        turn = (lon1 - lon0 + np.pi) % (2 * np.pi) - np.pi
+        east = turn * np.cos(lat) * self._a / np.sqrt(w2)
+        north = (lat1 - lat0) * self._a * (1.0 - self._e2) / w2**1.5
+        return np.stack([east, north])
+
+    def place(self, xy: Floats) -> Floats:
+        """Give longitude and latitude in radians, or the plane of an engineering CRS: (2, N)."""
+        if self._geographic is None:
+            return xy.T
+        angles = self._to_angles.transform(xy[..., 0], xy[..., 1])
+        radians: Floats = np.stack(angles) * self._radians
+        return radians

@@ -1,0 +1,44 @@
+"""The detections of one scene, and the CRS that those of several scenes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyproj import CRS
+
+from geodet.errors import OutputError
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+
+__all__ = ["SceneDetections", "common_crs"]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneDetections:
+    """What was found in one scene, or in a part of it."""
+
+    scene: str
+    """The file's name."""
+    geobox: GeoBox
+    """Of the scene itself, not of a resampled grid."""
+    detections: Detections
+    """Boxes in the scene's own pixels."""
+
+
+def common_crs(parts: Sequence[SceneDetections]) -> CRS | None:
+    """Choose the layer's CRS: the first scene's.
+
+    Raises:
+        OutputError: Only some scenes have a CRS.
+        ValueError: There are no scenes.
+    """
+    if not parts:
+        raise ValueError("there are no scenes to write detections of")
+    bare = [part.scene for part in parts if part.geobox.crs is None]
+    if bare and len(bare) < len(parts):
+        raise OutputError(
+            f"{len(bare)} of {len(parts)} scenes have no CRS, such as {bare[0]}",
+            hint="write the scenes without a CRS to a file of their own",
+        )
+    return parts[0].geobox.crs

@@ -1,0 +1,1 @@
+"""ONNX: export a model, and detect with an exported one."""

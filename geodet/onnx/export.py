@@ -1,0 +1,123 @@
+"""Export a model for other programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from geodet.errors import ConfigError, ModelFileError
+from geodet.files.outputs import check_destination, replacing
+from geodet.models.anchors import decode_boxes
+from geodet.models.checkpoint import Model
+from geodet.models.inputs import standardise, trained_bounds
+from geodet.onnx.backend import open_session
+from geodet.onnx.graph import plain_graph, tile_graph
+from geodet.onnx.metadata import Reader, describe, tile_format
+
+__all__ = ["ExportReport", "export_model"]
+
+_TOLERANCE = 1e-3
+_SIDES = (70, 99)  # of the image of the comparison, which fit no stride
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written."""
+
+    output: Path
+    """The file."""
+    reader: Reader
+    """The program that it is for."""
+    megabytes: float
+    """Its size."""
+    score_difference: float
+    """Largest difference of a score from PyTorch's, over all anchors of an image of noise."""
+    box_difference_px: float
+    """Largest difference of a coordinate likewise, in pixels."""
+
+
+def export_model(
+    model: Model,
+    output: Path,
+    *,
+    reader: Reader = "deepness",
+    chip_size: int = 512,
+    overlap: int = 64,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Write a model as an ONNX file, after comparing it with PyTorch.
+
+    Args:
+        model: What to export.
+        output: The file, ``.onnx``.
+        reader: ``deepness`` (QGIS) and ``geodeep`` look at a scene tile by tile; ``plain`` takes
+            any number of images of any size, and geodet reads it.
+        chip_size: Side of the tiles in pixels.
+        overlap: Pixels that neighbouring tiles share.
+        overwrite: Replace a file that is there.
+
+    Raises:
+        ConfigError: A package that it needs is not installed, or the overlap is too large.
+        ModelFileError: The reader cannot feed the model, or the file would say something else than
+            the model does.
+        OutputError: The output is there already or cannot be written.
+    """
+    check_destination(output, [".onnx"], overwrite=overwrite)
+    if not 0 <= overlap <= chip_size // 2:
+        raise ConfigError(
+            f"overlap {overlap} is more than half of chip_size {chip_size}",
+            hint="choose a smaller --overlap or a larger --chip-size",
+        )
+    plain = plain_graph(model.network, model.description)
+    differences = _compare(plain, model)
+    graph = plain
+    if reader != "plain":
+        form = tile_format(model.description, reader, chip_size)
+        graph = tile_graph(model.network, model.description, form)
+    about = describe(model.description, reader, tile_size=chip_size, overlap=overlap)
+    content = _with_metadata(graph, about)
+    with replacing(output) as temporary:
+        temporary.write_bytes(content)
+    return ExportReport(output, reader, len(content) / 1e6, *differences)
+
+
+def _with_metadata(graph: Any, about: dict[str, str]) -> bytes:
+    for key, value in about.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+def _compare(graph: Any, model: Model) -> tuple[float, float]:
+    """Give the largest differences of scores and of coordinates from PyTorch's.
+
+    Raises:
+        ModelFileError: They are too large.
+    """
+    about = model.description
+    shape = (2, len(about.bands), *_SIDES)
+    middle, spread = (np.reshape(v, (1, -1, 1, 1)) for v in (about.mean, about.std))
+    pixels = np.random.default_rng(0).normal(middle, spread, shape).astype(np.float32)
+    given = torch.from_numpy(pixels)
+    valid = torch.ones((shape[0], *_SIDES), dtype=torch.bool)
+    with torch.inference_mode():
+        bounds = trained_bounds(about.dtype, about.low, about.high)
+        scaled = standardise(given, valid, about.mean, about.std, *bounds)
+        outputs = model.network(scaled)
+    wanted = decode_boxes(outputs.deltas, outputs.anchors), outputs.logits.sigmoid()
+    found = open_session(graph.SerializeToString()).run(["boxes", "scores"], {"pixels": pixels})
+    boxes, scores = (
+        float(np.abs(there - here.numpy()).max()) for there, here in zip(found, wanted, strict=True)
+    )
+    if not np.all(np.array([boxes, scores]) <= _TOLERANCE):  # or is not a number
+        raise ModelFileError(
+            f"the ONNX graph of {about.name} differs from PyTorch by {scores:.2g} in scores and "
+            f"{boxes:.2g} px in boxes",
+            hint="this is a defect of geodet: please report it",
+        )
+    return scores, boxes

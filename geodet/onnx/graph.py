@@ -1,0 +1,250 @@
+"""A RetinaNet as an ONNX graph: pixels in, boxes and scores out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+from torchvision.ops import FeaturePyramidNetwork
+
+from geodet.models.anchors import LARGEST_FACTOR
+from geodet.models.checkpoint import ModelDescription
+from geodet.models.inputs import ABSURD, trained_bounds
+from geodet.models.retinanet import Head, RetinaNet
+from geodet.onnx.nodes import Nodes, import_onnx
+
+__all__ = ["PLAIN_OUTPUTS", "TileFormat", "plain_graph", "tile_graph"]
+
+OPSET, IR_VERSION = 17, 8  # of 2022; onnxruntime 1.17 reads up to 20 and 9
+TensorShapes = dict[str, tuple[int | str, ...]]
+
+PLAIN_OUTPUTS = ("boxes", "scores", "logits", "deltas", "anchors")
+
+
+class TileFormat(NamedTuple):
+    """What a program that reads one tile after another gives and takes."""
+
+    tile_size: int
+    """Side of the tiles in pixels."""
+    scale: float
+    """Factor from the values that it feeds to the data's."""
+    iou_threshold: float
+    """Overlap above which the weaker of two boxes of one class goes, inside the graph."""
+    lowest_score: float
+    """Boxes leave the graph above it; the reader's own threshold comes later."""
+    shift: float
+    """Pixels added to all coordinates: half a one for a reader that cuts them to integers."""
+
+
+class _Raw(NamedTuple):
+    boxes: str
+    """(N, R, 4) x1 y1 x2 y2."""
+    scores: str
+    """(N, R, K)."""
+    logits: str
+    deltas: str
+    anchors: str
+
+
+def plain_graph(network: RetinaNet, about: ModelDescription) -> Any:
+    """Make a graph for any number of images of any size.
+
+    Args:
+        network: In evaluation mode.
+        about: Its description.
+
+    Returns:
+        An ``onnx.ModelProto``. Input: ``pixels`` (N, C, H, W) float32 in the data's units. Outputs:
+        ``boxes`` (N, R, 4) x1 y1 x2 y2 in pixels and ``scores`` (N, R, K) of all R anchors, and
+        what they are made of: ``logits``, ``deltas`` and ``anchors`` (R, 4).
+    """
+    nodes = Nodes()
+    raw = _raw(nodes, network, _standardised(nodes, "pixels", about))
+    of_class, of_box = ("batch", "anchor", len(about.classes)), ("batch", "anchor", 4)
+    kinds: TensorShapes = {
+        "boxes": of_box,
+        "scores": of_class,
+        "logits": of_class,
+        "deltas": of_box,
+    }
+    kinds["anchors"] = ("anchor", 4)
+    for name in PLAIN_OUTPUTS:
+        nodes.nodes.append(_named(getattr(raw, name), name))
+    image = ("batch", len(about.bands), "height", "width")
+    return _model(nodes, {"pixels": image}, {name: kinds[name] for name in PLAIN_OUTPUTS})
+
+
+def tile_graph(network: RetinaNet, about: ModelDescription, form: TileFormat) -> Any:
+    """Make a graph for one tile, with suppression, as readers of YOLO v5 models take it.
+
+    Args:
+        network: In evaluation mode.
+        about: Its description.
+        form: What the reader gives and takes.
+
+    Returns:
+        An ``onnx.ModelProto``. Input: ``images`` (1, C, S, S) float32, the data's values over the
+        scale. Output: ``detections`` (1, M, 5 + K), a row for each of the M objects: centre, width
+        and height in pixels, score, and 1 at its class.
+    """
+    nodes = Nodes()
+    pixels = nodes.add("Mul", "images", nodes.constant(form.scale))
+    raw = _raw(nodes, network, _standardised(nodes, pixels, about))
+    rows = _suppressed(nodes, raw, form, classes=len(about.classes))
+    nodes.nodes.append(_named(rows, "detections"))
+    image = (1, len(about.bands), form.tile_size, form.tile_size)
+    found = (1, "objects", 5 + len(about.classes))
+    return _model(nodes, {"images": image}, {"detections": found})
+
+
+def _standardised(nodes: Nodes, pixels: str, about: ModelDescription) -> str:
+    """Follow :func:`geodet.models.inputs.standardise`."""
+    mean, std = _column(about.mean), _column(about.std)
+    scaled = nodes.add("Div", nodes.add("Sub", pixels, nodes.constant(mean)), nodes.constant(std))
+    low, high = (_column(v) for v in trained_bounds(about.dtype, about.low, about.high))
+    if not low.size:
+        return scaled
+    cut = nodes.add("Max", scaled, nodes.constant((low - mean) / std))
+    cut = nodes.add("Min", cut, nodes.constant((high - mean) / std))
+    is_measured = nodes.add("Less", nodes.add("Abs", scaled), nodes.constant(ABSURD))
+    return nodes.add("Where", is_measured, cut, nodes.constant(0.0))
+
+
+def _column(values: Sequence[float]) -> NDArray[np.float64]:
+    """Give (C, 1, 1), a value for each band."""
+    return np.reshape(values, (-1, 1, 1)).astype(np.float64)
+
+
+def _raw(nodes: Nodes, network: RetinaNet, images: str) -> _Raw:
+    levels = _pyramid(nodes, network, images)
+    logits = _head(nodes, network.classifier, levels)
+    deltas = _head(nodes, network.regressor, levels)
+    placed = [_anchors(nodes, network, index, level) for index, level in enumerate(levels)]
+    anchors = nodes.add("Concat", *placed, axis=0)
+    boxes = _decoded(nodes, deltas, anchors)
+    return _Raw(boxes, nodes.add("Sigmoid", logits), logits, deltas, anchors)
+
+
+def _pyramid(nodes: Nodes, network: RetinaNet, images: str) -> list[str]:
+    """Follow :class:`geodet.models.fpn.Trunk` and :class:`~geodet.models.fpn.Pyramid`."""
+    x = nodes.layer(network.trunk.stem, images)
+    features = []
+    for stage in network.trunk.stages:
+        x = nodes.layer(stage, x)
+        features.append(x)
+    first, last = network.config.levels
+    levels = _fpn(nodes, network.pyramid.fpn, features[first - 2 :])[: min(last, 5) - first + 1]
+    for index, convolution in enumerate(network.pyramid.extra):
+        source = features[-1] if index == 0 else nodes.add("Relu", levels[-1])
+        levels.append(nodes.layer(convolution, source))
+    return levels
+
+
+def _fpn(nodes: Nodes, fpn: FeaturePyramidNetwork, features: list[str]) -> list[str]:
+    inner = [nodes.layer(b, x) for b, x in zip(fpn.inner_blocks, features, strict=True)]
+    for index in range(len(inner) - 2, -1, -1):
+        above = _resized(nodes, inner[index + 1], like=inner[index])
+        inner[index] = nodes.add("Add", inner[index], above)
+    return [nodes.layer(b, x) for b, x in zip(fpn.layer_blocks, inner, strict=True)]
+
+
+def _resized(nodes: Nodes, x: str, *, like: str) -> str:
+    """Repeat pixels up to the size of another map."""
+    shapes = nodes.add("Shape", x, end=2), nodes.add("Shape", like, start=2)
+    size = nodes.add("Concat", *shapes, axis=0)
+    ways = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return nodes.add("Resize", x, "", "", size, mode="nearest", **ways)
+
+
+def _head(nodes: Nodes, head: Head, levels: list[str]) -> str:
+    """Follow :class:`geodet.models.retinanet.Head`: (N, R, outputs)."""
+    flat = []
+    for index, level in enumerate(levels):
+        norms = cast("nn.ModuleList", head.norms[index if len(head.norms) > 1 else 0])
+        x = level
+        for convolution, norm in zip(head.convs, norms, strict=True):
+            x = nodes.layers([convolution, norm, nn.ReLU()], x)
+        maps = nodes.add("Transpose", nodes.layer(head.last, x), perm=[0, 2, 3, 1])
+        flat.append(nodes.add("Reshape", maps, nodes.ints(0, -1, head.outputs)))
+    return nodes.add("Concat", *flat, axis=1)
+
+
+def _anchors(nodes: Nodes, network: RetinaNet, index: int, level: str) -> str:
+    """Follow :class:`geodet.models.anchors.Anchors`: (H * W * A, 4)."""
+    cell = nodes.constant(network.anchors.get_buffer(f"cell_{index}"))
+    stride = network.anchors.strides[index]
+    y = _centres(nodes, level, stride, axis=2, shape=(-1, 1, 1, 1))
+    x = _centres(nodes, level, stride, axis=3, shape=(1, -1, 1, 1))
+    sizes = [nodes.add("Shape", level, start=2), nodes.ints(1, 1)]
+    grid = nodes.add("Concat", *sizes, axis=0)  # H, W, 1, 1
+    x, y = nodes.add("Expand", x, grid), nodes.add("Expand", y, grid)
+    centres = nodes.add("Concat", x, y, x, y, axis=3)  # (H, W, 1, 4)
+    return nodes.add("Reshape", nodes.add("Add", centres, cell), nodes.ints(-1, 4))
+
+
+def _centres(nodes: Nodes, level: str, stride: int, *, axis: int, shape: tuple[int, ...]) -> str:
+    count = nodes.add("Squeeze", nodes.add("Shape", level, start=axis, end=axis + 1))
+    zero, one = nodes.constant(0, "int64"), nodes.constant(1, "int64")
+    numbers = nodes.add("Cast", nodes.add("Range", zero, count, one), to=1)  # to float32
+    halfway = nodes.add("Add", numbers, nodes.constant(0.5))
+    return nodes.add(
+        "Reshape", nodes.add("Mul", halfway, nodes.constant(stride)), nodes.ints(*shape)
+    )
+
+
+def _decoded(nodes: Nodes, deltas: str, anchors: str) -> str:
+    """Follow :func:`geodet.models.anchors.decode_boxes`."""
+    half = nodes.constant(0.5)
+    low, high = nodes.part(anchors, 0, 2, axis=1), nodes.part(anchors, 2, 4, axis=1)
+    middle = nodes.add("Mul", nodes.add("Add", low, high), half)
+    sides = nodes.add("Sub", high, low)
+    shift = nodes.add("Mul", nodes.part(deltas, 0, 2, axis=2), sides)
+    centre = nodes.add("Add", middle, shift)
+    most = nodes.constant(math.log(LARGEST_FACTOR))
+    factor = nodes.add("Exp", nodes.add("Min", nodes.part(deltas, 2, 4, axis=2), most))
+    reach = nodes.add("Mul", nodes.add("Mul", sides, factor), half)
+    corners = nodes.add("Sub", centre, reach), nodes.add("Add", centre, reach)
+    return nodes.add("Concat", *corners, axis=2)
+
+
+def _suppressed(nodes: Nodes, raw: _Raw, form: TileFormat, *, classes: int) -> str:
+    """Suppress within each class, and lay the rest out in rows: (1, M, 5 + K)."""
+    scores = nodes.add("Transpose", raw.scores, perm=[0, 2, 1])  # (1, K, R)
+    limits = nodes.constant(form.iou_threshold), nodes.constant(form.lowest_score)
+    all_of_them = nodes.constant(2**31 - 1, "int64")
+    chosen = nodes.add("NonMaxSuppression", raw.boxes, scores, all_of_them, *limits)  # (M, 3)
+    label = nodes.add("Gather", chosen, nodes.constant(1, "int64"), axis=1)
+    anchor = nodes.add("Gather", chosen, nodes.constant(2, "int64"), axis=1)
+    boxes = nodes.add("Gather", nodes.add("Squeeze", raw.boxes, nodes.ints(0)), anchor, axis=0)
+    low, high = nodes.part(boxes, 0, 2, axis=1), nodes.part(boxes, 2, 4, axis=1)
+    middle = nodes.add("Mul", nodes.add("Add", low, high), nodes.constant(0.5))
+    columns = [
+        nodes.add("Add", middle, nodes.constant(form.shift)),
+        nodes.add("Sub", high, low),
+        nodes.add("Unsqueeze", nodes.add("GatherND", scores, chosen), nodes.ints(1)),
+        nodes.add("OneHot", label, nodes.ints(classes), nodes.constant([0.0, 1.0])),
+    ]
+    return nodes.add("Unsqueeze", nodes.add("Concat", *columns, axis=1), nodes.ints(0))
+
+
+def _named(x: str, name: str) -> Any:
+    return import_onnx().helper.make_node("Identity", [x], [name])
+
+
+def _model(nodes: Nodes, inputs: TensorShapes, outputs: TensorShapes) -> Any:
+    onnx = import_onnx()
+    infos = [
+        [onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in part.items()]
+        for part in (inputs, outputs)  # 1 is float32
+    ]
+    graph = onnx.helper.make_graph(
+        nodes.nodes, "geodet", *infos, initializer=list(nodes.constants.values())
+    )
+    versions = [onnx.helper.make_opsetid("", OPSET)]
+    model = onnx.helper.make_model(graph, opset_imports=versions, ir_version=IR_VERSION)
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -1,0 +1,1 @@
+"""Rasters, read window by window through GDAL."""

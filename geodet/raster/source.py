@@ -1,0 +1,216 @@
+"""Open a raster as GDAL reads it, and make one of true bands on a true grid of what is not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pyproj import CRS
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.transform import Affine
+from rasterio.windows import Window as RasterioWindow
+
+from geodet.errors import SceneError
+from geodet.files.closable import Closing
+from geodet.geometry.arrays import empty_apart
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+from geodet.raster.blocks import Block
+from geodet.raster.scene_lists import is_gdal_path
+from geodet.raster.virtual_rasters import expanded_palette, warped
+
+__all__ = ["Source", "gdal_options", "open_source", "quietly"]
+
+_opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
+
+# Decoded blocks are kept by the scene, for all its threads; GDAL keeps those of the files in a VRT.
+_LOCAL = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_NUM_THREADS": 1}
+_REMOTE = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a server's listing is slow, and often refused
+    "GDAL_INGESTED_BYTES_AT_OPEN": 32_768,  # a COG's header in one request
+    "GDAL_HTTP_MAX_RETRY": 4,
+    "GDAL_HTTP_RETRY_DELAY": 0.5,
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "CPL_VSIL_CURL_CACHE_SIZE": 64 * 2**20,  # shared by the handles of all threads
+}
+_NAMELESS = {"undefined", "palette", "alpha"}
+_ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsimem/", "/vsisubfile/", "/vsi7z/", "/vsirar/")
+
+
+@dataclass(eq=False)
+class Source(Closing):
+    """A raster's open handle and what is known of its bands."""
+
+    dataset: Any
+    """What is read: the file, or a virtual raster made of it."""
+    names: tuple[str, ...]
+    """Descriptions of the bands, "" where there is none."""
+    colours: tuple[str, ...]
+    """Names of their colour interpretations."""
+    warped_by: str
+    """What the raster is warped by, such as ground control points; "" as a rule."""
+    held: tuple[Any, ...]
+    """Handles that the dataset needs, and that are closed with it."""
+
+    def close(self) -> None:
+        """Close the dataset, then what it is made of."""
+        for handle in (self.dataset, *self.held):
+            handle.close()
+
+    @property
+    def alpha(self) -> int | None:
+        """Find the alpha band.
+
+        Four-band imagery is often stored with near-infrared flagged as alpha, because that is what
+        TIFF writers call a fourth band; a band described as something else is not alpha.
+        """
+        for band, (name, colour) in enumerate(zip(self.names, self.colours, strict=True), start=1):
+            if colour == ColorInterp.alpha.name and (name or "alpha").lower().startswith("alpha"):
+                return band
+        return None
+
+    def mask_band(self, bands: tuple[int, ...]) -> int | None:
+        """Find the band whose mask says where there is data; None when all of it is data."""
+        if self.alpha is not None and self.alpha not in bands:
+            return self.alpha
+        flags = self.dataset.mask_flag_enums[bands[0] - 1]
+        masked = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
+        return bands[0] if masked else None
+
+    def band_name(self, band: int) -> str:
+        """Name a band by its description or its colour, else by its number."""
+        colour = self.colours[band - 1]
+        return self.names[band - 1] or (f"band {band}" if colour in _NAMELESS else colour)
+
+    def read(
+        self,
+        bands: tuple[int, ...],
+        mask_band: int | None,
+        window: Window | RasterioWindow,
+        shape: tuple[int, int],
+    ) -> Block:
+        """Read a window, resampled by GDAL where the shape is another.
+
+        Args:
+            bands: Counted from 1.
+            mask_band: What :meth:`mask_band` says of them.
+            window: In the pixels of the raster.
+            shape: Rows and columns of the result.
+
+        Returns:
+            Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data.
+        """
+        place = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+        is_scaled = shape != (window.height, window.width)
+        coarser = max(window.height / shape[0], window.width / shape[1]) > 1
+        scaled = Resampling.average if coarser else Resampling.bilinear
+        options: dict[str, Any] = {
+            "window": place,
+            "resampling": scaled if is_scaled else Resampling.nearest,
+        }
+        dtype = self.dataset.dtypes[bands[0] - 1]
+        pixels = empty_apart((len(bands), *shape), dtype)
+        self.dataset.read(bands, out=pixels, **options)
+        data: NDArray[np.bool_] = np.broadcast_to(np.True_, (1, *shape))
+        if mask_band is not None and mask_band == self.alpha:
+            # Any opacity is data: a fourth band that is called alpha may hold near-infrared.
+            data = self.dataset.read([mask_band], out_shape=(1, *shape), **options) > 0
+        elif mask_band is not None:
+            # A pixel of a resampled grid has data where at least half of it has.
+            masks = self.dataset.read_masks(bands, out_shape=pixels.shape, **options)
+            data = masks >= (128 if is_scaled else 1)
+        if pixels.dtype.kind == "f":
+            data = data & np.isfinite(pixels).all(axis=0)
+        return pixels, np.broadcast_to(np.True_, (1, *shape)) if data.all() else data
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Where the raster lies; without a georeference, y is -row, as QGIS shows it."""
+        crs = CRS.from_user_input(self.dataset.crs) if self.dataset.crs else None
+        transform = self.dataset.transform
+        if crs is None and transform == Affine.identity():
+            transform = Affine(1, 0, 0, 0, -1, 0)
+        return GeoBox(self.dataset.width, self.dataset.height, transform, crs)
+
+
+def gdal_options(path: str) -> dict[str, Any]:
+    """Choose the options of GDAL for a raster; what the environment sets is left alone."""
+    options = _LOCAL | (_REMOTE if _is_remote(path) else {})
+    return {name: value for name, value in options.items() if name not in os.environ}
+
+
+@contextlib.contextmanager
+def quietly(path: str) -> Iterator[None]:
+    """Open files of a raster here: without a warning that one has no georeference."""
+    with _opening, warnings.catch_warnings(), rasterio.Env(**gdal_options(path)):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def open_source(path: str) -> Source:
+    """Open a raster; a palette becomes colours, ground control points and RPCs a grid.
+
+    Raises:
+        SceneError: It is missing, is no raster or holds no bands.
+    """
+    if not is_gdal_path(path) and not Path(path).exists():
+        raise SceneError(f"no such file: {path}", hint="check the path of the scene")
+    handles: list[Any] = []
+    try:
+        with quietly(path):
+            return _open(path, handles)
+    except BaseException as error:
+        for handle in reversed(handles):
+            handle.close()
+        if not isinstance(error, RasterioError):
+            raise
+        raise SceneError(
+            f"cannot open {path} as a raster: {error}",
+            hint=_hint(path),
+        ) from error
+
+
+def _open(path: str, handles: list[Any]) -> Source:
+    handles.append(rasterio.open(path))
+    if handles[0].count == 0:
+        raise SceneError(f"{path} holds no bands", hint="name one of its subdatasets")
+    colours = expanded_palette(handles[-1])
+    if colours is not None:
+        handles.append(colours)
+    names = tuple(text or "" for text in handles[-1].descriptions)
+    grid, warped_by = warped(handles[-1])
+    if grid is not None:
+        handles.append(grid)
+        names += ("alpha",) * (grid.count - len(names))
+    interpretations = tuple(colour.name for colour in handles[-1].colorinterp)
+    return Source(handles[-1], names, interpretations, warped_by, tuple(handles[-2::-1]))
+
+
+def _hint(path: str) -> str:
+    if path.startswith(("s3://", "/vsis3/")):
+        return (
+            "check the address; GDAL signs in by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
+            "AWS_PROFILE; for public data set AWS_NO_SIGN_REQUEST=YES"
+        )
+    if _is_remote(path):
+        return "check the address and that you may read it; GDAL takes credentials from variables"
+    return "geodet reads what GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG"
+
+
+def _is_remote(path: str) -> bool:
+    """Tell what comes over a network from local files, archives among them."""
+    if "/vsicurl" in path or "http://" in path or "https://" in path:
+        return True
+    if "://" in path:
+        return not path.startswith(("file://", "zip://", "tar://", "gzip://"))
+    return path.startswith("/vsi") and not path.startswith(_ARCHIVES)

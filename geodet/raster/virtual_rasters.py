@@ -1,0 +1,153 @@
+"""Rasters whose only georeference is ground control points or RPCs, on a grid."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import rasterio
+from pyproj import CRS, Transformer
+from rasterio._err import CPLE_BaseError  # what a WarpedVRT raises is no RasterioError
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import RasterioError
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+
+from geodet.errors import SceneError
+from geodet.raster.scene_lists import is_gdal_path
+
+__all__ = ["expanded_palette", "utm_zone", "warped"]
+
+_COLOURS = ("Red", "Green", "Blue", "Alpha")
+
+
+def expanded_palette(dataset: Any) -> Any | None:
+    """Expand a palette by a virtual raster, so that colours are averaged and not their numbers.
+
+    Where the palette is transparent, the number is nodata or the mask says so, alpha is 0.
+
+    Args:
+        dataset: Open; has to stay open no longer than this call.
+
+    Returns:
+        An open virtual raster of three bands, or of four with alpha; None without a palette.
+    """
+    if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    is_masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+    opaque = all(alpha == 255 for *_, alpha in dataset.colormap(1).values())
+    has_alpha = not opaque or is_masked or dataset.nodata is not None
+    root = ET.Element("VRTDataset", rasterXSize=str(dataset.width), rasterYSize=str(dataset.height))
+    _add_georeference(root, dataset)
+    for number, colour in enumerate(_COLOURS[: 4 if has_alpha else 3], start=1):
+        band = ET.SubElement(root, "VRTRasterBand", dataType="Byte", band=str(number))
+        ET.SubElement(band, "ColorInterp").text = colour
+        is_mask = colour == "Alpha" and is_masked
+        source = ET.SubElement(band, "SimpleSource" if is_mask else "ComplexSource")
+        name = ET.SubElement(source, "SourceFilename", relativeToVRT="0", shared="0")
+        name.text = _source_name(dataset)
+        ET.SubElement(source, "SourceBand").text = "mask,1" if is_mask else "1"
+        if not is_mask:
+            ET.SubElement(source, "ColorTableComponent").text = str(number)
+            if dataset.nodata is not None and colour == "Alpha":
+                ET.SubElement(source, "NODATA").text = str(dataset.nodata)
+    return rasterio.open(ET.tostring(root, encoding="unicode"))
+
+
+def _source_name(dataset: Any) -> str:
+    """Name a raster as GDAL does: by its file, but a subdataset by its own name."""
+    is_part = is_gdal_path(dataset.name) and "://" not in dataset.name
+    return str(dataset.name if is_part or not dataset.files else dataset.files[0])
+
+
+def _add_georeference(root: ET.Element, dataset: Any) -> None:
+    points, crs = dataset.gcps
+    if dataset.crs is not None:
+        ET.SubElement(root, "SRS").text = dataset.crs.to_wkt()
+    if dataset.transform != Affine.identity():
+        numbers = ", ".join(repr(value) for value in dataset.transform.to_gdal())
+        ET.SubElement(root, "GeoTransform").text = numbers
+    elif points and crs is not None:
+        kept = ET.SubElement(root, "GCPList", Projection=crs.to_wkt())
+        for point in points:
+            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y}
+            values = {name: repr(float(value)) for name, value in place.items()}
+            values |= {"Id": str(point.id), "Z": repr(float(point.z or 0))}
+            ET.SubElement(kept, "GCP", values)
+
+
+_POLES = {True: 5041, False: 5042}  # Universal Polar Stereographic, north and south
+_UTM_ENDS = (-80.0, 84.0)
+
+
+def warped(dataset: Any) -> tuple[Any | None, str]:
+    """Warp a raster by its ground control points or RPCs, unless it has a transform.
+
+    The grid is in the CRS of the points, or in the UTM zone of the scene where that is geographic
+    or the raster has RPCs; its pixels are as large as gdalwarp would make them. Outside of the
+    raster's footprint alpha is 0.
+
+    Args:
+        dataset: Open; has to stay open as long as the result.
+
+    Returns:
+        An open virtual raster and what it is warped by; None and "" when it is not needed.
+
+    Raises:
+        SceneError: The points or the RPCs place the raster nowhere, such as points in one line.
+    """
+    points, crs = dataset.gcps
+    if dataset.transform != Affine.identity() or (dataset.crs is not None and not points):
+        return None, ""
+    if points and crs is not None:
+        known = CRS.from_user_input(crs)
+        places = np.array([(point.x, point.y) for point in points])
+        target = _zone_of(places, known) if known.is_geographic else known
+        what = f"its {len(points)} ground control points"
+        return _warp(dataset, target, what, src_crs=crs), "ground control points"
+    if dataset.rpcs is not None:
+        target = utm_zone(dataset.rpcs.long_off, dataset.rpcs.lat_off)
+        # Without an elevation model the ground lies at the height that the model was made for.
+        what = "its rational polynomial coefficients"
+        return _warp(dataset, target, what, RPC_HEIGHT=dataset.rpcs.height_off), (
+            "rational polynomial coefficients, on flat ground"
+        )
+    return None, ""
+
+
+def utm_zone(longitude: float, latitude: float) -> CRS:
+    """Give the UTM zone of a place on WGS 84, or the polar system beyond the zones.
+
+    Example:
+        >>> utm_zone(32.6, 0.3).to_epsg(), utm_zone(-70.9, -53.2).to_epsg()
+        (32636, 32719)
+    """
+    if not _UTM_ENDS[0] <= latitude <= _UTM_ENDS[1]:
+        return CRS.from_epsg(_POLES[latitude > 0])
+    zone = math.floor((longitude + 180) / 6) % 60 + 1
+    return CRS.from_epsg((32600 if latitude >= 0 else 32700) + zone)
+
+
+def _zone_of(places: Any, crs: CRS) -> CRS:
+    to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+    longitude, latitude = to_degrees.transform(*places.mean(axis=0))
+    return utm_zone(longitude, latitude)
+
+
+def _warp(dataset: Any, target: CRS, what: str, **options: Any) -> Any:
+    try:
+        return WarpedVRT(
+            dataset,
+            crs=target.to_wkt(),
+            resampling=Resampling.bilinear,
+            add_alpha=ColorInterp.alpha not in dataset.colorinterp,
+            **options,
+        )
+    except (CPLE_BaseError, RasterioError) as error:
+        raise SceneError(
+            f"cannot place {dataset.name} on the ground by {what}: {error}",
+            hint="give it points that are not in one line with gdal_translate -gcp, or take them "
+            "away with gdal_edit -unsetgcp or -unsetrpc",
+        ) from error

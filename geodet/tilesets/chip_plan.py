@@ -1,0 +1,204 @@
+"""Which chips of a scene hold which objects, and which of them train: pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodet.config import TileConfig
+from geodet.errors import TilesetError
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.windows import Window, WindowGrid
+from geodet.tilesets.splits import Split, pick_val
+
+__all__ = [
+    "Plan",
+    "Visible",
+    "drop_overlapping",
+    "find_visible",
+    "name_block",
+    "plan_chips",
+    "split_blocks",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Every pair of a window and an object of which it shows something, sorted by window."""
+
+    window: Ints
+    """(P,) index of the window."""
+    object: Ints
+    """(P,) index of the object."""
+    kept: NDArray[np.bool_]
+    """(P,) whether the window shows enough of the object to have it as one."""
+
+    def of(self, window: int) -> slice:
+        """Give the rows of one window."""
+        low, high = np.searchsorted(self.window, [window, window + 1])
+        return slice(int(low), int(high))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which windows of a scene may become chips."""
+
+    windows: list[Window]
+    """Every window of the scene."""
+    visible: Visible
+    """What each window shows."""
+    blocks: list[str]
+    """The block of space of each window."""
+    full: dict[Split, list[int]]
+    """Windows with objects, in the order of the grid."""
+    empty: dict[Split, list[int]]
+    """Windows without, in the order in which they are to be tried."""
+
+    @property
+    def overlapping(self) -> int:
+        """Count the windows left out because they share pixels with a validation window."""
+        return len(self.windows) - sum(len(v) for d in (self.full, self.empty) for v in d.values())
+
+
+def plan_chips(
+    size: tuple[int, int], boxes: Floats, is_point: NDArray[np.bool_], config: TileConfig
+) -> Plan:
+    """Choose the windows that may become chips, and which of them validate.
+
+    Args:
+        size: Columns and rows of the scene.
+        boxes: (N, 4) objects in scene pixels.
+        is_point: (N,) True where the box stands around a labelled point.
+        config: Sizes and shares.
+
+    Raises:
+        TilesetError: The blocks allow no split.
+    """
+    windows = list(WindowGrid(*size, config.chip_size, config.overlap))
+    visible = find_visible(windows, boxes, is_point, config.min_visible)
+    is_full = np.zeros(len(windows), np.bool_)
+    is_full[visible.window[visible.kept]] = True
+    block_size = config.block_size or max(config.chip_size, max(size) // 6)
+    blocks = [name_block(window, block_size) for window in windows]
+    is_val = split_blocks(blocks, is_full, config.val_fraction, config.seed)
+    if config.val_fraction and not np.any(is_val & is_full):
+        raise TilesetError(
+            f"the objects are all in one block of {block_size} px, so no split is possible",
+            hint="lower tile.block_size, or set tile.val_fraction=0 for no validation chips",
+        )
+    stays = drop_overlapping(windows, is_val)
+    if not np.any(stays & is_full & ~is_val):
+        raise TilesetError(
+            "no training chip with objects is left beside the validation chips",
+            hint="lower tile.overlap or tile.chip_size against tile.block_size",
+        )
+    rng = np.random.default_rng(config.seed)
+    parts: dict[Split, NDArray[np.bool_]] = {"train": stays & ~is_val, "val": is_val}
+    full = {split: np.flatnonzero(part & is_full).tolist() for split, part in parts.items()}
+    empty = {
+        split: rng.permutation(np.flatnonzero(part & ~is_full)).tolist()
+        for split, part in parts.items()
+    }
+    return Plan(windows, visible, blocks, full, empty)
+
+
+def find_visible(
+    windows: Sequence[Window], boxes: Floats, is_point: NDArray[np.bool_], min_visible: float
+) -> Visible:
+    """Find what every window shows.
+
+    Args:
+        windows: Windows of the scene.
+        boxes: (N, 4) objects in scene pixels.
+        is_point: (N,) True where the box stands around a labelled point.
+        min_visible: Smallest share of a box's area that makes a window keep it. A box around a
+            point is kept where the point is inside.
+
+    Returns:
+        The pairs whose shared area is positive.
+    """
+    tree = shapely.STRtree(shapely.box(*boxes.T))
+    corners = _to_corners(windows)
+    window, found = tree.query(shapely.box(*corners.T), predicate="intersects")
+    order = np.lexsort((found, window))
+    window, found = window[order], found[order]
+    share = _visible_share(boxes[found], corners[window])
+    centre = (boxes[found, :2] + boxes[found, 2:]) / 2
+    # half-open, so a point on the seam of two windows is in one
+    inside = np.all((corners[window, :2] <= centre) & (centre < corners[window, 2:]), axis=1)
+    kept = np.where(is_point[found], inside, share >= min_visible)
+    some = share > 0
+    return Visible(window[some], found[some], kept[some])
+
+
+def _visible_share(boxes: Floats, windows: Floats) -> Floats:
+    """Give the share of each box's area inside the window of the same row: (P,)."""
+    low, high = np.maximum(boxes[:, :2], windows[:, :2]), np.minimum(boxes[:, 2:], windows[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    share: Floats = np.divide(shared, area, out=np.zeros_like(area), where=area > 0)
+    return share
+
+
+def name_block(window: Window, block_size: int) -> str:
+    """Name the block of space that holds a window's centre."""
+    row = (2 * window.row_off + window.height) // (2 * block_size)
+    column = (2 * window.col_off + window.width) // (2 * block_size)
+    return f"{row}_{column}"
+
+
+def split_blocks(
+    blocks: Sequence[str], has_objects: NDArray[np.bool_], fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Choose the windows that validate, by whole blocks.
+
+    The share is taken of the blocks with objects, and of those without, so that neither part of the
+    split is all empty.
+
+    Args:
+        blocks: The block of each window.
+        has_objects: (W,) whether the window holds an object.
+        fraction: Share of the blocks wanted.
+        seed: Another seed, another choice.
+
+    Returns:
+        (W,) True where the window validates.
+    """
+    full = {block for block, full in zip(blocks, has_objects, strict=True) if full}
+    chosen = [
+        *pick_val(list(full), fraction, seed),
+        *pick_val(list({*blocks} - full), fraction, seed),
+    ]
+    val = {block for block, is_val in chosen if is_val}
+    return np.array([block in val for block in blocks], np.bool_)
+
+
+def drop_overlapping(windows: Sequence[Window], is_val: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find the training windows that can stay.
+
+    Law: no window that stays for training shares a pixel with a window that validates.
+
+    Args:
+        windows: All windows.
+        is_val: (W,) True where a window validates; all those stay.
+
+    Returns:
+        (W,) True where the window stays.
+    """
+    corners = _to_corners(windows)
+    val = np.flatnonzero(is_val)
+    tree = shapely.STRtree(shapely.box(*corners[val].T))
+    window, other = tree.query(shapely.box(*corners.T), predicate="intersects")
+    stays = np.ones(len(windows), np.bool_)
+    stays[window[_visible_share(corners[window], corners[val[other]]) > 0]] = False
+    return stays | is_val
+
+
+def _to_corners(windows: Sequence[Window]) -> Floats:
+    """Give windows as boxes: (W, 4)."""
+    rows = [(w.col_off, w.row_off, w.col_end, w.row_end) for w in windows]
+    return np.array(rows, np.float64).reshape(-1, 4)

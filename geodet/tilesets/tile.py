@@ -1,0 +1,244 @@
+"""Cut labelled chips from a scene: the tool behind ``geodet tile``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodet.config import DataConfig, TileConfig
+from geodet.errors import TilesetError
+from geodet.files.outputs import check_output_folder, replace_folder
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
+from geodet.tilesets.chip_files import ChipCopier
+from geodet.tilesets.chip_plan import Plan, plan_chips
+from geodet.tilesets.coco_files import write_tileset
+from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.scene_labels import SceneLabels, read_labels
+from geodet.tilesets.splits import Split
+from geodet.tilesets.tileset import LabelledImage, Tileset
+
+__all__ = ["TileReport", "tile_scene"]
+
+Progress = Callable[[int, int], None]
+
+_WRITTEN = ("images", "train.json", "val.json")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TileReport:
+    """What was cut; the chips and the windows skipped are all the windows of the scene."""
+
+    classes: tuple[str, ...]
+    """Names of the classes."""
+    train: int
+    """Chips for training."""
+    val: int
+    """Chips for validation."""
+    objects_kept: int
+    """Labelled objects that at least one chip has."""
+    objects_dropped: int
+    """Labelled objects that no chip has: outside the scene, on no valid pixel, or cut apart."""
+    skipped_empty: int
+    """Windows without objects that are not needed."""
+    skipped_invalid: int
+    """Windows without a valid pixel, of those looked at."""
+    skipped_overlap: int
+    """Windows for training that share pixels with a validation window."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Objects:
+    """Labelled objects in the pixels of the scene."""
+
+    boxes: Floats
+    """(N, 4) float64 corners; without area where the object lies outside the scene."""
+    labels: NDArray[np.int64]
+    """(N,) index of the class."""
+    is_point: NDArray[np.bool_]
+    """(N,) True where the box stands around a labelled point."""
+    classes: tuple[str, ...]
+    """Names of the classes, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ChipFile:
+    """A chip on disk."""
+
+    window: int
+    """Index of its window."""
+    path: Path
+    """Its file."""
+    split: Split
+    """Whether it trains or validates."""
+
+
+def tile_scene(
+    scene: Path,
+    labels: Path,
+    output: Path,
+    config: TileConfig,
+    data: DataConfig,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> TileReport:
+    """Cut labelled chips for training from a scene.
+
+    The chips are GeoTIFFs with the scene's bands, dtype, nodata value and CRS. An object that a
+    chip shows too little of to keep is an ignored region there, neither object nor background.
+
+    Law: no training chip shares a pixel with a validation chip.
+
+    Args:
+        scene: The raster.
+        labels: Points or polygons in any vector file that GDAL reads, in any CRS.
+        output: Folder of the tileset. It appears when all of it is written, not before.
+        config: Chips, blocks and shares.
+        data: Box sides of labelled points, and the gsd of a scene that does not know its own.
+        overwrite: Replace an existing tileset.
+        progress: Called with the chips written and those to write.
+
+    Raises:
+        SceneError: The scene cannot be read.
+        VectorError: The labels cannot be read.
+        TilesetError: No label is in the scene, or its blocks allow no split.
+        OutputError: The folder exists, or cannot be written.
+    """
+    check_output_folder(output, _WRITTEN, overwrite=overwrite, inputs=(scene, labels))
+    with ChipCopier(scene) as copier:
+        geobox = copier.geobox
+        objects = _read_objects(scene, labels, geobox, config, data)
+        plan = plan_chips((geobox.width, geobox.height), objects.boxes, objects.is_point, config)
+        with replace_folder(output) as folder:
+            stem = folder / "images" / scene.stem
+            chips, invalid = _copy_chips(copier, plan, stem, config.empty_share, progress)
+            gsd = geobox.gsd or data.gsd
+            images = tuple(_label_chip(chip, plan, objects, gsd) for chip in chips)
+            write_tileset(Tileset(folder, objects.classes, images))
+    return _report(plan, chips, objects, invalid)
+
+
+def _read_objects(
+    scene: Path, labels: Path, geobox: GeoBox, config: TileConfig, data: DataConfig
+) -> _Objects:
+    """Read the labels as boxes in the scene's pixels."""
+    found = read_labels(
+        labels, geobox.crs, label_field=config.label_field, class_name=data.class_name
+    )
+    boxes, is_point = found.to_pixels(geobox), found.is_point
+    # not finite: a place that the scene's CRS cannot express
+    inside = np.isfinite(boxes).all(axis=1)
+    bounds = np.array([geobox.width, geobox.height])
+    inside &= np.all((boxes[:, 2:] >= 0) & (boxes[:, :2] <= bounds), axis=1)
+    if not inside.any():
+        raise TilesetError(
+            f"none of the {len(found)} labels in {labels} lies in {scene}",
+            hint=_describe_extents(found, geobox),
+        )
+    if not inside.all():
+        outside = len(found) - int(inside.sum())
+        logger.warning("%d of %d labels lie outside %s", outside, len(found), scene)
+    boxes[~inside] = 0.0  # without area, so no window shows them
+    if is_point.any():
+        half = point_box_side(data, geobox.gsd or data.gsd, labels) / 2
+        boxes[is_point & inside] += np.array([-half, -half, half, half])
+    classes, numbers = np.unique(found.names, return_inverse=True)
+    return _Objects(boxes, numbers.astype(np.int64), is_point, tuple(classes.tolist()))
+
+
+def _describe_extents(found: SceneLabels, geobox: GeoBox) -> str:
+    """Say where the scene lies and where the labels lie."""
+    if not len(found):
+        return "the file has no labels"
+    corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [geobox.width, geobox.height]
+    world = geobox.to_world(corners.astype(np.float64))
+    extents = (*world.min(axis=0), *world.max(axis=0)), shapely.total_bounds(found.geometries)
+    scene, labels = (" ".join(f"{value:.9g}" for value in extent) for extent in extents)
+    return f"check the CRS of both: in the scene's, it covers {scene}, and the labels {labels}"
+
+
+def _copy_chips(
+    copier: ChipCopier, plan: Plan, stem: Path, empty_share: float, progress: Progress | None
+) -> tuple[list[_ChipFile], int]:
+    """Write the windows with objects, and to each part of the split its share of empty ones.
+
+    Returns:
+        The chips, and how many windows were looked at in vain because no pixel is valid.
+    """
+    stem.parent.mkdir()
+    total = sum(len(full) + round(empty_share * len(full)) for full in plan.full.values())
+    chips: list[_ChipFile] = []
+    invalid: list[int] = []
+    for split, full in plan.full.items():
+        before = len(chips)
+        for windows in (full, plan.empty[split]):
+            limit = len(full) if windows is full else round(empty_share * (len(chips) - before))
+            for index, path in islice(_iter_copied(copier, plan, windows, stem, invalid), limit):
+                chips.append(_ChipFile(index, path, split))
+                if progress:
+                    progress(len(chips), total)
+    if progress:
+        progress(len(chips), len(chips))
+    return chips, len(invalid)
+
+
+def _iter_copied(
+    copier: ChipCopier, plan: Plan, windows: Sequence[int], stem: Path, invalid: list[int]
+) -> Iterator[tuple[int, Path]]:
+    """Write windows one by one; those without a valid pixel go to ``invalid``."""
+    for index in windows:
+        window = plan.windows[index]
+        path = stem.with_name(f"{stem.name}_r{window.row_off}_c{window.col_off}.tif")
+        if copier.copy(window, path):
+            yield index, path
+        else:
+            invalid.append(index)
+
+
+def _label_chip(chip: _ChipFile, plan: Plan, objects: _Objects, gsd: float | None) -> LabelledImage:
+    """Move the objects that a chip shows to its own pixels."""
+    window = plan.windows[chip.window]
+    rows = plan.visible.of(chip.window)
+    shown, kept = plan.visible.object[rows], plan.visible.kept[rows]
+    boxes = objects.boxes[shown] - np.array([window.col_off, window.row_off] * 2)
+    clipped = np.clip(boxes, 0, [window.width, window.height] * 2)
+    # the centre of a box around a point must stay the point
+    whole = np.where(objects.is_point[shown, None], boxes, clipped)
+    return LabelledImage(
+        path=chip.path,
+        width=window.width,
+        height=window.height,
+        boxes=whole[kept],
+        labels=objects.labels[shown[kept]],
+        ignored=clipped[~kept],
+        place=plan.blocks[chip.window],
+        split=chip.split,
+        gsd=gsd,
+    )
+
+
+def _report(plan: Plan, chips: Sequence[_ChipFile], objects: _Objects, invalid: int) -> TileReport:
+    visible = plan.visible
+    written = np.isin(visible.window, [chip.window for chip in chips])
+    kept = len(np.unique(visible.object[written & visible.kept]))
+    train = sum(chip.split == "train" for chip in chips)
+    return TileReport(
+        classes=objects.classes,
+        train=train,
+        val=len(chips) - train,
+        objects_kept=kept,
+        objects_dropped=len(objects.boxes) - kept,
+        skipped_empty=len(plan.windows) - len(chips) - invalid - plan.overlapping,
+        skipped_invalid=invalid,
+        skipped_overlap=plan.overlapping,
+    )

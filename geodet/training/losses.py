@@ -1,0 +1,280 @@
+"""The two losses of RetinaNet over a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import generalized_box_iou_loss, nms, sigmoid_focal_loss
+
+from geodet.models.anchors import decode_boxes, encode_boxes
+from geodet.models.retinanet import Outputs
+from geodet.training.assigners import BACKGROUND, IGNORED, Assigner
+
+__all__ = [
+    "BoxLoss",
+    "ClassificationLoss",
+    "HardExamples",
+    "Losses",
+    "RetinaNetLoss",
+    "Target",
+    "balanced_cross_entropy",
+    "cross_entropy",
+    "focal_loss",
+    "focal_star_loss",
+    "giou_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class HardExamples:
+    """Online hard example mining: the anchors of a chip with the highest losses.
+
+    Of anchors that overlap, only the one with the highest loss is kept, or one mistake would fill
+    the minibatch.
+
+    Reference:
+        arXiv:1708.02002, section 5.1, "Online Hard Example Mining"; Shrivastava et al. 2016,
+        arXiv:1604.03540, section 4; the ratio: Liu et al. 2015, arXiv:1512.02325, section 2.2.
+    """
+
+    batch_size: int
+    """Most anchors of a chip."""
+    iou_threshold: float
+    """Overlap above which the anchor with the lower loss goes."""
+    negatives: int = 0
+    """Most negatives for each positive, and this many where there is no positive; 0: as the losses
+    say."""
+
+    def __call__(self, losses: Tensor, anchors: Tensor, positive: Tensor) -> Tensor:
+        """Choose the anchors that train.
+
+        Args:
+            losses: (R,) of each anchor.
+            anchors: (R, 4) x1 y1 x2 y2 in pixels.
+            positive: (R,) bool, which of them learn an object.
+
+        Returns:
+            (B,) int64 indices of anchors, B at most ``batch_size``.
+        """
+        order = torch.sort(losses, descending=True, stable=True).indices
+        # What is kept depends only on what has a higher loss: most anchors are never looked at.
+        looked_at = 8 * self.batch_size
+        while True:
+            first = order[:looked_at]
+            kept = first[nms(anchors[first], losses[first], self.iou_threshold)]
+            hard, is_full = self._choose(kept, positive, positive[order[looked_at:]])
+            if is_full or looked_at >= len(order):
+                return hard
+            looked_at *= 4
+
+    def _choose(self, kept: Tensor, positive: Tensor, rest: Tensor) -> tuple[Tensor, bool]:
+        """Choose from what was kept so far; tell whether more of it would change nothing."""
+        if not self.negatives:
+            return kept[: self.batch_size], len(kept) >= self.batch_size
+        most = max(1, self.batch_size // (1 + self.negatives))
+        found = kept[positive[kept]][:most]
+        wanted = self.negatives * max(1, len(found))
+        others = kept[~positive[kept]][:wanted]
+        is_full = len(others) == wanted and (len(found) == most or not bool(rest.any()))
+        return torch.cat([found, others]), is_full
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationLoss:
+    """Sum a loss over the anchors of a chip that are not ignored, or over the hardest of them."""
+
+    compare: Callable[[Tensor, Tensor], Tensor]
+    """Gives the (R, K) losses of (R, K) logits against targets of 0 and 1."""
+    class_weights: tuple[float, ...] = ()
+    """K factors on the losses of the positives of each class; empty: none."""
+    mine: HardExamples | None = None
+    """Chooses the anchors that count; None: all of them."""
+
+    def __call__(
+        self, logits: Tensor, matches: Tensor, labels: Tensor, anchors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compare the scores of a chip with its labels.
+
+        Args:
+            logits: (R, K) raw class scores.
+            matches: (R,) object of each anchor, ``BACKGROUND`` or ``IGNORED``.
+            labels: (M,) class of each object.
+            anchors: (R, 4) x1 y1 x2 y2 in pixels.
+
+        Returns:
+            The sum, and what to divide the sums of a batch by, both scalars: the positives, of
+            which there are few and none is easy at first; the anchors that were mined.
+        """
+        counted = matches != IGNORED
+        positive = matches > BACKGROUND
+        targets = torch.zeros_like(logits)
+        targets[positive, labels[matches[positive]]] = 1.0
+        losses = self._weigh(self.compare(logits[counted], targets[counted]), targets[counted])
+        if self.mine is None:
+            return losses.sum(), positive.sum()
+        hard = self.mine(losses.detach().sum(dim=1), anchors[counted], positive[counted])
+        return losses[hard].sum(), positive.new_tensor(len(hard), dtype=torch.int64)
+
+    def _weigh(self, losses: Tensor, targets: Tensor) -> Tensor:
+        if not self.class_weights:
+            return losses
+        return torch.where(targets > 0, losses * losses.new_tensor(self.class_weights), losses)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Give -log(p_t), p_t the probability of what is true, for each of the (R, K) scores."""
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def balanced_cross_entropy(logits: Tensor, targets: Tensor, *, alpha: float) -> Tensor:
+    """Weigh the cross entropy of positives by alpha and that of negatives by 1 - alpha.
+
+    Reference:
+        arXiv:1708.02002, equation 3.
+    """
+    weights = alpha * targets + (1 - alpha) * (1 - targets)
+    return weights * cross_entropy(logits, targets)
+
+
+def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
+    """Weigh balanced cross entropy by (1 - p_t)^gamma, so that easy examples count little.
+
+    Reference:
+        arXiv:1708.02002, equation 5 and section 4, "Focal Loss".
+    """
+    losses: Tensor = sigmoid_focal_loss(logits, targets, alpha=alpha, gamma=gamma)
+    return losses
+
+
+def focal_star_loss(logits: Tensor, targets: Tensor, *, gamma: float, beta: float) -> Tensor:
+    """Give -log(sigmoid(gamma x_t + beta)) / gamma, x_t the logit, or minus it for negatives.
+
+    Reference:
+        arXiv:1708.02002, appendix A, equations 8 and 9.
+    """
+    signed = (2 * targets - 1) * logits
+    return -F.logsigmoid(gamma * signed + beta) / gamma
+
+
+class BoxLoss(Protocol):
+    """Sums over the positive anchors; without any it is zero."""
+
+    def __call__(self, deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
+        """Compare corrections with objects.
+
+        Args:
+            deltas: (P, 4) predicted corrections.
+            anchors: (P, 4) anchors that they correct, x1 y1 x2 y2 in pixels.
+            boxes: (P, 4) objects that the anchors learn.
+
+        Returns:
+            A scalar.
+        """
+        ...
+
+
+def smooth_l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
+    """Compare corrections by their distance, squared where it is small.
+
+    Reference:
+        Girshick 2015, arXiv:1504.08083, equation 3; the corner at 1/9 is Detectron's for RetinaNet.
+    """
+    wanted = encode_boxes(boxes, anchors)
+    return F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum")
+
+
+def l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
+    """Compare corrections by their distance."""
+    return F.l1_loss(deltas, encode_boxes(boxes, anchors), reduction="sum")
+
+
+def giou_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
+    """Compare boxes by 1 - GIoU, 0 to 2 each; that is blind to the scale of the objects.
+
+    Reference:
+        Rezatofighi et al. 2019, arXiv:1902.09630, algorithms 1 and 2.
+    """
+    loss: Tensor = generalized_box_iou_loss(decode_boxes(deltas, anchors), boxes, reduction="sum")
+    return loss
+
+
+class Target(NamedTuple):
+    """The labels of one chip."""
+
+    boxes: Tensor
+    """(M, 4) float32, x1 y1 x2 y2 in chip pixels, with positive sides."""
+    labels: Tensor
+    """(M,) int64 index of the class."""
+    ignored: Tensor
+    """(G, 4) regions that neither train as object nor as background."""
+
+
+class Losses(NamedTuple):
+    """The losses of a batch, each a scalar divided by the number of anchors that count."""
+
+    classification: Tensor
+    box: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RetinaNetLoss:
+    """Match anchors with labels and compare what the network says of them.
+
+    Sums are divided by the positive anchors of the whole batch, of all processes, at least one:
+    chips of aerial imagery hold none or hundreds, and a mean per chip would weigh a lone object
+    like a forest. A classification loss may ask for another divisor.
+
+    Reference:
+        arXiv:1708.02002, section 4.
+    """
+
+    assigner: Assigner
+    classification: ClassificationLoss
+    box: BoxLoss
+
+    def __call__(self, outputs: Outputs, targets: Sequence[Target]) -> Losses:
+        """Compute the losses of N chips with N targets."""
+        anchors = outputs.anchors
+        levels = torch.split(anchors, list(outputs.level_sizes or (len(anchors),)))
+        matches = [self.assigner(levels, target.boxes, target.ignored) for target in targets]
+        classification, counts = zip(
+            *(
+                self.classification(logits.float(), match, target.labels, anchors)
+                for logits, match, target in zip(outputs.logits, matches, targets, strict=True)
+            ),
+            strict=True,
+        )
+        boxes = [
+            self._box_loss(deltas.float(), anchors, match, target)
+            for deltas, match, target in zip(outputs.deltas, matches, targets, strict=True)
+        ]
+        positives = torch.stack([(match > BACKGROUND).sum() for match in matches]).sum()
+        divisors = _mean_over_processes(torch.stack([torch.stack(counts).sum(), positives]))
+        return Losses(
+            torch.stack(classification).sum() / divisors[0], torch.stack(boxes).sum() / divisors[1]
+        )
+
+    def _box_loss(self, deltas: Tensor, anchors: Tensor, match: Tensor, target: Target) -> Tensor:
+        positive = match > BACKGROUND
+        return self.box(deltas[positive], anchors[positive], target.boxes[match[positive]])
+
+
+def _mean_over_processes(counts: Tensor) -> Tensor:
+    """Average counts over the processes of a run, at least 1.
+
+    Each process divides by it and DDP averages their gradients, so together they divide the sum of
+    all by the positives of all.
+    """
+    mean = counts.float()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(mean)
+        mean = mean / dist.get_world_size()
+    return mean.clamp(min=1)

@@ -1,0 +1,1 @@
+"""Vector files: written for GIS programs, and read from anybody."""

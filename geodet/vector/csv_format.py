@@ -1,0 +1,47 @@
+"""Detections in a table of comma-separated values, with geometry as well-known text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from geodet.geometry.arrays import Floats
+from geodet.vector.layer import VectorLayer, crs_text
+from geodet.vector.rows import FIELDS, Rows
+from geodet.vector.writer import RowWriter
+
+__all__ = ["CsvWriter"]
+
+
+class CsvWriter(RowWriter):
+    """Writes CSV: ``WKT``, the fields, and ``crs``, which the format does not say otherwise."""
+
+    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
+        super().__init__(temporary, layer)
+        self._crs = "" if layer.crs is None else crs_text(layer.crs)
+        self._file = temporary.open("w", encoding="utf-8", newline="")
+        self._table = csv.writer(self._file, lineterminator="\n")
+        self._table.writerow(["WKT", *FIELDS, "crs"])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _add_rows(self, rows: Rows) -> None:
+        texts = _to_texts(rows.coordinates)
+        columns = [texts, *rows.columns, [self._crs] * len(rows)]
+        self._table.writerows(zip(*columns, strict=True))
+
+    def _complete(self) -> None:
+        self._file.close()
+
+
+def _to_texts(coordinates: Floats) -> Iterable[str]:
+    """Write geometries as text, each number in as few digits as give the same float64 again."""
+    if coordinates.shape[1] == 1:
+        return (f"POINT ({x!r} {y!r})" for x, y in coordinates[:, 0].tolist())
+    closed = np.concatenate([coordinates, coordinates[:, :1]], axis=1).tolist()
+    return (f"POLYGON (({', '.join(f'{x!r} {y!r}' for x, y in ring)}))" for ring in closed)

@@ -1,0 +1,96 @@
+"""Hits, false alarms and misses as layers of a GeoPackage, to be looked at in a GIS program."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS, Transformer
+
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
+
+__all__ = ["PlacedBoxes", "write_layers"]
+
+_WGS_84 = CRS.from_epsg(4326)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBoxes:
+    """Boxes of one image, with attributes."""
+
+    geobox: GeoBox
+    """Where the image lies."""
+    boxes: Floats
+    """(R, 4) in the image's pixels."""
+    fields: Mapping[str, NDArray[Any] | Sequence[Any]]
+    """Columns of R values."""
+
+
+def write_layers(path: Path, layers: Mapping[str, Sequence[PlacedBoxes]]) -> None:
+    """Write layers of polygons to a new GeoPackage.
+
+    They are in the CRS of the images, or in WGS 84 if the images have several. If some image has
+    none, the layers have none: what has no CRS keeps the coordinates of its world file or else is
+    in pixels, x to the right and y = -row, as QGIS shows it; all other images are in pixels, too.
+
+    Args:
+        path: Ends in ``.gpkg`` and does not exist.
+        layers: By name, each with boxes of at least one image; all with the same columns.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    crs = _choose_crs([part.geobox.crs for parts in layers.values() for part in parts])
+    for name, parts in layers.items():
+        shapes = np.concatenate([_to_polygons(part, crs) for part in parts])
+        keys = parts[0].fields
+        columns = {key: np.concatenate([part.fields[key] for part in parts]) for key in keys}
+        _write(path, name, geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs))
+
+
+def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
+    known = [crs for crs in found if crs is not None]
+    if len(known) < len(found):
+        return None
+    distinct = {crs.to_wkt(): crs for crs in known}
+    return known[0] if len(distinct) == 1 else _WGS_84
+
+
+def _to_polygons(part: PlacedBoxes, crs: CRS | None) -> NDArray[np.object_]:
+    """Draw the four corners of each box: (R,)."""
+    x1, y1, x2, y2 = part.boxes.T
+    corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
+    if crs is None and part.geobox.crs is not None:
+        return np.asarray(shapely.polygons(corners * [1.0, -1.0]), np.object_)
+    world = part.geobox.to_world(corners)
+    if crs is not None and not crs.equals(part.geobox.crs, ignore_axis_order=True):
+        transformer = Transformer.from_crs(part.geobox.crs, crs, always_xy=True)
+        world = np.stack(transformer.transform(world[..., 0], world[..., 1]), axis=-1)
+    return np.asarray(shapely.polygons(world), np.object_)
+
+
+def _write(path: Path, name: str, frame: Any) -> None:
+    options = {} if frame.crs is not None else {"SRID": "-1"}  # "undefined Cartesian", not degrees
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            pyogrio.write_dataframe(
+                frame,
+                path,
+                layer=name,
+                driver="GPKG",
+                geometry_type="Polygon",
+                layer_options=options,
+            )
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(str(error)[-160:]) from error

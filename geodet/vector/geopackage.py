@@ -1,0 +1,194 @@
+"""Detections in a GeoPackage: with a spatial index and a style, and more rows at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+
+from geodet.errors import OutputError
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.layer import LAYER, VectorLayer
+from geodet.vector.rows import FIELDS, Rows
+from geodet.vector.spatial_table import GEOMETRY_TYPES, SpatialTable, create_table
+from geodet.vector.styles import store_style
+from geodet.vector.writer import RowWriter, raising_os_errors
+
+__all__ = ["GeoPackageWriter", "check_appendable"]
+
+_logger = logging.getLogger(__name__)
+
+_TYPES = {"label": "OFTString", "scene": "OFTString"}
+
+
+class GeoPackageWriter(RowWriter):
+    """Writes a GeoPackage, or a copy of one with more rows."""
+
+    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
+        super().__init__(temporary, layer)
+        self._there: set[str] = set()
+        with raising_os_errors():
+            if layer.append and layer.path.exists():
+                info = check_appendable(layer.path)
+                _check_same(info, layer)
+                _copy(layer.path, temporary)
+                self._there = _scenes(temporary)
+                more = _joined(info["layer_metadata"] or {}, layer.metadata)
+                create_table(temporary, replace(layer, metadata=more), append=True)
+            else:
+                create_table(temporary, layer)
+            self._table = SpatialTable(temporary)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._table.close()
+
+    def _meet(self, part: SceneDetections) -> None:
+        super()._meet(part)
+        if part.scene in self._there:
+            _logger.warning(
+                "%s holds objects of %s already: those found now come beside them",
+                self._layer.path,
+                part.scene,
+            )
+
+    def _add_rows(self, rows: Rows) -> None:
+        with raising_os_errors():
+            self._table.add(rows)
+
+    def _complete(self) -> None:
+        with raising_os_errors():
+            self._table.finish()
+            self._table.close()
+            self._store_metadata()
+        self._store_style()
+
+    def _store_metadata(self) -> None:
+        """Add what was said of the layer since it was made."""
+        known = pyogrio.read_info(self._temporary, layer=LAYER)["layer_metadata"] or {}
+        joined = _joined(known, self._layer.metadata)
+        if joined != known:
+            create_table(self._temporary, replace(self._layer, metadata=joined), append=True)
+
+    def _store_style(self) -> None:
+        """Add the look of the layer, after its last row; on append, with the classes it had."""
+        layer = self._layer
+        try:
+            store_style(self._temporary, LAYER, layer.classes, geometry=layer.geometry)
+        except OutputError as error:  # it names the temporary file, which is gone by then
+            raise OSError(str(error.__cause__ or error)) from error
+
+
+def check_appendable(path: Path) -> dict[str, Any]:
+    """Check that a file holds detections as they are written here.
+
+    Returns:
+        What pyogrio says of the layer.
+
+    Raises:
+        OutputError: It is another file, lacks a field or the spatial index, or is open elsewhere.
+    """
+    if path.with_name(f"{path.name}-wal").exists():  # what is edited there later would be lost
+        raise OutputError(
+            f"{path} is open in another program, or was when that one died",
+            hint="close it there, for example in QGIS, or open it once more and close it",
+        )
+    with contextlib.suppress(sqlite3.Error):  # GDAL says better what is wrong with it
+        _open_to_read(path).close()
+    try:
+        info: dict[str, Any] = pyogrio.read_info(str(path), layer=LAYER)
+    except (DataSourceError, DataLayerError) as error:
+        raise OutputError(
+            f"{path} has no layer {LAYER} to append to", hint="append to a file of geodet detect"
+        ) from error
+    types = dict(zip(info["fields"], info["ogr_types"], strict=True))
+    wrong = [name for name in FIELDS if types.get(name) != _TYPES.get(name, "OFTReal")]
+    if wrong or not info["capabilities"]["fast_spatial_filter"]:
+        missing = f"the field {wrong[0]}" if wrong else "its spatial index"
+        raise OutputError(
+            f"the layer {LAYER} of {path} lacks {missing}",
+            hint="append to a file as geodet detect wrote it",
+        )
+    return info
+
+
+def _check_same(info: Mapping[str, Any], layer: VectorLayer) -> None:
+    """Check that new rows mean the same as those that are there.
+
+    Raises:
+        OutputError: The CRS or the kind of geometry differs.
+    """
+    wanted = GEOMETRY_TYPES[layer.geometry]
+    if info["geometry_type"] != wanted:
+        raise OutputError(
+            f"{layer.path} holds {info['geometry_type'].lower()}s, not {wanted.lower()}s",
+            hint="write the same geometry, or to a file of its own",
+        )
+    known = None if _srs_id(layer.path) == -1 else CRS.from_user_input(info["crs"])
+    if (known is None) != (layer.crs is None) or (
+        known is not None and not known.equals(layer.crs, ignore_axis_order=True)
+    ):
+        names = [crs.name if crs is not None else "no CRS" for crs in (known, layer.crs)]
+        raise OutputError(
+            f"{layer.path} is in {names[0]}, and the new rows are in {names[1]}",
+            hint="write them to a file of their own",
+        )
+
+
+def _srs_id(path: Path) -> int:
+    query = "SELECT srs_id FROM gpkg_geometry_columns WHERE table_name = ?"
+    with contextlib.closing(_open_to_read(path)) as database:
+        return int(database.execute(query, (LAYER,)).fetchone()[0])
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy a database as it is now."""
+    with (
+        contextlib.closing(_open_to_read(path)) as source,
+        contextlib.closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)
+
+
+def _scenes(path: Path) -> set[str]:
+    with contextlib.closing(_open_to_read(path)) as database:
+        return {name for (name,) in database.execute(f'SELECT DISTINCT scene FROM "{LAYER}"')}
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database that nobody can write to until it is closed again.
+
+    Raises:
+        OutputError: Another program is writing to it.
+    """
+    database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    try:
+        database.execute("BEGIN")
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        database.close()
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        raise OutputError(
+            f"another program is writing to {path}",
+            hint="save and close it there, for example in QGIS",
+        ) from error
+    return database
+
+
+def _joined(known: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Add metadata to those of earlier runs: what differs gets the name of its run, ``model 2``."""
+    joined = dict(known)
+    for key, value in new.items():
+        names = [key, *(f"{key} {run}" for run in range(2, len(known) + 3))]
+        if value not in (joined.get(name) for name in names):
+            joined[next(name for name in names if name not in joined)] = value
+    return joined

@@ -1,0 +1,81 @@
+"""Detections from the files that they were written to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from geodet.errors import VectorError
+from geodet.geometry.boxes import Detections
+from geodet.vector.formats import FORMATS
+from geodet.vector.geoparquet import check_pyarrow
+from geodet.vector.layer import LAYER
+
+__all__ = ["read_detections"]
+
+_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
+_READ = ("label", "score", *_SIDES)
+_HINT = "geodet detect writes such files"
+
+
+def read_detections(path: Path, classes: Sequence[str]) -> Detections:
+    """Read back what :func:`write_detections` wrote, in the pixels of each scene.
+
+    Args:
+        path: A file in any format that has the fields, so neither COCO nor YOLO.
+        classes: Names that become labels by their place.
+
+    Raises:
+        VectorError: The file cannot be read, was written by another program, or has other classes.
+        OutputError: It is a GeoParquet, and pyarrow is not installed.
+    """
+    is_parquet = path.name.lower().endswith(FORMATS["geoparquet"].extensions)
+    columns = _read_parquet(path) if is_parquet else _read_with_gdal(path)
+    missing = [name for name in _READ if name not in columns]
+    if missing:
+        raise VectorError(f"{path} lacks the field {missing[0]}", hint=_HINT)
+    sides = [columns[name].astype(np.float64) for name in _SIDES]
+    labels = _to_labels(columns["label"], classes, path)
+    return Detections(np.stack(sides, axis=-1), columns["score"].astype(np.float32), labels)
+
+
+def _to_labels(names: NDArray[Any], classes: Sequence[str], path: Path) -> NDArray[np.int64]:
+    number_of = {name: number for number, name in enumerate(classes)}
+    unknown = sorted(set(names.tolist()) - set(number_of))
+    if unknown:
+        raise VectorError(
+            f"{path} has the class {unknown[0]}, which is not one of {', '.join(classes)}",
+            hint="give the classes of the model that wrote it",
+        )
+    return np.array([number_of[name] for name in names.tolist()], np.int64)
+
+
+def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
+    layer = LAYER if path.suffix.lower() == ".gpkg" else None  # a style is a layer, too
+    try:
+        about, _, _, columns = pyogrio.raw.read(
+            str(path), layer=layer, columns=list(_READ), read_geometry=False
+        )
+    except (DataSourceError, DataLayerError) as error:
+        raise VectorError(f"cannot read detections from {path}: {error}", hint=_HINT) from error
+    return dict(zip(about["fields"], columns, strict=True))
+
+
+def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:
+    check_pyarrow()
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            there = [name for name in _READ if name in file.schema_arrow.names]
+            table = file.read(columns=there)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise VectorError(f"cannot read detections from {path}: {error}", hint=_HINT) from error
+    return {name: table[name].to_numpy() for name in there}

@@ -1,0 +1,258 @@
+"""The area of interest of a scene: what is outside is not read, and not reported."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from geodet.errors import ConfigError, VectorError
+from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels, raster_bounds
+from geodet.geometry.windows import Window
+from geodet.vector.vector_files import read_frame
+
+__all__ = ["Region", "read_regions", "region_of_bounds"]
+
+_VERTICES = 256  # most of a piece
+_CUTS = 24  # in halves, at most
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Region:
+    """An area in the pixels of a raster: the union of some polygons, with their edges.
+
+    Its queries build an index on first use, so one thread should ask them.
+
+    Example:
+        >>> region = Region(np.array([shapely.box(10, 10, 30, 20)]), 100, 100, "")
+        >>> region.contains(np.array([[10.0, 15.0], [31.0, 15.0]])).tolist()
+        [True, False]
+        >>> region.touches(Window(0, 0, 10, 10)), region.touches(Window(40, 0, 10, 10))
+        (True, False)
+    """
+
+    polygons: Shapes
+    """(M,) valid polygons in continuous pixel coordinates, which may overlap; none far from the
+    raster."""
+    width: float
+    """Columns of the raster."""
+    height: float
+    """Rows of the raster."""
+    extents: str
+    """Where the area and the raster lie, in words."""
+
+    def touches(self, window: Window, *, margin: float = 0.0) -> bool:
+        """Tell whether a window, widened by a margin, shares a point with the region.
+
+        Law: what contains a point of a window touches the window. So a window whose core, widened
+        by the slack, does not touch the region owns nothing in it and need not be read.
+
+        Args:
+            window: In the pixels of the raster.
+            margin: Pixels that the window grows on every side.
+        """
+        x1, y1 = window.col_off - margin, window.row_off - margin
+        x2, y2 = window.col_end + margin, window.row_end + margin
+        return len(self._tree.query(shapely.box(x1, y1, x2, y2), predicate="intersects")) > 0
+
+    def contains(self, xy: Floats) -> NDArray[np.bool_]:
+        """Tell which points lie in the region or on its edge: (N,).
+
+        Args:
+            xy: (N, 2) points in the pixels of the raster, such as the centres of detections.
+        """
+        xy = np.asarray(xy, np.float64).reshape(-1, 2)
+        rows, near = self._tree.query(shapely.points(xy))
+        pieces = self._tree.geometries[near]
+        inside = np.zeros(len(xy), dtype=np.bool_)
+        inside[rows[shapely.intersects_xy(pieces, xy[rows])]] = True
+        return inside
+
+    def scaled(self, x: float, y: float) -> Region:
+        """Multiply every coordinate, for example from the scene's pixels to a resampled grid's."""
+        polygons = shapely.transform(self.polygons, lambda xy: xy * np.array([x, y]))
+        return Region(polygons, self.width * x, self.height * y, self.extents)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Give x1, y1, x2, y2 of its extent, which may reach beyond the raster."""
+        x1, y1, x2, y2 = shapely.total_bounds(self.polygons).tolist()
+        return x1, y1, x2, y2
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether the region has no point in the raster."""
+        frame = shapely.box(0, 0, self.width, self.height)
+        return not len(self._tree.query(frame, predicate="intersects"))
+
+    def check_meets_scene(self) -> None:
+        """Check that the region has a point in the raster.
+
+        Raises:
+            VectorError: It has none; names both extents.
+        """
+        if self.is_empty:
+            raise VectorError(
+                f"the area does not meet the scene: {self.extents}",
+                hint="check that both are of the same place, and the CRS of each",
+            )
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        pieces = _subdivided(self.polygons)
+        shapely.prepare(pieces)
+        return shapely.STRtree(pieces)
+
+
+def read_regions(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[Region]:
+    """Read an area of interest, the union of the polygons in a vector file, for each scene.
+
+    Args:
+        path: A file with one layer of polygons, or ``FILE|layername=NAME``, in any CRS. Without a
+            CRS it is taken as being in each scene's.
+        geoboxes: The scenes'.
+
+    Raises:
+        VectorError: The file cannot be read, has several layers, other geometries or no polygon,
+            or has a CRS while a scene has none.
+    """
+    crs, shapes = _read_shapes(str(path))
+    if crs is not None and any(geobox.crs is None for geobox in geoboxes):
+        raise VectorError(
+            f"{path} has the CRS {crs.name}, and the scene has none",
+            hint="give the scene its CRS with gdal_edit, or save the area in the scene's own "
+            "coordinates and without a CRS",
+        )
+    if crs is None and any(geobox.crs is not None for geobox in geoboxes):
+        logger.warning("%s has no CRS and is taken as being in the scene's", path)
+    polygons = only_polygons(shapes)
+    if not len(polygons):
+        raise VectorError(f"{path} has no polygon with an area", hint="draw the area of interest")
+    return [_to_region(polygons, crs, geobox) for geobox in geoboxes]
+
+
+def region_of_bounds(
+    bounds: Sequence[float], geobox: GeoBox, crs: str | CRS | None = None
+) -> Region:
+    """Make the region of a rectangle of world coordinates.
+
+    Args:
+        bounds: xmin, ymin, xmax, ymax; longitude before latitude. In degrees xmin may be the larger
+            one: then the rectangle crosses the antimeridian.
+        geobox: The scene's.
+        crs: What the bounds are in, such as ``EPSG:4326``; None: in the scene's CRS.
+
+    Raises:
+        ConfigError: The bounds are not four numbers in this order, the CRS is not one, or the scene
+            has none.
+    """
+    named = None if crs is None else _parse_crs(crs)
+    if named is not None and geobox.crs is None:
+        raise ConfigError(
+            f"the bounds are in {named.name}, and the scene has no CRS",
+            hint="give the bounds in the scene's own coordinates, without a CRS",
+        )
+    system = named or geobox.crs
+    x1, y1, x2, y2 = _check_bounds(bounds, wraps=system is not None and system.is_geographic)
+    return _to_region(np.array([shapely.box(x1, y1, x2, y2)]), named, geobox)
+
+
+def _to_region(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Region:
+    pixels = polygons_to_pixels(polygons, crs, geobox)
+    return Region(pixels, geobox.width, geobox.height, _to_extents(polygons, crs, geobox))
+
+
+def _subdivided(polygons: Shapes) -> Shapes:
+    """Cut polygons into pieces of few vertices: a coast of 100,000 is slow to ask as a whole."""
+    done = []
+    for _ in range(_CUTS):
+        large = shapely.get_num_coordinates(polygons) > _VERTICES
+        done.append(polygons[~large])
+        if not large.any():
+            break
+        x1, y1, x2, y2 = shapely.bounds(polygons[large]).T
+        wide = x2 - x1 > y2 - y1
+        x, y = np.where(wide, (x1 + x2) / 2, x2), np.where(wide, y2, (y1 + y2) / 2)
+        first = shapely.box(x1, y1, x, y)
+        second = shapely.box(np.where(wide, x, x1), np.where(wide, y1, y), x2, y2)
+        halves = [shapely.intersection(polygons[large], half) for half in (first, second)]
+        polygons = only_polygons(np.concatenate(halves))
+    else:
+        done.append(polygons)  # their vertices lie too close to be told apart
+    return np.concatenate(done)
+
+
+def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> str:
+    """Say where the polygons and the raster lie, if possible in one CRS."""
+    area = _to_text(shapely.total_bounds(polygons))
+    scene = raster_bounds(geobox, crs)
+    system = crs or geobox.crs
+    where = "the scene's coordinates" if system is None else system.name
+    if np.isfinite(scene).all():
+        return f"the area spans {area} and the scene {_to_text(scene)} in {where}"
+    own = geobox.crs.name if geobox.crs else where
+    scene = raster_bounds(geobox, None)
+    return f"the area spans {area} in {where} and the scene {_to_text(scene)} in {own}"
+
+
+def _to_text(bounds: Floats) -> str:
+    x1, y1, x2, y2 = (f"{value:.10g}" for value in bounds.round(6).tolist())
+    return f"{x1},{y1} to {x2},{y2}"
+
+
+def _read_shapes(path: str) -> tuple[CRS | None, Shapes]:
+    """Read the CRS and the geometries of a file's layer; polygons and nothing else."""
+    frame = read_frame(path, columns=[])
+    shapes = shapely.force_2d(frame.geometry.to_numpy())
+    shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+    _check_kinds(shapes, path)
+    return frame.crs, shapes
+
+
+def _check_kinds(shapes: Shapes, path: str) -> None:
+    """Refuse points and lines, also those inside of collections."""
+    kinds = shapely.get_type_id(shapely.get_parts(shapely.get_parts(shapes)))
+    names = {int(kind): shapely.GeometryType(kind).name.lower() for kind in np.unique(kinds)}
+    names.pop(shapely.GeometryType.POLYGON, None)
+    for kind, name in names.items():
+        raise VectorError(
+            f"{path}: {int((kinds == kind).sum())} of {len(kinds)} geometries are of the kind "
+            f"{name}, which has no area",
+            hint="an area of interest is made of polygons; buffer points and lines first",
+        )
+
+
+def _parse_crs(crs: str | CRS) -> CRS:
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ConfigError(
+            f"{crs!r} is not a CRS: {error}", hint="name one such as EPSG:4326 or EPSG:32633"
+        ) from error
+
+
+def _check_bounds(bounds: Sequence[float], *, wraps: bool) -> tuple[float, float, float, float]:
+    hint = "give xmin,ymin,xmax,ymax: left, bottom, right and top, longitude before latitude"
+    if len(bounds) != 4 or not all(math.isfinite(value) for value in bounds):
+        raise ConfigError(f"bounds are four numbers, not {bounds!r}", hint=hint)
+    x1, y1, x2, y2 = map(float, bounds)
+    if wraps and x1 > x2:
+        x2 += 360
+    if x1 >= x2 or y1 >= y2:
+        raise ConfigError(
+            f"the bounds {x1:.10g},{y1:.10g},{x2:.10g},{y2:.10g} enclose nothing", hint=hint
+        )
+    return x1, y1, x2, y2

@@ -1,0 +1,170 @@
+"""Vector files by anybody: the objects of the layer that is meant, and their CRS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from geodet.errors import VectorError
+from geodet.vector.geoparquet import check_pyarrow
+
+__all__ = ["path_of", "read_extent", "read_fields", "read_frame"]
+
+_PARQUET = (".parquet", ".geoparquet")
+_LAYER = "|layername="  # between a file and its layer, as QGIS writes it
+_CRS = "crs"  # the column of a table that says it, as geodet writes CSV
+
+
+def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any:
+    """Read the objects of a vector file.
+
+    GDAL reads all formats but GeoParquet, for which pyarrow is needed. A table of text says its CRS
+    in a column ``crs``, if at all.
+
+    Args:
+        path: A file with one layer of geometries, or ``FILE|layername=NAME``.
+        columns: Attributes to read; None: all.
+
+    Returns:
+        A GeoDataFrame; its CRS is None where the file does not say.
+
+    Raises:
+        VectorError: The file cannot be read, or it is not clear which layer is meant.
+        OutputError: It is a GeoParquet, and pyarrow is not installed.
+    """
+    with _reading(path) as (file, layer):
+        if _is_parquet(file):
+            return _read_parquet(file, columns)
+        is_table = _is_table(file)
+        wanted = None if columns is None else [*columns, _CRS] if is_table else columns
+        frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise VectorError(f"{path} has no geometries", hint="choose a layer of points or polygons")
+    crs = _table_crs(frame, file) if is_table else _known(frame.crs)
+    frame = frame.set_crs(crs, allow_override=True)
+    return frame if columns is None else frame[[*columns, frame.geometry.name]]
+
+
+def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
+    """Read the CRS of a vector file, None when it does not say, and x1 y1 x2 y2 of its objects.
+
+    Returns:
+        The CRS, and (4,) float64, not finite when there are no objects.
+
+    Raises:
+        VectorError: As for :func:`read_frame`.
+        OutputError: As for :func:`read_frame`.
+    """
+    if _is_parquet(path_of(path)) or _is_table(path_of(path)):
+        frame = read_frame(path, columns=[])
+        return frame.crs, np.asarray(frame.total_bounds)
+    with _reading(path) as (file, layer):
+        info = pyogrio.read_info(file, layer=layer, force_total_bounds=True)
+    bounds = info["total_bounds"]
+    extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
+    return _known(info["crs"]), extent
+
+
+def read_fields(path: str | Path) -> tuple[str, ...]:
+    """Read the names of the attributes of a vector file.
+
+    Raises:
+        VectorError: As for :func:`read_frame`.
+        OutputError: As for :func:`read_frame`.
+    """
+    with _reading(path) as (file, layer):
+        if _is_parquet(file):
+            from pyarrow import parquet  # an extra, and slow to load
+
+            return tuple(parquet.read_schema(file).names)
+        return tuple(map(str, pyogrio.read_info(file, layer=layer)["fields"]))
+
+
+def path_of(path: str | Path) -> str:
+    """Give the path of the file itself, without the layer that may be named with it."""
+    return str(path).partition(_LAYER)[0]
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Give the file and the layer that is meant, and explain what cannot be read."""
+    file, _, layer = str(path).partition(_LAYER)
+    is_local = not file.startswith("/vsi") and "://" not in file
+    if is_local and not Path(file).exists():
+        raise VectorError(f"no such file: {file}", hint="check the path of the vector file")
+    if _is_parquet(file):
+        check_pyarrow()
+    try:
+        yield file, layer or _only_layer(file)
+    except VectorError:
+        raise
+    except (DataSourceError, DataLayerError, OSError, ValueError, shapely.GEOSException) as error:
+        raise VectorError(
+            f"cannot read {path} as a vector file: {error}",
+            hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
+            "GeoParquet",
+        ) from error
+
+
+def _only_layer(file: str) -> str:
+    if _is_parquet(file):
+        return ""
+    layers = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
+    if len(layers) != 1:
+        raise VectorError(
+            f"{file} has {len(layers)} layers with geometries: {', '.join(layers)}",
+            hint=f"name one, as in '{file}{_LAYER}{layers[0]}'"
+            if layers
+            else "choose a file with points or polygons; a table of text has them as WKT",
+        )
+    return layers[0]
+
+
+def _is_parquet(file: str) -> bool:
+    return file.lower().endswith(_PARQUET)
+
+
+def _is_table(file: str) -> bool:
+    return file.lower().endswith((".csv", ".tsv"))
+
+
+def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:
+    frame = geopandas.read_parquet(file)
+    return frame if columns is None else frame[[*columns, frame.geometry.name]]
+
+
+def _table_crs(frame: Any, file: str) -> CRS | None:
+    """Read what a table says of its CRS."""
+    texts = {str(text).strip() for text in frame[_CRS].dropna()} if _CRS in frame.columns else set()
+    known = texts - {""}
+    if not known:
+        return _known(frame.crs)
+    if len(texts) > 1:
+        raise VectorError(
+            f"{file} has objects in several CRSs: {', '.join(sorted(texts))[:200]}",
+            hint="write a file for each",
+        )
+    try:
+        return CRS.from_user_input(known.pop())
+    except CRSError as error:
+        raise VectorError(
+            f"{file}: its column crs names no CRS: {error}",
+            hint="write something like EPSG:32633 there, or rename the column",
+        ) from error
+
+
+def _known(crs: Any) -> CRS | None:
+    """Give a CRS, but not the two of a GeoPackage that say that there is none."""
+    known = CRS.from_user_input(crs) if crs else None
+    return None if known is None or known.name.startswith("Undefined ") else known

@@ -1,0 +1,61 @@
+"""The command line of preview."""
+
+import json
+
+import geopandas
+import pytest
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from shapely import box
+
+from geodet.raster.scene import Scene
+
+
+@pytest.fixture
+def files(make_scene, tmp_path):
+    path = make_scene("scene.tif", width=100, height=80)
+    with Scene(path) as scene:
+        x, y = scene.geobox.to_world([20.0, 30.0])
+        crs = scene.geobox.crs.to_wkt()
+    frame = geopandas.GeoDataFrame(
+        {"score": [0.9, 0.4], "label": "car"}, geometry=[box(x, y, x + 2, y + 2)] * 2, crs=crs
+    )
+    frame.to_file(tmp_path / "found.geojson")
+    return "scene.tif", "found.geojson", "-o", "map.png"
+
+
+def test_says_what_it_drew(files, invoke, tmp_path):
+    done = invoke("preview", *files, "--min-score", "0.5")
+    assert done.stdout == "map.png: 1 object\n"
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tells_programs_too(files, invoke):
+    done = invoke("preview", *files, "--window", "10,20,30,40", "--json")
+    assert json.loads(done.stdout) == {
+        "output": "map.png",
+        "window": {"col_off": 10, "row_off": 20, "width": 30, "height": 40},
+        "labels": {"car": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--window", "1,2,3"), "not four numbers"),
+        (("--window", "1,2,x,4"), "not four numbers"),
+        (("--window", "1,2,3.5,4"), "not a window of whole pixels"),
+        (("--window", "1,2,0,4"), "not a window of whole pixels"),
+        (("--bounds", "1,2,3"), "is not xmin,ymin,xmax,ymax"),
+        (("--bounds", "1,2,3,4", "--window", "1,2,3,4"), "not both"),
+        (("--min-score", "2"), "--min-score"),
+    ],
+)
+def test_usage(files, invoke, tmp_path, options, message):
+    assert message in invoke("preview", *files, *options, code=2).stderr
+    assert not (tmp_path / "map.png").exists()
+
+
+def test_errors_have_hints(files, invoke):
+    done = invoke("preview", *files, "--bounds", "0,0,1,1", code=1)
+    assert "error: bounds 0,0,1,1 lies outside of the scene" in done.stderr
+    assert "hint: check their CRS: the area spans 0,0 to 1,1 and the scene" in done.stderr

@@ -1,0 +1,166 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from factories_models import detections
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.detection.batches import ChipBatch, Done, OneAhead, iter_batches
+from geodet.detection.predictor import Running, Stacked
+from geodet.errors import DeviceError
+from geodet.geometry.windows import Window
+from geodet.models.decode import Decoded
+from geodet.raster.scene import Chip
+
+
+def make_batch(first, count, *, empty=()):
+    window = Window(0, 0, 4, 4)
+    valid = np.ones((4, 4), np.bool_)
+    chips = [
+        (index, Chip(window, np.full((1, 4, 4), index, np.uint8), valid))
+        for index in range(first, first + count)
+    ]
+    return ChipBatch(chips, list(empty), first + count)
+
+
+class Network:
+    """Gives each chip's own value as a score; has room for so many chips, where it is asked."""
+
+    def __init__(self, room=99, fails_in=("start", "finish", "call"), device="cuda"):
+        self.room, self.fails_in, self.calls = room, fails_in, []
+        self.device = torch.device(device)
+
+    def stack(self, chips):
+        self.calls.append(("stack", len(chips)))
+        pixels = torch.stack([torch.from_numpy(chip.pixels) for chip in chips])
+        return Stacked(pixels, torch.ones(len(chips), 4, 4, dtype=torch.bool))
+
+    def start(self, stacked):
+        self._note("start", len(stacked.pixels))
+        return Running(stacked.pixels, 16)
+
+    def finish(self, running):
+        values = running.outputs[:, 0, 0, 0].tolist()
+        self._note("finish", len(values))
+        return [Decoded(detections([[0, 0, 1, 1]], [value / 100]), 0) for value in values]
+
+    def __call__(self, chips):
+        self._note("call", len(chips))
+        return [
+            Decoded(detections([[0, 0, 1, 1]], [chip.pixels.flat[0] / 100]), 0) for chip in chips
+        ]
+
+    def _note(self, name, size):
+        self.calls.append((name, size))
+        if size > self.room and name in self.fails_in:
+            raise torch.OutOfMemoryError("no room")
+
+
+def scores(done):
+    return [round(float(one.detections.scores[0]) * 100) for one in done.found]
+
+
+def test_a_batch_is_begun_before_the_one_before_it_is_given_away():
+    network = Network()
+    batches = [make_batch(0, 2), make_batch(2, 1), make_batch(3, 2)]
+    for done in OneAhead(network).run(batches):
+        network.calls.append(("use", len(done.found)))
+    assert network.calls == [
+        *(("stack", 2), ("start", 2)),
+        *(("stack", 1), ("finish", 2), ("start", 1), ("use", 2)),
+        *(("stack", 2), ("finish", 1), ("start", 2), ("use", 1)),
+        *(("finish", 2), ("use", 2)),
+    ]
+
+
+def test_a_cpu_is_done_with_a_batch_before_the_next_is_read():
+    network = Network(device="cpu")
+    for done in OneAhead(network).run([make_batch(0, 2), make_batch(2, 1)]):
+        network.calls.append(("use", len(done.found)))
+    assert network.calls == [
+        *(("stack", 2), ("start", 2), ("finish", 2), ("use", 2)),
+        *(("stack", 1), ("start", 1), ("finish", 1), ("use", 1)),
+    ]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_come_in_order_with_what_the_caller_has_to_know(device):
+    batches = [make_batch(0, 2, empty=[7]), make_batch(2, 0, empty=[8, 9]), make_batch(2, 1)]
+    first, second, third = OneAhead(Network(device=device)).run(batches)
+    assert (first.indices, scores(first), first.empty, first.waiting_from) == (
+        [0, 1],
+        [0, 1],
+        [7],
+        2,
+    )
+    assert second == Done([], [], [8, 9], 2)
+    assert (third.indices, scores(third)) == ([2], [2])
+    assert list(OneAhead(Network(device=device)).run([])) == []
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    "fails_in",
+    [
+        fails
+        for count in (1, 2, 3)
+        for fails in itertools.combinations(["start", "finish", "call"], count)
+    ],
+)
+def test_what_the_memory_is_too_small_for_is_done_in_parts(fails_in, device):
+    network = Network(room=2, fails_in=fails_in, device=device)
+    found = [scores(done) for done in OneAhead(network).run([make_batch(0, 5), make_batch(5, 4)])]
+    assert found == [[0, 1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+def test_where_not_even_one_fits_the_error_says_so():
+    with pytest.raises(DeviceError, match="one chip does not fit"):
+        list(OneAhead(Network(room=0)).run([make_batch(0, 1)]))
+
+
+def test_other_errors_pass():
+    network = Network()
+    network.start = lambda _: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        list(OneAhead(network).run([make_batch(0, 1)]))
+
+
+SHAPES = [(4, 4), (4, 2), (3, 4)]
+WINDOWS = st.lists(st.tuples(st.sampled_from(SHAPES), st.booleans()), max_size=30)
+
+
+def chips_of(windows):
+    for index, ((height, width), has_data) in enumerate(windows):
+        valid = np.full((height, width), has_data)
+        yield 2 * index, Chip(Window(0, 0, width, height), valid[None].astype(np.uint8), valid)
+
+
+@given(WINDOWS, st.integers(1, 5))
+def test_each_window_comes_once_with_others_of_its_shape(windows, batch_size):
+    batches = list(iter_batches(chips_of(windows), batch_size=batch_size))
+    indices = [index for batch in batches for index, _ in batch.chips]
+    empty = [index for batch in batches for index in batch.empty]
+    assert sorted(indices) == [2 * i for i, (_, has_data) in enumerate(windows) if has_data]
+    assert empty == [2 * i for i, (_, has_data) in enumerate(windows) if not has_data]
+    for batch in batches:
+        assert len({chip.valid.shape for _, chip in batch.chips}) <= 1
+        assert len(batch.chips) <= batch_size
+        assert batch.chips or batch is batches[-1]
+
+
+@given(WINDOWS, st.integers(1, 5))
+def test_what_waits_is_said(windows, batch_size):
+    done = set()
+    for batch in iter_batches(chips_of(windows), batch_size=batch_size):
+        done |= {index for index, _ in batch.chips} | set(batch.empty)
+        left = [i for i in range(0, 2 * len(windows), 2) if i not in done]
+        assert all(index >= batch.waiting_from for index in left)
+
+
+def test_full_batches_do_not_wait_for_the_narrow_last_column():
+    windows = [((4, 4), True), ((4, 4), True), ((4, 2), True)] * 2
+    batches = list(iter_batches(chips_of(windows), batch_size=2))
+    assert [[i for i, _ in batch.chips] for batch in batches] == [[0, 2], [6, 8], [4, 10]]
+    assert [batch.waiting_from for batch in batches] == [3, 4, 11]

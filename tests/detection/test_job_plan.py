@@ -1,0 +1,211 @@
+"""What a detection is asked to do is checked before it begins."""
+
+import json
+import logging
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from PIL import Image
+
+from geodet.config import DetectConfig
+from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.job_plan import plan_job
+from geodet.errors import ConfigError, OutputError, VectorError
+from geodet.raster.scene import Scene
+
+SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
+
+
+@pytest.fixture
+def plan(tiny_model, tmp_path):
+    """Plan a job that writes out.gpkg."""
+
+    def make(scenes, outputs=("out.gpkg",), **options):
+        paths = [tmp_path / name for name in outputs]
+        return plan_job(scenes, paths, tiny_model.description, SMALL, DetectOptions(**options))
+
+    return make
+
+
+def run(scenes, model, output, **options):
+    report = detect(scenes, [output], model, SMALL, DetectOptions(device="cpu", **options))
+    return geopandas.read_file(output, layer="detections"), report
+
+
+def area(path, scene, x1, y1, x2, y2, crs=None):
+    """Write a rectangle of the scene's pixels as a GeoJSON in WGS 84, or in another CRS."""
+    corners = scene.to_world(np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], float))
+    frame = geopandas.GeoDataFrame(geometry=[shapely.Polygon(corners)], crs=scene.crs)
+    frame.to_crs(crs or 4326).to_file(path)
+    return path
+
+
+def test_scenes_get_names_that_tell_them_apart(plan, make_scene, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [make_scene("a/x.tif"), make_scene("b/x.tif"), make_scene("y.tif")]
+    assert [scene.name for scene in plan(paths).scenes] == ["a/x.tif", "b/x.tif", "y.tif"]
+
+
+def test_only_what_lies_in_the_area_is_found(make_scene, tiny_model, tmp_path, plan):
+    path = make_scene(width=300, height=200, rotation=10)
+    geobox = plan([path]).scenes[0].geobox
+    everything, _ = run([path], tiny_model, tmp_path / "all.gpkg")
+    aoi = area(tmp_path / "aoi.gpkg", geobox, 100, 20, 180, 90, crs=3857)
+    some, report = run([path], tiny_model, tmp_path / "some.gpkg", aoi=aoi)
+    x = (everything["x1_px"] + everything["x2_px"]) / 2
+    y = (everything["y1_px"] + everything["y2_px"]) / 2
+    inside = everything[(x > 100) & (x < 180) & (y > 20) & (y < 90)]
+    assert 0 < len(some) == len(inside) < len(everything)
+    assert sorted(some["score"]) == sorted(inside["score"])
+    assert report.megapixels < 300 * 200 / 1e6 / 2
+
+
+def test_bounds_are_an_area_in_the_scenes_or_another_crs(make_scene, tiny_model, tmp_path, plan):
+    path = make_scene(width=300, height=200)
+    geobox = plan([path]).scenes[0].geobox
+    (x1, y2), (x2, y1) = geobox.to_world(np.array([(50.0, 40), (150, 120)]))
+    own, _ = run([path], tiny_model, tmp_path / "own.gpkg", bounds=(x1, y1, x2, y2))
+    ring = geopandas.GeoSeries([shapely.box(x1, y1, x2, y2)], crs=geobox.crs).to_crs(4326)
+    degrees = tuple(ring.total_bounds)
+    named = {"bounds": degrees, "bounds_crs": "EPSG:4326"}
+    other, _ = run([path], tiny_model, tmp_path / "other.gpkg", **named)
+    assert 0 < len(own) <= len(other) <= len(own) + 10  # the bounds in degrees are a little larger
+
+
+def test_scenes_outside_of_the_area_are_left_out(make_scene, plan, tmp_path, caplog):
+    near, far = make_scene("near.tif"), make_scene("far.tif", origin=(700_000, 5_000_000))
+    geobox = plan([near]).scenes[0].geobox
+    aoi = area(tmp_path / "aoi.gpkg", geobox, 10, 10, 30, 30)
+    caplog.set_level(logging.INFO, "geodet")
+    assert [scene.name for scene in plan([far, near], aoi=aoi).scenes] == ["near.tif"]
+    assert "1 of 2 scenes lie outside of the area: left out" in caplog.text
+    with pytest.raises(VectorError, match="the area does not meet the scene"):
+        plan([far], aoi=aoi)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "options", "error", "message"),
+    [
+        (("a.gpkg",), {"aoi": "x", "bounds": (0, 0, 1, 1)}, ConfigError, "two areas of interest"),
+        (("a.csv", "b.csv"), {"format": "csv"}, ConfigError, "2 outputs would all be csv"),
+        (("a.gpkg", "a.gpkg"), {}, OutputError, r"a\.gpkg would be written twice"),
+        (("scene.tif.shp",), {}, OutputError, "cannot tell the format"),
+        (("a.gpkg",), {"append": True, "overwrite": True}, OutputError, "both appended to and"),
+        (("a.csv",), {"append": True}, OutputError, "append"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(plan, make_scene, outputs, options, error, message):
+    with pytest.raises(error, match=message):
+        plan([make_scene()], outputs, **options)
+
+
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        ("scene.tif", {"format": "csv"}),
+        ("aoi.geojson", {}),
+        ("list.txt", {"format": "csv"}),
+        ("out.csv", {"preview": "scene.tif.png"}),
+        ("aoi.csv", {"format": "geojson", "style": True}),  # its style is the area
+    ],
+)
+def test_what_is_read_is_not_written_over(plan, make_scene, tmp_path, output, options):
+    path = make_scene()
+    (tmp_path / "scene.tif.png").symlink_to(path)
+    with Scene(path) as scene:
+        aoi = area(tmp_path / "aoi.geojson", scene.geobox, 0, 0, 96, 80)
+    aoi = aoi.rename(tmp_path / "aoi.qml") if "style" in options else aoi
+    (tmp_path / "list.txt").write_text("scene.tif\n")
+    if "preview" in options:
+        options = {"preview": tmp_path / options["preview"]}
+    with pytest.raises(OutputError, match="is read here and would be written over"):
+        plan([f"@{tmp_path / 'list.txt'}"], (output,), aoi=aoi, overwrite=True, **options)
+
+
+def test_a_style_that_is_there_is_kept_unless_it_may_be_replaced(make_scene, tiny_model, tmp_path):
+    style = tmp_path / "out.qml"
+    style.write_text("mine")
+    with pytest.raises(OutputError, match=r"out\.qml exists already"):
+        run([make_scene()], tiny_model, tmp_path / "out.geojson", style=True)
+    assert style.read_text() == "mine"
+    assert not (tmp_path / "out.geojson").exists()
+    options = DetectOptions(device="cpu", style=True, overwrite=True)
+    detect([make_scene()], [tmp_path / "out.geojson"], tiny_model, SMALL, options)
+    assert style.read_text() != "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("a.coco.json", None), ("a.json", "coco"), ("a", "yolo")]
+)
+def test_what_qgis_does_not_open_has_no_style(make_scene, tiny_model, tmp_path, name, format):
+    options = DetectOptions(device="cpu", style=True, format=format)
+    detect([make_scene()], [tmp_path / name], tiny_model, SMALL, options)
+    assert (tmp_path / name).exists()
+    assert not list(tmp_path.rglob("*.qml"))
+
+
+def test_scenes_that_would_share_a_file_are_refused_before_the_first(plan, make_scene):
+    twins = [make_scene("a.tif"), make_scene("a.png")]
+    with pytest.raises(OutputError, match=r"a\.txt would be of a\.png and of something else"):
+        plan(twins, ("out",), format="yolo")
+    with pytest.raises(OutputError, match=r"classes\.txt would be of classes\.tif"):
+        plan([make_scene("classes.tif")], ("out",), format="yolo")
+    assert len(plan([make_scene("b.tif"), twins[0]], ("out",), format="yolo").scenes) == 2
+
+
+def test_a_missing_georeference_is_said_once(plan, make_scene, caplog):
+    plan([make_scene(f"{name}.tif", epsg=None) for name in "abc"])
+    texts = [record.getMessage() for record in caplog.records]
+    assert len(texts) == 2
+    assert texts[0].startswith("3 scenes (such as a.tif) have no CRS")
+    assert texts[1].startswith("nobody knows the metres per pixel of 3 scenes")
+
+
+def test_a_second_run_can_be_appended(make_scene, tiny_model, tmp_path):
+    out = tmp_path / "out.gpkg"
+    first, _ = run([make_scene("a.tif")], tiny_model, out)
+    both, _ = run([make_scene("b.tif", seed=5)], tiny_model, out, append=True)
+    assert both["scene"].tolist()[: len(first)] == ["a.tif"] * len(first)
+    assert set(both["scene"]) == {"a.tif", "b.tif"}
+
+
+def test_what_two_scenes_show_is_written_once(make_scene, tiny_model, tmp_path):
+    """The same ground in two files: each object of one is there, none twice."""
+    alone, _ = run([make_scene("a.tif")], tiny_model, tmp_path / "alone.gpkg")
+    both, report = run(
+        [make_scene("a.tif"), make_scene("b.tif")], tiny_model, tmp_path / "both.gpkg"
+    )
+    assert len(both) == len(alone) == sum(report.detections.values()) == sum(report.labels.values())
+    assert sorted(both["score"]) == sorted(alone["score"])
+
+
+def test_styles_lie_beside_what_cannot_hold_one(make_scene, tiny_model, tmp_path):
+    outputs = [tmp_path / "a.gpkg", tmp_path / "b.geojson", tmp_path / "c.fgb"]
+    options = DetectOptions(device="cpu", style=True, geometry="centroid")
+    detect([make_scene()], outputs, tiny_model, SMALL, options)
+    assert sorted(path.name for path in tmp_path.glob("*.qml")) == ["b.qml", "c.qml"]
+    features = json.loads(outputs[1].read_text(encoding="utf-8"))["features"]
+    assert {feature["geometry"]["type"] for feature in features} == {"Point"}
+
+
+def test_the_time_of_each_stage_is_told(make_scene, tiny_model, tmp_path):
+    _, report = run([make_scene()], tiny_model, tmp_path / "out.gpkg", profile=True)
+    assert list(report.stages) == ["read", "transfer", "forward", "decode", "merge", "write"]
+    assert 0 < sum(report.stages.values()) <= report.seconds
+
+
+def test_the_preview_has_the_colours_that_the_bands_name(make_scene, tiny_model, tmp_path):
+    scene = make_scene(bands=4, descriptions=("blue", "green", "red", "nir"))
+    with rasterio.open(scene, "r+") as raster:
+        for band, value in enumerate((10, 20, 200, 90), start=1):
+            raster.write(np.full(raster.shape, value, np.uint8), band)
+    options = {"preview": tmp_path / "view.png"}
+    detect([scene], [tmp_path / "a.gpkg"], tiny_model, SMALL, DetectOptions("cpu", **options))
+    with Image.open(tmp_path / "view.png") as image:
+        colours = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert (colours == [200, 20, 10]).all(axis=1).mean() > 0.05
+    assert not (colours == [10, 20, 200]).all(axis=1).any()

@@ -1,0 +1,141 @@
+import logging
+from itertools import permutations
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from pyproj import CRS
+from rasterio.control import GroundControlPoint
+from test_scene import read_whole
+
+from geodet.config import DetectConfig
+from geodet.detection.scene_for_model import check_scene, open_for_model, report_places
+from geodet.errors import ModelFileError, SceneError
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+
+
+@pytest.fixture(scope="module")
+def rgb(tiny_model):
+    return tiny_model.description
+
+
+@pytest.fixture(scope="module")
+def rgbn(rgb):
+    four = dict.fromkeys(("mean", "std", "low", "high"), (1.0,) * 4)
+    return rgb.model_copy(update={"bands": ("red", "green", "blue", "nir")} | four)
+
+
+def fit(path, about, **config):
+    """Open a scene for a model; give its bands and its pixels."""
+    with open_for_model(path, about, DetectConfig(**config)) as scene:
+        whole = scene.read(Window(0, 0, *scene.grid))
+        check_scene(path, about, DetectConfig(**config))
+        return scene.bands, whole.pixels
+
+
+@pytest.mark.parametrize("order", list(permutations(["B02", "B03", "B04", "B08"]))[::5])
+def test_bands_are_taken_by_their_names(make_scene, rgbn, said, order):
+    path = make_scene(bands=4, descriptions=order)
+    bands, pixels = fit(path, rgbn)
+    assert [order[band - 1] for band in bands] == ["B04", "B03", "B02", "B08"]
+    np.testing.assert_array_equal(pixels, read_whole(path, bands))
+    assert said() == []
+
+
+def test_blue_green_red_by_colour_comes_out_right(make_scene, rgb, said):
+    path = make_scene()
+    with rasterio.open(path, "r+") as raster:
+        raster.colorinterp = raster.colorinterp[::-1]
+    bands, pixels = fit(path, rgb)
+    assert bands == (3, 2, 1)
+    np.testing.assert_array_equal(pixels, read_whole(path, [3, 2, 1]))
+    assert said(logging.INFO) == [
+        "scene.tif has 3 bands: taken are red, green, blue for red, green, blue; "
+        "others with --bands"
+    ]
+
+
+def test_places_count_where_nothing_is_known(make_scene, rgb, said):
+    path = make_scene(bands=5, photometric="minisblack")
+    assert fit(path, rgb)[0] == (1, 2, 3)
+    assert said() == []
+    assert "taken are gray, band 2, band 3 for red, green, blue" in said(logging.INFO)[0]
+
+
+def test_bands_that_contradict_the_model_are_warned_of_once(make_scene, rgb, said):
+    path = make_scene(descriptions=["nir", "red", "green"])
+    assert fit(path, rgb)[0] == (1, 2, 3)
+    assert said() == [
+        "the bands of scene.tif are not those of tiny: taken are nir for red, red for green, "
+        "green for blue; name the right ones with --bands"
+    ]
+
+
+def test_bands_are_asked_for_by_name(make_scene, rgb, said):
+    path = make_scene(bands=4, descriptions=["Blue", "Green", "Near Infrared", "Red"])
+    assert fit(path, rgb, bands=("nir", "red", 2))[0] == (3, 4, 2)
+    assert "Near Infrared for red, Red for green" in said()[0]
+    with pytest.raises(SceneError, match=r"no band purple in .*: Blue, Green, Near Infrared, Red"):
+        fit(path, rgb, bands=("red", "green", "purple"))
+
+
+def test_too_few_bands_are_an_error(make_scene, rgb, rgbn):
+    with pytest.raises(ModelFileError, match="has 3 bands, and tiny needs 4"):
+        fit(make_scene(), rgbn)
+    with pytest.raises(ModelFileError, match="names 2 bands, and tiny needs 3"):
+        fit(make_scene(), rgb, bands=(1, 2))
+
+
+def test_a_scene_out_of_reach_is_refused_at_the_door(make_scene, rgb):
+    path = make_scene(pixel_size=30)
+    with pytest.raises(SceneError, match="has 30 m per pixel, which is out of the reach of tiny"):
+        check_scene(path, rgb, DetectConfig())
+    check_scene(path, rgb, DetectConfig(resample=False))
+    check_scene(path, rgb, DetectConfig(gsd=0.5))
+    with pytest.raises(SceneError, match="has 100 m per pixel, which is out of the reach of tiny"):
+        check_scene(make_scene(epsg=None), rgb, DetectConfig(gsd=100))
+
+
+def test_what_has_no_place_is_said_once_for_all_scenes(rgb, said):
+    bare = GeoBox(9, 9, Affine(1, 0, 0, 0, -1, 0), None)
+    filed = GeoBox(9, 9, Affine(0.5, 0, 7, 0, -0.5, 9), None)
+    placed = GeoBox(9, 9, Affine(0.5, 0, 5e5, 0, -0.5, 4.5e6), CRS.from_epsg(32633))
+    report_places({"a": bare, "b": bare, "c": filed, "d": placed}, rgb, DetectConfig())
+    texts = said()
+    assert texts[0].startswith("2 scenes (such as a) have no CRS: coordinates in the output are p")
+    assert texts[1] == "c has no CRS: coordinates in the output are those of its world file"
+    assert texts[2].startswith("nobody knows the metres per pixel of 3 scenes (such as a): nothing")
+    assert len(texts) == 3
+    for config in (DetectConfig(gsd=0.5), DetectConfig(resample=False)):
+        report_places({"d": placed}, rgb, DetectConfig())
+        report_places({"a": bare}, rgb, config)
+    assert [text for text in said()[3:] if "metres" in text] == []
+
+
+@pytest.mark.parametrize(
+    ("pixel_size", "warning"),
+    [(0.6, None), (0.35, None), (1.0, None), (1.5, "2.5 times as small"), (0.2, "3.0 times as l")],
+)
+def test_another_size_of_pixels_is_warned_of_without_resampling(
+    make_scene, rgb, said, pixel_size, warning
+):
+    fit(make_scene(pixel_size=pixel_size), rgb, resample=False)
+    assert len(said()) == (warning is not None)
+    assert warning is None or warning in said()[0]
+
+
+def test_warping_is_said(make_scene, rgb, said):
+    points = [
+        GroundControlPoint(row=r, col=c, x=5e5 + 0.6 * c, y=4.5e6 - 0.6 * r)
+        for r, c in [(0, 0), (0, 96), (80, 0), (80, 96)]
+    ]
+    path = make_scene(epsg=None, gcps=points, crs="EPSG:32633")
+    fit(path, rgb)
+    assert said() == []
+    assert said(logging.INFO) == [
+        "scene.tif is warped by its ground control points while it is read: 96 x 80 px in "
+        "WGS 84 / UTM zone 33N"
+    ]
+    assert check_scene(path, rgb, DetectConfig(require_crs=True)).crs.to_epsg() == 32633

@@ -1,0 +1,122 @@
+import pytest
+import torch
+from factories_models import architecture, seeded_network
+from hypothesis import given
+from hypothesis import strategies as st
+
+import geodet.detection.window_plan
+from geodet.config import DetectConfig
+from geodet.detection.predictor import Predictor
+from geodet.detection.window_plan import plan_windows
+from geodet.models.inputs import InputValues
+
+OPEN = DetectConfig()
+
+
+def make_predictor(object_px=None, **keys):
+    return Predictor(
+        seeded_network(architecture(**keys)).eval(),
+        device=torch.device("cpu"),
+        precision=torch.bfloat16,
+        values=InputValues((0.0,) * 3, (1.0,) * 3),
+        score_threshold=0.5,
+        iou_threshold=0.5,
+        max_candidates=10,
+        object_px=object_px,
+    )
+
+
+@given(st.integers(8192, 60_000), st.integers(8192, 60_000), st.floats(0, 53))
+def test_the_overlap_costs_at_most_a_tenth_of_a_large_scene(predictor_of, width, height, length):
+    plan = plan_windows(predictor_of(length), OPEN, width, height)
+    across, down = plan.grid[0], plan.grid[len(plan.grid) - 1]
+    assert across.width <= plan.grid.size >= down.width
+    columns = [plan.grid[i] for i in range(plan.grid.columns)]
+    rows = [plan.grid[i * plan.grid.columns] for i in range(plan.grid.rows)]
+    read = sum(w.width for w in columns) * sum(w.height for w in rows)
+    assert read / (width * height) <= 1.105
+
+
+@pytest.fixture(scope="module")
+def predictor_of():
+    """Make predictors for objects of any length, of one network."""
+    predictor = make_predictor()
+
+    def of(length):
+        predictor.object_px = length
+        return predictor
+
+    return of
+
+
+def test_small_scenes_are_one_window(predictor_of):
+    plan = plan_windows(predictor_of(12), OPEN, 700, 400)
+    assert [(w.width, w.height) for w in plan.grid] == [(700, 400)]
+    assert plan.batch_size == 1
+
+
+@given(st.floats(54, 400))
+def test_the_overlap_holds_the_largest_objects(predictor_of, length):
+    assert plan_windows(predictor_of(length), OPEN, 10_000, 10_000).grid.overlap >= length
+
+
+@given(
+    size=st.none() | st.integers(32, 3000),
+    overlap=st.none() | st.integers(0, 1000),
+    batch=st.none() | st.integers(1, 9),
+    sides=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
+)
+def test_what_is_given_is_taken(predictor_of, size, overlap, batch, sides):
+    if size and overlap and overlap > size // 2:
+        overlap = size // 2
+    config = DetectConfig(chip_size=size, overlap=overlap, batch_size=batch)
+    plan = plan_windows(predictor_of(40), config, *sides)
+    assert size is None or plan.grid.size == size
+    assert overlap is None or plan.grid.overlap == overlap
+    assert batch is None or plan.batch_size == batch
+    assert plan.batch_size >= 1
+
+
+def test_starts_are_multiples_of_the_coarsest_stride(predictor_of):
+    predictor = predictor_of(12)
+    stride = predictor.stride
+    assert stride == 2 ** max(architecture().trunk_level, *architecture().levels)
+    for window in plan_windows(predictor, OPEN, 9000, 4000).grid:
+        assert (window.col_off % stride, window.row_off % stride) == (0, 0)
+
+
+@given(st.integers(0, 2**36))
+def test_windows_shrink_in_steps_where_little_memory_is_free(predictor_of, free):
+    """A quarter of what is free is taken, at most 640 MiB and at least 40 MiB."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geodet.detection.window_plan, "free_memory", lambda: free)
+        memory = geodet.detection.window_plan._memory(torch.device("cpu"))
+    assert memory in [640 * 2**20 / 2**k for k in range(5)]
+    assert memory <= free / 4 or memory == 40 * 2**20
+    assert memory > free / 8 or memory == 640 * 2**20
+
+
+def test_little_memory_makes_small_windows(predictor_of, monkeypatch):
+    predictor = predictor_of(12)
+    before = plan_windows(predictor, OPEN, 20_000, 20_000)
+    need = predictor.bytes_per_pixel
+    monkeypatch.setattr(geodet.detection.window_plan, "_MEMORY", need * 800**2 + 1)
+    after = plan_windows(predictor, OPEN, 20_000, 20_000)
+    assert (before.grid.size > 800, after.grid.size) == (True, 800)
+
+
+@given(rows=st.integers(0, 3000), height=st.integers(100, 4000), length=st.floats(0, 120))
+def test_windows_are_as_tall_as_the_scene_keeps_rows(predictor_of, rows, height, length):
+    predictor = predictor_of(length)
+    free = plan_windows(predictor, OPEN, 20_000, height).grid
+    grid = plan_windows(predictor, OPEN, 20_000, height, rows_kept=rows).grid
+    if rows >= min(free.size, height) or rows < 4 * free.overlap:
+        assert grid == free
+    else:
+        assert (grid.size, grid.overlap) == (rows, free.overlap)
+        assert max(window.height for window in grid) <= rows
+
+
+def test_a_size_that_is_given_is_taken_whatever_the_scene_keeps(predictor_of):
+    config = DetectConfig(chip_size=512)
+    assert plan_windows(predictor_of(12), config, 9000, 9000, rows_kept=400).grid.size == 512

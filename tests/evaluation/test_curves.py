@@ -1,0 +1,170 @@
+import numpy as np
+import pytest
+from factories_models import EMPTY, detections
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.config import MatchConfig
+from geodet.evaluation.curves import ChipResult, Scores, best_scores, score, trace_curve
+from geodet.geometry.boxes import Detections
+
+BY_IOU = MatchConfig(by="iou", iou=0.5)
+BY_DISTANCE = MatchConfig(by="distance", distance_m=6.0)
+
+
+def compare(found, truth, labels=None, *, ignored=EMPTY, rule=BY_IOU, gsd=None):
+    truth = np.array(truth, np.float64).reshape(-1, 4)
+    names = np.zeros(len(truth), np.int64) if labels is None else np.array(labels)
+    return ChipResult.compare(
+        found, truth, names, ignored=np.array(ignored, np.float64), rule=rule, gsd=gsd
+    )
+
+
+TRUTH = [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]]
+
+
+def one_chip():
+    """Two hits, a second detection of the first object, a false one; two objects are missed."""
+    boxes = [[0, 0, 10, 10], [1, 0, 11, 10], [20, 1, 30, 11], [80, 80, 90, 90]]
+    return compare(detections(boxes, [0.9, 0.8, 0.6, 0.4]), TRUTH)
+
+
+def test_precision_recall_and_f1_by_hand():
+    scores = score([one_chip()], 0.3)
+    assert scores == Scores(0.3, 2, 4, 4)
+    assert (scores.precision, scores.recall, scores.f1) == (0.5, 0.5, 0.5)
+    scores = score([one_chip()], 0.6)
+    assert scores == Scores(0.6, 2, 3, 4)  # a score at the threshold counts
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.f1 == pytest.approx(4 / 7)
+    assert score([one_chip()], 0.95) == Scores(0.95, 0, 0, 4)
+
+
+def test_chips_are_summed():
+    empty_chip = compare(detections([[0, 0, 4, 4]], [0.7]), [])
+    silent_chip = compare(Detections.empty(), TRUTH[:1])
+    assert score([one_chip(), empty_chip, silent_chip], 0.5) == Scores(0.5, 2, 4, 5)
+
+
+def test_f1_is_the_harmonic_mean():
+    scores = Scores(0.5, 3, 4, 10)
+    wanted = 2 * scores.precision * scores.recall / (scores.precision + scores.recall)
+    assert scores.f1 == pytest.approx(wanted)
+
+
+def test_detections_in_ignored_regions_do_not_count():
+    found = detections([[0, 0, 10, 10], [80, 80, 90, 90]], [0.9, 0.9])
+    assert score([compare(found, TRUTH)], 0.5) == Scores(0.5, 1, 2, 4)
+    assert score([compare(found, TRUTH, ignored=[[70, 70, 99, 99]])], 0.5) == Scores(0.5, 1, 1, 4)
+    assert score([compare(found, TRUTH, ignored=[[86, 70, 99, 99]])], 0.5).detected == 2
+
+
+def test_a_weak_detection_does_not_take_the_match_of_a_strong_one():
+    found = detections([[0, 2, 10, 12], [0, 0, 10, 10]], [0.9, 0.3])
+    result = compare(found, TRUTH[:1])
+    assert score([result], 0.5) == Scores(0.5, 1, 1, 1)
+    assert score([result], 0.2) == Scores(0.2, 1, 2, 1)
+
+
+def test_the_best_threshold_has_the_best_f1():
+    best = best_scores([one_chip()])
+    every = [score([one_chip()], t) for t in np.arange(1, 50) / 50]
+    assert best.f1 == max(scores.f1 for scores in every) == pytest.approx(4 / 7)
+    assert best.threshold == 0.5  # between the false detection at 0.4 and the hit at 0.6
+
+
+chips = st.lists(
+    st.tuples(st.sampled_from([0.12, 0.3, 0.5, 0.77, 0.771]), st.booleans()), max_size=6
+)
+
+
+def chip_of(rows):
+    boxes = [
+        TRUTH[i % 4] if hit else [200 + 20 * i, 0, 210 + 20 * i, 9]
+        for i, (_, hit) in enumerate(rows)
+    ]
+    return compare(detections(boxes, [s for s, _ in rows]), TRUTH)
+
+
+@given(chips, st.sampled_from([0.0, 0.05, 0.4]))
+def test_no_threshold_is_better_than_the_best(rows, lowest):
+    result = chip_of(rows)
+    best = best_scores([result], lowest=lowest)
+    assert best == score([result], best.threshold)
+    assert best.threshold >= lowest
+    every = [score([result], t).f1 for t in [s for s, _ in rows if s >= lowest]]
+    assert best.f1 >= max(every, default=0.0) - 0.001
+
+
+def test_equal_thresholds_take_the_lower():
+    boxes = [
+        TRUTH[0],
+        TRUTH[1],
+        *([[100 + 20 * i, 0, 110 + 20 * i, 9] for i in range(3)]),
+        TRUTH[2],
+    ]
+    result = compare(detections(boxes, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), TRUTH[:3])
+    high, low = score([result], 0.85), score([result], 0.4)
+    assert high.f1 == 0.5
+    assert low.f1 == pytest.approx(6 / 9)
+    assert best_scores([result]).f1 == score([result], 0.8).f1 == 0.8
+    tied = compare(detections([TRUTH[0], boxes[2], TRUTH[1]], [0.9, 0.6, 0.2]), TRUTH[:1])
+    assert best_scores([tied]).threshold == 0.75  # not below 0.6, which would add a false one
+    twice = compare(detections([TRUTH[0], *boxes[2:4], TRUTH[1]], [0.9, 0.6, 0.5, 0.2]), TRUTH[:2])
+    assert score([twice], 0.7).f1 == score([twice], 0.1).f1 == pytest.approx(2 / 3)
+    assert best_scores([twice]) == Scores(0.1, 2, 4, 2)
+
+
+def test_the_best_threshold_is_in_the_middle_of_a_plateau():
+    # 1000 hits, one of them a little below 0.5, others spread over no score between 0.5 and 0.9
+    count = 1000
+    boxes = np.zeros((count, 4)) + np.arange(count)[:, None] * 20 + [0, 0, 10, 10]
+    scores = np.full(count, 0.9)
+    scores[0], scores[1] = 0.5, 0.3
+    false = detections([[-50, 0, -40, 10]], [0.3])
+    found = Detections.concatenate([detections(boxes, scores), false])
+    best = best_scores([compare(found, boxes)])
+    assert best.threshold == 0.45  # 0 to 0.9 is flat to a thousandth: no edge of it is better
+    assert best.f1 > 0.998
+
+
+def test_the_curve_counts_at_every_score():
+    curve = trace_curve([one_chip()])
+    assert curve.thresholds.tolist() == pytest.approx([0.9, 0.8, 0.6, 0.4])
+    assert (curve.matched.tolist(), curve.detected.tolist()) == ([1, 1, 2, 2], [1, 2, 3, 4])
+    assert curve.labelled == 4
+    for row, threshold in enumerate([0.9, 0.8, 0.6, 0.4]):
+        at = curve.at(threshold)
+        figures = curve.precision[row], curve.recall[row], curve.f1[row]
+        assert figures == pytest.approx((at.precision, at.recall, at.f1))
+
+
+@given(chips, chips, st.sampled_from([0.0, 0.12, 0.2, 0.5, 0.771, 1.0]))
+def test_the_curve_of_all_is_the_sum_of_the_chips(first, second, threshold):
+    results = [chip_of(first), chip_of(second)]
+    parts = [score([result], threshold) for result in results]
+    total = trace_curve(results).at(threshold)
+    for count in ("matched", "detected", "labelled"):
+        assert getattr(total, count) == sum(getattr(part, count) for part in parts)
+
+
+def test_a_curve_of_one_class():
+    found = detections(TRUTH[:3], [0.9, 0.8, 0.7], [0, 1, 1])
+    result = compare(found, TRUTH, [0, 1, 0, 1])
+    assert trace_curve([result], label=0).at(0.0) == Scores(0.0, 1, 1, 2)
+    assert trace_curve([result], label=1).at(0.0) == Scores(0.0, 1, 2, 2)
+    assert trace_curve([result], label=7).at(0.0) == Scores(0.0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("results", [[], [compare(Detections.empty(), [])]])
+def test_nothing_at_all_scores_zero(results):
+    scores = score(results, 0.5)
+    assert (scores.precision, scores.recall, scores.f1) == (0.0, 0.0, 0.0)
+    assert best_scores(results).f1 == 0.0
+
+
+@pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
+def test_empty_sides_match_nothing(rule):
+    for found, truth in ((Detections.empty(), TRUTH), (detections(TRUTH), [])):
+        result = compare(found, truth, rule=rule, gsd=0.5)
+        assert score([result], 0.0) == Scores(0.0, 0, len(found), len(truth))

@@ -1,0 +1,338 @@
+import csv
+import json
+import warnings
+
+import geopandas
+import pyogrio
+import pytest
+import shapely
+from factories_models import architecture, detections, paint_chip, seeded_network, write_coco
+
+import geodet.evaluation.evaluate
+from geodet.config import Config
+from geodet.errors import ModelFileError, OutputError, TilesetError
+from geodet.evaluation.curves import Scores
+from geodet.evaluation.evaluate import evaluate, evaluate_vectors
+from geodet.evaluation.report_files import FILES
+from geodet.models.checkpoint import Model, ModelDescription
+
+BOXES = {
+    "a.png": [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]],
+    "b.png": [[0, 30, 10, 40]],
+    "c.png": [],
+}
+LABELS = {"a.png": [0, 1, 0], "b.png": [1], "c.png": []}
+
+
+def model(classes=("car", "bus"), **changes):
+    description = ModelDescription(
+        name="painted",
+        architecture=architecture(),
+        classes=classes,
+        bands=("red", "green", "blue"),
+        dtype="uint8",
+        mean=(50.0,) * 3,
+        std=(20.0,) * 3,
+        low=(0.0,) * 3,
+        high=(255.0,) * 3,
+        gsd=None,
+        **{"score_threshold": 0.5} | changes,
+    )
+    return Model(seeded_network(classes=len(classes)), description, "0" * 64)
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in (*BOXES, "t.png"):
+        paint_chip(tmp_path / name)
+    write_coco(tmp_path / "train.json", {"t.png": [[1, 1, 9, 9]]}, ("car", "bus"))
+    write_coco(tmp_path / "val.json", BOXES, ("car", "bus"), labels=LABELS)
+    return tmp_path
+
+
+@pytest.fixture
+def detect(monkeypatch):
+    """Let the network find known boxes: {image: (boxes, scores, labels)}; gives its thresholds."""
+    seen = []
+
+    def pretend(found):
+        def predict(predictor, images, _bands, _config):
+            seen.append(predictor.score_threshold)
+            nothing = ([], [], [])
+            return [detections(*found.get(image.path.name, nothing)) for image in images]
+
+        monkeypatch.setattr(geodet.evaluation.evaluate, "predict_images", predict)
+        return seen
+
+    return pretend
+
+
+FOUND = {
+    "a.png": (
+        # a car; a bus; a bus where a car is; a car on nothing, too weak to count
+        [[0, 0, 10, 10], [21, 0, 31, 10], [40, 0, 50, 10], [50, 50, 60, 60]],
+        [0.9, 0.8, 0.7, 0.4],
+        [0, 1, 1, 0],
+    ),
+    "b.png": ([[0, 30, 10, 40]], [0.45], [1]),
+    "c.png": ([[5, 5, 15, 15]], [0.6], [0]),
+}
+
+
+def overall(report):
+    return report.evaluation.overall.scores
+
+
+def best(report):
+    return report.evaluation.overall.best
+
+
+def by_class(report):
+    return {name: figures.scores for name, figures in report.evaluation.by_class.items()}
+
+
+def test_figures_by_hand(data, detect):
+    detect(FOUND)
+    report = evaluate(model(), data, Config(), device="cpu")
+    assert (report.split, report.images, report.evaluation.rule) == ("val", 3, Config().match)
+    assert overall(report) == Scores(0.5, 2, 4, 4)
+    assert (overall(report).precision, overall(report).recall) == (0.5, 0.5)
+    assert overall(report).f1 == 0.5
+    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
+    # From 0.42 on the false car is out and the second bus is in: 3 of 5, and 4 objects.
+    assert best(report) == Scores(0.42, 3, 5, 4)
+    # A car at full precision, then nothing more: recall 1/2, so 51 of COCO's 101 places.
+    figures = report.evaluation.by_class
+    assert figures["car"].ap.ap50 == pytest.approx(51 / 101)
+    assert figures["car"].best == Scores(0.75, 1, 1, 2)
+
+
+def test_classes_add_up_to_the_whole(data, detect):
+    detect(FOUND)
+    report = evaluate(model(), data, Config(), device="cpu")
+    for count in ("matched", "detected", "labelled"):
+        parts = [getattr(scores, count) for scores in by_class(report).values()]
+        assert sum(parts) == getattr(overall(report), count)
+
+
+def test_the_configuration_may_set_the_threshold(data, detect):
+    seen = detect(FOUND)
+    config = Config.model_validate({"detect": {"score_threshold": 0.65}})
+    assert overall(evaluate(model(), data, config, device="cpu")) == Scores(0.65, 2, 3, 4)
+    zero = Config.model_validate({"detect": {"score_threshold": 0.0}})
+    assert overall(evaluate(model(), data, zero, device="cpu")) == Scores(0.0, 3, 6, 4)
+    assert seen[1] == 0.0
+
+
+def test_no_threshold_is_tried_below_which_nothing_was_detected(data, detect):
+    seen = detect(FOUND)
+    report = evaluate(model(), data, Config(), device="cpu")
+    detect({"a.png": (BOXES["a.png"], [0.9] * 3, LABELS["a.png"])})
+    perfect = evaluate(model(), data, Config(), device="cpu")
+    assert min(best(report).threshold, best(perfect).threshold) >= max(seen)
+
+
+def test_labels_are_matched_by_name(data, detect):
+    swapped = {name: (b, s, [1 - label for label in ls]) for name, (b, s, ls) in FOUND.items()}
+    detect(swapped)
+    report = evaluate(model(classes=("bus", "car")), data, Config(), device="cpu")
+    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
+
+
+def test_classes_that_are_not_labelled_do_not_count(data, detect):
+    found = {"c.png": ([[5, 5, 15, 15], [5, 5, 15, 15]], [0.9, 0.9], [2, 0])}
+    detect(found)
+    report = evaluate(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
+    assert overall(report) == Scores(0.5, 0, 1, 4)
+    assert list(by_class(report)) == ["car", "bus"]
+
+
+def test_the_only_class_needs_no_name(data, detect):
+    for split in ("train", "val"):
+        scenes = {"t.png": [[1, 1, 9, 9]]} if split == "train" else BOXES
+        write_coco(data / f"{split}.json", scenes, ("tree",))
+    detect({"b.png": ([[0, 30, 10, 40]], [0.9], [0])})
+    report = evaluate(model(classes=("palm",)), data, Config(), device="cpu")
+    assert by_class(report) == {"tree": Scores(0.5, 1, 1, 4)}
+
+
+def test_a_class_that_the_model_lacks_is_an_error(data, detect):
+    detect(FOUND)
+    with pytest.raises(ModelFileError, match="has the class 'bus', which painted lacks") as caught:
+        evaluate(model(classes=("car", "boat")), data, Config(), device="cpu")
+    assert "car, boat" in caught.value.hint
+    assert "data.ignore_classes" in caught.value.hint
+
+
+def test_ignored_classes_do_not_count(data, detect):
+    detect(FOUND)
+    config = Config.model_validate({"data": {"ignore_classes": ["bus"]}})
+    report = evaluate(model(), data, config, device="cpu")
+    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2)}
+    assert overall(report) == by_class(report)["car"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_split_is_chosen(data, detect, split):
+    detect({})
+    assert evaluate(model(), data, Config(), split=split, device="cpu").images == (
+        3 if split == "val" else 1
+    )
+
+
+def test_an_empty_split_is_an_error(data, detect):
+    detect({})
+    write_coco(data / "val.json", {}, ("car", "bus"))
+    with pytest.raises(TilesetError, match="has no val images") as caught:
+        evaluate(model(), data, Config(), device="cpu")
+    assert "--split" in caught.value.hint
+
+
+def test_distances_follow_the_gsd(data, detect):
+    away = {"a.png": ([[8, 0, 18, 10]], [0.9], [0])}
+    detect(away)
+    rule = {"by": "distance", "distance_m": 4.0}
+    for gsd, matched in ((0.4, 1), (0.6, 0)):
+        config = Config.model_validate({"match": rule, "data": {"gsd": gsd}})
+        assert overall(evaluate(model(), data, config, device="cpu")) == Scores(0.5, matched, 1, 4)
+    with pytest.raises(TilesetError, match="needs the metres per pixel"):
+        evaluate(model(), data, Config.model_validate({"match": rule}), device="cpu")
+
+
+def test_a_real_network_runs(data):
+    report = evaluate(model(score_threshold=0.99), data, Config(), device="cpu")
+    assert overall(report) == Scores(0.99, 0, 0, 4)
+    assert report.images == 3
+
+
+def test_nothing_found_scores_zero(data, detect):
+    detect({})
+    report = evaluate(model(), data, Config(), device="cpu")
+    assert overall(report) == Scores(0.5, 0, 0, 4)
+    assert (overall(report).f1, best(report).f1) == (0.0, 0.0)
+
+
+def test_an_image_with_other_bands_is_an_error(data):
+    paint_chip(data / "b.png", bands=1)
+    with pytest.raises(ModelFileError, match=r"b\.png has 1 bands, and the model needs 3"):
+        evaluate(model(), data, Config(), device="cpu")
+
+
+def write_boxes(path, boxes, crs=None, **fields):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        shapes = [shapely.box(*box) for box in boxes]
+        geopandas.GeoDataFrame(fields, geometry=shapes, crs=crs).to_file(path)
+    return path
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    """Three detections of which two are right, and three labels."""
+    x, y = 500_000, 4_500_000
+    boxes = [[x, y, x + 10, y + 10], [x + 20, y, x + 30, y + 10], [x + 80, y, x + 90, y + 10]]
+    found = write_boxes(
+        tmp_path / "found.gpkg", boxes, 32633, score=[0.9, 0.8, 0.3], label=["car", "bus", "car"]
+    )
+    labels = [*boxes[:2], [x + 50, y, x + 60, y + 10]]
+    return found, write_boxes(tmp_path / "truth.geojson", labels, 32633, kind=["car", "bus", "car"])
+
+
+KIND = {"tile": {"label_field": "kind"}}
+
+
+def test_vectors_by_hand(vectors):
+    report = evaluate_vectors(*vectors, Config.model_validate(KIND))
+    assert overall(report) == Scores(0.3, 2, 3, 3)
+    assert by_class(report) == {"bus": Scores(0.3, 1, 1, 1), "car": Scores(0.3, 1, 2, 2)}
+    assert best(report) == Scores(0.55, 2, 2, 3)
+    strict = Config.model_validate(KIND | {"detect": {"score_threshold": 0.85}})
+    assert overall(evaluate_vectors(*vectors, strict)) == Scores(0.85, 1, 1, 3)
+    assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
+
+
+def test_vectors_by_distance(vectors):
+    rule = {"match": {"by": "distance", "distance_m": 29}}
+    report = evaluate_vectors(*vectors, Config.model_validate(KIND | rule))
+    assert overall(report).matched == 2
+    rule = {"match": {"by": "distance", "distance_m": 31}}
+    report = evaluate_vectors(*vectors, Config.model_validate(KIND | rule))
+    assert overall(report).matched == 3  # the false car is 30 m from the missed one
+
+
+def test_no_detections_are_a_result(tmp_path, vectors, caplog):
+    nothing = write_boxes(tmp_path / "nothing.gpkg", [], 32633, score=[], label=[])
+    report = evaluate_vectors(
+        nothing, vectors[1], Config.model_validate(KIND), output=tmp_path / "o"
+    )
+    assert overall(report) == Scores(1.0, 0, 0, 3)
+    assert report.evaluation.overall.ap.ap == 0.0
+    assert "nothing.gpkg: no object that counts" in caplog.text
+
+
+def test_no_labels_are_a_result(tmp_path, vectors):
+    nothing = write_boxes(tmp_path / "nothing.gpkg", [], 32633, kind=[])
+    output = tmp_path / "evaluation"
+    evaluate_vectors(vectors[0], nothing, Config.model_validate(KIND), output=output)
+    figures = json.loads((output / "metrics.json").read_text())
+    assert figures["overall"]["ap"] is None
+    assert figures["overall"]["detected"] == 3
+
+
+def test_the_folder_holds_all_of_it(tmp_path, vectors):
+    output = tmp_path / "evaluation"
+    evaluate_vectors(*vectors, Config.model_validate(KIND), output=output)
+    assert sorted(path.name for path in output.iterdir()) == sorted(FILES)
+    figures = json.loads((output / "metrics.json").read_text())
+    assert (figures["detections"], figures["labels"]) == ("found.gpkg", "truth.geojson")
+    assert figures["overall"]["best"]["threshold"] == 0.55
+    assert figures["curves"]["all"]["recall"][figures["curves"]["threshold"].index(0.5)] == 0.666667
+    with (output / "metrics.csv").open(encoding="utf-8") as file:
+        rows = {row["class"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["all", "bus", "car"]
+    assert float(rows["car"]["f1"]) == 0.5
+    layers = {name: pyogrio.read_dataframe(output / "errors.gpkg", layer=name) for name in LAYERS}
+    assert [len(layer) for layer in layers.values()] == [2, 1, 1]
+    assert {layer.crs.to_epsg() for layer in layers.values()} == {32633}
+    hits = layers["true_positives"]
+    assert hits["label"].tolist() == ["car", "bus"]
+    assert hits.geometry[0].bounds == pytest.approx((500_000, 4_500_000, 500_010, 4_500_010))
+
+
+LAYERS = ("true_positives", "false_positives", "misses")
+
+
+def test_nothing_is_replaced_unasked(tmp_path, vectors, monkeypatch):
+    config, output = Config.model_validate(KIND), tmp_path / "evaluation"
+    evaluate_vectors(*vectors, config, output=output)
+    before = (output / "metrics.json").read_text()
+    with pytest.raises(OutputError, match="is not empty") as caught:
+        evaluate_vectors(*vectors, config, output=output)
+    assert "--overwrite" in caught.value.hint
+    monkeypatch.setattr(geodet.evaluation.report_files, "draw_curves", fail)
+    with pytest.raises(OutputError, match="no space left"):
+        evaluate_vectors(*vectors, config, output=output, overwrite=True)
+    assert (output / "metrics.json").read_text() == before
+    (output / "mine.txt").touch()
+    with pytest.raises(OutputError, match=r"mine\.txt"):
+        evaluate_vectors(*vectors, config, output=output, overwrite=True)
+
+
+def fail(*_):
+    raise OSError("no space left")
+
+
+def test_chips_have_a_folder_too(tmp_path, data, detect):
+    detect(FOUND)
+    output = tmp_path / "evaluation"
+    report = evaluate(model(), data, Config(), device="cpu", output=output)
+    hits, wrong, missed = (
+        pyogrio.read_dataframe(output / "errors.gpkg", layer=name) for name in LAYERS
+    )
+    counts = overall(report)
+    assert len(hits) == counts.matched
+    assert len(hits) + len(wrong) == counts.detected
+    assert len(hits) + len(missed) == counts.labelled
+    assert set(wrong["image"]) == {"a.png", "c.png"}
+    # Pixels, as QGIS shows a picture without a georeference.
+    assert hits.geometry[0].bounds == (0.0, -10.0, 10.0, 0.0)

@@ -1,0 +1,233 @@
+"""The picture of the curves."""
+
+import csv
+import json
+
+import numpy as np
+import pyogrio
+import pytest
+from affine import Affine
+from PIL import Image
+from pyproj import CRS
+
+from geodet.config import MatchConfig
+from geodet.errors import OutputError
+from geodet.evaluation import report_files as files
+from geodet.evaluation.measures import Sample, measure
+from geodet.evaluation.report_files import (
+    FILES,
+    _choose_rows,
+    check_evaluation_folder,
+    draw_curves,
+    to_plain,
+    write_evaluation,
+)
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+
+
+def figures(classes, count=30):
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 300, (count, 2))
+    boxes = np.hstack([corners, corners + 10])
+    labels = np.arange(count) % max(len(classes), 1)
+    found = Detections(boxes + random.normal(0, 1, (count, 4)), random.random(count), labels)
+    sample = Sample("a", found, boxes, labels, np.zeros((0, 4)), None)
+    evaluation = measure([sample], classes, MatchConfig(), threshold=0.5)
+    return {"all": evaluation.overall, **evaluation.by_class}
+
+
+@pytest.mark.parametrize("classes", [("tree",), ("car", "bus"), tuple("abcdefgh")])
+def test_the_picture_grows_with_the_classes(tmp_path, classes):
+    draw_curves(tmp_path / "curves.png", "trees", figures(classes))
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width == 1100
+        rows = 1 if len(classes) == 1 else len(classes) + 1
+        assert picture.height == pytest.approx(110 * (0.8 + 3.1 * rows), abs=1)
+        assert len(picture.convert("RGB").getcolors(2**20)) > 50
+
+
+def test_nothing_at_all_can_be_drawn(tmp_path):
+    draw_curves(tmp_path / "curves.png", "nothing", figures(("tree",), count=0))
+    assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_of_many_classes_those_with_most_objects_are_drawn():
+    names = tuple(f"class {n}" for n in range(20))
+    rows = _choose_rows(figures(names, count=30))
+    assert list(rows) == ["all", *names[:10], *names[10:12]]  # the first ten have two objects
+
+
+CLASSES = ("car, small", 'the "bus"', "Bäume")
+LAYERS = ("true_positives", "false_positives", "misses")
+UTM = GeoBox(100, 100, Affine(0.5, 0, 500_000, 0, -0.5, 4_500_000), CRS.from_epsg(32633))
+
+
+@pytest.fixture(autouse=True)
+def charts(monkeypatch):
+    """Give what the chart is drawn of, by its title; drawing it is slow, and tested elsewhere."""
+    drawn = {}
+    monkeypatch.setattr(
+        files, "draw_curves", lambda _, title, figures: drawn.update({title: figures})
+    )
+    return drawn
+
+
+def sample(name="a.tif", gsd=0.5):
+    """Give three labels and four detections 20 px apart: two hits, the second 2 px beside."""
+    at = np.arange(0, 100, 20.0)
+    boxes = np.stack([at, 0 * at, at + 10, 0 * at + 10], axis=1)
+    found = boxes[:4] + np.array([[0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    detections = Detections(found, [0.9, 0.8, 0.7, 0.2], [0, 1, 0, 1])
+    return Sample(name, detections, boxes[[0, 1, 4]], np.array([0, 1, 1]), np.zeros((0, 4)), gsd)
+
+
+def evaluation(samples=None, threshold=0.5, **options):
+    return measure(samples or [sample()], CLASSES, MatchConfig(), threshold=threshold, **options)
+
+
+def write(folder, measures, places=(("a.tif", UTM, 0.5),)):
+    write_evaluation(folder, measures, places, title="cars", about={"model": "m", "data": None})
+    return folder
+
+
+def reject(constant):
+    raise ValueError(f"{constant} is not JSON")
+
+
+def read_json(folder):
+    """Read as strictly as other languages do: no NaN, no Infinity."""
+    text = (folder / "metrics.json").read_text(encoding="utf-8")
+    return json.loads(text, parse_constant=reject)
+
+
+def read_table(folder):
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_layer(folder, name):
+    return pyogrio.read_dataframe(folder / "errors.gpkg", layer=name)
+
+
+def test_the_figures_by_hand(tmp_path):
+    content = read_json(write(tmp_path / "out", evaluation()))
+    assert (content["model"], content["data"], content["gsd"]) == ("m", None, 0.5)
+    counts = ("matched", "detected", "labelled")
+    overall = content["overall"]
+    assert [overall[name] for name in counts] == [2, 3, 3]
+    assert (overall["precision"], overall["recall"]) == pytest.approx((2 / 3, 2 / 3))
+    assert [content["by_class"][CLASSES[1]][name] for name in counts] == [1, 1, 2]
+    assert overall["best"] == content["best"]
+    assert overall["best"]["threshold"] == pytest.approx(0.75)
+
+
+def test_what_nobody_labelled_has_no_average_precision(tmp_path):
+    measures = evaluation()
+    content = read_json(write(tmp_path / "out", measures))
+    bare = content["by_class"][CLASSES[2]]
+    assert [bare[name] for name in ("ap", "ap50", "small", "labelled")] == [None, None, None, 0]
+    assert content["by_class"][CLASSES[0]]["ap"] == pytest.approx(1.0)
+    assert to_plain(measures)["by_class"][CLASSES[2]] == bare
+
+
+@pytest.mark.parametrize(
+    ("gsd", "has_pixels", "px", "m"),
+    [
+        (0.5, True, [32.0, 96.0], [16.0, 48.0]),
+        (None, True, [32.0, 96.0], None),
+        (0.5, False, None, None),
+    ],
+)
+def test_the_bounds_of_sizes_are_in_metres_where_these_are_known(gsd, has_pixels, px, m):
+    rule = MatchConfig(size_bounds_px=(32.0, 96.0))
+    measures = measure([sample(gsd=gsd)], CLASSES, rule, threshold=0.5, has_pixels=has_pixels)
+    plain = to_plain(measures)
+    assert (plain["size_bounds_px"], plain["size_bounds_m"]) == (px, m)
+
+
+def test_the_curves_are_a_recount_at_each_threshold(tmp_path):
+    curves = read_json(write(tmp_path / "out", evaluation()))["curves"]
+    scores, hits = np.array([0.9, 0.8, 0.7, 0.2], np.float32), np.array([1, 1, 0, 0])
+    for row, threshold in enumerate(curves["threshold"]):
+        kept = scores >= np.float32(threshold)
+        precision = hits[kept].mean() if kept.any() else 0.0
+        assert curves["all"]["recall"][row] == pytest.approx(hits[kept].sum() / 3, abs=1e-6)
+        assert curves["all"]["precision"][row] == pytest.approx(precision, abs=1e-6)
+    assert set(curves) == {"threshold", "all", *CLASSES}
+
+
+def test_the_table_says_what_the_json_says(tmp_path):
+    folder = write(tmp_path / "out", evaluation())
+    content, rows = read_json(folder), read_table(folder)
+    assert [row["class"] for row in rows] == ["all", *CLASSES]
+    for row, figures in zip(rows, (content["overall"], *content["by_class"].values()), strict=True):
+        best = figures.pop("best")
+        expected = figures | {f"best_{key}": best[key] for key in ("threshold", "f1")}
+        for name, value in expected.items():
+            assert row[name] == "" if value is None else float(row[name]) == value
+
+
+def test_every_detection_and_every_label_is_in_one_layer(tmp_path):
+    folder = write(tmp_path / "out", evaluation())
+    hits, wrong, missed = (read_layer(folder, name) for name in LAYERS)
+    assert hits["label"].tolist() == [CLASSES[0], CLASSES[1]]
+    assert hits["score"].tolist() == pytest.approx([0.9, 0.8])
+    assert hits["iou"].tolist() == pytest.approx([1, 8 / 12], abs=1e-4)
+    assert hits["distance_m"].tolist() == pytest.approx([0, 1])  # 2 px of half a metre
+    assert (wrong["label"].tolist(), missed["label"].tolist()) == ([CLASSES[0]], [CLASSES[1]])
+    assert missed["score"].isna().all()
+    assert wrong["distance_m"].isna().all()
+    assert missed.geometry[0].bounds == pytest.approx((500_040, 4_499_995, 500_045, 4_500_000))
+
+
+def test_the_layers_hold_what_the_threshold_keeps(tmp_path):
+    counts = [
+        [
+            len(read_layer(write(tmp_path / f"{t}", evaluation(threshold=t)), name))
+            for name in LAYERS
+        ]
+        for t in (0.1, 0.85, 0.95)
+    ]
+    assert counts == [[2, 2, 1], [1, 0, 2], [0, 0, 3]]
+
+
+def test_each_box_says_its_image_and_lies_there(tmp_path):
+    beside = GeoBox(100, 100, Affine(0.5, 0, 500_100, 0, -0.5, 4_500_000), UTM.crs)
+    measures = evaluation([sample("a.tif"), sample("b.tif")])
+    places = [("a.tif", UTM, 0.5), ("b.tif", beside, 0.5)]
+    missed = read_layer(write(tmp_path / "out", measures, places), "misses")
+    assert missed["image"].tolist() == ["a.tif", "b.tif"]
+    assert [shape.bounds[0] for shape in missed.geometry] == pytest.approx([500_040, 500_140])
+
+
+def test_places_must_be_of_the_same_images(tmp_path):
+    with pytest.raises(ValueError, match="zip"):
+        write(tmp_path / "out", evaluation(), [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_found_and_nothing_labelled_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "draw_curves", draw_curves)
+    nothing = Sample(
+        "a.tif", Detections.empty(), np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), None
+    )
+    folder = write(tmp_path / "out", evaluation([nothing]))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    overall = read_json(folder)["overall"]
+    assert (overall["ap"], overall["detected"], overall["labelled"]) == (None, 0, 0)
+    assert [len(read_layer(folder, name)) for name in LAYERS] == [0, 0, 0]
+
+
+def test_the_chart_is_of_the_figures_of_the_table(tmp_path, charts):
+    write(tmp_path / "out", measures := evaluation())
+    assert charts == {"cars": {"all": measures.overall, **measures.by_class}}
+
+
+def test_a_folder_with_something_else_is_never_replaced(tmp_path):
+    folder = write(tmp_path / "out", evaluation())
+    check_evaluation_folder(folder, overwrite=True)
+    with pytest.raises(OutputError, match="is not empty"):
+        check_evaluation_folder(folder, overwrite=False)
+    with pytest.raises(OutputError, match=r"holds more than an earlier output: found\.gpkg"):
+        check_evaluation_folder(folder, overwrite=True, inputs=[folder / "found.gpkg"])

@@ -1,0 +1,142 @@
+"""What was found on labelled chips, brought together with their labels."""
+
+import json
+
+import pytest
+from factories_models import paint_chip, write_coco
+
+from geodet.config import Config
+from geodet.errors import ConfigError, VectorError
+from geodet.evaluation import report_files as files
+from geodet.evaluation.curves import Scores
+from geodet.evaluation.evaluate import evaluate_results
+from geodet.evaluation.result_samples import read_result_samples
+from geodet.tilesets.tileset import read_tileset
+
+BOXES = {"a.png": [[0, 0, 10, 10], [20, 0, 30, 10]], "b.png": [[0, 30, 10, 40]], "c.png": []}
+LABELS = {"a.png": [0, 1], "b.png": [1], "c.png": []}
+NAMES = ("car", "bus")
+FOUND = [
+    ("a.png", "car", [0, 0, 10, 10], 0.9),
+    ("a.png", "car", [20, 0, 30, 10], 0.8),  # a bus
+    ("c.png", "bus", [5, 5, 15, 15], 0.7),
+    ("b.png", "bus", [1, 30, 11, 40], 0.6),
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "tiles"
+    for name in (*BOXES, "t.png"):
+        paint_chip(folder / name)
+    write_coco(folder / "train.json", {"t.png": [[1, 1, 9, 9]]}, NAMES)
+    write_coco(folder / "val.json", BOXES, NAMES, labels=LABELS)
+    return folder
+
+
+@pytest.fixture(params=["coco", "yolo"])
+def write(request, tmp_path):
+    """Give a function that writes rows of image, class, box and score in one of two formats."""
+    return {"coco": write_results, "yolo": write_text}[request.param](tmp_path)
+
+
+def write_results(tmp_path):
+    def make(rows=FOUND):
+        results = [
+            {
+                "image_id": list(BOXES).index(image) if image in BOXES else 9,
+                "file_name": image,
+                "category": name,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": score,
+            }
+            for image, name, (x1, y1, x2, y2), score in rows
+        ]
+        (tmp_path / "found.json").write_text(json.dumps(results), encoding="utf-8")
+        return tmp_path / "found.json"
+
+    return make
+
+
+def write_text(tmp_path):
+    def make(rows=FOUND):
+        folder = tmp_path / "found"
+        folder.mkdir()
+        names = sorted({name for _, name, *_ in rows})
+        (folder / "classes.txt").write_text("\n".join(names), encoding="utf-8")
+        for image in {*BOXES, *(row[0] for row in rows)} if rows[0][0] in BOXES else {rows[0][0]}:
+            lines = [
+                f"{names.index(name)} {(x1 + x2) / 128} {(y1 + y2) / 128}"
+                f" {(x2 - x1) / 64} {(y2 - y1) / 64} {score}"
+                for place, name, (x1, y1, x2, y2), score in rows
+                if place == image
+            ]
+            file = folder / image.replace(".png", ".txt")
+            file.write_text("\n".join(lines), encoding="utf-8")
+        return folder
+
+    return make
+
+
+def samples(path, data, **settings):
+    config = Config.model_validate({"data": settings})
+    tileset = read_tileset(data, config.data)
+    return read_result_samples(path, tileset, tileset.split("val"), config)
+
+
+def test_objects_come_to_the_image_of_their_name(write, data):
+    read, classes = samples(write(), data)
+    assert classes == ("bus", "car")
+    assert [one.name for one in read] == ["a.png", "b.png", "c.png"]
+    assert [one.detections.boxes.tolist() for one in read] == [
+        [[0, 0, 10, 10], [20, 0, 30, 10]],
+        [[1, 30, 11, 40]],
+        [[5, 5, 15, 15]],
+    ]
+    assert [one.detections.labels.tolist() for one in read] == [[1, 1], [0], [0]]
+    assert [one.labels.tolist() for one in read] == [[1, 0], [0], []]
+
+
+def test_the_figures_by_hand(write, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "draw_curves", lambda *_: None)  # slow, and tested elsewhere
+    report = evaluate_results(write(), data, Config(), output=tmp_path / "out")
+    assert (report.split, report.images) == ("val", 3)
+    assert report.evaluation.overall.scores == Scores(0.6, 2, 4, 3)
+    assert report.evaluation.by_class["car"].scores == Scores(0.6, 1, 2, 1)
+    strict = Config.model_validate({"detect": {"score_threshold": 0.75}})
+    again = evaluate_results(tmp_path / report.title.split()[0], data, strict)
+    assert again.evaluation.overall.scores == Scores(0.75, 1, 2, 3)
+    content = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (content["data"], content["images"]) == ("tiles", 3)
+
+
+def test_classes_may_be_taken_as_one_or_left_out(write, data):
+    path = write()
+    read, classes = samples(path, data, one_class="vehicle")
+    assert classes == ("vehicle",)
+    assert [one.detections.labels.tolist() for one in read] == [[0, 0], [0], [0]]
+    read, classes = samples(path, data, ignore_classes=["bus"])
+    assert classes == ("car",)
+    assert [len(one.detections) for one in read] == [2, 0, 0]
+
+
+def test_other_images_are_said_or_refused(write, data, caplog):
+    read, _ = samples(write([*FOUND, ("t.png", "car", [0, 0, 9, 9], 0.5)]), data)
+    assert sum(len(one.detections) for one in read) == 4
+    assert "1 images are not of this split" in caplog.text
+
+
+def test_objects_of_none_of_the_images_are_an_error(write, data):
+    with pytest.raises(VectorError, match=r"has objects of x.*, and of none of the 3 images"):
+        samples(write([("x.png", "car", [0, 0, 9, 9], 0.5)]), data)
+
+
+def test_no_class_in_common_is_an_error(write, data):
+    with pytest.raises(ConfigError, match="no class is in both: the labels have bus, car"):
+        samples(write([(i, f"{n}!", b, s) for i, n, b, s in FOUND]), data)
+
+
+def test_a_vector_file_is_an_error_with_a_way_out(tmp_path, data):
+    with pytest.raises(VectorError, match=r"found\.gpkg is neither a JSON list") as caught:
+        samples(tmp_path / "found.gpkg", data)
+    assert "--labels" in caught.value.hint

@@ -1,0 +1,172 @@
+import pytest
+
+from geodet.errors import OutputError, TilesetError, VectorError
+from geodet.files.outputs import (
+    check_apart,
+    check_destination,
+    check_output_folder,
+    replace_folder,
+    replacing,
+)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_files_get_the_permissions_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    path = tmp_path / "found.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("whole", encoding="utf-8")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_old_file_is_there_until_the_new_one_is_complete(tmp_path):
+    path = tmp_path / "found.TXT"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".txt")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["found.TXT"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError("no space"), OutputError),
+        (VectorError("broken", hint="mend it"), VectorError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (RuntimeError("a bug"), RuntimeError),
+    ],
+)
+def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, error, raised):
+    path = tmp_path / "found.gpkg"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            temporary.with_name(f"{temporary.name}-wal").touch()
+            raise error
+
+    with pytest.raises(raised, match=r"no space|broken|a bug|^$"):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["found.gpkg"]
+
+
+def test_what_sqlite_left_beside_the_old_file_goes_with_it(tmp_path):
+    path = tmp_path / "found.gpkg"
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (tmp_path / f"found.gpkg{suffix}").write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert names(tmp_path) == ["found.gpkg"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("found.txt", r"cannot tell the format of .*found\.txt"),
+        ("gone/found.gpkg", r"no folder .*gone to write found\.gpkg to"),
+        ("folder.gpkg", r"folder\.gpkg is a folder"),
+        ("there.gpkg", r"there\.gpkg exists already"),
+    ],
+)
+def test_where_nothing_can_be_written(tmp_path, name, message):
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "there.gpkg").touch()
+    with pytest.raises(OutputError, match=message):
+        check_destination(tmp_path / name, (".gpkg",), overwrite=False)
+
+
+def test_an_existing_file_may_be_replaced_where_asked(tmp_path):
+    (tmp_path / "there.GPKG").touch()
+    check_destination(tmp_path / "there.GPKG", (".gpkg",), overwrite=True)
+    check_destination(tmp_path / "new.gpkg", (".gpkg", ".png"), overwrite=False)
+    assert names(tmp_path) == ["there.GPKG"]
+
+
+def test_no_output_takes_the_place_of_an_input_or_of_another(tmp_path):
+    scene, out = tmp_path / "scene.tif", tmp_path / "out.gpkg"
+    scene.touch()
+    (tmp_path / "link.gpkg").symlink_to(scene)
+    check_apart([out, tmp_path / "map.png"], [scene])
+    for name in ("scene.tif", "x/../scene.tif", "link.gpkg"):
+        with pytest.raises(OutputError, match=r"scene\.tif is read here and would be written over"):
+            check_apart([out, tmp_path / name], [scene])
+    with pytest.raises(OutputError, match=r"out\.gpkg would be written twice"):
+        check_apart([out, tmp_path / "x" / ".." / "out.gpkg"], [])
+
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def fill(folder, text="old"):
+    folder.mkdir()
+    (folder / "a").write_text(text)
+    return folder
+
+
+def test_the_folder_appears_at_the_end(tmp_path):
+    with replace_folder(tmp_path / "deep" / "out") as folder:
+        (folder / "a").write_text("new")
+        assert not (tmp_path / "deep" / "out").exists()
+    assert listing(tmp_path / "deep") == ["out"]
+    assert (tmp_path / "deep" / "out" / "a").read_text() == "new"
+
+
+def test_a_new_folder_replaces_the_old_one(tmp_path):
+    out = fill(tmp_path / "out")
+    with replace_folder(out) as folder:
+        (folder / "b").write_text("new")
+    assert listing(out) == ["b"]
+    assert listing(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TilesetError, RuntimeError])
+def test_a_failure_leaves_everything_as_it_was(tmp_path, error):
+    out = fill(tmp_path / "out")
+
+    hint = {"hint": "go"} if error is TilesetError else {}
+
+    def work():
+        with replace_folder(out) as folder:
+            (folder / "b").write_text("new")
+            raise error("stop", **hint)
+
+    with pytest.raises(error, match="stop"):
+        work()
+    assert listing(tmp_path) == ["out"]
+    assert listing(out) == ["a"]
+
+
+def test_a_failed_swap_brings_the_old_folder_back(tmp_path):
+    out = fill(tmp_path / "out")
+
+    def work():
+        with replace_folder(out) as folder:
+            folder.rmdir()
+
+    with pytest.raises(OutputError, match="cannot write"):
+        work()
+    assert listing(tmp_path) == ["out"]
+    assert listing(out) == ["a"]
+
+
+def test_what_would_cost_files_is_refused(tmp_path):
+    out = fill(tmp_path / "out")
+    with pytest.raises(OutputError, match="out is not empty"):
+        check_output_folder(out, ["a"], overwrite=False)
+    check_output_folder(out, ["a"], overwrite=True)
+    with pytest.raises(OutputError, match="holds more than an earlier output: a"):
+        check_output_folder(out, ["b"], overwrite=True)
+    with pytest.raises(OutputError, match="holds more than an earlier output: a"):
+        check_output_folder(out, ["a"], overwrite=True, inputs=[out / "a"])
+    with pytest.raises(OutputError, match="is a file"):
+        check_output_folder(out / "a", [], overwrite=True)
+    check_output_folder(tmp_path / "gone", [], overwrite=False)

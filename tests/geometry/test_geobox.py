@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+import rasterio.transform
+import shapely
+from affine import Affine
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from pyproj import CRS, Geod, Transformer
+
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+
+SITE = CRS.from_wkt(
+    'LOCAL_CS["site",LOCAL_DATUM["x",0],UNIT["US survey foot",0.304800609601219],'
+    'AXIS["X",EAST],AXIS["Y",NORTH]]'
+)
+pixels = st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5)).map(np.array)
+
+
+@st.composite
+def geoboxes(draw):
+    """Give rasters of any turn, shear, flip and resolution at coordinates as large as UTM's."""
+    turn = Affine.rotation(draw(st.floats(-180, 180)))
+    shear = Affine.shear(draw(st.floats(-50, 50)))
+    side = st.floats(0.01, 30)
+    scale = Affine.scale(draw(side), draw(st.sampled_from([1, -1])) * draw(side))
+    where = Affine.translation(draw(st.floats(1.7e5, 8.3e5)), draw(st.floats(0, 1e7)))
+    return GeoBox(1000, 800, where @ turn @ shear @ scale, CRS.from_epsg(32633))
+
+
+def square(epsg, lon, lat, side, *, turn=30.0, columns=100):
+    """Give a turned raster of square pixels with its centre at a place."""
+    crs = CRS.from_user_input(epsg)
+    x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
+    shape = Affine.rotation(turn) @ Affine.scale(side, -side)
+    middle = Affine.translation(-columns / 2, -columns / 2)
+    return GeoBox(columns, columns, Affine.translation(x, y) @ shape @ middle, crs)
+
+
+def to_degrees(geobox, xy):
+    geographic = geobox.crs.geodetic_crs
+    transformer = Transformer.from_crs(geobox.crs, geographic, always_xy=True)
+    return np.stack(transformer.transform(*geobox.to_world(np.asarray(xy, float)).T), axis=-1)
+
+
+PLACES = [
+    (32633, 15.0, 50.0, 0.6),
+    (32633, 12.2, 64.0, 0.1),
+    (32740, 57.0, -20.3, 10.0),
+    (3857, 15.0, 0.0, 0.6),
+    (3857, 15.0, 40.0, 0.6),
+    (3857, 15.0, 60.0, 0.6),
+    (4326, 15.0, 45.0, 5e-6),
+    (4326, -70.0, -33.0, 1e-4),
+    (2229, -118.2, 34.0, 1.0),  # California zone 5, in US survey feet
+]
+
+
+@given(geoboxes(), pixels)
+def test_pixels_come_back_from_the_world(geobox, xy):
+    np.testing.assert_allclose(geobox.to_pixels(geobox.to_world(xy)), xy, rtol=0, atol=1e-6)
+
+
+@given(geoboxes(), pixels)
+def test_the_world_is_rasterios(geobox, xy):
+    x, y = rasterio.transform.xy(geobox.transform, xy[1], xy[0], offset="ul")
+    np.testing.assert_allclose(geobox.to_world(xy), [float(x), float(y)], rtol=1e-15, atol=1e-8)
+
+
+@given(geoboxes(), pixels, *[st.integers(0, 500)] * 2, *[st.integers(1, 300)] * 2)
+def test_a_crop_shows_the_same_ground(geobox, xy, column, row, width, height):
+    crop = geobox.crop(Window(column, row, width, height))
+    assert (crop.width, crop.height, crop.crs) == (width, height, geobox.crs)
+    in_whole = xy + np.array([column, row])
+    np.testing.assert_allclose(crop.to_world(xy), geobox.to_world(in_whole), rtol=1e-14, atol=1e-8)
+
+
+@given(geoboxes(), pixels, *[st.integers(1, 3000)] * 2)
+def test_a_resized_raster_covers_the_same_ground(geobox, xy, width, height):
+    resized = geobox.resized(width, height)
+    assert (resized.width, resized.height, resized.crs) == (width, height, geobox.crs)
+    scale = np.array([width / geobox.width, height / geobox.height])
+    assume(np.abs(xy * scale).max() < 1e6)
+    np.testing.assert_allclose(
+        resized.to_world(xy * scale), geobox.to_world(xy), rtol=1e-14, atol=1e-8
+    )
+
+
+def test_points_keep_their_shape_and_become_float64():
+    geobox = GeoBox(9, 9, Affine(2, 0, 5, 0, -2, 7), None)
+    points = np.arange(24, dtype=np.float32).reshape(3, 4, 2)
+    world = geobox.to_world(points)
+    assert (world.shape, world.dtype) == (points.shape, np.float64)
+    np.testing.assert_array_equal(world, points.astype(float) * (2, -2) + (5, 7))
+    assert geobox.to_pixels(np.zeros((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("epsg", "lon", "lat", "side"), PLACES)
+def test_resolution_is_the_geodesic_length_of_the_centre_pixels_sides(epsg, lon, lat, side):
+    geobox = square(epsg, lon, lat, side)
+    middle = geobox.width / 2
+    corners = to_degrees(geobox, [(middle, middle), (middle + 1, middle), (middle, middle + 1)])
+    geod = geobox.crs.get_geod()
+    lengths = [geod.inv(*corners[0], *corner)[2] for corner in corners[1:]]
+    assert geobox.ground_resolution == pytest.approx(lengths, rel=1e-5)
+    assert geobox.gsd == pytest.approx(np.sqrt(np.prod(lengths)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("epsg", "lon", "lat", "side"), PLACES)
+def test_the_area_of_a_pixel_is_that_of_its_polygon(epsg, lon, lat, side):
+    geobox = square(epsg, lon, lat, side)
+    geod = geobox.crs.get_geod()
+    corners = np.array([(0.0, 0.0), (0, 1), (1, 1), (1, 0)])
+    # A polygon of 20 x 20 pixels: a single one is too small for the accuracy of Geod's areas.
+    for at in [(50, 50), (3, 80)]:
+        ring = to_degrees(geobox, np.array(at) + (corners - 0.5) * 20)
+        area = abs(geod.geometry_area_perimeter(shapely.Polygon(ring))[0]) / 400
+        assert geobox.pixel_area(np.array([at]))[0] == pytest.approx(area, rel=1e-3)
+
+
+@pytest.mark.parametrize(("lat", "metres"), [(0, 1.0), (40, 0.766), (60, 0.5)])
+def test_a_metre_of_web_mercator_shrinks_with_the_cosine_of_the_latitude(lat, metres):
+    assert square(3857, 15.0, lat, 1.0).gsd == pytest.approx(metres, rel=0.005)
+
+
+def test_a_foot_is_a_foot():
+    assert square(2229, -118.2, 34.0, 1.0).gsd == pytest.approx(0.3048, rel=2e-4)
+    site = GeoBox(10, 10, Affine(2, 0, 5, 0, -3, 7), SITE)
+    assert site.ground_resolution == pytest.approx((0.6096012, 0.9144018))
+    np.testing.assert_allclose(site.pixel_area(np.zeros((2, 2))), 6 * 0.3048006**2, rtol=1e-6)
+
+
+def test_oblong_pixels_have_two_sides_and_one_mean():
+    geobox = GeoBox(100, 100, Affine(0.5, 0, 5e5, 0, -2, 5e6), CRS.from_epsg(32633))
+    assert geobox.ground_resolution == pytest.approx((0.5, 2), rel=5e-4)
+    assert geobox.gsd == pytest.approx(1, rel=5e-4)
+
+
+def test_without_a_crs_nobody_knows_the_ground():
+    geobox = GeoBox(100, 100, Affine.scale(0.6, -0.6), None)
+    assert geobox.ground_resolution is None
+    assert geobox.gsd is None
+    assert np.isnan(geobox.pixel_area(np.zeros((3, 2)))).tolist() == [True] * 3
+
+
+@given(st.floats(-180, 180), st.floats(-84, 84), st.floats(0.1, 50), st.floats(-180, 180))
+@example(lon=0.0, lat=83.0, metres=43.0, turn=28.0)  # one end's latitude is not the step's
+@example(lon=180.0, lat=10.0, metres=1.0, turn=0.0)  # the pixel lies on the antimeridian
+def test_the_ground_is_the_same_in_any_crs(lon, lat, metres, turn):
+    """Measure a square of WGS 84's in a local projection, which is true at its centre."""
+    local = CRS.from_proj4(f"+proj=aeqd +lon_0={lon} +lat_0={lat} +datum=WGS84")
+    geobox = GeoBox(
+        2, 2, Affine.rotation(turn) @ Affine.scale(metres) @ Affine.translation(-1, -1), local
+    )
+    assert geobox.ground_resolution == pytest.approx((metres, metres), rel=1e-6)
+    assert geobox.pixel_area(np.array([[1.0, 1.0]])) == pytest.approx(metres**2, rel=2e-6)
+    assert Geod(ellps="WGS84").a == local.get_geod().a
+
+
+def test_a_system_in_grads_has_its_true_size():
+    """NTF (Paris) / Lambert zone II measures angles in grads, its pixels in metres."""
+    box = GeoBox(100, 100, Affine(0.6, 0, 600_000, 0, -0.6, 2_200_000), CRS.from_epsg(27572))
+    assert box.gsd == pytest.approx(0.6, rel=2e-3)

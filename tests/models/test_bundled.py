@@ -1,0 +1,58 @@
+"""The bundled models: small, described, and as good as their cards say."""
+
+from pathlib import Path
+
+import pytest
+
+from geodet.config.recipes import resolve_config
+from geodet.evaluation.evaluate import evaluate
+from geodet.models.checkpoint import iter_bundled, load_description, load_model
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+BUNDLED = dict(iter_bundled())
+
+
+DATA = {
+    "thermal": "thermal",
+    "urban-trees": "urban-trees",
+    "urban-trees-nir": "urban-trees",
+    "vehicles": "vehicles",
+}
+
+
+def test_the_models_are_bundled_and_small_together():
+    assert set(BUNDLED) == set(DATA)
+    assert sum(file.stat().st_size for file in BUNDLED.values()) <= 45e6
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_model_is_small_and_loads(name):
+    assert BUNDLED[name].stat().st_size <= 15e6
+    model = load_model(name)
+    assert model.description.name == name
+    assert not any(p.isnan().any() for p in model.network.parameters())
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_card_says_what_the_file_says(name):
+    card = BUNDLED[name].with_suffix(".md").read_text(encoding="utf-8")
+    about = load_description(BUNDLED[name])
+    for heading in ("## Data", "## Figures", "## Limits", "## Training"):
+        assert heading in card
+    for figure in ("f1", "precision", "recall"):
+        assert f"{about.figures[figure]:.3f}" in card
+    assert str(about.training["train_images"]) in card
+    assert f"{about.score_threshold:g}" in card
+    assert str(about.training["data"]).rpartition(", ")[2] in card  # the licence
+
+
+@pytest.mark.parametrize(("name", "folder"), DATA.items())
+def test_a_model_is_as_good_as_its_card_on_chips_it_never_saw(name, folder):
+    data = SHARED / "data" / folder
+    if not data.is_dir():
+        pytest.skip(f"needs the labelled images of ../shared/data/{folder}")
+    model = load_model(name)
+    report = evaluate(model, data, resolve_config(name), device="cpu")
+    assert report.images == model.description.training["val_images"]
+    found = report.evaluation.overall.scores
+    assert found.f1 == pytest.approx(model.description.figures["f1"], abs=0.005)

@@ -1,0 +1,166 @@
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.geometry.windows import Window, WindowGrid
+from geodet.raster.blocks import BlockStore
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (2, 60, 100), np.uint8)
+DATA = PIXELS[:1] > 20
+
+
+class Loads:
+    """Serves blocks of the pixels and counts them; may fail or hold back."""
+
+    def __init__(self, broken=()):
+        self.count, self.broken = Counter(), set(broken)
+        self.lock = threading.Lock()
+
+    def __call__(self, block):
+        with self.lock:
+            self.count[block] += 1
+        if block in self.broken:
+            raise OSError("broken block")
+        cells = np.s_[block.row_off : block.row_end, block.col_off : block.col_end]
+        return PIXELS[:, *cells].copy(), DATA[:, *cells].copy()
+
+
+def make_store(load, block=(16, 16), capacity=10**6):
+    return BlockStore(100, 60, block, load, capacity=capacity)
+
+
+def check(store, window):
+    cells = np.s_[window.row_off : window.row_end, window.col_off : window.col_end]
+    pixels, data = store.read(window)
+    np.testing.assert_array_equal(pixels, PIXELS[:, *cells])
+    np.testing.assert_array_equal(data, DATA[:, *cells])
+
+
+@given(st.data(), st.integers(1, 100), st.integers(1, 60), st.integers(0, 5000))
+def test_a_window_is_put_together(data, width, height, capacity):
+    store = make_store(Loads(), (width, height), capacity)
+    for _ in range(3):
+        left, top = data.draw(st.integers(0, 99)), data.draw(st.integers(0, 59))
+        size = data.draw(st.integers(1, 100 - left)), data.draw(st.integers(1, 60 - top))
+        check(store, Window(left, top, *size))
+
+
+@pytest.mark.parametrize("block", [(16, 16), (100, 4)])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_row_of_windows_that_fits_has_each_block_loaded_once(block, threads):
+    load = Loads()
+    store = make_store(load, block, capacity=100 * (25 + 2 * block[1]) * 3)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda window: check(store, window), WindowGrid(100, 60, 25, 9)))
+    assert set(load.count.values()) == {1}
+    assert sum(block.width * block.height for block in load.count) == 100 * 60
+
+
+@given(
+    block=st.sampled_from([(100, 1), (100, 7), (60, 4), (16, 16), (9, 40)]),
+    size=st.integers(5, 40),
+    most=st.integers(1, 100_000),
+)
+def test_a_row_of_windows_is_kept_where_it_is_reserved(block, size, most):
+    """Also where blocks are wider than the windows, but not as wide as the raster."""
+    load = Loads()
+    store = BlockStore(100, 60, block, load, capacity=1, most_capacity=most, pixel_bytes=3)
+    assert store.reserve(size) == (min(size, 60) <= store.most_rows)
+    if not store.reserve(size):
+        assert store.capacity == 1
+        return
+    for window in WindowGrid(100, size, size, size // 4):
+        check(store, window)
+    assert set(load.count.values()) == {1}
+    assert store.capacity <= most
+
+
+def test_what_was_used_last_is_kept():
+    load = Loads()
+    store = make_store(load, (10, 10), capacity=3 * 10 * 10 * 2)  # two blocks
+    for left in (0, 10, 0, 20, 0, 10):
+        check(store, Window(left, 0, 10, 10))
+    assert [load.count[Window(left, 0, 10, 10)] for left in (0, 10, 20)] == [1, 2, 1]
+
+
+def test_what_reaches_into_the_next_row_of_windows_is_kept_for_it():
+    """A row of 25 px and what two windows need of it: far less than what a row decodes."""
+    load = Loads()
+    across, beside = 100 * 10, 2 * 30 * 30
+    store = make_store(load, (10, 10), capacity=3 * (across + beside))
+    for window in WindowGrid(100, 60, 25, 5):
+        check(store, window)
+    assert set(load.count.values()) == {1}
+
+
+def test_a_value_that_is_repeated_takes_no_room():
+    def load(block):
+        shape = (1, block.height, block.width)
+        load.calls += 1
+        return np.broadcast_to(np.uint8(7), shape), np.broadcast_to(np.True_, shape)
+
+    load.calls = 0
+    store = make_store(load, (10, 10), capacity=500)
+    for _ in range(2):
+        store.read(Window(0, 0, 100, 60))
+    assert load.calls == 60
+
+
+def test_a_block_that_fails_is_tried_again_by_who_asks_again():
+    broken = Window(16, 0, 16, 16)
+    load = Loads([broken])
+    store = make_store(load)
+    for _ in range(2):
+        with pytest.raises(OSError, match="broken block"):
+            store.read(Window(0, 0, 40, 10))
+    check(store, Window(0, 0, 16, 16))
+    load.broken.clear()
+    check(store, Window(0, 0, 40, 10))
+    assert load.count[broken] == 3
+
+
+def test_threads_that_wait_for_a_block_hear_that_it_failed():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load(block):
+        begun.set()
+        go_on.wait(10)
+        raise OSError("broken block")
+
+    store = make_store(load)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.read, Window(0, 0, 5, 5))
+        assert begun.wait(10)
+        second = pool.submit(store.read, Window(1, 1, 5, 5))
+        go_on.set()
+        for future in (first, second):
+            with pytest.raises(OSError, match="broken block"):
+                future.result(10)
+
+
+def test_threads_share_the_work_on_the_same_blocks():
+    """Each of two threads loads one of the two blocks that both need."""
+    both = threading.Barrier(2, timeout=10)
+
+    def load(block):
+        both.wait()
+        return PIXELS[:, :10, :10].copy(), DATA[:, :10, :10].copy()
+
+    store = make_store(load, (10, 10))
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(store.read, Window(0, 0, 20, 10)) for _ in range(2)]
+        assert all(future.result(20)[0].shape == (2, 10, 20) for future in futures)
+
+
+def test_clearing_lets_go():
+    load = Loads()
+    store = make_store(load)
+    check(store, Window(0, 0, 10, 10))
+    store.clear()
+    check(store, Window(0, 0, 10, 10))
+    assert load.count == {Window(0, 0, 16, 16): 2}

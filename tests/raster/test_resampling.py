@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.raster.resampling import Axis, resample
+
+LENGTHS = st.integers(1, 60)
+
+
+def by_hand(length, size, place):
+    """Average or interpolate a ramp of squares at one place of the grid, on a fine ruler."""
+    values = np.arange(length, dtype=float) ** 2
+    step = length / size
+    if step < 1:
+        return np.interp((place + 0.5) * step, np.arange(length) + 0.5, values)
+    ruler = place * step + (np.arange(5040) + 0.5) / 5040 * step
+    return values[np.minimum(ruler.astype(int), length - 1)].mean()
+
+
+@given(LENGTHS, LENGTHS)
+def test_weights_are_shares_of_what_a_pixel_covers(length, size):
+    axis = Axis.between(length, size, 0, size)
+    weights = axis.weights.toarray()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+    assert (weights >= 0).all()
+    values = np.arange(axis.first, axis.end, dtype=float) ** 2
+    expected = [by_hand(length, size, place) for place in range(size)]
+    np.testing.assert_allclose(weights @ values, expected, rtol=1e-3, atol=1e-3)
+
+
+@given(LENGTHS, LENGTHS, st.data())
+def test_weights_do_not_depend_on_the_window(length, size, data):
+    start = data.draw(st.integers(0, size - 1))
+    stop = data.draw(st.integers(start + 1, size))
+    whole = Axis.between(length, size, 0, size)
+    part = Axis.between(length, size, start, stop)
+    assert whole.first <= part.first < part.end <= whole.end
+    columns = slice(part.first - whole.first, part.end - whole.first)
+    rows = whole.weights.toarray()[start:stop]
+    np.testing.assert_array_equal(rows[:, columns], part.weights.toarray())
+    assert rows.sum() == pytest.approx(rows[:, columns].sum())
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_no_pixel_is_needed_in_vain(start, count):
+    axis = Axis.between(64, 64, start, start + count)
+    assert (axis.first, axis.end) == (start, start + count)
+    np.testing.assert_array_equal(axis.weights.toarray(), np.eye(count))
+
+
+def test_pixels_without_data_count_for_nothing():
+    pixels = np.array([[[10, 30], [50, 255]], [[1, 3], [255, 255]]], np.uint8)
+    data = np.array([[[1, 1], [1, 0]], [[1, 1], [0, 0]]], bool)
+    axis = Axis.between(2, 1, 0, 1)
+    mixed, valid = resample(pixels, data, axis, axis)
+    assert mixed.ravel().tolist() == [30, 2]
+    assert valid.tolist() == [[True]]
+    _, valid = resample(pixels[:1], np.eye(2, dtype=bool)[None] & (pixels[:1] < 20), axis, axis)
+    assert valid.tolist() == [[False]]  # a quarter is too little
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+def test_the_type_stays_and_whole_numbers_are_rounded(dtype):
+    pixels = np.array([[[-3, -2]]] if dtype != "uint8" else [[[2, 3]]], dtype)
+    data = np.ones((1, 1, 2), bool)
+    mixed, _ = resample(pixels, data, Axis.between(2, 1, 0, 1), Axis.between(1, 1, 0, 1))
+    assert mixed.dtype == np.dtype(dtype)
+    assert mixed.item() == {"uint8": 3, "int16": -2, "float32": -2.5}[dtype]
+
+
+def test_two_axes_are_two_sums():
+    pixels = np.random.default_rng(0).normal(size=(2, 7, 11)).astype(np.float32)
+    columns, rows = Axis.between(11, 4, 1, 4), Axis.between(7, 9, 2, 8)
+    part = pixels[:, rows.first : rows.end, columns.first : columns.end]
+    mixed, valid = resample(part, np.ones((1, *part.shape[1:]), bool), columns, rows)
+    expected = np.einsum("ry,cyx,kx->crk", rows.weights.toarray(), part, columns.weights.toarray())
+    np.testing.assert_allclose(mixed, expected, rtol=1e-5, atol=1e-6)
+    assert valid.shape == mixed.shape[1:] == (6, 3)

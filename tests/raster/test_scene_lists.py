@@ -1,0 +1,195 @@
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.errors import SceneError
+from geodet.raster.scene_lists import list_files, list_scenes, own_name, scene_names
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Give a function that makes empty files in a folder in which the test then stands."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names, text=""):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return make
+
+
+VRT = "<VRTDataset><VRTRasterBand>{}</VRTRasterBand></VRTDataset>"
+SIDECARS = ("a.tif.aux.xml", "a.tif.ovr", "a.tif.msk", "a.tfw", "a.prj", "._a.tif", "a.geojson")
+
+
+def names(arguments):
+    return [Path(scene).as_posix() for scene in list_scenes(arguments)]
+
+
+def test_files_stay_as_they_are_given(data):
+    folder = data("b.tif", "a.dat", "sub/c[1].tif")
+    wanted = ["b.tif", "a.dat", "sub/c[1].tif", str(folder / "a.dat")]
+    assert names(wanted[:3]) == wanted[:3]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/vsizip/a.zip/b.tif",
+        "/vsicurl/https://x.org/a.tif?b=*",
+        "s3://bucket/a.tif",
+        "https://x.org/a.tif",
+        "NETCDF:a.nc:red",
+        "GTIFF_DIR:2:a.tif",
+    ],
+)
+def test_what_only_gdal_understands_goes_through(data, path):
+    data("list.txt", text=path)
+    assert list_scenes([path]) == list_scenes(["list.txt"]) == [path]
+
+
+def test_a_folder_is_its_rasters_in_natural_order(data):
+    data("in/t10.tif", "in/t2.tif", "in/T3.TIF", "in/b.jp2", "in/sub/d.tif", "in/x.gpkg")
+    data(*(f"in/{name}" for name in SIDECARS))
+    assert names(["in"]) == ["in/b.jp2", "in/t2.tif", "in/T3.TIF", "in/t10.tif"]
+    assert names(["in/**"]) == [*names(["in"])[:1], "in/sub/d.tif", *names(["in"])[1:]]
+
+
+def test_a_pattern_finds_what_a_folder_would_unless_it_says_more(data):
+    data("in/t10.tif", "in/t2.tif", "in/u.dat", "in/v.dat.aux.xml", "in/s/t1.tif", *SIDECARS)
+    assert names(["in/t*"]) == names(["in/*"]) == ["in/t2.tif", "in/t10.tif"]
+    assert names(["in/*.dat"]) == ["in/u.dat"]
+    assert names(["in/t[0-9].tif"]) == ["in/t2.tif"]
+    assert names(["**/t?.tif"]) == ["in/s/t1.tif", "in/t2.tif"]
+
+
+@pytest.mark.parametrize("relative", ["1", "0"])
+@pytest.mark.parametrize("argument", ["in", "in/*"])
+def test_the_parts_of_a_mosaic_are_no_scenes(data, caplog, relative, argument):
+    folder = data("in/t1.tif", "in/t2.tif", "in/other.tif")
+    where = "" if relative == "1" else f"{folder}/in/"
+    sources = [
+        f'<SourceFilename relativeToVRT="{relative}">{where}t{n}.tif</SourceFilename>'
+        for n in (1, 2)
+    ]
+    data("in/all.vrt", text=VRT.format("".join(sources)))
+    caplog.set_level(logging.INFO, logger="geodet")
+    assert names([argument]) == ["in/all.vrt", "in/other.tif"]
+    assert "2 files are parts of all.vrt" in caplog.text
+
+
+def test_a_broken_mosaic_is_left_to_whoever_opens_it(data):
+    data("in/a.tif")
+    data("in/b.vrt", text="<no")
+    assert names(["in"]) == ["in/a.tif", "in/b.vrt"]
+
+
+@pytest.mark.parametrize("argument", ["@lists/scenes.lst", "lists/scenes.txt"])
+def test_a_list_is_relative_to_its_folder(data, argument):
+    folder = data("lists/a b.tif", "lists/in/t2.tif", "lists/in/t10.tif", "c.tif", "d.tif")
+    lines = ["\ufeff# spring", "", "a b.tif", '"../c.tif"', " in/*.tif ", str(folder / "d.tif")]
+    data(argument.removeprefix("@"), text="\r\n".join(lines))
+    expected = ["lists/a b.tif", "lists/../c.tif", "lists/in/t2.tif", "lists/in/t10.tif"]
+    assert names([argument]) == [*expected, (folder / "d.tif").as_posix()]
+
+
+def test_a_folder_named_like_a_pattern_does_not_become_one(data):
+    data("x[1]/a.tif", "x1/a.tif", "x[1]/b.tif")
+    data("x[1]/list.txt", text="*.tif")
+    assert names(["x[1]"]) == names(["x[1]/list.txt"]) == ["x[1]/a.tif", "x[1]/b.tif"]
+
+
+def test_a_scene_named_twice_counts_once(data, caplog):
+    folder = data("in/a.tif", "in/b.tif")
+    assert names(["in/b.tif", "in", str(folder / "in" / "a.tif")]) == ["in/b.tif", "in/a.tif"]
+    assert re.search(r"2 scenes, such as in.*, are named more than once", caplog.text)
+    caplog.clear()
+    (folder / "link.tif").symlink_to(folder / "in" / "a.tif")
+    assert names(["link.tif", "in/a.tif", "s3://x/a.tif", "s3://x/b.tif"])[1:] == [
+        *("s3:/x/a.tif", "s3:/x/b.tif"),
+    ]
+    assert "link.tif is named more than once and counted once" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        ([], "no scenes were given", "name a raster"),
+        ([""], "one of the scenes is an empty text", "name a raster"),
+        ([" "], "one of the scenes is an empty text", "name a raster"),
+        (["gone.tif"], "no such file or folder: gone.tif", "it was looked for in /"),
+        (["empty"], "no rasters in the folder empty", "it has no files"),
+        (["vectors"], "no rasters in the folder vectors", r"\.tif.* it has a\.gpkg; for subf"),
+        (["*.tif"], r"nothing matches \*\.tif", "matched in /"),
+        (["vect*"], r"no rasters match vect\*", r"looked for .*\.tif"),
+        (["@gone"], "cannot read the list of scenes gone: .*No such file", "UTF-8"),
+        (["latin.txt"], "cannot read the list of scenes latin.txt: .*utf-8", "UTF-8"),
+        (["none.txt"], "none.txt lists no scenes", "one path a line"),
+        (["bad.txt"], r"bad\.txt, line 2: no such file or folder: gone\.tif", "looked for in"),
+        (["nested.txt"], r"nested\.txt, line 1: bad\.txt is a list in a list", "scenes instead"),
+    ],
+)
+def test_what_means_nothing_says_what_was_looked_for(data, arguments, message, hint):
+    folder = data("vectors/a.gpkg", "empty/sub/a.tif")
+    data("none.txt", text="# nothing\n\n")
+    data("bad.txt", text="vectors/a.gpkg\ngone.tif\n")
+    data("nested.txt", text="bad.txt")
+    (folder / "latin.txt").write_bytes("größe.tif".encode("latin-1"))
+    with pytest.raises(SceneError, match=message) as caught:
+        list_scenes(arguments)
+    assert re.search(hint, caught.value.hint)
+
+
+folders = st.lists(st.sampled_from("ab"), max_size=4)
+paths = st.builds(
+    lambda folders, file, prefix: prefix + "/".join([*folders, file]),
+    folders,
+    st.sampled_from(["x.tif", "y.tif"]),
+    st.sampled_from(["/", "/vsizip/c.zip/", "s3://bucket/"]),
+)
+
+
+@given(st.lists(paths, unique=True, max_size=9))
+def test_names_are_the_shortest_ends_that_differ(scenes):
+    found = scene_names(scenes)
+    assert len(set(found)) == len(scenes)
+    for scene, name in zip(scenes, found, strict=True):
+        assert scene.endswith(name)
+        _, _, shorter = name.partition("/")
+        others = [other for other in scenes if other != scene]
+        if shorter:
+            assert any(other.endswith(f"/{shorter}") for other in others)
+
+
+def test_a_scene_alone_is_named_by_its_file(data):
+    assert scene_names(["in/a.tif", "b.tif", "/vsizip/z.zip/c.tif"]) == ["a.tif", "b.tif", "c.tif"]
+    assert scene_names([]) == []
+
+
+def test_the_same_file_name_in_two_folders_is_told_apart(data):
+    folder = data()
+    scenes = ["a.tif", str(folder / "in" / "a.tif"), "../a.tif"]
+    assert scene_names(scenes)[1] == "in/a.tif"
+    assert len(set(scene_names(scenes))) == 3
+
+
+def test_the_lists_among_the_arguments(data):
+    data("list.txt", "other", "a.tif", text="a.tif")
+    assert list_files(["a.tif", "list.txt", "@other", "*.tif"]) == ["list.txt", "other"]
+
+
+@given(st.lists(paths, unique=True, max_size=9))
+def test_a_scene_finds_its_name_among_those_of_the_others(scenes):
+    found = scene_names(scenes)
+    assert [own_name(scene, found) for scene in scenes] == found
+
+
+def test_a_scene_that_is_not_among_others_has_no_name():
+    assert own_name("in/a.tif", ["b.tif", "out/a.tif", "n/a.tif"]) == ""

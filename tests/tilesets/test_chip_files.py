@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from factories_tilesets import NORTH_UP
+from rasterio.enums import ColorInterp
+
+from geodet.errors import OutputError
+from geodet.geometry.windows import Window
+from geodet.tilesets.chip_files import ChipCopier
+
+WINDOW = Window(25, 13, 20, 16)
+TURNED = NORTH_UP @ Affine.rotation(20)
+
+
+def paint_scene(path, *, dtype="uint8", bands=3, nodata=None, transform=NORTH_UP, **options):
+    """Write a scene of noise whose top left quarter has no data, where anything can say so."""
+    pixels = np.random.default_rng(0).integers(1, 200, (bands, 40, 60)).astype(dtype)
+    if nodata is not None:
+        pixels[:, :20, :30] = nodata
+    profile = {"width": 60, "height": 40, "count": bands, "dtype": dtype, "nodata": nodata}
+    place = {"crs": "EPSG:32610", "transform": transform}
+    with rasterio.open(path, "w", driver="GTiff", **profile, **place, **options) as raster:
+        raster.write(pixels)
+        raster.descriptions = [f"b{band}" for band in range(bands)]
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("nodata", [None, 0])
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
+def test_a_chip_is_what_rasterio_reads_there(tmp_path, dtype, nodata, transform):
+    scene = paint_scene(tmp_path / "s.tif", dtype=dtype, nodata=nodata, transform=transform)
+    with ChipCopier(scene) as copier:
+        assert copier.copy(WINDOW, tmp_path / "c.tif")
+    window = rasterio.windows.Window(25, 13, 20, 16)
+    with rasterio.open(scene) as whole, rasterio.open(tmp_path / "c.tif") as chip:
+        np.testing.assert_array_equal(chip.read(), whole.read(window=window))
+        np.testing.assert_array_equal(chip.dataset_mask(), whole.dataset_mask(window=window))
+        assert chip.transform.almost_equals(transform @ Affine.translation(25, 13))
+        assert chip.compression.name == "deflate"
+        for what in ("crs", "dtypes", "nodata", "descriptions", "colorinterp"):
+            assert getattr(chip, what) == getattr(whole, what), what
+
+
+def test_a_fourth_band_does_not_become_alpha(tmp_path):
+    scene = paint_scene(tmp_path / "s.tif", bands=4, photometric="RGB", alpha="unspecified")
+    with ChipCopier(scene) as copier:
+        copier.copy(WINDOW, tmp_path / "c.tif")
+    with rasterio.open(scene) as whole, rasterio.open(tmp_path / "c.tif") as chip:
+        assert chip.colorinterp == whole.colorinterp
+        assert chip.colorinterp[0] == ColorInterp.red
+        assert chip.colorinterp[3] != ColorInterp.alpha
+
+
+def test_an_alpha_band_stays_a_band(tmp_path):
+    scene = paint_scene(tmp_path / "s.tif", bands=4, photometric="RGB")
+    with rasterio.open(scene, "r+") as raster:
+        raster.descriptions = [None] * 4
+        raster.colorinterp = [*raster.colorinterp[:3], ColorInterp.alpha]
+        alpha = np.full((40, 60), 255, np.uint8)
+        alpha[:20, :30] = 0
+        raster.write(alpha, 4)
+    with ChipCopier(scene) as copier:
+        assert copier.copy(Window(20, 10, 20, 20), tmp_path / "c.tif")
+        assert not copier.copy(Window(0, 0, 20, 20), tmp_path / "none.tif")
+    with rasterio.open(tmp_path / "c.tif") as chip:
+        assert chip.colorinterp[3] == ColorInterp.alpha
+        np.testing.assert_array_equal(chip.read(4), alpha[10:30, 20:40])
+
+
+def test_a_mask_beside_the_bands_stays_a_mask(tmp_path):
+    scene = paint_scene(tmp_path / "s.tif")
+    valid = np.ones((40, 60), bool)
+    valid[:20, :30] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(scene, "r+") as raster:
+        raster.write_mask(valid)
+    with ChipCopier(scene) as copier:
+        assert copier.copy(Window(20, 10, 20, 20), tmp_path / "c.tif")
+    with rasterio.open(tmp_path / "c.tif") as chip:
+        np.testing.assert_array_equal(chip.dataset_mask() > 0, valid[10:30, 20:40])
+    assert [path.name for path in tmp_path.glob("c*")] == ["c.tif"]
+
+
+def test_windows_without_data_are_not_written(tmp_path):
+    with ChipCopier(paint_scene(tmp_path / "s.tif", nodata=0)) as copier:
+        assert not copier.copy(Window(0, 0, 20, 20), tmp_path / "c.tif")
+    assert not (tmp_path / "c.tif").exists()
+
+
+def test_a_chip_that_cannot_be_written_says_so(tmp_path):
+    with (
+        ChipCopier(paint_scene(tmp_path / "s.tif")) as copier,
+        pytest.raises(OutputError, match=r"cannot write .*c\.tif"),
+    ):
+        copier.copy(WINDOW, tmp_path / "gone" / "c.tif")

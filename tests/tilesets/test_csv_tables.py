@@ -1,0 +1,64 @@
+import pytest
+from factories_tilesets import write
+
+from geodet.errors import TilesetError
+from geodet.tilesets.csv_tables import read_csv, read_image_table
+from geodet.tilesets.layouts import find_labels
+
+
+def test_csv_points_stand_in_the_middle_of_their_pixel(tmp_path):
+    file = write(tmp_path / "p.csv", "image,x,y\na.png,3,7\nb.png,,\na.png,0,0\n")
+    labels = read_csv(file, [tmp_path])
+    assert [(i.path.name, i.boxes) for i in labels.images] == [
+        ("a.png", [(3.5, 7.5, 3.5, 7.5), (0.5, 0.5, 0.5, 0.5)]),
+        ("b.png", []),
+    ]
+    assert labels.images[0].frame == "centres"
+    assert labels.images[0].names == [None, None]
+    assert labels.images[0].numbers == [2, 4]
+
+
+def test_csv_corners_keep_their_columns_in_any_order(tmp_path):
+    rows = "label,xmin,ymin,xmax,ymax,image_path,score\ntree,1,2,3,4,a.tif,0.5\n,0,0,0,0,b.tif,\n"
+    labels = read_csv(write(tmp_path / "t.csv", rows), [tmp_path])
+    assert [(i.path.name, i.boxes, i.names) for i in labels.images] == [
+        ("a.tif", [(1, 2, 3, 4)], ["tree"]),
+        ("b.tif", [], []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,x,y\na.png,3\n", "line 2: 2 cells under 3 columns"),
+        ("image,x,y\na.png,1,1\na.png,3,up\n", "line 3: could not convert"),
+        ("image,x,y,label\na.png,1,1,\n", "line 2: no class"),
+        ("image,x,y\na.png,1,\n", "line 2: could not convert"),
+    ],
+)
+def test_broken_csv_says_where(tmp_path, text, message):
+    with pytest.raises(TilesetError, match=message):
+        read_csv(write(tmp_path / "p.csv", text), [tmp_path])
+
+
+def test_csv_of_anything_else_is_not_read(tmp_path):
+    assert read_csv(write(tmp_path / "p.csv", "a,b\n1,2\n"), [tmp_path]) is None
+    with pytest.raises(TilesetError, match="unknown columns a,b"):
+        find_labels(tmp_path / "p.csv")
+    with pytest.raises(TilesetError, match=r"no labels recognised: p\.csv with the columns a,b"):
+        find_labels(tmp_path)
+
+
+def test_image_table_reads_places_and_folds(tmp_path):
+    text = "image,city,place,fold\na.png,Chico,west,train\nb.png,Chico,,validation\nc.png,,,\n"
+    images = read_image_table(write(tmp_path / "images.csv", text), [tmp_path])
+    assert [(i.place, i.split) for i in images] == [("west", "train"), (None, "val"), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("name\na.png\n", "no column 'image' among name"), ("image,fold\na,3\n", "line 2: fold '3'")],
+)
+def test_broken_image_table_says_where(tmp_path, text, message):
+    with pytest.raises(TilesetError, match=message):
+        read_image_table(write(tmp_path / "images.csv", text), [tmp_path])

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+from factories_tilesets import write
+
+from geodet.errors import TilesetError
+from geodet.tilesets.labels import ImageLabels, find_image, parse_box, read_text
+
+
+def test_objects_need_a_class():
+    with pytest.raises(TilesetError, match="here 3: no class"):
+        ImageLabels(Path("a.png"), "here ").add((0, 0, 1, 1), "", 3)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_box_is_finite(value):
+    image = ImageLabels(Path("a.png"), "here ")
+    with pytest.raises(TilesetError, match=r"here 3: the box .* is not finite"):
+        image.add((0, value, 1, 1), None, 3)
+    assert (image.boxes, image.names, image.numbers, image.ignored) == ([], [], [], [])
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf0 1")
+    assert read_text(tmp_path / "a.txt") == "0 1"
+
+
+@pytest.mark.parametrize("values", [["1", "2", "3"], ["1"] * 5, ["1", "2", "3", ""]])
+def test_a_box_has_four_numbers(values):
+    with pytest.raises(TilesetError, match="line 7: "):
+        parse_box(values, "line 7")
+
+
+def test_an_image_is_found_in_the_first_folder_that_has_it(tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
+    for folder in folders[1:]:
+        write(folder / "deep" / "x.png", "")
+    assert find_image(" deep\\x.png", folders) == tmp_path / "b" / "deep" / "x.png"
+    assert find_image("y.png", folders) == tmp_path / "a" / "y.png"

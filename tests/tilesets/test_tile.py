@@ -1,0 +1,335 @@
+import warnings
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from factories_tilesets import NORTH_UP, shared_data
+from pyproj import CRS
+from rasterio.errors import NotGeoreferencedWarning
+
+from geodet.config import DataConfig, TileConfig
+from geodet.errors import OutputError, SceneError, TilesetError, VectorError
+from geodet.geometry.geobox import GeoBox
+from geodet.tilesets.tile import tile_scene
+from geodet.tilesets.tileset import read_tileset
+
+SIZE = (200, 160)
+TURNED = NORTH_UP @ Affine.rotation(30)
+CHIPS = {"chip_size": 64, "block_size": 64, "val_fraction": 0.25}
+POINTS = DataConfig(box_size_px=8)
+
+
+def paint_scene(path, *, transform=NORTH_UP, epsg=32610, valid=None):
+    """Write a scene whose pixels say where they are, with 0 where it is not valid."""
+    width, height = SIZE
+    columns, rows = np.meshgrid(np.arange(1, width + 1), np.arange(1, height + 1))
+    pixels = np.stack([columns, rows]).astype(np.uint16)
+    if valid is not None:
+        pixels[:, ~valid] = 0
+    profile = {"width": width, "height": height, "count": 2, "dtype": "uint16", "nodata": 0}
+    crs = None if epsg is None else f"EPSG:{epsg}"
+    options = {} if transform is None else {"transform": transform}
+    with warnings.catch_warnings():  # only here: geodet itself must not warn
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", driver="GTiff", crs=crs, **profile, **options) as raster:
+            raster.write(pixels)
+    return path
+
+
+def to_ground(xy, transform=NORTH_UP):
+    return GeoBox(*SIZE, transform, None).to_world(np.asarray(xy, np.float64))
+
+
+def save(path, geometries, crs="EPSG:32610", **columns):
+    gpd.GeoDataFrame(columns, geometry=list(geometries), crs=crs).to_file(path)
+    return path
+
+
+def draw_boxes(boxes, transform=NORTH_UP):
+    """Draw boxes in scene pixels as polygons on the ground."""
+    corners = np.array(boxes, np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    return shapely.polygons(to_ground(corners, transform))
+
+
+def spread(step=23, side=9):
+    return [
+        [x, y, x + side, y + side]
+        for x in range(2, SIZE[0] - side, step)
+        for y in range(2, SIZE[1] - side, step)
+    ]
+
+
+def make_inputs(folder, boxes=None, **options):
+    scene = paint_scene(folder / "s.tif", **options)
+    transform = options.get("transform", NORTH_UP)
+    return scene, save(folder / "l.gpkg", draw_boxes(boxes or spread(), transform))
+
+
+def offset(image):
+    """Read from a chip's name where it lies in its scene."""
+    row, column = image.path.stem.split("_")[-2:]
+    return int(column[1:]), int(row[1:])
+
+
+def to_scene(image, boxes):
+    return boxes + np.array([*offset(image)] * 2)
+
+
+def pixels_of(images, shape):
+    mask = np.zeros(shape, bool)
+    for image in images:
+        x, y = offset(image)
+        mask[y : y + image.height, x : x + image.width] = True
+    return mask
+
+
+@pytest.mark.parametrize("overlap", [0, 12])
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
+def test_chips_and_objects_are_the_scenes(tmp_path, overlap, transform):
+    boxes = np.array(spread(), np.float64)
+    scene, labels = make_inputs(tmp_path, boxes.tolist(), transform=transform)
+    config = TileConfig(chip_size=32, block_size=80, overlap=overlap, min_visible=1)
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
+    tileset = read_tileset(tmp_path / "out", DataConfig())
+    assert len(tileset.images) == report.train + report.val > 0
+    seen = set()
+    for image in tileset.images:
+        x, y = offset(image)
+        with rasterio.open(image.path) as chip, rasterio.open(scene) as whole:
+            window = rasterio.windows.Window(x, y, image.width, image.height)
+            np.testing.assert_array_equal(chip.read(), whole.read(window=window))
+            assert chip.transform.almost_equals(transform @ Affine.translation(x, y))
+            assert (chip.crs, chip.nodata, chip.dtypes) == (whole.crs, 0, whole.dtypes)
+        for box in to_scene(image, image.boxes):
+            distance = np.abs(boxes - box).max(axis=1)
+            assert distance.min() < 1e-5
+            seen.add(int(distance.argmin()))
+        assert image.gsd == pytest.approx(0.5, rel=1e-3)
+    assert len(seen) == report.objects_kept
+    assert len(boxes) == report.objects_kept + report.objects_dropped
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("overlap", [0, 13, 40])
+def test_no_training_chip_shares_a_pixel_with_a_validation_chip(tmp_path, overlap, seed):
+    scene, labels = make_inputs(tmp_path)
+    config = TileConfig(chip_size=48, block_size=90, overlap=overlap, seed=seed)
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
+    tileset = read_tileset(tmp_path / "out", DataConfig())
+    train, val = (pixels_of(tileset.split(s), SIZE[::-1]) for s in ("train", "val"))
+    assert train.any()
+    assert val.any()
+    assert not (train & val).any()
+    assert report.skipped_overlap > 0 or overlap == 0
+    places = [{i.place for i in tileset.split(s)} for s in ("train", "val")]
+    assert not places[0] & places[1]
+
+
+def test_cut_objects_are_kept_from_min_visible_on_and_ignored_below(tmp_path):
+    # 30 % of the first box and 20 % of the second are left of the seam at column 64
+    boxes = [[61, 10, 71, 20], [62, 40, 72, 50], [150, 100, 160, 110]]
+    scene, labels = make_inputs(tmp_path, boxes)
+    config = TileConfig(**CHIPS | {"val_fraction": 0}, min_visible=0.3)
+    tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
+    images = {offset(i): i for i in read_tileset(tmp_path / "out", DataConfig()).images}
+    np.testing.assert_allclose(images[0, 0].boxes, [[61, 10, 64, 20]], atol=1e-5)
+    np.testing.assert_allclose(images[0, 0].ignored, [[62, 40, 64, 50]], atol=1e-5)
+    expected = [[0, 10, 7, 20], [0, 40, 8, 50]]
+    np.testing.assert_allclose(images[64, 0].boxes, expected, atol=1e-5)
+
+
+def test_points_belong_to_the_chip_of_their_centre_and_stay_whole(tmp_path):
+    points = [[62.5, 10.5], [66.5, 30.5], [150, 100]]
+    scene = paint_scene(tmp_path / "s.tif")
+    labels = save(tmp_path / "l.geojson", shapely.points(to_ground(points)))
+    config = TileConfig(**CHIPS | {"val_fraction": 0})
+    tile_scene(scene, labels, tmp_path / "out", config, POINTS)
+    images = {offset(i): i for i in read_tileset(tmp_path / "out", DataConfig()).images}
+    np.testing.assert_allclose(images[0, 0].boxes, [[58.5, 6.5, 66.5, 14.5]], atol=1e-5)
+    np.testing.assert_allclose(images[0, 0].ignored, [[62.5, 26.5, 64, 34.5]], atol=1e-5)
+    np.testing.assert_allclose(images[64, 0].boxes, [[-1.5, 26.5, 6.5, 34.5]], atol=1e-5)
+
+
+def test_points_in_metres_follow_the_scenes_gsd(tmp_path):
+    scene = paint_scene(tmp_path / "s.tif")
+    labels = save(tmp_path / "l.gpkg", shapely.points(to_ground([[20, 20], [100, 100]])))
+    tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig(box_size_m=4))
+    for image in read_tileset(tmp_path / "out", DataConfig()).images:
+        np.testing.assert_allclose(image.boxes[:, 2:] - image.boxes[:, :2], 8, rtol=1e-3)
+
+
+def test_labels_in_another_crs(tmp_path):
+    scene = paint_scene(tmp_path / "s.tif")
+    drawn = gpd.GeoSeries(draw_boxes(spread()), crs="EPSG:32610").to_crs(4326)
+    labels = save(tmp_path / "l.geojson", drawn, crs=4326, kind=["a"] * len(drawn))
+    config = TileConfig(**CHIPS, min_visible=1, label_field="kind")
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
+    assert report.classes == ("a",)
+    found = np.concatenate(
+        [to_scene(i, i.boxes) for i in read_tileset(tmp_path / "out", DataConfig()).images]
+    )
+    distance = np.abs(found[:, None] - np.array(spread())).max(axis=2).min(axis=1)
+    assert distance.max() < 0.1  # GeoJSON keeps seven decimals of a degree, a centimetre
+
+
+def test_a_scene_without_crs_has_labels_in_pixels_with_y_upwards(tmp_path, caplog):
+    scene = paint_scene(tmp_path / "s.tif", transform=None, epsg=None)
+    flipped = [shapely.box(x1, -y2, x2, -y1) for x1, y1, x2, y2 in spread()]
+    labels = save(tmp_path / "l.geojson", flipped, crs=4326)
+    config = TileConfig(**CHIPS, min_visible=1)
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig(gsd=0.1))
+    assert "the scene has no CRS" in caplog.text
+    assert report.objects_kept > 20
+    tileset = read_tileset(tmp_path / "out", DataConfig())
+    found = np.concatenate([to_scene(image, image.boxes) for image in tileset.images])
+    assert np.abs(found[:, None] - np.array(spread())).max(axis=2).min(axis=1).max() < 1e-5
+    assert {image.gsd for image in tileset.images} == {0.1}
+
+
+def test_windows_without_data_are_no_chips(tmp_path):
+    valid = np.ones(SIZE[::-1], bool)
+    valid[:, :64] = False
+    scene, labels = make_inputs(tmp_path, valid=valid)
+    config = TileConfig(**CHIPS, empty_share=1)
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
+    tileset = read_tileset(tmp_path / "out", DataConfig())
+    assert min(offset(image)[0] for image in tileset.images) >= 64
+    assert report.skipped_invalid > 0
+    assert report.objects_dropped > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_empty_windows_is_kept(tmp_path, share):
+    boxes = [[x, y, x + 9, y + 9] for x in (5, 70, 140) for y in (5, 70)]
+    scene, labels = make_inputs(tmp_path, boxes)
+    config = TileConfig(chip_size=32, block_size=64, empty_share=share)
+    calls = []
+    report = tile_scene(
+        scene, labels, tmp_path / "out", config, DataConfig(), progress=lambda *c: calls.append(c)
+    )
+    tileset = read_tileset(tmp_path / "out", DataConfig())
+    for split in ("train", "val"):
+        empty = sum(len(image.boxes) == 0 for image in tileset.split(split))
+        assert empty == round(share * (len(tileset.split(split)) - empty))
+    skipped = report.skipped_empty + report.skipped_invalid + report.skipped_overlap
+    assert report.train + report.val + skipped == 7 * 5
+    assert all(a <= b for (a, _), (b, _) in pairwise(calls))
+    assert all(done <= total for done, total in calls)
+    assert calls[-1] == (len(tileset.images), len(tileset.images))
+
+
+def test_the_same_seed_cuts_the_same_chips(tmp_path):
+    scene, labels = make_inputs(tmp_path)
+    config = TileConfig(**CHIPS)
+    reports = [
+        tile_scene(scene, labels, tmp_path / name, config, DataConfig()) for name in ("a", "b")
+    ]
+    assert asdict(reports[0]) == asdict(reports[1])
+    for name in ("train.json", "val.json"):
+        assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
+
+
+def test_an_existing_tileset_is_replaced_only_when_asked(tmp_path):
+    scene, labels = make_inputs(tmp_path)
+    arguments = (scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
+    tile_scene(*arguments)
+    with pytest.raises(OutputError, match="is not empty"):
+        tile_scene(*arguments)
+    (tmp_path / "out" / "images" / "left_over.tif").touch()
+    tile_scene(*arguments, overwrite=True)
+    assert not (tmp_path / "out" / "images" / "left_over.tif").exists()
+    (tmp_path / "out" / "notes.txt").touch()
+    with pytest.raises(OutputError, match=r"holds more than an earlier output: notes\.txt"):
+        tile_scene(*arguments, overwrite=True)
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path):
+    scene, labels = make_inputs(tmp_path)
+    arguments = (scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
+    tile_scene(*arguments)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+
+    def interrupt(done, _total):
+        if done == 3:
+            raise KeyboardInterrupt("enough")
+
+    with pytest.raises(KeyboardInterrupt, match="enough"):
+        tile_scene(*arguments, overwrite=True, progress=interrupt)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_labels_elsewhere_say_where_both_are(tmp_path):
+    scene = paint_scene(tmp_path / "s.tif")
+    labels = save(tmp_path / "l.gpkg", [shapely.box(0, 0, 1, 1)])
+    with pytest.raises(TilesetError, match="none of the 1 labels") as caught:
+        tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
+    assert "it covers 600000 3999920 600100 4000000, and the labels 0 0 1 1" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_partly_elsewhere_are_counted(tmp_path, caplog):
+    scene = paint_scene(tmp_path / "s.tif")
+    labels = save(tmp_path / "l.gpkg", [*draw_boxes(spread()), shapely.box(0, 0, 1, 1)])
+    config = TileConfig(**CHIPS)
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
+    assert "1 of 64 labels lie outside" in caplog.text
+    assert report.objects_kept + report.objects_dropped == len(spread()) + 1
+
+
+def test_labels_that_the_scenes_crs_cannot_express_are_outside(tmp_path, caplog):
+    scene = paint_scene(tmp_path / "s.tif")
+    good = gpd.GeoSeries(draw_boxes(spread()), crs="EPSG:32610").to_crs(4326)
+    bad = [shapely.box(600_000, 4_000_000, 600_001, 4_000_001), shapely.Point(600_000, 4_000_000)]
+    labels = save(tmp_path / "l.gpkg", [*good, *bad], crs=4326)
+    report = tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), POINTS)
+    assert "2 of 65 labels lie outside" in caplog.text
+    assert report.objects_kept + report.objects_dropped == len(spread()) + 2
+
+
+def test_bad_inputs_say_what_is_wrong(tmp_path):
+    scene, labels = make_inputs(tmp_path)
+    points = save(tmp_path / "p.gpkg", shapely.points(to_ground([[20, 20], [100, 100]])))
+    empty = save(tmp_path / "e.gpkg", [])
+    for arguments, error, message in [
+        ((tmp_path / "gone.tif", labels), SceneError, "no such file"),
+        ((scene, tmp_path / "gone.gpkg"), VectorError, "no such file"),
+        ((scene, points), TilesetError, "no box size is set"),
+        ((scene, empty), TilesetError, "none of the 0 labels"),
+    ]:
+        with pytest.raises(error, match=message):
+            tile_scene(*arguments, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
+    with pytest.raises(TilesetError, match="all in one block of 2048 px"):
+        tile_scene(
+            scene,
+            labels,
+            tmp_path / "out",
+            TileConfig(chip_size=64, block_size=2048),
+            DataConfig(),
+        )
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_real_scene_of_web_mercator(tmp_path):
+    scene = shared_data("scenes") / "kampala_7cm.tif"
+    if not scene.is_file():
+        pytest.skip(f"no real data at {scene}")
+    with rasterio.open(scene) as raster:
+        geobox = GeoBox(raster.width, raster.height, raster.transform, CRS.from_epsg(3857))
+    centres = np.random.default_rng(0).uniform(0, [geobox.width, geobox.height], (60, 2))
+    labels = save(tmp_path / "l.gpkg", shapely.points(geobox.to_world(centres)), crs=3857)
+    config = TileConfig(chip_size=512, block_size=1024)
+    report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig(box_size_m=3))
+    assert report.objects_kept == 60
+    tileset = read_tileset(Path(tmp_path / "out"), DataConfig())
+    found = np.concatenate([to_scene(image, image.boxes) for image in tileset.images])
+    middle = (found[:, :2] + found[:, 2:]) / 2
+    assert np.abs(middle[:, None] - centres).max(axis=2).min(axis=0).max() < 1e-3
+    side = found[:, 2:] - found[:, :2]
+    np.testing.assert_allclose(side, 3 / tileset.images[0].gsd)

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from factories_tilesets import write
+
+from geodet.errors import TilesetError
+from geodet.tilesets.yolo import read_names, read_yolo
+
+IMAGE = Path("a.png")
+
+
+def yolo(tmp_path, text, names=("car", "bus")):
+    return read_yolo([(IMAGE, write(tmp_path / "a.txt", text))], names, Path("classes.txt"))
+
+
+def test_yolo_centres_become_corners(tmp_path):
+    image = yolo(tmp_path, "1 0.5 0.5 0.25 0.5\n\n").images[0]
+    assert image.frame == "shares"
+    assert image.boxes == [(0.375, 0.25, 0.625, 0.75)]
+    assert image.names == ["bus"]
+
+
+def test_yolo_polygons_count_by_their_bounds(tmp_path):
+    assert yolo(tmp_path, "0 0.1 0.2 0.5 0.1 0.3 0.6").images[0].boxes == [(0.1, 0.1, 0.5, 0.6)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2 0.5 0.5 0.1 0.1", r"line 2: class 2 is not one of the 2 in classes\.txt"),
+        ("-1 0.5 0.5 0.1 0.1", "line 2: class -1 is not one of"),
+        ("0 0.5 0.5 0.1", "line 2: 3 numbers after the class"),
+        ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "line 2: 7 numbers after the class"),
+        ("0 0.5 half 0.1 0.1", "line 2: could not convert"),
+        ("car 0.5 0.5 0.1 0.1", "line 2: invalid literal"),
+        ("0 0.5 0.5 inf 0.1", "line 2: the box .* is not finite"),
+    ],
+)
+def test_broken_yolo_says_where(tmp_path, line, message):
+    with pytest.raises(TilesetError, match=message):
+        yolo(tmp_path, f"0 0.5 0.5 0.1 0.1\n{line}\n")
+
+
+@pytest.mark.parametrize("score", ["0.9", "1", "0.412345 17"])
+def test_detections_are_no_labels(tmp_path, score):
+    """What YOLO tools write with scores, and with the numbers of tracks."""
+    with pytest.raises(
+        TilesetError, match=r"a\.txt, line 2: .*a detection with its score"
+    ) as caught:
+        yolo(tmp_path, f"0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1 0.1 {score}\n")
+    assert "without scores" in caught.value.hint
+
+
+def test_a_triangle_at_the_edge_is_a_label(tmp_path):
+    assert yolo(tmp_path, "0 0 0 0.5 0.5 0.5 1").images[0].boxes == [(0, 0, 0.5, 1)]
+
+
+def test_an_image_without_a_file_has_no_objects(tmp_path):
+    labels = read_yolo([(IMAGE, tmp_path / "none.txt")], ["car"], Path("classes.txt"))
+    assert labels.images[0].boxes == []
+    assert labels.classes == ("car",)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("classes.txt", "car\n\nlong truck \n"),
+        ("obj.names", "car\nlong truck"),
+        ("data.yaml", "names: [car, long truck]"),
+        ("dataset.yaml", "names: {1: long truck, 0: car}"),
+    ],
+)
+def test_names_are_read_from_the_first_folder_that_has_some(tmp_path, name, text):
+    write(tmp_path / "near" / name, text)
+    write(tmp_path / "far" / "classes.txt", "ship")
+    folders = [tmp_path / "none", tmp_path / "near", tmp_path / "far"]
+    assert read_names(folders, tmp_path) == (["car", "long truck"], tmp_path / "near" / name)

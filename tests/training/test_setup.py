@@ -1,0 +1,169 @@
+import math
+
+import pytest
+import torch
+from factories_models import architecture, seeded_network
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from geodet.config import Config, TrainConfig
+from geodet.errors import ConfigError
+from geodet.models.retinanet import RetinaNet
+from geodet.training.setup import _check_norms, averaged_weights, build_optimizer, build_schedule
+
+
+def rates(steps, **changes):
+    """Give the learning rate of every step of a run."""
+    config = TrainConfig(**{"learning_rate": 2.0, "warmup": 0.1} | changes)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.learning_rate)
+    schedule = build_schedule(optimizer, config, steps)
+    seen = []
+    for _ in range(steps):
+        seen.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return [*seen, schedule.get_last_lr()[0]]
+
+
+def test_the_rate_rises_linearly_and_falls_along_a_cosine():
+    seen = rates(100)
+    assert seen[:10] == pytest.approx([2.0 * (step + 1) / 11 for step in range(10)])
+    assert seen[10:] == pytest.approx(
+        [1 + math.cos(math.pi * (step - 10) / 90) for step in range(10, 101)]
+    )
+
+
+def test_the_papers_rate_falls_to_a_tenth_twice():
+    seen = rates(90, schedule="step", warmup=0.1)
+    assert seen[:9] == pytest.approx([2.0 * (step + 1) / 10 for step in range(9)])
+    assert seen[9:60] == [2.0] * 51
+    assert seen[60:80] == pytest.approx([0.2] * 20)
+    assert seen[80:] == pytest.approx([0.02] * 11)
+
+
+@given(steps=st.integers(1, 200), warmup=st.floats(0, 0.99))
+def test_the_steps_are_at_two_thirds_and_eight_ninths_of_all(steps, warmup):
+    rising = max(1, round(steps * warmup))
+    for step, rate in enumerate(rates(steps, warmup=warmup, schedule="step")):
+        if step >= rising:
+            share = step / steps
+            wanted = 2.0 if share < 2 / 3 else 0.2 if share < 8 / 9 else 0.02
+            assert rate == pytest.approx(wanted)
+
+
+@given(steps=st.integers(1, 60), warmup=st.floats(0, 0.99))
+def test_the_rate_is_positive_and_ends_at_zero(steps, warmup):
+    seen = rates(steps, warmup=warmup)
+    assert all(0 < rate <= 2.0 for rate in seen[:-1])
+    assert max(seen) == pytest.approx(2.0) or steps < 3 or warmup > 0.5
+    top = seen.index(max(seen))
+    assert seen[: top + 1] == sorted(seen[: top + 1])
+    assert seen[top:] == sorted(seen[top:], reverse=True)
+    if steps > max(1, round(steps * warmup)):
+        assert seen[-1] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_vectors_are_not_decayed(name):
+    network = seeded_network()
+    network.trunk.stem.conv.weight.requires_grad_(False)
+    optimizer = build_optimizer(network, TrainConfig(optimizer=name, weight_decay=0.1))
+    decayed, others = optimizer.param_groups
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
+    assert {p.ndim for p in decayed["params"]} == {4}
+    assert {p.ndim for p in others["params"]} == {1}
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    grouped = {id(p) for group in (decayed, others) for p in group["params"]}
+    assert grouped == {id(p) for p in learnt}
+    assert isinstance(optimizer, {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[name])
+    assert {group["lr"] for group in optimizer.param_groups} == {1e-3}
+
+
+class _Counted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+        self.register_buffer("mean", torch.zeros(2))
+        self.register_buffer("steps", torch.tensor(0))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.998])
+def test_averages_equal_a_hand_written_loop(decay):
+    network = _Counted()
+    averaged = averaged_weights(network, decay)
+    wanted = None
+    for step in range(40):
+        with torch.no_grad():
+            network.weight.copy_(torch.randn(3))
+            network.mean.copy_(torch.randn(2))
+            network.steps += 1
+        averaged.update_parameters(network)
+        now = (network.weight.detach().clone(), network.mean.clone())
+        if wanted is None:
+            wanted = now
+        else:
+            share = min(decay, (1 + step) / (10 + step))
+            wanted = [share * old + (1 - share) * new for old, new in zip(wanted, now, strict=True)]
+        torch.testing.assert_close(averaged.module.weight.detach(), wanted[0])
+        torch.testing.assert_close(averaged.module.mean, wanted[1])
+        assert averaged.module.steps == step + 1
+    assert averaged.module is not network
+
+
+def test_averages_include_the_norms_statistics():
+    network = seeded_network().train()
+    averaged = averaged_weights(network, 0.5)
+    for _ in range(2):
+        network(torch.randn(2, 3, 32, 32) + 3)
+        averaged.update_parameters(network)
+    own, mean = network.trunk.stem.norm.running_mean, averaged.module.trunk.stem.norm.running_mean
+    assert 0 < mean.norm() < own.norm()
+
+
+def torch_refuses(config):
+    size = config.train.chip_size
+    try:
+        RetinaNet(config.model, bands=3, classes=1).train()(torch.randn(1, 3, size, size))
+    except ValueError as error:
+        return "Expected more than 1 value per channel" in str(error)
+    return False
+
+
+TRUNK, HEADS = {"head_norm": "none"}, {"trunk_norm": "group", "channels": 32}
+
+
+@pytest.mark.parametrize(
+    ("levels", "trunk", "model", "size"),
+    [
+        ((2, 3), 5, {}, 32),
+        ((2, 3), 5, TRUNK, 32),
+        ((2, 3), 5, HEADS, 32),
+        ((3, 6), 5, HEADS, 64),
+        ((3, 6), 5, HEADS, 65),
+        ((3, 6), 5, HEADS | {"head_convs": 0}, 64),
+        ((3, 6), 5, HEADS | {"head_norm": "group"}, 64),
+        ((3, 6), 5, TRUNK, 33),
+    ],
+)
+def test_a_batch_norm_is_refused_what_torch_refuses(levels, trunk, model, size):
+    config = Config(
+        model=architecture(levels, trunk, **model), train=TrainConfig(batch_size=1, chip_size=size)
+    )
+    if torch_refuses(config):
+        with pytest.raises(ConfigError, match=f"train.batch_size 1 .* {size} .* value") as caught:
+            _check_norms(config, processes=1)
+        assert "train.batch_size to 2" in caught.value.hint
+    else:
+        _check_norms(config, processes=1)
+    _check_norms(config, processes=2)  # whose norms see each other's chips
+    two = config.train.model_copy(update={"batch_size": 2})
+    _check_norms(config.model_copy(update={"train": two}), processes=1)
+
+
+def test_frozen_norms_measure_nothing():
+    train = TrainConfig(batch_size=1, chip_size=32, init="a", frozen_stages=5)
+    _check_norms(Config(model=architecture((2, 3), 5), train=train), processes=1)
+    some = train.model_copy(update={"frozen_stages": 4})
+    with pytest.raises(ConfigError, match="one value at stride 32"):
+        _check_norms(Config(model=architecture((2, 3), 5), train=some), processes=1)

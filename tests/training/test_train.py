@@ -1,0 +1,161 @@
+"""A training from beginning to end, and what it refuses."""
+
+import pytest
+import torch
+from factories_models import write_tileset
+from factories_training import (
+    SQUARES,
+    configured,
+    read_log,
+    small_fixture,  # noqa: F401 - a fixture
+)
+from safetensors.torch import load_file
+
+from geodet.detection.predictor import build_predictor
+from geodet.errors import OutputError
+from geodet.geometry.boxes import pairwise_iou
+from geodet.models.checkpoint import load_model
+from geodet.tilesets.tileset import read_chip, read_tileset
+from geodet.training.runs import load_state
+from geodet.training.train import train
+
+
+@pytest.fixture(scope="module")
+def tileset(tmp_path_factory):
+    return write_tileset(tmp_path_factory.mktemp("tileset"))
+
+
+@pytest.fixture(scope="module")
+def run(tileset, tmp_path_factory):
+    """Train once: the report of the run, the reports of its epochs."""
+    epochs = []
+    output = tmp_path_factory.mktemp("run") / "squares.safetensors"
+    report = train(tileset, output, SQUARES, device="cpu", progress=epochs.append)
+    return report, epochs
+
+
+def test_the_loss_falls(run):
+    losses = [epoch.figures["loss"] for epoch in run[1]]
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_the_model_finds_the_squares(run, tileset):
+    report, _ = run
+    assert report.best_f1 > 0.5
+    model = load_model(report.model)
+    predictor = build_predictor(model, SQUARES.detect, "cpu")
+    images = read_tileset(tileset, SQUARES.data).split("val")
+    hits = labels = 0
+    for image in images:
+        (decoded,) = predictor([read_chip(image, ())])
+        iou = pairwise_iou(image.boxes, decoded.detections.boxes)
+        hits += int((iou.max(axis=1, initial=0) >= 0.5).sum())
+        labels += len(image.boxes)
+    assert hits / labels > 0.5
+
+
+def test_the_report_is_that_of_the_best_epoch(run):
+    report, epochs = run
+    figures = [epoch.figures["f1"] for epoch in epochs]
+    assert report.best_f1 == max(figures) == figures[report.best_epoch - 1]
+    assert [epoch.epoch for epoch in epochs] == list(range(1, 13))
+    assert {epoch.epochs for epoch in epochs} == {12}
+    assert report.seconds > 0
+
+
+def test_the_model_describes_itself(run, tileset):
+    report, epochs = run
+    about = load_model(report.model).description
+    assert (about.name, about.description) == ("squares", "painted squares")
+    assert (about.classes, about.dtype, about.gsd) == (("square",), "uint8", 0.5)
+    assert about.bands == ("red", "green", "blue")
+    assert about.architecture == SQUARES.model
+    best = epochs[report.best_epoch - 1].figures
+    assert about.figures == {k: best[k] for k in ("f1", "precision", "recall", "score_threshold")}
+    assert about.score_threshold == best["score_threshold"]
+    assert about.training == {
+        "data": tileset.name,
+        "train_images": 8,
+        "train_objects": 24,
+        "val_images": 4,
+        "val_objects": 12,
+        "epochs": 12,
+        "seed": 0,
+    }
+
+
+def test_a_run_leaves_a_log_a_state_and_a_board(run):
+    report, epochs = run
+    folder = report.model.with_suffix(".run")
+    names = sorted(file.name.partition(".tfevents")[0] for file in folder.iterdir())
+    assert names == ["best.safetensors", "events.out", "log.csv", "state.pt"]
+    assert sorted(file.name for file in folder.parent.iterdir()) == [folder.name, report.model.name]
+    rows = read_log(report.model)
+    assert [row["epoch"] for row in rows] == [str(n) for n in range(1, 13)]
+    for row, epoch in zip(rows, epochs, strict=True):
+        assert {k: float(v) for k, v in row.items() if k != "epoch"} == epoch.figures
+    assert load_state(folder / "state.pt")["counts"]["epoch"] == 12
+
+
+def test_the_same_seed_gives_the_same_model(small, tmp_path):
+    models = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(
+            small, tmp_path / f"{name}.safetensors", configured(epochs=1, seed=seed), device="cpu"
+        )
+        models.append(load_file(tmp_path / f"{name}.safetensors"))
+    first, again, other = models
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["trunk.stem.conv.weight"], other["trunk.stem.conv.weight"])
+
+
+def test_a_model_that_is_there_is_not_replaced(small, tmp_path):
+    output = tmp_path / "a.safetensors"
+    output.write_bytes(b"precious")
+    with pytest.raises(OutputError, match=r"a\.safetensors is there already") as caught:
+        train(small, output, SQUARES, device="cpu")
+    assert "--overwrite" in caught.value.hint
+    assert output.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [output]
+    train(small, output, configured(epochs=1), device="cpu", overwrite=True)
+    assert load_model(output).description.name == "a"
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model", "model.safetensors.bak"])
+def test_a_models_name_has_its_suffix(small, tmp_path, name):
+    with pytest.raises(OutputError, match=f"cannot write a model to .*{name}") as caught:
+        train(small, tmp_path / name, SQUARES, device="cpu")
+    assert ".safetensors" in caught.value.hint
+
+
+def test_the_folder_must_be_there(small, tmp_path):
+    with pytest.raises(OutputError, match=r"no folder .*gone for a\.safetensors") as caught:
+        train(small, tmp_path / "gone" / "a.safetensors", SQUARES, device="cpu")
+    assert "make it first" in caught.value.hint
+
+
+def test_a_file_in_the_place_of_the_runs_folder_is_an_error(small, tmp_path):
+    (tmp_path / "a.run").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot make .*a\.run"):
+        train(small, tmp_path / "a.safetensors", SQUARES, device="cpu")
+
+
+def test_validation_waits_for_its_epochs(small, tmp_path):
+    seen = []
+    config = configured(epochs=3, validate_every=2)
+    train(small, tmp_path / "a.safetensors", config, device="cpu", progress=seen.append)
+    assert ["f1" in epoch.figures for epoch in seen] == [False, True, True]
+
+
+def test_each_step_is_reported(small, tmp_path):
+    steps = []
+    train(
+        small,
+        tmp_path / "a.safetensors",
+        configured(epochs=2),
+        device="cpu",
+        step_progress=steps.append,
+    )
+    assert [(s.epoch, s.step) for s in steps] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert {(s.epochs, s.steps) for s in steps} == {(2, 2)}
+    assert all(s.loss > 0 and s.chips_per_second > 0 for s in steps)

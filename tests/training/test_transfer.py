@@ -1,0 +1,168 @@
+import logging
+
+import pytest
+import torch
+from factories_models import architecture, seeded_network
+
+from geodet.errors import ConfigError, ModelFileError
+from geodet.models.checkpoint import ModelDescription, save_model
+from geodet.models.fpn import adapt_filters
+from geodet.training.transfer import transfer_weights
+
+STEM = "trunk.stem.conv.weight"
+
+
+def saved(folder, config=None, *, bands=3, classes=1):
+    """Write a model of a seeded network whose norms have seen something, and give both."""
+    network = seeded_network(config, seed=1, bands=bands, classes=classes).train()
+    with torch.no_grad():
+        network(torch.randn(4, bands, 64, 64, generator=torch.Generator().manual_seed(1)))
+        for tensor in network.parameters():
+            tensor.copy_(tensor.half())  # as the file has it
+        for name, tensor in network.named_parameters():
+            if "norms" in name:
+                tensor.add_(torch.randn(tensor.shape))
+    values = dict.fromkeys(("mean", "std", "low", "high"), (1.0,) * bands)
+    description = ModelDescription(
+        name="a",
+        architecture=network.config,
+        classes=tuple("abcdefgh"[:classes]),
+        bands=tuple("rgbnst"[:bands]),
+        dtype="uint8",
+        gsd=None,
+        score_threshold=0.5,
+        **values,
+    )
+    save_model(folder / "a.safetensors", network, description)
+    return folder / "a.safetensors", network.state_dict()
+
+
+def counted(state):
+    return {key for key in state if not key.endswith("num_batches_tracked")}
+
+
+@pytest.mark.parametrize("norm", ["none", "group", "batch"])
+def test_the_same_architecture_takes_all(tmp_path, norm):
+    config = architecture((2, 4), head_norm=norm)
+    path, theirs = saved(tmp_path, config)
+    network = seeded_network(config)
+    transfer = transfer_weights(network, path)
+    assert transfer.fresh == []
+    assert set(transfer.taken) == counted(theirs)
+    for key, tensor in network.state_dict().items():
+        assert key.endswith("num_batches_tracked") or torch.equal(tensor, theirs[key]), key
+
+
+def test_what_is_not_taken_stays_as_it_began(tmp_path):
+    path, theirs = saved(tmp_path, architecture((2, 2)))
+    config = architecture((2, 2), 3, head_convs=2)
+    network, before = seeded_network(config, classes=2), seeded_network(config, classes=2)
+    transfer = transfer_weights(network, path)
+    assert not set(transfer.taken) & set(transfer.fresh)
+    assert set(transfer.taken) | set(transfer.fresh) == counted(network.state_dict())
+    for key, tensor in network.state_dict().items():
+        wanted = theirs if key in transfer.taken else before.state_dict()
+        assert torch.equal(tensor, wanted[key]), key
+    parts = {".".join(key.split(".")[:3]) for key in transfer.fresh}
+    assert parts == {
+        "trunk.stages.1",
+        "pyramid.fpn.inner_blocks",
+        "classifier.convs.1",
+        "classifier.norms.0",
+        "classifier.last.weight",
+        "classifier.last.bias",
+        "regressor.convs.1",
+        "regressor.norms.0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(3, 4), (4, 3), (3, 1), (1, 3), (4, 1), (1, 4), (2, 4), (5, 3)]
+)
+def test_the_stem_is_adapted_to_the_bands(tmp_path, before, after):
+    path, theirs = saved(tmp_path, bands=before)
+    network = seeded_network(bands=after)
+    assert STEM in transfer_weights(network, path).taken
+    stem = network.state_dict()[STEM]
+    assert torch.equal(stem, adapt_filters(theirs[STEM], after))
+    grey = [theirs[STEM].sum(dim=1), stem.sum(dim=1)]
+    torch.testing.assert_close(*grey)
+
+
+def test_scores_are_taken_only_of_as_many_classes_of_as_many_anchors(tmp_path):
+    """Three classes of one anchor have the shape of one class of three anchors."""
+    path, _ = saved(tmp_path, architecture(), classes=3)
+    same = transfer_weights(seeded_network(architecture(), classes=3), path)
+    wide = architecture(anchor_ratios=(0.5, 1.0, 2.0))
+    network = seeded_network(wide, classes=1)
+    assert {"classifier.last.weight", "regressor.last.bias"} <= set(same.taken)
+    last = {f"{head}.last.{part}" for head in HEADS for part in ("weight", "bias")}
+    assert set(transfer_weights(network, path).fresh) == last
+
+
+HEADS = ("classifier", "regressor")
+
+
+def test_a_level_takes_the_weights_of_the_same_level_or_the_nearest(tmp_path):
+    path, theirs = saved(tmp_path, architecture((2, 3), 4))
+    network = seeded_network(architecture((3, 4)))
+    transfer = transfer_weights(network, path)
+    assert transfer.fresh == []
+    state = network.state_dict()
+    for part in ("classifier.norms.{}.0.weight", "regressor.norms.{}.0.running_mean"):
+        for level in (0, 1):  # P3, and P4, which they do not have
+            assert torch.equal(state[part.format(level)], theirs[part.format(1)])
+    inner, outer = "pyramid.fpn.inner_blocks.{}.0.weight", "pyramid.fpn.layer_blocks.{}.0.weight"
+    for level in (0, 1):
+        assert torch.equal(state[inner.format(level)], theirs[inner.format(level + 1)])
+        assert torch.equal(state[outer.format(level)], theirs[outer.format(1)])
+
+
+def test_finer_levels_keep_their_own_lateral_weights(tmp_path):
+    path, _ = saved(tmp_path, architecture((4, 7)))
+    transfer = transfer_weights(seeded_network(architecture((2, 6))), path)
+    fresh = {key.rpartition(".")[0] for key in transfer.fresh}
+    assert fresh == {"pyramid.fpn.inner_blocks.0.0", "pyramid.fpn.inner_blocks.1.0"}
+    assert "pyramid.extra.0.weight" in transfer.taken
+
+
+def test_other_heads_keep_what_is_common(tmp_path):
+    path, _ = saved(tmp_path, architecture((2, 2), head_norm="group"))
+    batch = seeded_network(architecture((2, 2), head_norm="batch"))
+    parts = {key.rpartition(".")[2] for key in transfer_weights(batch, path).fresh}
+    assert parts == {"running_mean", "running_var"}
+    wide = seeded_network(architecture((2, 2), channels=24))
+    taken = transfer_weights(wide, path).taken
+    assert {key.partition(".")[0] for key in taken} == {"trunk"}
+
+
+def test_another_trunk_is_refused(tmp_path):
+    path, _ = saved(tmp_path)
+    network = seeded_network(architecture(backbone="resnet34"))
+    before = network.state_dict()[STEM].clone()
+    with pytest.raises(ConfigError, match="its trunk is resnet18, not resnet34") as caught:
+        transfer_weights(network, path)
+    assert "model.backbone = resnet18" in caught.value.hint
+    assert torch.equal(network.state_dict()[STEM], before)
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(ModelFileError, match="no model 'urban-tree'"):
+        transfer_weights(seeded_network(), "urban-tree")
+
+
+def test_the_log_says_what_was_taken_and_what_was_not(tmp_path, caplog):
+    path, _ = saved(tmp_path)
+    network = seeded_network(classes=2)
+    with caplog.at_level(logging.INFO, logger="geodet"):
+        transfer = transfer_weights(network, path)
+    count = len(transfer.taken)
+    assert f"{count} of {count + 2} tensors taken" in caplog.messages[0]
+    assert (
+        caplog.messages[1] == "train.init: these begin anew, in whole or in part: classifier.last"
+    )
+
+
+def test_a_bundled_model_is_found_by_its_name():
+    transfer = transfer_weights(seeded_network(bands=4), "urban-trees")
+    assert STEM in transfer.taken

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+from factories_vectors import part, read, write
+
+from geodet.errors import OutputError
+from geodet.vector.formats import FORMATS, check_output, choose_format
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("a.gpkg", "GeoPackage"),
+        ("A.GPKG", "GeoPackage"),
+        ("a.geojson", "GeoJSON"),
+        ("a.json", "GeoJSON"),
+        ("a.coco.json", "COCO results"),
+        ("a.ndjson", "newline-delimited GeoJSON"),
+        ("a.fgb", "FlatGeobuf"),
+        ("a.geoparquet", "GeoParquet"),
+        ("a.b.csv", "CSV"),
+    ],
+)
+def test_the_longest_extension_that_fits_tells_the_format(name, title):
+    assert choose_format(Path(name)).title == title
+
+
+def test_a_name_goes_before_the_extension(tmp_path):
+    assert choose_format(Path("a.json"), "coco").title == "COCO results"
+    check_output(tmp_path / "a.json", overwrite=False, format="coco")
+
+
+def test_no_two_formats_share_an_extension():
+    extensions = [one for format in FORMATS.values() for one in format.extensions]
+    assert len(extensions) == len(set(extensions))
+
+
+def test_an_unknown_format_is_refused_with_a_list():
+    with pytest.raises(OutputError, match="no format is called shp") as caught:
+        choose_format(Path("a.gpkg"), "shp")
+    assert all(name in caught.value.hint for name in FORMATS)
+    with pytest.raises(OutputError, match=r"cannot tell the format of a\.shp") as caught:
+        choose_format(Path("a.shp"))
+    extensions = [one for format in FORMATS.values() for one in format.extensions]
+    assert all(extension in caught.value.hint for extension in extensions)
+
+
+def test_a_geopackage_is_called_one():
+    with pytest.raises(OutputError, match=r"a\.dat would be a GeoPackage by another name"):
+        choose_format(Path("a.dat"), "gpkg")
+
+
+@pytest.mark.parametrize("name", ["geojson", "geojsonl", "flatgeobuf", "csv"])
+def test_a_format_by_name_takes_any_extension(tmp_path, name):
+    path = write(tmp_path / "found.out", part(), format=name)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.stat().st_size > 100
+
+
+def test_only_a_geopackage_is_appended_to(tmp_path):
+    with pytest.raises(OutputError, match="cannot append to FlatGeobuf") as caught:
+        check_output(tmp_path / "a.fgb", overwrite=False, append=True)
+    assert "GeoPackage" in caught.value.hint
+    with pytest.raises(OutputError, match="both appended to and replaced"):
+        check_output(tmp_path / "a.gpkg", overwrite=True, append=True)
+    check_output(write(tmp_path / "b.gpkg"), overwrite=False, append=True)
+    assert len(read(tmp_path / "b.gpkg")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("found.shp", r"cannot tell the format of .*found\.shp"),
+        ("found", "cannot tell the format"),
+        ("missing/found.gpkg", "no folder .*missing"),
+        ("file.txt/found.gpkg", r"no folder .*file\.txt"),
+        ("folder.gpkg", "is a folder"),
+        ("there.gpkg", "exists already"),
+    ],
+)
+def test_a_bad_destination_is_known_beforehand(tmp_path, name, match):
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "file.txt").touch()
+    (tmp_path / "there.gpkg").touch()
+    with pytest.raises(OutputError, match=match) as caught:
+        check_output(tmp_path / name, overwrite=False)
+    assert caught.value.hint
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that nobody can write to")
+def test_a_read_only_folder_is_known_beforehand():
+    with pytest.raises(OutputError, match="cannot write to /proc"):
+        check_output(Path("/proc/found.gpkg"), overwrite=True)
+
+
+def test_checking_leaves_nothing_behind(tmp_path):
+    check_output(tmp_path / "found.gpkg", overwrite=False)
+    check_output(tmp_path / "yolo", overwrite=False, format="yolo")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,207 @@
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pyogrio
+import pytest
+from affine import Affine
+from factories_vectors import CLASSES, UTM, found, litter, part, read, write
+from pyproj import CRS
+
+from geodet.errors import OutputError
+from geodet.vector.formats import check_output, open_writer, write_detections
+from geodet.vector.qml import style_classes
+
+
+def styles(path):
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(
+            "SELECT f_table_name, f_geometry_column, styleQML FROM layer_styles"
+        ).fetchall()
+
+
+def check_index(path):
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0]
+
+
+def test_rows_are_added_to_those_that_are_there(tmp_path):
+    path = write(tmp_path / "found.gpkg", part(found(400, 1)))
+    write(path, part(found(300, 2), scene="b.tif"), part(found(0, 3), scene="c.tif"), append=True)
+    frame = read(path)
+    expected = np.concatenate([found(400, 1).boxes, found(300, 2).boxes])
+    np.testing.assert_array_equal(frame[["x1_px", "y1_px", "x2_px", "y2_px"]], expected)
+    assert frame["scene"].tolist() == ["a.tif"] * 400 + ["b.tif"] * 300
+    info = pyogrio.read_info(path, layer="detections")
+    assert info["features"] == 700
+    np.testing.assert_array_equal(info["total_bounds"], frame.total_bounds)
+    assert check_index(path) == "ok"
+    assert not litter(tmp_path)
+
+
+def schema(path):
+    with closing(sqlite3.connect(path)) as database:
+        return set(database.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
+
+
+def test_what_is_said_at_the_end_is_kept_and_harms_no_index(tmp_path):
+    path = tmp_path / "found.gpkg"
+    for run in (0, 1):
+        with open_writer(path, CLASSES, crs=UTM, metadata={"model": "m"}, append=run > 0) as writer:
+            writer.write(part(found(100, run)))
+            writer.annotate({"scenes left out": f"{run}.tif"})
+    info = pyogrio.read_info(path, layer="detections")
+    left_out = {"scenes left out": "0.tif", "scenes left out 2": "1.tif"}
+    assert info["layer_metadata"] == {"model": "m"} | left_out
+    assert (info["features"], len(read(path)), check_index(path)) == (200, 200, "ok")
+    plain = write(tmp_path / "plain.gpkg", part(crs=UTM), metadata={"model": "m"})
+    assert schema(path) == schema(plain)
+
+
+def test_appending_to_nothing_makes_the_file(tmp_path):
+    assert len(read(write(tmp_path / "found.gpkg", part(found(4)), append=True))) == 4
+
+
+def test_appending_to_an_empty_layer(tmp_path):
+    path = write(tmp_path / "found.gpkg", part(found(0)))
+    assert len(read(write(path, part(found(4)), append=True))) == 4
+    assert check_index(path) == "ok"
+
+
+@pytest.mark.parametrize("crs", [UTM, None, CRS.from_epsg(2227)])
+def test_the_same_crs_may_be_appended(tmp_path, crs):
+    path = write(tmp_path / "found.gpkg", part(crs=crs))
+    assert len(read(write(path, part(crs=crs), append=True))) == 6
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(UTM, CRS.from_epsg(32611)), (UTM, None), (None, UTM)],
+    ids=["other", "with, without", "without, with"],
+)
+def test_another_crs_is_refused(tmp_path, first, second):
+    path = write(tmp_path / "found.gpkg", part(crs=first))
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match=r"is in .*, and the new rows are in") as caught:
+        write(path, part(crs=second), append=True)
+    assert "a file of their own" in caught.value.hint
+    assert path.read_bytes() == before
+    assert not litter(tmp_path)
+
+
+def test_another_geometry_is_refused(tmp_path):
+    path = write(tmp_path / "found.gpkg")
+    with pytest.raises(OutputError, match=r"found\.gpkg holds polygons, not points"):
+        write(path, append=True, geometry="centroid")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ("ALTER TABLE detections RENAME COLUMN score TO certainty", "lacks the field score"),
+        ("DELETE FROM gpkg_contents WHERE table_name = 'detections'", "has no layer detections"),
+        ("DROP TABLE rtree_detections_geom", "lacks its spatial index"),
+    ],
+)
+def test_a_file_that_is_not_ours_is_refused_beforehand(tmp_path, change, match):
+    path = write(tmp_path / "found.gpkg")
+    with closing(sqlite3.connect(path)) as database, database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            database.execute(f'DROP TRIGGER "{name}"')
+        database.execute(change)
+    with pytest.raises(OutputError, match=match) as caught:
+        check_output(path, overwrite=False, append=True)
+    assert caught.value.hint
+
+
+def test_what_another_program_has_open_is_left_alone(tmp_path):
+    """QGIS keeps its changes in a log beside the file as long as it has it open."""
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    before = path.read_bytes()
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL").fetchall()
+        database.execute("UPDATE gpkg_contents SET description = 'seen' WHERE srs_id != 0")
+        with pytest.raises(OutputError, match=r"found\.gpkg is open in another program") as caught:
+            write(path, part(found(2)), append=True)
+    assert "QGIS" in caught.value.hint
+    assert len(before) == path.stat().st_size
+    assert len(read(path)) == 5
+    assert len(read(write(path, part(found(2), scene="b.tif"), append=True))) == 7
+
+
+def test_what_another_program_writes_to_is_left_alone(tmp_path, monkeypatch):
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{"timeout": 0.1, **k}))
+    with closing(connect(path, isolation_level=None)) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match="another program is writing to") as caught:
+            write(path, append=True)
+    assert "QGIS" in caught.value.hint
+
+
+def test_another_name_of_the_key(tmp_path):
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    renamed = tmp_path / "renamed.gpkg"
+    frame = pyogrio.read_dataframe(path, layer="detections")
+    pyogrio.write_dataframe(frame, renamed, layer="detections", layer_options={"FID": "id"})
+    write(renamed, part(found(4), scene="b.tif"), append=True)
+    frame = pyogrio.read_dataframe(renamed, layer="detections", fid_as_index=True)
+    assert frame.index.tolist() == list(range(1, 10))
+
+
+def test_a_scene_that_is_there_already_is_reported_once(tmp_path, caplog):
+    path = write(tmp_path / "found.gpkg", part(found(5)))
+    assert not caplog.text
+    write(path, part(found(2), scene="b.tif"), append=True)
+    assert not caplog.text
+    write(path, part(found(1)), part(found(2)), append=True)
+    assert caplog.text.count("found.gpkg holds objects of a.tif already") == 1
+
+
+def test_metadata_of_every_run_are_kept(tmp_path):
+    path = write(tmp_path / "found.gpkg", metadata={"software": "geodet", "model": "a"})
+    for model in ("b", "a", "c"):
+        write(path, append=True, metadata={"software": "geodet", "model": model})
+    info = pyogrio.read_info(path, layer="detections")
+    assert info["layer_metadata"] == {
+        "software": "geodet",
+        "model": "a",
+        "model 2": "b",
+        "model 3": "c",
+    }
+
+
+@pytest.mark.parametrize(("geometry", "kind"), [("box", "2"), ("centroid", "0")])
+def test_the_layer_has_a_style(tmp_path, geometry, kind):
+    path = write(tmp_path / "found.gpkg", geometry=geometry)
+    ((table, column, qml),) = styles(path)
+    assert (table, column) == ("detections", "geom")
+    assert f"<layerGeometryType>{kind}</layerGeometryType>" in qml
+    assert list(style_classes(qml)) == list(CLASSES)
+
+
+def test_the_style_grows_with_the_classes(tmp_path):
+    path = write(tmp_path / "found.gpkg")
+    write_detections(path, [part(found(0))], ("pole", "tree"), metadata={}, append=True)
+    ((_, _, qml),) = styles(path)
+    assert list(style_classes(qml)) == ["tree", "palm", "pole"]
+
+
+def test_columns_that_the_user_added_stay(tmp_path):
+    path = write(tmp_path / "found.gpkg")
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE detections ADD COLUMN seen TEXT DEFAULT 'no'")
+    frame = read(write(path, append=True))
+    assert frame["seen"].tolist() == ["no"] * 6
+
+
+def test_a_failed_append_leaves_the_file(tmp_path):
+    path = write(tmp_path / "found.gpkg")
+    before = path.read_bytes()
+    far = part(crs=UTM, scene="b.tif")
+    wrong = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="c.tif")
+    with pytest.raises(OutputError, match=r"c\.tif lies outside"):
+        write(path, far, wrong, append=True)
+    assert path.read_bytes() == before
+    assert not litter(tmp_path)

@@ -1,0 +1,128 @@
+import nanoarrow
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+from affine import Affine
+from factories_vectors import CLASSES, FIELDS, NORTH_UP, found, layer_of, part
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pyproj import CRS
+
+from geodet.errors import OutputError
+from geodet.geometry.boxes import Detections
+from geodet.vector.rows import Rows, iter_slices, pack_wkb, to_arrow, to_rows
+
+
+def test_slices_are_the_whole_in_order():
+    whole = part(found(10))
+    few = list(iter_slices(whole, 4))
+    assert [len(one.detections) for one in few] == [4, 4, 2]
+    joined = Detections.concatenate([one.detections for one in few])
+    np.testing.assert_array_equal(joined.boxes, whole.detections.boxes)
+    assert {one.scene for one in few} == {whole.scene}
+
+
+def test_nothing_is_one_slice(tmp_path):
+    (only,) = iter_slices(part(Detections.empty()), 4)
+    rows = to_rows(only, layer_of(tmp_path / "a.gpkg"))
+    assert len(rows) == 0
+    assert rows.coordinates.shape == (0, 4, 2)
+    assert [len(column) for column in rows.columns] == [0] * len(FIELDS)
+
+
+def test_columns_are_pythons_own_values_and_none(tmp_path):
+    rows = to_rows(part(found(2), crs=None), layer_of(tmp_path / "a.gpkg", crs=None))
+    assert rows.columns[-1] == [None, None]
+    assert {type(value) for column in rows.columns[:-1] for value in column} == {str, float}
+    assert set(rows.columns[0]) <= set(CLASSES)
+
+
+@pytest.mark.parametrize("geometry", ["box", "centroid"])
+def test_bounds_hold_the_coordinates(tmp_path, geometry):
+    turned = NORTH_UP @ Affine.rotation(30)
+    rows = to_rows(part(found(5), transform=turned), layer_of(tmp_path / "a", geometry=geometry))
+    low, high = rows.bounds[:, None, :2], rows.bounds[:, None, 2:]
+    assert ((low <= rows.coordinates) & (rows.coordinates <= high)).all()
+
+
+def test_joined_rows_keep_their_order(tmp_path):
+    layer = layer_of(tmp_path / "a.gpkg")
+    pieces = [to_rows(one, layer) for one in iter_slices(part(found(10)), 3)]
+    joined, whole = Rows.concatenate(pieces), to_rows(part(found(10)), layer)
+    np.testing.assert_array_equal(joined.coordinates, whole.coordinates)
+    assert joined.columns == whole.columns
+
+
+def test_a_scene_beyond_the_crs_is_an_error(tmp_path):
+    far = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="b.tif")
+    with pytest.raises(OutputError, match=r"b\.tif lies outside of WGS 84 / UTM zone 10N"):
+        to_rows(far, layer_of(tmp_path / "a.gpkg"))
+
+
+def rows_of(path, *, count=20, crs="utm", geometry="box", scene="größe.tif"):
+    options = {} if crs == "utm" else {"crs": crs}
+    source = part(found(count), scene=scene, **options)
+    return to_rows(source, layer_of(path, geometry=geometry, **options))
+
+
+@pytest.mark.parametrize("geometry", ["box", "centroid"])
+def test_pyarrow_reads_the_same_values(tmp_path, geometry):
+    """Another library's reading of the memory is the oracle."""
+    rows = rows_of(tmp_path / "a", geometry=geometry)
+    batch = pa.record_batch(to_arrow(rows, "shape"))
+    batch.validate(full=True)
+    assert batch.schema.names == [*FIELDS, "shape"]
+    assert [column.to_pylist() for column in batch.columns[:-1]] == rows.columns
+    shapes = shapely.from_wkb(batch["shape"].to_pylist())
+    expected = rows.coordinates
+    if geometry == "box":
+        expected = np.concatenate([expected, expected[:, :1]], axis=1)
+    np.testing.assert_array_equal(shapely.get_coordinates(shapes), expected.reshape(-1, 2))
+
+
+def test_areas_that_nobody_knows_are_null(tmp_path):
+    rows = rows_of(tmp_path / "a", count=11, crs=None)
+    rows.fields["area_m2"][[0, 9]] = 5.0, 7.0
+    areas = pa.record_batch(to_arrow(rows, "geom"))["area_m2"]
+    assert areas.to_pylist() == [5.0, *[None] * 8, 7.0, None]
+    assert areas.null_count == 9
+
+
+def test_no_rows_are_a_batch(tmp_path):
+    rows = to_rows(part(Detections.empty()), layer_of(tmp_path / "a"))
+    batch = pa.record_batch(to_arrow(rows, "geom"))
+    batch.validate(full=True)
+    assert (batch.num_rows, batch.num_columns) == (0, len(FIELDS) + 1)
+
+
+def test_the_memory_outlives_the_rows(tmp_path):
+    expected = rows_of(tmp_path / "a").columns
+    stream = nanoarrow.c_array_stream(to_arrow(rows_of(tmp_path / "a"), "geom"))
+    table = pa.table(stream)
+    assert [column.to_pylist() for column in table.columns[:-1]] == expected
+
+
+numbers = st.floats(-1e8, 1e8, allow_nan=False)
+
+
+@given(
+    corners=arrays(
+        np.float64, st.tuples(st.integers(0, 5), st.just(4), st.just(2)), elements=numbers
+    )
+)
+def test_polygons_are_those_of_shapely(corners):
+    closed = np.concatenate([corners, corners[:, :1]], axis=1)
+    expected = shapely.to_wkb(shapely.polygons(closed), byte_order=1).tolist()
+    assert [row.tobytes() for row in pack_wkb(corners)] == expected
+
+
+@given(
+    points=arrays(
+        np.float64, st.tuples(st.integers(0, 5), st.just(1), st.just(2)), elements=numbers
+    )
+)
+def test_points_are_those_of_shapely(points):
+    expected = shapely.to_wkb(shapely.points(points[:, 0]), byte_order=1).tolist()
+    assert [row.tobytes() for row in pack_wkb(points)] == expected

@@ -1,0 +1,100 @@
+"""Vector files by anybody: which layer is meant, and its CRS."""
+
+import geopandas
+import numpy as np
+import pandas
+import pytest
+import shapely
+from factories_vectors import SITE, UTM, part, write
+
+from geodet.errors import OutputError, VectorError
+from geodet.vector import geoparquet
+from geodet.vector.vector_files import path_of, read_extent, read_fields, read_frame
+
+ENDS = [".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".csv"]
+
+
+def save(path, crs=4326, layer=None, **columns):
+    shapes = shapely.points([[1.0, 2.0], [3.0, 5.0]])
+    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_file(path, **({} if layer is None else {"layer": layer}))
+    return path
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_detect_writes_is_read_in_every_format(tmp_path, end):
+    source = part(crs=UTM)
+    path = write(tmp_path / f"found{end}", source)
+    frame = read_frame(path)
+    wanted = geopandas.GeoSeries(
+        shapely.points(source.geobox.to_world(source.detections.centres)), crs=UTM
+    )
+    assert frame.crs == (4326 if end == ".geojson" else UTM)
+    centres = frame.to_crs(UTM).geometry.centroid
+    assert max(wanted.distance(centre).min() for centre in centres) < 1e-3
+    assert {"label", "score", "scene"} <= set(read_fields(path))
+    crs, extent = read_extent(path)
+    assert crs == frame.crs
+    np.testing.assert_allclose(extent, frame.total_bounds)
+    assert list(read_frame(path, columns=[]).columns) == [frame.geometry.name]
+
+
+@pytest.mark.parametrize("end", [".gpkg", ".parquet", ".csv"])
+def test_without_a_crs(tmp_path, end):
+    path = write(tmp_path / f"found{end}", part(crs=None))
+    assert read_frame(path).crs is None
+    assert read_extent(path)[0] is None
+
+
+def test_the_crs_of_a_table_may_be_written_in_full(tmp_path):
+    path = write(tmp_path / "found.csv", part(crs=SITE))
+    assert read_frame(path).crs.name == "site"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [(["EPSG:4326", "EPSG:3857"], "objects in several CRSs"), (["x", "x"], "names no CRS")],
+)
+def test_a_table_that_says_no_crs_or_two(tmp_path, column, message):
+    rows = [f'"POINT (1 2)",{crs}' for crs in column]
+    (tmp_path / "a.csv").write_text("\n".join(["WKT,crs", *rows]) + "\n")
+    with pytest.raises(VectorError, match=message):
+        read_frame(tmp_path / "a.csv")
+
+
+def test_one_of_several_layers_can_be_named(tmp_path):
+    path = save(tmp_path / "two.gpkg", layer="a")
+    save(path, layer="b", crs=3857, kind=["x", "y"])
+    with pytest.raises(VectorError, match="has 2 layers with geometries: a, b") as caught:
+        read_frame(path)
+    assert "two.gpkg|layername=a" in caught.value.hint
+    named = f"{path}|layername=b"
+    assert (read_frame(named).crs, read_fields(named)) == (3857, ("kind",))
+    assert read_extent(named)[1].tolist() == [1, 2, 3, 5]
+    assert path_of(named) == path_of(path) == str(path)
+    with pytest.raises(VectorError, match=r"cannot read .*c as a vector file"):
+        read_frame(f"{path}|layername=c")
+
+
+@pytest.mark.parametrize("read", [read_frame, read_fields, read_extent])
+def test_a_broken_geoparquet(tmp_path, read):
+    (tmp_path / "a.parquet").write_text("no")
+    with pytest.raises(VectorError, match=r"cannot read .*a\.parquet as a vector file"):
+        read(tmp_path / "a.parquet")
+
+
+def test_a_parquet_without_geometries(tmp_path):
+    pandas.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(VectorError, match="Missing geo metadata"):
+        read_frame(tmp_path / "a.parquet")
+
+
+def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.parquet")
+    monkeypatch.setattr(geoparquet.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(OutputError, match="GeoParquet needs pyarrow") as caught:
+        read_frame(path)
+    assert "geodet[parquet]" in caught.value.hint

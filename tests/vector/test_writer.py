@@ -1,0 +1,61 @@
+import sqlite3
+
+import pytest
+from factories_vectors import found, layer_of, part
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from geodet.errors import OutputError
+from geodet.vector import writer
+from geodet.vector.writer import RowWriter, raising_os_errors
+
+
+class Recorder(RowWriter):
+    """Remembers how many rows come at once."""
+
+    def __init__(self, folder, error=None):
+        super().__init__(folder / "t.gpkg", layer_of(folder / "a.gpkg"))
+        self.calls, self.error = [], error
+
+    def close(self):
+        self.calls.append("close")
+
+    def _add_rows(self, rows):
+        if self.error:
+            raise self.error
+        self.calls.append(len(rows))
+
+    def _complete(self):
+        self.calls.append("complete")
+
+
+def test_small_parts_are_gathered_and_large_ones_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "ROWS_AT_ONCE", 10)
+    with Recorder(tmp_path) as recorder:
+        for count in (4, 5, 0, 3, 25, 0):
+            recorder.write(part(found(count)))
+        recorder.finish()
+    assert recorder.calls == [12, 10, 10, 5, "complete", "close"]
+
+
+def test_nothing_is_completed(tmp_path):
+    with Recorder(tmp_path) as recorder:
+        recorder.write(part(found(0)))
+        recorder.finish()
+    assert recorder.calls == ["complete", "close"]
+
+
+def test_a_failure_to_write_names_the_output(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "ROWS_AT_ONCE", 1)
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*a\.gpkg: no space") as caught,
+        Recorder(tmp_path, OSError("no space")) as recorder,
+    ):
+        recorder.write(part())
+    assert "free space" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", [sqlite3.OperationalError, DataLayerError, DataSourceError])
+def test_errors_of_the_libraries_are_errors_of_files(kind):
+    with pytest.raises(OSError, match=r"^\.\.\. x+the end$") as caught, raising_os_errors():
+        raise kind("x" * 500 + "the end")
+    assert len(str(caught.value)) < 170
