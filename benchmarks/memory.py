@@ -26,11 +26,11 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from others.timed import peak_mib
 from geodet.config import DetectConfig
-from geodet.detection.detect import detect
+from geodet.detection.detect import detect_to_files
 from geodet.models.checkpoint import load_model
 model = load_model(sys.argv[3])
 loaded = peak_mib()
-report = detect([sys.argv[1]], [Path(sys.argv[2])], model, DetectConfig())
+report = detect_to_files([sys.argv[1]], [Path(sys.argv[2])], model, DetectConfig())
 print(loaded, peak_mib(), sum(report.labels.values()), report.seconds)
 """
 

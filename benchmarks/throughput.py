@@ -21,7 +21,7 @@ from rich.table import Table
 from geodet.config.recipes import resolve_config
 from geodet.detection.batches import iter_batches
 from geodet.detection.chip_reading import iter_chips
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import Predictor, build_predictor, stack_chips
 from geodet.detection.window_plan import plan_windows
 from geodet.geometry.windows import WindowGrid
@@ -47,7 +47,9 @@ def main() -> None:
         for repeat in range(options.repeats):
             output = Path(name) / f"{repeat}.gpkg"
             start = time.perf_counter()
-            detect([scene_path], [output], model, config, DetectOptions(device=options.device))
+            detect_to_files(
+                [scene_path], [output], model, config, DetectOptions(device=options.device)
+            )
             whole.append(time.perf_counter() - start)
             start = time.perf_counter()
             _forward_all(predictor, batches)

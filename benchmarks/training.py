@@ -39,7 +39,7 @@ from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.tileset import LabelledImage, read_tileset
 from geodet.training.criterion import build_criterion
 from geodet.training.losses import RetinaNetLoss, Target
-from geodet.training.train import EpochReport, train
+from geodet.training.train import EpochReport, run_training
 
 _SIDE = 256
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -66,7 +66,7 @@ def main() -> None:
             plain.append(loop.run_epoch())
 
         output = Path(name) / "model.safetensors"
-        train(data, output, config, device=options.device, progress=both)
+        run_training(data, output, config, device=options.device, progress=both)
     _print(options, ours, plain)
 
 

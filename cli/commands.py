@@ -81,7 +81,7 @@ def detect(
     }
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
     from geodet.detection.detect import DetectOptions
-    from geodet.detection.detect import detect as run
+    from geodet.detection.detect import detect_to_files as run
     from geodet.onnx.backend import open_model
 
     corners, crs = opt.parse_bounds(bounds)
@@ -147,7 +147,7 @@ def train(
     }
     sections = ("model", "data", "augment", "train", "match", "detect")
     config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
-    from geodet.training.train import train as run
+    from geodet.training.train import run_training as run
 
     with _hint_at_resume(output), train_display(quiet=quiet) as display:
         report = run(

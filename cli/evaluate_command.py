@@ -143,7 +143,7 @@ def _run_on_chips(
     *,
     overwrite: bool,
 ) -> EvaluateReport:
-    from geodet.evaluation.evaluate import evaluate as run
+    from geodet.evaluation.evaluate import evaluate_model as run
     from geodet.onnx.backend import open_model
 
     return run(

@@ -65,7 +65,7 @@ def preview(
     if corners and part:
         raise typer.BadParameter("give --window or --bounds, but not both", param_hint="--window")
     from geodet.geometry.windows import Window
-    from geodet.previews.preview import draw as run
+    from geodet.previews.preview import draw_scene as run
 
     if part and not (all(map(float.is_integer, part)) and min(part[2:]) > 0):
         raise typer.BadParameter(

@@ -10,7 +10,7 @@ import torch
 from timed import Rows, measure, read_order
 
 from geodet.config import DetectConfig
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.models.checkpoint import load_model
 from geodet.vector.read_detections import read_detections
 
@@ -24,7 +24,9 @@ def main() -> None:
 
     def find(scene: str) -> Path:
         output = next(outputs)
-        detect([scene], [output], model, config, DetectOptions(device="cpu", overwrite=True))
+        detect_to_files(
+            [scene], [output], model, config, DetectOptions(device="cpu", overwrite=True)
+        )
         return output
 
     def to_rows(output: Path) -> Rows:

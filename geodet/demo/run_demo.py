@@ -15,7 +15,7 @@ from pyproj import CRS
 
 from geodet.config import DetectConfig, MatchConfig
 from geodet.demo.town import paint_town
-from geodet.detection.detect import DetectOptions, DetectProgress, detect
+from geodet.detection.detect import DetectOptions, DetectProgress, detect_to_files
 from geodet.errors import OutputError
 from geodet.evaluation.curves import ChipResult, score
 from geodet.files.outputs import check_destination
@@ -94,7 +94,7 @@ def run_demo(
     painted = [SceneDetections(scene.name, geobox, trees)]
     about = {"software": "painted by geodet demo"}
     write_detections(truth, painted, ["tree"], metadata=about, overwrite=overwrite)
-    report = detect(
+    report = detect_to_files(
         [scene],
         [found, copy],
         model,

@@ -28,7 +28,7 @@ from geodet.vector.formats import open_writer
 from geodet.vector.styles import write_style
 from geodet.vector.writer import DetectionWriter
 
-__all__ = ["DetectOptions", "DetectProgress", "DetectReport", "detect"]
+__all__ = ["DetectOptions", "DetectProgress", "DetectReport", "detect_to_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class DetectReport:
     """Seconds by stage."""
 
 
-def detect(
+def detect_to_files(
     scenes: Sequence[str | Path],
     outputs: Sequence[Path],
     model: Model,

@@ -25,7 +25,7 @@ from geodet.raster.scene import Scene
 from geodet.tilesets.splits import Split
 from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
 
-__all__ = ["EvaluateReport", "evaluate", "evaluate_results", "evaluate_vectors"]
+__all__ = ["EvaluateReport", "evaluate_model", "evaluate_results", "evaluate_vectors"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class EvaluateReport:
     """The folder with the files, if any was asked for."""
 
 
-def evaluate(
+def evaluate_model(
     model: Model,
     data: Path,
     config: Config,

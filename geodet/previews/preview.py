@@ -28,7 +28,7 @@ from geodet.vector.palette import class_colour
 from geodet.vector.regions import region_of_bounds
 from geodet.vector.vector_files import path_of
 
-__all__ = ["DrawReport", "draw", "draw_preview", "open_in_colour"]
+__all__ = ["DrawReport", "draw_preview", "draw_scene", "open_in_colour"]
 
 _COLOURS = ("red", "green", "blue")
 
@@ -159,7 +159,7 @@ class DrawReport:
     """Objects by class, of those whose centre is in the window."""
 
 
-def draw(
+def draw_scene(
     scene: str | Path,
     detections: Path,
     output: Path,

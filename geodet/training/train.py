@@ -45,7 +45,7 @@ from geodet.training.setup import (
 from geodet.training.sync_norm import synchronise_norms
 from geodet.training.transfer import transfer_weights
 
-__all__ = ["EpochReport", "StepReport", "TrainReport", "train"]
+__all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class TrainReport:
     """Of the whole run, or of its resumed part."""
 
 
-def train(
+def run_training(
     data: Path,
     output: Path,
     config: Config,

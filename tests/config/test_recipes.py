@@ -15,7 +15,7 @@ from geodet.errors import ConfigError
 from geodet.models.anchors import Anchors
 from geodet.models.checkpoint import load_description, load_model
 from geodet.models.fpn import Trunk
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 GENERAL = ["accurate", "fast-cpu", "paper", "small-objects"]
 
@@ -236,7 +236,7 @@ def test_every_recipe_trains_a_step_and_describes_itself(
 ):
     monkeypatch.setattr(torch.hub, "_hub_dir", str(weights))
     config = resolve_config(name, settings=[*SMALL, *SHORT])
-    report = train(tiles, tmp_path / "a.safetensors", config, device="cpu")
+    report = run_training(tiles, tmp_path / "a.safetensors", config, device="cpu")
     model = load_model(report.model)
     assert model.description.architecture == config.model
     with torch.inference_mode():
@@ -249,13 +249,13 @@ def test_fitted_anchors_are_numbers_in_the_model_file_and_in_the_state(tiles, tm
     settings = ["model.anchors=fit", "model.levels=[2, 2]", "model.trunk_level=2", *SMALL, *SHORT]
     config = resolve_config(settings=settings)
     output = tmp_path / "a.safetensors"
-    train(tiles, output, config, device="cpu")
+    run_training(tiles, output, config, device="cpu")
     model = load_description(output).architecture
     assert model.anchors == "given"
     assert model.anchor_sizes == pytest.approx((12.0,), rel=0.1)  # the squares' side
     assert model.anchor_ratios == pytest.approx((1.0,), rel=0.1)
     before = output.read_bytes()
-    train(tiles, output, config, device="cpu", resume=True)  # fits the same again
+    run_training(tiles, output, config, device="cpu", resume=True)  # fits the same again
     assert output.read_bytes() == before
 
 
@@ -263,7 +263,7 @@ def test_a_run_starts_from_a_bundled_model(tiles, tmp_path):
     settings = ["train.init=urban-trees", "train.frozen_stages=2", *SHORT]
     config = resolve_config("fast-cpu", settings=[*settings, "model.channels=16"])
     output = tmp_path / "a.safetensors"
-    train(tiles, output, config, device="cpu")
+    run_training(tiles, output, config, device="cpu")
     trained, first = load_model(output), load_model("urban-trees").network.state_dict()
     assert trained.description.training["init"] == "urban-trees"
     state = trained.network.state_dict()

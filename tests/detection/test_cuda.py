@@ -13,14 +13,14 @@ from pyproj import CRS
 import geodet.training.train
 from geodet.config import DetectConfig
 from geodet.demo.town import paint_town
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.scene_run import SceneRun
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import load_model
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
-from geodet.training.train import train
+from geodet.training.train import run_training
 from geodet.vector.read_detections import read_detections
 
 FLOAT = DetectConfig(precision="float32", max_per_level=500)
@@ -68,7 +68,7 @@ def test_detections_are_those_of_the_cpu(town, tmp_path, monkeypatch):
     classes = model.description.classes
     config = FLOAT.model_copy(update={"chip_size": 128, "overlap": 64})
     outputs = [tmp_path / f"{device}.gpkg" for device in ("cpu", "cuda")]
-    detect([town], outputs[:1], model, config, DetectOptions(device="cpu"))
+    detect_to_files([town], outputs[:1], model, config, DetectOptions(device="cpu"))
     sizes = []
     forward = Predictor.forward
 
@@ -79,7 +79,7 @@ def test_detections_are_those_of_the_cpu(town, tmp_path, monkeypatch):
     monkeypatch.setattr(Predictor, "forward", look)
     with pretended_cuda(monkeypatch):
         options = DetectOptions(device="cuda", profile=True)
-        report = detect([town], outputs[1:], model, config, options)
+        report = detect_to_files([town], outputs[1:], model, config, options)
     assert report.device == "cuda:0"
     assert max(size for size, _ in sizes) > 1
     assert all(is_there for _, is_there in sizes)
@@ -170,8 +170,8 @@ def test_a_training_that_is_resumed_keeps_all_on_the_device(
     output = tmp_path / "model.safetensors"
     with pretended_cuda(monkeypatch):
         with pytest.raises(PowerCutError):
-            train(data, output, config, device="cuda", progress=cut_after(1))
-        train(data, output, config, device="cuda", resume=True)
+            run_training(data, output, config, device="cuda", progress=cut_after(1))
+        run_training(data, output, config, device="cuda", resume=True)
     assert [row["epoch"] for row in read_log(output)] == ["1", "2"]
     assert len(gradients) == 4
     assert np.isfinite(gradients).all()

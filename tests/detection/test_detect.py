@@ -23,7 +23,7 @@ import geodet
 import geodet.detection.detect as detect_module
 from geodet.config import DetectConfig
 from geodet.demo.town import paint_town
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_run import detect_scene
 from geodet.detection.stopwatch import Stopwatch
@@ -45,7 +45,7 @@ def run(scenes, outputs, model, config=SMALL, **options):
     outputs = outputs if isinstance(outputs, list) else [outputs]
     progress = options.pop("progress", lambda _: None)
     options = DetectOptions(device="cpu", **options)
-    report = detect(scenes, outputs, model, config, options, progress=progress)
+    report = detect_to_files(scenes, outputs, model, config, options, progress=progress)
     return geopandas.read_file(outputs[0], layer="detections"), report
 
 

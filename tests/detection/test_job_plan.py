@@ -11,7 +11,7 @@ import shapely
 from PIL import Image
 
 from geodet.config import DetectConfig
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.job_plan import plan_job
 from geodet.errors import ConfigError, OutputError, VectorError
 from geodet.raster.scene import Scene
@@ -31,7 +31,7 @@ def plan(tiny_model, tmp_path):
 
 
 def run(scenes, model, output, **options):
-    report = detect(scenes, [output], model, SMALL, DetectOptions(device="cpu", **options))
+    report = detect_to_files(scenes, [output], model, SMALL, DetectOptions(device="cpu", **options))
     return geopandas.read_file(output, layer="detections"), report
 
 
@@ -134,7 +134,7 @@ def test_a_style_that_is_there_is_kept_unless_it_may_be_replaced(make_scene, tin
     assert style.read_text() == "mine"
     assert not (tmp_path / "out.geojson").exists()
     options = DetectOptions(device="cpu", style=True, overwrite=True)
-    detect([make_scene()], [tmp_path / "out.geojson"], tiny_model, SMALL, options)
+    detect_to_files([make_scene()], [tmp_path / "out.geojson"], tiny_model, SMALL, options)
     assert style.read_text() != "mine"
 
 
@@ -143,7 +143,7 @@ def test_a_style_that_is_there_is_kept_unless_it_may_be_replaced(make_scene, tin
 )
 def test_what_qgis_does_not_open_has_no_style(make_scene, tiny_model, tmp_path, name, format):
     options = DetectOptions(device="cpu", style=True, format=format)
-    detect([make_scene()], [tmp_path / name], tiny_model, SMALL, options)
+    detect_to_files([make_scene()], [tmp_path / name], tiny_model, SMALL, options)
     assert (tmp_path / name).exists()
     assert not list(tmp_path.rglob("*.qml"))
 
@@ -186,7 +186,7 @@ def test_what_two_scenes_show_is_written_once(make_scene, tiny_model, tmp_path):
 def test_styles_lie_beside_what_cannot_hold_one(make_scene, tiny_model, tmp_path):
     outputs = [tmp_path / "a.gpkg", tmp_path / "b.geojson", tmp_path / "c.fgb"]
     options = DetectOptions(device="cpu", style=True, geometry="centroid")
-    detect([make_scene()], outputs, tiny_model, SMALL, options)
+    detect_to_files([make_scene()], outputs, tiny_model, SMALL, options)
     assert sorted(path.name for path in tmp_path.glob("*.qml")) == ["b.qml", "c.qml"]
     features = json.loads(outputs[1].read_text(encoding="utf-8"))["features"]
     assert {feature["geometry"]["type"] for feature in features} == {"Point"}
@@ -204,7 +204,9 @@ def test_the_preview_has_the_colours_that_the_bands_name(make_scene, tiny_model,
         for band, value in enumerate((10, 20, 200, 90), start=1):
             raster.write(np.full(raster.shape, value, np.uint8), band)
     options = {"preview": tmp_path / "view.png"}
-    detect([scene], [tmp_path / "a.gpkg"], tiny_model, SMALL, DetectOptions("cpu", **options))
+    detect_to_files(
+        [scene], [tmp_path / "a.gpkg"], tiny_model, SMALL, DetectOptions("cpu", **options)
+    )
     with Image.open(tmp_path / "view.png") as image:
         colours = np.asarray(image.convert("RGB")).reshape(-1, 3)
     assert (colours == [200, 20, 10]).all(axis=1).mean() > 0.05

@@ -19,7 +19,7 @@ from test_detect import Seer as Knowing
 from test_input_kinds import real_file
 
 import geodet.detection.detect as detect_module
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_model
 from geodet.models.decode import Decoded
@@ -54,7 +54,7 @@ def found_in(model, monkeypatch):
     def find(path, output, stub, **changes):
         monkeypatch.setattr(detect_module, "build_predictor", lambda *_: stub)
         config = CONFIG.model_copy(update=changes)
-        detect([path], [output], model, config, DetectOptions(device="cpu"))
+        detect_to_files([path], [output], model, config, DetectOptions(device="cpu"))
         return output
 
     return find

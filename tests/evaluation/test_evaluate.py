@@ -12,7 +12,7 @@ import geodet.evaluation.evaluate
 from geodet.config import Config
 from geodet.errors import ModelFileError, OutputError, TilesetError
 from geodet.evaluation.curves import Scores
-from geodet.evaluation.evaluate import evaluate, evaluate_vectors
+from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
 from geodet.evaluation.report_files import FILES
 from geodet.models.checkpoint import Model, ModelDescription
 
@@ -93,7 +93,7 @@ def by_class(report):
 
 def test_figures_by_hand(data, detect):
     detect(FOUND)
-    report = evaluate(model(), data, Config(), device="cpu")
+    report = evaluate_model(model(), data, Config(), device="cpu")
     assert (report.split, report.images, report.evaluation.rule) == ("val", 3, Config().match)
     assert overall(report) == Scores(0.5, 2, 4, 4)
     assert (overall(report).precision, overall(report).recall) == (0.5, 0.5)
@@ -109,7 +109,7 @@ def test_figures_by_hand(data, detect):
 
 def test_classes_add_up_to_the_whole(data, detect):
     detect(FOUND)
-    report = evaluate(model(), data, Config(), device="cpu")
+    report = evaluate_model(model(), data, Config(), device="cpu")
     for count in ("matched", "detected", "labelled"):
         parts = [getattr(scores, count) for scores in by_class(report).values()]
         assert sum(parts) == getattr(overall(report), count)
@@ -118,31 +118,31 @@ def test_classes_add_up_to_the_whole(data, detect):
 def test_the_configuration_may_set_the_threshold(data, detect):
     seen = detect(FOUND)
     config = Config.model_validate({"detect": {"score_threshold": 0.65}})
-    assert overall(evaluate(model(), data, config, device="cpu")) == Scores(0.65, 2, 3, 4)
+    assert overall(evaluate_model(model(), data, config, device="cpu")) == Scores(0.65, 2, 3, 4)
     zero = Config.model_validate({"detect": {"score_threshold": 0.0}})
-    assert overall(evaluate(model(), data, zero, device="cpu")) == Scores(0.0, 3, 6, 4)
+    assert overall(evaluate_model(model(), data, zero, device="cpu")) == Scores(0.0, 3, 6, 4)
     assert seen[1] == 0.0
 
 
 def test_no_threshold_is_tried_below_which_nothing_was_detected(data, detect):
     seen = detect(FOUND)
-    report = evaluate(model(), data, Config(), device="cpu")
+    report = evaluate_model(model(), data, Config(), device="cpu")
     detect({"a.png": (BOXES["a.png"], [0.9] * 3, LABELS["a.png"])})
-    perfect = evaluate(model(), data, Config(), device="cpu")
+    perfect = evaluate_model(model(), data, Config(), device="cpu")
     assert min(best(report).threshold, best(perfect).threshold) >= max(seen)
 
 
 def test_labels_are_matched_by_name(data, detect):
     swapped = {name: (b, s, [1 - label for label in ls]) for name, (b, s, ls) in FOUND.items()}
     detect(swapped)
-    report = evaluate(model(classes=("bus", "car")), data, Config(), device="cpu")
+    report = evaluate_model(model(classes=("bus", "car")), data, Config(), device="cpu")
     assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
 
 
 def test_classes_that_are_not_labelled_do_not_count(data, detect):
     found = {"c.png": ([[5, 5, 15, 15], [5, 5, 15, 15]], [0.9, 0.9], [2, 0])}
     detect(found)
-    report = evaluate(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
+    report = evaluate_model(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
     assert overall(report) == Scores(0.5, 0, 1, 4)
     assert list(by_class(report)) == ["car", "bus"]
 
@@ -152,14 +152,14 @@ def test_the_only_class_needs_no_name(data, detect):
         scenes = {"t.png": [[1, 1, 9, 9]]} if split == "train" else BOXES
         write_coco(data / f"{split}.json", scenes, ("tree",))
     detect({"b.png": ([[0, 30, 10, 40]], [0.9], [0])})
-    report = evaluate(model(classes=("palm",)), data, Config(), device="cpu")
+    report = evaluate_model(model(classes=("palm",)), data, Config(), device="cpu")
     assert by_class(report) == {"tree": Scores(0.5, 1, 1, 4)}
 
 
 def test_a_class_that_the_model_lacks_is_an_error(data, detect):
     detect(FOUND)
     with pytest.raises(ModelFileError, match="has the class 'bus', which painted lacks") as caught:
-        evaluate(model(classes=("car", "boat")), data, Config(), device="cpu")
+        evaluate_model(model(classes=("car", "boat")), data, Config(), device="cpu")
     assert "car, boat" in caught.value.hint
     assert "data.ignore_classes" in caught.value.hint
 
@@ -167,7 +167,7 @@ def test_a_class_that_the_model_lacks_is_an_error(data, detect):
 def test_ignored_classes_do_not_count(data, detect):
     detect(FOUND)
     config = Config.model_validate({"data": {"ignore_classes": ["bus"]}})
-    report = evaluate(model(), data, config, device="cpu")
+    report = evaluate_model(model(), data, config, device="cpu")
     assert by_class(report) == {"car": Scores(0.5, 1, 2, 2)}
     assert overall(report) == by_class(report)["car"]
 
@@ -175,7 +175,7 @@ def test_ignored_classes_do_not_count(data, detect):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_the_split_is_chosen(data, detect, split):
     detect({})
-    assert evaluate(model(), data, Config(), split=split, device="cpu").images == (
+    assert evaluate_model(model(), data, Config(), split=split, device="cpu").images == (
         3 if split == "val" else 1
     )
 
@@ -184,7 +184,7 @@ def test_an_empty_split_is_an_error(data, detect):
     detect({})
     write_coco(data / "val.json", {}, ("car", "bus"))
     with pytest.raises(TilesetError, match="has no val images") as caught:
-        evaluate(model(), data, Config(), device="cpu")
+        evaluate_model(model(), data, Config(), device="cpu")
     assert "--split" in caught.value.hint
 
 
@@ -194,20 +194,22 @@ def test_distances_follow_the_gsd(data, detect):
     rule = {"by": "distance", "distance_m": 4.0}
     for gsd, matched in ((0.4, 1), (0.6, 0)):
         config = Config.model_validate({"match": rule, "data": {"gsd": gsd}})
-        assert overall(evaluate(model(), data, config, device="cpu")) == Scores(0.5, matched, 1, 4)
+        assert overall(evaluate_model(model(), data, config, device="cpu")) == Scores(
+            0.5, matched, 1, 4
+        )
     with pytest.raises(TilesetError, match="needs the metres per pixel"):
-        evaluate(model(), data, Config.model_validate({"match": rule}), device="cpu")
+        evaluate_model(model(), data, Config.model_validate({"match": rule}), device="cpu")
 
 
 def test_a_real_network_runs(data):
-    report = evaluate(model(score_threshold=0.99), data, Config(), device="cpu")
+    report = evaluate_model(model(score_threshold=0.99), data, Config(), device="cpu")
     assert overall(report) == Scores(0.99, 0, 0, 4)
     assert report.images == 3
 
 
 def test_nothing_found_scores_zero(data, detect):
     detect({})
-    report = evaluate(model(), data, Config(), device="cpu")
+    report = evaluate_model(model(), data, Config(), device="cpu")
     assert overall(report) == Scores(0.5, 0, 0, 4)
     assert (overall(report).f1, best(report).f1) == (0.0, 0.0)
 
@@ -215,7 +217,7 @@ def test_nothing_found_scores_zero(data, detect):
 def test_an_image_with_other_bands_is_an_error(data):
     paint_chip(data / "b.png", bands=1)
     with pytest.raises(ModelFileError, match=r"b\.png has 1 bands, and the model needs 3"):
-        evaluate(model(), data, Config(), device="cpu")
+        evaluate_model(model(), data, Config(), device="cpu")
 
 
 def write_boxes(path, boxes, crs=None, **fields):
@@ -325,7 +327,7 @@ def fail(*_):
 def test_chips_have_a_folder_too(tmp_path, data, detect):
     detect(FOUND)
     output = tmp_path / "evaluation"
-    report = evaluate(model(), data, Config(), device="cpu", output=output)
+    report = evaluate_model(model(), data, Config(), device="cpu", output=output)
     hits, wrong, missed = (
         pyogrio.read_dataframe(output / "errors.gpkg", layer=name) for name in LAYERS
     )

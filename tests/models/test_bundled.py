@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geodet.config.recipes import resolve_config
-from geodet.evaluation.evaluate import evaluate
+from geodet.evaluation.evaluate import evaluate_model
 from geodet.models.checkpoint import iter_bundled, load_description, load_model
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -52,7 +52,7 @@ def test_a_model_is_as_good_as_its_card_on_chips_it_never_saw(name, folder):
     if not data.is_dir():
         pytest.skip(f"needs the labelled images of ../shared/data/{folder}")
     model = load_model(name)
-    report = evaluate(model, data, resolve_config(name), device="cpu")
+    report = evaluate_model(model, data, resolve_config(name), device="cpu")
     assert report.images == model.description.training["val_images"]
     found = report.evaluation.overall.scores
     assert found.f1 == pytest.approx(model.description.figures["f1"], abs=0.005)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from geodet.config import DetectConfig
-from geodet.detection.detect import DetectOptions, detect
+from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, ModelFileError
 from geodet.geometry.windows import Window
@@ -28,7 +28,9 @@ def test_an_onnx_file_detects_what_the_model_does(make_scene, make_model, tmp_pa
     for model in (path, tmp_path / "tiny.onnx"):
         out = tmp_path / f"{model.suffix[1:]}.gpkg"
         config = DetectConfig(chip_size=64, overlap=16, precision="float32")
-        detect([make_scene()], [out], open_model(model), config, DetectOptions(device="cpu"))
+        detect_to_files(
+            [make_scene()], [out], open_model(model), config, DetectOptions(device="cpu")
+        )
         layers.append(geopandas.read_file(out, layer="detections").sort_values("score"))
     first, second = layers
     assert len(first) == len(second) > 0

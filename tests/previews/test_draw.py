@@ -8,7 +8,7 @@ from geodet.errors import ConfigError, OutputError, SceneError, VectorError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.windows import Window
-from geodet.previews.preview import draw
+from geodet.previews.preview import draw_scene
 from geodet.raster.scene import Scene
 from geodet.vector.formats import write_detections
 from geodet.vector.palette import class_colour
@@ -39,34 +39,34 @@ def classes_in(path):
 
 
 def test_the_whole_scene(files):
-    report = draw(*files)
+    report = draw_scene(*files)
     assert report.window == Window(0, 0, 100, 80)
     assert report.labels == {"car": 1, "tree": 1}
     assert classes_in(files[2]) == {"car", "tree"}
 
 
 def test_a_window_and_the_same_bounds(files, tmp_path):
-    report = draw(*files, window=Window(50, 30, 30, 30))
+    report = draw_scene(*files, window=Window(50, 30, 30, 30))
     assert report.labels == {"car": 0, "tree": 1}
     with Scene(files[0]) as scene:
         xmin, ymax = scene.geobox.to_world(np.array([50.0, 30.0]))
         xmax, ymin = scene.geobox.to_world(np.array([80.0, 60.0]))
     other = tmp_path / "other.png"
-    again = draw(*files[:2], other, bounds=(xmin, ymin, xmax, ymax))
+    again = draw_scene(*files[:2], other, bounds=(xmin, ymin, xmax, ymax))
     assert again.window == Window(50, 30, 30, 30)
     assert other.read_bytes() == files[2].read_bytes()
 
 
 def test_a_part_is_cut_at_the_edges_of_the_scene(files):
-    assert draw(*files, window=Window(90, -10, 50, 50)).window == Window(90, 0, 10, 40)
+    assert draw_scene(*files, window=Window(90, -10, 50, 50)).window == Window(90, 0, 10, 40)
 
 
 def test_weak_objects_are_left_out(files):
-    assert draw(*files, min_score=0.5).labels == {"car": 1, "tree": 0}
+    assert draw_scene(*files, min_score=0.5).labels == {"car": 1, "tree": 0}
 
 
 def test_a_score_at_the_limit_is_shown(files):
-    assert draw(*files, min_score=0.9).labels == {"car": 1, "tree": 0}
+    assert draw_scene(*files, min_score=0.9).labels == {"car": 1, "tree": 0}
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_a_score_at_the_limit_is_shown(files):
 )
 def test_a_part_that_is_none(files, part, message):
     with pytest.raises(ConfigError, match=message):
-        draw(*files, **part)
+        draw_scene(*files, **part)
     assert not files[2].exists()
 
 
 def test_files_that_cannot_be_used(files, tmp_path):
     scene, found, output = files
     with pytest.raises(SceneError, match="no such file"):
-        draw(tmp_path / "nothing.tif", found, output)
+        draw_scene(tmp_path / "nothing.tif", found, output)
     with pytest.raises(VectorError, match="no such file"):
-        draw(scene, tmp_path / "nothing.gpkg", output)
+        draw_scene(scene, tmp_path / "nothing.gpkg", output)
     with pytest.raises(OutputError, match="cannot tell the format"):
-        draw(scene, found, tmp_path / "map.tif")
+        draw_scene(scene, found, tmp_path / "map.tif")
     output.write_bytes(b"mine")
     with pytest.raises(OutputError, match="exists already"):
-        draw(scene, found, output)
+        draw_scene(scene, found, output)
     assert output.read_bytes() == b"mine"
 
 
@@ -105,19 +105,19 @@ def test_bounds_in_another_crs(files):
         crs = scene.geobox.crs
     lon, lat = Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
     bounds = (lon[0], lat[0], lon[1], lat[1])
-    window = draw(*files, bounds=bounds, bounds_crs="EPSG:4326").window
+    window = draw_scene(*files, bounds=bounds, bounds_crs="EPSG:4326").window
     sides = [window.col_off, window.row_off, window.col_end, window.row_end]
     np.testing.assert_allclose(sides, [50, 30, 80, 60], atol=2)
     with pytest.raises(ConfigError, match=r"bounds 1,2,3,4,EPSG:4326 lies outside") as caught:
-        draw(*files, bounds=(1, 2, 3, 4), bounds_crs="EPSG:4326", overwrite=True)
+        draw_scene(*files, bounds=(1, 2, 3, 4), bounds_crs="EPSG:4326", overwrite=True)
     assert "the scene 15," in caught.value.hint
 
 
 def test_objects_that_lie_elsewhere_are_reported(files, make_scene, tmp_path, caplog):
-    draw(*files, window=Window(0, 70, 9, 9))
+    draw_scene(*files, window=Window(0, 70, 9, 9))
     assert not caplog.text
     far = make_scene("far.tif", origin=(700_000, 4_500_000))
-    assert draw(far, files[1], tmp_path / "far.png").labels == {"car": 0, "tree": 0}
+    assert draw_scene(far, files[1], tmp_path / "far.png").labels == {"car": 0, "tree": 0}
     assert "none of the 2 objects in" in caplog.text
 
 
@@ -127,7 +127,7 @@ def test_the_scene_is_not_drawn_over(make_scene, files, tmp_path, name):
     (tmp_path / "link.png").symlink_to(scene)
     before = scene.read_bytes()
     with pytest.raises(OutputError, match="is read here and would be written over"):
-        draw(scene, files[1], tmp_path / name, overwrite=True)
+        draw_scene(scene, files[1], tmp_path / name, overwrite=True)
     assert scene.read_bytes() == before
 
 
@@ -138,9 +138,9 @@ def test_colours_are_those_that_the_bands_name(tmp_path, files):
     with rasterio.open(tmp_path / "bgrn.tif", "w", **profile) as scene:
         scene.write(np.stack([np.full((80, 100), v, np.uint8) for v in (10, 20, 200, 90)]))
         scene.descriptions = ("blue", "green", "red", "nir")
-    draw(tmp_path / "bgrn.tif", files[1], files[2])
+    draw_scene(tmp_path / "bgrn.tif", files[1], files[2])
     with Image.open(files[2]) as image:
         assert image.convert("RGB").getpixel((4, 4)) == (200, 20, 10)
-    draw(tmp_path / "bgrn.tif", files[1], files[2], bands=(4, "red", 1), overwrite=True)
+    draw_scene(tmp_path / "bgrn.tif", files[1], files[2], bands=(4, "red", 1), overwrite=True)
     with Image.open(files[2]) as image:
         assert image.convert("RGB").getpixel((4, 4)) == (90, 200, 10)

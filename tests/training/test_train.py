@@ -17,7 +17,7 @@ from geodet.geometry.boxes import pairwise_iou
 from geodet.models.checkpoint import load_model
 from geodet.tilesets.tileset import read_chip, read_tileset
 from geodet.training.runs import load_state
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def run(tileset, tmp_path_factory):
     """Train once: the report of the run, the reports of its epochs."""
     epochs = []
     output = tmp_path_factory.mktemp("run") / "squares.safetensors"
-    report = train(tileset, output, SQUARES, device="cpu", progress=epochs.append)
+    report = run_training(tileset, output, SQUARES, device="cpu", progress=epochs.append)
     return report, epochs
 
 
@@ -100,7 +100,7 @@ def test_a_run_leaves_a_log_a_state_and_a_board(run):
 def test_the_same_seed_gives_the_same_model(small, tmp_path):
     models = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(
+        run_training(
             small, tmp_path / f"{name}.safetensors", configured(epochs=1, seed=seed), device="cpu"
         )
         models.append(load_file(tmp_path / f"{name}.safetensors"))
@@ -113,43 +113,43 @@ def test_a_model_that_is_there_is_not_replaced(small, tmp_path):
     output = tmp_path / "a.safetensors"
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match=r"a\.safetensors is there already") as caught:
-        train(small, output, SQUARES, device="cpu")
+        run_training(small, output, SQUARES, device="cpu")
     assert "--overwrite" in caught.value.hint
     assert output.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [output]
-    train(small, output, configured(epochs=1), device="cpu", overwrite=True)
+    run_training(small, output, configured(epochs=1), device="cpu", overwrite=True)
     assert load_model(output).description.name == "a"
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model", "model.safetensors.bak"])
 def test_a_models_name_has_its_suffix(small, tmp_path, name):
     with pytest.raises(OutputError, match=f"cannot write a model to .*{name}") as caught:
-        train(small, tmp_path / name, SQUARES, device="cpu")
+        run_training(small, tmp_path / name, SQUARES, device="cpu")
     assert ".safetensors" in caught.value.hint
 
 
 def test_the_folder_must_be_there(small, tmp_path):
     with pytest.raises(OutputError, match=r"no folder .*gone for a\.safetensors") as caught:
-        train(small, tmp_path / "gone" / "a.safetensors", SQUARES, device="cpu")
+        run_training(small, tmp_path / "gone" / "a.safetensors", SQUARES, device="cpu")
     assert "make it first" in caught.value.hint
 
 
 def test_a_file_in_the_place_of_the_runs_folder_is_an_error(small, tmp_path):
     (tmp_path / "a.run").write_text("mine")
     with pytest.raises(OutputError, match=r"cannot make .*a\.run"):
-        train(small, tmp_path / "a.safetensors", SQUARES, device="cpu")
+        run_training(small, tmp_path / "a.safetensors", SQUARES, device="cpu")
 
 
 def test_validation_waits_for_its_epochs(small, tmp_path):
     seen = []
     config = configured(epochs=3, validate_every=2)
-    train(small, tmp_path / "a.safetensors", config, device="cpu", progress=seen.append)
+    run_training(small, tmp_path / "a.safetensors", config, device="cpu", progress=seen.append)
     assert ["f1" in epoch.figures for epoch in seen] == [False, True, True]
 
 
 def test_each_step_is_reported(small, tmp_path):
     steps = []
-    train(
+    run_training(
         small,
         tmp_path / "a.safetensors",
         configured(epochs=2),

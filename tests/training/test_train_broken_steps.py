@@ -15,7 +15,7 @@ import geodet.training.train
 from geodet.errors import TrainingError
 from geodet.models.checkpoint import load_model
 from geodet.training.losses import Losses
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 
 def break_loss(monkeypatch, value, *, steps):
@@ -40,7 +40,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(small, tmp_path, monkeypatch, v
     output = tmp_path / "a.safetensors"
     break_loss(monkeypatch, value, steps=range(3, 99))  # two steps an epoch
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch 2") as caught:
-        train(small, output, configured(epochs=3), device="cpu")
+        run_training(small, output, configured(epochs=3), device="cpu")
     assert "train.learning_rate" in caught.value.hint
     assert load_model(output).description.name == "a"
     assert read_state(output)["counts"]["epoch"] == 1
@@ -51,7 +51,7 @@ def test_a_lone_step_that_is_not_finite_is_skipped(small, tmp_path, monkeypatch,
     output, seen = tmp_path / "a.safetensors", []
     caplog.set_level(logging.WARNING, logger="geodet")
     break_loss(monkeypatch, float("nan"), steps=[1, 4])  # two steps an epoch
-    train(small, output, configured(epochs=3), device="cpu", progress=seen.append)
+    run_training(small, output, configured(epochs=3), device="cpu", progress=seen.append)
     assert [epoch.figures["skipped_steps"] for epoch in seen] == [1, 1, 0]
     assert all(math.isfinite(epoch.figures["loss"]) for epoch in seen)
     assert "the loss became nan in epoch 1: the step is skipped" in caplog.text
@@ -71,7 +71,7 @@ def test_pixels_that_are_not_finite_cost_one_step(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(geodet.training.train, "standardise", standardise)
     output = tmp_path / "a.safetensors"
-    train(small, output, configured(epochs=1), device="cpu")
+    run_training(small, output, configured(epochs=1), device="cpu")
     state = read_state(output)
     assert all(value.isfinite().all() for value in state["network"].values())
     assert state["schedule"]["last_epoch"] == 1
@@ -80,7 +80,9 @@ def test_pixels_that_are_not_finite_cost_one_step(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize("rate", [1e10, 1e38])
 def test_a_huge_learning_rate_stops_the_run(small, tmp_path, rate):
     with pytest.raises(TrainingError, match=r"the \w+ became \S+ in epoch \d") as caught:
-        train(small, tmp_path / "a.safetensors", configured(learning_rate=rate), device="cpu")
+        run_training(
+            small, tmp_path / "a.safetensors", configured(learning_rate=rate), device="cpu"
+        )
     assert "lower train.learning_rate" in caught.value.hint
 
 
@@ -99,5 +101,5 @@ def test_a_gradient_that_is_not_finite_stops_the_run(small, tmp_path, monkeypatc
 
     monkeypatch.setattr(geodet.training.train, "build_criterion", build)
     with pytest.raises(TrainingError, match="the gradient became nan in epoch 1"):
-        train(small, tmp_path / "a.safetensors", configured(epochs=1), device="cpu")
+        run_training(small, tmp_path / "a.safetensors", configured(epochs=1), device="cpu")
     assert not (tmp_path / "a.safetensors").exists()

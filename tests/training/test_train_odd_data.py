@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from geodet.errors import TilesetError
 from geodet.models.checkpoint import load_model
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 
 def one_epoch(data, folder, **changes):
     config = configured(epochs=1, **changes)
-    return train(data, folder / "a.safetensors", config, device="cpu")
+    return run_training(data, folder / "a.safetensors", config, device="cpu")
 
 
 def test_a_class_without_objects_stays_a_class(tmp_path):
@@ -85,7 +85,7 @@ def test_five_thousand_boxes_in_a_chip_train(tmp_path):
 
 def test_without_validation_images_the_last_weights_are_kept(tmp_path):
     data = write_tileset(tmp_path / "data", train=2, val=0)
-    report = train(data, tmp_path / "a.safetensors", configured(epochs=2), device="cpu")
+    report = run_training(data, tmp_path / "a.safetensors", configured(epochs=2), device="cpu")
     assert (report.best_epoch, report.best_f1) == (2, -1.0)
     about = load_model(report.model).description
     assert (about.score_threshold, about.figures) == (0.3, {})
@@ -97,5 +97,5 @@ def test_without_validation_images_the_last_weights_are_kept(tmp_path):
 def test_a_run_without_validation_is_never_stale(tmp_path):
     data = write_tileset(tmp_path / "data", train=2, val=0)
     config = configured(epochs=3, patience=1)
-    report = train(data, tmp_path / "a.safetensors", config, device="cpu")
+    report = run_training(data, tmp_path / "a.safetensors", config, device="cpu")
     assert (report.epochs, report.stopped_early) == (3, False)

@@ -15,13 +15,13 @@ from factories_training import (
 )
 from safetensors.torch import load_file
 
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 _SCRIPT = """
 import sys, time, torch
 from pathlib import Path
 from geodet.config import Config
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 torch.set_num_threads(int(sys.argv[4]))
 config = Config.model_validate_json(Path(sys.argv[1]).read_text())
@@ -31,7 +31,7 @@ def step(report):
         print("here", flush=True)
         time.sleep(600)
 
-train(Path(sys.argv[2]), Path(sys.argv[3]), config, device="cpu", step_progress=step)
+run_training(Path(sys.argv[2]), Path(sys.argv[3]), config, device="cpu", step_progress=step)
 print("finished")
 """
 
@@ -52,7 +52,7 @@ def run_script(folder, config, data, output, *, threads, launcher=(), stop=()):
 def test_a_killed_run_ends_like_an_uninterrupted_one(small, tmp_path):
     config = configured(epochs=3)
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    train(small, whole, config, device="cpu")
+    run_training(small, whole, config, device="cpu")
     with run_script(
         tmp_path, config, small, killed, threads=torch.get_num_threads(), stop=["2.1"]
     ) as process:
@@ -60,7 +60,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(small, tmp_path):
         process.kill()
     assert process.returncode != 0
     assert read_state(killed)["counts"]["epoch"] == 1
-    train(small, killed, config, device="cpu", resume=True)
+    run_training(small, killed, config, device="cpu", resume=True)
     for part in ("network", "averaged"):
         for key, value in read_state(whole)[part].items():
             torch.testing.assert_close(read_state(killed)[part][key], value, rtol=0, atol=1e-6)
@@ -75,7 +75,7 @@ def test_two_processes_train_the_model_of_one(small, tmp_path):
     with run_script(tmp_path, config, small, two, threads=1, launcher=launcher) as process:
         printed, _ = process.communicate(timeout=600)
     assert (process.returncode, printed.count("finished")) == (0, 2)
-    train(small, one, config, device="cpu")
+    run_training(small, one, config, device="cpu")
     for part in ("network", "averaged"):
         for key, value in read_state(one)[part].items():
             torch.testing.assert_close(read_state(two)[part][key], value, rtol=1e-3, atol=1e-4)

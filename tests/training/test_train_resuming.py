@@ -19,18 +19,18 @@ from safetensors.torch import load_file
 import geodet.training.selection
 from geodet.errors import OutputError, TrainingError
 from geodet.evaluation.curves import Scores
-from geodet.training.train import train
+from geodet.training.train import run_training
 
 
 @pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "workers": 1, "validate_every": 3}])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(small, tmp_path, changes):
     config = configured(epochs=4, **changes)
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    reference = train(small, whole, config, device="cpu")
+    reference = run_training(small, whole, config, device="cpu")
     with pytest.raises(PowerCutError, match=r"^$"):
-        train(small, parts, config, device="cpu", progress=cut_after(2))
+        run_training(small, parts, config, device="cpu", progress=cut_after(2))
     seen = []
-    report = train(small, parts, config, device="cpu", resume=True, progress=seen.append)
+    report = run_training(small, parts, config, device="cpu", resume=True, progress=seen.append)
     assert [epoch.epoch for epoch in seen] == [3, 4]
     assert (report.best_epoch, report.best_f1) == (reference.best_epoch, reference.best_f1)
     states = [read_state(path) for path in (whole, parts)]
@@ -46,9 +46,9 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(small, tmp_path, changes):
 
 def test_resuming_a_finished_run_changes_nothing(small, tmp_path):
     output = tmp_path / "a.safetensors"
-    first = train(small, output, configured(epochs=1), device="cpu")
+    first = run_training(small, output, configured(epochs=1), device="cpu")
     before = output.read_bytes()
-    again = train(small, output, configured(epochs=1), device="cpu", resume=True)
+    again = run_training(small, output, configured(epochs=1), device="cpu", resume=True)
     assert (again.best_epoch, again.best_f1) == (first.best_epoch, first.best_f1)
     assert output.read_bytes() == before
     assert len(read_log(output)) == 1
@@ -56,30 +56,30 @@ def test_resuming_a_finished_run_changes_nothing(small, tmp_path):
 
 def test_nothing_to_resume_is_an_error(small, tmp_path):
     with pytest.raises(TrainingError, match=r"nothing to resume: no file .*state\.pt"):
-        train(small, tmp_path / "a.safetensors", SQUARES, device="cpu", resume=True)
+        run_training(small, tmp_path / "a.safetensors", SQUARES, device="cpu", resume=True)
 
 
 def test_resuming_with_another_network_is_an_error(small, tmp_path):
     output = tmp_path / "a.safetensors"
-    train(small, output, configured(epochs=1), device="cpu")
+    run_training(small, output, configured(epochs=1), device="cpu")
     before = output.read_bytes()
     wider = SQUARES.model_copy(
         update={"model": SQUARES.model.model_copy(update={"channels": 24}), "train": SQUARES.train}
     )
     expected = r"a\.run began with model\.channels = 16, not 24"
     with pytest.raises(TrainingError, match=expected) as caught:
-        train(small, output, wider, device="cpu", resume=True)
+        run_training(small, output, wider, device="cpu", resume=True)
     assert "the settings that it began with" in caught.value.hint
     assert output.read_bytes() == before
 
 
 def test_an_earlier_run_is_not_begun_anew_unasked(small, tmp_path):
     output = tmp_path / "a.safetensors"
-    train(small, output, configured(epochs=1), device="cpu")
+    run_training(small, output, configured(epochs=1), device="cpu")
     output.unlink()
     before = (tmp_path / "a.run" / "state.pt").read_bytes()
     with pytest.raises(OutputError, match="holds the state of an earlier run") as caught:
-        train(small, output, configured(epochs=1), device="cpu")
+        run_training(small, output, configured(epochs=1), device="cpu")
     assert "--resume" in caught.value.hint
     assert (tmp_path / "a.run" / "state.pt").read_bytes() == before
 
@@ -87,12 +87,12 @@ def test_an_earlier_run_is_not_begun_anew_unasked(small, tmp_path):
 def test_resuming_with_other_labels_is_an_error(tmp_path):
     data = write_tileset(tmp_path / "data", train=2, val=1)
     output = tmp_path / "a.safetensors"
-    train(data, output, configured(epochs=1), device="cpu")
+    run_training(data, output, configured(epochs=1), device="cpu")
     labels = json.loads((data / "train.json").read_text())
     labels["annotations"][0]["bbox"][2] += 1
     (data / "train.json").write_text(json.dumps(labels))
     with pytest.raises(TrainingError, match=r"a\.run began with other images or labels") as caught:
-        train(data, output, configured(epochs=1), device="cpu", resume=True)
+        run_training(data, output, configured(epochs=1), device="cpu", resume=True)
     assert "--overwrite" in caught.value.hint
 
 
@@ -106,29 +106,29 @@ def test_a_run_ends_when_f1_no_longer_rises(small, tmp_path, monkeypatch):
     monkeypatch.setattr(geodet.training.selection, "best_scores", validate)
     config, output, seen = configured(epochs=6, patience=3), tmp_path / "a.safetensors", []
     with pytest.raises(PowerCutError, match=r"^$"):
-        train(small, output, config, device="cpu", progress=cut_after(4))
-    report = train(small, output, config, device="cpu", resume=True, progress=seen.append)
+        run_training(small, output, config, device="cpu", progress=cut_after(4))
+    report = run_training(small, output, config, device="cpu", resume=True, progress=seen.append)
     assert [epoch.epoch for epoch in seen] == [5]
     assert (report.epochs, report.stopped_early, report.best_f1) == (5, True, 0.5)
     assert report.best_epoch == 3  # of equals the later one, which makes the run no fresher
-    again = train(small, output, config, device="cpu", resume=True)
+    again = run_training(small, output, config, device="cpu", resume=True)
     assert (again.epochs, again.stopped_early) == (5, True)
     longer = config.model_copy(update={"train": config.train.model_copy(update={"patience": None})})
-    last = train(small, output, longer, device="cpu", resume=True)
+    last = run_training(small, output, longer, device="cpu", resume=True)
     assert (last.epochs, last.stopped_early, last.best_epoch) == (6, False, 6)
 
 
 def test_a_model_file_that_is_gone_comes_back(small, tmp_path):
     output = tmp_path / "a.safetensors"
-    first = train(small, output, configured(epochs=1), device="cpu")
+    first = run_training(small, output, configured(epochs=1), device="cpu")
     before = output.read_bytes()
     output.unlink()
-    again = train(small, output, configured(epochs=1), device="cpu", resume=True)
+    again = run_training(small, output, configured(epochs=1), device="cpu", resume=True)
     assert (again.best_epoch, again.best_f1) == (first.best_epoch, first.best_f1)
     assert output.read_bytes() == before
     output.unlink()
     (tmp_path / "a.run" / "best.safetensors").unlink()
     with pytest.raises(TrainingError, match=r"a\.safetensors is gone.*best epoch, 1") as caught:
-        train(small, output, configured(epochs=1), device="cpu", resume=True)
+        run_training(small, output, configured(epochs=1), device="cpu", resume=True)
     assert "--overwrite" in caught.value.hint
     assert not output.exists()
