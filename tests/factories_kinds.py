@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import rasterio
 from affine import Affine
+from factories_rasters import HOLED, MADE, NORTH_UP, PAINTED, make_palette, with_points
 from pyproj import CRS, Transformer
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
-from test_input_kinds import HOLED, MADE, PAINTED
-from test_virtual_rasters import NORTH_UP, make_palette, with_points
 
 PALM, TREE = 180, 230
 OBJECTS = (

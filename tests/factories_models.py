@@ -10,8 +10,8 @@ import torch
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodet.config import ModelConfig
-from geodet.detection.predictor import Stacked
 from geodet.geometry.boxes import Detections
+from geodet.models.checkpoint import ModelDescription
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.tileset import LabelledImage
 from geodet.training.assigners import IGNORED
@@ -20,25 +20,12 @@ from geodet.training.losses import Target
 EMPTY = np.zeros((0, 4))
 
 
-class AtOnce:
-    """The steps of a predictor, for a stand-in that does all when it is called."""
-
-    def stack(self, chips):
-        return Stacked(chips, chips)
-
-    def start(self, stacked):
-        return stacked.pixels
-
-    def finish(self, chips):
-        return self(chips)
-
-
-def architecture(levels=(2, 2), trunk_level=None, **changes):
+def architecture(levels=(2, 2), backbone_level=None, **changes):
     """Configure the smallest network with these levels."""
     first, last = levels
     options = {
         "levels": levels,
-        "trunk_level": trunk_level or min(last, 5),
+        "backbone_level": backbone_level or min(last, 5),
         "channels": 16,
         "head_convs": 1,
         "anchor_sizes": tuple(3.0 * 2**level for level in range(first, last + 1)),
@@ -173,3 +160,31 @@ def define_focal_loss(logits, matches, labels, alpha, gamma):
             elif match != IGNORED:
                 total += -(1 - alpha) * p**gamma * math.log(1 - p)
     return total
+
+
+EXPORTED = {
+    "one level": architecture((2, 2), 3),
+    "ratios": architecture((2, 4), 4, anchor_ratios=(0.5, 2.0), anchor_scales=(1.0, 1.5)),
+    "P3 to P7": architecture((3, 7), head_convs=0),
+    "group norms": architecture((2, 3), 3, backbone_norm="group", head_norm="group", channels=32),
+    "plain heads": architecture((3, 3), 3, backbone_norm="frozen_batch", head_norm="none"),
+    "bottlenecks": architecture((2, 2), 2, backbone="resnet50"),
+}
+
+EXPORTED_CLASSES = ("car", "tree")
+
+
+def describe(config, bands=3):
+    return ModelDescription(
+        name="tiny",
+        architecture=config,
+        classes=EXPORTED_CLASSES,
+        bands=tuple("rgbn"[:bands]),
+        dtype="uint8",
+        mean=(60.0, 50.0, 55.0, 40.0)[:bands],
+        std=(25.0, 20.0, 30.0, 35.0)[:bands],
+        low=(0.0,) * bands,
+        high=(255.0,) * bands,
+        gsd=0.5,
+        score_threshold=0.3,
+    )

@@ -12,12 +12,11 @@ import pytest
 import shapely
 import torch
 from affine import Affine
-from factories_models import AtOnce
 from geopandas.testing import assert_geodataframe_equal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pretended_predictor import SMALL, BrightnessSeer, Seer
 from pyproj import CRS
-from scipy import ndimage
 
 import geodet
 import geodet.detection.detect as detect_module
@@ -26,17 +25,13 @@ from geodet.demo.town import paint_town
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_run import detect_scene
-from geodet.detection.stopwatch import Stopwatch
 from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
-from geodet.geometry.boxes import Detections, pairwise_iou
+from geodet.geometry.boxes import pairwise_iou
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.models.checkpoint import load_model
-from geodet.models.decode import Decoded
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
-
-SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
 
 
 def run(scenes, outputs, model, config=SMALL, **options):
@@ -378,52 +373,6 @@ def test_a_preview_shows_one_scene(make_scene, tiny_model, tmp_path):
 
 
 # With a stub that knows where the objects are: what is left is the joining of windows
-
-
-class Seer(AtOnce):
-    """Finds the part of each object that a chip shows, with a score of how much it shows."""
-
-    iou_threshold = 0.5
-    device = torch.device("cpu")
-    stride = 1
-    object_px = None
-    bytes_per_pixel = 1000.0
-
-    def __init__(self, objects, *, is_sure=False):
-        self.watch = Stopwatch()
-        self.objects = np.array(objects, float).reshape(-1, 4)
-        self.is_sure = is_sure
-
-    def __call__(self, chips):
-        assert len({chip.valid.shape for chip in chips}) == 1
-        return [self.look(chip.window) for chip in chips]
-
-    def look(self, window):
-        boxes = self.objects - np.tile([window.col_off, window.row_off], 2)
-        clipped = np.clip(boxes, 0, [window.width, window.height] * 2)
-        shown = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
-        share = shown / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        scores = np.full(len(boxes), 0.9) if self.is_sure else 0.9 * share
-        seen = share > 0
-        labels = np.zeros(len(boxes), int)
-        return Decoded(Detections(clipped[seen], scores[seen], labels[seen]), 0)
-
-
-class BrightnessSeer(Seer):
-    """Finds bright boxes in the pixels of a chip, the more of one the surer."""
-
-    def __init__(self, least):
-        self.watch = Stopwatch()
-        self.least = least
-
-    def __call__(self, chips):
-        return [self.look_at(chip) for chip in chips]
-
-    def look_at(self, chip):
-        parts, _ = ndimage.label((chip.pixels[0] > self.least) & chip.valid)
-        boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(parts)]
-        scores = [1 - 1 / (1 + (x2 - x1) * (y2 - y1)) for x1, y1, x2, y2 in boxes]
-        return Decoded(Detections(boxes, scores, [0] * len(boxes)), 0)
 
 
 def seen_in(path, predictor, config):

@@ -12,11 +12,11 @@ import pytest
 import shapely
 from conftest import BYTE_IN
 from factories_kinds import KINDS, OBJECTS, PALM, TREE, Place
+from factories_rasters import real_file
+from pretended_predictor import SMALL, BrightnessSeer
+from pretended_predictor import Seer as Knowing
 from pyproj import CRS, Transformer
 from readings import READERS, WGS_84, read_with_gdal, read_with_ogr2ogr
-from test_detect import SMALL, BrightnessSeer
-from test_detect import Seer as Knowing
-from test_input_kinds import real_file
 
 import geodet.detection.detect as detect_module
 from geodet.detection.detect import DetectOptions, detect_to_files

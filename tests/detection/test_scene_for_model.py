@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from factories_rasters import read_whole
 from pyproj import CRS
 from rasterio.control import GroundControlPoint
-from test_scene import read_whole
 
 from geodet.config import DetectConfig
 from geodet.detection.scene_for_model import check_scene, open_for_model, report_places

@@ -10,9 +10,9 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
-from factories_models import AtOnce
 from hypothesis import given
 from hypothesis import strategies as st
+from pretended_predictor import AtOnce
 
 import geodet.raster.scene
 from geodet.config import DetectConfig

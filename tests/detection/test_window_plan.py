@@ -80,7 +80,7 @@ def test_what_is_given_is_taken(predictor_of, size, overlap, batch, sides):
 def test_starts_are_multiples_of_the_coarsest_stride(predictor_of):
     predictor = predictor_of(12)
     stride = predictor.stride
-    assert stride == 2 ** max(architecture().trunk_level, *architecture().levels)
+    assert stride == 2 ** max(architecture().backbone_level, *architecture().levels)
     for window in plan_windows(predictor, OPEN, 9000, 4000).grid:
         assert (window.col_off % stride, window.row_off % stride) == (0, 0)
 

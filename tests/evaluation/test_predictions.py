@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from factories_models import AtOnce, architecture, labelled, painted, seeded_network, write_pixels
+from factories_models import architecture, labelled, painted, seeded_network, write_pixels
+from pretended_predictor import AtOnce
 
 import geodet.evaluation.predictions
 from geodet.config import DetectConfig

@@ -3,45 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from factories_models import architecture, seeded_network
+from factories_models import EXPORTED, EXPORTED_CLASSES, describe, seeded_network
 
 from geodet.models.anchors import decode_boxes
-from geodet.models.checkpoint import ModelDescription
 from geodet.models.decode import decode
 from geodet.models.inputs import standardise, trained_bounds
 from geodet.onnx.backend import open_session
 from geodet.onnx.graph import PLAIN_OUTPUTS, TileFormat, plain_graph, tile_graph
 
-CONFIGS = {
-    "one level": architecture((2, 2), 3),
-    "ratios": architecture((2, 4), 4, anchor_ratios=(0.5, 2.0), anchor_scales=(1.0, 1.5)),
-    "P3 to P7": architecture((3, 7), head_convs=0),
-    "group norms": architecture((2, 3), 3, trunk_norm="group", head_norm="group", channels=32),
-    "plain heads": architecture((3, 3), 3, trunk_norm="frozen_batch", head_norm="none"),
-    "bottlenecks": architecture((2, 2), 2, backbone="resnet50"),
-}
-CLASSES = ("car", "tree")
-
-
-def describe(config, bands=3):
-    return ModelDescription(
-        name="tiny",
-        architecture=config,
-        classes=CLASSES,
-        bands=tuple("rgbn"[:bands]),
-        dtype="uint8",
-        mean=(60.0, 50.0, 55.0, 40.0)[:bands],
-        std=(25.0, 20.0, 30.0, 35.0)[:bands],
-        low=(0.0,) * bands,
-        high=(255.0,) * bands,
-        gsd=0.5,
-        score_threshold=0.3,
-    )
-
 
 def make_network(config, bands=3):
     """Build a network that says something, and whose norms have statistics, as a trained one."""
-    network = seeded_network(config, bands=bands, classes=len(CLASSES))
+    network = seeded_network(config, bands=bands, classes=len(EXPORTED_CLASSES))
     source = torch.Generator().manual_seed(5)
     torch.nn.init.normal_(network.classifier.last.weight, std=0.3, generator=source)
     torch.nn.init.normal_(network.regressor.last.weight, std=0.03, generator=source)
@@ -63,9 +36,9 @@ def run_torch(network, pixels, about):
         return network(standardise(torch.from_numpy(pixels), valid, about.mean, about.std, *bounds))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", EXPORTED)
 def test_plain_outputs_are_those_of_torch_for_any_batch_and_size(name):
-    network, about = make_network(CONFIGS[name]), describe(CONFIGS[name])
+    network, about = make_network(EXPORTED[name]), describe(EXPORTED[name])
     session = open_session(plain_graph(network, about).SerializeToString())
     for shape in ((1, 3, 64, 64), (3, 3, 41, 70)):
         pixels = noise(*shape)
@@ -81,7 +54,7 @@ def test_plain_outputs_are_those_of_torch_for_any_batch_and_size(name):
 
 
 def test_any_number_of_bands():
-    network, about = make_network(CONFIGS["one level"], 4), describe(CONFIGS["one level"], 4)
+    network, about = make_network(EXPORTED["one level"], 4), describe(EXPORTED["one level"], 4)
     session = open_session(plain_graph(network, about).SerializeToString())
     found = session.run(["logits"], {"pixels": noise(1, 4, 32, 32)})[0]
     wanted = run_torch(network, noise(1, 4, 32, 32), about).logits
@@ -91,7 +64,7 @@ def test_any_number_of_bands():
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize("scale", [255.0, 65535.0])
 def test_tiles_give_what_decode_gives(scale, shift):
-    config = CONFIGS["ratios"]
+    config = EXPORTED["ratios"]
     network, about, pixels = make_network(config), describe(config), noise(1, 3, 64, 64)
     outputs = run_torch(network, pixels, about)
     lowest = float(outputs.logits.quantile(0.9).sigmoid())
@@ -116,7 +89,7 @@ def test_tiles_give_what_decode_gives(scale, shift):
 
 
 def test_a_tile_without_objects_gives_no_rows():
-    network, about = make_network(CONFIGS["one level"]), describe(CONFIGS["one level"])
+    network, about = make_network(EXPORTED["one level"]), describe(EXPORTED["one level"])
     form = TileFormat(32, 255.0, iou_threshold=0.5, lowest_score=1.0, shift=0.0)
     session = open_session(tile_graph(network, about, form).SerializeToString())
     (rows,) = session.run(None, {"images": noise(1, 3, 32, 32) / 255})
@@ -125,14 +98,14 @@ def test_a_tile_without_objects_gives_no_rows():
 
 def test_old_versions_of_onnxruntime_read_the_graphs():
     """Version 1.17 knows operators up to 20 and files up to 9."""
-    network, about = make_network(CONFIGS["one level"]), describe(CONFIGS["one level"])
+    network, about = make_network(EXPORTED["one level"]), describe(EXPORTED["one level"])
     graph = plain_graph(network, about)
     assert graph.ir_version <= 9
     assert {(entry.domain, entry.version <= 20) for entry in graph.opset_import} == {("", True)}
 
 
 def test_what_training_never_saw_is_cut_off_and_what_is_no_measurement_is_left_out():
-    config = CONFIGS["one level"]
+    config = EXPORTED["one level"]
     ends = {"low": (90.0, 60.0, 80.0), "high": (120.0, 200.0, 130.0)}
     about = describe(config).model_copy(update={"dtype": "uint16", **ends})
     network, pixels = make_network(config), noise(1, 3, 32, 32)

@@ -3,14 +3,14 @@
 import json
 
 import pytest
-from test_graph import CONFIGS, describe
+from factories_models import EXPORTED, describe
 
 from geodet.errors import ModelFileError
 from geodet.models.checkpoint import ModelDescription
 from geodet.onnx.metadata import DESCRIPTION_KEY, READER_KEY, tile_format
 from geodet.onnx.metadata import describe as describe_for
 
-ABOUT = describe(CONFIGS["one level"])
+ABOUT = describe(EXPORTED["one level"])
 
 
 def altered(**fields):
@@ -84,8 +84,8 @@ def test_scale_and_rounding_are_the_readers(reader, dtype, scale, shift):
 @pytest.mark.parametrize(
     ("about", "says"),
     [
-        (describe(CONFIGS["one level"], 4), "needs 4 of uint8"),
-        (describe(CONFIGS["one level"], 1), "needs 1 of uint8"),
+        (describe(EXPORTED["one level"], 4), "needs 4 of uint8"),
+        (describe(EXPORTED["one level"], 1), "needs 1 of uint8"),
         (altered(dtype="float32"), "needs 3 of float32"),
         (altered(dtype="int16"), "needs 3 of int16"),
     ],

@@ -1,6 +1,6 @@
 import pytest
 import rasterio
-from test_input_kinds import mosaic_of_files
+from factories_rasters import mosaic_of_files
 
 import geodet.raster.blocks
 from geodet.raster.blocks import block_shape

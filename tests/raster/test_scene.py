@@ -1,16 +1,15 @@
 import logging
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from factories_rasters import HOLES, mosaic, read_mask, read_whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 from rasterio.enums import ColorInterp, Resampling
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window as RasterioWindow
 
 import geodet.raster.scene
@@ -18,41 +17,6 @@ from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
 from geodet.raster.source import Source
-
-HOLES = [(10, 5, 40, 30), (0, 70, 96, 80)]
-
-
-def read_whole(path, bands=None, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as raster:
-            return raster.read(bands, **options)
-
-
-def read_mask(path):
-    with rasterio.open(path) as raster:
-        return raster.dataset_mask() > 0
-
-
-def mosaic(scene, grid):
-    """Put the cores of a scene's windows together: pixels and valid."""
-    pixels = valid = None
-    for index, window in enumerate(grid):
-        chip = scene.read(window)
-        assert chip.window == window
-        assert chip.valid.shape == chip.pixels.shape[1:] == (window.height, window.width)
-        if pixels is None:
-            pixels = np.zeros((len(chip.pixels), grid.height, grid.width), chip.pixels.dtype)
-            valid = np.zeros((grid.height, grid.width), bool)
-        core = grid.core(index)
-        inner = core.shifted(-window.col_off, -window.row_off)
-        place, source = cells(core), cells(inner)
-        pixels[:, *place], valid[place] = chip.pixels[:, *source], chip.valid[source]
-    return pixels, valid
-
-
-def cells(window):
-    return np.s_[window.row_off : window.row_end, window.col_off : window.col_end]
 
 
 @settings(max_examples=25)

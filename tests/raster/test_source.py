@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from factories_rasters import read_whole
 from rasterio.errors import NotGeoreferencedWarning
-from test_scene import read_whole
 
 from geodet.detection.chip_reading import iter_chips
 from geodet.errors import SceneError

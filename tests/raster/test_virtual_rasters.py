@@ -4,33 +4,26 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from affine import Affine
+from factories_rasters import (
+    NORTH_UP,
+    PALETTE,
+    TURNED,
+    make_palette,
+    mosaic,
+    read_whole,
+    with_points,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
-from test_scene import mosaic, read_whole
 
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
 from geodet.raster.virtual_rasters import expanded_palette, utm_zone
-
-PALETTE = {n: (n, 255 - n, (7 * n) % 256, 255) for n in range(256)}
-
-
-def make_palette(make_scene, palette=PALETTE, name="scene.tif", **options):
-    """Paint one band and say that its values are numbers of colours."""
-    if name.endswith(".tif"):
-        options["photometric"] = "palette"
-    path = make_scene(bands=1, name=name, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "r+") as raster:
-            raster.write_colormap(1, palette)
-    return path
 
 
 def expected_colours(path, palette=PALETTE):
@@ -101,21 +94,6 @@ def test_ground_control_points_are_kept(make_scene):
 def test_a_raster_without_a_palette_is_left_alone(make_scene):
     with rasterio.open(make_scene(bands=1)) as raster:
         assert expanded_palette(raster) is None
-
-
-NORTH_UP = Affine(0.6, 0, 500_000, 0, -0.6, 4_500_000)
-TURNED = NORTH_UP @ Affine.rotation(25)
-
-
-def with_points(make_scene, transform, crs="EPSG:32633", to_points=lambda x, y: (x, y), **options):
-    """Paint a raster that only ground control points place."""
-    corners = [(0, 0), (96, 0), (0, 80), (96, 80), (48, 40)]
-    places = [to_points(*(transform @ corner)) for corner in corners]
-    points = [
-        GroundControlPoint(row=row, col=column, x=x, y=y)
-        for (column, row), (x, y) in zip(corners, places, strict=True)
-    ]
-    return make_scene(epsg=None, gcps=points, crs=crs, **options)
 
 
 def centre_of_object(scene, name="scene"):
