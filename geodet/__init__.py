@@ -1,3 +1,158 @@
-"""Find small, dense objects in very large georeferenced images."""
+"""Find small, dense objects in very large georeferenced images.
+
+Example:
+    >>> import geodet
+    >>> trees = geodet.detect("scene.tif", model="urban-trees")  # doctest: +SKIP
+    >>> trees.explore()  # doctest: +SKIP
+
+The names below are all that is public. Each is imported when it is first used, so ``import geodet``
+loads neither PyTorch nor GDAL.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from geodet.api.detect_arrays import detect_array
+    from geodet.api.detect_frames import detect, iter_detect
+    from geodet.api.tools import evaluate, export, load_model, preview, tile, train
+    from geodet.config import (
+        AugmentConfig,
+        Config,
+        DataConfig,
+        DetectConfig,
+        MatchConfig,
+        ModelConfig,
+        TileConfig,
+        TrainConfig,
+    )
+    from geodet.config.recipes import resolve_config
+    from geodet.detection.detect import DetectProgress, DetectReport
+    from geodet.errors import (
+        ConfigError,
+        DeviceError,
+        GeodetError,
+        ModelFileError,
+        OutputError,
+        SceneError,
+        TilesetError,
+        TrainingError,
+        VectorError,
+    )
+    from geodet.evaluation.evaluate import EvaluateReport
+    from geodet.models.checkpoint import Model
+    from geodet.models.description import ModelDescription
+    from geodet.onnx.export import ExportReport
+    from geodet.previews.preview import DrawReport
+    from geodet.tilesets.tile import TileReport
+    from geodet.training.train import EpochReport, TrainReport
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "DetectConfig",
+    "DetectProgress",
+    "DetectReport",
+    "DeviceError",
+    "DrawReport",
+    "EpochReport",
+    "EvaluateReport",
+    "ExportReport",
+    "GeodetError",
+    "MatchConfig",
+    "Model",
+    "ModelConfig",
+    "ModelDescription",
+    "ModelFileError",
+    "OutputError",
+    "SceneError",
+    "TileConfig",
+    "TileReport",
+    "TilesetError",
+    "TrainConfig",
+    "TrainReport",
+    "TrainingError",
+    "VectorError",
+    "detect",
+    "detect_array",
+    "evaluate",
+    "export",
+    "iter_detect",
+    "load_model",
+    "preview",
+    "resolve_config",
+    "tile",
+    "train",
+]
+
+_MODULES = {
+    "geodet.api.detect_arrays": ("detect_array",),
+    "geodet.api.detect_frames": (
+        "detect",
+        "iter_detect",
+    ),
+    "geodet.config.recipes": ("resolve_config",),
+    "geodet.api.tools": (
+        "evaluate",
+        "export",
+        "load_model",
+        "preview",
+        "tile",
+        "train",
+    ),
+    "geodet.config": (
+        "AugmentConfig",
+        "Config",
+        "DataConfig",
+        "DetectConfig",
+        "MatchConfig",
+        "ModelConfig",
+        "TileConfig",
+        "TrainConfig",
+    ),
+    "geodet.detection.detect": (
+        "DetectProgress",
+        "DetectReport",
+    ),
+    "geodet.errors": (
+        "ConfigError",
+        "DeviceError",
+        "GeodetError",
+        "ModelFileError",
+        "OutputError",
+        "SceneError",
+        "TilesetError",
+        "TrainingError",
+        "VectorError",
+    ),
+    "geodet.evaluation.evaluate": ("EvaluateReport",),
+    "geodet.models.checkpoint": ("Model",),
+    "geodet.models.description": ("ModelDescription",),
+    "geodet.onnx.export": ("ExportReport",),
+    "geodet.previews.preview": ("DrawReport",),
+    "geodet.tilesets.tile": ("TileReport",),
+    "geodet.training.train": (
+        "EpochReport",
+        "TrainReport",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'geodet' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -14,29 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 
 from geodet.config import Config
 from geodet.errors import ConfigError
 
-__all__ = ["iter_recipes", "parse_settings", "resolve_config", "to_toml"]
+__all__ = ["Settings", "iter_recipes", "parse_settings", "resolve_config", "to_toml"]
 
+Settings = Mapping[str, Any] | Sequence[str]
 SettingsLayer = Mapping[str, Mapping[str, Any]]
 
 
 def resolve_config(
-    recipe: str | Path | None = None,
+    recipe: str | Path | Config | None = None,
     *,
     flags: SettingsLayer | None = None,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     sections: Iterable[str] = (),
 ) -> Config:
     """Make one configuration from the defaults, a recipe, flags and ``--set`` texts.
 
     Args:
-        recipe: A recipe's name or a TOML file's path.
+        recipe: A recipe's name, a TOML file's path, or a configuration to start from.
         flags: Section to key to value; a value of None leaves the key alone.
-        settings: Texts ``section.key=value``, the last one wins.
+        settings: Texts ``section.key=value``, of which the last one wins, or a mapping such as
+            ``{"section.key": value}``.
         sections: Sections that ``settings`` may name; empty: all. A recipe may name them all,
             since one recipe serves training and detection.
 
@@ -46,10 +48,12 @@ def resolve_config(
     Example:
         >>> resolve_config(settings=["detect.chip_size=1024"]).detect.chip_size
         1024
+        >>> resolve_config("urban-trees", settings={"train.epochs": 3}).train.epochs
+        3
     """
-    layers: list[SettingsLayer] = [_read_recipe(recipe)] if recipe else []
+    layers: list[SettingsLayer] = [] if recipe is None else [_read_base(recipe)]
     layers.append(_without_none(flags or {}))
-    chosen = parse_settings(settings)
+    chosen = _split_keys(settings) if isinstance(settings, Mapping) else parse_settings(settings)
     for section in chosen:
         allowed = tuple(sections) or tuple(Config.model_fields)
         if section not in allowed and section in Config.model_fields:
@@ -68,16 +72,13 @@ def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
         >>> parse_settings(["train.epochs=3", "train.optimizer=sgd", "data.bands=[1, 2, 3]"])
         {'train': {'epochs': 3, 'optimizer': 'sgd'}, 'data': {'bands': [1, 2, 3]}}
     """
-    parsed: dict[str, dict[str, Any]] = {}
-    for text in settings:
-        path, equals, value = text.partition("=")
-        section, dot, key = path.strip().partition(".")
-        if not (equals and dot and section and key):
-            raise ConfigError(
-                f"cannot read the setting {text!r}", hint="write it as section.key=value"
-            )
-        parsed.setdefault(section, {})[key] = _toml_value(value.strip())
-    return parsed
+    values: dict[str, Any] = {}
+    for text in [settings] if isinstance(settings, str) else settings:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise _unreadable(text)
+        values[key.strip()] = _toml_value(value.strip())
+    return _split_keys(values)
 
 
 def iter_recipes() -> list[tuple[str, str]]:
@@ -108,11 +109,37 @@ def to_toml(config: Config) -> str:
     return "\n".join(lines).lstrip()
 
 
+def _split_keys(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Turn ``{"section.key": value}`` into ``{"section": {"key": value}}``."""
+    split: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        section, dot, key = path.partition(".")
+        if not (dot and section and key):
+            raise _unreadable(path)
+        split.setdefault(section, {})[key] = value
+    return split
+
+
+def _unreadable(text: str) -> ConfigError:
+    return ConfigError(f"cannot read the setting {text!r}", hint="write it as section.key=value")
+
+
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _read_base(recipe: str | Path | Config) -> dict[str, dict[str, Any]]:
+    if isinstance(recipe, Config):
+        return recipe.model_dump()
+    if isinstance(recipe, str | Path):
+        return _read_recipe(recipe)
+    raise ConfigError(
+        f"the configuration is a {type(recipe).__name__}",
+        hint="pass a geodet.Config, the name of a recipe, or the path of a TOML file",
+    )
 
 
 def _read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
@@ -143,8 +170,22 @@ def _merged(layers: Iterable[SettingsLayer]) -> dict[str, dict[str, Any]]:
         for section, keys in layer.items():
             if not isinstance(keys, Mapping):
                 raise ConfigError(f"{section!r} stands outside a section", hint="[section] first")
-            merged.setdefault(section, {}).update(keys)
+            present = _present_names(section)
+            merged.setdefault(section, {}).update({present.get(k, k): v for k, v in keys.items()})
     return merged
+
+
+def _present_names(section: str) -> dict[str, str]:
+    """Map the former names of a section's keys to the present ones."""
+    if section not in Config.model_fields:
+        return {}
+    fields = _sections()[section].model_fields
+    return {
+        str(former): name
+        for name, field in fields.items()
+        if isinstance(field.validation_alias, AliasChoices)
+        for former in field.validation_alias.choices
+    }
 
 
 def _validated(merged: dict[str, dict[str, Any]]) -> Config:
