@@ -50,7 +50,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--chips", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--init", default="", help="model whose trunk all runs start from")
+    parser.add_argument("--init", default="", help="model whose backbone all runs start from")
     parser.add_argument("--results", type=Path, default=Path("ablations.jsonl"))
     parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
     return parser.parse_args()

@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 LIGHT = (
     "model.channels=64",
     "model.head_convs=2",
-    "model.trunk_level=4",
+    "model.backbone_level=4",
     "train.chip_size=128",
     "train.batch_size=8",
     "train.learning_rate=1e-3",
@@ -58,7 +58,7 @@ _PAPER_SGD = (
     "model.head_norm=none",
 )
 _PAPER_LEVELS = (
-    "model.trunk_level=5",
+    "model.backbone_level=5",
     "model.levels=[3, 7]",
     "model.anchor_sizes=[32.0, 64.0, 128.0, 256.0, 512.0]",
     "model.anchor_scales=[1.0, 1.2599, 1.5874]",

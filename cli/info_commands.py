@@ -13,7 +13,7 @@ from .report import print_json, print_table
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geodet.models.checkpoint import ModelDescription
+    from geodet.models.description import ModelDescription
 
 __all__ = ["config", "info", "models"]
 
@@ -23,7 +23,7 @@ def models(
     as_json: opt.Json = False,
 ) -> None:
     """List the bundled models, or describe one."""
-    from geodet.models.checkpoint import find_model, iter_bundled, load_description
+    from geodet.models.description import find_model, iter_bundled, load_description
 
     if name is None:
         found = [load_description(path) for _, path in iter_bundled()]
@@ -43,7 +43,7 @@ def info(
     as_json: opt.Json = False,
 ) -> None:
     """Describe a scene or a model."""
-    from geodet.models.checkpoint import find_model, iter_bundled, load_description
+    from geodet.models.description import find_model, iter_bundled, load_description
 
     if path.endswith(".onnx"):
         from geodet.onnx.backend import load_onnx_description

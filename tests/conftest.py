@@ -14,7 +14,8 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from geodet.config import ModelConfig
-from geodet.models.checkpoint import ModelDescription, load_model, save_model
+from geodet.models.checkpoint import load_model, save_model
+from geodet.models.description import ModelDescription
 from geodet.models.retinanet import RetinaNet
 
 torch.set_num_threads(1)  # the networks here are too small for more
@@ -34,7 +35,7 @@ BYTE_IN = {"uint8": 1, "uint16": 257, "int16": 128}
 
 TINY = ModelConfig(
     backbone="resnet18",
-    trunk_level=3,
+    backbone_level=3,
     levels=(2, 2),
     channels=16,
     head_convs=1,

@@ -11,7 +11,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from geodet.config import ModelConfig
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.tileset import LabelledImage
 from geodet.training.assigners import IGNORED

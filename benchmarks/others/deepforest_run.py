@@ -98,7 +98,7 @@ def build_forest(
     """
     labels = {name: number for number, name in enumerate(classes)}
     build = torchvision.models.detection.retinanet_resnet50_fpn
-    # Without this the trunk's weights would be fetched although none are asked for.
+    # Without this the backbone's weights would be fetched although none are asked for.
     torchvision.models.detection.retinanet_resnet50_fpn = functools.partial(
         build, weights_backbone=None
     )

@@ -41,12 +41,12 @@ class Config(Section):
         is_learnt = bool(self.train.pretrained or self.train.init)
         if self.train.frozen_stages and not is_learnt:
             raise ValueError("train.frozen_stages needs train.pretrained or train.init")
-        if self.train.frozen_stages > self.model.trunk_level:
-            raise ValueError("train.frozen_stages is above model.trunk_level")
-        if self.model.trunk_norm == "frozen_batch" and not is_learnt:
+        if self.train.frozen_stages > self.model.backbone_level:
+            raise ValueError("train.frozen_stages is above model.backbone_level")
+        if self.model.backbone_norm == "frozen_batch" and not is_learnt:
             raise ValueError(
-                'model.trunk_norm = "frozen_batch" needs train.pretrained or train.init'
+                'model.backbone_norm = "frozen_batch" needs train.pretrained or train.init'
             )
-        if self.model.trunk_norm == "group" and self.train.pretrained:
-            raise ValueError('train.pretrained has batch norms, not model.trunk_norm = "group"')
+        if self.model.backbone_norm == "group" and self.train.pretrained:
+            raise ValueError('train.pretrained has batch norms, not model.backbone_norm = "group"')
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from geodet.config.section import Section
 
@@ -15,14 +15,19 @@ class ModelConfig(Section):
     """The network. It is stored in the model file."""
 
     backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnext101_32x8d"] = Field(
-        "resnet18", description="trunk, a torchvision network"
+        "resnet18", description="the network that extracts features, a ResNet of torchvision"
     )
-    trunk_level: int = Field(
-        5, ge=2, le=5, description="deepest trunk stage that feeds the feature pyramid"
+    backbone_level: int = Field(
+        5,
+        ge=2,
+        le=5,
+        validation_alias=AliasChoices("backbone_level", "trunk_level"),  # older files
+        description="deepest stage of the backbone that feeds the feature pyramid",
     )
-    trunk_norm: Literal["batch", "frozen_batch", "group"] = Field(
+    backbone_norm: Literal["batch", "frozen_batch", "group"] = Field(
         "batch",
-        description="normalisation in the trunk; frozen_batch: by the statistics of the first "
+        validation_alias=AliasChoices("backbone_norm", "trunk_norm"),
+        description="normalisation in the backbone; frozen_batch: by the statistics of the first "
         "weights, for small batches",
     )
     levels: tuple[int, int] = Field(
@@ -57,8 +62,8 @@ class ModelConfig(Section):
             raise ValueError(
                 f"{len(self.anchor_sizes)} anchor_sizes for levels {first} to {last}: one a level"
             )
-        if min(last, 5) > self.trunk_level:
-            raise ValueError(f"level {last} needs trunk_level {min(last, 5)}")
+        if min(last, 5) > self.backbone_level:
+            raise ValueError(f"level {last} needs backbone_level {min(last, 5)}")
         sides = (*self.anchor_sizes, *self.anchor_scales, *self.anchor_ratios)
         if min(sides, default=0.0) <= 0 or not (self.anchor_scales and self.anchor_ratios):
             raise ValueError("anchor sizes, scales and ratios must be positive and not empty")

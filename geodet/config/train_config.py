@@ -76,14 +76,14 @@ class TrainConfig(Section):
     )
     box_weight: float = Field(1.0, ge=0, description="weight of the box loss")
     pretrained: str | None = Field(
-        None, description="torchvision weights for the trunk by name, such as IMAGENET1K_V1"
+        None, description="torchvision weights for the backbone by name, such as IMAGENET1K_V1"
     )
     frozen_stages: int = Field(
         0,
         ge=0,
         le=5,
-        description="parts of the trunk that keep their first weights: 1 the stem, 2 stage 2, too, "
-        "... 5 all",
+        description="parts of the backbone that keep their first weights: 1 the stem, 2 stage 2, "
+        "too, ... 5 all",
     )
     init: str | None = Field(
         None, description="model to start from, a bundled one's name or a file; takes what fits"

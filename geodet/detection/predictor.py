@@ -135,7 +135,7 @@ class Predictor:
     def stride(self) -> int:
         """Give the stride of the coarsest cells, in pixels."""
         config = self.network.config
-        return int(2 ** max(config.trunk_level, *config.levels))
+        return int(2 ** max(config.backbone_level, *config.levels))
 
     @cached_property
     def bytes_per_pixel(self) -> float:

@@ -36,8 +36,8 @@ def fold_norms(network: nn.Module) -> nn.Module:
     if not isinstance(network, RetinaNet):
         return network
     folded = deepcopy(network)
-    _fold_children(folded.trunk)
-    folded.trunk.stem.pool = PoolInParts(cast("nn.MaxPool2d", folded.trunk.stem.pool))
+    _fold_children(folded.backbone)
+    folded.backbone.stem.pool = PoolInParts(cast("nn.MaxPool2d", folded.backbone.stem.pool))
     for name, head in network.named_children():
         if isinstance(head, Head):
             setattr(folded, name, _fold_head(head))

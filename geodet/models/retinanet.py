@@ -1,4 +1,4 @@
-"""RetinaNet: trunk, feature pyramid and two heads over dense anchors.
+"""RetinaNet: backbone, feature pyramid and two heads over dense anchors.
 
 :meth:`RetinaNet.forward` computes, :class:`geodet.training.losses.RetinaNetLoss` compares with
 labels and :func:`geodet.models.decode.decode` makes boxes; none depends on ``training``. Images
@@ -8,7 +8,8 @@ are never resized.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, cast
+from collections.abc import MutableMapping
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 
 from geodet.config import ModelConfig
 from geodet.models.anchors import Anchors
-from geodet.models.fpn import Pyramid, Trunk
+from geodet.models.backbone import Backbone, Pyramid
 
-__all__ = ["Head", "Outputs", "RetinaNet"]
+__all__ = ["Head", "Outputs", "RetinaNet", "rename_former_weights"]
 
 HeadNorm = Literal["none", "group", "batch"]
 
@@ -128,7 +129,7 @@ class RetinaNet(nn.Module):
         config: The architecture.
         bands: Bands of the input.
         classes: Number of classes, K.
-        weights: Torchvision weights of the trunk by name, None for random ones.
+        weights: Torchvision weights of the backbone by name, None for random ones.
         prior: Score that all anchors start from, before they learn; section 4.1, "Initialization".
     """
 
@@ -144,14 +145,14 @@ class RetinaNet(nn.Module):
         super().__init__()
         self.config = config
         first, last = config.levels
-        self.trunk = Trunk(
+        self.backbone = Backbone(
             config.backbone,
             bands=bands,
-            level=config.trunk_level,
-            norm=config.trunk_norm,
+            level=config.backbone_level,
+            norm=config.backbone_norm,
             weights=weights,
         )
-        self.pyramid = Pyramid(self.trunk.widths, channels=config.channels, levels=config.levels)
+        self.pyramid = Pyramid(self.backbone.widths, channels=config.channels, levels=config.levels)
         self.anchors = Anchors(
             sizes=config.anchor_sizes,
             scales=config.anchor_scales,
@@ -175,6 +176,7 @@ class RetinaNet(nn.Module):
             levels=last - first + 1,
             norm=config.head_norm,
         )
+        self.register_load_state_dict_pre_hook(_rename_on_load)  # type: ignore[no-untyped-call]
 
     def forward(self, images: Tensor) -> Outputs:
         """Run the network.
@@ -182,7 +184,7 @@ class RetinaNet(nn.Module):
         Args:
             images: (N, C, H, W) standardised pixels; any H and W.
         """
-        levels = self.pyramid(self.trunk(images))
+        levels = self.pyramid(self.backbone(images))
         shapes = [(level.shape[-2], level.shape[-1]) for level in levels]
         anchors = self.anchors(shapes)
         return Outputs(
@@ -191,3 +193,19 @@ class RetinaNet(nn.Module):
             torch.cat(anchors),
             tuple(len(level) for level in anchors),
         )
+
+
+def rename_former_weights(weights: MutableMapping[str, Any], prefix: str = "") -> None:
+    """Give the weights of an older file, whose backbone was called trunk, their present names.
+
+    Args:
+        weights: State dict of a :class:`RetinaNet`, changed in place.
+        prefix: What all its names begin with.
+    """
+    for name in [name for name in weights if name.startswith(f"{prefix}trunk.")]:
+        part = name.removeprefix(f"{prefix}trunk.")
+        weights[f"{prefix}backbone.{part}"] = weights.pop(name)
+
+
+def _rename_on_load(_: nn.Module, weights: dict[str, Any], prefix: str, *_others: Any) -> None:
+    rename_former_weights(weights, prefix)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from geodet.config import ModelConfig
 from geodet.errors import ConfigError, ModelFileError
-from geodet.models.checkpoint import Model, ModelDescription, load_model, parse_description
+from geodet.models.checkpoint import Model, load_model
+from geodet.models.description import ModelDescription, parse_description
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.onnx.metadata import DESCRIPTION_KEY, READER_KEY
 

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from geodet.models.anchors import LARGEST_FACTOR
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.models.inputs import ABSURD, trained_bounds
 from geodet.models.retinanet import Head, RetinaNet
 from geodet.onnx.nodes import Nodes, import_onnx
@@ -130,10 +130,10 @@ def _raw(nodes: Nodes, network: RetinaNet, images: str) -> _Raw:
 
 
 def _pyramid(nodes: Nodes, network: RetinaNet, images: str) -> list[str]:
-    """Follow :class:`geodet.models.fpn.Trunk` and :class:`~geodet.models.fpn.Pyramid`."""
-    x = nodes.layer(network.trunk.stem, images)
+    """Follow :class:`~geodet.models.backbone.Backbone` and its ``Pyramid``."""
+    x = nodes.layer(network.backbone.stem, images)
     features = []
-    for stage in network.trunk.stages:
+    for stage in network.backbone.stages:
         x = nodes.layer(stage, x)
         features.append(x)
     first, last = network.config.levels

@@ -7,7 +7,7 @@ import math
 from typing import Literal
 
 from geodet.errors import ModelFileError
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.onnx.graph import TileFormat
 
 __all__ = ["DESCRIPTION_KEY", "READER_KEY", "Reader", "describe", "tile_format"]

@@ -15,7 +15,8 @@ from geodet.config import Config, TrainConfig
 from geodet.detection.predictor import Predictor
 from geodet.evaluation.curves import Scores, best_scores
 from geodet.evaluation.predictions import compare_images, predict_images
-from geodet.models.checkpoint import ModelDescription, save_model
+from geodet.models.checkpoint import save_model
+from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision
 from geodet.models.inputs import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet

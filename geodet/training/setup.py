@@ -65,7 +65,7 @@ def _check_norms(config: Config, *, processes: int) -> None:
         ConfigError: They would.
     """
     settings, model = config.train, config.model
-    levels = [model.trunk_level] * _trunk_learns(config)
+    levels = [model.backbone_level] * _backbone_learns(config)
     levels += [model.levels[1]] * (model.head_norm == "batch" and model.head_convs > 0)
     stride = 2 ** max(levels, default=0)
     if settings.batch_size == processes == 1 and settings.chip_size <= stride:
@@ -73,14 +73,14 @@ def _check_norms(config: Config, *, processes: int) -> None:
             f"train.batch_size 1 with train.chip_size {settings.chip_size} leaves a batch norm one "
             f"value at stride {stride}",
             hint=f"set train.batch_size to 2 or more, or train.chip_size above {stride}, or "
-            "model.trunk_norm and model.head_norm to group",
+            "model.backbone_norm and model.head_norm to group",
         )
 
 
-def _trunk_learns(config: Config) -> bool:
-    """Tell whether the deepest stage of the trunk has batch norms that measure the chips."""
-    is_frozen = config.train.frozen_stages >= config.model.trunk_level
-    return config.model.trunk_norm == "batch" and not is_frozen
+def _backbone_learns(config: Config) -> bool:
+    """Tell whether the deepest stage of the backbone has batch norms that measure the chips."""
+    is_frozen = config.train.frozen_stages >= config.model.backbone_level
+    return config.model.backbone_norm == "batch" and not is_frozen
 
 
 def finish(fabric: Fabric) -> None:

@@ -198,7 +198,7 @@ def _build(
     )
     if config.train.init:
         transfer_weights(network, config.train.init)
-    network.trunk.freeze(config.train.frozen_stages)
+    network.backbone.freeze(config.train.frozen_stages)
     network.to(fabric.device).to(memory_format=torch.channels_last)
     if fabric.world_size > 1:
         synchronise_norms(network, fabric.device)

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from geodet.config import ModelConfig
 from geodet.errors import ConfigError
+from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import Model, load_model
-from geodet.models.fpn import adapt_filters
 from geodet.models.retinanet import RetinaNet
 
 __all__ = ["Transfer", "transfer_weights"]
 
 logger = logging.getLogger(__name__)
 
-_STEM = "trunk.stem.conv.weight"
+_STEM = "backbone.stem.conv.weight"
 _SCORES = "classifier.last."
 # Parts that each pyramid level, or each level from the first, has of its own.
 _OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
@@ -39,9 +39,9 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
     """Replace the weights of a network by those of a model, where name and shape fit.
 
     A part of a pyramid level gets the weights of the same level, or else of the nearest, but for
-    those from the trunk to the pyramid. The first convolution is adapted to the bands, see
-    :func:`geodet.models.fpn.adapt_filters`. The last convolution of the classifier is taken if the
-    classes are the same in number.
+    those from the backbone to the pyramid. The first convolution is adapted to the bands, see
+    :func:`geodet.models.backbone.adapt_filters`. The last convolution of the classifier is taken
+    if the classes are the same in number.
 
     Args:
         network: Changed in place.
@@ -49,10 +49,10 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
 
     Raises:
         ModelFileError: There is no such model.
-        ConfigError: Its trunk is another one.
+        ConfigError: Its backbone is another one.
     """
     model = load_model(name)
-    _check_trunk(model, network.config, name)
+    _check_backbone(model, network.config, name)
     own = network.state_dict()
     given = _fitting(own, model, network)
     network.load_state_dict(given, strict=False)
@@ -62,13 +62,13 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
     return transfer
 
 
-def _check_trunk(model: Model, config: ModelConfig, name: str | Path) -> None:
-    trunk = model.description.architecture.backbone
-    if trunk != config.backbone:
+def _check_backbone(model: Model, config: ModelConfig, name: str | Path) -> None:
+    backbone = model.description.architecture.backbone
+    if backbone != config.backbone:
         raise ConfigError(
-            f"train.init = {str(name)!r}: its trunk is {trunk}, not {config.backbone}: no weights "
-            "fit",
-            hint=f"set model.backbone = {trunk}, or choose another model",
+            f"train.init = {str(name)!r}: its backbone is {backbone}, not {config.backbone}: no "
+            "weights fit",
+            hint=f"set model.backbone = {backbone}, or choose another model",
         )
 
 
@@ -97,7 +97,7 @@ def _same_level(key: str, shift: int, theirs: Iterable[str]) -> str:
         return key
     before, index, after = parts.groups()
     wanted = int(index) + shift
-    if before.endswith("inner_blocks."):  # from a stage of the trunk, which another level has not
+    if before.endswith("inner_blocks."):  # of one stage of the backbone and of no other
         return f"{before}{wanted}{after}"
     named = (_OF_A_LEVEL.fullmatch(other) for other in theirs)
     there = [int(p[2]) for p in named if p and (p[1], p[3]) == (before, after)]

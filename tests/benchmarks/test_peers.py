@@ -191,7 +191,7 @@ def test_a_network_like_torchvisions_finds_what_geodet_finds(make_model, make_sc
         np.testing.assert_allclose(found["scores"].numpy(), wanted.detections.scores, atol=1e-5)
 
 
-class Trunk(torch.nn.Module):
+class Backbone(torch.nn.Module):
     out_channels = 8
 
     def __init__(self):
@@ -208,7 +208,7 @@ def test_an_untrained_network_gets_as_many_candidates_as_it_is_asked_for():
     torch.manual_seed(0)
     anchors = AnchorGenerator(((16,),), ((1.0,),))
     sizes = {"min_size": 64, "max_size": 64}
-    network = RetinaNet(Trunk(), 2, anchor_generator=anchors, **sizes).eval()
+    network = RetinaNet(Backbone(), 2, anchor_generator=anchors, **sizes).eval()
     image = torch.rand(3, 64, 64)
     shift_scores(network, image, candidates=5, threshold=0.3)
     pixels, _ = network.transform([image])

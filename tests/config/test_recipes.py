@@ -13,8 +13,9 @@ from geodet.config import Config
 from geodet.config.recipes import iter_recipes, parse_settings, resolve_config, to_toml
 from geodet.errors import ConfigError
 from geodet.models.anchors import Anchors
-from geodet.models.checkpoint import load_description, load_model
-from geodet.models.fpn import Trunk
+from geodet.models.backbone import Backbone
+from geodet.models.checkpoint import load_model
+from geodet.models.description import load_description
 from geodet.training.train import run_training
 
 GENERAL = ["accurate", "fast-cpu", "paper", "small-objects"]
@@ -37,6 +38,18 @@ def test_the_last_setting_wins():
     assert config.train.epochs == 4
 
 
+def test_former_names_of_keys_stand_for_the_present_ones_in_each_layer(tmp_path):
+    path = tmp_path / "old.toml"
+    path.write_text('[model]\ntrunk_level = 4\ntrunk_norm = "group"\n')
+    config = resolve_config(path).model
+    assert (config.backbone_level, config.backbone_norm) == (4, "group")
+    assert "trunk" not in to_toml(resolve_config(path))
+    for key in ("trunk_level", "backbone_level"):
+        assert resolve_config(path, settings=[f"model.{key}=5"]).model.backbone_level == 5
+    with pytest.raises(ConfigError, match=r"^model\.backbone_level = 9"):
+        resolve_config(settings=["model.trunk_level=9"])
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("x", "x"), ("1", 1), ("1.5", 1.5), ("true", True), ("[1, 2]", [1, 2]), ('"7"', "7")],
@@ -57,7 +70,11 @@ def test_values_are_toml_or_plain_text(text, value):
         ("model.levels=[2, 5]", "one a level", "geodet config"),
         ("model.anchor_ratios=[]", "positive and not empty", "geodet config"),
         ("train.frozen_stages=1", "^train.frozen_stages needs train.pretrained", "geodet config"),
-        ("model.trunk_norm=frozen_batch", "needs train.pretrained or train.init", "geodet config"),
+        (
+            "model.backbone_norm=frozen_batch",
+            "needs train.pretrained or train.init",
+            "geodet config",
+        ),
         ("chip_size=3", "cannot read the setting", "section.key=value"),
         ("detect.chip_size", "cannot read the setting", "section.key=value"),
     ],
@@ -113,15 +130,15 @@ def test_every_key_is_described():
     [
         (["train.init=urban-trees", "train.pretrained=DEFAULT"], "train.*choose one"),
         (
-            ["train.pretrained=DEFAULT", "model.trunk_norm=group"],
+            ["train.pretrained=DEFAULT", "model.backbone_norm=group"],
             "train.pretrained has batch norms",
         ),
         (
             [
-                *("train.init=a", "train.frozen_stages=4", "model.trunk_level=3"),
+                *("train.init=a", "train.frozen_stages=4", "model.backbone_level=3"),
                 *("model.levels=[2, 3]", "model.anchor_sizes=[12, 24]"),
             ],
-            "train.frozen_stages is above model.trunk_level",
+            "train.frozen_stages is above model.backbone_level",
         ),
     ],
 )
@@ -203,7 +220,7 @@ def test_the_way_out_without_a_network_resolves(name, monkeypatch):
 
     monkeypatch.setattr(torchvision.models, "get_model", fail)
     with pytest.raises(ConfigError, match="cannot be loaded: no network") as caught:
-        Trunk("resnet18", bands=3, level=2, weights="IMAGENET1K_V1")
+        Backbone("resnet18", bands=3, level=2, weights="IMAGENET1K_V1")
     settings = re.findall(r'\w+\.\w+ = (?:"\w*"|\d+)', caught.value.hint)
     config = resolve_config(name, settings=settings)
     assert (config.train.pretrained or "", config.train.frozen_stages) == ("", 0)
@@ -246,7 +263,13 @@ def test_every_recipe_trains_a_step_and_describes_itself(
 
 
 def test_fitted_anchors_are_numbers_in_the_model_file_and_in_the_state(tiles, tmp_path):
-    settings = ["model.anchors=fit", "model.levels=[2, 2]", "model.trunk_level=2", *SMALL, *SHORT]
+    settings = [
+        "model.anchors=fit",
+        "model.levels=[2, 2]",
+        "model.backbone_level=2",
+        *SMALL,
+        *SHORT,
+    ]
     config = resolve_config(settings=settings)
     output = tmp_path / "a.safetensors"
     run_training(tiles, output, config, device="cpu")
@@ -267,7 +290,7 @@ def test_a_run_starts_from_a_bundled_model(tiles, tmp_path):
     trained, first = load_model(output), load_model("urban-trees").network.state_dict()
     assert trained.description.training["init"] == "urban-trees"
     state = trained.network.state_dict()
-    for key in ("trunk.stem.conv.weight", "trunk.stages.0.0.bn1.running_mean"):
+    for key in ("backbone.stem.conv.weight", "backbone.stages.0.0.bn1.running_mean"):
         torch.testing.assert_close(state[key], first[key])
-    key = "trunk.stages.2.0.conv1.weight"
+    key = "backbone.stages.2.0.conv1.weight"
     assert 0 < (state[key] - first[key]).abs().max() < 0.05

@@ -6,7 +6,8 @@ import pytest
 
 from geodet.config.recipes import resolve_config
 from geodet.evaluation.evaluate import evaluate_model
-from geodet.models.checkpoint import iter_bundled, load_description, load_model
+from geodet.models.checkpoint import load_model
+from geodet.models.description import iter_bundled, load_description
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 BUNDLED = dict(iter_bundled())

@@ -9,15 +9,14 @@ from factories_models import architecture, seeded_network
 from safetensors.torch import load_file, save_file
 
 from geodet.errors import ModelFileError, OutputError
-from geodet.models import checkpoint
-from geodet.models.checkpoint import (
+from geodet.models import description
+from geodet.models.checkpoint import load_model, save_model
+from geodet.models.description import (
     FORMAT,
     ModelDescription,
     find_model,
     iter_bundled,
     load_description,
-    load_model,
-    save_model,
 )
 
 DESCRIPTION = ModelDescription(
@@ -98,6 +97,20 @@ def test_saving_again_what_was_loaded_changes_nothing(model_file, tmp_path):
     again = load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(again[key], value) for key, value in load_file(model_file).items())
     assert load_model(tmp_path / "again.safetensors").digest == model.digest
+
+
+def test_a_file_with_the_former_names_of_the_backbone_loads(model_file, tmp_path):
+    former = {k.replace("backbone.", "trunk."): v for k, v in load_file(model_file).items()}
+    text = DESCRIPTION.model_dump_json()
+    for name in ("level", "norm"):
+        text = text.replace(f'"backbone_{name}"', f'"trunk_{name}"')
+    path = rewrite(model_file, tmp_path / "old.safetensors", metadata=text, weights=former)
+    loaded, wanted = load_model(path), load_model(model_file)
+    assert loaded.description == wanted.description
+    state = loaded.network.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in wanted.network.state_dict().items())
+    save_model(tmp_path / "new.safetensors", loaded.network, loaded.description)
+    assert (tmp_path / "new.safetensors").read_bytes() == model_file.read_bytes()
 
 
 def test_the_description_comes_back(model_file):
@@ -248,7 +261,7 @@ def bundled(model_file, tmp_path, monkeypatch):
     for name in ("urban", "cars"):
         (folder / f"{name}.safetensors").write_bytes(model_file.read_bytes())
     (folder / "README.md").write_text("models")
-    monkeypatch.setattr(checkpoint.resources, "files", {"geodet.models.bundled": folder}.get)
+    monkeypatch.setattr(description.resources, "files", {"geodet.models.bundled": folder}.get)
     return folder
 
 
@@ -276,7 +289,7 @@ def test_models_that_are_not_there_are_named_with_those_that_are(name):
 
 
 def test_without_bundled_models_the_hint_says_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(description.resources, "files", lambda _: tmp_path)
     with pytest.raises(ModelFileError, match="no model 'trees'") as caught:
         find_model("trees")
     assert "bundled: none" in caught.value.hint

@@ -12,13 +12,13 @@ NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 CONFIGS = {
     "basic blocks": architecture((2, 4), head_convs=2, head_norm="batch"),
     "one level": architecture(head_norm="batch"),
-    "frozen norms": architecture(trunk_norm="frozen_batch", head_norm="batch"),
+    "frozen norms": architecture(backbone_norm="frozen_batch", head_norm="batch"),
     "bottlenecks": architecture((2, 3), backbone="resnet50", head_norm="batch"),
     "P6 and P7": architecture((3, 7), head_norm="batch"),
     "no hidden layers": architecture((2, 3), head_convs=0, head_norm="batch"),
     "no norms in the heads": architecture((2, 3), head_norm="none"),
     "group norms in the heads": architecture((2, 3), head_norm="group"),
-    "group norms everywhere": architecture(trunk_norm="group", head_norm="group"),
+    "group norms everywhere": architecture(backbone_norm="group", head_norm="group"),
 }
 
 

@@ -11,10 +11,10 @@ from geodet.training.criterion import build_criterion
 SHAPES = [((2, 2), 2), ((2, 2), 5), ((2, 4), 4), ((2, 4), 5), ((3, 7), 5), ((5, 5), 5)]
 
 
-@pytest.mark.parametrize(("levels", "trunk_level"), SHAPES)
+@pytest.mark.parametrize(("levels", "backbone_level"), SHAPES)
 @pytest.mark.parametrize("size", [(64, 64), (33, 70)])
-def test_outputs_have_one_row_an_anchor(levels, trunk_level, size):
-    config = architecture(levels, trunk_level, anchor_ratios=(0.5, 2.0))
+def test_outputs_have_one_row_an_anchor(levels, backbone_level, size):
+    config = architecture(levels, backbone_level, anchor_ratios=(0.5, 2.0))
     with torch.inference_mode():
         outputs = seeded_network(config, classes=3)(torch.randn(2, 3, *size))
     cells = [
@@ -35,10 +35,10 @@ def test_all_anchors_start_from_the_prior(prior):
     torch.testing.assert_close(scores.mean().item(), prior or 0.01, rtol=0.2, atol=0)
 
 
-@pytest.mark.parametrize(("levels", "trunk_level"), SHAPES)
-def test_every_parameter_learns(levels, trunk_level):
+@pytest.mark.parametrize(("levels", "backbone_level"), SHAPES)
+def test_every_parameter_learns(levels, backbone_level):
     """DDP waits for the gradient of each parameter, so none may be left out."""
-    network = seeded_network(architecture(levels, trunk_level)).train()
+    network = seeded_network(architecture(levels, backbone_level)).train()
     outputs = network(torch.randn(2, 3, 64, 64))
     box = outputs.anchors[len(outputs.anchors) // 2].tolist()
     criterion = build_criterion(TrainConfig(), architecture(), class_counts=[1])
@@ -58,7 +58,7 @@ def test_any_number_of_bands(bands):
 def test_the_image_is_never_resized(size):
     network = seeded_network()
     seen = []
-    network.trunk.stem.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.backbone.stem.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     images = torch.randn(1, 3, *size)
     with torch.inference_mode():
         anchors = network(images).anchors
@@ -167,10 +167,22 @@ def test_a_score_does_not_depend_on_pixels_far_away(norm, same):
     assert torch.allclose(*maps, atol=1e-5) is same
 
 
-def test_frozen_batch_norms_pass_on_to_the_trunk():
+def test_a_state_with_the_former_name_of_the_backbone_loads_inside_other_modules_too():
+    network, other = seeded_network(), seeded_network(seed=1)
+    former = {
+        f"module.{key}".replace(".backbone.", ".trunk."): value
+        for key, value in network.state_dict().items()
+    }
+    torch.nn.ModuleDict({"module": other}).load_state_dict(former)
+    state = other.state_dict()
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+
+
+def test_frozen_batch_norms_pass_on_to_the_backbone():
     kinds = {
         norm: {
-            type(m).__name__ for m in seeded_network(architecture(trunk_norm=norm)).trunk.modules()
+            type(m).__name__
+            for m in seeded_network(architecture(backbone_norm=norm)).backbone.modules()
         }
         for norm in ("batch", "frozen_batch", "group")
     }

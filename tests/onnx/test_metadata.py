@@ -6,7 +6,7 @@ import pytest
 from factories_models import EXPORTED, describe
 
 from geodet.errors import ModelFileError
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.onnx.metadata import DESCRIPTION_KEY, READER_KEY, tile_format
 from geodet.onnx.metadata import describe as describe_for
 

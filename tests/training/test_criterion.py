@@ -126,7 +126,7 @@ def test_hard_examples_are_mined_on_request():
 )
 @pytest.mark.parametrize("box_loss", ["smooth_l1", "l1", "giou"])
 def test_every_choice_learns_from_every_level(assigner, loss, box_loss):
-    model = architecture((2, 3), trunk_level=3)
+    model = architecture((2, 3), backbone_level=3)
     network = seeded_network(model, classes=2).train()
     outputs = network(torch.randn(2, 3, 32, 32))
     assert outputs.level_sizes == (64, 16)

@@ -67,7 +67,7 @@ def test_the_rate_is_positive_and_ends_at_zero(steps, warmup):
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_vectors_are_not_decayed(name):
     network = seeded_network()
-    network.trunk.stem.conv.weight.requires_grad_(False)
+    network.backbone.stem.conv.weight.requires_grad_(False)
     optimizer = build_optimizer(network, TrainConfig(optimizer=name, weight_decay=0.1))
     decayed, others = optimizer.param_groups
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
@@ -117,7 +117,10 @@ def test_averages_include_the_norms_statistics():
     for _ in range(2):
         network(torch.randn(2, 3, 32, 32) + 3)
         averaged.update_parameters(network)
-    own, mean = network.trunk.stem.norm.running_mean, averaged.module.trunk.stem.norm.running_mean
+    own, mean = (
+        network.backbone.stem.norm.running_mean,
+        averaged.module.backbone.stem.norm.running_mean,
+    )
     assert 0 < mean.norm() < own.norm()
 
 
@@ -130,25 +133,26 @@ def torch_refuses(config):
     return False
 
 
-TRUNK, HEADS = {"head_norm": "none"}, {"trunk_norm": "group", "channels": 32}
+BACKBONE, HEADS = {"head_norm": "none"}, {"backbone_norm": "group", "channels": 32}
 
 
 @pytest.mark.parametrize(
-    ("levels", "trunk", "model", "size"),
+    ("levels", "backbone", "model", "size"),
     [
         ((2, 3), 5, {}, 32),
-        ((2, 3), 5, TRUNK, 32),
+        ((2, 3), 5, BACKBONE, 32),
         ((2, 3), 5, HEADS, 32),
         ((3, 6), 5, HEADS, 64),
         ((3, 6), 5, HEADS, 65),
         ((3, 6), 5, HEADS | {"head_convs": 0}, 64),
         ((3, 6), 5, HEADS | {"head_norm": "group"}, 64),
-        ((3, 6), 5, TRUNK, 33),
+        ((3, 6), 5, BACKBONE, 33),
     ],
 )
-def test_a_batch_norm_is_refused_what_torch_refuses(levels, trunk, model, size):
+def test_a_batch_norm_is_refused_what_torch_refuses(levels, backbone, model, size):
     config = Config(
-        model=architecture(levels, trunk, **model), train=TrainConfig(batch_size=1, chip_size=size)
+        model=architecture(levels, backbone, **model),
+        train=TrainConfig(batch_size=1, chip_size=size),
     )
     if torch_refuses(config):
         with pytest.raises(ConfigError, match=f"train.batch_size 1 .* {size} .* value") as caught:

@@ -106,7 +106,7 @@ def test_the_same_seed_gives_the_same_model(small, tmp_path):
         models.append(load_file(tmp_path / f"{name}.safetensors"))
     first, again, other = models
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["trunk.stem.conv.weight"], other["trunk.stem.conv.weight"])
+    assert not torch.equal(first["backbone.stem.conv.weight"], other["backbone.stem.conv.weight"])
 
 
 def test_a_model_that_is_there_is_not_replaced(small, tmp_path):

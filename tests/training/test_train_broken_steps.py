@@ -57,7 +57,7 @@ def test_a_lone_step_that_is_not_finite_is_skipped(small, tmp_path, monkeypatch,
     assert "the loss became nan in epoch 1: the step is skipped" in caplog.text
     state = read_state(output)
     assert state["schedule"]["last_epoch"] == 4
-    assert state["network"]["trunk.stem.norm.num_batches_tracked"] == 4
+    assert state["network"]["backbone.stem.norm.num_batches_tracked"] == 4
     assert all(value.isfinite().all() for value in state["averaged"].values())
 
 

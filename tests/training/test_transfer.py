@@ -5,11 +5,12 @@ import torch
 from factories_models import architecture, seeded_network
 
 from geodet.errors import ConfigError, ModelFileError
-from geodet.models.checkpoint import ModelDescription, save_model
-from geodet.models.fpn import adapt_filters
+from geodet.models.backbone import adapt_filters
+from geodet.models.checkpoint import save_model
+from geodet.models.description import ModelDescription
 from geodet.training.transfer import transfer_weights
 
-STEM = "trunk.stem.conv.weight"
+STEM = "backbone.stem.conv.weight"
 
 
 def saved(folder, config=None, *, bands=3, classes=1):
@@ -65,7 +66,7 @@ def test_what_is_not_taken_stays_as_it_began(tmp_path):
         assert torch.equal(tensor, wanted[key]), key
     parts = {".".join(key.split(".")[:3]) for key in transfer.fresh}
     assert parts == {
-        "trunk.stages.1",
+        "backbone.stages.1",
         "pyramid.fpn.inner_blocks",
         "classifier.convs.1",
         "classifier.norms.0",
@@ -133,14 +134,14 @@ def test_other_heads_keep_what_is_common(tmp_path):
     assert parts == {"running_mean", "running_var"}
     wide = seeded_network(architecture((2, 2), channels=24))
     taken = transfer_weights(wide, path).taken
-    assert {key.partition(".")[0] for key in taken} == {"trunk"}
+    assert {key.partition(".")[0] for key in taken} == {"backbone"}
 
 
-def test_another_trunk_is_refused(tmp_path):
+def test_another_backbone_is_refused(tmp_path):
     path, _ = saved(tmp_path)
     network = seeded_network(architecture(backbone="resnet34"))
     before = network.state_dict()[STEM].clone()
-    with pytest.raises(ConfigError, match="its trunk is resnet18, not resnet34") as caught:
+    with pytest.raises(ConfigError, match="its backbone is resnet18, not resnet34") as caught:
         transfer_weights(network, path)
     assert "model.backbone = resnet18" in caught.value.hint
     assert torch.equal(network.state_dict()[STEM], before)

@@ -13,8 +13,7 @@ from torchvision.models import ResNet18_Weights
 from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.errors import ConfigError
-from geodet.models import fpn
-from geodet.models.fpn import Pyramid, Trunk, adapt_filters
+from geodet.models.backbone import Backbone, Pyramid, _adapted_stem, adapt_filters
 
 NAME = ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]  # resnet18-f37072fd.pth
 
@@ -32,14 +31,14 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "checkpoints"
 
 
-def trunk(name="resnet18", *, bands=3, level=2, **options):
-    return Trunk(name, bands=bands, level=level, **options).eval()
+def backbone(name="resnet18", *, bands=3, level=2, **options):
+    return Backbone(name, bands=bands, level=level, **options).eval()
 
 
 @pytest.mark.parametrize("level", [2, 3, 4, 5])
 @pytest.mark.parametrize("size", [(64, 64), (61, 90), (1, 1)])
 def test_stage_l_has_a_stride_of_two_to_the_l(level, size):
-    features = trunk(level=level)(torch.randn(1, 3, *size))
+    features = backbone(level=level)(torch.randn(1, 3, *size))
     assert len(features) == level - 1
     for stage, feature in enumerate(features, start=2):
         assert feature.shape[2:] == tuple(-(-side // 2**stage) for side in size)
@@ -56,21 +55,21 @@ def test_stage_l_has_a_stride_of_two_to_the_l(level, size):
     ],
 )
 def test_widths_are_those_of_the_features(name, widths):
-    network = trunk(name, level=5)
+    network = backbone(name, level=5)
     assert network.widths == widths
     assert [feature.shape[1] for feature in network(torch.randn(1, 3, 32, 32))] == widths
 
 
 def test_deeper_stages_and_the_classifier_are_left_out():
-    names = {name.partition(".")[0] for name, _ in trunk(level=3).named_parameters()}
-    stages = {name.split(".")[1] for name in trunk(level=3).state_dict() if "stages" in name}
+    names = {name.partition(".")[0] for name, _ in backbone(level=3).named_parameters()}
+    stages = {name.split(".")[1] for name in backbone(level=3).state_dict() if "stages" in name}
     assert (names, stages) == ({"stem", "stages"}, {"0", "1"})
 
 
 @pytest.mark.parametrize("bands", [1, 2, 4, 5, 7])
 def test_a_grey_image_gives_the_same_in_any_number_of_bands(bands):
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
-    adapted = fpn._adapted_stem(stem, bands)
+    adapted = _adapted_stem(stem, bands)
     grey = torch.randn(2, 1, 32, 32)
     assert adapted.weight.shape == (8, bands, 7, 7)
     torch.testing.assert_close(
@@ -95,19 +94,19 @@ def test_where_bands_are_no_colours_all_get_the_mean(before, after):
 
 def test_more_bands_keep_the_filters_of_the_first_three():
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
-    weight = fpn._adapted_stem(stem, 5).weight
+    weight = _adapted_stem(stem, 5).weight
     torch.testing.assert_close(weight[:, :3], stem.weight * 3 / 5)
     torch.testing.assert_close(weight[:, 3], stem.weight.mean(dim=1) * 3 / 5)
 
 
 def test_three_bands_keep_the_stem():
     stem = nn.Conv2d(3, 8, 7, stride=2, padding=3, bias=False)
-    assert fpn._adapted_stem(stem, 3) is stem
+    assert _adapted_stem(stem, 3) is stem
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4])
 def test_the_adapted_stem_learns(bands):
-    network = trunk(bands=bands)
+    network = backbone(bands=bands)
     network(torch.randn(2, bands, 32, 32))[0].sum().backward()
     assert network.stem.conv.weight.requires_grad
     assert network.stem.conv.weight.grad.abs().sum() > 0
@@ -123,7 +122,7 @@ def save_weights(path):
 @pytest.mark.parametrize("name", ["IMAGENET1K_V1", "DEFAULT"])
 def test_weights_by_name_come_from_the_hub_folder(hub, name):
     state = save_weights(hub / NAME)
-    network = trunk(level=5, weights=name)
+    network = backbone(level=5, weights=name)
     assert torch.equal(network.stem.conv.weight, state["conv1.weight"])
     assert torch.equal(network.stem.norm.running_mean, state["bn1.running_mean"])
     for index, stage in enumerate(network.stages, start=1):
@@ -133,7 +132,7 @@ def test_weights_by_name_come_from_the_hub_folder(hub, name):
 
 def test_weights_by_name_fit_other_bands(hub):
     state = save_weights(hub / NAME)
-    network = trunk(bands=1, weights="IMAGENET1K_V1")
+    network = backbone(bands=1, weights="IMAGENET1K_V1")
     wanted = state["conv1.weight"].sum(dim=1, keepdim=True)
     torch.testing.assert_close(network.stem.conv.weight.detach(), wanted)
 
@@ -143,9 +142,9 @@ def test_frozen_norms_take_the_statistics_of_the_weights_and_keep_them(hub):
     state = save_weights(path)
     state["bn1.running_mean"] = torch.randn(64)
     torch.save(state, path)
-    frozen = trunk(norm="frozen_batch", weights="IMAGENET1K_V1")
+    frozen = backbone(norm="frozen_batch", weights="IMAGENET1K_V1")
     images = torch.randn(2, 3, 32, 32)
-    wanted = trunk(weights="IMAGENET1K_V1")(images)[0]
+    wanted = backbone(weights="IMAGENET1K_V1")(images)[0]
     torch.testing.assert_close(frozen(images)[0], wanted)
     frozen.train()(images)[0].sum().backward()
     assert torch.equal(frozen.stem.norm.running_mean, state["bn1.running_mean"])
@@ -155,7 +154,7 @@ def test_frozen_norms_take_the_statistics_of_the_weights_and_keep_them(hub):
 
 @pytest.mark.parametrize("stages", range(6))
 def test_frozen_stages_are_those_that_torchvision_would_not_train(stages):
-    network = trunk(level=5)
+    network = backbone(level=5)
     network.freeze(stages)
     learns = {
         name.removeprefix("stages.").partition(".")[0]
@@ -174,7 +173,7 @@ def test_frozen_stages_are_those_that_torchvision_would_not_train(stages):
 
 
 def test_frozen_stages_do_not_change_in_training():
-    network = trunk(level=3)
+    network = backbone(level=3)
     network.freeze(2)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
@@ -195,20 +194,20 @@ def test_frozen_stages_do_not_change_in_training():
 def test_unknown_weights_are_refused(name):
     message = rf"train\.pretrained = '{name}': resnet18 has no such weights"
     with pytest.raises(ConfigError, match=message) as caught:
-        trunk(weights=name)
+        backbone(weights=name)
     assert "IMAGENET1K_V1" in caught.value.hint
 
 
 @pytest.mark.usefixtures("hub")
 def test_weights_of_another_network_are_refused():
     with pytest.raises(ConfigError, match="resnet18 has no such weights"):
-        trunk(weights="IMAGENET1K_V2")  # which resnet50 has
+        backbone(weights="IMAGENET1K_V2")  # which resnet50 has
 
 
 def test_a_download_that_fails_is_explained(hub):
     message = "weights of resnet18 cannot be loaded: .*no network in tests"
     with pytest.raises(ConfigError, match=message) as caught:
-        trunk(weights="IMAGENET1K_V1")
+        backbone(weights="IMAGENET1K_V1")
     assert str(hub) in caught.value.hint
     assert list(hub.iterdir()) == []
 
@@ -223,7 +222,7 @@ class _Answer(io.BytesIO):
 def test_a_download_with_another_checksum_is_not_kept(hub, monkeypatch):
     monkeypatch.setattr(torch.hub, "urlopen", lambda *_, **__: _Answer(b"a captive portal"))
     with pytest.raises(ConfigError, match=r'cannot be loaded: invalid hash value .*"f37072fd"'):
-        trunk(weights="IMAGENET1K_V1")
+        backbone(weights="IMAGENET1K_V1")
     assert list(hub.iterdir()) == []
 
 
@@ -233,7 +232,7 @@ def test_a_download_that_breaks_off_is_explained(hub, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "urlopen", break_off)
     with pytest.raises(ConfigError, match="cannot be loaded: IncompleteRead"):
-        trunk(weights="IMAGENET1K_V1")
+        backbone(weights="IMAGENET1K_V1")
     assert list(hub.iterdir()) == []
 
 
@@ -244,7 +243,7 @@ def test_a_broken_file_in_the_hub_folder_is_explained(hub, content):
         content = (hub / NAME).read_bytes()[:100_000]
     (hub / NAME).write_bytes(content)
     with pytest.raises(ConfigError, match="weights of resnet18 cannot be loaded") as caught:
-        trunk(weights="IMAGENET1K_V1")
+        backbone(weights="IMAGENET1K_V1")
     assert re.search("delete a broken file", caught.value.hint)
 
 

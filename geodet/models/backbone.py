@@ -1,4 +1,4 @@
-"""The trunk and the feature pyramid on top of it."""
+"""The backbone and the feature pyramid on top of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d
 
 from geodet.errors import ConfigError
 
-__all__ = ["Pyramid", "Trunk", "adapt_filters"]
+__all__ = ["Backbone", "Pyramid", "adapt_filters"]
 
 # No network, a download that broke off or has another checksum, a file in the hub folder that is
 # empty, cut or something else.
@@ -35,7 +35,7 @@ _NORMS: dict[BackboneNorm, Callable[..., nn.Module]] = {
 }
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """A torchvision ResNet up to one of its stages, for any number of bands.
 
     Args:
@@ -74,7 +74,7 @@ class Trunk(nn.Module):
         self._frozen: list[nn.Module] = []
 
     def freeze(self, stages: int) -> None:
-        """Keep the first parts of the trunk as they are, their norms' statistics included.
+        """Keep the first parts of the backbone as they are, their norms' statistics included.
 
         Args:
             stages: 0 for none, 1 for the stem, 2 for the stem and C2, and so on: torchvision's
@@ -103,15 +103,15 @@ class Trunk(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """A feature pyramid: P2 to P5 from the trunk, P6 and P7 by strided convolutions.
+    """A feature pyramid: P2 to P5 from the backbone, P6 and P7 by strided convolutions.
 
-    P6 looks at C5, the trunk's own deepest stage, not at P5; P7 looks at P6 after a ReLU.
+    P6 looks at C5, the backbone's own deepest stage, not at P5; P7 looks at P6 after a ReLU.
 
-    The top-down path begins at the trunk's deepest stage even when no anchors sit there, so small
-    objects on P2 see their surroundings.
+    The top-down path begins at the backbone's deepest stage even when no anchors sit there, so that
+    small objects on P2 see their surroundings.
 
     Args:
-        widths: Channels of C2, C3, ... as the trunk gives them.
+        widths: Channels of C2, C3, ... as the backbone gives them.
         channels: Channels of every level of the pyramid.
         levels: First and last level to return.
 
@@ -130,7 +130,7 @@ class Pyramid(nn.Module):
         _drop_unused(self.fpn, self._take)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Turn trunk features into pyramid levels, each (N, channels, H / 2^L, W / 2^L)."""
+        """Turn backbone features into pyramid levels, each (N, channels, H / 2^L, W / 2^L)."""
         levels = self._descend(features[self._skip :])[: self._take]
         for index, convolution in enumerate(self.extra):
             source = features[-1] if index == 0 else F.relu(levels[-1])
@@ -175,7 +175,7 @@ def _load_network(name: str, weights: str | None, norm: Callable[..., nn.Module]
             hint="they are downloaded once; without a network put them into torch's hub folder "
             f"{torch.hub.get_dir()}/checkpoints, and delete a broken file there; or begin with "
             'random weights: set train.pretrained = "", train.frozen_stages = 0 and '
-            'model.trunk_norm = "batch", which recipes set together',
+            'model.backbone_norm = "batch", which recipes set together',
         ) from error
     return network
 

@@ -1,0 +1,128 @@
+"""What a model is: the description in its file, which is read without PyTorch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+
+import geodet
+from geodet.config import ModelConfig
+from geodet.errors import ModelFileError
+
+__all__ = [
+    "FORMAT",
+    "HEADER_KEY",
+    "ModelDescription",
+    "find_model",
+    "iter_bundled",
+    "load_description",
+    "parse_description",
+]
+
+HEADER_KEY = "geodet"
+"""Of the description in the header of a model file."""
+
+FORMAT = 1
+
+
+class ModelDescription(BaseModel):
+    """What a model is, stored in the header of its file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    version: str = geodet.__version__
+    name: str
+    description: str = ""
+    architecture: ModelConfig
+    classes: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[str, ...] = Field(min_length=1)
+    dtype: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    gsd: float | None
+    object_px: float | None = None
+    score_threshold: float
+    iou_threshold: float = 0.5
+    training: dict[str, str | int | float] = {}
+    figures: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _check_bands(self) -> Self:
+        for name in ("mean", "std", "low", "high"):
+            if len(getattr(self, name)) != len(self.bands):
+                raise ValueError(f"{name} does not have a value for each of the bands")
+        return self
+
+
+def iter_bundled() -> Iterable[tuple[str, Path]]:
+    """List the bundled models as (name, path of the file)."""
+    folder = Path(str(resources.files("geodet.models.bundled")))
+    return [(file.stem, file) for file in sorted(folder.glob("*.safetensors"))]
+
+
+def find_model(name: str | Path) -> Path:
+    """Find a model file by the name of a bundled model or by path.
+
+    Raises:
+        ModelFileError: Neither is there.
+    """
+    bundled = dict(iter_bundled())
+    if str(name) in bundled:
+        return bundled[str(name)]
+    if not Path(name).is_file():
+        raise ModelFileError(
+            f"no model {str(name)!r}: no such file, and not a bundled one",
+            hint=f"bundled: {', '.join(bundled) or 'none'}; else give the path of a model file",
+        )
+    return Path(name)
+
+
+def load_description(path: Path) -> ModelDescription:
+    """Read the description of a model file without its weights.
+
+    Raises:
+        ModelFileError: The file is not a model of geodet's, or of a newer one.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path} is not a model file: {error}",
+            hint="geodet's models are .safetensors files that `geodet train` writes",
+        ) from error
+    if HEADER_KEY not in metadata:
+        raise ModelFileError(
+            f"{path} is a safetensors file without geodet's description",
+            hint="it was written by another program; train a model with `geodet train`",
+        )
+    return parse_description(metadata[HEADER_KEY], path)
+
+
+def parse_description(text: str, path: Path) -> ModelDescription:
+    """Read a description from the JSON in a file.
+
+    Raises:
+        ModelFileError: It is broken, or of another format.
+    """
+    try:
+        found = json.loads(text).get("format")
+        if found != FORMAT:
+            raise ModelFileError(
+                f"{path} has model format {found}, this geodet reads {FORMAT}",
+                hint="update geodet, or train the model again",
+            )
+        return ModelDescription.model_validate_json(text)
+    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
+        raise ModelFileError(
+            f"the description in {path} is broken: {error}", hint="train the model again"
+        ) from error
