@@ -17,7 +17,8 @@ from geodet.config import ModelConfig
 from geodet.config.recipes import resolve_config
 from geodet.demo.town import paint_town
 from geodet.geometry.geobox import GeoBox
-from geodet.models.checkpoint import ModelDescription, save_model
+from geodet.models.checkpoint import save_model
+from geodet.models.description import ModelDescription
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
 from geodet.raster.geotiff import write_raster

@@ -35,7 +35,7 @@ from others.entrants import PEERS, Setting, choose, list_entrants
 from rich.console import Console
 from rich.table import Table
 
-from geodet.models.checkpoint import find_model, load_description
+from geodet.models.description import find_model, load_description
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "urban-trees"
 WARM_SIDE = 512

@@ -16,7 +16,7 @@ from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.raster.scene_lists import list_files, list_scenes, scene_names
 from geodet.vector.formats import check_output, choose_format
 from geodet.vector.layer import Geometry

@@ -11,7 +11,7 @@ from affine import Affine
 from geodet.config import DetectConfig
 from geodet.errors import ModelFileError, SceneError
 from geodet.geometry.geobox import GeoBox
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.raster.bands import band_meanings, choose_bands
 from geodet.raster.scene import Scene
 

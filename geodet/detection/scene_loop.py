@@ -20,7 +20,7 @@ from geodet.detection.value_range import fit_values, in_words
 from geodet.errors import SceneError
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.mosaics import deduplicate, is_ground_shared
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues
 from geodet.raster.scene import Chip, Scene
 

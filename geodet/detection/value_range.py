@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geodet.config import DetectConfig
 from geodet.detection.scene_statistics import Survey
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues, trained_bounds
 
 __all__ = ["fit_values", "in_words", "input_values"]

@@ -14,7 +14,7 @@ from geodet.detection.value_range import fit_values
 from geodet.errors import ModelFileError
 from geodet.evaluation.curves import ChipResult
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import ModelDescription
+from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.tileset import LabelledImage, read_chip

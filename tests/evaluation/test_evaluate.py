@@ -14,7 +14,8 @@ from geodet.errors import ModelFileError, OutputError, TilesetError
 from geodet.evaluation.curves import Scores
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
 from geodet.evaluation.report_files import FILES
-from geodet.models.checkpoint import Model, ModelDescription
+from geodet.models.checkpoint import Model
+from geodet.models.description import ModelDescription
 
 BOXES = {
     "a.png": [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]],
