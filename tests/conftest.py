@@ -13,10 +13,12 @@ from hypothesis import HealthCheck, settings
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
+import geodet.raster.source
 from geodet.config import ModelConfig
 from geodet.models.checkpoint import load_model, save_model
 from geodet.models.description import ModelDescription
 from geodet.models.retinanet import RetinaNet
+from geodet.raster.source import open_source
 
 torch.set_num_threads(1)  # the networks here are too small for more
 
@@ -206,3 +208,16 @@ def said(caplog):
         return [r.getMessage() for r in caplog.records if r.levelno == level]
 
     return texts
+
+
+@pytest.fixture
+def handles(monkeypatch):
+    """Give the list of all handles of rasters that a test opens, in the order of their opening."""
+    opened = []
+
+    def open_and_note(path):
+        opened.append(open_source(path))
+        return opened[-1]
+
+    monkeypatch.setattr(geodet.raster.source, "open_source", open_and_note)
+    return opened

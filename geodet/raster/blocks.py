@@ -1,4 +1,4 @@
-"""How a file keeps its pixels, and the blocks in which it is best read."""
+"""Blocks of decoded pixels, shared between reader threads, and how large they should be."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from rasterio.errors import RasterioError
 from geodet.geometry.arrays import empty_apart
 from geodet.geometry.windows import Window
 
-__all__ = ["Block", "BlockStore", "block_shape"]
+__all__ = ["Block", "BlockStore", "block_shape", "file_blocks"]
 
 Block = tuple[NDArray[Any], NDArray[np.bool_]]
 """Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data."""
 
 
 class BlockStore:
-    """Blocks of a raster, up to a number of bytes, for windows that come from top to bottom.
+    """A cache of decoded blocks of a raster, for windows that are read from top to bottom.
 
-    What reaches below a row of windows is kept for the next row, at the cost of what lies behind
-    them; else what was not used for longest goes first. Threads that need the same blocks at a time
-    share the work: each decodes another one.
+    Blocks that the windows have passed are dropped first, so that those which reach into the next
+    row of windows are kept; among the others the least recently used goes first. Threads that need
+    the same blocks at the same time share the work: each decodes another one.
 
     Args:
         width: Columns of the raster.
         height: Rows of the raster.
         block: Width and height of a block.
-        load: Decodes a block; called outside of the lock, from the thread that needs it.
+        load: Decodes a block; called without the lock, in the thread that needs the block.
         capacity: Bytes to keep.
-        most_capacity: Bytes to keep at most, where :meth:`reserve` asks for more.
-        pixel_bytes: Of a pixel in a block, at most: its values, and whether they are data.
+        most_capacity: Bytes that :meth:`reserve` may raise the capacity to.
+        pixel_bytes: Most bytes that a pixel of a block takes, its mask included.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class BlockStore:
         self._bytes = 0
 
     def read(self, window: Window) -> Block:
-        """Put a window together from its blocks.
+        """Assemble a window from its blocks, loading those that are missing.
 
         Args:
             window: Inside of the raster.
@@ -72,7 +72,7 @@ class BlockStore:
             self._reading.remove(window)
 
     def _read(self, window: Window) -> Block:
-        # All that nobody works on are loaded before any that another thread works on is awaited.
+        # First load every block that no other thread is loading; only then wait for the others.
         futures = [(block, self._claim(block)) for block in self._covering(window)]
         parts = [(block, future.result()) for block, future in futures]
         if len(parts) == 1:
@@ -91,18 +91,18 @@ class BlockStore:
 
     @property
     def most_rows(self) -> int:
-        """Rows of the tallest windows that :meth:`reserve` accepts; 0: of none."""
+        """Rows of the tallest windows that :meth:`reserve` accepts; 0 where it accepts none."""
         rows = self.most_capacity // self._row_bytes
         return self.height if rows >= self.height else max(rows - 2 * self.block[1], 0)
 
     def reserve(self, rows: int) -> bool:
-        """Keep so much that windows side by side share what is decoded for one of them.
+        """Raise the capacity so that the windows of a row share their blocks.
 
         Args:
-            rows: Of a window.
+            rows: Height of a window.
 
         Returns:
-            Whether that is allowed; else all stays as it is.
+            Whether ``most_capacity`` suffices; otherwise the capacity stays as it is.
         """
         needed = min(rows + 2 * self.block[1], self.height) * self._row_bytes
         if needed <= self.most_capacity:
@@ -111,11 +111,11 @@ class BlockStore:
 
     @property
     def _row_bytes(self) -> int:
-        """Count the bytes of a row of blocks: two side by side, unless one is the whole row."""
+        """Bytes of a row of pixels, in two blocks side by side or in one that spans the raster."""
         return min(2 * self.block[0], self.width) * self._pixel_bytes
 
     def clear(self) -> None:
-        """Let go of all blocks."""
+        """Drop all blocks."""
         with self._lock:
             self._held.clear()
             self._bytes = 0
@@ -129,7 +129,7 @@ class BlockStore:
                 )
 
     def _claim(self, block: Window) -> Future[Block]:
-        """Give the future of a block, after loading it here if nobody has begun to."""
+        """Return the future of a block; load it here unless another thread is loading it."""
         with self._lock:
             future = self._held.get(block)
             if future is not None:
@@ -162,7 +162,7 @@ class BlockStore:
 
 
 def _is_behind(block: Window, windows: Sequence[Window]) -> bool:
-    """Tell whether windows have passed a block, if they come in rows from the top left."""
+    """Whether windows that come in rows from the top left have passed a block."""
     return all(
         block.row_end <= (window.row_end if block.col_end <= window.col_off else window.row_off)
         for window in windows
@@ -170,7 +170,7 @@ def _is_behind(block: Window, windows: Sequence[Window]) -> bool:
 
 
 def _nbytes(array: NDArray[Any]) -> int:
-    """Count the bytes that an array holds: one value that is repeated holds next to nothing."""
+    """Bytes that an array holds: almost none where one value is broadcast."""
     return array.nbytes if any(array.strides) else array.itemsize
 
 
@@ -181,48 +181,54 @@ def _shared(window: Window, block: Window) -> Window:
 
 
 def _cells(window: Window, origin: Window) -> tuple[slice, slice]:
-    """Give the rows and columns of a window in an array that begins at another."""
+    """Return a window as slices, rows and columns, of an array that begins at another window."""
     inner = window.shifted(-origin.col_off, -origin.row_off)
     return slice(inner.row_off, inner.row_end), slice(inner.col_off, inner.col_end)
 
 
-_ROWS = 64  # strips of a few rows are read by so many rows at a time
-_TILE = 256  # small tiles, so many pixels at a time
-_BLOCK_BYTES = 8 * 2**20  # of a group of strips, so that no thread waits long for one
+_ROWS = 64  # narrow strips are read together, up to so many rows
+_TILE = 256  # small tiles are read together, up to so many pixels on each side
+_BLOCK_BYTES = 8 * 2**20  # most bytes of a group of strips, so that no thread waits long for one
 
 
-def block_shape(dataset: Any, bytes_per_pixel: int) -> tuple[int, int]:
+def block_shape(
+    size: tuple[int, int], blocks: tuple[int, int], bytes_per_pixel: int
+) -> tuple[int, int]:
     """Choose the width and height of the blocks to read a raster in.
 
-    They are whole blocks of the file, several when those are small: whole rows of a striped file,
-    groups of tiles of a tiled one. A mosaic is read as its first file wants to be.
+    They are whole blocks of the file, several where those are small: whole rows of a striped file,
+    groups of tiles of a tiled one.
 
     Args:
-        dataset: An open raster.
-        bytes_per_pixel: Of all bands that are read.
+        size: Width and height of the raster.
+        blocks: Width and height of the file's own blocks, see :func:`file_blocks`.
+        bytes_per_pixel: Bytes of a pixel in all bands that are read.
     """
-    height, width = _file_blocks(dataset)
-    width, height = min(width, dataset.width), min(height, dataset.height)
-    if width < dataset.width:
-        return min(_times(width, _TILE), dataset.width), min(_times(height, _TILE), dataset.height)
+    width, height = min(blocks[0], size[0]), min(blocks[1], size[1])
+    if width < size[0]:
+        return min(_round_up(_TILE, width), size[0]), min(_round_up(_TILE, height), size[1])
     rows = min(_ROWS, _BLOCK_BYTES // (width * bytes_per_pixel) or 1)
-    return width, min(_times(height, rows), dataset.height)
+    return width, min(_round_up(rows, height), size[1])
 
 
-def _times(size: int, least: int) -> int:
-    """Give the smallest multiple that is not below the least."""
+def _round_up(least: int, size: int) -> int:
+    """Return the smallest multiple of a size that is not below the least."""
     return -(-least // size) * size
 
 
-def _file_blocks(dataset: Any) -> tuple[int, int]:
-    """Give rows and columns of a file's blocks; of strips in a mosaic, its first file's."""
+def file_blocks(dataset: Any) -> tuple[int, int]:
+    """Return the width and height of a file's blocks; for a mosaic, of those of its first file.
+
+    Args:
+        dataset: An open raster.
+    """
     rows, columns = map(int, dataset.block_shapes[0])
     members = [name for name in dataset.files if not name.endswith((".vrt", ".ovr", ".msk"))]
     if dataset.driver != "VRT" or not members:
-        return rows, columns
+        return columns, rows
     try:
         with rasterio.open(members[0]) as member:
             rows, columns = map(int, member.block_shapes[0])
-            return rows, columns
-    except RasterioError:  # a member that is away; reading says so where it is needed
-        return rows, columns
+            return columns, rows
+    except RasterioError:  # the file is missing; reading raises an error if it needs it
+        return columns, rows

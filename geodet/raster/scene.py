@@ -1,11 +1,10 @@
-"""A raster scene, read window by window through GDAL, never as a whole."""
+"""Read a raster scene window by window through GDAL, never as a whole."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +21,16 @@ from geodet.files.closable import Closing
 from geodet.geometry.arrays import empty_apart
 from geodet.geometry.windows import Window
 from geodet.raster.bands import band_meanings, resolve_band
-from geodet.raster.blocks import Block, BlockStore, block_shape
+from geodet.raster.blocks import Block, BlockStore, block_shape, file_blocks
 from geodet.raster.resampling import Axis, resample
-from geodet.raster.source import Source, gdal_options, open_source, quietly
+from geodet.raster.source import Source, SourcePool, gdal_options, quietly
 
 __all__ = ["Chip", "Scene"]
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = (96 * 2**20, 512 * 2**20)  # kept at least, and at most, of decoded blocks
-_MORE_ROWS = 3  # of the raster, that a window of another grid takes beyond its own
+_BLOCK_BYTES = (96 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
+_MORE_ROWS = 3  # rows of the raster that a window of a resampled grid needs beyond its own
 _UNREADABLE = (RasterioError, OSError)
 
 
@@ -48,19 +47,20 @@ class Chip:
 
 
 class Scene(Closing):
-    """An open raster; closes with its ``with`` block.
+    """An open raster, to be used in a ``with`` block that closes it.
 
-    Every thread gets a GDAL handle of its own, so :meth:`read` may be called from many; the blocks
-    that they decode are shared. A palette is read as red, green and blue; a raster that only ground
-    control points or RPCs place on the ground is warped while it is read.
+    :meth:`read` may be called from several threads. Each call borrows a GDAL handle from a pool,
+    so the raster is opened once and then again only for each further thread that reads at the same
+    time; the threads share the blocks that they decode. A palette is read as red, green and blue. A
+    raster that is georeferenced by ground control points or RPCs alone is warped while it is read.
 
     Args:
         path: Anything that GDAL opens.
         bands: Bands to read, counted from 1 or by name; empty: all but an alpha band.
-        gsd: Metres per pixel, for a raster that does not know.
+        gsd: Metres per pixel, in place of what the georeference says.
 
     Raises:
-        SceneError: The raster is missing, is not one, or lacks a band.
+        SceneError: The file is missing, is not a raster, or lacks a band.
     """
 
     def __init__(
@@ -68,26 +68,56 @@ class Scene(Closing):
     ) -> None:
         self.path = str(path)
         self._options = gdal_options(self.path)
-        self._local = threading.local()
-        self._handles: list[Source] = []
+        self._sources = SourcePool(self.path)
         self._blocks: BlockStore | None = None
-        self._is_wide = False
+        self._has_warned_of_width = False
         try:
-            source = self._source()
-            self._describe_bands(source, bands)
+            with self._sources.lend() as source:
+                self._describe(source, gsd)
+            self.select(bands)
         except BaseException:
             self.close()
             raise
+
+    def _describe(self, source: Source, gsd: float | None) -> None:
+        """Note what does not depend on the chosen bands."""
         self.warped_by = source.warped_by
-        """What the raster is warped by while it is read; "" as a rule."""
+        """What the raster is warped by while it is read; "" for most rasters."""
         self.geobox = source.geobox
-        size = self.geobox.ground_resolution
-        self.resolution = (gsd, gsd) if gsd else size
-        """Metres per pixel along x and y on the ground; None when nobody knows."""
+        self.resolution = (gsd, gsd) if gsd else self.geobox.ground_resolution
+        """Metres per pixel along x and y on the ground; None where they are unknown."""
         self.grid = (self.geobox.width, self.geobox.height)
         """Columns and rows of the grid that :meth:`read` serves."""
-        self._has_overviews = bool(source.dataset.overviews(self.bands[0]))
-        self._blocks = self._make_blocks(source)
+        self.count: int = source.dataset.count
+        """Bands of the raster, an alpha band included."""
+        self._alpha = source.alpha
+        self._names = source.names
+        self._meanings = band_meanings(source.names, source.colours)
+        self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
+        self._dtypes = tuple(source.dataset.dtypes)
+        with quietly(self.path):
+            self._file_blocks = file_blocks(source.dataset)
+
+    def select(self, bands: Sequence[int | str] = ()) -> None:
+        """Choose the bands that :meth:`read` returns; call it while no other thread reads.
+
+        Args:
+            bands: Counted from 1 or by name, in the order wished; empty: all but an alpha band.
+
+        Raises:
+            SceneError: The raster lacks a band, or the bands have no common real data type.
+        """
+        chosen = tuple(self._number(band) for band in bands)
+        self.bands = chosen or tuple(n for n in range(1, self.count + 1) if n != self._alpha)
+        self.dtype = self._common_dtype()
+        self.band_names = tuple(self._labels[band - 1] for band in self.bands)
+        self.band_meanings = tuple(self._meanings[band - 1] for band in self.bands)
+        """What each band shows, such as red or nir; "" where it is unknown."""
+        with self._sources.lend() as source:
+            self._mask_band = source.mask_band(self.bands)
+            self._has_overviews = bool(source.dataset.overviews(self.bands[0]))
+        self.clear_cache()
+        self._blocks = self._make_blocks()
 
     @property
     def name(self) -> str:
@@ -96,7 +126,7 @@ class Scene(Closing):
 
     @property
     def gsd(self) -> float | None:
-        """Metres per pixel of the raster itself."""
+        """Metres per pixel of the raster itself, None where they are unknown."""
         return None if self.resolution is None else math.sqrt(math.prod(self.resolution))
 
     @property
@@ -106,9 +136,10 @@ class Scene(Closing):
 
     @property
     def rows_kept(self) -> int:
-        """Rows of the tallest windows of the grid that share decoded blocks with their neighbours.
+        """Rows of the tallest windows of the grid for which each block is decoded only once.
 
-        As a rule all rows; fewer where strips are very long: each taller window decodes them anew.
+        All rows for most rasters; fewer where strips are very long. Taller windows make GDAL decode
+        parts of them again.
         """
         if self._blocks is None or self._is_far:
             return self.grid[1]
@@ -118,97 +149,76 @@ class Scene(Closing):
 
     @property
     def _is_far(self) -> bool:
-        """Tell whether overviews serve: averages already, and a fraction of the bytes."""
+        """Whether overviews are read: they are averages already, and a fraction of the bytes."""
         return self._has_overviews and min(self.scale) >= 2
 
     def resample(self, width: int, height: int) -> None:
-        """Let :meth:`read` serve a grid of another size over the same ground."""
+        """Make :meth:`read` serve a grid of another size over the same ground."""
         self.grid = (max(width, 1), max(height, 1))
 
     def read(self, window: Window) -> Chip:
         """Read one window of the grid.
 
-        Averages where the grid is coarser than the raster (so nothing aliases), interpolates where
-        it is finer.
+        Pixels are averaged where the grid is coarser than the raster, so that nothing aliases, and
+        interpolated where it is finer.
+
+        Args:
+            window: In the pixels of the grid, and within it.
 
         Raises:
-            SceneError: The window cannot be read; names it and the file.
+            SceneError: The window cannot be read.
         """
         if self._blocks is None or self._is_far:
             return self._guarded(self._read_directly, window)
         return self._guarded(self._read_blocks, window)
 
     def read_overview(self, max_side: int) -> Chip:
-        """Read the whole raster, no longer than ``max_side`` pixels on its longer side."""
+        """Read the whole raster, reduced to at most ``max_side`` pixels on its longer side."""
         shrink = min(1.0, max_side / max(self.geobox.width, self.geobox.height))
         with self._on_grid(self.geobox.width * shrink, self.geobox.height * shrink):
             return self._guarded(self._read_directly, Window(0, 0, *self.grid))
 
-    def close(self) -> None:
-        """Close every thread's handle."""
-        while self._handles:
-            self._handles.pop().close()
-        self._local = threading.local()
+    def clear_cache(self) -> None:
+        """Free the decoded blocks; the raster stays open."""
         if self._blocks is not None:
             self._blocks.clear()
 
-    def _source(self) -> Source:
-        if not hasattr(self._local, "source"):
-            self._local.source = open_source(self.path)
-            self._handles.append(self._local.source)
-        return self._local.source  # type: ignore[no-any-return]
+    def close(self) -> None:
+        """Close all GDAL handles and free the decoded blocks."""
+        self._sources.close()
+        self.clear_cache()
 
     def _read_source(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> Block:
-        source = self._source()
-        try:
+        with self._sources.lend() as source:
             return source.read(self.bands, self._mask_band, window, shape)
-        except _UNREADABLE:
-            # From then on the handle of a mosaic gives zeros for the file that it could not open.
-            del self._local.source
-            self._handles.remove(source)
-            source.close()
-            raise
 
-    def _describe_bands(self, source: Source, wanted: Sequence[int | str]) -> None:
-        self.count: int = source.dataset.count
-        self._alpha = source.alpha
-        meanings = band_meanings(source.names, source.colours)
-        numbers = tuple(self._number(band, source, meanings) for band in wanted)
-        colour = [band for band in source.dataset.indexes if band != self._alpha]
-        self.bands = numbers or tuple(colour)
-        self._check_bands(source.dataset)
-        self.dtype = np.dtype(source.dataset.dtypes[self.bands[0] - 1])
-        self.band_names = tuple(source.band_name(band) for band in self.bands)
-        self.band_meanings = tuple(meanings[band - 1] for band in self.bands)
-        """What each band shows, such as red or nir; "" where nothing says so."""
-        self._mask_band = source.mask_band(self.bands)
-
-    def _number(self, band: int | str, source: Source, meanings: Sequence[str]) -> int:
-        number = band if isinstance(band, int) else resolve_band(band, source.names, meanings)
+    def _number(self, band: int | str) -> int:
+        number = resolve_band(band, self._names, self._meanings) if isinstance(band, str) else band
         if not 1 <= number <= self.count:
-            has = ", ".join(source.band_name(n) for n in source.dataset.indexes)
             raise SceneError(
-                f"no band {band} in {self.path}, which has {self.count}: {has}",
-                hint="bands are counted from 1, or named as the scene names them",
+                f"no band {band} in {self.path}, which has {self.count}: {', '.join(self._labels)}",
+                hint="give the number of a band, counted from 1, or its name in the scene",
             )
         return number
 
-    def _check_bands(self, dataset: Any) -> None:
-        dtypes = {dataset.dtypes[band - 1] for band in self.bands}
+    def _common_dtype(self) -> np.dtype[Any]:
+        dtypes = {self._dtypes[band - 1] for band in self.bands}
         if len(dtypes) > 1 or any(name.startswith("complex") for name in dtypes):
             raise SceneError(
                 f"the bands of {self.path} hold {' and '.join(sorted(dtypes))} values",
                 hint="choose real bands of one type, or convert them with gdal_translate",
             )
+        dtype: np.dtype[Any] = np.dtype(self._dtypes[self.bands[0] - 1])
+        return dtype
 
-    def _make_blocks(self, source: Source) -> BlockStore | None:
+    def _make_blocks(self) -> BlockStore | None:
         """Share decoded blocks between threads, unless a single one is too large to keep many."""
         per_pixel = len(self.bands) * self.dtype.itemsize
-        with quietly(self.path):
-            width, height = block_shape(source.dataset, per_pixel)
+        size = (self.geobox.width, self.geobox.height)
+        width, height = block_shape(size, self._file_blocks, per_pixel)
         if width * height * per_pixel > _BLOCK_BYTES[1] // 8:
             return None
-        has_masks = self._mask_band not in (None, self._alpha)  # one of each band
+        has_masks = self._mask_band not in (None, self._alpha)  # a mask for each band
         return BlockStore(
             self.geobox.width,
             self.geobox.height,
@@ -224,10 +234,10 @@ class Scene(Closing):
             with rasterio.Env(**self._options):
                 return read(window)
         except _UNREADABLE as error:
-            cause = error.__cause__ or error  # rasterio says to look there
+            cause = error.__cause__ or error  # rasterio puts GDAL's own message there
             raise SceneError(
                 f"cannot read {window} of {self.path}: {cause}",
-                hint="the file may be truncated or still being written; check it with gdalinfo",
+                hint="the file may be truncated or incomplete: check it with gdalinfo -checksum",
             ) from error
 
     def _read_blocks(self, window: Window) -> Chip:
@@ -242,31 +252,31 @@ class Scene(Closing):
             return self._read_directly(window)
         try:
             pixels, data = self._blocks.read(source)
-        except _UNREADABLE:  # what is broken may lie in a block, but outside of the window
+        except _UNREADABLE:  # the damage may lie in a block, but outside of the window
             return self._read_directly(window)
         if self.scale == (1.0, 1.0):
             return Chip(window, pixels, _any(data))
         return Chip(window, *resample(pixels, data, columns, rows))
 
     def _reserve(self, source: Window) -> bool:
-        """Let the blocks of a whole row of windows be kept, and say whether they can be."""
+        """Make room for the blocks of a row of windows; return whether they fit."""
         assert self._blocks is not None
         if self._blocks.reserve(source.height):
             return True
-        if not self._is_wide:
-            self._is_wide = True
+        if not self._has_warned_of_width:
+            self._has_warned_of_width = True
             logger.warning(
                 "%s is too wide to keep a row of windows in memory: parts of it are decoded more "
                 "than once; a copy as a COG (gdal_translate -of COG) is read faster",
                 self.name,
             )
-        return False  # blocks would be lost before they are used again
+        return False  # blocks would be dropped before they are used again
 
     def _load_block(self, block: Window) -> Block:
         return self._read_source(block, (block.height, block.width))
 
     def _read_directly(self, window: Window) -> Chip:
-        """Let GDAL resample, from an overview where there is one."""
+        """Read a window that GDAL resamples, from an overview where there is one."""
         sx, sy = self.scale
         left, top = window.col_off * sx, window.row_off * sy
         right = min(window.col_end * sx, self.geobox.width)
@@ -287,5 +297,5 @@ class Scene(Closing):
 
 
 def _any(data: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say of each pixel whether any of the layers (C, H, W) has data: (H, W)."""
+    """Whether any of the layers (C, H, W) has data, for each pixel: (H, W)."""
     return np.logical_or.reduce(data, out=empty_apart(data.shape[1:], np.bool_))

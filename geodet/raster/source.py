@@ -1,4 +1,4 @@
-"""Open a raster as GDAL reads it, and make one of true bands on a true grid of what is not."""
+"""Open a raster through GDAL, with palettes expanded and control points or RPCs applied."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from geodet.raster.blocks import Block
 from geodet.raster.scene_lists import is_gdal_path
 from geodet.raster.virtual_rasters import expanded_palette, warped
 
-__all__ = ["Source", "gdal_options", "open_source", "quietly"]
+__all__ = ["Source", "SourcePool", "gdal_options", "open_source", "quietly"]
 
 _opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
-# Decoded blocks are kept by the scene, for all its threads; GDAL keeps those of the files in a VRT.
+# Scenes keep decoded blocks for all their threads; GDAL's own cache serves the files of a VRT.
 _LOCAL = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_NUM_THREADS": 1}
 _REMOTE = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a server's listing is slow, and often refused
@@ -49,30 +49,30 @@ _ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsimem/", "/vsisubfile/", "/
 
 @dataclass(eq=False)
 class Source(Closing):
-    """A raster's open handle and what is known of its bands."""
+    """An open GDAL handle of a raster, with the names and colours of its bands."""
 
     dataset: Any
-    """What is read: the file, or a virtual raster made of it."""
+    """The file, or a virtual raster on top of it."""
     names: tuple[str, ...]
     """Descriptions of the bands, "" where there is none."""
     colours: tuple[str, ...]
     """Names of their colour interpretations."""
     warped_by: str
-    """What the raster is warped by, such as ground control points; "" as a rule."""
+    """What the raster is warped by, such as ground control points; "" for most rasters."""
     held: tuple[Any, ...]
-    """Handles that the dataset needs, and that are closed with it."""
+    """Handles that the dataset reads from, closed after it."""
 
     def close(self) -> None:
-        """Close the dataset, then what it is made of."""
+        """Close the dataset, then the handles that it reads from."""
         for handle in (self.dataset, *self.held):
             handle.close()
 
     @property
     def alpha(self) -> int | None:
-        """Find the alpha band.
+        """The number of the alpha band, None where there is none.
 
-        Four-band imagery is often stored with near-infrared flagged as alpha, because that is what
-        TIFF writers call a fourth band; a band described as something else is not alpha.
+        TIFF writers often flag the fourth band as alpha although it is near-infrared. A band whose
+        description names something else is not taken for alpha.
         """
         for band, (name, colour) in enumerate(zip(self.names, self.colours, strict=True), start=1):
             if colour == ColorInterp.alpha.name and (name or "alpha").lower().startswith("alpha"):
@@ -80,7 +80,7 @@ class Source(Closing):
         return None
 
     def mask_band(self, bands: tuple[int, ...]) -> int | None:
-        """Find the band whose mask says where there is data; None when all of it is data."""
+        """Return the band whose mask shows where there is data, None where all pixels have data."""
         if self.alpha is not None and self.alpha not in bands:
             return self.alpha
         flags = self.dataset.mask_flag_enums[bands[0] - 1]
@@ -88,7 +88,7 @@ class Source(Closing):
         return bands[0] if masked else None
 
     def band_name(self, band: int) -> str:
-        """Name a band by its description or its colour, else by its number."""
+        """Return a band's description or colour, or else "band" and its number."""
         colour = self.colours[band - 1]
         return self.names[band - 1] or (f"band {band}" if colour in _NAMELESS else colour)
 
@@ -99,11 +99,11 @@ class Source(Closing):
         window: Window | RasterioWindow,
         shape: tuple[int, int],
     ) -> Block:
-        """Read a window, resampled by GDAL where the shape is another.
+        """Read a window; GDAL resamples it where the shape differs from the window's.
 
         Args:
             bands: Counted from 1.
-            mask_band: What :meth:`mask_band` says of them.
+            mask_band: The result of :meth:`mask_band` for these bands.
             window: In the pixels of the raster.
             shape: Rows and columns of the result.
 
@@ -123,10 +123,10 @@ class Source(Closing):
         self.dataset.read(bands, out=pixels, **options)
         data: NDArray[np.bool_] = np.broadcast_to(np.True_, (1, *shape))
         if mask_band is not None and mask_band == self.alpha:
-            # Any opacity is data: a fourth band that is called alpha may hold near-infrared.
+            # Any opacity counts as data: a band that is flagged as alpha may hold near-infrared.
             data = self.dataset.read([mask_band], out_shape=(1, *shape), **options) > 0
         elif mask_band is not None:
-            # A pixel of a resampled grid has data where at least half of it has.
+            # A resampled pixel has data where at least half of its area has.
             masks = self.dataset.read_masks(bands, out_shape=pixels.shape, **options)
             data = masks >= (128 if is_scaled else 1)
         if pixels.dtype.kind == "f":
@@ -135,7 +135,7 @@ class Source(Closing):
 
     @property
     def geobox(self) -> GeoBox:
-        """Where the raster lies; without a georeference, y is -row, as QGIS shows it."""
+        """The raster's geobox; y is -row where there is no georeference, as in QGIS."""
         crs = CRS.from_user_input(self.dataset.crs) if self.dataset.crs else None
         transform = self.dataset.transform
         if crs is None and transform == Affine.identity():
@@ -144,24 +144,28 @@ class Source(Closing):
 
 
 def gdal_options(path: str) -> dict[str, Any]:
-    """Choose the options of GDAL for a raster; what the environment sets is left alone."""
+    """Return GDAL options for reading a raster, but none that environment variables set."""
     options = _LOCAL | (_REMOTE if _is_remote(path) else {})
     return {name: value for name, value in options.items() if name not in os.environ}
 
 
 @contextlib.contextmanager
 def quietly(path: str) -> Iterator[None]:
-    """Open files of a raster here: without a warning that one has no georeference."""
+    """Set GDAL options, and silence rasterio's warning of files that have no georeference.
+
+    For ``with`` blocks that open files. Options and filters are restored at the end; only one
+    thread at a time is in such a block.
+    """
     with _opening, warnings.catch_warnings(), rasterio.Env(**gdal_options(path)):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 
 def open_source(path: str) -> Source:
-    """Open a raster; a palette becomes colours, ground control points and RPCs a grid.
+    """Open a raster, expand its palette, and warp it where only GCPs or RPCs georeference it.
 
     Raises:
-        SceneError: It is missing, is no raster or holds no bands.
+        SceneError: The file is missing, is not a raster or has no bands.
     """
     if not is_gdal_path(path) and not Path(path).exists():
         raise SceneError(f"no such file: {path}", hint="check the path of the scene")
@@ -180,10 +184,57 @@ def open_source(path: str) -> Source:
         ) from error
 
 
+class SourcePool(Closing):
+    """Open handles of one raster, lent to one thread at a time.
+
+    GDAL handles may be used by any thread, but by no two at once. A handle is opened only where all
+    others are in use: a raster that one thread reads is opened once, whichever thread that is.
+
+    Args:
+        path: The raster.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._idle: list[Source] = []
+        self._is_closed = False
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Source]:
+        """Lend a handle for the duration of a ``with`` block.
+
+        A handle whose reading fails is closed: that of a mosaic would from then on return zeros in
+        place of the file that it could not open.
+
+        Raises:
+            SceneError: The raster cannot be opened.
+        """
+        try:
+            source = self._idle.pop()
+        except IndexError:
+            source = open_source(self.path)
+        try:
+            yield source
+        except BaseException:
+            source.close()
+            raise
+        self._idle.append(source)
+        if self._is_closed:
+            self.close()
+
+    def close(self) -> None:
+        """Close the handles; one that is lent out is closed when it comes back."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
 def _open(path: str, handles: list[Any]) -> Source:
     handles.append(rasterio.open(path))
     if handles[0].count == 0:
-        raise SceneError(f"{path} holds no bands", hint="name one of its subdatasets")
+        raise SceneError(
+            f"{path} has no bands", hint="name one of its subdatasets: gdalinfo lists them"
+        )
     colours = expanded_palette(handles[-1])
     if colours is not None:
         handles.append(colours)
@@ -199,16 +250,16 @@ def _open(path: str, handles: list[Any]) -> Source:
 def _hint(path: str) -> str:
     if path.startswith(("s3://", "/vsis3/")):
         return (
-            "check the address; GDAL signs in by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
+            "check the address; GDAL signs in with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
             "AWS_PROFILE; for public data set AWS_NO_SIGN_REQUEST=YES"
         )
     if _is_remote(path):
-        return "check the address and that you may read it; GDAL takes credentials from variables"
-    return "geodet reads what GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG"
+        return "check the address and your access; GDAL takes credentials from the environment"
+    return "geodet reads every format that GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG"
 
 
 def _is_remote(path: str) -> bool:
-    """Tell what comes over a network from local files, archives among them."""
+    """Whether a path is read over a network; local archives are not."""
     if "/vsicurl" in path or "http://" in path or "https://" in path:
         return True
     if "://" in path:

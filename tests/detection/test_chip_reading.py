@@ -165,21 +165,19 @@ def test_a_whole_scan_reads_the_file_once(make_scene, layout, workers, factor):
 
 
 @pytest.mark.parametrize("options", [{"blockysize": 1}, {"tiled": True}])
-def test_a_file_that_shrinks_ends_the_run(make_scene, options):
+def test_a_file_that_shrinks_ends_the_run(make_scene, options, handles):
     path = make_scene(width=600, height=600, **options)
     grid = WindowGrid(600, 600, 64, 0)
     with Scene(path) as scene:
         chips = iter_chips(scene, grid, workers=3, ahead=4)
         next(chips)
-        handles = [source.dataset for source in scene._handles]
         os.truncate(path, path.stat().st_size // 2)
         with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*scene\.tif") as caught:
             list(chips)
         assert "truncated" in caught.value.hint
         assert not readers()
-        handles += [source.dataset for source in scene._handles]
-        assert handles
-    assert all(handle.closed for handle in handles)
+    assert handles
+    assert all(source.dataset.closed for source in handles)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_bands_have_names(make_scene):
 def test_a_band_that_is_not_there_is_an_error(make_scene, band):
     with pytest.raises(SceneError, match=rf"no band {band} in .*scene\.tif, which has 3") as caught:
         Scene(make_scene(), bands=[1, band])
-    assert "bands are counted from 1" in caught.value.hint
+    assert "counted from 1" in caught.value.hint
 
 
 # The grid of another resolution
@@ -485,3 +485,27 @@ def test_blocks_are_kept_for_the_next_window(make_scene):
         scene.read(Window(0, 0, 64, 64))
         path.write_bytes(b"\0" * path.stat().st_size)  # whoever reads again finds nothing
         assert scene.read(Window(64, 0, 64, 64)).pixels.any()
+
+
+def test_bands_that_are_selected_later_are_those_of_a_new_opening(make_scene, handles):
+    path = make_scene(bands=5, descriptions=("", "blue", "nir", "green", "red"), tiled=True)
+    window = Window(3, 5, 60, 50)
+    with Scene(path) as scene:
+        scene.read(window)
+        for bands in ((5, 4, 2), ("red", "nir"), (), (1,)):
+            scene.select(bands)
+            with rasterio.open(path) as raster:
+                expected = raster.read(scene.bands, window=RasterioWindow(3, 5, 60, 50))
+            np.testing.assert_array_equal(scene.read(window).pixels, expected)
+        assert (scene.band_names, scene.band_meanings) == (("gray",), ("",))
+        assert len(handles) == 1
+        with pytest.raises(SceneError, match=r"no band 6 in .*scene\.tif, which has 5: band 1"):
+            scene.select([6])
+
+
+def test_selecting_bands_keeps_the_grid(make_scene):
+    with Scene(make_scene(), gsd=2.0) as scene:
+        scene.resample(48, 40)
+        scene.select([2])
+        assert (scene.grid, scene.gsd) == ((48, 40), 2.0)
+        assert scene.read(Window(0, 0, 48, 40)).pixels.shape == (1, 40, 48)
