@@ -1,3 +1,4 @@
+import csv
 import re
 from collections import Counter
 
@@ -271,24 +272,32 @@ def count(tileset, split):
     return len(images), dict(objects), sum(len(image.ignored) for image in images)
 
 
-def test_urban_trees(caplog):
+def test_points_of_the_shared_trees_are_split_as_their_table_says(caplog):
     tileset = read_shared("urban-trees", box_size_m=7.2)
-    assert count(tileset, "train") == (576, {"object": 33268}, 0)
-    assert count(tileset, "val") == (49, {"object": 2395}, 0)
+    folds = {row["image"]: row["fold"] for row in read_rows("urban-trees/images.csv")}
+    images = Counter(folds.values())
+    trees = Counter(folds[row["image"]] for row in read_rows("urban-trees/trees.csv"))
+    for split in ("train", "val"):
+        assert count(tileset, split) == (images[split], {"object": trees[split]}, 0)
     assert not caplog.text
     boxes = np.concatenate([image.boxes for image in tileset.images])
     np.testing.assert_allclose(boxes[:, 2:] - boxes[:, :2], 12, rtol=0.01)
     assert all(image.gsd == pytest.approx(0.6, rel=0.01) for image in tileset.images)
 
 
-def test_vehicles():
+def read_rows(table):
+    with shared_data(table).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_yolo_labels_of_the_shared_vehicles_are_split_by_scene():
     tileset = read_shared("vehicles", val=("MOS7*", "MOS8*", "MOS9*"), gsd=0.13)
     assert tileset.classes == ("car", "truck", "bus", "minibus", "cyclist")
     assert count(tileset, "train") == (25, {"car": 1311, "bus": 25, "minibus": 2}, 0)
     assert count(tileset, "val") == (20, {"car": 509}, 0)
 
 
-def test_thermal():
+def test_voc_labels_of_the_shared_thermal_frames_keep_regions_to_ignore():
     tileset = read_shared("thermal", ignore_classes=("DontCare",))
     assert tileset.classes == ("Bicycle", "Car", "OtherVehicle", "Person")
     train = {"Person": 2022, "Car": 1389, "Bicycle": 1080, "OtherVehicle": 27}
