@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats
 
-__all__ = ["Detections", "paired_iou", "pairwise_iou"]
+__all__ = ["Detections", "box_corners", "paired_iou", "pairwise_iou"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,23 @@ class Detections:
         keys = (*(key[rows] for key in last), self.labels[rows], y2, x2, x1, y1, -scores[tied])
         order[tied] = rows[np.lexsort(keys)]
         return order
+
+
+def box_corners(boxes: Floats) -> Floats:
+    """Return the corners of boxes: upper left, upper right, lower right, lower left.
+
+    Args:
+        boxes: (N, 4) x1 y1 x2 y2, with y down.
+
+    Returns:
+        (N, 4, 2), in the same frame.
+
+    Example:
+        >>> box_corners(np.array([[0.0, 1, 2, 3]])).tolist()
+        [[[0.0, 1.0], [2.0, 1.0], [2.0, 3.0], [0.0, 3.0]]]
+    """
+    x1, y1, x2, y2 = boxes.T
+    return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
 
 
 def paired_iou(a: Floats, b: Floats) -> Floats:

@@ -10,6 +10,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from geodet.geometry.arrays import Floats
+from geodet.geometry.boxes import box_corners
 from geodet.geometry.windows import Window
 
 __all__ = ["GeoBox"]
@@ -47,21 +48,43 @@ class GeoBox:
         transform = self.transform @ Affine.translation(window.col_off, window.row_off)
         return GeoBox(window.width, window.height, transform, self.crs)
 
-    def resized(self, width: int, height: int) -> GeoBox:
-        """Give the geobox of the same ground with another number of pixels."""
-        scale = Affine.scale(self.width / width, self.height / height)
-        return GeoBox(width, height, self.transform @ scale, self.crs)
-
-    def to_world(self, xy: Floats) -> Floats:
+    def to_world(self, xy: Floats, crs: CRS | None = None) -> Floats:
         """Map pixel coordinates to world coordinates.
 
         Args:
             xy: (..., 2) columns and rows, continuous.
+            crs: Another CRS to transform to; None, or a raster without a CRS: the raster's own.
 
         Returns:
-            (..., 2) float64 x and y in the CRS.
+            (..., 2) float64 x and y; infinite where ``crs`` is not defined.
+
+        Raises:
+            pyproj.exceptions.ProjError: There is no transformation between the two CRSs.
         """
-        return _apply(self.transform, xy)
+        world = _apply(self.transform, xy)
+        if not self.needs_transformation(crs):
+            return world
+        x, y = _transformer(self.crs, crs).transform(world[..., 0], world[..., 1])
+        return np.stack([x, y], axis=-1)
+
+    def corners(self, boxes: Floats, crs: CRS | None = None) -> Floats:
+        """Map boxes to the world coordinates of their corners, exact under rotation and shear.
+
+        Args:
+            boxes: (N, 4) x1 y1 x2 y2 in pixels.
+            crs: As in :meth:`to_world`.
+
+        Returns:
+            (N, 4, 2) float64 in the order of :func:`geodet.geometry.boxes.box_corners`: clockwise
+            on the ground where rows run down and y runs up.
+        """
+        return self.to_world(box_corners(boxes), crs)
+
+    def needs_transformation(self, crs: CRS | None) -> bool:
+        """Whether coordinates in ``crs`` differ from the raster's own; not if either is None."""
+        if crs is None or self.crs is None:
+            return False
+        return not self.crs.equals(crs, ignore_axis_order=True)
 
     def to_pixels(self, xy: Floats) -> Floats:
         """Map world coordinates to pixel coordinates, the inverse of :meth:`to_world`."""
@@ -111,6 +134,12 @@ class GeoBox:
 
 
 _STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+
+
+@lru_cache(maxsize=32)
+def _transformer(source: CRS, target: CRS) -> Transformer:
+    """Return the transformer from one CRS to another; it takes long to build, so it is kept."""
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _apply(transform: Affine, xy: Floats) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 from affine import Affine
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
@@ -87,23 +87,13 @@ class _Placed:
 
 
 def _place(part: SceneDetections, crs: CRS | None) -> _Placed:
-    x1, y1, x2, y2 = part.detections.boxes.T
-    corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
-    same = crs is None or part.geobox.crs is None or _is_same(part.geobox.crs, crs)
-    world = part.geobox.to_world(corners)
-    if not same:
-        transformer = Transformer.from_crs(part.geobox.crs, crs, always_xy=True)
-        world = np.stack(transformer.transform(world[..., 0], world[..., 1]), axis=-1)
+    world = part.geobox.corners(part.detections.boxes, crs)
     bounds = np.hstack([world.min(axis=1), world.max(axis=1)])
     finite = bounds[np.isfinite(bounds).all(axis=1)]
     nothing = np.full(4, np.nan)
     extent = np.hstack([finite[:, :2].min(0), finite[:, 2:].max(0)]) if len(finite) else nothing
-    upright = same and bool(part.geobox.transform.is_rectilinear)
+    upright = not part.geobox.needs_transformation(crs) and part.geobox.transform.is_rectilinear
     return _Placed(part.scene, world, bounds, extent, upright, _is_nowhere(part.geobox))
-
-
-def _is_same(a: CRS, b: CRS) -> bool:
-    return bool(a.equals(b, ignore_axis_order=True))
 
 
 def _is_nowhere(geobox: GeoBox) -> bool:

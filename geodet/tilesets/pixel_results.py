@@ -38,9 +38,7 @@ class PixelObjects:
 
     def placed(self, geobox: GeoBox) -> ScoredObjects:
         """Give the same objects on the ground, where the image lies."""
-        x1, y1, x2, y2 = self.boxes.T
-        corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
-        shapes = np.asarray(shapely.polygons(geobox.to_world(corners)), np.object_)
+        shapes = np.asarray(shapely.polygons(geobox.corners(self.boxes)), np.object_)
         return ScoredObjects(SceneLabels(shapes, self.names), self.scores, ())
 
 

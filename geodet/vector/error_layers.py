@@ -14,9 +14,10 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.geometry.arrays import Floats
+from geodet.geometry.boxes import box_corners
 from geodet.geometry.geobox import GeoBox
 
 __all__ = ["PlacedBoxes", "write_layers"]
@@ -68,15 +69,9 @@ def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
 
 def _to_polygons(part: PlacedBoxes, crs: CRS | None) -> NDArray[np.object_]:
     """Draw the four corners of each box: (R,)."""
-    x1, y1, x2, y2 = part.boxes.T
-    corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
     if crs is None and part.geobox.crs is not None:
-        return np.asarray(shapely.polygons(corners * [1.0, -1.0]), np.object_)
-    world = part.geobox.to_world(corners)
-    if crs is not None and not crs.equals(part.geobox.crs, ignore_axis_order=True):
-        transformer = Transformer.from_crs(part.geobox.crs, crs, always_xy=True)
-        world = np.stack(transformer.transform(world[..., 0], world[..., 1]), axis=-1)
-    return np.asarray(shapely.polygons(world), np.object_)
+        return np.asarray(shapely.polygons(box_corners(part.boxes) * [1.0, -1.0]), np.object_)
+    return np.asarray(shapely.polygons(part.geobox.corners(part.boxes, crs)), np.object_)
 
 
 def _write(path: Path, name: str, frame: Any) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geodet.errors import OutputError
+from geodet.vector.formats import check_pyarrow
 from geodet.vector.layer import VectorLayer
 from geodet.vector.rows import FIELDS, TEXTS, Rows, to_arrow
 from geodet.vector.spatial_table import GEOMETRY_TYPES
 from geodet.vector.writer import RowWriter
 
-__all__ = ["GeoParquetWriter", "check_pyarrow"]
+__all__ = ["GeoParquetWriter"]
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -47,7 +46,7 @@ class GeoParquetWriter(RowWriter):
         self._high = np.maximum(self._high, bounds[:, 2:].max(axis=0))
         sides = [pa.array(np.ascontiguousarray(side)) for side in bounds.T]
         box = pa.StructArray.from_arrays(sides, names=list(_SIDES))
-        columns = pa.record_batch(to_arrow(rows, "geometry")).columns
+        columns = to_arrow(rows, "geometry").columns
         self._writer.write_batch(pa.record_batch([*columns, box], schema=_schema()))
 
     def _complete(self) -> None:
@@ -70,19 +69,6 @@ class GeoParquetWriter(RowWriter):
             geometry["bbox"] = [*self._low.tolist(), *self._high.tolist()]
         columns = {"geometry": geometry}
         return {"version": "1.1.0", "primary_column": "geometry", "columns": columns}
-
-
-def check_pyarrow() -> None:
-    """Check that the library behind GeoParquet is installed.
-
-    Raises:
-        OutputError: It is not.
-    """
-    if importlib.util.find_spec("pyarrow") is None:
-        raise OutputError(
-            "GeoParquet needs pyarrow, which is not installed",
-            hint="pip install 'geodet[parquet]', or write a .gpkg",
-        )
 
 
 def _schema() -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pyproj import CRS
 
-__all__ = ["LAYER", "Geometry", "VectorLayer", "crs_text"]
+from geodet.vector.formats import Geometry
 
-Geometry = Literal["box", "centroid"]
+__all__ = ["LAYER", "VectorLayer", "crs_text"]
 
 LAYER = "detections"
 """The layer's name, in formats where it has one."""

@@ -10,22 +10,12 @@ from pathlib import Path
 from geodet.errors import OutputError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES
 from geodet.vector.layer import VectorLayer
 from geodet.vector.rows import iter_slices
 from geodet.vector.writer import ROWS_AT_ONCE, DetectionWriter
 
-__all__ = ["CocoWriter", "YoloWriter", "check_yolo_names", "yolo_files"]
-
-_YOLO_ABOUT, _YOLO_CLASSES, _YOLO_FILES = "geodet.json", "classes.txt", "files"
-
-
-def yolo_files(folder: Path) -> list[str]:
-    """Name the files of a folder of YOLO text that were written here; none in somebody's own."""
-    try:
-        about = json.loads((folder / _YOLO_ABOUT).read_text(encoding="utf-8"))
-        return [_YOLO_ABOUT, *map(str, about[_YOLO_FILES])]
-    except (OSError, ValueError, TypeError, KeyError):
-        return []
+__all__ = ["CocoWriter", "YoloWriter", "check_yolo_names"]
 
 
 class CocoWriter(DetectionWriter):
@@ -88,14 +78,14 @@ class YoloWriter(DetectionWriter):
         self._name = ""
         self._file: TextIOWrapper | None = None
         names = "".join(f"{name}\n" for name in layer.classes)
-        (temporary / _YOLO_CLASSES).write_text(names, encoding="utf-8")
+        (temporary / YOLO_CLASSES).write_text(names, encoding="utf-8")
 
     def finish(self) -> None:
         """Complete the files."""
         self.close()
-        about = {**self._layer.metadata, _YOLO_FILES: [_YOLO_CLASSES, *self._known]}
+        about = {**self._layer.metadata, YOLO_FILES: [YOLO_CLASSES, *self._known]}
         text = json.dumps(about, indent=1, ensure_ascii=False)
-        (self._temporary / _YOLO_ABOUT).write_text(text, encoding="utf-8")
+        (self._temporary / YOLO_ABOUT).write_text(text, encoding="utf-8")
 
     def close(self) -> None:
         """Let go of the file of the scene that came last."""
@@ -116,7 +106,7 @@ class YoloWriter(DetectionWriter):
         """Give the file of a scene; scenes may take turns."""
         name = _file_name(part.scene)
         known = self._known.setdefault(name, (part.scene, part.geobox))
-        if name == _YOLO_CLASSES or known != (part.scene, part.geobox):
+        if name == YOLO_CLASSES or known != (part.scene, part.geobox):
             raise _shared(self._layer.path / name, part.scene)
         if self._file is None or name != self._name:
             self.close()
@@ -135,7 +125,7 @@ def check_yolo_names(folder: Path, scenes: Sequence[str]) -> None:
     Raises:
         OutputError: Two would share a file, or one would be where the classes are.
     """
-    taken = {_YOLO_CLASSES}
+    taken = {YOLO_CLASSES}
     for scene in scenes:
         name = _file_name(scene)
         if name in taken:

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from geodet.vector.layer import Geometry
+from geodet.vector.formats import Geometry
 from geodet.vector.palette import DARK, OTHER, Colour, class_colour
 
 __all__ = ["Geometry", "qgis_style", "style_classes"]

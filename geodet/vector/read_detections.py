@@ -13,8 +13,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
-from geodet.vector.formats import FORMATS
-from geodet.vector.geoparquet import check_pyarrow
+from geodet.vector.formats import FORMATS, check_pyarrow
 from geodet.vector.layer import LAYER
 
 __all__ = ["read_detections"]

@@ -6,20 +6,21 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any
 
-import nanoarrow
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.vector.layer import Geometry, VectorLayer
+from geodet.vector.formats import Geometry
 
 __all__ = [
+    "ARROW_TYPES",
     "FIELDS",
     "TEXTS",
     "Rows",
@@ -33,6 +34,9 @@ __all__ = [
 FIELDS = ("label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2")
 """The columns, in order: float64 except for :data:`TEXTS`."""
 TEXTS = ("label", "scene")
+
+ARROW_TYPES = {name: pyarrow.string() if name in TEXTS else pyarrow.float64() for name in FIELDS}
+"""The columns and their types in Arrow, in order."""
 
 _logger = logging.getLogger(__name__)
 
@@ -79,63 +83,48 @@ def iter_slices(part: SceneDetections, size: int) -> Iterator[SceneDetections]:
         yield SceneDetections(part.scene, part.geobox, few)
 
 
-def to_rows(part: SceneDetections, layer: VectorLayer) -> Rows:
-    """Make rows of detections, in their order.
+def to_rows(
+    part: SceneDetections, classes: Sequence[str], crs: CRS | None, geometry: Geometry = "box"
+) -> Rows:
+    """Compute the rows of detections, in their order.
+
+    Args:
+        part: The detections of a scene.
+        classes: Names of the classes, by label.
+        crs: Of the coordinates; None: the scene's own.
+        geometry: ``box``, the four corners, or ``centroid``, the centre of each box.
 
     Raises:
-        OutputError: The scene has no place in the layer's CRS.
+        OutputError: A box lies where ``crs`` is not defined.
     """
-    coordinates = part.geobox.to_world(_to_points(part, layer.geometry))
-    if layer.crs is not None and part.geobox.crs is not None:
-        coordinates = _transformed(coordinates, part.scene, part.geobox.crs, layer.crs)
-    return Rows(_to_fields(part, layer.classes), _turned(coordinates))
+    found, geobox = part.detections, part.geobox
+    if geometry == "centroid":
+        coordinates = geobox.to_world(found.centres[:, None], crs)
+    else:
+        coordinates = geobox.corners(found.boxes, crs)
+    if crs is not None and geobox.needs_transformation(crs) and not np.isfinite(coordinates).all():
+        raise OutputError(
+            f"{part.scene} lies outside of {crs.name}, the CRS of the output",
+            hint="write scenes that are far apart to a file each",
+        )
+    if geometry == "box":
+        coordinates = _counter_clockwise(coordinates)
+    return Rows(_to_fields(part, classes), coordinates)
 
 
 def warn_of_transformation(part: SceneDetections, crs: CRS | None) -> None:
-    """Say that a scene is in another CRS than the layer, if it is."""
-    source = part.geobox.crs
-    if crs is not None and source is not None and _transformer(source, crs) is not None:
-        _logger.warning("%s is transformed from %s to %s", part.scene, source.name, crs.name)
+    """Log a warning where a scene is in another CRS than the layer."""
+    own = part.geobox.crs
+    if own is not None and crs is not None and part.geobox.needs_transformation(crs):
+        _logger.warning("%s is transformed from %s to %s", part.scene, own.name, crs.name)
 
 
-def _to_points(part: SceneDetections, geometry: Geometry) -> Floats:
-    """Give the four corners (N, 4, 2) or the centre (N, 1, 2) of each box, in pixels."""
-    if geometry == "centroid":
-        return part.detections.centres[:, None]
-    x1, y1, x2, y2 = part.detections.boxes.T
-    return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
-
-
-def _turned(world: Floats) -> Floats:
-    """Turn the rings that run clockwise."""
-    if world.shape[1] == 1:
-        return world
+def _counter_clockwise(world: Floats) -> Floats:
+    """Reverse the rings that run clockwise: (N, 4, 2)."""
     ahead, back = world[:, 1] - world[:, 0], world[:, 3] - world[:, 0]
     clockwise = ahead[:, 0] * back[:, 1] < ahead[:, 1] * back[:, 0]
     world[clockwise] = world[clockwise][:, [0, 3, 2, 1]]
     return world
-
-
-@lru_cache(maxsize=32)
-def _transformer(source: CRS, target: CRS) -> Transformer | None:
-    """Give what transforms from one CRS to another, None where they are the same; it is slow."""
-    if source.equals(target, ignore_axis_order=True):
-        return None
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
-def _transformed(xy: Floats, scene: str, source: CRS, target: CRS) -> Floats:
-    """Transform (N, K, 2) coordinates from a scene's CRS to the layer's, where they differ."""
-    transformer = _transformer(source, target)
-    if transformer is None:
-        return xy
-    moved: Floats = np.stack(transformer.transform(xy[..., 0], xy[..., 1]), axis=-1)
-    if not np.isfinite(moved).all():
-        raise OutputError(
-            f"{scene} lies outside of {target.name}, the CRS of the first scene",
-            hint="write scenes that are far apart to a file each",
-        )
-    return moved
 
 
 def _to_fields(part: SceneDetections, classes: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -200,41 +189,26 @@ def _pack_polygons(coordinates: NDArray[np.float64]) -> NDArray[Any]:
     return polygons
 
 
-def to_arrow(rows: Rows, geometry: str) -> nanoarrow.c_array.CArray:
-    """Make a batch of the fields and then the geometry in WKB; an unknown area is null.
+def to_arrow(rows: Rows, geometry: str) -> pyarrow.RecordBatch:
+    """Convert rows to a batch of Arrow: the fields, then the geometry in WKB.
+
+    An unknown area is null.
 
     Args:
         rows: The rows.
         geometry: The name of the column with the geometry.
     """
-    columns = {
-        name: _texts(rows.fields[name].tolist()) if name in TEXTS else _floats(rows.fields[name])
-        for name in FIELDS
-    }
-    columns[geometry] = _binary(pack_wkb(rows.coordinates))
-    schema = nanoarrow.struct({name: column.schema for name, column in columns.items()})
-    children = list(columns.values())
-    return nanoarrow.c_array_from_buffers(schema, len(rows), [None], children=children)
+    columns = [
+        pyarrow.array(rows.fields[name], kind, from_pandas=True)
+        for name, kind in ARROW_TYPES.items()
+    ]
+    columns.append(_fixed_length_binary(pack_wkb(rows.coordinates)))
+    return pyarrow.record_batch(columns, names=[*FIELDS, geometry])
 
 
-def _texts(values: Sequence[str]) -> nanoarrow.c_array.CArray:
-    encoded = {value: value.encode() for value in set(values)}  # few: classes and scenes
-    lengths = {value: len(code) for value, code in encoded.items()}
-    ends = np.zeros(len(values) + 1, np.int32)
-    np.cumsum([lengths[value] for value in values], out=ends[1:])
-    buffers = [None, ends, b"".join(map(encoded.__getitem__, values))]
-    return nanoarrow.c_array_from_buffers(nanoarrow.string(), len(values), buffers)
-
-
-def _floats(values: NDArray[np.float64]) -> nanoarrow.c_array.CArray:
-    known = ~np.isnan(values)
-    validity = None if known.all() else np.packbits(known, bitorder="little")
-    buffers = [validity, np.ascontiguousarray(values, np.float64)]
-    return nanoarrow.c_array_from_buffers(nanoarrow.float64(), len(values), buffers)
-
-
-def _binary(values: NDArray[np.uint8]) -> nanoarrow.c_array.CArray:
-    """Make a column of values of the same length: (N, length) bytes."""
+def _fixed_length_binary(values: NDArray[np.uint8]) -> pyarrow.Array:
+    """Make a binary column of (N, length) bytes without copying them."""
     count, length = values.shape
     ends = np.arange(count + 1, dtype=np.int32) * np.int32(length)
-    return nanoarrow.c_array_from_buffers(nanoarrow.binary(), count, [None, ends, values.ravel()])
+    buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(values)]
+    return pyarrow.Array.from_buffers(pyarrow.binary(), count, buffers)

@@ -15,14 +15,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import nanoarrow
 import numpy as np
+import pyarrow
 import pyogrio
 import shapely
 from numpy.typing import NDArray
 
 from geodet.files.closable import Closing
-from geodet.vector.layer import LAYER, Geometry, VectorLayer, crs_text
+from geodet.vector.formats import Geometry
+from geodet.vector.layer import LAYER, VectorLayer, crs_text
 from geodet.vector.rows import FIELDS, TEXTS, Rows, to_arrow
 from geodet.vector.rtree import RtreeBuilder
 
@@ -203,7 +204,7 @@ def _union(*parts: NDArray[np.float64]) -> NDArray[np.float64]:
 _lock = threading.Lock()
 
 
-def _append(path: Path, rows: nanoarrow.c_array.CArray, geometry: str) -> None:
+def _append(path: Path, rows: pyarrow.RecordBatch, geometry: str) -> None:
     """Let GDAL append rows to the layer.
 
     Raises:
@@ -211,7 +212,7 @@ def _append(path: Path, rows: nanoarrow.c_array.CArray, geometry: str) -> None:
     """
     with _lock, _without_waiting_for_the_disk(), _without_a_crs():
         pyogrio.raw.write_arrow(
-            nanoarrow.c_array_stream(rows),
+            rows,
             str(path),
             layer=LAYER,
             driver="GPKG",

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from geodet.errors import OutputError
 from geodet.files.outputs import replacing
-from geodet.vector.layer import Geometry
+from geodet.vector.formats import Geometry, style_path
 from geodet.vector.qml import qgis_style, style_classes
 
-__all__ = ["Geometry", "qgis_style", "read_classes", "store_style", "style_path", "write_style"]
+__all__ = ["Geometry", "qgis_style", "read_classes", "store_style", "write_style"]
 
 _NAME = "geodet"
 # As QGIS makes it.
@@ -67,11 +67,6 @@ def store_style(
             f"cannot store a style in {path}: {error}",
             hint="check that it is a GeoPackage which no other program writes to",
         ) from error
-
-
-def style_path(path: Path) -> Path:
-    """Give the path at which QGIS looks for the style of a vector file: the file's, in ``.qml``."""
-    return path.with_suffix(".qml")
 
 
 def write_style(path: Path, classes: Sequence[str], *, geometry: Geometry = "box") -> Path:

@@ -17,12 +17,11 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.vector.geoparquet import check_pyarrow
+from geodet.vector.formats import LAYER_SEPARATOR, check_pyarrow, path_of
 
-__all__ = ["path_of", "read_extent", "read_fields", "read_frame"]
+__all__ = ["read_extent", "read_fields", "read_frame"]
 
 _PARQUET = (".parquet", ".geoparquet")
-_LAYER = "|layername="  # between a file and its layer, as QGIS writes it
 _CRS = "crs"  # the column of a table that says it, as geodet writes CSV
 
 
@@ -91,15 +90,10 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
         return tuple(map(str, pyogrio.read_info(file, layer=layer)["fields"]))
 
 
-def path_of(path: str | Path) -> str:
-    """Give the path of the file itself, without the layer that may be named with it."""
-    return str(path).partition(_LAYER)[0]
-
-
 @contextmanager
 def _reading(path: str | Path) -> Iterator[tuple[str, str]]:
     """Give the file and the layer that is meant, and explain what cannot be read."""
-    file, _, layer = str(path).partition(_LAYER)
+    file, _, layer = str(path).partition(LAYER_SEPARATOR)
     is_local = not file.startswith("/vsi") and "://" not in file
     if is_local and not Path(file).exists():
         raise VectorError(f"no such file: {file}", hint="check the path of the vector file")
@@ -124,7 +118,7 @@ def _only_layer(file: str) -> str:
     if len(layers) != 1:
         raise VectorError(
             f"{file} has {len(layers)} layers with geometries: {', '.join(layers)}",
-            hint=f"name one, as in '{file}{_LAYER}{layers[0]}'"
+            hint=f"name one, as in '{file}{LAYER_SEPARATOR}{layers[0]}'"
             if layers
             else "choose a file with points or polygons; a table of text has them as WKT",
         )

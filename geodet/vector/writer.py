@@ -120,7 +120,8 @@ class RowWriter(DetectionWriter):
 
     def _add(self, part: SceneDetections) -> None:
         for few in iter_slices(part, ROWS_AT_ONCE):
-            self._waiting.append(to_rows(few, self._layer))
+            layer = self._layer
+            self._waiting.append(to_rows(few, layer.classes, layer.crs, layer.geometry))
             if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:
                 self._flush()
 

@@ -3,7 +3,7 @@ import pytest
 import rasterio.transform
 import shapely
 from affine import Affine
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
@@ -75,15 +75,33 @@ def test_a_crop_shows_the_same_ground(geobox, xy, column, row, width, height):
     np.testing.assert_allclose(crop.to_world(xy), geobox.to_world(in_whole), rtol=1e-14, atol=1e-8)
 
 
-@given(geoboxes(), pixels, *[st.integers(1, 3000)] * 2)
-def test_a_resized_raster_covers_the_same_ground(geobox, xy, width, height):
-    resized = geobox.resized(width, height)
-    assert (resized.width, resized.height, resized.crs) == (width, height, geobox.crs)
-    scale = np.array([width / geobox.width, height / geobox.height])
-    assume(np.abs(xy * scale).max() < 1e6)
-    np.testing.assert_allclose(
-        resized.to_world(xy * scale), geobox.to_world(xy), rtol=1e-14, atol=1e-8
-    )
+@given(geoboxes())
+def test_corners_are_the_corners_of_the_boxes_in_the_world(geobox):
+    boxes = np.array([[10.0, 20, 30, 50], [0, 0, 1000, 800]])
+    for (x1, y1, x2, y2), corners in zip(boxes, geobox.corners(boxes), strict=True):
+        expected = [geobox.transform @ at for at in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))]
+        np.testing.assert_allclose(corners, expected, rtol=1e-14, atol=1e-8)
+
+
+def test_corners_in_another_crs_are_those_of_pyproj():
+    geobox = square(32633, 15.0, 50.0, 0.6)
+    own = geobox.corners(np.array([[10.0, 20, 30, 50]]))
+    moved = geobox.corners(np.array([[10.0, 20, 30, 50]]), CRS.from_epsg(4326))
+    x, y = Transformer.from_crs(32633, 4326, always_xy=True).transform(own[..., 0], own[..., 1])
+    np.testing.assert_array_equal(moved, np.stack([x, y], axis=-1))
+
+
+def test_a_crs_that_differs_in_the_order_of_its_axes_alone_changes_nothing():
+    geobox = square(4326, 15.0, 45.0, 5e-6)
+    assert not geobox.needs_transformation(CRS.from_user_input("OGC:CRS84"))
+    assert geobox.needs_transformation(CRS.from_epsg(32633))
+
+
+def test_a_raster_without_a_crs_keeps_its_own_coordinates():
+    geobox = GeoBox(10, 10, Affine.scale(2), None)
+    corners = geobox.corners(np.array([[0.0, 0, 1, 1]]), CRS.from_epsg(32633))
+    assert corners.tolist() == [[[0, 0], [2, 0], [2, 2], [0, 2]]]
+    assert geobox.corners(np.zeros((0, 4))).shape == (0, 4, 2)
 
 
 def test_points_keep_their_shape_and_become_float64():

@@ -4,7 +4,8 @@ import pytest
 from factories_vectors import part, read, write
 
 from geodet.errors import OutputError
-from geodet.vector.formats import FORMATS, check_output, choose_format
+from geodet.vector.formats import FORMATS, choose_format
+from geodet.vector.write_detections import check_output
 
 
 @pytest.mark.parametrize(

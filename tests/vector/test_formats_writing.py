@@ -34,7 +34,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.scene import Scene
 from geodet.vector import spatial_table
-from geodet.vector.formats import open_writer
+from geodet.vector.write_detections import open_writer
 
 angle = st.floats(-180, 180)
 gsd = st.floats(0.01, 30)

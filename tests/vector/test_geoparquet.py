@@ -12,7 +12,7 @@ from pyproj import CRS
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.vector import writer
-from geodet.vector.formats import check_output, open_writer
+from geodet.vector.write_detections import check_output, open_writer
 
 
 def about(path):

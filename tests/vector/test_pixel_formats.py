@@ -13,8 +13,8 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.tilesets.coco import read_coco
 from geodet.tilesets.yolo import read_yolo
-from geodet.vector.formats import open_writer
 from geodet.vector.pixel_formats import check_yolo_names
+from geodet.vector.write_detections import open_writer
 
 WIDE = SceneDetections("wide.tif", GeoBox(2000, 500, NORTH_UP, UTM), found(7, 4))
 TYPES = {"image_id": int, "category_id": int, "score": float, "file_name": str, "category": str}

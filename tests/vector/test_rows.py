@@ -1,10 +1,9 @@
-import nanoarrow
 import numpy as np
 import pyarrow as pa
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, FIELDS, NORTH_UP, found, layer_of, part
+from factories_vectors import CLASSES, FIELDS, NORTH_UP, UTM, found, part
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -24,54 +23,50 @@ def test_slices_are_the_whole_in_order():
     assert {one.scene for one in few} == {whole.scene}
 
 
-def test_nothing_is_one_slice(tmp_path):
+def test_nothing_is_one_slice():
     (only,) = iter_slices(part(Detections.empty()), 4)
-    rows = to_rows(only, layer_of(tmp_path / "a.gpkg"))
+    rows = to_rows(only, CLASSES, UTM)
     assert len(rows) == 0
     assert rows.coordinates.shape == (0, 4, 2)
     assert [len(column) for column in rows.columns] == [0] * len(FIELDS)
 
 
-def test_columns_are_pythons_own_values_and_none(tmp_path):
-    rows = to_rows(part(found(2), crs=None), layer_of(tmp_path / "a.gpkg", crs=None))
+def test_columns_are_pythons_own_values_and_none():
+    rows = to_rows(part(found(2), crs=None), CLASSES, None)
     assert rows.columns[-1] == [None, None]
     assert {type(value) for column in rows.columns[:-1] for value in column} == {str, float}
     assert set(rows.columns[0]) <= set(CLASSES)
 
 
 @pytest.mark.parametrize("geometry", ["box", "centroid"])
-def test_bounds_hold_the_coordinates(tmp_path, geometry):
+def test_bounds_hold_the_coordinates(geometry):
     turned = NORTH_UP @ Affine.rotation(30)
-    rows = to_rows(part(found(5), transform=turned), layer_of(tmp_path / "a", geometry=geometry))
+    rows = to_rows(part(found(5), transform=turned), CLASSES, UTM, geometry)
     low, high = rows.bounds[:, None, :2], rows.bounds[:, None, 2:]
     assert ((low <= rows.coordinates) & (rows.coordinates <= high)).all()
 
 
-def test_joined_rows_keep_their_order(tmp_path):
-    layer = layer_of(tmp_path / "a.gpkg")
-    pieces = [to_rows(one, layer) for one in iter_slices(part(found(10)), 3)]
-    joined, whole = Rows.concatenate(pieces), to_rows(part(found(10)), layer)
+def test_joined_rows_keep_their_order():
+    pieces = [to_rows(one, CLASSES, UTM) for one in iter_slices(part(found(10)), 3)]
+    joined, whole = Rows.concatenate(pieces), to_rows(part(found(10)), CLASSES, UTM)
     np.testing.assert_array_equal(joined.coordinates, whole.coordinates)
     assert joined.columns == whole.columns
 
 
-def test_a_scene_beyond_the_crs_is_an_error(tmp_path):
+def test_a_scene_beyond_the_crs_is_an_error():
     far = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="b.tif")
     with pytest.raises(OutputError, match=r"b\.tif lies outside of WGS 84 / UTM zone 10N"):
-        to_rows(far, layer_of(tmp_path / "a.gpkg"))
+        to_rows(far, CLASSES, UTM)
 
 
-def rows_of(path, *, count=20, crs="utm", geometry="box", scene="größe.tif"):
-    options = {} if crs == "utm" else {"crs": crs}
-    source = part(found(count), scene=scene, **options)
-    return to_rows(source, layer_of(path, geometry=geometry, **options))
+def rows_of(*, count=20, crs=UTM, geometry="box", scene="größe.tif"):
+    return to_rows(part(found(count), scene=scene, crs=crs), CLASSES, crs, geometry)
 
 
 @pytest.mark.parametrize("geometry", ["box", "centroid"])
-def test_pyarrow_reads_the_same_values(tmp_path, geometry):
-    """Another library's reading of the memory is the oracle."""
-    rows = rows_of(tmp_path / "a", geometry=geometry)
-    batch = pa.record_batch(to_arrow(rows, "shape"))
+def test_a_batch_has_the_values_of_the_rows(geometry):
+    rows = rows_of(geometry=geometry)
+    batch = to_arrow(rows, "shape")
     batch.validate(full=True)
     assert batch.schema.names == [*FIELDS, "shape"]
     assert [column.to_pylist() for column in batch.columns[:-1]] == rows.columns
@@ -82,25 +77,24 @@ def test_pyarrow_reads_the_same_values(tmp_path, geometry):
     np.testing.assert_array_equal(shapely.get_coordinates(shapes), expected.reshape(-1, 2))
 
 
-def test_areas_that_nobody_knows_are_null(tmp_path):
-    rows = rows_of(tmp_path / "a", count=11, crs=None)
+def test_areas_that_nobody_knows_are_null():
+    rows = rows_of(count=11, crs=None)
     rows.fields["area_m2"][[0, 9]] = 5.0, 7.0
-    areas = pa.record_batch(to_arrow(rows, "geom"))["area_m2"]
+    areas = to_arrow(rows, "geom")["area_m2"]
     assert areas.to_pylist() == [5.0, *[None] * 8, 7.0, None]
     assert areas.null_count == 9
 
 
-def test_no_rows_are_a_batch(tmp_path):
-    rows = to_rows(part(Detections.empty()), layer_of(tmp_path / "a"))
-    batch = pa.record_batch(to_arrow(rows, "geom"))
+def test_no_rows_are_a_batch():
+    rows = to_rows(part(Detections.empty()), CLASSES, UTM)
+    batch = to_arrow(rows, "geom")
     batch.validate(full=True)
     assert (batch.num_rows, batch.num_columns) == (0, len(FIELDS) + 1)
 
 
-def test_the_memory_outlives_the_rows(tmp_path):
-    expected = rows_of(tmp_path / "a").columns
-    stream = nanoarrow.c_array_stream(to_arrow(rows_of(tmp_path / "a"), "geom"))
-    table = pa.table(stream)
+def test_the_batch_outlives_the_rows():
+    expected = rows_of().columns
+    table = pa.Table.from_batches([to_arrow(rows_of(), "geom")])
     assert [column.to_pylist() for column in table.columns[:-1]] == expected
 
 

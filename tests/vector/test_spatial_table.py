@@ -5,7 +5,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from factories_vectors import FIELDS, TYPES, found, layer_of, part
+from factories_vectors import CLASSES, FIELDS, TYPES, UTM, found, layer_of, part
 
 from geodet.vector import spatial_table
 from geodet.vector.rows import to_rows
@@ -16,7 +16,7 @@ def fill(path, *counts, layer=None):
     layer = layer or layer_of(path)
     with SpatialTable(path) as table:
         for seed, count in enumerate(counts):
-            table.add(to_rows(part(found(count, seed)), layer))
+            table.add(to_rows(part(found(count, seed)), layer.classes, layer.crs, layer.geometry))
         table.finish()
 
 
@@ -34,7 +34,7 @@ def sums(path):
 
 def test_the_rows_are_what_gdal_would_have_written(tmp_path):
     """GDAL's own writer is the oracle, row by row and of all that a file says of its layer."""
-    rows = to_rows(part(found(300)), layer_of(tmp_path / "a"))
+    rows = to_rows(part(found(300)), CLASSES, UTM)
     pyogrio.raw.write(
         str(tmp_path / "gdal.gpkg"),
         shapely.to_wkb(shapely.polygons(rows.coordinates)),
@@ -143,7 +143,7 @@ def test_an_unknown_area_is_null(tmp_path):
     layer = layer_of(tmp_path / "a.gpkg", crs=None)
     create_table(layer.path, layer)
     with SpatialTable(layer.path) as table:
-        table.add(to_rows(part(found(3), crs=None), layer))
+        table.add(to_rows(part(found(3), crs=None), CLASSES, None))
         table.finish()
     with closing(sqlite3.connect(layer.path)) as database:
         assert database.execute("SELECT area_m2 FROM detections").fetchall() == [(None,)] * 3

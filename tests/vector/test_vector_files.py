@@ -9,7 +9,8 @@ from factories_vectors import SITE, UTM, part, write
 
 from geodet.errors import OutputError, VectorError
 from geodet.vector import geoparquet
-from geodet.vector.vector_files import path_of, read_extent, read_fields, read_frame
+from geodet.vector.formats import path_of
+from geodet.vector.vector_files import read_extent, read_fields, read_frame
 
 ENDS = [".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".csv"]
 

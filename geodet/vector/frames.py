@@ -1,0 +1,146 @@
+"""Detections in memory, as a table of Arrow or a frame of geopandas."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+
+import geopandas
+import numpy as np
+import pyarrow
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.formats import Geometry
+from geodet.vector.rows import ARROW_TYPES, to_arrow, to_rows
+
+__all__ = ["ID", "object_ids", "to_frame", "to_table"]
+
+ID = "id"
+"""The name of the column that identifies an object."""
+
+_GEOMETRY = "geometry"
+_HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8).astype(np.uint32)
+
+
+def object_ids(part: SceneDetections, classes: Sequence[str], salt: str) -> NDArray[np.str_]:
+    """Compute a stable identifier of each object of a scene.
+
+    The identifier is a 64-bit hash of the salt, the scene's name, the name of the class and the
+    four sides of the box, bit for bit. It depends on nothing else: not on the order of the objects,
+    the other objects, the score or the output's CRS. Two different objects share one with a
+    probability of 2^-64. It is made for comparing runs, and is no protection against forgery.
+
+    Args:
+        part: The detections of a scene, in its pixels.
+        classes: Names of the classes, by label.
+        salt: The model and the settings, as a text.
+
+    Returns:
+        (N,) texts of 16 hexadecimal digits.
+
+    Reference:
+        The mixing function is SplitMix64's: Steele, Lea and Flood 2014, "Fast splittable
+        pseudorandom number generators", doi:10.1145/2660193.2660195, figure 14.
+    """
+    found = part.detections
+    names = np.array([_hash_of_texts(salt, part.scene, name) for name in classes], np.uint64)
+    hashes = names[found.labels]
+    for side in (found.boxes + 0.0).T:  # + 0.0 turns -0.0 into 0.0: equal boxes have equal bits
+        hashes = _mixed(hashes ^ np.ascontiguousarray(side).view(np.uint64))
+    return _to_hex(hashes)
+
+
+def to_table(
+    part: SceneDetections,
+    classes: Sequence[str],
+    *,
+    crs: CRS | None,
+    geometry: Geometry = "box",
+    salt: str,
+) -> pyarrow.Table:
+    """Return the detections of a scene as a table of Arrow.
+
+    The columns are ``id``, the fields of the output files, and ``geometry`` in WKB, marked as
+    ``geoarrow.wkb``, so that ``geopandas.GeoDataFrame.from_arrow(table)`` and others read it.
+
+    Args:
+        part: The detections of a scene, or of a part of it.
+        classes: Names of the classes, by label.
+        crs: Of the geometry; None: the scene has none.
+        geometry: ``box``, polygons, or ``centroid``, points.
+        salt: As for :func:`object_ids`.
+
+    Raises:
+        OutputError: A box lies where ``crs`` is not defined.
+    """
+    batch = to_arrow(to_rows(part, classes, crs, geometry), _GEOMETRY)
+    ids = pyarrow.array(object_ids(part, classes, salt), pyarrow.string())
+    return pyarrow.table([ids, *batch.columns], schema=_schema(crs))
+
+
+def to_frame(
+    parts: Iterable[SceneDetections],
+    classes: Sequence[str],
+    *,
+    crs: CRS | None,
+    geometry: Geometry = "box",
+    salt: str,
+) -> geopandas.GeoDataFrame:
+    """Return the detections of scenes as one frame of geopandas.
+
+    Args:
+        parts: The detections of scenes, in any number of parts, also none.
+        classes: Names of the classes, by label.
+        crs: Of the frame; None: the scenes have none.
+        geometry: ``box``, polygons, or ``centroid``, points.
+        salt: As for :func:`object_ids`.
+
+    Returns:
+        A frame with the columns of :func:`to_table`, in the order of the parts; without objects it
+        is empty and has the same columns and types.
+
+    Raises:
+        OutputError: A box lies where ``crs`` is not defined.
+    """
+    tables = [
+        to_table(part, classes, crs=crs, geometry=geometry, salt=salt)
+        for part in parts
+        if len(part.detections)
+    ]
+    table = pyarrow.concat_tables(tables) if tables else _schema(crs).empty_table()
+    frame = geopandas.GeoDataFrame.from_arrow(table)
+    return frame if crs is None else frame.set_crs(crs, allow_override=True)  # PROJJSON has no code
+
+
+def _hash_of_texts(*texts: str) -> int:
+    """Hash texts to 64 bits; their boundaries count."""
+    text = json.dumps(texts).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Mix the bits of integers: one to one, and each bit changes half of all."""
+    with np.errstate(over="ignore"):
+        values = values + np.uint64(0x9E3779B97F4A7C15)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _to_hex(values: NDArray[np.uint64]) -> NDArray[np.str_]:
+    """Write integers as 16 digits: (N,)."""
+    shifts = np.arange(60, -1, -4, dtype=np.uint64)
+    digits = _HEX_DIGITS[(values[:, None] >> shifts) & np.uint64(15)]
+    texts: NDArray[np.str_] = digits.view("U16").reshape(len(values))
+    return texts
+
+
+def _schema(crs: CRS | None) -> pyarrow.Schema:
+    """Return the columns of a table, with the CRS as GeoArrow marks it."""
+    about = {} if crs is None else {"crs": crs.to_json_dict(), "crs_type": "projjson"}
+    marks = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps(about)}
+    shapes = pyarrow.field(_GEOMETRY, pyarrow.binary(), metadata=marks)
+    return pyarrow.schema([(ID, pyarrow.string()), *ARROW_TYPES.items(), shapes])

@@ -1,0 +1,176 @@
+"""Write detections to files that GIS programs and the tools of other detectors open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pyproj import CRS
+
+from geodet.files.outputs import replace_folder, replacing
+from geodet.geometry.scene_detections import SceneDetections, common_crs
+from geodet.vector.csv_format import CsvWriter
+from geodet.vector.formats import Geometry, check_output_path, choose_format
+from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
+from geodet.vector.geopackage import GeoPackageWriter, check_appendable
+from geodet.vector.geoparquet import GeoParquetWriter
+from geodet.vector.layer import VectorLayer
+from geodet.vector.pixel_formats import CocoWriter, YoloWriter, check_yolo_names
+from geodet.vector.writer import DetectionWriter
+
+__all__ = ["check_output", "check_scene_names", "open_writer", "write_detections"]
+
+_WRITERS: Mapping[str, type[DetectionWriter]] = {
+    "gpkg": GeoPackageWriter,
+    "geojson": GeoJsonWriter,
+    "geojsonl": GeoJsonLinesWriter,
+    "flatgeobuf": FlatGeobufWriter,
+    "geoparquet": GeoParquetWriter,
+    "csv": CsvWriter,
+    "coco": CocoWriter,
+    "yolo": YoloWriter,
+}
+
+
+def check_output(
+    path: Path, *, overwrite: bool, append: bool = False, format: str | None = None
+) -> None:
+    """Check that detections can be written to a path, and appended to what it holds.
+
+    Args:
+        path: The output.
+        overwrite: Whether a file that is there may be replaced.
+        append: Whether rows are added to a file that is there.
+        format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
+
+    Raises:
+        OutputError: As by :func:`geodet.vector.formats.check_output_path`, or the file cannot be
+            appended to.
+    """
+    check_output_path(path, overwrite=overwrite, append=append, format=format)
+    if append and path.exists():
+        check_appendable(path)
+
+
+def check_scene_names(path: Path, names: Sequence[str], *, format: str | None = None) -> None:
+    """Check that each scene has a place of its own in an output.
+
+    Args:
+        path: The output.
+        names: Names of the scenes, all different.
+        format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
+
+    Raises:
+        OutputError: Two scenes would share a file in a folder of YOLO text.
+    """
+    if choose_format(path, format).name == "yolo":
+        check_yolo_names(path, names)
+
+
+@contextmanager
+def open_writer(
+    path: Path,
+    classes: Sequence[str],
+    *,
+    crs: CRS | None,
+    metadata: Mapping[str, str],
+    overwrite: bool = False,
+    append: bool = False,
+    geometry: Geometry = "box",
+    format: str | None = None,
+) -> Iterator[DetectionWriter]:
+    """Open a file that detections are written to part by part, as one layer, ``detections``.
+
+    The file appears, or takes the place of another, when the block ends well. When it fails or is
+    interrupted, what was there before is unharmed. Memory does not grow with the objects.
+
+    A row has ``label``, ``score`` (six decimals), ``scene``, ``x1_px``, ``y1_px``, ``x2_px``,
+    ``y2_px`` (the scene's own pixels) and ``area_m2`` (on the ground; null without a CRS). Rows
+    keep the order of the parts, except in a FlatGeobuf. A polygon is the box's four corners through
+    the scene's transform in float64: exact under rotation and shear, counter-clockwise.
+
+    Scenes of another CRS than the layer's are transformed to it, with a warning. GeoJSON is WGS 84
+    to 1e-9 degrees (0.1 mm) after RFC 7946, which also splits what crosses the antimeridian.
+    Without a CRS, or with a local grid in GeoJSON, coordinates stay as they are. COCO and YOLO are
+    in the pixels of each scene and ignore ``crs`` and ``geometry``.
+
+    Args:
+        path: The output; a folder in the format ``yolo``.
+        classes: Names of the classes, by label.
+        crs: Of the layer: the first scene's.
+        metadata: Texts on how the layer was made, kept where the format has a place for them.
+        overwrite: Whether an existing file may be replaced.
+        append: Whether the rows are added to those of an existing GeoPackage of geodet's.
+        geometry: ``box``, polygons, or ``centroid``, points.
+        format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
+
+    Yields:
+        What takes the parts, one at a time, in any thread.
+
+    Raises:
+        OutputError: The file exists or cannot be written, or is not one that the rows fit in.
+    """
+    check_output(path, overwrite=overwrite, append=append, format=format)
+    chosen = choose_format(path, format)
+    layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, append)
+    stopped: BaseException | None = None
+    with (
+        suppress(_Stopped),
+        (replace_folder if chosen.is_folder else replacing)(path) as temporary,
+        _WRITERS[chosen.name](temporary, layer) as writer,
+    ):
+        try:
+            yield writer
+        except BaseException as error:  # the block's own, not to be called a failure to write
+            stopped = error
+            raise _Stopped from None
+        writer.finish()
+    if stopped is not None:
+        raise stopped
+
+
+class _Stopped(BaseException):
+    """The block ended early."""
+
+
+def write_detections(
+    path: Path,
+    parts: Sequence[SceneDetections],
+    classes: Sequence[str],
+    *,
+    metadata: Mapping[str, str],
+    overwrite: bool = False,
+    append: bool = False,
+    geometry: Geometry = "box",
+    format: str | None = None,
+) -> None:
+    """Write the boxes of one or more scenes, in the first one's CRS: :func:`open_writer` at once.
+
+    Args:
+        path: The output.
+        parts: At least one scene; its detections may be empty.
+        classes: Names of the classes, by label.
+        metadata: Texts on how the layer was made.
+        overwrite: Whether an existing file may be replaced.
+        append: Whether the rows are added to those of an existing GeoPackage of geodet's.
+        geometry: ``box``, polygons, or ``centroid``, points.
+        format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
+
+    Raises:
+        OutputError: The file exists or cannot be written, or only some scenes have a CRS. A file
+            that was there before is unharmed.
+        ValueError: There are no scenes, or a label has no class.
+    """
+    with open_writer(
+        path,
+        classes,
+        crs=common_crs(parts),
+        metadata=metadata,
+        overwrite=overwrite,
+        append=append,
+        geometry=geometry,
+        format=format,
+    ) as writer:
+        for part in parts:
+            writer.write(part)
