@@ -27,7 +27,7 @@ from rich.table import Table
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.vector.formats import open_writer
+from geodet.vector.write_detections import open_writer
 
 _CLASSES = ("tree", "palm")
 _GEOBOX = GeoBox(40_000, 40_000, Affine(0.6, 0, 447000, 0, -0.6, 5411000), CRS.from_epsg(32633))

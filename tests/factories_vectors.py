@@ -8,8 +8,8 @@ from pyproj import CRS
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.vector.formats import write_detections
 from geodet.vector.layer import VectorLayer
+from geodet.vector.write_detections import write_detections
 
 UTM = CRS.from_epsg(32610)
 SITE = CRS.from_wkt(

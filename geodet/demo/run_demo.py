@@ -17,15 +17,15 @@ from geodet.config import DetectConfig, MatchConfig
 from geodet.demo.town import paint_town
 from geodet.detection.detect import DetectOptions, DetectProgress, detect_to_files
 from geodet.errors import OutputError
-from geodet.evaluation.curves import ChipResult, score
+from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.files.outputs import check_destination
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.checkpoint import Model
 from geodet.raster.geotiff import write_raster
-from geodet.vector.formats import write_detections
 from geodet.vector.read_detections import read_detections
+from geodet.vector.write_detections import write_detections
 
 __all__ = ["DemoReport", "run_demo"]
 
@@ -129,8 +129,8 @@ def _compare(
 ) -> DemoReport:
     """Match all classes that the model finds with the painted trees."""
     as_trees = Detections(found.boxes, found.scores, np.zeros(len(found), np.int64))
-    result = ChipResult.compare(
+    result = Comparison.of(
         as_trees, trees.boxes, trees.labels, ignored=np.zeros((0, 4)), rule=_WITHIN, gsd=_GSD
     )
-    counts = score([result], 0.0)
+    counts = count_matches([result], 0.0)
     return DemoReport(len(trees), detected, counts.matched, files)

@@ -14,7 +14,8 @@ import torch
 
 import geodet
 from geodet.config import DetectConfig
-from geodet.detection.job_plan import DetectOptions, Job, plan_job, styled_outputs
+from geodet.detection.detect_options import DetectOptions, styled_outputs
+from geodet.detection.job_plan import Job, plan_job
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.scene_loop import Search
 from geodet.detection.scene_run import DetectProgress
@@ -24,8 +25,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.checkpoint import Model
 from geodet.previews.preview import draw_preview, open_in_colour
-from geodet.vector.formats import open_writer
 from geodet.vector.styles import write_style
+from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
 
 __all__ = ["DetectOptions", "DetectProgress", "DetectReport", "detect_to_files"]

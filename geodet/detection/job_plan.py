@@ -10,51 +10,19 @@ from pathlib import Path
 from pyproj import CRS
 
 from geodet.config import DetectConfig
+from geodet.detection.detect_options import DetectOptions, check_paths
 from geodet.detection.scene_for_model import check_scene, report_places
-from geodet.errors import ConfigError
-from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
-from geodet.raster.scene_lists import list_files, list_scenes, scene_names
-from geodet.vector.formats import check_output, choose_format
-from geodet.vector.layer import Geometry
+from geodet.raster.scene_lists import scene_names
 from geodet.vector.regions import Region, read_regions, region_of_bounds
-from geodet.vector.styles import style_path
-from geodet.vector.vector_files import path_of
+from geodet.vector.write_detections import check_output, check_scene_names
 
-__all__ = ["DetectOptions", "Job", "SceneJob", "plan_job", "styled_outputs"]
+__all__ = ["Job", "SceneJob", "plan_job"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DetectOptions:
-    """Where a detection looks and what it writes, besides the settings of the configuration."""
-
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    aoi: Path | None = None
-    """Polygons in any vector format and CRS; objects with their centre outside are left out."""
-    bounds: tuple[float, float, float, float] | None = None
-    """xmin, ymin, xmax, ymax of such an area."""
-    bounds_crs: str | None = None
-    """What they are in, such as ``EPSG:4326``; None: in the CRS of the scene."""
-    format: str | None = None
-    """A name in :data:`geodet.vectors.FORMATS`; None goes by the extension of each output."""
-    geometry: Geometry = "box"
-    """Polygons, or points at the centres."""
-    append: bool = False
-    """Add the rows to those of GeoPackages that are there."""
-    style: bool = False
-    """Write a QGIS style beside the outputs that cannot hold one."""
-    preview: Path | None = None
-    """A PNG to draw the detections over the scene; for one scene only."""
-    overwrite: bool = False
-    """Replace files that are there."""
-    profile: bool = False
-    """Wait for the device at the end of each stage, so that its time is that of the stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +83,11 @@ def plan_job(
         VectorError: The area of interest cannot be read, or meets no scene.
         ConfigError: The options contradict each other.
     """
-    paths = list_scenes([str(scene) for scene in scenes])
-    _check_outputs(paths, outputs, options)
-    _check_apart([*paths, *list_files(map(str, scenes))], outputs, options)
+    paths = check_paths(scenes, outputs, options)
+    for output in outputs:
+        check_output(
+            output, overwrite=options.overwrite, append=options.append, format=options.format
+        )
     geoboxes = [check_scene(path, about, config) for path in paths]
     names = scene_names(paths)
     regions = _regions(options, geoboxes)
@@ -125,13 +95,6 @@ def plan_job(
     _check_names([job.name for job in met], outputs, options)
     report_places({job.name: job.geobox for job in met}, about, config)
     return Job(tuple(met), common_crs([job.footprint for job in met]))
-
-
-def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path]:
-    """Choose the outputs to write a style beside, if any is wanted: those that cannot hold one."""
-    if not options.style:
-        return []
-    return [output for output in outputs if choose_format(output, options.format).takes_style]
 
 
 def _regions(options: DetectOptions, geoboxes: Sequence[GeoBox]) -> Sequence[Region | None]:
@@ -155,39 +118,4 @@ def _met(jobs: Sequence[SceneJob]) -> list[SceneJob]:
 
 def _check_names(names: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
     for output in outputs:
-        choose_format(output, options.format).check_names(output, names)
-
-
-def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
-    """Refuse what would fail at the end, or destroy a file."""
-    if options.aoi is not None and options.bounds is not None:
-        raise ConfigError("there are two areas of interest", hint="give one of --aoi and --bounds")
-    if options.format is not None and len(outputs) > 1:
-        raise ConfigError(
-            f"{len(outputs)} outputs would all be {options.format}",
-            hint="leave --format out: extensions tell, or write one output",
-        )
-    for output in outputs:
-        check_output(
-            output, overwrite=options.overwrite, append=options.append, format=options.format
-        )
-    preview = options.preview
-    if preview is not None:
-        check_destination(preview, (".png",), overwrite=options.overwrite)
-        if len(scenes) > 1:
-            raise ConfigError(
-                f"a preview shows one scene, and {len(scenes)} were given",
-                hint="leave --preview out, or detect scene by scene",
-            )
-    for output in styled_outputs(outputs, options):
-        check_destination(style_path(output), (".qml",), overwrite=options.overwrite)
-
-
-def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
-    """Refuse to write over what is read."""
-    inputs = [Path(path) for path in read]
-    if options.aoi is not None:
-        inputs.append(Path(path_of(options.aoi)))
-    styles = {style_path(output) for output in styled_outputs(outputs, options)}
-    previews = [options.preview] if options.preview else []
-    check_apart([*outputs, *previews, *sorted(styles)], inputs)
+        check_scene_names(output, names, format=options.format)

@@ -21,14 +21,14 @@ from geodet.geometry.windows import Window
 from geodet.previews.footer import ClassCount, ScaleBar, with_footer
 from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
 from geodet.previews.scene_objects import read_objects
-from geodet.previews.views import View, read_view, to_image
+from geodet.previews.views import SceneView, read_view, to_image
 from geodet.raster.bands import choose_bands
 from geodet.raster.scene import Scene
+from geodet.vector.formats import path_of
 from geodet.vector.palette import class_colour
 from geodet.vector.regions import region_of_bounds
-from geodet.vector.vector_files import path_of
 
-__all__ = ["DrawReport", "draw_preview", "draw_scene", "open_in_colour"]
+__all__ = ["PreviewReport", "draw_preview", "draw_scene", "open_in_colour"]
 
 _COLOURS = ("red", "green", "blue")
 
@@ -117,7 +117,7 @@ def _check_labels(detections: Detections, classes: Sequence[str]) -> None:
         raise ValueError(f"label {detections.labels[wrong][0]} of {len(classes)} classes")
 
 
-def _draw(image: Image.Image, shown: Detections, scene: Scene, view: View) -> str:
+def _draw(image: Image.Image, shown: Detections, scene: Scene, view: SceneView) -> str:
     """Draw the objects, and say what a shading means."""
     are_dots = is_dot(shown)
     if not is_crowded(shown.select(are_dots), image.size):
@@ -148,7 +148,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class DrawReport:
+class PreviewReport:
     """What a picture shows."""
 
     output: Path
@@ -172,7 +172,7 @@ def draw_scene(
     score_field: str | None = None,
     max_side: int = 2048,
     overwrite: bool = False,
-) -> DrawReport:
+) -> PreviewReport:
     """Draw the objects of a vector file over a scene into a PNG, with a legend and a scale bar.
 
     Args:
@@ -221,7 +221,7 @@ def draw_scene(
     part = part or whole
     labels = shown.labels[_is_within_part(shown, part)]
     counts = np.bincount(labels, minlength=len(objects.classes)).tolist()
-    return DrawReport(output, part, dict(zip(objects.classes, counts, strict=True)))
+    return PreviewReport(output, part, dict(zip(objects.classes, counts, strict=True)))
 
 
 def _is_within_part(found: Detections, part: Window) -> NDArray[np.bool_]:

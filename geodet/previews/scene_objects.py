@@ -11,9 +11,10 @@ import numpy as np
 
 from geodet.geometry.boxes import Detections
 from geodet.raster.scene import Scene
-from geodet.tilesets.scene_labels import read_scored
+from geodet.tilesets.scene_labels import read_scored_objects
+from geodet.vector.formats import path_of
 from geodet.vector.styles import read_classes
-from geodet.vector.vector_files import path_of, read_fields
+from geodet.vector.vector_files import read_fields
 
 __all__ = ["SceneObjects", "read_objects"]
 
@@ -48,7 +49,7 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     """
     if score_field is None:
         score_field = "score" if "score" in read_fields(path) else ""
-    found = read_scored(path, scene.geobox.crs, score_field=score_field)
+    found = read_scored_objects(path, scene.geobox.crs, score_field=score_field)
     boxes = found.objects.to_pixels(scene.geobox)
     placed = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
     if not placed.all():

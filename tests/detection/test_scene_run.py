@@ -25,8 +25,8 @@ from geodet.models.decode import Decoded
 from geodet.models.inputs import InputValues
 from geodet.raster.scene import Scene
 from geodet.raster.source import Source
-from geodet.vector.formats import open_writer
 from geodet.vector.regions import Region
+from geodet.vector.write_detections import open_writer
 
 SIDE = 400
 PLACE = Affine(0.5, 0, 5e5, 0, -0.5, 5e6)

@@ -10,8 +10,8 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.windows import Window
 from geodet.previews.preview import draw_scene
 from geodet.raster.scene import Scene
-from geodet.vector.formats import write_detections
 from geodet.vector.palette import class_colour
+from geodet.vector.write_detections import write_detections
 
 CLASSES = ("car", "tree")
 FOUND = Detections(np.array([[10, 10, 20, 20], [60, 40, 72, 50.0]]), [0.9, 0.4], [0, 1])

@@ -11,8 +11,8 @@ from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
 from geodet.previews.scene_objects import read_objects
 from geodet.previews.views import read_view, to_image
 from geodet.raster.scene import Scene
-from geodet.vector.formats import write_detections
 from geodet.vector.palette import class_colour
+from geodet.vector.write_detections import write_detections
 
 GREY = 100
 

@@ -10,8 +10,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.scene_objects import read_objects
 from geodet.raster.scene import Scene
-from geodet.vector.formats import write_detections
 from geodet.vector.styles import write_style
+from geodet.vector.write_detections import write_detections
 
 CLASSES = ("tree", "car", "bus")
 FOUND = Detections(

@@ -17,8 +17,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.geotiff import write_raster
-from geodet.vector.formats import write_detections
 from geodet.vector.styles import write_style
+from geodet.vector.write_detections import write_detections
 
 SIDE = 480
 CLASSES = ("large tree", 'a "small" tree & <shrub>', "grün 🌳", "never found")

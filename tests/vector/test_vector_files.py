@@ -8,7 +8,7 @@ import shapely
 from factories_vectors import SITE, UTM, part, write
 
 from geodet.errors import OutputError, VectorError
-from geodet.vector import geoparquet
+from geodet.vector import formats
 from geodet.vector.formats import path_of
 from geodet.vector.vector_files import read_extent, read_fields, read_frame
 
@@ -95,7 +95,7 @@ def test_a_parquet_without_geometries(tmp_path):
 
 def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
     path = save(tmp_path / "a.parquet")
-    monkeypatch.setattr(geoparquet.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(OutputError, match="GeoParquet needs pyarrow") as caught:
         read_frame(path)
     assert "geodet[parquet]" in caught.value.hint
