@@ -21,7 +21,7 @@ from geodet.config import DetectConfig, MatchConfig
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_for_model import open_for_model
 from geodet.detection.scene_run import detect_scene
-from geodet.evaluation.curves import ChipResult, score
+from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model, load_model
@@ -90,10 +90,10 @@ def _inner(found: Detections, x: int, y: int) -> Detections:
 
 def _agreement(found: Detections, wanted: Detections) -> float:
     nothing = np.zeros((0, 4))
-    result = ChipResult.compare(
+    result = Comparison.of(
         found, wanted.boxes, wanted.labels, ignored=nothing, rule=MatchConfig(iou=0.5), gsd=None
     )
-    return score([result], 0.0).f1
+    return count_matches([result], 0.0).f1
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from geodet.config import MatchConfig
-from geodet.evaluation.measures import Evaluation, Sample, measure
+from geodet.evaluation.measures import EvaluatedImage, Evaluation, measure
 from geodet.evaluation.report_files import write_evaluation
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
@@ -55,7 +55,7 @@ def main() -> None:
     Console(width=110).print(table)
 
 
-def _scatter(count: int, spacing: float) -> Sample:
+def _scatter(count: int, spacing: float) -> EvaluatedImage:
     random = np.random.default_rng(0)
     side = spacing * count**0.5
     boxes = _boxes(random.uniform(0, side, (count, 2)), random.uniform(8, 16, (count, 2)))
@@ -64,14 +64,16 @@ def _scatter(count: int, spacing: float) -> Sample:
     found = np.concatenate([boxes[:right] + random.normal(0, 1.0, (right, 4)), false])
     scores = random.beta(np.where(np.arange(count) < right, 4, 2), 2).astype(np.float32)
     labels = np.zeros(count, np.int64)
-    return Sample("wood", Detections(found, scores, labels), boxes, labels, np.zeros((0, 4)), _GSD)
+    return EvaluatedImage(
+        "wood", Detections(found, scores, labels), boxes, labels, np.zeros((0, 4)), _GSD
+    )
 
 
 def _boxes(centres: np.ndarray, sides: np.ndarray) -> np.ndarray:
     return np.hstack([centres - sides / 2, centres + sides / 2])
 
 
-def _run(sample: Sample, rule: MatchConfig) -> list[str]:
+def _run(sample: EvaluatedImage, rule: MatchConfig) -> list[str]:
     started, computed = time.perf_counter(), time.process_time()
     evaluation = measure([sample], ("tree",), rule, threshold=0.3)
     measured = time.perf_counter()

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import mean_ap, measure_ap
-from geodet.evaluation.curves import best_scores
 from geodet.evaluation.predictions import compare_images
+from geodet.evaluation.threshold_curves import best_counts
 from geodet.geometry.boxes import Detections
 from geodet.tilesets.tileset import LabelledImage
 
@@ -33,7 +33,7 @@ def score_images(
         F, precision, recall, threshold, and AP, its mean over the classes.
     """
     results = compare_images(found, images, rule)
-    best = best_scores(results, lowest=LOWEST_SCORE)
+    best = best_counts(results, lowest=LOWEST_SCORE)
     figures = {
         "F": best.f1,
         "precision": best.precision,

@@ -14,7 +14,7 @@ from .report import print_json, print_table, set_up_logging
 if TYPE_CHECKING:
     from geodet.config import Config
     from geodet.evaluation.evaluate import EvaluateReport
-    from geodet.evaluation.measures import Evaluation, Figures
+    from geodet.evaluation.measures import ClassMeasures, Evaluation
     from geodet.tilesets.splits import Split
 
 __all__ = ["evaluate"]
@@ -158,10 +158,10 @@ def _run_on_chips(
 
 
 def _print_as_json(report: EvaluateReport) -> None:
-    from geodet.evaluation.report_files import to_plain
+    from geodet.evaluation.report_files import to_json
 
     about = {"title": report.title, "split": report.split, "images": report.images}
-    print_json({**about, **to_plain(report.evaluation), "output": report.output})
+    print_json({**about, **to_json(report.evaluation), "output": report.output})
 
 
 def _print_evaluation(report: EvaluateReport, *, quiet: bool) -> None:
@@ -181,14 +181,14 @@ def _print_evaluation(report: EvaluateReport, *, quiet: bool) -> None:
         typer.echo(str(report.output))
 
 
-def _threshold_cells(name: str, figures: Figures) -> list[str]:
+def _threshold_cells(name: str, figures: ClassMeasures) -> list[str]:
     scores, best = figures.scores, figures.best
     shares = (scores.threshold, scores.precision, scores.recall, scores.f1)
     counts = (str(scores.labelled), str(scores.detected))
     return [name, *map(_share, shares), *counts, _share(best.threshold), _share(best.f1)]
 
 
-def _ap_cells(figures: Figures) -> list[str]:
+def _ap_cells(figures: ClassMeasures) -> list[str]:
     ap = figures.ap
     return [_share(v) for v in (ap.ap, ap.ap50, ap.ap75, ap.small, ap.medium, ap.large)]
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from geodet.models.checkpoint import Model
     from geodet.models.description import ModelDescription
     from geodet.onnx.export import ExportReport
-    from geodet.previews.preview import DrawReport
+    from geodet.previews.preview import PreviewReport
     from geodet.tilesets.tile import TileReport
     from geodet.training.train import EpochReport, TrainReport
 
@@ -60,7 +60,6 @@ __all__ = [
     "DetectProgress",
     "DetectReport",
     "DeviceError",
-    "DrawReport",
     "EpochReport",
     "EvaluateReport",
     "ExportReport",
@@ -71,6 +70,7 @@ __all__ = [
     "ModelDescription",
     "ModelFileError",
     "OutputError",
+    "PreviewReport",
     "SceneError",
     "TileConfig",
     "TileReport",
@@ -135,7 +135,7 @@ _MODULES = {
     "geodet.models.checkpoint": ("Model",),
     "geodet.models.description": ("ModelDescription",),
     "geodet.onnx.export": ("ExportReport",),
-    "geodet.previews.preview": ("DrawReport",),
+    "geodet.previews.preview": ("PreviewReport",),
     "geodet.tilesets.tile": ("TileReport",),
     "geodet.training.train": (
         "EpochReport",

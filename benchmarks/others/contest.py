@@ -15,7 +15,7 @@ import numpy as np
 from mosaic import Mosaic
 
 from geodet.config import MatchConfig
-from geodet.evaluation.curves import ChipResult, score
+from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -155,7 +155,7 @@ class Contest:
 
     def _f1(self, found: Detections) -> float:
         scene = self._scene
-        result = ChipResult.compare(
+        result = Comparison.of(
             found,
             scene.boxes,
             scene.labels,
@@ -163,7 +163,7 @@ class Contest:
             rule=self._rule,
             gsd=scene.gsd,
         )
-        return score([result], 0.0).f1
+        return count_matches([result], 0.0).f1
 
 
 def to_detections(rows: Sequence[Sequence[float]]) -> Detections:
@@ -175,10 +175,10 @@ def to_detections(rows: Sequence[Sequence[float]]) -> Detections:
 def f1_between(found: Detections, wanted: Detections) -> float:
     """Give the F1 of one set of detections against another, at an IoU of 0.5."""
     nothing = np.zeros((0, 4))
-    result = ChipResult.compare(
+    result = Comparison.of(
         found, wanted.boxes, wanted.labels, ignored=nothing, rule=_SAME, gsd=None
     )
-    return score([result], 0.0).f1
+    return count_matches([result], 0.0).f1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from geodet.evaluation.curves import ChipResult
 from geodet.evaluation.matching import overlapping_pairs
+from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.arrays import Floats, Ints
 
 __all__ = ["AveragePrecision", "mean_ap", "measure_ap"]
@@ -42,7 +42,7 @@ class AveragePrecision:
 
 
 def measure_ap(
-    results: Sequence[ChipResult], classes: int, *, sides: tuple[float, float] | None
+    results: Sequence[Comparison], classes: int, *, sides: tuple[float, float] | None
 ) -> list[AveragePrecision]:
     """Measure the average precision of each class.
 
@@ -93,7 +93,7 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _to_coco(results: Sequence[ChipResult], classes: int) -> tuple[COCO, list[dict[str, Any]], int]:
+def _to_coco(results: Sequence[Comparison], classes: int) -> tuple[COCO, list[dict[str, Any]], int]:
     """Give the labels and the detections as COCO has them, and the most detections of an image.
 
     COCO compares every detection of an image with every label, 10^10 pairs in a large scene. Only
@@ -133,7 +133,7 @@ def _annotations(boxes: Floats, labels: Ints, images: Ints) -> list[dict[str, An
     ]
 
 
-def _number_bins(results: Sequence[ChipResult]) -> list[tuple[Ints, Ints]]:
+def _number_bins(results: Sequence[Comparison]) -> list[tuple[Ints, Ints]]:
     """Give the bin of each detection and of each label, image by image."""
     bins, first = [], 0
     for result in results:
@@ -143,7 +143,7 @@ def _number_bins(results: Sequence[ChipResult]) -> list[tuple[Ints, Ints]]:
     return bins
 
 
-def _bin(result: ChipResult) -> Ints:
+def _bin(result: Comparison) -> Ints:
     """Number the bins of one image: (N + M,), detections and then labels."""
     found, size = len(result.detections), len(result.detections) + len(result.boxes)
     if not 0 < found < size:

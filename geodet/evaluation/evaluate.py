@@ -13,11 +13,11 @@ import numpy as np
 from geodet.config import Config
 from geodet.detection.predictor import build_predictor, with_values
 from geodet.errors import ModelFileError, TilesetError
-from geodet.evaluation.measures import Evaluation, Sample, measure
-from geodet.evaluation.predictions import fit_images, predict_images
+from geodet.evaluation.evaluated_chips import read_evaluated_chips
+from geodet.evaluation.evaluated_scene import read_evaluated_scene
+from geodet.evaluation.measures import EvaluatedImage, Evaluation, measure
+from geodet.evaluation.predictions import choose_input_values, predict_images
 from geodet.evaluation.report_files import check_evaluation_folder, write_evaluation
-from geodet.evaluation.result_samples import read_result_samples
-from geodet.evaluation.vector_samples import read_vector_sample
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model
@@ -125,7 +125,7 @@ def evaluate_results(
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
     tileset, images = _read_split(data, split, config)
-    samples, classes = read_result_samples(
+    samples, classes = read_evaluated_chips(
         detections, tileset, images, config, score_field=score_field
     )
     chosen = config.detect.score_threshold
@@ -172,7 +172,7 @@ def evaluate_vectors(
     inputs = [detections, labels, *([scene] if scene else [])]
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
-    read = read_vector_sample(detections, labels, config, scene=scene, score_field=score_field)
+    read = read_evaluated_scene(detections, labels, config, scene=scene, score_field=score_field)
     sample, chosen = read.sample, config.detect.score_threshold
     for count, path in ((len(sample.detections), detections), (len(sample.boxes), labels)):
         if not count:
@@ -209,15 +209,17 @@ def _read_split(
 
 def _detect_samples(
     model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
-) -> list[Sample]:
+) -> list[EvaluatedImage]:
     about, label_of = model.description, _match_classes(model, tileset)
     lowest = _lowest(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
-    chosen = fit_images(images, config.data.bands, about, config.detect, name=str(tileset.root))
+    chosen = choose_input_values(
+        images, config.data.bands, about, config.detect, name=str(tileset.root)
+    )
     predictor = with_values(predictor, chosen)
     found = predict_images(predictor, images, config.data.bands, config.detect)
     return [
-        Sample(
+        EvaluatedImage(
             name=image.path.name,
             detections=_relabelled(detections, label_of),
             boxes=image.boxes,
@@ -243,7 +245,7 @@ def _lowest_of(detections: Detections) -> float:
     return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
 
 
-def _place(sample: Sample, image: LabelledImage) -> tuple[str, GeoBox, float | None]:
+def _place(sample: EvaluatedImage, image: LabelledImage) -> tuple[str, GeoBox, float | None]:
     with Scene(image.path) as scene:
         return sample.name, scene.geobox, sample.gsd
 

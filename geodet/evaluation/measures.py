@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import AveragePrecision, mean_ap, measure_ap
-from geodet.evaluation.curves import ChipResult, Curve, Scores, trace_curve
 from geodet.evaluation.matching import match, overlapping_pairs
+from geodet.evaluation.threshold_curves import Comparison, MatchCounts, ThresholdCurve, trace_curve
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
 
-__all__ = ["ErrorRows", "Evaluation", "Figures", "Sample", "find_errors", "measure"]
+__all__ = ["ClassMeasures", "EvaluatedImage", "Evaluation", "JudgedBoxes", "judge_boxes", "measure"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class EvaluatedImage:
     """What was found in one image or scene and what is there, in the same pixels."""
 
     name: str
@@ -38,16 +38,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ClassMeasures:
     """The measures of one class, or of all together."""
 
-    scores: Scores
+    scores: MatchCounts
     """At the threshold that detect would use."""
-    best: Scores
+    best: MatchCounts
     """At the threshold that is best on these very images."""
     ap: AveragePrecision
     """Average precisions by overlap; those of all classes are the means over the classes."""
-    curve: Curve
+    curve: ThresholdCurve
     """Counts at every threshold."""
 
 
@@ -61,16 +61,16 @@ class Evaluation:
     """Where medium and large objects begin; None where there are no pixels."""
     gsd: float | None
     """Median of the metres per pixel; None where some image has none."""
-    overall: Figures
+    overall: ClassMeasures
     """All classes together."""
-    by_class: dict[str, Figures]
+    by_class: dict[str, ClassMeasures]
     """Each class."""
-    results: tuple[ChipResult, ...]
+    results: tuple[Comparison, ...]
     """The comparison of each image."""
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRows:
+class JudgedBoxes:
     """Detections that are right, detections that are wrong, or objects that were missed."""
 
     boxes: Floats
@@ -86,7 +86,7 @@ class ErrorRows:
 
 
 def measure(
-    samples: Sequence[Sample],
+    samples: Sequence[EvaluatedImage],
     classes: Sequence[str],
     rule: MatchConfig,
     *,
@@ -110,7 +110,7 @@ def measure(
         TilesetError: The rule wants metres and nobody knows the metres per pixel.
     """
     results = tuple(
-        ChipResult.compare(
+        Comparison.of(
             sample.detections,
             sample.boxes,
             sample.labels,
@@ -135,7 +135,9 @@ def measure(
     )
 
 
-def find_errors(result: ChipResult, gsd: float | None, *, threshold: float) -> dict[str, ErrorRows]:
+def judge_boxes(
+    result: Comparison, gsd: float | None, *, threshold: float
+) -> dict[str, JudgedBoxes]:
     """Sort detections of at least a score, and objects, by whether they match.
 
     Args:
@@ -144,7 +146,7 @@ def find_errors(result: ChipResult, gsd: float | None, *, threshold: float) -> d
         threshold: Of the scores.
 
     Returns:
-        ``true_positives``, ``false_positives`` and ``misses``, as :class:`Scores` counts them.
+        ``true_positives``, ``false_positives`` and ``misses``, as :class:`MatchCounts` counts them.
     """
     kept = result.detections.scores >= np.float32(threshold)
     found, truth = match(result.pairs.select(kept[result.pairs.detection]))
@@ -161,16 +163,18 @@ def find_errors(result: ChipResult, gsd: float | None, *, threshold: float) -> d
     }
 
 
-def _figures(curve: Curve, ap: AveragePrecision, threshold: float, lowest: float) -> Figures:
-    return Figures(curve.at(threshold), curve.best(lowest=lowest), ap, curve)
+def _figures(
+    curve: ThresholdCurve, ap: AveragePrecision, threshold: float, lowest: float
+) -> ClassMeasures:
+    return ClassMeasures(curve.at(threshold), curve.best(lowest=lowest), ap, curve)
 
 
-def _median_gsd(samples: Sequence[Sample]) -> float | None:
+def _median_gsd(samples: Sequence[EvaluatedImage]) -> float | None:
     known = [sample.gsd for sample in samples if sample.gsd is not None]
     return float(np.median(known)) if known and len(known) == len(samples) else None
 
 
-def _largest_overlaps(result: ChipResult, kept: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _largest_overlaps(result: Comparison, kept: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Give the largest IoU of each detection with a label of its class, and of each label."""
     of_found, of_truth = np.zeros(len(result.detections)), np.zeros(len(result.boxes))
     if len(of_found) and len(of_truth):
@@ -182,11 +186,11 @@ def _largest_overlaps(result: ChipResult, kept: NDArray[np.bool_]) -> tuple[Floa
     return of_found, of_truth
 
 
-def _matched_rows(result: ChipResult, found: Ints, truth: Ints, gsd: float | None) -> ErrorRows:
+def _matched_rows(result: Comparison, found: Ints, truth: Ints, gsd: float | None) -> JudgedBoxes:
     detections, boxes = result.detections.select(found), result.boxes[truth]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     distances = np.linalg.norm(detections.centres - centres, axis=1)
-    return ErrorRows(
+    return JudgedBoxes(
         detections.boxes,
         detections.labels,
         detections.scores.astype(np.float64),
@@ -195,12 +199,14 @@ def _matched_rows(result: ChipResult, found: Ints, truth: Ints, gsd: float | Non
     )
 
 
-def _detected_rows(result: ChipResult, rows: Ints, overlaps: Floats) -> ErrorRows:
+def _detected_rows(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
     wrong = result.detections.select(rows)
     scores = wrong.scores.astype(np.float64)
-    return ErrorRows(wrong.boxes, wrong.labels, scores, overlaps[rows], np.full(len(rows), np.nan))
+    return JudgedBoxes(
+        wrong.boxes, wrong.labels, scores, overlaps[rows], np.full(len(rows), np.nan)
+    )
 
 
-def _missed_rows(result: ChipResult, rows: Ints, overlaps: Floats) -> ErrorRows:
+def _missed_rows(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
     unknown = np.full(len(rows), np.nan)
-    return ErrorRows(result.boxes[rows], result.labels[rows], unknown, overlaps[rows], unknown)
+    return JudgedBoxes(result.boxes[rows], result.labels[rows], unknown, overlaps[rows], unknown)

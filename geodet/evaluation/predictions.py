@@ -12,14 +12,14 @@ from geodet.detection.scene_run import detect_scene
 from geodet.detection.scene_statistics import iter_samples, survey_chips
 from geodet.detection.value_range import fit_values
 from geodet.errors import ModelFileError
-from geodet.evaluation.curves import ChipResult
+from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.tileset import LabelledImage, read_chip
 
-__all__ = ["compare_images", "fit_images", "predict_images"]
+__all__ = ["choose_input_values", "compare_images", "predict_images"]
 
 _BATCH_PIXELS = 8 * 512 * 512  # of one forward pass, whatever the size of the images
 _LOOKED_AT = 49  # images tell what the values of all mean
@@ -65,7 +65,7 @@ def predict_images(
     return found
 
 
-def fit_images(
+def choose_input_values(
     images: Sequence[LabelledImage],
     bands: Sequence[int],
     about: ModelDescription,
@@ -101,7 +101,7 @@ def fit_images(
 
 def compare_images(
     found: Sequence[Detections], images: Sequence[LabelledImage], rule: MatchConfig
-) -> list[ChipResult]:
+) -> list[Comparison]:
     """Compare detections with labels, image by image.
 
     Args:
@@ -110,7 +110,7 @@ def compare_images(
         rule: When two boxes match.
     """
     return [
-        ChipResult.compare(
+        Comparison.of(
             detections,
             image.boxes,
             image.labels,

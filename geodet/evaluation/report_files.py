@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.evaluation.curves import Curve, Scores
-from geodet.evaluation.measures import ErrorRows, Evaluation, Figures, find_errors
-from geodet.files.outputs import check_output_folder, replace_folder
+from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_boxes
+from geodet.evaluation.threshold_curves import MatchCounts, ThresholdCurve
+from geodet.files.outputs import replace_folder
 from geodet.geometry.geobox import GeoBox
 from geodet.vector.error_layers import PlacedBoxes, write_layers
 
-__all__ = ["FILES", "check_evaluation_folder", "draw_curves", "to_plain", "write_evaluation"]
+__all__ = ["draw_curves", "to_json", "write_evaluation"]
 
 _MOST_ROWS = 13
 # Okabe and Ito 2008, "Color Universal Design"; dashes tell the lines apart without colour.
@@ -27,7 +27,7 @@ _LINES = {"precision": ("#0072B2", "--"), "recall": ("#D55E00", "-."), "F1": ("#
 _MARK, _POINTS = "#555555", 2_000  # more points than pixels draw slowly and look the same
 
 
-def draw_curves(path: Path, title: str, figures: Mapping[str, Figures]) -> None:
+def draw_curves(path: Path, title: str, figures: Mapping[str, ClassMeasures]) -> None:
     """Draw for each class the figures against the threshold, and precision against recall.
 
     Of more than 13 rows, those with the most objects are drawn.
@@ -55,7 +55,7 @@ def draw_curves(path: Path, title: str, figures: Mapping[str, Figures]) -> None:
     chart.savefig(path)
 
 
-def _choose_rows(figures: Mapping[str, Figures]) -> dict[str, Figures]:
+def _choose_rows(figures: Mapping[str, ClassMeasures]) -> dict[str, ClassMeasures]:
     names = sorted(list(figures)[1:], key=lambda name: -figures[name].curve.labelled)
     kept = {*list(figures)[:1], *names[: _MOST_ROWS - 1]}
     rows = {name: figure for name, figure in figures.items() if name in kept}
@@ -63,7 +63,7 @@ def _choose_rows(figures: Mapping[str, Figures]) -> dict[str, Figures]:
     return dict(list(rows.items())[1:]) if len(figures) == 2 else rows
 
 
-def _draw_thresholds(axis: Any, name: str, figure: Figures) -> None:
+def _draw_thresholds(axis: Any, name: str, figure: ClassMeasures) -> None:
     curve = figure.curve
     shown = _thin(len(curve.thresholds))
     values = {"precision": curve.precision, "recall": curve.recall, "F1": curve.f1}
@@ -88,7 +88,7 @@ def _write_beside(axis: Any, x: float, text: str, dash: str) -> None:
     axis.text(x, 1.01 if dash == "-" else 1.06, text, **place)
 
 
-def _draw_precision_recall(axis: Any, name: str, figure: Figures) -> None:
+def _draw_precision_recall(axis: Any, name: str, figure: ClassMeasures) -> None:
     curve = figure.curve
     shown = _thin(len(curve.thresholds))
     colour = _LINES["F1"][0]
@@ -103,7 +103,7 @@ def _draw_precision_recall(axis: Any, name: str, figure: Figures) -> None:
     _finish(axis, f"{name}: {_describe(figure)}", "recall", "precision")
 
 
-def _describe(figure: Figures) -> str:
+def _describe(figure: ClassMeasures) -> str:
     if np.isnan(figure.ap.ap):
         return "no AP"
     return f"AP {figure.ap.ap:.3f}, AP50 {figure.ap.ap50:.3f}"
@@ -122,17 +122,7 @@ def _thin(count: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, max(count - 1, 0), min(count, _POINTS)).astype(np.int64))
 
 
-FILES = ("metrics.json", "metrics.csv", "curves.png", "errors.gpkg")
 _GRID = [step / 100 for step in range(101)]  # thresholds of the curves in the JSON file
-
-
-def check_evaluation_folder(output: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Check that an evaluation can be written to a folder, before the work that it takes.
-
-    Raises:
-        OutputError: The folder holds something that may not be replaced.
-    """
-    check_output_folder(output, FILES, overwrite=overwrite, inputs=inputs)
 
 
 def write_evaluation(
@@ -157,7 +147,7 @@ def write_evaluation(
     """
     figures = {"all": evaluation.overall, **evaluation.by_class}
     curves = {name: _curve(one.curve) for name, one in figures.items()}
-    content = {**about, **to_plain(evaluation), "curves": {"threshold": _GRID, **curves}}
+    content = {**about, **to_json(evaluation), "curves": {"threshold": _GRID, **curves}}
     with replace_folder(output) as folder:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         (folder / "metrics.json").write_text(text, encoding="utf-8")
@@ -166,7 +156,7 @@ def write_evaluation(
         write_layers(folder / "errors.gpkg", _layers(evaluation, places))
 
 
-def to_plain(evaluation: Evaluation) -> dict[str, Any]:
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
     """Give the measures as JSON has them; null is a measure without a label to measure it on."""
     return {
         "match": evaluation.rule.model_dump(mode="json"),
@@ -185,12 +175,12 @@ def _to_metres(evaluation: Evaluation) -> list[float] | None:
     return [round(side * evaluation.gsd, 3) for side in evaluation.sides_px]
 
 
-def _plain_figures(figures: Figures) -> dict[str, Any]:
+def _plain_figures(figures: ClassMeasures) -> dict[str, Any]:
     ap = {name: _known(value) for name, value in asdict(figures.ap).items()}
     return {**_plain_scores(figures.scores), "best": _plain_scores(figures.best), **ap}
 
 
-def _plain_scores(scores: Scores) -> dict[str, float]:
+def _plain_scores(scores: MatchCounts) -> dict[str, float]:
     shares = {name: getattr(scores, name) for name in ("threshold", "precision", "recall", "f1")}
     return shares | {name: getattr(scores, name) for name in ("matched", "detected", "labelled")}
 
@@ -199,13 +189,13 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _curve(curve: Curve) -> dict[str, list[float]]:
+def _curve(curve: ThresholdCurve) -> dict[str, list[float]]:
     at = [curve.at(threshold) for threshold in _GRID]
     names = ("precision", "recall", "f1")
     return {name: [round(getattr(scores, name), 6) for scores in at] for name in names}
 
 
-def _write_table(path: Path, figures: Mapping[str, Figures]) -> None:
+def _write_table(path: Path, figures: Mapping[str, ClassMeasures]) -> None:
     rows = []
     for name, one in figures.items():
         plain = _plain_figures(one)
@@ -227,13 +217,13 @@ def _layers(
     classes = np.array(list(evaluation.by_class), dtype=object)
     threshold = evaluation.overall.scores.threshold
     for result, (name, geobox, gsd) in zip(evaluation.results, places, strict=True):
-        for layer, rows in find_errors(result, gsd, threshold=threshold).items():
+        for layer, rows in judge_boxes(result, gsd, threshold=threshold).items():
             fields = _fields(rows, name, classes)
             layers.setdefault(layer, []).append(PlacedBoxes(geobox, rows.boxes, fields))
     return layers
 
 
-def _fields(rows: ErrorRows, image: str, classes: Any) -> dict[str, Any]:
+def _fields(rows: JudgedBoxes, image: str, classes: Any) -> dict[str, Any]:
     return {
         "label": classes[rows.labels],
         "score": rows.scores.round(6),

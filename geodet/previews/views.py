@@ -13,7 +13,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
 
-__all__ = ["View", "read_view", "to_image"]
+__all__ = ["SceneView", "read_view", "to_image"]
 
 Bytes = NDArray[np.uint8]
 
@@ -73,7 +73,7 @@ _STRIP_ROWS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class SceneView:
     """A part of a scene and its pixels, as many as a picture has room for.
 
     Law: a point of the scene and its place in an image of the view differ by no rounding; the
@@ -105,7 +105,7 @@ class View:
         return moved.select(seen[np.argsort(moved.scores[seen], kind="stable")])
 
 
-def read_view(scene: Scene, window: Window | None, max_side: int) -> View:
+def read_view(scene: Scene, window: Window | None, max_side: int) -> SceneView:
     """Read a part of a scene, or all of it, no longer than ``max_side`` on its longer side.
 
     Raises:
@@ -114,7 +114,7 @@ def read_view(scene: Scene, window: Window | None, max_side: int) -> View:
     """
     width, height = scene.geobox.width, scene.geobox.height
     if window is None:
-        return View(scene.read_overview(max_side), 0, 0, width, height)
+        return SceneView(scene.read_overview(max_side), 0, 0, width, height)
     if min(window.col_off, window.row_off) < 0 or window.col_end > width or window.row_end > height:
         raise ValueError(f"{window} is not within {scene.name}, {width} x {height} px")
     shrink = min(1.0, max_side / max(window.width, window.height))
@@ -127,7 +127,7 @@ def read_view(scene: Scene, window: Window | None, max_side: int) -> View:
         chip = _read_strips(scene, Window(col_off, row_off, columns, rows))
     finally:
         scene.resample(*before)
-    return View(chip, col_off * sx, row_off * sy, columns * sx, rows * sy)
+    return SceneView(chip, col_off * sx, row_off * sy, columns * sx, rows * sy)
 
 
 def _span(start: float, end: float, longest: int) -> tuple[int, int]:

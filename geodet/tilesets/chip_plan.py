@@ -13,13 +13,13 @@ from geodet.config import TileConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.windows import Window, WindowGrid
-from geodet.tilesets.splits import Split, pick_val
+from geodet.tilesets.splits import Split, pick_val_places
 
 __all__ = [
-    "Plan",
-    "Visible",
+    "ChipPlan",
+    "VisibleObjects",
     "drop_overlapping",
-    "find_visible",
+    "find_visible_objects",
     "name_block",
     "plan_chips",
     "split_blocks",
@@ -27,7 +27,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class VisibleObjects:
     """Every pair of a window and an object of which it shows something, sorted by window."""
 
     window: Ints
@@ -44,12 +44,12 @@ class Visible:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChipPlan:
     """Which windows of a scene may become chips."""
 
     windows: list[Window]
     """Every window of the scene."""
-    visible: Visible
+    visible: VisibleObjects
     """What each window shows."""
     blocks: list[str]
     """The block of space of each window."""
@@ -66,7 +66,7 @@ class Plan:
 
 def plan_chips(
     size: tuple[int, int], boxes: Floats, is_point: NDArray[np.bool_], config: TileConfig
-) -> Plan:
+) -> ChipPlan:
     """Choose the windows that may become chips, and which of them validate.
 
     Args:
@@ -79,7 +79,7 @@ def plan_chips(
         TilesetError: The blocks allow no split.
     """
     windows = list(WindowGrid(*size, config.chip_size, config.overlap))
-    visible = find_visible(windows, boxes, is_point, config.min_visible)
+    visible = find_visible_objects(windows, boxes, is_point, config.min_visible)
     is_full = np.zeros(len(windows), np.bool_)
     is_full[visible.window[visible.kept]] = True
     block_size = config.block_size or max(config.chip_size, max(size) // 6)
@@ -103,12 +103,12 @@ def plan_chips(
         split: rng.permutation(np.flatnonzero(part & ~is_full)).tolist()
         for split, part in parts.items()
     }
-    return Plan(windows, visible, blocks, full, empty)
+    return ChipPlan(windows, visible, blocks, full, empty)
 
 
-def find_visible(
+def find_visible_objects(
     windows: Sequence[Window], boxes: Floats, is_point: NDArray[np.bool_], min_visible: float
-) -> Visible:
+) -> VisibleObjects:
     """Find what every window shows.
 
     Args:
@@ -132,7 +132,7 @@ def find_visible(
     inside = np.all((corners[window, :2] <= centre) & (centre < corners[window, 2:]), axis=1)
     kept = np.where(is_point[found], inside, share >= min_visible)
     some = share > 0
-    return Visible(window[some], found[some], kept[some])
+    return VisibleObjects(window[some], found[some], kept[some])
 
 
 def _visible_share(boxes: Floats, windows: Floats) -> Floats:
@@ -170,8 +170,8 @@ def split_blocks(
     """
     full = {block for block, full in zip(blocks, has_objects, strict=True) if full}
     chosen = [
-        *pick_val(list(full), fraction, seed),
-        *pick_val(list({*blocks} - full), fraction, seed),
+        *pick_val_places(list(full), fraction, seed),
+        *pick_val_places(list({*blocks} - full), fraction, seed),
     ]
     val = {block for block, is_val in chosen if is_val}
     return np.array([block in val for block in blocks], np.bool_)

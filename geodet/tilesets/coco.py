@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ImageLabels, Labels, find_image, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, read_text
 
 __all__ = ["read_coco"]
 
 
-def read_coco(path: Path, folders: Sequence[Path]) -> Labels:
+def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     """Read one COCO JSON file.
 
     ``iscrowd`` objects are ignored ones. geodet's own keys are read too: ``place`` and ``gsd`` of
@@ -48,11 +48,13 @@ def read_coco(path: Path, folders: Sequence[Path]) -> Labels:
     used = {name for image in images.values() for name in image.names}
     # Roboflow heads its categories with a group that no object has
     groups = {c.get("supercategory") for c in content["categories"]} - used
-    return Labels(path, list(images.values()), tuple(n for n in names.values() if n not in groups))
+    return ParsedLabels(
+        path, list(images.values()), tuple(n for n in names.values() if n not in groups)
+    )
 
 
-def _coco_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> ImageLabels:
-    image = ImageLabels(find_image(str(entry["file_name"]), folders), f"{path}, annotation ")
+def _coco_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> ParsedImage:
+    image = ParsedImage(find_image(str(entry["file_name"]), folders), f"{path}, annotation ")
     if entry.get("width") and entry.get("height"):
         image.size = (int(entry["width"]), int(entry["height"]))
     image.place = None if entry.get("place") is None else str(entry["place"])
@@ -61,7 +63,7 @@ def _coco_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> I
 
 
 def _add_coco(
-    entry: dict[str, Any], number: int, images: dict[int, ImageLabels], names: dict[int, str]
+    entry: dict[str, Any], number: int, images: dict[int, ParsedImage], names: dict[int, str]
 ) -> None:
     image_id, category = int(entry["image_id"]), int(entry["category_id"])
     if image_id not in images:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ImageLabels, Labels, find_image, parse_box, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_box, read_text
 from geodet.tilesets.splits import Split
 
 __all__ = ["read_csv", "read_image_table"]
@@ -17,7 +17,7 @@ _CORNERS = ("image_path", "xmin", "ymin", "xmax", "ymax")
 _FOLDS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val"}
 
 
-def read_csv(path: Path, folders: Sequence[Path]) -> Labels | None:
+def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
     """Read a CSV of points (``image,x,y``) or of corners (``image_path,xmin,ymin,xmax,ymax``).
 
     Both may have a ``label`` column. A point's x and y are a pixel's column and row, so half a
@@ -40,11 +40,11 @@ def read_csv(path: Path, folders: Sequence[Path]) -> Labels | None:
         return None
     columns = [header.index(name) for name in wanted]
     label = header.index("label") if "label" in header else None
-    images: dict[str, ImageLabels] = {}
+    images: dict[str, ParsedImage] = {}
     for number, row in rows:
         name, *values = (row[c] for c in columns)
         if name not in images:
-            images[name] = ImageLabels(find_image(name, folders), f"{path}, line ")
+            images[name] = ParsedImage(find_image(name, folders), f"{path}, line ")
             images[name].frame = "centres" if wanted is _POINTS else "pixels"
         if not any(v.strip() for v in values):
             continue
@@ -54,10 +54,10 @@ def read_csv(path: Path, folders: Sequence[Path]) -> Labels | None:
         elif not any(box):
             continue
         images[name].add(box, None if label is None else row[label].strip(), number)
-    return Labels(path, list(images.values()))
+    return ParsedLabels(path, list(images.values()))
 
 
-def read_image_table(path: Path, folders: Sequence[Path]) -> list[ImageLabels]:
+def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
     """Read ``images.csv``: ``image`` and optionally ``place`` and ``fold`` (train or val).
 
     Raises:
@@ -72,7 +72,7 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ImageLabels]:
     images = []
     for number, row in rows:
         cells = dict(zip(header, (v.strip() for v in row), strict=True))
-        image = ImageLabels(find_image(cells["image"], folders), f"{path}, line ")
+        image = ParsedImage(find_image(cells["image"], folders), f"{path}, line ")
         image.place = cells.get("place") or None
         fold = cells.get("fold", "").lower()
         if fold and fold not in _FOLDS:

@@ -16,12 +16,12 @@ from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.labels import ImageLabels
+from geodet.tilesets.labels import ParsedImage
 
 __all__ = ["point_box_side", "read_geoboxes", "to_pixels"]
 
 
-def read_geoboxes(items: Sequence[ImageLabels]) -> list[GeoBox]:
+def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
     """Read the geobox of each image, without its pixels."""
     # each open would list the whole folder to look for side-car files: quadratic in the images
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), warnings.catch_warnings():
@@ -55,7 +55,7 @@ def _to_crs(wkt: str) -> CRS:
     return CRS.from_wkt(wkt)
 
 
-def to_pixels(item: ImageLabels, geobox: GeoBox, gsd: float | None, config: DataConfig) -> Floats:
+def to_pixels(item: ParsedImage, geobox: GeoBox, gsd: float | None, config: DataConfig) -> Floats:
     """Give the boxes in pixels, clipped unless they are to stay whole: (N, 4)."""
     bounds = np.array([geobox.width, geobox.height] * 2, np.float64)
     boxes = np.array(item.boxes, np.float64).reshape(-1, 4)

@@ -16,14 +16,14 @@ from typing import Literal
 from geodet.errors import TilesetError
 from geodet.tilesets.splits import Split
 
-__all__ = ["Box", "ImageLabels", "Labels", "find_image", "parse_box", "read_text"]
+__all__ = ["Box", "ParsedImage", "ParsedLabels", "find_image", "parse_box", "read_text"]
 
 Box = tuple[float, float, float, float]
 Frame = Literal["pixels", "whole", "shares", "centres"]
 
 
 @dataclass(slots=True)
-class ImageLabels:
+class ParsedImage:
     """What the label files say of one image, filled object by object."""
 
     path: Path
@@ -71,12 +71,12 @@ class ImageLabels:
 
 
 @dataclass(slots=True)
-class Labels:
+class ParsedLabels:
     """All that was read of a tileset, before any image is opened."""
 
     source: Path
     """The file or the folder."""
-    images: list[ImageLabels]
+    images: list[ParsedImage]
     """One for each image, in the files' order."""
     classes: tuple[str, ...] = ()
     """Names that a file declares, in its order; classes that none declares follow, sorted."""

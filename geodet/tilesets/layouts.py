@@ -22,7 +22,7 @@ from pathlib import Path
 from geodet.errors import TilesetError
 from geodet.tilesets.coco import read_coco
 from geodet.tilesets.csv_tables import read_csv, read_image_table
-from geodet.tilesets.labels import ImageLabels, Labels, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_text
 from geodet.tilesets.splits import Split, natural_key
 from geodet.tilesets.voc import read_voc
 from geodet.tilesets.yolo import read_names, read_yolo
@@ -30,8 +30,8 @@ from geodet.tilesets.yolo import read_names, read_yolo
 __all__ = [
     "IMAGE_FOLDERS",
     "IMAGE_SUFFIXES",
-    "check_pairs",
-    "find_beside",
+    "check_label_files",
+    "find_label_file",
     "find_labels",
     "list_images",
 ]
@@ -54,7 +54,7 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
 
 
-def find_beside(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
+def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
     """Give the label file of an image: in a sibling folder of one of the names, or beside it."""
     inner = image.relative_to(folder).with_suffix(suffix)
     if inner.parts[0] in IMAGE_FOLDERS:
@@ -67,7 +67,7 @@ def find_beside(image: Path, folder: Path, names: Sequence[str], suffix: str) ->
     return next((c for c in candidates if c.parent.is_dir()), beside)
 
 
-def check_pairs(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
+def check_label_files(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
     """Refuse labels whose image is missing, and report images without labels.
 
     Args:
@@ -119,7 +119,7 @@ _HINT = (
 )
 
 
-def find_labels(path: Path) -> Labels:
+def find_labels(path: Path) -> ParsedLabels:
     """Read the labels of a tileset, in whatever format they are.
 
     Args:
@@ -137,7 +137,7 @@ def find_labels(path: Path) -> Labels:
     return _with_table(_read_file(path), path.parent)
 
 
-def _read_folder(folder: Path, root: Path) -> Labels:
+def _read_folder(folder: Path, root: Path) -> ParsedLabels:
     """Read one folder; ``root`` is the tileset's, where shared files such as data.yaml may lie."""
     files = {split: _find_file(folder, split) for split in _ALIASES}
     folders = {split: _find_subfolder(folder, split) for split in _ALIASES}
@@ -153,7 +153,7 @@ def _read_folder(folder: Path, root: Path) -> Labels:
     return _with_table(_joined(folder, list(parts.values())), folder)
 
 
-def _read_plain(folder: Path, root: Path) -> Labels:
+def _read_plain(folder: Path, root: Path) -> ParsedLabels:
     """Read a folder that is not divided into splits."""
     jsons = sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
     cocos = [file for file in jsons if _is_coco(file)]
@@ -167,10 +167,10 @@ def _read_plain(folder: Path, root: Path) -> Labels:
         return tables[0]
     images = list_images(folder)
     if any(
-        find_beside(i, folder, ("annotations", "Annotations"), ".xml").is_file() for i in images
+        find_label_file(i, folder, ("annotations", "Annotations"), ".xml").is_file() for i in images
     ):
         return _read_voc_folder(images, folder)
-    if any(find_beside(i, folder, ("labels",), ".txt").is_file() for i in images):
+    if any(find_label_file(i, folder, ("labels",), ".txt").is_file() for i in images):
         return _read_yolo_folder(images, folder, root)
     raise _nothing_found(folder, jsons, images)
 
@@ -185,17 +185,19 @@ def _nothing_found(folder: Path, jsons: list[Path], images: list[Path]) -> Tiles
     return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT)
 
 
-def _read_voc_folder(images: list[Path], folder: Path) -> Labels:
-    pairs = [(i, find_beside(i, folder, ("annotations", "Annotations"), ".xml")) for i in images]
-    check_pairs(pairs, folder)
+def _read_voc_folder(images: list[Path], folder: Path) -> ParsedLabels:
+    pairs = [
+        (i, find_label_file(i, folder, ("annotations", "Annotations"), ".xml")) for i in images
+    ]
+    check_label_files(pairs, folder)
     labels = read_voc(pairs)
     labels.source = folder
     return _with_folder_splits(labels, folder)
 
 
-def _read_yolo_folder(images: list[Path], folder: Path, root: Path) -> Labels:
-    pairs = [(i, find_beside(i, folder, ("labels",), ".txt")) for i in images]
-    check_pairs(pairs, folder)
+def _read_yolo_folder(images: list[Path], folder: Path, root: Path) -> ParsedLabels:
+    pairs = [(i, find_label_file(i, folder, ("labels",), ".txt")) for i in images]
+    check_label_files(pairs, folder)
     names, file = read_names(dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root]), root)
     return _with_folder_splits(read_yolo(pairs, names, file), folder)
 
@@ -206,7 +208,7 @@ def _is_coco(file: Path) -> bool:
     return '"images"' in text and '"annotations"' in text
 
 
-def _with_folder_splits(labels: Labels, folder: Path) -> Labels:
+def _with_folder_splits(labels: ParsedLabels, folder: Path) -> ParsedLabels:
     """Take the split from folders below ``images/``, as in images/train and images/val."""
     aliases = {alias: split for split, words in _ALIASES.items() for alias in words}
     parts = [image.path.relative_to(folder).parts[1:-1] for image in labels.images]
@@ -224,7 +226,7 @@ def _with_folder_splits(labels: Labels, folder: Path) -> Labels:
     return labels
 
 
-def _with_table(labels: Labels, folder: Path) -> Labels:
+def _with_table(labels: ParsedLabels, folder: Path) -> ParsedLabels:
     """Add what ``images.csv`` says."""
     file = folder / "images.csv"
     if not file.is_file():
@@ -237,10 +239,10 @@ def _with_table(labels: Labels, folder: Path) -> Labels:
     return labels
 
 
-def _joined(folder: Path, parts: Sequence[Labels]) -> Labels:
-    images: list[ImageLabels] = [image for part in parts for image in part.images]
+def _joined(folder: Path, parts: Sequence[ParsedLabels]) -> ParsedLabels:
+    images: list[ParsedImage] = [image for part in parts for image in part.images]
     classes = dict.fromkeys(name for part in parts for name in part.classes)
-    return Labels(folder, images, tuple(classes))
+    return ParsedLabels(folder, images, tuple(classes))
 
 
 def _find_file(folder: Path, split: Split) -> Path | None:
@@ -272,7 +274,7 @@ def _tables(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("*.csv")) if file.name != "images.csv"]
 
 
-def _read_file(file: Path) -> Labels:
+def _read_file(file: Path) -> ParsedLabels:
     """Read one COCO or CSV file."""
     if file.suffix.lower() == ".json":
         return read_coco(file, _image_folders(file))

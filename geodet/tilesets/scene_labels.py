@@ -19,7 +19,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import own_name
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["SceneLabels", "ScoredObjects", "read_labels", "read_scored"]
+__all__ = ["SceneLabels", "ScoredObjects", "read_scene_labels", "read_scored_objects"]
 
 _CLASS_FIELDS = ("label", "class", "name")
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
@@ -91,7 +91,7 @@ class ScoredObjects:
         return np.asarray(np.array(self.scenes, object) == name, np.bool_)
 
 
-def read_labels(
+def read_scene_labels(
     path: Path, crs: CRS | None, *, label_field: str | None = None, class_name: str = "object"
 ) -> SceneLabels:
     """Read the labels of a scene.
@@ -113,7 +113,7 @@ def read_labels(
     return _read_objects(path, crs, label_field, class_name)[0]
 
 
-def read_scored(
+def read_scored_objects(
     path: Path,
     crs: CRS | None,
     *,
@@ -121,7 +121,7 @@ def read_scored(
     label_field: str | None = None,
     class_name: str = "object",
 ) -> ScoredObjects:
-    """Read detections, as :func:`read_labels` reads labels.
+    """Read detections, as :func:`read_scene_labels` reads labels.
 
     Args:
         path: A file with one layer of points or polygons, in any CRS.

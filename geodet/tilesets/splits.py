@@ -24,7 +24,14 @@ from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
 
-__all__ = ["Split", "choose_split", "find_places", "has_georeference", "natural_key", "pick_val"]
+__all__ = [
+    "Split",
+    "choose_split",
+    "find_places",
+    "has_georeference",
+    "natural_key",
+    "pick_val_places",
+]
 
 Split = Literal["train", "val"]
 
@@ -113,7 +120,9 @@ def choose_split(
     if config.val:
         return _split_by_name(names, config.val)
     val = {
-        name for name, chosen in pick_val([p for p in places if p], config.val_fraction) if chosen
+        name
+        for name, chosen in pick_val_places([p for p in places if p], config.val_fraction)
+        if chosen
     }
     unknown = sorted((n for n, p in zip(names, places, strict=True) if p is None), key=natural_key)
     run = unknown[len(unknown) - _share(len(unknown), config.val_fraction) :]
@@ -137,7 +146,9 @@ def choose_split(
     ]
 
 
-def pick_val(places: Sequence[str], fraction: float, seed: int = 0) -> list[tuple[str, bool]]:
+def pick_val_places(
+    places: Sequence[str], fraction: float, seed: int = 0
+) -> list[tuple[str, bool]]:
     """Choose a share of the places for validation: at least one, never all.
 
     The order of a hash decides, so the choice depends on nothing but the names and the seed.

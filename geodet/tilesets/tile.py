@@ -18,10 +18,10 @@ from geodet.files.outputs import check_output_folder, replace_folder
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.chip_files import ChipCopier
-from geodet.tilesets.chip_plan import Plan, plan_chips
+from geodet.tilesets.chip_plan import ChipPlan, plan_chips
 from geodet.tilesets.coco_files import write_tileset
 from geodet.tilesets.label_boxes import point_box_side
-from geodet.tilesets.scene_labels import SceneLabels, read_labels
+from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.tilesets.splits import Split
 from geodet.tilesets.tileset import LabelledImage, Tileset
 
@@ -132,7 +132,7 @@ def _read_objects(
     scene: Path, labels: Path, geobox: GeoBox, config: TileConfig, data: DataConfig
 ) -> _Objects:
     """Read the labels as boxes in the scene's pixels."""
-    found = read_labels(
+    found = read_scene_labels(
         labels, geobox.crs, label_field=config.label_field, class_name=data.class_name
     )
     boxes, is_point = found.to_pixels(geobox), found.is_point
@@ -168,7 +168,7 @@ def _describe_extents(found: SceneLabels, geobox: GeoBox) -> str:
 
 
 def _copy_chips(
-    copier: ChipCopier, plan: Plan, stem: Path, empty_share: float, progress: Progress | None
+    copier: ChipCopier, plan: ChipPlan, stem: Path, empty_share: float, progress: Progress | None
 ) -> tuple[list[_ChipFile], int]:
     """Write the windows with objects, and to each part of the split its share of empty ones.
 
@@ -193,7 +193,7 @@ def _copy_chips(
 
 
 def _iter_copied(
-    copier: ChipCopier, plan: Plan, windows: Sequence[int], stem: Path, invalid: list[int]
+    copier: ChipCopier, plan: ChipPlan, windows: Sequence[int], stem: Path, invalid: list[int]
 ) -> Iterator[tuple[int, Path]]:
     """Write windows one by one; those without a valid pixel go to ``invalid``."""
     for index in windows:
@@ -205,7 +205,9 @@ def _iter_copied(
             invalid.append(index)
 
 
-def _label_chip(chip: _ChipFile, plan: Plan, objects: _Objects, gsd: float | None) -> LabelledImage:
+def _label_chip(
+    chip: _ChipFile, plan: ChipPlan, objects: _Objects, gsd: float | None
+) -> LabelledImage:
     """Move the objects that a chip shows to its own pixels."""
     window = plan.windows[chip.window]
     rows = plan.visible.of(chip.window)
@@ -227,7 +229,9 @@ def _label_chip(chip: _ChipFile, plan: Plan, objects: _Objects, gsd: float | Non
     )
 
 
-def _report(plan: Plan, chips: Sequence[_ChipFile], objects: _Objects, invalid: int) -> TileReport:
+def _report(
+    plan: ChipPlan, chips: Sequence[_ChipFile], objects: _Objects, invalid: int
+) -> TileReport:
     visible = plan.visible
     written = np.isin(visible.window, [chip.window for chip in chips])
     kept = len(np.unique(visible.object[written & visible.kept]))

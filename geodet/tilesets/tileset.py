@@ -18,7 +18,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
-from geodet.tilesets.labels import ImageLabels, Labels
+from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
 
@@ -108,7 +108,7 @@ def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
         return scene.read(Window(0, 0, *scene.grid))
 
 
-def _check_files(labels: Labels) -> None:
+def _check_files(labels: ParsedLabels) -> None:
     """Refuse a tileset without images, with images that are not there, or are there twice."""
     paths = [image.path for image in labels.images]
     if not paths:
@@ -126,7 +126,7 @@ def _check_files(labels: Labels) -> None:
         raise TilesetError(f"{labels.source}: {twice} is listed twice", hint="list each image once")
 
 
-def _choose_classes(labels: Labels, config: DataConfig) -> tuple[str, ...]:
+def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]:
     """List the classes: declared ones in order, others sorted, ignored ones left out."""
     used = {name or config.class_name for image in labels.images for name in image.names}
     names = dict.fromkeys([*labels.classes, *sorted(used)])
@@ -141,7 +141,7 @@ def _choose_classes(labels: Labels, config: DataConfig) -> tuple[str, ...]:
 
 
 def _choose_folds(
-    items: Sequence[ImageLabels], geoboxes: Sequence[GeoBox], root: Path, config: DataConfig
+    items: Sequence[ParsedImage], geoboxes: Sequence[GeoBox], root: Path, config: DataConfig
 ) -> tuple[list[str], list[Split]]:
     """Give the place and the split of each image."""
     names = [_relative(item.path, root) for item in items]
@@ -161,7 +161,7 @@ def _choose_folds(
 
 
 def _label_image(
-    item: ImageLabels,
+    item: ParsedImage,
     geobox: GeoBox,
     classes: tuple[str, ...],
     config: DataConfig,
@@ -195,7 +195,7 @@ def _class_number(name: str, classes: tuple[str, ...], config: DataConfig) -> in
     return 0 if config.one_class else classes.index(name)
 
 
-def _report_dropped(items: Sequence[ImageLabels], images: Sequence[LabelledImage]) -> None:
+def _report_dropped(items: Sequence[ParsedImage], images: Sequence[LabelledImage]) -> None:
     for_each = [
         (len(item.boxes) - len(image.boxes) - len(image.ignored), item.source)
         for item, image in zip(items, images, strict=True)

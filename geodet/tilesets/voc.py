@@ -7,12 +7,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ImageLabels, Labels, parse_box, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, parse_box, read_text
 
 __all__ = ["read_voc"]
 
 
-def read_voc(pairs: Iterable[tuple[Path, Path]]) -> Labels:
+def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:
     """Read Pascal VOC XML files.
 
     The corners are taken as continuous coordinates, from 0, with ``xmax`` one past the last column.
@@ -27,11 +27,11 @@ def read_voc(pairs: Iterable[tuple[Path, Path]]) -> Labels:
     Raises:
         TilesetError: A file is broken.
     """
-    return Labels(Path(), [_read_voc_image(path, file) for path, file in pairs])
+    return ParsedLabels(Path(), [_read_voc_image(path, file) for path, file in pairs])
 
 
-def _read_voc_image(path: Path, file: Path) -> ImageLabels:
-    image = ImageLabels(path, f"{file}, object ")
+def _read_voc_image(path: Path, file: Path) -> ParsedImage:
+    image = ParsedImage(path, f"{file}, object ")
     if not file.is_file():
         return image
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml  # type: ignore[import-untyped]
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import Box, ImageLabels, Labels, read_text
+from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, read_text
 
 __all__ = ["read_names", "read_yolo"]
 
@@ -19,7 +19,9 @@ _HINT = (
 )
 
 
-def read_yolo(pairs: Iterable[tuple[Path, Path]], names: Sequence[str], names_file: Path) -> Labels:
+def read_yolo(
+    pairs: Iterable[tuple[Path, Path]], names: Sequence[str], names_file: Path
+) -> ParsedLabels:
     """Read YOLO text files: a class index and, as shares of the sides, centre x, centre y, w, h.
 
     A polygon (three corners or more) counts by its bounds. A box with a score is a detection, and
@@ -35,7 +37,7 @@ def read_yolo(pairs: Iterable[tuple[Path, Path]], names: Sequence[str], names_fi
     """
     images = []
     for path, file in pairs:
-        image = ImageLabels(path, f"{file}, line ", frame="shares")
+        image = ParsedImage(path, f"{file}, line ", frame="shares")
         lines = read_text(file).splitlines() if file.is_file() else []
         for number, line in enumerate(lines, start=1):
             if line.strip():
@@ -48,7 +50,7 @@ def read_yolo(pairs: Iterable[tuple[Path, Path]], names: Sequence[str], names_fi
                     )
                 image.add(box, names[index], number)
         images.append(image)
-    return Labels(names_file, images, tuple(names))
+    return ParsedLabels(names_file, images, tuple(names))
 
 
 def _parse_yolo(line: str, where: str) -> tuple[int, Box]:

@@ -13,8 +13,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from geodet.config import Config, TrainConfig
 from geodet.detection.predictor import Predictor
-from geodet.evaluation.curves import Scores, best_scores
 from geodet.evaluation.predictions import compare_images, predict_images
+from geodet.evaluation.threshold_curves import MatchCounts, best_counts
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision
@@ -62,7 +62,7 @@ class Selection:
             keep_model(self.output)
         return _figures(scores)
 
-    def _validate(self, network: RetinaNet) -> Scores | None:
+    def _validate(self, network: RetinaNet) -> MatchCounts | None:
         """Score on the validation images; None when there are none."""
         images = self.tileset.split("val")
         if not images:
@@ -83,9 +83,9 @@ class Selection:
         )
         found = predict_images(predictor, images, self.config.data.bands, limits)
         results = compare_images(found, images, self.config.match)
-        return best_scores(results, lowest=_LOWEST_SCORE)
+        return best_counts(results, lowest=_LOWEST_SCORE)
 
-    def _describe(self, scores: Scores | None) -> ModelDescription:
+    def _describe(self, scores: MatchCounts | None) -> ModelDescription:
         """Describe the model for its file."""
         config, tileset = self.config, self.tileset
         images = tileset.split("train")
@@ -129,7 +129,7 @@ def _longest(boxes: Sequence[NDArray[np.float64]]) -> float | None:
     return float(np.percentile(sides, 99)) if len(sides) else None
 
 
-def is_best(state: RunState, scores: Scores | None) -> bool:
+def is_best(state: RunState, scores: MatchCounts | None) -> bool:
     """Tell whether the weights of the state's epoch are to be kept, and count it in the state.
 
     Of equal epochs the later one is kept, whose averages have seen more; but only a better F1
@@ -148,7 +148,7 @@ def is_stale(state: RunState, config: TrainConfig) -> bool:
     return config.patience is not None and state.stale >= config.patience
 
 
-def _figures(scores: Scores | None) -> dict[str, float]:
+def _figures(scores: MatchCounts | None) -> dict[str, float]:
     """Give the figures for the log and for the model file; F1 is -1 without validation images."""
     if scores is None:
         return {"f1": -1.0}

@@ -13,7 +13,7 @@ from geodet.config import DetectConfig, MatchConfig
 from geodet.demo.town import paint_town
 from geodet.detection.predictor import WidestLayer, build_predictor, stack_chips
 from geodet.detection.scene_run import detect_scene
-from geodet.evaluation.curves import ChipResult, score
+from geodet.evaluation.threshold_curves import Comparison, score
 from geodet.geometry.boxes import Detections, pairwise_iou
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -68,7 +68,7 @@ def test_bfloat16_finds_what_float32_finds(town, model):
 def agreement(found, wanted):
     """Give the F1 of detections against others, one to one, at an overlap of a half."""
     nothing = np.zeros((0, 4))
-    result = ChipResult.compare(
+    result = Comparison.of(
         found, wanted.boxes, wanted.labels, ignored=nothing, rule=MatchConfig(iou=0.5), gsd=None
     )
     return score([result], 0.0).f1

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 import geodet.evaluation.average_precision
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import AveragePrecision, mean_ap, measure_ap
-from geodet.evaluation.curves import ChipResult
+from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
 
 SIDES = (8.0, 14.0)
@@ -23,7 +23,7 @@ NAMES = ("ap", "ap50", "ap75", "small", "medium", "large")
 
 
 def compare(found, boxes, labels, ignored=EMPTY):
-    return ChipResult.compare(
+    return Comparison.of(
         found, boxes, labels, ignored=np.array(ignored, np.float64), rule=MatchConfig(), gsd=None
     )
 

@@ -11,9 +11,9 @@ from factories_models import architecture, detections, paint_chip, seeded_networ
 import geodet.evaluation.evaluate
 from geodet.config import Config
 from geodet.errors import ModelFileError, OutputError, TilesetError
-from geodet.evaluation.curves import Scores
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
 from geodet.evaluation.report_files import FILES
+from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.models.checkpoint import Model
 from geodet.models.description import ModelDescription
 
@@ -96,16 +96,16 @@ def test_figures_by_hand(data, detect):
     detect(FOUND)
     report = evaluate_model(model(), data, Config(), device="cpu")
     assert (report.split, report.images, report.evaluation.rule) == ("val", 3, Config().match)
-    assert overall(report) == Scores(0.5, 2, 4, 4)
+    assert overall(report) == MatchCounts(0.5, 2, 4, 4)
     assert (overall(report).precision, overall(report).recall) == (0.5, 0.5)
     assert overall(report).f1 == 0.5
-    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
+    assert by_class(report) == {"car": MatchCounts(0.5, 1, 2, 2), "bus": MatchCounts(0.5, 1, 2, 2)}
     # From 0.42 on the false car is out and the second bus is in: 3 of 5, and 4 objects.
-    assert best(report) == Scores(0.42, 3, 5, 4)
+    assert best(report) == MatchCounts(0.42, 3, 5, 4)
     # A car at full precision, then nothing more: recall 1/2, so 51 of COCO's 101 places.
     figures = report.evaluation.by_class
     assert figures["car"].ap.ap50 == pytest.approx(51 / 101)
-    assert figures["car"].best == Scores(0.75, 1, 1, 2)
+    assert figures["car"].best == MatchCounts(0.75, 1, 1, 2)
 
 
 def test_classes_add_up_to_the_whole(data, detect):
@@ -119,9 +119,11 @@ def test_classes_add_up_to_the_whole(data, detect):
 def test_the_configuration_may_set_the_threshold(data, detect):
     seen = detect(FOUND)
     config = Config.model_validate({"detect": {"score_threshold": 0.65}})
-    assert overall(evaluate_model(model(), data, config, device="cpu")) == Scores(0.65, 2, 3, 4)
+    assert overall(evaluate_model(model(), data, config, device="cpu")) == MatchCounts(
+        0.65, 2, 3, 4
+    )
     zero = Config.model_validate({"detect": {"score_threshold": 0.0}})
-    assert overall(evaluate_model(model(), data, zero, device="cpu")) == Scores(0.0, 3, 6, 4)
+    assert overall(evaluate_model(model(), data, zero, device="cpu")) == MatchCounts(0.0, 3, 6, 4)
     assert seen[1] == 0.0
 
 
@@ -137,14 +139,14 @@ def test_labels_are_matched_by_name(data, detect):
     swapped = {name: (b, s, [1 - label for label in ls]) for name, (b, s, ls) in FOUND.items()}
     detect(swapped)
     report = evaluate_model(model(classes=("bus", "car")), data, Config(), device="cpu")
-    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2), "bus": Scores(0.5, 1, 2, 2)}
+    assert by_class(report) == {"car": MatchCounts(0.5, 1, 2, 2), "bus": MatchCounts(0.5, 1, 2, 2)}
 
 
 def test_classes_that_are_not_labelled_do_not_count(data, detect):
     found = {"c.png": ([[5, 5, 15, 15], [5, 5, 15, 15]], [0.9, 0.9], [2, 0])}
     detect(found)
     report = evaluate_model(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
-    assert overall(report) == Scores(0.5, 0, 1, 4)
+    assert overall(report) == MatchCounts(0.5, 0, 1, 4)
     assert list(by_class(report)) == ["car", "bus"]
 
 
@@ -154,7 +156,7 @@ def test_the_only_class_needs_no_name(data, detect):
         write_coco(data / f"{split}.json", scenes, ("tree",))
     detect({"b.png": ([[0, 30, 10, 40]], [0.9], [0])})
     report = evaluate_model(model(classes=("palm",)), data, Config(), device="cpu")
-    assert by_class(report) == {"tree": Scores(0.5, 1, 1, 4)}
+    assert by_class(report) == {"tree": MatchCounts(0.5, 1, 1, 4)}
 
 
 def test_a_class_that_the_model_lacks_is_an_error(data, detect):
@@ -169,7 +171,7 @@ def test_ignored_classes_do_not_count(data, detect):
     detect(FOUND)
     config = Config.model_validate({"data": {"ignore_classes": ["bus"]}})
     report = evaluate_model(model(), data, config, device="cpu")
-    assert by_class(report) == {"car": Scores(0.5, 1, 2, 2)}
+    assert by_class(report) == {"car": MatchCounts(0.5, 1, 2, 2)}
     assert overall(report) == by_class(report)["car"]
 
 
@@ -195,7 +197,7 @@ def test_distances_follow_the_gsd(data, detect):
     rule = {"by": "distance", "distance_m": 4.0}
     for gsd, matched in ((0.4, 1), (0.6, 0)):
         config = Config.model_validate({"match": rule, "data": {"gsd": gsd}})
-        assert overall(evaluate_model(model(), data, config, device="cpu")) == Scores(
+        assert overall(evaluate_model(model(), data, config, device="cpu")) == MatchCounts(
             0.5, matched, 1, 4
         )
     with pytest.raises(TilesetError, match="needs the metres per pixel"):
@@ -204,14 +206,14 @@ def test_distances_follow_the_gsd(data, detect):
 
 def test_a_real_network_runs(data):
     report = evaluate_model(model(score_threshold=0.99), data, Config(), device="cpu")
-    assert overall(report) == Scores(0.99, 0, 0, 4)
+    assert overall(report) == MatchCounts(0.99, 0, 0, 4)
     assert report.images == 3
 
 
 def test_nothing_found_scores_zero(data, detect):
     detect({})
     report = evaluate_model(model(), data, Config(), device="cpu")
-    assert overall(report) == Scores(0.5, 0, 0, 4)
+    assert overall(report) == MatchCounts(0.5, 0, 0, 4)
     assert (overall(report).f1, best(report).f1) == (0.0, 0.0)
 
 
@@ -246,11 +248,11 @@ KIND = {"tile": {"label_field": "kind"}}
 
 def test_vectors_by_hand(vectors):
     report = evaluate_vectors(*vectors, Config.model_validate(KIND))
-    assert overall(report) == Scores(0.3, 2, 3, 3)
-    assert by_class(report) == {"bus": Scores(0.3, 1, 1, 1), "car": Scores(0.3, 1, 2, 2)}
-    assert best(report) == Scores(0.55, 2, 2, 3)
+    assert overall(report) == MatchCounts(0.3, 2, 3, 3)
+    assert by_class(report) == {"bus": MatchCounts(0.3, 1, 1, 1), "car": MatchCounts(0.3, 1, 2, 2)}
+    assert best(report) == MatchCounts(0.55, 2, 2, 3)
     strict = Config.model_validate(KIND | {"detect": {"score_threshold": 0.85}})
-    assert overall(evaluate_vectors(*vectors, strict)) == Scores(0.85, 1, 1, 3)
+    assert overall(evaluate_vectors(*vectors, strict)) == MatchCounts(0.85, 1, 1, 3)
     assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
 
 
@@ -268,7 +270,7 @@ def test_no_detections_are_a_result(tmp_path, vectors, caplog):
     report = evaluate_vectors(
         nothing, vectors[1], Config.model_validate(KIND), output=tmp_path / "o"
     )
-    assert overall(report) == Scores(1.0, 0, 0, 3)
+    assert overall(report) == MatchCounts(1.0, 0, 0, 3)
     assert report.evaluation.overall.ap.ap == 0.0
     assert "nothing.gpkg: no object that counts" in caplog.text
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import MatchConfig
-from geodet.evaluation.curves import Scores
-from geodet.evaluation.measures import Sample, find_errors, measure
+from geodet.evaluation.measures import EvaluatedImage, judge_boxes, measure
+from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.geometry.boxes import Detections
 
 BY_IOU = MatchConfig(by="iou", iou=0.5)
@@ -26,7 +26,7 @@ FOUND = detections(
 
 
 def sample(found=FOUND, boxes=TRUTH, labels=LABELS, *, gsd=0.5, ignored=EMPTY):
-    return Sample("a.tif", found, boxes, labels, ignored, gsd)
+    return EvaluatedImage("a.tif", found, boxes, labels, ignored, gsd)
 
 
 def evaluate(*samples, rule=BY_IOU, threshold=0.5, **options):
@@ -35,14 +35,14 @@ def evaluate(*samples, rule=BY_IOU, threshold=0.5, **options):
 
 def test_figures_by_hand():
     evaluation = evaluate()
-    assert evaluation.overall.scores == Scores(0.5, 2, 4, 3)
-    assert evaluation.by_class["car"].scores == Scores(0.5, 1, 3, 2)
-    assert evaluation.by_class["bus"].scores == Scores(0.5, 1, 1, 1)
+    assert evaluation.overall.scores == MatchCounts(0.5, 2, 4, 3)
+    assert evaluation.by_class["car"].scores == MatchCounts(0.5, 1, 3, 2)
+    assert evaluation.by_class["bus"].scores == MatchCounts(0.5, 1, 1, 1)
     assert evaluation.by_class["bus"].ap.ap50 == 1.0
     assert evaluation.by_class["bus"].ap.ap75 == 0.0  # its IoU is 2 / 3
     assert evaluation.by_class["car"].ap.ap50 == pytest.approx(51 / 101)
     assert evaluation.overall.ap.ap50 == pytest.approx((1 + 51 / 101) / 2)
-    assert evaluation.by_class["car"].best == Scores(0.8, 1, 1, 2)
+    assert evaluation.by_class["car"].best == MatchCounts(0.8, 1, 1, 2)
     assert (evaluation.gsd, evaluation.sides_px) == (0.5, (16.0, 48.0))
 
 
@@ -68,11 +68,11 @@ def test_without_pixels_there_are_no_sizes():
 def test_without_labels_there_is_no_average_precision(found):
     evaluation = evaluate(sample(found, EMPTY, np.zeros(0, np.int64)))
     assert math.isnan(evaluation.overall.ap.ap)
-    assert evaluation.overall.scores == Scores(0.5, 0, len(found), 0)
+    assert evaluation.overall.scores == MatchCounts(0.5, 0, len(found), 0)
 
 
 def test_errors_by_hand():
-    errors = find_errors(evaluate().results[0], 0.5, threshold=0.5)
+    errors = judge_boxes(evaluate().results[0], 0.5, threshold=0.5)
     hits, wrong, missed = (errors[name] for name in ("true_positives", "false_positives", "misses"))
     assert hits.boxes.tolist() == FOUND.boxes[[0, 1]].tolist()
     assert hits.scores.tolist() == pytest.approx([0.9, 0.8])
@@ -87,7 +87,7 @@ def test_errors_by_hand():
 
 
 def test_a_weak_detection_is_no_error():
-    errors = find_errors(evaluate().results[0], None, threshold=0.75)
+    errors = judge_boxes(evaluate().results[0], None, threshold=0.75)
     assert len(errors["false_positives"].boxes) == 0
     assert np.isnan(errors["true_positives"].distance_m).all()
     # The overlap of a miss is with what was kept.
@@ -103,7 +103,7 @@ def test_errors_add_up_to_the_counts(seed, threshold, by_distance):
     found = detections(boxes[:8] + random.normal(0, 1, (8, 1)), random.random(8), labels[:8])
     rule = BY_DISTANCE if by_distance else BY_IOU
     evaluation = evaluate(sample(found, boxes, labels), rule=rule, threshold=threshold)
-    errors = find_errors(evaluation.results[0], 0.5, threshold=threshold)
+    errors = judge_boxes(evaluation.results[0], 0.5, threshold=threshold)
     hits, wrong, missed = (len(errors[n].boxes) for n in errors)
     counts = evaluation.overall.scores
     assert (hits, hits + wrong, hits + missed) == (

@@ -11,7 +11,7 @@ from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_run import detect_scene
 from geodet.errors import ModelFileError
-from geodet.evaluation.predictions import fit_images, predict_images
+from geodet.evaluation.predictions import choose_input_values, predict_images
 from geodet.geometry.boxes import Detections
 from geodet.models.decode import Decoded
 from geodet.models.inputs import InputValues
@@ -107,17 +107,17 @@ def test_all_images_have_the_values_of_those_that_were_looked_at(tmp_path, tiny_
         for n, one in enumerate(pixels)
     ]
     about, config = tiny_model.description, DetectConfig(value_range="scene")
-    values = fit_images(images, (), about, config, name="set")
+    values = choose_input_values(images, (), about, config, name="set")
     looked_at = np.concatenate(pixels[::2], axis=2).reshape(3, -1)
     gain = (np.array(values.high) - values.low) / 255
     np.testing.assert_allclose(gain, looked_at.std(axis=1).mean() / np.mean(about.std), 1e-3)
     np.testing.assert_allclose(np.mean(about.mean) * gain + values.low, looked_at.mean(), 1e-3)
-    assert fit_images(images, (1,), about, config, name="set") is None
+    assert choose_input_values(images, (1,), about, config, name="set") is None
 
 
 def test_images_of_several_types_are_taken_as_they_are(tmp_path, tiny_model, said):
     images = [painted(tmp_path / "a.png"), painted(tmp_path / "b.tif", dtype="uint16")]
     for value_range in ("scene", None, (0, 99)):
         config = DetectConfig(value_range=value_range)
-        assert fit_images(images, (), tiny_model.description, config, name="set") is None
+        assert choose_input_values(images, (), tiny_model.description, config, name="set") is None
     assert said() == ["set: uint16 and uint8 values are taken as they are"] * 2

@@ -13,13 +13,13 @@ from pyproj import CRS
 from geodet.config import MatchConfig
 from geodet.errors import OutputError
 from geodet.evaluation import report_files as files
-from geodet.evaluation.measures import Sample, measure
+from geodet.evaluation.measures import EvaluatedImage, measure
 from geodet.evaluation.report_files import (
     FILES,
     _choose_rows,
     check_evaluation_folder,
     draw_curves,
-    to_plain,
+    to_json,
     write_evaluation,
 )
 from geodet.geometry.boxes import Detections
@@ -32,7 +32,7 @@ def figures(classes, count=30):
     boxes = np.hstack([corners, corners + 10])
     labels = np.arange(count) % max(len(classes), 1)
     found = Detections(boxes + random.normal(0, 1, (count, 4)), random.random(count), labels)
-    sample = Sample("a", found, boxes, labels, np.zeros((0, 4)), None)
+    sample = EvaluatedImage("a", found, boxes, labels, np.zeros((0, 4)), None)
     evaluation = measure([sample], classes, MatchConfig(), threshold=0.5)
     return {"all": evaluation.overall, **evaluation.by_class}
 
@@ -79,7 +79,9 @@ def sample(name="a.tif", gsd=0.5):
     boxes = np.stack([at, 0 * at, at + 10, 0 * at + 10], axis=1)
     found = boxes[:4] + np.array([[0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
     detections = Detections(found, [0.9, 0.8, 0.7, 0.2], [0, 1, 0, 1])
-    return Sample(name, detections, boxes[[0, 1, 4]], np.array([0, 1, 1]), np.zeros((0, 4)), gsd)
+    return EvaluatedImage(
+        name, detections, boxes[[0, 1, 4]], np.array([0, 1, 1]), np.zeros((0, 4)), gsd
+    )
 
 
 def evaluation(samples=None, threshold=0.5, **options):
@@ -128,7 +130,7 @@ def test_what_nobody_labelled_has_no_average_precision(tmp_path):
     bare = content["by_class"][CLASSES[2]]
     assert [bare[name] for name in ("ap", "ap50", "small", "labelled")] == [None, None, None, 0]
     assert content["by_class"][CLASSES[0]]["ap"] == pytest.approx(1.0)
-    assert to_plain(measures)["by_class"][CLASSES[2]] == bare
+    assert to_json(measures)["by_class"][CLASSES[2]] == bare
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_what_nobody_labelled_has_no_average_precision(tmp_path):
 def test_the_bounds_of_sizes_are_in_metres_where_these_are_known(gsd, has_pixels, px, m):
     rule = MatchConfig(size_bounds_px=(32.0, 96.0))
     measures = measure([sample(gsd=gsd)], CLASSES, rule, threshold=0.5, has_pixels=has_pixels)
-    plain = to_plain(measures)
+    plain = to_json(measures)
     assert (plain["size_bounds_px"], plain["size_bounds_m"]) == (px, m)
 
 
@@ -209,7 +211,7 @@ def test_places_must_be_of_the_same_images(tmp_path):
 
 def test_nothing_found_and_nothing_labelled_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "draw_curves", draw_curves)
-    nothing = Sample(
+    nothing = EvaluatedImage(
         "a.tif", Detections.empty(), np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), None
     )
     folder = write(tmp_path / "out", evaluation([nothing]))

@@ -8,7 +8,7 @@ from geodet.errors import TilesetError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.tilesets.chip_plan import (
     drop_overlapping,
-    find_visible,
+    find_visible_objects,
     name_block,
     plan_chips,
     split_blocks,
@@ -58,7 +58,7 @@ def test_no_training_window_shares_a_pixel_with_a_validation_window(grid, block,
 @given(grids, box_arrays, st.booleans(), st.floats(0.01, 1))
 def test_visible_objects_match_brute_force(grid, boxes, is_point, least):
     windows = list(grid)
-    visible = find_visible(windows, boxes, np.full(len(boxes), is_point), least)
+    visible = find_visible_objects(windows, boxes, np.full(len(boxes), is_point), least)
     found = dict(
         zip(
             zip(visible.window.tolist(), visible.object.tolist(), strict=True),
@@ -90,7 +90,7 @@ def test_a_point_is_in_one_window_of_a_grid_without_overlap(points):
     xy = np.array(points, np.float64)
     boxes = np.hstack([xy - 3, xy + 3])
     windows = list(WindowGrid(100, 80, 20, 0))
-    visible = find_visible(windows, boxes, np.ones(len(boxes), bool), 0.3)
+    visible = find_visible_objects(windows, boxes, np.ones(len(boxes), bool), 0.3)
     assert sorted(visible.object[visible.kept]) == list(range(len(boxes)))
 
 

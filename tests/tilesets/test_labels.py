@@ -4,17 +4,17 @@ import pytest
 from factories_tilesets import write
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ImageLabels, find_image, parse_box, read_text
+from geodet.tilesets.labels import ParsedImage, find_image, parse_box, read_text
 
 
 def test_objects_need_a_class():
     with pytest.raises(TilesetError, match="here 3: no class"):
-        ImageLabels(Path("a.png"), "here ").add((0, 0, 1, 1), "", 3)
+        ParsedImage(Path("a.png"), "here ").add((0, 0, 1, 1), "", 3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_box_is_finite(value):
-    image = ImageLabels(Path("a.png"), "here ")
+    image = ParsedImage(Path("a.png"), "here ")
     with pytest.raises(TilesetError, match=r"here 3: the box .* is not finite"):
         image.add((0, value, 1, 1), None, 3)
     assert (image.boxes, image.names, image.numbers, image.ignored) == ([], [], [], [])

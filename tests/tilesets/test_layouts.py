@@ -4,7 +4,7 @@ import pytest
 from factories_tilesets import paint_image, write, write_coco, write_voc
 
 from geodet.errors import TilesetError
-from geodet.tilesets.layouts import find_beside, find_labels, list_images
+from geodet.tilesets.layouts import find_label_file, find_labels, list_images
 
 
 def splits(labels):
@@ -147,11 +147,11 @@ def test_without_such_a_folder_its_own_images_are_listed(tmp_path):
 def test_a_label_lies_in_its_folder_or_beside_its_image(tmp_path):
     image = tmp_path / "images" / "train" / "a.png"
     beside, there = image.with_suffix(".txt"), tmp_path / "labels" / "train" / "a.txt"
-    assert find_beside(image, tmp_path, ("labels",), ".txt") == beside  # none is there
+    assert find_label_file(image, tmp_path, ("labels",), ".txt") == beside  # none is there
     write(beside, "")
-    assert find_beside(image, tmp_path, ("labels",), ".txt") == beside
+    assert find_label_file(image, tmp_path, ("labels",), ".txt") == beside
     write(there, "")
-    assert find_beside(image, tmp_path, ("labels",), ".txt") == there
+    assert find_label_file(image, tmp_path, ("labels",), ".txt") == there
     there.unlink()
     beside.unlink()
-    assert find_beside(image, tmp_path, ("labels",), ".txt") == there  # where it should be
+    assert find_label_file(image, tmp_path, ("labels",), ".txt") == there  # where it should be

@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.scene_labels import SceneLabels, read_labels
+from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 
 UTM = CRS.from_epsg(32610)
 
@@ -29,7 +29,7 @@ def square(x, y, side=2):
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp", "fgb"])
 def test_any_format_and_crs(tmp_path, suffix):
     points = gpd.GeoSeries([shapely.Point(600_010, 3_999_990)], crs=UTM).to_crs(4326)
-    labels = read_labels(save(tmp_path / f"l.{suffix}", points, crs=4326, kind=["a"]), UTM)
+    labels = read_scene_labels(save(tmp_path / f"l.{suffix}", points, crs=4326, kind=["a"]), UTM)
     assert labels.names == ("object",)
     assert labels.is_point.tolist() == [True]
     xy = shapely.get_coordinates(labels.geometries)
@@ -39,42 +39,42 @@ def test_any_format_and_crs(tmp_path, suffix):
 @pytest.mark.parametrize("column", ["label", "Class", "NAME"])
 def test_the_class_comes_from_a_usual_attribute(tmp_path, column):
     file = save(tmp_path / "l.gpkg", [square(0, 0), square(5, 5)], **{column: ["car", "bus"]})
-    assert read_labels(file, UTM).names == ("car", "bus")
+    assert read_scene_labels(file, UTM).names == ("car", "bus")
 
 
 def test_the_class_comes_from_the_attribute_asked_for(tmp_path):
     columns = {"label": ["a", "b"], "kind": [1.0, 2.0]}
     file = save(tmp_path / "l.gpkg", [square(0, 0), square(5, 5)], **columns)
-    assert read_labels(file, UTM, label_field="kind").names == ("1", "2")
+    assert read_scene_labels(file, UTM, label_field="kind").names == ("1", "2")
     with pytest.raises(VectorError, match="no attribute 'sort'") as caught:
-        read_labels(file, UTM, label_field="sort")
+        read_scene_labels(file, UTM, label_field="sort")
     assert caught.value.hint == "tile.label_field may be one of label, kind"
 
 
 def test_an_empty_attribute_is_no_class(tmp_path):
     squares = [square(0, 0), square(5, 5)]
     file = save(tmp_path / "a.gpkg", squares, name=[None, None])
-    assert read_labels(file, UTM, class_name="tree").names == ("tree", "tree")
+    assert read_scene_labels(file, UTM, class_name="tree").names == ("tree", "tree")
     file = save(tmp_path / "b.gpkg", squares, name=["x", None])
     with pytest.raises(
         VectorError, match=r"1 objects have no class .*'name', the first is number 2"
     ):
-        read_labels(file, UTM)
+        read_scene_labels(file, UTM)
 
 
 def test_objects_of_several_parts_are_taken_apart(tmp_path):
     parts = shapely.MultiPolygon([square(0, 0), square(9, 9)])
-    assert len(read_labels(save(tmp_path / "l.gpkg", [parts]), UTM)) == 2
+    assert len(read_scene_labels(save(tmp_path / "l.gpkg", [parts]), UTM)) == 2
 
 
 def test_empty_geometries_are_left_out(tmp_path, caplog):
     file = save(tmp_path / "l.gpkg", [square(0, 0), None, shapely.Polygon()])
-    assert len(read_labels(file, UTM)) == 1
+    assert len(read_scene_labels(file, UTM)) == 1
     assert "2 objects have no geometry" in caplog.text
 
 
 def test_an_empty_layer_is_no_labels(tmp_path):
-    labels = read_labels(save(tmp_path / "l.gpkg", []), UTM)
+    labels = read_scene_labels(save(tmp_path / "l.gpkg", []), UTM)
     assert len(labels) == 0
     assert labels.to_pixels(GeoBox(9, 9, NORTH_UP, UTM)).shape == (0, 4)
 
@@ -86,7 +86,7 @@ def test_an_empty_layer_is_no_labels(tmp_path):
 )
 def test_a_missing_crs_is_reported(tmp_path, caplog, crs, scene_crs, message):
     file = save(tmp_path / "l.fgb", [square(3, 4)], crs=crs)
-    labels = read_labels(file, scene_crs)
+    labels = read_scene_labels(file, scene_crs)
     np.testing.assert_array_equal(shapely.bounds(labels.geometries), [[3, 4, 5, 6]])
     assert message in caplog.text
 
@@ -94,22 +94,22 @@ def test_a_missing_crs_is_reported(tmp_path, caplog, crs, scene_crs, message):
 def test_lines_are_refused(tmp_path):
     file = save(tmp_path / "l.gpkg", [shapely.LineString([(0, 0), (1, 1)])])
     with pytest.raises(VectorError, match="an object is a linestring"):
-        read_labels(file, UTM)
+        read_scene_labels(file, UTM)
 
 
 def test_files_that_do_not_fit_say_why(tmp_path):
     with pytest.raises(VectorError, match=r"no such file: .*gone\.gpkg"):
-        read_labels(tmp_path / "gone.gpkg", UTM)
+        read_scene_labels(tmp_path / "gone.gpkg", UTM)
     (tmp_path / "text.gpkg").write_text("no")
     with pytest.raises(VectorError, match="as a vector file"):
-        read_labels(tmp_path / "text.gpkg", UTM)
+        read_scene_labels(tmp_path / "text.gpkg", UTM)
     for layer in ("cars", "trees"):
         save(tmp_path / "two.gpkg", [square(0, 0)], layer=layer)
     with pytest.raises(VectorError, match="has 2 layers with geometries: cars, trees"):
-        read_labels(tmp_path / "two.gpkg", UTM)
+        read_scene_labels(tmp_path / "two.gpkg", UTM)
     (tmp_path / "table.csv").write_text("x,y\n1,2\n")
     with pytest.raises(VectorError, match="has 0 layers with geometries"):
-        read_labels(tmp_path / "table.csv", UTM)
+        read_scene_labels(tmp_path / "table.csv", UTM)
 
 
 @given(

@@ -8,7 +8,7 @@ from pyproj import CRS
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.splits import choose_split, find_places, natural_key, pick_val
+from geodet.tilesets.splits import choose_split, find_places, natural_key, pick_val_places
 
 UTM10, UTM11 = CRS.from_epsg(32610), CRS.from_epsg(32611)
 
@@ -56,7 +56,7 @@ def test_places_do_not_depend_on_the_order(offsets, random):
 
 @given(st.sets(st.text(max_size=3), max_size=30), st.floats(0, 0.99), st.integers(0, 5))
 def test_val_is_at_least_one_place_and_never_all(places, fraction, seed):
-    picked = dict(pick_val([*places, *places], fraction, seed))
+    picked = dict(pick_val_places([*places, *places], fraction, seed))
     assert picked.keys() == places
     count = sum(picked.values())
     if len(places) < 2 or fraction == 0:

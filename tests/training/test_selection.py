@@ -1,13 +1,13 @@
 import pytest
 
 from geodet.config import TrainConfig
-from geodet.evaluation.curves import Scores
+from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.training.runs import RunState
 from geodet.training.selection import is_best, is_stale
 
 
 def scores(f1):
-    return Scores(0.3, round(100 * f1), 100, 100)
+    return MatchCounts(0.3, round(100 * f1), 100, 100)
 
 
 def test_of_equal_epochs_the_later_is_kept_but_only_a_better_one_is_fresh():

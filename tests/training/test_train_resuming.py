@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import geodet.training.selection
 from geodet.errors import OutputError, TrainingError
-from geodet.evaluation.curves import Scores
+from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.training.train import run_training
 
 
@@ -101,9 +101,9 @@ def test_a_run_ends_when_f1_no_longer_rises(small, tmp_path, monkeypatch):
 
     def validate(*_, **__):
         share = next(f1)  # precision and recall alike
-        return Scores(0.3, round(100 * share), 100, 100)
+        return MatchCounts(0.3, round(100 * share), 100, 100)
 
-    monkeypatch.setattr(geodet.training.selection, "best_scores", validate)
+    monkeypatch.setattr(geodet.training.selection, "best_counts", validate)
     config, output, seen = configured(epochs=6, patience=3), tmp_path / "a.safetensors", []
     with pytest.raises(PowerCutError, match=r"^$"):
         run_training(small, output, config, device="cpu", progress=cut_after(4))

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import MatchConfig
-from geodet.evaluation.curves import ChipResult, Scores, best_scores, score, trace_curve
+from geodet.evaluation.threshold_curves import (
+    Comparison,
+    MatchCounts,
+    best_counts,
+    count_matches,
+    trace_curve,
+)
 from geodet.geometry.boxes import Detections
 
 BY_IOU = MatchConfig(by="iou", iou=0.5)
@@ -15,7 +21,7 @@ BY_DISTANCE = MatchConfig(by="distance", distance_m=6.0)
 def compare(found, truth, labels=None, *, ignored=EMPTY, rule=BY_IOU, gsd=None):
     truth = np.array(truth, np.float64).reshape(-1, 4)
     names = np.zeros(len(truth), np.int64) if labels is None else np.array(labels)
-    return ChipResult.compare(
+    return Comparison.of(
         found, truth, names, ignored=np.array(ignored, np.float64), rule=rule, gsd=gsd
     )
 
@@ -30,45 +36,47 @@ def one_chip():
 
 
 def test_precision_recall_and_f1_by_hand():
-    scores = score([one_chip()], 0.3)
-    assert scores == Scores(0.3, 2, 4, 4)
+    scores = count_matches([one_chip()], 0.3)
+    assert scores == MatchCounts(0.3, 2, 4, 4)
     assert (scores.precision, scores.recall, scores.f1) == (0.5, 0.5, 0.5)
-    scores = score([one_chip()], 0.6)
-    assert scores == Scores(0.6, 2, 3, 4)  # a score at the threshold counts
+    scores = count_matches([one_chip()], 0.6)
+    assert scores == MatchCounts(0.6, 2, 3, 4)  # a score at the threshold counts
     assert scores.precision == pytest.approx(2 / 3)
     assert scores.f1 == pytest.approx(4 / 7)
-    assert score([one_chip()], 0.95) == Scores(0.95, 0, 0, 4)
+    assert count_matches([one_chip()], 0.95) == MatchCounts(0.95, 0, 0, 4)
 
 
 def test_chips_are_summed():
     empty_chip = compare(detections([[0, 0, 4, 4]], [0.7]), [])
     silent_chip = compare(Detections.empty(), TRUTH[:1])
-    assert score([one_chip(), empty_chip, silent_chip], 0.5) == Scores(0.5, 2, 4, 5)
+    assert count_matches([one_chip(), empty_chip, silent_chip], 0.5) == MatchCounts(0.5, 2, 4, 5)
 
 
 def test_f1_is_the_harmonic_mean():
-    scores = Scores(0.5, 3, 4, 10)
+    scores = MatchCounts(0.5, 3, 4, 10)
     wanted = 2 * scores.precision * scores.recall / (scores.precision + scores.recall)
     assert scores.f1 == pytest.approx(wanted)
 
 
 def test_detections_in_ignored_regions_do_not_count():
     found = detections([[0, 0, 10, 10], [80, 80, 90, 90]], [0.9, 0.9])
-    assert score([compare(found, TRUTH)], 0.5) == Scores(0.5, 1, 2, 4)
-    assert score([compare(found, TRUTH, ignored=[[70, 70, 99, 99]])], 0.5) == Scores(0.5, 1, 1, 4)
-    assert score([compare(found, TRUTH, ignored=[[86, 70, 99, 99]])], 0.5).detected == 2
+    assert count_matches([compare(found, TRUTH)], 0.5) == MatchCounts(0.5, 1, 2, 4)
+    assert count_matches([compare(found, TRUTH, ignored=[[70, 70, 99, 99]])], 0.5) == MatchCounts(
+        0.5, 1, 1, 4
+    )
+    assert count_matches([compare(found, TRUTH, ignored=[[86, 70, 99, 99]])], 0.5).detected == 2
 
 
 def test_a_weak_detection_does_not_take_the_match_of_a_strong_one():
     found = detections([[0, 2, 10, 12], [0, 0, 10, 10]], [0.9, 0.3])
     result = compare(found, TRUTH[:1])
-    assert score([result], 0.5) == Scores(0.5, 1, 1, 1)
-    assert score([result], 0.2) == Scores(0.2, 1, 2, 1)
+    assert count_matches([result], 0.5) == MatchCounts(0.5, 1, 1, 1)
+    assert count_matches([result], 0.2) == MatchCounts(0.2, 1, 2, 1)
 
 
 def test_the_best_threshold_has_the_best_f1():
-    best = best_scores([one_chip()])
-    every = [score([one_chip()], t) for t in np.arange(1, 50) / 50]
+    best = best_counts([one_chip()])
+    every = [count_matches([one_chip()], t) for t in np.arange(1, 50) / 50]
     assert best.f1 == max(scores.f1 for scores in every) == pytest.approx(4 / 7)
     assert best.threshold == 0.5  # between the false detection at 0.4 and the hit at 0.6
 
@@ -89,10 +97,10 @@ def chip_of(rows):
 @given(chips, st.sampled_from([0.0, 0.05, 0.4]))
 def test_no_threshold_is_better_than_the_best(rows, lowest):
     result = chip_of(rows)
-    best = best_scores([result], lowest=lowest)
-    assert best == score([result], best.threshold)
+    best = best_counts([result], lowest=lowest)
+    assert best == count_matches([result], best.threshold)
     assert best.threshold >= lowest
-    every = [score([result], t).f1 for t in [s for s, _ in rows if s >= lowest]]
+    every = [count_matches([result], t).f1 for t in [s for s, _ in rows if s >= lowest]]
     assert best.f1 >= max(every, default=0.0) - 0.001
 
 
@@ -104,15 +112,15 @@ def test_equal_thresholds_take_the_lower():
         TRUTH[2],
     ]
     result = compare(detections(boxes, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), TRUTH[:3])
-    high, low = score([result], 0.85), score([result], 0.4)
+    high, low = count_matches([result], 0.85), count_matches([result], 0.4)
     assert high.f1 == 0.5
     assert low.f1 == pytest.approx(6 / 9)
-    assert best_scores([result]).f1 == score([result], 0.8).f1 == 0.8
+    assert best_counts([result]).f1 == count_matches([result], 0.8).f1 == 0.8
     tied = compare(detections([TRUTH[0], boxes[2], TRUTH[1]], [0.9, 0.6, 0.2]), TRUTH[:1])
-    assert best_scores([tied]).threshold == 0.75  # not below 0.6, which would add a false one
+    assert best_counts([tied]).threshold == 0.75  # not below 0.6, which would add a false one
     twice = compare(detections([TRUTH[0], *boxes[2:4], TRUTH[1]], [0.9, 0.6, 0.5, 0.2]), TRUTH[:2])
-    assert score([twice], 0.7).f1 == score([twice], 0.1).f1 == pytest.approx(2 / 3)
-    assert best_scores([twice]) == Scores(0.1, 2, 4, 2)
+    assert count_matches([twice], 0.7).f1 == count_matches([twice], 0.1).f1 == pytest.approx(2 / 3)
+    assert best_counts([twice]) == MatchCounts(0.1, 2, 4, 2)
 
 
 def test_the_best_threshold_is_in_the_middle_of_a_plateau():
@@ -123,7 +131,7 @@ def test_the_best_threshold_is_in_the_middle_of_a_plateau():
     scores[0], scores[1] = 0.5, 0.3
     false = detections([[-50, 0, -40, 10]], [0.3])
     found = Detections.concatenate([detections(boxes, scores), false])
-    best = best_scores([compare(found, boxes)])
+    best = best_counts([compare(found, boxes)])
     assert best.threshold == 0.45  # 0 to 0.9 is flat to a thousandth: no edge of it is better
     assert best.f1 > 0.998
 
@@ -142,7 +150,7 @@ def test_the_curve_counts_at_every_score():
 @given(chips, chips, st.sampled_from([0.0, 0.12, 0.2, 0.5, 0.771, 1.0]))
 def test_the_curve_of_all_is_the_sum_of_the_chips(first, second, threshold):
     results = [chip_of(first), chip_of(second)]
-    parts = [score([result], threshold) for result in results]
+    parts = [count_matches([result], threshold) for result in results]
     total = trace_curve(results).at(threshold)
     for count in ("matched", "detected", "labelled"):
         assert getattr(total, count) == sum(getattr(part, count) for part in parts)
@@ -151,20 +159,20 @@ def test_the_curve_of_all_is_the_sum_of_the_chips(first, second, threshold):
 def test_a_curve_of_one_class():
     found = detections(TRUTH[:3], [0.9, 0.8, 0.7], [0, 1, 1])
     result = compare(found, TRUTH, [0, 1, 0, 1])
-    assert trace_curve([result], label=0).at(0.0) == Scores(0.0, 1, 1, 2)
-    assert trace_curve([result], label=1).at(0.0) == Scores(0.0, 1, 2, 2)
-    assert trace_curve([result], label=7).at(0.0) == Scores(0.0, 0, 0, 0)
+    assert trace_curve([result], label=0).at(0.0) == MatchCounts(0.0, 1, 1, 2)
+    assert trace_curve([result], label=1).at(0.0) == MatchCounts(0.0, 1, 2, 2)
+    assert trace_curve([result], label=7).at(0.0) == MatchCounts(0.0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("results", [[], [compare(Detections.empty(), [])]])
 def test_nothing_at_all_scores_zero(results):
-    scores = score(results, 0.5)
+    scores = count_matches(results, 0.5)
     assert (scores.precision, scores.recall, scores.f1) == (0.0, 0.0, 0.0)
-    assert best_scores(results).f1 == 0.0
+    assert best_counts(results).f1 == 0.0
 
 
 @pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
 def test_empty_sides_match_nothing(rule):
     for found, truth in ((Detections.empty(), TRUTH), (detections(TRUTH), [])):
         result = compare(found, truth, rule=rule, gsd=0.5)
-        assert score([result], 0.0) == Scores(0.0, 0, len(found), len(truth))
+        assert count_matches([result], 0.0) == MatchCounts(0.0, 0, len(found), len(truth))

@@ -8,9 +8,9 @@ from factories_models import paint_chip, write_coco
 from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
 from geodet.evaluation import report_files as files
-from geodet.evaluation.curves import Scores
 from geodet.evaluation.evaluate import evaluate_results
-from geodet.evaluation.result_samples import read_result_samples
+from geodet.evaluation.evaluated_chips import read_evaluated_chips
+from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.tilesets.tileset import read_tileset
 
 BOXES = {"a.png": [[0, 0, 10, 10], [20, 0, 30, 10]], "b.png": [[0, 30, 10, 40]], "c.png": []}
@@ -81,7 +81,7 @@ def write_text(tmp_path):
 def samples(path, data, **settings):
     config = Config.model_validate({"data": settings})
     tileset = read_tileset(data, config.data)
-    return read_result_samples(path, tileset, tileset.split("val"), config)
+    return read_evaluated_chips(path, tileset, tileset.split("val"), config)
 
 
 def test_objects_come_to_the_image_of_their_name(write, data):
@@ -101,11 +101,11 @@ def test_the_figures_by_hand(write, data, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "draw_curves", lambda *_: None)  # slow, and tested elsewhere
     report = evaluate_results(write(), data, Config(), output=tmp_path / "out")
     assert (report.split, report.images) == ("val", 3)
-    assert report.evaluation.overall.scores == Scores(0.6, 2, 4, 3)
-    assert report.evaluation.by_class["car"].scores == Scores(0.6, 1, 2, 1)
+    assert report.evaluation.overall.scores == MatchCounts(0.6, 2, 4, 3)
+    assert report.evaluation.by_class["car"].scores == MatchCounts(0.6, 1, 2, 1)
     strict = Config.model_validate({"detect": {"score_threshold": 0.75}})
     again = evaluate_results(tmp_path / report.title.split()[0], data, strict)
-    assert again.evaluation.overall.scores == Scores(0.75, 1, 2, 3)
+    assert again.evaluation.overall.scores == MatchCounts(0.75, 1, 2, 3)
     content = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (content["data"], content["images"]) == ("tiles", 3)
 

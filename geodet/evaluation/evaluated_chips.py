@@ -10,25 +10,25 @@ import numpy as np
 
 from geodet.config import Config
 from geodet.errors import VectorError
-from geodet.evaluation.measures import Sample
-from geodet.evaluation.vector_samples import choose_classes
+from geodet.evaluation.evaluated_scene import choose_classes
+from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.boxes import Detections
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
 from geodet.tilesets.tileset import LabelledImage, Tileset
 
-__all__ = ["read_result_samples"]
+__all__ = ["read_evaluated_chips"]
 
 logger = logging.getLogger(__name__)
 
 
-def read_result_samples(
+def read_evaluated_chips(
     detections: Path,
     tileset: Tileset,
     images: Sequence[LabelledImage],
     config: Config,
     *,
     score_field: str = "score",
-) -> tuple[list[Sample], tuple[str, ...]]:
+) -> tuple[list[EvaluatedImage], tuple[str, ...]]:
     """Read what somebody found on labelled chips; the names of their files say which is which.
 
     Args:
@@ -62,7 +62,7 @@ def read_result_samples(
         labels = number_of(objects.names)
         detected = Detections(objects.boxes, objects.scores.astype(np.float32), labels)
         samples.append(
-            Sample(
+            EvaluatedImage(
                 name=image.path.name,
                 detections=detected.select(labels >= 0),
                 boxes=image.boxes,

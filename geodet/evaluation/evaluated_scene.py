@@ -16,26 +16,31 @@ from pyproj.database import query_utm_crs_info
 
 from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
-from geodet.evaluation.measures import Sample
+from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene import Scene
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
-from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects, read_labels, read_scored
+from geodet.tilesets.scene_labels import (
+    SceneLabels,
+    ScoredObjects,
+    read_scene_labels,
+    read_scored_objects,
+)
 from geodet.vector.vector_files import read_extent
 
-__all__ = ["VectorSample", "choose_classes", "read_vector_sample"]
+__all__ = ["EvaluatedScene", "choose_classes", "read_evaluated_scene"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class VectorSample:
+class EvaluatedScene:
     """Detections and labels of a whole scene."""
 
-    sample: Sample
+    sample: EvaluatedImage
     """Both in one frame."""
     classes: tuple[str, ...]
     """Names of the classes, of the labels."""
@@ -56,9 +61,9 @@ class _Frame:
     scene: str | None
 
 
-def read_vector_sample(
+def read_evaluated_scene(
     detections: Path, labels: Path, config: Config, *, scene: Path | None, score_field: str
-) -> VectorSample:
+) -> EvaluatedScene:
     """Read detections and labels of the same ground.
 
     With a scene the frame is its pixels, and what lies outside of it does not count. Without one it
@@ -81,7 +86,7 @@ def read_vector_sample(
     frame = _scene_frame(scene, config) if scene else _ground_frame(detections, labels, config)
     crs, name = frame.geobox.crs, config.data.class_name
     found = _read_found(detections, frame, score_field, name)
-    truth = read_labels(labels, crs, label_field=config.tile.label_field, class_name=name)
+    truth = read_scene_labels(labels, crs, label_field=config.tile.label_field, class_name=name)
     found_boxes, sized = _to_boxes(found.objects, frame, config, detections)
     truth_boxes, truth_sized = _to_boxes(truth, frame, config, labels)
     here = _is_inside(found_boxes, frame, detections)
@@ -97,7 +102,7 @@ def read_vector_sample(
     classes, number_of = choose_classes(found.objects.names, truth.names, config)
     found_labels, truth_labels = number_of(found.objects.names), number_of(truth.names)
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
-    sample = Sample(
+    sample = EvaluatedImage(
         name=frame.scene or detections.name,
         detections=_detections(found_boxes, found.scores, found_labels, kept),
         boxes=truth_boxes[counted],
@@ -106,13 +111,15 @@ def read_vector_sample(
         gsd=frame.gsd,
     )
     has_pixels = bool(scene or config.data.gsd or crs is None)
-    return VectorSample(sample, classes, frame.geobox, has_pixels, sized and truth_sized)
+    return EvaluatedScene(sample, classes, frame.geobox, has_pixels, sized and truth_sized)
 
 
 def _read_found(path: Path, frame: _Frame, score_field: str, class_name: str) -> ScoredObjects:
     """Read detections in world coordinates, or of the scene's own pixels."""
     if frame.scene is None or not is_pixel_results(path):
-        return read_scored(path, frame.geobox.crs, score_field=score_field, class_name=class_name)
+        return read_scored_objects(
+            path, frame.geobox.crs, score_field=score_field, class_name=class_name
+        )
     results = read_pixel_results(path, score_field=score_field)
     if not results.are_shares and results.by_image and frame.scene not in results.by_image:
         logger.warning("%s: no object is of %s", path, frame.scene)

@@ -11,7 +11,7 @@ from shapely import MultiPolygon, Point, Polygon, box
 
 from geodet.config import Config
 from geodet.errors import ConfigError, TilesetError, VectorError
-from geodet.evaluation.vector_samples import read_vector_sample
+from geodet.evaluation.evaluated_scene import read_evaluated_scene
 
 X, Y = 500_000.0, 4_500_000.0
 PLACES = [(10, 10, 20, 20), (30, 10, 44, 20)]  # metres right of and below the scene's corner
@@ -49,7 +49,7 @@ def files(tmp_path):
 
 def read(files, scene=None, score_field="score", **config):
     settings = Config.model_validate(config)
-    return read_vector_sample(*files, settings, scene=scene, score_field=score_field)
+    return read_evaluated_scene(*files, settings, scene=scene, score_field=score_field)
 
 
 def test_with_a_scene_the_frame_is_its_pixels(files, make_scene):

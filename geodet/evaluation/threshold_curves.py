@@ -13,13 +13,20 @@ from geodet.evaluation.matching import MatchPairs, candidate_pairs, raises_match
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 
-__all__ = ["ChipResult", "Curve", "Scores", "best_scores", "score", "trace_curve"]
+__all__ = [
+    "Comparison",
+    "MatchCounts",
+    "ThresholdCurve",
+    "best_counts",
+    "count_matches",
+    "trace_curve",
+]
 
 _FLAT = 0.001  # of F1; thresholds that differ by less cannot be told apart
 
 
 @dataclass(frozen=True, slots=True)
-class ChipResult:
+class Comparison:
     """Detections on one chip or scene, with what may match what."""
 
     detections: Detections
@@ -37,7 +44,7 @@ class ChipResult:
         object.__setattr__(self, "raises", raises_matches(self.pairs, self.detections.scores))
 
     @staticmethod
-    def compare(
+    def of(
         detections: Detections,
         boxes: Floats,
         labels: Ints,
@@ -45,7 +52,7 @@ class ChipResult:
         ignored: Floats,
         rule: MatchConfig,
         gsd: float | None,
-    ) -> ChipResult:
+    ) -> Comparison:
         """Compare detections with labels, both in the same pixels.
 
         Args:
@@ -61,11 +68,11 @@ class ChipResult:
         """
         counted = detections.select(~_centres_inside(detections, ignored))
         pairs = candidate_pairs(counted, boxes, labels, rule=rule, gsd=gsd)
-        return ChipResult(counted, boxes, labels, pairs)
+        return Comparison(counted, boxes, labels, pairs)
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class MatchCounts:
     """Counts at one score threshold, and what follows from them."""
 
     threshold: float
@@ -91,7 +98,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class ThresholdCurve:
     """Counts at every threshold that changes them."""
 
     thresholds: NDArray[np.float32]
@@ -121,15 +128,17 @@ class Curve:
         mean: Floats = 2 * self.matched / (self.detected + self.labelled)
         return mean
 
-    def at(self, threshold: float) -> Scores:
+    def at(self, threshold: float) -> MatchCounts:
         """Give the counts at any threshold."""
         # As float32, or 0.7 would be above a score of 0.7.
         last = int(np.sum(self.thresholds >= np.float32(threshold))) - 1
         if last < 0:
-            return Scores(threshold, 0, 0, self.labelled)
-        return Scores(threshold, int(self.matched[last]), int(self.detected[last]), self.labelled)
+            return MatchCounts(threshold, 0, 0, self.labelled)
+        return MatchCounts(
+            threshold, int(self.matched[last]), int(self.detected[last]), self.labelled
+        )
 
-    def best(self, *, lowest: float = 0.0) -> Scores:
+    def best(self, *, lowest: float = 0.0) -> MatchCounts:
         """Find the threshold of the best F1, and of equal ones the lower.
 
         It lies in the middle of the thresholds around it whose F1 is within 0.001 of the best: on
@@ -151,7 +160,7 @@ class Curve:
         return self.at(_round_between(low, high))
 
 
-def trace_curve(results: Sequence[ChipResult], *, label: int | None = None) -> Curve:
+def trace_curve(results: Sequence[Comparison], *, label: int | None = None) -> ThresholdCurve:
     """Count over all chips, at every threshold, the detections of one class or of all."""
     nothing = np.zeros(0, np.float32)
     kept = [np.full(len(r.raises), True) if label is None else _of(r, label) for r in results]
@@ -164,20 +173,20 @@ def trace_curve(results: Sequence[ChipResult], *, label: int | None = None) -> C
     labelled = sum(
         len(r.labels) if label is None else int((r.labels == label).sum()) for r in results
     )
-    return Curve(scores[last], matched[last], last + 1, labelled)
+    return ThresholdCurve(scores[last], matched[last], last + 1, labelled)
 
 
-def score(results: Sequence[ChipResult], threshold: float) -> Scores:
+def count_matches(results: Sequence[Comparison], threshold: float) -> MatchCounts:
     """Count over all chips the detections of at least this score."""
     return trace_curve(results).at(threshold)
 
 
-def best_scores(results: Sequence[ChipResult], *, lowest: float = 0.0) -> Scores:
-    """Find the threshold of the best F1 over all chips, see :meth:`Curve.best`."""
+def best_counts(results: Sequence[Comparison], *, lowest: float = 0.0) -> MatchCounts:
+    """Find the threshold of the best F1 over all chips, see :meth:`ThresholdCurve.best`."""
     return trace_curve(results).best(lowest=lowest)
 
 
-def _of(result: ChipResult, label: int) -> NDArray[np.bool_]:
+def _of(result: Comparison, label: int) -> NDArray[np.bool_]:
     return np.asarray(result.detections.labels == label, np.bool_)
 
 
