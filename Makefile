@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-qgis lint bench clean
+.PHONY: demo test test-qgis lint docs bench clean
 
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
@@ -21,6 +21,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Warnings are errors: broken links, unknown keys, commands without a page.
+docs: .venv/ready
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build
+
 bench: .venv/ready
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
@@ -33,4 +37,4 @@ bench: .venv/ready
 	touch .venv/ready
 
 clean:
-	rm -rf .venv build dist demo
+	rm -rf .venv build dist demo docs/_build
