@@ -1,12 +1,11 @@
-"""How layers of settings make one configuration.
+"""Read a configuration from its layers, and write it as TOML.
 
-Precedence: defaults < recipe < flags < ``--set``. A key that does not exist is an error that names
-the nearest one that does.
+Each layer overrides the one before: defaults, recipe, options, ``--set``. An unknown key is an
+error that names the nearest known key.
 """
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -17,11 +16,14 @@ import tomli_w
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from geodet.config import Config
+from geodet.config.near_names import did_you_mean, name_hint
 from geodet.errors import ConfigError
 
 __all__ = ["Settings", "iter_recipes", "parse_settings", "resolve_config", "to_toml"]
 
 Settings = Mapping[str, Any] | Sequence[str]
+_EVERY_KEY = "`geodet config` prints every key and what it means"
+
 SettingsLayer = Mapping[str, Mapping[str, Any]]
 
 
@@ -32,11 +34,11 @@ def resolve_config(
     settings: Settings = (),
     sections: Iterable[str] = (),
 ) -> Config:
-    """Make one configuration from the defaults, a recipe, flags and ``--set`` texts.
+    """Build a configuration from the defaults, a recipe, options and ``--set`` texts.
 
     Args:
         recipe: A recipe's name, a TOML file's path, or a configuration to start from.
-        flags: Section to key to value; a value of None leaves the key alone.
+        flags: Values by section and key; None leaves a key as it is.
         settings: Texts ``section.key=value``, of which the last one wins, or a mapping such as
             ``{"section.key": value}``.
         sections: Sections that ``settings`` may name; empty: all. A recipe may name them all,
@@ -58,15 +60,16 @@ def resolve_config(
         allowed = tuple(sections) or tuple(Config.model_fields)
         if section not in allowed and section in Config.model_fields:
             raise ConfigError(
-                f"section {section!r} does nothing in this command",
-                hint=f"its sections are {', '.join(allowed)}",
+                f"section {section!r} has no effect in this command",
+                hint=f"the command reads the sections {', '.join(allowed)}",
+                key=section,
             )
     layers.append(chosen)
     return _validated(_merged(layers))
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Parse ``section.key=value`` texts; a value is TOML, or else a plain string.
+    """Parse ``section.key=value`` texts; a value is TOML, or else plain text.
 
     Example:
         >>> parse_settings(["train.epochs=3", "train.optimizer=sgd", "data.bands=[1, 2, 3]"])
@@ -92,9 +95,9 @@ def iter_recipes() -> list[tuple[str, str]]:
 
 
 def to_toml(config: Config) -> str:
-    """Write a configuration as the TOML that :func:`resolve_config` reads.
+    """Convert a configuration to TOML that :func:`resolve_config` reads.
 
-    Each key carries its description; a key that is unset stands in a comment.
+    A comment after each key describes it; a key that is not set is commented out.
     """
     lines = []
     for section, fields in _sections().items():
@@ -121,7 +124,9 @@ def _split_keys(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _unreadable(text: str) -> ConfigError:
-    return ConfigError(f"cannot read the setting {text!r}", hint="write it as section.key=value")
+    return ConfigError(
+        f"cannot read the setting {text!r}", hint="write it as section.key=value", key=text
+    )
 
 
 def _toml_value(text: str) -> Any:
@@ -153,11 +158,15 @@ def _read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
         return tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(
-            f"no recipe {name!r}: no such file, and not a bundled one",
-            hint=_nearest(name, bundled) or f"bundled: {', '.join(sorted(bundled))}",
+            f"unknown recipe {name!r}: no such file, and no bundled recipe",
+            hint=f"{name_hint(name, sorted(bundled), 'bundled recipes')}; "
+            "or give the path of a TOML file",
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read the recipe {name}: {error}", hint="it is TOML") from error
+        raise ConfigError(
+            f"cannot read the recipe {name}: {error}",
+            hint="a recipe is a TOML file; `geodet config` prints one",
+        ) from error
 
 
 def _without_none(layer: SettingsLayer) -> dict[str, dict[str, Any]]:
@@ -169,7 +178,11 @@ def _merged(layers: Iterable[SettingsLayer]) -> dict[str, dict[str, Any]]:
     for layer in layers:
         for section, keys in layer.items():
             if not isinstance(keys, Mapping):
-                raise ConfigError(f"{section!r} stands outside a section", hint="[section] first")
+                raise ConfigError(
+                    f"the key {section!r} is not in a section",
+                    hint="begin the section with a line such as [detect]",
+                    key=str(section),
+                )
             present = _present_names(section)
             merged.setdefault(section, {}).update({present.get(k, k): v for k, v in keys.items()})
     return merged
@@ -195,23 +208,18 @@ def _validated(merged: dict[str, dict[str, Any]]) -> Config:
         error = failure.errors()[0]
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        raise ConfigError(f"unknown key {path!r}", hint=_nearest_key(path))
+        raise ConfigError(f"unknown key {path!r}", hint=_nearest_key(path), key=path)
     message = error["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
     where = f"{path}{shown}: " if path else ""  # a rule of several sections has no path
-    raise ConfigError(f"{where}{message}", hint="see `geodet config` for every key")
+    raise ConfigError(f"{where}{message}", hint=_EVERY_KEY, key=path or None)
 
 
 def _nearest_key(path: str) -> str:
     keys = [f"{s}.{k}" for s, f in _sections().items() for k in f.model_fields]
     pool = keys if "." in path else [*_sections(), *keys]
-    return _nearest(path, pool) or "see `geodet config` for every key"
+    return did_you_mean(path, pool) or _EVERY_KEY
 
 
 def _sections() -> dict[str, type[BaseModel]]:
     return {name: type(getattr(Config(), name)) for name in Config.model_fields}
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else ""

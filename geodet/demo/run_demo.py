@@ -14,11 +14,11 @@ from affine import Affine
 from pyproj import CRS
 
 from geodet.config import DetectConfig, MatchConfig
+from geodet.demo.demo_files import DEMO_FILES, check_demo_folder
 from geodet.demo.town import paint_town
 from geodet.detection.detect import DetectOptions, DetectProgress, detect_to_files
 from geodet.errors import OutputError
 from geodet.evaluation.threshold_curves import Comparison, count_matches
-from geodet.files.outputs import check_destination
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
@@ -83,10 +83,9 @@ def run_demo(
     Raises:
         OutputError: A file is there already or cannot be written.
     """
-    scene, truth, found, copy, preview = files = tuple(folder / name for name in _NAMES)
+    scene, truth, found, copy, preview = files = tuple(folder / name for name in DEMO_FILES)
+    check_demo_folder(folder, overwrite=overwrite)
     _make_folder(folder)
-    for path in files:
-        check_destination(path, (path.suffix,), overwrite=overwrite)
     painting = paint_town(size, size, seed=_SEED, gsd=_GSD)
     geobox = GeoBox(size, size, _ORIGIN, _CRS)
     write_raster(scene, painting.pixels, geobox)
@@ -104,9 +103,6 @@ def run_demo(
     )
     detections = read_detections(found, model.description.classes)
     return _compare(detections, trees, sum(report.labels.values()), files)
-
-
-_NAMES = ("scene.tif", "truth.gpkg", "trees.gpkg", "trees.geojson", "preview.png")
 
 
 def _make_folder(folder: Path) -> None:

@@ -15,15 +15,17 @@ from geodet.detection.predictor import build_predictor, with_values
 from geodet.errors import ModelFileError, TilesetError
 from geodet.evaluation.evaluated_chips import read_evaluated_chips
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
+from geodet.evaluation.evaluation_folder import check_evaluation_folder
 from geodet.evaluation.measures import EvaluatedImage, Evaluation, measure
 from geodet.evaluation.predictions import choose_input_values, predict_images
-from geodet.evaluation.report_files import check_evaluation_folder, write_evaluation
+from geodet.evaluation.report_files import write_evaluation
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model
 from geodet.raster.scene import Scene
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.splits import Split
-from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
+from geodet.tilesets.tileset import read_tileset
 
 __all__ = ["EvaluateReport", "evaluate_model", "evaluate_results", "evaluate_vectors"]
 

@@ -136,7 +136,7 @@ def write_evaluation(
     """Write ``metrics.json``, ``metrics.csv``, ``curves.png`` and ``errors.gpkg`` to a folder.
 
     Args:
-        output: Checked by :func:`check_evaluation_folder`; appears when it is complete.
+        output: A folder that may be written; it appears when it is complete.
         evaluation: The measures.
         places: Name, geobox and metres per pixel of each image.
         title: Of the chart.

@@ -1,4 +1,4 @@
-"""What a model is: the description in its file, which is read without PyTorch."""
+"""The description of a model in its file, which is read without PyTorch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from safetensors import SafetensorError, safe_open
 
 import geodet
 from geodet.config import ModelConfig
+from geodet.config.near_names import name_hint
 from geodet.errors import ModelFileError
 
 __all__ = [
     "FORMAT",
     "HEADER_KEY",
     "ModelDescription",
+    "check_model",
     "find_model",
     "iter_bundled",
     "load_description",
@@ -32,7 +34,7 @@ FORMAT = 1
 
 
 class ModelDescription(BaseModel):
-    """What a model is, stored in the header of its file."""
+    """A model's name, classes, input and figures, stored in the header of its file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -80,8 +82,10 @@ def find_model(name: str | Path) -> Path:
         return bundled[str(name)]
     if not Path(name).is_file():
         raise ModelFileError(
-            f"no model {str(name)!r}: no such file, and not a bundled one",
-            hint=f"bundled: {', '.join(bundled) or 'none'}; else give the path of a model file",
+            f"unknown model {str(name)!r}: no such file, and no bundled model",
+            hint=f"{name_hint(str(name), bundled, 'bundled models')}; "
+            "or give the path of a model file",
+            name=str(name),
         )
     return Path(name)
 
@@ -98,14 +102,31 @@ def load_description(path: Path) -> ModelDescription:
     except (SafetensorError, OSError) as error:
         raise ModelFileError(
             f"{path} is not a model file: {error}",
-            hint="geodet's models are .safetensors files that `geodet train` writes",
+            hint="a model is a .safetensors file that `geodet train` writes",
+            path=Path(path),
         ) from error
     if HEADER_KEY not in metadata:
         raise ModelFileError(
             f"{path} is a safetensors file without geodet's description",
-            hint="it was written by another program; train a model with `geodet train`",
+            hint="another program wrote it; `geodet train` writes models that geodet reads",
+            path=Path(path),
         )
     return parse_description(metadata[HEADER_KEY], path)
+
+
+def check_model(name: str | Path) -> None:
+    """Check that a model exists and is one of geodet's, without loading its weights.
+
+    Args:
+        name: A bundled model's name, a ``.safetensors`` file or an ``.onnx`` file. Of the latter,
+            only whether it exists is checked.
+
+    Raises:
+        ModelFileError: There is no such model, or the file is another program's.
+    """
+    path = find_model(name)
+    if path.suffix.lower() != ".onnx":
+        load_description(path)
 
 
 def parse_description(text: str, path: Path) -> ModelDescription:
@@ -120,9 +141,12 @@ def parse_description(text: str, path: Path) -> ModelDescription:
             raise ModelFileError(
                 f"{path} has model format {found}, this geodet reads {FORMAT}",
                 hint="update geodet, or train the model again",
+                path=path,
             )
         return ModelDescription.model_validate_json(text)
     except (ValidationError, json.JSONDecodeError, AttributeError) as error:
         raise ModelFileError(
-            f"the description in {path} is broken: {error}", hint="train the model again"
+            f"the description in {path} is broken: {error}",
+            hint="train the model again",
+            path=path,
         ) from error

@@ -13,7 +13,14 @@ from xml.etree import ElementTree
 
 from geodet.errors import SceneError
 
-__all__ = ["is_gdal_path", "list_files", "list_scenes", "own_name", "scene_names"]
+__all__ = [
+    "check_scene_exists",
+    "is_gdal_path",
+    "list_files",
+    "list_scenes",
+    "own_name",
+    "scene_names",
+]
 
 # What a folder's scenes end in. GDAL opens much more, but not only rasters: .gpkg, .pdf, .txt.
 _SUFFIXES = frozenset(
@@ -31,6 +38,16 @@ logger = logging.getLogger(__name__)
 def is_gdal_path(path: str) -> bool:
     """Tell a path as only GDAL takes it, such as a subdataset's, from one of a file."""
     return bool(_GDAL_PREFIX.match(path)) and not Path(path).exists()
+
+
+def check_scene_exists(path: str | Path) -> None:
+    """Check that a raster exists, where it is a local file; GDAL finds the others.
+
+    Raises:
+        SceneError: There is no such file.
+    """
+    if not _GDAL_PREFIX.match(str(path)) and not Path(path).exists():
+        raise SceneError(f"no such file: {path}", hint="check the path of the scene", path=path)
 
 
 def list_scenes(arguments: Sequence[str]) -> list[str]:

@@ -8,7 +8,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from geodet.geometry.arrays import empty_apart
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
-from geodet.raster.scene_lists import is_gdal_path
+from geodet.raster.scene_lists import check_scene_exists
 from geodet.raster.virtual_rasters import expanded_palette, warped
 
 __all__ = ["Source", "SourcePool", "gdal_options", "open_source", "quietly"]
@@ -167,8 +166,7 @@ def open_source(path: str) -> Source:
     Raises:
         SceneError: The file is missing, is not a raster or has no bands.
     """
-    if not is_gdal_path(path) and not Path(path).exists():
-        raise SceneError(f"no such file: {path}", hint="check the path of the scene")
+    check_scene_exists(path)
     handles: list[Any] = []
     try:
         with quietly(path):

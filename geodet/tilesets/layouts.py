@@ -24,6 +24,7 @@ from geodet.tilesets.coco import read_coco
 from geodet.tilesets.csv_tables import read_csv, read_image_table
 from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_text
 from geodet.tilesets.splits import Split, natural_key
+from geodet.tilesets.tileset_paths import check_tileset_exists
 from geodet.tilesets.voc import read_voc
 from geodet.tilesets.yolo import read_names, read_yolo
 
@@ -128,12 +129,9 @@ def find_labels(path: Path) -> ParsedLabels:
     Raises:
         TilesetError: The path is missing, nothing is recognised, or a label file is broken.
     """
+    check_tileset_exists(path)
     if path.is_dir():
         return _read_folder(path, path)
-    if not path.exists():
-        raise TilesetError(f"{path} does not exist", hint="give a tileset's folder")
-    if path.suffix.lower() not in {".json", ".csv"}:
-        raise TilesetError(f"{path} is not a folder, a COCO JSON file or a CSV file", hint=_HINT)
     return _with_table(_read_file(path), path.parent)
 
 

@@ -14,22 +14,21 @@ from numpy.typing import NDArray
 
 from geodet.config import DataConfig, TileConfig
 from geodet.errors import TilesetError
-from geodet.files.outputs import check_output_folder, replace_folder
+from geodet.files.outputs import replace_folder
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.chip_plan import ChipPlan, plan_chips
-from geodet.tilesets.coco_files import write_tileset
+from geodet.tilesets.coco import write_tileset
 from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.tilesets.splits import Split
-from geodet.tilesets.tileset import LabelledImage, Tileset
+from geodet.tilesets.tileset_paths import check_new_tileset
 
 __all__ = ["TileReport", "tile_scene"]
 
 Progress = Callable[[int, int], None]
-
-_WRITTEN = ("images", "train.json", "val.json")
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +113,7 @@ def tile_scene(
         TilesetError: No label is in the scene, or its blocks allow no split.
         OutputError: The folder exists, or cannot be written.
     """
-    check_output_folder(output, _WRITTEN, overwrite=overwrite, inputs=(scene, labels))
+    check_new_tileset(output, overwrite=overwrite, inputs=(scene, labels))
     with ChipCopier(scene) as copier:
         geobox = copier.geobox
         objects = _read_objects(scene, labels, geobox, config, data)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from geodet.errors import OutputError
+from geodet.config.near_names import name_hint
+from geodet.errors import OutputError, VectorError
 from geodet.files.outputs import check_destination, check_output_folder
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Geometry",
     "check_output_path",
     "check_pyarrow",
+    "check_vector_exists",
     "choose_format",
     "path_of",
     "style_path",
@@ -82,11 +84,13 @@ def choose_format(path: Path, name: str | None = None) -> Format:
     if name is not None:
         if name not in FORMATS:
             raise OutputError(
-                f"no format is called {name}", hint=f"the formats are {', '.join(FORMATS)}"
+                f"unknown format {name!r}", hint=name_hint(name, FORMATS, "formats"), path=path
             )
         if name == "gpkg" and path.suffix.lower() != ".gpkg":
             raise OutputError(
-                f"{path} would be a GeoPackage by another name", hint="end its name in .gpkg"
+                f"{path} would be a GeoPackage by another name",
+                hint="end its name in .gpkg",
+                path=path,
             )
         return FORMATS[name]
     known = {extension: one for one in FORMATS.values() for extension in one.extensions}
@@ -94,7 +98,8 @@ def choose_format(path: Path, name: str | None = None) -> Format:
     if not fitting:
         raise OutputError(
             f"cannot tell the format of {path}",
-            hint=f"end its name in one of {' '.join(known)}, or name the format",
+            hint=f"end its name in one of {' '.join(known)}, or name the format with --format",
+            path=path,
         )
     return known[max(fitting, key=len)]
 
@@ -124,6 +129,7 @@ def check_output_path(
         raise OutputError(
             f"{path} cannot be both appended to and replaced",
             hint="give one of --append and --overwrite",
+            path=path,
         )
     if append and not chosen.can_append:
         able = " or ".join(one.title for one in FORMATS.values() if one.can_append)
@@ -137,6 +143,20 @@ def check_output_path(
 def path_of(path: str | Path) -> str:
     """Return the path of a vector file without the name of a layer that may follow it."""
     return str(path).partition(LAYER_SEPARATOR)[0]
+
+
+def check_vector_exists(path: str | Path) -> None:
+    """Check that a vector file exists, where it is a local file; GDAL finds the others.
+
+    Raises:
+        VectorError: There is no such file.
+    """
+    file = path_of(path)
+    is_local = not file.startswith("/vsi") and "://" not in file
+    if is_local and not Path(file).exists():
+        raise VectorError(
+            f"no such file: {file}", hint="check the path of the vector file", path=path
+        )
 
 
 def style_path(path: Path) -> Path:

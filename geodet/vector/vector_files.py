@@ -17,7 +17,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.vector.formats import LAYER_SEPARATOR, check_pyarrow, path_of
+from geodet.vector.formats import LAYER_SEPARATOR, check_pyarrow, check_vector_exists, path_of
 
 __all__ = ["read_extent", "read_fields", "read_frame"]
 
@@ -94,9 +94,7 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
 def _reading(path: str | Path) -> Iterator[tuple[str, str]]:
     """Give the file and the layer that is meant, and explain what cannot be read."""
     file, _, layer = str(path).partition(LAYER_SEPARATOR)
-    is_local = not file.startswith("/vsi") and "://" not in file
-    if is_local and not Path(file).exists():
-        raise VectorError(f"no such file: {file}", hint="check the path of the vector file")
+    check_vector_exists(path)
     if _is_parquet(file):
         check_pyarrow()
     try:

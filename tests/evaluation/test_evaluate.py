@@ -12,7 +12,7 @@ import geodet.evaluation.evaluate
 from geodet.config import Config
 from geodet.errors import ModelFileError, OutputError, TilesetError
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
-from geodet.evaluation.report_files import FILES
+from geodet.evaluation.evaluation_folder import EVALUATION_FILES
 from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.models.checkpoint import Model
 from geodet.models.description import ModelDescription
@@ -287,7 +287,7 @@ def test_no_labels_are_a_result(tmp_path, vectors):
 def test_the_folder_holds_all_of_it(tmp_path, vectors):
     output = tmp_path / "evaluation"
     evaluate_vectors(*vectors, Config.model_validate(KIND), output=output)
-    assert sorted(path.name for path in output.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in output.iterdir()) == sorted(EVALUATION_FILES)
     figures = json.loads((output / "metrics.json").read_text())
     assert (figures["detections"], figures["labels"]) == ("found.gpkg", "truth.geojson")
     assert figures["overall"]["best"]["threshold"] == 0.55

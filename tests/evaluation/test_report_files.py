@@ -13,11 +13,10 @@ from pyproj import CRS
 from geodet.config import MatchConfig
 from geodet.errors import OutputError
 from geodet.evaluation import report_files as files
+from geodet.evaluation.evaluation_folder import EVALUATION_FILES, check_evaluation_folder
 from geodet.evaluation.measures import EvaluatedImage, measure
 from geodet.evaluation.report_files import (
-    FILES,
     _choose_rows,
-    check_evaluation_folder,
     draw_curves,
     to_json,
     write_evaluation,
@@ -215,7 +214,7 @@ def test_nothing_found_and_nothing_labelled_can_be_written(tmp_path, monkeypatch
         "a.tif", Detections.empty(), np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), None
     )
     folder = write(tmp_path / "out", evaluation([nothing]))
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(EVALUATION_FILES)
     overall = read_json(folder)["overall"]
     assert (overall["ap"], overall["detected"], overall["labelled"]) == (None, 0, 0)
     assert [len(read_layer(folder, name)) for name in LAYERS] == [0, 0, 0]
