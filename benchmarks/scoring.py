@@ -9,7 +9,7 @@ from geodet.evaluation.average_precision import mean_ap, measure_ap
 from geodet.evaluation.predictions import compare_images
 from geodet.evaluation.threshold_curves import best_counts
 from geodet.geometry.boxes import Detections
-from geodet.tilesets.tileset import LabelledImage
+from geodet.tilesets.labels import LabelledImage
 
 LOWEST_SCORE = 0.01
 """Of the detections that are scored; a network that saw little gives low scores."""

@@ -21,7 +21,8 @@ from geodet.errors import TrainingError
 from geodet.evaluation import predictions as validation
 from geodet.models.checkpoint import load_model
 from geodet.raster.scene import Chip
-from geodet.tilesets.tileset import LabelledImage, Tileset, read_tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.tileset import read_tileset
 from geodet.training import sampling
 
 _LABELLED = cache(read_tileset)

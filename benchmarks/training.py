@@ -36,7 +36,8 @@ from geodet.config.recipes import resolve_config
 from geodet.demo.town import paint_town
 from geodet.models.device import resolve_device
 from geodet.models.retinanet import RetinaNet
-from geodet.tilesets.tileset import LabelledImage, read_tileset
+from geodet.tilesets.labels import LabelledImage
+from geodet.tilesets.tileset import read_tileset
 from geodet.training.criterion import build_criterion
 from geodet.training.losses import RetinaNetLoss, Target
 from geodet.training.train import EpochReport, run_training

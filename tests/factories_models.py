@@ -13,7 +13,7 @@ from geodet.config import ModelConfig
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
 from geodet.models.retinanet import RetinaNet
-from geodet.tilesets.tileset import LabelledImage
+from geodet.tilesets.labels import LabelledImage
 from geodet.training.assigners import IGNORED
 from geodet.training.losses import Target
 

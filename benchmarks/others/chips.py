@@ -12,7 +12,8 @@ from PIL import Image
 
 from geodet.config import Config
 from geodet.config.recipes import resolve_config
-from geodet.tilesets.tileset import LabelledImage, Tileset, read_chip, read_tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.tileset import read_chip, read_tileset
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BATCH = 4  # of the detection that is timed

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from geodet.geometry.boxes import Detections
-from geodet.tilesets.tileset import LabelledImage
+from geodet.tilesets.labels import LabelledImage
 from others.chips import BATCH, Dataset, clip_boxes, read_rgb
 from others.result import PeerResult
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config import Config
-from geodet.detection.predictor import build_predictor, with_values
+from geodet.detection.predictor import build_predictor, with_input_values
 from geodet.errors import ModelFileError, TilesetError
 from geodet.evaluation.evaluated_chips import read_evaluated_chips
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
@@ -218,7 +218,7 @@ def _detect_samples(
     chosen = choose_input_values(
         images, config.data.bands, about, config.detect, name=str(tileset.root)
     )
-    predictor = with_values(predictor, chosen)
+    predictor = with_input_values(predictor, chosen)
     found = predict_images(predictor, images, config.data.bands, config.detect)
     return [
         EvaluatedImage(

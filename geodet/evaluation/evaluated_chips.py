@@ -13,8 +13,8 @@ from geodet.errors import VectorError
 from geodet.evaluation.evaluated_scene import choose_classes
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.boxes import Detections
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
-from geodet.tilesets.tileset import LabelledImage, Tileset
 
 __all__ = ["read_evaluated_chips"]
 

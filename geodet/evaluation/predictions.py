@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from geodet.config import DetectConfig, MatchConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_run import detect_scene
-from geodet.detection.scene_statistics import iter_samples, survey_chips
-from geodet.detection.value_range import fit_values
+from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
+from geodet.detection.value_range import choose_input_values
 from geodet.errors import ModelFileError
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues
 from geodet.raster.scene import Chip, Scene
-from geodet.tilesets.tileset import LabelledImage, read_chip
+from geodet.tilesets.labels import LabelledImage
+from geodet.tilesets.tileset import read_chip
 
 __all__ = ["choose_input_values", "compare_images", "predict_images"]
 
@@ -83,12 +84,12 @@ def choose_input_values(
         name: Of the images, for the messages.
 
     Returns:
-        See :func:`geodet.detection.value_range.fit_values`.
+        See :func:`geodet.detection.value_range.choose_input_values`.
     """
     samples: list[Chip] = []
     for image in images[:: math.ceil(len(images) / _LOOKED_AT)]:
         with Scene(image.path, bands=bands) as scene:
-            samples += iter_samples(scene) if len(scene.bands) == len(about.bands) else ()
+            samples += iter_sample_chips(scene) if len(scene.bands) == len(about.bands) else ()
     types = sorted({chip.pixels.dtype.name for chip in samples})
     if not samples:
         return None  # predict_images says what is wrong
@@ -96,7 +97,7 @@ def choose_input_values(
         if not isinstance(config.value_range, tuple):
             logger.warning("%s: %s values are taken as they are", name, " and ".join(types))
         return None
-    return fit_values(survey_chips(samples), name, types[0], about, config)
+    return choose_input_values(measure_chips(samples), name, types[0], about, config)
 
 
 def compare_images(

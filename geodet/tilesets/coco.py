@@ -1,59 +1,73 @@
-"""Read labels from COCO files."""
+"""Read and write labels as COCO files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, read_text
+import numpy as np
 
-__all__ = ["read_coco"]
+from geodet.errors import OutputError, TilesetError
+from geodet.geometry.arrays import Floats
+from geodet.tilesets.labels import (
+    LabelledImage,
+    ParsedImage,
+    ParsedLabels,
+    Tileset,
+    find_image,
+    read_text,
+)
+from geodet.tilesets.splits import Split
+
+__all__ = ["read_coco", "write_tileset"]
 
 
 def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
-    """Read one COCO JSON file.
+    """Read a COCO JSON file.
 
-    ``iscrowd`` objects are ignored ones. geodet's own keys are read too: ``place`` and ``gsd`` of
-    an image, and ``whole_bbox`` of an object, its box where ``bbox`` is clipped.
+    Objects with ``iscrowd`` become ignored regions. The keys that :func:`write_tileset` adds are
+    read as well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object.
 
     Args:
         path: The file.
-        folders: Folders in which an image's ``file_name`` may lie, the first that fits counts.
+        folders: Folders that may contain an image's ``file_name``; the first that does is used.
+
+    Returns:
+        The labels of every image that the file lists.
 
     Raises:
-        TilesetError: The file is broken, or its ids contradict each other.
+        TilesetError: The file is broken, two images share an id, or an object names an unknown one.
     """
     content = _load_json(path)
     try:
         names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        images = {int(i["id"]): _coco_image(i, path, folders) for i in content["images"]}
+        images = {int(i["id"]): _parse_image(i, path, folders) for i in content["images"]}
     except (KeyError, TypeError, ValueError) as error:
         raise TilesetError(
             f"{path}: broken images or categories: {error!r}",
-            hint="see the COCO format for what each entry needs",
+            hint="an image needs id and file_name, a category needs id and name",
         ) from error
     if len(images) < len(content["images"]):
-        raise TilesetError(f"{path}: two images share an id", hint="number the images apart")
+        raise TilesetError(f"{path}: two images share an id", hint="give each image its own id")
     for number, annotation in enumerate(_entries(content, "annotations", path), start=1):
         try:
-            _add_coco(annotation, number, images, names)
+            _add_annotation(annotation, number, images, names)
         except (KeyError, TypeError, ValueError) as error:
             raise TilesetError(
                 f"{path}, annotation {number}: broken: {error!r}",
                 hint="it needs image_id, category_id and bbox",
             ) from error
     used = {name for image in images.values() for name in image.names}
-    # Roboflow heads its categories with a group that no object has
+    # Roboflow adds the group of its categories as a category that no object has.
     groups = {c.get("supercategory") for c in content["categories"]} - used
     return ParsedLabels(
         path, list(images.values()), tuple(n for n in names.values() if n not in groups)
     )
 
 
-def _coco_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> ParsedImage:
+def _parse_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> ParsedImage:
     image = ParsedImage(find_image(str(entry["file_name"]), folders), f"{path}, annotation ")
     if entry.get("width") and entry.get("height"):
         image.size = (int(entry["width"]), int(entry["height"]))
@@ -62,7 +76,7 @@ def _coco_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> P
     return image
 
 
-def _add_coco(
+def _add_annotation(
     entry: dict[str, Any], number: int, images: dict[int, ParsedImage], names: dict[int, str]
 ) -> None:
     image_id, category = int(entry["image_id"]), int(entry["category_id"])
@@ -82,7 +96,9 @@ def _load_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise TilesetError(f"{path}: broken JSON: {error}", hint="write the file again") from error
+        raise TilesetError(
+            f"{path}: broken JSON: {error}", hint="export the labels again"
+        ) from error
     for key in ("images", "categories", "annotations"):
         _entries(content, key, path)
     return dict(content)
@@ -96,3 +112,88 @@ def _entries(content: Any, key: str, path: Path) -> list[Any]:
             hint="a COCO file lists images, annotations and categories",
         )
     return entries
+
+
+def write_tileset(tileset: Tileset) -> None:
+    """Write the labels of a tileset into its folder, as the COCO files train.json and val.json.
+
+    ``bbox`` is clipped to the image, as other tools expect. If that changes a box, the whole box is
+    stored in ``whole_bbox``. Each image has its ``place`` and, if known, its ``gsd``.
+
+    Args:
+        tileset: All images must be below its root.
+
+    Raises:
+        TilesetError: An image is not below the root.
+        OutputError: A file cannot be written.
+    """
+    written = []
+    try:
+        for split in ("train", "val"):
+            partial = tileset.root / f".{split}.json.partial"
+            partial.write_text(json.dumps(_to_coco(tileset, split)), encoding="utf-8")
+            written.append((partial, tileset.root / f"{split}.json"))
+        for partial, file in written:
+            partial.replace(file)
+    except OSError as error:
+        raise OutputError(
+            f"{tileset.root}: cannot write the labels: {error}",
+            hint="check the free space and the permissions",
+        ) from error
+
+
+def _to_coco(tileset: Tileset, split: Split) -> dict[str, Any]:
+    images = tileset.split(split)
+    annotations = [
+        annotation
+        for number, image in enumerate(images, start=1)
+        for annotation in _iter_annotations(number, image)
+    ]
+    return {
+        "info": {"description": f"{split} images of a geodet tileset"},
+        "images": [_to_image_entry(n, i, tileset.root) for n, i in enumerate(images, start=1)],
+        "annotations": [{"id": n} | a for n, a in enumerate(annotations, start=1)],
+        "categories": [{"id": n, "name": c} for n, c in enumerate(tileset.classes, start=1)],
+    }
+
+
+def _iter_annotations(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
+    """Yield the objects, then the ignored regions as crowds of the first category.
+
+    COCO requires a category of every annotation, which an ignored region does not have.
+    """
+    boxes = np.concatenate([image.boxes, image.ignored])
+    labels = [*image.labels.tolist(), *[0] * len(image.ignored)]
+    clipped = np.clip(boxes, 0, [image.width, image.height] * 2)
+    for index, (box, visible) in enumerate(zip(boxes, clipped, strict=True)):
+        x, y, width, height = _to_xywh(visible)
+        annotation = {
+            "image_id": number,
+            "category_id": labels[index] + 1,
+            "bbox": [x, y, width, height],
+            "area": width * height,
+            "iscrowd": int(index >= len(image.boxes)),
+        }
+        whole = {} if np.array_equal(box, visible) else {"whole_bbox": _to_xywh(box)}
+        yield annotation | whole
+
+
+def _to_image_entry(number: int, image: LabelledImage, root: Path) -> dict[str, Any]:
+    if not image.path.is_relative_to(root):
+        raise TilesetError(
+            f"{image.path} is not below {root}",
+            hint="move the image into the folder of the tileset",
+        )
+    entry = {
+        "id": number,
+        "file_name": image.path.relative_to(root).as_posix(),
+        "width": image.width,
+        "height": image.height,
+        "place": image.place,
+    }
+    return entry if image.gsd is None else entry | {"gsd": image.gsd}
+
+
+def _to_xywh(box: Floats) -> list[float]:
+    x1, y1, x2, y2 = box.tolist()
+    return [x1, y1, x2 - x1, y2 - y1]

@@ -1,8 +1,8 @@
-"""What label files say of images, in whatever format, before any image is opened.
+"""Labels of images: as label files hold them, and as boxes on their images.
 
-A reader for each format fills these: ``coco_labels``, ``yolo_labels``, ``voc_labels`` and
-``tables``. Which files to read is decided in ``layouts``; what the numbers mean on an image is
-settled in ``label_boxes``.
+A reader for each format (``coco``, ``yolo``, ``voc``, ``csv_tables``) fills a :class:`ParsedImage`
+for each image, before any image is opened. ``layouts`` decides which files to read, and
+``label_boxes`` turns what was parsed into boxes in pixels: a :class:`LabelledImage`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,66 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geodet.errors import TilesetError
+from geodet.geometry.arrays import Floats
 from geodet.tilesets.splits import Split
 
-__all__ = ["Box", "ParsedImage", "ParsedLabels", "find_image", "parse_box", "read_text"]
+__all__ = [
+    "Box",
+    "LabelledImage",
+    "ParsedImage",
+    "ParsedLabels",
+    "Tileset",
+    "find_image",
+    "parse_box",
+    "read_text",
+]
 
 Box = tuple[float, float, float, float]
 Frame = Literal["pixels", "whole", "shares", "centres"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """One image and its objects."""
+
+    path: Path
+    """File of the image."""
+    width: int
+    """Columns."""
+    height: int
+    """Rows."""
+    boxes: Floats
+    """(N, 4) float64, x1 y1 x2 y2 in continuous pixels; (0, 0) is the image's outer corner."""
+    labels: NDArray[np.int64]
+    """(N,) int64, index into the tileset's classes."""
+    ignored: Floats
+    """(M, 4) float64, regions that neither train nor count."""
+    place: str
+    """Images of the same ground have the same place."""
+    split: Split
+    """Part of the split: training or validation."""
+    gsd: float | None
+    """Metres per pixel on the ground, None if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tileset:
+    """Labelled images and the names of their classes."""
+
+    root: Path
+    """Folder of the tileset."""
+    classes: tuple[str, ...]
+    """Names; an object's label is an index into them."""
+    images: tuple[LabelledImage, ...]
+    """All images, in natural order of their names."""
+
+    def split(self, name: Split) -> tuple[LabelledImage, ...]:
+        """Return the images of one part of the split."""
+        return tuple(image for image in self.images if image.split == name)
 
 
 @dataclass(slots=True)
@@ -27,38 +80,46 @@ class ParsedImage:
     """What the label files say of one image, filled object by object."""
 
     path: Path
-    """The image."""
+    """File of the image."""
     source: str
-    """Where its objects stand; a number is added: ``"trees.csv, line "``."""
+    """Where its objects are listed, without the number: ``"trees.csv, line "``."""
     frame: Frame = "pixels"
-    """What the boxes are: corners in pixels, such corners that are not to be clipped at the image's
-    edge, corners as shares of the image's sides, or a point given twice, in pixels."""
+    """What the boxes are: corners in pixels (``pixels``), such corners that must not be clipped to
+    the image (``whole``), corners as shares of the image's sides (``shares``), or a point in
+    pixels, given twice (``centres``)."""
     boxes: list[Box] = field(default_factory=list)
     """x1 y1 x2 y2 of each object."""
     names: list[str | None] = field(default_factory=list)
-    """Class of each object, None where the format has none."""
+    """Class of each object, None if the format has no classes."""
     numbers: list[int] = field(default_factory=list)
-    """Line or element of each object, from 1."""
+    """Line or element of each object, counted from 1."""
     ignored: list[bool] = field(default_factory=list)
-    """Objects that neither train nor count."""
+    """Whether each object is a region that neither trains nor counts."""
     size: tuple[int, int] | None = None
-    """Width and height, where the labels say them."""
+    """Width and height, if the labels contain them."""
     place: str | None = None
-    """Images that show the same ground share it."""
+    """Images of the same ground have the same place."""
     split: Split | None = None
-    """The tileset's own split."""
+    """Part of the tileset's own split, if it has one."""
     gsd: float | None = None
-    """Metres per pixel, where the labels say it."""
+    """Metres per pixel, if the labels contain them."""
 
     def add(self, box: Box, name: str | None, number: int, *, ignored: bool = False) -> None:
-        """Add an object; its name is None where the format has no classes at all.
+        """Add an object.
+
+        Args:
+            box: In the image's ``frame``.
+            name: Its class; None if the format has no classes.
+            number: Its line or element, for error messages.
+            ignored: Whether it neither trains nor counts.
 
         Raises:
-            TilesetError: Its class is empty, or a coordinate is not a finite number.
+            TilesetError: The class is empty, or a coordinate is not a finite number.
         """
         if name is not None and not name:
             raise TilesetError(
-                f"{self.source}{number}: no class", hint="name the class of every object"
+                f"{self.source}{number}: the object has no class",
+                hint="add a class to every object",
             )
         if not all(math.isfinite(v) for v in box):
             raise TilesetError(
@@ -72,21 +133,21 @@ class ParsedImage:
 
 @dataclass(slots=True)
 class ParsedLabels:
-    """All that was read of a tileset, before any image is opened."""
+    """What the label files of a tileset say, before any image is opened."""
 
     source: Path
     """The file or the folder."""
     images: list[ParsedImage]
     """One for each image, in the files' order."""
     classes: tuple[str, ...] = ()
-    """Names that a file declares, in its order; classes that none declares follow, sorted."""
+    """Class names that a file declares, in its order; undeclared classes follow, sorted."""
 
 
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, with or without a byte order mark.
 
     Raises:
-        TilesetError: It cannot be read.
+        TilesetError: The file cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -97,10 +158,14 @@ def read_text(path: Path) -> str:
 
 
 def parse_box(values: Sequence[str], where: str) -> Box:
-    """Read x1, y1, x2 and y2 from texts.
+    """Parse x1, y1, x2 and y2.
+
+    Args:
+        values: The four numbers as text.
+        where: File and line, for the error message.
 
     Raises:
-        TilesetError: They are not four numbers; ``where`` says which.
+        TilesetError: They are not four numbers.
     """
     try:
         x1, y1, x2, y2 = (float(v) for v in values)
@@ -113,7 +178,7 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
     """Find an image in one of several folders.
 
     Returns:
-        The first file of that name, or the first place where it should have been.
+        The first existing file of that name; if there is none, its path in the first folder.
     """
     candidates = [folder / name.strip().replace("\\", "/") for folder in folders]
     return next((c for c in candidates if c.is_file()), candidates[0])

@@ -5,66 +5,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
-from geodet.tilesets.labels import ParsedImage, ParsedLabels
+from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
 
-__all__ = ["LabelledImage", "Tileset", "read_chip", "read_tileset"]
+__all__ = ["read_chip", "read_tileset"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledImage:
-    """One image and its objects."""
-
-    path: Path
-    """The image's file."""
-    width: int
-    """Columns."""
-    height: int
-    """Rows."""
-    boxes: Floats
-    """(N, 4) float64, x1 y1 x2 y2 in continuous pixels; (0, 0) is the image's outer corner."""
-    labels: NDArray[np.int64]
-    """(N,) int64, index into the tileset's classes."""
-    ignored: Floats
-    """(M, 4) float64, regions that neither train nor count."""
-    place: str
-    """Images that show the same ground share it."""
-    split: Split
-    """Whether it trains or validates."""
-    gsd: float | None
-    """Metres per pixel on the ground, None where nobody knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tileset:
-    """Labelled images and the names of their classes."""
-
-    root: Path
-    """The folder."""
-    classes: tuple[str, ...]
-    """Names; an object's label is an index into them."""
-    images: tuple[LabelledImage, ...]
-    """All images, in natural order of their names."""
-
-    def split(self, name: Split) -> tuple[LabelledImage, ...]:
-        """Give the images that train or those that validate."""
-        return tuple(image for image in self.images if image.split == name)
 
 
 def read_tileset(path: Path, config: DataConfig) -> Tileset:

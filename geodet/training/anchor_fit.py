@@ -11,7 +11,7 @@ import numpy as np
 from geodet.config import Config, ModelConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
-from geodet.tilesets.tileset import LabelledImage, Tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
 
 __all__ = ["Objects", "best_overlaps", "collect_objects", "fit_anchors", "settle_anchors"]
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from conftest import OBJECT
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 import geodet
+from conftest import OBJECT
 from geodet.config import DetectConfig, MatchConfig
 from geodet.detection.predictor import build_predictor
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_model
 from geodet.raster.scene import Scene
-from geodet.tilesets.tileset import LabelledImage
+from geodet.tilesets.labels import LabelledImage
 
 FOLDER = Path(geodet.__file__).parents[1] / "benchmarks"
 

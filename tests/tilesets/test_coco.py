@@ -1,12 +1,23 @@
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
-from factories_tilesets import paint_image, write, write_coco
+from factories_tilesets import paint_frames, paint_image, write, write_coco
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from geodet.errors import TilesetError
-from geodet.tilesets.coco import read_coco
+from geodet.config import DataConfig
+from geodet.errors import OutputError, TilesetError
+from geodet.tilesets.coco import read_coco, write_tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.tileset import read_tileset
+
+W, H = 64, 48
 
 
-def test_coco_boxes_become_corners(tmp_path):
+def test_boxes_become_corners(tmp_path):
     file = write_coco(tmp_path / "train.json", {"a.png": [(0, 1, 2, 3, 4), (1, 5, 5, 1, 1)]})
     labels = read_coco(file, [tmp_path])
     assert labels.classes == ("car", "bus")
@@ -15,13 +26,13 @@ def test_coco_boxes_become_corners(tmp_path):
     assert labels.images[0].size == (64, 48)
 
 
-def test_coco_crowds_are_ignored_regions(tmp_path):
+def test_crowds_become_ignored_regions(tmp_path):
     crowd = {"image_id": 1, "category_id": 10, "bbox": [0, 0, 5, 5], "iscrowd": 1}
     file = write_coco(tmp_path / "train.json", {"a.png": []}, annotations=[crowd])
     assert read_coco(file, [tmp_path]).images[0].ignored == [True]
 
 
-def test_coco_groups_of_roboflow_are_no_classes(tmp_path):
+def test_the_group_category_of_roboflow_is_not_a_class(tmp_path):
     categories = [
         {"id": 0, "name": "traffic", "supercategory": "none"},
         {"id": 10, "name": "car", "supercategory": "traffic"},
@@ -32,7 +43,7 @@ def test_coco_groups_of_roboflow_are_no_classes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["images/a.png", "a.png"])
-def test_coco_images_are_found_here_or_in_images(tmp_path, name):
+def test_images_are_found_beside_the_file_or_in_images(tmp_path, name):
     image = paint_image(tmp_path / "images" / "a.png")
     file = write_coco(tmp_path / "train.json", {name: [(0, 1, 1, 1, 1)]})
     write_coco(tmp_path / "val.json", {})
@@ -58,12 +69,75 @@ def test_coco_images_are_found_here_or_in_images(tmp_path, name):
         ({"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}, "share an id"),
     ],
 )
-def test_broken_coco_says_where(tmp_path, changes, message):
+def test_a_broken_file_is_refused_with_the_place_in_it(tmp_path, changes, message):
     file = write_coco(tmp_path / "train.json", {"a.png": []}, **changes)
     with pytest.raises(TilesetError, match=message):
         read_coco(file, [tmp_path])
 
 
-def test_broken_json_names_the_file(tmp_path):
+def test_broken_json_is_refused_with_its_file(tmp_path):
     with pytest.raises(TilesetError, match=r"train\.json: broken JSON"):
         read_coco(write(tmp_path / "train.json", "{"), [tmp_path])
+
+
+def box_lists(low, high):
+    corner = st.tuples(st.floats(low, high - 2), st.floats(low, high - 2))
+    side = st.tuples(st.floats(1, 30), st.floats(1, 30))
+    boxes = st.builds(lambda c, s: [*c, c[0] + s[0], c[1] + s[1]], corner, side)
+    return st.lists(boxes, min_size=1, max_size=4).map(lambda b: np.array(b, np.float64))
+
+
+@given(boxes=box_lists(0, H), ignored=box_lists(0, 10), gsd=st.none() | st.floats(0.01, 10))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+def test_labels_survive_writing_and_reading(tmp_path, boxes, ignored, gsd):
+    paths = paint_frames(tmp_path / "images", ["a.png", "b.png"])
+    labels = np.arange(len(boxes)) % 2
+    empty = np.zeros((0, 4))
+    images = (
+        LabelledImage(paths[0], W, H, boxes, labels, ignored, "here", "train", gsd),
+        LabelledImage(paths[1], W, H, empty, labels[:0], empty, "there", "val", gsd),
+    )
+    write_tileset(Tileset(tmp_path, ("car", "bus"), images))
+    tileset = read_tileset(tmp_path, DataConfig())
+    assert tileset.classes == ("car", "bus")
+    for read, written in zip(tileset.images, images, strict=True):
+        np.testing.assert_allclose(read.boxes, written.boxes)
+        np.testing.assert_allclose(read.ignored, written.ignored)
+        np.testing.assert_array_equal(read.labels, written.labels)
+        assert (read.path, read.place, read.split) == (written.path, written.place, written.split)
+        assert read.gsd == written.gsd
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["images", "train.json", "val.json"]
+
+
+def test_written_files_have_the_keys_of_coco(tmp_path):
+    paths = paint_frames(tmp_path / "images", ["a.png"])
+    boxes, crowd = np.array([[-4.0, 0, 6, 10]]), np.array([[1.0, 1, 2, 2]])
+    image = LabelledImage(paths[0], W, H, boxes, np.array([1]), crowd, "p", "train", None)
+    write_tileset(Tileset(tmp_path, ("car", "bus"), (image,)))
+    content = json.loads((tmp_path / "train.json").read_text())
+    assert content["categories"] == [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}]
+    assert content["images"] == [
+        {"id": 1, "file_name": "images/a.png", "width": W, "height": H, "place": "p"}
+    ]
+    assert content["annotations"] == [
+        {
+            "id": 1,
+            "image_id": 1,
+            "category_id": 2,
+            "bbox": [0, 0, 6, 10],
+            "area": 60,
+            "iscrowd": 0,
+            "whole_bbox": [-4, 0, 10, 10],
+        },
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [1, 1, 1, 1], "area": 1, "iscrowd": 1},
+    ]
+    assert json.loads((tmp_path / "val.json").read_text())["images"] == []
+
+
+def test_an_image_outside_of_the_folder_cannot_be_written(tmp_path):
+    empty = np.zeros((0, 4))
+    image = LabelledImage(Path("/a.png"), W, H, empty, np.zeros(0, int), empty, "p", "train", None)
+    with pytest.raises(TilesetError, match=r"a\.png is not below"):
+        write_tileset(Tileset(tmp_path, ("car",), (image,)))
+    with pytest.raises(OutputError, match="cannot write the labels"):
+        write_tileset(Tileset(tmp_path / "gone", ("car",), ()))

@@ -32,7 +32,7 @@ def test_csv_corners_keep_their_columns_in_any_order(tmp_path):
     [
         ("image,x,y\na.png,3\n", "line 2: 2 cells under 3 columns"),
         ("image,x,y\na.png,1,1\na.png,3,up\n", "line 3: could not convert"),
-        ("image,x,y,label\na.png,1,1,\n", "line 2: no class"),
+        ("image,x,y,label\na.png,1,1,\n", "line 2: the object has no class"),
         ("image,x,y\na.png,1,\n", "line 2: could not convert"),
     ],
 )

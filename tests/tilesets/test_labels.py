@@ -7,26 +7,26 @@ from geodet.errors import TilesetError
 from geodet.tilesets.labels import ParsedImage, find_image, parse_box, read_text
 
 
-def test_objects_need_a_class():
-    with pytest.raises(TilesetError, match="here 3: no class"):
+def test_an_object_without_a_class_is_refused():
+    with pytest.raises(TilesetError, match="here 3: the object has no class"):
         ParsedImage(Path("a.png"), "here ").add((0, 0, 1, 1), "", 3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_box_is_finite(value):
+def test_a_box_that_is_not_finite_is_refused(value):
     image = ParsedImage(Path("a.png"), "here ")
     with pytest.raises(TilesetError, match=r"here 3: the box .* is not finite"):
         image.add((0, value, 1, 1), None, 3)
     assert (image.boxes, image.names, image.numbers, image.ignored) == ([], [], [], [])
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path):
+def test_a_byte_order_mark_is_skipped(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf0 1")
     assert read_text(tmp_path / "a.txt") == "0 1"
 
 
 @pytest.mark.parametrize("values", [["1", "2", "3"], ["1"] * 5, ["1", "2", "3", ""]])
-def test_a_box_has_four_numbers(values):
+def test_a_box_without_four_numbers_is_refused(values):
     with pytest.raises(TilesetError, match="line 7: "):
         parse_box(values, "line 7")
 

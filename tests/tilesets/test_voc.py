@@ -32,7 +32,7 @@ def test_voc_without_a_size_is_fine(tmp_path):
 @pytest.mark.parametrize(
     ("objects", "message"),
     [
-        ([("car", 1, 1, 2, 2), ("", 1, 1, 2, 2)], "object 2: no class"),
+        ([("car", 1, 1, 2, 2), ("", 1, 1, 2, 2)], "object 2: the object has no class"),
         ([("car", 1, 1, "", 2)], "object 1: could not convert"),
         ([("car", 1, 1, "nan", 2)], "object 1: the box .* is not finite"),
     ],

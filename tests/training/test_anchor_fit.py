@@ -11,7 +11,7 @@ from torchvision.ops import box_iou
 from geodet.config import Config, TrainConfig
 from geodet.errors import TilesetError
 from geodet.models.anchors import Anchors
-from geodet.tilesets.tileset import LabelledImage, Tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.training.anchor_fit import (
     Objects,
     best_overlaps,

@@ -9,7 +9,7 @@ from factories_models import seeded_network
 
 from geodet.config import Config, TrainConfig
 from geodet.errors import OutputError, TrainingError
-from geodet.tilesets.tileset import LabelledImage, Tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.training.runs import (
     RunLog,
     RunState,
