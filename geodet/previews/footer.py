@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from geodet.raster.scene import Scene
 from geodet.vector.palette import Colour
 
-__all__ = ["ClassCount", "ScaleBar", "with_footer"]
+__all__ = ["ClassCount", "ScaleBar", "density_text", "with_footer"]
 
 Entry = tuple[str, Colour | None]
 
@@ -20,31 +20,36 @@ _PAPER: Colour = (22, 25, 30)
 _INK: Colour = (244, 245, 247)
 _PALE: Colour = (166, 173, 184)
 _NARROWEST = 560
-"""Width below which a footer has no room; the image is centred above it."""
+"""Narrowest footer in pixels; a narrower image is centred above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """A class that occurs."""
+    """A class in the legend."""
 
     name: str
+    """Name of the class."""
     count: int
+    """Number of its objects."""
     colour: Colour
+    """Colour of its objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleBar:
-    """A round length and how long it is in the image."""
+    """A bar that stands for a round length."""
 
     text: str
+    """The length and its unit."""
     width_px: int
+    """Length of the bar in pixels of the image."""
 
     @staticmethod
     def of(scene: Scene, scene_width: float, width: int) -> ScaleBar:
-        """Choose a bar of at most a fifth of an image.
+        """Choose the longest round length of at most a fifth of the image's width.
 
         Args:
-            scene: What is shown.
+            scene: The scene, for the metres per pixel; if they are unknown, the unit is its pixel.
             scene_width: Columns of the scene that the image shows.
             width: Columns of the image.
         """
@@ -57,10 +62,36 @@ class ScaleBar:
 
 
 def _length_text(metres: float) -> str:
-    """Write a length in the unit that keeps it short."""
+    """Write a length in km, m or cm."""
     if metres >= 1000:
         return f"{metres / 1000:g} km"
     return f"{metres:g} m" if metres >= 1 else f"{metres * 100:g} cm"
+
+
+def density_text(per_pixel: float, resolution: tuple[float, float] | None) -> str:
+    """Write a density of objects per hectare or km², whichever is the more familiar number.
+
+    Args:
+        per_pixel: Objects per pixel of the scene.
+        resolution: Metres per pixel along x and y; None: the density is per 100 x 100 px.
+
+    Example:
+        >>> density_text(0.01, (0.5, 0.5))
+        '400 per ha'
+    """
+    if resolution is None:
+        return f"{_two_digits(per_pixel * 1e4)} in 100 x 100 px"
+    per_m2 = per_pixel / (resolution[0] * resolution[1])
+    is_sparse = per_m2 < 2e-4  # fewer than two per hectare
+    if is_sparse:
+        return f"{_two_digits(per_m2 * 1e6)} per km²"
+    return f"{_two_digits(per_m2 * 1e4)} per ha"
+
+
+def _two_digits(number: float) -> str:
+    """Round to two digits, with commas for the thousands."""
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"
 
 
 def with_footer(
@@ -71,14 +102,14 @@ def with_footer(
     *,
     remark: str = "",
 ) -> Image.Image:
-    """Put an image above a strip with a title, a scale bar, the number of objects and a legend.
+    """Add a strip with a title, a scale bar, the number of objects and a legend below an image.
 
     Args:
-        image: Centred above the strip if it is too narrow for it.
+        image: Centred above the strip if it is narrower than 560 px.
         title: Shortened in its middle if it is too long.
-        counts: The legend, in order.
+        counts: Entries of the legend, in order.
         scale: The bar on the right.
-        remark: Ends the legend.
+        remark: Last entry of the legend.
     """
     width = max(image.width, _NARROWEST)
     em = min(max(width // 68, 14), 28)
@@ -98,7 +129,7 @@ def with_footer(
 
 
 def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
-    """Write the number of objects, then that of each class."""
+    """Return the entries of the legend: the total, each class, then the remark."""
     total = sum(kind.count for kind in counts)
     head = "1 object" if total == 1 else f"{total:,} objects" if total else "no objects"
     legend = [(f"{kind.name}  {kind.count:,}", kind.colour) for kind in counts]
@@ -108,7 +139,7 @@ def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
 def _rows(
     entries: Sequence[Entry], width: int, em: int
 ) -> Iterator[list[tuple[float, str, Colour | None]]]:
-    """Break entries into rows no wider than the picture, each entry with its x."""
+    """Yield rows of entries no wider than the picture, each entry with its x."""
     font = ImageFont.load_default(em)
     row: list[tuple[float, str, Colour | None]] = []
     x = float(em)
@@ -126,7 +157,7 @@ def _rows(
 def _draw_entry(
     draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour: Colour | None, em: int
 ) -> None:
-    """Draw a text, after a square of the colour if it has one."""
+    """Draw a text, and before it a square of its colour, if it has one."""
     x, y = at
     if colour is not None:
         side = 0.8 * em
@@ -139,7 +170,7 @@ def _draw_entry(
 def _draw_scale(
     draw: ImageDraw.ImageDraw, scale: ScaleBar, right: tuple[float, float], em: int
 ) -> float:
-    """Draw the bar with its length; the result is where it starts."""
+    """Draw the bar with its length to the left of a point; return the x where it starts."""
     x, y = right
     left, line = x - scale.width_px, max(2, em // 9)
     draw.line((left, y, x, y), _INK, line)
@@ -151,7 +182,7 @@ def _draw_scale(
 
 
 def _fitted(text: str, font: Any, room: float) -> str:
-    """Shorten a text that is too long, in its middle."""
+    """Return a text, shortened in its middle until it fits into ``room`` pixels."""
     kept = len(text)
     shown = text
     while font.getlength(shown) > room and kept > 2:

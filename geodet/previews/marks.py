@@ -1,4 +1,4 @@
-"""Objects as a shading, where they are too many for dots."""
+"""Draw objects onto an image: as boxes, as dots, or as a shading where there are too many dots."""
 
 from __future__ import annotations
 
@@ -17,20 +17,27 @@ from geodet.vector.palette import DARK, Colour, class_colour
 __all__ = ["draw_density", "draw_objects", "is_crowded", "is_dot"]
 
 Ink = tuple[int, int, int, int]
+Size = tuple[int, int]
 
 _HALO: Ink = (*DARK, 150)
 _DOT_BELOW_PX = 6.0
-"""Displayed side below which a box is a dot."""
+"""Longer side in the image below which a box is drawn as a dot."""
+_CELL_PX = 8
+_CROWD = 6.0
+"""Dots in a cell of 8 x 8 pixels: more would run together."""
+_BLUR_PX = 3.0
+_MUTED = 0.55
+"""Opacity of the darkness below a shading."""
 
 
 def draw_objects(image: Image.Image, shown: Detections) -> None:
-    """Draw every object onto an image: boxes, and over them dots for what is too small for a box.
+    """Draw every object onto an image: boxes, and over them dots for small objects.
 
-    Boxes that would be smaller than six pixels are dots, and stronger detections are more opaque.
+    A box of less than six pixels is drawn as a dot, and a higher score is more opaque.
 
     Args:
         image: Changed in place.
-        shown: Boxes in the pixels of the image, the strongest last.
+        shown: Boxes in the pixels of the image; later ones are drawn over earlier ones.
     """
     overlay = Image.new("RGBA", image.size)
     are_dots = is_dot(shown)
@@ -40,14 +47,14 @@ def draw_objects(image: Image.Image, shown: Detections) -> None:
 
 
 def is_dot(shown: Detections) -> NDArray[np.bool_]:
-    """Tell which objects are too small for a box: (N,)."""
+    """Whether each object is too small to be drawn as a box: (N,)."""
     sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
     too_small: NDArray[np.bool_] = sides.max(axis=1, initial=0) < _DOT_BELOW_PX
     return too_small
 
 
 def _iter_objects(shown: Detections) -> Iterator[tuple[list[float], Ink]]:
-    """Yield each box with its class's colour, more opaque the higher its score."""
+    """Yield each box with the colour of its class, more opaque for a higher score."""
     opacity = np.round(255 * (0.7 + 0.3 * np.clip(shown.scores, 0, 1))).astype(int)
     inks = [
         (*class_colour(k), o) for k, o in zip(shown.labels.tolist(), opacity.tolist(), strict=True)
@@ -70,7 +77,7 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
 
 
 def _draw_dots(overlay: Image.Image, shown: Detections) -> None:
-    """Draw dots with halos, one over the other, so that a crowd stays a crowd of dots."""
+    """Draw dots with halos, one over the other, so that neighbours can be told apart."""
     spacing = math.sqrt(overlay.width * overlay.height / max(len(shown), 1))
     radius = min(max(0.2 * spacing, 1.25), 3.5)  # leaves ground between the dots
     halo, disc = _dot(radius + 1), _dot(radius)
@@ -81,7 +88,7 @@ def _draw_dots(overlay: Image.Image, shown: Detections) -> None:
 
 
 def _dot(radius: float, finer: int = 8) -> Image.Image:
-    """Draw a disc with smooth edges, as opacity."""
+    """Return a disc with smooth edges, as opacity."""
     side = 2 * math.ceil(radius) + 1
     low, high = (side / 2 - radius) * finer, (side / 2 + radius) * finer
     disc = Image.new("L", (side * finer, side * finer))
@@ -89,18 +96,8 @@ def _dot(radius: float, finer: int = 8) -> Image.Image:
     return disc.resize((side, side), Image.Resampling.BOX)
 
 
-Size = tuple[int, int]
-
-_CELL_PX = 8
-_CROWD = 6.0
-"""Dots in a cell of 8 x 8 pixels: more would run together."""
-_BLUR_PX = 3.0
-_MUTED = 0.55
-"""How much of the image goes below a shading."""
-
-
 def is_crowded(shown: Detections, size: Size) -> bool:
-    """Tell whether dots would run together where most of the objects are.
+    """Whether dots would run together where most of the objects are.
 
     Args:
         shown: Boxes in the pixels of an image.
@@ -118,22 +115,23 @@ def is_crowded(shown: Detections, size: Size) -> bool:
         shown.centres / _CELL_PX, (size[0] // _CELL_PX + 1, size[1] // _CELL_PX + 1)
     )
     total = counts.sum()
-    return bool(total) and float((counts**2).sum() / total) > _CROWD  # as an object sees it
+    return (
+        bool(total) and float((counts**2).sum() / total) > _CROWD
+    )  # mean over the objects, not over the cells
 
 
 def draw_density(image: Image.Image, shown: Detections) -> float:
-    """Shade an image by the number of objects, in the colours of their classes.
+    """Shade an image by the density of objects, in the colours of their classes.
 
-    The image turns grey and dark. The shading is the opaquer the more objects there are, and has
-    the mean colour of them.
+    The image turns grey and dark. The shading is more opaque where there are more objects, and has
+    their mean colour.
 
     Args:
         image: Changed in place.
         shown: Boxes in the pixels of the image.
 
     Returns:
-        How many objects a pixel has where the shading is full: the percentile 99.5 of all shaded
-        pixels.
+        Objects per pixel at which the shading is opaque: percentile 99.5 of all shaded pixels.
     """
     total, ink = np.zeros(image.size[::-1]), np.zeros((*image.size[::-1], 3))
     for colour, density in _densities(shown, image.size):
@@ -142,7 +140,9 @@ def draw_density(image: Image.Image, shown: Detections) -> float:
     is_shaded = total > 1e-4
     peak = float(np.percentile(total[is_shaded], 99.5)) if is_shaded.any() else 0.0
     ink /= np.maximum(total, 1e-12)[..., None]
-    opacity = 255 * np.sqrt(np.clip(total / max(peak, 1e-12), 0, 1))  # so that few are seen, too
+    opacity = 255 * np.sqrt(
+        np.clip(total / max(peak, 1e-12), 0, 1)
+    )  # the root makes few objects visible, too
     _mute(image)
     shading = Image.fromarray(ink.round().clip(0, 255).astype(np.uint8))
     image.paste(shading, mask=Image.fromarray(opacity.round().astype(np.uint8)))
@@ -150,14 +150,14 @@ def draw_density(image: Image.Image, shown: Detections) -> float:
 
 
 def _densities(shown: Detections, size: Size) -> Iterator[tuple[Colour, Floats]]:
-    """Yield the colour of each class that occurs with its objects per pixel, smoothed: (H, W)."""
+    """Yield the colour of each class that occurs and its smoothed objects per pixel, (H, W)."""
     for label in np.unique(shown.labels).tolist():
         counts = _histogram(shown.centres[shown.labels == label], size)
         yield class_colour(label), ndimage.gaussian_filter(counts, _BLUR_PX, mode="constant")
 
 
 def _histogram(xy: Floats, size: Size) -> Floats:
-    """Count points per pixel; those outside do not count: (H, W)."""
+    """Count the points in each pixel, without those outside of the image: (H, W)."""
     width, height = size
     edges = (np.arange(height + 1), np.arange(width + 1))
     counts: Floats = np.histogram2d(xy[:, 1], xy[:, 0], bins=edges)[0]
@@ -165,5 +165,6 @@ def _histogram(xy: Floats, size: Size) -> Floats:
 
 
 def _mute(image: Image.Image) -> None:
+    """Make an image grey and dark, in place."""
     grey = image.convert("L").convert("RGB")
     image.paste(Image.blend(grey, Image.new("RGB", image.size, DARK), _MUTED))

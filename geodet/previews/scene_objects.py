@@ -1,4 +1,4 @@
-"""Objects of a vector file, by anybody, as boxes in the pixels of a scene."""
+"""Read the objects of a vector file as boxes in the pixels of a scene."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SceneObjects:
-    """Objects that a vector file places in a scene."""
+    """Objects of a vector file in the pixels of a scene."""
 
     detections: Detections
-    """Bounds of the objects in the scene's own pixels; a point has no extent."""
+    """Bounds of the objects in the scene's pixels; a point has no extent."""
     classes: tuple[str, ...]
     """Names of the classes, by label."""
 
 
 def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) -> SceneObjects:
-    """Read the objects of a vector file by their geometry, wherever they lie.
+    """Read the objects of a vector file by their geometry, in the scene or outside of it.
 
-    Classes are in the order of the file's style, if it has one of geodet's, so that they keep their
-    colours; the others follow by name. In a scene without a CRS only the objects of this scene
-    count, where the file says which those are: all such scenes have the same coordinates.
+    If the file has a style of geodet's, the classes keep its order and so their colours; other
+    classes follow by name. If the scene has no CRS, objects that belong to another scene by their
+    attribute ``scene`` are left out, since all scenes without a CRS share coordinates.
 
     Args:
-        path: A file with one layer of points or polygons, in any CRS; ``label``, ``class`` or
-            ``name`` is the class, if any.
-        scene: Where they lie.
-        score_field: Attribute with the score; None: ``score``, if any; empty: all are equally sure.
+        path: A file with one layer of points or polygons, in any CRS. The class is ``label``,
+            ``class`` or ``name``, if there is one.
+        scene: The scene whose pixels the boxes are in.
+        score_field: Attribute with the score; None: ``score`` if there is one; empty: every object
+            has score 1.
 
     Raises:
         VectorError: The file cannot be read, or has no such scores.
@@ -54,7 +55,9 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     placed = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
     if not placed.all():
         logger.warning(
-            "%s: %d objects lie where the scene's CRS has no place", path, (~placed).sum()
+            "%s: %d objects are left out: their coordinates do not exist in the scene's CRS",
+            path,
+            (~placed).sum(),
         )
     if scene.geobox.crs is None:
         placed &= found.is_of(scene.path)
@@ -66,5 +69,6 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
 
 
 def _order_classes(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes of the file's style in its order, then the others by name."""
     styled = read_classes(Path(path_of(path)))
     return (*styled, *sorted(set(names) - set(styled)))

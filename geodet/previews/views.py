@@ -1,4 +1,4 @@
-"""The part of a scene that a picture shows, and what lies where in it."""
+"""Read the part of a scene that a picture shows, and place boxes in it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ Bytes = NDArray[np.uint8]
 
 _ENLARGED_SIDE = 1024
 """Smaller images are enlarged by a whole factor up to this side."""
+_STRIP_ROWS = 2048
+"""Rows of the scene that are read at once, which limits the memory."""
 
 
 def to_image(chip: Chip, max_side: int) -> Image.Image:
-    """Make an image of a chip, enlarged by a whole factor if it is small.
+    """Return an image of a chip, enlarged by a whole factor if it is small.
 
-    The first three bands are red, green and blue, a single one is grey; values that are not uint8
-    are stretched between their percentiles 2 and 98. Light checkers stand for no data.
+    The first three bands are red, green and blue; a chip with fewer is grey. Values that are not
+    uint8 are stretched between their percentiles 2 and 98. Light checkers stand for no data.
 
     Args:
-        chip: What to show.
+        chip: The pixels.
         max_side: The longest side that an enlarged image may have, in pixels.
     """
     image = Image.fromarray(_to_rgb(chip))
@@ -40,7 +42,7 @@ def to_image(chip: Chip, max_side: int) -> Image.Image:
 
 
 def _to_rgb(chip: Chip) -> Bytes:
-    """Show the first three bands, or the first one, as uint8: (H, W, 3)."""
+    """Return the first three bands, or three times the first one, as uint8: (H, W, 3)."""
     bands = chip.pixels[:3] if len(chip.pixels) >= 3 else chip.pixels[:1]
     if bands.dtype != np.uint8:
         bands = np.stack([_stretched(band, chip.valid) for band in bands])
@@ -51,7 +53,7 @@ def _to_rgb(chip: Chip) -> Bytes:
 
 
 def _stretched(band: NDArray[Any], valid: NDArray[np.bool_]) -> Bytes:
-    """Map percentiles 2 to 98 of the valid values to 0 to 255, as QGIS does: (H, W)."""
+    """Map percentiles 2 and 98 of the valid values to 0 and 255, as QGIS does: (H, W)."""
     if not valid.any():
         return np.zeros(band.shape, np.uint8)
     low, high = np.percentile(band[valid].astype(np.float64), (2, 98))
@@ -61,42 +63,41 @@ def _stretched(band: NDArray[Any], valid: NDArray[np.bool_]) -> Bytes:
 
 
 def _checkers(size: tuple[int, int]) -> Image.Image:
-    """Paint the light checkers that stand for no data."""
+    """Return an image of light checkers."""
     side = max(8, max(size) // 128)
     columns, rows = np.arange(size[0]) // side, np.arange(size[1]) // side
     grey = np.where((columns[None, :] + rows[:, None]) % 2, 222, 240).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
 
 
-_STRIP_ROWS = 2048
-"""Rows of the scene that are read at once: what bounds the memory, whatever the scene's size."""
-
-
 @dataclass(frozen=True, slots=True)
 class SceneView:
-    """A part of a scene and its pixels, as many as a picture has room for.
+    """A part of a scene and its pixels at the resolution of a picture.
 
-    Law: a point of the scene and its place in an image of the view differ by no rounding; the
-    view's corners lie where its pixels begin, which may be a part of a pixel beside the window.
+    Law: mapping the scene to an image of the view rounds nothing. The view begins and ends at
+    edges of its own pixels, which may lie a fraction of a pixel beside the wanted window.
     """
 
     chip: Chip
-    """The pixels; its window is one of a coarser grid over the scene."""
+    """The pixels, as a window of a coarser grid over the scene."""
     left: float
-    """First column of the scene, continuous."""
+    """First column, in continuous pixels of the scene."""
     top: float
-    """First row of the scene."""
+    """First row, in continuous pixels of the scene."""
     width: float
-    """Columns of the scene."""
+    """Width in pixels of the scene."""
     height: float
-    """Rows of the scene."""
+    """Height in pixels of the scene."""
 
     def place(self, detections: Detections, size: tuple[int, int]) -> Detections:
-        """Move boxes into an image of the view, the strongest last; those outside are left out.
+        """Move boxes into an image of the view, and leave out those outside of it.
 
         Args:
-            detections: Boxes in the scene's own pixels.
+            detections: Boxes in the scene's pixels.
             size: Width and height of the image.
+
+        Returns:
+            Boxes in the image's pixels, by increasing score.
         """
         moved = detections.shifted(-self.left, -self.top)
         moved = moved.scaled(size[0] / self.width, size[1] / self.height)
@@ -106,7 +107,12 @@ class SceneView:
 
 
 def read_view(scene: Scene, window: Window | None, max_side: int) -> SceneView:
-    """Read a part of a scene, or all of it, no longer than ``max_side`` on its longer side.
+    """Read a part of a scene, reduced to at most ``max_side`` pixels on its longer side.
+
+    Args:
+        scene: Its grid is as before afterwards.
+        window: Part of the scene, in the scene's pixels; None: all of it.
+        max_side: Longest side in pixels.
 
     Raises:
         SceneError: The scene cannot be read.
@@ -131,13 +137,13 @@ def read_view(scene: Scene, window: Window | None, max_side: int) -> SceneView:
 
 
 def _span(start: float, end: float, longest: int) -> tuple[int, int]:
-    """Round to a start and a length in whole pixels."""
+    """Return the start and the length of a span in whole pixels."""
     first = int(start)
     return first, min(max(round(end) - first, 1), longest)
 
 
 def _read_strips(scene: Scene, window: Window) -> Chip:
-    """Read a window of the grid, a strip after the other."""
+    """Read a window of the grid, strip after strip."""
     rows = max(int(_STRIP_ROWS / scene.scale[1]), 1)
     starts = range(window.row_off, window.row_end, rows)
     strips = [

@@ -11,7 +11,7 @@ from pyproj import CRS, Geod, Transformer
 
 from geodet.geometry.geobox import GeoBox
 from geodet.previews import footer
-from geodet.previews.footer import ClassCount, with_footer
+from geodet.previews.footer import ClassCount, density_text, with_footer
 from geodet.raster.scene import Scene
 
 UTM = {"crs": "EPSG:32610", "transform": Affine(0.5, 0, 600000, 0, -0.5, 4000000)}
@@ -55,7 +55,7 @@ def test_a_long_legend_and_a_long_name_find_room(tmp_path):
         (None, 1000, PIXELS, "200 px", 100),  # without a CRS: the raster's own pixels
     ],
 )
-def test_the_scale_bar_is_round_and_true(tmp_path, gsd, width, place, text, width_px):
+def test_the_scale_bar_has_a_round_length(tmp_path, gsd, width, place, text, width_px):
     path = paint(tmp_path / "scene.tif", place)
     with Scene(path, gsd=gsd) as scene:
         scale = footer.ScaleBar.of(scene, 2000, width)
@@ -122,13 +122,13 @@ def test_a_bar_is_round_and_takes_a_fifth_at_most(resolution, columns, width):
     assert length / 2.5 * (1 - 1e-9) <= float(number) * METRES[unit] <= length * (1 + 1e-9)
 
 
-def test_a_hair_less_than_a_power_of_ten_has_a_bar():
+def test_a_length_just_below_a_power_of_ten_has_a_bar():
     almost = np.nextafter(1000.0, 0)  # whose logarithm rounds to 3
     assert footer.ScaleBar.of(Shown((almost, almost)), 5, 100).text in {"500 m", "1 km"}
 
 
 def ink(picture, colour, rows):
-    """Give the columns that have a colour in some rows."""
+    """Return the columns that have a colour in some rows."""
     part = np.asarray(picture)[rows]
     return np.flatnonzero((part == colour).all(axis=-1).any(axis=0))
 
@@ -154,3 +154,16 @@ def test_the_image_stays_as_it_is_and_a_narrow_one_is_centred():
     picture = with_footer(Image.fromarray(pixels), "a", [], footer.ScaleBar("5 m", 20))
     left = (picture.width - 100) // 2
     np.testing.assert_array_equal(np.asarray(picture)[:40, left : left + 100], pixels)
+
+
+@pytest.mark.parametrize(
+    ("per_pixel", "resolution", "text"),
+    [
+        (0.01, (0.5, 0.5), "400 per ha"),
+        (0.123456, (0.1, 0.1), "120,000 per ha"),
+        (1e-5, (0.5, 0.5), "40 per km²"),
+        (0.00025, None, "2.5 in 100 x 100 px"),
+    ],
+)
+def test_a_density_is_per_hectare_or_per_square_kilometre(per_pixel, resolution, text):
+    assert density_text(per_pixel, resolution) == text

@@ -34,7 +34,7 @@ def has_colour(image, label=0):
 
 
 def extent(mask):
-    """Give x1 y1 x2 y2 around the pixels of a mask, exclusive ends."""
+    """Return x1 y1 x2 y2 around the pixels of a mask, exclusive ends."""
     rows, columns = np.nonzero(mask)
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
@@ -70,7 +70,7 @@ def test_six_pixels_on_the_longer_side_make_a_box(box, expected):
     assert is_dot(found([box])).tolist() == [expected]
 
 
-def test_nothing_changes_nothing():
+def test_without_objects_the_image_is_unchanged():
     assert (drawn(Detections.empty()) == GREY).all()
     assert is_dot(Detections.empty()).tolist() == []
 
@@ -83,7 +83,7 @@ def test_a_halo_does_not_cover_the_outline_of_a_neighbour():
 
 
 @pytest.mark.parametrize("side", [3, 40])
-def test_the_last_one_is_on_top(side):
+def test_the_last_object_is_drawn_on_top(side):
     shown = found([[50, 50, 50 + side, 50 + side]] * 2, labels=np.array([0, 1]))
     image = drawn(shown)
     assert has_colour(image, 1).any()
@@ -91,7 +91,7 @@ def test_the_last_one_is_on_top(side):
 
 
 @pytest.mark.parametrize("side", [3, 40])
-def test_a_mark_is_the_more_opaque_the_surer(side):
+def test_a_higher_score_is_more_opaque(side):
     strength = [
         np.abs(drawn(found([[50, 50, 50 + side, 50 + side]], scores=s)).astype(int) - GREY).max()
         for s in (0.0, 0.5, 1.0)
@@ -156,13 +156,13 @@ SIZE = (160, 120)
 
 
 def at(xy, labels=0):
-    """Give objects of 2 x 2 px around some points."""
+    """Return objects of 2 x 2 px around some points."""
     xy = np.asarray(xy, float).reshape(-1, 2)
     return Detections(np.hstack([xy - 1, xy + 1]), np.ones(len(xy)), np.zeros(len(xy)) + labels)
 
 
 def lattice(step, x1=0, x2=SIZE[0]):
-    """Give points in the middle of every so many pixels of the columns x1 to x2."""
+    """Return points in the middle of every so many pixels of the columns x1 to x2."""
     x, y = np.meshgrid(np.arange(x1, x2, step), np.arange(0, SIZE[1], step))
     return np.stack([x.ravel(), y.ravel()], axis=-1) + step / 2
 
@@ -190,7 +190,7 @@ def test_thousands_at_one_place_are_all_counted(count):
     assert strange[60, 80] == strange.min()
 
 
-def test_a_quarter_of_the_objects_has_half_of_the_ink():
+def test_a_quarter_of_the_density_has_half_of_the_opacity():
     dense, thin = lattice(2, 0, 80), lattice(4, 80)
     image, _ = shaded(at(np.vstack([dense, thin])))
     ground = shaded(Detections.empty())[0][0, 0]
@@ -209,7 +209,7 @@ def test_the_colour_is_the_mean_of_the_objects():
     np.testing.assert_allclose(image[30:90, 40:120].mean(axis=(0, 1)), mixed, atol=6)
 
 
-def test_where_nothing_is_the_image_is_grey_and_dark():
+def test_the_image_is_grey_and_dark_where_there_are_no_objects():
     image, peak = shaded(Detections.empty())
     assert peak == 0.0
     assert (image == image[0, 0]).all()
@@ -227,17 +227,17 @@ def test_objects_beyond_the_image_do_not_count():
 
 
 @pytest.mark.parametrize(("each", "expected"), [(6, False), (7, True)])
-def test_more_than_six_dots_in_a_cell_are_a_crowd(each, expected):
+def test_more_than_six_dots_in_a_cell_are_crowded(each, expected):
     cells = np.repeat(lattice(8), each, axis=0)
     assert is_crowded(at(cells), SIZE) is expected
 
 
 @pytest.mark.parametrize(("heap", "expected"), [(40, False), (60, True)])
-def test_a_crowd_is_what_most_objects_are_in(heap, expected):
+def test_an_image_is_crowded_where_most_objects_are_close(heap, expected):
     """299 alone and a heap of h: the mean over the objects is (299 + h^2) / (299 + h)."""
     shown = at(np.vstack([lattice(8)[:299], np.repeat([[156.0, 116.0]], heap, axis=0)]))
     assert is_crowded(shown, SIZE) is expected
 
 
-def test_no_objects_are_no_crowd():
+def test_an_image_without_objects_is_not_crowded():
     assert not is_crowded(Detections.empty(), SIZE)

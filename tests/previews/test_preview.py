@@ -7,7 +7,7 @@ from PIL import Image
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
-from geodet.previews.preview import _density_text, draw_preview
+from geodet.previews.preview import draw_preview, select_colours
 from geodet.raster.scene import Scene
 from geodet.vector.palette import class_colour
 
@@ -46,13 +46,13 @@ def drawn(path, found=None, **options):
 
 
 def colour(label, near):
-    """Tell where an image has the colour of a class, within ``near``."""
+    """Where an image has the colour of a class, within ``near``."""
     wanted = np.array(class_colour(label))
     return lambda image: (np.abs(image.astype(int) - wanted) <= near).all(axis=-1)
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
-def test_shows_any_number_of_bands(tmp_path, bands):
+def test_three_bands_are_colours_and_fewer_are_grey(tmp_path, bands):
     pixels = grey(bands)
     pixels[1:] += 50
     image = drawn(paint(tmp_path / "scene.tif", pixels))
@@ -70,7 +70,7 @@ def test_shows_any_number_of_bands(tmp_path, bands):
         ((600, 900), 450, (300, 450)),
     ],
 )
-def test_sides_of_the_image(tmp_path, shape, max_side, expected):
+def test_small_images_are_enlarged_and_large_ones_reduced(tmp_path, shape, max_side, expected):
     path = paint(tmp_path / "scene.tif", grey(3, *shape))
     image = drawn(path, max_side=max_side)
     is_image = (image == 100).all(axis=-1)
@@ -114,7 +114,7 @@ def test_the_outline_lies_around_the_object(tmp_path):
     assert image[494:497, 420].mean() < 80  # the halo
 
 
-def test_boxes_follow_the_overview(tmp_path):
+def test_boxes_are_scaled_with_the_image(tmp_path):
     path = paint(tmp_path / "scene.tif", grey(3, 1000, 2000))
     image = drawn(path, detections([[400, 400, 600, 600]]), max_side=1000)[:500]
     rows, columns = np.nonzero(colour(0, 0)(image))
@@ -164,7 +164,7 @@ def test_an_existing_file_is_kept(tmp_path):
     assert target.read_bytes() == b"mine"
 
 
-def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
     target = tmp_path / "preview.png"
     target.write_bytes(b"mine")
 
@@ -182,7 +182,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["preview.png", "scene.tif"]
 
 
-def test_only_png(tmp_path):
+def test_other_formats_than_png_are_refused(tmp_path):
     with (
         Scene(paint(tmp_path / "scene.tif", grey())) as scene,
         pytest.raises(OutputError, match=r"cannot tell the format of .*preview\.jpg"),
@@ -191,19 +191,19 @@ def test_only_png(tmp_path):
 
 
 @pytest.mark.parametrize("label", [-1, 3])
-def test_a_label_without_a_class_is_a_bug(tmp_path, label):
+def test_a_label_without_a_class_is_a_value_error(tmp_path, label):
     with pytest.raises(ValueError, match=f"label {label} of 3 classes"):
         drawn(paint(tmp_path / "scene.tif", grey()), detections([[0, 0, 9, 9]], [label]))
 
 
 def find(image, label):
-    """Give the first and last column and row in the colour of a class, exclusive ends."""
+    """Return the first and last column and row in the colour of a class, exclusive ends."""
     rows, columns = np.nonzero(colour(label, 0)(image))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
 @pytest.mark.parametrize("max_side", [1000, 750, 600])
-def test_a_part_shows_what_lies_in_it(tmp_path, max_side):
+def test_a_window_shows_the_objects_in_it(tmp_path, max_side):
     path = paint(tmp_path / "scene.tif", grey(3, 3000, 4000))
     found = detections([[1000, 900, 1400, 1100], [100, 100, 300, 300]], [0, 1])
     image = drawn(path, found, window=Window(800, 600, 1000, 800), max_side=max_side)
@@ -215,7 +215,7 @@ def test_a_part_shows_what_lies_in_it(tmp_path, max_side):
     assert not colour(1, 0)(image).any()
 
 
-def test_a_small_part_is_enlarged(tmp_path):
+def test_a_small_window_is_enlarged(tmp_path):
     pixels = grey(3, 300, 400)
     pixels[:, 110:120, 210:220] = 200
     part = Window(200, 100, 40, 30)
@@ -224,7 +224,7 @@ def test_a_small_part_is_enlarged(tmp_path):
     assert (image[10 * 25 + 60 : 20 * 25 - 60, 10 * 25 + 60 : 20 * 25 - 60] > 190).all()
 
 
-def test_reading_a_part_leaves_the_scene_as_it_was(tmp_path):
+def test_drawing_a_window_keeps_the_grid_of_the_scene(tmp_path):
     with Scene(paint(tmp_path / "scene.tif", grey())) as scene:
         scene.resample(123, 77)
         target = tmp_path / "preview.png"
@@ -232,7 +232,7 @@ def test_reading_a_part_leaves_the_scene_as_it_was(tmp_path):
         assert scene.grid == (123, 77)
 
 
-def test_a_part_beyond_the_scene_is_a_bug(tmp_path):
+def test_a_window_beyond_the_scene_is_a_value_error(tmp_path):
     path = paint(tmp_path / "scene.tif", grey())
     with pytest.raises(ValueError, match=r"is not within scene\.tif"):
         drawn(path, window=Window(0, 0, 401, 300))
@@ -243,7 +243,7 @@ def crowd(count, side):
     return detections(np.hstack([low, low + 2]), np.arange(count) % 2)
 
 
-def test_a_crowd_is_a_shading_over_a_dark_image(tmp_path):
+def test_crowded_dots_become_a_shading_over_a_dark_image(tmp_path):
     path = paint(tmp_path / "scene.tif", grey(3, 1100, 1100, value=200))
     image = drawn(path, crowd(60_000, 500))[:1100]
     assert image[700:, 700:].max() < 110  # no objects there: grey and dark
@@ -251,27 +251,29 @@ def test_a_crowd_is_a_shading_over_a_dark_image(tmp_path):
     assert np.abs(image[100:400, 100:400].mean(axis=(0, 1)) - mixed).max() < 40
 
 
-def test_no_crowd_keeps_its_image(tmp_path):
+def test_without_a_crowd_the_image_keeps_its_brightness(tmp_path):
     path = paint(tmp_path / "scene.tif", grey(3, 1100, 1100, value=200))
     image = drawn(path, crowd(2_000, 1100))[:1100]
     assert (image == 200).all(axis=-1).mean() > 0.8
 
 
-def test_boxes_stay_boxes_over_a_shading(tmp_path):
+def test_large_boxes_are_drawn_over_a_shading(tmp_path):
     path = paint(tmp_path / "scene.tif", grey(3, 1100, 1100))
     large = detections([[700, 700, 800, 800]], [2])
     image = drawn(path, Detections.concatenate([crowd(60_000, 500), large]))
     assert colour(2, 0)(image)[690:810, 690:810].sum() > 800
 
 
-@pytest.mark.parametrize(
-    ("per_pixel", "resolution", "text"),
-    [
-        (0.01, (0.5, 0.5), "400 per ha"),
-        (0.123456, (0.1, 0.1), "120,000 per ha"),
-        (1e-5, (0.5, 0.5), "40 per km²"),
-        (0.00025, None, "2.5 in 100 x 100 px"),
-    ],
-)
-def test_the_density_is_of_a_familiar_area(per_pixel, resolution, text):
-    assert _density_text(per_pixel, resolution) == text
+def test_a_scene_opened_for_a_model_is_drawn_in_its_colours(tmp_path):
+    """Neither the bands nor the grid with which it was opened change the picture."""
+    pixels = grey(4, 1100, 1100) + np.arange(0, 80, 20, dtype=np.uint8)[:, None, None]
+    path = paint(tmp_path / "scene.tif", pixels)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = ("nir", "red", "green", "blue")
+    target = tmp_path / "preview.png"
+    with Scene(path, bands=(1,)) as scene:
+        scene.resample(100, 90)
+        select_colours(scene)
+        draw_preview(target, scene, detections([]), CLASSES)
+    with Image.open(target) as image:
+        assert image.convert("RGB").getpixel((4, 4)) == (120, 140, 160)

@@ -32,7 +32,7 @@ def write(path, scene, found=FOUND, **options):
 
 
 @pytest.mark.parametrize("end", [".gpkg", ".geojson"])
-def test_what_detect_writes_comes_back(scene, tmp_path, end):
+def test_detections_survive_writing_and_reading(scene, tmp_path, end):
     objects = read_objects(write(tmp_path / f"out{end}", scene), scene)
     names = [objects.classes[label] for label in objects.detections.labels]
     assert sorted(zip(names, objects.detections.scores.tolist(), strict=True)) == [
@@ -44,7 +44,7 @@ def test_what_detect_writes_comes_back(scene, tmp_path, end):
     np.testing.assert_allclose(objects.detections.boxes[order], FOUND.boxes, atol=2e-3)
 
 
-def test_a_file_of_another_program(scene, tmp_path):
+def test_files_of_other_programs_are_read(scene, tmp_path):
     geobox = scene.geobox
     at = geobox.to_world(np.array([[5.0, 6.0], [30.0, 12.0]]))
     frame = geopandas.GeoDataFrame(geometry=shapely.points(at), crs=geobox.crs.to_wkt())
@@ -56,7 +56,7 @@ def test_a_file_of_another_program(scene, tmp_path):
     np.testing.assert_allclose(found, [[5, 6, 5, 6], [30, 12, 30, 12]], atol=1e-6)
 
 
-def test_another_score_field(scene, tmp_path):
+def test_the_score_field_can_be_named(scene, tmp_path):
     frame = geopandas.GeoDataFrame(
         {"sure": [0.5], "name": ["car"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326
     )
@@ -76,7 +76,7 @@ def test_classes_keep_the_order_of_the_style(scene, tmp_path):
     assert sorted(objects.detections.labels.tolist()) == [1, 1, 2]
 
 
-def test_scenes_without_a_crs_have_objects_of_their_own(make_scene, tmp_path):
+def test_without_a_crs_only_objects_of_this_scene_are_read(make_scene, tmp_path):
     with Scene(make_scene("a.png", epsg=None)) as a:
         parts = [SceneDetections(name, a.geobox, FOUND) for name in ("a.png", "b.png", "b.png")]
         write_detections(tmp_path / "out.gpkg", parts, CLASSES, metadata={})
@@ -92,10 +92,12 @@ def test_objects_beyond_the_reach_of_the_crs_are_left_out(make_scene, tmp_path, 
         with caplog.at_level(logging.WARNING):
             objects = read_objects(tmp_path / "points.fgb", mercator)
     assert len(objects.detections) == 1
-    assert "1 objects lie where the scene's CRS has no place" in caplog.text
+    assert (
+        "1 objects are left out: their coordinates do not exist in the scene's CRS" in caplog.text
+    )
 
 
-def test_no_objects(scene, tmp_path):
+def test_a_file_without_objects_is_read(scene, tmp_path):
     path = write(tmp_path / "out.geojson", scene, Detections.empty())
     objects = read_objects(path, scene)
     assert len(objects.detections) == 0

@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 301, 203
 
 @pytest.fixture(scope="module")
 def ramp(tmp_path_factory):
-    """Give a scene whose two bands are the column and the row, continuous, at each pixel."""
+    """Return a scene whose two bands are the column and the row, continuous, at each pixel."""
     path = tmp_path_factory.mktemp("views") / "ramp.tif"
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     profile = {"driver": "GTiff", "count": 2, "dtype": "float64", "crs": "EPSG:32633"}
@@ -33,7 +33,7 @@ def span(length):
 
 @settings(deadline=None, max_examples=40)
 @given(span(WIDTH), span(HEIGHT), st.integers(20, 400))
-def test_pixels_and_places_agree(ramp, columns, rows, max_side):
+def test_boxes_are_placed_on_the_pixels_of_their_objects(ramp, columns, rows, max_side):
     window = Window(columns[0], rows[0], columns[1], rows[1])
     with Scene(ramp) as scene:
         view = read_view(scene, window, max_side)
@@ -53,7 +53,7 @@ def test_pixels_and_places_agree(ramp, columns, rows, max_side):
     assert abs(view.left - window.col_off) <= max(1, view.width / width)
 
 
-def test_strips_make_the_whole(ramp, monkeypatch):
+def test_reading_in_strips_gives_the_same_pixels(ramp, monkeypatch):
     window = Window(10, 20, 280, 170)
     with Scene(ramp) as scene:
         whole = read_view(scene, window, 140)
@@ -63,7 +63,7 @@ def test_strips_make_the_whole(ramp, monkeypatch):
     assert parts.chip.valid.shape == whole.chip.valid.shape == (85, 140)
 
 
-def test_the_strongest_are_last_and_those_outside_are_not_there(ramp):
+def test_boxes_are_sorted_by_score_and_those_outside_left_out(ramp):
     boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60], [90, 90, 110, 110.0]])
     found = Detections(boxes, [0.9, 0.8, 0.3], [0, 1, 2])
     with Scene(ramp) as scene:
@@ -74,7 +74,7 @@ def test_the_strongest_are_last_and_those_outside_are_not_there(ramp):
 
 
 @pytest.mark.parametrize("window", [Window(-1, 0, 9, 9), Window(0, 200, 9, 9)])
-def test_a_window_beyond_the_scene_is_a_bug(ramp, window):
+def test_a_window_beyond_the_scene_is_a_value_error(ramp, window):
     with Scene(ramp) as scene, pytest.raises(ValueError, match=r"not within ramp\.tif, 301 x 203"):
         read_view(scene, window, 100)
 
@@ -97,7 +97,7 @@ def bytes_of(seed, bands=3, height=600, width=700):
 @pytest.mark.parametrize(
     ("bands", "used"), [(1, [0, 0, 0]), (2, [0, 0, 0]), (3, [0, 1, 2]), (5, [0, 1, 2])]
 )
-def test_bytes_are_shown_as_they_are(bands, used):
+def test_uint8_values_are_not_stretched(bands, used):
     pixels = bytes_of(0, bands)
     np.testing.assert_array_equal(shown(pixels), pixels[used].transpose(1, 2, 0))
 
@@ -124,7 +124,7 @@ def test_an_enlarged_pixel_stays_at_its_place():
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "uint32", "float32", "float64"])
-def test_the_middle_of_the_values_fills_the_range(dtype):
+def test_percentiles_2_to_98_fill_the_range(dtype):
     """Of 0, 1 ... 100 the percentiles 2 and 98 are 2 and 98: by hand."""
     ramp = np.tile(np.arange(101), (600, 10)).astype(dtype)[None]
     image = shown(ramp)[0, :101, 0]
@@ -133,7 +133,7 @@ def test_the_middle_of_the_values_fills_the_range(dtype):
 
 
 @pytest.mark.parametrize("outside", [-9999.0, np.nan, np.inf])
-def test_what_has_no_data_does_not_change_the_stretch(outside):
+def test_pixels_without_data_do_not_change_the_stretch(outside):
     pixels = np.random.default_rng(0).normal(5, 2, (3, 600, 600))
     valid = np.ones((600, 600), bool)
     valid[:300] = False
@@ -150,11 +150,11 @@ def test_each_band_is_stretched_by_itself():
 
 
 @pytest.mark.parametrize("value", [0.0, 7.5, -3e30])
-def test_one_value_everywhere_is_no_division_by_zero(value):
+def test_a_constant_band_is_stretched_without_dividing_by_zero(value):
     assert (shown(np.full((1, 600, 600), value)) == 0).all()
 
 
-def test_checkers_lie_where_there_is_no_data_and_nowhere_else():
+def test_checkers_cover_exactly_the_pixels_without_data():
     valid = np.random.default_rng(0).random((20, 30)) < 0.5
     image = shown(np.zeros((1, 20, 30), np.uint8), valid)[..., 0]
     factor = image.shape[1] // 30
@@ -163,6 +163,6 @@ def test_checkers_lie_where_there_is_no_data_and_nowhere_else():
     assert (image[~checked] == 0).all()
 
 
-def test_without_any_data_all_is_checkers():
+def test_an_image_without_any_data_is_all_checkers():
     image = shown(np.full((3, 600, 600), np.nan), np.zeros((600, 600), bool))
     assert sorted(np.unique(image)) == [222, 240]

@@ -19,7 +19,7 @@ FOUND = Detections(np.array([[10, 10, 20, 20], [60, 40, 72, 50.0]]), [0.9, 0.4],
 
 @pytest.fixture
 def files(make_scene, tmp_path):
-    """Give a scene, its detections and where to draw."""
+    """Return a scene, its detections and where to draw."""
     path = make_scene("scene.tif", width=100, height=80)
     with Scene(path) as scene:
         part = SceneDetections(scene.name, scene.geobox, FOUND)
@@ -38,14 +38,14 @@ def classes_in(path):
     }
 
 
-def test_the_whole_scene(files):
+def test_without_a_window_the_whole_scene_is_drawn(files):
     report = draw_scene(*files)
     assert report.window == Window(0, 0, 100, 80)
     assert report.labels == {"car": 1, "tree": 1}
     assert classes_in(files[2]) == {"car", "tree"}
 
 
-def test_a_window_and_the_same_bounds(files, tmp_path):
+def test_bounds_draw_the_same_picture_as_the_window_that_they_cover(files, tmp_path):
     report = draw_scene(*files, window=Window(50, 30, 30, 30))
     assert report.labels == {"car": 0, "tree": 1}
     with Scene(files[0]) as scene:
@@ -57,15 +57,15 @@ def test_a_window_and_the_same_bounds(files, tmp_path):
     assert other.read_bytes() == files[2].read_bytes()
 
 
-def test_a_part_is_cut_at_the_edges_of_the_scene(files):
+def test_a_window_is_clipped_to_the_scene(files):
     assert draw_scene(*files, window=Window(90, -10, 50, 50)).window == Window(90, 0, 10, 40)
 
 
-def test_weak_objects_are_left_out(files):
+def test_objects_below_the_minimum_score_are_left_out(files):
     assert draw_scene(*files, min_score=0.5).labels == {"car": 1, "tree": 0}
 
 
-def test_a_score_at_the_limit_is_shown(files):
+def test_an_object_at_the_minimum_score_is_drawn(files):
     assert draw_scene(*files, min_score=0.9).labels == {"car": 1, "tree": 0}
 
 
@@ -76,16 +76,19 @@ def test_a_score_at_the_limit_is_shown(files):
         ({"bounds": (0, 0, 1, 1)}, "bounds 0,0,1,1 lies outside of the scene"),
         ({"bounds": (5, 0, 1, 1)}, "bounds 5,0,1,1 enclose nothing"),
         ({"bounds": (0, 0, float("nan"), 1)}, "bounds are four numbers"),
-        ({"bounds": (0, 0, 1, 1), "window": Window(0, 0, 9, 9)}, "two parts"),
+        (
+            {"bounds": (0, 0, 1, 1), "window": Window(0, 0, 9, 9)},
+            "both a window and bounds are given",
+        ),
     ],
 )
-def test_a_part_that_is_none(files, part, message):
+def test_a_part_outside_of_the_scene_is_refused(files, part, message):
     with pytest.raises(ConfigError, match=message):
         draw_scene(*files, **part)
     assert not files[2].exists()
 
 
-def test_files_that_cannot_be_used(files, tmp_path):
+def test_missing_inputs_and_existing_outputs_are_refused(files, tmp_path):
     scene, found, output = files
     with pytest.raises(SceneError, match="no such file"):
         draw_scene(tmp_path / "nothing.tif", found, output)
@@ -99,7 +102,7 @@ def test_files_that_cannot_be_used(files, tmp_path):
     assert output.read_bytes() == b"mine"
 
 
-def test_bounds_in_another_crs(files):
+def test_bounds_may_be_in_another_crs(files):
     with Scene(files[0]) as scene:
         x, y = scene.geobox.to_world(np.array([[50.0, 60.0], [80.0, 30.0]])).T
         crs = scene.geobox.crs
@@ -113,7 +116,9 @@ def test_bounds_in_another_crs(files):
     assert "the scene 15," in caught.value.hint
 
 
-def test_objects_that_lie_elsewhere_are_reported(files, make_scene, tmp_path, caplog):
+def test_objects_that_all_lie_outside_of_the_scene_are_reported(
+    files, make_scene, tmp_path, caplog
+):
     draw_scene(*files, window=Window(0, 70, 9, 9))
     assert not caplog.text
     far = make_scene("far.tif", origin=(700_000, 4_500_000))
@@ -122,7 +127,7 @@ def test_objects_that_lie_elsewhere_are_reported(files, make_scene, tmp_path, ca
 
 
 @pytest.mark.parametrize("name", ["scene.png", "link.png"])
-def test_the_scene_is_not_drawn_over(make_scene, files, tmp_path, name):
+def test_the_scene_is_never_overwritten(make_scene, files, tmp_path, name):
     scene = make_scene("scene.png", epsg=None)
     (tmp_path / "link.png").symlink_to(scene)
     before = scene.read_bytes()
@@ -131,7 +136,7 @@ def test_the_scene_is_not_drawn_over(make_scene, files, tmp_path, name):
     assert scene.read_bytes() == before
 
 
-def test_colours_are_those_that_the_bands_name(tmp_path, files):
+def test_bands_named_red_green_and_blue_are_drawn_as_such(tmp_path, files):
     """The scene is red: bright in the band that says so, which is the third of four."""
     with rasterio.open(files[0]) as plain:
         profile = plain.profile | {"count": 4, "photometric": "MINISBLACK"}
