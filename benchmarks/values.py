@@ -24,9 +24,9 @@ from rich.table import Table
 from scoring import score_images
 
 from geodet.config import DetectConfig
-from geodet.detection.predictor import Predictor, build_predictor, with_values
-from geodet.detection.scene_statistics import survey_chips
-from geodet.detection.value_range import fit_values
+from geodet.detection.predictor import Predictor, build_predictor, with_input_values
+from geodet.detection.scene_statistics import measure_chips
+from geodet.detection.value_range import fit_input_values
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import Model, load_model
 from geodet.raster.scene import Chip
@@ -104,8 +104,8 @@ def _change(chip: Chip, dtype: str, change: Callable[[Pixels], Pixels]) -> Chip:
 def _match(predictor: Predictor, chips: Sequence[Chip], model: Model) -> Predictor:
     config = DetectConfig(value_range="scene")
     dtype = chips[0].pixels.dtype.name
-    seen = survey_chips(chips)
-    return with_values(predictor, fit_values(seen, "images", dtype, model.description, config))
+    seen = measure_chips(chips)
+    return with_input_values(predictor, fit_input_values(seen, "images", dtype, model.description, config))
 
 
 def _figures(

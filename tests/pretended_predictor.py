@@ -5,8 +5,7 @@ import torch
 from scipy import ndimage
 
 from geodet.config import DetectConfig
-from geodet.detection.predictor import Stacked
-from geodet.detection.stopwatch import Stopwatch
+from geodet.detection.predictor import ChipTensors
 from geodet.geometry.boxes import Detections
 from geodet.models.decode import Decoded
 
@@ -17,7 +16,7 @@ class AtOnce:
     """The steps of a predictor, for a stand-in that does all when it is called."""
 
     def stack(self, chips):
-        return Stacked(chips, chips)
+        return ChipTensors(chips, chips)
 
     def start(self, stacked):
         return stacked.pixels
@@ -36,7 +35,6 @@ class Seer(AtOnce):
     bytes_per_pixel = 1000.0
 
     def __init__(self, objects, *, is_sure=False):
-        self.watch = Stopwatch()
         self.objects = np.array(objects, float).reshape(-1, 4)
         self.is_sure = is_sure
 
@@ -59,7 +57,6 @@ class BrightnessSeer(Seer):
     """Finds bright boxes in the pixels of a chip, the more of one the surer."""
 
     def __init__(self, least):
-        self.watch = Stopwatch()
         self.least = least
 
     def __call__(self, chips):

@@ -1,4 +1,4 @@
-"""One batch ahead: a device computes it while what was found before is merged and written."""
+"""Batches of chips: grouped by shape, computed ahead, and made smaller when memory runs out."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from typing import Generic, NamedTuple, TypeVar
 
 import torch
 
-from geodet.detection.predictor import Predictor, Running, Stacked
+from geodet.detection.predictor import ChipTensors, ForwardPass, Predictor
 from geodet.errors import DeviceError
 from geodet.models.decode import Decoded
 from geodet.raster.scene import Chip
 
-__all__ = ["BackOff", "ChipBatch", "Done", "OneAhead", "iter_batches"]
+__all__ = ["BatchPipeline", "BatchResult", "ChipBatch", "OutOfMemoryRetry", "iter_batches"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class ChipBatch(NamedTuple):
-    """Windows that are done together."""
+    """Windows that go through the network together."""
 
     chips: list[tuple[int, Chip]]
-    """Indices and chips, all of one shape; empty only if blank windows are left over."""
+    """Indices and chips, all of one shape; none if only blank windows are left."""
     empty: list[int]
-    """Indices of blank windows that were met on the way."""
+    """Indices of blank windows among them, which the network does not see."""
     waiting_from: int
     """Every window below this index is in this batch or in one before it."""
 
@@ -33,15 +40,15 @@ def iter_batches(
     batch_size: int,
     is_blank: Callable[[Chip], bool] = lambda chip: not chip.valid.any(),
 ) -> Iterator[ChipBatch]:
-    """Group chips by shape: the last column and row of an aligned grid may be narrower.
+    """Group chips by shape, as the last column and row of an aligned grid may be narrower.
 
     Args:
-        chips: With their windows' indices, in rising order.
+        chips: Indices of windows in rising order, and their chips.
         batch_size: Most chips of a batch.
-        is_blank: Whether the network need not see a chip.
+        is_blank: Whether the network can skip a chip.
 
     Yields:
-        Each window once.
+        Batches in which each window comes once.
     """
     groups: dict[tuple[int, ...], list[tuple[int, Chip]]] = {}
     empty: list[int] = []
@@ -66,26 +73,19 @@ def iter_batches(
 
 
 def _first(groups: dict[tuple[int, ...], list[tuple[int, Chip]]], otherwise: int) -> int:
+    """Return the lowest index that is still in a group."""
     return min((group[0][0] for group in groups.values()), default=otherwise)
 
 
-logger = logging.getLogger(__name__)
+class OutOfMemoryRetry(Generic[T, R]):
+    """A function of a batch, called again with half of the items when memory runs out.
 
-T = TypeVar("T")
-R = TypeVar("R")
-A = TypeVar("A")
-B = TypeVar("B")
-
-
-class BackOff(Generic[T, R]):
-    """A function of a batch that is called with less where the memory does not suffice.
-
-    The results are those of the function, in order. Once a batch was too large, later ones are cut
-    to half of it before they are tried.
+    The results are those of the function, in order. After a failure later batches are cut to the
+    smaller size before they are tried.
 
     Args:
-        function: Gives one result for each item.
-        release: Called after a failure, to give cached memory back.
+        function: Returns one result for each item.
+        release: Called after a failure, to free cached memory.
     """
 
     def __init__(
@@ -112,15 +112,17 @@ class BackOff(Generic[T, R]):
                 if not _is_out_of_memory(error):
                     raise
                 failure = str(error).splitlines()[0]
-            if failure:  # outside of the handler, whose error keeps the frames and their memory
+            if failure:  # outside of the handler: its error would keep the tensors alive
                 self._halve(len(some), failure)
                 self._release()
         return results
 
     def attempt(self, function: Callable[[A], B], argument: A, *, size: int) -> B | None:
-        """Call another function, of the memory of so many items; None where it does not suffice.
+        """Call another function that needs the memory of ``size`` items.
 
-        The items are then to be given to this one, which warns and goes on with fewer.
+        Returns:
+            Its result, or None if memory ran out: then call this object with the items, which
+            warns and goes on with fewer at a time.
         """
         if self._most is not None and size > self._most:
             return None
@@ -136,37 +138,39 @@ class BackOff(Generic[T, R]):
         if size == 1:
             raise DeviceError(
                 f"one chip does not fit into the memory of the device: {message}",
-                hint="lower detect.chip_size, or free memory",
+                hint="lower detect.chip_size, or free memory on the device",
             )
         self._most = size // 2
-        logger.warning("out of memory with %d chips in a batch: going on with %d", size, self._most)
+        logger.warning(
+            "out of memory with %d chips in a batch: continuing with %d", size, self._most
+        )
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Recognise torch's own error, and the plain one of its allocator on the CPU."""
+    """Whether the error is torch's own, or the plain one of its allocator on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-class Done(NamedTuple):
-    """Windows that were done together."""
+class BatchResult(NamedTuple):
+    """The detections of a batch."""
 
     indices: list[int]
-    """Those that the network saw."""
+    """Indices of the windows that the network saw."""
     found: list[Decoded]
-    """What is in each of them, in the pixels of its chip."""
+    """Detections in each of them, in the pixels of its chip."""
     empty: list[int]
-    """Blank windows that were met on the way."""
+    """Indices of the blank windows of the batch."""
     waiting_from: int
     """Every window below this index is in this batch or in one before it."""
 
 
-class OneAhead:
-    """Detects in one batch after another.
+class BatchPipeline:
+    """Detects in one batch after another, and keeps a CUDA device busy meanwhile.
 
-    A CUDA device computes on its own. Its next batch is read and stacked before it is asked for the
-    results of this one, and begun before they are given away: so it stands still only while its
-    outputs are decoded. A CPU decodes first, as long as no thread reads the next chips: they are
-    read while it computes.
+    A CUDA device computes on its own: the next batch is read and stacked while it works on this
+    one, and started before the results of this one are merged and written. The device is idle only
+    while its outputs are decoded. A CPU finishes each batch before the next one is asked for;
+    reader threads read ahead while it computes.
 
     Args:
         predictor: Finds the objects of chips.
@@ -174,40 +178,41 @@ class OneAhead:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._predict: BackOff[Chip, Decoded] = BackOff(predictor)
-        self._is_alone = predictor.device.type == "cpu"
+        self._predict: OutOfMemoryRetry[Chip, Decoded] = OutOfMemoryRetry(predictor)
+        self._is_cpu = predictor.device.type == "cpu"
 
-    def run(self, batches: Iterable[ChipBatch]) -> Iterator[Done]:
-        """Yield what is found in each batch, in order.
+    def run(self, batches: Iterable[ChipBatch]) -> Iterator[BatchResult]:
+        """Yield the detections of each batch, in order.
 
-        What the memory of the device is too small for is tried again in parts.
+        A batch that the memory of the device is too small for is tried again in parts.
         """
-        running: list[tuple[ChipBatch, Running | None]] = []
+        started: list[tuple[ChipBatch, ForwardPass | None]] = []
         for batch in batches:
-            stacked = self._stack(batch)
-            done = [self._finish(*running.pop())] if running else []
-            running.append((batch, self._start(stacked)))
-            if self._is_alone:
-                done.append(self._finish(*running.pop()))
-            yield from done
-        if running:
-            yield self._finish(*running.pop())
+            tensors = self._stack(batch)
+            results = [self._finish(*started.pop())] if started else []
+            started.append((batch, self._start(tensors)))
+            if self._is_cpu:
+                results.append(self._finish(*started.pop()))
+            yield from results
+        if started:
+            yield self._finish(*started.pop())
 
-    def _stack(self, batch: ChipBatch) -> Stacked | None:
+    def _stack(self, batch: ChipBatch) -> ChipTensors | None:
         chips = [chip for _, chip in batch.chips]
         return self._predictor.stack(chips) if chips else None
 
-    def _start(self, stacked: Stacked | None) -> Running | None:
-        if stacked is None:
+    def _start(self, tensors: ChipTensors | None) -> ForwardPass | None:
+        if tensors is None:
             return None
-        return self._predict.attempt(self._predictor.start, stacked, size=len(stacked.pixels))
+        return self._predict.attempt(self._predictor.start, tensors, size=len(tensors.pixels))
 
-    def _finish(self, batch: ChipBatch, running: Running | None) -> Done:
+    def _finish(self, batch: ChipBatch, started: ForwardPass | None) -> BatchResult:
         found: list[Decoded] | None = None
-        if running is not None:
+        if started is not None:
             size = len(batch.chips)
-            found = self._predict.attempt(self._predictor.finish, running, size=size)
-            del running  # its memory may be needed
+            found = self._predict.attempt(self._predictor.finish, started, size=size)
+            del started  # its memory may be needed
         if found is None:
             found = self._predict([chip for _, chip in batch.chips])
-        return Done([index for index, _ in batch.chips], found, batch.empty, batch.waiting_from)
+        indices = [index for index, _ in batch.chips]
+        return BatchResult(indices, found, batch.empty, batch.waiting_from)

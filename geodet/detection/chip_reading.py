@@ -1,4 +1,4 @@
-"""Chips on which nothing can be found, told from their pixels alone."""
+"""Read the chips of a grid ahead of the network, and recognise those without features."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def iter_chips(
     ahead: int,
     indices: Iterable[int] | None = None,
 ) -> Generator[tuple[int, Chip], None, None]:
-    """Read the windows of a grid in their order.
+    """Read the windows of a grid in order, on several threads.
 
     Args:
-        scene: What to read; each thread has a handle of its own.
+        scene: The scene.
         grid: Windows in the pixels of the scene's grid.
-        workers: Threads.
-        ahead: Most chips in memory that the caller has not asked for yet, at least 1.
-        indices: The windows to read, in rising order; None: all.
+        workers: Number of reader threads.
+        ahead: Most chips that are read before the caller asks for them, at least 1.
+        indices: Indices of the windows to read, in rising order; None: all.
 
     Yields:
-        The window's index and its chip.
+        The index of a window, and its chip.
 
     Raises:
-        SceneError: A window cannot be read; the threads have ended by then.
+        SceneError: A window cannot be read. The threads have ended by then.
     """
     rest = iter(range(len(grid)) if indices is None else indices)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="geodet-read")
@@ -56,37 +56,38 @@ def iter_chips(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-Floats = NDArray[np.float32]
+_Contrast = NDArray[np.float32]
 
 SMALLEST_PX = 5
-"""Side of the smallest object that is seen wherever it lies, in pixels."""
-_BLOCK = 3  # any 5 pixels in a row hold 3 that are one block, wherever the blocks begin
-_APART = 2  # blocks: between a block inside of an edge and one outside lies at most a mixed one
+"""Side in pixels of the smallest object for which :func:`is_uniform` is never true."""
+_BLOCK = 3  # of any 5 pixels in a row, 3 are a whole block, wherever the blocks begin
+_APART = 2  # blocks; at most one block lies across an edge, between those inside and outside
 
 
 def is_uniform(chip: Chip, std: Sequence[float], *, contrast: float) -> bool:
-    """Tell whether a chip is featureless: open water, snow, fill.
+    """Whether a chip has no features: open water, snow, fill.
 
-    Law: a chip in which an object of :data:`SMALLEST_PX` pixels or more differs from the ground
-    around it by more than ``contrast`` in one band is never uniform, wherever the object lies.
-    What varies slowly, such as the glint of the sun, does not count, and the noise of single pixels
-    a third.
+    Law: a chip in which an object of at least :data:`SMALLEST_PX` pixels a side differs from its
+    surroundings by more than ``contrast`` in one band is never uniform, wherever the object lies.
+    Slow variations, such as sun glint, do not count; the noise of single pixels counts a third.
 
     Args:
-        chip: Of C bands.
-        std: C deviations that the network divides by, in the units of the chip.
-        contrast: In deviations.
+        chip: A chip of C bands.
+        std: C standard deviations that the network divides by, in the units of the chip.
+        contrast: In standard deviations.
     """
     differences = local_contrast(chip) / np.asarray(std, np.float32)
     return not bool((differences > contrast).any())
 
 
-def local_contrast(chip: Chip) -> Floats:
-    """Measure the largest difference between close places of a chip: (C,) in its units.
+def local_contrast(chip: Chip) -> _Contrast:
+    """Measure the largest difference between close places of a chip.
 
-    The places are means of blocks of 3 x 3 pixels, two blocks apart in a row or a column: no
-    pixel is left out, as one of a sample would be, and no large scale counts, as in a deviation. 0
-    where a chip has less than two such places.
+    The places are means of blocks of 3 x 3 pixels, two blocks apart in a row or a column. Every
+    pixel counts, unlike in a sample, and large scales do not, unlike in a standard deviation.
+
+    Returns:
+        (C,) in the units of the chip; 0 where a chip has fewer than two such places.
     """
     # A nodata value that the file does not declare, such as -3.4e38, may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -100,20 +101,20 @@ def local_contrast(chip: Chip) -> Floats:
     return most
 
 
-def _block_means(chip: Chip) -> Floats:
-    """Average blocks over their valid pixels: (C, H // 3, W // 3), not a number without one."""
+def _block_means(chip: Chip) -> _Contrast:
+    """Average blocks over their valid pixels: (C, H // 3, W // 3), NaN where none is valid."""
     if chip.valid.all():
         whole = _block_sums(chip.pixels, _type_of_sums(chip.pixels.dtype))
         return whole.astype(np.float32) / np.float32(_BLOCK**2)
     filled = np.where(chip.valid, chip.pixels, chip.pixels.dtype.type(0))
     counts = _block_sums(chip.valid[None], np.dtype(np.uint16)).astype(np.float32)
     sums = _block_sums(filled, _type_of_sums(chip.pixels.dtype))
-    means: Floats = np.divide(sums, np.where(counts > 0, counts, np.nan), dtype=np.float32)
+    means: _Contrast = np.divide(sums, np.where(counts > 0, counts, np.nan), dtype=np.float32)
     return means
 
 
 def _block_sums(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Add up blocks, first in columns and then in rows: (C, H // 3, W // 3)."""
+    """Sum blocks, first along columns and then along rows: (C, H // 3, W // 3)."""
     _, height, width = pixels.shape
     whole = pixels[:, : height // _BLOCK * _BLOCK, : width // _BLOCK * _BLOCK]
     columns = np.add(whole[:, ::3], whole[:, 1::3], dtype=dtype)
@@ -124,5 +125,5 @@ def _block_sums(pixels: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _type_of_sums(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Choose what holds nine pixels: 16 bits for bytes, which are quick to add."""
+    """Choose a type that holds the sum of nine pixels: 16 bits for bytes, which add fast."""
     return np.dtype(np.uint16 if dtype == np.uint8 else np.float32)

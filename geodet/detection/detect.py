@@ -1,13 +1,21 @@
-"""Detect objects in scenes and write them to a GIS file."""
+"""Detect objects in scenes and write them to GIS files.
+
+The way of a detection: :func:`~geodet.detection.detection_plan.plan_detection` opens the scenes and
+checks all that a run needs. :class:`~geodet.detection.scene_loop.SceneLoop` takes them one by one.
+:class:`~geodet.detection.scene_run.SceneRun` cuts a scene into windows, reads their chips in
+batches, has the network find boxes in them, and merges the boxes of neighbouring windows.
+:class:`DetectionRun` writes what comes out.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,51 +23,213 @@ import torch
 import geodet
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
-from geodet.detection.job_plan import Job, plan_job
-from geodet.detection.predictor import Predictor, build_predictor
-from geodet.detection.scene_loop import Search
-from geodet.detection.scene_run import DetectProgress
+from geodet.detection.detection_plan import plan_detection
+from geodet.detection.open_scenes import OpenScenes
+from geodet.detection.predictor import build_predictor
+from geodet.detection.scene_loop import SceneLoop
+from geodet.detection.scene_run import DetectCounts, DetectProgress
 from geodet.detection.stopwatch import Stopwatch
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.checkpoint import Model
-from geodet.previews.preview import draw_preview, open_in_colour
+from geodet.models.device import resolve_device
+from geodet.previews.preview import draw_preview, select_colours
 from geodet.vector.styles import write_style
 from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
 
-__all__ = ["DetectOptions", "DetectProgress", "DetectReport", "detect_to_files"]
+__all__ = [
+    "DetectOptions",
+    "DetectProgress",
+    "DetectReport",
+    "DetectionRun",
+    "detect_to_files",
+]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class DetectReport:
-    """What a run found and how."""
+@dataclass(slots=True, kw_only=True)
+class DetectReport(DetectCounts):
+    """What a run found, and how."""
 
     outputs: tuple[Path, ...]
     """The files written."""
     detections: dict[str, int]
-    """Objects by scene."""
+    """Detections by scene."""
     labels: dict[str, int]
-    """Objects by class."""
+    """Detections by class."""
     device: str
     """Where the network ran."""
-    chips: int = 0
-    """Windows looked at."""
-    empty_chips: int = 0
-    """Windows without a valid pixel, or without features, which were skipped."""
-    capped: int = 0
-    """Candidates lost to the caps of the configuration; 0 unless one binds."""
-    megapixels: float = 0.0
-    """Of what was looked at, at the resolution of detection."""
     values: dict[str, str] = field(default_factory=dict)
-    """What was taken for dark and bright, by the type of the scenes, where it was chosen."""
+    """Values that count as dark and bright, by data type of the scenes, where they were chosen."""
     seconds: float = 0.0
     """From opening the first scene to the last byte written."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds by stage."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to a dictionary of values that JSON has."""
+        return asdict(self) | {"outputs": [str(output) for output in self.outputs]}
+
+
+class DetectionRun:
+    """A detection in scenes, to be iterated over once: yields what it writes.
+
+    Everything that can be refused is refused by the constructor, so nothing is lost late.
+
+    Args:
+        scenes: Rasters that GDAL opens; folders, patterns and lists of them, see
+            :func:`geodet.raster.scene_lists.list_scenes`.
+        outputs: Files with the same detections, each in the format of its extension; may be empty.
+        model: What to look for.
+        config: The settings.
+        options: Area of interest, formats, and what else the settings do not hold.
+        progress: Called after each batch.
+
+    Raises:
+        SceneError: A scene cannot be opened.
+        ModelFileError: A scene lacks bands that the model needs.
+        OutputError: An output exists or cannot be written.
+        VectorError: The area of interest cannot be read, or meets no scene.
+        ConfigError: The options contradict each other.
+        DeviceError: There is no such device.
+    """
+
+    def __init__(
+        self,
+        scenes: Sequence[str | Path],
+        outputs: Sequence[Path],
+        model: Model,
+        config: DetectConfig,
+        options: DetectOptions | None = None,
+        *,
+        progress: Callable[[DetectProgress], None] = lambda _: None,
+    ) -> None:
+        self._started = time.monotonic()
+        self._options = options or DetectOptions()
+        self._about, self._config, self._progress = model.description, config, progress
+        self._opened = OpenScenes(model.description, config)
+        try:
+            self._plan = plan_detection(
+                scenes, outputs, model.description, config, self._options, self._opened
+            )
+            device = resolve_device(self._options.device)
+            self._watch = _stopwatch(device, waits=self._options.profile)
+            self._predictor = build_predictor(model, config, device, watch=self._watch)
+        except BaseException:
+            self._opened.close()
+            raise
+        self.classes = model.description.classes
+        """Names of the classes, by label."""
+        self.crs = self._plan.crs
+        """CRS of the layer: that of the first scene."""
+        self.provenance = _provenance(model, config)
+        """The software, model and settings that make the detections, by title."""
+        self.salt = _salt(model, config)
+        """A text that is the same for the same model and settings, for stable identifiers."""
+        self.report = DetectReport(
+            outputs=tuple(outputs),
+            detections={scene.name: 0 for scene in self._plan.scenes},
+            labels=dict.fromkeys(self.classes, 0),
+            device=str(device),
+            stages=self._watch.seconds,
+        )
+        """What was found so far; complete after the last detection."""
+
+    def __iter__(self) -> Generator[SceneDetections, None, None]:
+        """Detect, write, and yield the detections as soon as no later window can change them.
+
+        The outputs are complete when the iterator is exhausted. If it is closed before, or fails,
+        none is left.
+
+        Raises:
+            SceneError: A scene could not be read to its end. Of several scenes the others are in
+                the outputs; the error's ``failed`` has the errors by scene, ``report`` the report.
+            OutputError: An output could not be written.
+            DeviceError: The device has too little memory for a single chip.
+        """
+        shown: list[Detections] = []
+        with ExitStack() as stack:
+            stack.callback(self._opened.close)
+            loop = SceneLoop(
+                self._plan,
+                self._opened,
+                self._predictor,
+                self._about,
+                self._config,
+                counts=self.report,
+                watch=self._watch,
+                progress=self._progress,
+            )
+            with ExitStack() as files:
+                writers = self._open_writers(files)
+                for part in loop:
+                    self._count(part)
+                    if self._options.preview:
+                        shown.append(part.detections)
+                    with self._watch.measure("write"):
+                        for writer in writers:
+                            writer.write(part)
+                    yield part
+                for writer in writers:
+                    writer.annotate(_notes(loop))
+                with self._watch.measure("write"):
+                    files.pop_all().close()  # completes the files
+            if self._options.preview:
+                with self._watch.measure("preview"):
+                    self._draw(self._options.preview, Detections.concatenate(shown))
+        self._write_styles()
+        self._finish(loop)
+
+    def _open_writers(self, stack: ExitStack) -> list[DetectionWriter]:
+        options = self._options
+        return [
+            stack.enter_context(
+                open_writer(
+                    output,
+                    self.classes,
+                    crs=self.crs,
+                    metadata=self.provenance,
+                    overwrite=options.overwrite,
+                    append=options.append,
+                    geometry=options.geometry,
+                    format=options.format,
+                )
+            )
+            for output in self.report.outputs
+        ]
+
+    def _count(self, part: SceneDetections) -> None:
+        self.report.detections[part.scene] += len(part.detections)
+        counts = np.bincount(part.detections.labels, minlength=len(self.classes)).tolist()
+        for name, count in zip(self.classes, counts, strict=True):
+            self.report.labels[name] += count
+
+    def _draw(self, preview: Path, shown: Detections) -> None:
+        (one,) = self._plan.scenes
+        scene = self._opened.open(one.path)
+        select_colours(scene, self._config.bands)
+        draw_preview(preview, scene, shown, self.classes, overwrite=self._options.overwrite)
+
+    def _write_styles(self) -> None:
+        """Write the styles that QGIS looks for beside files that cannot hold one."""
+        for output in styled_outputs(self.report.outputs, self._options):
+            write_style(output, self.classes, geometry=self._options.geometry)
+
+    def _finish(self, loop: SceneLoop) -> None:
+        report = self.report
+        report.values = loop.values
+        if report.capped:
+            logger.warning(
+                "%d candidate boxes were dropped by %s; raise it, or the score threshold",
+                report.capped,
+                self._predictor.caps,
+            )
+        report.seconds = time.monotonic() - self._started
+        if loop.failed:
+            raise _incomplete(loop.failed, report)
 
 
 def detect_to_files(
@@ -73,62 +243,29 @@ def detect_to_files(
 ) -> DetectReport:
     """Detect objects in scenes and write them, all scenes to one layer.
 
-    Objects are written as soon as nothing can change them; those of one scene among several, when
-    it is done. What several scenes show of one object, where they overlap, is written once: then
-    everything is held until all scenes are done.
+    Detections are written as soon as no later window can change them; those of one scene among
+    several, when it is done. An object that overlapping scenes show is written once; such scenes
+    are held in memory until all are done.
 
-    Where one of several scenes cannot be read to its end, the output is completed without any
-    object of it, says so in its metadata, where it has some, and the error comes at the end.
+    If one of several scenes cannot be read to its end, the outputs are completed without any of its
+    detections, their metadata names the scene where the format has metadata, and the error is
+    raised at the end.
 
     Args:
-        scenes: Rasters, anything that GDAL opens; folders, patterns and lists of them, see
-            :func:`geodet.raster.scene_lists.list_scenes`.
-        outputs: Files with the same objects, each in the format of its extension.
+        scenes: As for :class:`DetectionRun`.
+        outputs: As for :class:`DetectionRun`.
         model: What to look for.
-        config: How.
-        options: Where, and what is written.
+        config: The settings.
+        options: Area of interest, formats, and what else the settings do not hold.
         progress: Called after each batch.
 
     Raises:
-        SceneError: A scene cannot be read; names all such scenes.
-        ModelFileError: A scene has not the bands that the model needs.
-        OutputError: An output is there already or cannot be written.
-        VectorError: The area of interest cannot be read, or meets no scene.
+        GeodetError: As :class:`DetectionRun` and its iteration raise them.
     """
-    started = time.monotonic()
-    options = options or DetectOptions()
-    classes = model.description.classes
-    job = plan_job(scenes, outputs, model.description, config, options)
-    predictor = build_predictor(model, config, options.device)
-    predictor.watch = _stopwatch(predictor.device, waits=options.profile)
-    report = _empty_report(job, outputs, predictor, classes)
-    shown: list[Detections] = []
-    with ExitStack() as stack:
-        writers = _open_writers(stack, outputs, job, model, config, options)
-        search = Search(job, predictor, model.description, config, progress)
-        for part in search:
-            _count(report, part, classes)
-            if options.preview:
-                shown.append(part.detections)
-            with predictor.watch.measure("write"):
-                for writer in writers:
-                    writer.write(part)
-        for writer in writers:
-            writer.annotate(_notes(search))
-        with predictor.watch.measure("write"):
-            stack.pop_all().close()  # completes the files
-    if options.preview:
-        with predictor.watch.measure("preview"):
-            _draw(job, options.preview, Detections.concatenate(shown), model, config, options)
-    _write_styles(outputs, classes, options)
-    report.chips, report.empty_chips = search.chips, search.empty_chips
-    report.capped, report.megapixels = search.capped, search.megapixels
-    report.values = search.values
-    _report_caps(report, predictor)
-    if search.unread:
-        raise _incomplete(search.unread, report)
-    report.seconds = time.monotonic() - started
-    return report
+    run = DetectionRun(scenes, outputs, model, config, options, progress=progress)
+    for _ in run:
+        pass
+    return run.report
 
 
 def _stopwatch(device: torch.device, *, waits: bool) -> Stopwatch:
@@ -137,101 +274,30 @@ def _stopwatch(device: torch.device, *, waits: bool) -> Stopwatch:
     return Stopwatch()
 
 
-def _empty_report(
-    job: Job, outputs: Sequence[Path], predictor: Predictor, classes: Sequence[str]
-) -> DetectReport:
-    return DetectReport(
-        outputs=tuple(outputs),
-        detections={scene.name: 0 for scene in job.scenes},
-        labels=dict.fromkeys(classes, 0),
-        device=str(predictor.device),
-        stages=predictor.watch.seconds,
-    )
-
-
-def _open_writers(
-    stack: ExitStack,
-    outputs: Sequence[Path],
-    job: Job,
-    model: Model,
-    config: DetectConfig,
-    options: DetectOptions,
-) -> list[DetectionWriter]:
-    return [
-        stack.enter_context(
-            open_writer(
-                output,
-                model.description.classes,
-                crs=job.crs,
-                metadata=_provenance(model, config),
-                overwrite=options.overwrite,
-                append=options.append,
-                geometry=options.geometry,
-                format=options.format,
-            )
-        )
-        for output in outputs
-    ]
-
-
-def _count(report: DetectReport, part: SceneDetections, classes: Sequence[str]) -> None:
-    report.detections[part.scene] += len(part.detections)
-    counts = np.bincount(part.detections.labels, minlength=len(classes)).tolist()
-    for name, count in zip(classes, counts, strict=True):
-        report.labels[name] += count
-
-
-def _notes(search: Search) -> dict[str, str]:
-    """Say of the output what only the way through the scenes has shown."""
-    chosen = [f"{dtype}: {ends}" for dtype, ends in search.values.items()]
-    notes = {"dark to bright": "; ".join(chosen), "scenes left out": _listed(search.unread)}
+def _notes(loop: SceneLoop) -> dict[str, str]:
+    """Return metadata that is known only at the end."""
+    chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
+    notes = {"dark to bright": "; ".join(chosen), "scenes left out": _listed(loop.failed)}
     return {title: text for title, text in notes.items() if text}
 
 
-def _incomplete(unread: Mapping[str, SceneError], report: DetectReport) -> SceneError:
-    count, outputs = len(unread), " and ".join(map(str, report.outputs))
+def _incomplete(failed: Mapping[str, SceneError], report: DetectReport) -> SceneError:
+    count, outputs = len(failed), " and ".join(map(str, report.outputs)) or "the result"
     return SceneError(
-        f"{count} of {len(report.detections)} scenes could not be read; "
-        f"{sum(report.labels.values())} objects of the others are in {outputs}: {_listed(unread)}",
-        hint="mend these scenes and detect in them again; a GeoPackage takes more with --append",
+        f"{count} of {len(report.detections)} scenes could not be read; the "
+        f"{sum(report.labels.values())} detections of the others are in {outputs}: "
+        + _listed(failed),
+        hint="repair these scenes and detect in them again; --append adds to a GeoPackage",
+        failed=failed,
+        report=report,
     )
 
 
-def _listed(unread: Mapping[str, SceneError]) -> str:
-    return "; ".join(f"{name}: {error}" for name, error in unread.items())
-
-
-def _report_caps(report: DetectReport, predictor: Predictor) -> None:
-    if report.capped:
-        logger.warning(
-            "%d candidate boxes were dropped by %s; raise it, or the score threshold",
-            report.capped,
-            predictor.caps,
-        )
-
-
-def _draw(
-    job: Job,
-    preview: Path,
-    shown: Detections,
-    model: Model,
-    config: DetectConfig,
-    options: DetectOptions,
-) -> None:
-    (one,) = job.scenes
-    with open_in_colour(one.path, config.bands) as scene:
-        classes = model.description.classes
-        draw_preview(preview, scene, shown, classes, overwrite=options.overwrite)
-
-
-def _write_styles(outputs: Sequence[Path], classes: Sequence[str], options: DetectOptions) -> None:
-    """Write what QGIS looks for beside the files that cannot hold a style."""
-    for output in styled_outputs(outputs, options):
-        write_style(output, classes, geometry=options.geometry)
+def _listed(failed: Mapping[str, SceneError]) -> str:
+    return "; ".join(f"{name}: {error}" for name, error in failed.items())
 
 
 def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:
-    """Say in the output what made it."""
     return {
         "software": f"geodet {geodet.__version__}",
         "torch": torch.__version__,
@@ -239,3 +305,8 @@ def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:
         "model_sha256": model.digest,
         "configuration": config.model_dump_json(exclude_none=True),
     }
+
+
+def _salt(model: Model, config: DetectConfig) -> str:
+    """Join the model and the settings, without those that only change speed and memory."""
+    return model.digest + config.model_dump_json(exclude={"workers", "batch_size"})

@@ -1,4 +1,4 @@
-"""The network at work: chips in, objects in chip pixels out."""
+"""Run the network: chips in, detections in chip pixels out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geodet.config import DetectConfig
-from geodet.detection.memory import keep_freed_memory
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
 from geodet.models.checkpoint import Model
@@ -25,49 +24,49 @@ from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.raster.scene import Chip
 
 __all__ = [
+    "ChipTensors",
+    "ForwardPass",
     "Predictor",
-    "Running",
-    "Stacked",
     "WidestLayer",
     "build_predictor",
     "stack_chips",
-    "with_values",
+    "with_input_values",
 ]
 
 
 class WidestLayer:
-    """Watches a network in a ``with`` block for the layer that holds most at once.
+    """Measures, in a ``with`` block, the layer of a network whose tensors are largest.
 
     Args:
-        network: What will run.
+        network: The network that runs in the block.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.bytes = 0
-        """Of the inputs and outputs of that layer."""
-        self._leaves = [part for part in network.modules() if not any(part.children())]
+        """Bytes of the inputs and outputs of that layer."""
+        self._layers = [part for part in network.modules() if not any(part.children())]
 
     def __enter__(self) -> WidestLayer:
-        self._hooks = [leaf.register_forward_hook(self._look) for leaf in self._leaves]
+        self._hooks = [layer.register_forward_hook(self._measure) for layer in self._layers]
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def _look(self, _: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+    def _measure(self, _: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         tensors = [tensor for tensor in (*inputs, output) if isinstance(tensor, Tensor)]
         self.bytes = max(self.bytes, sum(t.numel() * t.element_size() for t in tensors))
 
 
-# The areas that the caps are for. The paper's 1,000 of a level is of an image with a few objects
-# (arXiv:1708.02002, section 4.1): a quarter of that area may be full of small ones.
+# The areas that the caps refer to. The paper keeps 1,000 candidates of a level, in an image with a
+# few objects (arXiv:1708.02002, section 4.1). Here a quarter of that area may be full of objects.
 _CAPPED_PIXELS, _LEVEL_PIXELS = 512 * 512, 256 * 256
-_PROBE = 256  # side in pixels of the chip that memory is estimated with
+_PROBE = 256  # side in pixels of the chip that the need of memory is measured with
 
 
-class Stacked(NamedTuple):
-    """Chips of one size in tensors on the host."""
+class ChipTensors(NamedTuple):
+    """Chips of one size as tensors in host memory."""
 
     pixels: Tensor
     """(N, C, H, W)."""
@@ -75,30 +74,31 @@ class Stacked(NamedTuple):
     """(N, H, W) bool."""
 
 
-class Running(NamedTuple):
-    """A forward pass, which a device may still be at."""
+class ForwardPass(NamedTuple):
+    """A forward pass that was started; a device may still be computing it."""
 
     outputs: Outputs
-    """Of N chips."""
+    """Outputs for N chips."""
     area: int
     """Pixels of a chip."""
 
 
 class Predictor:
-    """A network on a device, with the statistics of its input and the limits of its output.
+    """A network on a device, with the statistics of its input and the thresholds of its output.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         device: Where it computes.
         precision: ``torch.float32`` or ``torch.bfloat16``.
-        values: What turns the data's values into those of training.
-        score_threshold: Lowest score kept.
-        iou_threshold: Overlap above which the weaker of two boxes of one class goes.
-        max_candidates: Most boxes that reach the suppression, of a chip of up to 512 x 512 px; of
-            larger ones in proportion.
-        max_per_level: Most of them from a level of the pyramid, of a chip of up to 256 x 256 px; of
-            larger ones in proportion; 0 for all.
-        object_px: Length of the largest objects, None where nobody knows.
+        values: Statistics that turn pixel values into network inputs.
+        score_threshold: Lowest score that is kept.
+        iou_threshold: IoU above which the weaker of two boxes of one class is a duplicate.
+        max_candidates: Most boxes that enter suppression, for a chip of up to 512 x 512 px; more
+            for larger chips, in proportion.
+        max_per_level: Most of them from a level of the pyramid, for a chip of up to 256 x 256 px;
+            more for larger chips, in proportion; 0: no limit.
+        object_px: Length of the largest objects in pixels; None: unknown.
+        watch: Times the stages ``transfer``, ``forward`` and ``decode``.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class Predictor:
         max_candidates: int,
         max_per_level: int = 0,
         object_px: float | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.device, self.precision = device, precision
@@ -122,27 +123,26 @@ class Predictor:
         self.max_candidates = max_candidates
         self.max_per_level = max_per_level
         self.object_px = object_px
-        self.watch = Stopwatch()
-        """Takes the time of ``transfer``, ``forward`` and ``decode``."""
+        self._watch = watch or Stopwatch()
 
     @property
     def caps(self) -> str:
-        """Name the settings that may drop candidates."""
+        """The settings that may drop candidates, for messages."""
         of_level = f"detect.max_per_level={self.max_per_level} or " if self.max_per_level else ""
         return f"{of_level}detect.max_candidates={self.max_candidates}"
 
     @property
     def stride(self) -> int:
-        """Give the stride of the coarsest cells, in pixels."""
+        """Stride of the coarsest level, in pixels."""
         config = self.network.config
         return int(2 ** max(config.backbone_level, *config.levels))
 
     @cached_property
     def bytes_per_pixel(self) -> float:
-        """Estimate how much memory a forward pass takes, in bytes per pixel of its chips.
+        """Estimated memory of a forward pass, in bytes per pixel of its chips.
 
-        Twice what the widest layer reads and writes: what layers leave for later ones is about as
-        much again.
+        Twice what the layer with the largest tensors reads and writes, as the results that are kept
+        for later layers take about as much again.
         """
         pixels = torch.zeros(1, len(self.values.mean), _PROBE, _PROBE, dtype=torch.uint8)
         valid = torch.ones(1, _PROBE, _PROBE, dtype=torch.bool)
@@ -151,33 +151,36 @@ class Predictor:
         return 2 * widest.bytes / _PROBE**2
 
     def __call__(self, chips: Sequence[Chip]) -> list[Decoded]:
-        """Find the objects of some chips.
+        """Detect objects in chips.
 
         Args:
-            chips: All of one size, as the windows of a scene are. They are not padded: what the
-                norms see, and so the scores, would depend on it.
+            chips: N chips of one size, as the windows of a scene are. Padding would change what
+                the norms see, and so the scores.
+
+        Returns:
+            The detections of each chip, in its pixels.
         """
         return self.finish(self.start(self.stack(chips)))
 
-    def stack(self, chips: Sequence[Chip]) -> Stacked:
-        """Stack chips, from where the device can fetch them by itself."""
-        with self.watch.measure("transfer"):
+    def stack(self, chips: Sequence[Chip]) -> ChipTensors:
+        """Stack chips in memory from which the device copies them."""
+        with self._watch.measure("transfer"):
             return stack_chips(chips, pinned=self.device.type == "cuda")
 
-    def start(self, stacked: Stacked) -> Running:
-        """Begin a forward pass; a device that works on its own goes on with it meanwhile."""
-        with self.watch.measure("transfer"):
-            pixels, valid = (t.to(self.device, non_blocking=True) for t in stacked)
-        with self.watch.measure("forward"):
-            return Running(self.forward(pixels, valid), valid[0].numel())
+    def start(self, tensors: ChipTensors) -> ForwardPass:
+        """Start a forward pass; a CUDA device computes it while the host goes on."""
+        with self._watch.measure("transfer"):
+            pixels, valid = (t.to(self.device, non_blocking=True) for t in tensors)
+        with self._watch.measure("forward"):
+            return ForwardPass(self.forward(pixels, valid), valid[0].numel())
 
-    def finish(self, running: Running) -> list[Decoded]:
-        """Wait for a forward pass and give the objects of its chips."""
-        with self.watch.measure("decode"):
-            area = running.area
+    def finish(self, started: ForwardPass) -> list[Decoded]:
+        """Wait for a forward pass and decode the detections of its chips."""
+        with self._watch.measure("decode"):
+            area = started.area
             in_level = max(1.0, area / _LEVEL_PIXELS) * self.max_per_level
             return decode(
-                running.outputs,
+                started.outputs,
                 score_threshold=self.score_threshold,
                 iou_threshold=self.iou_threshold,
                 max_candidates=round(max(1.0, area / _CAPPED_PIXELS) * self.max_candidates),
@@ -185,7 +188,7 @@ class Predictor:
             )
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
-        """Run the bare network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
+        """Run the network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
         is_mixed = self.precision != torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, self.precision, is_mixed):
             scaled = standardise(pixels, valid, *self.values)
@@ -193,13 +196,27 @@ class Predictor:
 
 
 def build_predictor(
-    model: Model, config: DetectConfig, device: str, *, score_threshold: float | None = None
+    model: Model,
+    config: DetectConfig,
+    device: str | torch.device,
+    *,
+    score_threshold: float | None = None,
+    watch: Stopwatch | None = None,
 ) -> Predictor:
-    """Put a model on a device with the thresholds of the configuration, or else its own."""
+    """Put a model on a device, with the thresholds of the configuration or else the model's own.
+
+    Args:
+        model: The model; it is not changed.
+        config: Precision, thresholds, caps and value range.
+        device: A device, or a name as :func:`geodet.models.device.resolve_device` takes it.
+        score_threshold: Lowest score kept, in place of the configuration's.
+        watch: Times the stages.
+
+    Raises:
+        DeviceError: There is no such device.
+    """
     about = model.description
-    chosen = resolve_device(device)
-    if chosen.type == "cpu":
-        keep_freed_memory()
+    chosen = resolve_device(device) if isinstance(device, str) else device
     given = config.value_range if isinstance(config.value_range, tuple) else None
     threshold = config.score_threshold if score_threshold is None else score_threshold
     return Predictor(
@@ -212,15 +229,16 @@ def build_predictor(
         max_candidates=config.max_candidates,
         max_per_level=config.max_per_level,
         object_px=about.object_px,
+        watch=watch,
     )
 
 
-def with_values(predictor: Predictor, values: InputValues | None) -> Predictor:
-    """Give a predictor for scenes whose values mean something else; all but that is shared.
+def with_input_values(predictor: Predictor, values: InputValues | None) -> Predictor:
+    """Return a predictor with other input statistics that shares everything else.
 
     Args:
-        predictor: Of the model.
-        values: What they mean; None: what the predictor takes them for.
+        predictor: A predictor.
+        values: The other statistics; None returns the predictor itself.
     """
     if values is None:
         return predictor
@@ -229,22 +247,22 @@ def with_values(predictor: Predictor, values: InputValues | None) -> Predictor:
     return other
 
 
-def stack_chips(chips: Sequence[Chip], *, pinned: bool = False) -> Stacked:
+def stack_chips(chips: Sequence[Chip], *, pinned: bool = False) -> ChipTensors:
     """Stack chips of one size in tensors.
 
     Args:
-        chips: At least one.
-        pinned: In memory that a CUDA device fetches by itself, while the host goes on.
+        chips: At least one chip.
+        pinned: Whether to use pinned memory, which a CUDA device copies while the host goes on.
     """
     pixels, valid = ([chip.pixels for chip in chips], [chip.valid for chip in chips])
-    return Stacked(
+    return ChipTensors(
         _stack(pixels, _plain(pixels[0].dtype), pinned=pinned),
         _stack(valid, np.dtype(np.bool_), pinned=pinned),
     )
 
 
 def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool) -> Tensor:
-    """Stack arrays of one shape; a lone one is not copied as long as it need not be."""
+    """Stack arrays of one shape; a single one is copied only if it must be."""
     if len(arrays) == 1 and not pinned:
         return torch.from_numpy(np.ascontiguousarray(arrays[0], dtype)[None])
     like = torch.from_numpy(np.empty(0, dtype))
@@ -254,5 +272,5 @@ def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool
 
 
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Keep bytes, which are small to move; torch computes little with other integers."""
+    """Keep bytes, which are small to copy; torch supports few operations on other integers."""
     return dtype if dtype == np.uint8 else np.dtype(np.float32)

@@ -1,4 +1,4 @@
-"""A first look at scenes, by a small part of their pixels."""
+"""Statistics of scenes, from a small sample of their pixels."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
 from geodet.vector.regions import Region
 
-__all__ = ["Survey", "iter_samples", "survey_chips"]
+__all__ = ["SceneStatistics", "iter_sample_chips", "measure_chips"]
 
-_PLACES, _SIDE = 12, 16  # windows along each axis at most, and their side in pixels
-_FAILURES = 8  # a server that is gone would let each window wait
-_PERCENTILES = (0.5, 99.5)  # what lies beyond are glints, clouds and broken pixels
-_COMMON = 0.005  # of the pixels
-_FAR = 4.0  # times the range of all others
-_ABSURD = 1e30
-_ROUNDING = 1e-6  # of a mean
+_PLACES, _SIDE = 12, 16  # most windows along each axis, and their side in pixels
+_FAILURES = 8  # reading stops then: each window would wait for a server that does not answer
+_PERCENTILES = (0.5, 99.5)  # values beyond are glints, clouds and broken pixels
+_COMMON = 0.005  # share of the pixels from which a value may be fill
+_FAR = 4.0  # fill is so many times the range of all other values away from them
+_ABSURD = 1e30  # no measurement is larger
+_ROUNDING = 1e-6  # of a mean; smaller deviations are rounding errors
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """What scenes hold, as far as a first look tells, without fill and outliers."""
+class SceneStatistics:
+    """Statistics of a sample of scenes, without fill and outliers."""
 
     empty_share: float
-    """Share of the pixels without data, in [0, 1]."""
+    """Share of the pixels that have no data, in [0, 1]."""
     black_share: float
-    """Share of the pixels with data that are 0 in all bands, in [0, 1] of all pixels."""
+    """Share of the pixels that have data and are 0 in all bands, in [0, 1]."""
     mean: Floats
-    """(C,) means of the bands; (0,) where nothing has data."""
+    """(C,) means of the bands; (0,) if no pixel has data."""
     std: Floats
-    """(C,) standard deviations likewise, 0 where a band has no contrast."""
+    """(C,) standard deviations, 0 where a band has no contrast; (0,) if no pixel has data."""
     correlation: float
-    """Of neighbouring pixels, 1 in a smooth picture, 0 in mere noise; NaN where none has one."""
+    """Correlation of neighbouring pixels: 1 in a smooth image, 0 in noise; NaN if undefined."""
 
 
 class _Band(NamedTuple):
@@ -49,18 +49,18 @@ class _Band(NamedTuple):
     high: float
 
 
-def iter_samples(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
-    """Yield small windows that are spread evenly; what cannot be read is left out.
+def iter_sample_chips(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
+    """Yield the chips of small windows that are spread evenly; unreadable ones are left out.
 
     Args:
-        scene: On the grid that a model sees.
-        region: Where to look, in the scene's own pixels; None: everywhere.
+        scene: A scene on the grid that a model sees.
+        region: Area of interest in the scene's own pixels; None: all of the scene.
     """
     failures = 0
     for window in _places(scene, region):
         try:
             chip = scene.read(window)
-        except SceneError:  # detection will say so, if it ever gets there
+        except SceneError:  # detection raises it when it reads the window
             failures += 1
             if failures == _FAILURES:
                 return
@@ -68,33 +68,33 @@ def iter_samples(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
             yield chip
 
 
-def survey_chips(chips: Iterable[Chip]) -> Survey:
-    """Look at all pixels of some chips.
+def measure_chips(chips: Iterable[Chip]) -> SceneStatistics:
+    """Compute the statistics of all pixels of some chips.
 
     Args:
-        chips: All with the same bands.
+        chips: Chips with the same bands.
     """
     some = list(chips)
     if not some:
-        return Survey(0.0, 0.0, np.zeros(0), np.zeros(0), math.nan)
+        return SceneStatistics(0.0, 0.0, np.zeros(0), np.zeros(0), math.nan)
     empty = 1.0 - np.concatenate([chip.valid.ravel() for chip in some]).mean()
     values = np.concatenate([chip.pixels[:, chip.valid] for chip in some], axis=1)
     if not values.size:
-        return Survey(1.0, 0.0, np.zeros(0), np.zeros(0), math.nan)
+        return SceneStatistics(1.0, 0.0, np.zeros(0), np.zeros(0), math.nan)
     is_black = (values == 0).all(axis=0)
     black = is_black.mean() * (1 - empty)
     shown = values if is_black.all() else values[:, ~is_black]
     bands = [_statistics(band.astype(np.float64)) for band in shown]
     mean, std = np.array([band.mean for band in bands]), np.array([band.std for band in bands])
     if np.isnan(mean).all():
-        mean = std = np.zeros(0)  # all is fill
+        mean = std = np.zeros(0)  # every value is fill
     likeness = [_correlation(some, n, band) for n, band in enumerate(bands) if band.std > 0]
     correlation = float(np.mean(likeness)) if likeness else math.nan
-    return Survey(float(empty), float(black), mean, std, correlation)
+    return SceneStatistics(float(empty), float(black), mean, std, correlation)
 
 
 def _places(scene: Scene, region: Region | None) -> Sequence[Window]:
-    """Place windows in the middle of equal parts of the scene, or of the region's extent."""
+    """Place windows at the centres of equal parts of the scene, or of the region's extent."""
     width, height = scene.grid
     if region is None:
         return list(_spread((0, 0, width, height)))
@@ -118,7 +118,7 @@ def _spread(extent: tuple[int, int, int, int]) -> Iterator[Window]:
 
 
 def _starts(length: int) -> list[tuple[int, int]]:
-    """Give the start and the length of the windows along an axis."""
+    """Return start and length of the windows along an axis."""
     side = min(_SIDE, length)
     count = min(_PLACES, -(-length // side))
     starts = (int((n + 0.5) * length / count - side / 2) for n in range(count))
@@ -126,9 +126,9 @@ def _starts(length: int) -> list[tuple[int, int]]:
 
 
 def _statistics(band: Floats) -> _Band:
-    """Give mean, deviation and percentiles of (N,) values, without fill that is not declared.
+    """Compute mean, deviation and percentiles of (N,) values without undeclared fill.
 
-    Fill is a common value at either end, far from all others; there may be several.
+    Fill is a common lowest or highest value, far from all others. There may be several.
     """
     rest = band[np.abs(band) < _ABSURD]  # NaN is not
     while rest.size:
@@ -153,7 +153,7 @@ def _is_fill(value: float, values: Floats) -> bool:
 
 
 def _correlation(chips: Sequence[Chip], number: int, about: _Band) -> float:
-    """Correlate neighbours in a row, of one band, where both lie between the percentiles."""
+    """Correlate neighbours along rows of a band, where both lie between the percentiles."""
     total, count = 0.0, 0
     for chip in chips:
         band = chip.pixels[number].astype(np.float64)

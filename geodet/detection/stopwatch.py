@@ -1,4 +1,4 @@
-"""Where the time of a run goes, stage by stage."""
+"""Time the stages of a run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class Stopwatch:
     """Seconds spent in named stages, which do not nest.
 
     Args:
-        settle: Called before the clock is read. Where a device works on its own, waiting for it
-            gives each stage what it caused; without, the time shows where its result is needed.
+        settle: Called before the clock is read. If it waits for a device that works on its own,
+            each stage is charged with the work that it started; otherwise the stage that needs the
+            result is.
     """
 
     def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
@@ -27,7 +28,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Add the time of a ``with`` block to a stage; also where it ends in an error."""
+        """Add the time of a ``with`` block to a stage, also if it ends in an error."""
         start = self._now()
         try:
             yield
@@ -35,7 +36,7 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + self._now() - start
 
     def measure_each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Yield items, and add the time of waiting for each to a stage."""
+        """Yield items, and add the time that each takes to come to a stage."""
         iterator = iter(items)
         while True:
             with self.measure(stage):

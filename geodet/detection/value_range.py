@@ -1,4 +1,4 @@
-"""What the values of a scene mean to a model: which of them are dark, and which are bright."""
+"""Map the values of a scene to those of a model: which of them are dark, and which are bright."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodet.config import DetectConfig
-from geodet.detection.scene_statistics import Survey
+from geodet.detection.scene_statistics import SceneStatistics
 from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues, trained_bounds
 
-__all__ = ["fit_values", "in_words", "input_values"]
+__all__ = ["describe_range", "fit_input_values", "input_values"]
 
 logger = logging.getLogger(__name__)
 
-_MOSTLY = 0.5  # of the pixels
-# Beyond, detections are lost by the dozen: see "What a scene of other values costs" in the
+_MOSTLY = 0.5  # share of the pixels
+# Outside of these many objects are missed: see "What a scene of other values costs" in the
 # benchmark notes.
 _FLAT, _RICH = 0.5, 2.5  # times the contrast of the training images
-_NOISE = 0.3  # correlation of neighbours: that of imagery is at least 0.7
-_FAR = 2.0  # of their standard deviations between the means
+_FAR = 2.0  # standard deviations of the training images between the means
+_NOISE = 0.3  # correlation of neighbouring pixels: that of imagery is at least 0.7
 
 
 def input_values(
     about: ModelDescription, value_range: tuple[float, float] | None = None
 ) -> InputValues:
-    """Map a scene's range onto the model's.
+    """Return the input statistics for scenes of a value range.
 
-    That and then standardising is one affine map, so the statistics are moved instead of the
-    pixels. The ends of the range are bounds, as the model's own are.
+    Mapping the range to the model's and then standardising is one affine map, so the statistics
+    are mapped instead of the pixels. Values beyond the range are clipped.
 
     Args:
         about: The model.
-        value_range: Scene values that become the model's lowest and highest; None: its own.
+        value_range: Scene values that become the model's lowest and highest; None: those of the
+            model itself.
     """
     if value_range is None:
         bounds = trained_bounds(about.dtype, about.low, about.high)
@@ -46,26 +47,26 @@ def input_values(
     return InputValues(mean.tolist(), std.tolist(), [start] * len(mean), [end] * len(mean))
 
 
-def fit_values(
-    seen: Survey, name: str, dtype: str, about: ModelDescription, config: DetectConfig
+def fit_input_values(
+    seen: SceneStatistics, name: str, dtype: str, about: ModelDescription, config: DetectConfig
 ) -> InputValues | None:
-    """Choose what the values of scenes mean, where the configuration leaves that to them.
+    """Choose input statistics that give scenes the mean and contrast of the training images.
 
-    They are given the mean and the contrast of the training images: bytes for a model of bytes with
-    one gain and one offset, so that colours stay what they are; values of another type band by
-    band, as each has an offset and a gain of its own in raw imagery. Left open, that is done where
-    values of another type cannot be what the model was trained on. Says what was done, and warns of
-    scenes that are far from what the model knows, or mostly empty.
+    Scenes of the model's data type get one gain and one offset, so that colours are kept; scenes of
+    another type get them band by band, as raw imagery has a gain and an offset for each band. With
+    ``value_range="scene"`` that is always done; without a range, where values of another type
+    cannot be what the model was trained on. Logs the choice, and warns of scenes that are mostly
+    empty or far from the training images.
 
     Args:
-        seen: A look at the scenes.
-        name: Of the scenes, for the messages.
-        dtype: Their type.
+        seen: Statistics of the scenes.
+        name: Name of the scenes, for messages.
+        dtype: Data type of the scenes, as numpy names it.
         about: The model.
         config: ``value_range``.
 
     Returns:
-        What to read the scenes with; None: what the configuration says.
+        The input statistics; None: those that :func:`input_values` returns.
     """
     _report_emptiness(seen, name)
     if not len(seen.mean):
@@ -78,36 +79,36 @@ def fit_values(
         return None
     if not seen.std.any() or seen.correlation < _NOISE:
         if is_asked or is_other:
-            logger.warning("%s shows nothing but noise: its values are taken as they are", name)
+            logger.warning("%s shows nothing but noise: its values are used as they are", name)
         return None
     if not is_asked and not is_other:
         _report_distance(seen, name, about)
         return None
     values = _matched(seen, about, by_band=is_other)
     if is_asked:
-        logger.info("%s: %s are taken for dark to bright", name, in_words(values, about))
+        logger.info("%s: %s count as dark to bright", name, describe_range(values, about))
     else:
         logger.warning(
-            "%s: %s values, while %s was trained on %s: %s are taken for dark to bright; choose "
+            "%s: %s values, while %s was trained on %s: %s count as dark to bright; choose "
             "others with --set detect.value_range=[DARK,BRIGHT]",
             name,
             dtype,
             about.name,
             about.dtype,
-            in_words(values, about),
+            describe_range(values, about),
         )
     return values
 
 
-def in_words(values: InputValues, about: ModelDescription) -> str:
-    """Name the values that count as dark and as bright, of each band where they differ."""
+def describe_range(values: InputValues, about: ModelDescription) -> str:
+    """Describe the values that count as dark and bright, by band where they differ."""
     ranges = [f"{low:.6g} to {high:.6g}" for low, high in zip(values.low, values.high, strict=True)]
     if len(set(ranges)) == 1:
         return ranges[0]
     return ", ".join(f"{ends} ({band})" for ends, band in zip(ranges, about.bands, strict=True))
 
 
-def _matched(seen: Survey, about: ModelDescription, *, by_band: bool) -> InputValues:
+def _matched(seen: SceneStatistics, about: ModelDescription, *, by_band: bool) -> InputValues:
     mean, std = np.array(about.mean), np.array(about.std)
     gain = np.full(len(std), _contrast(seen, about))
     offset = np.nanmean(seen.mean) - gain * mean.mean()
@@ -120,40 +121,42 @@ def _matched(seen: Survey, about: ModelDescription, *, by_band: bool) -> InputVa
 
 
 def _ends(about: ModelDescription) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the lowest and the highest value of each band."""
-    if about.dtype == "uint8":  # training sees all of them
+    """Return the lowest and the highest value of each band in training."""
+    if about.dtype == "uint8":  # training uses all values
         return np.zeros(len(about.mean)), np.full(len(about.mean), 255.0)
     return np.array(about.low), np.array(about.high)
 
 
-def _contrast(seen: Survey, about: ModelDescription) -> float:
+def _contrast(seen: SceneStatistics, about: ModelDescription) -> float:
+    """Return the contrast of the scenes as a multiple of the training images'."""
     return float(seen.std.mean() / np.mean(about.std))
 
 
-def _shift(seen: Survey, about: ModelDescription) -> float:
+def _shift(seen: SceneStatistics, about: ModelDescription) -> float:
+    """Return the distance of the means in standard deviations of the training images."""
     return float((np.nanmean(seen.mean) - np.mean(about.mean)) / np.mean(about.std))
 
 
-def _is_far(seen: Survey, about: ModelDescription) -> bool:
-    """Tell whether scenes are darker, brighter, flatter or richer than what the model knows."""
+def _is_far(seen: SceneStatistics, about: ModelDescription) -> bool:
+    """Whether brightness or contrast are far from those of the training images."""
     return not (_FLAT <= _contrast(seen, about) <= _RICH and abs(_shift(seen, about)) <= _FAR)
 
 
-def _check_range(seen: Survey, name: str, ends: tuple[float, float]) -> None:
+def _check_range(seen: SceneStatistics, name: str, ends: tuple[float, float]) -> None:
     mean = float(np.nanmean(seen.mean))
     if not ends[0] <= mean <= ends[1]:
         logger.warning(
-            "most values of %s lie beyond detect.value_range=[%g,%g]: their mean is %.6g",
+            "most values of %s are outside of detect.value_range=[%g,%g]: their mean is %.6g",
             name,
             *ends,
             mean,
         )
 
 
-def _report_distance(seen: Survey, name: str, about: ModelDescription) -> None:
+def _report_distance(seen: SceneStatistics, name: str, about: ModelDescription) -> None:
     logger.warning(
-        "%s is not like what %s was trained on: its contrast is %.2g times as large, and its mean "
-        "is %.2g of their standard deviations %s; if objects are missed, try "
+        "%s differs from the training images of %s: its contrast is %.2g times theirs, and its "
+        "mean is %.2g of their standard deviations %s; if objects are missed, try "
         "--set detect.value_range=scene",
         name,
         about.name,
@@ -163,17 +166,17 @@ def _report_distance(seen: Survey, name: str, about: ModelDescription) -> None:
     )
 
 
-def _report_emptiness(seen: Survey, name: str) -> None:
+def _report_emptiness(seen: SceneStatistics, name: str) -> None:
     if seen.empty_share > _MOSTLY:
         logger.warning(
-            "more than half of %s has no data: %.0f %% of what was looked at",
+            "more than half of %s has no data: %.0f %% of the sampled pixels",
             name,
             100 * seen.empty_share,
         )
     elif seen.empty_share + seen.black_share > _MOSTLY:
         logger.warning(
-            "more than half of %s is 0 in all bands or has no data: %.0f %% of what was looked at; "
-            "where 0 means no data, say so with gdal_edit -a_nodata 0",
+            "more than half of %s is 0 in all bands or has no data: %.0f %% of the sampled pixels; "
+            "if 0 means no data, declare it with gdal_edit -a_nodata 0",
             name,
             100 * (seen.empty_share + seen.black_share),
         )

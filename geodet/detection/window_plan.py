@@ -1,39 +1,42 @@
-"""How a scene is cut for a model on a device: window size, overlap and batch."""
+"""Choose how a scene is cut for a model on a device: window size, overlap and batch size."""
 
 from __future__ import annotations
 
 import logging
 import math
+import sys
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import torch
 
 from geodet.config import DetectConfig
-from geodet.detection.memory import free_memory
 from geodet.detection.predictor import Predictor
 from geodet.geometry.windows import WindowGrid
 
-__all__ = ["WindowPlan", "plan_windows", "warn_of_seams"]
+__all__ = ["WindowPlan", "free_memory", "plan_windows", "warn_of_seams"]
 
 logger = logging.getLogger(__name__)
 
-_LEAST_OVERLAP = 64  # half of it is what a cell must see around it: see the benchmark notes
-_LEAST_SIZE = 320  # of smaller windows the seams are so many that it shows
-_TIMES_OVERLAP = 23  # (23 / 22)^2 = 1.09 pixels are computed for each of a large scene
-_LEAST_TIMES_OVERLAP = 4  # (4 / 3)^2 = 1.8: still less than to decode a strip for each window
-_MEMORY = 640 * 2**20  # bytes of activations on a CPU, at most
+_LEAST_OVERLAP = 64  # half of it is the context that a cell needs: see the benchmark notes
+_LEAST_SIZE = 320  # smaller windows have so many seams that the results suffer
+_TIMES_OVERLAP = 23  # windows of 23 overlaps compute (23 / 22)^2 = 1.09 times the scene's pixels
+_LEAST_TIMES_OVERLAP = 4  # (4 / 3)^2 = 1.8: still less work than decoding strips for each window
+_MEMORY = 640 * 2**20  # most bytes of activations on a CPU
 _LEAST_MEMORY = 40 * 2**20
-_FREE_SHARE = 4  # times as much must be free: what else runs is to go on
-_MEMORY_SHARE = 0.5  # of what is free on a CUDA device
-_BATCH_PIXELS = {"cpu": 2**19, "cuda": 2**25}  # more do not make it faster
+_FREE_SHARE = 4  # times as much memory must be free, for other programs
+_MEMORY_SHARE = 0.5  # of the free memory of a CUDA device
+_BATCH_PIXELS = {"cpu": 2**19, "cuda": 2**25}  # larger batches are no faster
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 class WindowPlan(NamedTuple):
-    """Windows and batches of a scene."""
+    """The windows of a scene and the batch size."""
 
     grid: WindowGrid
-    """In the pixels of the scene's grid."""
+    """Windows in the pixels of the scene's grid."""
     batch_size: int
     """Chips of the largest window in one forward pass."""
 
@@ -46,19 +49,19 @@ def plan_windows(
     *,
     rows_kept: float = math.inf,
 ) -> WindowPlan:
-    """Choose what the configuration leaves open.
+    """Choose the window size, overlap and batch size that the configuration leaves open.
 
-    The overlap holds the largest object that the model was taught, and the surroundings that it
-    looks at. The window is so large that the overlap costs at most 10 % of a large scene, unless
-    its activations would not fit, or a row of windows in what the scene keeps of its pixels. Starts
-    are multiples of the network's coarsest stride.
+    The overlap is as long as the largest objects that the model was trained on, and no shorter than
+    the context that it needs. Windows are so large that the overlap costs at most 10 % of a large
+    scene; smaller where activations would not fit in memory, or where the scene cannot keep the
+    decoded blocks of a row of windows. Starts are multiples of the network's coarsest stride.
 
     Args:
-        predictor: Whose windows they are.
+        predictor: The network and its device.
         config: ``chip_size``, ``overlap`` and ``batch_size``, each None to choose it.
         width: Columns of the scene's grid.
-        height: Its rows.
-        rows_kept: Rows of the tallest windows of which each pixel is decoded once, see
+        height: Rows of the scene's grid.
+        rows_kept: Rows of the tallest windows for which each block is decoded once, see
             :attr:`geodet.raster.scene.Scene.rows_kept`.
     """
     stride = predictor.stride
@@ -78,10 +81,10 @@ def plan_windows(
 
 
 def warn_of_seams(config: DetectConfig) -> None:
-    """Warn of windows so small that the result depends on where they meet, once in a process.
+    """Warn, once in a process, of windows so small that the seams affect the detections.
 
     Args:
-        config: Where the windows' size and overlap are left open, they are large enough.
+        config: ``chip_size`` and ``overlap``; what is None is chosen large enough.
     """
     if config.overlap is not None and config.overlap < _LEAST_OVERLAP:
         _warn_once("detect.overlap", config.overlap, _LEAST_OVERLAP)
@@ -92,8 +95,8 @@ def warn_of_seams(config: DetectConfig) -> None:
 @cache
 def _warn_once(setting: str, value: int, least: int) -> None:
     logger.warning(
-        "%s=%d shows the network too little around objects where windows meet: some near the score "
-        "threshold may come or go; leave it unset, or give %d or more",
+        "%s=%d shows the network too little context where windows meet: detections near the score "
+        "threshold may change; leave it unset, or set %d or more",
         setting,
         value,
         least,
@@ -101,19 +104,19 @@ def _warn_once(setting: str, value: int, least: int) -> None:
 
 
 def _is_worth(rows_kept: float, overlap: int, rows: int) -> bool:
-    """Tell whether windows are lowered, for the scene's sake, and not so much that seams abound."""
+    """Whether lower windows save decoding without making the overlap too costly."""
     return _LEAST_TIMES_OVERLAP * max(overlap, _LEAST_OVERLAP) <= rows_kept < rows
 
 
 def _batch_size(grid: WindowGrid, pixels: float, device: torch.device) -> int:
-    """Fill the device, with the chips that there are."""
+    """Choose as many chips as the device uses well, and no more than there are."""
     area = grid[0].width * grid[0].height
     most = min(pixels, _BATCH_PIXELS[device.type]) // area
     return max(1, min(int(most), len(grid)))
 
 
 def _memory(device: torch.device) -> float:
-    """Give the bytes that activations may take."""
+    """Return the bytes that activations may take."""
     if device.type != "cuda":
         return _memory_of_machine()
     free, _ = torch.cuda.mem_get_info(device)
@@ -121,7 +124,7 @@ def _memory(device: torch.device) -> float:
 
 
 def _memory_of_machine() -> float:
-    """Give a CPU's, in steps of two: windows are not to differ for a few bytes that are free."""
+    """Return those of a CPU, in steps of two, so that runs are cut alike in most cases."""
     memory = float(_MEMORY)
     while memory * _FREE_SHARE > free_memory() and memory / 2 >= _LEAST_MEMORY:
         memory /= 2
@@ -132,3 +135,25 @@ def _memory_of_machine() -> float:
 
 def _even(length: float) -> int:
     return 2 * math.ceil(length / 2)
+
+
+@cache
+def free_memory() -> int:
+    """Return the bytes that programs can take without swapping, as measured at the first call.
+
+    Measured once, so that all scenes of a run are cut alike. A container may take no more than its
+    control group allows, which psutil does not see.
+    """
+    return min(int(psutil.virtual_memory().available), _left_in_container(_CGROUP))
+
+
+def _left_in_container(folder: Path) -> int:
+    """Return what a control group (version 2) leaves of its limit, or a large number.
+
+    Files that the group holds in its cache count as free: the kernel drops them first.
+    """
+    limit, statistics = folder / "memory.max", folder / "memory.stat"
+    if not limit.exists() or limit.read_text().strip() == "max":
+        return sys.maxsize
+    used = dict(line.split() for line in statistics.read_text().splitlines())
+    return max(int(limit.read_text()) - int(used["anon"]), 0)

@@ -10,7 +10,7 @@ from geodet.config import DetectConfig, MatchConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_run import detect_scene
 from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
-from geodet.detection.value_range import choose_input_values
+from geodet.detection.value_range import fit_input_values
 from geodet.errors import ModelFileError
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
@@ -84,7 +84,7 @@ def choose_input_values(
         name: Of the images, for the messages.
 
     Returns:
-        See :func:`geodet.detection.value_range.choose_input_values`.
+        See :func:`geodet.detection.value_range.fit_input_values`.
     """
     samples: list[Chip] = []
     for image in images[:: math.ceil(len(images) / _LOOKED_AT)]:
@@ -97,7 +97,7 @@ def choose_input_values(
         if not isinstance(config.value_range, tuple):
             logger.warning("%s: %s values are taken as they are", name, " and ".join(types))
         return None
-    return choose_input_values(measure_chips(samples), name, types[0], about, config)
+    return fit_input_values(measure_chips(samples), name, types[0], about, config)
 
 
 def compare_images(

@@ -91,6 +91,9 @@ class Scene(Closing):
         self.count: int = source.dataset.count
         """Bands of the raster, an alpha band included."""
         self._alpha = source.alpha
+        numbers = range(1, self.count + 1)
+        self.data_bands = tuple(band for band in numbers if band != self._alpha)
+        """Numbers of the bands but an alpha band."""
         self._names = source.names
         self._meanings = band_meanings(source.names, source.colours)
         self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
@@ -108,7 +111,8 @@ class Scene(Closing):
             SceneError: The raster lacks a band, or the bands have no common real data type.
         """
         chosen = tuple(self._number(band) for band in bands)
-        self.bands = chosen or tuple(n for n in range(1, self.count + 1) if n != self._alpha)
+        self.bands = chosen or self.data_bands
+        """Numbers of the bands that are read, in their order."""
         self.dtype = self._common_dtype()
         self.band_names = tuple(self._labels[band - 1] for band in self.bands)
         self.band_meanings = tuple(self._meanings[band - 1] for band in self.bands)

@@ -223,7 +223,7 @@ CASES = {
     preview_over_the_scene: "is read here and would be written over",
     bands_of_several_types: "uint16 and uint8 values",
     range_that_falls: "must rise",
-    gsd_out_of_reach: "out of the reach",
+    gsd_out_of_reach: "cannot be resampled to the",
     gsd_without_end: "finite",
     a_late_scene_with_too_few_bands: "b.tif has 1 bands",
     full_disk: "cannot write",

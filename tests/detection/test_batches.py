@@ -7,8 +7,8 @@ from factories_models import detections
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodet.detection.batches import ChipBatch, Done, OneAhead, iter_batches
-from geodet.detection.predictor import Running, Stacked
+from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
+from geodet.detection.predictor import ChipTensors, ForwardPass
 from geodet.errors import DeviceError
 from geodet.geometry.windows import Window
 from geodet.models.decode import Decoded
@@ -35,11 +35,11 @@ class Network:
     def stack(self, chips):
         self.calls.append(("stack", len(chips)))
         pixels = torch.stack([torch.from_numpy(chip.pixels) for chip in chips])
-        return Stacked(pixels, torch.ones(len(chips), 4, 4, dtype=torch.bool))
+        return ChipTensors(pixels, torch.ones(len(chips), 4, 4, dtype=torch.bool))
 
     def start(self, stacked):
         self._note("start", len(stacked.pixels))
-        return Running(stacked.pixels, 16)
+        return ForwardPass(stacked.pixels, 16)
 
     def finish(self, running):
         values = running.outputs[:, 0, 0, 0].tolist()
@@ -65,7 +65,7 @@ def scores(done):
 def test_a_batch_is_begun_before_the_one_before_it_is_given_away():
     network = Network()
     batches = [make_batch(0, 2), make_batch(2, 1), make_batch(3, 2)]
-    for done in OneAhead(network).run(batches):
+    for done in BatchPipeline(network).run(batches):
         network.calls.append(("use", len(done.found)))
     assert network.calls == [
         *(("stack", 2), ("start", 2)),
@@ -77,7 +77,7 @@ def test_a_batch_is_begun_before_the_one_before_it_is_given_away():
 
 def test_a_cpu_is_done_with_a_batch_before_the_next_is_read():
     network = Network(device="cpu")
-    for done in OneAhead(network).run([make_batch(0, 2), make_batch(2, 1)]):
+    for done in BatchPipeline(network).run([make_batch(0, 2), make_batch(2, 1)]):
         network.calls.append(("use", len(done.found)))
     assert network.calls == [
         *(("stack", 2), ("start", 2), ("finish", 2), ("use", 2)),
@@ -88,16 +88,16 @@ def test_a_cpu_is_done_with_a_batch_before_the_next_is_read():
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_batches_come_in_order_with_what_the_caller_has_to_know(device):
     batches = [make_batch(0, 2, empty=[7]), make_batch(2, 0, empty=[8, 9]), make_batch(2, 1)]
-    first, second, third = OneAhead(Network(device=device)).run(batches)
+    first, second, third = BatchPipeline(Network(device=device)).run(batches)
     assert (first.indices, scores(first), first.empty, first.waiting_from) == (
         [0, 1],
         [0, 1],
         [7],
         2,
     )
-    assert second == Done([], [], [8, 9], 2)
+    assert second == BatchResult([], [], [8, 9], 2)
     assert (third.indices, scores(third)) == ([2], [2])
-    assert list(OneAhead(Network(device=device)).run([])) == []
+    assert list(BatchPipeline(Network(device=device)).run([])) == []
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -111,20 +111,22 @@ def test_batches_come_in_order_with_what_the_caller_has_to_know(device):
 )
 def test_what_the_memory_is_too_small_for_is_done_in_parts(fails_in, device):
     network = Network(room=2, fails_in=fails_in, device=device)
-    found = [scores(done) for done in OneAhead(network).run([make_batch(0, 5), make_batch(5, 4)])]
+    found = [
+        scores(done) for done in BatchPipeline(network).run([make_batch(0, 5), make_batch(5, 4)])
+    ]
     assert found == [[0, 1, 2, 3, 4], [5, 6, 7, 8]]
 
 
 def test_where_not_even_one_fits_the_error_says_so():
     with pytest.raises(DeviceError, match="one chip does not fit"):
-        list(OneAhead(Network(room=0)).run([make_batch(0, 1)]))
+        list(BatchPipeline(Network(room=0)).run([make_batch(0, 1)]))
 
 
 def test_other_errors_pass():
     network = Network()
     network.start = lambda _: 1 / 0
     with pytest.raises(ZeroDivisionError):
-        list(OneAhead(network).run([make_batch(0, 1)]))
+        list(BatchPipeline(network).run([make_batch(0, 1)]))
 
 
 SHAPES = [(4, 4), (4, 2), (3, 4)]

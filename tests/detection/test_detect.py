@@ -229,7 +229,7 @@ def test_a_scene_must_have_a_crs_where_it_is_required(make_scene, tiny_model, tm
 def test_an_unknown_ground_sample_distance_is_a_warning(make_scene, tiny_model, tmp_path, caplog):
     path = make_scene(epsg=None)
     run(path, tmp_path / "out.gpkg", tiny_model)
-    assert "nobody knows the metres per pixel of scene.tif" in caplog.text
+    assert "the metres per pixel of scene.tif are unknown" in caplog.text
     caplog.clear()
     for change in ({"resample": False}, {"gsd": 0.6}):
         config = SMALL.model_copy(update=change)
@@ -239,7 +239,7 @@ def test_an_unknown_ground_sample_distance_is_a_warning(make_scene, tiny_model, 
 
 def test_another_dtype_is_a_warning(make_scene, tiny_model, tmp_path, caplog):
     run(make_scene(dtype="uint16"), tmp_path / "out.gpkg", tiny_model)
-    assert "scene.tif shows nothing but noise: its values are taken as they are" in caplog.text
+    assert "scene.tif shows nothing but noise: its values are used as they are" in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "highest"), [("uint16", 65535), ("float32", 1)])
@@ -311,12 +311,14 @@ def test_a_scene_that_breaks_off_does_not_take_the_others_along(
     )
     run([a, c], tmp_path / "good.gpkg", tiny_model, config)
     message = (
-        r"1 of 3 scenes could not be read; \d+ objects .*both\.gpkg.*: b\.tif: cannot read Win"
+        r"1 of 3 scenes could not be read; .* detections .*both\.gpkg.*: b\.tif: cannot read Win"
     )
     outputs = [tmp_path / name for name in ("both.gpkg", "both.geojson", "both.fgb")]
     with pytest.raises(SceneError, match=message) as caught:
         run([a, cut_off(b), c], outputs, tiny_model, config)
     assert "--append" in caught.value.hint
+    assert list(caught.value.failed) == ["b.tif"]
+    assert set(caught.value.report.detections) == {"a.tif", "b.tif", "c.tif"}
     assert re.search(r"b\.tif is left out: cannot read Window\(.*row_off=240", caplog.text)
     expected = geopandas.read_file(tmp_path / "good.gpkg", layer="detections")
     found = geopandas.read_file(outputs[0], layer="detections")
@@ -456,7 +458,7 @@ def test_a_resampled_scene_gives_boxes_in_its_own_pixels(
     objects = [(20, 12, 32, 20), (60, 64, 76, 72), (120, 16, 128, 28), (190, 142, 200, 150)]
     path = make_scene(width=200, height=150, objects=objects, rotation=rotation)
     model = load_model(make_model("coarse.safetensors", gsd=1.2, share=0.5))
-    monkeypatch.setattr(detect_module, "build_predictor", lambda *_: BrightnessSeer(200))
+    monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: BrightnessSeer(200))
     caplog.set_level(logging.INFO)
     layer, report = run(path, tmp_path / "out.gpkg", model)
     assert sorted(boxes_of(layer).tolist()) == sorted(map(list, objects))
@@ -476,7 +478,7 @@ def test_boxes_of_any_resampling_land_on_the_painted_ground(
     objects = [(20, 12, 38, 27), (60, 64, 76, 82), (120, 16, 138, 31)]
     path = make_scene(width=203, height=151, objects=objects)
     model = load_model(make_model(f"at{gsd}.safetensors", gsd=gsd, share=0.5))
-    monkeypatch.setattr(detect_module, "build_predictor", lambda *_: BrightnessSeer(150))
+    monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: BrightnessSeer(150))
     config = SMALL.model_copy(update={"overlap": 32})
     layer, _ = run(path, tmp_path / "out.gpkg", model, config)
     assert len(layer) == len(objects)
@@ -500,7 +502,7 @@ def test_a_predictor_that_fails_leaves_no_reader_and_no_file(
         def __call__(self, chips):
             raise error
 
-    monkeypatch.setattr(detect_module, "build_predictor", lambda *_: Failing([]))
+    monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: Failing([]))
     with pytest.raises(type(error), match=str(error)) as caught:
         run(make_scene(width=400, height=300), tmp_path / "out.gpkg", tiny_model)
     assert not readers()

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from conftest import BYTE_IN
 from factories_kinds import KINDS, OBJECTS, PALM, TREE, Place
 from factories_rasters import real_file
 from pretended_predictor import SMALL, BrightnessSeer
@@ -19,6 +18,7 @@ from pyproj import CRS, Transformer
 from readings import READERS, WGS_84, read_with_gdal, read_with_ogr2ogr
 
 import geodet.detection.detect as detect_module
+from conftest import BYTE_IN
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_model
@@ -52,7 +52,7 @@ def found_in(model, monkeypatch):
     """Give a function that detects with a stub in place of the network."""
 
     def find(path, output, stub, **changes):
-        monkeypatch.setattr(detect_module, "build_predictor", lambda *_: stub)
+        monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: stub)
         config = CONFIG.model_copy(update=changes)
         detect_to_files([path], [output], model, config, DetectOptions(device="cpu"))
         return output

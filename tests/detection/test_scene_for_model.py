@@ -10,7 +10,11 @@ from pyproj import CRS
 from rasterio.control import GroundControlPoint
 
 from geodet.config import DetectConfig
-from geodet.detection.scene_for_model import check_scene, open_for_model, report_places
+from geodet.detection.scene_for_model import (
+    open_for_model,
+    report_choices,
+    warn_of_missing_georeference,
+)
 from geodet.errors import ModelFileError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -31,7 +35,7 @@ def fit(path, about, **config):
     """Open a scene for a model; give its bands and its pixels."""
     with open_for_model(path, about, DetectConfig(**config)) as scene:
         whole = scene.read(Window(0, 0, *scene.grid))
-        check_scene(path, about, DetectConfig(**config))
+        report_choices(scene, about, DetectConfig(**config))
         return scene.bands, whole.pixels
 
 
@@ -52,23 +56,23 @@ def test_blue_green_red_by_colour_comes_out_right(make_scene, rgb, said):
     assert bands == (3, 2, 1)
     np.testing.assert_array_equal(pixels, read_whole(path, [3, 2, 1]))
     assert said(logging.INFO) == [
-        "scene.tif has 3 bands: taken are red, green, blue for red, green, blue; "
-        "others with --bands"
+        "scene.tif has 3 bands: using red, green, blue for red, green, blue; "
+        "choose others with --bands"
     ]
 
 
-def test_places_count_where_nothing_is_known(make_scene, rgb, said):
+def test_the_first_bands_are_read_where_nothing_is_known_of_them(make_scene, rgb, said):
     path = make_scene(bands=5, photometric="minisblack")
     assert fit(path, rgb)[0] == (1, 2, 3)
     assert said() == []
-    assert "taken are gray, band 2, band 3 for red, green, blue" in said(logging.INFO)[0]
+    assert "using gray, band 2, band 3 for red, green, blue" in said(logging.INFO)[0]
 
 
 def test_bands_that_contradict_the_model_are_warned_of_once(make_scene, rgb, said):
     path = make_scene(descriptions=["nir", "red", "green"])
     assert fit(path, rgb)[0] == (1, 2, 3)
     assert said() == [
-        "the bands of scene.tif are not those of tiny: taken are nir for red, red for green, "
+        "the bands of scene.tif are not those of tiny: using nir for red, red for green, "
         "green for blue; name the right ones with --bands"
     ]
 
@@ -88,29 +92,31 @@ def test_too_few_bands_are_an_error(make_scene, rgb, rgbn):
         fit(make_scene(), rgb, bands=(1, 2))
 
 
-def test_a_scene_out_of_reach_is_refused_at_the_door(make_scene, rgb):
+def test_a_scene_that_cannot_be_resampled_to_the_model_is_refused(make_scene, rgb):
     path = make_scene(pixel_size=30)
-    with pytest.raises(SceneError, match="has 30 m per pixel, which is out of the reach of tiny"):
-        check_scene(path, rgb, DetectConfig())
-    check_scene(path, rgb, DetectConfig(resample=False))
-    check_scene(path, rgb, DetectConfig(gsd=0.5))
-    with pytest.raises(SceneError, match="has 100 m per pixel, which is out of the reach of tiny"):
-        check_scene(make_scene(epsg=None), rgb, DetectConfig(gsd=100))
+    with pytest.raises(SceneError, match="has 30 m per pixel, which cannot be resampled to the"):
+        open_for_model(path, rgb, DetectConfig())
+    for config in (DetectConfig(resample=False), DetectConfig(gsd=0.5)):
+        open_for_model(path, rgb, config).close()
+    with pytest.raises(SceneError, match="has 100 m per pixel, which cannot be resampled to"):
+        open_for_model(make_scene(epsg=None), rgb, DetectConfig(gsd=100))
 
 
-def test_what_has_no_place_is_said_once_for_all_scenes(rgb, said):
+def test_missing_georeferences_are_warned_of_once_for_all_scenes(rgb, said):
     bare = GeoBox(9, 9, Affine(1, 0, 0, 0, -1, 0), None)
     filed = GeoBox(9, 9, Affine(0.5, 0, 7, 0, -0.5, 9), None)
     placed = GeoBox(9, 9, Affine(0.5, 0, 5e5, 0, -0.5, 4.5e6), CRS.from_epsg(32633))
-    report_places({"a": bare, "b": bare, "c": filed, "d": placed}, rgb, DetectConfig())
+    warn_of_missing_georeference(
+        {"a": bare, "b": bare, "c": filed, "d": placed}, rgb, DetectConfig()
+    )
     texts = said()
     assert texts[0].startswith("2 scenes (such as a) have no CRS: coordinates in the output are p")
     assert texts[1] == "c has no CRS: coordinates in the output are those of its world file"
-    assert texts[2].startswith("nobody knows the metres per pixel of 3 scenes (such as a): nothing")
+    assert texts[2].startswith("the metres per pixel of 3 scenes (such as a) are unknown: nothing")
     assert len(texts) == 3
     for config in (DetectConfig(gsd=0.5), DetectConfig(resample=False)):
-        report_places({"d": placed}, rgb, DetectConfig())
-        report_places({"a": bare}, rgb, config)
+        warn_of_missing_georeference({"d": placed}, rgb, DetectConfig())
+        warn_of_missing_georeference({"a": bare}, rgb, config)
     assert [text for text in said()[3:] if "metres" in text] == []
 
 
@@ -126,7 +132,7 @@ def test_another_size_of_pixels_is_warned_of_without_resampling(
     assert warning is None or warning in said()[0]
 
 
-def test_warping_is_said(make_scene, rgb, said):
+def test_warping_is_logged(make_scene, rgb, said):
     points = [
         GroundControlPoint(row=r, col=c, x=5e5 + 0.6 * c, y=4.5e6 - 0.6 * r)
         for r, c in [(0, 0), (0, 96), (80, 0), (80, 96)]
@@ -138,4 +144,17 @@ def test_warping_is_said(make_scene, rgb, said):
         "scene.tif is warped by its ground control points while it is read: 96 x 80 px in "
         "WGS 84 / UTM zone 33N"
     ]
-    assert check_scene(path, rgb, DetectConfig(require_crs=True)).crs.to_epsg() == 32633
+    with open_for_model(path, rgb, DetectConfig(require_crs=True)) as scene:
+        assert scene.geobox.crs.to_epsg() == 32633
+
+
+def test_a_scene_is_opened_once_and_closed_if_it_does_not_fit(make_scene, rgb, rgbn, handles):
+    path = make_scene(bands=4, descriptions=["Blue", "Green", "Near Infrared", "Red"])
+    with open_for_model(path, rgb, DetectConfig()) as scene:
+        assert scene.bands == (4, 2, 1)
+        scene.read(Window(0, 0, 9, 9))
+    assert len(handles) == 1
+    with pytest.raises(ModelFileError):
+        open_for_model(make_scene("three.tif"), rgbn, DetectConfig())
+    assert len(handles) == 2
+    assert all(source.dataset.closed for source in handles)

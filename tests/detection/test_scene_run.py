@@ -18,7 +18,6 @@ import geodet.raster.scene
 from geodet.config import DetectConfig
 from geodet.detection import window_plan as planning
 from geodet.detection.scene_run import SceneRun, detect_scene
-from geodet.detection.stopwatch import Stopwatch
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.decode import Decoded
@@ -46,7 +45,6 @@ class Seer(AtOnce):
     def __init__(self, objects, scores=None):
         self.objects = np.array(objects, float).reshape(-1, 4)
         self.scores = np.full(len(self.objects), 0.9) if scores is None else np.array(scores)
-        self.watch = Stopwatch()
         self.windows = []
 
     def __call__(self, chips):
@@ -113,8 +111,8 @@ def test_parts_come_from_top_to_bottom_as_soon_as_they_are_final(scene):
         assert after.boxes[:, 3].min() > before.boxes[:, 1].max() - 2 * CONFIG.chip_size
     found = Detections.concatenate(parts).boxes
     assert sorted(map(tuple, found)) == sorted(map(tuple, objects))
-    assert sum(step.pixels for step in progress) == run.pixels == SIDE**2
-    assert (run.chips, run.capped) == (len(run.grid), len(run.grid))
+    assert sum(step.pixels for step in progress) == 1e6 * run.counts.megapixels == SIDE**2
+    assert (run.counts.chips, run.counts.capped) == (len(run.grid), len(run.grid))
 
 
 @given(st.integers(0, 99), st.sampled_from([40, 56, 64, 100, 400]), st.integers(1, 5))
@@ -137,7 +135,7 @@ def test_only_windows_that_may_own_something_in_the_region_are_read(scene):
     inside = corner.contains((objects[:, :2] + objects[:, 2:]) / 2)
     assert sorted(map(tuple, found.boxes)) == sorted(map(tuple, objects[inside]))
     assert 0 < len(found) < 200
-    assert run.chips == len(seer.windows) < len(run.grid) / 3
+    assert run.counts.chips == len(seer.windows) < len(run.grid) / 3
     assert all(window.col_off < 110 and window.row_off < 90 for window in seer.windows)
 
 
@@ -145,12 +143,12 @@ def test_featureless_chips_are_not_looked_at_where_asked(scene):
     plain, careful = Seer([]), Seer([])
     list(everything := SceneRun(scene, plain, CONFIG))
     assert len(plain.windows) == len(everything.grid)
-    assert everything.empty_chips == 0
+    assert everything.counts.empty_chips == 0
     list(run := SceneRun(scene, careful, CONFIG.model_copy(update={"skip_uniform": True})))
     lower = [window for window in careful.windows if window.row_off >= 200]
     assert not lower
-    assert run.empty_chips == sum(window.row_off >= 200 for window in run.grid) > 0
-    assert run.empty_chips + len(careful.windows) == run.chips
+    assert run.counts.empty_chips == sum(window.row_off >= 200 for window in run.grid) > 0
+    assert run.counts.empty_chips + len(careful.windows) == run.counts.chips
 
 
 LONG = [[30.0, 100.0, 330.0, 112.0]]  # longer than any window

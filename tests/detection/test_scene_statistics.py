@@ -3,7 +3,7 @@ import pytest
 import rasterio
 import shapely
 
-from geodet.detection.scene_statistics import iter_samples, survey_chips
+from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
@@ -12,7 +12,7 @@ from geodet.vector.regions import Region
 
 def survey(path, region=None):
     with Scene(path) as scene:
-        return survey_chips(iter_samples(scene, region))
+        return measure_chips(iter_sample_chips(scene, region))
 
 
 def pixels_of(path):
@@ -58,7 +58,7 @@ def test_windows_lie_in_the_scene_and_cover_a_small_one(size):
         def read(self, window):
             return window
 
-    windows = list(iter_samples(Blank()))
+    windows = list(iter_sample_chips(Blank()))
     assert all(0 <= w.col_off < w.col_end <= size[0] for w in windows)
     assert all(0 <= w.row_off < w.row_end <= size[1] for w in windows)
     columns = {x for w in windows for x in range(w.col_off, w.col_end)}
@@ -72,7 +72,7 @@ def test_only_the_region_is_looked_at(make_scene):
     for shrink in (1, 2):
         with Scene(path) as scene:
             scene.resample(400 // shrink, 300 // shrink)
-            seen = survey_chips(iter_samples(scene, region))
+            seen = measure_chips(iter_sample_chips(scene, region))
         assert seen.mean.tolist() == [250] * 3
         assert not seen.std.any()
 
@@ -102,7 +102,7 @@ def test_a_scene_that_is_gone_is_not_asked_for_every_window():
             asked.append(window)
             raise SceneError("gone", hint="wait")
 
-    seen = survey_chips(iter_samples(Gone()))
+    seen = measure_chips(iter_sample_chips(Gone()))
     assert len(asked) == 8
     assert seen.mean.size == seen.std.size == 0
 
@@ -145,7 +145,7 @@ def test_fill_and_broken_pixels_count_for_nothing(chip_of, fills, share, bands):
     width = round(500 * share)
     for n, fill in enumerate(fills):
         pixels[bands, :, n * width : (n + 1) * width] = fill
-    seen = survey_chips([chip_of(pixels)])
+    seen = measure_chips([chip_of(pixels)])
     is_zero_in_one = 0 in fills and bands.start == 2  # that may be a value
     if not is_zero_in_one:
         np.testing.assert_allclose(seen.mean, 500, rtol=0.02)
@@ -155,26 +155,26 @@ def test_fill_and_broken_pixels_count_for_nothing(chip_of, fills, share, bands):
 def test_saturated_pixels_are_no_fill(chip_of):
     pixels = np.random.default_rng(0).normal(200, 60, (3, 100, 100)).clip(0, 255).astype(np.uint8)
     assert (pixels == 255).mean() > 0.1
-    seen = survey_chips([chip_of(pixels)])
+    seen = measure_chips([chip_of(pixels)])
     np.testing.assert_allclose(seen.std, pixels.std(axis=(1, 2)), rtol=0.02)
 
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_picture_of_one_value_has_no_contrast(chip_of, value):
-    seen = survey_chips([chip_of(np.full((3, 8, 8), value, np.uint8))])
+    seen = measure_chips([chip_of(np.full((3, 8, 8), value, np.uint8))])
     assert seen.mean.tolist() == [value] * 3
     assert seen.std.tolist() == [0] * 3
 
 
 def test_rounding_is_no_contrast(chip_of):
-    assert not survey_chips([chip_of(np.full((1, 1000, 1000), 0.3))]).std.any()
+    assert not measure_chips([chip_of(np.full((1, 1000, 1000), 0.3))]).std.any()
 
 
 def test_neighbours_tell_noise_from_a_picture(chip_of):
     """By hand: a random walk in the mean of k values has a correlation of (k - 1) / k."""
     noise = np.random.default_rng(0).normal(500, 50, (2, 300, 300))
-    assert survey_chips([chip_of(noise)]).correlation == pytest.approx(0, abs=0.07)
+    assert measure_chips([chip_of(noise)]).correlation == pytest.approx(0, abs=0.07)
     for count in (2, 5):
         smooth = np.mean([noise[:, :, n : n + 290] for n in range(count)], axis=0)
-        seen = survey_chips([chip_of(smooth)])
+        seen = measure_chips([chip_of(smooth)])
         assert seen.correlation == pytest.approx((count - 1) / count, abs=0.03)

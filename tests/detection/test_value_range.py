@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import DetectConfig
-from geodet.detection.scene_statistics import Survey, iter_samples, survey_chips
-from geodet.detection.value_range import fit_values, input_values
+from geodet.detection.scene_statistics import SceneStatistics, iter_sample_chips, measure_chips
+from geodet.detection.value_range import fit_input_values, input_values
 from geodet.raster.scene import Scene
 
 MEAN, STD = (100.0, 110.0, 90.0), (40.0, 30.0, 50.0)
@@ -27,15 +27,15 @@ def rgb(tiny_model):
 
 
 def seen_as(mean=100.0, std=40.0, *, correlation=0.9):
-    return Survey(0.0, 0.0, np.full(3, mean), np.full(3, std), correlation)
+    return SceneStatistics(0.0, 0.0, np.full(3, mean), np.full(3, std), correlation)
 
 
 def look(scene):
-    return survey_chips(iter_samples(scene))
+    return measure_chips(iter_sample_chips(scene))
 
 
 def fit(seen, about, dtype="uint8", value_range=None):
-    return fit_values(seen, "scene.tif", dtype, about, DetectConfig(value_range=value_range))
+    return fit_input_values(seen, "scene.tif", dtype, about, DetectConfig(value_range=value_range))
 
 
 @given(gain=st.floats(1e-3, 1e3), offset=st.floats(-1e4, 1e4), is_bytes=st.booleans())
@@ -52,7 +52,7 @@ def test_a_scene_gets_the_mean_and_the_contrast_of_training(rgb, gain, offset, i
 @given(st.lists(st.floats(0.1, 1e3), min_size=3, max_size=3), st.floats(-1e4, 1e4))
 def test_bands_of_another_type_have_gains_of_their_own(rgb, gains, offset):
     gain = np.array(gains)
-    seen = Survey(0.0, 0.0, gain * MEAN + 3e4 + offset, gain * STD, 0.9)
+    seen = SceneStatistics(0.0, 0.0, gain * MEAN + 3e4 + offset, gain * STD, 0.9)
     values = fit(seen, rgb, "uint16")
     np.testing.assert_allclose(values.mean, seen.mean)
     np.testing.assert_allclose(values.std, seen.std)
@@ -60,11 +60,13 @@ def test_bands_of_another_type_have_gains_of_their_own(rgb, gains, offset):
 
 
 def test_a_band_without_contrast_keeps_the_gain_of_all(rgb):
-    seen = Survey(0.0, 0.0, np.array([2000.0, 2000, 700]), np.array([400.0, 300, 0]), 0.9)
+    seen = SceneStatistics(0.0, 0.0, np.array([2000.0, 2000, 700]), np.array([400.0, 300, 0]), 0.9)
     values = fit(seen, rgb, "uint16")
     assert values.std == pytest.approx([400, 300, 50 * 700 / 120])
     assert values.mean[2] == pytest.approx(700)
-    nothing = Survey(0.0, 0.0, np.array([2000.0, 2000, math.nan]), np.array([400.0, 300, 0]), 0.9)
+    nothing = SceneStatistics(
+        0.0, 0.0, np.array([2000.0, 2000, math.nan]), np.array([400.0, 300, 0]), 0.9
+    )
     assert np.isfinite(fit(nothing, rgb, "uint16").mean).all()
 
 
@@ -84,8 +86,8 @@ def test_what_training_may_have_seen_is_taken_as_it_is(rgb, said, dtype):
 @pytest.mark.parametrize(
     ("seen", "text"),
     [
-        (seen_as(std=19.9), "its contrast is 0.5 times as large"),
-        (seen_as(std=101), "its contrast is 2.5 times as large"),
+        (seen_as(std=19.9), "its contrast is 0.5 times theirs"),
+        (seen_as(std=101), "its contrast is 2.5 times theirs"),
         (seen_as(15), "its mean is 2.1 of their standard deviations below"),
         (seen_as(185), "its mean is 2.1 of their standard deviations above"),
     ],
@@ -93,7 +95,7 @@ def test_what_training_may_have_seen_is_taken_as_it_is(rgb, said, dtype):
 def test_bytes_that_training_has_not_seen_are_warned_of(rgb, said, seen, text):
     assert fit(seen, rgb) is None
     (warning,) = said()
-    assert warning.startswith("scene.tif is not like what tiny was trained on")
+    assert warning.startswith("scene.tif differs from the training images of tiny")
     assert text in warning
     assert "--set detect.value_range=scene" in warning
     assert fit(seen, rgb, value_range=(0, 255)) is None
@@ -104,12 +106,12 @@ def test_values_of_another_type_that_cannot_be_meant_are_matched(rgb, said):
     fit(seen_as(2000, 400), rgb, "uint16")
     (text,) = said()
     assert text.startswith("scene.tif: uint16 values, while tiny was trained on uint8: 1000 to ")
-    assert "1000 to 3550 (red), 533.333 to 3933.33 (green), 1280 to 3320 (blue) are taken" in text
+    assert "1000 to 3550 (red), 533.333 to 3933.33 (green), 1280 to 3320 (blue) count as" in text
 
 
 def test_a_range_that_was_asked_for_is_told(rgb, said):
     assert fit(seen_as(140), rgb, value_range="scene").mean == pytest.approx([140, 150, 130])
-    assert said(logging.INFO) == ["scene.tif: 40 to 295 are taken for dark to bright"]
+    assert said(logging.INFO) == ["scene.tif: 40 to 295 count as dark to bright"]
     assert said() == []
 
 
@@ -118,7 +120,7 @@ def test_what_shows_nothing_cannot_be_matched(rgb, said, seen):
     """Open water would become a picture of its noise."""
     assert fit(seen, rgb, value_range="scene") is None
     assert fit(seen, rgb, "uint16") is None
-    assert said() == ["scene.tif shows nothing but noise: its values are taken as they are"] * 2
+    assert said() == ["scene.tif shows nothing but noise: its values are used as they are"] * 2
     assert fit(seen, rgb) is None
     assert len(said()) == 2
 
@@ -126,7 +128,7 @@ def test_what_shows_nothing_cannot_be_matched(rgb, said, seen):
 def test_a_range_that_misses_the_values_is_warned_of(rgb, said):
     assert fit(seen_as(1500, 300), rgb, "uint16", (0, 1)) is None
     assert said() == [
-        "most values of scene.tif lie beyond detect.value_range=[0,1]: their mean is 1500"
+        "most values of scene.tif are outside of detect.value_range=[0,1]: their mean is 1500"
     ]
     assert fit(seen_as(1500, 300), rgb, "uint16", (0, 3000)) is None
     assert len(said()) == 1
@@ -135,7 +137,7 @@ def test_a_range_that_misses_the_values_is_warned_of(rgb, said):
 def test_an_empty_scene_of_another_type_is_only_empty(make_scene, rgb, said):
     with Scene(make_scene(dtype="float32", nodata=0, holes=[(0, 0, 96, 80)])) as scene:
         assert fit(look(scene), rgb, "float32") is None
-    assert said() == ["more than half of scene.tif has no data: 100 % of what was looked at"]
+    assert said() == ["more than half of scene.tif has no data: 100 % of the sampled pixels"]
 
 
 @pytest.mark.parametrize(("end", "is_mostly_empty"), [(45, False), (60, True)])

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from factories_models import architecture, seeded_network
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 import geodet.detection.window_plan
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
-from geodet.detection.window_plan import plan_windows
+from geodet.detection.window_plan import free_memory, plan_windows
 from geodet.models.inputs import InputValues
 
 OPEN = DetectConfig()
@@ -120,3 +122,33 @@ def test_windows_are_as_tall_as_the_scene_keeps_rows(predictor_of, rows, height,
 def test_a_size_that_is_given_is_taken_whatever_the_scene_keeps(predictor_of):
     config = DetectConfig(chip_size=512)
     assert plan_windows(predictor_of(12), config, 9000, 9000, rows_kept=400).grid.size == 512
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Measure the memory anew, with 2 MiB available and a control group that a test may write."""
+    memory = SimpleNamespace(available=2 * 2**20)
+    monkeypatch.setattr(geodet.detection.window_plan.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(geodet.detection.window_plan, "_CGROUP", tmp_path)
+    free_memory.cache_clear()
+    yield memory
+    free_memory.cache_clear()
+
+
+def test_this_machine_has_free_memory():
+    assert 2**20 < free_memory() < 2**50
+
+
+def test_free_memory_is_measured_once(machine):
+    assert free_memory() == 2 * 2**20
+    machine.available = 2**20
+    assert free_memory() == 2 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("1500000", 500_000), ("900000", 0), ("max", 2 * 2**20)]
+)
+def test_a_container_has_what_its_limit_leaves(machine, tmp_path, limit, expected):
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.stat").write_text("anon 1000000\nfile 400000\n")
+    assert free_memory() == expected

@@ -1,4 +1,4 @@
-"""What a detection is asked to do is checked before it begins."""
+"""A detection is checked before it begins, and its scenes are opened no more than needed."""
 
 import json
 import logging
@@ -12,7 +12,8 @@ from PIL import Image
 
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
-from geodet.detection.job_plan import plan_job
+from geodet.detection.detection_plan import plan_detection
+from geodet.detection.open_scenes import OpenScenes
 from geodet.errors import ConfigError, OutputError, VectorError
 from geodet.raster.scene import Scene
 
@@ -21,11 +22,12 @@ SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
 
 @pytest.fixture
 def plan(tiny_model, tmp_path):
-    """Plan a job that writes out.gpkg."""
+    """Give a function that plans a detection into out.gpkg."""
 
     def make(scenes, outputs=("out.gpkg",), **options):
-        paths = [tmp_path / name for name in outputs]
-        return plan_job(scenes, paths, tiny_model.description, SMALL, DetectOptions(**options))
+        paths, about = [tmp_path / name for name in outputs], tiny_model.description
+        with OpenScenes(about, SMALL) as opened:
+            return plan_detection(scenes, paths, about, SMALL, DetectOptions(**options), opened)
 
     return make
 
@@ -82,7 +84,7 @@ def test_scenes_outside_of_the_area_are_left_out(make_scene, plan, tmp_path, cap
     aoi = area(tmp_path / "aoi.gpkg", geobox, 10, 10, 30, 30)
     caplog.set_level(logging.INFO, "geodet")
     assert [scene.name for scene in plan([far, near], aoi=aoi).scenes] == ["near.tif"]
-    assert "1 of 2 scenes lie outside of the area: left out" in caplog.text
+    assert "1 of 2 scenes are outside the area of interest" in caplog.text
     with pytest.raises(VectorError, match="the area does not meet the scene"):
         plan([far], aoi=aoi)
 
@@ -162,7 +164,7 @@ def test_a_missing_georeference_is_said_once(plan, make_scene, caplog):
     texts = [record.getMessage() for record in caplog.records]
     assert len(texts) == 2
     assert texts[0].startswith("3 scenes (such as a.tif) have no CRS")
-    assert texts[1].startswith("nobody knows the metres per pixel of 3 scenes")
+    assert texts[1].startswith("the metres per pixel of 3 scenes")
 
 
 def test_a_second_run_can_be_appended(make_scene, tiny_model, tmp_path):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodet.detection.batches import BackOff
+from geodet.detection.batches import OutOfMemoryRetry
 from geodet.errors import DeviceError
 
 CPU = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried\nmore"
@@ -30,27 +30,27 @@ class Device:
 @given(st.integers(1, 9), st.lists(st.integers(0, 20), max_size=5), st.booleans())
 def test_the_results_are_those_of_an_endless_memory(room, sizes, is_plain):
     device = Device(room, RuntimeError if is_plain else torch.OutOfMemoryError)
-    function = BackOff(device.double, device.release)
+    function = OutOfMemoryRetry(device.double, device.release)
     for size in sizes:
         assert function(range(size)) == [2 * i for i in range(size)]
 
 
 def test_a_batch_that_was_too_large_is_not_tried_again(caplog):
     device = Device(3)
-    function = BackOff(device.double, device.release)
+    function = OutOfMemoryRetry(device.double, device.release)
     with caplog.at_level(logging.WARNING):
         function(range(8))
         function(range(5))
     assert device.sizes == [8, 4, 2, 2, 2, 2, 2, 2, 1]
     assert device.released == 2
     assert [record.message for record in caplog.records] == [
-        "out of memory with 8 chips in a batch: going on with 4",
-        "out of memory with 4 chips in a batch: going on with 2",
+        "out of memory with 8 chips in a batch: continuing with 4",
+        "out of memory with 4 chips in a batch: continuing with 2",
     ]
 
 
 def test_where_not_even_one_fits_the_error_says_what_to_do():
-    function = BackOff(Device(0).double)
+    function = OutOfMemoryRetry(Device(0).double)
     with pytest.raises(DeviceError, match=r"one chip does not fit .*: .*can't allocate") as raised:
         function([1, 2])
     assert "detect.chip_size" in raised.value.hint
@@ -62,4 +62,4 @@ def test_other_errors_pass():
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError, match=r"^a bug$"):
-        BackOff(fail)([1])
+        OutOfMemoryRetry(fail)([1])

@@ -1,0 +1,158 @@
+"""Plan a detection: everything that can be refused is refused before it begins."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyproj import CRS
+
+from geodet.config import DetectConfig
+from geodet.detection.detect_options import DetectOptions, check_paths
+from geodet.detection.open_scenes import OpenScenes
+from geodet.detection.scene_for_model import warn_of_missing_georeference
+from geodet.errors import SceneError
+from geodet.geometry.boxes import Detections
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.scene_detections import SceneDetections, common_crs
+from geodet.models.description import ModelDescription
+from geodet.raster.scene_lists import scene_names
+from geodet.vector.regions import Region, read_regions, region_of_bounds
+from geodet.vector.write_detections import check_output, check_scene_names
+
+__all__ = ["DetectionPlan", "PlannedScene", "plan_detection"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_SAMPLED = 16
+"""Scenes that are sampled for the value range, and kept open until they are detected in."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedScene:
+    """A scene to detect in."""
+
+    path: str
+    """The path that GDAL opens."""
+    name: str
+    """A name that no other scene of the plan has."""
+    geobox: GeoBox
+    """Geobox of the scene's own pixels."""
+    dtype: str
+    """Data type of the bands that are read, as numpy names it."""
+    region: Region | None
+    """Area of interest in the scene's own pixels; None: all of the scene."""
+
+    def part(self, detections: Detections) -> SceneDetections:
+        """Label detections with the scene that they are from."""
+        return SceneDetections(self.name, self.geobox, detections)
+
+    @property
+    def footprint(self) -> SceneDetections:
+        """A detection as large as the scene."""
+        sides = (self.geobox.width, self.geobox.height)
+        return self.part(Detections([[0, 0, *sides]], [1.0], [0]))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionPlan:
+    """The scenes of a detection, and the CRS of its output."""
+
+    scenes: tuple[PlannedScene, ...]
+    """In the order given, without those that do not meet the area of interest."""
+    crs: CRS | None
+    """CRS of the layer: that of the first scene."""
+
+    @property
+    def sampled(self) -> tuple[PlannedScene, ...]:
+        """At most 16 scenes, evenly spread, from which the value range of all is chosen."""
+        return self.scenes[:: math.ceil(len(self.scenes) / _MOST_SAMPLED)]
+
+
+def plan_detection(
+    scenes: Sequence[str | Path],
+    outputs: Sequence[Path],
+    about: ModelDescription,
+    config: DetectConfig,
+    options: DetectOptions,
+    opened: OpenScenes,
+) -> DetectionPlan:
+    """Open every scene and check everything that a detection needs.
+
+    Args:
+        scenes: See :func:`geodet.raster.scene_lists.list_scenes`.
+        outputs: Files to write.
+        about: The model.
+        config: The settings.
+        options: Area of interest, formats, and what else the settings do not hold.
+        opened: Opens the scenes. Those that the plan samples stay open, as far as the area of
+            interest leaves them in; the others are closed.
+
+    Raises:
+        SceneError: A scene cannot be opened, has no CRS and must have one, or has pixels of a size
+            that cannot be resampled to the model's.
+        ModelFileError: A scene lacks bands that the model needs.
+        OutputError: An output cannot be written, or only some scenes have a CRS.
+        VectorError: The area of interest cannot be read, or meets no scene.
+        ConfigError: The options contradict each other.
+    """
+    paths = check_paths(scenes, outputs, options)
+    for output in outputs:
+        check_output(
+            output, overwrite=options.overwrite, append=options.append, format=options.format
+        )
+    found = _open_scenes(paths, config, opened)
+    regions = _read_regions(options, [geobox for geobox, _ in found])
+    planned = [
+        PlannedScene(path, name, geobox, dtype, region)
+        for path, name, (geobox, dtype), region in zip(
+            paths, scene_names(paths), found, regions, strict=True
+        )
+    ]
+    met = _meeting_region(planned)
+    for output in outputs:
+        check_scene_names(output, [scene.name for scene in met], format=options.format)
+    warn_of_missing_georeference({scene.name: scene.geobox for scene in met}, about, config)
+    plan = DetectionPlan(tuple(met), common_crs([scene.footprint for scene in met]))
+    opened.keep_only([scene.path for scene in plan.sampled])
+    return plan
+
+
+def _open_scenes(
+    paths: Sequence[str], config: DetectConfig, opened: OpenScenes
+) -> list[tuple[GeoBox, str]]:
+    """Return geobox and data type of each scene; leave open those that may be sampled."""
+    kept = set(paths[:: math.ceil(len(paths) / _MOST_SAMPLED)])
+    found = []
+    for path in paths:
+        scene = opened.open(path)
+        if scene.geobox.crs is None and config.require_crs:
+            raise SceneError(
+                f"{scene.path} has no CRS", hint="assign one with gdal_edit, or drop --require-crs"
+            )
+        found.append((scene.geobox, scene.dtype.name))
+        if path not in kept:
+            opened.close_scene(path)
+    return found
+
+
+def _read_regions(options: DetectOptions, geoboxes: Sequence[GeoBox]) -> Sequence[Region | None]:
+    if options.aoi is not None:
+        return read_regions(options.aoi, geoboxes)
+    if options.bounds is not None:
+        return [region_of_bounds(options.bounds, box, options.bounds_crs) for box in geoboxes]
+    return [None] * len(geoboxes)
+
+
+def _meeting_region(scenes: Sequence[PlannedScene]) -> list[PlannedScene]:
+    """Leave out the scenes that share no point with the area of interest."""
+    met = [scene for scene in scenes if scene.region is None or not scene.region.is_empty]
+    if not met and scenes[0].region is not None:
+        scenes[0].region.check_meets_scene()
+    if len(met) < len(scenes):
+        away = len(scenes) - len(met)
+        logger.info("%d of %d scenes are outside the area of interest", away, len(scenes))
+    return met

@@ -1,0 +1,40 @@
+"""What the command line sets of its process, and the library does not."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from geodet_cli import process
+
+PAGES = """
+import resource, sys
+from geodet_cli.process import prepare_process
+
+if sys.argv[1:]:
+    prepare_process(sys.argv[1])
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"7" * 2**26
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="GNU's C library is asked")
+@pytest.mark.parametrize("device", ["cpu", "cuda:0", None])
+def test_large_blocks_are_reused_on_a_cpu(device):
+    """Count the pages of 64 MiB that the system maps anew each time."""
+    command = [sys.executable, "-c", PAGES, *[device] * (device is not None)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    _, *later = map(int, done.stdout.split())
+    assert (max(later) < 100) == (device == "cpu")
+
+
+@pytest.mark.parametrize(("has_cuda", "is_kept"), [(False, True), (True, False)])
+def test_auto_is_a_cpu_where_there_is_no_cuda_device(monkeypatch, has_cuda, is_kept):
+    kept = []
+    monkeypatch.setattr(process, "_has_cuda", lambda: has_cuda)
+    monkeypatch.setattr(process, "keep_freed_memory", lambda: kept.append(True))
+    process.prepare_process("auto")
+    assert bool(kept) == is_kept
