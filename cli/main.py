@@ -1,6 +1,7 @@
 """The entry point: registers the commands and turns errors into messages.
 
-Commands import their tool inside the body, so ``geodet --help`` loads neither torch nor GDAL.
+Commands import their tool inside the body, and only after the checks that need no tool, so
+``geodet --help`` and most refusals load neither PyTorch nor GDAL.
 """
 
 from __future__ import annotations
@@ -13,35 +14,52 @@ import typer
 import geodet
 from geodet.errors import GeodetError
 
-from . import (
-    commands,
-    data_commands,
-    evaluate_command,
-    export_command,
-    info_commands,
-    preview_command,
-)
+from . import config, demo, detect, evaluate, export, info, models, preview, tile, train
+from .command_help import DocumentedCommand, DocumentedGroup
 
 __all__ = ["app", "run"]
 
+_EPILOG = """\
+Examples:
+
+  geodet demo
+  geodet detect scene.tif -o trees.gpkg --preview trees.png
+  geodet train --data tiles -o mine.safetensors
+  geodet detect -h
+
+Exit codes:
+
+  0    success
+  1    an error: stderr says what is wrong and what to do
+  2    wrong usage: an unknown command or option, or a value that does not parse
+  130  interrupted by Ctrl-C: existing files are as before, new ones do not appear
+"""
+
+_NAMES = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     name="geodet",
-    help="Find small, dense objects in very large georeferenced images.",
+    cls=DocumentedGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a bug keeps its plain traceback
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_NAMES,
+    epilog=_EPILOG,
 )
 
-app.command("detect")(commands.detect)
-app.command("train")(commands.train)
-app.command("tile")(data_commands.tile)
-app.command("evaluate")(evaluate_command.evaluate)
-app.command("export")(export_command.export)
-app.command("preview")(preview_command.preview)
-app.command("models")(info_commands.models)
-app.command("info")(info_commands.info)
-app.command("config")(info_commands.config)
-app.command("demo")(data_commands.demo)
+
+for _command, _examples in (
+    (detect.detect, detect.EXAMPLES),
+    (train.train, train.EXAMPLES),
+    (tile.tile, tile.EXAMPLES),
+    (evaluate.evaluate, evaluate.EXAMPLES),
+    (export.export, export.EXAMPLES),
+    (preview.preview, preview.EXAMPLES),
+    (models.models, models.EXAMPLES),
+    (info.info, info.EXAMPLES),
+    (config.config, config.EXAMPLES),
+    (demo.demo, demo.EXAMPLES),
+):
+    app.command(cls=DocumentedCommand, epilog=_examples, context_settings=_NAMES)(_command)
 
 
 def _print_version(value: bool) -> None:
@@ -54,10 +72,21 @@ def _print_version(value: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version.",
+            rich_help_panel="General",
+        ),
     ] = False,
 ) -> None:
-    """Find small, dense objects in very large georeferenced images."""
+    """Find small, dense objects in very large georeferenced images.
+
+    The bundled models find trees in towns, vehicles from straight above, and people, cars and
+    bicycles in thermal images. For other objects, such as animals or buoys, train a model on
+    labels of your own.
+    """
 
 
 def run() -> None:
@@ -71,7 +100,7 @@ def run() -> None:
         sys.exit(1)
     except SystemExit as leaving:
         if leaving.code == 130:  # typer's code for Ctrl-C
-            typer.echo("interrupted: nothing half-written is left behind", err=True)
+            typer.echo("interrupted: no incomplete output is left", err=True)
         raise
 
 

@@ -1,4 +1,4 @@
-"""The options that commands share, each written once."""
+"""The options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from geodet.config import Config
 
 __all__ = [
+    "AREA",
+    "INPUT",
+    "MESSAGES",
+    "OUTPUT",
+    "RUN",
+    "SETTINGS",
     "Aoi",
     "Append",
     "Bands",
@@ -37,15 +43,31 @@ __all__ = [
     "resolve",
 ]
 
-_WHERE = "Where"
-_OUTPUT = "Output"
-_SETTINGS = "Settings"
+INPUT = "Input"
+OUTPUT = "Output"
+AREA = "Area of interest"
+SETTINGS = "Settings"
+RUN = "Run"
+MESSAGES = "Messages"
 
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME|PATH", help="A bundled model or a model file.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|PATH",
+        help="A bundled model, or a .safetensors or .onnx file. See `geodet models`.",
+        rich_help_panel=INPUT,
+    ),
 ]
 Device = Annotated[
-    str, typer.Option("--device", metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:N]",
+        help="Where the network runs. auto: the first CUDA device, or else the CPU.",
+        rich_help_panel=RUN,
+    ),
 ]
 ConfigRecipe = Annotated[
     str | None,
@@ -53,17 +75,17 @@ ConfigRecipe = Annotated[
         "--config",
         "-c",
         metavar="NAME|FILE.toml",
-        help="A bundled recipe or a TOML file; see `geodet config`.",
-        rich_help_panel=_SETTINGS,
+        help="A bundled recipe or a TOML file. See `geodet config`.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        metavar="section.key=value",
-        help="Set any key; may be repeated and wins over all else.",
-        rich_help_panel=_SETTINGS,
+        metavar="SECTION.KEY=VALUE",
+        help="Set any key of the configuration. Overrides all else; may be repeated.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 ScoreThreshold = Annotated[
@@ -72,8 +94,10 @@ ScoreThreshold = Annotated[
         "--score-threshold",
         min=0,
         max=1,
-        help="Lowest score kept.  [default: the model's own]",
-        rich_help_panel=_SETTINGS,
+        metavar="SCORE",
+        help="Lowest score of a detection.",
+        show_default="the model's own",
+        rich_help_panel=SETTINGS,
     ),
 ]
 IouThreshold = Annotated[
@@ -82,45 +106,72 @@ IouThreshold = Annotated[
         "--iou-threshold",
         min=0,
         max=1,
-        help="Overlap above which the weaker box goes.  [default: the model's own]",
-        rich_help_panel=_SETTINGS,
+        metavar="IOU",
+        help="Of two boxes that overlap by more than this IoU, the weaker is removed.",
+        show_default="the model's own",
+        rich_help_panel=SETTINGS,
     ),
 ]
 ChipSize = Annotated[
     int | None,
-    typer.Option("--chip-size", help="Side of a chip in pixels.", rich_help_panel=_SETTINGS),
+    typer.Option(
+        "--chip-size", metavar="PX", help="Side of a chip in pixels.", rich_help_panel=SETTINGS
+    ),
 ]
 Overlap = Annotated[
     int | None,
     typer.Option(
-        "--overlap", help="Pixels that neighbouring chips share.", rich_help_panel=_SETTINGS
+        "--overlap",
+        metavar="PX",
+        help="Pixels that neighbouring chips share.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", help="Chips in one pass.", rich_help_panel=_SETTINGS),
+    typer.Option(
+        "--batch-size",
+        metavar="N",
+        help="Chips in one forward pass.",
+        rich_help_panel=RUN,
+    ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Readers that work ahead.", rich_help_panel=_SETTINGS),
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Threads that read chips ahead.",
+        rich_help_panel=RUN,
+    ),
 ]
 Aoi = Annotated[
     Path | None,
-    typer.Option("--aoi", help="Polygons: look only there.", rich_help_panel=_WHERE),
+    typer.Option(
+        "--aoi",
+        metavar="FILE",
+        help="A vector file with polygons, in any CRS: keep only objects whose centre is inside.",
+        rich_help_panel=AREA,
+    ),
 ]
 Bounds = Annotated[
     str | None,
     typer.Option(
         "--bounds",
         metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
-        help="Look only there; in the scene's CRS unless one is named.",
-        rich_help_panel=_WHERE,
+        help="A rectangle, in the CRS of the scene unless another is named.",
+        rich_help_panel=AREA,
     ),
 ]
 Bands = Annotated[
     str | None,
     typer.Option(
-        "--bands", metavar="R,G,B", help="Bands of the scene for the model's: numbers or names."
+        "--bands",
+        metavar="BAND,BAND,...",
+        help="Bands of the scene to read as the model's bands, in its order: numbers from 1, "
+        "or names.",
+        show_default="by the bands' names, or else the first",
+        rich_help_panel=INPUT,
     ),
 ]
 Format = Annotated[
@@ -128,33 +179,58 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="gpkg, geojson, geojsonl, flatgeobuf, geoparquet, csv, coco or yolo.  "
-        "[default: by the extension]",
-        rich_help_panel=_OUTPUT,
+        help="gpkg, geojson, geojsonl, flatgeobuf, geoparquet, csv, coco or yolo.",
+        show_default="by the extension of the file",
+        rich_help_panel=OUTPUT,
     ),
 ]
 GeometryKind = Annotated[
     Literal["box", "centroid"],
-    typer.Option("--geometry", help="What is drawn of each object.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        "--geometry",
+        help="Write each object as a polygon around it, or as a point at its centre.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Append = Annotated[
     bool,
-    typer.Option("--append", help="Add to a GeoPackage that is there.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        "--append",
+        help="Add the detections to an existing GeoPackage of geodet's.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Style = Annotated[
     bool,
     typer.Option(
-        "--style", help="Write a QGIS style beside other formats.", rich_help_panel=_OUTPUT
+        "--style",
+        help="Write a QGIS style (.qml) beside the file. A GeoPackage always contains one.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace output that is there already.")
+    bool,
+    typer.Option("--overwrite", help="Replace existing output.", rich_help_panel=OUTPUT),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as JSON.", rich_help_panel=MESSAGES),
+]
 Verbose = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="Say more; twice for everything.")
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="Print the messages of libraries too; -vv prints all of them.",
+        rich_help_panel=MESSAGES,
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print only results and errors.", rich_help_panel=MESSAGES),
+]
 
 
 def resolve(
@@ -164,14 +240,14 @@ def resolve(
     flags: dict[str, dict[str, Any]],
     sections: tuple[str, ...],
 ) -> Config:
-    """Make the configuration: defaults < recipe < flags < ``--set``."""
+    """Build the configuration from defaults, recipe, options and ``--set``, in this order."""
     from geodet.config.recipes import resolve_config
 
     return resolve_config(recipe, flags=flags, settings=settings or (), sections=sections)
 
 
 def parse_bands(text: str | None) -> tuple[int | str, ...] | None:
-    """Read ``3,2,1`` as band numbers, and ``red,nir`` as names."""
+    """Parse ``3,2,1`` as band numbers and ``red,nir`` as band names."""
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
@@ -183,7 +259,7 @@ def parse_bands(text: str | None) -> tuple[int | str, ...] | None:
 
 
 def parse_bounds(text: str | None) -> tuple[tuple[float, float, float, float] | None, str | None]:
-    """Read ``xmin,ymin,xmax,ymax`` and the CRS that may follow."""
+    """Parse ``xmin,ymin,xmax,ymax`` and the CRS that may follow."""
     if text is None:
         return None, None
     parts = text.split(",", 4)

@@ -1,4 +1,4 @@
-"""What the user sees: progress and logs on stderr, results on stdout."""
+"""Print progress and logs on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "count_progress",
     "detect_progress",
+    "log_nothing",
     "print_json",
     "print_stages",
     "print_table",
@@ -30,9 +31,9 @@ __all__ = [
 
 
 def set_up_logging(*, verbose: int, quiet: bool) -> None:
-    """Send the log to stderr; the libraries underneath speak with ``-v``, and more with ``-vv``.
+    """Log to stderr; messages of other libraries need ``-v``, and all of them ``-vv``.
 
-    Under ``torchrun`` the first process speaks for all; the others tell their errors alone.
+    Under ``torchrun`` only the first process logs; the others log errors.
     """
     from rich.console import Console
     from rich.logging import RichHandler
@@ -53,13 +54,24 @@ def _is_ours(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == "geodet"
 
 
+@contextmanager
+def log_nothing() -> Iterator[None]:
+    """Drop the messages of checks that are repeated later."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def print_json(value: object) -> None:
-    """Print a result for programs."""
+    """Print a result as JSON."""
     typer.echo(json.dumps(_plain(value), indent=2))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a result for people."""
+    """Print a result as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -72,7 +84,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def print_stages(seconds: Mapping[str, float], total: float) -> None:
-    """Say on stderr where the time of a run went, and which stage held it up."""
+    """Print the seconds of each stage on stderr, and which took the longest."""
     from rich.console import Console
     from rich.table import Table
 
@@ -90,7 +102,7 @@ def print_stages(seconds: Mapping[str, float], total: float) -> None:
 
 @contextmanager
 def detect_progress(*, quiet: bool) -> Iterator[Callable[[DetectProgress], None]]:
-    """Show chips, megapixels a second, the time left and the detections so far."""
+    """Show chips, megapixels per second, the time left and the number of detections."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     with _progress(
@@ -119,7 +131,7 @@ def detect_progress(*, quiet: bool) -> Iterator[Callable[[DetectProgress], None]
 
 @contextmanager
 def count_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of some things are done."""
+    """Show how many of a number of things are done."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     columns = TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -139,7 +151,7 @@ def _progress(*columns: Any, quiet: bool) -> Iterator[Any]:
 
 
 def _plain(value: object) -> Any:
-    """Turn reports into what JSON has."""
+    """Convert a report to values that JSON has."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):

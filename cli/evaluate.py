@@ -1,4 +1,4 @@
-"""The command that measures: a model on labelled chips, or detections against labels."""
+"""The command ``geodet evaluate``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
+from .process import prepare_process
 from .report import print_json, print_table, set_up_logging
 
 if TYPE_CHECKING:
@@ -17,7 +18,15 @@ if TYPE_CHECKING:
     from geodet.evaluation.measures import ClassMeasures, Evaluation
     from geodet.tilesets.splits import Split
 
-__all__ = ["evaluate"]
+__all__ = ["EXAMPLES", "evaluate"]
+
+EXAMPLES = """\
+Examples:
+
+  geodet evaluate --data tiles --model mine.safetensors -o report
+  geodet evaluate --data tiles --detections results.coco.json
+  geodet evaluate --detections found.gpkg --labels truth.gpkg --scene scene.tif
+"""
 
 _CHIPS = "A model on labelled chips"
 _FILES = "Detections against labels"
@@ -27,37 +36,66 @@ def evaluate(
     context: typer.Context,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="A tileset: images with labels.", rich_help_panel=_CHIPS),
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A tileset: chips with labels.",
+            rich_help_panel=_CHIPS,
+        ),
     ] = None,
-    model: opt.ModelName = "urban-trees",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|PATH",
+            help="A bundled model, or a .safetensors or .onnx file. See `geodet models`.",
+            rich_help_panel=_CHIPS,
+        ),
+    ] = "urban-trees",
     split: Annotated[
         str,
-        typer.Option("--split", metavar="val|train", help="Which chips.", rich_help_panel=_CHIPS),
+        typer.Option(
+            "--split",
+            metavar="val|train",
+            help="The chips to detect on.",
+            rich_help_panel=_CHIPS,
+        ),
     ] = "val",
     detections: Annotated[
         Path | None,
         typer.Option(
             "--detections",
-            help="What detect or another program found: a vector file with scores, COCO results or"
-            " a folder of YOLO text.",
+            metavar="PATH",
+            help="Detections of geodet or another program: a vector file with scores, a COCO "
+            "results file, or a folder of YOLO text files.",
             rich_help_panel=_FILES,
         ),
     ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
-            "--labels", help="A vector file with points or polygons.", rich_help_panel=_FILES
+            "--labels",
+            metavar="FILE",
+            help="A vector file with the labelled objects as points or polygons.",
+            rich_help_panel=_FILES,
         ),
     ] = None,
     scene: Annotated[
         Path | None,
-        typer.Option("--scene", help="The raster that both belong to.", rich_help_panel=_FILES),
+        typer.Option(
+            "--scene",
+            metavar="FILE",
+            help="The raster that the detections and labels belong to.",
+            rich_help_panel=_FILES,
+        ),
     ] = None,
     score_field: Annotated[
         str,
         typer.Option(
             "--score-field",
-            help="Attribute with the score; '' takes all as equally sure.",
+            metavar="NAME",
+            help="Attribute of the detections with the score. '' gives all the same score.",
             rich_help_panel=_FILES,
         ),
     ] = "score",
@@ -65,13 +103,21 @@ def evaluate(
         str | None,
         typer.Option(
             "--label-field",
-            help="Attribute of the labels with the class.  [default: label, class or name]",
+            metavar="NAME",
+            help="Attribute of the labels with the class.",
+            show_default="label, class or name",
             rich_help_panel=_FILES,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder for figures, a table, curves and errors."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="A folder for the figures (JSON, CSV), the curves (PNG) and the errors (GPKG).",
+            rich_help_panel=opt.OUTPUT,
+        ),
     ] = None,
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
@@ -83,12 +129,16 @@ def evaluate(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Measure a model on labelled chips, or detections against labels on chips or a scene."""
+    """Measure a model on labelled chips, or compare detections with labels.
+
+    Detections and objects are matched one to one. Precision, recall and F1 are printed at the
+    score threshold, and average precision (AP) over all scores.
+    """
     _check_usage(data, detections, labels, scene, split)
     source = context.get_parameter_source("model")
     if detections is not None and source is not None and source.name == "COMMANDLINE":
         raise typer.BadParameter(
-            "no model runs where --detections are compared with labels", param_hint="--model"
+            "no model runs when --detections are compared with labels", param_hint="--model"
         )
     set_up_logging(verbose=verbose, quiet=quiet)
     flags: dict[str, dict[str, Any]] = {
@@ -97,6 +147,7 @@ def evaluate(
     }
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
+    _check_files(data, detections, labels, scene, output, overwrite=overwrite)
     files: dict[str, Any] = {
         "score_field": score_field,
         "output": output,
@@ -133,6 +184,33 @@ def _check_usage(
         )
 
 
+def _check_files(
+    data: Path | None,
+    detections: Path | None,
+    labels: Path | None,
+    scene: Path | None,
+    output: Path | None,
+    *,
+    overwrite: bool,
+) -> None:
+    """Refuse paths that do not exist, or exist already, before anything slow is imported."""
+    from geodet.evaluation.evaluation_folder import check_evaluation_folder
+    from geodet.raster.scene_lists import check_scene_exists
+    from geodet.tilesets.tileset_paths import check_tileset_exists
+    from geodet.vector.formats import check_vector_exists
+
+    if output is not None:
+        inputs = [path for path in (data, detections, labels, scene) if path is not None]
+        check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
+    if data is not None:
+        check_tileset_exists(data)
+    for path in (detections, labels):
+        if path is not None:
+            check_vector_exists(path)
+    if scene is not None:
+        check_scene_exists(scene)
+
+
 def _run_on_chips(
     data: Path,
     model: str,
@@ -143,10 +221,14 @@ def _run_on_chips(
     *,
     overwrite: bool,
 ) -> EvaluateReport:
-    from geodet.evaluation.evaluate import evaluate_model as run
+    from geodet.models.description import check_model
+
+    check_model(model)
+    prepare_process(device)
+    from geodet.evaluation.evaluate import evaluate_model
     from geodet.onnx.backend import open_model
 
-    return run(
+    return evaluate_model(
         open_model(model),
         data,
         config,
@@ -198,7 +280,7 @@ def _share(value: float) -> str:
 
 
 def _size_columns(evaluation: Evaluation) -> list[str]:
-    """Say where medium and large objects begin, in pixels and where known in metres."""
+    """Name the columns of AP by size, with the sides between the sizes in pixels and metres."""
     if evaluation.sides_px is None:
         return []
     gsd = evaluation.gsd

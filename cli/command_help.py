@@ -1,0 +1,70 @@
+"""How help is printed: options in named groups, then examples."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from . import options as opt
+
+__all__ = ["DocumentedCommand", "DocumentedGroup"]
+
+_LAST = (opt.OUTPUT, opt.AREA, opt.SETTINGS, opt.RUN, opt.MESSAGES)
+"""The groups that follow those of the input, in their order."""
+
+
+class DocumentedCommand(TyperCommand):
+    """A command whose help ends with examples, printed line by line as they are written."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters in the order of their groups, with ``--help`` in one too."""
+        return sorted(_grouped(super().get_params(ctx), opt.MESSAGES), key=_place)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, then the examples."""
+        _print_help(self, super().format_help, ctx, formatter)
+
+
+class DocumentedGroup(TyperGroup):
+    """The program itself: its help lists the commands, then examples and exit codes."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, with ``--help`` in a group too."""
+        return _grouped(super().get_params(ctx), "General")
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, then the examples."""
+        _print_help(self, super().format_help, ctx, formatter)
+
+
+def _grouped(params: list[Any], group: str) -> list[Any]:
+    """Put the options that typer adds into a group, and show no type for those without a value."""
+    for param in params:
+        if param.param_type_name != "option":
+            continue
+        param.rich_help_panel = getattr(param, "rich_help_panel", None) or group
+        if param.is_flag or getattr(param, "count", False):
+            param.metavar = ""
+    return params
+
+
+def _place(param: Any) -> int:
+    group = getattr(param, "rich_help_panel", None)
+    return _LAST.index(group) if group in _LAST else -1
+
+
+def _print_help(command: Any, print_rest: Any, ctx: Any, formatter: Any) -> None:
+    # Rich would read brackets in the examples as markup, some versions of typer join their lines,
+    # and others keep the line breaks of the docstring.
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    epilog, about = command.epilog, command.help
+    command.epilog, command.help = None, "\n\n".join(p.replace("\n", " ") for p in paragraphs)
+    try:
+        print_rest(ctx, formatter)
+    finally:
+        command.epilog, command.help = epilog, about
+    if epilog:
+        typer.echo(epilog.rstrip())

@@ -1,0 +1,156 @@
+"""The command ``geodet train``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as opt
+from .process import prepare_process
+from .report import print_json, set_up_logging
+from .train_display import train_display
+
+if TYPE_CHECKING:
+    from geodet.training.train import TrainReport
+
+__all__ = ["EXAMPLES", "train"]
+
+EXAMPLES = """\
+Examples:
+
+  geodet train --data tiles -o mine.safetensors
+  geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
+  geodet train --data tiles -o mine.safetensors --set train.init=urban-trees
+  geodet train --data tiles -o mine.safetensors --resume
+  torchrun --nproc-per-node 4 -m geodet train --data tiles -o mine.safetensors
+"""
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="A tileset: a folder of chips with COCO, CSV, Pascal VOC or YOLO labels, or the "
+            "COCO or CSV file.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.safetensors",
+            help="The model file to write.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ],
+    device: opt.Device = "auto",
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the interrupted run of this output.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
+    overwrite: opt.Overwrite = False,
+    recipe: opt.ConfigRecipe = None,
+    settings: opt.Settings = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            metavar="N",
+            help="Passes over the training chips.",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = None,
+    chip_size: opt.ChipSize = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="N",
+            help="Chips in one step, over all processes.",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that prepare chips; 0: the training process itself.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = None,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Train a model on your own labelled chips.
+
+    The model file holds the weights of the epoch with the best F1 on the validation chips, and the
+    score threshold of that F1. The log and the state for --resume go to a folder beside it.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    flags = {
+        "epochs": epochs,
+        "chip_size": chip_size,
+        "batch_size": batch_size,
+        "workers": workers,
+    }
+    sections = ("model", "data", "augment", "train", "match", "detect")
+    config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
+    from geodet.models.description import check_model
+    from geodet.tilesets.tileset_paths import check_tileset_exists
+    from geodet.training.run_paths import check_run
+
+    check_run(output, resume=resume, overwrite=overwrite)
+    check_tileset_exists(data)
+    if config.train.init:
+        check_model(config.train.init)
+    prepare_process(device)
+    from geodet.training.train import run_training
+
+    with _hint_at_resume(output), train_display(quiet=quiet) as display:
+        report = run_training(
+            data,
+            output,
+            config,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            progress=display.epoch,
+            step_progress=display.step,
+        )
+    if os.environ.get("RANK", "0") != "0":  # under torchrun only the first process prints
+        return
+    print_json(report) if as_json else _print_training(report)
+
+
+def _print_training(report: TrainReport) -> None:
+    has_validation = report.best_f1 >= 0
+    best = f"best F1 {report.best_f1:.3f} on the validation chips"
+    what = best if has_validation else "no validation chips, so the last epoch"
+    early = f", stopped early after {report.epochs}" if report.stopped_early else ""
+    typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}{early}, {report.seconds:.0f} s")
+
+
+@contextmanager
+def _hint_at_resume(output: Path) -> Iterator[None]:
+    """Print, when a run is interrupted, that it can be continued."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (output.with_suffix(".run") / "state.pt").exists():
+            typer.echo("the state after the last whole epoch is kept: see --resume", err=True)
+        raise
