@@ -23,11 +23,11 @@ from geodet.models.checkpoint import load_model
 from geodet.raster.scene import Chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset
-from geodet.training import sampling
+from geodet.training import band_statistics, training_chips
 
 _LABELLED = cache(read_tileset)
 _DECODED: dict[tuple[Path, tuple[int, ...]], Chip] = {}
-_READ_CHIP = sampling.read_chip
+_READ_CHIP = training_chips.read_chip
 
 
 def train_variant(run: Run, *, data: str, threads: int) -> dict[str, Any]:
@@ -41,7 +41,8 @@ def train_variant(run: Run, *, data: str, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     for name in ("geodet", "lightning_fabric"):  # every line is about the run's shortness
         logging.getLogger(name).setLevel(logging.ERROR)
-    sampling.read_chip = validation.read_chip = _read_once  # type: ignore[assignment]
+    for module in (band_statistics, training_chips, validation):
+        module.read_chip = _read_once  # type: ignore[attr-defined]
     started = time.monotonic()
     try:
         figures = _train(run, Path(data) / run.task)
@@ -73,7 +74,7 @@ def _train(run: Run, data: Path) -> dict[str, float]:
     geodet.training.train.read_tileset = training_half
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model.safetensors"
-        geodet.training.train.train(data, output, config, device="cpu")
+        geodet.training.train.run_training(data, output, config, device="cpu")
         return _score(output, whole, config)
 
 

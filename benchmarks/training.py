@@ -38,7 +38,7 @@ from geodet.models.device import resolve_device
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.labels import LabelledImage
 from geodet.tilesets.tileset import read_tileset
-from geodet.training.criterion import build_criterion
+from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import RetinaNetLoss, Target
 from geodet.training.train import EpochReport, run_training
 
@@ -151,7 +151,7 @@ class PlainLoop:
         images = tileset.split("train")
         self.device = device
         self.network: nn.Module = RetinaNet(config.model, bands=3, classes=1).to(device)
-        self.criterion: RetinaNetLoss = build_criterion(
+        self.criterion: RetinaNetLoss = build_loss(
             config.train, config.model, class_counts=[sum(len(i.boxes) for i in images)]
         )
         self.optimizer = torch.optim.SGD(

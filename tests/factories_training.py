@@ -6,7 +6,7 @@ import pytest
 from factories_models import architecture, write_tileset
 
 from geodet.config import Config
-from geodet.training.runs import load_state
+from geodet.training.run_folder import load_state
 
 SQUARES = Config.model_validate(
     {

@@ -70,7 +70,7 @@ def _train(
     config = dataset.config.model_copy(update={"train": settings})
     with tempfile.TemporaryDirectory() as folder:
         path = output or Path(folder) / "trial.safetensors"
-        report = geodet.training.train.train(dataset.root, path, config)
+        report = geodet.training.train.run_training(dataset.root, path, config)
     return report.seconds, path
 
 

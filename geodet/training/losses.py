@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, nms, sigmoid_focal_loss
@@ -15,6 +14,7 @@ from torchvision.ops import generalized_box_iou_loss, nms, sigmoid_focal_loss
 from geodet.models.anchors import decode_boxes, encode_boxes
 from geodet.models.retinanet import Outputs
 from geodet.training.assigners import BACKGROUND, IGNORED, Assigner
+from geodet.training.distributed import mean_over_processes
 
 __all__ = [
     "BoxLoss",
@@ -257,7 +257,10 @@ class RetinaNetLoss:
             for deltas, match, target in zip(outputs.deltas, matches, targets, strict=True)
         ]
         positives = torch.stack([(match > BACKGROUND).sum() for match in matches]).sum()
-        divisors = _mean_over_processes(torch.stack([torch.stack(counts).sum(), positives]))
+        # DDP averages the gradients of the processes. With the mean of their counts as divisor, the
+        # sum over all processes is divided by the positives of all.
+        sums = torch.stack([torch.stack(counts).sum(), positives]).float()
+        divisors = mean_over_processes(sums).clamp(min=1)
         return Losses(
             torch.stack(classification).sum() / divisors[0], torch.stack(boxes).sum() / divisors[1]
         )
@@ -265,16 +268,3 @@ class RetinaNetLoss:
     def _box_loss(self, deltas: Tensor, anchors: Tensor, match: Tensor, target: Target) -> Tensor:
         positive = match > BACKGROUND
         return self.box(deltas[positive], anchors[positive], target.boxes[match[positive]])
-
-
-def _mean_over_processes(counts: Tensor) -> Tensor:
-    """Average counts over the processes of a run, at least 1.
-
-    Each process divides by it and DDP averages their gradients, so together they divide the sum of
-    all by the positives of all.
-    """
-    mean = counts.float()
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(mean)
-        mean = mean / dist.get_world_size()
-    return mean.clamp(min=1)

@@ -12,7 +12,7 @@ from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 from factories_models import architecture, write_tileset
 
 from geodet.config import Config
-from geodet.training.runs import load_state
+from geodet.training.run_folder import load_state
 from geodet.training.train import EpochReport, StepReport
 from geodet_cli import train_display
 from geodet_cli.train_display import _LiveTable

@@ -6,7 +6,7 @@ from torch import nn
 from geodet.config import TrainConfig
 from geodet.models.anchors import Anchors
 from geodet.models.retinanet import Head, Outputs, RetinaNet
-from geodet.training.criterion import build_criterion
+from geodet.training.loss_from_config import build_loss
 
 SHAPES = [((2, 2), 2), ((2, 2), 5), ((2, 4), 4), ((2, 4), 5), ((3, 7), 5), ((5, 5), 5)]
 
@@ -41,7 +41,7 @@ def test_every_parameter_learns(levels, backbone_level):
     network = seeded_network(architecture(levels, backbone_level)).train()
     outputs = network(torch.randn(2, 3, 64, 64))
     box = outputs.anchors[len(outputs.anchors) // 2].tolist()
-    criterion = build_criterion(TrainConfig(), architecture(), class_counts=[1])
+    criterion = build_loss(TrainConfig(), architecture(), class_counts=[1])
     losses = criterion(outputs, [target([box]), target()])
     (losses.classification + losses.box).backward()
     idle = [k for k, p in network.named_parameters() if p.requires_grad and p.grad is None]

@@ -10,11 +10,11 @@ from geodet.config import TrainConfig
 from geodet.models.anchors import encode_boxes
 from geodet.models.retinanet import Outputs
 from geodet.training.assigners import BACKGROUND
-from geodet.training.criterion import build_criterion
+from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import HardExamples, RetinaNetLoss, giou_loss, l1_loss, smooth_l1_loss
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]])
-LOSS = build_criterion(TrainConfig(), architecture(), class_counts=[1])
+LOSS = build_loss(TrainConfig(), architecture(), class_counts=[1])
 
 
 def outputs(count=1, classes=1, *, seed=0):
@@ -80,7 +80,7 @@ def test_half_precision_outputs_are_compared_in_float32():
 
 def test_hard_examples_are_divided_by_their_own_number():
     settings = TrainConfig(classification_loss="ohem", ohem_batch_size=3)
-    criterion = build_criterion(settings, architecture(), class_counts=[1])
+    criterion = build_loss(settings, architecture(), class_counts=[1])
     found = outputs(2)
     losses = criterion(found, [target(ANCHORS[:1].tolist()), target(ignored=[[0, 0, 35, 10]])])
     truth = torch.zeros(2, 4)

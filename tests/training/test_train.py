@@ -16,7 +16,7 @@ from geodet.errors import OutputError
 from geodet.geometry.boxes import pairwise_iou
 from geodet.models.checkpoint import load_model
 from geodet.tilesets.tileset import read_chip, read_tileset
-from geodet.training.runs import load_state
+from geodet.training.run_folder import load_state
 from geodet.training.train import run_training
 
 
@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_model(small, tmp_path):
 def test_a_model_that_is_there_is_not_replaced(small, tmp_path):
     output = tmp_path / "a.safetensors"
     output.write_bytes(b"precious")
-    with pytest.raises(OutputError, match=r"a\.safetensors is there already") as caught:
+    with pytest.raises(OutputError, match=r"a\.safetensors exists already") as caught:
         run_training(small, output, SQUARES, device="cpu")
     assert "--overwrite" in caught.value.hint
     assert output.read_bytes() == b"precious"
@@ -131,12 +131,12 @@ def test_a_models_name_has_its_suffix(small, tmp_path, name):
 def test_the_folder_must_be_there(small, tmp_path):
     with pytest.raises(OutputError, match=r"no folder .*gone for a\.safetensors") as caught:
         run_training(small, tmp_path / "gone" / "a.safetensors", SQUARES, device="cpu")
-    assert "make it first" in caught.value.hint
+    assert "create the folder first" in caught.value.hint
 
 
 def test_a_file_in_the_place_of_the_runs_folder_is_an_error(small, tmp_path):
     (tmp_path / "a.run").write_text("mine")
-    with pytest.raises(OutputError, match=r"cannot make .*a\.run"):
+    with pytest.raises(OutputError, match=r"cannot create .*a\.run"):
         run_training(small, tmp_path / "a.safetensors", SQUARES, device="cpu")
 
 

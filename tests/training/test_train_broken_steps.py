@@ -20,7 +20,7 @@ from geodet.training.train import run_training
 
 def break_loss(monkeypatch, value, *, steps):
     """Let the loss become a value that is not finite in some steps, counted from 1."""
-    original, done = geodet.training.train.build_criterion, []
+    original, done = geodet.training.train.build_loss, []
 
     def build(*args, **counts):
         criterion = original(*args, **counts)
@@ -32,7 +32,7 @@ def break_loss(monkeypatch, value, *, steps):
 
         return compute
 
-    monkeypatch.setattr(geodet.training.train, "build_criterion", build)
+    monkeypatch.setattr(geodet.training.train, "build_loss", build)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -87,7 +87,7 @@ def test_a_huge_learning_rate_stops_the_run(small, tmp_path, rate):
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(small, tmp_path, monkeypatch):
-    original = geodet.training.train.build_criterion
+    original = geodet.training.train.build_loss
 
     def build(*args, **counts):
         criterion = original(*args, **counts)
@@ -99,7 +99,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run(small, tmp_path, monkeypatc
 
         return compute
 
-    monkeypatch.setattr(geodet.training.train, "build_criterion", build)
+    monkeypatch.setattr(geodet.training.train, "build_loss", build)
     with pytest.raises(TrainingError, match="the gradient became nan in epoch 1"):
         run_training(small, tmp_path / "a.safetensors", configured(epochs=1), device="cpu")
     assert not (tmp_path / "a.safetensors").exists()

@@ -16,7 +16,7 @@ from factories_training import (
 )
 from safetensors.torch import load_file
 
-import geodet.training.selection
+import geodet.training.best_model
 from geodet.errors import OutputError, TrainingError
 from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.training.train import run_training
@@ -103,7 +103,7 @@ def test_a_run_ends_when_f1_no_longer_rises(small, tmp_path, monkeypatch):
         share = next(f1)  # precision and recall alike
         return MatchCounts(0.3, round(100 * share), 100, 100)
 
-    monkeypatch.setattr(geodet.training.selection, "best_counts", validate)
+    monkeypatch.setattr(geodet.training.best_model, "best_counts", validate)
     config, output, seen = configured(epochs=6, patience=3), tmp_path / "a.safetensors", []
     with pytest.raises(PowerCutError, match=r"^$"):
         run_training(small, output, config, device="cpu", progress=cut_after(4))

@@ -148,7 +148,7 @@ def test_another_backbone_is_refused(tmp_path):
 
 
 def test_an_unknown_model_is_refused():
-    with pytest.raises(ModelFileError, match="no model 'urban-tree'"):
+    with pytest.raises(ModelFileError, match="unknown model 'urban-tree'"):
         transfer_weights(seeded_network(), "urban-tree")
 
 

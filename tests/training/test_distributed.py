@@ -6,7 +6,7 @@ import torch.multiprocessing as mp
 from factories_models import architecture, seeded_network
 from torch import nn
 
-from geodet.training.sync_norm import SyncNorm, synchronise_norms
+from geodet.training.distributed import SyncNorm, synchronise_norms
 
 CPU = torch.device("cpu")
 

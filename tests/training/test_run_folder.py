@@ -10,7 +10,8 @@ from factories_models import seeded_network
 from geodet.config import Config, TrainConfig
 from geodet.errors import OutputError, TrainingError
 from geodet.tilesets.labels import LabelledImage, Tileset
-from geodet.training.runs import (
+from geodet.training.optimizer import build_optimizer
+from geodet.training.run_folder import (
     RunLog,
     RunState,
     begin_run,
@@ -22,7 +23,6 @@ from geodet.training.runs import (
     save_run,
     save_state,
 )
-from geodet.training.setup import build_optimizer
 
 
 def test_a_state_comes_back(tmp_path):

@@ -2,8 +2,8 @@ import pytest
 
 from geodet.config import TrainConfig
 from geodet.evaluation.threshold_curves import MatchCounts
-from geodet.training.runs import RunState
-from geodet.training.selection import is_best, is_stale
+from geodet.training.best_model import is_best, is_stale
+from geodet.training.run_folder import RunState
 
 
 def scores(f1):

@@ -4,22 +4,16 @@ import numpy as np
 import pytest
 import torch
 from factories_models import labelled, paint_chip, painted, random_squares, write_pixels
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from geodet.config import AugmentConfig
-from geodet.errors import SceneError, TilesetError
+from geodet.errors import SceneError
 from geodet.models.inputs import standardise, trained_bounds
 from geodet.tilesets.tileset import read_chip
-from geodet.training import sampling
-from geodet.training.sampling import (
-    BandStatistics,
-    EpochSampler,
-    TrainingChips,
-    collate,
-    measure_bands,
-)
+from geodet.training import training_chips
+from geodet.training.band_statistics import BandStatistics
+from geodet.training.chip_loader import EpochSampler, collate
+from geodet.training.training_chips import TrainingChips
 
 PLAIN = AugmentConfig(flips=False, scale=0, brightness=0, contrast=0, tint=0, blur=0)
 STRONG = AugmentConfig(scale=0.4, gamma=0.2, blur=0.5, noise=0.5)
@@ -310,8 +304,8 @@ def test_pixels_without_data_stay_with_their_image(tmp_path):
 def test_an_image_is_read_once(tmp_path, monkeypatch):
     images = [painted(tmp_path / f"{i}.png") for i in range(2)]
     read = []
-    original = sampling.read_chip
-    monkeypatch.setattr(sampling, "read_chip", lambda *a: read.append(a) or original(*a))
+    original = training_chips.read_chip
+    monkeypatch.setattr(training_chips, "read_chip", lambda *a: read.append(a) or original(*a))
     dataset = chips(images)
     dataset.open_cache()  # reads an image to learn the bands and the dtype
     for index in range(10):
@@ -326,7 +320,7 @@ def test_an_image_is_read_once(tmp_path, monkeypatch):
 
 def test_workers_share_what_they_read(tmp_path, monkeypatch):
     images = [painted(tmp_path / f"{i}.png") for i in range(3)]
-    log, original = tmp_path / "log", sampling.read_chip
+    log, original = tmp_path / "log", training_chips.read_chip
 
     def read(image, bands):
         with log.open("a") as file:
@@ -335,7 +329,7 @@ def test_workers_share_what_they_read(tmp_path, monkeypatch):
 
     dataset = chips(images)
     dataset.open_cache()
-    monkeypatch.setattr(sampling, "read_chip", read)
+    monkeypatch.setattr(training_chips, "read_chip", read)
     context = {"multiprocessing_context": "fork", "persistent_workers": True}
     loader = DataLoader(dataset, batch_size=None, num_workers=2, **context)
     for _ in range(4):
@@ -354,103 +348,6 @@ def test_a_batch_stacks_its_items(tmp_path):
     assert (batch.valid.shape, batch.valid.dtype) == ((2, 64, 64), torch.bool)
     assert batch.targets[1].boxes.shape == batch.targets[1].ignored.shape == (0, 4)
     assert batch.targets[1].labels.dtype == torch.int64
-
-
-@given(
-    count=st.integers(1, 40),
-    batch_size=st.integers(1, 6),
-    world_size=st.integers(1, 5),
-    seed=st.integers(0, 5),
-)
-def test_the_processes_share_an_epoch(count, batch_size, world_size, seed):
-    samplers = [
-        EpochSampler(count, seed=seed, batch_size=batch_size, rank=rank, world_size=world_size)
-        for rank in range(world_size)
-    ]
-    drawn = []
-    for epoch in range(3):
-        for sampler in samplers:
-            sampler.epoch = epoch
-        shares = [list(sampler) for sampler in samplers]
-        assert {len(share) for share in shares} == {len(samplers[0])}
-        indices = [index for share in shares for index in share]
-        assert {index % count for index in indices} == set(range(count))
-        assert len(indices) % batch_size == len(indices) % world_size == 0
-        assert len(indices) < count + batch_size * world_size
-        drawn += indices
-    assert len(set(drawn)) == len(drawn)  # each crop is varied anew
-
-
-@given(count=st.integers(1, 40), share=st.integers(1, 4), world_size=st.integers(1, 4))
-def test_each_step_has_the_chips_that_one_process_would_take(count, share, world_size):
-    batch_size = share * world_size
-
-    def steps(rank, of):
-        size = batch_size // of
-        sampler = EpochSampler(count, seed=1, batch_size=batch_size, rank=rank, world_size=of)
-        sampler.epoch = 2
-        indices = list(sampler)
-        return [indices[i : i + size] for i in range(0, len(indices), size)]
-
-    parts = [steps(rank, world_size) for rank in range(world_size)]
-    for whole, *shares in zip(steps(0, 1), *parts, strict=True):
-        assert sorted(whole) == sorted(index for share in shares for index in share)
-
-
-def test_the_order_differs_by_epoch_and_seed_and_is_repeatable():
-    def order(seed, epoch):
-        sampler = EpochSampler(30, seed=seed)
-        sampler.epoch = epoch
-        return [index % 30 for index in sampler]
-
-    assert order(0, 0) == order(0, 0)
-    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_statistics_equal_numpys(tmp_path, dtype):
-    random = np.random.default_rng(0)
-    images, parts = [], []
-    for index in range(4):
-        values = (random.integers(1, 200, (2, 50, 60)) * [[[1]], [[0.5]]] * 3).astype(dtype)
-        write_pixels(tmp_path / f"{index}.tif", values)
-        images.append(labelled(tmp_path / f"{index}.tif"))
-        parts.append(values.reshape(2, -1).astype(float))
-    every = np.concatenate(parts, axis=1)
-    about = measure_bands(images, ())
-    np.testing.assert_allclose(about.mean, every.mean(axis=1))
-    np.testing.assert_allclose(about.std, every.std(axis=1))
-    np.testing.assert_allclose([about.low, about.high], np.quantile(every, [0.001, 0.999], axis=1))
-    assert measure_bands(images, (2,)).mean == about.mean[1:]
-
-
-def test_statistics_leave_out_what_has_no_data(tmp_path):
-    values = np.full((1, 64, 64), 50, np.float32)
-    values[0, :32] = -9999
-    values[0, 40, 40] = np.nan
-    write_pixels(tmp_path / "a.tif", values, nodata=-9999)
-    about = measure_bands([labelled(tmp_path / "a.tif")], ())
-    assert (about.mean, about.low, about.high) == ([50], [50], [50])
-    assert 0 < about.std[0] < 1e-3  # of a constant band: small, but a divisor
-
-
-@pytest.mark.parametrize(
-    ("count", "least", "most"), [(1, 1, 1), (499, 499, 499), (576, 500, 1000), (4321, 500, 1000)]
-)
-def test_statistics_of_many_images_take_a_sample(tmp_path, monkeypatch, count, least, most):
-    chip = read_chip(painted(tmp_path / "a.png", size=(8, 8)), ())
-    read = []
-    monkeypatch.setattr(sampling, "read_chip", lambda image, _: read.append(image) or chip)
-    measure_bands(range(count), ())
-    assert least <= len(read) <= most
-    assert read[0] == 0
-    assert read[-1] >= 0.9 * (count - 1)
-
-
-def test_images_without_any_data_have_no_statistics(tmp_path):
-    write_pixels(tmp_path / "a.tif", np.zeros((1, 8, 8), np.uint8), nodata=0)
-    with pytest.raises(TilesetError, match=r"no pixel of the training images has data.*a\.tif"):
-        measure_bands([labelled(tmp_path / "a.tif")], ())
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])

@@ -1,22 +1,82 @@
-"""Batch normalisation over the chips of all processes, on CPUs, too."""
+"""Several processes that train one network, as ``torchrun`` starts them."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["SyncNorm", "synchronise_norms"]
+from geodet.models.device import resolve_device, resolve_precision
+
+__all__ = [
+    "SyncNorm",
+    "disconnect_processes",
+    "launch_processes",
+    "local_processes",
+    "mean_over_processes",
+    "synchronise_norms",
+]
+
+
+def launch_processes(precision: str, device: str) -> Fabric:
+    """Start Fabric on a device; under torchrun each process is one of its devices.
+
+    Args:
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DeviceError: This machine has no such device.
+    """
+    chosen = resolve_device(device)
+    dtype = resolve_precision(precision, chosen)
+    world, local = int(os.environ.get("WORLD_SIZE", "1")), local_processes()
+    one = [chosen.index or 0] if chosen.type == "cuda" else 1
+    fabric = Fabric(
+        accelerator=chosen.type,
+        devices=local if world > 1 else one,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if dtype == torch.bfloat16 else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def disconnect_processes(fabric: Fabric) -> None:
+    """Close the connection between the processes.
+
+    If it is left open until the interpreter exits, its threads may abort the process.
+    """
+    if fabric.world_size > 1:
+        fabric.barrier()
+        dist.destroy_process_group()
+
+
+def local_processes() -> int:
+    """Return the number of training processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def mean_over_processes(values: Tensor) -> Tensor:
+    """Average floating-point values over all processes, element by element, without gradients."""
+    mean = values.detach().clone()
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(mean)
+        mean /= dist.get_world_size()
+    return mean
 
 
 class SyncNorm(nn.BatchNorm2d):
-    """Normalise by the statistics of the whole batch, wherever its chips are.
+    """Batch normalisation over the chips of all processes, on CPUs as well.
 
-    It computes what :class:`torch.nn.BatchNorm2d` would in one process, which needs chips of one
-    size and as many in each process. torch's own ``SyncBatchNorm`` refuses CPUs.
+    It computes what :class:`torch.nn.BatchNorm2d` computes in one process, provided that all chips
+    have one size and each process has equally many. torch's own ``SyncBatchNorm`` refuses CPUs.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +95,7 @@ class SyncNorm(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, *, count: int) -> None:
-        """Move the running statistics, as the base class does."""
+        """Update the running statistics as the base class does."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -46,7 +106,7 @@ class SyncNorm(nn.BatchNorm2d):
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Add up a tensor over the processes; the gradient is the sum of all their gradients."""
+    """Sum a tensor over the processes; the gradient is the sum of all their gradients."""
 
     @staticmethod
     def forward(_: Any, value: Tensor) -> Tensor:
@@ -71,11 +131,11 @@ def _gather(value: Tensor) -> Tensor:
 
 
 def synchronise_norms(network: nn.Module, device: torch.device) -> None:
-    """Let the batch norms of a network see the chips of all processes; its weights stay in it.
+    """Make the batch norms of a network measure the chips of all processes.
 
     Args:
-        network: Its norms are replaced in place, with the same parameters and buffers.
-        device: Where it is trained; CUDA has norms of torch's own.
+        network: Its norms are replaced in place; parameters and buffers stay the same.
+        device: Where it is trained. On CUDA, torch's ``SyncBatchNorm`` is used.
     """
     for name, child in network.named_children():
         if isinstance(child, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Which epoch's weights a run keeps, when it ends early, and what the model file says of it."""
+"""The best epoch of a run: validation, the model file, and the decision to stop early."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from geodet.models.device import resolve_precision
 from geodet.models.inputs import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet
 from geodet.raster.scene import Scene
-from geodet.tilesets.tileset import Tileset
-from geodet.training.runs import RunState, keep_model
-from geodet.training.sampling import BandStatistics
+from geodet.tilesets.labels import Tileset
+from geodet.training.band_statistics import BandStatistics
+from geodet.training.run_folder import RunState, keep_model
 
-__all__ = ["Selection", "is_best", "is_stale"]
+__all__ = ["BestModelKeeper", "is_best", "is_stale"]
 
-_DEFAULT_THRESHOLD = 0.3  # of a model that nothing validated
+_DEFAULT_THRESHOLD = 0.3  # score threshold of a model without validation images
 _DEFAULT_IOU = 0.5  # Lin et al. 2017, section 4.1, "Inference"
-_LOWEST_SCORE = 0.05  # of the detections that validation looks at
+_LOWEST_SCORE = 0.05  # of the detections that are validated
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Validates the averaged weights, and writes the model file when they are the best so far."""
+class BestModelKeeper:
+    """Validates the averaged weights, and writes the model file if they are the best so far."""
 
     output: Path
     """The model file."""
     averaged: AveragedModel
-    """Holds the weights."""
+    """The averaged weights."""
     config: Config
     """All settings."""
     tileset: Tileset
@@ -47,10 +47,17 @@ class Selection:
     statistics: BandStatistics
     """Of the training images."""
     device: torch.device
-    """Where it computes."""
+    """Device of the validation."""
 
     def __call__(self, state: RunState) -> dict[str, float]:
-        """Judge the epoch that the state counts last; gives no figures where none are due."""
+        """Validate the last epoch of the state, and keep its weights if they are the best.
+
+        Args:
+            state: Of the run after the epoch; :func:`is_best` updates it.
+
+        Returns:
+            Figures of the validation; empty if this epoch is not validated.
+        """
         settings = self.config.train
         if state.epoch % settings.validate_every and state.epoch != settings.epochs:
             return {}
@@ -63,7 +70,7 @@ class Selection:
         return _figures(scores)
 
     def _validate(self, network: RetinaNet) -> MatchCounts | None:
-        """Score on the validation images; None when there are none."""
+        """Score the validation images; None if there are none."""
         images = self.tileset.split("val")
         if not images:
             return None
@@ -117,23 +124,27 @@ class Selection:
         )
 
     def _bands(self) -> tuple[tuple[str, ...], str]:
-        """Name the bands and their type, as the first training image has them."""
+        """Return the names of the bands and their type, from the first training image."""
         data = self.config.data
         with Scene(self.tileset.split("train")[0].path, bands=data.bands) as scene:
             return data.band_names or scene.band_names, scene.dtype.name
 
 
 def _longest(boxes: Sequence[NDArray[np.float64]]) -> float | None:
-    """Measure the longer side that 99 of 100 boxes do not exceed; None without any."""
+    """Return the 99 % quantile of the boxes' longer sides in pixels; None without boxes."""
     sides = np.concatenate([(of[:, 2:] - of[:, :2]).max(axis=1, initial=0) for of in boxes])
     return float(np.percentile(sides, 99)) if len(sides) else None
 
 
 def is_best(state: RunState, scores: MatchCounts | None) -> bool:
-    """Tell whether the weights of the state's epoch are to be kept, and count it in the state.
+    """Whether an epoch is the best so far; its F1 is recorded in the state.
 
-    Of equal epochs the later one is kept, whose averages have seen more; but only a better F1
-    makes the run fresh again, or one that never finds anything would not end.
+    Of equal epochs the later one is the best, since its averaged weights cover more steps. Only a
+    better F1 resets ``stale``, or a run that never finds anything would never end early.
+
+    Args:
+        state: Of the run after the epoch; changed in place.
+        scores: Of the epoch; None without validation images.
     """
     f1 = -1.0 if scores is None else scores.f1
     state.stale = 0 if scores is None or f1 > state.best_f1 else state.stale + 1
@@ -144,12 +155,12 @@ def is_best(state: RunState, scores: MatchCounts | None) -> bool:
 
 
 def is_stale(state: RunState, config: TrainConfig) -> bool:
-    """Tell whether a run has waited for a better F1 as long as it may."""
+    """Whether F1 has not risen for ``train.patience`` validations."""
     return config.patience is not None and state.stale >= config.patience
 
 
 def _figures(scores: MatchCounts | None) -> dict[str, float]:
-    """Give the figures for the log and for the model file; F1 is -1 without validation images."""
+    """Return the figures for the log and the model file; F1 is -1 without validation images."""
     if scores is None:
         return {"f1": -1.0}
     return {

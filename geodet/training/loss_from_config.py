@@ -1,4 +1,4 @@
-"""The criterion that the configuration of a training run asks for."""
+"""The loss that a configuration describes."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from geodet.training.losses import (
     smooth_l1_loss,
 )
 
-__all__ = ["balanced_weights", "build_criterion"]
+__all__ = ["balanced_weights", "build_loss"]
 
 
-def build_criterion(
+def build_loss(
     config: TrainConfig, model: ModelConfig, *, class_counts: Sequence[int]
 ) -> RetinaNetLoss:
-    """Build what a training run minimises.
+    """Build the loss that a training run minimises.
 
     Args:
-        config: Names the assigner and the losses, and holds their constants.
-        model: Says how many anchors a cell has.
-        class_counts: K numbers of training objects.
+        config: The assigner, the losses and their constants.
+        model: The number of anchors per cell.
+        class_counts: Numbers of training objects of the K classes.
     """
     weights = balanced_weights(class_counts) if config.class_weights == "balanced" else ()
     return RetinaNetLoss(
@@ -56,19 +56,19 @@ _BOX_LOSSES: dict[str, BoxLoss] = {
 }
 
 
-# The weight of a rare object over that of a frequent one. With more, an object could outweigh all
-# the others of its step, whose gradient the clipping would then shrink to nothing: two objects
-# among 20,000 would weigh 10,000 times as much.
+# Highest weight of an object relative to the most frequent class. With more, one object could
+# outweigh all others of its step, whose gradient the clipping would then shrink to nothing: two
+# objects among 20,000 would weigh 10,000 times as much.
 _MOST = 10.0
 
 
 def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
-    """Give weights inverse to the frequency of the classes: N / (K n_k), within limits.
+    """Return weights inverse to the frequency of the classes: N / (K n_k), within limits.
 
     N is the number of objects, n_k that of class k, and K the number of classes that have any. The
-    mean over the objects is 1, and all classes weigh the same together, but no object weighs more
-    than ten times as much as one of the most frequent class: a class rarer than a tenth of that
-    one weighs less than the others. A class without objects has the weight 1, which nothing uses.
+    mean over the objects is 1, and each class has the same weight in total. But no object weighs
+    more than ten times as much as one of the most frequent class, so a class rarer than a tenth of
+    that class weighs less than the others. A class without objects has the unused weight 1.
 
     Args:
         counts: n_k of each class.

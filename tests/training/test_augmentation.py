@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import AugmentConfig
-from geodet.training.crops import Crop, share_boxes
+from geodet.training.augmentation import Crop, share_boxes
 
 NONE = np.zeros((0, 4))
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from geodet.config import TrainConfig
 from geodet.training.assigners import AtssAssigner, ThresholdAssigner
-from geodet.training.criterion import balanced_weights, build_criterion
+from geodet.training.loss_from_config import balanced_weights, build_loss
 from geodet.training.losses import giou_loss, l1_loss, smooth_l1_loss
 
 BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [4.0, 4.0, 12.0, 12.0]])
 
 
 def build(model=None, counts=(1,), **changes):
-    return build_criterion(TrainConfig(**changes), model or architecture(), class_counts=counts)
+    return build_loss(TrainConfig(**changes), model or architecture(), class_counts=counts)
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8))

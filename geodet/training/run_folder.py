@@ -1,4 +1,4 @@
-"""The folder of a training run: its log, and the state from which it can go on."""
+"""The folder of a training run: its log, and the state from which it resumes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from tensorboardX import SummaryWriter
 
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
 from geodet.files.closable import Closing
 from geodet.files.outputs import replacing
-from geodet.tilesets.tileset import Tileset
+from geodet.tilesets.labels import Tileset
+from geodet.training.run_paths import BEST_FILE, STATE_FILE
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
 
 __all__ = [
     "RunLog",
@@ -28,7 +30,6 @@ __all__ = [
     "digest_labels",
     "keep_model",
     "load_state",
-    "open_run",
     "restore_model",
     "resume_run",
     "save_run",
@@ -37,7 +38,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_STATE, _BEST = "state.pt", "best.safetensors"
 _MAY_CHANGE = {
     *("workers", "cache_mib", "precision", "patience"),
     *("model_name", "description", "data_name"),
@@ -47,85 +47,64 @@ _OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the 
 
 @dataclass(slots=True)
 class RunState:
-    """How far a run has come."""
+    """Progress of a run."""
 
     epoch: int = 0
-    """Epochs done."""
+    """Finished epochs."""
     best_f1: float = -1.0
     """Best F1 on the validation chips so far."""
     best_epoch: int = 0
-    """The epoch that had it, counted from 1."""
+    """The epoch with the best F1, counted from 1; 0 before the first validation."""
     stale: int = 0
     """Validations since F1 last rose."""
 
 
-def open_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Name the folder of a run, ``NAME.run``, and refuse what would fail hours later.
-
-    Raises:
-        OutputError: The model is there already, an unfinished run is, or nothing can be written.
-    """
-    if output.suffix != ".safetensors":
-        raise OutputError(f"cannot write a model to {output}", hint="its name ends in .safetensors")
-    if not output.parent.is_dir():
-        raise OutputError(f"no folder {output.parent} for {output.name}", hint="make it first")
-    if output.exists() and not (overwrite or resume):
-        raise OutputError(
-            f"{output} is there already", hint="use --overwrite, or --resume to go on with its run"
-        )
-    folder = output.with_suffix(".run")
-    if (folder / _STATE).exists() and not (overwrite or resume):
-        raise OutputError(
-            f"{folder} holds the state of an earlier run",
-            hint="use --resume to go on with it, or --overwrite to begin anew",
-        )
-    return folder
-
-
 def begin_run(folder: Path, *, resume: bool) -> None:
-    """Make the folder of a run, without the state of an earlier one.
+    """Create the folder of a run and, unless it resumes, delete the state of an earlier run.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: The folder cannot be created.
     """
     try:
         folder.mkdir(exist_ok=True)
         if not resume:
-            for name in (_STATE, _BEST):
+            for name in (STATE_FILE, BEST_FILE):
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error}", hint="choose another folder") from error
+        raise OutputError(
+            f"cannot create {folder}: {error}", hint="choose another folder"
+        ) from error
 
 
 def keep_model(output: Path) -> None:
-    """Copy the best model so far into the folder of its run, for :func:`restore_model`.
+    """Copy the model file into the folder of its run, for :func:`restore_model`.
 
     Raises:
         OutputError: The copy cannot be written.
     """
-    with replacing(output.with_suffix(".run") / _BEST) as temporary:
+    with replacing(output.with_suffix(".run") / BEST_FILE) as temporary:
         shutil.copyfile(output, temporary)
 
 
 def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
-    """Bring back the model file of a resumed run, if somebody has deleted or moved it.
+    """Restore the model file of a resumed run if it has been deleted or moved.
 
     Args:
         output: The model file.
-        state: Of the run; one that has had no best epoch has written no file.
+        state: Of the run. Without a best epoch no model file has been written.
         is_main: Whether this process is the one that writes.
 
     Raises:
-        TrainingError: Its copy is gone, too.
-        OutputError: It cannot be written.
+        TrainingError: The copy in the run's folder is missing as well.
+        OutputError: The file cannot be written.
     """
-    kept = output.with_suffix(".run") / _BEST
+    kept = output.with_suffix(".run") / BEST_FILE
     if not state.best_epoch or output.exists():
         return
     if not kept.is_file():
         raise TrainingError(
             f"{output} is gone, with the weights of the best epoch, {state.best_epoch}",
-            hint=f"put it back, or a copy of it at {kept}; or begin anew with --overwrite",
+            hint=f"put it back, or a copy of it at {kept}; or start again with --overwrite",
         )
     if is_main:
         logger.info("%s was gone: restored from %s", output, kept)
@@ -134,7 +113,7 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
 
 
 def digest_labels(tileset: Tileset) -> str:
-    """Give a digest of the images' names, sizes and folds and of all labels, not of pixels."""
+    """Compute a digest of all labels and of the images' names, sizes and splits, not of pixels."""
     digest = hashlib.sha256(repr(tileset.classes).encode())
     for image in tileset.images:
         about = image.path.name, image.place, image.split, image.width, image.height, image.gsd
@@ -147,25 +126,43 @@ def digest_labels(tileset: Tileset) -> str:
 def save_run(
     folder: Path, state: RunState, parts: Mapping[str, Any], config: Config, *, data: str
 ) -> None:
-    """Write the state of a run: its counts, configuration and parts, and its labels' digest."""
+    """Write the state of a run.
+
+    Args:
+        folder: Folder of the run.
+        state: Progress of the run.
+        parts: What has a ``state_dict``, by name.
+        config: All settings.
+        data: Digest of the labels, see :func:`digest_labels`.
+
+    Raises:
+        OutputError: The file cannot be written; the state before is kept.
+    """
     states = {name: part.state_dict() for name, part in parts.items()}
     about = {"counts": asdict(state), "config": config.model_dump_json(), "data": data}
-    save_state(folder / _STATE, about | states)
+    save_state(folder / STATE_FILE, about | states)
 
 
 def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: str) -> RunState:
     """Load the state of an interrupted run into its parts.
 
+    Args:
+        folder: Folder of the run.
+        parts: As in :func:`save_run`; changed in place.
+        config: All settings. Those that do not change the result may differ.
+        data: Digest of the labels.
+
     Raises:
-        TrainingError: There is none, it is broken, or it began with other settings or labels.
+        TrainingError: The state is missing or broken, or the run began with other settings or
+            labels.
     """
-    state = load_state(folder / _STATE)
+    state = load_state(folder / STATE_FILE)
     try:
         _check_same(Config.model_validate_json(state["config"]), config, folder)
         if state["data"] != data:
             raise TrainingError(
                 f"the run in {folder} began with other images or labels",
-                hint="resume with the data that it began with, or begin anew with --overwrite",
+                hint="resume with the data that it began with, or start again with --overwrite",
             )
         for name, part in parts.items():
             part.load_state_dict(state[name])
@@ -180,7 +177,7 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
 
 
 def _check_same(began: Config, now: Config, folder: Path) -> None:
-    """Refuse to go on with other settings; the place and the speed of the work may change."""
+    """Check that the settings are those of the run, but for where and how fast it computes."""
     for section in ("model", "data", "augment", "train", "match", "detect"):
         before, after = getattr(began, section), getattr(now, section)
         keys = type(before).model_fields.keys() - _MAY_CHANGE
@@ -194,10 +191,10 @@ def _check_same(began: Config, now: Config, folder: Path) -> None:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write what a run needs to go on, by way of a temporary file.
+    """Write a state through a temporary file.
 
     Raises:
-        OutputError: The file cannot be written; an older state is not harmed.
+        OutputError: The file cannot be written; the state before is kept.
     """
     with replacing(path) as temporary:
         try:
@@ -207,10 +204,10 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read a state that :func:`save_state` wrote; runs no code from it.
+    """Read a state that :func:`save_state` wrote. No code from the file is run.
 
     Raises:
-        TrainingError: There is none, or it is broken.
+        TrainingError: The file is missing or broken.
     """
     if not path.is_file():
         raise TrainingError(
@@ -218,7 +215,7 @@ def load_state(path: Path) -> dict[str, Any]:
         )
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its unpickler met
+    except Exception as error:  # torch passes on whatever its unpickler raises
         raise TrainingError(
             f"cannot resume from {path}: {error}", hint="start the run again without --resume"
         ) from error
@@ -226,21 +223,21 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 class RunLog(Closing):
-    """One row an epoch, as CSV and for TensorBoard; closes with its ``with`` block.
+    """Writes a row per epoch to ``log.csv`` and for TensorBoard; a context manager.
 
     Args:
-        folder: Where ``log.csv`` and TensorBoard's file go.
+        folder: Folder of the run.
         epochs_done: Rows to keep from an earlier part of the run.
     """
 
     def __init__(self, folder: Path, *, epochs_done: int = 0) -> None:
         self._file = folder / "log.csv"
         self._rows = _read_rows(self._file)[:epochs_done] if epochs_done else []
-        self._board: SummaryWriter | None = None  # of the process that writes, and of no other
-        self._open_board = partial(SummaryWriter, str(folder), purge_step=epochs_done or None)
+        self._folder, self._purge_step = folder, epochs_done or None
+        self._board: SummaryWriter | None = None  # opened only by the process that writes
 
     def close(self) -> None:
-        """Finish TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 
@@ -254,7 +251,10 @@ class RunLog(Closing):
             writer = csv.DictWriter(file, list(dict.fromkeys(k for r in self._rows for k in r)))
             writer.writeheader()
             writer.writerows(self._rows)
-        self._board = self._board or self._open_board()
+        if self._board is None:
+            from tensorboardX import SummaryWriter  # here, because only training needs it
+
+            self._board = SummaryWriter(str(self._folder), purge_step=self._purge_step)
         for name, value in figures.items():
             self._board.add_scalar(name, value, epoch)
 

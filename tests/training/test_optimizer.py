@@ -2,15 +2,13 @@ import math
 
 import pytest
 import torch
-from factories_models import architecture, seeded_network
+from factories_models import seeded_network
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from geodet.config import Config, TrainConfig
-from geodet.errors import ConfigError
-from geodet.models.retinanet import RetinaNet
-from geodet.training.setup import _check_norms, averaged_weights, build_optimizer, build_schedule
+from geodet.config import TrainConfig
+from geodet.training.optimizer import average_weights, build_optimizer, build_schedule
 
 
 def rates(steps, **changes):
@@ -91,7 +89,7 @@ class _Counted(nn.Module):
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.998])
 def test_averages_equal_a_hand_written_loop(decay):
     network = _Counted()
-    averaged = averaged_weights(network, decay)
+    averaged = average_weights(network, decay)
     wanted = None
     for step in range(40):
         with torch.no_grad():
@@ -113,7 +111,7 @@ def test_averages_equal_a_hand_written_loop(decay):
 
 def test_averages_include_the_norms_statistics():
     network = seeded_network().train()
-    averaged = averaged_weights(network, 0.5)
+    averaged = average_weights(network, 0.5)
     for _ in range(2):
         network(torch.randn(2, 3, 32, 32) + 3)
         averaged.update_parameters(network)
@@ -122,52 +120,3 @@ def test_averages_include_the_norms_statistics():
         averaged.module.backbone.stem.norm.running_mean,
     )
     assert 0 < mean.norm() < own.norm()
-
-
-def torch_refuses(config):
-    size = config.train.chip_size
-    try:
-        RetinaNet(config.model, bands=3, classes=1).train()(torch.randn(1, 3, size, size))
-    except ValueError as error:
-        return "Expected more than 1 value per channel" in str(error)
-    return False
-
-
-BACKBONE, HEADS = {"head_norm": "none"}, {"backbone_norm": "group", "channels": 32}
-
-
-@pytest.mark.parametrize(
-    ("levels", "backbone", "model", "size"),
-    [
-        ((2, 3), 5, {}, 32),
-        ((2, 3), 5, BACKBONE, 32),
-        ((2, 3), 5, HEADS, 32),
-        ((3, 6), 5, HEADS, 64),
-        ((3, 6), 5, HEADS, 65),
-        ((3, 6), 5, HEADS | {"head_convs": 0}, 64),
-        ((3, 6), 5, HEADS | {"head_norm": "group"}, 64),
-        ((3, 6), 5, BACKBONE, 33),
-    ],
-)
-def test_a_batch_norm_is_refused_what_torch_refuses(levels, backbone, model, size):
-    config = Config(
-        model=architecture(levels, backbone, **model),
-        train=TrainConfig(batch_size=1, chip_size=size),
-    )
-    if torch_refuses(config):
-        with pytest.raises(ConfigError, match=f"train.batch_size 1 .* {size} .* value") as caught:
-            _check_norms(config, processes=1)
-        assert "train.batch_size to 2" in caught.value.hint
-    else:
-        _check_norms(config, processes=1)
-    _check_norms(config, processes=2)  # whose norms see each other's chips
-    two = config.train.model_copy(update={"batch_size": 2})
-    _check_norms(config.model_copy(update={"train": two}), processes=1)
-
-
-def test_frozen_norms_measure_nothing():
-    train = TrainConfig(batch_size=1, chip_size=32, init="a", frozen_stages=5)
-    _check_norms(Config(model=architecture((2, 3), 5), train=train), processes=1)
-    some = train.model_copy(update={"frozen_stages": 4})
-    with pytest.raises(ConfigError, match="one value at stride 32"):
-        _check_norms(Config(model=architecture((2, 3), 5), train=some), processes=1)

@@ -1,0 +1,127 @@
+"""Labelled images as training chips: decoded once, cropped and varied every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from geodet.config import AugmentConfig
+from geodet.geometry.arrays import Bools
+from geodet.raster.scene import Chip
+from geodet.tilesets.labels import LabelledImage
+from geodet.tilesets.tileset import read_chip
+from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes
+from geodet.training.band_statistics import BandStatistics
+from geodet.training.chip_cache import ChipCache
+from geodet.training.losses import Target
+
+__all__ = ["TrainingChips"]
+
+_SEED_SPACE = 2**32
+
+
+class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
+    """Crops of labelled images, varied at random.
+
+    Per epoch an image gives as many crops as chips fit into its area, at least one. An index is
+    ``epoch * len(chips) + crop``. The variation depends on the index and the seed alone, not on the
+    number of workers or on where a run was interrupted.
+
+    Labels are cut at the edge of a crop. Boxes around points are not; a tileset has such boxes if
+    one reaches over the edge of its image, since all others are clipped to it. Slivers of objects
+    train neither as objects nor as background.
+
+    Args:
+        images: Images to draw from.
+        bands: Bands to read, counted from 1; empty: all.
+        statistics: Of these bands.
+        augment: How chips are varied.
+        chip_size: Side of a crop in pixels.
+        seed: Seed of the variation.
+        cache_bytes: Memory for decoded images, shared by all workers.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledImage],
+        *,
+        bands: Sequence[int],
+        statistics: BandStatistics,
+        augment: AugmentConfig,
+        chip_size: int,
+        seed: int,
+        cache_bytes: int = 2**31,
+    ) -> None:
+        self.images = tuple(images)
+        self.bands = tuple(bands)
+        self.seed = seed
+        self._augment, self._chip_size = augment, chip_size
+        self._augmentation = ChipAugmentation(augment, statistics, size=chip_size)
+        self._image_of = [i for i, m in enumerate(images) for _ in range(_crops(m, chip_size))]
+        self._whole = any(_reaches_over(image) for image in images)
+        self._cache_bytes = cache_bytes
+        self._cache: ChipCache | None = None
+
+    def __len__(self) -> int:
+        return len(self._image_of)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], Bools, Target]:
+        number = self._image_of[index % len(self)]
+        image, chip = self.images[number], self._chip(number)
+        seed = (self.seed * 1_000_003 + index) % _SEED_SPACE
+        draws = np.random.default_rng(seed)
+        crop = Crop.draw(
+            image.width,
+            image.height,
+            image.boxes,
+            size=self._chip_size,
+            augment=self._augment,
+            random=draws,
+        )
+        pixels, valid = self._augmentation(chip, crop, source=draws, seed=seed)
+        return pixels, valid, self._target(image, crop)
+
+    def open_cache(self) -> None:
+        """Reserve the memory for decoded images; before processes fork, so that they share it."""
+        if self._cache is None:
+            first = read_chip(self.images[0], self.bands).pixels
+            sizes = [(image.width, image.height) for image in self.images]
+            self._cache = ChipCache(
+                sizes, bands=len(first), dtype=first.dtype, budget=self._cache_bytes
+            )
+
+    def _chip(self, index: int) -> Chip:
+        self.open_cache()
+        assert self._cache is not None
+        chip = self._cache.read(index)
+        if chip is None:
+            chip = read_chip(self.images[index], self.bands)
+            self._cache.write(index, chip)
+        return chip
+
+    def _target(self, image: LabelledImage, crop: Crop) -> Target:
+        boxes, is_object = share_boxes(crop.move(image.boxes), self._chip_size, whole=self._whole)
+        regions = crop.move(image.ignored).clip(0, self._chip_size)
+        regions = np.concatenate([regions, boxes[~is_object]])
+        regions = regions[np.all(regions[:, 2:] > regions[:, :2], axis=1)]
+        return Target(
+            torch.from_numpy(boxes[is_object].astype(np.float32)),
+            torch.from_numpy(image.labels[is_object].astype(np.int64)),
+            torch.from_numpy(regions.astype(np.float32)),
+        )
+
+
+def _crops(image: LabelledImage, chip_size: int) -> int:
+    """Count the crops of an image per epoch: its area in chips."""
+    return max(1, round(image.width * image.height / chip_size**2))
+
+
+def _reaches_over(image: LabelledImage) -> bool:
+    """Whether a box lies partly outside its image."""
+    bounds = np.array([image.width, image.height])
+    return bool((image.boxes[:, :2] < 0).any() or (image.boxes[:, 2:] > bounds).any())
