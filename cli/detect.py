@@ -28,7 +28,7 @@ Examples:
   geodet detect scene.tif -o trees.gpkg
   geodet detect scene.tif -o trees.gpkg --preview trees.png
   geodet detect 'flights/*.tif' -m vehicles -o cars.gpkg --skip-uniform
-  geodet detect scene.tif -o trees.geojson --aoi district.gpkg --geometry centroid
+  geodet detect scene.tif -o trees.geojson --aoi city.gpkg --geometry centroid
   geodet detect 16bit.tif -o trees.gpkg --bands 4,3,2 --score-threshold 0.4
 """
 

@@ -31,8 +31,8 @@ Exit codes:
 
   0    success
   1    an error: stderr says what is wrong and what to do
-  2    wrong usage: an unknown command or option, or a value that does not parse
-  130  interrupted by Ctrl-C: existing files are as before, new ones do not appear
+  2    wrong usage: an unknown command or option, or a value that cannot be read
+  130  interrupted by Ctrl-C: no incomplete output is left
 """
 
 _NAMES = {"help_option_names": ["-h", "--help"]}
