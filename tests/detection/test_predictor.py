@@ -13,7 +13,7 @@ from geodet.config import DetectConfig, MatchConfig
 from geodet.demo.town import paint_town
 from geodet.detection.predictor import WidestLayer, build_predictor, stack_chips
 from geodet.detection.scene_run import detect_scene
-from geodet.evaluation.threshold_curves import Comparison, score
+from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections, pairwise_iou
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -71,7 +71,7 @@ def agreement(found, wanted):
     result = Comparison.of(
         found, wanted.boxes, wanted.labels, ignored=nothing, rule=MatchConfig(iou=0.5), gsd=None
     )
-    return score([result], 0.0).f1
+    return count_matches([result], 0.0).f1
 
 
 WINDOWS = [
