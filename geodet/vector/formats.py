@@ -5,7 +5,6 @@ Nothing here loads GDAL: a wrong output is refused before anything slow is impor
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ __all__ = [
     "Format",
     "Geometry",
     "check_output_path",
-    "check_pyarrow",
     "check_vector_exists",
     "choose_format",
     "path_of",
@@ -119,12 +117,10 @@ def check_output_path(
         format: A name in :data:`FORMATS`; None goes by the extension.
 
     Raises:
-        OutputError: The format is unknown, or a library for it is missing; the folder is missing or
+        OutputError: The format is unknown; the folder is missing or
             read-only; the file exists and may not be replaced.
     """
     chosen = choose_format(path, format)
-    if chosen.name == "geoparquet":
-        check_pyarrow()
     if append and overwrite:
         raise OutputError(
             f"{path} cannot be both appended to and replaced",
@@ -171,16 +167,3 @@ def yolo_files(folder: Path) -> list[str]:
         return [YOLO_ABOUT, *map(str, about[YOLO_FILES])]
     except (OSError, ValueError, TypeError, KeyError):
         return []
-
-
-def check_pyarrow() -> None:
-    """Check that the library behind GeoParquet is installed.
-
-    Raises:
-        OutputError: It is not.
-    """
-    if importlib.util.find_spec("pyarrow") is None:
-        raise OutputError(
-            "GeoParquet needs pyarrow, which is not installed",
-            hint="pip install 'geodet[parquet]', or write a .gpkg",
-        )

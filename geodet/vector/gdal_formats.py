@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import pyogrio
 from pyproj import CRS
 
+from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
 from geodet.vector.layer import LAYER, VectorLayer, crs_text
 from geodet.vector.rows import Rows
-from geodet.vector.spatial_table import GEOMETRY_TYPES, SpatialTable, create_table
 from geodet.vector.writer import RowWriter, raising_os_errors
 
 __all__ = ["FlatGeobufWriter", "GeoJsonLinesWriter", "GeoJsonWriter"]
@@ -35,8 +35,7 @@ class GdalCopyWriter(RowWriter):
         self._count = 0
         try:
             with raising_os_errors():
-                create_table(self._rows, layer, indexed=False)
-                self._table = SpatialTable(self._rows)
+                self._table = GeoPackageTable(self._rows, layer, indexed=False)
         except BaseException:
             self._folder.cleanup()
             raise

@@ -16,9 +16,9 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
 from geodet.vector.layer import LAYER, VectorLayer
 from geodet.vector.rows import FIELDS, Rows
-from geodet.vector.spatial_table import GEOMETRY_TYPES, SpatialTable, create_table
 from geodet.vector.styles import store_style
 from geodet.vector.writer import RowWriter, raising_os_errors
 
@@ -34,18 +34,13 @@ class GeoPackageWriter(RowWriter):
 
     def __init__(self, temporary: Path, layer: VectorLayer) -> None:
         super().__init__(temporary, layer)
-        self._there: set[str] = set()
+        self._scenes_before: set[str] = set()
         with raising_os_errors():
             if layer.append and layer.path.exists():
-                info = check_appendable(layer.path)
-                _check_same(info, layer)
+                _check_same(check_appendable(layer.path), layer)
                 _copy(layer.path, temporary)
-                self._there = _scenes(temporary)
-                more = _joined(info["layer_metadata"] or {}, layer.metadata)
-                create_table(temporary, replace(layer, metadata=more), append=True)
-            else:
-                create_table(temporary, layer)
-            self._table = SpatialTable(temporary)
+                self._scenes_before = _scenes(temporary)
+            self._table = GeoPackageTable(temporary, layer)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -53,7 +48,7 @@ class GeoPackageWriter(RowWriter):
 
     def _meet(self, part: SceneDetections) -> None:
         super()._meet(part)
-        if part.scene in self._there:
+        if part.scene in self._scenes_before:
             _logger.warning(
                 "%s holds objects of %s already: those found now come beside them",
                 self._layer.path,
@@ -72,11 +67,11 @@ class GeoPackageWriter(RowWriter):
         self._store_style()
 
     def _store_metadata(self) -> None:
-        """Add what was said of the layer since it was made."""
+        """Add the metadata to those of earlier runs."""
         known = pyogrio.read_info(self._temporary, layer=LAYER)["layer_metadata"] or {}
         joined = _joined(known, self._layer.metadata)
         if joined != known:
-            create_table(self._temporary, replace(self._layer, metadata=joined), append=True)
+            write_layer_metadata(self._temporary, replace(self._layer, metadata=joined))
 
     def _store_style(self) -> None:
         """Add the look of the layer, after its last row; on append, with the classes it had."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+from pyarrow.parquet import ParquetWriter
 
-from geodet.vector.formats import check_pyarrow
+from geodet.vector.geopackage_table import GEOMETRY_TYPES
 from geodet.vector.layer import VectorLayer
-from geodet.vector.rows import FIELDS, TEXTS, Rows, to_arrow
-from geodet.vector.spatial_table import GEOMETRY_TYPES
+from geodet.vector.rows import ARROW_TYPES, Rows, to_arrow
 from geodet.vector.writer import RowWriter
 
 __all__ = ["GeoParquetWriter"]
@@ -28,9 +29,6 @@ class GeoParquetWriter(RowWriter):
 
     def __init__(self, temporary: Path, layer: VectorLayer) -> None:
         super().__init__(temporary, layer)
-        check_pyarrow()
-        from pyarrow.parquet import ParquetWriter  # an extra, and slow to load
-
         self._low, self._high = np.full(2, np.inf), np.full(2, -np.inf)
         self._writer = ParquetWriter(temporary, _schema(), compression="zstd")
 
@@ -39,15 +37,13 @@ class GeoParquetWriter(RowWriter):
         self._writer.close()
 
     def _add_rows(self, rows: Rows) -> None:
-        import pyarrow as pa
-
         bounds = rows.bounds
         self._low = np.minimum(self._low, bounds[:, :2].min(axis=0))
         self._high = np.maximum(self._high, bounds[:, 2:].max(axis=0))
-        sides = [pa.array(np.ascontiguousarray(side)) for side in bounds.T]
-        box = pa.StructArray.from_arrays(sides, names=list(_SIDES))
+        sides = [pyarrow.array(np.ascontiguousarray(side)) for side in bounds.T]
+        box = pyarrow.StructArray.from_arrays(sides, names=list(_SIDES))
         columns = to_arrow(rows, "geometry").columns
-        self._writer.write_batch(pa.record_batch([*columns, box], schema=_schema()))
+        self._writer.write_batch(pyarrow.record_batch([*columns, box], schema=_schema()))
 
     def _complete(self) -> None:
         about = {"geo": json.dumps(self._about()), **self._layer.metadata}
@@ -71,9 +67,6 @@ class GeoParquetWriter(RowWriter):
         return {"version": "1.1.0", "primary_column": "geometry", "columns": columns}
 
 
-def _schema() -> Any:
-    import pyarrow as pa
-
-    columns = [(name, pa.string() if name in TEXTS else pa.float64()) for name in FIELDS]
-    box = pa.struct([(side, pa.float64()) for side in _SIDES])
-    return pa.schema([*columns, ("geometry", pa.binary()), ("bbox", box)])
+def _schema() -> pyarrow.Schema:
+    box = pyarrow.struct([(side, pyarrow.float64()) for side in _SIDES])
+    return pyarrow.schema([*ARROW_TYPES.items(), ("geometry", pyarrow.binary()), ("bbox", box)])

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyogrio
 from numpy.typing import NDArray
+from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
-from geodet.vector.formats import FORMATS, check_pyarrow
+from geodet.vector.formats import FORMATS
 from geodet.vector.layer import LAYER
 
 __all__ = ["read_detections"]
@@ -32,7 +34,6 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
 
     Raises:
         VectorError: The file cannot be read, was written by another program, or has other classes.
-        OutputError: It is a GeoParquet, and pyarrow is not installed.
     """
     is_parquet = path.name.lower().endswith(FORMATS["geoparquet"].extensions)
     columns = _read_parquet(path) if is_parquet else _read_with_gdal(path)
@@ -67,10 +68,6 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
 
 
 def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:
-    check_pyarrow()
-    import pyarrow
-    from pyarrow import parquet
-
     try:
         with parquet.ParquetFile(path) as file:
             there = [name for name in _READ if name in file.schema_arrow.names]

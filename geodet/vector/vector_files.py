@@ -12,12 +12,13 @@ import numpy as np
 import pyogrio
 import shapely
 from numpy.typing import NDArray
+from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.vector.formats import LAYER_SEPARATOR, check_pyarrow, check_vector_exists, path_of
+from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
 
 __all__ = ["read_extent", "read_fields", "read_frame"]
 
@@ -28,7 +29,7 @@ _CRS = "crs"  # the column of a table that says it, as geodet writes CSV
 def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any:
     """Read the objects of a vector file.
 
-    GDAL reads all formats but GeoParquet, for which pyarrow is needed. A table of text says its CRS
+    GDAL reads all formats but GeoParquet, which pyarrow reads. A table of text says its CRS
     in a column ``crs``, if at all.
 
     Args:
@@ -40,7 +41,6 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
 
     Raises:
         VectorError: The file cannot be read, or it is not clear which layer is meant.
-        OutputError: It is a GeoParquet, and pyarrow is not installed.
     """
     with _reading(path) as (file, layer):
         if _is_parquet(file):
@@ -63,7 +63,6 @@ def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
 
     Raises:
         VectorError: As for :func:`read_frame`.
-        OutputError: As for :func:`read_frame`.
     """
     if _is_parquet(path_of(path)) or _is_table(path_of(path)):
         frame = read_frame(path, columns=[])
@@ -80,12 +79,9 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
 
     Raises:
         VectorError: As for :func:`read_frame`.
-        OutputError: As for :func:`read_frame`.
     """
     with _reading(path) as (file, layer):
         if _is_parquet(file):
-            from pyarrow import parquet  # an extra, and slow to load
-
             return tuple(parquet.read_schema(file).names)
         return tuple(map(str, pyogrio.read_info(file, layer=layer)["fields"]))
 
@@ -95,8 +91,6 @@ def _reading(path: str | Path) -> Iterator[tuple[str, str]]:
     """Give the file and the layer that is meant, and explain what cannot be read."""
     file, _, layer = str(path).partition(LAYER_SEPARATOR)
     check_vector_exists(path)
-    if _is_parquet(file):
-        check_pyarrow()
     try:
         yield file, layer or _only_layer(file)
     except VectorError:

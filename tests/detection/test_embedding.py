@@ -62,7 +62,6 @@ NOT_NEEDED = (
     "faster_coco_eval",
     "onnx",
     "onnxruntime",
-    "nanoarrow",
     "lightning_fabric",
     "typer",
 )

@@ -33,7 +33,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.scene import Scene
-from geodet.vector import spatial_table
+from geodet.vector import geopackage_table
 from geodet.vector.write_detections import open_writer
 
 angle = st.floats(-180, 180)
@@ -190,12 +190,12 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, erro
     path = write(tmp_path / "found.gpkg")
     before = path.read_bytes()
 
-    def fail(temporary, *_args, **_options):
+    def fail(_rows, temporary, **_options):
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{temporary}{suffix}").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(spatial_table.pyogrio.raw, "write", fail)
+    monkeypatch.setattr(geopackage_table.pyogrio.raw, "write_arrow", fail)
     with pytest.raises(expected, match=match):
         write(path, overwrite=True)
     assert path.read_bytes() == before

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 
 import geopandas
@@ -9,10 +8,9 @@ from factories_vectors import CLASSES, FIELDS, SITE, UTM, found, part, write
 from pyarrow import parquet
 from pyproj import CRS
 
-from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.vector import writer
-from geodet.vector.write_detections import check_output, open_writer
+from geodet.vector.write_detections import open_writer
 
 
 def about(path):
@@ -83,10 +81,3 @@ def test_small_parts_share_a_row_group(tmp_path, monkeypatch):
     with parquet.ParquetFile(path) as file:
         groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     assert groups == [12, 12, 3]
-
-
-def test_a_missing_library_is_known_beforehand(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(OutputError, match="needs pyarrow, which is not installed") as caught:
-        check_output(tmp_path / "found.parquet", overwrite=False)
-    assert "geodet[parquet]" in caught.value.hint

@@ -7,8 +7,7 @@ import pytest
 import shapely
 from factories_vectors import SITE, UTM, part, write
 
-from geodet.errors import OutputError, VectorError
-from geodet.vector import formats
+from geodet.errors import VectorError
 from geodet.vector.formats import path_of
 from geodet.vector.vector_files import read_extent, read_fields, read_frame
 
@@ -91,11 +90,3 @@ def test_a_parquet_without_geometries(tmp_path):
     pandas.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(VectorError, match="Missing geo metadata"):
         read_frame(tmp_path / "a.parquet")
-
-
-def test_without_pyarrow_the_error_says_what_to_install(tmp_path, monkeypatch):
-    path = save(tmp_path / "a.parquet")
-    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(OutputError, match="GeoParquet needs pyarrow") as caught:
-        read_frame(path)
-    assert "geodet[parquet]" in caught.value.hint
