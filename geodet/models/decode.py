@@ -1,4 +1,4 @@
-"""From the network's outputs to boxes in chip pixels."""
+"""Decode the network's outputs to detections in chip pixels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Decoded", "decode"]
 
 
 class Decoded(NamedTuple):
-    """The objects of one chip."""
+    """The detections of one chip."""
 
     detections: Detections
-    """In chip pixels, strongest first."""
+    """Detections in chip pixels, strongest first."""
     capped: int
-    """Candidates that were dropped because of a cap; 0 unless one binds."""
+    """Candidates that were dropped by a cap; 0 unless a cap takes effect."""
 
 
 @torch.no_grad()
@@ -35,18 +35,21 @@ def decode(
     max_candidates: int,
     max_per_level: int | None = None,
 ) -> list[Decoded]:
-    """Turn outputs into objects: threshold, decode what passes, suppress duplicates per class.
+    """Decode outputs: apply the threshold, decode the boxes, suppress duplicates class by class.
 
     Args:
-        outputs: Of N chips.
+        outputs: Outputs for N chips.
         score_threshold: Lowest score kept, in float32, whatever the precision of the outputs.
-        iou_threshold: Overlap above which the weaker of two boxes of one class goes.
-        max_candidates: Most boxes of a chip that reach the suppression, the strongest first.
-        max_per_level: Most of them from a level of the pyramid, the strongest first; None for all.
-            The paper's is 1,000 (arXiv:1708.02002, section 4.1, "Inference").
+        iou_threshold: IoU above which the weaker of two boxes of one class is a duplicate.
+        max_candidates: Most boxes of a chip that enter suppression, the strongest first.
+        max_per_level: Most of them from a level of the pyramid, the strongest first; None: no
+            limit.
 
     Returns:
-        N results. Boxes may reach over the chip's edge, where an object does.
+        N results. A box may extend beyond its chip.
+
+    Reference:
+        Lin et al. 2017, arXiv:1708.02002, section 4.1, "Inference": 1,000 candidates per level.
     """
     image, anchor, label, scores = _passing(outputs.logits, score_threshold)
     passed = torch.bincount(image, minlength=len(outputs.logits))
@@ -59,32 +62,32 @@ def decode(
     rows = torch.split(torch.arange(len(image), device=image.device), counts.tolist())
     return [
         Decoded(
-            _suppressed(boxes[of], scores[of], label[of], iou_threshold, max_candidates), capped
+            _best_boxes(boxes[of], scores[of], label[of], iou_threshold, max_candidates), capped
         )
         for of, capped in zip(rows, dropped, strict=True)
     ]
 
 
 def _passing(logits: Tensor, score_threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Give image, anchor, label and score of each candidate, in this order."""
-    # A threshold of logits spares the sigmoid of the many anchors that are background. It is
-    # rounded to their precision, so some that pass in bfloat16 lie below it.
+    """Return image, anchor, label and score (R,) of the candidates, in this order."""
+    # Comparing logits saves the sigmoid of the many anchors on background. The threshold is rounded
+    # to the precision of the logits, so in bfloat16 some candidates are below it.
     image, anchor, label = torch.nonzero(logits >= _logit(score_threshold), as_tuple=True)
-    # In float32, equal logits have scores that differ in the last bit, by their place in memory.
+    # In float32 the sigmoids of equal logits may differ in the last bit, by their place in memory.
     scores = logits[image, anchor, label].double().sigmoid().float()
     passes = scores >= score_threshold
     return image[passes], anchor[passes], label[passes], scores[passes]
 
 
 def _groups(image: Tensor, anchor: Tensor, outputs: Outputs) -> Tensor:
-    """Number the levels of all chips, for each candidate."""
+    """Number the pairs of chip and level; return that of each candidate: (R,)."""
     sizes = outputs.level_sizes or (len(outputs.anchors),)
     ends = torch.tensor(sizes, device=anchor.device).cumsum(0)
     return image * len(sizes) + torch.searchsorted(ends, anchor, right=True)
 
 
 def _strongest(groups: Tensor, scores: Tensor, count: int) -> Tensor:
-    """Choose the strongest candidates of each group, the first of equals, in their order."""
+    """Return the rows of the strongest candidates of each group, the first of equals, in order."""
     order = torch.sort(scores, descending=True, stable=True).indices
     order = order[torch.sort(groups[order], stable=True).indices]
     sizes = torch.bincount(groups)
@@ -93,16 +96,28 @@ def _strongest(groups: Tensor, scores: Tensor, count: int) -> Tensor:
     return order[rank < count].sort().values
 
 
-def _suppressed(
+def _best_boxes(
     boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, max_candidates: int
 ) -> Detections:
-    order = _ranking(boxes, scores, labels)[:max_candidates]
-    boxes, scores, labels = boxes[order], scores[order], labels[order]
+    """Return the strongest candidates of a chip, without duplicates."""
+    rows = _ranking(boxes, scores, labels)[:max_candidates]
+    boxes, scores, labels = boxes[rows], scores[rows], labels[rows]
+    return _without_duplicates(boxes, scores, labels, iou_threshold)
+
+
+def _without_duplicates(
+    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float
+) -> Detections:
+    """Suppress duplicates among ranked boxes, the only step of decoding that depends on the device.
+
+    Both ways keep the same boxes: torchvision's kernel on a CUDA device, and the sweep of
+    :func:`~geodet.merging.merger.suppress` on a CPU, where torchvision compares all pairs.
+    """
     if boxes.is_cuda:
-        keep = _survivors(boxes, labels, iou_threshold)
-        return Detections(*(t[keep].cpu().numpy() for t in (boxes, scores, labels)))
-    found = Detections(boxes.numpy(), scores.numpy(), labels.numpy())
-    return suppress(found, iou_threshold=iou_threshold)  # torchvision's looks at all pairs
+        rows = _survivors(boxes, labels, iou_threshold)
+        return Detections(*(t[rows].cpu().numpy() for t in (boxes, scores, labels)))
+    found = Detections(*(t.numpy() for t in (boxes, scores, labels)))
+    return suppress(found, iou_threshold=iou_threshold)
 
 
 def _ranking(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
@@ -115,10 +130,10 @@ def _ranking(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _survivors(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
-    """Give the rows of ranked boxes that torchvision's suppression keeps, in their order.
+    """Return the rows of ranked boxes that torchvision's suppression keeps, in order.
 
-    Class by class, without the coordinate offsets of ``batched_nms``, which cost precision; in
-    float64, and never with equal scores, as :func:`geodet.merging.merger.suppress` does it.
+    It runs class by class, as the coordinate offsets of ``batched_nms`` cost precision; in float64,
+    as :func:`geodet.merging.merger.suppress` does; and with ranks for scores, so none are equal.
     """
     ranks = -torch.arange(len(boxes), dtype=torch.float64, device=boxes.device)
     kept = [
@@ -130,5 +145,5 @@ def _survivors(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
 
 def _logit(score: float) -> float:
     if score <= 0:
-        return torch.finfo(torch.float32).min  # all that is a number
+        return torch.finfo(torch.float32).min  # every logit but NaN passes
     return math.inf if score >= 1 else math.log(score / (1 - score))

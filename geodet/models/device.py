@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Choose the device that computes, and the precision."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_device(name: str) -> torch.device:
-    """Find a device by name.
+    """Return the device of a name.
 
     Args:
-        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` takes the first CUDA device where
-            there is one and says what it took.
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` chooses the first CUDA device if
+            there is one, else the CPU, and logs the choice.
 
     Raises:
-        DeviceError: No such device on this machine.
+        DeviceError: The name is unknown, or this machine has no such device.
     """
     if name == "auto":
         device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -33,17 +33,19 @@ def resolve_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if int(index or 0) >= count:
         raise DeviceError(
-            f"device {name!r} is not there: this machine has {count or 'no'} CUDA devices",
+            f"no device {name!r}: this machine has {count or 'no'} CUDA devices",
             hint="use --device auto or --device cpu",
         )
     return torch.device(name if index or kind == "cpu" else "cuda:0")
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """Choose the arithmetic of the network: float32 or bfloat16.
+    """Return the floating-point type of the network's computations.
 
-    ``auto`` is bfloat16 where the hardware multiplies it natively: elsewhere it would be emulated,
-    slower than float32.
+    Args:
+        name: ``float32``, ``bfloat16`` or ``auto``: bfloat16 on hardware that multiplies it
+            natively, else float32, since emulated bfloat16 is slower.
+        device: Where the network runs.
     """
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32

@@ -1,4 +1,4 @@
-"""What goes into the network: pixels scaled by statistics that never depend on the chip."""
+"""Scale pixels to network inputs, by statistics that do not depend on the chip."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from torch import Tensor
 
 __all__ = ["ABSURD", "InputValues", "standardise", "trained_bounds"]
 
-ABSURD = 1e4  # standard deviations; 16-bit values in a model of bytes stay below
+ABSURD = 1e4
+"""Standard deviations beyond which a value is taken for undeclared nodata; 16-bit values in a model
+of bytes stay below."""
 
 
 class InputValues(NamedTuple):
-    """What turns a scene's values into those that a network was trained with, for each band."""
+    """Statistics of each band, in the units of a scene, that turn its values into inputs."""
 
     mean: Sequence[float]
-    """What becomes 0, in the scene's units."""
+    """Values that become 0."""
     std: Sequence[float]
-    """How much more becomes 1."""
+    """Differences that become 1."""
     low: Sequence[float] = ()
-    """Values below count as these; empty: all pass."""
+    """Lower values are clipped to these; empty: none is."""
     high: Sequence[float] = ()
-    """Likewise, from above."""
+    """Higher values are clipped to these; empty: none is."""
 
 
 def standardise(
@@ -34,31 +36,31 @@ def standardise(
     low: Sequence[float] = (),
     high: Sequence[float] = (),
 ) -> Tensor:
-    """Scale pixels to zero mean and unit deviation; what is no data becomes the mean.
+    """Scale pixels to zero mean and unit deviation; pixels without data become the mean.
 
-    What lies beyond the bounds becomes the bound, as training has never seen anything else. A value
-    so far off that it can be no measurement is no data either.
+    Values are clipped to the bounds of the training data. A value that is too far off to be a
+    measurement counts as no data.
 
     Args:
-        pixels: (N, C, H, W) of any dtype, in the data's units.
+        pixels: (N, C, H, W) of any dtype, in the units of the data.
         valid: (N, H, W) bool.
         mean: C means of the training data in the same units.
         std: C standard deviations, positive.
-        low: C least values that training saw; empty: all values pass.
-        high: C greatest ones, likewise.
+        low: C lower bounds; empty: values are not clipped.
+        high: C upper bounds, likewise.
 
     Returns:
-        (N, C, H, W) float32 in channels-last memory, which convolutions read faster.
+        (N, C, H, W) float32 in channels-last memory, on which convolutions are faster.
     """
     shape = (1, len(mean), 1, 1)
     centre = torch.tensor(mean, device=pixels.device).view(shape)
     spread = torch.tensor(std, device=pixels.device).view(shape)
-    # In place, in one copy: a large chip's temporaries would weigh as much as the network's.
+    # In place on one copy: temporaries of a large chip would take as much memory as the network's.
     scaled = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
     scaled.sub_(centre).div_(spread)
     unseen = ~valid[:, None]
     if not _is_tame(pixels.dtype, mean, std):
-        # A nodata value that the file does not declare, such as -3.4e38, would flood the chip.
+        # An undeclared nodata value, such as -3.4e38, would dominate the activations of the chip.
         unseen = unseen | ~(scaled.abs() < ABSURD)
     if low:
         least, most = (torch.tensor(v, device=pixels.device).view(shape) for v in (low, high))
@@ -69,17 +71,17 @@ def standardise(
 def trained_bounds(
     dtype: str, low: Sequence[float], high: Sequence[float]
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """Give the bounds for :func:`standardise`; bytes have none, as training sees all of them.
+    """Return the bounds for :func:`standardise`; bytes have none, as training uses all values.
 
     Args:
-        dtype: Of the training data, as numpy names it.
-        low: C quantiles that training cuts other types off at.
-        high: Likewise.
+        dtype: Data type of the training data, as numpy names it.
+        low: C low quantiles at which training clips other types.
+        high: C high quantiles, likewise.
     """
     return ((), ()) if dtype == "uint8" else (low, high)
 
 
 def _is_tame(dtype: torch.dtype, mean: Sequence[float], std: Sequence[float]) -> bool:
-    """Tell whether no value of a type can be absurd, so that none has to be looked at."""
+    """Whether no value of a data type can be absurd, so that none needs a check."""
     farthest = (max(abs(m), abs(255 - m)) / s for m, s in zip(mean, std, strict=True))
     return dtype == torch.uint8 and max(farthest) < ABSURD

@@ -1,4 +1,4 @@
-"""What the bands of a raster show, by their names and colours, and which of them a model needs."""
+"""Find out what the bands of a raster show, by names and colours, and choose those of a model."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _NAMES = {
 }
 _MEANING = {name: meaning for meaning, names in _NAMES.items() for name in (meaning, *names)}
 _FILLERS = {"band", "channel", "layer", "surface", "reflectance", "sr", "toa", "boa", "nm"}
-_SILENT = {"", "undefined", "gray", "palette", "alpha"}  # colours that say nothing of a spectrum
-# Landsats number their bands otherwise; no other sensor has 8A, and few files hold Landsat's 8th.
+_SILENT = {"", "undefined", "gray", "palette", "alpha"}  # colours that name no part of a spectrum
+# Landsat numbers its bands otherwise; no other sensor has 8A, and few files have Landsat's band 8.
 _SENTINEL_2 = {"b2": "blue", "b3": "green", "b4": "red", "b8": "nir"}
 
 
 def band_meanings(names: Sequence[str], colours: Sequence[str]) -> tuple[str, ...]:
-    """Say what each band shows: ``red``, ``nir`` or whatever its name says; "" when nothing does.
+    """Return what each band shows: ``red``, ``nir``, or its name in short; "" if unknown.
 
-    A name counts more than a colour interpretation, which is often a writer's default.
-    ``B2``, ``B3``, ``B4`` and ``B8`` are Sentinel-2's where B8 or B8A is among the names.
+    A name takes precedence over the colour interpretation, which is often a writer's default.
+    ``B2``, ``B3``, ``B4`` and ``B8`` are Sentinel-2's if B8 or B8A is among the names.
 
     Args:
-        names: Descriptions, "" where there is none.
-        colours: Names of the colour interpretations, as rasterio writes them.
+        names: Descriptions of the bands, "" where there is none.
+        colours: Names of the colour interpretations, as rasterio spells them.
 
     Example:
         >>> band_meanings(["", "Near Infrared", "Band 3"], ["gray", "undefined", "red"])
@@ -47,16 +47,16 @@ def band_meanings(names: Sequence[str], colours: Sequence[str]) -> tuple[str, ..
 
 
 def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, ...]:
-    """Find the bands that a model needs by what they show.
+    """Choose the bands that a model needs by what they show.
 
-    A wanted band that no band is known to show takes the next one of which nothing is known.
+    A wanted band that no band is known to show gets the next band of which nothing is known.
 
     Args:
         wanted: Names of the model's bands.
-        meanings: What each band of the raster shows, "" where nobody knows.
+        meanings: What each band of the raster shows, "" if unknown.
 
     Returns:
-        A place in ``meanings`` for each wanted band; empty when what they show does not say.
+        An index into ``meanings`` for each wanted band; empty if the meanings do not decide.
 
     Example:
         >>> choose_bands(["red", "green", "blue"], ["blue", "green", "red", "nir"])
@@ -75,8 +75,13 @@ def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, .
 def resolve_band(wanted: str, names: Sequence[str], meanings: Sequence[str]) -> int:
     """Find a band by its number, its name or what it shows.
 
+    Args:
+        wanted: A number counted from 1, a name, or a meaning such as ``nir``.
+        names: Descriptions of the bands.
+        meanings: What each band shows, see :func:`band_meanings`.
+
     Returns:
-        Its number, counted from 1; 0 when there is none.
+        The number of the band, counted from 1; 0 if there is none.
 
     Example:
         >>> resolve_band("near infrared", ["", "Infrared"], ["", "nir"])
@@ -92,14 +97,14 @@ def resolve_band(wanted: str, names: Sequence[str], meanings: Sequence[str]) -> 
 
 
 def _simplified(name: str) -> str:
-    """Drop from a name what is not its own: case, numbers, wavelengths, "band" and the like."""
+    """Reduce a name to what is specific: no case, numbers, wavelengths, or words such as "band"."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word not in _FILLERS]
     kept = "".join(word for word in words if not word.isdigit())
     return re.sub(r"^b0?(?=\d)", "b", kept)
 
 
 def _without_number(name: str) -> str:
-    """Drop a name that is a number: which colour it means depends on the sensor."""
+    """Return "" for a name that is a number, whose meaning depends on the sensor."""
     return "" if re.fullmatch(r"b\d+a?", name) else name
 
 

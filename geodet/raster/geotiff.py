@@ -1,4 +1,4 @@
-"""Arrays as georeferenced rasters."""
+"""Write arrays as GeoTIFFs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["write_raster"]
 
 
 def write_raster(path: Path, pixels: NDArray[Any], geobox: GeoBox) -> None:
-    """Write a tiled, compressed GeoTIFF, by way of a temporary file.
+    """Write a tiled, compressed GeoTIFF.
 
     Args:
-        path: The file; one that is there is replaced when the new one is complete.
+        path: The file; an existing one is replaced when the new one is complete.
         pixels: (C, H, W).
-        geobox: Of the same size.
+        geobox: Geobox of H rows and W columns.
 
     Raises:
         OutputError: The file cannot be written.

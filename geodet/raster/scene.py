@@ -22,7 +22,7 @@ from geodet.geometry.arrays import empty_apart
 from geodet.geometry.windows import Window
 from geodet.raster.bands import band_meanings, resolve_band
 from geodet.raster.blocks import Block, BlockStore, block_shape, file_blocks
-from geodet.raster.resampling import Axis, resample
+from geodet.raster.resampling import AxisWeights, resample
 from geodet.raster.source import Source, SourcePool, gdal_options, quietly
 
 __all__ = ["Chip", "Scene"]
@@ -247,8 +247,8 @@ class Scene(Closing):
     def _read_blocks(self, window: Window) -> Chip:
         assert self._blocks is not None
         width, height = self.geobox.width, self.geobox.height
-        columns = Axis.between(width, self.grid[0], window.col_off, window.col_end)
-        rows = Axis.between(height, self.grid[1], window.row_off, window.row_end)
+        columns = AxisWeights.between(width, self.grid[0], window.col_off, window.col_end)
+        rows = AxisWeights.between(height, self.grid[1], window.row_off, window.row_end)
         source = Window(
             columns.first, rows.first, columns.end - columns.first, rows.end - rows.first
         )

@@ -1,4 +1,4 @@
-"""Which rasters are meant: files, folders, patterns and lists of scenes."""
+"""Find the rasters that arguments name: files, folders, patterns and lists of scenes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from geodet.errors import SceneError
 
 __all__ = [
     "check_scene_exists",
+    "find_scene_name",
     "is_gdal_path",
     "list_files",
     "list_scenes",
-    "own_name",
     "scene_names",
 ]
 
-# What a folder's scenes end in. GDAL opens much more, but not only rasters: .gpkg, .pdf, .txt.
+# Extensions of the scenes of a folder. GDAL opens more, but not only rasters: .gpkg, .pdf, .txt.
 _SUFFIXES = frozenset(
     {
         *(".tif", ".tiff", ".gtiff", ".vrt", ".jp2", ".j2k", ".png", ".jpg", ".jpeg", ".webp"),
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_gdal_path(path: str) -> bool:
-    """Tell a path as only GDAL takes it, such as a subdataset's, from one of a file."""
+    """Whether only GDAL understands a path, such as a subdataset's, since there is no such file."""
     return bool(_GDAL_PREFIX.match(path)) and not Path(path).exists()
 
 
@@ -51,27 +51,27 @@ def check_scene_exists(path: str | Path) -> None:
 
 
 def list_scenes(arguments: Sequence[str]) -> list[str]:
-    """Find the rasters that some arguments mean.
+    """List the rasters that arguments name.
 
     An argument is one of
 
-    - a file, or a path as GDAL takes it: ``/vsizip/...``, ``s3://...``, ``NETCDF:...``;
-    - a folder: the rasters in it, not in its subfolders. Sidecars such as ``.ovr`` and world files
-      are no scenes, and neither are hidden files, or the files that a VRT beside them is made of;
-    - a pattern with ``*``, ``?`` or ``[...]``, where ``**`` goes down into subfolders. Where it
-      leaves the extension open it finds what a folder would;
-    - a list, ``@FILE`` or a file that ends in ``.txt``: any of the above one a line, relative to
-      the list's folder; empty lines and lines that begin with ``#`` do not count.
+    - a file, or a path that GDAL opens: ``/vsizip/...``, ``s3://...``, ``NETCDF:...``;
+    - a folder: its rasters, without those of subfolders. Sidecars such as ``.ovr``, world files,
+      hidden files, and the source files of a VRT in the folder are left out;
+    - a pattern with ``*``, ``?`` or ``[...]``; ``**`` includes subfolders. If it does not fix the
+      extension, it finds the same kinds of files as a folder;
+    - a list, ``@FILE`` or a file that ends in ``.txt``: any of the above, one per line, relative to
+      the folder of the list. Empty lines and lines that begin with ``#`` are ignored.
 
     Args:
         arguments: At least one.
 
     Returns:
-        Paths in the order of the arguments, in natural order within a folder or a pattern: 2 comes
-        before 10. None is there twice.
+        Different paths in the order of the arguments; those of a folder or a pattern in natural
+        order, in which 2 comes before 10.
 
     Raises:
-        SceneError: An argument means nothing; says which, and what was looked for.
+        SceneError: An argument names no raster.
     """
     found = [path for text in arguments for path in _iter_scenes(text, Path())]
     if not found:
@@ -88,20 +88,19 @@ def list_scenes(arguments: Sequence[str]) -> list[str]:
 
 
 def list_files(arguments: Iterable[str]) -> list[str]:
-    """Find the lists of scenes among some arguments, as :func:`list_scenes` takes them."""
+    """Return the paths of the lists among arguments of :func:`list_scenes`."""
     lists = [text.removeprefix("@") for text in arguments if _is_list(text)]
     return [str(Path(text).expanduser()) for text in lists]
 
 
 def scene_names(scenes: Sequence[str]) -> list[str]:
-    """Name scenes so that no two share a name: each by the end of its path, as short as can be.
+    """Name each scene by the shortest end of its path that no other scene has.
 
     Args:
         scenes: Different paths.
 
     Returns:
-        The file's name, where no other scene has it, or else with as many of its folders as tell
-        it apart, joined by slashes.
+        File names, preceded by as many folders as make them unique, joined by slashes.
 
     Example:
         >>> scene_names(["2023/north/a.tif", "2024/north/a.tif", "2024/b.tif"])
@@ -121,18 +120,18 @@ def scene_names(scenes: Sequence[str]) -> list[str]:
     return [names[row] for row in range(len(scenes))]
 
 
-def own_name(scene: str, names: Collection[str]) -> str:
-    """Find the name that :func:`scene_names` gave a scene, when it had others beside it.
+def find_scene_name(scene: str, names: Collection[str]) -> str:
+    """Find the name that :func:`scene_names` gave a scene among others.
 
     Args:
-        scene: Its path.
-        names: Of several scenes.
+        scene: Path of the scene.
+        names: Names of several scenes.
 
     Returns:
-        The longest of those that its path ends with; empty where none is.
+        The longest name that the path ends with; empty if there is none.
 
     Example:
-        >>> own_name("flights/2/a.tif", ["1/a.tif", "2/a.tif"])
+        >>> find_scene_name("flights/2/a.tif", ["1/a.tif", "2/a.tif"])
         '2/a.tif'
     """
     parts = _to_parts(scene)
@@ -141,7 +140,7 @@ def own_name(scene: str, names: Collection[str]) -> str:
 
 
 def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
-    """Yield what one argument means, relative to a folder; ``place`` says where it stands."""
+    """Yield the rasters of an argument, relative to a folder; ``place`` is its list and line."""
     if not text.strip():  # Path would take it as the folder here
         raise SceneError(
             "one of the scenes is an empty text", hint="name a raster, a folder or a list"
@@ -163,7 +162,9 @@ def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
     else:
         raise SceneError(
             f"{place}no such file or folder: {path}",
-            hint=f"it was looked for in {Path.cwd()}" if not path.is_absolute() else "check it",
+            hint="check the path"
+            if path.is_absolute()
+            else f"the path is relative to {Path.cwd()}",
         )
 
 
@@ -232,13 +233,13 @@ def _suffixes() -> str:
 
 
 def _without_sources(scenes: Sequence[Path]) -> list[Path]:
-    """Leave out the files that the VRTs among them are made of."""
+    """Leave out the source files of the VRTs among the scenes."""
     mosaics = [path for path in scenes if path.suffix.lower() == ".vrt"]
     sources = {_identity(str(source)) for path in mosaics for source in _iter_sources(path)}
     kept = [path for path in scenes if _identity(str(path)) not in sources]
     if len(kept) < len(scenes):
         logger.info(
-            "%d files are parts of %s and no scenes of their own",
+            "%d files are left out as they are parts of %s",
             len(scenes) - len(kept),
             ", ".join(path.name for path in mosaics),
         )
@@ -249,7 +250,7 @@ def _iter_sources(mosaic: Path) -> Iterator[Path]:
     try:
         tree = ElementTree.parse(mosaic)
     except (ElementTree.ParseError, OSError):
-        return  # opening it will say what is wrong with it
+        return  # opening the file raises an error that explains it
     for element in tree.iter():
         if element.tag in ("SourceFilename", "SourceDataset") and element.text:
             beside = element.get("relativeToVRT", "0") == "1"
@@ -261,7 +262,7 @@ def _sorted(paths: Sequence[Path]) -> list[str]:
 
 
 def _natural(path: Path) -> list[tuple[list[tuple[int, int, str]], str]]:
-    """Make a key that sorts 2 before 10, folder by folder."""
+    """Return a key that sorts 2 before 10, folder by folder."""
     return [(_digits_apart(part), part) for part in path.parts]
 
 
@@ -271,12 +272,12 @@ def _digits_apart(text: str) -> list[tuple[int, int, str]]:
 
 
 def _identity(path: str) -> str:
-    """Give what all names of one file share."""
+    """Return a text that is the same for all paths of a file."""
     return path if is_gdal_path(path) else os.path.normcase(Path(path).resolve())
 
 
 def _to_parts(scene: str) -> list[str]:
-    """Split a path where its folders end, the whole of it where that is relative, too."""
+    """Split a path into folders and file name, after making a relative one absolute."""
     if is_gdal_path(scene):
         return [part for part in re.split(r"[/\\]", scene) if part]
     path = Path(scene).absolute()

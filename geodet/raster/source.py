@@ -26,7 +26,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
 from geodet.raster.scene_lists import check_scene_exists
-from geodet.raster.virtual_rasters import expanded_palette, warped
+from geodet.raster.virtual_rasters import open_expanded, open_warped
 
 __all__ = ["Source", "SourcePool", "gdal_options", "open_source", "quietly"]
 
@@ -233,11 +233,11 @@ def _open(path: str, handles: list[Any]) -> Source:
         raise SceneError(
             f"{path} has no bands", hint="name one of its subdatasets: gdalinfo lists them"
         )
-    colours = expanded_palette(handles[-1])
+    colours = open_expanded(handles[-1])
     if colours is not None:
         handles.append(colours)
     names = tuple(text or "" for text in handles[-1].descriptions)
-    grid, warped_by = warped(handles[-1])
+    grid, warped_by = open_warped(handles[-1])
     if grid is not None:
         handles.append(grid)
         names += ("alpha",) * (grid.count - len(names))

@@ -1,4 +1,4 @@
-"""Rasters whose only georeference is ground control points or RPCs, on a grid."""
+"""Virtual rasters: palettes expanded to colours, and warping by ground control points or RPCs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import rasterio
 from pyproj import CRS, Transformer
-from rasterio._err import CPLE_BaseError  # what a WarpedVRT raises is no RasterioError
+from rasterio._err import CPLE_BaseError  # WarpedVRT raises it, and it is not a RasterioError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
@@ -18,21 +18,21 @@ from rasterio.vrt import WarpedVRT
 from geodet.errors import SceneError
 from geodet.raster.scene_lists import is_gdal_path
 
-__all__ = ["expanded_palette", "utm_zone", "warped"]
+__all__ = ["open_expanded", "open_warped", "utm_zone"]
 
 _COLOURS = ("Red", "Green", "Blue", "Alpha")
 
 
-def expanded_palette(dataset: Any) -> Any | None:
-    """Expand a palette by a virtual raster, so that colours are averaged and not their numbers.
+def open_expanded(dataset: Any) -> Any | None:
+    """Open a virtual raster that expands a palette, so that colours are averaged, not indices.
 
-    Where the palette is transparent, the number is nodata or the mask says so, alpha is 0.
+    Its alpha is 0 where the colour is transparent, the index is nodata, or the mask is 0.
 
     Args:
-        dataset: Open; has to stay open no longer than this call.
+        dataset: An open raster; it may be closed afterwards.
 
     Returns:
-        An open virtual raster of three bands, or of four with alpha; None without a palette.
+        A virtual raster of three bands, or of four with alpha; None if there is no palette.
     """
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
@@ -57,7 +57,7 @@ def expanded_palette(dataset: Any) -> Any | None:
 
 
 def _source_name(dataset: Any) -> str:
-    """Name a raster as GDAL does: by its file, but a subdataset by its own name."""
+    """Return the name by which GDAL opens a raster: its file, or the name of a subdataset."""
     is_part = is_gdal_path(dataset.name) and "://" not in dataset.name
     return str(dataset.name if is_part or not dataset.files else dataset.files[0])
 
@@ -82,21 +82,22 @@ _POLES = {True: 5041, False: 5042}  # Universal Polar Stereographic, north and s
 _UTM_ENDS = (-80.0, 84.0)
 
 
-def warped(dataset: Any) -> tuple[Any | None, str]:
-    """Warp a raster by its ground control points or RPCs, unless it has a transform.
+def open_warped(dataset: Any) -> tuple[Any | None, str]:
+    """Open a virtual raster that warps another by its ground control points or RPCs.
 
-    The grid is in the CRS of the points, or in the UTM zone of the scene where that is geographic
-    or the raster has RPCs; its pixels are as large as gdalwarp would make them. Outside of the
-    raster's footprint alpha is 0.
+    Its grid is in the CRS of the points; in the UTM zone of the scene if that CRS is geographic or
+    the raster has RPCs. The size of its pixels is the one that gdalwarp chooses. Its alpha is 0
+    outside of the other raster's footprint.
 
     Args:
-        dataset: Open; has to stay open as long as the result.
+        dataset: An open raster, which has to stay open as long as the result.
 
     Returns:
-        An open virtual raster and what it is warped by; None and "" when it is not needed.
+        The virtual raster, and what it is warped by; None and "" for a raster that has a transform
+        or nothing to warp by.
 
     Raises:
-        SceneError: The points or the RPCs place the raster nowhere, such as points in one line.
+        SceneError: The points or RPCs define no mapping, such as points in one line.
     """
     points, crs = dataset.gcps
     if dataset.transform != Affine.identity() or (dataset.crs is not None and not points):
@@ -109,7 +110,7 @@ def warped(dataset: Any) -> tuple[Any | None, str]:
         return _warp(dataset, target, what, src_crs=crs), "ground control points"
     if dataset.rpcs is not None:
         target = utm_zone(dataset.rpcs.long_off, dataset.rpcs.lat_off)
-        # Without an elevation model the ground lies at the height that the model was made for.
+        # There is no elevation model: the ground is taken to lie at the height offset of the RPCs.
         what = "its rational polynomial coefficients"
         return _warp(dataset, target, what, RPC_HEIGHT=dataset.rpcs.height_off), (
             "rational polynomial coefficients, on flat ground"
@@ -118,7 +119,11 @@ def warped(dataset: Any) -> tuple[Any | None, str]:
 
 
 def utm_zone(longitude: float, latitude: float) -> CRS:
-    """Give the UTM zone of a place on WGS 84, or the polar system beyond the zones.
+    """Return the UTM zone of a place in WGS 84, or the polar system beyond the zones.
+
+    Args:
+        longitude: In degrees.
+        latitude: In degrees.
 
     Example:
         >>> utm_zone(32.6, 0.3).to_epsg(), utm_zone(-70.9, -53.2).to_epsg()
@@ -147,7 +152,7 @@ def _warp(dataset: Any, target: CRS, what: str, **options: Any) -> Any:
         )
     except (CPLE_BaseError, RasterioError) as error:
         raise SceneError(
-            f"cannot place {dataset.name} on the ground by {what}: {error}",
-            hint="give it points that are not in one line with gdal_translate -gcp, or take them "
-            "away with gdal_edit -unsetgcp or -unsetrpc",
+            f"cannot georeference {dataset.name} by {what}: {error}",
+            hint="set points that are not in one line with gdal_translate -gcp, or remove them "
+            "with gdal_edit -unsetgcp or -unsetrpc",
         ) from error

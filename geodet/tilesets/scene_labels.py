@@ -16,7 +16,7 @@ from pyproj import CRS
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.raster.scene_lists import own_name
+from geodet.raster.scene_lists import find_scene_name
 from geodet.vector.vector_files import read_frame
 
 __all__ = ["SceneLabels", "ScoredObjects", "read_scene_labels", "read_scored_objects"]
@@ -85,7 +85,7 @@ class ScoredObjects:
         Args:
             scene: The path of the scene; names of scenes are ends of their paths.
         """
-        name = own_name(scene, set(self.scenes))
+        name = find_scene_name(scene, set(self.scenes))
         if not name:
             return np.ones(len(self.objects), np.bool_)
         return np.asarray(np.array(self.scenes, object) == name, np.bool_)

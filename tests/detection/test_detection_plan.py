@@ -124,7 +124,7 @@ def test_what_is_read_is_not_written_over(plan, make_scene, tmp_path, output, op
     (tmp_path / "list.txt").write_text("scene.tif\n")
     if "preview" in options:
         options = {"preview": tmp_path / options["preview"]}
-    with pytest.raises(OutputError, match="is read here and would be written over"):
+    with pytest.raises(OutputError, match="is an input and would be overwritten"):
         plan([f"@{tmp_path / 'list.txt'}"], (output,), aoi=aoi, overwrite=True, **options)
 
 

@@ -58,7 +58,7 @@ def test_gpus_by_name(pretend, name, wanted):
 )
 def test_gpus_that_are_not_there_are_errors(pretend, name, devices, has):
     pretend(devices=devices)
-    message = f"device '{name}' is not there: this machine has {has} CUDA devices"
+    message = f"no device '{name}': this machine has {has} CUDA devices"
     with pytest.raises(DeviceError, match=message) as caught:
         resolve_device(name)
     assert "--device auto" in caught.value.hint

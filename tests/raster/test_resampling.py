@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodet.raster.resampling import Axis, resample
+from geodet.raster.resampling import AxisWeights, resample
 
 LENGTHS = st.integers(1, 60)
 
@@ -20,7 +20,7 @@ def by_hand(length, size, place):
 
 @given(LENGTHS, LENGTHS)
 def test_weights_are_shares_of_what_a_pixel_covers(length, size):
-    axis = Axis.between(length, size, 0, size)
+    axis = AxisWeights.between(length, size, 0, size)
     weights = axis.weights.toarray()
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     assert (weights >= 0).all()
@@ -33,8 +33,8 @@ def test_weights_are_shares_of_what_a_pixel_covers(length, size):
 def test_weights_do_not_depend_on_the_window(length, size, data):
     start = data.draw(st.integers(0, size - 1))
     stop = data.draw(st.integers(start + 1, size))
-    whole = Axis.between(length, size, 0, size)
-    part = Axis.between(length, size, start, stop)
+    whole = AxisWeights.between(length, size, 0, size)
+    part = AxisWeights.between(length, size, start, stop)
     assert whole.first <= part.first < part.end <= whole.end
     columns = slice(part.first - whole.first, part.end - whole.first)
     rows = whole.weights.toarray()[start:stop]
@@ -44,7 +44,7 @@ def test_weights_do_not_depend_on_the_window(length, size, data):
 
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_no_pixel_is_needed_in_vain(start, count):
-    axis = Axis.between(64, 64, start, start + count)
+    axis = AxisWeights.between(64, 64, start, start + count)
     assert (axis.first, axis.end) == (start, start + count)
     np.testing.assert_array_equal(axis.weights.toarray(), np.eye(count))
 
@@ -52,7 +52,7 @@ def test_no_pixel_is_needed_in_vain(start, count):
 def test_pixels_without_data_count_for_nothing():
     pixels = np.array([[[10, 30], [50, 255]], [[1, 3], [255, 255]]], np.uint8)
     data = np.array([[[1, 1], [1, 0]], [[1, 1], [0, 0]]], bool)
-    axis = Axis.between(2, 1, 0, 1)
+    axis = AxisWeights.between(2, 1, 0, 1)
     mixed, valid = resample(pixels, data, axis, axis)
     assert mixed.ravel().tolist() == [30, 2]
     assert valid.tolist() == [[True]]
@@ -64,14 +64,16 @@ def test_pixels_without_data_count_for_nothing():
 def test_the_type_stays_and_whole_numbers_are_rounded(dtype):
     pixels = np.array([[[-3, -2]]] if dtype != "uint8" else [[[2, 3]]], dtype)
     data = np.ones((1, 1, 2), bool)
-    mixed, _ = resample(pixels, data, Axis.between(2, 1, 0, 1), Axis.between(1, 1, 0, 1))
+    mixed, _ = resample(
+        pixels, data, AxisWeights.between(2, 1, 0, 1), AxisWeights.between(1, 1, 0, 1)
+    )
     assert mixed.dtype == np.dtype(dtype)
     assert mixed.item() == {"uint8": 3, "int16": -2, "float32": -2.5}[dtype]
 
 
 def test_two_axes_are_two_sums():
     pixels = np.random.default_rng(0).normal(size=(2, 7, 11)).astype(np.float32)
-    columns, rows = Axis.between(11, 4, 1, 4), Axis.between(7, 9, 2, 8)
+    columns, rows = AxisWeights.between(11, 4, 1, 4), AxisWeights.between(7, 9, 2, 8)
     part = pixels[:, rows.first : rows.end, columns.first : columns.end]
     mixed, valid = resample(part, np.ones((1, *part.shape[1:]), bool), columns, rows)
     expected = np.einsum("ry,cyx,kx->crk", rows.weights.toarray(), part, columns.weights.toarray())

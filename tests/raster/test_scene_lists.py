@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.errors import SceneError
-from geodet.raster.scene_lists import list_files, list_scenes, own_name, scene_names
+from geodet.raster.scene_lists import find_scene_name, list_files, list_scenes, scene_names
 
 
 @pytest.fixture
@@ -188,8 +188,8 @@ def test_the_lists_among_the_arguments(data):
 @given(st.lists(paths, unique=True, max_size=9))
 def test_a_scene_finds_its_name_among_those_of_the_others(scenes):
     found = scene_names(scenes)
-    assert [own_name(scene, found) for scene in scenes] == found
+    assert [find_scene_name(scene, found) for scene in scenes] == found
 
 
 def test_a_scene_that_is_not_among_others_has_no_name():
-    assert own_name("in/a.tif", ["b.tif", "out/a.tif", "n/a.tif"]) == ""
+    assert find_scene_name("in/a.tif", ["b.tif", "out/a.tif", "n/a.tif"]) == ""

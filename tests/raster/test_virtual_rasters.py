@@ -23,7 +23,7 @@ from rasterio.rpc import RPC
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
-from geodet.raster.virtual_rasters import expanded_palette, utm_zone
+from geodet.raster.virtual_rasters import open_expanded, utm_zone
 
 
 def expected_colours(path, palette=PALETTE):
@@ -93,7 +93,7 @@ def test_ground_control_points_are_kept(make_scene):
 
 def test_a_raster_without_a_palette_is_left_alone(make_scene):
     with rasterio.open(make_scene(bands=1)) as raster:
-        assert expanded_palette(raster) is None
+        assert open_expanded(raster) is None
 
 
 def centre_of_object(scene, name="scene"):
@@ -194,9 +194,7 @@ def test_points_that_place_nothing_are_an_error(make_scene, corners):
     places = [(column, row, *(NORTH_UP @ (column, row))) for column, row in corners]
     points = [GroundControlPoint(row=row, col=c, x=x, y=y) for c, row, x, y in places]
     path = make_scene(epsg=None, gcps=points, crs="EPSG:32633")
-    message = (
-        rf"cannot place .*scene\.tif on the ground by its {len(corners)} ground control points"
-    )
+    message = rf"cannot georeference .*scene\.tif by its {len(corners)} ground control points"
     with pytest.raises(SceneError, match=message) as caught:
         Scene(path)
     assert "gdal_edit" in caught.value.hint
@@ -211,7 +209,7 @@ def test_coefficients_that_place_nothing_are_an_error(make_scene):
         **{"line_den_coeff": nothing, "samp_den_coeff": nothing},
         **{"line_num_coeff": nothing, "samp_num_coeff": nothing},
     )
-    with pytest.raises(SceneError, match="on the ground by its rational polynomial coefficients"):
+    with pytest.raises(SceneError, match="by its rational polynomial coefficients"):
         Scene(make_scene(epsg=None, rpcs=rpcs))
 
 
