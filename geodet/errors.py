@@ -1,15 +1,14 @@
 """The errors that geodet raises on purpose.
 
-    GeodetError                       hint
-    ├── ConfigError   (ValueError)    key           a key, a value or a recipe
-    ├── SceneError    (OSError)       path, failed, report
-    │                                               a raster that cannot be opened or read
-    ├── VectorError   (OSError)       path          labels or detections in a vector file
-    ├── TilesetError  (ValueError)    path          labelled chips for training
-    ├── ModelFileError (ValueError)   path, name    a model file, or one that does not fit the scene
-    ├── DeviceError   (RuntimeError)  device        a device that this machine does not have
-    ├── OutputError   (OSError)       path          a file that cannot be written
-    └── TrainingError (RuntimeError)  path          a training run that cannot continue
+    GeodetError                         hint
+    ├── ConfigError     (ValueError)    key                     a key, a value or a recipe
+    ├── SceneError      (OSError)       path, failed, report    a raster that cannot be read
+    ├── VectorError     (OSError)       path                    labels or detections in a vector file
+    ├── TilesetError    (ValueError)    path                    labelled chips for training
+    ├── ModelFileError  (ValueError)    path, name              a model that is not usable
+    ├── DeviceError     (RuntimeError)  device                  a device that is not available
+    ├── OutputError     (OSError)       path                    a file that cannot be written
+    └── TrainingError   (RuntimeError)  path                    a run that cannot continue
 
 Each is also a builtin error, so code that knows nothing of geodet can catch it. The message says
 what is wrong, with the value and the place. The hint says what to do. The other attributes hold the

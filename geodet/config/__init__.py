@@ -1,4 +1,4 @@
-"""The configuration: what can be set, what it means, and its default."""
+"""The configuration: every setting, its meaning and its default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 class Config(Section):
-    """All settings."""
+    """All settings, in sections."""
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
@@ -37,7 +37,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_first_weights(self) -> Self:
-        """Refuse to freeze what is random, or to lose what was learnt."""
+        """Refuse to freeze random weights, or to load weights that do not fit."""
         is_learnt = bool(self.train.pretrained or self.train.init)
         if self.train.frozen_stages and not is_learnt:
             raise ValueError("train.frozen_stages needs train.pretrained or train.init")
@@ -48,5 +48,7 @@ class Config(Section):
                 'model.backbone_norm = "frozen_batch" needs train.pretrained or train.init'
             )
         if self.model.backbone_norm == "group" and self.train.pretrained:
-            raise ValueError('train.pretrained has batch norms, not model.backbone_norm = "group"')
+            raise ValueError(
+                'train.pretrained needs batch norms, not model.backbone_norm = "group"'
+            )
         return self

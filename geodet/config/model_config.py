@@ -12,55 +12,59 @@ __all__ = ["ModelConfig"]
 
 
 class ModelConfig(Section):
-    """The network. It is stored in the model file."""
+    """The network; it is stored in the model file."""
 
     backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnext101_32x8d"] = Field(
-        "resnet18", description="the network that extracts features, a ResNet of torchvision"
+        "resnet18", description="network that extracts the features, one of torchvision's"
     )
     backbone_level: int = Field(
         5,
         ge=2,
         le=5,
         validation_alias=AliasChoices("backbone_level", "trunk_level"),  # older files
-        description="deepest stage of the backbone that feeds the feature pyramid",
+        description="deepest stage of the backbone that feeds the feature pyramid, from 2 to 5",
     )
     backbone_norm: Literal["batch", "frozen_batch", "group"] = Field(
         "batch",
         validation_alias=AliasChoices("backbone_norm", "trunk_norm"),
-        description="normalisation in the backbone; frozen_batch: by the statistics of the first "
+        description="normalisation in the backbone; frozen_batch: with the statistics of the first "
         "weights, for small batches",
     )
     levels: tuple[int, int] = Field(
-        (2, 4), description="first and last pyramid level with anchors; level L has stride 2^L px"
+        (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
     )
-    channels: int = Field(96, ge=8, description="width of the feature pyramid and of the heads")
-    head_convs: int = Field(4, ge=0, description="hidden convolutions in each head")
+    channels: int = Field(96, ge=8, description="channels of the feature pyramid and the heads")
+    head_convs: int = Field(4, ge=0, description="hidden convolutions of each head")
     head_norm: Literal["none", "group", "batch"] = Field(
-        "batch", description="normalisation in the heads; the paper has none"
+        "batch", description="normalisation in the heads; none in the RetinaNet paper"
     )
     anchors: Literal["given", "fit"] = Field(
         "given",
-        description="given: the three keys below, as they are; fit: numbers chosen by the training "
-        "labels take their place, a size a level and at most as many scales and ratios",
+        description="given: use the three keys below; fit: choose their numbers by the training "
+        "labels, with one size for each level and at most as many scales and ratios as given",
     )
     anchor_sizes: tuple[float, ...] = Field(
-        (12.0, 24.0, 48.0), description="side of the base anchor of each level, in pixels"
+        (12.0, 24.0, 48.0),
+        description="side of the anchors of each level in pixels, before scales and ratios",
     )
     anchor_scales: tuple[float, ...] = Field(
-        (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), description="factors on each base side"
+        (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), description="factors on each size"
     )
     anchor_ratios: tuple[float, ...] = Field(
-        (0.5, 1.0, 2.0), description="heights over widths of the anchors"
+        (0.5, 1.0, 2.0), description="ratios of height to width"
     )
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
         first, last = self.levels
         if not 2 <= first <= last <= 7 or first > 5:  # P6 is made from C5
-            raise ValueError(f"levels {first} to {last} must rise within 2 to 7, the first to 5")
+            raise ValueError(
+                f"levels [{first}, {last}]: the first must be 2 to 5, the last from it to 7"
+            )
         if self.anchors == "given" and len(self.anchor_sizes) != last - first + 1:
             raise ValueError(
-                f"{len(self.anchor_sizes)} anchor_sizes for levels {first} to {last}: one a level"
+                f"{len(self.anchor_sizes)} anchor_sizes for {last - first + 1} levels ({first} to "
+                f"{last}): give one for each level"
             )
         if min(last, 5) > self.backbone_level:
             raise ValueError(f"level {last} needs backbone_level {min(last, 5)}")

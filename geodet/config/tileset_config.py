@@ -1,4 +1,4 @@
-"""Settings of labelled chips: how they are read, varied, cut and compared."""
+"""Settings of labelled chips: reading, augmenting, cutting and comparing them."""
 
 from __future__ import annotations
 
@@ -12,72 +12,100 @@ __all__ = ["AugmentConfig", "DataConfig", "MatchConfig", "TileConfig"]
 
 
 class DataConfig(Section):
-    """How labelled chips are read."""
+    """Reading labelled chips."""
 
-    bands: tuple[int, ...] = Field((), description="bands to use, counted from 1; empty: all")
-    band_names: tuple[str, ...] = Field((), description="their names, for the model file")
-    ignore_classes: tuple[str, ...] = Field(
-        (), description="classes that neither train nor count, such as DontCare"
+    bands: tuple[int, ...] = Field((), description="bands to read, by number from 1; empty: all")
+    band_names: tuple[str, ...] = Field(
+        (), description="names of the bands for the model file; empty: those in the chips"
     )
-    class_name: str = Field("object", description="class of labels that name none")
+    ignore_classes: tuple[str, ...] = Field(
+        (), description="classes that are neither object nor background, such as DontCare"
+    )
+    class_name: str = Field("object", description="class of the objects whose labels have none")
     one_class: str = Field(
-        "", description="count the objects of every class as this one; empty: keep them apart"
+        "",
+        description="one class for all objects, whatever their labels say; empty: the labels' own",
     )
     box_size_m: float | None = Field(
-        None, gt=0, description="side of the box around a labelled point, in metres"
+        None,
+        gt=0,
+        description="side of the box around an object that is labelled by a point, in metres",
     )
     box_size_px: float | None = Field(
-        None, gt=0, description="side of the box around a labelled point, in pixels"
+        None,
+        gt=0,
+        description="side of the box around an object that is labelled by a point, in pixels",
     )
     gsd: float | None = Field(
         None, gt=0, description="metres per pixel of chips without a georeference"
     )
     val: tuple[str, ...] = Field(
-        (), description="name patterns of the validation chips, where the tileset has no split"
+        (), description="patterns of the names of validation chips, if the tileset has no split"
     )
     val_fraction: float = Field(
-        0.15, gt=0, lt=1, description="share of the places for validation, where nothing says"
+        0.15,
+        gt=0,
+        lt=1,
+        description="share of the places for validation, if neither the tileset nor val splits it",
     )
 
 
 class AugmentConfig(Section):
-    """How training chips are varied; all of it fits imagery seen straight from above."""
+    """Augmenting training chips, for images taken from above."""
 
-    flips: bool = Field(True, description="flips and quarter turns")
-    quarter_turns: bool = Field(True, description="false: of these, only flip left and right")
+    flips: bool = Field(True, description="flip chips and turn them by quarters")
+    quarter_turns: bool = Field(True, description="false: only flip left and right")
     object_share: float = Field(
-        0.5, ge=0, le=1, description="share of the crops that are placed on an object"
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the crops that contain an object by choice, not by chance",
     )
     rotate: float = Field(
         0.0,
         ge=0,
         le=45,
-        description="largest turn in degrees, for objects that fill their boxes; 0: none",
+        description="largest rotation in degrees, for objects that fill their boxes; 0: none",
     )
-    scale: float = Field(0.2, ge=0, lt=1, description="zoom by up to this factor each way")
-    brightness: float = Field(0.2, ge=0, lt=1, description="largest change of brightness")
-    contrast: float = Field(0.2, ge=0, lt=1, description="largest change of contrast")
-    gamma: float = Field(0.0, ge=0, lt=1, description="largest change of gamma")
-    tint: float = Field(0.05, ge=0, lt=1, description="largest gain of one band over the others")
+    scale: float = Field(0.2, ge=0, lt=1, description="largest zoom in and out; 0.2: by up to 20 %")
+    brightness: float = Field(
+        0.2, ge=0, lt=1, description="largest change of brightness, as a share of the value range"
+    )
+    contrast: float = Field(
+        0.2, ge=0, lt=1, description="largest change of contrast, as a share of it"
+    )
+    gamma: float = Field(0.0, ge=0, lt=1, description="largest change of gamma, as a share of it")
+    tint: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="largest change of one band against the others, as a share of it",
+    )
     blur: float = Field(0.1, ge=0, le=1, description="share of the chips that are blurred")
     noise: float = Field(0.0, ge=0, le=1, description="share of the chips that get sensor noise")
 
 
 class MatchConfig(Section):
-    """When a detection counts as found in training's validation and in evaluate."""
+    """When a detection matches an object, in validation and in evaluate."""
 
-    by: Literal["iou", "distance"] = Field("iou", description="overlap, or distance of the centres")
-    iou: float = Field(0.5, gt=0, le=1, description="smallest overlap of a match")
+    by: Literal["iou", "distance"] = Field(
+        "iou",
+        description="iou: by the overlap of the boxes; distance: by the distance of their centres",
+    )
+    iou: float = Field(0.5, gt=0, le=1, description="lowest IoU of a match")
     distance_m: float = Field(6.0, gt=0, description="largest distance of a match, in metres")
     size_bounds_px: tuple[float, float] = Field(
         (16.0, 48.0),
-        description="sides from which objects are medium and large in AP by size; COCO's, halved",
+        description="sides in pixels from which AP by size counts objects as medium and as large; "
+        "half of COCO's",
     )
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
         if not 0 < self.size_bounds_px[0] < self.size_bounds_px[1]:
-            raise ValueError(f"size_bounds_px {self.size_bounds_px} must be positive and rise")
+            raise ValueError(
+                f"size_bounds_px {self.size_bounds_px}: both must be positive, the first smaller"
+            )
         return self
 
 
@@ -87,22 +115,30 @@ class TileConfig(Section):
     chip_size: int = Field(512, ge=32, description="side of a chip in pixels")
     overlap: int = Field(0, ge=0, description="pixels that neighbouring chips share")
     min_visible: float = Field(
-        0.3, gt=0, le=1, description="smallest visible share of an object that a chip keeps"
+        0.3,
+        gt=0,
+        le=1,
+        description="smallest share of an object inside a chip with which the chip keeps it",
     )
     empty_share: float = Field(
-        0.2, ge=0, le=1, description="chips without objects, as a share of those with"
+        0.2,
+        ge=0,
+        le=1,
+        description="number of chips without objects, as a share of the number with objects",
     )
     block_size: int | None = Field(
         None,
         ge=1,
-        description="side of the blocks of space that split train from val, in pixels; unset: a "
-        "sixth of the scene, at least one chip",
+        description="side in pixels of the blocks of the scene that go to training or to "
+        "validation as a whole; unset: a sixth of the scene, at least one chip",
     )
     val_fraction: float = Field(0.2, ge=0, lt=1, description="share of the blocks for validation")
     label_field: str | None = Field(
-        None, description="attribute that holds the class; unset: label, class or name"
+        None, description="attribute of the labels with the class; unset: label, class or name"
     )
-    seed: int = Field(0, ge=0, description="seed of the choice of blocks and empty chips")
+    seed: int = Field(
+        0, ge=0, description="seed of the choice of blocks and of chips without objects"
+    )
 
     @model_validator(mode="after")
     def _check_overlap(self) -> Self:

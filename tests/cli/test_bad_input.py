@@ -220,9 +220,9 @@ def a_late_scene_with_too_few_bands(folder, make_scene):
 
 CASES = {
     one_output_twice: "would be written twice",
-    preview_over_the_scene: "is read here and would be written over",
+    preview_over_the_scene: "is an input and would be overwritten",
     bands_of_several_types: "uint16 and uint8 values",
-    range_that_falls: "must rise",
+    range_that_falls: "9 must be below 9",
     gsd_out_of_reach: "cannot be resampled to the",
     gsd_without_end: "finite",
     a_late_scene_with_too_few_bands: "b.tif has 1 bands",

@@ -66,8 +66,8 @@ def test_values_are_toml_or_plain_text(text, value):
         ("detect.chip_size=big", "detect.chip_size = 'big'", "geodet config"),
         ("detect.chip_size=3", "detect.chip_size = 3", "geodet config"),
         ("detect.chip_size=700; detect.overlap=400", "more than half", "geodet config"),
-        ("model.levels=[3, 2]", "must rise", "geodet config"),
-        ("model.levels=[2, 5]", "one a level", "geodet config"),
+        ("model.levels=[3, 2]", "the first must be 2 to 5, the last from it", "geodet config"),
+        ("model.levels=[2, 5]", "give one for each level", "geodet config"),
         ("model.anchor_ratios=[]", "positive and not empty", "geodet config"),
         ("train.frozen_stages=1", "^train.frozen_stages needs train.pretrained", "geodet config"),
         (
@@ -79,28 +79,42 @@ def test_values_are_toml_or_plain_text(text, value):
         ("detect.chip_size", "cannot read the setting", "section.key=value"),
     ],
 )
-def test_mistakes_name_the_key_and_the_way_out(setting, message, hint):
+def test_a_wrong_setting_names_the_key_and_what_to_do(setting, message, hint):
     with pytest.raises(ConfigError, match=message) as error:
         resolve_config(settings=setting.split("; "))
     assert hint in error.value.hint
 
 
 def test_a_command_refuses_settings_that_it_does_not_use():
-    with pytest.raises(ConfigError, match="'train' does nothing in this command") as error:
+    with pytest.raises(ConfigError, match="'train' has no effect in this command") as error:
         resolve_config(settings=["train.epochs=3"], sections=("detect",))
     assert "detect" in error.value.hint
 
 
-def test_an_unknown_recipe_names_the_nearest():
-    with pytest.raises(ConfigError, match="no recipe 'urban-tree'") as error:
+def test_an_unknown_recipe_names_the_nearest_and_all():
+    with pytest.raises(ConfigError, match="unknown recipe 'urban-tree'") as error:
         resolve_config("urban-tree")
-    assert "urban-trees" in error.value.hint
+    assert "did you mean 'urban-trees'? The bundled recipes are accurate," in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        (["detect.chip_sise=3"], "detect.chip_sise"),
+        (["detect.overlap=-1"], "detect.overlap"),
+        (["train.frozen_stages=1"], None),  # two keys of two sections contradict each other
+    ],
+)
+def test_the_error_of_a_setting_has_its_key(settings, key):
+    with pytest.raises(ConfigError) as error:
+        resolve_config(settings=settings)
+    assert error.value.key == key
 
 
 def test_a_key_outside_a_section_is_refused(tmp_path):
     recipe = tmp_path / "flat.toml"
     recipe.write_text("chip_size = 3\n")
-    with pytest.raises(ConfigError, match="outside a section"):
+    with pytest.raises(ConfigError, match="is not in a section"):
         resolve_config(recipe)
 
 
@@ -131,7 +145,7 @@ def test_every_key_is_described():
         (["train.init=urban-trees", "train.pretrained=DEFAULT"], "train.*choose one"),
         (
             ["train.pretrained=DEFAULT", "model.backbone_norm=group"],
-            "train.pretrained has batch norms",
+            "train.pretrained needs batch norms",
         ),
         (
             [
@@ -150,7 +164,9 @@ def test_settings_that_contradict_each_other_are_refused(settings, message):
 def test_anchors_to_fit_need_no_sizes():
     settings = ["model.levels=[2, 5]", "model.anchors=fit"]
     assert resolve_config(settings=settings).model.anchors == "fit"
-    with pytest.raises(ConfigError, match="3 anchor_sizes for levels 2 to 5: one a level"):
+    with pytest.raises(
+        ConfigError, match=r"3 anchor_sizes for 4 levels \(2 to 5\): give one for each level"
+    ):
         resolve_config(settings=settings[:1])
 
 
