@@ -298,8 +298,10 @@ class Key(SphinxRole):
         return [link], []
 
 
-def check_pages(_: Sphinx, env: BuildEnvironment) -> None:
+def check_pages(app: Sphinx, env: BuildEnvironment) -> None:
     """Fail the build where a command has no page, or a page no command."""
+    if not app.config.geodet_check_pages:
+        return
     pages = {
         name.removeprefix(COMMAND_PAGES)
         for name in env.found_docs
@@ -317,5 +319,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("geodet-recipes", Recipes)
     app.add_directive("geodet-api", Api)
     app.add_role("key", Key())
+    app.add_config_value("geodet_check_pages", True, "env", bool)
     app.connect("env-check-consistency", check_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
