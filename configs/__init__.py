@@ -1,1 +1,1 @@
-"""Named recipes, one TOML file each; read them with :func:`geodet.recipes.resolve_config`."""
+"""Bundled recipes, one TOML file each, for :func:`geodet.config.recipes.resolve_config`."""

@@ -3,7 +3,7 @@
     GeodetError                         hint
     ├── ConfigError     (ValueError)    key                     a key, a value or a recipe
     ├── SceneError      (OSError)       path, failed, report    a raster that cannot be read
-    ├── VectorError     (OSError)       path                    labels or detections in a vector file
+    ├── VectorError     (OSError)       path                    labels or detections in a file
     ├── TilesetError    (ValueError)    path                    labelled chips for training
     ├── ModelFileError  (ValueError)    path, name              a model that is not usable
     ├── DeviceError     (RuntimeError)  device                  a device that is not available
