@@ -1,4 +1,4 @@
-"""Output folders that appear when they are complete, and not before."""
+"""Output files and folders that appear when they are complete, and the checks before that."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ import os
 import secrets
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
 
-__all__ = ["check_apart", "check_destination", "check_output_folder", "replace_folder", "replacing"]
+__all__ = [
+    "PendingFile",
+    "PendingFolder",
+    "PendingOutput",
+    "check_apart",
+    "check_destination",
+    "check_output_folder",
+    "raising_output_errors",
+    "replace_folder",
+    "replacing",
+]
 
-# What SQLite keeps beside a database that is open, or was when its program died.
+# Beside a SQLite database that is open, or was when its program died.
 _SIDECARS = ("-wal", "-shm", "-journal")
 
 
@@ -38,7 +49,7 @@ def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -
         raise OutputError(f"{path} is a folder", hint="name a file in it")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", hint="--overwrite replaces it")
-    try:  # the only question that root, network drives and read-only mounts answer truly
+    try:  # permission bits say nothing of root, network drives and read-only mounts
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise OutputError(
@@ -47,36 +58,124 @@ def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -
 
 
 def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Check that no output takes the place of what is read, or of another output.
+    """Check that no output replaces an input or another output.
 
     Raises:
-        OutputError: One does, by this name or through a link.
+        OutputError: One does, by its name or through a link.
     """
     read, written = {path.resolve() for path in inputs}, [path.resolve() for path in outputs]
     for path in written:
         if path in read:
             raise OutputError(
-                f"{path} is read here and would be written over", hint="name another output"
+                f"{path} is an input and would be overwritten", hint="name another output"
             )
         if written.count(path) > 1:
             raise OutputError(f"{path} would be written twice", hint="name another output")
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Lend a temporary path beside ``path``, which takes its place when the block ends well.
+class PendingOutput(ABC):
+    """An output that is written beside its path and takes its place when it is complete."""
 
-    When the block fails or is interrupted, ``path`` is as it was and the temporary file is gone.
+    path: Path
+    """Where the output will be."""
+    temporary: Path
+    """Where to write it. It is in the folder of ``path``, so that renaming it is atomic."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Rename the temporary output to its path, in place of what was there.
+
+        Raises:
+            OSError: It cannot be renamed; what was there before is unharmed.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Remove the temporary output; after :meth:`commit` this does nothing."""
+
+
+class PendingFile(PendingOutput):
+    """A file that is written beside its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # The same suffix, which GDAL looks at.
+        self.temporary = path.with_name(f".geodet-{secrets.token_hex(6)}{path.suffix.lower()}")
+
+    def commit(self) -> None:
+        """Rename the temporary file to its path."""
+        _remove_sidecars(self.path)  # SQLite would replay an old -wal into the new file
+        self.temporary.replace(self.path)
+
+    def abort(self) -> None:
+        """Remove the temporary file and what SQLite left beside it."""
+        with contextlib.suppress(OSError):
+            self.temporary.unlink(missing_ok=True)
+            _remove_sidecars(self.temporary)
+
+
+class PendingFolder(PendingOutput):
+    """A folder that is written beside its path; parent folders are created.
 
     Raises:
-        OutputError: The block or the renaming failed to write.
+        OSError: The temporary folder cannot be created.
     """
-    # The same folder, so that the renaming is atomic; the same suffix, which GDAL looks at.
-    temporary = path.with_name(f".geodet-{secrets.token_hex(6)}{path.suffix.lower()}")
-    try:
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self.temporary.mkdir(parents=True)
+
+    def commit(self) -> None:
+        """Rename the temporary folder to its path; what was there comes back if that fails."""
+        old = self.temporary.with_suffix(".old")
+        if self.path.exists():
+            self.path.rename(old)
+        try:
+            self.temporary.rename(self.path)
+        except BaseException:
+            if old.exists():
+                old.rename(self.path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+    def abort(self) -> None:
+        """Remove the temporary folder."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that replaces ``path`` when the block succeeds.
+
+    When the block fails or is interrupted, ``path`` is unchanged and the temporary file is removed.
+
+    Raises:
+        OutputError: The file cannot be written or renamed.
+    """
+    with raising_output_errors(path), _committing(PendingFile(path)) as temporary:
         yield temporary
-        _remove_sidecars(path)  # SQLite would replay an old -wal into the new file
-        temporary.replace(path)
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that replaces ``path`` when the block succeeds.
+
+    When the block fails or is interrupted, ``path`` is unchanged and the temporary folder is
+    removed.
+
+    Raises:
+        OutputError: The folder or a file in it cannot be written.
+    """
+    with raising_output_errors(path), _committing(PendingFolder(path)) as temporary:
+        yield temporary
+
+
+@contextmanager
+def raising_output_errors(path: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into an ``OutputError`` that names the output."""
+    try:
+        yield
     except GeodetError:
         raise
     except OSError as error:
@@ -84,10 +183,15 @@ def replacing(path: Path) -> Iterator[Path]:
             f"cannot write {path}: {error}",
             hint=f"check the free space and the permissions of {path.parent}",
         ) from error
+
+
+@contextmanager
+def _committing(output: PendingOutput) -> Iterator[Path]:
+    try:
+        yield output.temporary
+        output.commit()
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-            _remove_sidecars(temporary)
+        output.abort()
 
 
 def _remove_sidecars(path: Path) -> None:
@@ -98,13 +202,13 @@ def _remove_sidecars(path: Path) -> None:
 def check_output_folder(
     output: Path, known: Collection[str], *, overwrite: bool, inputs: Sequence[Path] = ()
 ) -> None:
-    """Refuse an output folder that would cost somebody their files.
+    """Check that replacing a folder removes nothing but an earlier output.
 
     Args:
         output: The folder.
-        known: Names that the tool itself writes; a folder with others is never replaced.
-        overwrite: Whether a folder with only those may be replaced.
-        inputs: Files that the tool reads.
+        known: Names of the files of an output; a folder with others is never replaced.
+        overwrite: Whether a folder that holds only those may be replaced.
+        inputs: Files that are read.
 
     Raises:
         OutputError: The folder is a file, is not empty, or holds something else.
@@ -121,43 +225,3 @@ def check_output_folder(
             f"{output} holds more than an earlier output: {', '.join(others[:3])}",
             hint="give another folder, since overwriting removes everything in it",
         )
-
-
-@contextmanager
-def replace_folder(output: Path) -> Iterator[Path]:
-    """Give an empty folder that takes the place of ``output`` when the block ends well.
-
-    It lies beside the output, so the last step is a rename; when the block fails it is removed and
-    the output is as before.
-
-    Raises:
-        OutputError: A folder or a file cannot be written.
-    """
-    output = output.resolve()
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        _swap(partial, output)
-    except GeodetError:
-        raise
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {output}: {error}", hint="check the free space and the permissions"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _swap(new: Path, output: Path) -> None:
-    """Rename a folder over another, which comes back if that fails."""
-    old = new.with_suffix(".old")
-    if output.exists():
-        output.rename(old)
-    try:
-        new.rename(output)
-    except BaseException:
-        if old.exists():
-            old.rename(output)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
+from geodet.files.outputs import PendingOutput
 from geodet.geometry.arrays import Floats
 from geodet.vector.layer import VectorLayer, crs_text
 from geodet.vector.rows import FIELDS, Rows
@@ -19,15 +19,14 @@ __all__ = ["CsvWriter"]
 class CsvWriter(RowWriter):
     """Writes CSV: ``WKT``, the fields, and ``crs``, which the format does not say otherwise."""
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._crs = "" if layer.crs is None else crs_text(layer.crs)
-        self._file = temporary.open("w", encoding="utf-8", newline="")
+        self._file = self._temporary.open("w", encoding="utf-8", newline="")
         self._table = csv.writer(self._file, lineterminator="\n")
         self._table.writerow(["WKT", *FIELDS, "crs"])
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def _close(self) -> None:
         self._file.close()
 
     def _add_rows(self, rows: Rows) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import pyogrio
 from pyproj import CRS
 
+from geodet.files.outputs import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
 from geodet.vector.layer import LAYER, VectorLayer, crs_text
 from geodet.vector.rows import Rows
@@ -28,8 +29,8 @@ class GdalCopyWriter(RowWriter):
     driver: ClassVar[str]
     """GDAL's name of the format."""
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._folder = tempfile.TemporaryDirectory(prefix=".geodet-", dir=layer.path.parent)
         self._rows = Path(self._folder.name) / "rows.gpkg"
         self._count = 0
@@ -40,8 +41,7 @@ class GdalCopyWriter(RowWriter):
             self._folder.cleanup()
             raise
 
-    def close(self) -> None:
-        """Let go of the rows and remove them."""
+    def _close(self) -> None:
         self._table.close()
         self._folder.cleanup()
 
@@ -100,13 +100,13 @@ class GeoJsonWriter(GdalCopyWriter):
 
     driver = "GeoJSON"
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         if not _is_on_earth(layer.crs):
             _logger.warning(
                 "%s has no degrees: GeoJSON readers will misplace what has no CRS; write .gpkg",
                 layer.path,
             )
-        super().__init__(temporary, layer)
+        super().__init__(output, layer)
 
     def _options(self) -> dict[str, Any]:
         options = {

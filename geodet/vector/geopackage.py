@@ -15,6 +15,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geodet.errors import OutputError
+from geodet.files.outputs import PendingOutput
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
 from geodet.vector.layer import LAYER, VectorLayer
@@ -32,22 +33,21 @@ _TYPES = {"label": "OFTString", "scene": "OFTString"}
 class GeoPackageWriter(RowWriter):
     """Writes a GeoPackage, or a copy of one with more rows."""
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._scenes_before: set[str] = set()
         with raising_os_errors():
             if layer.append and layer.path.exists():
                 _check_same(check_appendable(layer.path), layer)
-                _copy(layer.path, temporary)
-                self._scenes_before = _scenes(temporary)
-            self._table = GeoPackageTable(temporary, layer)
+                _copy(layer.path, self._temporary)
+                self._scenes_before = _scenes(self._temporary)
+            self._table = GeoPackageTable(self._temporary, layer)
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def _close(self) -> None:
         self._table.close()
 
-    def _meet(self, part: SceneDetections) -> None:
-        super()._meet(part)
+    def _begin_scene(self, part: SceneDetections) -> None:
+        super()._begin_scene(part)
         if part.scene in self._scenes_before:
             _logger.warning(
                 "%s holds objects of %s already: those found now come beside them",
@@ -78,7 +78,7 @@ class GeoPackageWriter(RowWriter):
         layer = self._layer
         try:
             store_style(self._temporary, LAYER, layer.classes, geometry=layer.geometry)
-        except OutputError as error:  # it names the temporary file, which is gone by then
+        except OutputError as error:  # it names the temporary file
             raise OSError(str(error.__cause__ or error)) from error
 
 

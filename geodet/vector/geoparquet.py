@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
 from pyarrow.parquet import ParquetWriter
 
+from geodet.files.outputs import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES
 from geodet.vector.layer import VectorLayer
 from geodet.vector.rows import ARROW_TYPES, Rows, to_arrow
@@ -27,13 +27,12 @@ class GeoParquetWriter(RowWriter):
         https://geoparquet.org/releases/v1.1.0
     """
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._low, self._high = np.full(2, np.inf), np.full(2, -np.inf)
-        self._writer = ParquetWriter(temporary, _schema(), compression="zstd")
+        self._writer = ParquetWriter(self._temporary, _schema(), compression="zstd")
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def _close(self) -> None:
         self._writer.close()
 
     def _add_rows(self, rows: Rows) -> None:

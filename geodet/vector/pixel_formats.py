@@ -8,6 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from geodet.errors import OutputError
+from geodet.files.outputs import PendingOutput
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES
@@ -25,20 +26,18 @@ class CocoWriter(DetectionWriter):
     more than COCO's own, ``file_name`` and ``category``, say what the numbers mean.
     """
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._numbers: dict[tuple[str, GeoBox], int] = {}  # scenes of two folders may share a name
-        self._file = temporary.open("w", encoding="utf-8")
+        self._file = self._temporary.open("w", encoding="utf-8")
         self._file.write("[")
         self._separator = "\n"
 
-    def finish(self) -> None:
-        """Complete the file."""
+    def _finish(self) -> None:
         self._file.write("\n]\n")
         self._file.close()
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def _close(self) -> None:
         self._file.close()
 
     def _add(self, part: SceneDetections) -> None:
@@ -72,23 +71,21 @@ class YoloWriter(DetectionWriter):
     files, so that no other one is ever removed.
     """
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._known: dict[str, tuple[str, GeoBox]] = {}
         self._name = ""
         self._file: TextIOWrapper | None = None
         names = "".join(f"{name}\n" for name in layer.classes)
-        (temporary / YOLO_CLASSES).write_text(names, encoding="utf-8")
+        (self._temporary / YOLO_CLASSES).write_text(names, encoding="utf-8")
 
-    def finish(self) -> None:
-        """Complete the files."""
-        self.close()
+    def _finish(self) -> None:
+        self._close()
         about = {**self._layer.metadata, YOLO_FILES: [YOLO_CLASSES, *self._known]}
         text = json.dumps(about, indent=1, ensure_ascii=False)
         (self._temporary / YOLO_ABOUT).write_text(text, encoding="utf-8")
 
-    def close(self) -> None:
-        """Let go of the file of the scene that came last."""
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -109,7 +106,7 @@ class YoloWriter(DetectionWriter):
         if name == YOLO_CLASSES or known != (part.scene, part.geobox):
             raise _shared(self._layer.path / name, part.scene)
         if self._file is None or name != self._name:
-            self.close()
+            self._close()
             self._file = (self._temporary / name).open("a", encoding="utf-8")
             self._name = name
         return self._file

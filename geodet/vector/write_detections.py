@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pyproj import CRS
 
-from geodet.files.outputs import replace_folder, replacing
+from geodet.files.outputs import PendingFile, PendingFolder, raising_output_errors
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.vector.csv_format import CsvWriter
 from geodet.vector.formats import Geometry, check_output_path, choose_format
@@ -68,7 +67,6 @@ def check_scene_names(path: Path, names: Sequence[str], *, format: str | None = 
         check_yolo_names(path, names)
 
 
-@contextmanager
 def open_writer(
     path: Path,
     classes: Sequence[str],
@@ -79,11 +77,12 @@ def open_writer(
     append: bool = False,
     geometry: Geometry = "box",
     format: str | None = None,
-) -> Iterator[DetectionWriter]:
+) -> DetectionWriter:
     """Open a file that detections are written to part by part, as one layer, ``detections``.
 
-    The file appears, or takes the place of another, when the block ends well. When it fails or is
-    interrupted, what was there before is unharmed. Memory does not grow with the objects.
+    The file appears, or replaces another, when the writer commits. As a context manager the writer
+    commits at the end of the block. When the block fails or is interrupted, what was there before
+    is unharmed. Memory does not grow with the number of objects.
 
     A row has ``label``, ``score`` (six decimals), ``scene``, ``x1_px``, ``y1_px``, ``x2_px``,
     ``y2_px`` (the scene's own pixels) and ``area_m2`` (on the ground; null without a CRS). Rows
@@ -105,8 +104,8 @@ def open_writer(
         geometry: ``box``, polygons, or ``centroid``, points.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
 
-    Yields:
-        What takes the parts, one at a time, in any thread.
+    Returns:
+        The writer. Any thread may use it, one at a time.
 
     Raises:
         OutputError: The file exists or cannot be written, or is not one that the rows fit in.
@@ -114,24 +113,13 @@ def open_writer(
     check_output(path, overwrite=overwrite, append=append, format=format)
     chosen = choose_format(path, format)
     layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, append)
-    stopped: BaseException | None = None
-    with (
-        suppress(_Stopped),
-        (replace_folder if chosen.is_folder else replacing)(path) as temporary,
-        _WRITERS[chosen.name](temporary, layer) as writer,
-    ):
+    with raising_output_errors(path):
+        output = (PendingFolder if chosen.is_folder else PendingFile)(path)
         try:
-            yield writer
-        except BaseException as error:  # the block's own, not to be called a failure to write
-            stopped = error
-            raise _Stopped from None
-        writer.finish()
-    if stopped is not None:
-        raise stopped
-
-
-class _Stopped(BaseException):
-    """The block ended early."""
+            return _WRITERS[chosen.name](output, layer)
+        except BaseException:
+            output.abort()
+            raise
 
 
 def write_detections(

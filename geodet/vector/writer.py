@@ -1,18 +1,19 @@
-"""What all writers of detections share: parts come in, in any number, and go out in order."""
+"""What all writers of detections share: parts come in, in any number, and are written in order."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from geodet.errors import GeodetError, OutputError
-from geodet.files.closable import Closing
+from geodet.errors import OutputError
+from geodet.files.outputs import PendingOutput, raising_output_errors
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.layer import VectorLayer
 from geodet.vector.rows import Rows, iter_slices, to_rows, warn_of_transformation
@@ -23,54 +24,89 @@ ROWS_AT_ONCE = 50_000
 """Rows that are held before they are written: about 30 MB of Python's objects."""
 
 
-class DetectionWriter(Closing):
-    """Writes detections part by part to a file that nobody has seen yet.
+class DetectionWriter(ABC):
+    """Writes detections, part by part, to an output that appears when it is committed.
+
+    As a context manager it commits at the end of the block, or aborts where the block fails.
 
     Args:
-        temporary: Where to write; it becomes ``layer.path`` later, when all went well.
-        layer: What the file is to hold.
+        output: The pending file or folder.
+        layer: What it is to hold.
     """
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        self._temporary = temporary
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        self._output = output
+        self._temporary = output.temporary
         self._layer = layer
         self._scenes: set[str] = set()
 
     def write(self, part: SceneDetections) -> None:
         """Write detections of a scene, which may come in any number of parts.
 
-        A scene without objects is a part, too: some formats list the scenes.
+        A scene without objects is a part as well: some formats list the scenes.
 
         Raises:
-            OutputError: The file cannot be written, or the scene has no place in the layer.
+            OutputError: The file cannot be written, or the scene does not fit the layer's CRS.
             ValueError: A label has no class.
         """
         self._check(part)
-        try:
+        with raising_output_errors(self._layer.path):
             self._add(part)
-        except GeodetError:
-            raise
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self._layer.path}: {error}",
-                hint=f"check the free space and the permissions of {self._layer.path.parent}",
-            ) from error
 
     def annotate(self, more: Mapping[str, str]) -> None:
-        """Say more of how the layer was made, before it is finished.
+        """Add metadata before the output is committed.
 
         Args:
             more: Texts, kept where the format has a place for them.
         """
         self._layer = replace(self._layer, metadata={**self._layer.metadata, **more})
 
+    def commit(self) -> None:
+        """Complete the output and put it in its place.
+
+        Raises:
+            OutputError: It cannot be written; what was there before is unharmed.
+        """
+        try:
+            with raising_output_errors(self._layer.path):
+                self._finish()
+                self._close()
+                self._output.commit()
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Discard what was written; after :meth:`commit` this does nothing."""
+        with contextlib.suppress(OSError):  # a buffer that cannot be written is discarded as well
+            self._close()
+        self._output.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.commit()
+        else:
+            self.abort()
+
     @abstractmethod
-    def finish(self) -> None:
-        """Complete the file, after the last part.
+    def _finish(self) -> None:
+        """Write what comes after the last part.
 
         Raises:
             OSError: It cannot be written.
         """
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Close all files; a second call does nothing."""
 
     @abstractmethod
     def _add(self, part: SceneDetections) -> None:
@@ -82,22 +118,21 @@ class DetectionWriter(Closing):
         if unknown.any():
             raise ValueError(f"label {labels[unknown][0]} of {count} classes")
         if part.scene not in self._scenes:
-            self._scenes.add(part.scene)
-            self._meet(part)
+            self._begin_scene(part)
 
-    def _meet(self, part: SceneDetections) -> None:
-        """Look at a scene when its first part comes."""
+    def _begin_scene(self, part: SceneDetections) -> None:
+        """Check and note a scene when its first part comes."""
+        self._scenes.add(part.scene)
 
 
 class RowWriter(DetectionWriter):
-    """A writer of rows with coordinates; it gathers small parts and cuts large ones."""
+    """A writer of rows with coordinates; it joins small parts and splits large ones."""
 
-    def __init__(self, temporary: Path, layer: VectorLayer) -> None:
-        super().__init__(temporary, layer)
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
         self._waiting: list[Rows] = []
 
-    def finish(self) -> None:
-        """Complete the file, after the last part."""
+    def _finish(self) -> None:
         self._flush()
         self._complete()
 
@@ -109,7 +144,8 @@ class RowWriter(DetectionWriter):
     def _complete(self) -> None:
         """Complete the file, after the last row."""
 
-    def _meet(self, part: SceneDetections) -> None:
+    def _begin_scene(self, part: SceneDetections) -> None:
+        super()._begin_scene(part)
         if (part.geobox.crs is None) != (self._layer.crs is None):
             has, others = ("no", "one") if part.geobox.crs is None else ("a", "none")
             raise OutputError(

@@ -22,7 +22,7 @@ SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
 
 @pytest.fixture
 def plan(tiny_model, tmp_path):
-    """Give a function that plans a detection into out.gpkg."""
+    """Return a function that plans a detection into out.gpkg."""
 
     def make(scenes, outputs=("out.gpkg",), **options):
         paths, about = [tmp_path / name for name in outputs], tiny_model.description
@@ -45,14 +45,16 @@ def area(path, scene, x1, y1, x2, y2, crs=None):
     return path
 
 
-def test_scenes_get_names_that_tell_them_apart(plan, make_scene, tmp_path):
+def test_scenes_of_one_file_name_are_named_with_their_folder(plan, make_scene, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     paths = [make_scene("a/x.tif"), make_scene("b/x.tif"), make_scene("y.tif")]
     assert [scene.name for scene in plan(paths).scenes] == ["a/x.tif", "b/x.tif", "y.tif"]
 
 
-def test_only_what_lies_in_the_area_is_found(make_scene, tiny_model, tmp_path, plan):
+def test_only_detections_in_the_area_of_interest_are_written(
+    make_scene, tiny_model, tmp_path, plan
+):
     path = make_scene(width=300, height=200, rotation=10)
     geobox = plan([path]).scenes[0].geobox
     everything, _ = run([path], tiny_model, tmp_path / "all.gpkg")
@@ -66,7 +68,7 @@ def test_only_what_lies_in_the_area_is_found(make_scene, tiny_model, tmp_path, p
     assert report.megapixels < 300 * 200 / 1e6 / 2
 
 
-def test_bounds_are_an_area_in_the_scenes_or_another_crs(make_scene, tiny_model, tmp_path, plan):
+def test_bounds_are_an_area_of_interest_in_any_crs(make_scene, tiny_model, tmp_path, plan):
     path = make_scene(width=300, height=200)
     geobox = plan([path]).scenes[0].geobox
     (x1, y2), (x2, y1) = geobox.to_world(np.array([(50.0, 40), (150, 120)]))
@@ -100,7 +102,9 @@ def test_scenes_outside_of_the_area_are_left_out(make_scene, plan, tmp_path, cap
         (("a.csv",), {"append": True}, OutputError, "append"),
     ],
 )
-def test_what_contradicts_itself_is_refused(plan, make_scene, outputs, options, error, message):
+def test_options_that_contradict_each_other_are_refused(
+    plan, make_scene, outputs, options, error, message
+):
     with pytest.raises(error, match=message):
         plan([make_scene()], outputs, **options)
 
@@ -115,7 +119,7 @@ def test_what_contradicts_itself_is_refused(plan, make_scene, outputs, options, 
         ("aoi.csv", {"format": "geojson", "style": True}),  # its style is the area
     ],
 )
-def test_what_is_read_is_not_written_over(plan, make_scene, tmp_path, output, options):
+def test_an_output_that_is_also_an_input_is_refused(plan, make_scene, tmp_path, output, options):
     path = make_scene()
     (tmp_path / "scene.tif.png").symlink_to(path)
     with Scene(path) as scene:
@@ -128,7 +132,7 @@ def test_what_is_read_is_not_written_over(plan, make_scene, tmp_path, output, op
         plan([f"@{tmp_path / 'list.txt'}"], (output,), aoi=aoi, overwrite=True, **options)
 
 
-def test_a_style_that_is_there_is_kept_unless_it_may_be_replaced(make_scene, tiny_model, tmp_path):
+def test_an_existing_style_is_kept_without_overwrite(make_scene, tiny_model, tmp_path):
     style = tmp_path / "out.qml"
     style.write_text("mine")
     with pytest.raises(OutputError, match=r"out\.qml exists already"):
@@ -143,14 +147,16 @@ def test_a_style_that_is_there_is_kept_unless_it_may_be_replaced(make_scene, tin
 @pytest.mark.parametrize(
     ("name", "format"), [("a.coco.json", None), ("a.json", "coco"), ("a", "yolo")]
 )
-def test_what_qgis_does_not_open_has_no_style(make_scene, tiny_model, tmp_path, name, format):
+def test_formats_that_qgis_does_not_open_get_no_style(
+    make_scene, tiny_model, tmp_path, name, format
+):
     options = DetectOptions(device="cpu", style=True, format=format)
     detect_to_files([make_scene()], [tmp_path / name], tiny_model, SMALL, options)
     assert (tmp_path / name).exists()
     assert not list(tmp_path.rglob("*.qml"))
 
 
-def test_scenes_that_would_share_a_file_are_refused_before_the_first(plan, make_scene):
+def test_scenes_that_would_share_an_output_file_are_refused(plan, make_scene):
     twins = [make_scene("a.tif"), make_scene("a.png")]
     with pytest.raises(OutputError, match=r"a\.txt would be of a\.png and of something else"):
         plan(twins, ("out",), format="yolo")
@@ -159,7 +165,7 @@ def test_scenes_that_would_share_a_file_are_refused_before_the_first(plan, make_
     assert len(plan([make_scene("b.tif"), twins[0]], ("out",), format="yolo").scenes) == 2
 
 
-def test_a_missing_georeference_is_said_once(plan, make_scene, caplog):
+def test_missing_georeferences_are_warned_of_once_for_all_scenes_of_a_run(plan, make_scene, caplog):
     plan([make_scene(f"{name}.tif", epsg=None) for name in "abc"])
     texts = [record.getMessage() for record in caplog.records]
     assert len(texts) == 2
@@ -167,7 +173,7 @@ def test_a_missing_georeference_is_said_once(plan, make_scene, caplog):
     assert texts[1].startswith("the metres per pixel of 3 scenes")
 
 
-def test_a_second_run_can_be_appended(make_scene, tiny_model, tmp_path):
+def test_a_second_run_is_appended(make_scene, tiny_model, tmp_path):
     out = tmp_path / "out.gpkg"
     first, _ = run([make_scene("a.tif")], tiny_model, out)
     both, _ = run([make_scene("b.tif", seed=5)], tiny_model, out, append=True)
@@ -175,7 +181,7 @@ def test_a_second_run_can_be_appended(make_scene, tiny_model, tmp_path):
     assert set(both["scene"]) == {"a.tif", "b.tif"}
 
 
-def test_what_two_scenes_show_is_written_once(make_scene, tiny_model, tmp_path):
+def test_an_object_in_two_overlapping_scenes_is_written_once(make_scene, tiny_model, tmp_path):
     """The same ground in two files: each object of one is there, none twice."""
     alone, _ = run([make_scene("a.tif")], tiny_model, tmp_path / "alone.gpkg")
     both, report = run(
@@ -185,7 +191,7 @@ def test_what_two_scenes_show_is_written_once(make_scene, tiny_model, tmp_path):
     assert sorted(both["score"]) == sorted(alone["score"])
 
 
-def test_styles_lie_beside_what_cannot_hold_one(make_scene, tiny_model, tmp_path):
+def test_styles_are_written_beside_files_that_cannot_hold_one(make_scene, tiny_model, tmp_path):
     outputs = [tmp_path / "a.gpkg", tmp_path / "b.geojson", tmp_path / "c.fgb"]
     options = DetectOptions(device="cpu", style=True, geometry="centroid")
     detect_to_files([make_scene()], outputs, tiny_model, SMALL, options)
@@ -194,7 +200,7 @@ def test_styles_lie_beside_what_cannot_hold_one(make_scene, tiny_model, tmp_path
     assert {feature["geometry"]["type"] for feature in features} == {"Point"}
 
 
-def test_the_time_of_each_stage_is_told(make_scene, tiny_model, tmp_path):
+def test_the_report_has_the_time_of_each_stage(make_scene, tiny_model, tmp_path):
     _, report = run([make_scene()], tiny_model, tmp_path / "out.gpkg", profile=True)
     assert list(report.stages) == ["read", "transfer", "forward", "decode", "merge", "write"]
     assert 0 < sum(report.stages.values()) <= report.seconds

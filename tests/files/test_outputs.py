@@ -96,7 +96,7 @@ def test_no_output_takes_the_place_of_an_input_or_of_another(tmp_path):
     (tmp_path / "link.gpkg").symlink_to(scene)
     check_apart([out, tmp_path / "map.png"], [scene])
     for name in ("scene.tif", "x/../scene.tif", "link.gpkg"):
-        with pytest.raises(OutputError, match=r"scene\.tif is read here and would be written over"):
+        with pytest.raises(OutputError, match=r"scene\.tif is an input and would be overwritten"):
             check_apart([out, tmp_path / name], [scene])
     with pytest.raises(OutputError, match=r"out\.gpkg would be written twice"):
         check_apart([out, tmp_path / "x" / ".." / "out.gpkg"], [])

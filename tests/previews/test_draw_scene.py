@@ -131,7 +131,7 @@ def test_the_scene_is_never_overwritten(make_scene, files, tmp_path, name):
     scene = make_scene("scene.png", epsg=None)
     (tmp_path / "link.png").symlink_to(scene)
     before = scene.read_bytes()
-    with pytest.raises(OutputError, match="is read here and would be written over"):
+    with pytest.raises(OutputError, match="is an input and would be overwritten"):
         draw_scene(scene, files[1], tmp_path / name, overwrite=True)
     assert scene.read_bytes() == before
 

@@ -37,7 +37,7 @@ def test_no_two_formats_share_an_extension():
 
 
 def test_an_unknown_format_is_refused_with_a_list():
-    with pytest.raises(OutputError, match="unknown format .shp.") as caught:
+    with pytest.raises(OutputError, match="unknown format 'shp'") as caught:
         choose_format(Path("a.gpkg"), "shp")
     assert all(name in caught.value.hint for name in FORMATS)
     with pytest.raises(OutputError, match=r"cannot tell the format of a\.shp") as caught:

@@ -352,6 +352,45 @@ def test_a_block_that_ends_early_leaves_what_was_there(tmp_path, suffix, kind):
     assert not litter(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ALL)
+def test_a_writer_commits_without_a_block(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    writer = open_writer(path, CLASSES, crs=UTM, metadata={})
+    writer.write(part(found(5)))
+    assert not path.exists()
+    writer.commit()
+    writer.abort()  # does nothing any more
+    write(tmp_path / f"b{suffix}", part(found(5)))
+    assert abs(path.stat().st_size - (tmp_path / f"b{suffix}").stat().st_size) < 100
+    assert not litter(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ALL)
+def test_an_aborted_writer_leaves_nothing(tmp_path, suffix):
+    writer = open_writer(tmp_path / f"a{suffix}", CLASSES, crs=UTM, metadata={})
+    writer.write(part(found(5)))
+    writer.abort()
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_commit_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.gpkg")
+    before = path.read_bytes()
+    writer = open_writer(path, CLASSES, crs=UTM, metadata={}, overwrite=True)
+    writer.write(part(found(5)))
+
+    def fail(_self, _target):
+        raise OSError("read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(OutputError, match=r"cannot write .*a\.gpkg: read-only"):
+            writer.commit()
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.gpkg"]
+
+
 def test_a_stream_of_scenes_without_a_crs_does_not_take_one_with(tmp_path):
     with open_writer(tmp_path / "a.gpkg", CLASSES, crs=None, metadata={}) as writer:
         writer.write(part(crs=None))

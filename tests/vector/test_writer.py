@@ -5,6 +5,7 @@ from factories_vectors import found, layer_of, part
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import OutputError
+from geodet.files.outputs import PendingFile
 from geodet.vector import writer
 from geodet.vector.writer import RowWriter, raising_os_errors
 
@@ -13,10 +14,11 @@ class Recorder(RowWriter):
     """Remembers how many rows come at once."""
 
     def __init__(self, folder, error=None):
-        super().__init__(folder / "t.gpkg", layer_of(folder / "a.gpkg"))
+        super().__init__(PendingFile(folder / "a.gpkg"), layer_of(folder / "a.gpkg"))
+        self._temporary.touch()
         self.calls, self.error = [], error
 
-    def close(self):
+    def _close(self):
         self.calls.append("close")
 
     def _add_rows(self, rows):
@@ -33,14 +35,12 @@ def test_small_parts_are_gathered_and_large_ones_cut(tmp_path, monkeypatch):
     with Recorder(tmp_path) as recorder:
         for count in (4, 5, 0, 3, 25, 0):
             recorder.write(part(found(count)))
-        recorder.finish()
     assert recorder.calls == [12, 10, 10, 5, "complete", "close"]
 
 
 def test_nothing_is_completed(tmp_path):
     with Recorder(tmp_path) as recorder:
         recorder.write(part(found(0)))
-        recorder.finish()
     assert recorder.calls == ["complete", "close"]
 
 
