@@ -53,9 +53,8 @@ class AxisWeights:
         places = np.arange(start, stop)
         taps, shares = _averages(places, step) if step >= 1 else _interpolations(places, step)
         heaviest = np.take_along_axis(taps, shares.argmax(axis=1)[:, None], axis=1)
-        taps = np.clip(
-            np.where(shares > 0, taps, heaviest), 0, length - 1
-        )  # reads no pixel of weight 0
+        needed = np.where(shares > 0, taps, heaviest)  # no pixel of weight 0 is read
+        taps = np.clip(needed, 0, length - 1)
         shares = shares / shares.sum(axis=1, keepdims=True)
         first = int(taps.min())
         rows = np.repeat(np.arange(len(places)), taps.shape[1])

@@ -62,7 +62,7 @@ def scores(done):
     return [round(float(one.detections.scores[0]) * 100) for one in done.found]
 
 
-def test_a_batch_is_begun_before_the_one_before_it_is_given_away():
+def test_a_cuda_device_starts_a_batch_before_the_results_of_the_last_are_used():
     network = Network()
     batches = [make_batch(0, 2), make_batch(2, 1), make_batch(3, 2)]
     for done in BatchPipeline(network).run(batches):
@@ -75,7 +75,7 @@ def test_a_batch_is_begun_before_the_one_before_it_is_given_away():
     ]
 
 
-def test_a_cpu_is_done_with_a_batch_before_the_next_is_read():
+def test_a_cpu_finishes_a_batch_before_the_next_is_stacked():
     network = Network(device="cpu")
     for done in BatchPipeline(network).run([make_batch(0, 2), make_batch(2, 1)]):
         network.calls.append(("use", len(done.found)))
@@ -86,7 +86,7 @@ def test_a_cpu_is_done_with_a_batch_before_the_next_is_read():
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_batches_come_in_order_with_what_the_caller_has_to_know(device):
+def test_results_come_in_order_with_their_blank_windows(device):
     batches = [make_batch(0, 2, empty=[7]), make_batch(2, 0, empty=[8, 9]), make_batch(2, 1)]
     first, second, third = BatchPipeline(Network(device=device)).run(batches)
     assert (first.indices, scores(first), first.empty, first.waiting_from) == (
@@ -109,7 +109,7 @@ def test_batches_come_in_order_with_what_the_caller_has_to_know(device):
         for fails in itertools.combinations(["start", "finish", "call"], count)
     ],
 )
-def test_what_the_memory_is_too_small_for_is_done_in_parts(fails_in, device):
+def test_a_batch_that_does_not_fit_in_memory_is_computed_in_parts(fails_in, device):
     network = Network(room=2, fails_in=fails_in, device=device)
     found = [
         scores(done) for done in BatchPipeline(network).run([make_batch(0, 5), make_batch(5, 4)])
@@ -117,7 +117,7 @@ def test_what_the_memory_is_too_small_for_is_done_in_parts(fails_in, device):
     assert found == [[0, 1, 2, 3, 4], [5, 6, 7, 8]]
 
 
-def test_where_not_even_one_fits_the_error_says_so():
+def test_a_single_chip_that_does_not_fit_is_an_error():
     with pytest.raises(DeviceError, match="one chip does not fit"):
         list(BatchPipeline(Network(room=0)).run([make_batch(0, 1)]))
 
@@ -153,7 +153,7 @@ def test_each_window_comes_once_with_others_of_its_shape(windows, batch_size):
 
 
 @given(WINDOWS, st.integers(1, 5))
-def test_what_waits_is_said(windows, batch_size):
+def test_waiting_from_is_the_first_window_that_is_not_in_a_batch_yet(windows, batch_size):
     done = set()
     for batch in iter_batches(chips_of(windows), batch_size=batch_size):
         done |= {index for index, _ in batch.chips} | set(batch.empty)

@@ -79,7 +79,7 @@ def test_no_more_is_read_ahead_than_allowed(option):
     assert scene.most_outstanding <= ahead
 
 
-def test_nothing_is_read_before_it_is_asked_for():
+def test_no_chip_is_read_before_the_first_is_asked_for():
     scene = StubScene()
     iter_chips(scene, GRID, workers=2, ahead=4)
     assert scene.started == 0
@@ -119,7 +119,7 @@ def test_only_the_windows_asked_for_are_read(wanted):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_a_scene_is_read_as_by_hand(make_scene, workers):
+def test_chips_are_those_that_rasterio_reads(make_scene, workers):
     path = make_scene(nodata=0, holes=[(0, 0, 64, 80)])
     with Scene(path) as scene:
         grid = WindowGrid(*scene.grid, 32, 8)
@@ -152,7 +152,7 @@ def bytes_read():
     ],
 )
 @pytest.mark.parametrize("factor", [1.0, 0.55])
-def test_a_whole_scan_reads_the_file_once(make_scene, layout, workers, factor):
+def test_reading_all_windows_reads_each_byte_of_the_file_once(make_scene, layout, workers, factor):
     path = make_scene(width=1500, height=1000, **layout)
     with Scene(path) as scene:
         scene.resample(int(1500 * factor), int(1000 * factor))
@@ -165,7 +165,7 @@ def test_a_whole_scan_reads_the_file_once(make_scene, layout, workers, factor):
 
 
 @pytest.mark.parametrize("options", [{"blockysize": 1}, {"tiled": True}])
-def test_a_file_that_shrinks_ends_the_run(make_scene, options, handles):
+def test_a_file_that_is_truncated_while_it_is_read_is_an_error(make_scene, options, handles):
     path = make_scene(width=600, height=600, **options)
     grid = WindowGrid(600, 600, 64, 0)
     with Scene(path) as scene:

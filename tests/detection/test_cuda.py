@@ -41,7 +41,7 @@ def town(tmp_path_factory):
     return path
 
 
-def test_the_pretence_refuses_what_a_gpu_refuses(cuda):
+def test_the_pretended_gpu_refuses_what_a_gpu_refuses(cuda):
     there, here = torch.ones(3, device=cuda), torch.ones(3)
     assert there.is_cuda
     assert (there + 1).device == cuda
@@ -54,7 +54,7 @@ def test_the_pretence_refuses_what_a_gpu_refuses(cuda):
         there.numpy()
 
 
-def test_the_pretence_allows_what_a_gpu_allows(cuda):
+def test_the_pretended_gpu_allows_what_a_gpu_allows(cuda):
     there = torch.ones(3, device=cuda)
     assert there[torch.tensor([True, False, True])].tolist() == [1, 1]
     assert (there + torch.tensor(1.0)).sum().item() == 6

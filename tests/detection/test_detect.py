@@ -62,7 +62,7 @@ def first_run():
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_the_batch_size_and_the_workers_change_nothing(
+def test_detections_do_not_depend_on_batch_size_and_workers(
     make_scene, tiny_model, tmp_path, first_run, batch_size, workers
 ):
     path = make_scene(width=450, height=300, nodata=0, holes=[(200, 0, 330, 170)])
@@ -79,7 +79,7 @@ def test_the_batch_size_and_the_workers_change_nothing(
     np.testing.assert_allclose(layer["score"], other["score"], rtol=0, atol=1e-5)
 
 
-def test_two_runs_give_the_same_bytes(make_scene, tiny_model, tmp_path):
+def test_two_runs_write_the_same_bytes(make_scene, tiny_model, tmp_path):
     files = [tmp_path / "a.geojson", tmp_path / "b.geojson"]
     for file in files:
         run(make_scene(), file, tiny_model)
@@ -124,7 +124,9 @@ def test_polygons_are_the_boxes_on_the_ground(make_scene, tiny_model, tmp_path):
         assert shapely.Polygon(corners).symmetric_difference(polygon).area < 1e-6
 
 
-def test_the_report_counts(make_scene, make_model, tmp_path):
+def test_the_report_counts_chips_and_detections_by_scene_and_class(
+    make_scene, make_model, tmp_path
+):
     model = load_model(make_model("two.safetensors", classes=("tree", "palm")))
     path = make_scene(width=200, height=150, nodata=0, holes=[(0, 0, 100, 150)])
     outputs = [tmp_path / "out.gpkg", tmp_path / "out.geojson"]
@@ -226,7 +228,9 @@ def test_a_scene_must_have_a_crs_where_it_is_required(make_scene, tiny_model, tm
     assert layer["area_m2"].isna().all()
 
 
-def test_an_unknown_ground_sample_distance_is_a_warning(make_scene, tiny_model, tmp_path, caplog):
+def test_an_unknown_gsd_is_a_warning_unless_it_does_not_matter(
+    make_scene, tiny_model, tmp_path, caplog
+):
     path = make_scene(epsg=None)
     run(path, tmp_path / "out.gpkg", tiny_model)
     assert "the metres per pixel of scene.tif are unknown" in caplog.text
@@ -237,13 +241,17 @@ def test_an_unknown_ground_sample_distance_is_a_warning(make_scene, tiny_model, 
         assert "metres per pixel" not in caplog.text
 
 
-def test_another_dtype_is_a_warning(make_scene, tiny_model, tmp_path, caplog):
+def test_noise_of_another_dtype_is_used_as_it_is_with_a_warning(
+    make_scene, tiny_model, tmp_path, caplog
+):
     run(make_scene(dtype="uint16"), tmp_path / "out.gpkg", tiny_model)
     assert "scene.tif shows nothing but noise: its values are used as they are" in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "highest"), [("uint16", 65535), ("float32", 1)])
-def test_values_are_what_the_range_says(make_scene, tiny_model, tmp_path, caplog, dtype, highest):
+def test_a_value_range_maps_other_dtypes_to_the_models_bytes(
+    make_scene, tiny_model, tmp_path, caplog, dtype, highest
+):
     plain, _ = run(make_scene("a.tif"), tmp_path / "a.gpkg", tiny_model)
     config = SMALL.model_copy(update={"value_range": (0, highest)})
     layer, _ = run(make_scene("b.tif", dtype=dtype), tmp_path / "b.gpkg", tiny_model, config)
@@ -255,7 +263,9 @@ def test_values_are_what_the_range_says(make_scene, tiny_model, tmp_path, caplog
     assert "b.tif" not in caplog.text
 
 
-def test_values_of_another_type_are_matched_by_type(tiny_model, tmp_path, caplog):
+def test_values_of_each_other_dtype_are_matched_to_the_training_images(
+    tiny_model, tmp_path, caplog
+):
     """What they are measured in changes nothing, nor that the bands have units of their own."""
     town = paint_town(96, 80, seed=3, gsd=0.6).pixels * np.array([[[13]], [[20]], [[7]]]) + 500
     kinds = {"a.tif": "uint16", "b.tif": "float64", "c.tif": "uint16"}
@@ -280,7 +290,7 @@ def test_values_of_another_type_are_matched_by_type(tiny_model, tmp_path, caplog
 # Files
 
 
-def test_two_scenes_make_one_layer(make_scene, tiny_model, tmp_path):
+def test_two_scenes_are_written_to_one_layer(make_scene, tiny_model, tmp_path):
     paths = [make_scene("a.tif", seed=1), make_scene("b.tif", seed=2, origin=(500_100, 4_500_000))]
     both, report = run(paths, tmp_path / "both.gpkg", tiny_model)
     apart = [run(path, tmp_path / f"{path.stem}.gpkg", tiny_model)[0] for path in paths]
@@ -298,7 +308,7 @@ def cut_off(path):
 
 
 @pytest.mark.parametrize("is_ground_shared", [False, True])
-def test_a_scene_that_breaks_off_does_not_take_the_others_along(
+def test_a_truncated_scene_is_left_out_and_the_others_are_written(
     make_scene, tiny_model, tmp_path, monkeypatch, caplog, is_ground_shared
 ):
     """Its own objects are left out, also those of the windows before the one that fails."""
@@ -330,14 +340,14 @@ def test_a_scene_that_breaks_off_does_not_take_the_others_along(
     assert "scenes left out" in pyogrio.read_info(outputs[2])["layer_metadata"]
 
 
-def test_without_a_scene_that_can_be_read_there_is_no_file(make_scene, tiny_model, tmp_path):
+def test_no_file_is_written_if_no_scene_can_be_read(make_scene, tiny_model, tmp_path):
     paths = [cut_off(make_scene(name, tiled=True)) for name in ("a.tif", "b.tif")]
     with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*b\.tif"):
         run(paths, tmp_path / "out.gpkg", tiny_model)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "b.tif"]
 
 
-def test_the_output_says_what_made_it(make_scene, tiny_model, tmp_path):
+def test_the_output_has_model_and_settings_as_metadata(make_scene, tiny_model, tmp_path):
     out = tmp_path / "out.gpkg"
     run(make_scene(), out, tiny_model)
     metadata = pyogrio.read_info(out, layer="detections")["layer_metadata"]
@@ -347,7 +357,7 @@ def test_the_output_says_what_made_it(make_scene, tiny_model, tmp_path):
     assert DetectConfig(**json.loads(metadata["configuration"])) == SMALL
 
 
-def test_an_output_that_is_there_is_not_touched(make_scene, tiny_model, tmp_path):
+def test_an_existing_output_is_kept_without_overwrite(make_scene, tiny_model, tmp_path):
     out = tmp_path / "out.gpkg"
     out.write_bytes(b"dear to somebody")
     with pytest.raises(OutputError, match=r"out\.gpkg exists already"):
@@ -357,14 +367,14 @@ def test_an_output_that_is_there_is_not_touched(make_scene, tiny_model, tmp_path
     assert len(layer) > 0
 
 
-def test_one_bad_output_stops_all_before_the_first_is_written(make_scene, tiny_model, tmp_path):
+def test_one_bad_output_is_refused_before_any_is_written(make_scene, tiny_model, tmp_path):
     outputs = [tmp_path / "out.gpkg", tmp_path / "out.shp"]
     with pytest.raises(OutputError, match=r"cannot tell the format of .*out\.shp"):
         run(make_scene(), outputs, tiny_model)
     assert not outputs[0].exists()
 
 
-def test_a_preview_shows_one_scene(make_scene, tiny_model, tmp_path):
+def test_a_preview_of_two_scenes_is_refused(make_scene, tiny_model, tmp_path):
     preview = tmp_path / "view.png"
     run(make_scene(), tmp_path / "out.gpkg", tiny_model, preview=preview)
     assert preview.stat().st_size > 0
@@ -384,7 +394,7 @@ def seen_in(path, predictor, config):
 
 @st.composite
 def crowds(draw):
-    """Give a grid and objects, most of them near the seams of its windows."""
+    """Draw a grid and objects, most of them near the seams of its windows."""
     chip_size = draw(st.integers(32, 48))
     overlap = draw(st.integers(0, chip_size // 2))
     grid = WindowGrid(draw(st.integers(20, 120)), draw(st.integers(20, 120)), chip_size, overlap, 1)
@@ -419,7 +429,7 @@ def test_each_object_is_found_once_whatever_the_windows(make_scene, crowd):
 
 @settings(max_examples=100)
 @given(crowds())
-def test_an_object_is_found_once_even_where_fragments_look_as_sure(make_scene, crowd):
+def test_an_object_is_found_once_if_its_fragments_score_as_high(make_scene, crowd):
     grid, objects = crowd
     assume(apart(objects, 0))
     path = make_scene(width=grid.width, height=grid.height, bands=1)
@@ -510,7 +520,7 @@ def test_a_predictor_that_fails_leaves_no_reader_and_no_file(
     assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
 
 
-def test_a_scene_that_breaks_off_leaves_no_file(make_scene, tiny_model, tmp_path):
+def test_a_truncated_scene_alone_leaves_no_file(make_scene, tiny_model, tmp_path):
     path = make_scene(tiled=True)
     path.write_bytes(path.read_bytes()[:-9000])
     with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*scene\.tif"):

@@ -69,7 +69,7 @@ NOT_NEEDED = (
 
 @pytest.fixture
 def detect_in_a_process(make_scene, make_model, tmp_path):
-    """Give a function that detects in a process of its own and returns what the process prints."""
+    """Return a function that detects in a process of its own and returns what that prints."""
     make_scene(width=200, height=150)
 
     def run(what):

@@ -32,13 +32,13 @@ def check(path, holes):
 
 
 @pytest.mark.parametrize("kind", PAINTED)
-def test_painted_rasters(make_scene, kind):
+def test_painted_rasters_are_read_with_rasterios_pixels_and_the_painted_holes(make_scene, kind):
     options = PAINTED[kind]
     check(make_scene(**options), options.get("holes", ()))
 
 
 @pytest.mark.parametrize("kind", MADE)
-def test_files_of_other_kinds(make_scene, kind):
+def test_other_formats_and_mosaics_are_read_with_rasterios_pixels(make_scene, kind):
     make, is_holed = MADE[kind]
     holes = HOLES if is_holed else ()
     if is_holed is None:  # what no file of the mosaic covers
@@ -62,7 +62,7 @@ def test_a_geographic_scene_has_its_size_on_the_ground(make_scene):
         ("thermal", "*.jpg", 0, None),
     ],
 )
-def test_real_files(folder, pattern, epsg, count):
+def test_real_rasters_are_read_with_rasterios_pixels_and_crs(folder, pattern, epsg, count):
     path = real_file(folder, pattern)
     with Scene(path) as scene:
         grid = WindowGrid(min(scene.grid[0], 700), min(scene.grid[1], 700), 300, 40)

@@ -49,7 +49,7 @@ def model(make_model):
 
 @pytest.fixture
 def found_in(model, monkeypatch):
-    """Give a function that detects with a stub in place of the network."""
+    """Return a function that detects with a stub in place of the network."""
 
     def find(path, output, stub, **changes):
         monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: stub)
@@ -83,7 +83,7 @@ def check_crs(reading, crs, suffix):
 
 
 def digits_px(place):
-    """Give what the digits of GeoJSON are worth in pixels."""
+    """Convert the last digit of GeoJSON coordinates to pixels."""
     if place.crs is None:
         return DIGITS
     pixel = abs(place.transform.determinant) ** 0.5

@@ -28,7 +28,7 @@ class Device:
 
 
 @given(st.integers(1, 9), st.lists(st.integers(0, 20), max_size=5), st.booleans())
-def test_the_results_are_those_of_an_endless_memory(room, sizes, is_plain):
+def test_results_do_not_depend_on_the_memory(room, sizes, is_plain):
     device = Device(room, RuntimeError if is_plain else torch.OutOfMemoryError)
     function = OutOfMemoryRetry(device.double, device.release)
     for size in sizes:
@@ -49,7 +49,7 @@ def test_a_batch_that_was_too_large_is_not_tried_again(caplog):
     ]
 
 
-def test_where_not_even_one_fits_the_error_says_what_to_do():
+def test_an_item_that_does_not_fit_alone_is_an_error_with_a_hint():
     function = OutOfMemoryRetry(Device(0).double)
     with pytest.raises(DeviceError, match=r"one chip does not fit .*: .*can't allocate") as raised:
         function([1, 2])

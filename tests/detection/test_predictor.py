@@ -66,7 +66,7 @@ def test_bfloat16_finds_what_float32_finds(town, model):
 
 
 def agreement(found, wanted):
-    """Give the F1 of detections against others, one to one, at an overlap of a half."""
+    """Compute the F1 of detections against others, one to one, at an overlap of a half."""
     nothing = np.zeros((0, 4))
     result = Comparison.of(
         found, wanted.boxes, wanted.labels, ignored=nothing, rule=MatchConfig(iou=0.5), gsd=None
@@ -103,7 +103,7 @@ def test_a_shift_of_the_scene_by_strides_shifts_its_detections(town, model, tmp_
     assert predictor.stride == 16
 
 
-def test_the_caps_grow_with_the_chip(town, model):
+def test_the_cap_of_candidates_grows_with_the_chip(town, model):
     """By hand: 640 x 640 px are 1.5625 chips of 512 x 512."""
     config = DetectConfig(precision="float32", max_candidates=20)
     predictor = build_predictor(model, config, "cpu")
@@ -132,7 +132,7 @@ def test_the_cap_of_a_level_is_for_a_chip_of_256_px(town, model, side, kept):
 
 @pytest.mark.parametrize("value_range", [None, (-1.0, 1.0)])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_values_beyond_those_of_training_count_as_the_last_of_them(tiny_model, dtype, value_range):
+def test_values_beyond_those_of_training_are_clipped(tiny_model, dtype, value_range):
     """But all bytes are seen in training: nothing is beyond, unless a range says where they end."""
     ends = {"low": (10.0, 20.0, 30.0), "high": (240.0, 230.0, 220.0)}
     about = tiny_model.description.model_copy(update={"dtype": dtype, **ends})

@@ -40,7 +40,7 @@ def fit(path, about, **config):
 
 
 @pytest.mark.parametrize("order", list(permutations(["B02", "B03", "B04", "B08"]))[::5])
-def test_bands_are_taken_by_their_names(make_scene, rgbn, said, order):
+def test_bands_are_chosen_by_their_names(make_scene, rgbn, said, order):
     path = make_scene(bands=4, descriptions=order)
     bands, pixels = fit(path, rgbn)
     assert [order[band - 1] for band in bands] == ["B04", "B03", "B02", "B08"]
@@ -48,7 +48,7 @@ def test_bands_are_taken_by_their_names(make_scene, rgbn, said, order):
     assert said() == []
 
 
-def test_blue_green_red_by_colour_comes_out_right(make_scene, rgb, said):
+def test_bands_are_chosen_by_their_colour_interpretation(make_scene, rgb, said):
     path = make_scene()
     with rasterio.open(path, "r+") as raster:
         raster.colorinterp = raster.colorinterp[::-1]

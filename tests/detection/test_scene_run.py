@@ -116,7 +116,7 @@ def test_parts_come_from_top_to_bottom_as_soon_as_they_are_final(scene):
 
 
 @given(st.integers(0, 99), st.sampled_from([40, 56, 64, 100, 400]), st.integers(1, 5))
-def test_windows_and_batches_change_nothing(scene, seed, size, batch):
+def test_detections_do_not_depend_on_windows_and_batches(scene, seed, size, batch):
     """The last column and row are narrower, and their chips wait for others of their shape."""
     objects = squares(60, seed)
     scores = np.random.default_rng(seed).random(60)
@@ -126,7 +126,7 @@ def test_windows_and_batches_change_nothing(scene, seed, size, batch):
     np.testing.assert_array_equal(found.boxes, objects[order])
 
 
-def test_only_windows_that_may_own_something_in_the_region_are_read(scene):
+def test_only_windows_that_may_own_detections_in_the_region_are_read(scene):
     objects = squares(200)
     corner = Region(np.array([shapely.box(10, 20, 110, 90)]), SIDE, SIDE, "")
     seer = Seer(objects)
@@ -139,7 +139,7 @@ def test_only_windows_that_may_own_something_in_the_region_are_read(scene):
     assert all(window.col_off < 110 and window.row_off < 90 for window in seer.windows)
 
 
-def test_featureless_chips_are_not_looked_at_where_asked(scene):
+def test_featureless_chips_skip_the_network_with_skip_uniform(scene):
     plain, careful = Seer([]), Seer([])
     list(everything := SceneRun(scene, plain, CONFIG))
     assert len(plain.windows) == len(everything.grid)
@@ -154,7 +154,7 @@ def test_featureless_chips_are_not_looked_at_where_asked(scene):
 LONG = [[30.0, 100.0, 330.0, 112.0]]  # longer than any window
 
 
-def test_fragments_of_a_long_object_are_joined_where_asked(scene):
+def test_fragments_of_a_long_object_are_joined_with_join_fragments(scene):
     config = CONFIG.model_copy(update={"join_fragments": True})
     apart, _ = detect_scene(scene, Seer(LONG), CONFIG)
     joined, _ = detect_scene(scene, Seer(LONG), config)
@@ -162,7 +162,7 @@ def test_fragments_of_a_long_object_are_joined_where_asked(scene):
     np.testing.assert_array_equal(joined.boxes, LONG)
 
 
-def test_a_fragment_loses_to_the_whole_whatever_its_score(scene):
+def test_a_fragment_is_dropped_for_a_complete_box_whatever_its_score(scene):
     """By hand: the object is 20 px long, the overlap 16: the window beside it sees a part."""
     objects = np.array([[38.0, 10, 58, 20]])
 

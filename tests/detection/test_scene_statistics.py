@@ -28,7 +28,7 @@ def chip_of():
     return make
 
 
-def test_a_small_scene_is_looked_at_as_a_whole(make_scene):
+def test_all_pixels_of_a_small_scene_are_sampled(make_scene):
     path = make_scene(dtype="uint16", nodata=0, holes=[(0, 0, 48, 80)])
     seen = survey(path)
     assert seen.empty_share == pytest.approx(0.5)
@@ -38,7 +38,7 @@ def test_a_small_scene_is_looked_at_as_a_whole(make_scene):
     np.testing.assert_allclose(seen.std, values.std(axis=1), rtol=1e-2)
 
 
-def test_a_large_scene_is_looked_at_in_places(make_scene):
+def test_a_large_scene_is_sampled_evenly(make_scene):
     path = make_scene(width=2000, height=1500, bands=1, nodata=0, holes=[(0, 0, 2000, 1000)])
     seen = survey(path)
     assert seen.empty_share == pytest.approx(2 / 3, abs=0.1)
@@ -46,7 +46,7 @@ def test_a_large_scene_is_looked_at_in_places(make_scene):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
-def test_the_smallest_scenes_can_be_looked_at(make_scene, size):
+def test_the_smallest_scenes_can_be_sampled(make_scene, size):
     assert survey(make_scene(width=size[0], height=size[1])).empty_share == 0
 
 
@@ -65,7 +65,7 @@ def test_windows_lie_in_the_scene_and_cover_a_small_one(size):
     assert len(columns) == min(size[0], 192)
 
 
-def test_only_the_region_is_looked_at(make_scene):
+def test_only_the_region_is_sampled(make_scene):
     """In the scene's own pixels, whatever the grid."""
     path = make_scene(width=400, height=300, objects=[(200, 100, 300, 200, 250)])
     region = Region(np.array([shapely.box(210, 110, 290, 190)]), 400, 300, "")
@@ -77,14 +77,14 @@ def test_only_the_region_is_looked_at(make_scene):
         assert not seen.std.any()
 
 
-def test_a_region_between_the_windows_is_looked_at(make_scene):
+def test_a_region_that_meets_no_window_is_sampled_in_its_extent(make_scene):
     region = Region(
         np.array([shapely.box(0, 0, 1, 1), shapely.box(1999, 1499, 2000, 1500)]), 2000, 1500, ""
     )
     assert len(survey(make_scene(width=2000, height=1500), region).mean) == 3
 
 
-def test_what_cannot_be_read_is_left_out(make_scene):
+def test_windows_that_cannot_be_read_are_left_out(make_scene):
     path = make_scene(width=600, height=600, tiled=True, blockxsize=64, blockysize=64)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size * 2 // 3)
@@ -92,7 +92,7 @@ def test_what_cannot_be_read_is_left_out(make_scene):
     np.testing.assert_allclose(seen.mean, 54.5, rtol=0.02)
 
 
-def test_a_scene_that_is_gone_is_not_asked_for_every_window():
+def test_sampling_stops_after_eight_failures():
     asked = []
 
     class Gone:
@@ -121,7 +121,7 @@ def test_pixels_that_are_black_in_all_bands_are_counted(make_scene):
     np.testing.assert_allclose(seen.std, shown.std(axis=1), rtol=1e-2)
 
 
-def test_nothing_has_no_statistics(make_scene):
+def test_no_pixels_have_no_statistics(make_scene):
     seen = survey(make_scene(nodata=np.nan, dtype="float32", holes=[(0, 0, 96, 80)]))
     assert (seen.empty_share, seen.black_share) == (1, 0)
     assert seen.mean.size == seen.std.size == 0
@@ -140,7 +140,7 @@ def test_nothing_has_no_statistics(make_scene):
     ],
 )
 @pytest.mark.parametrize("bands", [slice(None), slice(2, None)])
-def test_fill_and_broken_pixels_count_for_nothing(chip_of, fills, share, bands):
+def test_fill_and_broken_pixels_do_not_change_the_statistics(chip_of, fills, share, bands):
     pixels = np.random.default_rng(0).normal(500, 100, (3, 100, 500)).astype(np.float32)
     width = round(500 * share)
     for n, fill in enumerate(fills):
@@ -170,7 +170,7 @@ def test_rounding_is_no_contrast(chip_of):
     assert not measure_chips([chip_of(np.full((1, 1000, 1000), 0.3))]).std.any()
 
 
-def test_neighbours_tell_noise_from_a_picture(chip_of):
+def test_noise_has_no_correlation_and_a_smooth_image_has(chip_of):
     """By hand: a random walk in the mean of k values has a correlation of (k - 1) / k."""
     noise = np.random.default_rng(0).normal(500, 50, (2, 300, 300))
     assert measure_chips([chip_of(noise)]).correlation == pytest.approx(0, abs=0.07)

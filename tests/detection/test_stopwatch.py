@@ -35,7 +35,7 @@ def test_an_error_ends_its_stage_and_passes(clock):
     assert watch.seconds == {"read": 3.0}
 
 
-def test_waiting_for_items_is_measured_and_their_use_is_not(clock):
+def test_waiting_for_items_is_timed_and_their_use_is_not(clock):
     def slow():
         for item in "ab":
             clock.append(2)
@@ -49,7 +49,7 @@ def test_waiting_for_items_is_measured_and_their_use_is_not(clock):
     assert (seen, watch.seconds) == (["a", "b"], {"read": 5.0})
 
 
-def test_the_device_is_waited_for_at_both_ends(clock):
+def test_the_device_is_waited_for_before_and_after_a_stage(clock):
     watch = Stopwatch(settle=lambda: clock.append(7))
     with watch.measure("forward"):
         pass

@@ -38,7 +38,7 @@ def test_an_object_of_five_pixels_anywhere_prevents_the_skip(place, band, dtype,
 
 
 @given(objects(), st.integers(0, 999))
-def test_so_it_does_beside_holes(place, seed):
+def test_an_object_beside_a_hole_prevents_the_skip(place, seed):
     """As long as two pixels of ground are left around the object, so that it has an outline."""
     rng = np.random.default_rng(seed)
     pixels = ground(height=50, width=61)
@@ -90,7 +90,7 @@ def test_contrast_is_measured_between_blocks_two_apart(height, width, dtype, hol
 
 
 @given(st.integers(0, 999), st.sampled_from([-9999.0, np.nan, np.inf, 3e38]))
-def test_what_is_not_valid_does_not_count(seed, fill):
+def test_pixels_without_data_have_no_contrast(seed, fill):
     rng = np.random.default_rng(seed)
     valid = rng.random((40, 40)) > 0.4
     pixels = ground(height=40, width=40, dtype="float32")

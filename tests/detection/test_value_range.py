@@ -77,7 +77,7 @@ def test_bytes_in_their_own_range_are_as_in_training(rgb):
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_what_training_may_have_seen_is_taken_as_it_is(rgb, said, dtype):
+def test_values_like_those_of_training_are_used_as_they_are(rgb, said, dtype):
     """Bytes in a file of 16 bits, too."""
     assert fit(seen_as(150, 30), rgb, dtype) is None
     assert said() == []
@@ -92,7 +92,7 @@ def test_what_training_may_have_seen_is_taken_as_it_is(rgb, said, dtype):
         (seen_as(185), "its mean is 2.1 of their standard deviations above"),
     ],
 )
-def test_bytes_that_training_has_not_seen_are_warned_of(rgb, said, seen, text):
+def test_bytes_far_from_the_training_images_are_warned_of(rgb, said, seen, text):
     assert fit(seen, rgb) is None
     (warning,) = said()
     assert warning.startswith("scene.tif differs from the training images of tiny")
@@ -102,21 +102,21 @@ def test_bytes_that_training_has_not_seen_are_warned_of(rgb, said, seen, text):
     assert len(said()) == 1
 
 
-def test_values_of_another_type_that_cannot_be_meant_are_matched(rgb, said):
+def test_values_of_another_dtype_that_are_far_off_are_matched(rgb, said):
     fit(seen_as(2000, 400), rgb, "uint16")
     (text,) = said()
     assert text.startswith("scene.tif: uint16 values, while tiny was trained on uint8: 1000 to ")
     assert "1000 to 3550 (red), 533.333 to 3933.33 (green), 1280 to 3320 (blue) count as" in text
 
 
-def test_a_range_that_was_asked_for_is_told(rgb, said):
+def test_a_range_that_is_chosen_on_request_is_logged(rgb, said):
     assert fit(seen_as(140), rgb, value_range="scene").mean == pytest.approx([140, 150, 130])
     assert said(logging.INFO) == ["scene.tif: 40 to 295 count as dark to bright"]
     assert said() == []
 
 
 @pytest.mark.parametrize("seen", [seen_as(std=0.0), seen_as(700, 8, correlation=0.1)])
-def test_what_shows_nothing_cannot_be_matched(rgb, said, seen):
+def test_a_scene_without_contrast_or_of_noise_is_not_matched(rgb, said, seen):
     """Open water would become a picture of its noise."""
     assert fit(seen, rgb, value_range="scene") is None
     assert fit(seen, rgb, "uint16") is None
@@ -134,7 +134,7 @@ def test_a_range_that_misses_the_values_is_warned_of(rgb, said):
     assert len(said()) == 1
 
 
-def test_an_empty_scene_of_another_type_is_only_empty(make_scene, rgb, said):
+def test_an_empty_scene_of_another_dtype_is_only_warned_of_as_empty(make_scene, rgb, said):
     with Scene(make_scene(dtype="float32", nodata=0, holes=[(0, 0, 96, 80)])) as scene:
         assert fit(look(scene), rgb, "float32") is None
     assert said() == ["more than half of scene.tif has no data: 100 % of the sampled pixels"]

@@ -68,7 +68,7 @@ def test_the_overlap_holds_the_largest_objects(predictor_of, length):
     batch=st.none() | st.integers(1, 9),
     sides=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
 )
-def test_what_is_given_is_taken(predictor_of, size, overlap, batch, sides):
+def test_a_given_size_overlap_and_batch_size_are_used(predictor_of, size, overlap, batch, sides):
     if size and overlap and overlap > size // 2:
         overlap = size // 2
     config = DetectConfig(chip_size=size, overlap=overlap, batch_size=batch)
@@ -98,7 +98,7 @@ def test_windows_shrink_in_steps_where_little_memory_is_free(predictor_of, free)
     assert memory > free / 8 or memory == 640 * 2**20
 
 
-def test_little_memory_makes_small_windows(predictor_of, monkeypatch):
+def test_windows_are_smaller_where_little_memory_is_free(predictor_of, monkeypatch):
     predictor = predictor_of(12)
     before = plan_windows(predictor, OPEN, 20_000, 20_000)
     need = predictor.bytes_per_pixel
@@ -119,7 +119,7 @@ def test_windows_are_as_tall_as_the_scene_keeps_rows(predictor_of, rows, height,
         assert max(window.height for window in grid) <= rows
 
 
-def test_a_size_that_is_given_is_taken_whatever_the_scene_keeps(predictor_of):
+def test_a_given_size_is_used_whatever_the_scene_keeps(predictor_of):
     config = DetectConfig(chip_size=512)
     assert plan_windows(predictor_of(12), config, 9000, 9000, rows_kept=400).grid.size == 512
 

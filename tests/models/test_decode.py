@@ -68,7 +68,7 @@ def define(out, image, *, score_threshold, iou_threshold, max_candidates, max_pe
     max_candidates=st.sampled_from([1, 5, 1000]),
     max_per_level=st.sampled_from([None, 1, 3, 1000]),
 )
-def test_it_does_what_the_slow_loop_does(
+def test_decoding_equals_a_loop_over_the_candidates(
     seed, score_threshold, iou_threshold, max_candidates, max_per_level
 ):
     limits = {
@@ -114,7 +114,7 @@ def test_suppression_does_not_lose_precision_far_from_the_origin(x):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_nothing_above_the_threshold_is_empty(count):
+def test_no_candidate_above_the_threshold_is_an_empty_result(count):
     silent = outputs(count=count)._replace(logits=torch.full((count, len(ANCHORS), 2), -5.0))
     decoded = decode(silent, score_threshold=0.5, iou_threshold=0.5, max_candidates=10)
     assert [len(one.detections) for one in decoded] == [0] * count
@@ -185,7 +185,7 @@ def test_half_precision_outputs_give_float64_boxes():
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
-def test_logits_that_are_no_numbers_give_nothing(value):
+def test_nan_logits_are_no_candidates(value):
     out = outputs()._replace(logits=torch.full((2, len(ANCHORS), 2), value))
     decoded = decode(out, score_threshold=0.0, iou_threshold=0.5, max_candidates=100)
     assert [len(one.detections) for one in decoded] == [0, 0]
@@ -211,7 +211,7 @@ def test_a_cap_of_each_level_is_counted_and_is_not_shared():
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_a_cap_of_each_level_lets_silence_pass(count):
+def test_a_cap_of_each_level_accepts_no_candidates(count):
     silent = outputs(count=count)._replace(logits=torch.full((count, len(ANCHORS), 2), -5.0))
     limits = {"score_threshold": 0.5, "iou_threshold": 0.5, "max_candidates": 9}
     decoded = decode(silent, **limits, max_per_level=1)
@@ -263,7 +263,7 @@ def test_the_ranking_is_that_of_detections(seed, count):
 
 
 @given(st.integers(0, 10_000), st.integers(0, 60), st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.75]))
-def test_what_survives_on_a_gpu_is_what_survives_elsewhere(seed, count, iou_threshold):
+def test_suppression_on_a_gpu_keeps_the_same_boxes(seed, count, iou_threshold):
     """On the CPU here, by the same function; overlaps of just the threshold among them."""
     candidates = tied(seed, count=count)
     order = _ranking(*candidates)

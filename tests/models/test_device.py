@@ -56,7 +56,7 @@ def test_gpus_by_name(pretend, name, wanted):
     ("name", "devices", "has"),
     [("cuda", 0, "no"), ("cuda:0", 0, "no"), ("cuda:1", 1, "1"), ("cuda:7", 2, "2")],
 )
-def test_gpus_that_are_not_there_are_errors(pretend, name, devices, has):
+def test_a_gpu_that_does_not_exist_is_an_error(pretend, name, devices, has):
     pretend(devices=devices)
     message = f"no device '{name}': this machine has {has} CUDA devices"
     with pytest.raises(DeviceError, match=message) as caught:
@@ -76,7 +76,7 @@ def test_unknown_names_are_errors(pretend, name):
 @pytest.mark.parametrize(
     ("name", "wanted"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
 )
-def test_precision_by_name_is_taken(pretend, device, name, wanted):
+def test_a_named_precision_is_used(pretend, device, name, wanted):
     pretend(devices=1, capability=(7, 5))
     assert resolve_precision(name, torch.device(device)) == wanted
 

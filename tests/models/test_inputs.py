@@ -41,7 +41,7 @@ def test_the_memory_is_channels_last():
     assert scaled.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_whole_numbers_as_statistics_are_no_trap():
+def test_integer_statistics_are_divided_as_floats():
     scaled = standardise(torch.tensor([[[[1.5]]]]), torch.ones(1, 1, 1, dtype=torch.bool), [1], [2])
     assert scaled.item() == 0.25
 
@@ -62,14 +62,14 @@ def test_bytes_are_absurd_only_where_their_band_hardly_varied(std, wanted):
     assert scaled.item() == pytest.approx(wanted)
 
 
-def test_what_training_never_saw_becomes_the_bound_of_its_band():
+def test_values_beyond_the_bounds_are_clipped_band_by_band():
     pixels = torch.tensor([[[[0.0, 90.0, 6_500.0]], [[50.0, 0.0, 6_500.0]]]])
     valid = torch.ones(1, 1, 3, dtype=torch.bool)
     scaled = standardise(pixels, valid, MEAN, STD, low=[80.0, 40.0], high=[140.0, 55.0])
     assert scaled.tolist() == [[[[-1.0, -0.5, 2.0]], [[0.0, -2.0, 1.0]]]]
 
 
-def test_bounds_do_not_turn_into_data_what_is_none():
+def test_clipping_keeps_pixels_without_data_at_the_mean():
     pixels = torch.tensor([[[[-3.4e38, math.nan, math.inf, 0.0, 50.0]]]])
     valid = torch.tensor([[[True, True, True, True, False]]])
     scaled = standardise(pixels, valid, [40.0], [10.0], low=[45.0], high=[60.0])

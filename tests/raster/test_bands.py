@@ -27,19 +27,19 @@ def test_names_have_meanings(name, meaning):
     assert band_meanings([name], ["undefined"]) == (meaning,)
 
 
-def test_numbers_are_sentinels_where_its_eighth_band_is_there():
+def test_numbered_bands_are_sentinel_2s_if_band_8_is_among_them():
     names = ["B01", "B02", "B03", "B04", "B08", "B8A"]
     assert band_meanings(names, [""] * 6)[1:5] == ("blue", "green", "red", "nir")
     assert band_meanings(names[:4], [""] * 4) == ("",) * 4  # Landsat's, perhaps
 
 
-def test_a_colour_counts_where_the_name_says_nothing():
+def test_a_colour_counts_if_the_name_has_no_meaning():
     names, colours = ["nir", "Band 2", "", ""], ["red", "green", "gray", "alpha"]
     assert band_meanings(names, colours) == ("nir", "green", "", "")
 
 
 @given(st.permutations(RGBN))
-def test_any_order_comes_out_right(order):
+def test_bands_in_any_order_are_chosen_by_name(order):
     places = choose_bands(RGBN, band_meanings(order, [""] * 4))
     assert [order[place] for place in places] == list(RGBN)
 

@@ -42,7 +42,7 @@ def check(store, window):
 
 
 @given(st.data(), st.integers(1, 100), st.integers(1, 60), st.integers(0, 5000))
-def test_a_window_is_put_together(data, width, height, capacity):
+def test_a_window_is_assembled_from_its_blocks(data, width, height, capacity):
     store = make_store(Loads(), (width, height), capacity)
     for _ in range(3):
         left, top = data.draw(st.integers(0, 99)), data.draw(st.integers(0, 59))
@@ -66,7 +66,7 @@ def test_a_row_of_windows_that_fits_has_each_block_loaded_once(block, threads):
     size=st.integers(5, 40),
     most=st.integers(1, 100_000),
 )
-def test_a_row_of_windows_is_kept_where_it_is_reserved(block, size, most):
+def test_reserving_keeps_the_blocks_of_a_row_of_windows(block, size, most):
     """Also where blocks are wider than the windows, but not as wide as the raster."""
     load = Loads()
     store = BlockStore(100, 60, block, load, capacity=1, most_capacity=most, pixel_bytes=3)
@@ -80,7 +80,7 @@ def test_a_row_of_windows_is_kept_where_it_is_reserved(block, size, most):
     assert store.capacity <= most
 
 
-def test_what_was_used_last_is_kept():
+def test_the_most_recently_used_block_is_kept():
     load = Loads()
     store = make_store(load, (10, 10), capacity=3 * 10 * 10 * 2)  # two blocks
     for left in (0, 10, 0, 20, 0, 10):
@@ -88,7 +88,7 @@ def test_what_was_used_last_is_kept():
     assert [load.count[Window(left, 0, 10, 10)] for left in (0, 10, 20)] == [1, 2, 1]
 
 
-def test_what_reaches_into_the_next_row_of_windows_is_kept_for_it():
+def test_blocks_that_reach_into_the_next_row_of_windows_are_kept():
     """A row of 25 px and what two windows need of it: far less than what a row decodes."""
     load = Loads()
     across, beside = 100 * 10, 2 * 30 * 30
@@ -98,7 +98,7 @@ def test_what_reaches_into_the_next_row_of_windows_is_kept_for_it():
     assert set(load.count.values()) == {1}
 
 
-def test_a_value_that_is_repeated_takes_no_room():
+def test_a_broadcast_value_takes_no_room():
     def load(block):
         shape = (1, block.height, block.width)
         load.calls += 1
@@ -111,7 +111,7 @@ def test_a_value_that_is_repeated_takes_no_room():
     assert load.calls == 60
 
 
-def test_a_block_that_fails_is_tried_again_by_who_asks_again():
+def test_a_block_that_failed_is_loaded_again_at_the_next_read():
     broken = Window(16, 0, 16, 16)
     load = Loads([broken])
     store = make_store(load)
@@ -124,7 +124,7 @@ def test_a_block_that_fails_is_tried_again_by_who_asks_again():
     assert load.count[broken] == 3
 
 
-def test_threads_that_wait_for_a_block_hear_that_it_failed():
+def test_threads_that_wait_for_a_block_get_its_error():
     begun, go_on = threading.Event(), threading.Event()
 
     def load(block):
@@ -157,7 +157,7 @@ def test_threads_share_the_work_on_the_same_blocks():
         assert all(future.result(20)[0].shape == (2, 10, 20) for future in futures)
 
 
-def test_clearing_lets_go():
+def test_clearing_drops_all_blocks():
     load = Loads()
     store = make_store(load)
     check(store, Window(0, 0, 10, 10))

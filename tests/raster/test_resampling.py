@@ -19,7 +19,7 @@ def by_hand(length, size, place):
 
 
 @given(LENGTHS, LENGTHS)
-def test_weights_are_shares_of_what_a_pixel_covers(length, size):
+def test_weights_are_the_shares_of_the_pixels_that_are_covered(length, size):
     axis = AxisWeights.between(length, size, 0, size)
     weights = axis.weights.toarray()
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
@@ -43,13 +43,13 @@ def test_weights_do_not_depend_on_the_window(length, size, data):
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
-def test_no_pixel_is_needed_in_vain(start, count):
+def test_no_pixel_of_weight_zero_is_read(start, count):
     axis = AxisWeights.between(64, 64, start, start + count)
     assert (axis.first, axis.end) == (start, start + count)
     np.testing.assert_array_equal(axis.weights.toarray(), np.eye(count))
 
 
-def test_pixels_without_data_count_for_nothing():
+def test_pixels_without_data_have_no_weight():
     pixels = np.array([[[10, 30], [50, 255]], [[1, 3], [255, 255]]], np.uint8)
     data = np.array([[[1, 1], [1, 0]], [[1, 1], [0, 0]]], bool)
     axis = AxisWeights.between(2, 1, 0, 1)
@@ -61,17 +61,16 @@ def test_pixels_without_data_count_for_nothing():
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-def test_the_type_stays_and_whole_numbers_are_rounded(dtype):
+def test_the_dtype_is_kept_and_integers_are_rounded(dtype):
     pixels = np.array([[[-3, -2]]] if dtype != "uint8" else [[[2, 3]]], dtype)
     data = np.ones((1, 1, 2), bool)
-    mixed, _ = resample(
-        pixels, data, AxisWeights.between(2, 1, 0, 1), AxisWeights.between(1, 1, 0, 1)
-    )
+    columns, rows = AxisWeights.between(2, 1, 0, 1), AxisWeights.between(1, 1, 0, 1)
+    mixed, _ = resample(pixels, data, columns, rows)
     assert mixed.dtype == np.dtype(dtype)
     assert mixed.item() == {"uint8": 3, "int16": -2, "float32": -2.5}[dtype]
 
 
-def test_two_axes_are_two_sums():
+def test_resampling_weighs_rows_and_columns():
     pixels = np.random.default_rng(0).normal(size=(2, 7, 11)).astype(np.float32)
     columns, rows = AxisWeights.between(11, 4, 1, 4), AxisWeights.between(7, 9, 2, 8)
     part = pixels[:, rows.first : rows.end, columns.first : columns.end]

@@ -21,7 +21,7 @@ from geodet.raster.source import Source
 
 @settings(max_examples=25)
 @given(data=st.data(), dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]))
-def test_a_window_is_rasterios(make_scene, data, dtype):
+def test_a_window_has_the_pixels_that_rasterio_reads(make_scene, data, dtype):
     path = make_scene(dtype=dtype, tiled=True)
     column, row = data.draw(st.integers(0, 95)), data.draw(st.integers(0, 79))
     width, height = data.draw(st.integers(1, 96 - column)), data.draw(st.integers(1, 80 - row))
@@ -35,7 +35,7 @@ def test_a_window_is_rasterios(make_scene, data, dtype):
 
 @pytest.mark.parametrize("kind", [{}, {"nodata": 0}, {"alpha": True}, {"mask": True}])
 @pytest.mark.parametrize(("size", "overlap"), [(32, 0), (37, 11), (200, 20)])
-def test_the_whole_is_the_mosaic_of_its_windows(make_scene, kind, size, overlap):
+def test_the_cores_of_all_windows_make_the_whole_raster(make_scene, kind, size, overlap):
     path = make_scene(holes=HOLES, **kind)
     with Scene(path) as scene:
         pixels, valid = mosaic(scene, WindowGrid(*scene.grid, size, overlap))
@@ -67,7 +67,7 @@ def test_holes_are_not_valid(make_scene, kind):
     np.testing.assert_array_equal(chip.valid, expected)
 
 
-def test_numbers_that_are_none_are_not_valid(make_scene):
+def test_nan_and_infinity_are_not_valid(make_scene):
     path = make_scene(dtype="float32")
     with rasterio.open(path, "r+") as raster:
         pixels = raster.read()
@@ -91,7 +91,7 @@ def test_a_pixel_with_data_in_any_band_is_valid(make_scene):
         assert np.argwhere(~scene.read(Window(0, 0, 96, 80)).valid).tolist() == [[5, 6]]
 
 
-def test_alpha_that_is_asked_for_is_a_band_like_any_other(make_scene):
+def test_an_alpha_band_that_is_named_is_read_as_a_band(make_scene):
     path = make_scene(alpha=True, holes=HOLES)
     with Scene(path, bands=[4, 1]) as scene:
         chip = scene.read(Window(0, 0, 96, 80))
@@ -112,7 +112,7 @@ def test_near_infrared_that_is_flagged_as_alpha_is_data(make_scene, name):
     assert chip.valid.all()
 
 
-def test_bands_come_in_the_order_asked_for(make_scene):
+def test_bands_are_read_in_the_order_that_they_are_named_in(make_scene):
     path = make_scene(bands=5)
     with Scene(path, bands=[4, 1, 1]) as scene:
         chip = scene.read(Window(7, 9, 30, 20))
@@ -128,7 +128,7 @@ def test_bands_have_names(make_scene):
 
 
 @pytest.mark.parametrize("band", [0, 4, -1])
-def test_a_band_that_is_not_there_is_an_error(make_scene, band):
+def test_a_band_that_does_not_exist_is_an_error(make_scene, band):
     with pytest.raises(SceneError, match=rf"no band {band} in .*scene\.tif, which has 3") as caught:
         Scene(make_scene(), bands=[1, band])
     assert "counted from 1" in caught.value.hint
@@ -151,7 +151,7 @@ def test_a_coarser_grid_averages_blocks(make_scene, factor):
 
 @pytest.mark.parametrize("grid", [(33, 29), (70, 61), (90, 77), (50, 11)])
 @pytest.mark.parametrize("holes", [[], [(11, 11, 51, 43)]])
-def test_averages_are_rasterios(make_scene, grid, holes):
+def test_averages_are_those_of_rasterio(make_scene, grid, holes):
     """Parts of pixels count by their share, also of factors that are no whole numbers."""
     path = make_scene(dtype="float32", nodata=-9999, holes=holes)
     shape = (3, grid[1], grid[0])
@@ -192,7 +192,7 @@ def test_a_row_of_windows_that_is_too_large_is_warned_of_once(make_scene, monkey
 
 @pytest.mark.parametrize("kind", [{}, {"nodata": 0}, {"alpha": True}, {"mask": True}])
 @pytest.mark.parametrize("grid", [(500, 600), (250, 300), (333, 400), (750, 900)])
-def test_windows_as_tall_as_what_is_kept_decode_nothing_twice(
+def test_windows_no_taller_than_rows_kept_decode_nothing_twice(
     make_scene, monkeypatch, caplog, decoded, kind, grid
 ):
     path = make_scene(width=500, height=600, blockysize=2, holes=HOLES, **kind)
@@ -205,7 +205,7 @@ def test_windows_as_tall_as_what_is_kept_decode_nothing_twice(
     assert (sum(decoded), caplog.records) == (500 * 600, [])
 
 
-def test_all_rows_are_kept_of_tiles_and_of_what_is_not_decoded_by_blocks(make_scene, monkeypatch):
+def test_rows_kept_are_all_rows_for_tiles_and_for_rasters_without_blocks(make_scene, monkeypatch):
     monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (100_000, 1_000_000))
     for kind in ({"tiled": True, "height": 200}, {"blockysize": 900, "height": 900}):
         with Scene(make_scene(width=900, **kind)) as scene:
@@ -227,7 +227,7 @@ def decoded(monkeypatch):
     return pixels
 
 
-def test_one_block_that_is_too_large_is_left_to_gdal(make_scene, monkeypatch):
+def test_blocks_that_are_too_large_are_read_by_gdal_directly(make_scene, monkeypatch):
     path = make_scene(blockysize=80)
     monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (1000, 2000))
     with Scene(path) as scene:
@@ -339,7 +339,7 @@ def test_a_transform_without_a_crs_is_kept(make_scene):
         assert scene.gsd is None
 
 
-def test_a_ground_sample_distance_that_is_given_counts(make_scene):
+def test_a_given_gsd_replaces_that_of_the_georeference(make_scene):
     with Scene(make_scene(epsg=None), gsd=0.25) as scene:
         assert scene.gsd == 0.25
     with Scene(make_scene(), gsd=0.25) as scene:
@@ -499,7 +499,7 @@ def test_bands_that_are_selected_later_are_those_of_a_new_opening(make_scene, ha
             np.testing.assert_array_equal(scene.read(window).pixels, expected)
         assert (scene.band_names, scene.band_meanings) == (("gray",), ("",))
         assert len(handles) == 1
-        with pytest.raises(SceneError, match=r"no band 6 in .*scene\.tif, which has 5: band 1"):
+        with pytest.raises(SceneError, match=r"no band 6 in .*scene\.tif, which has 5: gray, blue"):
             scene.select([6])
 
 

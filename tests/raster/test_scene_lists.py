@@ -12,7 +12,7 @@ from geodet.raster.scene_lists import find_scene_name, list_files, list_scenes, 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Give a function that makes empty files in a folder in which the test then stands."""
+    """Return a function that makes empty files in a folder, the working directory of the test."""
     monkeypatch.chdir(tmp_path)
 
     def make(*names, text=""):
@@ -33,7 +33,7 @@ def names(arguments):
     return [Path(scene).as_posix() for scene in list_scenes(arguments)]
 
 
-def test_files_stay_as_they_are_given(data):
+def test_files_are_listed_in_the_order_given(data):
     folder = data("b.tif", "a.dat", "sub/c[1].tif")
     wanted = ["b.tif", "a.dat", "sub/c[1].tif", str(folder / "a.dat")]
     assert names(wanted[:3]) == wanted[:3]
@@ -50,19 +50,19 @@ def test_files_stay_as_they_are_given(data):
         "GTIFF_DIR:2:a.tif",
     ],
 )
-def test_what_only_gdal_understands_goes_through(data, path):
+def test_paths_that_only_gdal_understands_are_kept(data, path):
     data("list.txt", text=path)
     assert list_scenes([path]) == list_scenes(["list.txt"]) == [path]
 
 
-def test_a_folder_is_its_rasters_in_natural_order(data):
+def test_a_folder_lists_its_rasters_in_natural_order(data):
     data("in/t10.tif", "in/t2.tif", "in/T3.TIF", "in/b.jp2", "in/sub/d.tif", "in/x.gpkg")
     data(*(f"in/{name}" for name in SIDECARS))
     assert names(["in"]) == ["in/b.jp2", "in/t2.tif", "in/T3.TIF", "in/t10.tif"]
     assert names(["in/**"]) == [*names(["in"])[:1], "in/sub/d.tif", *names(["in"])[1:]]
 
 
-def test_a_pattern_finds_what_a_folder_would_unless_it_says_more(data):
+def test_a_pattern_finds_rasters_unless_it_fixes_the_extension(data):
     data("in/t10.tif", "in/t2.tif", "in/u.dat", "in/v.dat.aux.xml", "in/s/t1.tif", *SIDECARS)
     assert names(["in/t*"]) == names(["in/*"]) == ["in/t2.tif", "in/t10.tif"]
     assert names(["in/*.dat"]) == ["in/u.dat"]
@@ -72,7 +72,7 @@ def test_a_pattern_finds_what_a_folder_would_unless_it_says_more(data):
 
 @pytest.mark.parametrize("relative", ["1", "0"])
 @pytest.mark.parametrize("argument", ["in", "in/*"])
-def test_the_parts_of_a_mosaic_are_no_scenes(data, caplog, relative, argument):
+def test_the_source_files_of_a_mosaic_are_left_out(data, caplog, relative, argument):
     folder = data("in/t1.tif", "in/t2.tif", "in/other.tif")
     where = "" if relative == "1" else f"{folder}/in/"
     sources = [
@@ -82,10 +82,10 @@ def test_the_parts_of_a_mosaic_are_no_scenes(data, caplog, relative, argument):
     data("in/all.vrt", text=VRT.format("".join(sources)))
     caplog.set_level(logging.INFO, logger="geodet")
     assert names([argument]) == ["in/all.vrt", "in/other.tif"]
-    assert "2 files are parts of all.vrt" in caplog.text
+    assert "2 files are left out as they are parts of all.vrt" in caplog.text
 
 
-def test_a_broken_mosaic_is_left_to_whoever_opens_it(data):
+def test_a_broken_mosaic_is_listed_and_fails_when_opened(data):
     data("in/a.tif")
     data("in/b.vrt", text="<no")
     assert names(["in"]) == ["in/a.tif", "in/b.vrt"]
@@ -100,7 +100,7 @@ def test_a_list_is_relative_to_its_folder(data, argument):
     assert names([argument]) == [*expected, (folder / "d.tif").as_posix()]
 
 
-def test_a_folder_named_like_a_pattern_does_not_become_one(data):
+def test_a_folder_with_pattern_characters_in_its_name_is_a_folder(data):
     data("x[1]/a.tif", "x1/a.tif", "x[1]/b.tif")
     data("x[1]/list.txt", text="*.tif")
     assert names(["x[1]"]) == names(["x[1]/list.txt"]) == ["x[1]/a.tif", "x[1]/b.tif"]
@@ -124,7 +124,7 @@ def test_a_scene_named_twice_counts_once(data, caplog):
         ([], "no scenes were given", "name a raster"),
         ([""], "one of the scenes is an empty text", "name a raster"),
         ([" "], "one of the scenes is an empty text", "name a raster"),
-        (["gone.tif"], "no such file or folder: gone.tif", "it was looked for in /"),
+        (["gone.tif"], "no such file or folder: gone.tif", "the path is relative to /"),
         (["empty"], "no rasters in the folder empty", "it has no files"),
         (["vectors"], "no rasters in the folder vectors", r"\.tif.* it has a\.gpkg; for subf"),
         (["*.tif"], r"nothing matches \*\.tif", "matched in /"),
@@ -132,11 +132,11 @@ def test_a_scene_named_twice_counts_once(data, caplog):
         (["@gone"], "cannot read the list of scenes gone: .*No such file", "UTF-8"),
         (["latin.txt"], "cannot read the list of scenes latin.txt: .*utf-8", "UTF-8"),
         (["none.txt"], "none.txt lists no scenes", "one path a line"),
-        (["bad.txt"], r"bad\.txt, line 2: no such file or folder: gone\.tif", "looked for in"),
+        (["bad.txt"], r"bad\.txt, line 2: no such file or folder: gone\.tif", "relative to /"),
         (["nested.txt"], r"nested\.txt, line 1: bad\.txt is a list in a list", "scenes instead"),
     ],
 )
-def test_what_means_nothing_says_what_was_looked_for(data, arguments, message, hint):
+def test_an_argument_that_names_nothing_is_an_error_with_a_hint(data, arguments, message, hint):
     folder = data("vectors/a.gpkg", "empty/sub/a.tif")
     data("none.txt", text="# nothing\n\n")
     data("bad.txt", text="vectors/a.gpkg\ngone.tif\n")
@@ -180,7 +180,7 @@ def test_the_same_file_name_in_two_folders_is_told_apart(data):
     assert len(set(scene_names(scenes))) == 3
 
 
-def test_the_lists_among_the_arguments(data):
+def test_list_files_returns_the_lists_among_the_arguments(data):
     data("list.txt", "other", "a.tif", text="a.tif")
     assert list_files(["a.tif", "list.txt", "@other", "*.tif"]) == ["list.txt", "other"]
 

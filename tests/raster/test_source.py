@@ -99,7 +99,7 @@ def cog(make_scene):
 
 
 @pytest.mark.parametrize("form", ["{}", "/vsicurl/{}"])
-def test_a_cog_is_read_by_ranges_once(server, cog, form):
+def test_a_remote_cog_is_read_by_ranges_and_once(server, cog, form):
     with Scene(form.format(f"{server.url}/cog.tif")) as scene:
         opened = server.sent
         pixels = np.zeros((3, 900, 1100), np.uint8)
@@ -113,7 +113,7 @@ def test_a_cog_is_read_by_ranges_once(server, cog, form):
     assert {path for _, path, *_ in server.asked} == {"/cog.tif"}
 
 
-def test_a_part_of_a_cog_is_a_part_of_its_bytes(server, cog):
+def test_reading_a_part_of_a_remote_cog_transfers_a_part_of_it(server, cog):
     with Scene(f"{server.url}/cog.tif") as scene:
         chip = scene.read(Window(600, 600, 100, 100))
         scene.read_overview(200)
@@ -137,7 +137,7 @@ def test_an_address_without_a_file_is_an_error(server):
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/scene.tif", "/vsis3/bucket/scene.tif"])
-def test_missing_credentials_are_hinted_at(monkeypatch, tmp_path, path):
+def test_missing_credentials_have_a_hint(monkeypatch, tmp_path, path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "CPL_AWS_CREDENTIALS_FILE"):
@@ -178,7 +178,7 @@ def test_the_palette_of_a_subdataset_is_its_own(make_scene):
         assert scene.read(Window(0, 0, 8, 4)).pixels[:, 0, 0].tolist() == [10, 20, 30]
 
 
-def test_the_environment_has_the_last_word(monkeypatch):
+def test_environment_variables_take_precedence_over_our_gdal_options(monkeypatch):
     assert gdal_options("a.tif")["GDAL_CACHEMAX"] == 32 * 2**20
     monkeypatch.setenv("GDAL_CACHEMAX", "1000")
     assert "GDAL_CACHEMAX" not in gdal_options("a.tif")
@@ -200,7 +200,7 @@ def test_no_folder_is_listed_over_a_network(path, is_remote):
     assert ("GDAL_DISABLE_READDIR_ON_OPEN" in gdal_options(path)) == is_remote
 
 
-def test_what_is_virtual_is_closed_with_what_it_is_made_of(make_scene):
+def test_closing_a_virtual_raster_closes_its_source(make_scene):
     path = make_scene(
         epsg=None,
         gcps=[

@@ -33,7 +33,7 @@ def expected_colours(path, palette=PALETTE):
         )
 
 
-def test_colours_come_out_in_place_of_numbers(make_scene):
+def test_a_palette_is_read_as_colours(make_scene):
     path = make_palette(make_scene)
     with Scene(path) as scene, rasterio.open(path) as raster:
         chip = scene.read(Window(0, 0, 96, 80))
@@ -44,7 +44,7 @@ def test_colours_come_out_in_place_of_numbers(make_scene):
     assert chip.valid.all()
 
 
-def test_colours_are_averaged_not_numbers(make_scene):
+def test_colours_of_a_palette_are_averaged_and_not_its_indices(make_scene):
     path = make_palette(make_scene)
     with Scene(path) as scene:
         scene.resample(48, 40)
@@ -240,5 +240,5 @@ def test_a_transform_wins_over_points(make_scene):
         ((10, -85), 5042),
     ],
 )
-def test_zones(place, epsg):
+def test_utm_zone_is_that_of_the_place_or_a_polar_system(place, epsg):
     assert utm_zone(*place).to_epsg() == epsg
