@@ -55,7 +55,7 @@ def _find_description(path: str) -> ModelDescription | None:
 
     if path.endswith(".onnx"):
         find_model(path)
-        from geodet.onnx.backend import load_onnx_description
+        from geodet.onnx.session import load_onnx_description
 
         return load_onnx_description(Path(path))
     if path.endswith(".safetensors") or path in dict(iter_bundled()):

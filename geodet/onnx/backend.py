@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from geodet.config import ModelConfig
-from geodet.errors import ConfigError, ModelFileError
 from geodet.models.checkpoint import Model, load_model
-from geodet.models.description import ModelDescription, parse_description
+from geodet.models.description import ModelDescription
 from geodet.models.retinanet import Outputs, RetinaNet
-from geodet.onnx.metadata import DESCRIPTION_KEY, READER_KEY
+from geodet.onnx.session import open_session, read_description
 
-__all__ = ["OnnxNetwork", "load_onnx_description", "load_onnx_model", "open_model", "open_session"]
+__all__ = ["OnnxNetwork", "load_onnx_model", "open_model"]
 
 
 class OnnxNetwork(nn.Module):
@@ -48,48 +47,6 @@ class OnnxNetwork(nn.Module):
         return Outputs(logits, deltas, anchors, _level_sizes(self.config, *images.shape[-2:]))
 
 
-def open_session(content: bytes | Path, *, threads: int | None = None) -> Any:
-    """Open an ONNX file, or the bytes of one, for the CPU.
-
-    Args:
-        content: The file.
-        threads: Of one pass; None: as many as PyTorch uses.
-
-    Raises:
-        ConfigError: The package onnxruntime is not installed.
-        ModelFileError: It is no ONNX file, or one that onnxruntime cannot run.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError(
-            "running an ONNX file needs the package onnxruntime, which is not installed",
-            hint="python -m pip install 'geodet[onnx]'",
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3  # errors: they are raised as well
-    given = content if isinstance(content, bytes) else str(content)
-    try:
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its classes have no root of their own
-        name = "the graph" if isinstance(content, bytes) else str(content)
-        raise ModelFileError(
-            f"onnxruntime cannot open {name}: {error}",
-            hint="`geodet export --reader plain` writes files that geodet reads",
-        ) from error
-
-
-def load_onnx_description(path: Path) -> ModelDescription:
-    """Read the description of a model in an ONNX file.
-
-    Raises:
-        ConfigError: The package onnxruntime is not installed.
-        ModelFileError: The file was not written by ``geodet export --reader plain``.
-    """
-    return _description(open_session(path), path)
-
-
 def load_onnx_model(path: Path) -> Model:
     """Load a model from an ONNX file.
 
@@ -100,21 +57,10 @@ def load_onnx_model(path: Path) -> Model:
         ConfigError: The package onnxruntime is not installed.
         ModelFileError: The file was not written by ``geodet export --reader plain``.
     """
-    session = open_session(path)
-    about = _description(session, path)
+    session = open_session(path, threads=torch.get_num_threads())
+    about = read_description(session, path)
     network = cast("RetinaNet", OnnxNetwork(session, about).eval())
     return Model(network, about, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def _description(session: Any, path: Path) -> ModelDescription:
-    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    reader = metadata.get(READER_KEY, "another program")
-    if DESCRIPTION_KEY not in metadata or reader != "plain":
-        raise ModelFileError(
-            f"{path} is an ONNX file for {reader}, not one that geodet reads",
-            hint="`geodet export --reader plain` writes files that geodet reads",
-        )
-    return parse_description(metadata[DESCRIPTION_KEY], path)
 
 
 def _level_sizes(config: ModelConfig, height: int, width: int) -> tuple[int, ...]:

@@ -14,9 +14,9 @@ from geodet.files.outputs import check_destination, replacing
 from geodet.models.anchors import decode_boxes
 from geodet.models.checkpoint import Model
 from geodet.models.inputs import standardise, trained_bounds
-from geodet.onnx.backend import open_session
 from geodet.onnx.graph import plain_graph, tile_graph
 from geodet.onnx.metadata import Reader, describe, tile_format
+from geodet.onnx.session import open_session
 
 __all__ = ["ExportReport", "export_model"]
 
@@ -110,7 +110,8 @@ def _compare(graph: Any, model: Model) -> tuple[float, float]:
         scaled = standardise(given, valid, about.mean, about.std, *bounds)
         outputs = model.network(scaled)
     wanted = decode_boxes(outputs.deltas, outputs.anchors), outputs.logits.sigmoid()
-    found = open_session(graph.SerializeToString()).run(["boxes", "scores"], {"pixels": pixels})
+    session = open_session(graph.SerializeToString(), threads=torch.get_num_threads())
+    found = session.run(["boxes", "scores"], {"pixels": pixels})
     boxes, scores = (
         float(np.abs(there - here.numpy()).max()) for there, here in zip(found, wanted, strict=True)
     )

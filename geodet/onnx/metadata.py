@@ -9,13 +9,11 @@ from typing import Literal
 from geodet.errors import ModelFileError
 from geodet.models.description import ModelDescription
 from geodet.onnx.graph import TileFormat
+from geodet.onnx.session import DESCRIPTION_KEY, READER_KEY
 
-__all__ = ["DESCRIPTION_KEY", "READER_KEY", "Reader", "describe", "tile_format"]
+__all__ = ["Reader", "describe", "tile_format"]
 
 Reader = Literal["deepness", "geodeep", "plain"]
-
-DESCRIPTION_KEY = "geodet"
-READER_KEY = "geodet_reader"
 
 _LOWEST_SCORE = 0.05  # a reader's own threshold can be lowered to this
 _BYTES, _WORDS = 255.0, 65535.0

@@ -10,8 +10,9 @@ from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, ModelFileError
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_model
-from geodet.onnx.backend import load_onnx_description, load_onnx_model, open_model, open_session
+from geodet.onnx.backend import load_onnx_model, open_model
 from geodet.onnx.export import export_model
+from geodet.onnx.session import load_onnx_description, open_session
 from geodet.raster.scene import Chip
 
 

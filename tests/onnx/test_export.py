@@ -8,9 +8,9 @@ import pytest
 from geodet.errors import ConfigError, ModelFileError, OutputError
 from geodet.models.checkpoint import load_model
 from geodet.onnx import export
-from geodet.onnx.backend import open_session
 from geodet.onnx.export import export_model
 from geodet.onnx.graph import plain_graph
+from geodet.onnx.session import open_session
 
 
 @pytest.mark.parametrize("reader", ["deepness", "geodeep"])

@@ -8,8 +8,8 @@ from factories_models import EXPORTED, EXPORTED_CLASSES, describe, seeded_networ
 from geodet.models.anchors import decode_boxes
 from geodet.models.decode import decode
 from geodet.models.inputs import standardise, trained_bounds
-from geodet.onnx.backend import open_session
 from geodet.onnx.graph import PLAIN_OUTPUTS, TileFormat, plain_graph, tile_graph
+from geodet.onnx.session import open_session
 
 
 def make_network(config, bands=3):

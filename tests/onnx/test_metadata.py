@@ -7,8 +7,9 @@ from factories_models import EXPORTED, describe
 
 from geodet.errors import ModelFileError
 from geodet.models.description import ModelDescription
-from geodet.onnx.metadata import DESCRIPTION_KEY, READER_KEY, tile_format
 from geodet.onnx.metadata import describe as describe_for
+from geodet.onnx.metadata import tile_format
+from geodet.onnx.session import DESCRIPTION_KEY, READER_KEY
 
 ABOUT = describe(EXPORTED["one level"])
 

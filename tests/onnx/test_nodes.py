@@ -10,8 +10,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.errors import ConfigError, ModelFileError
-from geodet.onnx.backend import open_session
 from geodet.onnx.nodes import Nodes, import_onnx
+from geodet.onnx.session import open_session
 
 
 def run(nodes, result, **inputs):

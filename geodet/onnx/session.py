@@ -1,0 +1,83 @@
+"""Open ONNX files in onnxruntime, without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from geodet.errors import ConfigError, ModelFileError
+from geodet.models.description import ModelDescription, parse_description
+
+__all__ = [
+    "DESCRIPTION_KEY",
+    "READER_KEY",
+    "load_onnx_description",
+    "open_session",
+    "read_description",
+]
+
+DESCRIPTION_KEY = "geodet"
+"""In the metadata of a file: the description of the model."""
+
+READER_KEY = "geodet_reader"
+"""In the metadata of a file: the program that it is for."""
+
+
+def open_session(content: bytes | Path, *, threads: int = 0) -> Any:
+    """Open an ONNX file, or the bytes of one, for the CPU.
+
+    Args:
+        content: Path of the file, or what it holds.
+        threads: Threads of one pass; 0: as many as there are cores.
+
+    Raises:
+        ConfigError: The package onnxruntime is not installed.
+        ModelFileError: It is no ONNX file, or one that onnxruntime cannot run.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError(
+            "running an ONNX file needs the package onnxruntime, which is not installed",
+            hint="python -m pip install 'geodet[onnx]'",
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors: they are raised as well
+    given = content if isinstance(content, bytes) else str(content)
+    try:
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its classes have no root of their own
+        name = "the graph" if isinstance(content, bytes) else str(content)
+        raise ModelFileError(
+            f"onnxruntime cannot open {name}: {error}",
+            hint="`geodet export --reader plain` writes files that geodet reads",
+            path=content if isinstance(content, Path) else None,
+        ) from error
+
+
+def load_onnx_description(path: Path) -> ModelDescription:
+    """Read the description of a model in an ONNX file.
+
+    Raises:
+        ConfigError: The package onnxruntime is not installed.
+        ModelFileError: The file was not written by ``geodet export --reader plain``.
+    """
+    return read_description(open_session(path), path)
+
+
+def read_description(session: Any, path: Path) -> ModelDescription:
+    """Read the description of a model from an open file.
+
+    Raises:
+        ModelFileError: The file was not written by ``geodet export --reader plain``.
+    """
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    reader = metadata.get(READER_KEY, "another program")
+    if DESCRIPTION_KEY not in metadata or reader != "plain":
+        raise ModelFileError(
+            f"{path} is an ONNX file for {reader}, not one that geodet reads",
+            hint="`geodet export --reader plain` writes files that geodet reads",
+            path=path,
+        )
+    return parse_description(metadata[DESCRIPTION_KEY], path)
