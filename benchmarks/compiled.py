@@ -18,6 +18,7 @@ from common import print_machine
 from geodet.config.recipes import resolve_config
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.models.checkpoint import load_model
+from geodet_cli.process import prepare_process
 
 
 def main() -> None:
@@ -28,10 +29,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    prepare_process("auto")  # as the command line does
     inductor.freezing = True  # weights are constants: laid out once as the convolutions like them
     plain, compiled = (_build(options.model) for _ in range(2))
     compiled.network = torch.compile(compiled.network)
-    bands = len(plain.mean)
+    bands = len(plain.values.mean)
     pixels = torch.randint(0, 256, (1, bands, options.side, options.side), dtype=torch.uint8)
     preparing = _time(compiled, pixels)
     _time(plain, pixels)

@@ -28,6 +28,8 @@ from others.timed import peak_mib
 from geodet.config import DetectConfig
 from geodet.detection.detect import detect_to_files
 from geodet.models.checkpoint import load_model
+from geodet_cli.process import prepare_process
+prepare_process("auto")
 model = load_model(sys.argv[3])
 loaded = peak_mib()
 report = detect_to_files([sys.argv[1]], [Path(sys.argv[2])], model, DetectConfig())

@@ -28,11 +28,13 @@ from geodet.models.checkpoint import load_model
 from geodet.onnx.backend import load_onnx_model
 from geodet.onnx.export import export_model
 from geodet.raster.scene import Chip
+from geodet_cli.process import prepare_process
 
 
 def main() -> None:
     options = _parse()
     torch.set_num_threads(options.threads)
+    prepare_process("cpu")  # as the command line does
     chips = _paint_chips(options.batch, options.side)
     predictors = _build(options.model)
     seconds: dict[str, list[float]] = {name: [] for name in predictors}

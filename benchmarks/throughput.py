@@ -27,10 +27,12 @@ from geodet.detection.window_plan import plan_windows
 from geodet.geometry.windows import WindowGrid
 from geodet.models.checkpoint import load_model
 from geodet.raster.scene import Scene
+from geodet_cli.process import prepare_process
 
 
 def main() -> None:
     options = _parse()
+    prepare_process(options.device)  # as the command line does
     config = resolve_config(settings=options.set).detect
     with tempfile.TemporaryDirectory() as name:
         untrained = options.untrained and make_untrained_model(Path(name), options.untrained)

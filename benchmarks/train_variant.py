@@ -24,6 +24,7 @@ from geodet.raster.scene import Chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset
 from geodet.training import band_statistics, training_chips
+from geodet_cli.process import prepare_process
 
 _LABELLED = cache(read_tileset)
 _DECODED: dict[tuple[Path, tuple[int, ...]], Chip] = {}
@@ -39,6 +40,7 @@ def train_variant(run: Run, *, data: str, threads: int) -> dict[str, Any]:
         threads: Of torch.
     """
     torch.set_num_threads(threads)
+    prepare_process("cpu")  # as the command line does
     for name in ("geodet", "lightning_fabric"):  # every line is about the run's shortness
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in (band_statistics, training_chips, validation):

@@ -41,6 +41,7 @@ from geodet.tilesets.tileset import read_tileset
 from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import RetinaNetLoss, Target
 from geodet.training.train import EpochReport, run_training
+from geodet_cli.process import prepare_process
 
 _SIDE = 256
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -48,6 +49,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def main() -> None:
     options = _parse()
+    prepare_process(options.device)  # as the command line does
     device = resolve_device(options.device)
     settings = [
         f"train.epochs={options.epochs}",

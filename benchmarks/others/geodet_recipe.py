@@ -15,6 +15,7 @@ from geodet.detection.predictor import Predictor, build_predictor
 from geodet.models.checkpoint import Model, load_model
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_chip
+from geodet_cli.process import prepare_process
 from others.chips import BATCH, Dataset
 from others.result import PeerResult
 
@@ -25,6 +26,7 @@ _LOWEST_SCORE = 0.05  # what torchvision's detectors keep by default
 def run_geodet(dataset: Dataset, *, minutes: float, seed: int) -> PeerResult:
     """Train by the recipe of the task and detect on the validation images."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    prepare_process("auto")  # as the command line does
     # The speed of the first chips, decoded and all, says how many epochs fit.
     trial, _ = _train(dataset, dataset.train[:_TRIAL_IMAGES], epochs=1, seed=seed)
     crops = sum(_crops(image, dataset.config) for image in dataset.train)
