@@ -105,7 +105,9 @@ def _match(predictor: Predictor, chips: Sequence[Chip], model: Model) -> Predict
     config = DetectConfig(value_range="scene")
     dtype = chips[0].pixels.dtype.name
     seen = measure_chips(chips)
-    return with_input_values(predictor, fit_input_values(seen, "images", dtype, model.description, config))
+    return with_input_values(
+        predictor, fit_input_values(seen, "images", dtype, model.description, config)
+    )
 
 
 def _figures(
