@@ -1,4 +1,4 @@
-"""Average precision as COCO defines it, but without a limit on the number of detections."""
+"""Average precision as COCO defines it, without a limit on the number of detections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -18,48 +17,51 @@ from geodet.geometry.arrays import Floats, Ints
 __all__ = ["AveragePrecision", "mean_ap", "measure_ap"]
 
 _IOU_50, _IOU_75 = 0, 5  # places in COCO's ten overlaps, 0.5 to 0.95
-_LEAST_IOU = 0.5 - 1e-6  # below COCO's lowest, with room for rounding
-_BIN = 100  # detections and labels that COCO sees as one image, whose cost is quadratic
+_LEAST_IOU = 0.5 - 1e-6  # just below COCO's lowest overlap, because of rounding
+_BIN = 100  # detections and objects that COCO sees as one image; its cost is quadratic
 _ENDLESS = 1e18  # px², more than any box
 
 
 @dataclass(frozen=True, slots=True)
 class AveragePrecision:
-    """Average precisions in [0, 1]; NaN where there is no label, as without labels of a size."""
+    """Average precisions in [0, 1]; NaN if there are no objects (of the size)."""
 
     ap: float
     """Mean over the overlaps 0.5, 0.55, ... 0.95."""
     ap50: float
-    """At overlap 0.5."""
+    """At the overlap 0.5."""
     ap75: float
-    """At overlap 0.75."""
+    """At the overlap 0.75."""
     small: float
-    """As ``ap``, over the small objects."""
+    """As ``ap``, of the small objects."""
     medium: float
-    """As ``ap``, over the medium objects."""
+    """As ``ap``, of the medium objects."""
     large: float
-    """As ``ap``, over the large objects."""
+    """As ``ap``, of the large objects."""
 
 
 def measure_ap(
     results: Sequence[Comparison], classes: int, *, sides: tuple[float, float] | None
 ) -> list[AveragePrecision]:
-    """Measure the average precision of each class.
+    """Compute the average precision of each class.
 
     Args:
-        results: Detections and labels of each image; what is ignored has been left out.
-        classes: Number of the classes.
-        sides: Where medium and large objects begin: side of the square of the same area, in pixels.
-            None: nobody knows, so there is no precision by size.
+        results: Detections and labelled objects of each image, without those to ignore.
+        classes: Number of classes.
+        sides: Smallest medium and smallest large object, as the side in pixels of a square of the
+            same area. None: no average precision by size.
 
     Returns:
-        One for each class.
+        The average precisions of each class.
 
     Reference:
-        Lin et al. 2014, arXiv:1405.0312, and the code of its API. COCO takes at most 100 detections
+        Lin et al. 2014, arXiv:1405.0312, and the code of its API. COCO uses at most 100 detections
         of an image; here all count.
     """
-    truth, found, most = _to_coco(results, classes)
+    from faster_coco_eval import COCO, COCOeval_faster  # 0.3 s, needed only here
+
+    content, found, most = _to_coco(results, classes)
+    truth = COCO(content)
     small, large = (side**2 for side in sides or (0.0, 0.0))
     ranges = {"small": [0, small], "medium": [small, large], "large": [large, _ENDLESS]}
     run = COCOeval_faster(truth, truth.loadRes(found), "bbox", ranges=ranges)
@@ -74,7 +76,7 @@ def measure_ap(
 
 
 def mean_ap(parts: Sequence[AveragePrecision]) -> AveragePrecision:
-    """Average each measure over the classes that have labels."""
+    """Average each measure over the classes that have objects."""
     table = np.array([[getattr(part, name) for name in _NAMES] for part in parts])
     return AveragePrecision(*(_mean(column[~np.isnan(column)]) for column in table.T))
 
@@ -83,7 +85,7 @@ _NAMES = ("ap", "ap50", "ap75", "small", "medium", "large")
 
 
 def _to_measures(precision: Floats) -> AveragePrecision:
-    """Average COCO's precisions (T, R, A), which are -1 where there is no label."""
+    """Average COCO's precisions (T, R, A), which are -1 without objects."""
     every, small, medium, large = np.moveaxis(precision, -1, 0)
     parts = every, every[_IOU_50], every[_IOU_75], small, medium, large
     return AveragePrecision(*(_mean(part[part > -1]) for part in parts))
@@ -93,12 +95,14 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _to_coco(results: Sequence[Comparison], classes: int) -> tuple[COCO, list[dict[str, Any]], int]:
-    """Give the labels and the detections as COCO has them, and the most detections of an image.
+def _to_coco(
+    results: Sequence[Comparison], classes: int
+) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+    """Return the labels and the detections in COCO's format, and the most detections of a bin.
 
-    COCO compares every detection of an image with every label, 10^10 pairs in a large scene. Only
-    boxes of one class that overlap by half can match. So each image is cut into bins between which
-    no such pair is, and COCO, which takes each for an image, matches as it would in the whole.
+    COCO compares every detection of an image with every object, 10^10 pairs in a large scene. Only
+    boxes of one class that overlap by half can match. So each image is divided into bins such that
+    no such pair is split, and each bin is an image for COCO. The matches are the same.
     """
     bins = _number_bins(results)
     labels: list[dict[str, Any]] = []
@@ -106,7 +110,7 @@ def _to_coco(results: Sequence[Comparison], classes: int) -> tuple[COCO, list[di
     for result, (found_bin, label_bin) in zip(results, bins, strict=True):
         found += _annotations(result.detections.boxes, result.detections.labels, found_bin)
         labels += _annotations(result.boxes, result.labels, label_bin)
-    # COCO ranks equal scores by image and place, which bins would change: ranks are never equal.
+    # COCO ranks equal scores by image and position, which bins change. Ranks have no ties.
     scores = np.concatenate([np.zeros(0), *(r.detections.scores for r in results)])
     ranks = np.argsort(np.argsort(-scores, kind="stable")) / max(len(scores), 1)
     for row, (rank, annotation) in enumerate(zip(ranks.tolist(), found, strict=True)):
@@ -120,7 +124,7 @@ def _to_coco(results: Sequence[Comparison], classes: int) -> tuple[COCO, list[di
         "annotations": labels,
         "categories": [{"id": number, "name": str(number)} for number in range(1, classes + 1)],
     }
-    return COCO(content), found, int(most)
+    return content, found, int(most)
 
 
 def _annotations(boxes: Floats, labels: Ints, images: Ints) -> list[dict[str, Any]]:
@@ -134,7 +138,7 @@ def _annotations(boxes: Floats, labels: Ints, images: Ints) -> list[dict[str, An
 
 
 def _number_bins(results: Sequence[Comparison]) -> list[tuple[Ints, Ints]]:
-    """Give the bin of each detection and of each label, image by image."""
+    """Number the bins of all images: for each image that of each detection and each object."""
     bins, first = [], 0
     for result in results:
         numbers = first + _bin(result)
@@ -144,7 +148,7 @@ def _number_bins(results: Sequence[Comparison]) -> list[tuple[Ints, Ints]]:
 
 
 def _bin(result: Comparison) -> Ints:
-    """Number the bins of one image: (N + M,), detections and then labels."""
+    """Number the bins of one image: (N + M,), detections first, then objects."""
     found, size = len(result.detections), len(result.detections) + len(result.boxes)
     if not 0 < found < size:
         return np.arange(size) // _BIN

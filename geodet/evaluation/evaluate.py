@@ -1,4 +1,4 @@
-"""Measure a model on labelled chips, or detections against labels, on chips or whole scenes."""
+"""Evaluate a model on labelled chips, or detections against labels of chips or of a scene."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ __all__ = ["EvaluateReport", "evaluate_model", "evaluate_results", "evaluate_vec
 
 logger = logging.getLogger(__name__)
 
-_LOWEST_SCORE = 0.05  # of the detections that the curves and AP see; Lin et al. 2017, section 4.1
+_LOWEST_SCORE = 0.05  # of the detections in curves and AP; Lin et al. 2017, section 4.1
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
-    """How good detections are, and on what."""
+    """The measures of an evaluation, and what was evaluated."""
 
     title: str
-    """What was measured, in a few words."""
+    """What was evaluated, in a few words."""
     split: Split | None
-    """Which chips; None for vector files."""
+    """Part of the split that the chips are of; None for vector files."""
     images: int
     """Number of chips or scenes."""
     evaluation: Evaluation
     """All measures."""
     output: Path | None
-    """The folder with the files, if any was asked for."""
+    """Folder of the report files; None if none were written."""
 
 
 def evaluate_model(
@@ -60,28 +60,28 @@ def evaluate_model(
     output: Path | None = None,
     overwrite: bool = False,
 ) -> EvaluateReport:
-    """Detect on labelled chips and compare, matching one to one.
+    """Evaluate a model on labelled chips: detect, then match with the labels one to one.
 
     Args:
-        model: What to measure.
+        model: The model.
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
-        config: All settings; ``match`` says when a detection counts.
+        config: All settings; ``match`` defines when a detection matches an object.
         split: ``val`` or ``train``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        output: Folder for the figures, curves and errors.
-        overwrite: Replace those of an earlier evaluation.
+        output: Folder for the measures, curves and errors.
+        overwrite: Replace the files of an earlier evaluation.
 
     Raises:
-        TilesetError: The split is empty or the data is broken.
+        TilesetError: The part of the split is empty or the data is broken.
         ModelFileError: The data has a class that the model lacks.
-        OutputError: The folder is there already or cannot be written.
+        OutputError: The folder exists or cannot be written.
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
     tileset, images = _read_split(data, split, config)
-    samples = _detect_samples(model, tileset, images, config, device)
+    evaluated = _detect_images(model, tileset, images, config, device)
     evaluation = measure(
-        samples,
+        evaluated,
         tileset.classes,
         config.match,
         threshold=_threshold(model, config),
@@ -89,7 +89,7 @@ def evaluate_model(
     )
     report = EvaluateReport(f"{len(images)} {split} images", split, len(images), evaluation, output)
     if output:
-        places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
+        places = [_place(image) for image in images]
         _write(report, places, {"model": model.description.name, "data": tileset.root.name})
     return report
 
@@ -104,40 +104,40 @@ def evaluate_results(
     output: Path | None = None,
     overwrite: bool = False,
 ) -> EvaluateReport:
-    """Compare what some program found on labelled chips with their labels.
+    """Evaluate detections of any program on labelled chips.
 
-    The threshold is ``detect.score_threshold``, or else the lowest score of all.
+    The score threshold is ``detect.score_threshold``, or else the lowest score in the file.
 
     Args:
-        detections: COCO results or YOLO text, as detect writes them or of another program; the
-            names of the images say what belongs to which chip.
+        detections: COCO results or YOLO text, written by detect or by another program. Chips are
+            identified by the names of their files.
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
-        config: All settings; ``match`` says when a detection counts.
+        config: All settings; ``match`` defines when a detection matches an object.
         split: ``val`` or ``train``.
-        score_field: Key of the score in COCO results; empty: all are equally sure.
-        output: Folder for the figures, curves and errors.
-        overwrite: Replace those of an earlier evaluation.
+        score_field: Key of the score in COCO results; empty: every detection has score 1.
+        output: Folder for the measures, curves and errors.
+        overwrite: Replace the files of an earlier evaluation.
 
     Raises:
-        TilesetError: The split is empty or the data is broken.
-        VectorError: The detections are broken or of other images.
-        ConfigError: The classes of the two have nothing in common.
-        OutputError: The folder is there already or cannot be written.
+        TilesetError: The part of the split is empty or the data is broken.
+        VectorError: The detections are broken or belong to other images.
+        ConfigError: The detections and the labels have no class in common.
+        OutputError: The folder exists or cannot be written.
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
     tileset, images = _read_split(data, split, config)
-    samples, classes = read_evaluated_chips(
+    evaluated, classes = read_evaluated_chips(
         detections, tileset, images, config, score_field=score_field
     )
     chosen = config.detect.score_threshold
-    found = Detections.concatenate([sample.detections for sample in samples])
+    found = Detections.concatenate([image.detections for image in evaluated])
     threshold = _lowest_of(found) if chosen is None else chosen
-    evaluation = measure(samples, classes, config.match, threshold=threshold)
+    evaluation = measure(evaluated, classes, config.match, threshold=threshold)
     title = f"{detections.name} against {len(images)} {split} images"
     report = EvaluateReport(title, split, len(images), evaluation, output)
     if output:
-        places = [_place(sample, image) for sample, image in zip(samples, images, strict=True)]
+        places = [_place(image) for image in images]
         _write(report, places, {"detections": detections.name, "data": tileset.root.name})
     return report
 
@@ -152,38 +152,38 @@ def evaluate_vectors(
     output: Path | None = None,
     overwrite: bool = False,
 ) -> EvaluateReport:
-    """Compare detections with labels on a whole scene, both in vector files.
+    """Evaluate detections of any program against labels of a whole scene, both in vector files.
 
-    The threshold is ``detect.score_threshold``, or else the lowest score in the file.
+    The score threshold is ``detect.score_threshold``, or else the lowest score in the file.
 
     Args:
-        detections: As detect writes them, or of another program. COCO results and YOLO text need
-            the scene.
-        labels: Points or polygons.
+        detections: Vector file written by detect or by another program; with ``scene`` also COCO
+            results or YOLO text.
+        labels: Vector file with points or polygons.
         config: ``data``, ``match``, ``detect.score_threshold`` and ``tile.label_field``.
-        scene: The raster that both belong to; its pixels are the frame.
-        score_field: Attribute with the score; empty: all are equally sure.
-        output: Folder for the figures, curves and errors.
-        overwrite: Replace those of an earlier evaluation.
+        scene: The raster that both belong to. Boxes are then compared in its pixels.
+        score_field: Attribute with the score; empty: every detection has score 1.
+        output: Folder for the measures, curves and errors.
+        overwrite: Replace the files of an earlier evaluation.
 
     Raises:
-        VectorError: A file cannot be read, or nobody knows where one lies.
-        ConfigError: The classes of the two files have nothing in common.
-        OutputError: The folder is there already or cannot be written.
+        VectorError: A file cannot be read, or one of the two has no CRS.
+        ConfigError: The two files have no class in common.
+        OutputError: The folder exists or cannot be written.
     """
     inputs = [detections, labels, *([scene] if scene else [])]
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
     read = read_evaluated_scene(detections, labels, config, scene=scene, score_field=score_field)
-    sample, chosen = read.sample, config.detect.score_threshold
-    for count, path in ((len(sample.detections), detections), (len(sample.boxes), labels)):
+    image, chosen = read.image, config.detect.score_threshold
+    for count, path in ((len(image.detections), detections), (len(image.boxes), labels)):
         if not count:
-            logger.warning("%s: no object that counts", path)
+            logger.warning("%s contains no object that counts", path)
     evaluation = measure(
-        [sample],
+        [image],
         read.classes,
         config.match,
-        threshold=_lowest_of(sample.detections) if chosen is None else chosen,
+        threshold=_lowest_of(image.detections) if chosen is None else chosen,
         has_boxes=read.has_boxes,
         has_pixels=read.has_pixels,
     )
@@ -195,7 +195,7 @@ def evaluate_vectors(
             "labels": labels.name,
             "scene": scene.name if scene else None,
         }
-        _write(report, [(sample.name, read.geobox, sample.gsd)], names)
+        _write(report, [(image.name, read.geobox, image.gsd)], names)
     return report
 
 
@@ -205,11 +205,13 @@ def _read_split(
     tileset = read_tileset(data, config.data)
     images = tileset.split(split)
     if not images:
-        raise TilesetError(f"{data} has no {split} images", hint="choose the other --split")
+        raise TilesetError(
+            f"{data} has no {split} images", hint="choose the other part with --split", path=data
+        )
     return tileset, images
 
 
-def _detect_samples(
+def _detect_images(
     model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
 ) -> list[EvaluatedImage]:
     about, label_of = model.description, _match_classes(model, tileset)
@@ -243,13 +245,14 @@ def _lowest(model: Model, config: Config) -> float:
 
 
 def _lowest_of(detections: Detections) -> float:
-    """Give a short number that all scores reach."""
+    """Return the lowest score, rounded down to six decimals."""
     return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
 
 
-def _place(sample: EvaluatedImage, image: LabelledImage) -> tuple[str, GeoBox, float | None]:
+def _place(image: LabelledImage) -> tuple[str, GeoBox, float | None]:
+    """Return the name, geobox and metres per pixel of a labelled image."""
     with Scene(image.path) as scene:
-        return sample.name, scene.geobox, sample.gsd
+        return image.path.name, scene.geobox, image.gsd
 
 
 def _write(
@@ -263,25 +266,30 @@ def _write(
 
 
 def _match_classes(model: Model, tileset: Tileset) -> list[int]:
-    """Give the tileset's index of each class of the model; -1 for one that is not labelled.
+    """Return the tileset's index of each class of the model, -1 for a class without labels.
 
-    With one class on either side the names do not matter: a tree is a tree.
+    If the model and the tileset have a single class each, their names may differ.
     """
     own = model.description.classes
     if len(own) == len(tileset.classes) == 1:
         if own != tileset.classes:
-            logger.warning("taking the labels %r for %r", tileset.classes[0], own[0])
+            logger.warning(
+                "detections of the class %r are compared with labels of the class %r",
+                own[0],
+                tileset.classes[0],
+            )
         return [0]
     for name in tileset.classes:
         if name not in own:
             raise ModelFileError(
                 f"{tileset.root} has the class {name!r}, which {model.description.name} lacks",
-                hint=f"it knows {', '.join(own)}; leave a class out with data.ignore_classes",
+                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes",
+                name=model.description.name,
             )
     return [tileset.classes.index(name) if name in tileset.classes else -1 for name in own]
 
 
 def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:
-    """Number the labels as the tileset does; drop those that it does not have."""
+    """Renumber the classes as in the tileset, and drop detections of classes that it lacks."""
     labels = np.asarray(label_of, np.int64)[detections.labels]
     return Detections(detections.boxes, detections.scores, labels).select(labels >= 0)

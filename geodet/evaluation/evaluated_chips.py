@@ -1,4 +1,4 @@
-"""Detections in the pixels of labelled chips, with the labels of these chips."""
+"""Read detections in the pixels of labelled chips, together with the labels of these chips."""
 
 from __future__ import annotations
 
@@ -29,26 +29,28 @@ def read_evaluated_chips(
     *,
     score_field: str = "score",
 ) -> tuple[list[EvaluatedImage], tuple[str, ...]]:
-    """Read what somebody found on labelled chips; the names of their files say which is which.
+    """Read detections on labelled chips, which are identified by the names of their files.
 
     Args:
         detections: COCO results or YOLO text, see :func:`read_pixel_results`.
         tileset: The labels.
-        images: Those of its images that count.
+        images: Images of the tileset to evaluate.
         config: ``data.one_class`` and ``data.ignore_classes``.
-        score_field: Attribute with the score; empty: all are equally sure.
+        score_field: Key of the score in COCO results; empty: every detection has score 1.
 
     Returns:
-        A sample for each image, and the names of the classes.
+        The detections and labels of each image, and the names of the classes.
 
     Raises:
-        VectorError: The detections are broken, of none of the images, or two images share a name.
-        ConfigError: The classes of the two have nothing in common.
+        VectorError: The detections are broken, belong to none of the images, or two images share a
+            name.
+        ConfigError: The detections and the labels have no class in common.
     """
     if not is_pixel_results(detections):
         raise VectorError(
             f"{detections} is neither a JSON list of COCO results nor a folder of YOLO text",
-            hint="compare a vector file with --labels, a vector file, too",
+            hint="to evaluate a vector file, give the labels as a vector file, too: --labels",
+            path=detections,
         )
     results = read_pixel_results(detections, score_field=score_field)
     names = [image.path.name for image in images]
@@ -57,11 +59,11 @@ def read_evaluated_chips(
     named = sorted({name for objects in found for name in objects.names})
     classes, number_of = choose_classes(named, tileset.classes, config)
     truth = number_of(tileset.classes)
-    samples = []
+    evaluated = []
     for image, objects in zip(images, found, strict=True):
         labels = number_of(objects.names)
         detected = Detections(objects.boxes, objects.scores.astype(np.float32), labels)
-        samples.append(
+        evaluated.append(
             EvaluatedImage(
                 name=image.path.name,
                 detections=detected.select(labels >= 0),
@@ -71,23 +73,25 @@ def read_evaluated_chips(
                 gsd=image.gsd,
             )
         )
-    return samples, classes
+    return evaluated, classes
 
 
 def _check_names(names: Sequence[str], results: PixelResults) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise VectorError(
-            f"two of the labelled images are called {twice}, so that nobody can tell whose the"
-            f" objects in {results.path} are",
-            hint="rename the images",
+            f"two labelled images have the name {twice}, by which {results.path} identifies images",
+            hint="rename one of them",
         )
     known = {Path(name).stem for name in names} if results.are_shares else set(names)
     others = sorted(set(results.by_image) - known)
     if others and not known & set(results.by_image):
         raise VectorError(
-            f"{results.path} has objects of {others[0]}, and of none of the {len(names)} images",
-            hint="images are known by the names of their files; check --split, too",
+            f"{results.path} has objects of {others[0]}, but of none of the {len(names)} images",
+            hint="the names of the image files must agree; check --split, too",
+            path=results.path,
         )
     if others:
-        logger.warning("%s: %d images are not of this split", results.path, len(others))
+        logger.warning(
+            "%s: %d images are not in this split and are left out", results.path, len(others)
+        )

@@ -1,4 +1,4 @@
-"""Detections and labels in vector files, brought to one frame and one list of classes."""
+"""Read detections and labels of a whole scene into one frame and one list of classes."""
 
 from __future__ import annotations
 
@@ -40,25 +40,28 @@ logger = logging.getLogger(__name__)
 class EvaluatedScene:
     """Detections and labels of a whole scene."""
 
-    sample: EvaluatedImage
-    """Both in one frame."""
+    image: EvaluatedImage
+    """Detections and labels in one frame."""
     classes: tuple[str, ...]
-    """Names of the classes, of the labels."""
+    """Names of the classes."""
     geobox: GeoBox
-    """Where the frame lies."""
+    """Geobox of the frame."""
     has_pixels: bool
-    """Whether the frame is in pixels, and not in metres."""
+    """Whether the frame is in pixels; otherwise it is in metres."""
     has_boxes: bool
-    """Whether all objects have an extent; else boxes were drawn around points."""
+    """Whether the boxes have the extent of objects; otherwise some stand for points."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What both files are brought to."""
+    """Pixel coordinates into which both files are transformed."""
 
     geobox: GeoBox
+    """Where the frame lies; its size matters for a scene only."""
     gsd: float | None
+    """Metres per unit of the frame, None if unknown."""
     scene: str | None
+    """Name of the scene, None without one."""
 
 
 def read_evaluated_scene(
@@ -66,22 +69,22 @@ def read_evaluated_scene(
 ) -> EvaluatedScene:
     """Read detections and labels of the same ground.
 
-    With a scene the frame is its pixels, and what lies outside of it does not count. Without one it
-    is the detections' projected CRS, or the UTM zone of their middle, in pixels of ``data.gsd``
-    where that is set. Boxes are the bounds of each object in that frame.
+    With a scene, the frame is its pixels, and objects outside of the scene do not count. Without
+    one, the frame is the detections' projected CRS, or the UTM zone of their centre, in pixels of
+    ``data.gsd`` if that is set. Boxes are the bounds of each object in that frame.
 
     Args:
-        detections: Vector file with scores, as detect writes it or of another program. With a
-            scene also COCO results or YOLO text of its pixels.
+        detections: Vector file with scores, written by detect or by another program. With a scene
+            also COCO results or YOLO text of its pixels.
         labels: Vector file with points or polygons.
         config: ``data``, ``match`` and ``tile.label_field``.
         scene: The raster that both belong to.
-        score_field: Attribute with the score; empty: all are equally sure.
+        score_field: Attribute with the score; empty: every detection has score 1.
 
     Raises:
-        VectorError: A file cannot be read, or nobody knows where one lies.
-        ConfigError: The classes of the two files have nothing in common.
-        TilesetError: Points have no size and are to be compared by overlap.
+        VectorError: A file cannot be read, or one of the two has no CRS.
+        ConfigError: The two files have no class in common.
+        TilesetError: Points without a box size are to be matched by overlap.
     """
     frame = _scene_frame(scene, config) if scene else _ground_frame(detections, labels, config)
     crs, name = frame.geobox.crs, config.data.class_name
@@ -97,12 +100,13 @@ def read_evaluated_scene(
         raise VectorError(
             f"none of the {len(there)} labels in {labels} lies in {frame.scene or 'the frame'}",
             hint="check the CRS of both files",
+            path=labels,
         )
     ignored = np.isin(np.array(truth.names, object), config.data.ignore_classes) & there
     classes, number_of = choose_classes(found.objects.names, truth.names, config)
     found_labels, truth_labels = number_of(found.objects.names), number_of(truth.names)
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
-    sample = EvaluatedImage(
+    image = EvaluatedImage(
         name=frame.scene or detections.name,
         detections=_detections(found_boxes, found.scores, found_labels, kept),
         boxes=truth_boxes[counted],
@@ -111,18 +115,18 @@ def read_evaluated_scene(
         gsd=frame.gsd,
     )
     has_pixels = bool(scene or config.data.gsd or crs is None)
-    return EvaluatedScene(sample, classes, frame.geobox, has_pixels, sized and truth_sized)
+    return EvaluatedScene(image, classes, frame.geobox, has_pixels, sized and truth_sized)
 
 
 def _read_found(path: Path, frame: _Frame, score_field: str, class_name: str) -> ScoredObjects:
-    """Read detections in world coordinates, or of the scene's own pixels."""
+    """Read detections in world coordinates, or in the scene's pixels."""
     if frame.scene is None or not is_pixel_results(path):
         return read_scored_objects(
             path, frame.geobox.crs, score_field=score_field, class_name=class_name
         )
     results = read_pixel_results(path, score_field=score_field)
     if not results.are_shares and results.by_image and frame.scene not in results.by_image:
-        logger.warning("%s: no object is of %s", path, frame.scene)
+        logger.warning("%s: no detection belongs to %s", path, frame.scene)
     size = (frame.geobox.width, frame.geobox.height)
     return results.of(frame.scene, size).placed(frame.geobox)
 
@@ -137,28 +141,33 @@ def _scene_frame(path: Path, config: Config) -> _Frame:
 
 
 def _ground_frame(detections: Path, labels: Path, config: Config) -> _Frame:
-    """Choose a metric frame that fits both files."""
+    """Choose a frame in metres that fits both files."""
     if is_pixel_results(detections):
         raise VectorError(
-            f"{detections} is in the pixels of its images",
-            hint="name the raster with --scene, or the labelled chips with --data",
+            f"{detections} is in pixels, and neither --scene nor --data names the images",
+            hint="give the raster with --scene, or the labelled chips with --data",
+            path=detections,
         )
     extents = [(path, *read_extent(path)) for path in (detections, labels)]
     bare = [path for path, crs, _ in extents if crs is None]
     if len(bare) == 1:
         raise VectorError(
-            f"{bare[0]} has no CRS, and {({detections, labels} - {bare[0]}).pop()} has one",
-            hint="assign it one with ogr2ogr -a_srs, or name the raster of both with --scene",
+            f"{bare[0]} has no CRS, but {({detections, labels} - {bare[0]}).pop()} has one",
+            hint="assign a CRS with ogr2ogr -a_srs, or give the raster of both with --scene",
+            path=bare[0],
         )
     if bare:
-        logger.warning("neither file has a CRS: their coordinates are compared as they are")
+        logger.warning(
+            "neither file has a CRS: their coordinates are compared without transformation"
+        )
         return _Frame(GeoBox(1, 1, Affine.identity(), None), config.data.gsd, None)
     for _, crs, extent in extents:
         if crs is not None and np.isfinite(extent).all():
             return _metric_frame(crs, (extent[:2] + extent[2:]) / 2, config.data.gsd)
     raise VectorError(
-        f"neither {detections} nor {labels} has an object",
-        hint="check that they are the right files",
+        f"neither {detections} nor {labels} contains an object",
+        hint="check that these are the right files",
+        path=detections,
     )
 
 
@@ -166,7 +175,7 @@ def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> _Frame:
     if not crs.is_projected:
         crs, centre = _to_utm(crs, centre)
     around = GeoBox(2, 2, Affine.translation(centre[0] - 1, centre[1] - 1), crs)
-    unit = around.gsd or 1.0  # metres on the ground, in Web Mercator fewer than the CRS says
+    unit = around.gsd or 1.0  # metres on the ground; in Web Mercator fewer than units of the CRS
     scale = gsd / unit if gsd else 1.0
     return _Frame(GeoBox(1, 1, Affine.scale(scale), crs), unit * scale, None)
 
@@ -177,8 +186,8 @@ def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
     zones = query_utm_crs_info("WGS 84", AreaOfInterest(x, y, x, y))
     if not zones:
         raise VectorError(
-            f"no UTM zone has the longitude {x:.6g} and latitude {y:.6g}",
-            hint="reproject the detections to a projected CRS, or name the raster with --scene",
+            f"no UTM zone contains the longitude {x:.6g} and latitude {y:.6g}",
+            hint="reproject the detections to a projected CRS, or give the raster with --scene",
         )
     utm = CRS.from_epsg(int(zones[0].code))
     there = Transformer.from_crs(crs, utm, always_xy=True).transform(*centre)
@@ -188,7 +197,7 @@ def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
 def _to_boxes(
     objects: SceneLabels, frame: _Frame, config: Config, path: Path
 ) -> tuple[Floats, bool]:
-    """Give the boxes in the frame, and whether none was drawn around a point without a size."""
+    """Return the boxes in the frame, and whether all have an extent or a size that was set."""
     boxes, is_point = objects.to_pixels(frame.geobox), objects.is_point
     if not is_point.any():
         return boxes, True
@@ -197,15 +206,17 @@ def _to_boxes(
     sized = data.box_size_m is not None or data.box_size_px is not None
     if sized or not by_centre:
         side = point_box_side(data, frame.gsd, path)
-    else:  # any size: only the centres count
+    else:  # any size does: only the centres are compared
         side = config.match.distance_m / (frame.gsd or 1.0)
-        logger.warning("%s has points, which have no overlap: there is no AP", path)
+        logger.warning(
+            "%s contains points without a box size: average precision is not computed", path
+        )
     boxes[is_point] += np.array([-side, -side, side, side]) / 2
     return boxes, sized
 
 
 def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:
-    """Tell which centres lie in the scene, or at all in the frame's CRS."""
+    """Whether each centre lies in the scene, or without one, exists in the frame's CRS: (N,)."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
     if frame.scene:
@@ -214,7 +225,10 @@ def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:
     if not inside.all():
         outside = len(inside) - int(inside.sum())
         logger.warning(
-            "%d of %d objects in %s lie outside and do not count", outside, len(inside), path
+            "%d of %d objects in %s lie outside of the scene and do not count",
+            outside,
+            len(inside),
+            path,
         )
     return inside
 
@@ -222,7 +236,9 @@ def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:
 def choose_classes(
     found: Sequence[str], truth: Sequence[str], config: Config
 ) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Ints]]:
-    """Bring the classes of detections and labels together.
+    """Choose the classes of an evaluation from those of the detections and of the labels.
+
+    If each has a single class, the two are taken as the same, whatever their names.
 
     Args:
         found: Names of the detections' classes.
@@ -230,10 +246,11 @@ def choose_classes(
         config: ``data.one_class`` and ``data.ignore_classes``.
 
     Returns:
-        The names of the classes, and what numbers names; -1 is a class that does not count.
+        The names of the classes, and a function that numbers class names by them; -1 stands for a
+        class that does not count.
 
     Raises:
-        ConfigError: They have nothing in common.
+        ConfigError: The detections and the labels have no class in common.
     """
     data = config.data
     labelled = sorted(set(truth) - set(data.ignore_classes))
@@ -242,7 +259,11 @@ def choose_classes(
     if data.one_class:
         alias = dict.fromkeys([*labelled, *detected], data.one_class)
     elif len(labelled) == len(detected) == 1 and labelled != detected:
-        logger.warning("taking the detections %r for %r", detected[0], labelled[0])
+        logger.warning(
+            "detections of the class %r are compared with labels of the class %r",
+            detected[0],
+            labelled[0],
+        )
         alias = {detected[0]: labelled[0]}
     elif labelled and detected:
         _check_shared(labelled, detected)
@@ -261,12 +282,12 @@ def choose_classes(
 def _check_shared(labelled: Sequence[str], detected: Sequence[str]) -> None:
     if not set(labelled) & set(detected):
         raise ConfigError(
-            f"no class is in both: the labels have {', '.join(labelled)}, the detections have "
+            f"no class in common: the labels have {', '.join(labelled)}, the detections have "
             + ", ".join(detected),
-            hint="name another attribute with --label-field, or count all as one with "
+            hint="choose another attribute with --label-field, or count all classes as one with "
             "--set data.one_class=NAME",
         )
     for name in sorted(set(detected) - set(labelled)):
-        logger.warning("detections of the class %r do not count: no label has it", name)
+        logger.warning("detections of the class %r do not count: no label has this class", name)
     for name in sorted(set(labelled) - set(detected)):
-        logger.warning("no detection has the class %r: all of its objects are missed", name)
+        logger.warning("no detection has the class %r: all of its objects are misses", name)

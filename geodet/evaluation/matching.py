@@ -20,32 +20,39 @@ from geodet.geometry.boxes import Detections, paired_iou
 
 __all__ = ["MatchPairs", "candidate_pairs", "match", "overlapping_pairs", "raises_matches"]
 
-_CHUNK = 2_000  # pairs in one call of the solver, whose cost is quadratic
-_LARGEST = 50_000  # pairs of a group that the solver takes; more would take minutes
+_CHUNK = 2_000  # pairs in one call of the solver; its cost is quadratic
+_LARGEST = 50_000  # pairs of a group for the exact solver; more would take minutes
 
 
 class MatchPairs(NamedTuple):
-    """MatchPairs of a detection and a label that may match."""
+    """Pairs of a detection and a labelled object that may match."""
 
     detection: Ints
     """(P,) index of the detection."""
     label: Ints
     """(P,) index of the labelled object."""
     cost: Floats
-    """(P,) in [0, 1], 0 for a perfect match."""
+    """(P,) in [0, 1], 0 for a perfect match: 1 - IoU, or the share of the largest distance."""
 
     def select(self, which: NDArray[np.bool_] | Ints) -> MatchPairs:
-        """Keep pairs by mask or by index."""
+        """Return the pairs of a mask or of indices."""
         return MatchPairs(self.detection[which], self.label[which], self.cost[which])
 
 
 def candidate_pairs(
     detections: Detections, boxes: Floats, labels: Ints, *, rule: MatchConfig, gsd: float | None
 ) -> MatchPairs:
-    """Find every pair of one class that the rule lets match.
+    """Find every pair of the same class that the rule allows to match.
+
+    Args:
+        detections: N detections.
+        boxes: (M, 4) labelled objects, in the same pixels.
+        labels: (M,) their classes.
+        rule: When two boxes match.
+        gsd: Metres per pixel; required to match by distance.
 
     Raises:
-        TilesetError: The rule wants metres and the ground sample distance is not known.
+        TilesetError: The rule is a distance in metres and the GSD is unknown.
     """
     if not len(detections) or not len(boxes):
         return MatchPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
@@ -54,7 +61,7 @@ def candidate_pairs(
     else:
         if gsd is None:
             raise TilesetError(
-                "matching by distance needs the metres per pixel of every image",
+                "cannot match by distance: the metres per pixel of an image are unknown",
                 hint="set data.gsd, or use match.by=iou",
             )
         pairs = _close_pairs(detections.centres, boxes, rule.distance_m / gsd)
@@ -62,23 +69,23 @@ def candidate_pairs(
 
 
 def overlapping_pairs(a: Floats, b: Floats, least: float) -> MatchPairs:
-    """Find every box of ``a`` and box of ``b`` whose IoU is at least ``least``, above 0."""
+    """Find every pair of boxes of ``a`` and ``b`` whose IoU is at least ``least``, above 0."""
     found, truth = STRtree(box(*b.T)).query(box(*a.T))
     iou = paired_iou(a[found], b[truth])
     return MatchPairs(found, truth, 1.0 - iou).select(iou >= least)
 
 
 def match(pairs: MatchPairs) -> tuple[Ints, Ints]:
-    """Choose pairs one to one: as many as possible, and among those the cheapest sum.
+    """Choose pairs one to one: as many as possible, and of those choices the one of least cost.
 
-    In a connected group of more than 50,000 pairs, as a dense wood may be by distance, the choice
-    has as many pairs as possible, but may not be the very cheapest.
+    In a connected group of more than 50,000 pairs, such as a dense forest matched by distance, the
+    choice has as many pairs as possible, but not always the least cost.
 
     Returns:
-        Detections and labels of the chosen pairs, row by row.
+        Indices of the detections and of the labelled objects of the chosen pairs, row by row.
 
     Reference:
-        Jonker and Volgenant 1987, doi 10.1007/BF02278710; solved apart for each connected group.
+        Jonker and Volgenant 1987, doi 10.1007/BF02278710, for each connected group by itself.
     """
     chosen = [part[_assign(pairs.select(part))] for part in _iter_groups(pairs)]
     rows = np.concatenate([np.zeros(0, np.int64), *chosen])
@@ -86,19 +93,19 @@ def match(pairs: MatchPairs) -> tuple[Ints, Ints]:
 
 
 def raises_matches(pairs: MatchPairs, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which detections raise the number of matches when the best come first: (N,).
+    """Whether each detection raises the number of matches, if added by decreasing score: (N,).
 
-    For every threshold at once: the most one-to-one matches among the detections of at least this
-    score are those of them that are True here.
+    This counts the matches at every score threshold at once: the largest number of one-to-one
+    matches of the detections above a threshold is the number of True among them.
 
     Args:
-        pairs: That may match.
+        pairs: Detections and objects that may match.
         scores: (N,) of the detections.
 
     Reference:
         Berge 1957, doi 10.1073/pnas.43.9.842: one more detection raises the number of matches
-        exactly if an augmenting path starts from it. Labels that a search in vain has seen can
-        never be freed (Kuhn 1955), so all searches in vain together see each pair once.
+        exactly if an augmenting path starts from it. Objects that a failed search has visited can
+        never be freed (Kuhn 1955), so all failed searches together visit each pair once.
     """
     rank = np.empty(len(scores), np.int64)
     rank[np.argsort(-scores.astype(np.float64), kind="stable")] = np.arange(len(scores))
@@ -112,10 +119,14 @@ def raises_matches(pairs: MatchPairs, scores: NDArray[np.float32]) -> NDArray[np
 
 
 def _grow(candidates: list[list[int]], labels: int) -> Ints:
-    """Add detections one by one to a largest matching, each if that makes it larger.
+    """Add detections one by one to a largest matching, each if it makes the matching larger.
+
+    Args:
+        candidates: Objects that each detection may match.
+        labels: Number of objects.
 
     Returns:
-        (N,) the label of each detection, -1 for one that did not.
+        (N,) index of the object of each detection, -1 if it did not make the matching larger.
     """
     owner, taken, dead = [-1] * labels, [-1] * len(candidates), [False] * labels
     for first in range(len(candidates)):
@@ -124,7 +135,7 @@ def _grow(candidates: list[list[int]], labels: int) -> Ints:
         if end < 0:
             for label in via:
                 dead[label] = True
-        while end >= 0:  # hand each label on the path to the detection before it
+        while end >= 0:  # give each object on the path to the detection before it
             detection = via[end]
             owner[end], taken[detection], end = detection, end, taken[detection]
     return np.array(taken, np.int64)
@@ -133,7 +144,7 @@ def _grow(candidates: list[list[int]], labels: int) -> Ints:
 def _search(
     first: int, candidates: list[list[int]], owner: list[int], dead: list[bool], via: dict[int, int]
 ) -> int:
-    """Find a free label by breadth-first search; -1 if none can be reached."""
+    """Find a free object by breadth-first search; -1 if none can be reached."""
     queue = [first]
     for detection in queue:
         for label in candidates[detection]:
@@ -147,13 +158,14 @@ def _search(
 
 
 def _close_pairs(centres: Floats, boxes: Floats, reach: float) -> MatchPairs:
+    """Find every pair of a detection and an object whose centres are within ``reach`` pixels."""
     targets = (boxes[:, :2] + boxes[:, 2:]) / 2
     near = cKDTree(centres).sparse_distance_matrix(cKDTree(targets), reach, output_type="ndarray")
     return MatchPairs(near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"] / reach)
 
 
 def _iter_groups(pairs: MatchPairs) -> Iterator[Ints]:
-    """Cut pairs into parts that share no detection and no label, of some thousand pairs each."""
+    """Yield the rows of pairs, in parts of some thousands that share no detection and no object."""
     if not len(pairs.cost):
         return
     rows, columns = _renumber(pairs.detection), _renumber(pairs.label)
@@ -170,12 +182,13 @@ def _iter_groups(pairs: MatchPairs) -> Iterator[Ints]:
 
 
 def _assign(pairs: MatchPairs) -> Ints:
-    """Choose among pairs, of which there are some; returns their rows."""
+    """Return the rows of as many one-to-one pairs as possible, of least total cost."""
     rows, columns = _renumber(pairs.detection), _renumber(pairs.label)
     if len(rows) > _LARGEST:
         return _assign_roughly(rows, columns, pairs.cost)
     count, width = int(rows.max()) + 1, int(columns.max()) + 1
-    # Each detection may instead take a place of its own, dearer than any change of other pairs.
+    # The solver matches every detection. One may take a column of its own, at a cost that exceeds
+    # that of any change of the other pairs.
     own = np.arange(count)
     cost = np.concatenate([1.0 + pairs.cost, np.full(count, 2.0 * (count + width) + 2.0)])
     places = np.concatenate([rows, own]), np.concatenate([columns, width + own])
@@ -187,7 +200,7 @@ def _assign(pairs: MatchPairs) -> Ints:
 
 
 def _assign_roughly(rows: Ints, columns: Ints, cost: Floats) -> Ints:
-    """Choose as many pairs as possible, the closest first; returns their rows."""
+    """Return the rows of as many one-to-one pairs as possible, added from the cheapest on."""
     cheapest = np.full(int(rows.max()) + 1, np.inf)
     np.minimum.at(cheapest, rows, cost)
     rank = np.argsort(np.argsort(cheapest, kind="stable"), kind="stable")[rows]
@@ -198,12 +211,12 @@ def _assign_roughly(rows: Ints, columns: Ints, cost: Floats) -> Ints:
 
 
 def _split(values: Ints, starts: Ints) -> list[list[int]]:
-    """Cut an array before each of the starts, the first of which is 0."""
+    """Split an array before each of the starts, the first of which is 0."""
     bounds = [*starts.tolist(), len(values)]
     listed = values.tolist()
     return [listed[a:b] for a, b in itertools.pairwise(bounds)]
 
 
 def _renumber(values: Ints) -> Ints:
-    """Number the values that occur from 0."""
+    """Replace each value by its rank among the distinct values, from 0."""
     return np.asarray(np.unique(values, return_inverse=True)[1], np.int64)

@@ -1,4 +1,4 @@
-"""All measures of detections against labels: at thresholds, over them, and by size."""
+"""Compute all measures of detections against labels: by score threshold, overlap and size."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["ClassMeasures", "EvaluatedImage", "Evaluation", "JudgedBoxes", "judg
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedImage:
-    """What was found in one image or scene and what is there, in the same pixels."""
+    """Detections on one image or scene and its labelled objects, in the same pixels."""
 
     name: str
-    """Of the image's file, or of the scene's."""
+    """Name of the image's or scene's file."""
     detections: Detections
-    """What was found."""
+    """Detections of a model or program."""
     boxes: Floats
     """(M, 4) labelled objects."""
     labels: Ints
@@ -34,59 +34,59 @@ class EvaluatedImage:
     ignored: Floats
     """(G, 4) regions; a detection with its centre in one does not count."""
     gsd: float | None
-    """Metres per pixel on the ground, None where nobody knows."""
+    """Metres per pixel on the ground, None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMeasures:
-    """The measures of one class, or of all together."""
+    """Measures of one class, or of all classes together."""
 
     scores: MatchCounts
-    """At the threshold that detect would use."""
+    """Counts at the score threshold in use."""
     best: MatchCounts
-    """At the threshold that is best on these very images."""
+    """Counts at the score threshold that is best on these images."""
     ap: AveragePrecision
-    """Average precisions by overlap; those of all classes are the means over the classes."""
+    """Average precisions; for all classes together the means over the classes."""
     curve: ThresholdCurve
     """Counts at every threshold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How good detections are."""
+    """All measures of an evaluation."""
 
     rule: MatchConfig
-    """When a detection counted as found."""
+    """When a detection matches an object."""
     sides_px: tuple[float, float] | None
-    """Where medium and large objects begin; None where there are no pixels."""
+    """Sides of the smallest medium and large objects; None if the frame is not in pixels."""
     gsd: float | None
-    """Median of the metres per pixel; None where some image has none."""
+    """Median of the metres per pixel; None if that of any image is unknown."""
     overall: ClassMeasures
     """All classes together."""
     by_class: dict[str, ClassMeasures]
-    """Each class."""
+    """Each class by itself."""
     results: tuple[Comparison, ...]
     """The comparison of each image."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedBoxes:
-    """Detections that are right, detections that are wrong, or objects that were missed."""
+    """True positives, false positives or misses of one image."""
 
     boxes: Floats
-    """(R, 4) in the pixels of the image: of the detection, or of the missed object."""
+    """(R, 4) boxes of the detections or of the missed objects, in pixels of the image."""
     labels: Ints
     """(R,) their classes."""
     scores: Floats
-    """(R,) of the detections; NaN for missed objects."""
+    """(R,) scores of the detections; NaN for misses."""
     iou: Floats
-    """(R,) overlap with the match, else the largest with anything of the class that it could be."""
+    """(R,) IoU with the match; without one, the largest IoU with a candidate of its class."""
     distance_m: Floats
-    """(R,) metres between the centres of a match; NaN without one, or where nobody knows."""
+    """(R,) metres between the centres of a match; NaN without one or without a GSD."""
 
 
 def measure(
-    samples: Sequence[EvaluatedImage],
+    images: Sequence[EvaluatedImage],
     classes: Sequence[str],
     rule: MatchConfig,
     *,
@@ -95,42 +95,44 @@ def measure(
     has_boxes: bool = True,
     has_pixels: bool = True,
 ) -> Evaluation:
-    """Compare detections with labels and take all measures.
+    """Compare detections with labels and compute all measures.
 
     Args:
-        samples: Detections and labels of each image.
+        images: Detections and labels of each image.
         classes: Names of the classes, by label.
         rule: When two boxes match, and the bounds of small, medium and large.
-        threshold: Of the scores that detect would keep.
-        lowest: Below this score nothing was detected.
-        has_boxes: Whether the boxes are objects' and not drawn around points; else there is no AP.
-        has_pixels: Whether the frame is in pixels; else there is no AP by size.
+        threshold: Score threshold in use.
+        lowest: Score threshold with which the detections were made.
+        has_boxes: Whether the labels have an extent. If not, there is no average precision.
+        has_pixels: Whether the frame is in pixels. If not, there is none by size.
 
     Raises:
-        TilesetError: The rule wants metres and nobody knows the metres per pixel.
+        TilesetError: The rule is a distance in metres and the GSD is unknown.
     """
     results = tuple(
         Comparison.of(
-            sample.detections,
-            sample.boxes,
-            sample.labels,
-            ignored=sample.ignored,
+            image.detections,
+            image.boxes,
+            image.labels,
+            ignored=image.ignored,
             rule=rule,
-            gsd=sample.gsd,
+            gsd=image.gsd,
         )
-        for sample in samples
+        for image in images
     )
     unknown = [AveragePrecision(*[math.nan] * 6)] * len(classes)
     sides = rule.size_bounds_px if has_pixels else None
     precisions = measure_ap(results, len(classes), sides=sides) if has_boxes else unknown
     curves = [trace_curve(results, label=label) for label in range(len(classes))]
-    figures = [_figures(c, p, threshold, lowest) for c, p in zip(curves, precisions, strict=True)]
+    by_class = [
+        _class_measures(c, p, threshold, lowest) for c, p in zip(curves, precisions, strict=True)
+    ]
     return Evaluation(
         rule=rule,
         sides_px=sides,
-        gsd=_median_gsd(samples),
-        overall=_figures(trace_curve(results), mean_ap(precisions), threshold, lowest),
-        by_class=dict(zip(classes, figures, strict=True)),
+        gsd=_median_gsd(images),
+        overall=_class_measures(trace_curve(results), mean_ap(precisions), threshold, lowest),
+        by_class=dict(zip(classes, by_class, strict=True)),
         results=results,
     )
 
@@ -138,15 +140,16 @@ def measure(
 def judge_boxes(
     result: Comparison, gsd: float | None, *, threshold: float
 ) -> dict[str, JudgedBoxes]:
-    """Sort detections of at least a score, and objects, by whether they match.
+    """Sort the boxes of one image into true positives, false positives and misses.
 
     Args:
-        result: The comparison of one image.
+        result: The comparison of the image.
         gsd: Its metres per pixel.
-        threshold: Of the scores.
+        threshold: Score threshold of the detections.
 
     Returns:
-        ``true_positives``, ``false_positives`` and ``misses``, as :class:`MatchCounts` counts them.
+        Boxes by ``true_positives``, ``false_positives`` and ``misses``; their numbers are those of
+        :class:`MatchCounts`.
     """
     kept = result.detections.scores >= np.float32(threshold)
     found, truth = match(result.pairs.select(kept[result.pairs.detection]))
@@ -157,25 +160,25 @@ def judge_boxes(
     wrong[found] = False
     order = np.argsort(found)
     return {
-        "true_positives": _matched_rows(result, found[order], truth[order], gsd),
-        "false_positives": _detected_rows(result, np.flatnonzero(wrong), overlaps[0]),
-        "misses": _missed_rows(result, np.flatnonzero(missed), overlaps[1]),
+        "true_positives": _true_positives(result, found[order], truth[order], gsd),
+        "false_positives": _false_positives(result, np.flatnonzero(wrong), overlaps[0]),
+        "misses": _misses(result, np.flatnonzero(missed), overlaps[1]),
     }
 
 
-def _figures(
+def _class_measures(
     curve: ThresholdCurve, ap: AveragePrecision, threshold: float, lowest: float
 ) -> ClassMeasures:
     return ClassMeasures(curve.at(threshold), curve.best(lowest=lowest), ap, curve)
 
 
-def _median_gsd(samples: Sequence[EvaluatedImage]) -> float | None:
-    known = [sample.gsd for sample in samples if sample.gsd is not None]
-    return float(np.median(known)) if known and len(known) == len(samples) else None
+def _median_gsd(images: Sequence[EvaluatedImage]) -> float | None:
+    known = [image.gsd for image in images if image.gsd is not None]
+    return float(np.median(known)) if known and len(known) == len(images) else None
 
 
 def _largest_overlaps(result: Comparison, kept: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Give the largest IoU of each detection with a label of its class, and of each label."""
+    """Return the largest IoU within the class of each detection (N,) and each object (M,)."""
     of_found, of_truth = np.zeros(len(result.detections)), np.zeros(len(result.boxes))
     if len(of_found) and len(of_truth):
         pairs = overlapping_pairs(result.detections.boxes, result.boxes, 1e-9)
@@ -186,7 +189,7 @@ def _largest_overlaps(result: Comparison, kept: NDArray[np.bool_]) -> tuple[Floa
     return of_found, of_truth
 
 
-def _matched_rows(result: Comparison, found: Ints, truth: Ints, gsd: float | None) -> JudgedBoxes:
+def _true_positives(result: Comparison, found: Ints, truth: Ints, gsd: float | None) -> JudgedBoxes:
     detections, boxes = result.detections.select(found), result.boxes[truth]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     distances = np.linalg.norm(detections.centres - centres, axis=1)
@@ -199,7 +202,7 @@ def _matched_rows(result: Comparison, found: Ints, truth: Ints, gsd: float | Non
     )
 
 
-def _detected_rows(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
+def _false_positives(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
     wrong = result.detections.select(rows)
     scores = wrong.scores.astype(np.float64)
     return JudgedBoxes(
@@ -207,6 +210,6 @@ def _detected_rows(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBo
     )
 
 
-def _missed_rows(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
+def _misses(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
     unknown = np.full(len(rows), np.nan)
     return JudgedBoxes(result.boxes[rows], result.labels[rows], unknown, overlaps[rows], unknown)

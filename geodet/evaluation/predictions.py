@@ -1,4 +1,4 @@
-"""Detections on labelled images, compared with their labels."""
+"""Detect on labelled images, and compare the detections with their labels."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from geodet.tilesets.tileset import read_chip
 
 __all__ = ["choose_input_values", "compare_images", "predict_images"]
 
-_BATCH_PIXELS = 8 * 512 * 512  # of one forward pass, whatever the size of the images
-_LOOKED_AT = 49  # images tell what the values of all mean
-_WHOLE_PIXELS = 1024 * 1024  # of an image that the network sees at once
+_BATCH_PIXELS = 8 * 512 * 512  # pixels of one forward pass, whatever the size of the images
+_SAMPLED = 49  # images at most that are read to choose the value range of all
+_WHOLE_PIXELS = 1024 * 1024  # pixels of an image that the network takes whole
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +37,20 @@ def predict_images(
 ) -> list[Detections]:
     """Detect on labelled images, at their own resolution.
 
-    The network sees images of up to 1024 x 1024 px whole. It sees larger ones through overlapping
+    The network takes images of up to 1024 x 1024 px whole. It takes larger ones in overlapping
     windows, as :func:`geodet.detection.scene_run.detect_scene` does.
 
     Args:
-        predictor: With a low score threshold, so that thresholds can be compared afterwards.
+        predictor: Its score threshold should be low, so that thresholds can be compared.
         images: Labelled images.
         bands: Bands to read, counted from 1; empty: all.
-        config: Windows, batches and readers for large images; None: the defaults.
+        config: Windows, batches and reader threads for large images; None: the defaults.
 
     Returns:
-        For each image its detections, in the image's pixels.
+        The detections of each image, in its pixels.
 
     Raises:
-        ModelFileError: An image has not as many bands as the model needs.
+        ModelFileError: The number of bands of an image is not that of the model.
     """
     found: list[Detections] = []
     capped = 0
@@ -74,28 +74,30 @@ def choose_input_values(
     *,
     name: str,
 ) -> InputValues | None:
-    """Choose what the values of labelled images mean, one for all, as for a scene.
+    """Choose the value range of labelled images, one for all of them.
 
     Args:
-        images: At least one; some are looked at, evenly spread.
+        images: At least one; up to 49 are read, evenly spread.
         bands: Bands to read, counted from 1; empty: all.
         about: The model.
         config: ``value_range``.
-        name: Of the images, for the messages.
+        name: Name of the images, for the log.
 
     Returns:
         See :func:`geodet.detection.value_range.fit_input_values`.
     """
     samples: list[Chip] = []
-    for image in images[:: math.ceil(len(images) / _LOOKED_AT)]:
+    for image in images[:: math.ceil(len(images) / _SAMPLED)]:
         with Scene(image.path, bands=bands) as scene:
             samples += iter_sample_chips(scene) if len(scene.bands) == len(about.bands) else ()
     types = sorted({chip.pixels.dtype.name for chip in samples})
     if not samples:
-        return None  # predict_images says what is wrong
+        return None  # predict_images reports the wrong number of bands
     if len(types) > 1:
         if not isinstance(config.value_range, tuple):
-            logger.warning("%s: %s values are taken as they are", name, " and ".join(types))
+            logger.warning(
+                "%s: the images hold %s values, which are not rescaled", name, " and ".join(types)
+            )
         return None
     return fit_input_values(measure_chips(samples), name, types[0], about, config)
 
@@ -106,8 +108,8 @@ def compare_images(
     """Compare detections with labels, image by image.
 
     Args:
-        found: Detections of each image.
-        images: The images.
+        found: Detections of each image, in its pixels.
+        images: The labelled images, in the same order.
         rule: When two boxes match.
     """
     return [
@@ -126,7 +128,7 @@ def compare_images(
 def _predict_whole(
     predictor: Predictor, images: Sequence[LabelledImage], bands: Sequence[int]
 ) -> tuple[list[Detections], int]:
-    """Detect on images of one size in one pass; gives the number of lost candidates as well."""
+    """Detect on images of one size in one pass; return the number of dropped candidates as well."""
     chips = [read_chip(image, bands) for image in images]
     for chip, image in zip(chips, images, strict=True):
         _check_bands(len(chip.pixels), predictor, image)
@@ -137,6 +139,7 @@ def _predict_whole(
 def _predict_windows(
     predictor: Predictor, image: LabelledImage, bands: Sequence[int], config: DetectConfig
 ) -> tuple[list[Detections], int]:
+    """Detect on a large image in windows; return the number of dropped candidates as well."""
     with Scene(image.path, bands=bands) as scene:
         _check_bands(len(scene.bands), predictor, image)
         result = detect_scene(scene, predictor, config)
@@ -144,16 +147,17 @@ def _predict_windows(
 
 
 def _check_bands(count: int, predictor: Predictor, image: LabelledImage) -> None:
-    """Refuse what would broadcast: one band passes for any number of them."""
+    """Check the number of bands: a single band would be broadcast to any number."""
     if count != len(predictor.values.mean):
         raise ModelFileError(
             f"{image.path} has {count} bands, and the model needs {len(predictor.values.mean)}",
-            hint="choose bands with data.bands, or another model",
+            hint="choose the bands with data.bands, or use another model",
+            path=image.path,
         )
 
 
 def _batches(images: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
-    """Group neighbours of one size, as many as fit into a forward pass; large ones stay alone."""
+    """Yield runs of images of one size, as many as fit into a forward pass; large ones alone."""
     start = 0
     while start < len(images):
         size = images[start].width, images[start].height

@@ -1,4 +1,4 @@
-"""How good detections are: precision, recall and F1 at every threshold, one to one."""
+"""Precision, recall and F1 at every score threshold, with detections matched one to one."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ __all__ = [
     "trace_curve",
 ]
 
-_FLAT = 0.001  # of F1; thresholds that differ by less cannot be told apart
+_FLAT = 0.001  # of F1: smaller differences between thresholds are noise
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Detections on one chip or scene, with what may match what."""
+    """Detections on one chip or scene compared with its labelled objects."""
 
     detections: Detections
-    """The N detections that count."""
+    """N detections, without those in ignored regions."""
     boxes: Floats
-    """(M, 4) labelled objects in the same pixels."""
+    """(M, 4) labelled objects, in the same pixels."""
     labels: Ints
     """(M,) their classes."""
     pairs: MatchPairs
-    """Of the detections and objects that may match; never of two classes."""
+    """Detections and objects of the same class that may match."""
     raises: NDArray[np.bool_] = field(init=False)
-    """(N,) see :func:`geodet.evaluation.matching.raises_matches`."""
+    """(N,) whether each raises the number of matches, see :func:`~geodet.evaluation.matching.
+    raises_matches`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "raises", raises_matches(self.pairs, self.detections.scores))
@@ -56,15 +57,15 @@ class Comparison:
         """Compare detections with labels, both in the same pixels.
 
         Args:
-            detections: What was found.
+            detections: Detections of a model or program.
             boxes: (M, 4) labelled objects.
             labels: (M,) their classes.
             ignored: (G, 4) regions; a detection with its centre in one does not count.
             rule: When two boxes match.
-            gsd: Metres per pixel; needed to match by distance.
+            gsd: Metres per pixel; required to match by distance.
 
         Raises:
-            TilesetError: The rule wants metres and nobody knows the metres per pixel.
+            TilesetError: The rule is a distance in metres and the GSD is unknown.
         """
         counted = detections.select(~_centres_inside(detections, ignored))
         pairs = candidate_pairs(counted, boxes, labels, rule=rule, gsd=gsd)
@@ -73,21 +74,25 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class MatchCounts:
-    """Counts at one score threshold, and what follows from them."""
+    """Counts of detections, objects and matches at one score threshold."""
 
     threshold: float
+    """Lowest score of the detections that count."""
     matched: int
+    """True positives: detections matched one to one with objects."""
     detected: int
+    """Detections."""
     labelled: int
+    """Labelled objects."""
 
     @property
     def precision(self) -> float:
-        """Share of the detections that are objects; 0 without detections."""
+        """Share of the detections that match an object; 0 without detections."""
         return self.matched / self.detected if self.detected else 0.0
 
     @property
     def recall(self) -> float:
-        """Share of the objects that were detected; 0 without objects."""
+        """Share of the objects that match a detection; 0 without objects."""
         return self.matched / self.labelled if self.labelled else 0.0
 
     @property
@@ -99,26 +104,26 @@ class MatchCounts:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdCurve:
-    """Counts at every threshold that changes them."""
+    """Counts at every score threshold that changes them."""
 
     thresholds: NDArray[np.float32]
-    """(K,) the distinct scores, falling; at each the detections of at least this score count."""
+    """(K,) distinct scores, decreasing; a threshold keeps the detections of at least its score."""
     matched: Ints
-    """(K,) most matches one to one."""
+    """(K,) true positives at each threshold."""
     detected: Ints
-    """(K,) detections."""
+    """(K,) detections at each threshold."""
     labelled: int
-    """Objects."""
+    """Labelled objects."""
 
     @property
     def precision(self) -> Floats:
-        """(K,) share of the detections that are objects."""
-        share: Floats = self.matched / self.detected  # every threshold has a detection
+        """(K,) share of the detections that match an object."""
+        share: Floats = self.matched / self.detected  # at least one at each threshold
         return share
 
     @property
     def recall(self) -> Floats:
-        """(K,) share of the objects that were detected; 0 without objects."""
+        """(K,) share of the objects that match a detection; 0 without objects."""
         share: Floats = self.matched / max(self.labelled, 1)
         return share
 
@@ -129,8 +134,8 @@ class ThresholdCurve:
         return mean
 
     def at(self, threshold: float) -> MatchCounts:
-        """Give the counts at any threshold."""
-        # As float32, or 0.7 would be above a score of 0.7.
+        """Return the counts at a threshold."""
+        # Scores are float32: as float64, 0.7 would exceed a score of 0.7.
         last = int(np.sum(self.thresholds >= np.float32(threshold))) - 1
         if last < 0:
             return MatchCounts(threshold, 0, 0, self.labelled)
@@ -139,14 +144,14 @@ class ThresholdCurve:
         )
 
     def best(self, *, lowest: float = 0.0) -> MatchCounts:
-        """Find the threshold of the best F1, and of equal ones the lower.
+        """Find the threshold of the best F1, the lower one of two that are equally good.
 
-        It lies in the middle of the thresholds around it whose F1 is within 0.001 of the best: on
-        other images of the kind the edge of such a plateau would be on its wrong side half of the
-        time. So the F1 that is given may be less than the best by as much.
+        The threshold returned is the middle of those around the best whose F1 is within 0.001 of
+        it. On other images, the best threshold would lie beyond the edge of such a plateau half of
+        the time. The F1 returned may therefore be up to 0.001 below the best.
 
         Args:
-            lowest: Below this score nothing was detected, so no threshold below it is given.
+            lowest: Score threshold of the detections; no lower threshold is returned.
         """
         known = self.thresholds >= np.float32(lowest)
         if not known.any():
@@ -161,7 +166,7 @@ class ThresholdCurve:
 
 
 def trace_curve(results: Sequence[Comparison], *, label: int | None = None) -> ThresholdCurve:
-    """Count over all chips, at every threshold, the detections of one class or of all."""
+    """Count detections and matches over all images at every threshold, of one class or of all."""
     nothing = np.zeros(0, np.float32)
     kept = [np.full(len(r.raises), True) if label is None else _of(r, label) for r in results]
     parts = list(zip(results, kept, strict=True))
@@ -169,7 +174,7 @@ def trace_curve(results: Sequence[Comparison], *, label: int | None = None) -> T
     raises = np.concatenate([nothing, *(r.raises[k] for r, k in parts)])
     order = np.argsort(-scores, kind="stable")
     scores, matched = scores[order], np.cumsum(raises[order], dtype=np.int64)
-    last = np.flatnonzero(np.diff(scores, append=-np.inf))  # of the detections of equal score
+    last = np.flatnonzero(np.diff(scores, append=-np.inf))  # the last detection of each score
     labelled = sum(
         len(r.labels) if label is None else int((r.labels == label).sum()) for r in results
     )
@@ -177,12 +182,12 @@ def trace_curve(results: Sequence[Comparison], *, label: int | None = None) -> T
 
 
 def count_matches(results: Sequence[Comparison], threshold: float) -> MatchCounts:
-    """Count over all chips the detections of at least this score."""
+    """Count detections and matches over all images at one score threshold."""
     return trace_curve(results).at(threshold)
 
 
 def best_counts(results: Sequence[Comparison], *, lowest: float = 0.0) -> MatchCounts:
-    """Find the threshold of the best F1 over all chips, see :meth:`ThresholdCurve.best`."""
+    """Find the threshold of the best F1 over all images, see :meth:`ThresholdCurve.best`."""
     return trace_curve(results).best(lowest=lowest)
 
 
@@ -191,7 +196,7 @@ def _of(result: Comparison, label: int) -> NDArray[np.bool_]:
 
 
 def _round_between(low: float, high: float) -> float:
-    """Give the middle, in as few decimals as keep it above ``low`` and up to ``high``."""
+    """Return the middle, rounded to as few decimals as keep it above ``low`` and up to ``high``."""
     middle = (low + high) / 2
     for decimals in range(2, 9):
         rounded = round(middle, decimals)
@@ -201,8 +206,9 @@ def _round_between(low: float, high: float) -> float:
 
 
 def _centres_inside(detections: Detections, regions: Floats) -> NDArray[np.bool_]:
+    """Whether the centre of each detection is in any of the regions: (N,)."""
     inside = np.zeros(len(detections), np.bool_)
     centres = detections.centres
-    for region in regions:  # one by one: all at once would fill the memory on a scene
+    for region in regions:  # one by one: all pairs of a scene would not fit into memory
         inside |= np.all((centres >= region[:2]) & (centres <= region[2:]), axis=1)
     return inside

@@ -96,7 +96,7 @@ def values(measures):
     st.sampled_from([0.0, 0.25]),
     st.sampled_from([1, 7, 200]),
 )
-def test_it_equals_pycocotools(seed, counts, grid, size):
+def test_average_precision_equals_that_of_pycocotools(seed, counts, grid, size):
     random = np.random.default_rng(seed)
     results = [compare(*random_image(random, count, 3, grid=grid)) for count in [*counts, 5]]
     with pytest.MonkeyPatch.context() as patch:
@@ -105,7 +105,7 @@ def test_it_equals_pycocotools(seed, counts, grid, size):
     np.testing.assert_allclose(values(measured), by_pycocotools(results, 3), atol=1e-9)
 
 
-def test_a_whole_scene_is_not_cut_at_a_hundred_detections():
+def test_all_detections_of_a_scene_count():
     random = np.random.default_rng(0)
     result = compare(*random_image(random, 300, 2, side=250))
     measured = measure_ap([result], 2, sides=SIDES)
@@ -114,7 +114,7 @@ def test_a_whole_scene_is_not_cut_at_a_hundred_detections():
     assert measured[0].ap > 0.1
 
 
-def test_detections_in_ignored_regions_do_not_count_as_if_they_were_not_there():
+def test_detections_in_ignored_regions_do_not_change_average_precision():
     random = np.random.default_rng(1)
     found, boxes, labels = random_image(random, 30, 2)
     region = [10.0, 10.0, 50.0, 50.0]
@@ -128,7 +128,7 @@ def test_detections_in_ignored_regions_do_not_count_as_if_they_were_not_there():
 SQUARES = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])
 
 
-def test_by_hand():
+def test_average_precision_equals_one_computed_by_hand():
     # The first is right, then comes a false one: precision is 1 up to recall 1/2, and 2/3 beyond.
     found = detections([SQUARES[0], [80, 80, 90, 90], SQUARES[1]], [0.9, 0.8, 0.7])
     (measured,) = measure_ap([compare(found, SQUARES, np.zeros(2, np.int64))], 1, sides=SIDES)
@@ -138,13 +138,13 @@ def test_by_hand():
     assert math.isnan(measured.large)
 
 
-def test_without_labels_there_is_no_precision():
+def test_without_objects_average_precision_is_nan():
     nothing = compare(detections(SQUARES), EMPTY, np.zeros(0, np.int64))
     assert np.isnan(values(measure_ap([nothing], 1, sides=SIDES))).all()
     assert np.isnan(values(measure_ap([], 2, sides=SIDES))).all()
 
 
-def test_without_detections_it_is_zero():
+def test_without_detections_average_precision_is_zero():
     silent = compare(Detections.empty(), SQUARES, np.zeros(2, np.int64))
     measured = measure_ap([silent], 2, sides=SIDES)
     assert (measured[0].ap, measured[0].ap50) == (0.0, 0.0)
@@ -152,14 +152,14 @@ def test_without_detections_it_is_zero():
     assert mean_ap(measured).ap == 0.0
 
 
-def test_without_sides_there_is_no_precision_by_size():
+def test_without_size_bounds_precision_by_size_is_nan():
     whole = compare(detections(SQUARES), SQUARES, np.zeros(2, np.int64))
     (measured,) = measure_ap([whole], 1, sides=None)
     assert (measured.ap, measured.ap75) == (1.0, 1.0)
     assert np.isnan([measured.small, measured.medium, measured.large]).all()
 
 
-def test_the_mean_is_over_classes_with_labels():
+def test_the_mean_is_over_the_classes_with_objects():
     nan = math.nan
     parts = [AveragePrecision(0.2, 0.4, nan, nan, 0, 1), AveragePrecision(0.6, nan, nan, 1, 0, 1)]
     np.testing.assert_allclose(values([mean_ap(parts)])[0], [0.4, 0.4, nan, 1, 0, 1])

@@ -92,7 +92,7 @@ def by_class(report):
     return {name: figures.scores for name, figures in report.evaluation.by_class.items()}
 
 
-def test_figures_by_hand(data, detect):
+def test_measures_equal_those_computed_by_hand(data, detect):
     detect(FOUND)
     report = evaluate_model(model(), data, Config(), device="cpu")
     assert (report.split, report.images, report.evaluation.rule) == ("val", 3, Config().match)
@@ -108,7 +108,7 @@ def test_figures_by_hand(data, detect):
     assert figures["car"].best == MatchCounts(0.75, 1, 1, 2)
 
 
-def test_classes_add_up_to_the_whole(data, detect):
+def test_counts_of_the_classes_add_up_to_those_of_all(data, detect):
     detect(FOUND)
     report = evaluate_model(model(), data, Config(), device="cpu")
     for count in ("matched", "detected", "labelled"):
@@ -116,7 +116,7 @@ def test_classes_add_up_to_the_whole(data, detect):
         assert sum(parts) == getattr(overall(report), count)
 
 
-def test_the_configuration_may_set_the_threshold(data, detect):
+def test_the_score_threshold_of_the_configuration_is_used(data, detect):
     seen = detect(FOUND)
     config = Config.model_validate({"detect": {"score_threshold": 0.65}})
     assert overall(evaluate_model(model(), data, config, device="cpu")) == MatchCounts(
@@ -127,7 +127,7 @@ def test_the_configuration_may_set_the_threshold(data, detect):
     assert seen[1] == 0.0
 
 
-def test_no_threshold_is_tried_below_which_nothing_was_detected(data, detect):
+def test_the_best_threshold_is_not_below_that_of_the_detections(data, detect):
     seen = detect(FOUND)
     report = evaluate_model(model(), data, Config(), device="cpu")
     detect({"a.png": (BOXES["a.png"], [0.9] * 3, LABELS["a.png"])})
@@ -135,14 +135,14 @@ def test_no_threshold_is_tried_below_which_nothing_was_detected(data, detect):
     assert min(best(report).threshold, best(perfect).threshold) >= max(seen)
 
 
-def test_labels_are_matched_by_name(data, detect):
+def test_classes_are_matched_by_name(data, detect):
     swapped = {name: (b, s, [1 - label for label in ls]) for name, (b, s, ls) in FOUND.items()}
     detect(swapped)
     report = evaluate_model(model(classes=("bus", "car")), data, Config(), device="cpu")
     assert by_class(report) == {"car": MatchCounts(0.5, 1, 2, 2), "bus": MatchCounts(0.5, 1, 2, 2)}
 
 
-def test_classes_that_are_not_labelled_do_not_count(data, detect):
+def test_detections_of_classes_without_labels_do_not_count(data, detect):
     found = {"c.png": ([[5, 5, 15, 15], [5, 5, 15, 15]], [0.9, 0.9], [2, 0])}
     detect(found)
     report = evaluate_model(model(classes=("car", "bus", "boat")), data, Config(), device="cpu")
@@ -150,7 +150,7 @@ def test_classes_that_are_not_labelled_do_not_count(data, detect):
     assert list(by_class(report)) == ["car", "bus"]
 
 
-def test_the_only_class_needs_no_name(data, detect):
+def test_single_classes_match_whatever_their_names(data, detect):
     for split in ("train", "val"):
         scenes = {"t.png": [[1, 1, 9, 9]]} if split == "train" else BOXES
         write_coco(data / f"{split}.json", scenes, ("tree",))
@@ -159,7 +159,7 @@ def test_the_only_class_needs_no_name(data, detect):
     assert by_class(report) == {"tree": MatchCounts(0.5, 1, 1, 4)}
 
 
-def test_a_class_that_the_model_lacks_is_an_error(data, detect):
+def test_a_class_that_the_model_lacks_is_refused(data, detect):
     detect(FOUND)
     with pytest.raises(ModelFileError, match="has the class 'bus', which painted lacks") as caught:
         evaluate_model(model(classes=("car", "boat")), data, Config(), device="cpu")
@@ -176,14 +176,14 @@ def test_ignored_classes_do_not_count(data, detect):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_split_is_chosen(data, detect, split):
+def test_the_chosen_part_of_the_split_is_evaluated(data, detect, split):
     detect({})
     assert evaluate_model(model(), data, Config(), split=split, device="cpu").images == (
         3 if split == "val" else 1
     )
 
 
-def test_an_empty_split_is_an_error(data, detect):
+def test_an_empty_part_of_the_split_is_refused(data, detect):
     detect({})
     write_coco(data / "val.json", {}, ("car", "bus"))
     with pytest.raises(TilesetError, match="has no val images") as caught:
@@ -191,7 +191,7 @@ def test_an_empty_split_is_an_error(data, detect):
     assert "--split" in caught.value.hint
 
 
-def test_distances_follow_the_gsd(data, detect):
+def test_distances_are_in_metres_on_the_ground(data, detect):
     away = {"a.png": ([[8, 0, 18, 10]], [0.9], [0])}
     detect(away)
     rule = {"by": "distance", "distance_m": 4.0}
@@ -200,24 +200,24 @@ def test_distances_follow_the_gsd(data, detect):
         assert overall(evaluate_model(model(), data, config, device="cpu")) == MatchCounts(
             0.5, matched, 1, 4
         )
-    with pytest.raises(TilesetError, match="needs the metres per pixel"):
+    with pytest.raises(TilesetError, match="the metres per pixel of an image are unknown"):
         evaluate_model(model(), data, Config.model_validate({"match": rule}), device="cpu")
 
 
-def test_a_real_network_runs(data):
+def test_a_network_is_evaluated_on_chips(data):
     report = evaluate_model(model(score_threshold=0.99), data, Config(), device="cpu")
     assert overall(report) == MatchCounts(0.99, 0, 0, 4)
     assert report.images == 3
 
 
-def test_nothing_found_scores_zero(data, detect):
+def test_without_detections_all_measures_are_zero(data, detect):
     detect({})
     report = evaluate_model(model(), data, Config(), device="cpu")
     assert overall(report) == MatchCounts(0.5, 0, 0, 4)
     assert (overall(report).f1, best(report).f1) == (0.0, 0.0)
 
 
-def test_an_image_with_other_bands_is_an_error(data):
+def test_an_image_with_another_number_of_bands_is_refused(data):
     paint_chip(data / "b.png", bands=1)
     with pytest.raises(ModelFileError, match=r"b\.png has 1 bands, and the model needs 3"):
         evaluate_model(model(), data, Config(), device="cpu")
@@ -246,7 +246,7 @@ def vectors(tmp_path):
 KIND = {"tile": {"label_field": "kind"}}
 
 
-def test_vectors_by_hand(vectors):
+def test_measures_of_vector_files_equal_those_computed_by_hand(vectors):
     report = evaluate_vectors(*vectors, Config.model_validate(KIND))
     assert overall(report) == MatchCounts(0.3, 2, 3, 3)
     assert by_class(report) == {"bus": MatchCounts(0.3, 1, 1, 1), "car": MatchCounts(0.3, 1, 2, 2)}
@@ -256,7 +256,7 @@ def test_vectors_by_hand(vectors):
     assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
 
 
-def test_vectors_by_distance(vectors):
+def test_vector_files_can_be_matched_by_distance(vectors):
     rule = {"match": {"by": "distance", "distance_m": 29}}
     report = evaluate_vectors(*vectors, Config.model_validate(KIND | rule))
     assert overall(report).matched == 2
@@ -265,17 +265,17 @@ def test_vectors_by_distance(vectors):
     assert overall(report).matched == 3  # the false car is 30 m from the missed one
 
 
-def test_no_detections_are_a_result(tmp_path, vectors, caplog):
+def test_a_file_without_detections_is_evaluated(tmp_path, vectors, caplog):
     nothing = write_boxes(tmp_path / "nothing.gpkg", [], 32633, score=[], label=[])
     report = evaluate_vectors(
         nothing, vectors[1], Config.model_validate(KIND), output=tmp_path / "o"
     )
     assert overall(report) == MatchCounts(1.0, 0, 0, 3)
     assert report.evaluation.overall.ap.ap == 0.0
-    assert "nothing.gpkg: no object that counts" in caplog.text
+    assert "nothing.gpkg contains no object that counts" in caplog.text
 
 
-def test_no_labels_are_a_result(tmp_path, vectors):
+def test_a_file_without_labels_is_evaluated(tmp_path, vectors):
     nothing = write_boxes(tmp_path / "nothing.gpkg", [], 32633, kind=[])
     output = tmp_path / "evaluation"
     evaluate_vectors(vectors[0], nothing, Config.model_validate(KIND), output=output)
@@ -284,7 +284,7 @@ def test_no_labels_are_a_result(tmp_path, vectors):
     assert figures["overall"]["detected"] == 3
 
 
-def test_the_folder_holds_all_of_it(tmp_path, vectors):
+def test_the_folder_contains_measures_curves_and_errors(tmp_path, vectors):
     output = tmp_path / "evaluation"
     evaluate_vectors(*vectors, Config.model_validate(KIND), output=output)
     assert sorted(path.name for path in output.iterdir()) == sorted(EVALUATION_FILES)
@@ -307,7 +307,7 @@ def test_the_folder_holds_all_of_it(tmp_path, vectors):
 LAYERS = ("true_positives", "false_positives", "misses")
 
 
-def test_nothing_is_replaced_unasked(tmp_path, vectors, monkeypatch):
+def test_an_existing_folder_is_replaced_only_with_overwrite(tmp_path, vectors, monkeypatch):
     config, output = Config.model_validate(KIND), tmp_path / "evaluation"
     evaluate_vectors(*vectors, config, output=output)
     before = (output / "metrics.json").read_text()
@@ -327,7 +327,7 @@ def fail(*_):
     raise OSError("no space left")
 
 
-def test_chips_have_a_folder_too(tmp_path, data, detect):
+def test_an_evaluation_on_chips_writes_the_same_files(tmp_path, data, detect):
     detect(FOUND)
     output = tmp_path / "evaluation"
     report = evaluate_model(model(), data, Config(), device="cpu", output=output)

@@ -36,7 +36,7 @@ def data(tmp_path):
 
 @pytest.fixture(params=["coco", "yolo"])
 def write(request, tmp_path):
-    """Give a function that writes rows of image, class, box and score in one of two formats."""
+    """Return a function that writes rows of image, class, box and score in one of two formats."""
     return {"coco": write_results, "yolo": write_text}[request.param](tmp_path)
 
 
@@ -84,7 +84,7 @@ def samples(path, data, **settings):
     return read_evaluated_chips(path, tileset, tileset.split("val"), config)
 
 
-def test_objects_come_to_the_image_of_their_name(write, data):
+def test_detections_are_assigned_to_images_by_file_name(write, data):
     read, classes = samples(write(), data)
     assert classes == ("bus", "car")
     assert [one.name for one in read] == ["a.png", "b.png", "c.png"]
@@ -97,7 +97,7 @@ def test_objects_come_to_the_image_of_their_name(write, data):
     assert [one.labels.tolist() for one in read] == [[1, 0], [0], []]
 
 
-def test_the_figures_by_hand(write, data, tmp_path, monkeypatch):
+def test_measures_equal_those_computed_by_hand(write, data, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "draw_curves", lambda *_: None)  # slow, and tested elsewhere
     report = evaluate_results(write(), data, Config(), output=tmp_path / "out")
     assert (report.split, report.images) == ("val", 3)
@@ -120,23 +120,23 @@ def test_classes_may_be_taken_as_one_or_left_out(write, data):
     assert [len(one.detections) for one in read] == [2, 0, 0]
 
 
-def test_other_images_are_said_or_refused(write, data, caplog):
+def test_detections_of_other_images_are_reported(write, data, caplog):
     read, _ = samples(write([*FOUND, ("t.png", "car", [0, 0, 9, 9], 0.5)]), data)
     assert sum(len(one.detections) for one in read) == 4
-    assert "1 images are not of this split" in caplog.text
+    assert "1 images are not in this split and are left out" in caplog.text
 
 
-def test_objects_of_none_of_the_images_are_an_error(write, data):
-    with pytest.raises(VectorError, match=r"has objects of x.*, and of none of the 3 images"):
+def test_detections_of_none_of_the_images_are_refused(write, data):
+    with pytest.raises(VectorError, match=r"has objects of x.*, but of none of the 3 images"):
         samples(write([("x.png", "car", [0, 0, 9, 9], 0.5)]), data)
 
 
-def test_no_class_in_common_is_an_error(write, data):
-    with pytest.raises(ConfigError, match="no class is in both: the labels have bus, car"):
+def test_classes_without_one_in_common_are_refused(write, data):
+    with pytest.raises(ConfigError, match="no class in common: the labels have bus, car"):
         samples(write([(i, f"{n}!", b, s) for i, n, b, s in FOUND]), data)
 
 
-def test_a_vector_file_is_an_error_with_a_way_out(tmp_path, data):
+def test_a_vector_file_is_refused_with_a_hint(tmp_path, data):
     with pytest.raises(VectorError, match=r"found\.gpkg is neither a JSON list") as caught:
         samples(tmp_path / "found.gpkg", data)
     assert "--labels" in caught.value.hint

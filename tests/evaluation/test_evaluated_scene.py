@@ -52,51 +52,51 @@ def read(files, scene=None, score_field="score", **config):
     return read_evaluated_scene(*files, settings, scene=scene, score_field=score_field)
 
 
-def test_with_a_scene_the_frame_is_its_pixels(files, make_scene):
+def test_with_a_scene_boxes_are_in_its_pixels(files, make_scene):
     scene = make_scene(origin=(X, Y), pixel_size=0.5)
     read_ = read(files(), scene)
     expected = np.array(PLACES) * 2.0
-    np.testing.assert_allclose(read_.sample.boxes, expected, atol=1e-6)
-    np.testing.assert_allclose(read_.sample.detections.boxes, expected, atol=1e-6)
+    np.testing.assert_allclose(read_.image.boxes, expected, atol=1e-6)
+    np.testing.assert_allclose(read_.image.detections.boxes, expected, atol=1e-6)
     assert read_.classes == ("bus", "car")
-    assert read_.sample.labels.tolist() == read_.sample.detections.labels.tolist() == [1, 0]
-    assert read_.sample.gsd == pytest.approx(0.5, rel=1e-3)
-    assert (read_.sample.name, read_.has_pixels, read_.has_boxes) == (scene.name, True, True)
+    assert read_.image.labels.tolist() == read_.image.detections.labels.tolist() == [1, 0]
+    assert read_.image.gsd == pytest.approx(0.5, rel=1e-3)
+    assert (read_.image.name, read_.has_pixels, read_.has_boxes) == (scene.name, True, True)
 
 
 @pytest.mark.parametrize(("crs", "labels_crs"), [(32633, 4326), (4326, 32633), (3857, 4326)])
-def test_without_a_scene_sides_are_in_metres(files, crs, labels_crs):
-    sample = read(files(crs, labels_crs)).sample
+def test_without_a_scene_boxes_are_in_metres(files, crs, labels_crs):
+    sample = read(files(crs, labels_crs)).image
     for boxes in (sample.boxes, sample.detections.boxes):
         sides = (boxes[:, 2:] - boxes[:, :2]) * sample.gsd
         np.testing.assert_allclose(sides, [[10, 10], [14, 10]], atol=0.2)
     np.testing.assert_allclose(sample.boxes, sample.detections.boxes, atol=0.1)
 
 
-def test_the_gsd_of_the_data_makes_pixels(files):
+def test_with_a_gsd_boxes_are_in_pixels(files):
     read_ = read(files(), data={"gsd": 0.5})
-    sides = read_.sample.boxes[:, 2:] - read_.sample.boxes[:, :2]
+    sides = read_.image.boxes[:, 2:] - read_.image.boxes[:, :2]
     np.testing.assert_allclose(sides, [[20, 20], [28, 20]], rtol=1e-3)
     assert read_.has_pixels
     assert not read(files()).has_pixels
 
 
-def test_without_any_crs_coordinates_are_taken_as_they_are(files, caplog):
+def test_without_any_crs_coordinates_are_not_transformed(files, caplog):
     read_ = read(files(None, None))
-    assert (read_.sample.gsd, read_.geobox.crs) == (None, None)
+    assert (read_.image.gsd, read_.geobox.crs) == (None, None)
     assert "neither file has a CRS" in caplog.text
 
 
 @pytest.mark.parametrize(("crs", "labels_crs"), [(None, 32633), (32633, None)])
-def test_one_file_without_a_crs_is_an_error(files, crs, labels_crs):
-    with pytest.raises(VectorError, match=r"has no CRS, and .* has one") as caught:
+def test_a_single_file_without_a_crs_is_refused(files, crs, labels_crs):
+    with pytest.raises(VectorError, match=r"has no CRS, but .* has one") as caught:
         read(files(crs, labels_crs))
     assert "--scene" in caught.value.hint
 
 
-def test_what_lies_outside_the_scene_does_not_count(files, make_scene, caplog):
+def test_objects_outside_of_the_scene_do_not_count(files, make_scene, caplog):
     scene = make_scene(origin=(X, Y), pixel_size=0.5, width=60, height=60)  # 30 m
-    sample = read(files(), scene).sample
+    sample = read(files(), scene).image
     assert (len(sample.boxes), len(sample.detections)) == (1, 1)
     assert caplog.text.count("1 of 2 objects") == 2
     with pytest.raises(VectorError, match="none of the 2 labels"):
@@ -105,12 +105,12 @@ def test_what_lies_outside_the_scene_does_not_count(files, make_scene, caplog):
 
 def test_detections_of_other_scenes_do_not_count(files, make_scene):
     scene = make_scene(origin=(X, Y), pixel_size=0.5)
-    sample = read(files(scene=["other.tif", scene.name]), scene).sample
+    sample = read(files(scene=["other.tif", scene.name]), scene).image
     assert sample.detections.scores.tolist() == pytest.approx([0.4])
-    assert len(read(files(scene=["a.tif", "b.tif"]), scene).sample.detections) == 2
+    assert len(read(files(scene=["a.tif", "b.tif"]), scene).image.detections) == 2
 
 
-def test_points_need_a_size_or_a_distance(tmp_path, files, caplog):
+def test_points_need_a_box_size_unless_matched_by_distance(tmp_path, files, caplog):
     found, _ = files(names=("car", "car"))
     dots = [shape.centroid for shape in shapes()]
     truth = write(tmp_path / "dots.gpkg", dots, label=["car", "car"])
@@ -118,59 +118,61 @@ def test_points_need_a_size_or_a_distance(tmp_path, files, caplog):
         read((found, truth))
     by_distance = read((found, truth), match={"by": "distance"})
     assert not by_distance.has_boxes
-    assert "there is no AP" in caplog.text
+    assert "average precision is not computed" in caplog.text
     sized = read((found, truth), data={"box_size_m": 8})
     assert sized.has_boxes
-    sides = sized.sample.boxes[:, 2:] - sized.sample.boxes[:, :2]
+    sides = sized.image.boxes[:, 2:] - sized.image.boxes[:, :2]
     np.testing.assert_allclose(sides, 8, rtol=1e-3)
 
 
-def test_the_only_class_needs_no_name(files, caplog):
+def test_single_classes_match_whatever_their_names(files, caplog):
     read_ = read(files(names=("palm", "palm"), true=("tree", "tree")))
     assert read_.classes == ("tree",)
-    assert read_.sample.detections.labels.tolist() == [0, 0]
-    assert "taking the detections 'palm' for 'tree'" in caplog.text
+    assert read_.image.detections.labels.tolist() == [0, 0]
+    assert (
+        "detections of the class 'palm' are compared with labels of the class 'tree'" in caplog.text
+    )
 
 
-def test_classes_with_nothing_in_common_are_an_error(files):
-    with pytest.raises(ConfigError, match=r"no class is in both: .* bus, car") as caught:
+def test_classes_without_one_in_common_are_refused(files):
+    with pytest.raises(ConfigError, match=r"no class in common: .* bus, car") as caught:
         read(files(names=("lorry", "van")))
     assert "data.one_class" in caught.value.hint
     joined = read(files(names=("lorry", "van")), data={"one_class": "vehicle"})
     assert joined.classes == ("vehicle",)
-    assert len(joined.sample.detections) == 2
+    assert len(joined.image.detections) == 2
 
 
-def test_classes_that_one_file_has_are_reported(files, caplog):
+def test_classes_of_only_one_file_are_reported(files, caplog):
     read_ = read(files(names=("car", "boat")))
     assert read_.classes == ("bus", "car")
-    assert read_.sample.detections.labels.tolist() == [1]
+    assert read_.image.detections.labels.tolist() == [1]
     assert "'boat' do not count" in caplog.text
     assert "no detection has the class 'bus'" in caplog.text
 
 
-def test_ignored_classes_become_regions(files):
+def test_ignored_classes_become_ignored_regions(files):
     read_ = read(files(), data={"ignore_classes": ["bus"]})
     assert read_.classes == ("car",)
-    assert (len(read_.sample.boxes), len(read_.sample.ignored)) == (1, 1)
-    assert len(read_.sample.detections) == 1
+    assert (len(read_.image.boxes), len(read_.image.ignored)) == (1, 1)
+    assert len(read_.image.detections) == 1
 
 
-def test_missing_scores_are_an_error_with_a_way_out(tmp_path, files):
+def test_missing_scores_are_refused_with_a_hint(tmp_path, files):
     _, truth = files()
     bare = write(tmp_path / "bare.gpkg", shapes(), label=["car", "bus"], sure=[0.1, 0.2])
     with pytest.raises(VectorError, match="no attribute 'score'") as caught:
         read((bare, truth))
     assert "--score-field" in caught.value.hint
     assert "sure" in caught.value.hint
-    assert read((bare, truth), score_field="sure").sample.detections.scores.max() < 0.3
-    assert read((bare, truth), score_field="").sample.detections.scores.tolist() == [1.0, 1.0]
+    assert read((bare, truth), score_field="sure").image.detections.scores.max() < 0.3
+    assert read((bare, truth), score_field="").image.detections.scores.tolist() == [1.0, 1.0]
     with pytest.raises(VectorError, match="are not numbers"):
         read((bare, truth), score_field="label")
 
 
 @pytest.mark.parametrize("score", [1.5, -0.1, np.nan])
-def test_scores_are_between_0_and_1(files, score):
+def test_scores_outside_of_0_to_1_are_refused(files, score):
     with pytest.raises(VectorError, match="1 scores in 'score' are not between 0 and 1"):
         read(files(score=[0.5, score]))
 
@@ -179,23 +181,23 @@ def test_empty_geometries_are_left_out_and_parts_taken_apart(tmp_path, files, ca
     _, truth = files()
     drawn = [Polygon(), MultiPolygon(shapes())]
     found = write(tmp_path / "parts.gpkg", drawn, label=["car", "car"], score=[0.9, 0.3])
-    sample = read((found, truth)).sample
+    sample = read((found, truth)).image
     assert sample.detections.scores.tolist() == pytest.approx([0.3, 0.3])
     assert "1 objects have no geometry" in caplog.text
 
 
-def test_one_empty_file_is_a_value_and_two_are_an_error(tmp_path, files):
+def test_one_file_may_be_empty_but_not_both(tmp_path, files):
     found, truth = files()
     nothing = write(tmp_path / "nothing.gpkg", [], label=[], score=[])
     silent = read((nothing, truth))
-    assert (len(silent.sample.detections), len(silent.sample.boxes)) == (0, 2)
+    assert (len(silent.image.detections), len(silent.image.boxes)) == (0, 2)
     unlabelled = read((found, nothing))
-    assert (len(unlabelled.sample.detections), len(unlabelled.sample.boxes)) == (2, 0)
-    with pytest.raises(VectorError, match=r"neither .* has an object"):
+    assert (len(unlabelled.image.detections), len(unlabelled.image.boxes)) == (2, 0)
+    with pytest.raises(VectorError, match=r"neither .* contains an object"):
         read((nothing, nothing))
 
 
-def test_no_utm_zone_at_a_pole_is_an_error_with_a_way_out(tmp_path):
+def test_a_pole_without_utm_zone_is_refused_with_a_hint(tmp_path):
     pole = [Point(0, 89.9).buffer(0.01)]
     file = write(tmp_path / "pole.gpkg", pole, CRS.from_epsg(4326), label=["seal"], score=[0.5])
     with pytest.raises(VectorError, match="no UTM zone") as caught:
@@ -214,31 +216,31 @@ def write_results(path, boxes, scene):
 
 
 @pytest.mark.parametrize("rotation", [0.0, 25.0])
-def test_results_in_the_pixels_of_the_scene(tmp_path, files, make_scene, rotation):
+def test_coco_results_of_a_scene_are_read_in_its_pixels(tmp_path, files, make_scene, rotation):
     scene = make_scene(origin=(X, Y), pixel_size=0.5, rotation=rotation)
     boxes = [[20.0, 20, 40, 40], [60, 20, 88, 40]]
     found = write_results(tmp_path / "found.json", boxes, scene.name)
     read_ = read((found, files(true=("car", "car"))[1]), scene)
-    np.testing.assert_allclose(read_.sample.detections.boxes, boxes, atol=1e-6)
-    assert (read_.sample.name, read_.classes) == (scene.name, ("car",))
+    np.testing.assert_allclose(read_.image.detections.boxes, boxes, atol=1e-6)
+    assert (read_.image.name, read_.classes) == (scene.name, ("car",))
 
 
-def test_results_without_a_scene_are_an_error_with_a_way_out(tmp_path, files):
+def test_coco_results_without_a_scene_are_refused_with_a_hint(tmp_path, files):
     found = write_results(tmp_path / "found.json", [], "a.tif")
-    with pytest.raises(VectorError, match="is in the pixels of its images") as caught:
+    with pytest.raises(VectorError, match="is in pixels, and neither") as caught:
         read((found, files()[1]))
     assert "--scene" in caught.value.hint
 
 
-def test_results_of_other_scenes_are_reported(tmp_path, files, make_scene, caplog):
+def test_coco_results_of_other_scenes_are_reported(tmp_path, files, make_scene, caplog):
     scene = make_scene(origin=(X, Y), pixel_size=0.5)
     found = write_results(tmp_path / "found.json", [[1, 1, 9, 9]], "x.tif")
-    assert len(read((found, files()[1]), scene).sample.detections) == 0
-    assert "found.json: no object is of scene.tif" in caplog.text
+    assert len(read((found, files()[1]), scene).image.detections) == 0
+    assert "found.json: no detection belongs to scene.tif" in caplog.text
 
 
-def test_scenes_of_one_name_in_two_folders(files, make_scene, tmp_path):
+def test_scenes_of_the_same_name_are_told_apart_by_their_folders(files, make_scene, tmp_path):
     (tmp_path / "2").mkdir()
     scene = make_scene("2/a.tif", origin=(X, Y), pixel_size=0.5)
-    sample = read(files(scene=["1/a.tif", "2/a.tif"]), scene).sample
+    sample = read(files(scene=["1/a.tif", "2/a.tif"]), scene).image
     assert sample.detections.scores.tolist() == pytest.approx([0.4])

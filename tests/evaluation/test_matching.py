@@ -46,7 +46,7 @@ def check_one_to_one(pairs, found, truth):
 
 
 @given(pair_lists(4, 4))
-def test_as_many_as_possible_and_then_the_cheapest_by_brute_force(pairs):
+def test_matching_equals_brute_force(pairs):
     costs = {(d, t): c for d, t, c in zip(*(p.tolist() for p in pairs), strict=True)}
     best = (0, 0.0)
     for order in itertools.permutations(range(4)):
@@ -58,7 +58,7 @@ def test_as_many_as_possible_and_then_the_cheapest_by_brute_force(pairs):
 
 
 @given(pair_lists(9, 7))
-def test_it_equals_one_large_assignment(pairs):
+def test_matching_equals_one_large_assignment(pairs):
     dense = np.full((9, 7), 1000.0)
     dense[pairs.detection, pairs.label] = pairs.cost
     chosen = dense[linear_sum_assignment(dense)]
@@ -75,25 +75,25 @@ def test_the_number_of_matches_does_not_depend_on_the_order(pairs, random):
     assert len(match(shuffled)[0]) == len(match(pairs)[0])
 
 
-def test_a_cheap_pair_gives_way_to_two_dear_ones():
+def test_two_expensive_pairs_are_preferred_to_a_cheap_one():
     pairs = pairs_of([(0, 0, 0.0), (0, 1, 1.0), (1, 0, 1.0)])
     found, truth = match(pairs)
     assert sorted(zip(found.tolist(), truth.tolist(), strict=True)) == [(0, 1), (1, 0)]
 
 
-def test_groups_are_solved_apart():
+def test_groups_are_solved_separately():
     pairs = pairs_of([(0, 0, 0.2), (0, 1, 0.1), (1, 0, 0.1), (7, 9, 1.0)])
     found, truth = match(pairs)
     matched = sorted(zip(found.tolist(), truth.tolist(), strict=True))
     assert matched == [(0, 1), (1, 0), (7, 9)]
 
 
-def test_equal_costs_match_once():
+def test_an_object_is_matched_once_at_equal_costs():
     found, _ = match(pairs_of([(d, t, 0.5) for d in range(3) for t in range(2)]))
     assert len(found) == 2
 
 
-def test_no_pairs_match_nothing():
+def test_without_pairs_nothing_matches():
     found, truth = match(pairs_of([]))
     assert (found.tolist(), truth.tolist()) == ([], [])
 
@@ -130,7 +130,7 @@ def test_pairs_by_distance_equal_the_definition(found, truth, gsd):
     np.testing.assert_allclose(pairs.cost, metres[pairs.detection, pairs.label] / 6, atol=1e-12)
 
 
-def test_a_perfect_hit_is_a_pair_by_distance():
+def test_equal_centres_are_a_pair_by_distance():
     box = [[5.0, 5, 9, 9]]
     pairs = candidate_pairs(
         detections(box), np.array(box), np.array([0]), rule=BY_DISTANCE, gsd=0.5
@@ -154,29 +154,31 @@ def test_an_overlap_at_the_threshold_matches():
     assert pairs.cost.tolist() == [0.5]
 
 
-def test_metres_need_a_gsd():
+def test_matching_by_distance_without_a_gsd_is_refused():
     box = np.array([[0.0, 0, 4, 4]])
-    with pytest.raises(TilesetError, match="needs the metres per pixel") as caught:
+    with pytest.raises(
+        TilesetError, match="the metres per pixel of an image are unknown"
+    ) as caught:
         candidate_pairs(detections(box), box, np.array([0]), rule=BY_DISTANCE, gsd=None)
     assert "data.gsd" in caught.value.hint
 
 
 @pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
-def test_classes_never_mix(rule):
+def test_boxes_of_different_classes_are_no_pair(rule):
     box = np.array([[0.0, 0, 4, 4]])
     pairs = candidate_pairs(detections(box, [0.9], [1]), box, np.array([0]), rule=rule, gsd=0.3)
     assert len(pairs.cost) == 0
 
 
 @pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
-def test_empty_sides_have_no_pairs(rule):
+def test_without_detections_or_objects_there_are_no_pairs(rule):
     boxes = np.array([[0.0, 0, 4, 4]])
     for found, truth in ((Detections.empty(), boxes), (detections(boxes), np.zeros((0, 4)))):
         labels = np.zeros(len(truth), np.int64)
         assert len(candidate_pairs(found, truth, labels, rule=rule, gsd=0.5).cost) == 0
 
 
-def test_boxes_without_overlap_are_no_pairs():
+def test_boxes_without_overlap_are_no_pair():
     apart = overlapping_pairs(np.array([[0.0, 0, 2, 2]]), np.array([[2.0, 0, 4, 2]]), 1e-9)
     assert len(apart.cost) == 0
 
@@ -191,7 +193,7 @@ def test_the_matches_at_every_threshold_are_counted_at_once(pairs, steps):
         assert (raised & kept).sum() == most
 
 
-def test_a_stronger_detection_moves_over_for_a_weaker_one():
+def test_a_detection_of_higher_score_changes_its_object_for_one_of_lower_score():
     pairs = pairs_of([(0, 0, 0.0), (0, 1, 0.5), (1, 0, 0.1), (2, 0, 0.1)])
     assert raises_matches(pairs, np.float32([0.9, 0.8, 0.7])).tolist() == [True, True, False]
 
@@ -202,7 +204,7 @@ def test_detections_without_pairs_raise_nothing():
 
 
 @given(pair_lists(9, 7), st.integers(1, 12))
-def test_groups_solved_together_or_apart_give_the_same(pairs, chunk):
+def test_matching_does_not_depend_on_the_size_of_the_parts(pairs, chunk):
     together = match(pairs)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(geodet.evaluation.matching, "_CHUNK", chunk)
@@ -212,7 +214,7 @@ def test_groups_solved_together_or_apart_give_the_same(pairs, chunk):
 
 
 @given(pair_lists(9, 7))
-def test_very_large_groups_have_as_many_matches(pairs):
+def test_very_large_groups_have_as_many_matches_as_possible(pairs):
     most = len(match(pairs)[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(geodet.evaluation.matching, "_LARGEST", 0)

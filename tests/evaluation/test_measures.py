@@ -33,7 +33,7 @@ def evaluate(*samples, rule=BY_IOU, threshold=0.5, **options):
     return measure(samples or [sample()], ("car", "bus"), rule, threshold=threshold, **options)
 
 
-def test_figures_by_hand():
+def test_measures_equal_those_computed_by_hand():
     evaluation = evaluate()
     assert evaluation.overall.scores == MatchCounts(0.5, 2, 4, 3)
     assert evaluation.by_class["car"].scores == MatchCounts(0.5, 1, 3, 2)
@@ -46,18 +46,18 @@ def test_figures_by_hand():
     assert (evaluation.gsd, evaluation.sides_px) == (0.5, (16.0, 48.0))
 
 
-def test_a_gsd_that_is_not_known_everywhere_is_not_known():
+def test_without_the_gsd_of_every_image_there_is_no_median():
     assert evaluate(sample(gsd=0.5), sample(gsd=None)).gsd is None
     assert evaluate(sample(gsd=0.5), sample(gsd=0.7), sample(gsd=0.6)).gsd == 0.6
 
 
-def test_points_have_no_average_precision():
+def test_without_boxes_there_is_no_average_precision():
     evaluation = evaluate(rule=BY_DISTANCE, has_boxes=False)
     assert math.isnan(evaluation.overall.ap.ap)
     assert evaluation.overall.scores.matched == 2
 
 
-def test_without_pixels_there_are_no_sizes():
+def test_without_pixels_there_is_no_precision_by_size():
     evaluation = evaluate(has_pixels=False)
     assert evaluation.sides_px is None
     assert evaluation.overall.ap.ap50 > 0
@@ -71,7 +71,7 @@ def test_without_labels_there_is_no_average_precision(found):
     assert evaluation.overall.scores == MatchCounts(0.5, 0, len(found), 0)
 
 
-def test_errors_by_hand():
+def test_true_positives_false_positives_and_misses_equal_those_found_by_hand():
     errors = judge_boxes(evaluate().results[0], 0.5, threshold=0.5)
     hits, wrong, missed = (errors[name] for name in ("true_positives", "false_positives", "misses"))
     assert hits.boxes.tolist() == FOUND.boxes[[0, 1]].tolist()
@@ -86,7 +86,7 @@ def test_errors_by_hand():
     assert np.isnan(missed.scores).all()
 
 
-def test_a_weak_detection_is_no_error():
+def test_a_detection_below_the_threshold_is_no_false_positive():
     errors = judge_boxes(evaluate().results[0], None, threshold=0.75)
     assert len(errors["false_positives"].boxes) == 0
     assert np.isnan(errors["true_positives"].distance_m).all()
@@ -95,7 +95,7 @@ def test_a_weak_detection_is_no_error():
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.8]), st.booleans())
-def test_errors_add_up_to_the_counts(seed, threshold, by_distance):
+def test_numbers_of_boxes_equal_the_counts(seed, threshold, by_distance):
     random = np.random.default_rng(seed)
     corners = random.uniform(0, 30, (12, 2))
     boxes = np.hstack([corners, corners + random.uniform(2, 9, (12, 2))])

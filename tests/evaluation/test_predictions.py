@@ -18,7 +18,7 @@ from geodet.models.inputs import InputValues
 
 
 class BrightnessSeer(AtOnce, Predictor):
-    """Gives a box around each bright 8 x 8 px square, and remembers the sizes of chips."""
+    """Finds a box around each bright 8 x 8 px square, and records the sizes of the chips."""
 
     def __init__(self):
         super().__init__(
@@ -53,7 +53,7 @@ def sorted_boxes(detections):
 
 
 @pytest.mark.parametrize("limit", [128 * 96, 128 * 96 - 1])
-def test_large_images_go_through_windows_and_give_the_same(tmp_path, monkeypatch, limit):
+def test_windows_of_large_images_give_the_same_detections(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", limit)
     image = painted(tmp_path / "a.png", SQUARES, size=(128, 96))
     seer = BrightnessSeer()
@@ -64,7 +64,7 @@ def test_large_images_go_through_windows_and_give_the_same(tmp_path, monkeypatch
     assert max(seer.sizes) == ((96, 128) if whole else (44, 44))  # aligned, of at most 48
 
 
-def test_windows_are_those_of_detect(tmp_path, monkeypatch):
+def test_large_images_are_read_in_the_windows_of_detect(tmp_path, monkeypatch):
     monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", 1)
     image = painted(tmp_path / "a.png", SQUARES, size=(128, 96))
     config = DetectConfig(chip_size=64, overlap=8)
@@ -74,7 +74,7 @@ def test_windows_are_those_of_detect(tmp_path, monkeypatch):
     assert found.boxes.tolist() == expected.boxes.tolist()
 
 
-def test_each_image_keeps_its_place(tmp_path, monkeypatch):
+def test_detections_stay_with_their_image(tmp_path, monkeypatch):
     monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", 70 * 70)
     sizes = [(64, 64), (128, 96), (64, 64), (64, 64)]
     images = [
@@ -87,16 +87,16 @@ def test_each_image_keeps_its_place(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("limit", [1, 10**6])
-def test_other_bands_are_an_error_however_large(tmp_path, monkeypatch, limit):
+def test_images_of_any_size_with_other_bands_are_refused(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", limit)
     image = painted(tmp_path / "a.png", bands=1)
     with pytest.raises(ModelFileError, match=r"a\.png has 1 bands, and the model needs 3"):
         predict_images(BrightnessSeer(), [image], ())
 
 
-def test_all_images_have_the_values_of_those_that_were_looked_at(tmp_path, tiny_model, monkeypatch):
+def test_the_value_range_comes_from_evenly_spread_images(tmp_path, tiny_model, monkeypatch):
     """Of three images the first and the third."""
-    monkeypatch.setattr(geodet.evaluation.predictions, "_LOOKED_AT", 2)
+    monkeypatch.setattr(geodet.evaluation.predictions, "_SAMPLED", 2)
     pixels = np.random.default_rng(0).integers(60, 190, (3, 3, 32, 32), np.uint8) // [
         [[[1]]],
         [[[2]]],
@@ -115,9 +115,9 @@ def test_all_images_have_the_values_of_those_that_were_looked_at(tmp_path, tiny_
     assert choose_input_values(images, (1,), about, config, name="set") is None
 
 
-def test_images_of_several_types_are_taken_as_they_are(tmp_path, tiny_model, said):
+def test_images_of_several_data_types_are_not_rescaled(tmp_path, tiny_model, said):
     images = [painted(tmp_path / "a.png"), painted(tmp_path / "b.tif", dtype="uint16")]
     for value_range in ("scene", None, (0, 99)):
         config = DetectConfig(value_range=value_range)
         assert choose_input_values(images, (), tiny_model.description, config, name="set") is None
-    assert said() == ["set: uint16 and uint8 values are taken as they are"] * 2
+    assert said() == ["set: the images hold uint16 and uint8 values, which are not rescaled"] * 2

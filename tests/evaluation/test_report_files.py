@@ -37,7 +37,7 @@ def figures(classes, count=30):
 
 
 @pytest.mark.parametrize("classes", [("tree",), ("car", "bus"), tuple("abcdefgh")])
-def test_the_picture_grows_with_the_classes(tmp_path, classes):
+def test_the_picture_has_a_row_for_each_class(tmp_path, classes):
     draw_curves(tmp_path / "curves.png", "trees", figures(classes))
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width == 1100
@@ -46,7 +46,7 @@ def test_the_picture_grows_with_the_classes(tmp_path, classes):
         assert len(picture.convert("RGB").getcolors(2**20)) > 50
 
 
-def test_nothing_at_all_can_be_drawn(tmp_path):
+def test_curves_without_detections_and_objects_are_drawn(tmp_path):
     draw_curves(tmp_path / "curves.png", "nothing", figures(("tree",), count=0))
     assert (tmp_path / "curves.png").stat().st_size > 0
 
@@ -64,7 +64,7 @@ UTM = GeoBox(100, 100, Affine(0.5, 0, 500_000, 0, -0.5, 4_500_000), CRS.from_eps
 
 @pytest.fixture(autouse=True)
 def charts(monkeypatch):
-    """Give what the chart is drawn of, by its title; drawing it is slow, and tested elsewhere."""
+    """Return what the chart is drawn of, by its title; drawing it is slow, and tested elsewhere."""
     drawn = {}
     monkeypatch.setattr(
         files, "draw_curves", lambda _, title, figures: drawn.update({title: figures})
@@ -73,7 +73,7 @@ def charts(monkeypatch):
 
 
 def sample(name="a.tif", gsd=0.5):
-    """Give three labels and four detections 20 px apart: two hits, the second 2 px beside."""
+    """Return three labels and four detections 20 px apart: two hits, the second 2 px beside."""
     at = np.arange(0, 100, 20.0)
     boxes = np.stack([at, 0 * at, at + 10, 0 * at + 10], axis=1)
     found = boxes[:4] + np.array([[0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -111,7 +111,7 @@ def read_layer(folder, name):
     return pyogrio.read_dataframe(folder / "errors.gpkg", layer=name)
 
 
-def test_the_figures_by_hand(tmp_path):
+def test_measures_equal_those_computed_by_hand(tmp_path):
     content = read_json(write(tmp_path / "out", evaluation()))
     assert (content["model"], content["data"], content["gsd"]) == ("m", None, 0.5)
     counts = ("matched", "detected", "labelled")
@@ -123,7 +123,7 @@ def test_the_figures_by_hand(tmp_path):
     assert overall["best"]["threshold"] == pytest.approx(0.75)
 
 
-def test_what_nobody_labelled_has_no_average_precision(tmp_path):
+def test_a_class_without_objects_has_no_average_precision(tmp_path):
     measures = evaluation()
     content = read_json(write(tmp_path / "out", measures))
     bare = content["by_class"][CLASSES[2]]
@@ -140,14 +140,14 @@ def test_what_nobody_labelled_has_no_average_precision(tmp_path):
         (0.5, False, None, None),
     ],
 )
-def test_the_bounds_of_sizes_are_in_metres_where_these_are_known(gsd, has_pixels, px, m):
+def test_size_bounds_are_also_in_metres_if_the_gsd_is_known(gsd, has_pixels, px, m):
     rule = MatchConfig(size_bounds_px=(32.0, 96.0))
     measures = measure([sample(gsd=gsd)], CLASSES, rule, threshold=0.5, has_pixels=has_pixels)
     plain = to_json(measures)
     assert (plain["size_bounds_px"], plain["size_bounds_m"]) == (px, m)
 
 
-def test_the_curves_are_a_recount_at_each_threshold(tmp_path):
+def test_curves_equal_counts_at_each_threshold(tmp_path):
     curves = read_json(write(tmp_path / "out", evaluation()))["curves"]
     scores, hits = np.array([0.9, 0.8, 0.7, 0.2], np.float32), np.array([1, 1, 0, 0])
     for row, threshold in enumerate(curves["threshold"]):
@@ -158,7 +158,7 @@ def test_the_curves_are_a_recount_at_each_threshold(tmp_path):
     assert set(curves) == {"threshold", "all", *CLASSES}
 
 
-def test_the_table_says_what_the_json_says(tmp_path):
+def test_the_table_has_the_values_of_the_json_file(tmp_path):
     folder = write(tmp_path / "out", evaluation())
     content, rows = read_json(folder), read_table(folder)
     assert [row["class"] for row in rows] == ["all", *CLASSES]
@@ -182,7 +182,7 @@ def test_every_detection_and_every_label_is_in_one_layer(tmp_path):
     assert missed.geometry[0].bounds == pytest.approx((500_040, 4_499_995, 500_045, 4_500_000))
 
 
-def test_the_layers_hold_what_the_threshold_keeps(tmp_path):
+def test_the_layers_contain_the_detections_above_the_threshold(tmp_path):
     counts = [
         [
             len(read_layer(write(tmp_path / f"{t}", evaluation(threshold=t)), name))
@@ -193,7 +193,7 @@ def test_the_layers_hold_what_the_threshold_keeps(tmp_path):
     assert counts == [[2, 2, 1], [1, 0, 2], [0, 0, 3]]
 
 
-def test_each_box_says_its_image_and_lies_there(tmp_path):
+def test_each_box_has_the_name_and_the_place_of_its_image(tmp_path):
     beside = GeoBox(100, 100, Affine(0.5, 0, 500_100, 0, -0.5, 4_500_000), UTM.crs)
     measures = evaluation([sample("a.tif"), sample("b.tif")])
     places = [("a.tif", UTM, 0.5), ("b.tif", beside, 0.5)]
@@ -202,13 +202,13 @@ def test_each_box_says_its_image_and_lies_there(tmp_path):
     assert [shape.bounds[0] for shape in missed.geometry] == pytest.approx([500_040, 500_140])
 
 
-def test_places_must_be_of_the_same_images(tmp_path):
+def test_places_and_images_must_agree_in_number(tmp_path):
     with pytest.raises(ValueError, match="zip"):
         write(tmp_path / "out", evaluation(), [])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_found_and_nothing_labelled_can_be_written(tmp_path, monkeypatch):
+def test_an_evaluation_without_detections_and_objects_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "draw_curves", draw_curves)
     nothing = EvaluatedImage(
         "a.tif", Detections.empty(), np.zeros((0, 4)), np.zeros(0, int), np.zeros((0, 4)), None
@@ -220,7 +220,7 @@ def test_nothing_found_and_nothing_labelled_can_be_written(tmp_path, monkeypatch
     assert [len(read_layer(folder, name)) for name in LAYERS] == [0, 0, 0]
 
 
-def test_the_chart_is_of_the_figures_of_the_table(tmp_path, charts):
+def test_the_curves_show_the_classes_of_the_table(tmp_path, charts):
     write(tmp_path / "out", measures := evaluation())
     assert charts == {"cars": {"all": measures.overall, **measures.by_class}}
 

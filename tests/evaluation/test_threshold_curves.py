@@ -35,7 +35,7 @@ def one_chip():
     return compare(detections(boxes, [0.9, 0.8, 0.6, 0.4]), TRUTH)
 
 
-def test_precision_recall_and_f1_by_hand():
+def test_precision_recall_and_f1_equal_those_computed_by_hand():
     scores = count_matches([one_chip()], 0.3)
     assert scores == MatchCounts(0.3, 2, 4, 4)
     assert (scores.precision, scores.recall, scores.f1) == (0.5, 0.5, 0.5)
@@ -46,7 +46,7 @@ def test_precision_recall_and_f1_by_hand():
     assert count_matches([one_chip()], 0.95) == MatchCounts(0.95, 0, 0, 4)
 
 
-def test_chips_are_summed():
+def test_counts_are_summed_over_the_chips():
     empty_chip = compare(detections([[0, 0, 4, 4]], [0.7]), [])
     silent_chip = compare(Detections.empty(), TRUTH[:1])
     assert count_matches([one_chip(), empty_chip, silent_chip], 0.5) == MatchCounts(0.5, 2, 4, 5)
@@ -67,7 +67,7 @@ def test_detections_in_ignored_regions_do_not_count():
     assert count_matches([compare(found, TRUTH, ignored=[[86, 70, 99, 99]])], 0.5).detected == 2
 
 
-def test_a_weak_detection_does_not_take_the_match_of_a_strong_one():
+def test_a_detection_below_the_threshold_takes_no_match():
     found = detections([[0, 2, 10, 12], [0, 0, 10, 10]], [0.9, 0.3])
     result = compare(found, TRUTH[:1])
     assert count_matches([result], 0.5) == MatchCounts(0.5, 1, 1, 1)
@@ -104,7 +104,7 @@ def test_no_threshold_is_better_than_the_best(rows, lowest):
     assert best.f1 >= max(every, default=0.0) - 0.001
 
 
-def test_equal_thresholds_take_the_lower():
+def test_of_equally_good_thresholds_the_lower_is_best():
     boxes = [
         TRUTH[0],
         TRUTH[1],
@@ -148,7 +148,7 @@ def test_the_curve_counts_at_every_score():
 
 
 @given(chips, chips, st.sampled_from([0.0, 0.12, 0.2, 0.5, 0.771, 1.0]))
-def test_the_curve_of_all_is_the_sum_of_the_chips(first, second, threshold):
+def test_the_curve_of_all_chips_is_the_sum_of_their_curves(first, second, threshold):
     results = [chip_of(first), chip_of(second)]
     parts = [count_matches([result], threshold) for result in results]
     total = trace_curve(results).at(threshold)
@@ -156,7 +156,7 @@ def test_the_curve_of_all_is_the_sum_of_the_chips(first, second, threshold):
         assert getattr(total, count) == sum(getattr(part, count) for part in parts)
 
 
-def test_a_curve_of_one_class():
+def test_a_curve_can_be_of_one_class():
     found = detections(TRUTH[:3], [0.9, 0.8, 0.7], [0, 1, 1])
     result = compare(found, TRUTH, [0, 1, 0, 1])
     assert trace_curve([result], label=0).at(0.0) == MatchCounts(0.0, 1, 1, 2)
@@ -165,14 +165,14 @@ def test_a_curve_of_one_class():
 
 
 @pytest.mark.parametrize("results", [[], [compare(Detections.empty(), [])]])
-def test_nothing_at_all_scores_zero(results):
+def test_without_detections_and_objects_all_counts_are_zero(results):
     scores = count_matches(results, 0.5)
     assert (scores.precision, scores.recall, scores.f1) == (0.0, 0.0, 0.0)
     assert best_counts(results).f1 == 0.0
 
 
 @pytest.mark.parametrize("rule", [BY_IOU, BY_DISTANCE])
-def test_empty_sides_match_nothing(rule):
+def test_without_detections_or_objects_nothing_matches(rule):
     for found, truth in ((Detections.empty(), TRUTH), (detections(TRUTH), [])):
         result = compare(found, truth, rule=rule, gsd=0.5)
         assert count_matches([result], 0.0) == MatchCounts(0.0, 0, len(found), len(truth))
