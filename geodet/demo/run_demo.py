@@ -110,7 +110,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make the folder {folder}: {error}", hint="choose another folder"
+            f"cannot make the folder {folder}: {error}", hint="choose another folder", path=folder
         ) from error
 
 

@@ -131,7 +131,9 @@ def _open_scenes(
         scene = opened.open(path)
         if scene.geobox.crs is None and config.require_crs:
             raise SceneError(
-                f"{scene.path} has no CRS", hint="assign one with gdal_edit, or drop --require-crs"
+                f"{scene.path} has no CRS",
+                hint="assign one with gdal_edit, or drop --require-crs",
+                path=scene.path,
             )
         found.append((scene.geobox, scene.dtype.name))
         if path not in kept:

@@ -113,12 +113,14 @@ def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
             f"detect.bands names {len(config.bands)} bands, and {about.name} needs {needed}: "
             + ", ".join(about.bands),
             hint="name one band of the scene for each",
+            name=about.name,
         )
     if len(scene.bands) < needed:
         raise ModelFileError(
             f"{scene.path} has {len(scene.bands)} bands, and {about.name} needs {needed}: "
             + ", ".join(about.bands),
             hint="choose another model, or name bands with --bands; a band may be named twice",
+            name=about.name,
         )
     if config.bands:
         return scene.bands
@@ -187,6 +189,7 @@ def _scale_factors(
             f"{scene.path} has {scene.gsd:.3g} m per pixel, which cannot be resampled to the "
             f"{about.gsd:g} m of {about.name}",
             hint="choose another model, or correct the scene's CRS or detect.gsd",
+            path=scene.path,
         )
     return x, y
 

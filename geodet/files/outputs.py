@@ -39,21 +39,27 @@ def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(
-            f"cannot tell the format of {path}", hint=f"end its name in {' or '.join(suffixes)}"
+            f"cannot tell the format of {path}",
+            hint=f"end its name in {' or '.join(suffixes)}",
+            path=path,
         )
     if not path.parent.is_dir():
         raise OutputError(
-            f"no folder {path.parent} to write {path.name} to", hint="create the folder first"
+            f"no folder {path.parent} to write {path.name} to",
+            hint="create the folder first",
+            path=path,
         )
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="name a file in it")
+        raise OutputError(f"{path} is a folder", hint="name a file in it", path=path)
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already", hint="--overwrite replaces it")
+        raise OutputError(f"{path} exists already", hint="--overwrite replaces it", path=path)
     try:  # permission bits say nothing of root, network drives and read-only mounts
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise OutputError(
-            f"cannot write to {path.parent}: {error.strerror}", hint="choose another folder"
+            f"cannot write to {path.parent}: {error.strerror}",
+            hint="choose another folder",
+            path=path,
         ) from error
 
 
@@ -67,10 +73,14 @@ def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     for path in written:
         if path in read:
             raise OutputError(
-                f"{path} is an input and would be overwritten", hint="name another output"
+                f"{path} is an input and would be overwritten",
+                hint="name another output",
+                path=path,
             )
         if written.count(path) > 1:
-            raise OutputError(f"{path} would be written twice", hint="name another output")
+            raise OutputError(
+                f"{path} would be written twice", hint="name another output", path=path
+            )
 
 
 class PendingOutput(ABC):
@@ -182,6 +192,7 @@ def raising_output_errors(path: Path) -> Iterator[None]:
         raise OutputError(
             f"cannot write {path}: {error}",
             hint=f"check the free space and the permissions of {path.parent}",
+            path=path,
         ) from error
 
 
@@ -214,14 +225,17 @@ def check_output_folder(
         OutputError: The folder is a file, is not empty, or holds something else.
     """
     if output.exists() and not output.is_dir():
-        raise OutputError(f"{output} is a file", hint="give a folder")
+        raise OutputError(f"{output} is a file", hint="give a folder", path=output)
     found = {entry.name for entry in output.iterdir()} if output.exists() else set()
     if found and not overwrite:
-        raise OutputError(f"{output} is not empty", hint="give another folder, or use --overwrite")
+        raise OutputError(
+            f"{output} is not empty", hint="give another folder, or use --overwrite", path=output
+        )
     others = sorted(found - set(known))
     others += [p.name for p in inputs if p.resolve().is_relative_to(output.resolve())]
     if others:
         raise OutputError(
             f"{output} holds more than an earlier output: {', '.join(others[:3])}",
             hint="give another folder, since overwriting removes everything in it",
+            path=output,
         )

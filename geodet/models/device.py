@@ -29,12 +29,15 @@ def resolve_device(name: str) -> torch.device:
         return device
     kind, _, index = name.partition(":")
     if name not in ("cpu", "cuda") and (kind != "cuda" or not index.isdigit()):
-        raise DeviceError(f"unknown device {name!r}", hint="use auto, cpu, cuda or cuda:N")
+        raise DeviceError(
+            f"unknown device {name!r}", hint="use auto, cpu, cuda or cuda:N", device=name
+        )
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if int(index or 0) >= count:
         raise DeviceError(
             f"no device {name!r}: this machine has {count or 'no'} CUDA devices",
             hint="use --device auto or --device cpu",
+            device=name,
         )
     return torch.device(name if index or kind == "cpu" else "cuda:0")
 

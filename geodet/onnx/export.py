@@ -120,5 +120,6 @@ def _compare(graph: Any, model: Model) -> tuple[float, float]:
             f"the ONNX graph of {about.name} differs from PyTorch by {scores:.2g} in scores and "
             f"{boxes:.2g} px in boxes",
             hint="this is a defect of geodet: please report it",
+            name=about.name,
         )
     return scores, boxes

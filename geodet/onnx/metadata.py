@@ -100,4 +100,5 @@ def _check_for_geodeep(about: ModelDescription) -> None:
             f"GeoDeep reads three bands of uint8 or uint16, and {about.name} needs "
             f"{len(about.bands)} of {about.dtype} ({', '.join(about.bands)})",
             hint="--reader deepness and --reader plain take any bands",
+            name=about.name,
         )

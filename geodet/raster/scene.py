@@ -202,6 +202,7 @@ class Scene(Closing):
             raise SceneError(
                 f"no band {band} in {self.path}, which has {self.count}: {', '.join(self._labels)}",
                 hint="give the number of a band, counted from 1, or its name in the scene",
+                path=self.path,
             )
         return number
 
@@ -211,6 +212,7 @@ class Scene(Closing):
             raise SceneError(
                 f"the bands of {self.path} hold {' and '.join(sorted(dtypes))} values",
                 hint="choose real bands of one type, or convert them with gdal_translate",
+                path=self.path,
             )
         dtype: np.dtype[Any] = np.dtype(self._dtypes[self.bands[0] - 1])
         return dtype
@@ -242,6 +244,7 @@ class Scene(Closing):
             raise SceneError(
                 f"cannot read {window} of {self.path}: {cause}",
                 hint="the file may be truncated or incomplete: check it with gdalinfo -checksum",
+                path=self.path,
             ) from error
 
     def _read_blocks(self, window: Window) -> Chip:

@@ -165,6 +165,7 @@ def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
             hint="check the path"
             if path.is_absolute()
             else f"the path is relative to {Path.cwd()}",
+            path=path,
         )
 
 
@@ -180,6 +181,7 @@ def _iter_list(path: Path) -> Iterator[str]:
         raise SceneError(
             f"cannot read the list of scenes {path}: {error}",
             hint="a list is a text file in UTF-8 with one path a line",
+            path=path,
         ) from error
     count = 0
     for number, line in enumerate(lines, start=1):
@@ -188,7 +190,7 @@ def _iter_list(path: Path) -> Iterator[str]:
             count += 1
             yield from _iter_scenes(text, path.parent, f"{path}, line {number}: ")
     if not count:
-        raise SceneError(f"{path} lists no scenes", hint="write one path a line")
+        raise SceneError(f"{path} lists no scenes", hint="write one path a line", path=path)
 
 
 def _in_folder(folder: Path, place: str) -> list[str]:
@@ -201,6 +203,7 @@ def _in_folder(folder: Path, place: str) -> list[str]:
         f"{place}no rasters in the folder {folder}",
         hint=f"looked for {_suffixes()}; it has {others or 'no files'}; "
         f"for subfolders write {folder / '**'}",
+        path=folder,
     )
 
 
@@ -217,6 +220,7 @@ def _matching(pattern: Path, place: str) -> list[str]:
     raise SceneError(
         f"{place}nothing matches {pattern}" if not found else f"{place}no rasters match {pattern}",
         hint=f"{looked_for}; it was matched in {Path.cwd()}",
+        path=pattern,
     )
 
 

@@ -179,6 +179,7 @@ def open_source(path: str) -> Source:
         raise SceneError(
             f"cannot open {path} as a raster: {error}",
             hint=_hint(path),
+            path=path,
         ) from error
 
 
@@ -231,7 +232,9 @@ def _open(path: str, handles: list[Any]) -> Source:
     handles.append(rasterio.open(path))
     if handles[0].count == 0:
         raise SceneError(
-            f"{path} has no bands", hint="name one of its subdatasets: gdalinfo lists them"
+            f"{path} has no bands",
+            hint="name one of its subdatasets: gdalinfo lists them",
+            path=path,
         )
     colours = open_expanded(handles[-1])
     if colours is not None:

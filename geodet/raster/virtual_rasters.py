@@ -155,4 +155,5 @@ def _warp(dataset: Any, target: CRS, what: str, **options: Any) -> Any:
             f"cannot georeference {dataset.name} by {what}: {error}",
             hint="set points that are not in one line with gdal_translate -gcp, or remove them "
             "with gdal_edit -unsetgcp or -unsetrpc",
+            path=dataset.name,
         ) from error

@@ -70,7 +70,9 @@ class ChipCopier(Closing):
             self._write(path, whole.pixels, window, chip.valid)
         except (RasterioError, OSError) as error:
             raise OutputError(
-                f"cannot write {path}: {error}", hint="check the free space and the permissions"
+                f"cannot write {path}: {error}",
+                hint="check the free space and the permissions",
+                path=path,
             ) from error
         return True
 

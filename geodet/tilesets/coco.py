@@ -48,9 +48,12 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
         raise TilesetError(
             f"{path}: broken images or categories: {error!r}",
             hint="an image needs id and file_name, a category needs id and name",
+            path=path,
         ) from error
     if len(images) < len(content["images"]):
-        raise TilesetError(f"{path}: two images share an id", hint="give each image its own id")
+        raise TilesetError(
+            f"{path}: two images share an id", hint="give each image its own id", path=path
+        )
     for number, annotation in enumerate(_entries(content, "annotations", path), start=1):
         try:
             _add_annotation(annotation, number, images, names)
@@ -58,6 +61,7 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
             raise TilesetError(
                 f"{path}, annotation {number}: broken: {error!r}",
                 hint="it needs image_id, category_id and bbox",
+                path=path,
             ) from error
     used = {name for image in images.values() for name in image.names}
     # Roboflow adds the group of its categories as a category that no object has.
@@ -97,7 +101,7 @@ def _load_json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise TilesetError(
-            f"{path}: broken JSON: {error}", hint="export the labels again"
+            f"{path}: broken JSON: {error}", hint="export the labels again", path=path
         ) from error
     for key in ("images", "categories", "annotations"):
         _entries(content, key, path)
@@ -110,6 +114,7 @@ def _entries(content: Any, key: str, path: Path) -> list[Any]:
         raise TilesetError(
             f"{path}: no list {key!r}, so it is not a COCO file",
             hint="a COCO file lists images, annotations and categories",
+            path=path,
         )
     return entries
 
@@ -139,6 +144,7 @@ def write_tileset(tileset: Tileset) -> None:
         raise OutputError(
             f"{tileset.root}: cannot write the labels: {error}",
             hint="check the free space and the permissions",
+            path=tileset.root,
         ) from error
 
 
@@ -183,6 +189,7 @@ def _to_image_entry(number: int, image: LabelledImage, root: Path) -> dict[str, 
         raise TilesetError(
             f"{image.path} is not below {root}",
             hint="move the image into the folder of the tileset",
+            path=image.path,
         )
     entry = {
         "id": number,

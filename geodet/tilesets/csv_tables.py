@@ -68,6 +68,7 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
         raise TilesetError(
             f"{path}: no column 'image' among {', '.join(header)}",
             hint="its columns are image, and optionally place and fold",
+            path=path,
         )
     images = []
     for number, row in rows:
@@ -77,7 +78,7 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
         fold = cells.get("fold", "").lower()
         if fold and fold not in _FOLDS:
             raise TilesetError(
-                f"{path}, line {number}: fold {fold!r}", hint="a fold is train or val"
+                f"{path}, line {number}: fold {fold!r}", hint="a fold is train or val", path=path
             )
         image.split = _FOLDS[fold] if fold else None
         images.append(image)
@@ -94,5 +95,6 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             raise TilesetError(
                 f"{path}, line {number}: {len(row)} cells under {len(header)} columns",
                 hint="give every line a cell for each column",
+                path=path,
             )
     return header, rows

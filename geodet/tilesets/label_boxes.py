@@ -34,6 +34,7 @@ def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
                 f"{item.path} is {size[0]} x {size[1]} px, but its labels are for"
                 f" {item.size[0]} x {item.size[1]} px",
                 hint=f"the labels are in {item.source.rpartition(', ')[0]}",
+                path=item.path,
             )
     return geoboxes
 
@@ -47,6 +48,7 @@ def _read_header(path: Path) -> GeoBox:
         raise TilesetError(
             f"{path}: not a readable image: {error}",
             hint="replace the file, or take it out of the labels",
+            path=path,
         ) from error
 
 

@@ -153,7 +153,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TilesetError(
-            f"{path}: cannot be read: {error}", hint="it must be a text file in UTF-8"
+            f"{path}: cannot be read: {error}", hint="it must be a text file in UTF-8", path=path
         ) from error
 
 

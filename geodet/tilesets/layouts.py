@@ -90,6 +90,7 @@ def check_label_files(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
         raise TilesetError(
             f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
             hint="put the images beside their labels or in images/, under the same name",
+            path=folder,
         )
     bare = [image for image, file in pairs if not file.is_file()]
     if bare:
@@ -160,7 +161,9 @@ def _read_plain(folder: Path, root: Path) -> ParsedLabels:
     tables = [labels for f in _tables(folder) if (labels := read_csv(f, _image_folders(f)))]
     if len(tables) > 1:
         names = ", ".join(labels.source.name for labels in tables)
-        raise TilesetError(f"{folder}: several label files: {names}", hint="give one of them")
+        raise TilesetError(
+            f"{folder}: several label files: {names}", hint="give one of them", path=folder
+        )
     if tables:
         return tables[0]
     images = list_images(folder)
@@ -180,7 +183,7 @@ def _nothing_found(folder: Path, jsons: list[Path], images: list[Path]) -> Tiles
     elif tables := _tables(folder):
         header = read_text(tables[0]).partition("\n")[0].strip()
         found = f"{tables[0].name} with the columns {header}"
-    return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT)
+    return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT, path=folder)
 
 
 def _read_voc_folder(images: list[Path], folder: Path) -> ParsedLabels:
@@ -279,5 +282,5 @@ def _read_file(file: Path) -> ParsedLabels:
     labels = read_csv(file, _image_folders(file))
     if labels is None:
         header = read_text(file).partition("\n")[0].strip()
-        raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT)
+        raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT, path=file)
     return labels

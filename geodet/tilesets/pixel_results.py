@@ -78,6 +78,7 @@ class PixelResults:
             raise VectorError(
                 f"{self.path} has no {key}.txt, so nobody looked at {image}",
                 hint="an image without objects needs an empty file",
+                path=self.path,
             )
         found = self.by_image.get(key, [])
         boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4)
@@ -119,7 +120,9 @@ def _read_coco(path: Path, score_field: str) -> dict[str, list[_Found]]:
     try:
         entries = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise VectorError(f"{path}: broken JSON: {error}", hint="write the file again") from error
+        raise VectorError(
+            f"{path}: broken JSON: {error}", hint="write the file again", path=path
+        ) from error
     by_image: dict[str, list[_Found]] = {}
     numbers: dict[str, Any] = {}
     for row, entry in enumerate(entries, start=1):
@@ -128,11 +131,14 @@ def _read_coco(path: Path, score_field: str) -> dict[str, list[_Found]]:
             number = numbers.setdefault(image, entry.get("image_id"))
             found = _to_found(entry, score_field)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise VectorError(f"{path}, result {row}: {error!r}", hint=_COCO_HINT) from error
+            raise VectorError(
+                f"{path}, result {row}: {error!r}", hint=_COCO_HINT, path=path
+            ) from error
         if number != entry.get("image_id"):
             raise VectorError(
                 f"{path}, result {row}: two images are called {image}",
                 hint="write the results of each folder to a file of their own",
+                path=path,
             )
         by_image.setdefault(image, []).append(found)
     return by_image

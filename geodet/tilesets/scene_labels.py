@@ -150,6 +150,7 @@ def _read_objects(
         raise VectorError(
             f"{path}: an object is a {shapely.GeometryType(kind).name.lower()}",
             hint="objects are points or polygons",
+            path=path,
         )
     table = frame.drop(columns=frame.geometry.name)
     names = _read_names(table, path, label_field, class_name)
@@ -165,12 +166,15 @@ def _read_scores(table: Any, path: Path, field: str) -> Floats:
             f"{path} has no attribute {field!r} with the scores",
             hint="name it with --score-field; --score-field '' takes all detections as equally "
             f"sure; there are {', '.join(map(str, table.columns)) or 'no attributes'}",
+            path=path,
         )
     try:
         scores = table[field].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise VectorError(
-            f"{path}: the scores in {field!r} are not numbers", hint="name another --score-field"
+            f"{path}: the scores in {field!r} are not numbers",
+            hint="name another --score-field",
+            path=path,
         ) from error
     wrong = ~((scores >= 0) & (scores <= 1))
     if wrong.any():
@@ -178,6 +182,7 @@ def _read_scores(table: Any, path: Path, field: str) -> Floats:
             f"{path}: {int(wrong.sum())} scores in {field!r} are not between 0 and 1, the first is"
             f" {scores[wrong][0]:g}",
             hint="name another --score-field, or scale the scores",
+            path=path,
         )
     return np.asarray(scores)
 
@@ -208,6 +213,7 @@ def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> t
         raise VectorError(
             f"{path} has no attribute {field!r}",
             hint=f"tile.label_field may be one of {', '.join(table.columns)}",
+            path=path,
         )
     for column in [field] if field is not None else _class_columns(table):
         missing = table[column].isna() | (table[column].astype(str).str.strip() == "")
@@ -219,6 +225,7 @@ def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> t
                 f" the first is number {int(missing.to_numpy().argmax()) + 1}",
                 hint=f"give each a class in {column!r}, or remove the attribute; tile.label_field "
                 "names another one of labels",
+                path=path,
             )
         return tuple(_to_name(value) for value in table[column])
     return (class_name,) * len(table)

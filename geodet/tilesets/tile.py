@@ -143,6 +143,7 @@ def _read_objects(
         raise TilesetError(
             f"none of the {len(found)} labels in {labels} lies in {scene}",
             hint=_describe_extents(found, geobox),
+            path=labels,
         )
     if not inside.all():
         outside = len(found) - int(inside.sum())

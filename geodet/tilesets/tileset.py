@@ -70,17 +70,24 @@ def _check_files(labels: ParsedLabels) -> None:
     paths = [image.path for image in labels.images]
     if not paths:
         raise TilesetError(
-            f"{labels.source}: no images", hint="give a folder of images with labels"
+            f"{labels.source}: no images",
+            hint="give a folder of images with labels",
+            path=labels.source,
         )
     missing = [image for image in labels.images if not image.path.is_file()]
     if missing:
         raise TilesetError(
             f"{len(missing)} of {len(paths)} images are missing, the first is {missing[0].path}",
             hint=f"the labels are in {missing[0].source.rpartition(', ')[0]}",
+            path=missing[0].path,
         )
     if len(set(paths)) < len(paths):
         twice = next(p for p in paths if paths.count(p) > 1)
-        raise TilesetError(f"{labels.source}: {twice} is listed twice", hint="list each image once")
+        raise TilesetError(
+            f"{labels.source}: {twice} is listed twice",
+            hint="list each image once",
+            path=labels.source,
+        )
 
 
 def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]:
@@ -92,6 +99,7 @@ def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]
             raise TilesetError(
                 f"{labels.source}: no class {ignored!r} to ignore",
                 hint=f"data.ignore_classes may name {', '.join(names)}",
+                path=labels.source,
             )
     kept = tuple(name for name in names if name not in config.ignore_classes)
     return (config.one_class,) if kept and config.one_class else kept
@@ -110,6 +118,7 @@ def _choose_folds(
         raise TilesetError(
             f"{len(items) - len(own)} of {len(items)} images have no fold, such as {lost.path}",
             hint="give every image a fold, or none",
+            path=lost.path,
         )
     if own and config.val:
         logger.warning("%s has a split of its own: data.val does nothing", root)
@@ -174,6 +183,7 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
         raise TilesetError(
             f"{source}: no objects in the {len(train)} training images",
             hint="check that the labels belong to these images, and data.ignore_classes",
+            path=source,
         )
     if not val:
         logger.warning("%s: no validation images", source)

@@ -38,7 +38,7 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
         root = ElementTree.fromstring(read_text(file))
     except ElementTree.ParseError as error:
         raise TilesetError(
-            f"{file}: broken XML: {error}", hint="write the labels of this image again"
+            f"{file}: broken XML: {error}", hint="write the labels of this image again", path=file
         ) from error
     width, height = (root.findtext(f"size/{key}", "0") for key in ("width", "height"))
     if width.strip().isdigit() and height.strip().isdigit() and int(width) and int(height):

@@ -47,6 +47,7 @@ def read_yolo(
                         f"{file}, line {number}: class {index} is not one of the {len(names)}"
                         f" in {names_file}",
                         hint="classes are counted from 0; name the missing ones",
+                        path=file,
                     )
                 image.add(box, names[index], number)
         images.append(image)
@@ -99,6 +100,7 @@ def read_names(folders: Iterable[Path], root: Path) -> tuple[list[str], Path]:
                 raise TilesetError(
                     f"{file}: the class names {names} are empty or repeat themselves",
                     hint="give each class a line with a name of its own",
+                    path=file,
                 )
             return names, file
     raise TilesetError(
@@ -118,5 +120,7 @@ def _parse_names(file: Path) -> list[str]:
         return [str(name) for name in names]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise TilesetError(
-            f"{file}: cannot find the class names: {error!r}", hint="list them under the key names"
+            f"{file}: cannot find the class names: {error!r}",
+            hint="list them under the key names",
+            path=file,
         ) from error

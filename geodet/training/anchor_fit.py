@@ -54,6 +54,7 @@ def settle_anchors(tileset: Tileset, config: Config) -> Config:
             raise TilesetError(
                 f"{tileset.root} has no training object to fit anchors to",
                 hint='set model.anchors = "given" and model.anchor_sizes',
+                path=tileset.root,
             )
         turned = config.augment.flips and config.augment.quarter_turns
         fitted = fit_anchors(objects, config.model, turned=turned)

@@ -45,6 +45,7 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
             raise TilesetError(
                 f"{image.path} has {len(chip.pixels)} bands, and others have {len(parts[0])}",
                 hint="name the bands to use with data.bands",
+                path=image.path,
             )
         values = chip.pixels[:, chip.valid].astype(np.float64)  # (C, valid pixels)
         parts.append(values[:, :: max(1, values.shape[1] // 10_000)])
@@ -53,6 +54,7 @@ def measure_bands(images: Sequence[LabelledImage], bands: Sequence[int]) -> Band
         raise TilesetError(
             f"no pixel of the training images has data, from {images[0].path} on",
             hint="check the nodata value that the files declare, their masks and their alpha bands",
+            path=images[0].path,
         )
     low, high = np.quantile(values, [0.001, 0.999], axis=1)
     std = np.maximum(values.std(axis=1), 1e-6)  # a constant band must not divide by zero

@@ -53,6 +53,7 @@ def load_chips(
             f"train.batch_size {settings.batch_size} cannot be shared by {fabric.world_size} "
             "processes",
             hint="choose a multiple of their number",
+            key="train.batch_size",
         )
     chips = TrainingChips(
         tileset.split("train"),
@@ -110,6 +111,7 @@ def _check_norms(config: Config, *, processes: int) -> None:
             f"value at stride {stride}",
             hint=f"set train.batch_size to 2 or more, or train.chip_size above {stride}, or "
             "model.backbone_norm and model.head_norm to group",
+            key="train.batch_size",
         )
 
 

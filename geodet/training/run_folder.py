@@ -72,7 +72,7 @@ def begin_run(folder: Path, *, resume: bool) -> None:
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot create {folder}: {error}", hint="choose another folder"
+            f"cannot create {folder}: {error}", hint="choose another folder", path=folder
         ) from error
 
 
@@ -105,6 +105,7 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
         raise TrainingError(
             f"{output} is gone, with the weights of the best epoch, {state.best_epoch}",
             hint=f"put it back, or a copy of it at {kept}; or start again with --overwrite",
+            path=output,
         )
     if is_main:
         logger.info("%s was gone: restored from %s", output, kept)
@@ -163,6 +164,7 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
             raise TrainingError(
                 f"the run in {folder} began with other images or labels",
                 hint="resume with the data that it began with, or start again with --overwrite",
+                path=folder,
             )
         for name, part in parts.items():
             part.load_state_dict(state[name])
@@ -173,6 +175,7 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
         raise TrainingError(
             f"the run in {folder} does not fit: {error}",
             hint="resume with the settings and the data that it began with",
+            path=folder,
         ) from error
 
 
@@ -187,6 +190,7 @@ def _check_same(began: Config, now: Config, folder: Path) -> None:
                 raise TrainingError(
                     f"the run in {folder} began with {section}.{key} = {old!r}, not {new!r}",
                     hint="resume with the settings that it began with",
+                    path=folder,
                 )
 
 
@@ -211,13 +215,15 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise TrainingError(
-            f"nothing to resume: no file {path}", hint="start the run without --resume"
+            f"nothing to resume: no file {path}", hint="start the run without --resume", path=path
         )
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch passes on whatever its unpickler raises
         raise TrainingError(
-            f"cannot resume from {path}: {error}", hint="start the run again without --resume"
+            f"cannot resume from {path}: {error}",
+            hint="start the run again without --resume",
+            path=path,
         ) from error
     return state
 

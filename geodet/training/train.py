@@ -178,6 +178,7 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
         raise TilesetError(
             f"{tileset.root} has no training images",
             hint="all of them are validation images; see data.val",
+            path=tileset.root,
         )
     statistics = measure_bands(images, config.data.bands)
     names = config.data.band_names
@@ -185,6 +186,7 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
         raise ConfigError(
             f"data.band_names has {len(names)} names for {len(statistics.mean)} bands",
             hint="name each band that is used",
+            key="data.band_names",
         )
     return statistics
 

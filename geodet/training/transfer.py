@@ -69,6 +69,7 @@ def _check_backbone(model: Model, config: ModelConfig, name: str | Path) -> None
             f"train.init = {str(name)!r}: its backbone is {backbone}, not {config.backbone}: no "
             "weights fit",
             hint=f"set model.backbone = {backbone}, or choose another model",
+            key="train.init",
         )
 
 

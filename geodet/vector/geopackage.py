@@ -95,6 +95,7 @@ def check_appendable(path: Path) -> dict[str, Any]:
         raise OutputError(
             f"{path} is open in another program, or was when that one died",
             hint="close it there, for example in QGIS, or open it once more and close it",
+            path=path,
         )
     with contextlib.suppress(sqlite3.Error):  # GDAL says better what is wrong with it
         _open_to_read(path).close()
@@ -102,7 +103,9 @@ def check_appendable(path: Path) -> dict[str, Any]:
         info: dict[str, Any] = pyogrio.read_info(str(path), layer=LAYER)
     except (DataSourceError, DataLayerError) as error:
         raise OutputError(
-            f"{path} has no layer {LAYER} to append to", hint="append to a file of geodet detect"
+            f"{path} has no layer {LAYER} to append to",
+            hint="append to a file of geodet detect",
+            path=path,
         ) from error
     types = dict(zip(info["fields"], info["ogr_types"], strict=True))
     wrong = [name for name in FIELDS if types.get(name) != _TYPES.get(name, "OFTReal")]
@@ -111,6 +114,7 @@ def check_appendable(path: Path) -> dict[str, Any]:
         raise OutputError(
             f"the layer {LAYER} of {path} lacks {missing}",
             hint="append to a file as geodet detect wrote it",
+            path=path,
         )
     return info
 
@@ -126,6 +130,7 @@ def _check_same(info: Mapping[str, Any], layer: VectorLayer) -> None:
         raise OutputError(
             f"{layer.path} holds {info['geometry_type'].lower()}s, not {wanted.lower()}s",
             hint="write the same geometry, or to a file of its own",
+            path=layer.path,
         )
     known = None if _srs_id(layer.path) == -1 else CRS.from_user_input(info["crs"])
     if (known is None) != (layer.crs is None) or (
@@ -135,6 +140,7 @@ def _check_same(info: Mapping[str, Any], layer: VectorLayer) -> None:
         raise OutputError(
             f"{layer.path} is in {names[0]}, and the new rows are in {names[1]}",
             hint="write them to a file of their own",
+            path=layer.path,
         )
 
 
@@ -175,6 +181,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         raise OutputError(
             f"another program is writing to {path}",
             hint="save and close it there, for example in QGIS",
+            path=path,
         ) from error
     return database
 

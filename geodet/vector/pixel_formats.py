@@ -138,4 +138,5 @@ def _shared(file: Path, scene: str) -> OutputError:
     return OutputError(
         f"{file} would be of {scene} and of something else",
         hint="write scenes with such names to a folder each",
+        path=file,
     )

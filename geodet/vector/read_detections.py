@@ -39,7 +39,7 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
     columns = _read_parquet(path) if is_parquet else _read_with_gdal(path)
     missing = [name for name in _READ if name not in columns]
     if missing:
-        raise VectorError(f"{path} lacks the field {missing[0]}", hint=_HINT)
+        raise VectorError(f"{path} lacks the field {missing[0]}", hint=_HINT, path=path)
     sides = [columns[name].astype(np.float64) for name in _SIDES]
     labels = _to_labels(columns["label"], classes, path)
     return Detections(np.stack(sides, axis=-1), columns["score"].astype(np.float32), labels)
@@ -52,6 +52,7 @@ def _to_labels(names: NDArray[Any], classes: Sequence[str], path: Path) -> NDArr
         raise VectorError(
             f"{path} has the class {unknown[0]}, which is not one of {', '.join(classes)}",
             hint="give the classes of the model that wrote it",
+            path=path,
         )
     return np.array([number_of[name] for name in names.tolist()], np.int64)
 
@@ -63,7 +64,9 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
             str(path), layer=layer, columns=list(_READ), read_geometry=False
         )
     except (DataSourceError, DataLayerError) as error:
-        raise VectorError(f"cannot read detections from {path}: {error}", hint=_HINT) from error
+        raise VectorError(
+            f"cannot read detections from {path}: {error}", hint=_HINT, path=path
+        ) from error
     return dict(zip(about["fields"], columns, strict=True))
 
 
@@ -73,5 +76,7 @@ def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:
             there = [name for name in _READ if name in file.schema_arrow.names]
             table = file.read(columns=there)
     except (OSError, pyarrow.ArrowException) as error:
-        raise VectorError(f"cannot read detections from {path}: {error}", hint=_HINT) from error
+        raise VectorError(
+            f"cannot read detections from {path}: {error}", hint=_HINT, path=path
+        ) from error
     return {name: table[name].to_numpy() for name in there}

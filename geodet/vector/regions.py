@@ -135,12 +135,15 @@ def read_regions(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[Region]:
             f"{path} has the CRS {crs.name}, and the scene has none",
             hint="give the scene its CRS with gdal_edit, or save the area in the scene's own "
             "coordinates and without a CRS",
+            path=path,
         )
     if crs is None and any(geobox.crs is not None for geobox in geoboxes):
         logger.warning("%s has no CRS and is taken as being in the scene's", path)
     polygons = only_polygons(shapes)
     if not len(polygons):
-        raise VectorError(f"{path} has no polygon with an area", hint="draw the area of interest")
+        raise VectorError(
+            f"{path} has no polygon with an area", hint="draw the area of interest", path=path
+        )
     return [_to_region(polygons, crs, geobox) for geobox in geoboxes]
 
 
@@ -232,6 +235,7 @@ def _check_kinds(shapes: Shapes, path: str) -> None:
             f"{path}: {int((kinds == kind).sum())} of {len(kinds)} geometries are of the kind "
             f"{name}, which has no area",
             hint="an area of interest is made of polygons; buffer points and lines first",
+            path=path,
         )
 
 

@@ -66,6 +66,7 @@ def store_style(
         raise OutputError(
             f"cannot store a style in {path}: {error}",
             hint="check that it is a GeoPackage which no other program writes to",
+            path=path,
         ) from error
 
 
@@ -117,7 +118,7 @@ def _geometry_column(database: sqlite3.Connection, path: Path, layer: str) -> st
     found = database.execute(query, (layer,)).fetchone()
     if found is None:
         raise OutputError(
-            f"{path} has no layer {layer} with a geometry", hint="name one that it has"
+            f"{path} has no layer {layer} with a geometry", hint="name one that it has", path=path
         )
     return str(found[0])
 

@@ -49,7 +49,9 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
         wanted = None if columns is None else [*columns, _CRS] if is_table else columns
         frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
     if not isinstance(frame, geopandas.GeoDataFrame):
-        raise VectorError(f"{path} has no geometries", hint="choose a layer of points or polygons")
+        raise VectorError(
+            f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
+        )
     crs = _table_crs(frame, file) if is_table else _known(frame.crs)
     frame = frame.set_crs(crs, allow_override=True)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
@@ -100,6 +102,7 @@ def _reading(path: str | Path) -> Iterator[tuple[str, str]]:
             f"cannot read {path} as a vector file: {error}",
             hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
             "GeoParquet",
+            path=path,
         ) from error
 
 
@@ -113,6 +116,7 @@ def _only_layer(file: str) -> str:
             hint=f"name one, as in '{file}{LAYER_SEPARATOR}{layers[0]}'"
             if layers
             else "choose a file with points or polygons; a table of text has them as WKT",
+            path=file,
         )
     return layers[0]
 
@@ -140,6 +144,7 @@ def _table_crs(frame: Any, file: str) -> CRS | None:
         raise VectorError(
             f"{file} has objects in several CRSs: {', '.join(sorted(texts))[:200]}",
             hint="write a file for each",
+            path=file,
         )
     try:
         return CRS.from_user_input(known.pop())
@@ -147,6 +152,7 @@ def _table_crs(frame: Any, file: str) -> CRS | None:
         raise VectorError(
             f"{file}: its column crs names no CRS: {error}",
             hint="write something like EPSG:32633 there, or rename the column",
+            path=file,
         ) from error
 
 

@@ -151,6 +151,7 @@ class RowWriter(DetectionWriter):
             raise OutputError(
                 f"{part.scene} has {has} CRS, and {self._layer.path} has {others}",
                 hint="write the scenes without a CRS to a file of their own",
+                path=self._layer.path,
             )
         warn_of_transformation(part, self._layer.crs)
 
