@@ -17,10 +17,10 @@ __all__ = ["BatchPipeline", "BatchResult", "ChipBatch", "OutOfMemoryRetry", "ite
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-R = TypeVar("R")
-A = TypeVar("A")
-B = TypeVar("B")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_Argument = TypeVar("_Argument")
+_Other = TypeVar("_Other")
 
 
 class ChipBatch(NamedTuple):
@@ -77,7 +77,7 @@ def _first(groups: dict[tuple[int, ...], list[tuple[int, Chip]]], otherwise: int
     return min((group[0][0] for group in groups.values()), default=otherwise)
 
 
-class OutOfMemoryRetry(Generic[T, R]):
+class OutOfMemoryRetry(Generic[_Item, _Result]):
     """A function of a batch, called again with half of the items when memory runs out.
 
     The results are those of the function, in order. After a failure later batches are cut to the
@@ -90,19 +90,19 @@ class OutOfMemoryRetry(Generic[T, R]):
 
     def __init__(
         self,
-        function: Callable[[Sequence[T]], list[R]],
+        function: Callable[[Sequence[_Item]], list[_Result]],
         release: Callable[[], None] = torch.cuda.empty_cache,
     ) -> None:
         self._function, self._release = function, release
         self._most: int | None = None
 
-    def __call__(self, items: Sequence[T]) -> list[R]:
+    def __call__(self, items: Sequence[_Item]) -> list[_Result]:
         """Call the function with all items, or with fewer at a time.
 
         Raises:
             DeviceError: Not even one item fits.
         """
-        results: list[R] = []
+        results: list[_Result] = []
         while len(results) < len(items):
             some = items[len(results) :][: self._most]
             failure = ""
@@ -117,7 +117,9 @@ class OutOfMemoryRetry(Generic[T, R]):
                 self._release()
         return results
 
-    def attempt(self, function: Callable[[A], B], argument: A, *, size: int) -> B | None:
+    def attempt(
+        self, function: Callable[[_Argument], _Other], argument: _Argument, *, size: int
+    ) -> _Other | None:
         """Call another function that needs the memory of ``size`` items.
 
         Returns:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-import geodet
+from geodet import __version__
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detection_plan import plan_detection
@@ -299,7 +299,7 @@ def _listed(failed: Mapping[str, SceneError]) -> str:
 
 def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:
     return {
-        "software": f"geodet {geodet.__version__}",
+        "software": f"geodet {__version__}",
         "torch": torch.__version__,
         "model": model.description.name,
         "model_sha256": model.digest,

@@ -17,8 +17,8 @@ from geodet.detection.predictor import Predictor
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.window_plan import plan_windows, warn_of_seams
 from geodet.geometry.boxes import Detections
-from geodet.merging.fragments import JoinRule
-from geodet.merging.merger import RowMerger, cut_sides, keep_owned
+from geodet.merging.fragments import JoinRule, cut_sides
+from geodet.merging.merger import RowMerger, keep_owned
 from geodet.merging.suppression import SuppressionRule
 from geodet.raster.scene import Chip, Scene
 from geodet.vector.regions import Region

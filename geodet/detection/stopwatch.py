@@ -9,7 +9,7 @@ from typing import TypeVar
 
 __all__ = ["Stopwatch"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Stopwatch:
@@ -35,7 +35,7 @@ class Stopwatch:
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + self._now() - start
 
-    def measure_each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+    def measure_each(self, stage: str, items: Iterable[_T]) -> Iterator[_T]:
         """Yield items, and add the time that each takes to come to a stage."""
         iterator = iter(items)
         while True:
