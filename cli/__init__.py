@@ -1,1 +1,1 @@
-"""The command line of geodet: flags -> configuration -> one tool -> report."""
+"""The command line of geodet: options, configuration, one call of the library, report."""

@@ -1,4 +1,4 @@
-"""What a user sees of a training run: a live table in a terminal, plain lines elsewhere."""
+"""The display of a training run: a live table in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ _COLUMNS = {
 
 
 class TrainDisplay(Protocol):
-    """Shows a training run; its methods are the callbacks of ``train``."""
+    """Shows a training run; its methods are callbacks of ``run_training``."""
 
     def epoch(self, report: EpochReport) -> None:
-        """Show what an epoch gave."""
+        """Show the figures of an epoch."""
         ...
 
     def step(self, report: StepReport) -> None:
-        """Show how far an epoch is."""
+        """Show the progress of an epoch."""
         ...
 
 
 @contextmanager
 def train_display(*, quiet: bool) -> Iterator[TrainDisplay]:
-    """Show a run on stderr; of several processes one speaks."""
+    """Show a run on stderr; of several processes only the first does."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -70,7 +70,7 @@ class _Silence:
 
 
 class _Lines:
-    """A line an epoch, and one now and then while an epoch takes long."""
+    """One line for each epoch, and one every 30 seconds within an epoch."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -93,7 +93,7 @@ class _Lines:
 
 
 class _LiveTable:
-    """The latest epochs, and bars for the current epoch and for the run."""
+    """The latest epochs, and progress bars for the current epoch and the run."""
 
     def __init__(self, console: Console) -> None:
         from rich.live import Live
@@ -154,7 +154,7 @@ class _LiveTable:
 
 
 def _cells(figures: dict[str, float]) -> dict[str, str]:
-    """Format the figures that there are; an F1 of -1 says that nothing validates."""
+    """Format the figures that exist; an F1 of -1 means that there was no validation."""
     return {
         name: format(figures[key], form) if figures.get(key, -1.0) >= 0 else ""
         for name, (key, form) in _COLUMNS.items()

@@ -1,4 +1,4 @@
-"""Run the command line inside the test process, which spares loading torch each time."""
+"""Run the command line inside the test process, so that PyTorch is loaded only once."""
 
 import sys
 from dataclasses import dataclass
@@ -39,5 +39,5 @@ def invoke_fixture(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture(name="tiny_path")
 def tiny_path_fixture(make_model):
-    """Give the path of a tiny model file."""
+    """Write a tiny model file and return its path."""
     return make_model()

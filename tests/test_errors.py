@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 
 from geodet import errors
+from geodet.config.recipes import resolve_config
+from geodet.models.description import find_model, load_description
+from geodet.models.device import resolve_device
+from geodet.raster.scene_lists import list_scenes
+from geodet.tilesets.tileset_paths import check_tileset_exists
+from geodet.training.run_paths import check_run
+from geodet.vector.formats import check_vector_exists, choose_format
 
 FACTS = {
     "ConfigError": {"key": "detect.chip_size"},
@@ -66,3 +73,26 @@ def test_each_attribute_is_documented(name):
     source = inspect.getsource(getattr(errors, name))
     for fact in FACTS[name]:
         assert re.search(rf'\n    {fact}: [^\n]+\n    """', source), fact
+
+
+@pytest.mark.parametrize(
+    ("act", "facts"),
+    [
+        (lambda: find_model("no-model"), {"name": "no-model"}),
+        (lambda: load_description(Path(__file__)), {"path": Path(__file__)}),
+        (lambda: choose_format(Path("a.shp")), {"path": Path("a.shp")}),
+        (lambda: list_scenes(["no-scene.tif"]), {"path": "no-scene.tif"}),
+        (lambda: check_vector_exists("no.gpkg|layername=a"), {"path": "no.gpkg|layername=a"}),
+        (lambda: check_tileset_exists(Path("no-tiles")), {"path": Path("no-tiles")}),
+        (
+            lambda: check_run(Path("a.safetensors"), resume=True, overwrite=False),
+            {"path": Path("a.run")},
+        ),
+        (lambda: resolve_config(settings=["detect.x=1"]), {"key": "detect.x"}),
+        (lambda: resolve_device("gpu"), {"device": "gpu"}),
+    ],
+)
+def test_what_raises_an_error_fills_in_its_facts(act, facts):
+    with pytest.raises(errors.GeodetError) as caught:
+        act()
+    assert {fact: getattr(caught.value, fact) for fact in facts} == facts

@@ -1,4 +1,4 @@
-"""What goes wrong at users' desks: each gives an error, a hint, exit 1, and harms nothing."""
+"""Each mistake of a user gives an error with a hint and exit code 1, and changes no file."""
 
 import contextlib
 import sys
@@ -265,7 +265,7 @@ CASES = {
 
 @contextlib.contextmanager
 def little_space():
-    """Let no file grow beyond 20,000 bytes, as on a disk that is full."""
+    """Limit files to 20,000 bytes, as a full disk would."""
     resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
@@ -276,7 +276,9 @@ def little_space():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
-def test_bad_input(case, tmp_path, make_scene, tiny_path, invoke):
+def test_a_mistake_is_an_error_with_a_hint_and_changes_no_file(
+    case, tmp_path, make_scene, tiny_path, invoke
+):
     if case is output_on_a_read_only_disk and not sys.platform.startswith("linux"):
         pytest.skip("needs /proc, a folder where nobody can write")
     arguments = [str(part).replace("TINY", str(tiny_path)) for part in case(tmp_path, make_scene)]
@@ -296,7 +298,7 @@ def test_bad_input(case, tmp_path, make_scene, tiny_path, invoke):
     assert new == []
 
 
-def test_no_georeference_is_a_warning_by_default(make_scene, tiny_path, invoke):
+def test_a_scene_without_a_crs_is_a_warning_by_default(make_scene, tiny_path, invoke):
     scene = make_scene(epsg=None)
     done = invoke("detect", scene, "-o", "out.gpkg", "--model", tiny_path)
     assert "no CRS" in done.stderr

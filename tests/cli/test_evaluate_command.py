@@ -23,7 +23,7 @@ def rows(text):
     return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
 
 
-def test_vectors_print_a_readable_table(tmp_path, vectors, invoke):
+def test_detections_against_labels_print_a_table(tmp_path, vectors, invoke):
     done = invoke("evaluate", *vectors, "-o", "out")
     thresholds, _, precisions = done.stdout.partition("average precision")
     assert "found.gpkg against truth.geojson, one to one, IoU >= 0.5" in thresholds
@@ -45,7 +45,7 @@ def test_vectors_print_a_readable_table(tmp_path, vectors, invoke):
     invoke("evaluate", *vectors, "-o", "out", "--overwrite")
 
 
-def test_json_is_what_the_folder_holds(tmp_path, vectors, invoke):
+def test_json_equals_the_file_in_the_folder(tmp_path, vectors, invoke):
     done = invoke("evaluate", *vectors, "-o", "out", "--json", "--set", "data.gsd=0.5")
     printed = json.loads(done.stdout)
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
@@ -56,13 +56,13 @@ def test_json_is_what_the_folder_holds(tmp_path, vectors, invoke):
     assert printed["size_bounds_m"] == pytest.approx([8.0, 24.0])
 
 
-def test_sizes_are_said_in_pixels_and_metres(vectors, invoke):
+def test_the_columns_of_sizes_are_in_pixels_and_metres(vectors, invoke):
     done = invoke("evaluate", *vectors, "--set", "data.gsd=0.5")
     assert "AP below 16 px (8 m)" in done.stdout
     assert "AP to 48 px (24 m)" in done.stdout
 
 
-def test_a_model_on_chips(tmp_path, tiny_path, invoke):
+def test_a_model_on_chips_prints_its_figures(tmp_path, tiny_path, invoke):
     for name, split in (("a.png", "train"), ("b.png", "val")):
         paint_chip(tmp_path / "tiles" / name, [[8, 8, 20, 20]])
         write_coco(tmp_path / "tiles" / f"{split}.json", {name: [[8, 8, 20, 20]]}, ("tree",))
@@ -74,7 +74,7 @@ def test_a_model_on_chips(tmp_path, tiny_path, invoke):
     assert (tmp_path / "out" / "errors.gpkg").is_file()
 
 
-def test_results_of_any_program_on_chips(tmp_path, invoke):
+def test_results_of_any_program_on_chips_are_measured(tmp_path, invoke):
     for name, split in (("a.png", "train"), ("b.png", "val")):
         paint_chip(tmp_path / "tiles" / name)
         write_coco(tmp_path / "tiles" / f"{split}.json", {name: [[8, 8, 20, 20]]}, ("tree",))
@@ -96,7 +96,7 @@ def test_wrong_usage_exits_2(invoke, arguments):
 
 
 @pytest.mark.parametrize("against", ["--data", "--labels"])
-def test_a_model_that_would_not_run_is_refused(invoke, against):
+def test_a_model_beside_detections_is_refused(invoke, against):
     arguments = ("--detections", "a.gpkg", against, "b", "--model", "urban-trees")
     assert "no model runs" in invoke("evaluate", *arguments, code=2).stderr
 

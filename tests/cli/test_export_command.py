@@ -7,7 +7,7 @@ import pytest
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 
 
-def test_it_says_what_it_wrote(tmp_path, tiny_path, invoke):
+def test_the_file_and_its_difference_from_pytorch_are_printed(tmp_path, tiny_path, invoke):
     done = invoke("export", tiny_path, "-o", "a.onnx", "--chip-size", 64, "--overlap", 8)
     assert re.match(r"a\.onnx: \d\.\d MB for deepness; PyTorch within", done.stdout)
     options = ("--format", "onnx", "--reader", "plain", "--overwrite", "--json")

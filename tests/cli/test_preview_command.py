@@ -1,4 +1,4 @@
-"""The command line of preview."""
+"""The command `geodet preview`."""
 
 import json
 
@@ -23,13 +23,13 @@ def files(make_scene, tmp_path):
     return "scene.tif", "found.geojson", "-o", "map.png"
 
 
-def test_says_what_it_drew(files, invoke, tmp_path):
+def test_the_number_of_objects_drawn_is_printed(files, invoke, tmp_path):
     done = invoke("preview", *files, "--min-score", "0.5")
     assert done.stdout == "map.png: 1 object\n"
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_tells_programs_too(files, invoke):
+def test_json_has_the_window_and_the_classes(files, invoke):
     done = invoke("preview", *files, "--window", "10,20,30,40", "--json")
     assert json.loads(done.stdout) == {
         "output": "map.png",
@@ -50,12 +50,12 @@ def test_tells_programs_too(files, invoke):
         (("--min-score", "2"), "--min-score"),
     ],
 )
-def test_usage(files, invoke, tmp_path, options, message):
+def test_wrong_usage_exits_2_and_writes_nothing(files, invoke, tmp_path, options, message):
     assert message in invoke("preview", *files, *options, code=2).stderr
     assert not (tmp_path / "map.png").exists()
 
 
-def test_errors_have_hints(files, invoke):
+def test_bounds_outside_of_the_scene_are_an_error_with_a_hint(files, invoke):
     done = invoke("preview", *files, "--bounds", "0,0,1,1", code=1)
     assert "error: bounds 0,0,1,1 lies outside of the scene" in done.stderr
     assert "hint: check their CRS: the area spans 0,0 to 1,1 and the scene" in done.stderr

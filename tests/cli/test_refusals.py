@@ -4,7 +4,11 @@ import subprocess
 import sys
 import time
 
+import onnx
 import pytest
+
+from geodet.models.description import iter_bundled, load_description
+from geodet.onnx.session import DESCRIPTION_KEY, READER_KEY
 
 HEAVY = {"torch", "rasterio", "pyogrio", "geopandas", "scipy", "albumentations", "matplotlib"}
 SCRIPT = """
@@ -29,7 +33,23 @@ def folder(tmp_path_factory):
     (made / "started.run" / "state.pt").write_bytes(b"")
     (made / "labels.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     (made / "text.safetensors").write_text("not a model")
+    (made / "model.onnx").write_bytes(onnx_file())
     return made
+
+
+def onnx_file():
+    """Make the smallest ONNX file with the description of a model."""
+    pixels = onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, [1])
+    same = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, [1])
+    node = onnx.helper.make_node("Identity", ["pixels"], ["same"])
+    graph = onnx.helper.make_graph([node], "same", [pixels], [same])
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    about = load_description(dict(iter_bundled())["vehicles"])
+    for key, value in ((DESCRIPTION_KEY, about.model_dump_json()), (READER_KEY, "plain")):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    return model.SerializeToString()
 
 
 def refused(folder, *arguments):
@@ -64,7 +84,7 @@ REFUSALS = {
     ),
     "detect: output over its input": (
         ("detect", "scene.tif", "-o", "labels.geojson", "--aoi", "labels.geojson", "--overwrite"),
-        "labels.geojson is read here",
+        "labels.geojson is an input and would be overwritten",
     ),
     "detect: style exists": (
         ("detect", "scene.tif", "-o", "old.geojson", "--style"),
@@ -156,6 +176,7 @@ REFUSALS = {
     "demo: folder is a file": (("demo", "scene.tif"), "scene.tif is a file"),
     "models: unknown model": (("models", "vehicle"), "did you mean 'vehicles'?"),
     "info: missing file": (("info", "none.tif"), "no such file: none.tif"),
+    "info: missing ONNX model": (("info", "none.onnx"), "unknown model 'none.onnx'"),
     "info: missing model": (("info", "none.safetensors"), "unknown model 'none.safetensors'"),
     "config: unknown section": (("config", "--set", "detct.chip_size=3"), "unknown key 'detct'"),
 }
@@ -177,7 +198,13 @@ def test_a_refusal_loads_neither_pytorch_nor_gdal(folder, name):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("models",), ("models", "vehicles"), ("info", "thermal"), ("config", "-c", "accurate")],
+    [
+        ("models",),
+        ("models", "vehicles"),
+        ("info", "thermal"),
+        ("info", "model.onnx"),
+        ("config", "-c", "accurate"),
+    ],
 )
 def test_models_and_settings_are_described_without_pytorch_or_gdal(folder, arguments):
     code, stdout, stderr, loaded, _ = refused(folder, *arguments)

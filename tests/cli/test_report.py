@@ -1,4 +1,4 @@
-"""Who says what on stderr."""
+"""What is logged on stderr, by which process."""
 
 import logging
 
@@ -9,7 +9,7 @@ from geodet_cli.report import set_up_logging
 
 @pytest.fixture(autouse=True)
 def own_logging():
-    """Put the loggers back, which other tests listen to."""
+    """Restore the loggers, which other tests read."""
     root, ours = logging.getLogger(), logging.getLogger("geodet")
     before = root.handlers[:], root.level, ours.level
     yield
@@ -22,7 +22,7 @@ def own_logging():
 @pytest.mark.parametrize(
     ("rank", "speaks"), [(None, True), ("0", True), ("1", False), ("7", False)]
 )
-def test_of_several_processes_the_first_speaks_and_all_tell_errors(
+def test_of_several_processes_the_first_logs_and_all_log_errors(
     monkeypatch, capsys, rank, speaks, verbose
 ):
     if rank is None:

@@ -1,4 +1,4 @@
-"""What a user sees of a training run, and how one ends by Ctrl-C."""
+"""The display of a training run, and its end by Ctrl-C."""
 
 import io
 import os
@@ -59,14 +59,14 @@ def test_the_table_shows_the_latest_epochs_and_two_bars():
     assert "40/48" in lines[10]
 
 
-def test_a_resumed_run_begins_further_on():
+def test_the_bar_of_a_resumed_run_starts_further_on():
     table = _LiveTable(rich.console.Console(file=io.StringIO(), width=140))
     table.step(step(11, 1))
     assert "41/48" in drawn(table)
     assert table._bars.tasks[1].speed is None  # what was done before says nothing of the speed
 
 
-def test_without_a_terminal_there_are_lines(capsys, monkeypatch):
+def test_without_a_terminal_lines_are_printed(capsys, monkeypatch):
     with display(quiet=False) as shown:
         shown.step(step(1, 1))
         shown.epoch(EpochReport(1, 12, FIGURES | {"f1": -1.0}))
@@ -81,7 +81,7 @@ def test_without_a_terminal_there_are_lines(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(("quiet", "rank"), [(True, "0"), (False, "1")])
-def test_quiet_and_the_other_processes_say_nothing(capsys, monkeypatch, quiet, rank):
+def test_quiet_and_other_processes_print_nothing(capsys, monkeypatch, quiet, rank):
     monkeypatch.setenv("RANK", rank)
     with display(quiet=quiet) as shown:
         shown.step(step(1, 1))
@@ -91,7 +91,7 @@ def test_quiet_and_the_other_processes_say_nothing(capsys, monkeypatch, quiet, r
 
 @pytest.fixture(name="settings")
 def settings_fixture(tmp_path):
-    """Give a tileset and the flags that make its training small."""
+    """Write a tileset, and return options that make its training short."""
     write_tileset(tmp_path / "data", train=2, val=1)
     model = architecture((2, 2), 2, anchor_sizes=(12.0,)).model_dump(mode="json")
     lines = "".join(
@@ -115,7 +115,7 @@ def test_a_run_prints_lines_and_one_result(invoke, settings):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_ctrl_c_exits_130_and_keeps_the_state(tmp_path, settings, workers):
-    command = [sys.executable, "-m", "geodet_cli.main", *settings]
+    command = [sys.executable, "-m", "geodet", *settings]
     command += ["--epochs", "9999", "--device", "cpu", "--workers", str(workers)]
     # A shell's background job ignores Ctrl-C, and so would what it starts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Layers of settings make one configuration, and mistakes name the nearest key."""
+"""Settings from several layers give one configuration, and errors name the nearest key."""
 
 import re
 import tomllib
@@ -228,8 +228,8 @@ def test_the_papers_settings_are_those_of_its_section_4_1():
 
 
 @pytest.mark.parametrize("name", ["accurate", "paper"])
-def test_the_way_out_without_a_network_resolves(name, monkeypatch):
-    """What the hint says to set together, set together."""
+def test_the_settings_that_the_hint_names_without_a_network_resolve(name, monkeypatch):
+    """Set together what the hint says to set together."""
 
     def fail(*_, **__):
         raise OSError("no network")
@@ -251,7 +251,7 @@ def tiles(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Make a hub folder with weights of a ResNet-18, which nobody has to download."""
+    """Make a hub folder with random weights of a ResNet-18, in place of a download."""
     folder = tmp_path_factory.mktemp("hub")
     (folder / "checkpoints").mkdir()
     name = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
@@ -278,7 +278,7 @@ def test_every_recipe_trains_a_step_and_describes_itself(
     assert len(outputs.level_sizes) == config.model.levels[1] - config.model.levels[0] + 1
 
 
-def test_fitted_anchors_are_numbers_in_the_model_file_and_in_the_state(tiles, tmp_path):
+def test_fitted_anchors_are_stored_as_numbers_in_the_model_file_and_the_state(tiles, tmp_path):
     settings = [
         "model.anchors=fit",
         "model.levels=[2, 2]",
