@@ -75,7 +75,7 @@ def coco_results(folder, painted):
         {key: one[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.9}
         for one in coco["annotations"]
     ]
-    (folder / "results.coco.json").write_text(json.dumps(results))
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 def scenes(folder, painted):
