@@ -1,4 +1,4 @@
-"""Anchors: the boxes that the network classifies and corrects."""
+"""Anchors, the boxes that the network classifies and corrects, and the coding of corrections."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from torch import Tensor, nn
 
 __all__ = ["LARGEST_FACTOR", "Anchors", "decode_boxes", "encode_boxes"]
 
-# A correction of a side is capped at this factor, or exp() of an untrained output overflows.
 LARGEST_FACTOR = 1000 / 16
+"""Highest correction of a side; without it exp() of an untrained output overflows."""
 
 
 def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Express boxes relative to anchors.
+    """Compute the deltas that turn anchors into boxes.
 
     Args:
-        boxes: (..., 4) x1 y1 x2 y2 in pixels.
-        anchors: (..., 4) likewise, with positive sides.
+        boxes: (..., 4) x1 y1 x2 y2 in pixels, with positive sides.
+        anchors: (..., 4) likewise.
 
     Returns:
-        (..., 4) shifts of the centre in anchor sides, and logarithms of the sides' ratios.
+        (..., 4) deltas: shifts of the centre in anchor sides, and logarithms of box over anchor
+        sides.
 
     Reference:
         Girshick et al. 2014, arXiv:1311.2524, appendix C.
@@ -34,10 +35,10 @@ def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Apply corrections to anchors: the inverse of :func:`encode_boxes`.
+    """Apply deltas to anchors: the inverse of :func:`encode_boxes`.
 
     Args:
-        deltas: (..., 4) as :func:`encode_boxes` gives them.
+        deltas: (..., 4) as :func:`encode_boxes` returns them.
         anchors: (..., 4) x1 y1 x2 y2 in pixels.
 
     Returns:
@@ -61,7 +62,7 @@ class Anchors(nn.Module):
         sizes: Side in pixels of the base anchor of each level.
         scales: Factors on the base side.
         ratios: Heights over widths; the area does not depend on the ratio.
-        strides: Pixels between two cells of each level.
+        strides: Side of a cell of each level in pixels.
 
     Example:
         >>> anchors = Anchors(sizes=[12.0], scales=[1.0], ratios=[1.0], strides=[4])
@@ -93,8 +94,8 @@ class Anchors(nn.Module):
             shapes: (H, W) of each level's feature map.
 
         Returns:
-            For each level (H * W * A, 4) float32, x1 y1 x2 y2 in image pixels; the order is rows,
-            columns, anchors of the cell. A cell's centre is at (column + 0.5) * stride.
+            For each level (H * W * A, 4) float32, x1 y1 x2 y2 in image pixels, ordered by row,
+            column and anchor of the cell. The centre of a cell is at (column + 0.5) * stride.
         """
         return [self._level(level, *shape) for level, shape in enumerate(shapes)]
 
@@ -109,7 +110,7 @@ class Anchors(nn.Module):
 
 
 def _cell(size: float, scales: Sequence[float], ratios: Sequence[float]) -> Tensor:
-    """Give the anchors of one cell around the origin: (A, 4), scales within ratios."""
+    """Build the anchors of one cell around the origin: (A, 4), scales within ratios."""
     ratio = torch.tensor(ratios, dtype=torch.float32)[:, None]
     side = torch.tensor(scales, dtype=torch.float32)[None, :] * size
     height = (side * ratio.sqrt()).reshape(-1)

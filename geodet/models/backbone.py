@@ -22,8 +22,8 @@ from geodet.errors import ConfigError
 
 __all__ = ["Backbone", "Pyramid", "adapt_filters"]
 
-# No network, a download that broke off or has another checksum, a file in the hub folder that is
-# empty, cut or something else.
+# Raised without a network connection, for a broken download or a wrong checksum, and for a file in
+# the hub folder that is empty, cut or of another kind.
 _UNLOADABLE = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError)
 
 BackboneNorm = Literal["batch", "frozen_batch", "group"]
@@ -36,16 +36,17 @@ _NORMS: dict[BackboneNorm, Callable[..., nn.Module]] = {
 
 
 class Backbone(nn.Module):
-    """A torchvision ResNet up to one of its stages, for any number of bands.
+    """A ResNet of torchvision up to one of its stages, for any number of bands.
 
     Args:
         name: A ResNet of ``torchvision.models``.
         bands: Bands of the input; the first layer is adapted by :func:`adapt_filters`.
         level: Deepest stage, 2 to 5; the stages after it are left out.
-        norm: Of its layers. ``frozen_batch`` scales by stored statistics, in training, too, for
-            pretrained weights and batches that are too small to measure any; ``group``: in 32
-            groups of channels (Wu & He 2018, arXiv:1803.08494), for small batches and new weights.
-        weights: Torchvision weights by name, None to start from random ones.
+        norm: Normalisation of its layers. ``frozen_batch`` scales by stored statistics even in
+            training, for pretrained weights and batches too small to measure statistics. ``group``
+            normalises in 32 groups of channels (Wu & He 2018, arXiv:1803.08494), for small batches
+            and random weights.
+        weights: Name of torchvision weights; None for random weights.
 
     Reference:
         He et al. 2015, arXiv:1512.03385.
@@ -74,11 +75,11 @@ class Backbone(nn.Module):
         self._frozen: list[nn.Module] = []
 
     def freeze(self, stages: int) -> None:
-        """Keep the first parts of the backbone as they are, their norms' statistics included.
+        """Exclude the first parts of the backbone from training, and the statistics of their norms.
 
         Args:
-            stages: 0 for none, 1 for the stem, 2 for the stem and C2, and so on: torchvision's
-                ``trainable_layers`` are 5 less this.
+            stages: 0 for none, 1 for the stem, 2 for the stem and C2, and so on; torchvision's
+                ``trainable_layers`` is 5 minus this.
         """
         self._frozen = [self.stem, *self.stages][:stages]
         for part in self._frozen:
@@ -86,7 +87,7 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of all parts, but leave those that are frozen in evaluation mode."""
+        """Set the mode of all parts that are not frozen; frozen ones stay in evaluation mode."""
         super().train(mode)
         for part in self._frozen:
             part.eval()
@@ -105,13 +106,13 @@ class Backbone(nn.Module):
 class Pyramid(nn.Module):
     """A feature pyramid: P2 to P5 from the backbone, P6 and P7 by strided convolutions.
 
-    P6 looks at C5, the backbone's own deepest stage, not at P5; P7 looks at P6 after a ReLU.
+    P6 is computed from C5, the deepest stage of the backbone, not from P5; P7 from P6 after a ReLU.
 
-    The top-down path begins at the backbone's deepest stage even when no anchors sit there, so that
-    small objects on P2 see their surroundings.
+    The top-down path begins at the deepest stage of the backbone even if that level has no anchors,
+    so that small objects on P2 see their surroundings.
 
     Args:
-        widths: Channels of C2, C3, ... as the backbone gives them.
+        widths: Channels of C2, C3, ... of the backbone.
         channels: Channels of every level of the pyramid.
         levels: First and last level to return.
 
@@ -130,7 +131,7 @@ class Pyramid(nn.Module):
         _drop_unused(self.fpn, self._take)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Turn backbone features into pyramid levels, each (N, channels, H / 2^L, W / 2^L)."""
+        """Compute the pyramid levels from C2, C3, ...: each (N, channels, H / 2^L, W / 2^L)."""
         levels = self._descend(features[self._skip :])[: self._take]
         for index, convolution in enumerate(self.extra):
             source = features[-1] if index == 0 else F.relu(levels[-1])
@@ -138,9 +139,10 @@ class Pyramid(nn.Module):
         return levels
 
     def _descend(self, features: list[Tensor]) -> list[Tensor]:
-        """Add to each level what lies above it, as torchvision's pyramid does, but in place.
+        """Add the level above to each level, as torchvision's pyramid does, but in place.
 
-        Its own ``forward`` holds three tensors of P2's size while it computes the fourth.
+        The ``forward`` of torchvision holds three tensors of P2's size while it computes the
+        fourth.
         """
         levels: list[Tensor] = []
         above: Tensor | None = None
@@ -155,7 +157,7 @@ class Pyramid(nn.Module):
 
 
 def _drop_unused(fpn: FeaturePyramidNetwork, count: int) -> None:
-    """Make the output convolutions of levels that nobody reads do nothing."""
+    """Replace the output convolutions of unused levels, so that they cost nothing."""
     for index in range(count, len(fpn.layer_blocks)):
         fpn.layer_blocks[index] = nn.Identity()
 
@@ -168,27 +170,29 @@ def _load_network(name: str, weights: str | None, norm: Callable[..., nn.Module]
         raise ConfigError(
             f"train.pretrained = {weights!r}: {name} has no such weights",
             hint="torchvision names them, such as IMAGENET1K_V1",
+            key="train.pretrained",
         ) from error
     except _UNLOADABLE as error:
         raise ConfigError(
             f"train.pretrained = {weights!r}: the weights of {name} cannot be loaded: {error}",
-            hint="they are downloaded once; without a network put them into torch's hub folder "
-            f"{torch.hub.get_dir()}/checkpoints, and delete a broken file there; or begin with "
-            'random weights: set train.pretrained = "", train.frozen_stages = 0 and '
+            hint="they are downloaded once; without a network connection copy them into torch's "
+            f"hub folder {torch.hub.get_dir()}/checkpoints, and delete a broken file there; or "
+            'start from random weights: set train.pretrained = "", train.frozen_stages = 0 and '
             'model.backbone_norm = "batch", which recipes set together',
+            key="train.pretrained",
         ) from error
     return network
 
 
 def adapt_filters(filters: Tensor, bands: int) -> Tensor:
-    """Turn the filters of a first convolution into ones for another number of bands.
+    """Adapt the filters of a first convolution to another number of bands.
 
-    A grey image gives what it gave. Bands are taken to be red, green, blue and others: where three
-    or more are there before and after, the ones in common keep their filters.
+    The output for a grey image stays the same. Bands are taken to be red, green, blue and others:
+    if there are at least three before and after, the common ones keep their filters.
 
     Args:
         filters: (C, B, h, w) for B bands.
-        bands: Bands to look at from now on.
+        bands: New number of bands.
 
     Returns:
         (C, bands, h, w).
@@ -206,15 +210,15 @@ def adapt_filters(filters: Tensor, bands: int) -> Tensor:
 
 
 def _adapted_stem(stem: nn.Conv2d, bands: int) -> nn.Conv2d:
-    """Give the first convolution another number of input bands."""
+    """Return the first convolution for another number of bands."""
     if bands == stem.in_channels:
-        return stem  # as it was initialised
+        return stem  # with the same initial weights
     adapted = nn.Conv2d(bands, stem.out_channels, 7, stride=2, padding=3, bias=False)
     adapted.weight.data = adapt_filters(stem.weight.detach(), bands)
     return adapted
 
 
 def _width(stage: nn.Module) -> int:
-    """Read the channels that a stage of a ResNet gives."""
+    """Return the number of channels of a ResNet stage's output."""
     convolutions = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
     return max(m.out_channels for m in convolutions)

@@ -1,4 +1,4 @@
-"""The model file: weights and their description in one ``.safetensors``; loading runs no code."""
+"""The model file: weights and their description in one ``.safetensors`` file."""
 
 from __future__ import annotations
 
@@ -30,18 +30,21 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its description."""
+    """A loaded model file."""
 
     network: RetinaNet
-    """In evaluation mode, on the CPU."""
+    """The network, in evaluation mode, on the CPU."""
     description: ModelDescription
-    """What it is."""
+    """Its classes, input and figures."""
     digest: str
     """SHA-256 of the file, hexadecimal."""
 
 
 def load_model(name: str | Path) -> Model:
-    """Load a model by the name of a bundled one or by path.
+    """Load a model by the name of a bundled one or by path. No code from the file is run.
+
+    Args:
+        name: A bundled model's name, or a ``.safetensors`` file.
 
     Raises:
         ModelFileError: There is no such model, or its weights do not fit its description.
@@ -58,6 +61,7 @@ def load_model(name: str | Path) -> Model:
         raise ModelFileError(
             f"the weights in {path} do not fit its description, first at {wrong[0]}",
             hint="the file is damaged, or from another version of geodet",
+            path=path,
         )
     network.load_state_dict(weights, strict=False)  # the step counters are not stored
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -65,10 +69,17 @@ def load_model(name: str | Path) -> Model:
 
 
 def save_model(path: Path, network: RetinaNet, description: ModelDescription) -> None:
-    """Write a model file: convolutions in float16, which halves the file, all else in float32.
+    """Write a model file.
+
+    Convolutions are stored in float16, which halves the file, all other weights in float32.
+
+    Args:
+        path: The file, ``.safetensors``.
+        network: What to store.
+        description: Its description.
 
     Raises:
-        OutputError: The file cannot be written; one that was there is not harmed.
+        OutputError: The file cannot be written; an existing file is not changed.
     """
     weights = {key: _stored(tensor) for key, tensor in network.state_dict().items() if _kept(key)}
     with replacing(path) as temporary:
@@ -76,7 +87,7 @@ def save_model(path: Path, network: RetinaNet, description: ModelDescription) ->
 
 
 def _kept(key: str) -> bool:
-    """Leave out batch normalisation's step counters, which inference does not read."""
+    """Whether a weight is stored: all are but the step counters of the batch norms."""
     return not key.endswith("num_batches_tracked")
 
 
@@ -87,7 +98,7 @@ def _stored(tensor: Tensor) -> Tensor:
 
 
 def _differs(network: RetinaNet, weights: dict[str, Tensor]) -> list[str]:
-    """List the weights that one side lacks or has in another shape."""
+    """List the weights that are missing on one side or differ in shape."""
     own = {key: t.shape for key, t in network.state_dict().items() if _kept(key)}
     given = {key: t.shape for key, t in weights.items()}
     return sorted(key for key in own.keys() | given.keys() if own.get(key) != given.get(key))

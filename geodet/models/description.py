@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
-import geodet
+from geodet import __version__
 from geodet.config import ModelConfig
 from geodet.config.near_names import name_hint
 from geodet.errors import ModelFileError
@@ -39,23 +39,41 @@ class ModelDescription(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = FORMAT
-    version: str = geodet.__version__
+    """Version of the file format."""
+    version: str = __version__
+    """Version of geodet that wrote the file."""
     name: str
+    """Name of the model."""
     description: str = ""
+    """What the model finds, in a few words."""
     architecture: ModelConfig
+    """The network."""
     classes: tuple[str, ...] = Field(min_length=1)
+    """Names of the classes, in the order of their labels."""
     bands: tuple[str, ...] = Field(min_length=1)
+    """Names of the bands, in the order of the input."""
     dtype: str
+    """Type of the training pixels, as numpy names it."""
     mean: tuple[float, ...]
+    """Mean of the training pixels in each band, in the units of the data."""
     std: tuple[float, ...]
+    """Standard deviation likewise."""
     low: tuple[float, ...]
+    """0.1 % quantile likewise."""
     high: tuple[float, ...]
+    """99.9 % quantile likewise."""
     gsd: float | None
+    """Ground sample distance of the training images, in metres per pixel; None if unknown."""
     object_px: float | None = None
+    """Side in pixels that 99 % of the training objects do not exceed; None if unknown."""
     score_threshold: float
+    """Score at which F1 on the validation chips was best."""
     iou_threshold: float = 0.5
+    """IoU above which the weaker of two boxes of one class is a duplicate."""
     training: dict[str, str | int | float] = {}
+    """Data, numbers of images and objects, epochs and seed of the training."""
     figures: dict[str, float] = {}
+    """F1, precision and recall on the validation chips, which also chose epoch and threshold."""
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:

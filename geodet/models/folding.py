@@ -1,7 +1,7 @@
-"""Networks for inference alone: the same outputs for less work and less memory.
+"""Networks for detection alone: the same outputs with less work and less memory.
 
-At work a batch norm is a fixed scale and shift of each channel, and so is part of the weights of
-the convolution before it. The first pooling, of the largest tensor of all, is done in parts.
+In evaluation mode a batch norm is a fixed scale and shift of each channel, which can be folded into
+the weights of the convolution before it. The first pooling reads the largest tensor, in parts.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ _FOLDABLE = (nn.BatchNorm2d, FrozenBatchNorm2d)
 
 
 def fold_norms(network: nn.Module) -> nn.Module:
-    """Copy a network without its batch norms; other norms stay, as they depend on the chip.
+    """Copy a network and fold its batch norms into its convolutions.
+
+    Other norms stay, since they depend on the chip.
 
     Args:
-        network: In evaluation mode; it is not changed. One of another kind, such as a graph that
-            another library runs, is given back.
+        network: In evaluation mode; it is not changed. Another kind of module, such as an ONNX
+            graph, is returned as it is.
 
     Returns:
-        A network for inference, whose outputs differ by rounding alone.
+        A network for detection, whose outputs differ by rounding alone.
     """
     if not isinstance(network, RetinaNet):
         return network
@@ -45,7 +47,7 @@ def fold_norms(network: nn.Module) -> nn.Module:
 
 
 def _fold_children(module: nn.Module) -> None:
-    """Fold what follows a convolution: torchvision's blocks name their layers in that order."""
+    """Fold each norm that follows a convolution; torchvision names the layers in that order."""
     for (name, first), (follower, second) in pairwise(list(module.named_children())):
         if isinstance(first, nn.Conv2d) and isinstance(second, _FOLDABLE):
             setattr(module, name, _fold(first, second))
@@ -71,15 +73,15 @@ def _each(modules: nn.Module) -> list[nn.Module]:
 class PoolInParts(nn.Module):
     """The pooling of a ResNet's stem, some rows at a time.
 
-    Torch notes 8 bytes of where each value came from, four times the value's own in bfloat16, and
-    would do so for the whole of the largest tensor. Here it is for some rows at a time.
+    For each output value torch stores an index of 8 bytes, four times the size of a bfloat16 value.
+    Pooled at once, the indices of the largest tensor would take more memory than the tensor.
 
     Args:
-        pool: Of 3 x 3 with a stride of 2 and a padding of 1, as all of torchvision's ResNets have.
+        pool: 3 x 3 with stride 2 and padding 1, as in all ResNets of torchvision.
     """
 
     ROWS = 64
-    """Of the output, at a time."""
+    """Rows of the output that are computed at a time."""
 
     def __init__(self, pool: nn.MaxPool2d) -> None:
         super().__init__()
@@ -87,7 +89,7 @@ class PoolInParts(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give (N, C, ceil(H / 2), ceil(W / 2))."""
+        """Pool (N, C, H, W) to (N, C, ceil(H / 2), ceil(W / 2))."""
         images, channels, height, width = x.shape
         rows = -(-height // 2)
         if rows <= self.ROWS:
@@ -100,7 +102,7 @@ class PoolInParts(nn.Module):
             memory_format=form or torch.contiguous_format,
         )
         for top in range(0, rows, self.ROWS):
-            above = min(top, 1)  # a row more, as what the padding has made of the first is no use
+            above = min(top, 1)  # one more row, to drop the first, which padding has changed
             end = min(top + self.ROWS, rows)
             part = self.pool(x[:, :, 2 * (top - above) : 2 * end])
             pooled[:, :, top:end] = part[:, :, above:]
@@ -108,7 +110,7 @@ class PoolInParts(nn.Module):
 
 
 class _FoldedHead(nn.Module):
-    """A head with convolutions of their own for each level, as each level had its own norms."""
+    """A head with separate convolutions for each level, since each level had its own norms."""
 
     def __init__(self, head: Head) -> None:
         super().__init__()
@@ -123,6 +125,6 @@ class _FoldedHead(nn.Module):
         return nn.Sequential(*layers)
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
-        """Give (N, H * W * A, outputs) for each level."""
+        """Compute (N, H * W * A, outputs) for each level."""
         pairs = zip(self.levels, levels, strict=True)
         return [Head.flatten(self.last(level(x)), self.outputs) for level, x in pairs]

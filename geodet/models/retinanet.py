@@ -1,8 +1,8 @@
-"""RetinaNet: backbone, feature pyramid and two heads over dense anchors.
+"""RetinaNet: a backbone, a feature pyramid, and two heads over dense anchors.
 
-:meth:`RetinaNet.forward` computes, :class:`geodet.training.losses.RetinaNetLoss` compares with
-labels and :func:`geodet.models.decode.decode` makes boxes; none depends on ``training``. Images
-are never resized.
+:meth:`RetinaNet.forward` computes logits and deltas, in training and in detection alike.
+:class:`geodet.training.losses.RetinaNetLoss` compares them with labels, and
+:func:`geodet.models.decode.decode` turns them into boxes. Images are never resized.
 """
 
 from __future__ import annotations
@@ -25,24 +25,23 @@ HeadNorm = Literal["none", "group", "batch"]
 
 
 class Head(nn.Module):
-    """Hidden 3 x 3 convolutions and one that gives a number of outputs for each anchor.
+    """Hidden 3 x 3 convolutions, and one that computes the outputs of each anchor.
 
-    One head is shared by all levels; the classification and the box head share nothing.
+    A head is shared by all levels. The classification head and the box head share no weights.
 
     Args:
         channels: Channels of the pyramid.
-        convs: Hidden convolutions.
-        anchors: Anchors a cell.
-        outputs: Outputs an anchor: K classes, or 4 corrections.
-        levels: Levels of the pyramid that it serves.
-        norm: Normalises each hidden layer, so that heads learnt from random weights bear a higher
-            learning rate. ``batch``: with statistics of its own for each level (Ghiasi et al. 2019,
-            arXiv:1904.07392, section 4.1 keeps them apart, too); at work it is a fixed scale, and a
-            score does not depend on what else is in the chip. ``group``: in groups of 16 channels
-            over the whole chip (Wu & He 2018, arXiv:1803.08494). ``none``: as in the paper.
-        prior: Probability that the sigmoid of the outputs starts from, None for outputs that are
-            no probabilities. A small one keeps the many background anchors from drowning the
-            first steps.
+        convs: Number of hidden convolutions.
+        anchors: Anchors per cell.
+        outputs: Outputs per anchor: K classes, or 4 deltas.
+        levels: Number of pyramid levels.
+        norm: Normalisation of each hidden layer, which allows a higher learning rate from random
+            weights. ``batch``: with separate statistics for each level, as in Ghiasi et al. 2019,
+            arXiv:1904.07392, section 4.1; in detection it is a fixed scale, so that a score does
+            not depend on the rest of the chip. ``group``: in groups of 16 channels over the whole
+            chip (Wu & He 2018, arXiv:1803.08494). ``none``: as in the paper.
+        prior: Initial sigmoid of the outputs; None for outputs that are not probabilities. With a
+            small one the many background anchors do not dominate the first steps.
 
     Reference:
         arXiv:1708.02002, section 4 ("Classification Subnet", "Box Regression Subnet") and
@@ -73,13 +72,13 @@ class Head(nn.Module):
         _initialise(self, 0.0 if prior is None else -math.log((1 - prior) / prior))
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
-        """Give (N, H * W * A, outputs) for each level."""
+        """Compute (N, H * W * A, outputs) for each level (N, channels, H, W)."""
         hidden = (self._hidden(i, level) for i, level in enumerate(levels))
         return [self.flatten(self.last(x), self.outputs) for x in hidden]
 
     @staticmethod
     def flatten(maps: Tensor, outputs: int) -> Tensor:
-        """Turn (N, A * outputs, H, W) into (N, H * W * A, outputs)."""
+        """Rearrange (N, A * outputs, H, W) to (N, H * W * A, outputs)."""
         return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, outputs)
 
     def _hidden(self, index: int, x: Tensor) -> Tensor:
@@ -105,21 +104,21 @@ def _norm(name: HeadNorm, channels: int) -> nn.Module:
 
 
 def _groups(channels: int) -> int:
-    """Give the number of groups of about 16 channels that divides the channels."""
+    """Return how many groups of about 16 channels the channels divide into."""
     return next(n for n in range(max(channels // 16, 1), 0, -1) if channels % n == 0)
 
 
 class Outputs(NamedTuple):
-    """What the network says of a batch."""
+    """Outputs of the network for a batch."""
 
     logits: Tensor
     """(N, R, K) class scores before the sigmoid."""
     deltas: Tensor
-    """(N, R, 4) corrections of the anchors."""
+    """(N, R, 4) corrections of the anchors, see :func:`geodet.models.anchors.encode_boxes`."""
     anchors: Tensor
     """(R, 4) x1 y1 x2 y2 in chip pixels, the same for every image."""
     level_sizes: tuple[int, ...] = ()
-    """Anchors of each level, in their order; empty: all are of one."""
+    """Numbers of anchors of the levels, in order; empty: a single level."""
 
 
 class RetinaNet(nn.Module):
@@ -129,8 +128,8 @@ class RetinaNet(nn.Module):
         config: The architecture.
         bands: Bands of the input.
         classes: Number of classes, K.
-        weights: Torchvision weights of the backbone by name, None for random ones.
-        prior: Score that all anchors start from, before they learn; section 4.1, "Initialization".
+        weights: Name of torchvision weights of the backbone; None for random weights.
+        prior: Initial score of all anchors; section 4.1, "Initialization".
     """
 
     def __init__(
@@ -179,10 +178,13 @@ class RetinaNet(nn.Module):
         self.register_load_state_dict_pre_hook(_rename_on_load)  # type: ignore[no-untyped-call]
 
     def forward(self, images: Tensor) -> Outputs:
-        """Run the network.
+        """Compute the outputs of a batch.
 
         Args:
             images: (N, C, H, W) standardised pixels; any H and W.
+
+        Returns:
+            Outputs of the R anchors; H and W are rounded up to whole cells of each level.
         """
         levels = self.pyramid(self.backbone(images))
         shapes = [(level.shape[-2], level.shape[-1]) for level in levels]
@@ -196,11 +198,11 @@ class RetinaNet(nn.Module):
 
 
 def rename_former_weights(weights: MutableMapping[str, Any], prefix: str = "") -> None:
-    """Give the weights of an older file, whose backbone was called trunk, their present names.
+    """Rename the weights of older files, in which the backbone is called trunk.
 
     Args:
         weights: State dict of a :class:`RetinaNet`, changed in place.
-        prefix: What all its names begin with.
+        prefix: Prefix of its names, where the network is part of another module.
     """
     for name in [name for name in weights if name.startswith(f"{prefix}trunk.")]:
         part = name.removeprefix(f"{prefix}trunk.")

@@ -1,4 +1,7 @@
-"""Assignment whose threshold every object sets for itself."""
+"""Assigners: which anchor learns which object, which are background, and which are ignored.
+
+Objects are M boxes, anchors R boxes, both (..., 4) x1 y1 x2 y2 in chip pixels.
+"""
 
 from __future__ import annotations
 
@@ -15,52 +18,60 @@ __all__ = [
     "Assigner",
     "AtssAssigner",
     "ThresholdAssigner",
-    "begin_matches",
-    "in_chunks",
-    "iou_of_pairs",
     "overlap_similarity",
     "wasserstein_similarity",
 ]
 
 BACKGROUND = -1
-IGNORED = -2
+"""Match of an anchor that learns to find nothing."""
 
-# Pairs of an object and an anchor that are compared at once: 16 MB a float32 matrix, and the
-# comparison needs some of them. All pairs of 5,000 objects and 200,000 anchors would be 4 GB each.
+IGNORED = -2
+"""Match of an anchor that does not train."""
+
+# Pairs of an object and an anchor that are compared at once. A float32 matrix of them takes 16 MB,
+# and a comparison needs several. All pairs of 5,000 objects and 200,000 anchors would take 4 GB.
 _MOST_PAIRS = 2**22
 
 
-def begin_matches(anchors: Tensor, ignored: Tensor) -> Tensor:
-    """Give (R,) matches of a chip without objects: anchors centred in a region are ignored."""
+def _begin_matches(anchors: Tensor, ignored: Tensor) -> Tensor:
+    """Match the anchors of a chip without objects: those centred in a region are ignored.
+
+    Args:
+        anchors: (R, 4) anchors.
+        ignored: (G, 4) regions to ignore.
+
+    Returns:
+        (R,) int64, ``BACKGROUND`` or ``IGNORED``.
+    """
     matches = anchors.new_full((len(anchors),), BACKGROUND, dtype=torch.int64)
     if len(ignored) and len(anchors):
-        parts = [_covered(part, ignored) for part in in_chunks(anchors, len(ignored))]
+        parts = [_covered(part, ignored) for part in _in_chunks(anchors, len(ignored))]
         matches[torch.cat(parts)] = IGNORED
     return matches
 
 
 def _covered(anchors: Tensor, ignored: Tensor) -> Tensor:
-    """Tell which anchors have their centre in one of the regions: (R,) bool."""
+    """Whether each anchor has its centre in one of the regions: (R,) bool."""
     centre = (anchors[:, None, :2] + anchors[:, None, 2:]) / 2  # (R, 1, 2)
     inside = (centre >= ignored[:, :2]) & (centre <= ignored[:, 2:])  # (R, G, 2)
     return inside.all(dim=-1).any(dim=-1)
 
 
-def in_chunks(rows: Tensor, others: int) -> Iterator[Tensor]:
-    """Yield rows in parts, so that a part's pairs with all others fit in memory."""
+def _in_chunks(rows: Tensor, others: int) -> Iterator[Tensor]:
+    """Yield rows in parts whose pairs with all of the others fit in memory."""
     yield from torch.split(rows, max(1, _MOST_PAIRS // max(1, others)))
 
 
 def overlap_similarity(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Give the intersection over union of (M, 4) objects and (R, 4) anchors: (M, R)."""
-    return iou_of_pairs(boxes[:, None], anchors)
+    """Compute the intersection over union of (M, 4) objects and (R, 4) anchors: (M, R)."""
+    return _broadcast_iou(boxes[:, None], anchors)
 
 
-def iou_of_pairs(a: Tensor, b: Tensor) -> Tensor:
-    """Give the intersection over union of (..., 4) boxes that are broadcast: (...).
+def _broadcast_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Compute the intersection over union of (..., 4) boxes, broadcast: (...).
 
-    It rounds as torchvision does, and takes less than half the time for all pairs: coordinates one
-    by one are contiguous.
+    It rounds as torchvision's ``box_iou`` does and takes less than half its time for all pairs,
+    since each coordinate is contiguous.
     """
     ax1, ay1, ax2, ay2 = (side.contiguous() for side in a.unbind(dim=-1))
     bx1, by1, bx2, by2 = (side.contiguous() for side in b.unbind(dim=-1))
@@ -71,15 +82,16 @@ def iou_of_pairs(a: Tensor, b: Tensor) -> Tensor:
 
 
 def wasserstein_similarity(boxes: Tensor, anchors: Tensor, *, constant: float) -> Tensor:
-    """Compare boxes as Gaussians: 1 for equal ones, and never 0 however far they are apart.
+    """Compute the normalised Gaussian Wasserstein similarity of boxes.
 
-    It falls slowly where the overlap of tiny boxes drops to zero: exp(-distance / constant), where
-    the distance is that of the centres and of the half sides together.
+    It is exp(-distance / constant), with the Euclidean distance of centres and half sides together:
+    1 for equal boxes, and above 0 for tiny boxes that do not overlap.
 
     Args:
-        boxes: (M, 4) x1 y1 x2 y2 in pixels.
-        anchors: (R, 4) likewise.
-        constant: Pixels at which it falls to 1 / e, about the side of a typical object.
+        boxes: (M, 4) objects.
+        anchors: (R, 4) anchors.
+        constant: Distance in pixels at which the similarity is 1 / e, about the side of a typical
+            object.
 
     Returns:
         (M, R) in 0 to 1.
@@ -95,7 +107,7 @@ def wasserstein_similarity(boxes: Tensor, anchors: Tensor, *, constant: float) -
 
 
 def _gaussians(boxes: Tensor) -> Tensor:
-    """Give centres and deviations: (M, 4), a deviation is half a side."""
+    """Return centres and half sides: (M, 4)."""
     low, high = boxes[:, :2], boxes[:, 2:]
     return torch.cat([(low + high) / 2, (high - low) / 2], dim=1)
 
@@ -107,24 +119,23 @@ class Assigner(Protocol):
         """Match anchors with objects.
 
         Args:
-            levels: (R_l, 4) anchors of each level, x1 y1 x2 y2 in pixels; R of all levels.
-            boxes: (M, 4) objects, M may be 0.
-            ignored: (G, 4) regions that neither train as object nor as background.
+            levels: (R_l, 4) anchors of each level; R anchors together.
+            boxes: (M, 4) objects; M may be 0.
+            ignored: (G, 4) regions whose anchors do not train.
 
         Returns:
-            (R,) int64: the object's index, ``BACKGROUND`` or ``IGNORED``.
+            (R,) int64: the index of an object, ``BACKGROUND`` or ``IGNORED``.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdAssigner:
-    """Assign by a similarity, with a band between the thresholds that is ignored.
+    """Assign by two thresholds of a similarity; anchors between them are ignored.
 
-    The anchors that are most similar to an object are positive however little that is ("low-quality
-    matches"), or a small object between two anchors would never be learnt. An anchor learns the
-    object that it is most similar to, so a second object that wants the same anchor does not get
-    it.
+    The anchors that are most similar to an object are positive even below the thresholds
+    ("low-quality matches"), or a small object between two anchors would never be learnt. An anchor
+    learns the object that it is most similar to, and no other.
 
     Reference:
         arXiv:1708.02002, section 4, "Anchors"; the low-quality matches: Ren et al. 2015,
@@ -136,14 +147,14 @@ class ThresholdAssigner:
     negative: float
     """An anchor that is less similar to every object is background."""
     low_quality: bool = True
-    """Let the most similar anchors of each object be positive below the thresholds, too."""
+    """Whether the most similar anchors of each object are positive below the thresholds, too."""
     similarity: Callable[[Tensor, Tensor], Tensor] = overlap_similarity
-    """Gives (M, R) in 0 to 1 for (M, 4) objects and (R, 4) anchors."""
+    """Computes (M, R) similarities in 0 to 1 of (M, 4) objects and (R, 4) anchors."""
 
     def __call__(self, levels: Sequence[Tensor], boxes: Tensor, ignored: Tensor) -> Tensor:
         """Match anchors with objects, see :class:`Assigner`."""
         anchors = torch.cat(list(levels))
-        matches = begin_matches(anchors, ignored)
+        matches = _begin_matches(anchors, ignored)
         if not len(boxes) or not len(anchors):
             return matches
         best, index, wanted = self._compare(anchors, boxes)
@@ -158,14 +169,14 @@ class ThresholdAssigner:
         """Compare all pairs.
 
         Returns:
-            (R,) similarity of each anchor with the most similar object; (R,) that object, the first
-            of equals; (R,) bool, whether no other anchor is more similar to some object.
+            (R,) similarity of each anchor to its most similar object; (R,) index of that object,
+            the first of equals; (R,) bool, whether the anchor is the most similar one of an object.
         """
         best = anchors.new_full((len(anchors),), -1)
         index = torch.zeros_like(best, dtype=torch.int64)
         wanted = torch.zeros_like(best, dtype=torch.bool)
         offset = 0
-        for part in in_chunks(boxes, len(anchors)):
+        for part in _in_chunks(boxes, len(anchors)):
             similarity = self.similarity(part, anchors)  # (m, R)
             most, of = similarity.max(dim=0)
             torch.where(most > best, of + offset, index, out=index)
@@ -176,54 +187,54 @@ class ThresholdAssigner:
         return best, index, wanted
 
 
-_SLACK = 1e-6  # the rounded mean of equal overlaps may lie above each of them
+_ROUNDING = 1e-6  # the rounded mean of equal overlaps may lie above each of them
 
 
 @dataclass(frozen=True, slots=True)
 class AtssAssigner:
-    """Adaptive training sample selection.
+    """Assign by adaptive training sample selection (ATSS): each object sets its own threshold.
 
-    Candidates of an object are the anchors of each level with the closest centres. Those that
-    overlap it at least by the mean plus the standard deviation of all candidates are positive, if
-    their centre lies within the object; all other anchors are background. An anchor that two
-    objects want learns the one that it overlaps most.
+    The candidates of an object are the anchors of each level with the closest centres. A candidate
+    is positive if its centre lies within the object and its IoU is at least the mean plus the
+    standard deviation of all candidates' IoU. All other anchors are background. An anchor that is
+    positive for several objects learns the one that it overlaps most.
 
-    An object without a centre of an anchor inside, so one smaller than the finest stride, may get
-    no anchor at all: this rule has no low-quality matches.
+    An object smaller than the finest stride may contain no anchor centre and so get no anchor at
+    all: this rule has no low-quality matches.
 
     Reference:
         Zhang et al. 2019, arXiv:1912.02424, section 3.2 and algorithm 1.
     """
 
     candidates: int
-    """Anchors a level: 9 in the paper, where a cell has one anchor. Of anchors that are equally
-    far the first counts, so with several a cell take a multiple of their number."""
+    """Candidates per level: 9 in the paper, where a cell has one anchor. Of equally close anchors
+    the first count, so with several anchors per cell use a multiple of their number."""
 
     def __call__(self, levels: Sequence[Tensor], boxes: Tensor, ignored: Tensor) -> Tensor:
-        """Match anchors with objects, see :class:`geodet.training.assigners.Assigner`."""
+        """Match anchors with objects, see :class:`Assigner`."""
         anchors = torch.cat(list(levels))
-        matches = begin_matches(anchors, ignored)
+        matches = _begin_matches(anchors, ignored)
         if not len(boxes) or not len(anchors):
             return matches
         candidates = self._find_candidates(levels, boxes)  # (M, T)
-        iou = iou_of_pairs(boxes[:, None], anchors[candidates])  # (M, T)
+        iou = _broadcast_iou(boxes[:, None], anchors[candidates])  # (M, T)
         spread = iou.std(dim=1, correction=min(1, iou.shape[1] - 1))
         threshold = (iou.mean(dim=1) + spread)[:, None]
-        positive = (iou >= threshold - _SLACK) & _has_centre(boxes[:, None], anchors[candidates])
+        positive = (iou >= threshold - _ROUNDING) & _has_centre(boxes[:, None], anchors[candidates])
         of = torch.nonzero(positive)[:, 0]  # (P,) objects
         anchor, index = _resolve(candidates[positive], of, iou[positive], len(anchors))
         matches[anchor] = index
         return matches
 
     def _find_candidates(self, levels: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """Give the closest anchors of all levels as indices: (M, T)."""
+        """Return the indices of the closest anchors of all levels: (M, T)."""
         counts = [min(self.candidates, len(level)) for level in levels]
-        # Filled in place: small results that stay would split the memory between large ones.
+        # Filled in place: small results that are kept would fragment the memory of large ones.
         found = torch.empty((len(boxes), sum(counts)), dtype=torch.int64, device=boxes.device)
         offset = 0
         for level, own in zip(levels, torch.split(found, counts, dim=1), strict=True):
             start = 0
-            for part in in_chunks(boxes, len(level)):
+            for part in _in_chunks(boxes, len(level)):
                 own[start : start + len(part)] = _closest(part, level, own.shape[1]) + offset
                 start += len(part)
             offset += len(level)
@@ -231,12 +242,12 @@ class AtssAssigner:
 
 
 def _closest(boxes: Tensor, anchors: Tensor, count: int) -> Tensor:
-    """Give the anchors with the closest centres, the first of equals: (M, count)."""
+    """Return the anchors with the closest centres, the first of equals: (M, count)."""
     x, y = _centres(anchors).T.contiguous()
     of = _centres(boxes)
     distance = ((of[:, :1] - x).square_() + (of[:, 1:] - y).square_()).float()  # (M, R)
-    # Floats that are not negative sort like their bits; below them the index decides, or the choice
-    # among equals would be up to the device.
+    # Non-negative floats sort like their bits. The index in the lower bits breaks ties, which would
+    # otherwise depend on the device.
     bits = distance.view(torch.int32).long()
     keys = (bits << 32) | torch.arange(len(anchors), device=anchors.device)
     closest: Tensor = keys.topk(count, dim=1, largest=False).values & 0xFFFFFFFF
@@ -244,13 +255,13 @@ def _closest(boxes: Tensor, anchors: Tensor, count: int) -> Tensor:
 
 
 def _resolve(anchor: Tensor, of: Tensor, iou: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Give each wanted anchor to the object that it overlaps most, the first of equals.
+    """Assign each anchor to the object that it overlaps most, the first of equals.
 
     Args:
-        anchor: (P,) anchors that are wanted, repeated where by several objects.
-        of: (P,) objects that want them.
-        iou: (P,) overlaps of the two.
-        count: Number of anchors.
+        anchor: (P,) positive anchors, repeated for each of their objects.
+        of: (P,) their objects.
+        iou: (P,) their overlaps.
+        count: Number of all anchors.
 
     Returns:
         (Q,) different anchors and their (Q,) objects.
@@ -264,7 +275,7 @@ def _resolve(anchor: Tensor, of: Tensor, iou: Tensor, count: int) -> tuple[Tenso
 
 
 def _has_centre(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Tell whether boxes hold the centres of anchors, both (..., 4): (...) bool."""
+    """Whether boxes contain the centres of anchors, both (..., 4): (...) bool."""
     centres = _centres(anchors)
     return ((centres > boxes[..., :2]) & (centres < boxes[..., 2:])).all(dim=-1)
 

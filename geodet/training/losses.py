@@ -1,4 +1,7 @@
-"""The two losses of RetinaNet over a batch."""
+"""The losses of RetinaNet: classification of all anchors, boxes of the positive ones.
+
+Shapes: R anchors of a chip, P positive ones among them, K classes, M objects.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class HardExamples:
-    """Online hard example mining: the anchors of a chip with the highest losses.
+    """Online hard example mining (OHEM): train on the anchors of a chip with the highest losses.
 
-    Of anchors that overlap, only the one with the highest loss is kept, or one mistake would fill
-    the minibatch.
+    Of overlapping anchors only the one with the highest loss is kept, or one mistake would fill the
+    minibatch.
 
     Reference:
         arXiv:1708.02002, section 5.1, "Online Hard Example Mining"; Shrivastava et al. 2016,
@@ -46,26 +49,26 @@ class HardExamples:
     """
 
     batch_size: int
-    """Most anchors of a chip."""
+    """Maximum number of anchors of a chip."""
     iou_threshold: float
-    """Overlap above which the anchor with the lower loss goes."""
+    """IoU above which the anchor with the lower loss is dropped."""
     negatives: int = 0
-    """Most negatives for each positive, and this many where there is no positive; 0: as the losses
-    say."""
+    """Maximum number of negatives per positive, and of a chip without positives; 0: no limit."""
 
     def __call__(self, losses: Tensor, anchors: Tensor, positive: Tensor) -> Tensor:
         """Choose the anchors that train.
 
         Args:
-            losses: (R,) of each anchor.
+            losses: (R,) loss of each anchor.
             anchors: (R, 4) x1 y1 x2 y2 in pixels.
-            positive: (R,) bool, which of them learn an object.
+            positive: (R,) bool, whether each learns an object.
 
         Returns:
             (B,) int64 indices of anchors, B at most ``batch_size``.
         """
         order = torch.sort(losses, descending=True, stable=True).indices
-        # What is kept depends only on what has a higher loss: most anchors are never looked at.
+        # Whether an anchor is kept depends only on those with higher losses, so most anchors need
+        # not be looked at.
         looked_at = 8 * self.batch_size
         while True:
             first = order[:looked_at]
@@ -76,7 +79,7 @@ class HardExamples:
             looked_at *= 4
 
     def _choose(self, kept: Tensor, positive: Tensor, rest: Tensor) -> tuple[Tensor, bool]:
-        """Choose from what was kept so far; tell whether more of it would change nothing."""
+        """Choose from the anchors kept so far, and return whether more would change nothing."""
         if not self.negatives:
             return kept[: self.batch_size], len(kept) >= self.batch_size
         most = max(1, self.batch_size // (1 + self.negatives))
@@ -89,14 +92,14 @@ class HardExamples:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationLoss:
-    """Sum a loss over the anchors of a chip that are not ignored, or over the hardest of them."""
+    """A loss summed over the anchors of a chip that are not ignored, or over the hardest ones."""
 
     compare: Callable[[Tensor, Tensor], Tensor]
-    """Gives the (R, K) losses of (R, K) logits against targets of 0 and 1."""
+    """Computes the (R, K) losses of (R, K) logits and targets of 0 and 1."""
     class_weights: tuple[float, ...] = ()
-    """K factors on the losses of the positives of each class; empty: none."""
+    """K factors on the losses of the positives of each class; empty: 1."""
     mine: HardExamples | None = None
-    """Chooses the anchors that count; None: all of them."""
+    """Chooses the anchors that train; None: all."""
 
     def __call__(
         self, logits: Tensor, matches: Tensor, labels: Tensor, anchors: Tensor
@@ -110,8 +113,8 @@ class ClassificationLoss:
             anchors: (R, 4) x1 y1 x2 y2 in pixels.
 
         Returns:
-            The sum, and what to divide the sums of a batch by, both scalars: the positives, of
-            which there are few and none is easy at first; the anchors that were mined.
+            The sum and its divisor, both scalars. The divisor is the number of positive anchors or,
+            with mining, of mined anchors.
         """
         counted = matches != IGNORED
         positive = matches > BACKGROUND
@@ -130,12 +133,12 @@ class ClassificationLoss:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Give -log(p_t), p_t the probability of what is true, for each of the (R, K) scores."""
+    """Compute -log(p_t) for each of the (R, K) scores, with p_t the probability of the truth."""
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def balanced_cross_entropy(logits: Tensor, targets: Tensor, *, alpha: float) -> Tensor:
-    """Weigh the cross entropy of positives by alpha and that of negatives by 1 - alpha.
+    """Weight the cross entropy of positives by alpha and that of negatives by 1 - alpha.
 
     Reference:
         arXiv:1708.02002, equation 3.
@@ -145,7 +148,7 @@ def balanced_cross_entropy(logits: Tensor, targets: Tensor, *, alpha: float) -> 
 
 
 def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
-    """Weigh balanced cross entropy by (1 - p_t)^gamma, so that easy examples count little.
+    """Weight the balanced cross entropy by (1 - p_t)^gamma, so that easy examples count little.
 
     Reference:
         arXiv:1708.02002, equation 5 and section 4, "Focal Loss".
@@ -155,7 +158,7 @@ def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -
 
 
 def focal_star_loss(logits: Tensor, targets: Tensor, *, gamma: float, beta: float) -> Tensor:
-    """Give -log(sigmoid(gamma x_t + beta)) / gamma, x_t the logit, or minus it for negatives.
+    """Compute -log(sigmoid(gamma x_t + beta)) / gamma, with x_t the logit, negated for negatives.
 
     Reference:
         arXiv:1708.02002, appendix A, equations 8 and 9.
@@ -165,39 +168,39 @@ def focal_star_loss(logits: Tensor, targets: Tensor, *, gamma: float, beta: floa
 
 
 class BoxLoss(Protocol):
-    """Sums over the positive anchors; without any it is zero."""
+    """A loss of the boxes, summed over the positive anchors."""
 
     def __call__(self, deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-        """Compare corrections with objects.
+        """Compare predicted deltas with objects.
 
         Args:
-            deltas: (P, 4) predicted corrections.
-            anchors: (P, 4) anchors that they correct, x1 y1 x2 y2 in pixels.
-            boxes: (P, 4) objects that the anchors learn.
+            deltas: (P, 4) predicted deltas of the anchors.
+            anchors: (P, 4) x1 y1 x2 y2 in pixels.
+            boxes: (P, 4) objects that the anchors learn, likewise.
 
         Returns:
-            A scalar.
+            A scalar, 0 without positive anchors.
         """
         ...
 
 
 def smooth_l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-    """Compare corrections by their distance, squared where it is small.
+    """Sum the smooth L1 distances of the deltas: squared up to 1/9, linear beyond.
 
     Reference:
-        Girshick 2015, arXiv:1504.08083, equation 3; the corner at 1/9 is Detectron's for RetinaNet.
+        Girshick 2015, arXiv:1504.08083, equation 3; 1/9 is Detectron's value for RetinaNet.
     """
     wanted = encode_boxes(boxes, anchors)
     return F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum")
 
 
 def l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-    """Compare corrections by their distance."""
+    """Sum the L1 distances of the deltas."""
     return F.l1_loss(deltas, encode_boxes(boxes, anchors), reduction="sum")
 
 
 def giou_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-    """Compare boxes by 1 - GIoU, 0 to 2 each; that is blind to the scale of the objects.
+    """Sum 1 - GIoU of the boxes, 0 to 2 each, independent of the size of the objects.
 
     Reference:
         Rezatofighi et al. 2019, arXiv:1902.09630, algorithms 1 and 2.
@@ -212,33 +215,38 @@ class Target(NamedTuple):
     boxes: Tensor
     """(M, 4) float32, x1 y1 x2 y2 in chip pixels, with positive sides."""
     labels: Tensor
-    """(M,) int64 index of the class."""
+    """(M,) int64 class indices."""
     ignored: Tensor
-    """(G, 4) regions that neither train as object nor as background."""
+    """(G, 4) regions that train neither as objects nor as background."""
 
 
 class Losses(NamedTuple):
-    """The losses of a batch, each a scalar divided by the number of anchors that count."""
+    """The losses of a batch, both scalars."""
 
     classification: Tensor
+    """Classification loss per positive or mined anchor."""
     box: Tensor
+    """Box loss per positive anchor."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetinaNetLoss:
-    """Match anchors with labels and compare what the network says of them.
+    """Match anchors with labels, and compare the network's outputs with them.
 
-    Sums are divided by the positive anchors of the whole batch, of all processes, at least one:
-    chips of aerial imagery hold none or hundreds, and a mean per chip would weigh a lone object
-    like a forest. A classification loss may ask for another divisor.
+    Sums are divided by the positive anchors of the whole batch, over all processes, at least 1. A
+    mean per chip would give a single object as much weight as a forest: chips of aerial imagery
+    hold none or hundreds. With mining, the classification loss is divided by the mined anchors.
 
     Reference:
         arXiv:1708.02002, section 4.
     """
 
     assigner: Assigner
+    """Chooses what each anchor learns."""
     classification: ClassificationLoss
+    """Loss of the scores."""
     box: BoxLoss
+    """Loss of the boxes."""
 
     def __call__(self, outputs: Outputs, targets: Sequence[Target]) -> Losses:
         """Compute the losses of N chips with N targets."""

@@ -283,16 +283,16 @@ def test_models_have_paths(model_file):
 @pytest.mark.usefixtures("bundled")
 @pytest.mark.parametrize("name", ["urbam", "gone/urban.safetensors", "."])
 def test_models_that_are_not_there_are_named_with_those_that_are(name):
-    with pytest.raises(ModelFileError, match=re.escape(f"no model {name!r}")) as caught:
+    with pytest.raises(ModelFileError, match=re.escape(f"unknown model {name!r}")) as caught:
         load_model(name)
-    assert "bundled: cars, urban" in caught.value.hint
+    assert "bundled models are cars, urban" in caught.value.hint
 
 
 def test_without_bundled_models_the_hint_says_none(tmp_path, monkeypatch):
     monkeypatch.setattr(description.resources, "files", lambda _: tmp_path)
-    with pytest.raises(ModelFileError, match="no model 'trees'") as caught:
+    with pytest.raises(ModelFileError, match="unknown model 'trees'") as caught:
         find_model("trees")
-    assert "bundled: none" in caught.value.hint
+    assert "there are no bundled models" in caught.value.hint
 
 
 def test_every_bundled_model_can_be_loaded():

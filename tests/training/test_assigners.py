@@ -9,15 +9,15 @@ from torchvision.ops import box_iou
 
 from geodet.models.anchors import Anchors
 from geodet.training import assigners
-from geodet.training import assigners as atss
-from geodet.training import assigners as matches
 from geodet.training.assigners import (
     BACKGROUND,
     IGNORED,
     AtssAssigner,
     ThresholdAssigner,
-    begin_matches,
-    in_chunks,
+    _begin_matches,
+    _broadcast_iou,
+    _in_chunks,
+    overlap_similarity,
     wasserstein_similarity,
 )
 
@@ -70,7 +70,7 @@ def overlap(a, b):
     thresholds=st.sampled_from([(0.5, 0.4), (0.5, 0.5), (0.7, 0.3), (1.0, 0.1)]),
     low_quality=st.booleans(),
 )
-def test_it_does_what_the_definition_says(anchors, boxes, ignored, thresholds, low_quality):
+def test_thresholds_assign_as_the_definition_says(anchors, boxes, ignored, thresholds, low_quality):
     matches = ThresholdAssigner(*thresholds, low_quality)([anchors], boxes, ignored)
     assert matches.dtype == torch.int64
     assert matches.tolist() == define(anchors, boxes, ignored, *thresholds, low_quality)
@@ -92,7 +92,7 @@ def gaussian(a, b, *, constant):
 
 
 @given(anchors=box_tensors(1, 10), boxes=box_tensors(1, 5))
-def test_it_equals_torchvision(anchors, boxes):
+def test_thresholds_assign_as_torchvisions_matcher_does(anchors, boxes):
     iou = box_iou(boxes, anchors)
     # Torchvision lets an object that overlaps nothing claim every anchor; here it gets none.
     boxes = boxes[iou.max(dim=1).values > 0]
@@ -191,7 +191,7 @@ def place_anchors(side):
 def test_chunks_change_nothing(monkeypatch, name, pairs):
     levels, boxes, regions = place_anchors(64), scatter(60, 64), scatter(9, 64, seed=1)
     whole = ASSIGNERS[name](levels, boxes, regions)
-    monkeypatch.setattr(matches, "_MOST_PAIRS", pairs)
+    monkeypatch.setattr(assigners, "_MOST_PAIRS", pairs)
     assert torch.equal(ASSIGNERS[name](levels, boxes, regions), whole)
     assert (whole >= 0).any()
     assert (whole == IGNORED).any()
@@ -200,17 +200,15 @@ def test_chunks_change_nothing(monkeypatch, name, pairs):
 @pytest.mark.parametrize("name", ASSIGNERS)
 def test_5000_objects_in_a_chip_are_compared_in_parts(monkeypatch, name):
     levels, boxes = place_anchors(128), scatter(5000, 128)
-    monkeypatch.setattr(matches, "_MOST_PAIRS", 2**17)
+    monkeypatch.setattr(assigners, "_MOST_PAIRS", 2**17)
     sizes = []
 
     def count(rows, others):
-        for part in in_chunks(rows, others):
+        for part in _in_chunks(rows, others):
             sizes.append(len(part) * others)
             yield part
 
-    in_chunks = matches.in_chunks
-    for module in (assigners, atss):
-        monkeypatch.setattr(module, "in_chunks", count)
+    monkeypatch.setattr(assigners, "_in_chunks", count)
     found = ASSIGNERS[name](levels, boxes, NONE)
     assert max(sizes) <= 2**17 < len(boxes) * len(found) / 40
     assert found.shape == (32 * 32 + 16 * 16,)
@@ -218,7 +216,7 @@ def test_5000_objects_in_a_chip_are_compared_in_parts(monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", ASSIGNERS)
-def test_what_is_empty_is_no_error(name):
+def test_chips_without_anchors_or_objects_are_assigned(name):
     assign, anchors, region = ASSIGNERS[name], strips(0.0, 10.0), strips(0.0)
     assert assign([NONE], NONE, NONE).tolist() == []
     assert assign([NONE, NONE], strips(0.0), region).tolist() == []
@@ -230,7 +228,7 @@ def test_what_is_empty_is_no_error(name):
 @pytest.mark.parametrize("name", ASSIGNERS)
 @pytest.mark.parametrize("pairs", [1, 2**22])
 def test_of_two_equal_objects_the_first_counts(monkeypatch, name, pairs):
-    monkeypatch.setattr(matches, "_MOST_PAIRS", pairs)
+    monkeypatch.setattr(assigners, "_MOST_PAIRS", pairs)
     anchors = strips(0.0, 9.0, 40.0, 60.0)
     found = ASSIGNERS[name]([anchors], strips(0.0, 0.0), NONE)
     assert found[0] == 0
@@ -248,20 +246,43 @@ def regions(*boxes):
 
 @pytest.mark.parametrize("pairs", [1, 2, 100])
 def test_anchors_centred_in_a_region_are_ignored(monkeypatch, pairs):
-    monkeypatch.setattr(matches, "_MOST_PAIRS", pairs)
-    begun = begin_matches(cells(5), regions([0, 0, 3, 3], [6, 0, 13, 2], [30, 0, 40, 4]))
+    monkeypatch.setattr(assigners, "_MOST_PAIRS", pairs)
+    begun = _begin_matches(cells(5), regions([0, 0, 3, 3], [6, 0, 13, 2], [30, 0, 40, 4]))
     assert begun.dtype == torch.int64
     assert begun.tolist() == [IGNORED, IGNORED, IGNORED, BACKGROUND, BACKGROUND]
 
 
 def test_without_regions_all_is_background():
-    assert begin_matches(cells(2), regions()).tolist() == [BACKGROUND, BACKGROUND]
-    assert begin_matches(cells(0), regions()).tolist() == []
-    assert begin_matches(cells(0), regions([0, 0, 9, 9])).tolist() == []
+    assert _begin_matches(cells(2), regions()).tolist() == [BACKGROUND, BACKGROUND]
+    assert _begin_matches(cells(0), regions()).tolist() == []
+    assert _begin_matches(cells(0), regions([0, 0, 9, 9])).tolist() == []
 
 
 @given(rows=st.integers(0, 50), others=st.integers(0, 2**23))
 def test_chunks_are_all_rows_in_order_and_small(rows, others):
-    parts = list(in_chunks(torch.arange(rows), others))
+    parts = list(_in_chunks(torch.arange(rows), others))
     assert torch.cat(parts).tolist() == list(range(rows))
     assert all(len(part) * others <= 2**22 or len(part) == 1 for part in parts)
+
+
+@given(box_tensors(0, 8), box_tensors(0, 8))
+def test_overlaps_equal_torchvision_to_the_bit(a, b):
+    assert torch.equal(overlap_similarity(a, b), box_iou(a, b))
+    count = min(len(a), len(b))
+    assert torch.equal(_broadcast_iou(a[:count], b[:count]), box_iou(a, b).diagonal()[:count])
+
+
+def test_the_wasserstein_distance_by_hand():
+    box = torch.tensor([[0.0, 0.0, 8.0, 4.0]])
+    # Centres (4, 2), (7, 6) and (4, 2); half sides (4, 2), (4, 2) and (1, 6).
+    others = torch.tensor([[3.0, 4.0, 11.0, 8.0], [3.0, -4.0, 5.0, 8.0], [0.0, 0.0, 8.0, 4.0]])
+    found = wasserstein_similarity(box, others, constant=10.0)
+    torch.testing.assert_close(found, torch.tensor([[-0.5, -0.5, 0.0]]).exp())
+
+
+def test_tiny_boxes_that_do_not_touch_are_still_alike():
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 8.0, 4.0], [40.0, 0.0, 44.0, 4.0]])
+    near, far = wasserstein_similarity(boxes[:1], boxes[1:], constant=12.8)[0].tolist()
+    assert overlap_similarity(boxes[:1], boxes[1:]).tolist() == [[0.0, 0.0]]
+    assert near > 0.7
+    assert 0 < far < 0.05

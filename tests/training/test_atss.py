@@ -67,7 +67,7 @@ def define(levels, boxes, count):
 
 
 @given(boxes=box_tensors(6), count=st.sampled_from([2, 9, 200]))
-def test_it_equals_a_loop_over_the_objects(boxes, count):
+def test_atss_equals_a_loop_over_the_objects(boxes, count):
     levels = place_anchors()
     wanted, margin = define(levels, boxes, count)
     assume(margin > 1e-5)  # nearer than that rounding decides
@@ -76,7 +76,7 @@ def test_it_equals_a_loop_over_the_objects(boxes, count):
     assert matches.tolist() == wanted
 
 
-def test_by_hand():
+def test_candidates_above_mean_plus_deviation_are_positive():
     # Overlaps 1/4, 1 and 1/4 have the mean 0.5 and the deviation 0.433: only the second passes.
     anchors = torch.tensor([[-6.0, 0, 4, 10], [0, 0, 10, 10], [6, 0, 16, 10], [90, 0, 100, 10]])
     box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])

@@ -9,11 +9,11 @@ from factories_training import (
     read_log,
     small_fixture,  # noqa: F401 - a fixture
 )
+from overlaps import pairwise_iou
 from safetensors.torch import load_file
 
 from geodet.detection.predictor import build_predictor
 from geodet.errors import OutputError
-from geodet.geometry.boxes import pairwise_iou
 from geodet.models.checkpoint import load_model
 from geodet.tilesets.tileset import read_chip, read_tileset
 from geodet.training.run_folder import load_state
