@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.geometry.boxes import Detections, pairwise_iou
+from geodet.geometry.boxes import Detections, paired_iou
 
 Fuse = Callable[[Detections], Detections]
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ def fuse_boxes(detections: Detections, *, iou: float, keeps_best: bool = False) 
     clusters = 0
     for box, score in zip(detections.boxes, detections.scores.astype(np.float64), strict=True):
         means = sums[:clusters] / weights[:clusters, None]
-        overlaps = pairwise_iou(box[None], means)[0]
+        overlaps = paired_iou(box, means)
         joined = int(np.argmax(overlaps)) if clusters and overlaps.max() > iou else clusters
         clusters = max(clusters, joined + 1)
         sums[joined] += score * box
@@ -90,7 +90,7 @@ def fuse_boxes(detections: Detections, *, iou: float, keeps_best: bool = False) 
 
 
 def _overlaps(boxes: Floats, one: int, others: NDArray[np.int64]) -> Floats:
-    return pairwise_iou(boxes[one][None], boxes[others])[0]
+    return paired_iou(boxes[one], boxes[others])
 
 
 def _linear(overlaps: Floats, iou: float) -> Floats:

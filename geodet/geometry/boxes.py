@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats
 
-__all__ = ["Detections", "box_corners", "paired_iou", "pairwise_iou"]
+__all__ = ["Detections", "box_corners", "paired_iou"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ def paired_iou(a: Floats, b: Floats) -> Floats:
     """Compute the intersection over union of each box with the one in the same row.
 
     Args:
-        a: (N, 4) boxes.
-        b: (N, 4) boxes of the same frame.
+        a: (N, 4) boxes, or any shape (..., 4).
+        b: As many boxes of the same frame, or a shape that broadcasts with that of ``a``.
 
     Returns:
         (N,) in [0, 1]; 0 where both boxes are empty.
@@ -143,11 +143,6 @@ def paired_iou(a: Floats, b: Floats) -> Floats:
     union = _area(a) + _area(b) - shared
     iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
-
-
-def pairwise_iou(a: Floats, b: Floats) -> Floats:
-    """Compute the intersection over union of every box of ``a`` with every box of ``b``: (N, M)."""
-    return paired_iou(a[:, None, :], b[None, :, :])
 
 
 def _area(boxes: Floats) -> Floats:

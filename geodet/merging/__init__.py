@@ -1,1 +1,1 @@
-"""What windows and scenes found, made one: exact suppression, fragments and seams."""
+"""Merging of what overlapping windows and scenes show: exact suppression, and joined fragments."""

@@ -9,11 +9,42 @@ import numpy as np
 
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
-from geodet.merging.sweeps import Overlap, pairs_between
+from geodet.geometry.windows import Window
+from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 
-__all__ = ["JoinRule", "group_fragments", "join_fragments"]
+__all__ = ["JoinRule", "cut_sides", "group_fragments", "join_fragments"]
 
 _Link = tuple[float, int, int, int]  # minus the alignment, axis, the box before the seam, behind it
+
+
+def cut_sides(
+    detections: Detections, window: Window, *, width: int, height: int, tolerance: float = 1.0
+) -> Bools:
+    """Return which sides of boxes the edges of their window cut.
+
+    A side is cut if it lies within the tolerance of the window's edge, or beyond, and the raster
+    goes on beyond that edge. An object that happens to end there counts as cut as well.
+
+    Args:
+        detections: N found in the window, in the pixels of the raster.
+        window: Where they were found.
+        width: Of the raster.
+        height: Of the raster.
+        tolerance: Pixels.
+
+    Returns:
+        (N, 4): left, top, right, bottom, as the columns of the boxes.
+    """
+    x1, y1, x2, y2 = detections.boxes.T
+    return np.stack(
+        [
+            (x1 <= window.col_off + tolerance) & (window.col_off > 0),
+            (y1 <= window.row_off + tolerance) & (window.row_off > 0),
+            (x2 >= window.col_end - tolerance) & (window.col_end < width),
+            (y2 >= window.row_end - tolerance) & (window.row_end < height),
+        ],
+        axis=1,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +72,20 @@ def join_fragments(
     much that suppression takes one for a duplicate of the other.
 
     Args:
-        detections: N survivors of :func:`geodet.merging.merger.suppress_at_seams`.
+        detections: N survivors of suppression.
         cut: (N, 4) cut sides.
-        rule: What makes fragments; unset: the defaults.
+        rule: When boxes are fragments; None: the defaults.
 
     Returns:
         The M objects, ranked, and their (M, 4) cut sides.
     """
     order = detections.ranking(*cut.T)
     found, cut = detections.select(order), cut[order]
-    links = _choose(sorted(_iter_links(found, cut, rule or JoinRule())))
+    links = _choose_partners(sorted(_iter_links(found, cut, rule or JoinRule())))
     groups = _groups(len(found), [(a, b) for _, _, a, b in links])
     size = np.bincount(groups, minlength=len(found))[groups]
     members = np.flatnonzero(size > 1)
-    joined = _unite(found.select(members), groups[members])
+    joined = _bounding_detections(found.select(members), groups[members])
     whole = Detections.concatenate([found.select(size == 1), joined])
     cut = np.concatenate([cut[size == 1], np.zeros((len(joined), 4), np.bool_)])
     order = whole.ranking(*cut.T)
@@ -62,17 +93,17 @@ def join_fragments(
 
 
 def group_fragments(detections: Detections, cut: Bools, rule: JoinRule) -> Ints:
-    """Number the groups of boxes whose joining depends on each other: (N,) a number for each."""
+    """Number the groups of boxes whose joining depends on each other: (N,)."""
     links = _iter_links(detections, cut, rule)
     return _groups(len(detections), [(a, b) for _, _, a, b in links])
 
 
 def _iter_links(found: Detections, cut: Bools, rule: JoinRule) -> Iterator[_Link]:
-    """List the pairs that face each other across a vertical (axis 0) or horizontal seam (1)."""
+    """Yield the pairs that face each other across a vertical (axis 0) or horizontal seam (1)."""
     grown = found.boxes + (rule.tolerance + 1) / 2 * np.array([-1, -1, 1, 1])
     for axis in (0, 1):
         before, behind = np.flatnonzero(cut[:, axis + 2]), np.flatnonzero(cut[:, axis])
-        for i, j in pairs_between(grown[before], grown[behind], Overlap(0.0)):
+        for i, j in pairs_between(grown[before], grown[behind], OverlapRule(0.0)):
             a, b = before[i], behind[j]
             aligned = _alignment(found.boxes[a], found.boxes[b], 1 - axis)
             facing = _is_facing(found.boxes[a], found.boxes[b], axis, rule.tolerance)
@@ -97,8 +128,8 @@ def _alignment(a: Floats, b: Floats, axis: int) -> Floats:
     return aligned
 
 
-def _choose(links: list[_Link]) -> list[_Link]:
-    """Take the best links first, one for each side of a box."""
+def _choose_partners(links: list[_Link]) -> list[_Link]:
+    """Choose the best links first, one for each side of a box."""
     taken: set[tuple[int, int]] = set()
     chosen = []
     for link in links:
@@ -128,8 +159,8 @@ def _groups(count: int, pairs: list[tuple[int, int]]) -> Ints:
     return groups
 
 
-def _unite(found: Detections, groups: Ints) -> Detections:
-    """Draw one box around each group, with the highest score in it."""
+def _bounding_detections(found: Detections, groups: Ints) -> Detections:
+    """Return one box around each group, with the highest score in it."""
     order = np.argsort(groups, kind="stable")
     groups, found = groups[order], found.select(order)
     starts = np.flatnonzero(np.diff(groups, prepend=-1))

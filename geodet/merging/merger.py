@@ -1,4 +1,4 @@
-"""Join what overlapping windows found: ownership by core, then exact suppression of duplicates."""
+"""Merge the detections of overlapping windows: ownership by core, then suppression of duplicates."""
 
 from __future__ import annotations
 
@@ -14,81 +14,30 @@ from geodet.geometry.arrays import Bools
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.merging.fragments import JoinRule, group_fragments, join_fragments
-from geodet.merging.suppression import State, SuppressionRule, decide
+from geodet.merging.suppression import BoxState, SuppressionRule, suppression_states
 
-__all__ = ["RowMerger", "cut_sides", "keep_owned", "suppress", "suppress_at_seams"]
-
-
-def cut_sides(
-    detections: Detections, window: Window, *, width: int, height: int, tolerance: float = 1.0
-) -> Bools:
-    """Tell which sides of boxes the edges of their window cut.
-
-    A side is cut if it lies within the tolerance of the window's edge, or beyond, and the raster
-    goes on behind that edge. An object that happens to end there counts as cut as well.
-
-    Args:
-        detections: N found in the window, in the pixels of the raster.
-        window: Where they were found.
-        width: Of the raster.
-        height: Of the raster.
-        tolerance: Pixels.
-
-    Returns:
-        (N, 4): left, top, right, bottom, as the columns of the boxes.
-    """
-    x1, y1, x2, y2 = detections.boxes.T
-    return np.stack(
-        [
-            (x1 <= window.col_off + tolerance) & (window.col_off > 0),
-            (y1 <= window.row_off + tolerance) & (window.row_off > 0),
-            (x2 >= window.col_end - tolerance) & (window.col_end < width),
-            (y2 >= window.row_end - tolerance) & (window.row_end < height),
-        ],
-        axis=1,
-    )
-
-
-def suppress_at_seams(
-    detections: Detections, cut: Bools, *, iou_threshold: float, inside_threshold: float = 0.5
-) -> tuple[Detections, Bools]:
-    """Remove duplicates, where a fragment loses to a complete box whatever their scores.
-
-    The rule is greedy suppression, class by class, in another order and with one more reason:
-    complete boxes come before cut ones, and among each the stronger first. A box goes if one that
-    was kept overlaps it by more than the threshold; a cut box also goes if more than a part of its
-    own area is inside a complete one that was kept. That part is of the fragment's area and not of
-    the smaller box: a fragment lies in its object, but a small object on a large cut one does not
-    make it a duplicate. Idempotent, and independent of the order of the input.
-
-    Args:
-        detections: N of one frame.
-        cut: (N, 4) from :func:`cut_sides`.
-        iou_threshold: Overlap above which a box goes.
-        inside_threshold: Part of a cut box; at 1 and more only the overlap counts.
-
-    Returns:
-        The M survivors, ranked, and their (M, 4) cut sides.
-    """
-    order = detections.ranking(*cut.T)
-    ranked, cut = detections.select(order), cut[order]
-    rule = SuppressionRule(iou_threshold, inside_threshold)
-    states = decide(ranked, cut, rule, np.zeros(len(ranked), np.bool_))
-    kept = states == State.KEPT
-    return ranked.select(kept), cut[kept]
+__all__ = ["RowMerger", "keep_owned", "suppress"]
 
 
 class RowMerger:
-    """Suppress duplicates as they come from top to bottom, and let go what is final.
+    """Suppresses duplicates while detections come from top to bottom, in bounded memory.
 
-    What it gives, all parts together, is what :func:`geodet.merging.merger.suppress_at_seams` gives
-    of everything at once, with :func:`geodet.merging.fragments.join_fragments` after it where there
-    is a rule for joining. It holds the detections that reach below the last settled row, and those
-    whose fate depends on them through a chain of stronger rivals or of fragments.
+    The rule is greedy suppression, class by class, in another order and with one more reason:
+    complete boxes come before cut ones, whatever their scores, and among each the stronger first. A
+    box goes if one that was kept overlaps it by more than the threshold. A cut box also goes if more
+    than a part of its own area is inside a complete one that was kept. That part is of the
+    fragment's area and not of the smaller box: a fragment lies in its object, but a small object on
+    a large cut one does not make it a duplicate.
+
+    All parts together are what suppression of everything at once leaves, with
+    :func:`geodet.merging.fragments.join_fragments` after it where there is a rule for joining. The
+    result depends neither on the order of the input nor on how it is divided. The merger holds the
+    detections that reach below the last settled row, and those that depend on them through a chain
+    of overlapping boxes or of fragments.
 
     Args:
         rule: Which box drops which.
-        join: Which boxes are fragments of one object; unset: none is joined.
+        join: Which boxes are fragments of one object; None: none is joined.
 
     Example:
         >>> merger = RowMerger(SuppressionRule(iou_threshold=0.5))
@@ -105,15 +54,15 @@ class RowMerger:
         self._survivors = _Part.empty()  # decided, but they may be joined with what comes
 
     def __len__(self) -> int:
-        """Count the detections that it holds."""
+        """The number of detections that it holds."""
         return sum(map(len, self._undecided)) + len(self._survivors)
 
     def add(self, detections: Detections, cut: Bools | None = None) -> None:
-        """Take detections, in the scene's pixels.
+        """Add detections, in the scene's pixels.
 
         Args:
             detections: N of them, in any order.
-            cut: (N, 4) from :func:`geodet.merging.merger.cut_sides`; unset: no side is cut.
+            cut: (N, 4) from :func:`geodet.merging.fragments.cut_sides`; None: no side is cut.
 
         Raises:
             ValueError: A box begins above the row that was settled.
@@ -125,27 +74,31 @@ class RowMerger:
         self._undecided.append(_Part(detections, none if cut is None else cut))
 
     def settle(self, row: float) -> Detections:
-        """Give the detections that nothing still to come can change, ranked.
+        """Return the detections that nothing still to come can change, ranked.
 
         Args:
-            row: A promise: every box still to come has its upper side at or below it (y1 >= row).
+            row: Every box still to come begins at or below this row (y1 >= row).
         """
         self._row = max(self._row, row)
         found = _Part.concatenate(self._undecided)
         found = found.select(found.detections.ranking(*found.cut.T))
         waits = found.detections.boxes[:, 3] > self._row
-        states = decide(found.detections, found.cut, self._rule, waits)
-        waiting = found.select(states == State.WAITING)
+        states = suppression_states(found.detections, found.cut, self._rule, waits)
+        waiting = found.select(states == BoxState.WAITING)
         self._undecided = [waiting]
-        kept = found.select(states == State.KEPT)
-        return kept.detections if self._join is None else self._let_go(kept, waiting, self._join)
+        kept = found.select(states == BoxState.KEPT)
+        return (
+            kept.detections
+            if self._join is None
+            else self._join_complete_groups(kept, waiting, self._join)
+        )
 
     def finish(self) -> Detections:
-        """Give the rest, ranked."""
+        """Return the rest, ranked."""
         return self.settle(math.inf)
 
-    def _let_go(self, kept: _Part, waiting: _Part, join: JoinRule) -> Detections:
-        """Join the survivors whose fragments have all come, and hold the others back."""
+    def _join_complete_groups(self, kept: _Part, waiting: _Part, join: JoinRule) -> Detections:
+        """Join the survivors whose fragments have all come; hold the others back."""
         survivors = _Part.concatenate([self._survivors, kept])
         both = _Part.concatenate([survivors, waiting])
         reaches = both.detections.boxes[:, 3] >= self._row - join.tolerance
@@ -188,7 +141,7 @@ def keep_owned(detections: Detections, core: Window, *, slack: float) -> Detecti
     """Keep the detections whose centre lies in a window's core, widened by some slack.
 
     Two windows predict slightly different centres for one object on a seam. With strict cores both
-    could disown it; with slack both may keep it, and :func:`suppress` removes one.
+    could drop it; with slack both may keep it, and suppression removes one.
 
     Args:
         detections: In the same pixels as the core.

@@ -1,4 +1,4 @@
-"""Objects that several overlapping scenes show, counted once."""
+"""Suppression of duplicates between overlapping scenes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
-from geodet.merging.suppression import State, settle
-from geodet.merging.sweeps import Overlap, pairs_within
+from geodet.merging.overlapping_pairs import OverlapRule, pairs_within
+from geodet.merging.suppression import BoxState, states_from_pairs
 
 __all__ = ["deduplicate", "is_ground_shared"]
 
-_PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster that does not say where it is
+_PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster without a georeference
 
 
 def deduplicate(parts: Sequence[SceneDetections], *, iou_threshold: float) -> list[SceneDetections]:
-    """Remove what is one object on the ground, found in several scenes, all but the strongest.
+    """Keep the strongest of the detections of one object in several scenes.
 
     Equal to the definition: take the strongest box left, drop those of its class in *other* scenes
     that overlap it by more than the threshold, repeat. Boxes of one scene do not compete, since
@@ -49,7 +49,7 @@ def deduplicate(parts: Sequence[SceneDetections], *, iou_threshold: float) -> li
     placed = [_place(part, crs) for part in parts]
     kept = [np.ones(len(part.detections), np.bool_) for part in parts]
     shared = _shared_rows(placed)
-    dropped = _Rivals.of(parts, placed, shared).dropped(iou_threshold)
+    dropped = _SharedBoxes.of(parts, placed, shared).dropped(iou_threshold)
     ends = np.cumsum([int(rows.sum()) for rows in shared])
     for keep, rows, lost in zip(kept, shared, np.split(dropped, ends[:-1]), strict=True):
         keep[np.flatnonzero(rows)[lost]] = False
@@ -60,7 +60,7 @@ def deduplicate(parts: Sequence[SceneDetections], *, iou_threshold: float) -> li
 
 
 def is_ground_shared(footprints: Sequence[SceneDetections]) -> bool:
-    """Tell whether two scenes may show the same ground, by the bounds of their footprints.
+    """Whether two scenes may show the same ground, by the bounds of their footprints.
 
     Args:
         footprints: Each scene, with itself as its one detection.
@@ -79,11 +79,11 @@ class _Placed:
     bounds: Floats
     """(N, 4) of the corners."""
     extent: Floats
-    """(4,) of all; not a number for none."""
+    """(4,) of all; NaN without boxes."""
     upright: bool
     """Whether the boxes are their own bounds."""
-    nowhere: bool
-    """Whether the scene has no place on the ground."""
+    unplaced: bool
+    """Whether the scene has no georeference."""
 
 
 def _place(part: SceneDetections, crs: CRS | None) -> _Placed:
@@ -93,36 +93,38 @@ def _place(part: SceneDetections, crs: CRS | None) -> _Placed:
     nothing = np.full(4, np.nan)
     extent = np.hstack([finite[:, :2].min(0), finite[:, 2:].max(0)]) if len(finite) else nothing
     upright = not part.geobox.needs_transformation(crs) and part.geobox.transform.is_rectilinear
-    return _Placed(part.scene, world, bounds, extent, upright, _is_nowhere(part.geobox))
+    return _Placed(part.scene, world, bounds, extent, upright, _is_unplaced(part.geobox))
 
 
-def _is_nowhere(geobox: GeoBox) -> bool:
+def _is_unplaced(geobox: GeoBox) -> bool:
     return geobox.crs is None and geobox.transform == _PIXELS
 
 
 def _shared_rows(placed: Sequence[_Placed]) -> list[Bools]:
-    """Tell of each part which boxes lie where another scene has some, too: (N,) each."""
+    """Return of each part which boxes lie where another scene has boxes as well: (N,) each."""
     extents = np.stack([part.extent for part in placed])
     shared = []
     for own in placed:
         rows = np.zeros(len(own.bounds), np.bool_)
-        for other in np.flatnonzero(_meet(extents, own.extent)).tolist():
+        for other in np.flatnonzero(_intersects(extents, own.extent)).tolist():
             them = placed[other]
-            if them.scene != own.scene and not (own.nowhere or them.nowhere):
-                rows |= _meet(own.bounds, them.extent)
+            if them.scene != own.scene and not (own.unplaced or them.unplaced):
+                rows |= _intersects(own.bounds, them.extent)
         shared.append(rows)
     return shared
 
 
-def _meet(a: Floats, b: Floats) -> Bools:
-    """Tell which of (N, 4) bounds share a point with (4,): (N,); infinite ones meet nothing."""
-    meeting = np.all((a[:, :2] <= b[2:]) & (a[:, 2:] >= b[:2]), axis=1) & np.isfinite(a).all(axis=1)
-    return np.asarray(meeting, np.bool_)
+def _intersects(a: Floats, b: Floats) -> Bools:
+    """Whether (N, 4) bounds share a point with (4,): (N,); infinite ones share none."""
+    intersecting = np.all((a[:, :2] <= b[2:]) & (a[:, 2:] >= b[:2]), axis=1) & np.isfinite(a).all(
+        axis=1
+    )
+    return np.asarray(intersecting, np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
-class _Rivals:
-    """The boxes of all parts that may be of one object with a box of another scene."""
+class _SharedBoxes:
+    """The boxes of all parts that may show the same object as a box of another scene."""
 
     found: Detections
     """N of them, whose boxes are the bounds of the corners."""
@@ -136,14 +138,14 @@ class _Rivals:
     @staticmethod
     def of(
         parts: Sequence[SceneDetections], placed: Sequence[_Placed], shared: Sequence[Bools]
-    ) -> _Rivals:
+    ) -> _SharedBoxes:
         names = {name: number for number, name in enumerate(sorted({p.scene for p in parts}))}
         numbers = np.array([names[part.scene] for part in parts], np.int64)
         counts = [int(rows.sum()) for rows in shared]
         found = [part.detections.select(rows) for part, rows in zip(parts, shared, strict=True)]
         bounds = [place.bounds[rows] for place, rows in zip(placed, shared, strict=True)]
         corners = [place.corners[rows] for place, rows in zip(placed, shared, strict=True)]
-        return _Rivals(
+        return _SharedBoxes(
             replace(Detections.concatenate(found), boxes=np.concatenate(bounds)),
             np.concatenate(corners),
             np.repeat([place.upright for place in placed], counts),
@@ -151,19 +153,19 @@ class _Rivals:
         )
 
     def dropped(self, iou_threshold: float) -> Bools:
-        """Tell which boxes go: (N,)."""
+        """Return which boxes are dropped: (N,)."""
         order = self.found.ranking(self.scenes)
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
         pairs = [rank[pair] for pair in self._iter_pairs(iou_threshold)]
         met = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
-        states = settle(met.min(axis=0), met.max(axis=0), np.zeros(len(order), np.bool_))
-        return np.asarray(states[rank] == State.DROPPED)
+        states = states_from_pairs(met.min(axis=0), met.max(axis=0), np.zeros(len(order), np.bool_))
+        return np.asarray(states[rank] == BoxState.DROPPED)
 
     def _iter_pairs(self, iou_threshold: float) -> Iterator[Ints]:
         """Yield (2, P) rows of boxes of one class and two scenes that overlap enough."""
         # tilted boxes may overlap by more than their bounds do
-        bounds_overlap = Overlap(iou_threshold if self.upright.all() else 0.0)
+        bounds_overlap = OverlapRule(iou_threshold if self.upright.all() else 0.0)
         labels, scenes = self.found.labels, self.scenes
         for one, other in pairs_within(self.found.boxes, bounds_overlap):
             fits = (scenes[one] != scenes[other]) & (labels[one] == labels[other])

@@ -1,4 +1,4 @@
-"""Decide which boxes survive greedy suppression, also while stronger boxes may yet come."""
+"""Greedy suppression of duplicates, also while stronger boxes may yet come."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
-from geodet.merging.sweeps import Overlap, OverlapPairs, pairs_between, pairs_within
+from geodet.merging.overlapping_pairs import OverlapPairs, OverlapRule, pairs_between, pairs_within
 
-__all__ = ["State", "SuppressionRule", "decide", "settle"]
+__all__ = ["BoxState", "SuppressionRule", "states_from_pairs", "suppression_states"]
 
 States = NDArray[np.int8]
 
-_CROWD = 48  # candidates for each box above which the stronger half is settled first
+_CROWD = 48  # candidates for each box, above which the stronger half is settled first
 _FEW = 512  # boxes among which all pairs may be compared
 _ROUNDS = 12  # what is left then are chains, which are quicker to follow one by one
 
 
-class State(IntEnum):
-    """What is known of a box."""
+class BoxState(IntEnum):
+    """Whether a box survives suppression."""
 
     KEPT = 0
     DROPPED = 1
@@ -40,24 +40,28 @@ class SuppressionRule:
     """Part of a cut box inside a complete one above which it goes too; never at 1 and more."""
 
 
-def decide(ranked: Detections, cut: Bools, rule: SuppressionRule, waits: Bools) -> States:
-    """Decide which detections survive, class by class; complete boxes are stronger than cut ones.
+def suppression_states(
+    ranked: Detections, cut: Bools, rule: SuppressionRule, waits: Bools
+) -> States:
+    """Compute which detections survive suppression, class by class.
+
+    Complete boxes come before cut ones, whatever their scores.
 
     Args:
         ranked: N detections of one frame, as :meth:`Detections.ranked` sorts them.
         cut: (N, 4) sides that the edge of a window cuts.
         rule: Which box drops which.
-        waits: (N,) boxes that may yet meet a stronger one: they cannot be kept now.
+        waits: (N,) boxes that may yet overlap a stronger one: they cannot be kept now.
 
     Returns:
-        (N,) states. A box waits if it must, or if a box that waits would drop it; whatever else
-        comes, the others stay as they are.
+        (N,) states. A box waits if ``waits`` says so, or if a box that waits would drop it. More
+        detections change the state of no other box.
     """
     is_cut: Bools = np.any(cut, axis=1)
     states = np.zeros(len(ranked), np.int8)
     for rows in _rows_by_class(ranked.labels):
         boxes = ranked.boxes.take(rows, axis=0)
-        states[rows] = _decide_class(boxes, is_cut[rows], rule, waits[rows])
+        states[rows] = _states_in_class(boxes, is_cut[rows], rule, waits[rows])
     return states
 
 
@@ -66,58 +70,58 @@ def _rows_by_class(labels: Ints) -> list[Ints]:
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(labels) else []
 
 
-def _decide_class(boxes: Floats, is_cut: Bools, rule: SuppressionRule, waits: Bools) -> States:
+def _states_in_class(boxes: Floats, is_cut: Bools, rule: SuppressionRule, waits: Bools) -> States:
     if not is_cut.any():
-        return _decide_equals(boxes, rule.iou_threshold, waits)
+        return _states_by_rank(boxes, rule.iou_threshold, waits)
     order = np.argsort(is_cut, kind="stable")
     complete = len(boxes) - int(is_cut.sum())
-    overlap = Overlap(rule.iou_threshold, rule.inside_threshold)
+    overlap = OverlapRule(rule.iou_threshold, rule.inside_threshold)
     states = np.zeros(len(boxes), np.int8)
-    states[order] = _decide_in_two(boxes[order], complete, overlap, waits[order])
+    states[order] = _states_in_two_steps(boxes[order], complete, overlap, waits[order])
     return states
 
 
-def _decide_equals(boxes: Floats, iou_threshold: float, waits: Bools) -> States:
-    """Decide on boxes of one class, the strongest first: (N,) states.
+def _states_by_rank(boxes: Floats, iou_threshold: float, waits: Bools) -> States:
+    """Compute the states of boxes of one class that are ranked: (N,).
 
     Where boxes crowd, the stronger half is settled first: what it keeps overlaps little and drops
     most of the weaker half, so that not all pairs of a crowd are listed.
     """
-    overlap = Overlap(iou_threshold)
+    overlap = OverlapRule(iou_threshold)
     pairs = pairs_within(boxes, overlap)
     if len(boxes) <= _FEW or pairs.candidates <= _CROWD * len(boxes):
-        return settle(*_list(pairs), waits)
+        return states_from_pairs(*_strong_and_weak(pairs), waits)
     del pairs  # they may be large, and the halves find their own
-    return _decide_in_two(boxes, len(boxes) // 2, overlap, waits)
+    return _states_in_two_steps(boxes, len(boxes) // 2, overlap, waits)
 
 
-def _decide_in_two(boxes: Floats, first: int, overlap: Overlap, waits: Bools) -> States:
-    """Decide on the first boxes, then on what they leave of the others: (N,) states."""
-    upper = _decide_equals(boxes[:first], overlap.iou, waits[:first])
-    lower = _decide_below(boxes[:first], upper, boxes[first:], overlap, waits[first:])
-    left = np.flatnonzero(lower != State.DROPPED)
-    still = lower[left] == State.WAITING
-    lower[left] = _decide_equals(boxes[first:].take(left, axis=0), overlap.iou, still)
+def _states_in_two_steps(boxes: Floats, first: int, overlap: OverlapRule, waits: Bools) -> States:
+    """Compute the states of the first boxes, then of what they leave of the others: (N,)."""
+    upper = _states_by_rank(boxes[:first], overlap.iou, waits[:first])
+    lower = _states_below(boxes[:first], upper, boxes[first:], overlap, waits[first:])
+    left = np.flatnonzero(lower != BoxState.DROPPED)
+    still = lower[left] == BoxState.WAITING
+    lower[left] = _states_by_rank(boxes[first:].take(left, axis=0), overlap.iou, still)
     return np.concatenate([upper, lower])
 
 
-def _decide_below(
-    above: Floats, states: States, boxes: Floats, overlap: Overlap, waits: Bools
+def _states_below(
+    above: Floats, states: States, boxes: Floats, overlap: OverlapRule, waits: Bools
 ) -> States:
-    """Decide what settled boxes do to weaker ones, which are not compared with each other."""
-    below = _first_states(waits)
-    for state, effect in ((State.WAITING, State.WAITING), (State.KEPT, State.DROPPED)):
+    """Compute which weaker boxes settled ones drop; the weaker are not compared with each other."""
+    below = _initial_states(waits)
+    for state, effect in ((BoxState.WAITING, BoxState.WAITING), (BoxState.KEPT, BoxState.DROPPED)):
         for _, met in pairs_between(above[states == state], boxes, overlap):
             below[met] = effect
     return below
 
 
-def _first_states(waits: Bools) -> States:
-    return np.where(waits, State.WAITING, State.KEPT).astype(np.int8)
+def _initial_states(waits: Bools) -> States:
+    return np.where(waits, BoxState.WAITING, BoxState.KEPT).astype(np.int8)
 
 
-def _list(pairs: OverlapPairs) -> tuple[Ints, Ints]:
-    """List pairs, the stronger box first."""
+def _strong_and_weak(pairs: OverlapPairs) -> tuple[Ints, Ints]:
+    """List the pairs with the stronger box first: (P,) and (P,) ranks."""
     parts = [(np.minimum(a, b), np.maximum(a, b)) for a, b in pairs]
     if not parts:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -125,38 +129,38 @@ def _list(pairs: OverlapPairs) -> tuple[Ints, Ints]:
     return np.concatenate(strong), np.concatenate(weak)
 
 
-def settle(strong: Ints, weak: Ints, waits: Bools) -> States:
-    """Decide which boxes survive from the pairs of rivals among them.
+def states_from_pairs(strong: Ints, weak: Ints, waits: Bools) -> States:
+    """Compute which boxes survive suppression from the pairs that overlap enough.
 
-    In rounds: a box with no stronger rival left is settled, and it drops its rivals or makes them
-    wait. A round settles at least the strongest box of every cluster.
+    In rounds: a box that no stronger one overlaps any more is settled; it drops the boxes that it
+    overlaps, or makes them wait. A round settles at least the strongest box of every cluster.
 
     Args:
         strong: (P,) rank of the stronger box of each pair, from 0 for the strongest of all.
         weak: (P,) rank of the other.
-        waits: (N,) by rank, boxes that may yet meet a stronger one.
+        waits: (N,) by rank, boxes that may yet overlap a stronger one.
 
     Returns:
         (N,) states, by rank.
     """
-    states = _first_states(waits)
+    states = _initial_states(waits)
     for _ in range(_ROUNDS if len(strong) else 0):
         beaten = np.zeros(len(waits), np.bool_)
         beaten[weak] = True
         led = ~beaten[strong]
-        by_kept = led & (states[strong] == State.KEPT)
-        states[weak[led & ~by_kept]] = State.WAITING
-        states[weak[by_kept]] = State.DROPPED
-        still = ~led & (states[strong] != State.DROPPED) & (states[weak] != State.DROPPED)
+        by_kept = led & (states[strong] == BoxState.KEPT)
+        states[weak[led & ~by_kept]] = BoxState.WAITING
+        states[weak[by_kept]] = BoxState.DROPPED
+        still = ~led & (states[strong] != BoxState.DROPPED) & (states[weak] != BoxState.DROPPED)
         strong, weak = strong[still], weak[still]
-    return _settle_one_by_one(strong, weak, states) if len(strong) else states
+    return _settle_chains(strong, weak, states) if len(strong) else states
 
 
-def _settle_one_by_one(strong: Ints, weak: Ints, states: States) -> States:
-    """Settle what the rounds leave, chains of rivals: (N,) states."""
+def _settle_chains(strong: Ints, weak: Ints, states: States) -> States:
+    """Settle the chains of overlapping boxes that the rounds leave: (N,) states."""
     order = np.argsort(strong)
     settled = states.tolist()
     for a, b in zip(strong[order].tolist(), weak[order].tolist(), strict=True):
-        if settled[a] != State.DROPPED and settled[b] != State.DROPPED:
-            settled[b] = State.WAITING if settled[a] == State.WAITING else State.DROPPED
+        if settled[a] != BoxState.DROPPED and settled[b] != BoxState.DROPPED:
+            settled[b] = BoxState.WAITING if settled[a] == BoxState.WAITING else BoxState.DROPPED
     return np.array(settled, np.int8)

@@ -15,6 +15,7 @@ from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from overlaps import pairwise_iou
 from pretended_predictor import SMALL, BrightnessSeer, Seer
 from pyproj import CRS
 
@@ -26,7 +27,6 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_run import detect_scene
 from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
-from geodet.geometry.boxes import pairwise_iou
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.models.checkpoint import load_model

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from affine import Affine
+from overlaps import pairwise_iou
 from pyproj import CRS
 from torch import nn
 
@@ -14,7 +15,7 @@ from geodet.demo.town import paint_town
 from geodet.detection.predictor import WidestLayer, build_predictor, stack_chips
 from geodet.detection.scene_run import detect_scene
 from geodet.evaluation.threshold_curves import Comparison, count_matches
-from geodet.geometry.boxes import Detections, pairwise_iou
+from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_model

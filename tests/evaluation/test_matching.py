@@ -7,6 +7,7 @@ import pytest
 from factories_models import detections
 from hypothesis import given
 from hypothesis import strategies as st
+from overlaps import pairwise_iou
 from scipy.optimize import linear_sum_assignment
 
 import geodet.evaluation.matching
@@ -19,7 +20,7 @@ from geodet.evaluation.matching import (
     overlapping_pairs,
     raises_matches,
 )
-from geodet.geometry.boxes import Detections, pairwise_iou
+from geodet.geometry.boxes import Detections
 
 BY_IOU = MatchConfig(by="iou", iou=0.5)
 BY_DISTANCE = MatchConfig(by="distance", distance_m=6.0)

@@ -4,9 +4,10 @@ import shapely
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from overlaps import pairwise_iou
 from torchvision.ops import box_iou
 
-from geodet.geometry.boxes import Detections, paired_iou, pairwise_iou
+from geodet.geometry.boxes import Detections, paired_iou
 
 sides = st.integers(0, 12)
 box = st.tuples(st.integers(-9, 9), st.integers(-9, 9), sides, sides).map(

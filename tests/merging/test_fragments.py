@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from overlaps import suppress_at_once
 
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import WindowGrid
-from geodet.merging.fragments import JoinRule, group_fragments, join_fragments
-from geodet.merging.merger import cut_sides, suppress_at_seams
+from geodet.merging.fragments import JoinRule, cut_sides, group_fragments, join_fragments
 
 seeds = st.integers(0, 2**32 - 1)
 LEFT, TOP, RIGHT, BOTTOM = range(4)
@@ -151,7 +151,7 @@ def test_long_objects_are_found_whole_and_dense_neighbours_stay_apart(seed, over
     objects = Detections(boxes, rng.permutation(3) / 3, np.zeros(3))
     grid = WindowGrid(100 + overlap, 20, size=20 + overlap, overlap=overlap)
     found, cut = see(objects, grid)
-    survivors, cut = suppress_at_seams(found, cut, iou_threshold=0.5)
+    survivors, cut = suppress_at_once(found, cut, iou_threshold=0.5)
     joined, _ = join_fragments(survivors, cut)
     whole = {tuple(box) for box in objects.boxes.tolist()}
     assert len(grid) == 5

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from overlaps import suppress_at_once
 
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import WindowGrid
-from geodet.merging.fragments import JoinRule, join_fragments
-from geodet.merging.merger import RowMerger, cut_sides, suppress, suppress_at_seams
+from geodet.merging.fragments import JoinRule, cut_sides, join_fragments
+from geodet.merging.merger import RowMerger, suppress
 from geodet.merging.suppression import SuppressionRule
 
 seeds = st.integers(0, 2**32 - 1)
@@ -85,7 +86,7 @@ def test_the_parts_together_are_what_seams_and_joining_give_at_once(seed, iou, i
     parts.append(merger.finish())
     found = Detections.concatenate([found for _, found, _ in made])
     cut = np.concatenate([cut for _, _, cut in made])
-    whole, cut = suppress_at_seams(found, cut, iou_threshold=iou, inside_threshold=inside)
+    whole, cut = suppress_at_once(found, cut, iou_threshold=iou, inside_threshold=inside)
     expected = join_fragments(whole, cut, rule=join)[0] if joins else whole
     assert as_rows(Detections.concatenate(parts)) == as_rows(expected)
     assert len(merger) == 0

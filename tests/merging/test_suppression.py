@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from overlaps import pairwise_iou
 
-from geodet.geometry.boxes import Detections, pairwise_iou
-from geodet.merging import suppression as settling
-from geodet.merging.suppression import State, SuppressionRule, decide
+from geodet.geometry.boxes import Detections
+from geodet.merging import suppression
+from geodet.merging.suppression import BoxState, SuppressionRule, suppression_states
 
 seeds = st.integers(0, 2**32 - 1)
 rules = st.builds(
@@ -43,10 +44,10 @@ def decide_slowly(found, cut, rule, waits):
                 or (is_cut[row] > is_cut[other] and inside[other, row] > rule.inside_threshold)
             )
         }
-        waiting = waits[row] or State.WAITING in met
-        states[row] = State.WAITING if waiting else State.KEPT
-        if State.KEPT in met:
-            states[row] = State.DROPPED
+        waiting = waits[row] or BoxState.WAITING in met
+        states[row] = BoxState.WAITING if waiting else BoxState.KEPT
+        if BoxState.KEPT in met:
+            states[row] = BoxState.DROPPED
     return [states[row] for row in range(len(found))]
 
 
@@ -57,35 +58,37 @@ def pairwise_area(boxes):
 @given(seeds, rules)
 def test_decisions_are_those_of_the_definition(seed, rule):
     found, cut, waits = make_ranked(seed)
-    assert decide(found, cut, rule, waits).tolist() == decide_slowly(found, cut, rule, waits)
+    assert suppression_states(found, cut, rule, waits).tolist() == decide_slowly(
+        found, cut, rule, waits
+    )
 
 
 @given(seeds, rules, st.integers(0, 3))
 def test_halves_and_chains_decide_the_same(seed, rule, rounds):
     found, cut, waits = make_ranked(seed, spread=8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settling, "_FEW", 2)
-        patch.setattr(settling, "_CROWD", 1)
-        patch.setattr(settling, "_ROUNDS", rounds)
-        states = decide(found, cut, rule, waits)
+        patch.setattr(suppression, "_FEW", 2)
+        patch.setattr(suppression, "_CROWD", 1)
+        patch.setattr(suppression, "_ROUNDS", rounds)
+        states = suppression_states(found, cut, rule, waits)
     assert states.tolist() == decide_slowly(found, cut, rule, waits)
 
 
 @given(seeds, rules)
 def test_where_no_box_waits_all_is_decided(seed, rule):
     found, cut, _ = make_ranked(seed)
-    assert State.WAITING not in decide(found, cut, rule, np.zeros(len(found), bool))
+    assert BoxState.WAITING not in suppression_states(found, cut, rule, np.zeros(len(found), bool))
 
 
 @given(seeds, rules, seeds)
 def test_what_is_decided_stays_whatever_becomes_of_the_boxes_that_wait(seed, rule, fate):
     """A box that waits is gone later, or it is not: the decided ones are as they were."""
     found, cut, waits = make_ranked(seed)
-    before = decide(found, cut, rule, waits)
+    before = suppression_states(found, cut, rule, waits)
     gone = waits & (np.random.default_rng(fate).random(len(found)) < 0.5)
     left = np.flatnonzero(~gone)
-    after = decide(found.select(left), cut[left], rule, np.zeros(len(left), bool))
-    decided = before[left] != State.WAITING
+    after = suppression_states(found.select(left), cut[left], rule, np.zeros(len(left), bool))
+    decided = before[left] != BoxState.WAITING
     np.testing.assert_array_equal(after[decided], before[left][decided])
 
 
@@ -96,13 +99,19 @@ def test_a_chain_of_rivals_waits_behind_its_first():
     found = Detections(boxes, 1 - x / 10, np.zeros(5))
     cut, waits = none_of(5)
     rule = SuppressionRule(0.4)
-    assert decide(found, cut, rule, waits).tolist() == [0, 1, 0, 1, 0]
+    assert suppression_states(found, cut, rule, waits).tolist() == [0, 1, 0, 1, 0]
     waits[0] = True
-    assert decide(found, cut, rule, waits).tolist() == [2, 2, 2, 2, 2]
+    assert suppression_states(found, cut, rule, waits).tolist() == [2, 2, 2, 2, 2]
     waits[:] = [False, False, False, True, False]
-    assert decide(found, cut, rule, waits).tolist() == [0, 1, 0, 1, 0]  # dropped all the same
+    assert suppression_states(found, cut, rule, waits).tolist() == [
+        0,
+        1,
+        0,
+        1,
+        0,
+    ]  # also dropped
 
 
 def test_nothing_is_decided_of_nothing():
     cut, waits = none_of(0)
-    assert decide(Detections.empty(), cut, SuppressionRule(0.5), waits).tolist() == []
+    assert suppression_states(Detections.empty(), cut, SuppressionRule(0.5), waits).tolist() == []

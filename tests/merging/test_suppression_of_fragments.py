@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from overlaps import suppress_at_once
 
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window, WindowGrid
-from geodet.merging.merger import cut_sides, suppress, suppress_at_seams
+from geodet.merging.fragments import cut_sides
+from geodet.merging.merger import suppress
 
 seeds = st.integers(0, 2**32 - 1)
 thresholds = st.sampled_from([0.0, 0.2, 0.5, 0.8])
@@ -56,7 +58,7 @@ def test_a_fragment_loses_to_a_complete_box_whatever_their_scores():
     found = Detections(boxes, [0.3, 0.9, 0.3, 0.9], [0, 0, 0, 1])
     cut = np.zeros((4, 4), bool)
     cut[[1, 3], 0] = True
-    kept, sides = suppress_at_seams(found, cut, iou_threshold=0.5)
+    kept, sides = suppress_at_once(found, cut, iou_threshold=0.5)
     assert as_rows(kept, sides) == [  # the fragment of the other class stays
         (46, 0, 50, 10, pytest.approx(0.9), 1, 1, 0, 0, 0),
         (0, 0, 10, 10, pytest.approx(0.3), 0, 0, 0, 0, 0),
@@ -68,16 +70,16 @@ def test_a_fragment_loses_to_a_complete_box_whatever_their_scores():
 def test_a_small_object_does_not_make_a_large_cut_one_a_duplicate():
     found = Detections([[2, 2, 5, 5], [0, 0, 20, 20]], [0.9, 0.5], [0, 0])
     cut = np.array([[False] * 4, [False, False, True, False]])
-    assert len(suppress_at_seams(found, cut, iou_threshold=0.5)[0]) == 2
+    assert len(suppress_at_once(found, cut, iou_threshold=0.5)[0]) == 2
 
 
 def test_the_fragments_of_a_box_that_was_dropped_stay():
     """Only a complete box that is kept is a reason to go."""
     found = Detections([[0, 0, 10, 10], [0, 0, 10, 8], [0, 8, 10, 10]], [0.9, 0.8, 0.7], [0] * 3)
     cut = np.array([[False] * 4, [False] * 4, [False, True, False, False]])
-    kept, _ = suppress_at_seams(found, cut, iou_threshold=0.5)
+    kept, _ = suppress_at_once(found, cut, iou_threshold=0.5)
     assert kept.boxes.tolist() == [[0, 0, 10, 10]]
-    kept, _ = suppress_at_seams(found.select(np.arange(1, 3)), cut[1:], iou_threshold=0.5)
+    kept, _ = suppress_at_once(found.select(np.arange(1, 3)), cut[1:], iou_threshold=0.5)
     assert len(kept) == 2
 
 
@@ -85,7 +87,7 @@ def test_the_fragments_of_a_box_that_was_dropped_stay():
 def test_without_cut_sides_it_is_suppression(seed, threshold):
     found, _ = make_cut(seed)
     none = np.zeros((len(found), 4), bool)
-    kept, cut = suppress_at_seams(found, none, iou_threshold=threshold)
+    kept, cut = suppress_at_once(found, none, iou_threshold=threshold)
     plain = suppress(found, iou_threshold=threshold)
     assert as_rows(kept, cut) == as_rows(plain, none[: len(plain)])
 
@@ -94,7 +96,7 @@ def test_without_cut_sides_it_is_suppression(seed, threshold):
 def test_complete_boxes_are_kept_as_if_there_were_no_cut_ones(seed, threshold, inside):
     found, cut = make_cut(seed)
     options = {"iou_threshold": threshold, "inside_threshold": inside}
-    kept, sides = suppress_at_seams(found, cut, **options)
+    kept, sides = suppress_at_once(found, cut, **options)
     complete = found.select(~cut.any(axis=1))
     alone = suppress(complete, iou_threshold=threshold)
     np.testing.assert_array_equal(kept.boxes[~sides.any(axis=1)], alone.boxes)
@@ -104,14 +106,14 @@ def test_complete_boxes_are_kept_as_if_there_were_no_cut_ones(seed, threshold, i
 def test_it_is_idempotent_and_the_order_does_not_matter(seed, threshold, inside, order):
     found, cut = make_cut(seed, share=0.3)
     options = {"iou_threshold": threshold, "inside_threshold": inside}
-    once = suppress_at_seams(found, cut, **options)
+    once = suppress_at_once(found, cut, **options)
     rows = np.random.default_rng(order).permutation(len(found))
-    moved = suppress_at_seams(found.select(rows), cut[rows], **options)
-    assert as_rows(*moved) == as_rows(*once) == as_rows(*suppress_at_seams(*once, **options))
+    moved = suppress_at_once(found.select(rows), cut[rows], **options)
+    assert as_rows(*moved) == as_rows(*once) == as_rows(*suppress_at_once(*once, **options))
 
 
 def test_empty_passes_through():
     nothing = Detections.empty()
     cut = cut_sides(nothing, Window(0, 0, 5, 5), width=9, height=9)
-    kept, sides = suppress_at_seams(nothing, cut, iou_threshold=0.5)
+    kept, sides = suppress_at_once(nothing, cut, iou_threshold=0.5)
     assert (len(kept), cut.shape, sides.shape) == (0, (0, 4), (0, 4))
