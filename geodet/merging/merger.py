@@ -1,4 +1,4 @@
-"""Merge the detections of overlapping windows: ownership by core, then suppression of duplicates."""
+"""Merging of the detections of overlapping windows: ownership, and suppression of duplicates."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class RowMerger:
 
     The rule is greedy suppression, class by class, in another order and with one more reason:
     complete boxes come before cut ones, whatever their scores, and among each the stronger first. A
-    box goes if one that was kept overlaps it by more than the threshold. A cut box also goes if more
-    than a part of its own area is inside a complete one that was kept. That part is of the
+    box goes if one that was kept overlaps it by more than the threshold. A cut box also goes if
+    more than a part of its own area is inside a complete one that was kept. That part is of the
     fragment's area and not of the smaller box: a fragment lies in its object, but a small object on
     a large cut one does not make it a duplicate.
 

@@ -237,7 +237,7 @@ def _sweep_within(layer: _SizeLayer, reach: float) -> _Sweep:
 def _sweep_across(
     fine: _SizeLayer, coarse: _SizeLayer, reach: float, *, is_swapped: bool
 ) -> _Sweep:
-    """Find the candidates of the boxes of a layer in another, whose boxes are as large or larger."""
+    """Find the candidates of the boxes of a layer in one of boxes as large or larger."""
     strips = _Strips.of(coarse, reach)
     keys = strips.keys(coarse)
     order = np.argsort(keys)
