@@ -1,4 +1,4 @@
-"""Windows of a scene as GeoTIFF files of their own."""
+"""Write windows of a scene as GeoTIFF chips."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["ChipCopier"]
 
 
 class ChipCopier(Closing):
-    """Copies windows of a scene, pixel for pixel, with all that a file says of them.
+    """Copies windows of a scene to files, pixel for pixel.
 
-    Bands (an alpha band too), dtype, nodata value, band names, transform and CRS stay; what the
-    scene keeps as a mask becomes a mask inside the file.
+    Bands (with an alpha band), dtype, nodata value, band names, colours, transform and CRS are
+    those of the scene. A mask of the scene becomes a mask inside the file.
 
     Args:
         scene: The raster.
 
     Raises:
-        SceneError: It cannot be opened.
+        SceneError: The scene cannot be opened.
     """
 
     def __init__(self, scene: Path) -> None:
@@ -39,7 +39,7 @@ class ChipCopier(Closing):
             self._scene = stack.enter_context(Scene(scene))
             self.geobox = self._scene.geobox
             every = tuple(range(1, self._scene.count + 1))
-            # a scene serves its alpha band as validity; a copy needs it as a band as well
+            # Scene.read returns an alpha band as validity; a copy needs it as a band as well.
             has_alpha = len(self._scene.bands) < len(every)
             self._whole = (
                 stack.enter_context(Scene(scene, bands=every)) if has_alpha else self._scene
@@ -54,6 +54,10 @@ class ChipCopier(Closing):
 
     def copy(self, window: Window, path: Path) -> bool:
         """Write a window to a file, unless none of its pixels is valid.
+
+        Args:
+            window: In the pixels of the scene.
+            path: The GeoTIFF to write.
 
         Returns:
             Whether the file was written.
@@ -94,7 +98,7 @@ class ChipCopier(Closing):
 
 
 def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
-    """Read how to write a chip of a raster: its profile, colours and band names."""
+    """Return the profile, colour interpretations and band names for chips of a raster."""
     with _open(path) as raster:
         dtype = np.dtype(raster.dtypes[0])
         profile = {
@@ -104,14 +108,14 @@ def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
             "nodata": raster.nodata,
             "crs": raster.crs,
             "compress": "deflate",
-            # differences compress better: of neighbours, or of the bytes of floats
+            # Differences compress better: of neighbours, or of the bytes of floats.
             "predictor": {"f": 3, "c": 1}.get(dtype.kind, 2),
         }
         return profile, raster.colorinterp, raster.descriptions
 
 
 def _open(path: str | Path, mode: str = "r", **options: Any) -> Any:
-    """Open a raster that may lack a georeference, which is no reason to warn here."""
+    """Open a raster, without a warning if it has no georeference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path, mode, **options)

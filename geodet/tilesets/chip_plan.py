@@ -1,4 +1,4 @@
-"""Which chips of a scene hold which objects, and which of them train: pure arithmetic."""
+"""Plan the chips of a scene: which objects each window shows, and which windows validate."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class VisibleObjects:
-    """Every pair of a window and an object of which it shows something, sorted by window."""
+    """Pairs of a window and an object that it shows at least in part, sorted by window."""
 
     window: Ints
     """(P,) index of the window."""
     object: Ints
     """(P,) index of the object."""
     kept: NDArray[np.bool_]
-    """(P,) whether the window shows enough of the object to have it as one."""
+    """(P,) whether the window shows enough of the object to keep it as a label."""
 
     def of(self, window: int) -> slice:
-        """Give the rows of one window."""
+        """Return the rows of one window."""
         low, high = np.searchsorted(self.window, [window, window + 1])
         return slice(int(low), int(high))
 
 
 @dataclass(frozen=True, slots=True)
 class ChipPlan:
-    """Which windows of a scene may become chips."""
+    """Windows of a scene that may become chips."""
 
     windows: list[Window]
     """Every window of the scene."""
     visible: VisibleObjects
-    """What each window shows."""
+    """Objects that each window shows."""
     blocks: list[str]
-    """The block of space of each window."""
+    """Name of the block of the scene that each window belongs to."""
     full: dict[Split, list[int]]
-    """Windows with objects, in the order of the grid."""
+    """Indices of windows with objects, in the order of the grid."""
     empty: dict[Split, list[int]]
-    """Windows without, in the order in which they are to be tried."""
+    """Indices of windows without objects, in random order."""
 
     @property
     def overlapping(self) -> int:
-        """Count the windows left out because they share pixels with a validation window."""
+        """Number of windows left out because they share pixels with a validation window."""
         return len(self.windows) - sum(len(v) for d in (self.full, self.empty) for v in d.values())
 
 
@@ -76,7 +76,7 @@ def plan_chips(
         config: Sizes and shares.
 
     Raises:
-        TilesetError: The blocks allow no split.
+        TilesetError: No split leaves training and validation chips with objects.
     """
     windows = list(WindowGrid(*size, config.chip_size, config.overlap))
     visible = find_visible_objects(windows, boxes, is_point, config.min_visible)
@@ -87,13 +87,13 @@ def plan_chips(
     is_val = split_blocks(blocks, is_full, config.val_fraction, config.seed)
     if config.val_fraction and not np.any(is_val & is_full):
         raise TilesetError(
-            f"the objects are all in one block of {block_size} px, so no split is possible",
+            f"no split is possible: all objects are in one block of {block_size} px",
             hint="lower tile.block_size, or set tile.val_fraction=0 for no validation chips",
         )
     stays = drop_overlapping(windows, is_val)
     if not np.any(stays & is_full & ~is_val):
         raise TilesetError(
-            "no training chip with objects is left beside the validation chips",
+            "no split is possible: every training chip with objects overlaps a validation chip",
             hint="lower tile.overlap or tile.chip_size against tile.block_size",
         )
     rng = np.random.default_rng(config.seed)
@@ -109,17 +109,17 @@ def plan_chips(
 def find_visible_objects(
     windows: Sequence[Window], boxes: Floats, is_point: NDArray[np.bool_], min_visible: float
 ) -> VisibleObjects:
-    """Find what every window shows.
+    """Find the objects that each window shows.
 
     Args:
         windows: Windows of the scene.
         boxes: (N, 4) objects in scene pixels.
         is_point: (N,) True where the box stands around a labelled point.
-        min_visible: Smallest share of a box's area that makes a window keep it. A box around a
-            point is kept where the point is inside.
+        min_visible: Smallest visible share of an object's area with which a window keeps it. An
+            object labelled by a point is kept by the windows that contain the point.
 
     Returns:
-        The pairs whose shared area is positive.
+        The pairs of a window and an object that share area.
     """
     tree = shapely.STRtree(shapely.box(*boxes.T))
     corners = _to_corners(windows)
@@ -128,7 +128,7 @@ def find_visible_objects(
     window, found = window[order], found[order]
     share = _visible_share(boxes[found], corners[window])
     centre = (boxes[found, :2] + boxes[found, 2:]) / 2
-    # half-open, so a point on the seam of two windows is in one
+    # Half-open, so that a point on the edge between two windows is in one of them.
     inside = np.all((corners[window, :2] <= centre) & (centre < corners[window, 2:]), axis=1)
     kept = np.where(is_point[found], inside, share >= min_visible)
     some = share > 0
@@ -136,7 +136,7 @@ def find_visible_objects(
 
 
 def _visible_share(boxes: Floats, windows: Floats) -> Floats:
-    """Give the share of each box's area inside the window of the same row: (P,)."""
+    """Compute the share of each box's area inside the window of the same row: (P,)."""
     low, high = np.maximum(boxes[:, :2], windows[:, :2]), np.minimum(boxes[:, 2:], windows[:, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=1)
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
@@ -145,7 +145,7 @@ def _visible_share(boxes: Floats, windows: Floats) -> Floats:
 
 
 def name_block(window: Window, block_size: int) -> str:
-    """Name the block of space that holds a window's centre."""
+    """Return the name of the block of the scene that contains a window's centre."""
     row = (2 * window.row_off + window.height) // (2 * block_size)
     column = (2 * window.col_off + window.width) // (2 * block_size)
     return f"{row}_{column}"
@@ -156,14 +156,14 @@ def split_blocks(
 ) -> NDArray[np.bool_]:
     """Choose the windows that validate, by whole blocks.
 
-    The share is taken of the blocks with objects, and of those without, so that neither part of the
-    split is all empty.
+    The fraction applies to blocks with objects and to blocks without objects separately, so that
+    both parts of the split have objects.
 
     Args:
-        blocks: The block of each window.
-        has_objects: (W,) whether the window holds an object.
-        fraction: Share of the blocks wanted.
-        seed: Another seed, another choice.
+        blocks: Name of the block of each window.
+        has_objects: (W,) whether the window shows an object.
+        fraction: Share of the blocks that validate.
+        seed: Seed of the choice.
 
     Returns:
         (W,) True where the window validates.
@@ -178,16 +178,16 @@ def split_blocks(
 
 
 def drop_overlapping(windows: Sequence[Window], is_val: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find the training windows that can stay.
+    """Drop the training windows that overlap a validation window.
 
-    Law: no window that stays for training shares a pixel with a window that validates.
+    Law: no training window that is kept shares a pixel with a validation window.
 
     Args:
         windows: All windows.
-        is_val: (W,) True where a window validates; all those stay.
+        is_val: (W,) True where a window validates; all of these are kept.
 
     Returns:
-        (W,) True where the window stays.
+        (W,) True where the window is kept.
     """
     corners = _to_corners(windows)
     val = np.flatnonzero(is_val)
@@ -199,6 +199,6 @@ def drop_overlapping(windows: Sequence[Window], is_val: NDArray[np.bool_]) -> ND
 
 
 def _to_corners(windows: Sequence[Window]) -> Floats:
-    """Give windows as boxes: (W, 4)."""
+    """Convert windows to boxes: (W, 4)."""
     rows = [(w.col_off, w.row_off, w.col_end, w.row_end) for w in windows]
     return np.array(rows, np.float64).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""Labels in CSV files: points, corners, and the table of images that may lie beside any format."""
+"""Read labels from CSV files: points or corners, and the table of images beside any format."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _FOLDS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "val
 def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
     """Read a CSV of points (``image,x,y``) or of corners (``image_path,xmin,ymin,xmax,ymax``).
 
-    Both may have a ``label`` column. A point's x and y are a pixel's column and row, so half a
-    pixel is added. A row whose coordinates are all empty, or a box of four zeros, is an image
+    Both may have a column ``label``. A point's x and y are the column and row of a pixel, so half a
+    pixel is added. A row without coordinates, or with a box of four zeros, stands for an image
     without objects.
 
     Args:
         path: The file.
-        folders: Folders in which the images may lie, the first that fits counts.
+        folders: Folders that may contain the images; the first that does is used.
 
     Returns:
-        The labels, or None when the header is neither of the two.
+        The labels, or None if the header is neither of the two.
 
     Raises:
         TilesetError: A row is broken.
@@ -58,16 +58,23 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
 
 
 def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
-    """Read ``images.csv``: ``image`` and optionally ``place`` and ``fold`` (train or val).
+    """Read ``images.csv`` with the columns ``image`` and optionally ``place`` and ``fold``.
+
+    Args:
+        path: The file.
+        folders: Folders that may contain the images; the first that does is used.
+
+    Returns:
+        The images, without objects, in the order of the file.
 
     Raises:
-        TilesetError: No column ``image``, or a fold of another name.
+        TilesetError: There is no column ``image``, or a fold is neither train nor val.
     """
     header, rows = _read_table(path)
     if "image" not in header:
         raise TilesetError(
             f"{path}: no column 'image' among {', '.join(header)}",
-            hint="its columns are image, and optionally place and fold",
+            hint="the columns are image and optionally place and fold",
             path=path,
         )
     images = []
@@ -78,7 +85,9 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
         fold = cells.get("fold", "").lower()
         if fold and fold not in _FOLDS:
             raise TilesetError(
-                f"{path}, line {number}: fold {fold!r}", hint="a fold is train or val", path=path
+                f"{path}, line {number}: unknown fold {fold!r}",
+                hint="a fold is train or val",
+                path=path,
             )
         image.split = _FOLDS[fold] if fold else None
         images.append(image)
@@ -86,15 +95,15 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
 
 
 def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Give the header in lower case, and the line number and cells of each row."""
+    """Read the header in lower case, and the line number and cells of each row."""
     reader = csv.reader(read_text(path).splitlines())
     header = [name.strip().lower() for name in next(reader, [])]
     rows = [(reader.line_num, row) for row in reader if row]
     for number, row in rows:
         if len(row) != len(header):
             raise TilesetError(
-                f"{path}, line {number}: {len(row)} cells under {len(header)} columns",
-                hint="give every line a cell for each column",
+                f"{path}, line {number}: {len(row)} cells for {len(header)} columns",
+                hint="every line needs a cell for each column",
                 path=path,
             )
     return header, rows

@@ -1,4 +1,4 @@
-"""From labels to boxes on their images: sizes, edges, and the boxes around points."""
+"""Convert parsed labels to boxes in the pixels of their images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.labels import ParsedImage
 
-__all__ = ["point_box_side", "read_geoboxes", "to_pixels"]
+__all__ = ["point_box_side", "read_geoboxes", "to_pixel_boxes"]
 
 
 def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
-    """Read the geobox of each image, without its pixels."""
-    # each open would list the whole folder to look for side-car files: quadratic in the images
+    """Read the geobox of each image from its header.
+
+    Raises:
+        TilesetError: An image cannot be read, or its size is not that of its labels.
+    """
+    # GDAL would list the folder for side-car files at each open: quadratic in the images.
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         geoboxes = [_read_header(item.path) for item in items]
@@ -46,8 +50,8 @@ def _read_header(path: Path) -> GeoBox:
             return GeoBox(raster.width, raster.height, raster.transform, crs)
     except RasterioError as error:
         raise TilesetError(
-            f"{path}: not a readable image: {error}",
-            hint="replace the file, or take it out of the labels",
+            f"{path} cannot be read as an image: {error}",
+            hint="replace the file, or remove it from the labels",
             path=path,
         ) from error
 
@@ -57,8 +61,23 @@ def _to_crs(wkt: str) -> CRS:
     return CRS.from_wkt(wkt)
 
 
-def to_pixels(item: ParsedImage, geobox: GeoBox, gsd: float | None, config: DataConfig) -> Floats:
-    """Give the boxes in pixels, clipped unless they are to stay whole: (N, 4)."""
+def to_pixel_boxes(
+    item: ParsedImage, geobox: GeoBox, gsd: float | None, config: DataConfig
+) -> Floats:
+    """Convert the boxes of an image to pixels, clipped to the image unless they must stay whole.
+
+    Args:
+        item: The parsed labels of the image.
+        geobox: The image's geobox.
+        gsd: Metres per pixel of the image, None if unknown.
+        config: Sides of the boxes around points.
+
+    Returns:
+        (N, 4) float64, x1 y1 x2 y2.
+
+    Raises:
+        TilesetError: A box is outside of its image, or the side of boxes around points is unknown.
+    """
     bounds = np.array([geobox.width, geobox.height] * 2, np.float64)
     boxes = np.array(item.boxes, np.float64).reshape(-1, 4)
     if item.frame == "shares":
@@ -68,9 +87,9 @@ def to_pixels(item: ParsedImage, geobox: GeoBox, gsd: float | None, config: Data
         row = int(outside.argmax())
         raise TilesetError(
             f"{item.source}{item.numbers[row]}: the {item.names[row] or 'object'} at"
-            f" {boxes[row].round(1).tolist()} is outside {item.path.name},"
+            f" {boxes[row].round(1).tolist()} is outside of {item.path.name},"
             f" {geobox.width} x {geobox.height} px",
-            hint="correct the label; boxes are in pixels of their own image",
+            hint="correct the label; boxes are in pixels of their image",
         )
     if item.frame == "centres" and len(boxes):
         half = point_box_side(config, gsd, item.path) / 2
@@ -81,15 +100,16 @@ def to_pixels(item: ParsedImage, geobox: GeoBox, gsd: float | None, config: Data
 
 
 def point_box_side(config: DataConfig, gsd: float | None, where: object) -> float:
-    """Give the side of the box around a labelled point, in pixels.
+    """Return the side of the box around a labelled point, in pixels.
 
     Args:
         config: ``box_size_m`` or ``box_size_px``.
-        gsd: Metres per pixel of the image, None where nobody knows.
-        where: The image, for the error.
+        gsd: Metres per pixel of the image, None if unknown.
+        where: The image, for the error message.
 
     Raises:
-        TilesetError: Neither size is set, or both are, or metres meet an unknown gsd.
+        TilesetError: Neither size is set, or both are, or the size is in metres and the GSD is
+            unknown.
     """
     if (config.box_size_m is None) == (config.box_size_px is None):
         which = "no box size is" if config.box_size_m is None else "two box sizes are"
@@ -101,7 +121,7 @@ def point_box_side(config: DataConfig, gsd: float | None, where: object) -> floa
         return config.box_size_px
     if gsd is None:
         raise TilesetError(
-            f"{where}: a box size in metres needs the metres per pixel, which nobody says",
-            hint="set data.gsd, or data.box_size_px in place of data.box_size_m",
+            f"{where}: the box size is in metres, but the metres per pixel are unknown",
+            hint="set data.gsd, or set data.box_size_px instead of data.box_size_m",
         )
     return float(config.box_size_m or 0.0) / gsd

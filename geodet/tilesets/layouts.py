@@ -1,16 +1,16 @@
-"""Where the labels of a tileset lie, and in which format.
+"""Find the labels of a tileset, and read them in whatever format they are.
 
-A folder is held against these, and the first that fits counts:
+A folder is compared with these layouts, and the first that fits is used:
 
 1. a file for each split: ``train.json`` and ``val.json``, ``instances_train*.json`` and
    ``instances_val*.json`` (COCO), or ``train.csv`` and ``val.csv``, here or in ``annotations/``;
-2. sub-folders ``train`` and ``val`` (or ``valid``, ``validation``), each read by itself;
+2. sub-folders ``train`` and ``val`` (or ``valid``, ``validation``), each with a layout of its own;
 3. one COCO file;
 4. one CSV file of points or of corners;
 5. images, here or below ``images/``, with Pascal VOC files beside them or in ``annotations/``;
-6. the same with YOLO text files, beside the images or in ``labels/``.
+6. images with YOLO text files beside them or in ``labels/``.
 
-``images.csv`` beside any of them adds places, folds, and images without objects.
+A file ``images.csv`` beside any of these adds places, folds and images without objects.
 """
 
 from __future__ import annotations
@@ -39,78 +39,6 @@ __all__ = [
 
 IMAGE_FOLDERS = ("images", "JPEGImages")
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp"})
-
-logger = logging.getLogger(__name__)
-
-
-def list_images(folder: Path) -> list[Path]:
-    """List the images below the folder's ``images``, or else its own, in natural order."""
-    below = [file for name in IMAGE_FOLDERS for file in (folder / name).rglob("*")]
-    found = [file for file in below if _is_image(file)]
-    found = found or [file for file in folder.iterdir() if _is_image(file)]
-    return sorted(found, key=lambda file: natural_key(str(file)))
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
-
-
-def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
-    """Give the label file of an image: in a sibling folder of one of the names, or beside it."""
-    inner = image.relative_to(folder).with_suffix(suffix)
-    if inner.parts[0] in IMAGE_FOLDERS:
-        inner = Path(*inner.parts[1:])
-    candidates = [folder / name / inner for name in names]
-    beside = image.with_suffix(suffix)
-    for candidate in (*candidates, beside):
-        if candidate.is_file():
-            return candidate
-    return next((c for c in candidates if c.parent.is_dir()), beside)
-
-
-def check_label_files(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
-    """Refuse labels whose image is missing, and report images without labels.
-
-    Args:
-        pairs: Each image and its label file, which need not exist.
-        folder: Where they are.
-
-    Raises:
-        TilesetError: Label files are left over.
-    """
-    expected = {file for _, file in pairs}
-    suffix = pairs[0][1].suffix
-    orphans = [
-        file
-        for place in {file.parent for file in expected}
-        for file in sorted(place.glob(f"*{suffix}"))
-        if file not in expected and _is_label(file)
-    ]
-    if orphans:
-        raise TilesetError(
-            f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
-            hint="put the images beside their labels or in images/, under the same name",
-            path=folder,
-        )
-    bare = [image for image, file in pairs if not file.is_file()]
-    if bare:
-        logger.warning(
-            "%s: %d of %d images have no label file and count as empty, such as %s",
-            folder,
-            len(bare),
-            len(pairs),
-            bare[0].name,
-        )
-
-
-def _is_label(file: Path) -> bool:
-    """Tell a label file from a list of classes or a read-me, which may lie beside it."""
-    if file.suffix == ".xml":
-        return "<annotation" in read_text(file)
-    first = read_text(file).strip().partition("\n")[0].split()
-    return len(first) >= 5 and first[0].isdigit()
-
-
 _ALIASES: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "val": ("val", "valid", "validation"),
@@ -120,15 +48,17 @@ _HINT = (
     " CSV with the columns image,x,y or image_path,xmin,ymin,xmax,ymax,label"
 )
 
+logger = logging.getLogger(__name__)
+
 
 def find_labels(path: Path) -> ParsedLabels:
-    """Read the labels of a tileset, in whatever format they are.
+    """Read the labels of a tileset in any known format.
 
     Args:
         path: A folder, or one COCO or CSV file.
 
     Raises:
-        TilesetError: The path is missing, nothing is recognised, or a label file is broken.
+        TilesetError: The path does not exist, no format is recognised, or a label file is broken.
     """
     check_tileset_exists(path)
     if path.is_dir():
@@ -137,7 +67,7 @@ def find_labels(path: Path) -> ParsedLabels:
 
 
 def _read_folder(folder: Path, root: Path) -> ParsedLabels:
-    """Read one folder; ``root`` is the tileset's, where shared files such as data.yaml may lie."""
+    """Read one folder; ``root`` is that of the tileset, which may contain data.yaml for all."""
     files = {split: _find_file(folder, split) for split in _ALIASES}
     folders = {split: _find_subfolder(folder, split) for split in _ALIASES}
     if all(files.values()):
@@ -145,15 +75,15 @@ def _read_folder(folder: Path, root: Path) -> ParsedLabels:
     elif all(folders.values()):
         parts = {s: _read_folder(f, root) for s, f in folders.items() if f}
     else:
-        return _with_table(_read_plain(folder, root), folder)
+        return _with_table(_read_undivided(folder, root), folder)
     for split, part in parts.items():
         for image in part.images:
             image.split = split
     return _with_table(_joined(folder, list(parts.values())), folder)
 
 
-def _read_plain(folder: Path, root: Path) -> ParsedLabels:
-    """Read a folder that is not divided into splits."""
+def _read_undivided(folder: Path, root: Path) -> ParsedLabels:
+    """Read a folder without files or sub-folders for the parts of a split."""
     jsons = sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
     cocos = [file for file in jsons if _is_coco(file)]
     if len(cocos) == 1:
@@ -173,10 +103,11 @@ def _read_plain(folder: Path, root: Path) -> ParsedLabels:
         return _read_voc_folder(images, folder)
     if any(find_label_file(i, folder, ("labels",), ".txt").is_file() for i in images):
         return _read_yolo_folder(images, folder, root)
-    raise _nothing_found(folder, jsons, images)
+    raise _unknown_layout(folder, jsons, images)
 
 
-def _nothing_found(folder: Path, jsons: list[Path], images: list[Path]) -> TilesetError:
+def _unknown_layout(folder: Path, jsons: list[Path], images: list[Path]) -> TilesetError:
+    """Return the error that lists what a folder contains."""
     found = f"{len(images)} images without labels" if images else "no images"
     if jsons:
         found = f"{len(jsons)} JSON files, none of them train.json and val.json"
@@ -204,20 +135,20 @@ def _read_yolo_folder(images: list[Path], folder: Path, root: Path) -> ParsedLab
 
 
 def _is_coco(file: Path) -> bool:
-    """Tell a COCO file from other JSON without parsing it, for it may be large or broken."""
+    """Whether a JSON file is COCO, without parsing it: it may be large or broken."""
     text = read_text(file)
     return '"images"' in text and '"annotations"' in text
 
 
 def _with_folder_splits(labels: ParsedLabels, folder: Path) -> ParsedLabels:
-    """Take the split from folders below ``images/``, as in images/train and images/val."""
+    """Set the split from folders below ``images/``, such as images/train and images/val."""
     aliases = {alias: split for split, words in _ALIASES.items() for alias in words}
     parts = [image.path.relative_to(folder).parts[1:-1] for image in labels.images]
     if {aliases.get(p[0]) for p in parts if p} >= {"train", "val"}:
         inside = [i for i, p in zip(labels.images, parts, strict=True) if p and p[0] in aliases]
         if len(inside) < len(labels.images):
             logger.warning(
-                "%s: %d images are left out: neither in train nor in val",
+                "%s: %d images are in neither train nor val and are left out",
                 folder,
                 len(labels.images) - len(inside),
             )
@@ -228,7 +159,7 @@ def _with_folder_splits(labels: ParsedLabels, folder: Path) -> ParsedLabels:
 
 
 def _with_table(labels: ParsedLabels, folder: Path) -> ParsedLabels:
-    """Add what ``images.csv`` says."""
+    """Add the places, folds and images of ``images.csv``, if it exists."""
     file = folder / "images.csv"
     if not file.is_file():
         return labels
@@ -247,7 +178,7 @@ def _joined(folder: Path, parts: Sequence[ParsedLabels]) -> ParsedLabels:
 
 
 def _find_file(folder: Path, split: Split) -> Path | None:
-    """Find the label file of one part of the split."""
+    """Find the label file of one part of the split, None if there is none."""
     for place in (folder, folder / "annotations"):
         for word in _ALIASES[split]:
             instances = sorted(place.glob(f"instances_{word}*.json"))
@@ -262,7 +193,7 @@ def _find_subfolder(folder: Path, split: Split) -> Path | None:
 
 
 def _image_folders(file: Path) -> list[Path]:
-    """List the folders in which the images of a label file may lie, the likeliest first."""
+    """List the folders that may contain the images of a label file, the likeliest first."""
     bases = [file.parent]
     if file.parent.name == "annotations":
         bases.append(file.parent.parent)
@@ -284,3 +215,82 @@ def _read_file(file: Path) -> ParsedLabels:
         header = read_text(file).partition("\n")[0].strip()
         raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT, path=file)
     return labels
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the images below the folder's ``images``, or else those in it, in natural order."""
+    below = [file for name in IMAGE_FOLDERS for file in (folder / name).rglob("*")]
+    found = [file for file in below if _is_image(file)]
+    found = found or [file for file in folder.iterdir() if _is_image(file)]
+    return sorted(found, key=lambda file: natural_key(str(file)))
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
+    """Return the label file of an image, which need not exist.
+
+    Args:
+        image: The image, in or below ``folder``.
+        folder: The tileset, or a part of it.
+        names: Sub-folders of ``folder`` that may contain label files, arranged as the images are.
+        suffix: Suffix of label files.
+
+    Returns:
+        The first file that exists in such a sub-folder or beside the image; if there is none, the
+        path where it is expected.
+    """
+    inner = image.relative_to(folder).with_suffix(suffix)
+    if inner.parts[0] in IMAGE_FOLDERS:
+        inner = Path(*inner.parts[1:])
+    candidates = [folder / name / inner for name in names]
+    beside = image.with_suffix(suffix)
+    for candidate in (*candidates, beside):
+        if candidate.is_file():
+            return candidate
+    return next((c for c in candidates if c.parent.is_dir()), beside)
+
+
+def check_label_files(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
+    """Check that every label file has an image, and warn of images without a label file.
+
+    Args:
+        pairs: Each image and its label file, which need not exist.
+        folder: Their folder, for messages.
+
+    Raises:
+        TilesetError: A label file has no image.
+    """
+    expected = {file for _, file in pairs}
+    suffix = pairs[0][1].suffix
+    orphans = [
+        file
+        for place in {file.parent for file in expected}
+        for file in sorted(place.glob(f"*{suffix}"))
+        if file not in expected and _is_label(file)
+    ]
+    if orphans:
+        raise TilesetError(
+            f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
+            hint="put the images beside their labels or in images/, under the same name",
+            path=folder,
+        )
+    bare = [image for image, file in pairs if not file.is_file()]
+    if bare:
+        logger.warning(
+            "%s: %d of %d images have no label file and count as empty, such as %s",
+            folder,
+            len(bare),
+            len(pairs),
+            bare[0].name,
+        )
+
+
+def _is_label(file: Path) -> bool:
+    """Whether a file has labels, and is not a list of classes or a read-me beside them."""
+    if file.suffix == ".xml":
+        return "<annotation" in read_text(file)
+    first = read_text(file).strip().partition("\n")[0].split()
+    return len(first) >= 5 and first[0].isdigit()

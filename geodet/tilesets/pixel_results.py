@@ -1,4 +1,4 @@
-"""Read detections in the pixels of their images: results as COCO's tools have them, YOLO's text."""
+"""Read detections in the pixels of their images: COCO results and YOLO text."""
 
 from __future__ import annotations
 
@@ -37,47 +37,52 @@ class PixelObjects:
     """Class of each object."""
 
     def placed(self, geobox: GeoBox) -> ScoredObjects:
-        """Give the same objects on the ground, where the image lies."""
+        """Return the objects in the world coordinates of the image."""
         shapes = np.asarray(shapely.polygons(geobox.corners(self.boxes)), np.object_)
         return ScoredObjects(SceneLabels(shapes, self.names), self.scores, ())
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """One line, or one entry."""
+class _Detection:
+    """One detection: a line of YOLO text, or an entry of COCO results."""
 
     name: str
+    """Its class."""
     box: Box
+    """x1 y1 x2 y2, in pixels or in shares of the image's sides."""
     score: float
+    """In [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelResults:
-    """Detections of many images, by their names."""
+    """Detections of many images."""
 
     path: Path
     """The file, or the folder."""
-    by_image: Mapping[str, Sequence[_Found]]
-    """By the image's file name; of YOLO's text by the name without its suffix."""
+    by_image: Mapping[str, Sequence[_Detection]]
+    """Detections by the name of the image file; for YOLO text by the name without its suffix."""
     are_shares: bool
     """Whether boxes are shares of the image's sides."""
 
     def of(self, image: str, size: tuple[int, int]) -> PixelObjects:
-        """Give the objects of one image.
+        """Return the detections of one image.
+
+        COCO results list no images without detections, so an image that they do not contain has
+        none.
 
         Args:
             image: Name of its file.
             size: Its width and height.
 
         Raises:
-            VectorError: YOLO's text has no file for the image. COCO results do not list images
-                without objects: there it has none.
+            VectorError: YOLO text has no file for the image.
         """
         key = Path(image).stem if self.are_shares else image
         if self.are_shares and key not in self.by_image:
             raise VectorError(
-                f"{self.path} has no {key}.txt, so nobody looked at {image}",
-                hint="an image without objects needs an empty file",
+                f"{self.path} has no {key}.txt with the detections of {image}",
+                hint="an image without detections needs an empty file",
                 path=self.path,
             )
         found = self.by_image.get(key, [])
@@ -88,7 +93,7 @@ class PixelResults:
 
 
 def is_pixel_results(path: Path) -> bool:
-    """Tell COCO results, which are a list, and a folder of YOLO text from vector files."""
+    """Whether a path is COCO results (a JSON list) or a folder of YOLO text, and no vector file."""
     if path.is_dir():
         return (path / _NAMES).is_file()
     if path.suffix.lower() != ".json" or not path.is_file():
@@ -98,16 +103,17 @@ def is_pixel_results(path: Path) -> bool:
 
 
 def read_pixel_results(path: Path, *, score_field: str = "score") -> PixelResults:
-    """Read what detect writes as COCO results or as YOLO text, or what another program does.
+    """Read COCO results or YOLO text, written by detect or by another program.
 
     Args:
         path: A file of COCO results with the names of images and classes, or a folder with
             ``classes.txt`` and a text file for each image.
-        score_field: Key of the score in COCO results; empty: all are equally sure, here and there.
+        score_field: Key of the score in COCO results; empty: every detection has score 1, in either
+            format.
 
     Raises:
-        VectorError: Something is broken, a score is missing or not in [0, 1], or two images share a
-            name.
+        VectorError: The file is broken, a score is missing or not in [0, 1], or two images have the
+            same name.
     """
     try:
         by_image = _read_yolo(path, score_field) if path.is_dir() else _read_coco(path, score_field)
@@ -116,41 +122,41 @@ def read_pixel_results(path: Path, *, score_field: str = "score") -> PixelResult
     return PixelResults(path, by_image, path.is_dir())
 
 
-def _read_coco(path: Path, score_field: str) -> dict[str, list[_Found]]:
+def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:
     try:
         entries = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise VectorError(
-            f"{path}: broken JSON: {error}", hint="write the file again", path=path
+            f"{path}: broken JSON: {error}", hint="export the results again", path=path
         ) from error
-    by_image: dict[str, list[_Found]] = {}
+    by_image: dict[str, list[_Detection]] = {}
     numbers: dict[str, Any] = {}
     for row, entry in enumerate(entries, start=1):
         try:
             image = Path(entry["file_name"]).name
             number = numbers.setdefault(image, entry.get("image_id"))
-            found = _to_found(entry, score_field)
+            found = _to_detection(entry, score_field)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise VectorError(
                 f"{path}, result {row}: {error!r}", hint=_COCO_HINT, path=path
             ) from error
         if number != entry.get("image_id"):
             raise VectorError(
-                f"{path}, result {row}: two images are called {image}",
-                hint="write the results of each folder to a file of their own",
+                f"{path}, result {row}: two images have the name {image}",
+                hint="write the results of each folder to a separate file",
                 path=path,
             )
         by_image.setdefault(image, []).append(found)
     return by_image
 
 
-def _to_found(entry: Mapping[str, Any], score_field: str) -> _Found:
+def _to_detection(entry: Mapping[str, Any], score_field: str) -> _Detection:
     x, y, width, height = (float(value) for value in entry["bbox"])
     score = float(entry[score_field]) if score_field else 1.0
     return _checked(str(entry["category"]), (x, y, x + width, y + height), score)
 
 
-def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Found]]:
+def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Detection]]:
     names, _ = read_names([folder], folder)
     by_image = {}
     for file in sorted(folder.glob("*.txt")):
@@ -163,7 +169,7 @@ def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Found]]:
     return by_image
 
 
-def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _Found:
+def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _Detection:
     try:
         number, *shares = line.split()
         label, (x, y, w, h, *scores) = int(number), [float(share) for share in shares]
@@ -177,10 +183,10 @@ def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _Fo
         raise VectorError(f"{where}: {error}", hint=_YOLO_HINT) from error
 
 
-def _checked(name: str, box: Box, score: float) -> _Found:
-    """Refuse numbers that no detection has."""
+def _checked(name: str, box: Box, score: float) -> _Detection:
+    """Return a detection, after checking its box and score."""
     if not np.isfinite(box).all():
         raise ValueError(f"the box {box} is not finite")
     if not 0 <= score <= 1:
         raise ValueError(f"the score {score:g} is not in [0, 1]")
-    return _Found(name, box, score)
+    return _Detection(name, box, score)

@@ -1,4 +1,4 @@
-"""Labels of a scene: points or polygons in any vector file that GDAL reads."""
+"""Read labels or detections of a scene: points or polygons in any vector file that GDAL reads."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ class SceneLabels:
         return np.asarray(kinds == shapely.GeometryType.POINT, np.bool_)
 
     def to_pixels(self, geobox: GeoBox) -> Floats:
-        """Give the bounds of each object in the pixels of a raster.
+        """Compute the bounds of each object in the pixels of a raster.
 
-        They are the bounds of the transformed vertices: under a rotated transform the transformed
+        They are the bounds of the transformed vertices. Under a rotated transform, the transformed
         bounds would be too large.
 
         Args:
-            geobox: The raster's, in the CRS of the labels.
+            geobox: Geobox of the raster, in the CRS of the labels.
 
         Returns:
-            (N, 4) float64, x1 y1 x2 y2; a point has no extent. Not finite where the CRS cannot
-            express the place.
+            (N, 4) float64, x1 y1 x2 y2; a point has no extent. Not finite for an object whose
+            coordinates do not exist in the CRS.
         """
         vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
         first = np.flatnonzero(np.diff(owner, prepend=-1))
-        with np.errstate(invalid="ignore"):  # infinite where the CRS cannot express the place
+        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
             pixels = geobox.to_pixels(vertices)  # (V, 2), V vertices of all the objects
         if not len(first):
             return np.zeros((0, 4))
@@ -70,20 +70,22 @@ class SceneLabels:
 
 @dataclass(frozen=True, slots=True)
 class ScoredObjects:
-    """Detections of any program in world coordinates."""
+    """Detections in world coordinates."""
 
     objects: SceneLabels
-    """N places and classes."""
+    """N geometries and classes."""
     scores: Floats
     """(N,) in [0, 1]."""
     scenes: tuple[str, ...]
-    """Name of the scene of each; empty where the file does not say."""
+    """Name of the scene of each detection; empty if the file has no such attribute."""
 
     def is_of(self, scene: str) -> NDArray[np.bool_]:
-        """Tell which objects say that they are of a scene: (N,), all True if none says so.
+        """Whether each object belongs to a scene by its attribute ``scene``: (N,).
+
+        All are True if no object names this scene.
 
         Args:
-            scene: The path of the scene; names of scenes are ends of their paths.
+            scene: Path of the scene; the names of scenes are ends of their paths.
         """
         name = find_scene_name(scene, set(self.scenes))
         if not name:
@@ -96,15 +98,15 @@ def read_scene_labels(
 ) -> SceneLabels:
     """Read the labels of a scene.
 
-    Objects of several parts are taken apart: a layer dissolved by class would otherwise be one
-    object as large as the scene.
+    Multi-part geometries are split: a layer dissolved by class would otherwise be one object as
+    large as the scene.
 
     Args:
         path: A file with one layer of points or polygons, in any CRS.
-        crs: The scene's CRS, to which the labels are transformed. Labels without a CRS are taken as
-            being in it, and labels of a scene without one as being in the scene's own coordinates.
+        crs: CRS of the scene, to which the labels are transformed. Labels without a CRS are assumed
+            to be in it. If the scene has none, labels are assumed to be in its coordinates.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
-        class_name: The class where no attribute says.
+        class_name: The class if no attribute has it.
 
     Raises:
         VectorError: The file cannot be read, has several layers or other geometries, or an object
@@ -121,14 +123,14 @@ def read_scored_objects(
     label_field: str | None = None,
     class_name: str = "object",
 ) -> ScoredObjects:
-    """Read detections, as :func:`read_scene_labels` reads labels.
+    """Read detections with their scores, otherwise as :func:`read_scene_labels` reads labels.
 
     Args:
         path: A file with one layer of points or polygons, in any CRS.
-        crs: To which the detections are transformed.
-        score_field: Attribute with the score; empty: all are equally sure.
+        crs: CRS to which the detections are transformed.
+        score_field: Attribute with the score; empty: every detection has score 1.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
-        class_name: The class where no attribute says.
+        class_name: The class if no attribute has it.
 
     Raises:
         VectorError: As for labels, or the scores are missing or not in [0, 1].
@@ -142,7 +144,7 @@ def read_scored_objects(
 def _read_objects(
     path: Path, crs: CRS | None, label_field: str | None, class_name: str
 ) -> tuple[SceneLabels, Any]:
-    """Read places and classes, and the table of all attributes."""
+    """Read geometries and classes, and the table of all attributes."""
     frame = read_frame(path)
     frame = _drop_empty(frame, path).explode(ignore_index=True)
     kinds = shapely.get_type_id(frame.geometry.to_numpy())
@@ -164,8 +166,8 @@ def _read_scores(table: Any, path: Path, field: str) -> Floats:
     if field not in table.columns:
         raise VectorError(
             f"{path} has no attribute {field!r} with the scores",
-            hint="name it with --score-field; --score-field '' takes all detections as equally "
-            f"sure; there are {', '.join(map(str, table.columns)) or 'no attributes'}",
+            hint="name it with --score-field; --score-field '' gives every detection the score 1; "
+            f"there are {', '.join(map(str, table.columns)) or 'no attributes'}",
             path=path,
         )
     try:
@@ -198,17 +200,17 @@ def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
     if crs is None:
         if frame.crs is not None:
             logger.warning(
-                "the scene has no CRS: the coordinates in %s are taken as the scene's own", path
+                "the scene has no CRS: %s is assumed to be in the scene's coordinates", path
             )
         return frame
     if frame.crs is None:
-        logger.warning("%s has no CRS and is taken as being in the scene's", path)
+        logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
         return frame
     return frame.to_crs(crs)
 
 
 def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> tuple[str, ...]:
-    """Give the class of each object."""
+    """Return the class of each object."""
     if field is not None and field not in table.columns:
         raise VectorError(
             f"{path} has no attribute {field!r}",
@@ -224,7 +226,7 @@ def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> t
                 f"{path}: {int(missing.sum())} objects have no class in the attribute {column!r},"
                 f" the first is number {int(missing.to_numpy().argmax()) + 1}",
                 hint=f"give each a class in {column!r}, or remove the attribute; tile.label_field "
-                "names another one of labels",
+                "chooses another attribute of labels",
                 path=path,
             )
         return tuple(_to_name(value) for value in table[column])
@@ -237,6 +239,6 @@ def _class_columns(table: Any) -> Iterator[str]:
 
 
 def _to_name(value: Any) -> str:
-    # GDAL reads a column of integers with gaps as float: class 3, not class 3.0
+    # GDAL reads a column of integers with gaps as floats: class 3, not class 3.0.
     is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
     return str(int(value)) if is_whole else str(value).strip()

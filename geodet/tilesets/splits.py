@@ -1,6 +1,6 @@
-"""Places and folds: which images may train, and which may only validate.
+"""Split images into training and validation by the places that they show.
 
-A validation image that shows ground a training image shows too measures memory, not skill.
+A validation image of the same ground as a training image measures memorisation, not detection.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ logger = logging.getLogger(__name__)
 
 
 def has_georeference(geobox: GeoBox) -> bool:
-    """Say whether a raster's pixels have a place in any world at all."""
+    """Whether a raster has a CRS or a transform other than the identity."""
     return geobox.crs is not None or geobox.transform != Affine.identity()
 
 
 def natural_key(name: str) -> list[tuple[int, str]]:
-    """Give a sort key that puts frame 9 before frame 10.
+    """Return a sort key that puts frame 9 before frame 10.
 
     Example:
         >>> sorted(["f10", "f9", "a1"], key=natural_key)
@@ -55,17 +55,17 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def find_places(names: Sequence[str], geoboxes: Sequence[GeoBox]) -> list[str | None]:
-    """Name the piece of ground each image belongs to.
+    """Return the place of each image: images of the same ground have the same place.
 
-    Images of one CRS whose footprints touch or overlap, directly or through others, share a place;
-    it is named after the first of them in natural order.
+    Images of one CRS whose footprints touch or overlap, directly or through others, share a place.
+    It is named after the first of them in natural order.
 
     Args:
-        names: One name for each image, all different.
-        geoboxes: The images' geoboxes, in the same order.
+        names: Names of the images, all different.
+        geoboxes: Geoboxes of the images, in the same order.
 
     Returns:
-        The place of each image; None where it has no georeference.
+        The place of each image; None for an image without a georeference.
     """
     places: list[str | None] = [None] * len(names)
     worlds: dict[object, list[int]] = {}
@@ -93,7 +93,10 @@ def _connected(geoboxes: Sequence[GeoBox]) -> NDArray[np.int32]:
 
 
 def _footprint(box: GeoBox) -> NDArray[np.float64]:
-    """Give the corners on the ground, half a pixel out: neighbours touch in spite of rounding."""
+    """Return the corners in the world, half a pixel further out than the image.
+
+    Neighbours then touch despite rounding.
+    """
     low, right, bottom = -0.5, box.width + 0.5, box.height + 0.5
     return box.to_world(np.array([[low, low], [right, low], [right, bottom], [low, bottom]]))
 
@@ -105,17 +108,20 @@ def choose_split(
 ) -> list[Split]:
     """Choose the validation images of a tileset that has no split of its own.
 
-    By ``config.val``, patterns of file names, if there are any. Otherwise a share of the places,
-    the same on every machine; and of images whose place nobody knows the last ones in natural
-    order, as one run, because neighbouring frames of a flight look the same.
+    If ``config.val`` has patterns of file names, the images that match validate. Otherwise a share
+    of the places validates, the same on every machine. Of images without a place, the last ones in
+    natural order validate, as one run, because neighbouring frames of a flight look the same.
 
     Args:
-        names: One name for each image; a pattern is held against the file name and its stem.
-        places: The images' places, or None.
+        names: Names of the images; patterns match the file name or its stem.
+        places: Places of the images, None if unknown.
         config: ``val`` and ``val_fraction``.
 
+    Returns:
+        The part of the split of each image.
+
     Raises:
-        TilesetError: The patterns match none or all, or there is only one place.
+        TilesetError: The patterns match no image or all, or there is only one place.
     """
     if config.val:
         return _split_by_name(names, config.val)
@@ -128,13 +134,13 @@ def choose_split(
     run = unknown[len(unknown) - _share(len(unknown), config.val_fraction) :]
     if not val and not run:
         raise TilesetError(
-            "all images show one place, so no honest split is possible",
-            hint="label a second place, or name the validation images with data.val",
+            "no split is possible: all images show one place",
+            hint="add a second place, or choose the validation images with data.val",
         )
     if run:
         logger.warning(
-            "nothing says where %d images were taken: the last %d by name, from %s on, validate;"
-            " set data.val to choose them yourself",
+            "the place of %d images is unknown: the last %d by name, from %s on, validate;"
+            " data.val chooses others",
             len(unknown),
             len(run),
             run[0],
@@ -151,15 +157,15 @@ def pick_val_places(
 ) -> list[tuple[str, bool]]:
     """Choose a share of the places for validation: at least one, never all.
 
-    The order of a hash decides, so the choice depends on nothing but the names and the seed.
+    The places are ranked by a hash, so the choice depends only on the names and the seed.
 
     Args:
-        places: Names, repeats allowed.
-        fraction: Share wanted, in [0, 1); 0 chooses none.
-        seed: Another seed, another choice.
+        places: Names of places; they may repeat.
+        fraction: Share of the places to choose, in [0, 1); 0 chooses none.
+        seed: Seed of the choice.
 
     Returns:
-        Every place once, sorted by name, and whether it was chosen.
+        Each distinct place, sorted by name, and whether it was chosen.
     """
     unique = sorted(set(places))
     ranked = sorted(unique, key=lambda p: hashlib.sha256(f"{seed}:{p}".encode()).digest())
@@ -168,7 +174,7 @@ def pick_val_places(
 
 
 def _share(count: int, fraction: float) -> int:
-    """Round a share to at least one and never all; 0 where that is not possible."""
+    """Round a share to a number of at least one and less than all; 0 if there is no such number."""
     if count < 2 or fraction == 0:
         return 0
     return min(max(round(count * fraction), 1), count - 1)
@@ -180,7 +186,7 @@ def _split_by_name(names: Sequence[str], patterns: Sequence[str]) -> list[Split]
         which = "all" if splits[0] == "val" else "none"
         raise TilesetError(
             f"data.val = {list(patterns)} matches {which} of the {len(names)} images",
-            hint="patterns are held against file names and stems, such as 'flight2_*'",
+            hint="patterns match file names or their stems, such as 'flight2_*'",
         )
     return splits
 

@@ -35,24 +35,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TileReport:
-    """What was cut; the chips and the windows skipped are all the windows of the scene."""
+    """Numbers of chips and skipped windows, which add up to the windows of the scene."""
 
     classes: tuple[str, ...]
     """Names of the classes."""
     train: int
-    """Chips for training."""
+    """Training chips."""
     val: int
-    """Chips for validation."""
+    """Validation chips."""
     objects_kept: int
-    """Labelled objects that at least one chip has."""
+    """Objects that are a label in at least one chip."""
     objects_dropped: int
-    """Labelled objects that no chip has: outside the scene, on no valid pixel, or cut apart."""
+    """Other objects: outside of the scene, without a valid pixel, or too little visible."""
     skipped_empty: int
-    """Windows without objects that are not needed."""
+    """Windows without objects beyond ``tile.empty_share``."""
     skipped_invalid: int
-    """Windows without a valid pixel, of those looked at."""
+    """Windows without a valid pixel."""
     skipped_overlap: int
-    """Windows for training that share pixels with a validation window."""
+    """Training windows that share pixels with a validation window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _Objects:
     """Labelled objects in the pixels of the scene."""
 
     boxes: Floats
-    """(N, 4) float64 corners; without area where the object lies outside the scene."""
+    """(N, 4) float64, x1 y1 x2 y2; of zero area for an object outside of the scene."""
     labels: NDArray[np.int64]
     """(N,) index of the class."""
     is_point: NDArray[np.bool_]
@@ -78,7 +78,7 @@ class _ChipFile:
     path: Path
     """Its file."""
     split: Split
-    """Whether it trains or validates."""
+    """Part of the split."""
 
 
 def tile_scene(
@@ -93,25 +93,26 @@ def tile_scene(
 ) -> TileReport:
     """Cut labelled chips for training from a scene.
 
-    The chips are GeoTIFFs with the scene's bands, dtype, nodata value and CRS. An object that a
-    chip shows too little of to keep is an ignored region there, neither object nor background.
+    The chips are GeoTIFFs with the bands, dtype, nodata value and CRS of the scene. If a chip shows
+    too little of an object to keep it (``tile.min_visible``), the object is an ignored region
+    there, which is neither object nor background.
 
     Law: no training chip shares a pixel with a validation chip.
 
     Args:
         scene: The raster.
         labels: Points or polygons in any vector file that GDAL reads, in any CRS.
-        output: Folder of the tileset. It appears when all of it is written, not before.
-        config: Chips, blocks and shares.
-        data: Box sides of labelled points, and the gsd of a scene that does not know its own.
+        output: Folder of the tileset; appears when it is complete.
+        config: Chip size, blocks and shares.
+        data: Sides of boxes around points, and the GSD of a scene without a georeference.
         overwrite: Replace an existing tileset.
-        progress: Called with the chips written and those to write.
+        progress: Called with the number of chips written and to write.
 
     Raises:
         SceneError: The scene cannot be read.
         VectorError: The labels cannot be read.
-        TilesetError: No label is in the scene, or its blocks allow no split.
-        OutputError: The folder exists, or cannot be written.
+        TilesetError: No label is in the scene, or no split is possible.
+        OutputError: The folder exists or cannot be written.
     """
     check_new_tileset(output, overwrite=overwrite, inputs=(scene, labels))
     with ChipCopier(scene) as copier:
@@ -135,7 +136,7 @@ def _read_objects(
         labels, geobox.crs, label_field=config.label_field, class_name=data.class_name
     )
     boxes, is_point = found.to_pixels(geobox), found.is_point
-    # not finite: a place that the scene's CRS cannot express
+    # Not finite: coordinates that do not exist in the scene's CRS.
     inside = np.isfinite(boxes).all(axis=1)
     bounds = np.array([geobox.width, geobox.height])
     inside &= np.all((boxes[:, 2:] >= 0) & (boxes[:, :2] <= bounds), axis=1)
@@ -147,8 +148,8 @@ def _read_objects(
         )
     if not inside.all():
         outside = len(found) - int(inside.sum())
-        logger.warning("%d of %d labels lie outside %s", outside, len(found), scene)
-    boxes[~inside] = 0.0  # without area, so no window shows them
+        logger.warning("%d of %d labels lie outside of %s", outside, len(found), scene)
+    boxes[~inside] = 0.0  # without area, so that no window shows them
     if is_point.any():
         half = point_box_side(data, geobox.gsd or data.gsd, labels) / 2
         boxes[is_point & inside] += np.array([-half, -half, half, half])
@@ -157,23 +158,26 @@ def _read_objects(
 
 
 def _describe_extents(found: SceneLabels, geobox: GeoBox) -> str:
-    """Say where the scene lies and where the labels lie."""
+    """Return a hint with the extents of the scene and of the labels."""
     if not len(found):
-        return "the file has no labels"
+        return "the file contains no labels"
     corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [geobox.width, geobox.height]
     world = geobox.to_world(corners.astype(np.float64))
     extents = (*world.min(axis=0), *world.max(axis=0)), shapely.total_bounds(found.geometries)
     scene, labels = (" ".join(f"{value:.9g}" for value in extent) for extent in extents)
-    return f"check the CRS of both: in the scene's, it covers {scene}, and the labels {labels}"
+    return (
+        f"check the CRS of both: in that of the scene, the scene covers {scene} and the labels"
+        f" {labels}"
+    )
 
 
 def _copy_chips(
     copier: ChipCopier, plan: ChipPlan, stem: Path, empty_share: float, progress: Progress | None
 ) -> tuple[list[_ChipFile], int]:
-    """Write the windows with objects, and to each part of the split its share of empty ones.
+    """Write the windows with objects, and for each part of the split a share of empty ones.
 
     Returns:
-        The chips, and how many windows were looked at in vain because no pixel is valid.
+        The chips, and the number of windows without a valid pixel that were read.
     """
     stem.parent.mkdir()
     total = sum(len(full) + round(empty_share * len(full)) for full in plan.full.values())
@@ -195,7 +199,7 @@ def _copy_chips(
 def _iter_copied(
     copier: ChipCopier, plan: ChipPlan, windows: Sequence[int], stem: Path, invalid: list[int]
 ) -> Iterator[tuple[int, Path]]:
-    """Write windows one by one; those without a valid pixel go to ``invalid``."""
+    """Write windows one by one; append those without a valid pixel to ``invalid``."""
     for index in windows:
         window = plan.windows[index]
         path = stem.with_name(f"{stem.name}_r{window.row_off}_c{window.col_off}.tif")
@@ -208,13 +212,13 @@ def _iter_copied(
 def _label_chip(
     chip: _ChipFile, plan: ChipPlan, objects: _Objects, gsd: float | None
 ) -> LabelledImage:
-    """Move the objects that a chip shows to its own pixels."""
+    """Return a chip with the objects that it shows, in its pixels."""
     window = plan.windows[chip.window]
     rows = plan.visible.of(chip.window)
     shown, kept = plan.visible.object[rows], plan.visible.kept[rows]
     boxes = objects.boxes[shown] - np.array([window.col_off, window.row_off] * 2)
     clipped = np.clip(boxes, 0, [window.width, window.height] * 2)
-    # the centre of a box around a point must stay the point
+    # The centre of a box around a point must stay the point.
     whole = np.where(objects.is_point[shown, None], boxes, clipped)
     return LabelledImage(
         path=chip.path,

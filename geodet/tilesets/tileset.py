@@ -1,4 +1,4 @@
-"""Labelled images for training, read from any known layout."""
+"""Read a tileset: labelled images in any known format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
-from geodet.tilesets.label_boxes import read_geoboxes, to_pixels
+from geodet.tilesets.label_boxes import read_geoboxes, to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
@@ -25,18 +25,18 @@ logger = logging.getLogger(__name__)
 
 
 def read_tileset(path: Path, config: DataConfig) -> Tileset:
-    """Read a tileset, whatever its format (``layouts`` lists them), headers only.
+    """Read the labels of a tileset and the headers of its images.
 
-    Boxes are clipped to their image, and those without area dropped with a warning; a box around a
-    point is not clipped, for its centre must stay the point. The split is the tileset's own, else
-    by ``config.val``, else by place.
+    :mod:`geodet.tilesets.layouts` lists the formats. Boxes are clipped to their image, and boxes
+    without area are dropped with a warning. A box around a point is not clipped, since its centre
+    must stay the point. The split is the tileset's own, else by ``config.val``, else by place.
 
     Args:
         path: A folder, or one COCO or CSV file.
-        config: Box sides of points, ignored classes, the split.
+        config: Sides of boxes around points, ignored classes and the split.
 
     Raises:
-        TilesetError: Files are missing or broken, or nothing can be learned from them.
+        TilesetError: Files are missing or broken, or the training images have no objects.
     """
     root = path if path.is_dir() else path.parent
     labels = find_labels(path)
@@ -58,6 +58,10 @@ def read_tileset(path: Path, config: DataConfig) -> Tileset:
 def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
     """Read all pixels of a labelled image.
 
+    Args:
+        image: The image.
+        bands: Bands to read, counted from 1; empty: all but an alpha band.
+
     Raises:
         SceneError: The image cannot be read or lacks a band.
     """
@@ -66,7 +70,7 @@ def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
 
 
 def _check_files(labels: ParsedLabels) -> None:
-    """Refuse a tileset without images, with images that are not there, or are there twice."""
+    """Check that there are images, that all exist, and that none is listed twice."""
     paths = [image.path for image in labels.images]
     if not paths:
         raise TilesetError(
@@ -77,7 +81,7 @@ def _check_files(labels: ParsedLabels) -> None:
     missing = [image for image in labels.images if not image.path.is_file()]
     if missing:
         raise TilesetError(
-            f"{len(missing)} of {len(paths)} images are missing, the first is {missing[0].path}",
+            f"{len(missing)} of {len(paths)} images are missing, such as {missing[0].path}",
             hint=f"the labels are in {missing[0].source.rpartition(', ')[0]}",
             path=missing[0].path,
         )
@@ -91,13 +95,13 @@ def _check_files(labels: ParsedLabels) -> None:
 
 
 def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]:
-    """List the classes: declared ones in order, others sorted, ignored ones left out."""
+    """Return the classes: declared ones in order, then others sorted, without ignored ones."""
     used = {name or config.class_name for image in labels.images for name in image.names}
     names = dict.fromkeys([*labels.classes, *sorted(used)])
     for ignored in config.ignore_classes:
         if ignored not in names:
             raise TilesetError(
-                f"{labels.source}: no class {ignored!r} to ignore",
+                f"{labels.source} has no class {ignored!r} to ignore",
                 hint=f"data.ignore_classes may name {', '.join(names)}",
                 path=labels.source,
             )
@@ -108,7 +112,7 @@ def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]
 def _choose_folds(
     items: Sequence[ParsedImage], geoboxes: Sequence[GeoBox], root: Path, config: DataConfig
 ) -> tuple[list[str], list[Split]]:
-    """Give the place and the split of each image."""
+    """Return the place and the part of the split of each image."""
     names = [_relative(item.path, root) for item in items]
     found = find_places(names, geoboxes)
     places = [item.place or place for item, place in zip(items, found, strict=True)]
@@ -121,7 +125,7 @@ def _choose_folds(
             path=lost.path,
         )
     if own and config.val:
-        logger.warning("%s has a split of its own: data.val does nothing", root)
+        logger.warning("%s has its own split: data.val is not used", root)
     splits = own or choose_split(names, places, config)
     return [place or name for place, name in zip(places, names, strict=True)], splits
 
@@ -136,7 +140,7 @@ def _label_image(
     split: Split,
 ) -> LabelledImage:
     gsd = geobox.gsd or item.gsd or config.gsd
-    boxes = to_pixels(item, geobox, gsd, config)
+    boxes = to_pixel_boxes(item, geobox, gsd, config)
     names = [name or config.class_name for name in item.names]
     labels = np.array([_class_number(name, classes, config) for name in names], np.int64)
     unused = np.array(item.ignored, bool) | (labels < 0)
@@ -155,7 +159,7 @@ def _label_image(
 
 
 def _class_number(name: str, classes: tuple[str, ...], config: DataConfig) -> int:
-    """Give the index of a class, -1 for an ignored one."""
+    """Return the index of a class, -1 for an ignored one."""
     if name in config.ignore_classes:
         return -1
     return 0 if config.one_class else classes.index(name)
@@ -170,27 +174,27 @@ def _report_dropped(items: Sequence[ParsedImage], images: Sequence[LabelledImage
     if dropped:
         source = next(source for count, source in for_each if count)
         logger.warning(
-            "%d boxes have no area inside their image and are dropped, the first in %s",
+            "%d boxes have no area inside of their image and are dropped, the first in %s",
             dropped,
             source.rpartition(", ")[0],
         )
 
 
 def _check_folds(tileset: Tileset, source: Path) -> None:
-    """Refuse a tileset that teaches nothing, and report a validation that proves little."""
+    """Check that the training images have objects; warn of a validation that is not independent."""
     train, val = tileset.split("train"), tileset.split("val")
     if train and not sum(len(image.boxes) for image in train):
         raise TilesetError(
-            f"{source}: no objects in the {len(train)} training images",
+            f"{source} has no objects in its {len(train)} training images",
             hint="check that the labels belong to these images, and data.ignore_classes",
             path=source,
         )
     if not val:
-        logger.warning("%s: no validation images", source)
+        logger.warning("%s has no validation images", source)
     shared = {image.place for image in train} & {image.place for image in val}
     if shared:
         logger.warning(
-            "%s: %d places are in both train and val, such as %s: the validation is too kind",
+            "%s: %d places are in both train and val, such as %s: validation is too optimistic",
             source,
             len(shared),
             min(shared),
@@ -198,5 +202,5 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
 
 
 def _relative(path: Path, root: Path) -> str:
-    """Name an image the same on every machine; it may lie beside the root."""
+    """Return the path of an image relative to the root, the same on every machine."""
     return Path(os.path.relpath(path, root)).as_posix()

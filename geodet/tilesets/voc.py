@@ -15,14 +15,14 @@ __all__ = ["read_voc"]
 def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:
     """Read Pascal VOC XML files.
 
-    The corners are taken as continuous coordinates, from 0, with ``xmax`` one past the last column.
-    The challenge's own files count pixels from 1 and include the last, but the tools that write
-    this format since (labelImg, CVAT, Roboflow, HIT-UAV) write edges: their zeros and their
-    ``xmax`` equal to the width would fall outside the image otherwise. Objects marked ``difficult``
-    are ignored ones, as in the challenge.
+    Corners are continuous coordinates from 0, with ``xmax`` one past the last column. The files of
+    the original challenge count pixels from 1 and include the last, but today's tools (labelImg,
+    CVAT, Roboflow, HIT-UAV) write edges: their corners at 0 and at the image's width would be
+    outside of the image otherwise. Objects marked ``difficult`` become ignored regions, as in the
+    challenge.
 
     Args:
-        pairs: Each image and its XML file, which need not exist: an image without objects.
+        pairs: Each image and its XML file. An image without a file has no objects.
 
     Raises:
         TilesetError: A file is broken.
@@ -38,7 +38,7 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
         root = ElementTree.fromstring(read_text(file))
     except ElementTree.ParseError as error:
         raise TilesetError(
-            f"{file}: broken XML: {error}", hint="write the labels of this image again", path=file
+            f"{file}: broken XML: {error}", hint="export the labels of this image again", path=file
         ) from error
     width, height = (root.findtext(f"size/{key}", "0") for key in ("width", "height"))
     if width.strip().isdigit() and height.strip().isdigit() and int(width) and int(height):

@@ -24,13 +24,13 @@ def read_yolo(
 ) -> ParsedLabels:
     """Read YOLO text files: a class index and, as shares of the sides, centre x, centre y, w, h.
 
-    A polygon (three corners or more) counts by its bounds. A box with a score is a detection, and
-    no label: a model must not learn from what another one said unless somebody says so.
+    A polygon (three corners or more) becomes its bounds. A box with a score is refused: it is a
+    detection, and a model must not be trained on detections by mistake.
 
     Args:
-        pairs: Each image and its text file, which need not exist: an image without objects.
-        names: The classes.
-        names_file: Where they stand.
+        pairs: Each image and its text file. An image without a file has no objects.
+        names: Names of the classes.
+        names_file: The file of these names, for error messages.
 
     Raises:
         TilesetError: A line is broken, or a class has no name.
@@ -46,7 +46,7 @@ def read_yolo(
                     raise TilesetError(
                         f"{file}, line {number}: class {index} is not one of the {len(names)}"
                         f" in {names_file}",
-                        hint="classes are counted from 0; name the missing ones",
+                        hint="classes are counted from 0; add the missing names",
                         path=file,
                     )
                 image.add(box, names[index], number)
@@ -62,9 +62,10 @@ def _parse_yolo(line: str, where: str) -> tuple[int, Box]:
         raise TilesetError(f"{where}: {error}", hint=_HINT) from error
     if _is_detection(shares):
         raise TilesetError(
-            f"{where}: {len(shares)} numbers after the class: a detection with its score, and no"
-            " label",
-            hint="if people have checked them all, write them without scores (save_conf=False)",
+            f"{where}: {len(shares)} numbers after the class, which is a detection with a score and"
+            " not a label",
+            hint="to train on detections that people have checked, write them without scores"
+            " (save_conf=False)",
         )
     if len(shares) == 4:
         x, y, w, h = shares
@@ -76,36 +77,39 @@ def _parse_yolo(line: str, where: str) -> tuple[int, Box]:
 
 
 def _is_detection(shares: Sequence[float]) -> bool:
-    """Tell a box with a score, or with a score and the number of a track, from a triangle."""
+    """Whether the numbers are a box with a score, or with a score and a track number.
+
+    Six numbers may also be the three corners of a triangle, whose last coordinate is at most 1.
+    """
     return len(shares) == 5 or (len(shares) == 6 and shares[5] > 1 and shares[5].is_integer())
 
 
 def read_names(folders: Iterable[Path], root: Path) -> tuple[list[str], Path]:
-    """Read the class names from the first file of names.
+    """Read the class names from the first file of names that exists.
 
     Args:
-        folders: Where it may lie, the likeliest first.
-        root: The tileset, for the error.
+        folders: Folders that may contain it, in order.
+        root: The tileset, for the error message.
 
     Returns:
-        The names, and the file.
+        The names, and their file.
 
     Raises:
-        TilesetError: There is no such file, or its names are broken.
+        TilesetError: There is no such file, or it has no names or repeated ones.
     """
     for file in (folder / name for folder in folders for name in _NAME_FILES):
         if file.is_file():
             names = _parse_names(file)
             if not names or len(set(names)) < len(names):
                 raise TilesetError(
-                    f"{file}: the class names {names} are empty or repeat themselves",
-                    hint="give each class a line with a name of its own",
+                    f"{file}: the class names {names} are empty or repeated",
+                    hint="give each class its own name",
                     path=file,
                 )
             return names, file
     raise TilesetError(
-        f"{root}: YOLO labels without the names of their classes",
-        hint="write them to classes.txt, one a line",
+        f"{root} has YOLO labels, but no file with the names of their classes",
+        hint="write the names to classes.txt, one per line",
     )
 
 

@@ -16,7 +16,7 @@ def demo(tmp_path_factory):
     return run_demo(folder, load_model("urban-trees"), size=768)
 
 
-def test_files_are_georeferenced_alike(demo):
+def test_scene_truth_and_detections_have_the_same_georeference(demo):
     scene, truth, found, copy, preview = demo.files
     with rasterio.open(scene) as raster:
         assert (raster.width, raster.height, raster.count) == (768, 768, 3)
@@ -41,7 +41,7 @@ def test_the_bundled_model_finds_most_painted_trees(demo):
     assert demo.precision > 0.3
 
 
-def test_the_count_is_that_of_the_files(demo):
+def test_the_number_of_matches_agrees_with_the_files(demo):
     truth, found = (geopandas.read_file(path, layer="detections") for path in demo.files[1:3])
     a = np.stack([truth.centroid.x, truth.centroid.y], axis=1)
     b = np.stack([found.centroid.x, found.centroid.y], axis=1)
@@ -51,7 +51,7 @@ def test_the_count_is_that_of_the_files(demo):
     assert 0 < demo.matched <= reachable
 
 
-def test_a_second_demo_asks_before_it_replaces(demo):
+def test_existing_files_are_replaced_only_with_overwrite(demo):
     folder = demo.files[0].parent
     before = [path.read_bytes() for path in demo.files]
     with pytest.raises(OutputError, match=r"scene\.tif exists already"):
@@ -59,6 +59,6 @@ def test_a_second_demo_asks_before_it_replaces(demo):
     assert [path.read_bytes() for path in demo.files] == before
 
 
-def test_shares_of_nothing_are_zero():
+def test_recall_and_precision_without_trees_are_zero():
     report = DemoReport(painted=0, detected=0, matched=0, files=())
     assert (report.recall, report.precision) == (0.0, 0.0)

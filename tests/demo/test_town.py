@@ -30,7 +30,7 @@ def test_another_seed_paints_another_town():
 
 @pytest.mark.parametrize(("width", "height"), [(256, 200), (200, 256), (400, 320)])
 @pytest.mark.parametrize("seed", range(3))
-def test_shapes_types_and_frame(seed, width, height):
+def test_the_painting_has_the_size_and_its_trees_are_inside(seed, width, height):
     painting = town(seed, width, height)
     count = len(painting.radii)
     assert painting.pixels.shape == (3, height, width)
@@ -88,7 +88,7 @@ def test_a_crown_is_greener_and_darker_than_the_ground_beside_it(beside):
 
 
 @pytest.mark.parametrize("beside", [(3, 0), (-3, 0), (0, 3), (0, -3)])
-def test_marks_fall_on_the_middle_of_the_crowns(beside):
+def test_tree_centres_are_in_the_middle_of_the_crowns(beside):
     """Three pixels off, less is green: a shift of the frame fails here."""
     assert seen_at_marks()[0] > seen_at_marks(*beside)[0]
 
@@ -105,7 +105,7 @@ def test_a_single_crown_has_its_centre_of_mass_at_its_point():
     np.testing.assert_allclose(np.mean(errors, axis=0), 0, atol=0.2)
 
 
-def test_colours_are_those_of_the_photographs():
+def test_colours_have_the_percentiles_of_aerial_photographs():
     """5th and 95th percentile of 625 chips of the urban-tree data, red, green, blue."""
     means = town(3, 700, 600).pixels.mean(axis=(1, 2))
     spreads = town(3, 700, 600).pixels.std(axis=(1, 2))
@@ -121,7 +121,7 @@ def test_shadows_fall_away_from_the_sun():
     assert np.hypot(*south.direction[:2]) == pytest.approx(south.direction[2])
 
 
-def test_a_plot_seen_from_the_next_side_is_the_same_land():
+def test_a_turned_plot_covers_the_same_land():
     plot = Plot(np.array([5.0, -2.0]), np.eye(2), 30.0, 12.0).cut((2, 3, 22, 10))
     turned = plot.sideways()
     assert (turned.width, turned.depth) == (plot.depth, plot.width)

@@ -29,7 +29,9 @@ def paint_scene(path, *, dtype="uint8", bands=3, nodata=None, transform=NORTH_UP
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64"])
 @pytest.mark.parametrize("nodata", [None, 0])
 @pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
-def test_a_chip_is_what_rasterio_reads_there(tmp_path, dtype, nodata, transform):
+def test_a_chip_has_the_pixels_that_rasterio_reads_from_the_scene(
+    tmp_path, dtype, nodata, transform
+):
     scene = paint_scene(tmp_path / "s.tif", dtype=dtype, nodata=nodata, transform=transform)
     with ChipCopier(scene) as copier:
         assert copier.copy(WINDOW, tmp_path / "c.tif")
@@ -69,7 +71,7 @@ def test_an_alpha_band_stays_a_band(tmp_path):
         np.testing.assert_array_equal(chip.read(4), alpha[10:30, 20:40])
 
 
-def test_a_mask_beside_the_bands_stays_a_mask(tmp_path):
+def test_a_mask_stays_a_mask(tmp_path):
     scene = paint_scene(tmp_path / "s.tif")
     valid = np.ones((40, 60), bool)
     valid[:20, :30] = False
@@ -88,7 +90,7 @@ def test_windows_without_data_are_not_written(tmp_path):
     assert not (tmp_path / "c.tif").exists()
 
 
-def test_a_chip_that_cannot_be_written_says_so(tmp_path):
+def test_a_chip_that_cannot_be_written_is_an_output_error(tmp_path):
     with (
         ChipCopier(paint_scene(tmp_path / "s.tif")) as copier,
         pytest.raises(OutputError, match=r"cannot write .*c\.tif"),

@@ -36,7 +36,7 @@ def shares_pixel(a, b):
     return columns > 0 and min(a.row_end, b.row_end) - max(a.row_off, b.row_off) > 0
 
 
-def test_shares_pixel_is_what_it_says():
+def test_the_helper_finds_shared_pixels():
     windows = [Window(0, 0, 4, 4), Window(3, 3, 4, 4), Window(4, 0, 4, 4), Window(0, 4, 3, 3)]
     for a in windows:
         for b in windows:
@@ -94,7 +94,7 @@ def test_a_point_is_in_one_window_of_a_grid_without_overlap(points):
     assert sorted(visible.object[visible.kept]) == list(range(len(boxes)))
 
 
-def test_blocks_hold_the_centres_of_their_windows():
+def test_a_window_belongs_to_the_block_of_its_centre():
     assert name_block(Window(0, 0, 10, 10), 8) == "0_0"
     assert name_block(Window(3, 4, 10, 10), 8) == "1_1"
     assert name_block(Window(90, 0, 10, 10), 8) == "0_11"
@@ -120,7 +120,7 @@ def plan(boxes, *, size=(256, 256), **options):
 SPREAD = [[x, y, x + 9, y + 9] for x in (20, 90, 150) for y in (20, 90, 150)]
 
 
-def test_a_plan_accounts_for_every_window():
+def test_planned_and_dropped_windows_add_up_to_all():
     made = plan(SPREAD, overlap=16)
     parts = [*made.full.values(), *made.empty.values()]
     assert sum(map(len, parts)) + made.overlapping == len(made.windows)
@@ -137,7 +137,7 @@ def test_the_seed_decides_the_plan():
     assert other.empty != again.empty
 
 
-def test_no_validation_when_none_is_wanted():
+def test_a_fraction_of_zero_gives_no_validation_windows():
     made = plan([[1, 1, 9, 9]], val_fraction=0)
     assert made.full == {"train": [0], "val": []}
     assert made.empty["val"] == []
@@ -146,10 +146,13 @@ def test_no_validation_when_none_is_wanted():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"block_size": 1024}, "the objects are all in one block of 1024 px"),
-        ({"chip_size": 200, "overlap": 190, "block_size": 8}, "no training chip with objects"),
+        ({"block_size": 1024}, "all objects are in one block of 1024 px"),
+        (
+            {"chip_size": 200, "overlap": 190, "block_size": 8},
+            "every training chip with objects overlaps",
+        ),
     ],
 )
-def test_a_plan_without_an_honest_split_is_an_error(options, message):
+def test_a_plan_without_a_possible_split_is_refused(options, message):
     with pytest.raises(TilesetError, match=message):
         plan(SPREAD, **options)

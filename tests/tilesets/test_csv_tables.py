@@ -6,7 +6,7 @@ from geodet.tilesets.csv_tables import read_csv, read_image_table
 from geodet.tilesets.layouts import find_labels
 
 
-def test_csv_points_stand_in_the_middle_of_their_pixel(tmp_path):
+def test_points_are_in_the_middle_of_their_pixel(tmp_path):
     file = write(tmp_path / "p.csv", "image,x,y\na.png,3,7\nb.png,,\na.png,0,0\n")
     labels = read_csv(file, [tmp_path])
     assert [(i.path.name, i.boxes) for i in labels.images] == [
@@ -18,7 +18,7 @@ def test_csv_points_stand_in_the_middle_of_their_pixel(tmp_path):
     assert labels.images[0].numbers == [2, 4]
 
 
-def test_csv_corners_keep_their_columns_in_any_order(tmp_path):
+def test_columns_of_corners_may_be_in_any_order(tmp_path):
     rows = "label,xmin,ymin,xmax,ymax,image_path,score\ntree,1,2,3,4,a.tif,0.5\n,0,0,0,0,b.tif,\n"
     labels = read_csv(write(tmp_path / "t.csv", rows), [tmp_path])
     assert [(i.path.name, i.boxes, i.names) for i in labels.images] == [
@@ -30,18 +30,18 @@ def test_csv_corners_keep_their_columns_in_any_order(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,x,y\na.png,3\n", "line 2: 2 cells under 3 columns"),
+        ("image,x,y\na.png,3\n", "line 2: 2 cells for 3 columns"),
         ("image,x,y\na.png,1,1\na.png,3,up\n", "line 3: could not convert"),
         ("image,x,y,label\na.png,1,1,\n", "line 2: the object has no class"),
         ("image,x,y\na.png,1,\n", "line 2: could not convert"),
     ],
 )
-def test_broken_csv_says_where(tmp_path, text, message):
+def test_a_broken_row_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(TilesetError, match=message):
         read_csv(write(tmp_path / "p.csv", text), [tmp_path])
 
 
-def test_csv_of_anything_else_is_not_read(tmp_path):
+def test_a_csv_file_with_other_columns_is_not_labels(tmp_path):
     assert read_csv(write(tmp_path / "p.csv", "a,b\n1,2\n"), [tmp_path]) is None
     with pytest.raises(TilesetError, match="unknown columns a,b"):
         find_labels(tmp_path / "p.csv")
@@ -49,7 +49,7 @@ def test_csv_of_anything_else_is_not_read(tmp_path):
         find_labels(tmp_path)
 
 
-def test_image_table_reads_places_and_folds(tmp_path):
+def test_places_and_folds_are_read_from_the_image_table(tmp_path):
     text = "image,city,place,fold\na.png,Chico,west,train\nb.png,Chico,,validation\nc.png,,,\n"
     images = read_image_table(write(tmp_path / "images.csv", text), [tmp_path])
     assert [(i.place, i.split) for i in images] == [("west", "train"), (None, "val"), (None, None)]
@@ -57,8 +57,11 @@ def test_image_table_reads_places_and_folds(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("name\na.png\n", "no column 'image' among name"), ("image,fold\na,3\n", "line 2: fold '3'")],
+    [
+        ("name\na.png\n", "no column 'image' among name"),
+        ("image,fold\na,3\n", "line 2: unknown fold '3'"),
+    ],
 )
-def test_broken_image_table_says_where(tmp_path, text, message):
+def test_a_broken_image_table_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(TilesetError, match=message):
         read_image_table(write(tmp_path / "images.csv", text), [tmp_path])

@@ -11,7 +11,7 @@ def splits(labels):
     return {image.path.name: image.split for image in labels.images}
 
 
-def test_official_coco_layout(tmp_path):
+def test_the_layout_of_the_coco_data_set_is_recognised(tmp_path):
     for split in ("train", "val"):
         paint_image(tmp_path / f"{split}2017" / f"{split}.jpg")
         file = tmp_path / "annotations" / f"instances_{split}2017.json"
@@ -21,7 +21,7 @@ def test_official_coco_layout(tmp_path):
     assert all(image.path.is_file() for image in labels.images)
 
 
-def test_roboflow_coco_layout(tmp_path):
+def test_the_coco_layout_of_roboflow_is_recognised(tmp_path):
     for folder in ("train", "valid"):
         paint_image(tmp_path / folder / f"{folder}.jpg")
         coco = {f"{folder}.jpg": [(0, 1, 1, 1, 1)]}
@@ -35,7 +35,7 @@ def test_one_coco_file_has_no_split(tmp_path):
     assert splits(find_labels(tmp_path)) == {"a.png": None}
 
 
-def test_csv_for_each_split(tmp_path):
+def test_a_csv_file_for_each_part_of_the_split_is_recognised(tmp_path):
     for split in ("train", "val"):
         write(tmp_path / f"{split}.csv", f"image,x,y\n{split}.png,1,1\n")
     assert splits(find_labels(tmp_path)) == {"train.png": "train", "val.png": "val"}
@@ -43,7 +43,7 @@ def test_csv_for_each_split(tmp_path):
 
 @pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("names", ["[car, bus]", "{1: bus, 0: car}"])
-def test_yolo_layouts(tmp_path, nested, names):
+def test_yolo_folders_are_recognised_in_either_nesting(tmp_path, nested, names):
     for split in ("train", "val"):
         images, labels = (
             tmp_path / (f"{kind}/{split}" if nested else f"{split}/{kind}")
@@ -58,7 +58,7 @@ def test_yolo_layouts(tmp_path, nested, names):
     assert [image.names for image in labels.images] == [["bus"], ["bus"]]
 
 
-def test_yolo_beside_the_images(tmp_path, caplog):
+def test_yolo_files_beside_the_images_are_recognised(tmp_path, caplog):
     paint_image(tmp_path / "a.png")
     paint_image(tmp_path / "b.png")
     write(tmp_path / "a.txt", "0 0.5 0.5 0.1 0.1")
@@ -68,13 +68,13 @@ def test_yolo_beside_the_images(tmp_path, caplog):
     assert "1 of 2 images have no label file" in caplog.text
 
 
-def test_voc_of_the_challenge(tmp_path):
+def test_the_layout_of_the_voc_challenge_is_recognised(tmp_path):
     paint_image(tmp_path / "JPEGImages" / "a.jpg")
     write_voc(tmp_path / "Annotations" / "a.xml", [("car", 1, 2, 3, 4)])
     assert find_labels(tmp_path).images[0].boxes == [(1, 2, 3, 4)]
 
 
-def test_image_table_adds_images_without_objects(tmp_path):
+def test_the_image_table_adds_images_without_objects(tmp_path):
     paint_image(tmp_path / "images" / "a.png")
     paint_image(tmp_path / "images" / "b.png")
     write(tmp_path / "points.csv", "image,x,y\na.png,1,1\n")
@@ -90,19 +90,19 @@ def test_image_table_adds_images_without_objects(tmp_path):
         ({}, "no labels recognised: no images"),
         ({"a.png": None}, "no labels recognised: 1 images without labels"),
         ({"a.json": "{}", "b.json": "[]"}, "2 JSON files, none of them train.json"),
-        ({"a.png": None, "a.txt": "0 .5 .5 .1 .1"}, "without the names of their classes"),
+        ({"a.png": None, "a.txt": "0 .5 .5 .1 .1"}, "no file with the names of their classes"),
         (
             {"a.png": None, "a.txt": "0 .5 .5 .1 .1", "data.yaml": "nc: 2"},
             "data.yaml: cannot find the class names",
         ),
         (
             {"a.png": None, "a.txt": "0 .5 .5 .1 .1", "classes.txt": "car\ncar"},
-            "are empty or repeat themselves",
+            "are empty or repeated",
         ),
         ({"a.csv": "image,x,y\n", "b.csv": "image,x,y\n"}, "several label files: a.csv, b.csv"),
     ],
 )
-def test_unknown_layouts_say_what_is_there(tmp_path, files, message):
+def test_an_unknown_layout_is_refused_with_what_the_folder_contains(tmp_path, files, message):
     for name, text in files.items():
         if text is None:
             paint_image(tmp_path / name)
@@ -116,13 +116,13 @@ def test_unknown_layouts_say_what_is_there(tmp_path, files, message):
     ("name", "message"),
     [("gone", "gone does not exist"), ("labels.doc", "is not a folder, a COCO JSON file")],
 )
-def test_unknown_paths(tmp_path, name, message):
+def test_a_path_that_is_no_tileset_is_refused(tmp_path, name, message):
     write(tmp_path / "labels.doc", "")
     with pytest.raises(TilesetError, match=message):
         find_labels(tmp_path / name)
 
 
-def test_label_without_an_image(tmp_path):
+def test_a_label_file_without_an_image_is_refused(tmp_path):
     paint_image(tmp_path / "images" / "a.png")
     for name in ("a", "b", "c"):
         write_voc(tmp_path / "annotations" / f"{name}.xml", [("car", 1, 2, 3, 4)])
@@ -130,7 +130,7 @@ def test_label_without_an_image(tmp_path):
         find_labels(tmp_path)
 
 
-def test_images_below_a_folder_of_images_are_listed_by_their_numbers(tmp_path):
+def test_images_below_the_images_folder_are_listed_in_natural_order(tmp_path):
     names = ["images/2.png", "images/10.TIF", "images/deep/1.jpg"]
     for name in [*names, "preview.png", "images/notes.txt"]:
         write(tmp_path / name, "")
@@ -138,13 +138,13 @@ def test_images_below_a_folder_of_images_are_listed_by_their_numbers(tmp_path):
     assert list_images(tmp_path) == [tmp_path / name for name in names]
 
 
-def test_without_such_a_folder_its_own_images_are_listed(tmp_path):
+def test_without_an_images_folder_those_of_the_folder_are_listed(tmp_path):
     for name in ("a.png", "b.jpeg", "deep/c.png"):
         write(tmp_path / name, "")
     assert list_images(tmp_path) == [tmp_path / "a.png", tmp_path / "b.jpeg"]
 
 
-def test_a_label_lies_in_its_folder_or_beside_its_image(tmp_path):
+def test_a_label_file_is_found_in_its_folder_or_beside_its_image(tmp_path):
     image = tmp_path / "images" / "train" / "a.png"
     beside, there = image.with_suffix(".txt"), tmp_path / "labels" / "train" / "a.txt"
     assert find_label_file(image, tmp_path, ("labels",), ".txt") == beside  # none is there

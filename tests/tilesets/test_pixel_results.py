@@ -27,7 +27,7 @@ def yolo(tmp_path, **files):
 
 
 @pytest.mark.parametrize(("name", "format"), [("found.coco.json", "coco"), ("found", "yolo")])
-def test_what_detect_writes_is_read_back(tmp_path, name, format):
+def test_detections_survive_writing_and_reading(tmp_path, name, format):
     empty = part(Detections.empty(), scene="none.tif")
     sources = (part(found(5)), WIDE, empty)
     path = write(tmp_path / name, *sources, format=format)
@@ -41,7 +41,7 @@ def test_what_detect_writes_is_read_back(tmp_path, name, format):
         assert read.names == tuple(CLASSES[label] for label in there.labels)
 
 
-def test_objects_come_back_from_the_ground():
+def test_boxes_survive_conversion_to_world_coordinates():
     objects = read_of(WIDE)
     placed = objects.placed(WIDE.geobox)
     np.testing.assert_allclose(placed.objects.to_pixels(WIDE.geobox), objects.boxes, atol=1e-6)
@@ -53,7 +53,7 @@ def read_of(source):
     return PixelObjects(source.detections.boxes, source.detections.scores.astype(float), names)
 
 
-def test_vector_files_and_labels_are_something_else(tmp_path):
+def test_vector_files_and_labels_are_not_pixel_results(tmp_path):
     write(tmp_path / "found.geojson")
     (tmp_path / "found.geojson").rename(tmp_path / "found.json")  # an object, and no list
     (tmp_path / "tiles").mkdir()
@@ -61,19 +61,19 @@ def test_vector_files_and_labels_are_something_else(tmp_path):
         assert not is_pixel_results(tmp_path / name)
 
 
-def test_an_image_without_objects_is_in_yolo_text_and_not_in_coco_results(tmp_path):
+def test_an_image_without_detections_needs_a_file_in_yolo_text_only(tmp_path):
     assert read_pixel_results(coco(tmp_path)).of("b.tif", (9, 9)).boxes.shape == (0, 4)
-    with pytest.raises(VectorError, match=r"has no b\.txt, so nobody looked at b\.tif"):
+    with pytest.raises(VectorError, match=r"has no b\.txt with the detections of b\.tif"):
         read_pixel_results(yolo(tmp_path, a="")).of("b.tif", (9, 9))
 
 
-def test_without_a_score_field_all_are_equally_sure(tmp_path):
+def test_without_a_score_field_every_score_is_1(tmp_path):
     for path in (coco(tmp_path, RESULT), yolo(tmp_path, a="0 .5 .5 .1 .1\n1 .5 .5 .1 .1 .3")):
         read = read_pixel_results(path, score_field="").of("a.tif", (100, 100))
         assert set(read.scores.tolist()) == {1.0}
 
 
-def test_other_programs_may_write_folders_into_names(tmp_path):
+def test_folders_in_the_names_of_images_are_ignored(tmp_path):
     path = coco(tmp_path, RESULT | {"file_name": "images/a.tif", "score": 0.5})
     assert read_pixel_results(path).of("a.tif", (9, 9)).boxes.tolist() == [[1, 2, 4, 6]]
 
@@ -88,19 +88,19 @@ def test_other_programs_may_write_folders_into_names(tmp_path):
         ({"score": 0.5, "file_name": None}, "result 1: TypeError"),
     ],
 )
-def test_broken_results_say_where(tmp_path, changes, message):
+def test_broken_coco_results_are_refused_with_their_place(tmp_path, changes, message):
     with pytest.raises(VectorError, match=message) as caught:
         read_pixel_results(coco(tmp_path, RESULT | changes))
     assert "file_name, category, bbox and score" in caught.value.hint
 
 
-def test_two_images_of_one_name_are_an_error(tmp_path):
+def test_two_images_of_one_name_are_refused(tmp_path):
     other = RESULT | {"image_id": 2, "file_name": "deep/a.tif", "score": 0.5}
-    with pytest.raises(VectorError, match=r"result 2: two images are called a\.tif"):
+    with pytest.raises(VectorError, match=r"result 2: two images have the name a\.tif"):
         read_pixel_results(coco(tmp_path, RESULT | {"score": 0.5}, other))
 
 
-def test_broken_json_is_an_error(tmp_path):
+def test_broken_json_is_refused(tmp_path):
     (tmp_path / "found.json").write_text("[1,", encoding="utf-8")
     with pytest.raises(VectorError, match=r"found\.json: broken JSON"):
         read_pixel_results(tmp_path / "found.json")
@@ -118,7 +118,7 @@ def test_broken_json_is_an_error(tmp_path):
         ("0 .5 inf .1 .1 .9", "line 2: the box .* is not finite"),
     ],
 )
-def test_broken_text_says_where(tmp_path, line, message):
+def test_broken_yolo_text_is_refused_with_its_line(tmp_path, line, message):
     with pytest.raises(VectorError, match=message) as caught:
         read_pixel_results(yolo(tmp_path, a=f"0 .5 .5 .1 .1 .9\n{line}\n"))
     assert "height, score" in caught.value.hint

@@ -27,7 +27,7 @@ def square(x, y, side=2):
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp", "fgb"])
-def test_any_format_and_crs(tmp_path, suffix):
+def test_labels_of_any_format_and_crs_are_read(tmp_path, suffix):
     points = gpd.GeoSeries([shapely.Point(600_010, 3_999_990)], crs=UTM).to_crs(4326)
     labels = read_scene_labels(save(tmp_path / f"l.{suffix}", points, crs=4326, kind=["a"]), UTM)
     assert labels.names == ("object",)
@@ -37,12 +37,12 @@ def test_any_format_and_crs(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("column", ["label", "Class", "NAME"])
-def test_the_class_comes_from_a_usual_attribute(tmp_path, column):
+def test_the_class_is_read_from_label_class_or_name(tmp_path, column):
     file = save(tmp_path / "l.gpkg", [square(0, 0), square(5, 5)], **{column: ["car", "bus"]})
     assert read_scene_labels(file, UTM).names == ("car", "bus")
 
 
-def test_the_class_comes_from_the_attribute_asked_for(tmp_path):
+def test_the_class_is_read_from_the_chosen_attribute(tmp_path):
     columns = {"label": ["a", "b"], "kind": [1.0, 2.0]}
     file = save(tmp_path / "l.gpkg", [square(0, 0), square(5, 5)], **columns)
     assert read_scene_labels(file, UTM, label_field="kind").names == ("1", "2")
@@ -51,7 +51,7 @@ def test_the_class_comes_from_the_attribute_asked_for(tmp_path):
     assert caught.value.hint == "tile.label_field may be one of label, kind"
 
 
-def test_an_empty_attribute_is_no_class(tmp_path):
+def test_an_empty_class_attribute_is_not_used(tmp_path):
     squares = [square(0, 0), square(5, 5)]
     file = save(tmp_path / "a.gpkg", squares, name=[None, None])
     assert read_scene_labels(file, UTM, class_name="tree").names == ("tree", "tree")
@@ -62,7 +62,7 @@ def test_an_empty_attribute_is_no_class(tmp_path):
         read_scene_labels(file, UTM)
 
 
-def test_objects_of_several_parts_are_taken_apart(tmp_path):
+def test_multi_part_geometries_are_split(tmp_path):
     parts = shapely.MultiPolygon([square(0, 0), square(9, 9)])
     assert len(read_scene_labels(save(tmp_path / "l.gpkg", [parts]), UTM)) == 2
 
@@ -73,7 +73,7 @@ def test_empty_geometries_are_left_out(tmp_path, caplog):
     assert "2 objects have no geometry" in caplog.text
 
 
-def test_an_empty_layer_is_no_labels(tmp_path):
+def test_an_empty_layer_has_no_labels(tmp_path):
     labels = read_scene_labels(save(tmp_path / "l.gpkg", []), UTM)
     assert len(labels) == 0
     assert labels.to_pixels(GeoBox(9, 9, NORTH_UP, UTM)).shape == (0, 4)
@@ -82,7 +82,10 @@ def test_an_empty_layer_is_no_labels(tmp_path):
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
 @pytest.mark.parametrize(
     ("crs", "scene_crs", "message"),
-    [(None, UTM, "has no CRS and is taken as being"), (UTM, None, "the scene has no CRS")],
+    [
+        (None, UTM, "has no CRS: it is assumed to be in that of the scene"),
+        (UTM, None, "the scene has no CRS"),
+    ],
 )
 def test_a_missing_crs_is_reported(tmp_path, caplog, crs, scene_crs, message):
     file = save(tmp_path / "l.fgb", [square(3, 4)], crs=crs)
@@ -97,7 +100,7 @@ def test_lines_are_refused(tmp_path):
         read_scene_labels(file, UTM)
 
 
-def test_files_that_do_not_fit_say_why(tmp_path):
+def test_unsuitable_files_are_refused_with_the_reason(tmp_path):
     with pytest.raises(VectorError, match=r"no such file: .*gone\.gpkg"):
         read_scene_labels(tmp_path / "gone.gpkg", UTM)
     (tmp_path / "text.gpkg").write_text("no")
@@ -117,7 +120,7 @@ def test_files_that_do_not_fit_say_why(tmp_path):
     corner=st.tuples(st.floats(-50, 50), st.floats(-50, 50)),
     side=st.floats(0.1, 30),
 )
-def test_bounds_are_those_of_the_vertices_in_pixels(angle, corner, side):
+def test_boxes_are_the_bounds_of_the_transformed_vertices(angle, corner, side):
     transform = NORTH_UP @ Affine.rotation(angle) @ Affine.shear(10, 0)
     geobox = GeoBox(9, 9, transform, UTM)
     wanted = np.array([*corner, corner[0] + side, corner[1] + 2 * side])

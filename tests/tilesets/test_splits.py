@@ -14,7 +14,7 @@ UTM10, UTM11 = CRS.from_epsg(32610), CRS.from_epsg(32611)
 
 
 def lay(column, row, crs=UTM10, turn=0.0):
-    """Give the geobox of a chip of 10 x 10 px in a common grid."""
+    """Return the geobox of a chip of 10 x 10 px in a common grid."""
     grid = Affine.rotation(turn) @ Affine(0.3, 0, 600_000.1, 0, -0.3, 4_000_000.7)
     return GeoBox(10, 10, grid @ Affine.translation(column, row), crs)
 
@@ -25,7 +25,7 @@ def test_touching_and_overlapping_images_share_a_place(turn):
     assert find_places("abcdef", boxes) == ["a", "a", "a", "d", "e", "f"]
 
 
-def test_neighbours_touch_in_spite_of_rounding():
+def test_neighbours_touch_despite_rounding():
     left, right = lay(0, 0), lay(10, 0)
     shifted = GeoBox(10, 10, Affine.translation(1e-6, 0) @ right.transform, UTM10)
     assert find_places("ab", [left, shifted]) == ["a", "a"]
@@ -66,7 +66,7 @@ def test_val_is_at_least_one_place_and_never_all(places, fraction, seed):
         assert abs(count - fraction * len(places)) <= 1
 
 
-def test_natural_order():
+def test_natural_order_sorts_numbers_by_value():
     assert sorted(["x2y10", "x10", "x2y9", "x"], key=natural_key) == ["x", "x2y9", "x2y10", "x10"]
 
 
@@ -86,10 +86,10 @@ def test_frames_without_a_place_validate_as_one_run_at_the_end(caplog):
     order = np.random.default_rng(0).permutation(20)
     splits = choose_split([names[i] for i in order], [None] * 20, DataConfig(val_fraction=0.2))
     assert sorted(i for i, s in zip(order, splits, strict=True) if s == "val") == [16, 17, 18, 19]
-    assert "the last 4 by name, from f16.png on, validate; set data.val" in caplog.text
+    assert "the last 4 by name, from f16.png on, validate; data.val chooses others" in caplog.text
 
 
-def test_patterns_decide_by_file_name_or_stem():
+def test_patterns_match_file_names_or_stems():
     names = ["x/a_1.png", "x/a_2.png", "b_1.png"]
     for pattern in ("a_*", "a_?.png"):
         splits = choose_split(names, ["p"] * 3, DataConfig(val=(pattern,)))
@@ -97,12 +97,12 @@ def test_patterns_decide_by_file_name_or_stem():
 
 
 @pytest.mark.parametrize(("pattern", "which"), [("*", "all"), ("c*", "none")])
-def test_patterns_must_divide(pattern, which):
+def test_patterns_that_match_no_image_or_all_are_refused(pattern, which):
     with pytest.raises(TilesetError, match=f"matches {which} of the 2 images"):
         choose_split(["a.png", "b.png"], [None, None], DataConfig(val=(pattern,)))
 
 
 @pytest.mark.parametrize("places", [["p", "p"], [None]])
 def test_one_place_cannot_be_split(places):
-    with pytest.raises(TilesetError, match="no honest split is possible"):
+    with pytest.raises(TilesetError, match="no split is possible: all images show one place"):
         choose_split("ab"[: len(places)], places, DataConfig())

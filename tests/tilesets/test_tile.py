@@ -91,7 +91,7 @@ def pixels_of(images, shape):
 
 @pytest.mark.parametrize("overlap", [0, 12])
 @pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
-def test_chips_and_objects_are_the_scenes(tmp_path, overlap, transform):
+def test_chips_have_the_pixels_and_objects_of_the_scene(tmp_path, overlap, transform):
     boxes = np.array(spread(), np.float64)
     scene, labels = make_inputs(tmp_path, boxes.tolist(), transform=transform)
     config = TileConfig(chip_size=32, block_size=80, overlap=overlap, min_visible=1)
@@ -131,7 +131,7 @@ def test_no_training_chip_shares_a_pixel_with_a_validation_chip(tmp_path, overla
     assert not places[0] & places[1]
 
 
-def test_cut_objects_are_kept_from_min_visible_on_and_ignored_below(tmp_path):
+def test_objects_visible_below_min_visible_become_ignored_regions(tmp_path):
     # 30 % of the first box and 20 % of the second are left of the seam at column 64
     boxes = [[61, 10, 71, 20], [62, 40, 72, 50], [150, 100, 160, 110]]
     scene, labels = make_inputs(tmp_path, boxes)
@@ -144,7 +144,7 @@ def test_cut_objects_are_kept_from_min_visible_on_and_ignored_below(tmp_path):
     np.testing.assert_allclose(images[64, 0].boxes, expected, atol=1e-5)
 
 
-def test_points_belong_to_the_chip_of_their_centre_and_stay_whole(tmp_path):
+def test_points_belong_to_the_chip_that_contains_them_and_keep_their_box(tmp_path):
     points = [[62.5, 10.5], [66.5, 30.5], [150, 100]]
     scene = paint_scene(tmp_path / "s.tif")
     labels = save(tmp_path / "l.geojson", shapely.points(to_ground(points)))
@@ -156,7 +156,7 @@ def test_points_belong_to_the_chip_of_their_centre_and_stay_whole(tmp_path):
     np.testing.assert_allclose(images[64, 0].boxes, [[-1.5, 26.5, 6.5, 34.5]], atol=1e-5)
 
 
-def test_points_in_metres_follow_the_scenes_gsd(tmp_path):
+def test_box_sizes_in_metres_follow_the_gsd_of_the_scene(tmp_path):
     scene = paint_scene(tmp_path / "s.tif")
     labels = save(tmp_path / "l.gpkg", shapely.points(to_ground([[20, 20], [100, 100]])))
     tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig(box_size_m=4))
@@ -164,7 +164,7 @@ def test_points_in_metres_follow_the_scenes_gsd(tmp_path):
         np.testing.assert_allclose(image.boxes[:, 2:] - image.boxes[:, :2], 8, rtol=1e-3)
 
 
-def test_labels_in_another_crs(tmp_path):
+def test_labels_may_be_in_another_crs(tmp_path):
     scene = paint_scene(tmp_path / "s.tif")
     drawn = gpd.GeoSeries(draw_boxes(spread()), crs="EPSG:32610").to_crs(4326)
     labels = save(tmp_path / "l.geojson", drawn, crs=4326, kind=["a"] * len(drawn))
@@ -192,7 +192,7 @@ def test_a_scene_without_crs_has_labels_in_pixels_with_y_upwards(tmp_path, caplo
     assert {image.gsd for image in tileset.images} == {0.1}
 
 
-def test_windows_without_data_are_no_chips(tmp_path):
+def test_windows_without_data_are_skipped(tmp_path):
     valid = np.ones(SIZE[::-1], bool)
     valid[:, :64] = False
     scene, labels = make_inputs(tmp_path, valid=valid)
@@ -235,7 +235,7 @@ def test_the_same_seed_cuts_the_same_chips(tmp_path):
         assert (tmp_path / "a" / name).read_text() == (tmp_path / "b" / name).read_text()
 
 
-def test_an_existing_tileset_is_replaced_only_when_asked(tmp_path):
+def test_an_existing_tileset_is_replaced_only_with_overwrite(tmp_path):
     scene, labels = make_inputs(tmp_path)
     arguments = (scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
     tile_scene(*arguments)
@@ -264,35 +264,37 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
 
 
-def test_labels_elsewhere_say_where_both_are(tmp_path):
+def test_labels_outside_of_the_scene_are_refused_with_both_extents(tmp_path):
     scene = paint_scene(tmp_path / "s.tif")
     labels = save(tmp_path / "l.gpkg", [shapely.box(0, 0, 1, 1)])
     with pytest.raises(TilesetError, match="none of the 1 labels") as caught:
         tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
-    assert "it covers 600000 3999920 600100 4000000, and the labels 0 0 1 1" in caught.value.hint
+    assert (
+        "the scene covers 600000 3999920 600100 4000000 and the labels 0 0 1 1" in caught.value.hint
+    )
     assert not (tmp_path / "out").exists()
 
 
-def test_labels_partly_elsewhere_are_counted(tmp_path, caplog):
+def test_labels_outside_of_the_scene_are_counted(tmp_path, caplog):
     scene = paint_scene(tmp_path / "s.tif")
     labels = save(tmp_path / "l.gpkg", [*draw_boxes(spread()), shapely.box(0, 0, 1, 1)])
     config = TileConfig(**CHIPS)
     report = tile_scene(scene, labels, tmp_path / "out", config, DataConfig())
-    assert "1 of 64 labels lie outside" in caplog.text
+    assert "1 of 64 labels lie outside of" in caplog.text
     assert report.objects_kept + report.objects_dropped == len(spread()) + 1
 
 
-def test_labels_that_the_scenes_crs_cannot_express_are_outside(tmp_path, caplog):
+def test_labels_that_do_not_exist_in_the_scenes_crs_count_as_outside(tmp_path, caplog):
     scene = paint_scene(tmp_path / "s.tif")
     good = gpd.GeoSeries(draw_boxes(spread()), crs="EPSG:32610").to_crs(4326)
     bad = [shapely.box(600_000, 4_000_000, 600_001, 4_000_001), shapely.Point(600_000, 4_000_000)]
     labels = save(tmp_path / "l.gpkg", [*good, *bad], crs=4326)
     report = tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), POINTS)
-    assert "2 of 65 labels lie outside" in caplog.text
+    assert "2 of 65 labels lie outside of" in caplog.text
     assert report.objects_kept + report.objects_dropped == len(spread()) + 2
 
 
-def test_bad_inputs_say_what_is_wrong(tmp_path):
+def test_unsuitable_inputs_are_refused_with_the_reason(tmp_path):
     scene, labels = make_inputs(tmp_path)
     points = save(tmp_path / "p.gpkg", shapely.points(to_ground([[20, 20], [100, 100]])))
     empty = save(tmp_path / "e.gpkg", [])
@@ -304,7 +306,7 @@ def test_bad_inputs_say_what_is_wrong(tmp_path):
     ]:
         with pytest.raises(error, match=message):
             tile_scene(*arguments, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
-    with pytest.raises(TilesetError, match="all in one block of 2048 px"):
+    with pytest.raises(TilesetError, match="all objects are in one block of 2048 px"):
         tile_scene(
             scene,
             labels,
@@ -316,7 +318,7 @@ def test_bad_inputs_say_what_is_wrong(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_real_scene_of_web_mercator(tmp_path):
+def test_labels_of_a_web_mercator_scene_keep_their_place_and_size_in_metres(tmp_path):
     scene = shared_data("scenes") / "kampala_7cm.tif"
     if not scene.is_file():
         pytest.skip(f"no real data at {scene}")

@@ -42,7 +42,7 @@ def name_splits(tileset):
     return {image.path.name: image.split for image in tileset.images}
 
 
-def test_boxes_labels_and_sizes(tmp_path):
+def test_images_have_boxes_labels_and_sizes(tmp_path):
     tileset = read_tileset(coco_pair(tmp_path, [(1, 2, 3, 10, 20)]), DataConfig(gsd=0.5))
     (image,) = tileset.split("train")
     assert tileset.classes == ("car", "bus")
@@ -68,11 +68,11 @@ def test_boxes_are_clipped_and_those_without_area_dropped(tmp_path, caplog):
     boxes = [(0, -5, -5, 10, 10), (0, 60, 40, 20, 20), (0, 3, 3, 0, 5), (0, W, 1, 4, 4)]
     tileset = read_tileset(coco_pair(tmp_path, boxes), DataConfig())
     np.testing.assert_array_equal(tileset.images[0].boxes, [[0, 0, 5, 5], [60, 40, W, H]])
-    assert "2 boxes have no area inside their image and are dropped" in caplog.text
+    assert "2 boxes have no area inside of their image and are dropped" in caplog.text
     assert "train.json" in caplog.text
 
 
-def test_ignored_classes_and_crowds_are_regions(tmp_path):
+def test_ignored_classes_and_crowds_become_ignored_regions(tmp_path):
     crowd = {"image_id": 1, "category_id": 10, "bbox": [0, 0, 9, 9], "iscrowd": 1}
     objects = [
         {"image_id": 1, "category_id": 11, "bbox": [1, 1, 2, 2]},
@@ -90,7 +90,7 @@ def test_ignored_classes_and_crowds_are_regions(tmp_path):
 
 @given(x=st.integers(0, W - 1), y=st.integers(0, H - 1), side=st.floats(0.1, 500))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
-def test_the_centre_of_a_points_box_is_the_point(tmp_path, x, y, side):
+def test_the_box_around_a_point_is_centred_on_it(tmp_path, x, y, side):
     paint_frames(tmp_path, ["a.png", "b.png"])
     tileset = read_points(tmp_path, [f"a.png,{x},{y},t", "b.png,,,"], DataConfig(box_size_px=side))
     (box,) = tileset.images[0].boxes
@@ -98,7 +98,7 @@ def test_the_centre_of_a_points_box_is_the_point(tmp_path, x, y, side):
     np.testing.assert_allclose(box[2:] - box[:2], side)
 
 
-def test_a_points_box_in_metres_follows_the_gsd_of_the_file(tmp_path):
+def test_box_sizes_in_metres_follow_the_gsd_of_the_image(tmp_path):
     paint_geotiff(tmp_path / "a.tif")
     paint_geotiff(tmp_path / "b.tif", column=5000)
     config = DataConfig(box_size_m=4.0, gsd=7.0)
@@ -116,7 +116,7 @@ def test_a_points_box_in_metres_follows_the_gsd_of_the_file(tmp_path):
             r"data\.box_size_m .*data\.box_size_px",
         ),
         ({"box_size_m": 1, "box_size_px": 1}, "two box sizes are set", "set one of"),
-        ({"box_size_m": 1}, "needs the metres per pixel", r"set data\.gsd"),
+        ({"box_size_m": 1}, "the metres per pixel are unknown", r"set data\.gsd"),
     ],
 )
 def test_points_need_one_box_size(options, message, hint):
@@ -125,7 +125,7 @@ def test_points_need_one_box_size(options, message, hint):
     assert re.search(hint, caught.value.hint)
 
 
-def test_labels_without_a_class_get_the_one_that_is_set(tmp_path):
+def test_labels_without_a_class_get_the_configured_one(tmp_path):
     paint_frames(tmp_path, ["a.png", "b.png"])
     write(tmp_path / "points.csv", "image,x,y\na.png,1,1\nb.png,2,2\n")
     assert read_tileset(tmp_path, POINTS).classes == ("object",)
@@ -134,7 +134,7 @@ def test_labels_without_a_class_get_the_one_that_is_set(tmp_path):
     assert [image.labels.tolist() for image in tileset.images] == [[0], [0]]
 
 
-def test_own_folds_and_places_come_first(tmp_path, caplog):
+def test_the_folds_and_places_of_the_tileset_are_used(tmp_path, caplog):
     paint_frames(tmp_path, ["a.png", "b.png", "c.png"])
     table = "image,fold,place\na.png,val,p\nb.png,train,q\nc.png,train,p\n"
     write(tmp_path / "images.csv", table)
@@ -142,25 +142,25 @@ def test_own_folds_and_places_come_first(tmp_path, caplog):
     tileset = read_points(tmp_path, ["a.png,1,1,t", "b.png,1,1,t"], config)
     assert name_splits(tileset) == {"a.png": "val", "b.png": "train", "c.png": "train"}
     assert [image.place for image in tileset.images] == ["p", "q", "p"]
-    assert "data.val does nothing" in caplog.text
+    assert "has its own split: data.val is not used" in caplog.text
     assert "1 places are in both train and val, such as p" in caplog.text
 
 
-def test_folds_must_be_complete(tmp_path):
+def test_incomplete_folds_are_refused(tmp_path):
     paint_frames(tmp_path, ["a.png", "b.png"])
     write(tmp_path / "images.csv", "image,fold\na.png,train\n")
     with pytest.raises(TilesetError, match=r"1 of 2 images have no fold, such as .*b\.png"):
         read_points(tmp_path, ["a.png,1,1,t", "b.png,1,1,t"])
 
 
-def test_names_split_what_has_no_folds(tmp_path):
+def test_images_without_folds_are_split_by_name(tmp_path):
     paint_frames(tmp_path, ["a.png", "b.png"])
     config = DataConfig(box_size_px=6, val=("a*",))
     tileset = read_points(tmp_path, ["a.png,1,1,t", "b.png,1,1,t"], config)
     assert name_splits(tileset) == {"a.png": "val", "b.png": "train"}
 
 
-def test_overlapping_images_are_never_divided(tmp_path):
+def test_overlapping_images_are_in_the_same_part_of_the_split(tmp_path):
     rows = []
     for pair in range(6):
         for part in range(2):
@@ -174,41 +174,41 @@ def test_overlapping_images_are_never_divided(tmp_path):
     assert name_splits(tileset) == name_splits(read_points(tmp_path, rows))
 
 
-def test_touching_images_alone_cannot_be_split(tmp_path):
+def test_images_that_all_touch_cannot_be_split(tmp_path):
     for part in range(3):
         paint_geotiff(tmp_path / f"{part}.tif", column=W * part)
-    with pytest.raises(TilesetError, match="no honest split"):
+    with pytest.raises(TilesetError, match="no split is possible"):
         read_points(tmp_path, [f"{part}.tif,5,5,t" for part in range(3)])
 
 
 def test_missing_images_are_named_and_counted(tmp_path):
     paint_image(tmp_path / "a.png")
-    with pytest.raises(TilesetError, match=r"2 of 3 images are missing, the first is .*b\.png"):
+    with pytest.raises(TilesetError, match=r"2 of 3 images are missing, such as .*b\.png"):
         read_points(tmp_path, [f"{name}.png,1,1,t" for name in "abc"])
 
 
 def test_unreadable_images_are_named(tmp_path):
     paint_image(tmp_path / "a.png")
     write(tmp_path / "b.png", "not a picture")
-    with pytest.raises(TilesetError, match=r"b\.png: not a readable image"):
+    with pytest.raises(TilesetError, match=r"b\.png cannot be read as an image"):
         read_points(tmp_path, ["a.png,1,1,t", "b.png,1,1,t"])
 
 
 @pytest.mark.parametrize("x", [W, -2])
-def test_points_outside_are_errors(tmp_path, x):
+def test_points_outside_of_the_image_are_refused(tmp_path, x):
     paint_frames(tmp_path, ["a.png", "b.png"])
-    with pytest.raises(TilesetError, match=r"points\.csv, line 3: the t at .* outside b\.png"):
+    with pytest.raises(TilesetError, match=r"points\.csv, line 3: the t at .* outside of b\.png"):
         read_points(tmp_path, ["a.png,1,1,t", f"b.png,{x},1,t"])
 
 
-def test_boxes_outside_are_errors(tmp_path):
+def test_boxes_outside_of_the_image_are_refused(tmp_path):
     coco_pair(tmp_path, [(0, 1, 1, 2, 2), (1, 70, 1, 5, 5)])
-    message = r"train\.json, annotation 2: the bus at \[70.*\] is outside a\.png, 64 x 48 px"
+    message = r"train\.json, annotation 2: the bus at \[70.*\] is outside of a\.png, 64 x 48 px"
     with pytest.raises(TilesetError, match=message):
         read_tileset(tmp_path, DataConfig())
 
 
-def test_labels_for_another_size_are_errors(tmp_path):
+def test_labels_for_an_image_of_another_size_are_refused(tmp_path):
     paint_frames(tmp_path / "images", ["a.png", "b.png"])
     for name in "ab":
         write_voc(tmp_path / "annotations" / f"{name}.xml", [("car", 1, 1, 5, 5)], size=(32, 24))
@@ -216,19 +216,19 @@ def test_labels_for_another_size_are_errors(tmp_path):
         read_tileset(tmp_path, DataConfig())
 
 
-def test_nothing_to_learn_is_an_error(tmp_path):
-    with pytest.raises(TilesetError, match="no objects in the 1 training images"):
+def test_training_images_without_objects_are_refused(tmp_path):
+    with pytest.raises(TilesetError, match="has no objects in its 1 training images"):
         read_tileset(coco_pair(tmp_path, [], [(0, 1, 1, 2, 2)]), DataConfig())
 
 
-def test_no_images_is_an_error(tmp_path):
+def test_a_tileset_without_images_is_refused(tmp_path):
     write_coco(tmp_path / "train.json", {})
     write_coco(tmp_path / "val.json", {})
     with pytest.raises(TilesetError, match="no images"):
         read_tileset(tmp_path, DataConfig())
 
 
-def test_no_validation_is_reported(tmp_path, caplog):
+def test_a_tileset_without_validation_images_is_reported(tmp_path, caplog):
     paint_image(tmp_path / "a.png")
     write_coco(tmp_path / "train.json", {"a.png": [(0, 1, 1, 2, 2)]})
     write_coco(tmp_path / "val.json", {})
@@ -236,14 +236,14 @@ def test_no_validation_is_reported(tmp_path, caplog):
     assert "no validation images" in caplog.text
 
 
-def test_an_image_in_both_files_is_an_error(tmp_path):
+def test_an_image_in_both_files_is_refused(tmp_path):
     coco_pair(tmp_path, [(0, 1, 1, 2, 2)])
     write_coco(tmp_path / "val.json", {"a.png": []})
     with pytest.raises(TilesetError, match=r"a\.png is listed twice"):
         read_tileset(tmp_path, DataConfig())
 
 
-def test_all_classes_can_be_one_but_for_ignored_ones(tmp_path):
+def test_all_classes_but_ignored_ones_can_become_one(tmp_path):
     objects = [(0, 1, 1, 2, 2), (1, 5, 5, 2, 2), (2, 9, 9, 2, 2)]
     coco_pair(tmp_path, objects, classes=("car", "bus", "tram"))
     config = DataConfig(one_class="vehicle", ignore_classes=("tram",))

@@ -13,19 +13,19 @@ def voc(tmp_path, *objects, **options):
     return read_voc([(IMAGE, write_voc(tmp_path / "a.xml", objects, **options))]).images[0]
 
 
-def test_voc_corners_are_edges_counted_from_zero(tmp_path):
+def test_corners_are_edges_counted_from_zero(tmp_path):
     image = voc(tmp_path, ("car", 0, 0, 64, 48))
     assert image.boxes == [(0, 0, 64, 48)]
     assert image.size == (64, 48)
 
 
-def test_voc_difficult_objects_are_ignored(tmp_path):
+def test_difficult_objects_become_ignored_regions(tmp_path):
     text = write_voc(tmp_path / "a.xml", [("car", 0, 0, 4, 8)]).read_text()
     file = write(tmp_path / "a.xml", text.replace("<bnd", "<difficult>1</difficult><bnd"))
     assert read_voc([(IMAGE, file)]).images[0].ignored == [True]
 
 
-def test_voc_without_a_size_is_fine(tmp_path):
+def test_the_size_of_the_image_may_be_missing(tmp_path):
     assert voc(tmp_path, ("car", 1, 2, 3, 4), size=(0, 0)).size is None
 
 
@@ -37,17 +37,17 @@ def test_voc_without_a_size_is_fine(tmp_path):
         ([("car", 1, 1, "nan", 2)], "object 1: the box .* is not finite"),
     ],
 )
-def test_broken_voc_says_where(tmp_path, objects, message):
+def test_a_broken_object_is_refused_with_its_number(tmp_path, objects, message):
     with pytest.raises(TilesetError, match=message):
         voc(tmp_path, *objects)
 
 
-def test_broken_xml_names_the_file(tmp_path):
+def test_broken_xml_is_refused_with_its_file(tmp_path):
     with pytest.raises(TilesetError, match=r"a\.xml: broken XML"):
         read_voc([(IMAGE, write(tmp_path / "a.xml", "<annotation>"))])
 
 
-def test_binary_labels_name_the_file(tmp_path):
+def test_binary_labels_are_refused_with_their_file(tmp_path):
     (tmp_path / "a.xml").write_bytes(b"\xff\xfe\x00<annotation>")
     with pytest.raises(TilesetError, match=r"a\.xml: cannot be read"):
         read_voc([(IMAGE, tmp_path / "a.xml")])

@@ -13,14 +13,14 @@ def yolo(tmp_path, text, names=("car", "bus")):
     return read_yolo([(IMAGE, write(tmp_path / "a.txt", text))], names, Path("classes.txt"))
 
 
-def test_yolo_centres_become_corners(tmp_path):
+def test_centres_become_corners(tmp_path):
     image = yolo(tmp_path, "1 0.5 0.5 0.25 0.5\n\n").images[0]
     assert image.frame == "shares"
     assert image.boxes == [(0.375, 0.25, 0.625, 0.75)]
     assert image.names == ["bus"]
 
 
-def test_yolo_polygons_count_by_their_bounds(tmp_path):
+def test_polygons_become_their_bounds(tmp_path):
     assert yolo(tmp_path, "0 0.1 0.2 0.5 0.1 0.3 0.6").images[0].boxes == [(0.1, 0.1, 0.5, 0.6)]
 
 
@@ -36,16 +36,16 @@ def test_yolo_polygons_count_by_their_bounds(tmp_path):
         ("0 0.5 0.5 inf 0.1", "line 2: the box .* is not finite"),
     ],
 )
-def test_broken_yolo_says_where(tmp_path, line, message):
+def test_a_broken_line_is_refused_with_its_number(tmp_path, line, message):
     with pytest.raises(TilesetError, match=message):
         yolo(tmp_path, f"0 0.5 0.5 0.1 0.1\n{line}\n")
 
 
 @pytest.mark.parametrize("score", ["0.9", "1", "0.412345 17"])
-def test_detections_are_no_labels(tmp_path, score):
+def test_detections_with_scores_are_refused_as_labels(tmp_path, score):
     """What YOLO tools write with scores, and with the numbers of tracks."""
     with pytest.raises(
-        TilesetError, match=r"a\.txt, line 2: .*a detection with its score"
+        TilesetError, match=r"a\.txt, line 2: .*a detection with a score"
     ) as caught:
         yolo(tmp_path, f"0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1 0.1 {score}\n")
     assert "without scores" in caught.value.hint
@@ -70,7 +70,7 @@ def test_an_image_without_a_file_has_no_objects(tmp_path):
         ("dataset.yaml", "names: {1: long truck, 0: car}"),
     ],
 )
-def test_names_are_read_from_the_first_folder_that_has_some(tmp_path, name, text):
+def test_class_names_are_read_from_the_first_folder_that_has_them(tmp_path, name, text):
     write(tmp_path / "near" / name, text)
     write(tmp_path / "far" / "classes.txt", "ship")
     folders = [tmp_path / "none", tmp_path / "near", tmp_path / "far"]
