@@ -12,6 +12,7 @@ import pyarrow
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Geometry
 from geodet.vector.rows import ARROW_TYPES, to_arrow, to_rows
@@ -22,16 +23,20 @@ ID = "id"
 """The name of the column that identifies an object."""
 
 _GEOMETRY = "geometry"
+_STEPS_PER_PX = 2
 _HEX_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8).astype(np.uint32)
 
 
 def object_ids(part: SceneDetections, classes: Sequence[str], salt: str) -> NDArray[np.str_]:
-    """Compute a stable identifier of each object of a scene.
+    """Compute a stable identifier of each detection of a scene.
 
     The identifier is a 64-bit hash of the salt, the scene's name, the name of the class and the
-    four sides of the box, bit for bit. It depends on nothing else: not on the order of the objects,
-    the other objects, the score or the output's CRS. Two different objects share one with a
-    probability of 2^-64. It is made for comparing runs, and is no protection against forgery.
+    four sides of the box in steps of half a pixel. The steps are there because the size of a batch,
+    which depends on the memory, may change the last digits of a box; only a box with a side between
+    two steps has another identifier then. Where boxes of one class share all steps, which
+    suppression leaves of tiny boxes alone, the order of their exact sides tells them apart. Nothing
+    else counts: not the order of the detections, the score or the output's CRS. It is made for
+    comparing runs, and is no protection against forgery.
 
     Args:
         part: The detections of a scene, in its pixels.
@@ -48,9 +53,9 @@ def object_ids(part: SceneDetections, classes: Sequence[str], salt: str) -> NDAr
     found = part.detections
     names = np.array([_hash_of_texts(salt, part.scene, name) for name in classes], np.uint64)
     hashes = names[found.labels]
-    for side in (found.boxes + 0.0).T:  # + 0.0 turns -0.0 into 0.0: equal boxes have equal bits
+    for side in np.rint(found.boxes * _STEPS_PER_PX).astype(np.int64).T:
         hashes = _mixed(hashes ^ np.ascontiguousarray(side).view(np.uint64))
-    return _to_hex(hashes)
+    return _to_hex(_told_apart(hashes, found.boxes))
 
 
 def to_table(
@@ -119,6 +124,20 @@ def _hash_of_texts(*texts: str) -> int:
     """Hash texts to 64 bits; their boundaries count."""
     text = json.dumps(texts).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _told_apart(hashes: NDArray[np.uint64], boxes: Floats) -> NDArray[np.uint64]:
+    """Give equal hashes numbers in the order of their boxes, and mix the numbers in."""
+    order = np.lexsort((*boxes.T, hashes))
+    ranked = hashes[order]
+    is_repeated = np.concatenate([[False], ranked[1:] == ranked[:-1]])
+    if not is_repeated.any():
+        return hashes
+    rows = np.arange(len(ranked))
+    number = rows - np.maximum.accumulate(np.where(is_repeated, 0, rows))
+    apart = hashes.copy()
+    apart[order] = np.where(is_repeated, _mixed(ranked ^ number.astype(np.uint64)), ranked)
+    return apart
 
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

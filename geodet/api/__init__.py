@@ -1,0 +1,1 @@
+"""The public functions, as ``import geodet`` offers them."""

@@ -1,0 +1,167 @@
+"""Detect in an array, an open rasterio dataset, or an xarray DataArray."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Unpack
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
+
+from geodet.api.detect_frames import DetectKeywords, detect
+from geodet.errors import SceneError
+from geodet.models.checkpoint import Model
+
+__all__ = ["detect_array"]
+
+
+class _Raster(NamedTuple):
+    """An array and where it lies."""
+
+    pixels: NDArray[Any]
+    """(C, H, W)."""
+    transform: Affine | None
+    crs: Any
+    nodata: float | None
+    bands: tuple[str, ...]
+
+
+def detect_array(
+    array: Any,
+    model: str | Model = "urban-trees",
+    *,
+    transform: Affine | None = None,
+    crs: Any = None,
+    nodata: float | None = None,
+    **keywords: Unpack[DetectKeywords],
+) -> gpd.GeoDataFrame:
+    """Detect objects in an array that is in memory.
+
+    Args:
+        array: (C, H, W) or (H, W) array; an open rasterio dataset, of which all bands are read; or
+            an xarray DataArray with the coordinates of rioxarray (``x``, ``y``, ``spatial_ref``).
+        model: A bundled model's name, a model file, or a loaded model.
+        transform: From column and row to x and y; None: the array's own. An array without one gives
+            pixel coordinates, x to the right and y = -row.
+        crs: CRS of x and y, anything that rasterio takes; None: the array's own. An array without
+            a CRS is not resampled: pass ``settings={"detect.gsd": METRES}`` if its pixels are not
+            those of the model.
+        nodata: Value of pixels without data; None: the array's own.
+        **keywords: As for :func:`geodet.detect`.
+
+    Returns:
+        The detections, as :func:`geodet.detect` returns them, with ``array`` as their scene.
+
+    Raises:
+        SceneError: The array has another shape, or values that no raster holds.
+        ModelFileError: It has fewer bands than the model needs.
+
+    Example:
+        >>> with rasterio.open(scene) as dataset:
+        ...     pixels, transform, crs = dataset.read(), dataset.transform, dataset.crs
+        >>> trees = detect_array(pixels, transform=transform, crs=crs)
+        >>> trees.crs.name
+        'WGS 84 / UTM zone 33N'
+    """
+    own = _read(array)
+    placed = own._replace(
+        transform=own.transform if transform is None else transform,
+        crs=own.crs if crs is None else crs,
+        nodata=own.nodata if nodata is None else nodata,
+    )
+    with _in_memory(placed) as path:
+        return detect(path, model, **keywords)
+
+
+def _read(array: Any) -> _Raster:
+    """Read pixels and place from whatever holds them."""
+    if isinstance(array, DatasetReader):
+        is_placed = array.crs is not None or array.transform != Affine.identity()
+        names = tuple(text or "" for text in array.descriptions)
+        place = array.transform if is_placed else None
+        return _Raster(array.read(), place, array.crs, array.nodata, names)
+    if hasattr(array, "coords") and hasattr(array, "dims"):
+        return _read_xarray(array)
+    pixels = np.asarray(array)
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        raise SceneError(
+            f"an array of shape {pixels.shape} is not an image",
+            hint="pass (bands, rows, columns), or (rows, columns) for one band",
+        )
+    return _Raster(pixels if pixels.ndim == 3 else pixels[None], None, None, None, ())
+
+
+def _read_xarray(array: Any) -> _Raster:
+    """Read a DataArray by rioxarray's conventions (GeoTransform and crs_wkt of ``spatial_ref``)."""
+    y, x = (next((d for d in array.dims if d in names), None) for names in (_ROWS, _COLUMNS))
+    others = [dim for dim in array.dims if dim not in (x, y)]
+    if x is None or y is None or len(others) > 1:
+        raise SceneError(
+            f"a DataArray with the dimensions {', '.join(map(str, array.dims))} is not an image",
+            hint="its dimensions must be (band, y, x) or (y, x)",
+        )
+    pixels = np.asarray(array.transpose(*others, y, x))
+    about = array.coords["spatial_ref"].attrs if "spatial_ref" in array.coords else {}
+    nodata = array.attrs.get("_FillValue", array.encoding.get("_FillValue"))
+    return _Raster(
+        pixels if others else pixels[None],
+        _transform_of(array, x, y, about),
+        about.get("crs_wkt") or about.get("spatial_ref"),
+        None if nodata is None else float(nodata),
+        tuple(map(str, np.atleast_1d(array.attrs.get("long_name", ())))),
+    )
+
+
+_ROWS, _COLUMNS = ("y", "latitude", "lat"), ("x", "longitude", "lon")
+
+
+def _transform_of(array: Any, x: str, y: str, about: Any) -> Affine | None:
+    """Return the transform that is stored, or that of the centres of the pixels."""
+    if "GeoTransform" in about:
+        return Affine.from_gdal(*map(float, about["GeoTransform"].split()))
+    if x not in array.coords or y not in array.coords:
+        return None
+    xs, ys = (np.asarray(array.coords[dim], np.float64) for dim in (x, y))
+    if len(xs) < 2 or len(ys) < 2:
+        return None
+    width, height = ((c[-1] - c[0]) / (len(c) - 1) for c in (xs, ys))
+    return Affine(width, 0, xs[0] - width / 2, 0, height, ys[0] - height / 2)
+
+
+@contextmanager
+def _in_memory(raster: _Raster) -> Iterator[str]:
+    """Lend the path of a GeoTIFF in memory, named ``array``."""
+    count, height, width = raster.pixels.shape
+    dtype = raster.pixels.dtype
+    if dtype == np.bool_ or dtype.name not in rasterio.dtypes.dtype_fwd.values():
+        raise SceneError(
+            f"an array of {dtype} values cannot be read as a raster",
+            hint="convert it, such as with array.astype('float32')",
+        )
+    profile = {
+        "driver": "GTiff",
+        "width": width,
+        "height": height,
+        "count": count,
+        "dtype": dtype,
+        "crs": raster.crs,
+        "nodata": raster.nodata,
+        "BIGTIFF": "IF_SAFER",
+    }
+    if raster.transform is not None:
+        profile["transform"] = raster.transform
+    with MemoryFile(filename="array.tif") as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with file.open(**profile) as target:
+                target.write(raster.pixels)
+                for band, name in enumerate(raster.bands[:count], 1):
+                    target.set_band_description(band, name)
+        yield file.name

@@ -1,0 +1,261 @@
+"""Detect in scenes, and return the detections as a frame or as tables one after another."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+import geopandas as gpd
+import pyarrow as pa
+
+from geodet.api.progress_bars import detect_bars
+from geodet.api.tools import as_model
+from geodet.config import Config
+from geodet.config.recipes import Settings, resolve_config
+from geodet.detection.detect import DetectionRun, DetectOptions, DetectProgress
+from geodet.errors import ConfigError
+from geodet.models.checkpoint import Model
+from geodet.vector.frames import to_frame, to_table
+
+__all__ = ["DetectKeywords", "ProgressChoice", "detect", "iter_detect"]
+
+Paths = str | Path | Sequence[str | Path]
+ProgressChoice = bool | Callable[[DetectProgress], None]
+
+
+class DetectKeywords(TypedDict, total=False):
+    """The keyword arguments of :func:`detect`, which it explains."""
+
+    device: str
+    config: Config | str | Path | None
+    settings: Settings
+    score_threshold: float | None
+    iou_threshold: float | None
+    chip_size: int | None
+    overlap: int | None
+    batch_size: int | None
+    workers: int | None
+    bands: Sequence[int | str] | None
+    aoi: str | Path | None
+    bounds: Sequence[float] | None
+    bounds_crs: str | None
+    geometry: Literal["box", "centroid"]
+    format: str | None
+    append: bool
+    overwrite: bool
+    progress: ProgressChoice
+
+
+def detect(
+    scenes: Paths,
+    model: str | Path | Model = "urban-trees",
+    output: Paths | None = None,
+    *,
+    device: str = "auto",
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+    chip_size: int | None = None,
+    overlap: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    bands: Sequence[int | str] | None = None,
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
+    geometry: Literal["box", "centroid"] = "box",
+    format: str | None = None,
+    append: bool = False,
+    overwrite: bool = False,
+    progress: ProgressChoice = False,
+) -> gpd.GeoDataFrame:
+    """Detect objects in scenes.
+
+    Args:
+        scenes: A raster that GDAL opens, a folder, a quoted pattern, a list (``@scenes.txt``), or
+            several of them. An object that overlapping scenes show is returned once.
+        model: A bundled model's name, a model file, or what :func:`load_model` returned.
+        output: A file to write as well, or several; the extension chooses the format. None or an
+            empty list writes nothing.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        config: A configuration, a recipe's name or a TOML file.
+        settings: Other keys, such as ``{"detect.join_fragments": True}``.
+        score_threshold: Lowest score to keep; None: the model's.
+        iou_threshold: IoU above which the box with the lower score is a duplicate; None: the
+            model's.
+        chip_size: Side of a window in pixels of the model; None: chosen.
+        overlap: Pixels that neighbouring windows share; None: chosen for the model's largest
+            object.
+        batch_size: Chips in one forward pass; None: chosen for the memory.
+        workers: Reader threads.
+        bands: Bands of the scene for those of the model, by number from 1 or by name; None: chosen
+            by their names, else the first ones.
+        aoi: A vector file of polygons in any CRS: search only there.
+        bounds: xmin, ymin, xmax, ymax: search only there.
+        bounds_crs: The CRS of ``bounds``; None: the scene's.
+        geometry: Polygons of the boxes, or points at their centres.
+        format: Name of the output's format, such as ``gpkg``; None: by its extension.
+        append: Add the rows to a GeoPackage that exists.
+        overwrite: Replace outputs that exist.
+        progress: True shows a bar; a function is called with a :class:`DetectProgress` after each
+            batch.
+
+    Returns:
+        A row for each detection, in the CRS of the first scene: ``id`` (the same for the same
+        scene, model and settings), ``label``, ``score``, ``scene``, ``x1_px``, ``y1_px``,
+        ``x2_px``, ``y2_px`` (pixels of the scene; (0, 0) is the outer corner of the first),
+        ``area_m2`` and ``geometry``. Empty, with the same columns, where nothing is found.
+        ``attrs["provenance"]`` says which geodet, model and configuration made it,
+        ``attrs["report"]`` what was counted.
+
+    Raises:
+        SceneError: A scene cannot be read. Where others could be, their detections are in the
+            outputs; ``failed`` names the scenes and ``report`` has the counts.
+        ModelFileError: There is no such model, or a scene lacks bands that it needs.
+        ConfigError: A setting does not exist or does not fit.
+        VectorError: The area of interest cannot be read, or no scene meets it.
+        OutputError: An output exists, or cannot be written.
+        DeviceError: The device is not there, or has too little memory.
+
+    Example:
+        >>> trees = detect(scene, model="urban-trees", score_threshold=0.5)
+        >>> trees.crs.to_epsg(), bool((trees.score >= 0.5).all())
+        (32633, True)
+        >>> trees.attrs["provenance"]["model"]
+        'urban-trees'
+    """
+    if hasattr(scenes, "read"):  # an open dataset, whatever the annotation says
+        raise ConfigError(
+            f"the scene is an open {type(scenes).__name__}",
+            hint="pass its path, or use geodet.detect_array for open datasets and arrays",
+        )
+    keywords = DetectKeywords(
+        device=device,
+        config=config,
+        settings=settings,
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        chip_size=chip_size,
+        overlap=overlap,
+        batch_size=batch_size,
+        workers=workers,
+        bands=bands,
+        aoi=aoi,
+        bounds=bounds,
+        bounds_crs=bounds_crs,
+        geometry=geometry,
+        format=format,
+        append=append,
+        overwrite=overwrite,
+    )
+    with _bars(progress) as show:
+        run = _begin(scenes, model, output, show, keywords)
+        frame = to_frame(
+            run,
+            run.classes,
+            crs=run.crs,
+            geometry=geometry,
+            salt=run.salt,
+        )
+    frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
+    return frame
+
+
+def iter_detect(
+    scenes: Paths,
+    model: str | Path | Model = "urban-trees",
+    output: Paths | None = None,
+    **keywords: Unpack[DetectKeywords],
+) -> Iterator[pa.Table]:
+    """Detect objects in scenes of any size, and yield them as soon as nothing can change them.
+
+    Memory does not grow with a scene. Of several scenes each is yielded when it is done; scenes
+    that overlap are held until all are done.
+
+    Args:
+        scenes: As for :func:`detect`.
+        model: As for :func:`detect`.
+        output: As for :func:`detect`. Files are complete when the iterator is exhausted; one that
+            is closed before leaves none.
+        **keywords: As for :func:`detect`.
+
+    Yields:
+        Tables with the columns of :func:`detect`. The geometry is WKB, and its field says so as
+        GeoArrow does: ``geopandas.GeoDataFrame.from_arrow(table)`` and DuckDB read it.
+
+    Raises:
+        GeodetError: As :func:`detect` does, when the iterator gets there.
+
+    Example:
+        >>> sum(table.num_rows for table in iter_detect(scene)) == len(detect(scene))
+        True
+    """
+    if unknown := set(keywords) - set(DetectKeywords.__annotations__):
+        name = sorted(unknown)[0]
+        near = difflib.get_close_matches(name, DetectKeywords.__annotations__, n=1)
+        raise TypeError(
+            f"iter_detect() got an unexpected keyword argument {name!r}"
+            + "".join(f"; did you mean {word!r}?" for word in near)
+        )
+    with _bars(keywords.pop("progress", False)) as show:
+        run = _begin(scenes, model, output, show, keywords)
+        geometry = keywords.get("geometry", "box")
+        with closing(iter(run)) as parts:
+            for part in parts:
+                if len(part.detections):
+                    yield to_table(part, run.classes, crs=run.crs, geometry=geometry, salt=run.salt)
+
+
+def _begin(
+    scenes: Paths,
+    model: str | Path | Model,
+    output: Paths | None,
+    progress: Callable[[DetectProgress], None],
+    keywords: DetectKeywords,
+) -> DetectionRun:
+    """Check everything that a run needs, before it begins."""
+    flags: dict[str, Any] = {
+        name: keywords.get(name)
+        for name in (
+            *("score_threshold", "iou_threshold", "chip_size", "overlap"),
+            *("batch_size", "workers", "bands"),
+        )
+    }
+    chosen = resolve_config(
+        keywords.get("config"), flags={"detect": flags}, settings=keywords.get("settings", ())
+    )
+    bounds, aoi = keywords.get("bounds"), keywords.get("aoi")
+    if bounds is not None and len(bounds) != 4:
+        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
+    options = DetectOptions(
+        device=keywords.get("device", "auto"),
+        aoi=None if aoi is None else Path(aoi),
+        bounds=None if bounds is None else tuple(bounds),  # type: ignore[arg-type]
+        bounds_crs=keywords.get("bounds_crs"),
+        format=keywords.get("format"),
+        geometry=keywords.get("geometry", "box"),
+        append=keywords.get("append", False),
+        overwrite=keywords.get("overwrite", False),
+    )
+    outputs = [Path(path) for path in _as_list(output)]
+    return DetectionRun(
+        _as_list(scenes), outputs, as_model(model), chosen.detect, options, progress=progress
+    )
+
+
+def _as_list(paths: Paths | None) -> list[str | Path]:
+    if paths is None:
+        return []
+    return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
+def _bars(
+    progress: ProgressChoice,
+) -> AbstractContextManager[Callable[[DetectProgress], None]]:
+    if callable(progress):
+        return nullcontext(progress)
+    return detect_bars(is_shown=progress)

@@ -1,0 +1,352 @@
+"""The public functions but for detection: load, tile, train, evaluate, export, preview."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import geopandas as gpd
+
+from geodet.config import Config
+from geodet.config.recipes import Settings, resolve_config
+from geodet.errors import ConfigError
+from geodet.evaluation.evaluate import (
+    EvaluateReport,
+    evaluate_model,
+    evaluate_results,
+    evaluate_vectors,
+)
+from geodet.geometry.windows import Window
+from geodet.models.checkpoint import Model
+from geodet.onnx.backend import open_model
+from geodet.onnx.export import ExportReport, export_model
+from geodet.onnx.metadata import Reader
+from geodet.previews.preview import PreviewReport, draw_scene
+from geodet.tilesets.splits import Split
+from geodet.tilesets.tile import TileReport, tile_scene
+from geodet.training.train import EpochReport, TrainReport, run_training
+
+__all__ = ["as_model", "evaluate", "export", "load_model", "preview", "tile", "train"]
+
+
+def load_model(name: str | Path) -> Model:
+    """Load a model, once for many calls of :func:`detect`.
+
+    A loaded model is not changed by any function of geodet, so threads may share it.
+
+    Args:
+        name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``, ``thermal``), a
+            ``.safetensors`` file that :func:`train` wrote, or an ``.onnx`` file that
+            :func:`export` wrote with ``reader="plain"``.
+
+    Raises:
+        ModelFileError: There is no such model, or the file is not a model of geodet.
+        ConfigError: An ``.onnx`` file needs onnxruntime, which is not installed.
+
+    Example:
+        >>> model = load_model("urban-trees")
+        >>> model.description.classes, model.description.bands
+        (('tree',), ('red', 'green', 'blue'))
+    """
+    return open_model(name)
+
+
+def as_model(model: str | Path | Model) -> Model:
+    """Load a model unless it is loaded.
+
+    Raises:
+        ModelFileError: There is no such model.
+        ConfigError: It is neither a model nor a name.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, str | Path):
+        return open_model(model)
+    raise ConfigError(
+        f"model is a {type(model).__name__}",
+        hint="pass a bundled model's name, the path of a model file, or geodet.load_model(...)",
+    )
+
+
+def tile(
+    scene: str | Path,
+    labels: str | Path,
+    output: str | Path,
+    *,
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    chip_size: int | None = None,
+    overlap: int | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> TileReport:
+    """Cut labelled chips from a scene: a tileset to train on.
+
+    Args:
+        scene: A raster.
+        labels: Points or polygons, in any vector file that GDAL reads and in any CRS.
+        output: The folder of the tileset. It appears when it is complete.
+        config: A configuration, a recipe's name or a TOML file.
+        settings: Other keys, such as ``{"tile.val_fraction": 0.3}``.
+        chip_size: Side of a chip in pixels of the scene.
+        overlap: Pixels that neighbouring chips share.
+        overwrite: Replace a tileset that exists.
+        progress: Called with the number of chips written and the number to write.
+
+    Raises:
+        SceneError: The scene cannot be read.
+        VectorError: The labels cannot be read.
+        TilesetError: No label lies in the scene, or it cannot be split by place.
+        OutputError: The folder exists, or cannot be written.
+
+    Example:
+        >>> report = tile(scene, labels, folder / "tiles", chip_size=128)
+        >>> report.train > report.val > 0
+        True
+    """
+    flags = {"tile": {"chip_size": chip_size, "overlap": overlap}}
+    chosen = resolve_config(config, flags=flags, settings=settings)
+    return tile_scene(
+        Path(scene),
+        Path(labels),
+        Path(output),
+        chosen.tile,
+        chosen.data,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def train(
+    data: str | Path,
+    output: str | Path,
+    *,
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    epochs: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[EpochReport], None] | None = None,
+) -> TrainReport:
+    """Train a model on a tileset.
+
+    Args:
+        data: A tileset: COCO, YOLO, Pascal VOC, CSV, or what :func:`tile` wrote.
+        output: The model file, ``.safetensors``; the log and the state lie beside it in a folder
+            that ends in ``.run``.
+        config: A configuration, a recipe's name or a TOML file.
+        settings: Other keys, such as ``{"train.init": "urban-trees"}``.
+        epochs: Passes over the training chips.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        resume: Continue an interrupted run.
+        overwrite: Replace a model that exists.
+        progress: Called after each epoch.
+
+    Raises:
+        TilesetError: The tileset is broken or has nothing to train on.
+        ConfigError: A setting does not fit.
+        OutputError: The output exists, or cannot be written.
+        TrainingError: The run cannot be resumed, or its loss is not finite.
+        DeviceError: The device is not there, or has too little memory.
+
+    Example:
+        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> report = train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
+        >>> report.epochs
+        1
+    """
+    flags = {"train": {"epochs": epochs}}
+    return run_training(
+        Path(data),
+        Path(output),
+        resolve_config(config, flags=flags, settings=settings),
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress or (lambda _: None),
+    )
+
+
+def evaluate(
+    model: str | Path | Model | None = None,
+    data: str | Path | None = None,
+    *,
+    detections: str | Path | None = None,
+    labels: str | Path | None = None,
+    scene: str | Path | None = None,
+    split: Split = "val",
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    score_field: str = "score",
+    device: str = "auto",
+    output: str | Path | None = None,
+    overwrite: bool = False,
+) -> EvaluateReport:
+    """Measure a model on labelled chips, or detections of any program against labels.
+
+    Pass one of: a model and ``data``; ``detections`` and ``data``; ``detections`` and ``labels``.
+
+    Args:
+        model: A bundled model's name, a model file, or a loaded model.
+        data: A tileset.
+        detections: A vector file, or COCO results or a folder of YOLO text with ``data``.
+        labels: A vector file of points or polygons.
+        scene: The raster that detections and labels belong to; they are then compared in its
+            pixels, else in metres.
+        split: The part of the tileset, ``val`` or ``train``.
+        config: A configuration, a recipe's name or a TOML file; ``match`` says when a detection
+            counts as right.
+        settings: Other keys, such as ``{"match.by": "distance"}``.
+        score_field: The attribute with the scores of the detections.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        output: A folder for the figures, the curves and a GeoPackage of the errors.
+        overwrite: Replace an evaluation that exists.
+
+    Raises:
+        ConfigError: The arguments do not go together.
+        TilesetError: The tileset is broken, or the split is empty.
+        VectorError: The detections or the labels cannot be read.
+        ModelFileError: The tileset has a class that the model lacks.
+        OutputError: The folder exists, or cannot be written.
+
+    Example:
+        >>> trees = geodet.detect(scene, output=folder / "trees.gpkg")
+        >>> report = evaluate(detections=folder / "trees.gpkg", labels=labels, scene=scene)
+        >>> 0 < report.evaluation.overall.scores.f1 < 1
+        True
+    """
+    chosen = resolve_config(config, settings=settings)
+    folder = None if output is None else Path(output)
+    if detections is not None and labels is not None and data is None:
+        return evaluate_vectors(
+            Path(detections),
+            Path(labels),
+            chosen,
+            scene=None if scene is None else Path(scene),
+            score_field=score_field,
+            output=folder,
+            overwrite=overwrite,
+        )
+    if detections is not None and data is not None and labels is None:
+        return evaluate_results(
+            Path(detections),
+            Path(data),
+            chosen,
+            split=split,
+            score_field=score_field,
+            output=folder,
+            overwrite=overwrite,
+        )
+    if model is not None and data is not None and detections is None and labels is None:
+        return evaluate_model(
+            as_model(model),
+            Path(data),
+            chosen,
+            split=split,
+            device=device,
+            output=folder,
+            overwrite=overwrite,
+        )
+    raise ConfigError(
+        "evaluate needs two things to compare",
+        hint="pass a model and data, detections and data, or detections and labels",
+    )
+
+
+def export(
+    model: str | Path | Model,
+    output: str | Path,
+    *,
+    reader: Reader = "deepness",
+    chip_size: int = 512,
+    overlap: int = 64,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Write a model as an ONNX file, after comparing it with PyTorch.
+
+    Args:
+        model: A bundled model's name, a model file, or a loaded model.
+        output: The file, ``.onnx``.
+        reader: The program that reads it: ``deepness``, ``geodeep``, or ``plain`` for any other and
+            for :func:`load_model`.
+        chip_size: Side of the tiles of Deepness and GeoDeep, in pixels.
+        overlap: Pixels that neighbouring tiles share.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        ConfigError: The packages onnx and onnxruntime are not installed, or the overlap is too
+            large.
+        ModelFileError: The reader cannot run the model.
+        OutputError: The output exists, or cannot be written.
+
+    Example:
+        >>> export("urban-trees", folder / "trees.onnx", reader="plain").output.name
+        'trees.onnx'
+    """
+    return export_model(
+        as_model(model),
+        Path(output),
+        reader=reader,
+        chip_size=chip_size,
+        overlap=overlap,
+        overwrite=overwrite,
+    )
+
+
+def preview(
+    scene: str | Path,
+    detections: str | Path | gpd.GeoDataFrame,
+    output: str | Path,
+    *,
+    window: Sequence[int] | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
+    bands: Sequence[int | str] = (),
+    min_score: float = 0.0,
+    max_side: int = 2048,
+    overwrite: bool = False,
+) -> PreviewReport:
+    """Draw detections over a scene as a PNG, with a legend and a scale bar.
+
+    Args:
+        scene: A raster.
+        detections: What :func:`detect` returned, or a vector file of points or polygons.
+        output: The picture, ``.png``.
+        window: The part to show: column, row, width and height in pixels of the scene.
+        bounds: The part to show: xmin, ymin, xmax, ymax.
+        bounds_crs: The CRS of ``bounds``; None: the scene's.
+        bands: Bands of the scene for red, green and blue; empty: chosen by their names.
+        min_score: Leave out detections with a lower score.
+        max_side: Longest side of the picture in pixels.
+        overwrite: Replace a picture that exists.
+
+    Raises:
+        ConfigError: The part lies outside of the scene.
+        SceneError: The scene cannot be read.
+        VectorError: The detections cannot be read.
+        OutputError: The picture exists, or cannot be written.
+
+    Example:
+        >>> preview(scene, labels, folder / "look.png", window=(0, 0, 200, 200)).labels
+        {'tree': ...}
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(detections, gpd.GeoDataFrame):
+            source = Path(folder) / "detections.gpkg"
+            detections.to_file(source, layer="detections")
+        else:
+            source = Path(detections)
+        return draw_scene(
+            scene,
+            source,
+            Path(output),
+            window=None if window is None else Window(*window),
+            bounds=bounds,
+            bounds_crs=bounds_crs,
+            bands=bands,
+            min_score=min_score,
+            max_side=max_side,
+            overwrite=overwrite,
+        )

@@ -1,0 +1,133 @@
+"""``geodet.detect_array``: arrays, open datasets and DataArrays give what their file gives."""
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+import geodet
+
+SMALL = {
+    "chip_size": 64,
+    "overlap": 16,
+    "device": "cpu",
+    "settings": {"detect.precision": "float32"},
+}
+SIDES = ["x1_px", "y1_px", "x2_px", "y2_px"]
+
+
+@pytest.fixture
+def scene(make_scene):
+    return make_scene(objects=[(20, 20, 32, 32), (60, 50, 72, 62)])
+
+
+def same(one, other):
+    np.testing.assert_allclose(one[SIDES], other[SIDES])
+    np.testing.assert_allclose(one.score, other.score)
+    assert one.crs == other.crs
+    assert one.geometry.geom_equals_exact(other.geometry, 1e-6).all()
+
+
+def test_an_array_with_its_place_gives_what_the_file_gives(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pixels, transform, crs = dataset.read(), dataset.transform, dataset.crs
+    found = geodet.detect_array(pixels, tiny_model, transform=transform, crs=crs, **SMALL)
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
+    assert set(found.scene) == {"array.tif"}
+
+
+def test_an_open_dataset_gives_what_its_file_gives(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        found = geodet.detect_array(dataset, tiny_model, **SMALL)
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
+
+
+class DataArray:
+    """What rioxarray gives, as far as it is read: no dependency for one test."""
+
+    def __init__(self, values, dims, coords=(), attrs=()):
+        self.values, self.dims = values, dims
+        self.coords, self.attrs, self.encoding = dict(coords), dict(attrs), {}
+
+    def transpose(self, *dims):
+        order = [self.dims.index(dim) for dim in dims]
+        return DataArray(self.values.transpose(order), dims)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+class Coordinate:
+    def __init__(self, **attrs):
+        self.attrs = attrs
+
+
+def centres(start, step, count):
+    return start + step * (np.arange(count) + 0.5)
+
+
+def test_a_dataarray_with_stored_place_gives_what_the_file_gives(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pixels, place = dataset.read(), " ".join(map(str, dataset.transform.to_gdal()))
+        about = Coordinate(crs_wkt=dataset.crs.to_wkt(), GeoTransform=place)
+    array = DataArray(pixels, ("band", "y", "x"), {"spatial_ref": about})
+    same(geodet.detect_array(array, tiny_model, **SMALL), geodet.detect(scene, tiny_model, **SMALL))
+
+
+def test_a_dataarray_with_coordinates_and_bands_last_gives_what_the_file_gives(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pixels, t = dataset.read(), dataset.transform
+        coords = {
+            "x": centres(t.c, t.a, dataset.width),
+            "y": centres(t.f, t.e, dataset.height),
+            "spatial_ref": Coordinate(crs_wkt=dataset.crs.to_wkt()),
+        }
+    array = DataArray(pixels.transpose(1, 2, 0), ("y", "x", "band"), coords)
+    same(geodet.detect_array(array, tiny_model, **SMALL), geodet.detect(scene, tiny_model, **SMALL))
+
+
+def test_an_array_without_a_place_gives_pixel_coordinates(scene, tiny_model, caplog):
+    with rasterio.open(scene) as dataset:
+        pixels = dataset.read()
+    found = geodet.detect_array(pixels, tiny_model, **SMALL)
+    assert found.crs is None
+    assert "no CRS" in caplog.text
+    bounds = found.geometry.bounds
+    np.testing.assert_allclose(bounds[["minx", "maxx"]], found[["x1_px", "x2_px"]])
+    np.testing.assert_allclose(bounds[["maxy", "miny"]], -found[["y1_px", "y2_px"]])
+
+
+def test_pixels_of_the_nodata_value_hold_no_detection(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pixels = dataset.read()
+    pixels[:, :, :48] = 0
+    found = geodet.detect_array(pixels, tiny_model, nodata=0, **SMALL)
+    assert len(found)
+    assert (found.x2_px > 40).all()
+
+
+def test_one_band_may_come_without_its_axis(make_model):
+    pixels = np.random.default_rng(0).integers(20, 90, (80, 96)).astype(np.uint8)
+    model = make_model("grey.safetensors", bands=("grey",))
+    found = geodet.detect_array(
+        pixels, model, transform=Affine.identity(), crs="EPSG:32633", **SMALL
+    )
+    assert found.crs.to_epsg() == 32633
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 3, 4, 5)), r"shape \(2, 3, 4, 5\) is not an image"),
+        (np.zeros(3), r"shape \(3,\) is not an image"),
+        (np.zeros((3, 0, 4)), r"shape \(3, 0, 4\) is not an image"),
+        (np.zeros((3, 8, 8), bool), "array of bool values"),
+        (np.zeros((3, 8, 8), "datetime64[s]"), "array of datetime64"),
+        ("scene.tif", "is not an image"),
+        (DataArray(np.zeros((2, 2, 8, 8)), ("time", "band", "y", "x")), "time, band, y, x"),
+    ],
+)
+def test_what_is_no_image_is_named(array, message, tiny_model):
+    with pytest.raises(geodet.SceneError, match=message) as caught:
+        geodet.detect_array(array, tiny_model)
+    assert caught.value.hint

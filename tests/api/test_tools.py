@@ -1,0 +1,59 @@
+"""The other public functions call the tools that the command line calls."""
+
+import pytest
+from factories_models import write_tileset
+from PIL import Image
+
+import geodet
+from geodet.api import tools
+
+TINY = {
+    "model.channels": 16,
+    "model.levels": [2, 2],
+    "model.backbone_level": 3,
+    "model.anchor_sizes": [12.0],
+    "train.chip_size": 64,
+    "train.batch_size": 2,
+    "train.workers": 0,
+    "train.precision": "float32",
+}
+
+
+def test_a_tileset_is_trained_on_evaluated_and_loaded(tmp_path):
+    write_tileset(tmp_path / "tiles")
+    epochs = []
+    report = geodet.train(
+        tmp_path / "tiles",
+        tmp_path / "mine.safetensors",
+        epochs=1,
+        settings=TINY,
+        device="cpu",
+        progress=epochs.append,
+    )
+    assert report.epochs == len(epochs) == 1
+    measured = geodet.evaluate(report.model, tmp_path / "tiles", device="cpu")
+    assert measured.images == 4
+    assert geodet.load_model(report.model).description.classes == ("square",)
+
+
+def test_a_frame_is_drawn_as_its_file_is(make_scene, tiny_model, tmp_path):
+    scene = make_scene(objects=[(20, 20, 32, 32)])
+    found = geodet.detect(scene, tiny_model, tmp_path / "found.gpkg", device="cpu")
+    for name, source in (("a.png", found), ("b.png", tmp_path / "found.gpkg")):
+        drawn = geodet.preview(scene, source, tmp_path / name)
+        assert sum(drawn.labels.values()) == len(found)
+    one, two = (Image.open(tmp_path / name).tobytes() for name in ("a.png", "b.png"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"model": "urban-trees"}, {"labels": "a.gpkg"}, {"data": "d", "labels": "a.gpkg"}]
+)
+def test_evaluate_says_what_it_compares(given):
+    with pytest.raises(geodet.ConfigError, match="needs two things to compare") as caught:
+        geodet.evaluate(**given)
+    assert "a model and data" in caught.value.hint
+
+
+def test_a_loaded_model_is_used_as_it_is(tiny_model):
+    assert tools.as_model(tiny_model) is tiny_model
