@@ -1,4 +1,4 @@
-"""Models of either kind of file."""
+"""Load a model from either kind of file, and run ONNX files in onnxruntime."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["OnnxNetwork", "load_onnx_model", "open_model"]
 
 
 class OnnxNetwork(nn.Module):
-    """A network in onnxruntime that is called as :class:`geodet.models.retinanet.RetinaNet` is.
+    """A network in onnxruntime, called like a :class:`geodet.models.retinanet.RetinaNet`.
 
-    It computes on the CPU in float32, whatever the precision asked for.
+    It computes on the CPU in float32, whatever precision is set.
 
     Args:
-        session: Of a ``plain`` file, as :func:`open_session` gives it.
-        about: The model.
+        session: Session of a ``plain`` file, see :func:`open_session`.
+        about: Description of the model.
     """
 
     def __init__(self, session: Any, about: ModelDescription) -> None:
@@ -38,8 +38,8 @@ class OnnxNetwork(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Run the network on (N, C, H, W) standardised pixels."""
-        # The graph standardises by itself, for programs that know nothing of it.
+        """Compute the outputs of (N, C, H, W) standardised pixels."""
+        # The graph standardises pixels itself, for programs that cannot.
         pixels = images.float() * self.get_buffer("std") + self.get_buffer("mean")
         fed = {"pixels": np.ascontiguousarray(pixels.cpu().numpy())}
         found = self._session.run(["logits", "deltas", "anchors"], fed)
@@ -50,8 +50,7 @@ class OnnxNetwork(nn.Module):
 def load_onnx_model(path: Path) -> Model:
     """Load a model from an ONNX file.
 
-    Its network is an :class:`OnnxNetwork`, which serves wherever one is only called: in
-    :func:`geodet.detection.predictor.build_predictor`, not in training.
+    Its network is an :class:`OnnxNetwork`, which detects but cannot be trained.
 
     Raises:
         ConfigError: The package onnxruntime is not installed.
@@ -64,7 +63,7 @@ def load_onnx_model(path: Path) -> Model:
 
 
 def _level_sizes(config: ModelConfig, height: int, width: int) -> tuple[int, ...]:
-    """Count the anchors of each level: a stride's rest at the edge is a cell, too."""
+    """Count the anchors of each level, with a cell for the rest of a stride at the edge."""
     first, last = config.levels
     per_cell = len(config.anchor_scales) * len(config.anchor_ratios)
     strides = [2**level for level in range(first, last + 1)]

@@ -1,4 +1,4 @@
-"""Export a model for other programs."""
+"""Export a model to ONNX for other programs."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from geodet.onnx.session import open_session
 __all__ = ["ExportReport", "export_model"]
 
 _TOLERANCE = 1e-3
-_SIDES = (70, 99)  # of the image of the comparison, which fit no stride
+_SIDES = (70, 99)  # of the compared images, no multiples of a stride
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written."""
+    """Result of an export."""
 
     output: Path
-    """The file."""
+    """The ONNX file."""
     reader: Reader
-    """The program that it is for."""
+    """The program that the file is for."""
     megabytes: float
-    """Its size."""
+    """Size of the file."""
     score_difference: float
-    """Largest difference of a score from PyTorch's, over all anchors of an image of noise."""
+    """Largest difference of a score from PyTorch's, over all anchors of two images of noise."""
     box_difference_px: float
-    """Largest difference of a coordinate likewise, in pixels."""
+    """Largest difference of a box coordinate from PyTorch's likewise, in pixels."""
 
 
 def export_model(
@@ -49,22 +49,23 @@ def export_model(
     overlap: int = 64,
     overwrite: bool = False,
 ) -> ExportReport:
-    """Write a model as an ONNX file, after comparing it with PyTorch.
+    """Write a model as an ONNX file, after comparing its outputs with PyTorch's.
 
     Args:
-        model: What to export.
+        model: The model to export.
         output: The file, ``.onnx``.
-        reader: ``deepness`` (QGIS) and ``geodeep`` look at a scene tile by tile; ``plain`` takes
-            any number of images of any size, and geodet reads it.
+        reader: The program that the file is for. ``deepness`` (QGIS) and ``geodeep`` read a scene
+            tile by tile; a ``plain`` file takes any number of images of any size, and geodet reads
+            it.
         chip_size: Side of the tiles in pixels.
         overlap: Pixels that neighbouring tiles share.
-        overwrite: Replace a file that is there.
+        overwrite: Replace an existing file.
 
     Raises:
-        ConfigError: A package that it needs is not installed, or the overlap is too large.
-        ModelFileError: The reader cannot feed the model, or the file would say something else than
-            the model does.
-        OutputError: The output is there already or cannot be written.
+        ConfigError: The package onnx or onnxruntime is not installed, or the overlap is too large.
+        ModelFileError: The reader cannot read the bands or the type that the model needs, or the
+            outputs of the file differ from the model's.
+        OutputError: The output exists already or cannot be written.
     """
     check_destination(output, [".onnx"], overwrite=overwrite)
     if not 0 <= overlap <= chip_size // 2:
@@ -94,10 +95,10 @@ def _with_metadata(graph: Any, about: dict[str, str]) -> bytes:
 
 
 def _compare(graph: Any, model: Model) -> tuple[float, float]:
-    """Give the largest differences of scores and of coordinates from PyTorch's.
+    """Return the largest differences of scores and of coordinates from PyTorch's.
 
     Raises:
-        ModelFileError: They are too large.
+        ModelFileError: A difference is too large.
     """
     about = model.description
     shape = (2, len(about.bands), *_SIDES)

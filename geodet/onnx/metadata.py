@@ -1,4 +1,4 @@
-"""What an ONNX file says about itself, in the words of the programs that read it."""
+"""The metadata of an ONNX file, in the words of the programs that read it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Reader", "describe", "tile_format"]
 
 Reader = Literal["deepness", "geodeep", "plain"]
 
-_LOWEST_SCORE = 0.05  # a reader's own threshold can be lowered to this
+_LOWEST_SCORE = 0.05  # to which a reader's own threshold can be lowered
 _BYTES, _WORDS = 255.0, 65535.0
 
 
 def tile_format(about: ModelDescription, reader: Reader, tile_size: int) -> TileFormat:
-    """Say what a reader of tiles feeds and expects.
+    """Describe the input and output of a program that reads tiles.
 
-    Deepness divides all values by 255 and cuts boxes to whole pixels. GeoDeep divides by the
-    largest value of the scene's type, knows bytes and 16 bits, and takes red, green and blue.
+    Deepness divides all values by 255 and truncates boxes to whole pixels. GeoDeep divides by the
+    largest value of the scene's type, reads uint8 and uint16, and passes red, green and blue.
 
     Args:
         about: The model.
@@ -31,7 +31,7 @@ def tile_format(about: ModelDescription, reader: Reader, tile_size: int) -> Tile
         tile_size: Side of the tiles in pixels.
 
     Raises:
-        ModelFileError: The reader cannot feed the model.
+        ModelFileError: The program cannot read the bands or the type that the model needs.
 
     Reference:
         github.com/PUTvision/qgis-plugin-deepness, ``processing/models``; geodeep 0.9,
@@ -52,13 +52,13 @@ def tile_format(about: ModelDescription, reader: Reader, tile_size: int) -> Tile
 def describe(
     about: ModelDescription, reader: Reader, *, tile_size: int, overlap: int
 ) -> dict[str, str]:
-    """Give the metadata of a file, each value as JSON.
+    """Return the metadata of a file by key, each value as JSON.
 
     Args:
         about: The model.
         reader: The program that the file is for.
-        tile_size: Side of the tiles in pixels, where the reader has tiles.
-        overlap: Pixels that neighbouring tiles share, likewise.
+        tile_size: Side of the tiles in pixels; unused for ``plain``.
+        overlap: Pixels that neighbouring tiles share; unused for ``plain``.
     """
     own = {DESCRIPTION_KEY: about.model_dump_json(), READER_KEY: reader}
     if reader == "plain":
@@ -68,7 +68,7 @@ def describe(
         "det_type": "YOLO_v5_or_v7_default",
         "class_names": {str(index): name for index, name in enumerate(about.classes)},
         "tile_size": tile_size,
-        "tiles_size": tile_size,  # as Deepness's documentation has it; its code reads the other
+        "tiles_size": tile_size,  # in Deepness's documentation; its code reads the key above
         "tiles_overlap": math.ceil(100 * overlap / tile_size),  # whole percent
         "det_conf": round(about.score_threshold, 4),
         "det_iou_thresh": _reader_threshold(about),
@@ -83,11 +83,11 @@ def describe(
 
 
 def _reader_threshold(about: ModelDescription) -> float:
-    """Choose the overlap at which a reader takes two boxes for one object.
+    """Choose the overlap above which a reader takes two boxes for duplicates.
 
-    Duplicates within a tile are gone by then; what is left are those of two tiles. Both readers
-    compare the intersection with the smaller box, and count it a pixel wider and higher than it is.
-    Two of the smallest objects that overlap as much as the model allows must both stay.
+    The graph has suppressed the duplicates within a tile, so that only those of two tiles are left.
+    Both readers compare the intersection with the smaller box, and make it a pixel too wide and too
+    high. Two of the smallest objects that overlap as much as the model allows must both be kept.
     """
     share = 2 * about.iou_threshold / (1 + about.iou_threshold)  # of each of two equal boxes
     pixel = 1 / min(about.architecture.anchor_sizes)

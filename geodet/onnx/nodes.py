@@ -1,7 +1,8 @@
 """Layers of torch as nodes of an ONNX graph.
 
-The few kinds of layers that a RetinaNet here is made of are written node by node: that takes
-milliseconds, needs no compiler, and gives a small graph of plain operators.
+The few kinds of layers of a RetinaNet are written node by node. That takes milliseconds, needs no
+package but onnx, and gives a small graph of plain operators. :mod:`geodet.onnx.graph` says how
+``torch.onnx`` compares.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def import_onnx() -> Any:
     """Import the package onnx, which writes the files.
 
     Raises:
-        ConfigError: It is not installed.
+        ConfigError: The package is not installed.
     """
     try:
         import onnx
@@ -37,7 +38,7 @@ def import_onnx() -> Any:
 
 
 class Nodes:
-    """A growing ONNX graph; every method adds nodes and returns the name of their result."""
+    """An ONNX graph under construction; each method adds nodes and returns the name of a result."""
 
     def __init__(self) -> None:
         self._onnx = import_onnx()
@@ -46,7 +47,7 @@ class Nodes:
         self._tensors: dict[int, str] = {}
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node of one output."""
+        """Add a node with one output."""
         name = f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(self._onnx.helper.make_node(kind, inputs, [name], **attributes))
         return name
@@ -55,27 +56,27 @@ class Nodes:
         """Add a constant."""
         name = f"constant_{len(self.constants)}"
         array: NDArray[Any] = np.ascontiguousarray(values, dtype)
-        array = array.reshape(np.shape(values))  # ascontiguousarray makes a number a row of one
+        array = array.reshape(np.shape(values))  # ascontiguousarray turns a number into a row
         self.constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
     def ints(self, *values: int) -> str:
-        """Add a row of whole numbers, as shapes, axes and limits are given."""
+        """Add a constant row of integers, such as a shape, axes or limits."""
         return self.constant(values, np.int64)
 
     def weight(self, tensor: Tensor) -> str:
-        """Add a tensor of the network; one that several layers share is stored once."""
+        """Add a tensor of the network. One that several layers share is stored once."""
         key = id(tensor)
         if key not in self._tensors:
             self._tensors[key] = self.constant(tensor.detach().cpu().numpy())
         return self._tensors[key]
 
     def part(self, x: str, start: int, end: int, *, axis: int) -> str:
-        """Take a range along one axis."""
+        """Add a slice along one axis."""
         return self.add("Slice", x, self.ints(start), self.ints(end), self.ints(axis))
 
     def layers(self, modules: Sequence[nn.Module], x: str) -> str:
-        """Add layers that follow each other."""
+        """Add layers in sequence."""
         for module in modules:
             x = self.layer(module, x)
         return x
@@ -84,7 +85,7 @@ class Nodes:
         """Add one layer, or a block of a ResNet.
 
         Raises:
-            ModelFileError: It is of a kind that is not written here.
+            ModelFileError: The kind of layer is not supported.
         """
         match module:
             case nn.Identity():

@@ -24,15 +24,15 @@ READER_KEY = "geodet_reader"
 
 
 def open_session(content: bytes | Path, *, threads: int = 0) -> Any:
-    """Open an ONNX file, or the bytes of one, for the CPU.
+    """Open an ONNX file, or its bytes, to run it on the CPU.
 
     Args:
-        content: Path of the file, or what it holds.
+        content: Path of the file, or its bytes.
         threads: Threads of one pass; 0: as many as there are cores.
 
     Raises:
         ConfigError: The package onnxruntime is not installed.
-        ModelFileError: It is no ONNX file, or one that onnxruntime cannot run.
+        ModelFileError: onnxruntime cannot read the file.
     """
     try:
         import onnxruntime
@@ -47,7 +47,7 @@ def open_session(content: bytes | Path, *, threads: int = 0) -> Any:
     given = content if isinstance(content, bytes) else str(content)
     try:
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its classes have no root of their own
+    except Exception as error:  # its classes share no base class
         name = "the graph" if isinstance(content, bytes) else str(content)
         raise ModelFileError(
             f"onnxruntime cannot open {name}: {error}",
