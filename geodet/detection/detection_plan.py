@@ -20,7 +20,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
 from geodet.raster.scene_lists import scene_names
-from geodet.vector.regions import Region, read_regions, region_of_bounds
+from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.write_detections import check_output, check_scene_names
 
 __all__ = ["DetectionPlan", "PlannedScene", "plan_detection"]
@@ -43,7 +43,7 @@ class PlannedScene:
     """Geobox of the scene's own pixels."""
     dtype: str
     """Data type of the bands that are read, as numpy names it."""
-    region: Region | None
+    aoi: AreaOfInterest | None
     """Area of interest in the scene's own pixels; None: all of the scene."""
 
     def part(self, detections: Detections) -> SceneDetections:
@@ -105,11 +105,11 @@ def plan_detection(
             output, overwrite=options.overwrite, append=options.append, format=options.format
         )
     found = _open_scenes(paths, config, opened)
-    regions = _read_regions(options, [geobox for geobox, _ in found])
+    areas = _read_areas(options, [geobox for geobox, _ in found])
     planned = [
-        PlannedScene(path, name, geobox, dtype, region)
-        for path, name, (geobox, dtype), region in zip(
-            paths, scene_names(paths), found, regions, strict=True
+        PlannedScene(path, name, geobox, dtype, aoi)
+        for path, name, (geobox, dtype), aoi in zip(
+            paths, scene_names(paths), found, areas, strict=True
         )
     ]
     met = _meeting_region(planned)
@@ -141,19 +141,21 @@ def _open_scenes(
     return found
 
 
-def _read_regions(options: DetectOptions, geoboxes: Sequence[GeoBox]) -> Sequence[Region | None]:
+def _read_areas(
+    options: DetectOptions, geoboxes: Sequence[GeoBox]
+) -> Sequence[AreaOfInterest | None]:
     if options.aoi is not None:
-        return read_regions(options.aoi, geoboxes)
+        return read_aoi(options.aoi, geoboxes)
     if options.bounds is not None:
-        return [region_of_bounds(options.bounds, box, options.bounds_crs) for box in geoboxes]
+        return [aoi_of_bounds(options.bounds, box, options.bounds_crs) for box in geoboxes]
     return [None] * len(geoboxes)
 
 
 def _meeting_region(scenes: Sequence[PlannedScene]) -> list[PlannedScene]:
     """Leave out the scenes that share no point with the area of interest."""
-    met = [scene for scene in scenes if scene.region is None or not scene.region.is_empty]
-    if not met and scenes[0].region is not None:
-        scenes[0].region.check_meets_scene()
+    met = [scene for scene in scenes if scene.aoi is None or not scene.aoi.is_empty]
+    if not met and scenes[0].aoi is not None:
+        scenes[0].aoi.check_meets_scene()
     if len(met) < len(scenes):
         away = len(scenes) - len(met)
         logger.info("%d of %d scenes are outside the area of interest", away, len(scenes))

@@ -103,7 +103,7 @@ class SceneLoop:
             scene,
             self._predictor_for(scene, planned),
             self._config,
-            region=planned.region,
+            aoi=planned.aoi,
             watch=self._watch,
             progress=self._progress,
         )
@@ -125,7 +125,7 @@ class SceneLoop:
 
     def _choose_values(self, scene: Scene, first: PlannedScene) -> InputValues | None:
         """Sample the first scene of a data type and others of it, evenly spread."""
-        names, samples = [first.name], list(iter_sample_chips(scene, first.region))
+        names, samples = [first.name], list(iter_sample_chips(scene, first.aoi))
         for other in self._plan.sampled:
             if other is not first and other.dtype == first.dtype:
                 found = self._sample(other)
@@ -140,7 +140,7 @@ class SceneLoop:
         """Sample a scene whose turn is yet to come; it stays open until then, without a cache."""
         with suppress(SceneError):  # it is reported in its turn
             scene = self._opened.open(planned.path)
-            samples = list(iter_sample_chips(scene, planned.region))
+            samples = list(iter_sample_chips(scene, planned.aoi))
             scene.clear_cache()
             return samples
         return []

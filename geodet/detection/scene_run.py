@@ -21,7 +21,7 @@ from geodet.merging.fragments import JoinRule, cut_sides
 from geodet.merging.merger import RowMerger, keep_owned
 from geodet.merging.suppression import SuppressionRule
 from geodet.raster.scene import Chip, Scene
-from geodet.vector.regions import Region
+from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["DetectCounts", "DetectProgress", "SceneResult", "SceneRun", "detect_scene"]
 
@@ -52,7 +52,14 @@ class DetectCounts:
 
 @dataclass(frozen=True, slots=True)
 class DetectProgress:
-    """Progress of the detection in one scene."""
+    """Progress of the detection in one scene.
+
+    Example:
+        >>> def show(step: geodet.DetectProgress) -> None:
+        ...     print(f"{step.scene}: {step.total} windows")
+        >>> trees = geodet.detect(scene, progress=show)
+        scene.tif: 1 windows
+    """
 
     scene: str
     """File name of the scene."""
@@ -86,7 +93,7 @@ class SceneRun:
         scene: Read window by window, in its grid.
         predictor: Finds the objects of chips.
         config: The settings of windows, batches and reader threads.
-        region: Area of interest in the scene's own pixels; None: all of the scene.
+        aoi: Area of interest in the scene's own pixels; None: all of the scene.
         watch: Times the stages.
         progress: Called after each batch.
     """
@@ -97,12 +104,12 @@ class SceneRun:
         predictor: Predictor,
         config: DetectConfig,
         *,
-        region: Region | None = None,
+        aoi: AreaOfInterest | None = None,
         watch: Stopwatch | None = None,
         progress: Callable[[DetectProgress], None] = lambda _: None,
     ) -> None:
         self._scene, self._predictor, self._config = scene, predictor, config
-        self._region, self._progress = region, progress
+        self._aoi, self._progress = aoi, progress
         self._watch = watch or Stopwatch()
         self.grid, self._batch_size = plan_windows(
             predictor, config, *scene.grid, rows_kept=scene.rows_kept
@@ -136,15 +143,15 @@ class SceneRun:
         yield rest
 
     def _list_wanted(self) -> Sequence[int]:
-        """List the windows that may own a detection in the region."""
-        if self._region is None:
+        """List the windows that may own a detection in the area."""
+        if self._aoi is None:
             return range(len(self.grid))
         x, y = self._scene.scale
-        region = self._region.scaled(1 / x, 1 / y)
+        aoi = self._aoi.scaled(1 / x, 1 / y)
         return [
             index
             for index in range(len(self.grid))
-            if region.touches(self.grid.core(index), margin=self._slack)
+            if aoi.touches(self.grid.core(index), margin=self._slack)
         ]
 
     def _iter_chips(self) -> Generator[tuple[int, Chip], None, None]:
@@ -199,11 +206,11 @@ class SceneRun:
         return self.grid[index].row_off - self.grid.overlap
 
     def _to_scene(self, found: Detections) -> Detections:
-        """Scale detections to the scene's own pixels; keep those in the scene and the region."""
+        """Scale detections to the scene's own pixels; keep those in the scene and the area."""
         width, height = self._scene.geobox.width, self._scene.geobox.height
         whole = found.scaled(*self._scene.scale).clipped(width, height)
         whole = whole.select(np.all(whole.boxes[:, 2:] > whole.boxes[:, :2], axis=1))
-        return whole if self._region is None else whole.select(self._region.contains(whole.centres))
+        return whole if self._aoi is None else whole.select(self._aoi.contains(whole.centres))
 
     def _report(self, batch: BatchResult) -> None:
         seen, total = [*batch.indices, *batch.empty], len(self._wanted)

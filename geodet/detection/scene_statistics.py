@@ -13,7 +13,7 @@ from geodet.errors import SceneError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
-from geodet.vector.regions import Region
+from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["SceneStatistics", "iter_sample_chips", "measure_chips"]
 
@@ -49,15 +49,15 @@ class _Band(NamedTuple):
     high: float
 
 
-def iter_sample_chips(scene: Scene, region: Region | None = None) -> Iterator[Chip]:
+def iter_sample_chips(scene: Scene, aoi: AreaOfInterest | None = None) -> Iterator[Chip]:
     """Yield the chips of small windows that are spread evenly; unreadable ones are left out.
 
     Args:
         scene: A scene on the grid that a model sees.
-        region: Area of interest in the scene's own pixels; None: all of the scene.
+        aoi: Area of interest in the scene's own pixels; None: all of the scene.
     """
     failures = 0
-    for window in _places(scene, region):
+    for window in _places(scene, aoi):
         try:
             chip = scene.read(window)
         except SceneError:  # detection raises it when it reads the window
@@ -93,21 +93,21 @@ def measure_chips(chips: Iterable[Chip]) -> SceneStatistics:
     return SceneStatistics(float(empty), float(black), mean, std, correlation)
 
 
-def _places(scene: Scene, region: Region | None) -> Sequence[Window]:
-    """Place windows at the centres of equal parts of the scene, or of the region's extent."""
+def _places(scene: Scene, aoi: AreaOfInterest | None) -> Sequence[Window]:
+    """Place windows at the centres of equal parts of the scene, or of the area's extent."""
     width, height = scene.grid
-    if region is None:
+    if aoi is None:
         return list(_spread((0, 0, width, height)))
     sx, sy = scene.scale
-    region = region.scaled(1 / sx, 1 / sy)
-    x1, y1, x2, y2 = region.bounds
+    aoi = aoi.scaled(1 / sx, 1 / sy)
+    x1, y1, x2, y2 = aoi.bounds
     left, top = min(max(int(x1), 0), width - 1), min(max(int(y1), 0), height - 1)
     right, bottom = (
         max(min(math.ceil(x2), width), left + 1),
         max(min(math.ceil(y2), height), top + 1),
     )
     everywhere = list(_spread((left, top, right, bottom)))
-    return [window for window in everywhere if region.touches(window)] or everywhere
+    return [window for window in everywhere if aoi.touches(window)] or everywhere
 
 
 def _spread(extent: tuple[int, int, int, int]) -> Iterator[Window]:

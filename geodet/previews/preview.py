@@ -24,9 +24,9 @@ from geodet.previews.scene_objects import read_objects
 from geodet.previews.views import SceneView, read_view, to_image
 from geodet.raster.bands import choose_bands
 from geodet.raster.scene import Scene
+from geodet.vector.area_of_interest import aoi_of_bounds
 from geodet.vector.formats import path_of
 from geodet.vector.palette import class_colour
-from geodet.vector.regions import region_of_bounds
 
 __all__ = ["PreviewReport", "draw_preview", "draw_scene", "select_colours"]
 
@@ -235,13 +235,13 @@ def _choose_window(
         return _clip(geobox, *sides, text=str(window))
     if bounds is None:
         return None
-    region = region_of_bounds(bounds, geobox, crs)
+    aoi = aoi_of_bounds(bounds, geobox, crs)
     text = f"bounds {','.join(f'{value:.10g}' for value in bounds)}{f',{crs}' if crs else ''}"
-    if not len(region.polygons):
+    if not len(aoi.polygons):
         raise ConfigError(
-            f"{text} lies outside of the scene", hint=f"check their CRS: {region.extents}"
+            f"{text} lies outside of the scene", hint=f"check their CRS: {aoi.extents}"
         )
-    x1, y1, x2, y2 = shapely.total_bounds(region.polygons)
+    x1, y1, x2, y2 = shapely.total_bounds(aoi.polygons)
     rounding = 1e-6  # px, by which bounds on the edge of a pixel may lie beyond it
     return _clip(geobox, x1 + rounding, y1 + rounding, x2 - rounding, y2 - rounding, text=text)
 

@@ -24,7 +24,7 @@ from geodet.models.decode import Decoded
 from geodet.models.inputs import InputValues
 from geodet.raster.scene import Scene
 from geodet.raster.source import Source
-from geodet.vector.regions import Region
+from geodet.vector.area_of_interest import AreaOfInterest
 from geodet.vector.write_detections import open_writer
 
 SIDE = 400
@@ -128,9 +128,9 @@ def test_detections_do_not_depend_on_windows_and_batches(scene, seed, size, batc
 
 def test_only_windows_that_may_own_detections_in_the_region_are_read(scene):
     objects = squares(200)
-    corner = Region(np.array([shapely.box(10, 20, 110, 90)]), SIDE, SIDE, "")
+    corner = AreaOfInterest(np.array([shapely.box(10, 20, 110, 90)]), SIDE, SIDE, "")
     seer = Seer(objects)
-    run = SceneRun(scene, seer, CONFIG, region=corner)
+    run = SceneRun(scene, seer, CONFIG, aoi=corner)
     found = Detections.concatenate(list(run))
     inside = corner.contains((objects[:, :2] + objects[:, 2:]) / 2)
     assert sorted(map(tuple, found.boxes)) == sorted(map(tuple, objects[inside]))

@@ -7,12 +7,12 @@ from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
-from geodet.vector.regions import Region
+from geodet.vector.area_of_interest import AreaOfInterest
 
 
-def survey(path, region=None):
+def survey(path, aoi=None):
     with Scene(path) as scene:
-        return measure_chips(iter_sample_chips(scene, region))
+        return measure_chips(iter_sample_chips(scene, aoi))
 
 
 def pixels_of(path):
@@ -68,20 +68,20 @@ def test_windows_lie_in_the_scene_and_cover_a_small_one(size):
 def test_only_the_region_is_sampled(make_scene):
     """In the scene's own pixels, whatever the grid."""
     path = make_scene(width=400, height=300, objects=[(200, 100, 300, 200, 250)])
-    region = Region(np.array([shapely.box(210, 110, 290, 190)]), 400, 300, "")
+    aoi = AreaOfInterest(np.array([shapely.box(210, 110, 290, 190)]), 400, 300, "")
     for shrink in (1, 2):
         with Scene(path) as scene:
             scene.resample(400 // shrink, 300 // shrink)
-            seen = measure_chips(iter_sample_chips(scene, region))
+            seen = measure_chips(iter_sample_chips(scene, aoi))
         assert seen.mean.tolist() == [250] * 3
         assert not seen.std.any()
 
 
 def test_a_region_that_meets_no_window_is_sampled_in_its_extent(make_scene):
-    region = Region(
+    aoi = AreaOfInterest(
         np.array([shapely.box(0, 0, 1, 1), shapely.box(1999, 1499, 2000, 1500)]), 2000, 1500, ""
     )
-    assert len(survey(make_scene(width=2000, height=1500), region).mean) == 3
+    assert len(survey(make_scene(width=2000, height=1500), aoi).mean) == 3
 
 
 def test_windows_that_cannot_be_read_are_left_out(make_scene):

@@ -10,7 +10,7 @@ from pyproj import CRS, Transformer
 from geodet.errors import ConfigError, VectorError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window, WindowGrid
-from geodet.vector.regions import Region, read_regions, region_of_bounds
+from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 
 UTM = CRS.from_epsg(32633)
 SCENE = GeoBox(400, 300, Affine(0.5, 0, 500_000, 0, -0.5, 4_500_000), UTM)
@@ -25,8 +25,8 @@ def save(path, geometries, *, crs=UTM, **options):
 
 
 def read_region(path, geobox):
-    (region,) = read_regions(path, [geobox])
-    return region
+    (aoi,) = read_aoi(path, [geobox])
+    return aoi
 
 
 def on_ground(x1, y1, x2, y2):
@@ -43,14 +43,14 @@ def star(rng, *, size, corners):
 
 
 def region_of(shape, width=100, height=100):
-    return Region(shapely.get_parts(np.array([shape])), width, height, "")
+    return AreaOfInterest(shapely.get_parts(np.array([shape])), width, height, "")
 
 
-def union(region):
-    return shapely.union_all(region.polygons)
+def union(aoi):
+    return shapely.union_all(aoi.polygons)
 
 
-regions = st.builds(
+areas = st.builds(
     lambda seed, corners: region_of(star(np.random.default_rng(seed), size=100, corners=corners)),
     st.integers(0, 999),
     st.integers(3, 30),
@@ -58,35 +58,33 @@ regions = st.builds(
 
 
 def test_a_point_on_the_edge_belongs_to_the_region():
-    region = region_of_bounds((500_005, 4_499_950, 500_050, 4_499_990), SCENE)
+    aoi = aoi_of_bounds((500_005, 4_499_950, 500_050, 4_499_990), SCENE)
     edge = np.array([[10.0, 20], [100, 100], [10, 50], [55, 20]])
-    assert region.contains(edge).all()
-    assert not region.contains(
-        edge + np.array([[-0.01, 0], [0.01, 0], [-0.01, 0], [0, -0.01]])
-    ).any()
+    assert aoi.contains(edge).all()
+    assert not aoi.contains(edge + np.array([[-0.01, 0], [0.01, 0], [-0.01, 0], [0, -0.01]])).any()
 
 
-@given(regions, st.integers(0, 99))
-def test_contains_is_what_shapely_says_point_by_point(region, seed):
+@given(areas, st.integers(0, 99))
+def test_contains_is_what_shapely_says_point_by_point(aoi, seed):
     xy = np.random.default_rng(seed).uniform(-10, 110, (50, 2))
-    expected = [union(region).intersects(shapely.Point(point)) for point in xy]
-    assert region.contains(xy).tolist() == expected
+    expected = [union(aoi).intersects(shapely.Point(point)) for point in xy]
+    assert aoi.contains(xy).tolist() == expected
 
 
 @settings(max_examples=25)
-@given(regions, st.integers(8, 60), st.integers(0, 6), st.floats(0, 5), st.integers(0, 99))
-def test_what_contains_a_point_of_a_window_touches_it(region, size, overlap, margin, seed):
+@given(areas, st.integers(8, 60), st.integers(0, 6), st.floats(0, 5), st.integers(0, 99))
+def test_what_contains_a_point_of_a_window_touches_it(aoi, size, overlap, margin, seed):
     grid = WindowGrid(100, 100, size, overlap)
     xy = np.random.default_rng(seed).uniform(0, 100, (40, 2))
-    xy = xy[region.contains(xy)]
+    xy = xy[aoi.contains(xy)]
     for index in range(len(grid)):
         core = grid.core(index)
         low = np.array([core.col_off, core.row_off]) - margin
         high = np.array([core.col_end, core.row_end]) + margin
         if np.all((xy >= low) & (xy <= high), axis=1).any():
-            assert region.touches(core, margin=margin)
-        if not region.touches(core):
-            assert not region.touches(Window(core.col_off, core.row_off, 1, 1))
+            assert aoi.touches(core, margin=margin)
+        if not aoi.touches(core):
+            assert not aoi.touches(Window(core.col_off, core.row_off, 1, 1))
 
 
 def test_a_coast_of_many_vertices_is_cut_into_pieces_without_a_gap():
@@ -94,31 +92,31 @@ def test_a_coast_of_many_vertices_is_cut_into_pieces_without_a_gap():
     angles = np.linspace(0, 2 * np.pi, 5000, endpoint=False)
     radii = 40 + 4 * np.sin(60 * angles)
     coast = 50 + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    region = region_of(shapely.Polygon(coast))
+    aoi = region_of(shapely.Polygon(coast))
     grid = np.stack(np.meshgrid(np.linspace(0, 100, 129), np.linspace(0, 100, 129)), axis=-1)
     xy = np.concatenate([grid.reshape(-1, 2), 50 + 0.5 * (coast - 50)])
-    expected = shapely.intersects_xy(union(region), xy)
-    np.testing.assert_array_equal(region.contains(xy), expected)
-    assert region.contains(coast[::7]).all()
-    assert not region.contains(50 + 1.001 * (coast - 50)).any()
+    expected = shapely.intersects_xy(union(aoi), xy)
+    np.testing.assert_array_equal(aoi.contains(xy), expected)
+    assert aoi.contains(coast[::7]).all()
+    assert not aoi.contains(50 + 1.001 * (coast - 50)).any()
 
 
 def test_a_window_in_a_hole_or_beside_does_not_touch():
     ring = shapely.box(0, 0, 100, 100) - shapely.box(20, 20, 80, 80)
-    region = region_of(ring, 200, 100)
-    assert not region.touches(Window(30, 30, 40, 40))
-    assert region.touches(Window(30, 30, 50, 40))  # reaches the inner edge
-    assert region.touches(Window(30, 30, 40, 40), margin=10)
-    assert not region.touches(Window(101, 0, 20, 20))
+    aoi = region_of(ring, 200, 100)
+    assert not aoi.touches(Window(30, 30, 40, 40))
+    assert aoi.touches(Window(30, 30, 50, 40))  # reaches the inner edge
+    assert aoi.touches(Window(30, 30, 40, 40), margin=10)
+    assert not aoi.touches(Window(101, 0, 20, 20))
 
 
-@given(regions, st.floats(0.2, 5), st.floats(0.2, 5), st.integers(0, 99))
-def test_scaling_moves_points_and_windows_along(region, x, y, seed):
+@given(areas, st.floats(0.2, 5), st.floats(0.2, 5), st.integers(0, 99))
+def test_scaling_moves_points_and_windows_along(aoi, x, y, seed):
     xy = np.random.default_rng(seed).uniform(0, 100, (50, 2))
-    near = shapely.distance(shapely.boundary(union(region)), shapely.points(xy)) < 1e-6
-    scaled = region.scaled(x, y)
-    np.testing.assert_array_equal(scaled.contains(xy * (x, y))[~near], region.contains(xy)[~near])
-    assert scaled.is_empty == region.is_empty
+    near = shapely.distance(shapely.boundary(union(aoi)), shapely.points(xy)) < 1e-6
+    scaled = aoi.scaled(x, y)
+    np.testing.assert_array_equal(scaled.contains(xy * (x, y))[~near], aoi.contains(xy)[~near])
+    assert scaled.is_empty == aoi.is_empty
     assert (scaled.width, scaled.height) == (100 * x, 100 * y)
 
 
@@ -126,21 +124,21 @@ def test_scaling_moves_points_and_windows_along(region, x, y, seed):
 def test_any_format_and_crs(tmp_path, suffix):
     """The same square in degrees; longitude comes first whatever the authority says."""
     square = gpd.GeoSeries([on_ground(100, 100, 200, 200)], crs=UTM).to_crs(4326)
-    region = read_region(save(tmp_path / f"area.{suffix}", square, crs=4326), SCENE)
-    np.testing.assert_allclose(union(region).bounds, (100, 100, 200, 200), atol=0.05)
+    aoi = read_region(save(tmp_path / f"area.{suffix}", square, crs=4326), SCENE)
+    np.testing.assert_allclose(union(aoi).bounds, (100, 100, 200, 200), atol=0.05)
 
 
 def test_polygons_are_dissolved(tmp_path):
     two = [on_ground(0, 0, 60, 60), on_ground(40, 0, 100, 60), on_ground(200, 0, 210, 10)]
-    region = read_region(save(tmp_path / "area.gpkg", two), SCENE)
-    assert union(region).area == pytest.approx(6000 + 100)
-    assert region.contains(np.array([[50, 30], [150, 5], [205, 5]])).tolist() == [True, False, True]
+    aoi = read_region(save(tmp_path / "area.gpkg", two), SCENE)
+    assert union(aoi).area == pytest.approx(6000 + 100)
+    assert aoi.contains(np.array([[50, 30], [150, 5], [205, 5]])).tolist() == [True, False, True]
 
 
 def test_broken_polygons_are_repaired(tmp_path):
     corners = SCENE.to_world(np.array([[0.0, 0], [100, 100], [100, 0], [0, 100]]))
-    region = read_region(save(tmp_path / "area.gpkg", [shapely.Polygon(corners)]), SCENE)
-    assert region.contains(np.array([[10, 50], [90, 50], [50, 10]])).tolist() == [True, True, False]
+    aoi = read_region(save(tmp_path / "area.gpkg", [shapely.Polygon(corners)]), SCENE)
+    assert aoi.contains(np.array([[10, 50], [90, 50], [50, 10]])).tolist() == [True, True, False]
 
 
 def test_height_and_missing_geometries_do_not_matter(tmp_path):
@@ -161,20 +159,20 @@ def test_bounds_in_degrees_keep_what_lies_between_them(angle, low, size):
     pixels = np.array([low, np.add(low, size)])
     lon, lat = to_degrees.transform(*geobox.to_world(pixels).T)
     bounds = (min(lon), min(lat), max(lon) + 1e-9, max(lat) + 1e-9)
-    region = region_of_bounds(bounds, geobox, "EPSG:4326")
+    aoi = aoi_of_bounds(bounds, geobox, "EPSG:4326")
     xy = np.random.default_rng(0).uniform(0, 1, (200, 2)) * (400, 300)
     lon, lat = to_degrees.transform(*geobox.to_world(xy).T)
     inside = (lon >= bounds[0]) & (lon <= bounds[2]) & (lat >= bounds[1]) & (lat <= bounds[3])
-    near = shapely.distance(shapely.boundary(union(region)), shapely.points(xy)) < 0.02
-    np.testing.assert_array_equal(region.contains(xy)[~near], inside[~near])
+    near = shapely.distance(shapely.boundary(union(aoi)), shapely.points(xy)) < 0.02
+    np.testing.assert_array_equal(aoi.contains(xy)[~near], inside[~near])
 
 
 def test_bounds_across_the_antimeridian():
     fiji = GeoBox(1000, 500, Affine(100, 0, 770_000, 0, -100, 8_110_000), CRS.from_epsg(32760))
-    region = region_of_bounds((179.9, -18, -179.9, -17), fiji, "EPSG:4326")
+    aoi = aoi_of_bounds((179.9, -18, -179.9, -17), fiji, "EPSG:4326")
     to_pixels = Transformer.from_crs(4326, 32760, always_xy=True)
     xy = np.stack(to_pixels.transform([179.95, -179.95, 179.8, -179.8], [-17.3] * 4), axis=-1)
-    assert region.contains(fiji.to_pixels(xy)).tolist() == [True, True, False, False]
+    assert aoi.contains(fiji.to_pixels(xy)).tolist() == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -188,37 +186,37 @@ def test_bounds_across_the_antimeridian():
 )
 def test_bounds_in_another_order_are_refused(bounds, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        region_of_bounds(bounds, SCENE)
+        aoi_of_bounds(bounds, SCENE)
     assert "longitude before latitude" in caught.value.hint
 
 
 def test_bounds_of_no_crs_are_refused():
     with pytest.raises(ConfigError, match="'EPSG:0' is not a CRS"):
-        region_of_bounds((1, 2, 3, 4), SCENE, "EPSG:0")
+        aoi_of_bounds((1, 2, 3, 4), SCENE, "EPSG:0")
     with pytest.raises(ConfigError, match="in WGS 84, and the scene has no CRS"):
-        region_of_bounds((1, 2, 3, 4), BARE, "EPSG:4326")
-    region = region_of_bounds((0, -300, 100, -200), BARE)
-    assert union(region).bounds == (0, 200, 100, 300)
+        aoi_of_bounds((1, 2, 3, 4), BARE, "EPSG:4326")
+    aoi = aoi_of_bounds((0, -300, 100, -200), BARE)
+    assert union(aoi).bounds == (0, 200, 100, 300)
 
 
 def test_an_area_elsewhere_says_where_both_are(tmp_path):
     file = save(tmp_path / "area.gpkg", [shapely.box(11, 40, 12, 41)], crs=4326)
-    region = read_region(file, SCENE)
-    assert region.is_empty
-    assert not region.contains(np.array([[1.0, 1], [200, 150]])).any()
-    assert not region.touches(Window(0, 0, 400, 300))
+    aoi = read_region(file, SCENE)
+    assert aoi.is_empty
+    assert not aoi.contains(np.array([[1.0, 1], [200, 150]])).any()
+    assert not aoi.touches(Window(0, 0, 400, 300))
     with pytest.raises(
         VectorError,
         match=r"area spans 11,40 to 12,41 and the scene 15,40\.\d* to 15\.\d*,40\.\d* in WGS",
     ):
-        region.check_meets_scene()
+        aoi.check_meets_scene()
 
 
 def test_an_area_that_is_cut_off_beside_the_scene_is_empty_too():
     x1, y1, x2, y2 = WORLD_OF_SCENE
-    region = region_of_bounds((x2 + 1, y1, x2 + 9, y2), SCENE)
-    assert region.is_empty
-    inside = region_of_bounds((x1, y1, x2, y2), SCENE)
+    aoi = aoi_of_bounds((x2 + 1, y1, x2 + 9, y2), SCENE)
+    assert aoi.is_empty
+    inside = aoi_of_bounds((x1, y1, x2, y2), SCENE)
     inside.check_meets_scene()
     assert not inside.is_empty
 
@@ -226,8 +224,8 @@ def test_an_area_that_is_cut_off_beside_the_scene_is_empty_too():
 def test_without_a_crs_the_area_is_taken_as_in_the_scenes(tmp_path, caplog):
     corners = "500000 4500000,500100 4500000,500100 4499900,500000 4500000"
     (tmp_path / "area.csv").write_text(f'WKT\n"POLYGON(({corners}))"\n')
-    region = read_region(tmp_path / "area.csv", SCENE)
-    assert union(region).area == pytest.approx(200 * 200 / 2)
+    aoi = read_region(tmp_path / "area.csv", SCENE)
+    assert union(aoi).area == pytest.approx(200 * 200 / 2)
     assert "area.csv has no CRS and is taken as being in the scene's" in caplog.text
     caplog.clear()
     (tmp_path / "bare.csv").write_text('WKT\n"POLYGON((0 0,9 0,9 -9,0 -9,0 0))"\n')
@@ -240,7 +238,7 @@ def test_one_file_gives_each_scene_its_region_and_one_warning(tmp_path, caplog):
         'WKT\n"POLYGON((500000 4500000,500010 4500000,500010 4499990,500000 4500000))"\n'
     )
     east = GeoBox(400, 300, Affine(0.5, 0, 500_005, 0, -0.5, 4_500_000), UTM)
-    here, there = read_regions(tmp_path / "area.csv", [SCENE, east])
+    here, there = read_aoi(tmp_path / "area.csv", [SCENE, east])
     np.testing.assert_allclose(union(here).bounds, (0, 0, 20, 20))
     np.testing.assert_allclose(union(there).bounds, (-10, 0, 10, 20))
     assert caplog.text.count("has no CRS and is taken") == 1

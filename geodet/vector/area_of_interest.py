@@ -22,7 +22,7 @@ from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixe
 from geodet.geometry.windows import Window
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["Region", "read_regions", "region_of_bounds"]
+__all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi"]
 
 _VERTICES = 256  # most of a piece
 _CUTS = 24  # in halves, at most
@@ -31,16 +31,16 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Region:
+class AreaOfInterest:
     """An area in the pixels of a raster: the union of some polygons, with their edges.
 
     Its queries build an index on first use, so one thread should ask them.
 
     Example:
-        >>> region = Region(np.array([shapely.box(10, 10, 30, 20)]), 100, 100, "")
-        >>> region.contains(np.array([[10.0, 15.0], [31.0, 15.0]])).tolist()
+        >>> aoi = AreaOfInterest(np.array([shapely.box(10, 10, 30, 20)]), 100, 100, "")
+        >>> aoi.contains(np.array([[10.0, 15.0], [31.0, 15.0]])).tolist()
         [True, False]
-        >>> region.touches(Window(0, 0, 10, 10)), region.touches(Window(40, 0, 10, 10))
+        >>> aoi.touches(Window(0, 0, 10, 10)), aoi.touches(Window(40, 0, 10, 10))
         (True, False)
     """
 
@@ -55,10 +55,10 @@ class Region:
     """Where the area and the raster lie, in words."""
 
     def touches(self, window: Window, *, margin: float = 0.0) -> bool:
-        """Tell whether a window, widened by a margin, shares a point with the region.
+        """Tell whether a window, widened by a margin, shares a point with the area.
 
         Law: what contains a point of a window touches the window. So a window whose core, widened
-        by the slack, does not touch the region owns nothing in it and need not be read.
+        by the slack, does not touch the area owns nothing in it and need not be read.
 
         Args:
             window: In the pixels of the raster.
@@ -69,7 +69,7 @@ class Region:
         return len(self._tree.query(shapely.box(x1, y1, x2, y2), predicate="intersects")) > 0
 
     def contains(self, xy: Floats) -> NDArray[np.bool_]:
-        """Tell which points lie in the region or on its edge: (N,).
+        """Tell which points lie in the area or on its edge: (N,).
 
         Args:
             xy: (N, 2) points in the pixels of the raster, such as the centres of detections.
@@ -81,10 +81,10 @@ class Region:
         inside[rows[shapely.intersects_xy(pieces, xy[rows])]] = True
         return inside
 
-    def scaled(self, x: float, y: float) -> Region:
+    def scaled(self, x: float, y: float) -> AreaOfInterest:
         """Multiply every coordinate, for example from the scene's pixels to a resampled grid's."""
         polygons = shapely.transform(self.polygons, lambda xy: xy * np.array([x, y]))
-        return Region(polygons, self.width * x, self.height * y, self.extents)
+        return AreaOfInterest(polygons, self.width * x, self.height * y, self.extents)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -94,12 +94,12 @@ class Region:
 
     @cached_property
     def is_empty(self) -> bool:
-        """Whether the region has no point in the raster."""
+        """Whether the area has no point in the raster."""
         frame = shapely.box(0, 0, self.width, self.height)
         return not len(self._tree.query(frame, predicate="intersects"))
 
     def check_meets_scene(self) -> None:
-        """Check that the region has a point in the raster.
+        """Check that the area has a point in the raster.
 
         Raises:
             VectorError: It has none; names both extents.
@@ -117,7 +117,7 @@ class Region:
         return shapely.STRtree(pieces)
 
 
-def read_regions(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[Region]:
+def read_aoi(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[AreaOfInterest]:
     """Read an area of interest, the union of the polygons in a vector file, for each scene.
 
     Args:
@@ -144,13 +144,13 @@ def read_regions(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[Region]:
         raise VectorError(
             f"{path} has no polygon with an area", hint="draw the area of interest", path=path
         )
-    return [_to_region(polygons, crs, geobox) for geobox in geoboxes]
+    return [_to_aoi(polygons, crs, geobox) for geobox in geoboxes]
 
 
-def region_of_bounds(
+def aoi_of_bounds(
     bounds: Sequence[float], geobox: GeoBox, crs: str | CRS | None = None
-) -> Region:
-    """Make the region of a rectangle of world coordinates.
+) -> AreaOfInterest:
+    """Make the area of a rectangle of world coordinates.
 
     Args:
         bounds: xmin, ymin, xmax, ymax; longitude before latitude. In degrees xmin may be the larger
@@ -170,12 +170,12 @@ def region_of_bounds(
         )
     system = named or geobox.crs
     x1, y1, x2, y2 = _check_bounds(bounds, wraps=system is not None and system.is_geographic)
-    return _to_region(np.array([shapely.box(x1, y1, x2, y2)]), named, geobox)
+    return _to_aoi(np.array([shapely.box(x1, y1, x2, y2)]), named, geobox)
 
 
-def _to_region(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Region:
+def _to_aoi(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> AreaOfInterest:
     pixels = polygons_to_pixels(polygons, crs, geobox)
-    return Region(pixels, geobox.width, geobox.height, _to_extents(polygons, crs, geobox))
+    return AreaOfInterest(pixels, geobox.width, geobox.height, _to_extents(polygons, crs, geobox))
 
 
 def _subdivided(polygons: Shapes) -> Shapes:
