@@ -65,11 +65,13 @@ class BlockStore:
         Args:
             window: Inside of the raster.
         """
-        self._reading.append(window)
+        with self._lock:
+            self._reading.append(window)
         try:
             return self._read(window)
         finally:
-            self._reading.remove(window)
+            with self._lock:  # windows are compared in Python, so threads may switch meanwhile
+                self._reading.remove(window)
 
     def _read(self, window: Window) -> Block:
         # First load every block that no other thread is loading; only then wait for the others.

@@ -1,3 +1,4 @@
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -164,3 +165,20 @@ def test_clearing_drops_all_blocks():
     store.clear()
     check(store, Window(0, 0, 10, 10))
     assert load.count == {Window(0, 0, 16, 16): 2}
+
+
+def test_threads_that_read_at_the_same_time_do_not_disturb_each_other():
+    """A thread may be interrupted at any line of Python, also within a comparison of windows."""
+    store = make_store(Loads(), (100, 60))
+
+    def read_many(column):
+        for row in range(1000):
+            check(store, Window(column, row % 50, 5, 5))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(read_many, range(8)))
+    finally:
+        sys.setswitchinterval(before)
