@@ -1,1 +1,1 @@
-"""The demonstration: a painted town, and the objects that detect finds in it."""
+"""The demonstration: a painted town, and the trees that detect finds in it."""

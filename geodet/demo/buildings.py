@@ -1,4 +1,4 @@
-"""Roofs, cars, ponds and ground."""
+"""Paint roofs, cars, ponds and ground."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from geodet.vector.palette import Colour
 ROOF_SLOPE = math.radians(22)  # a 5-in-12 pitch, the common one of these suburbs
 
 
-def block_roof(canvas: Canvas, plot: Plot, box: PlotBox, height: float) -> None:
-    """Build a flat roof with machines or solar panels on it."""
+def flat_roof(canvas: Canvas, plot: Plot, box: PlotBox, height: float) -> None:
+    """Paint a flat roof with machines and perhaps solar panels, `height` metres high."""
     outline = canvas.fill(plot, box, canvas.pick(FLAT), Material.ROOF)
-    canvas.cast(outline, height)
-    canvas.light(outline)
+    canvas.cast_shadow(outline, height)
+    canvas.clear_shadow(outline)
     x1, y1, x2, y2 = box
     for _ in range(int((x2 - x1) * (y2 - y1) / 120)):  # one machine for 120 square metres
         x, y = canvas.between(x1, x2 - 3), canvas.between(y1, y2 - 3)
         unit = canvas.fill(plot, (x, y, x + 2, y + 1.6), canvas.pick(FLAT), Material.ROOF)
-        canvas.cast(unit, 1.2)
-        canvas.light(unit)
+        canvas.cast_shadow(unit, 1.2)
+        canvas.clear_shadow(unit)
     if canvas.chance(0.2):
         for y in np.arange(y1 + 3, y2 - 4, 3.0).tolist():
             canvas.fill(plot, (x1 + 3, y, x2 - 3, y + 1.8), PANEL, Material.ROOF)
 
 
 def pitched_roof(canvas: Canvas, plot: Plot, box: PlotBox, colour: Colour) -> None:
-    """Build a gable or hip roof: each face is as bright as its slope towards the sun makes it."""
+    """Paint a gable or hip roof, each face shaded by its slope towards the sun."""
     x1, y1, x2, y2 = box
     if y2 - y1 > x2 - x1:
-        turned = plot.cut(box).sideways()
+        turned = plot.cut(box).turned()
         return pitched_roof(canvas, turned, turned.box, colour)
     middle, inset = (y1 + y2) / 2, (y2 - y1) / 2 * float(canvas.rng.choice([0.0, 0.6, 1.0]))
     corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2), (x1 + inset, middle), (x2 - inset, middle)]
     points = canvas.frame.to_pixels(plot.to_town(corners))
-    canvas.cast(points[:4], 3.4)  # metres: eaves at 2.7, ridge above
-    canvas.light(points[:4])
+    canvas.cast_shadow(points[:4], 3.4)  # metres: eaves at 2.7, ridge above
+    canvas.clear_shadow(points[:4])
     for face in ((0, 4, 3), (1, 2, 5), (0, 1, 5, 4), (3, 2, 5, 4)):
         _roof_face(canvas, points[list(face)], points[:4].mean(axis=0), colour)
     return None
@@ -69,18 +69,18 @@ def _roof_face(
     canvas.polygon(face, (red, green, blue), Material.ROOF)
 
 
-def car(canvas: Canvas, plot: Plot, x: float, y: float, *, lengthwise: bool) -> None:
-    """Park a car with its corner at (x, y): 1.9 m by 4.6 m."""
+def park_car(canvas: Canvas, plot: Plot, x: float, y: float, *, lengthwise: bool) -> None:
+    """Paint a car of 1.9 m by 4.6 m with its corner at (x, y)."""
     wide, deep = (4.6, 1.9) if lengthwise else (1.9, 4.6)
     outline = canvas.fill(plot, (x, y, x + wide, y + deep), canvas.pick(CAR), Material.ROOF)
-    canvas.cast(outline, 1.3)
-    canvas.light(outline)
+    canvas.cast_shadow(outline, 1.3)
+    canvas.clear_shadow(outline)
     glass = (x + wide * 0.3, y + deep * 0.3, x + wide * 0.5, y + deep * 0.7)
     canvas.fill(plot, glass, (70, 74, 80), Material.ROOF)
 
 
-def blob(canvas: Canvas, plot: Plot, box: PlotBox, colour: Colour, material: Material) -> None:
-    """Fill an uneven oval inside `box`: a pool, a pond, a worn patch of lawn."""
+def oval(canvas: Canvas, plot: Plot, box: PlotBox, colour: Colour, material: Material) -> None:
+    """Fill an uneven oval inside of `box`: a pool, a pond, a worn patch of lawn."""
     x1, y1, x2, y2 = box
     turn = np.linspace(0, math.tau, 16, endpoint=False)
     lobes = 0.85 + 0.15 * np.sin(2 * turn + canvas.between(0, 6)) * np.cos(turn)
@@ -90,8 +90,8 @@ def blob(canvas: Canvas, plot: Plot, box: PlotBox, colour: Colour, material: Mat
     canvas.polygon(canvas.frame.to_pixels(town), colour, material)
 
 
-def ground(canvas: Canvas, plot: Plot, box: PlotBox, green: float) -> None:
-    """Cover a box with lawn (with probability `green`), dry grass or soil, and worn patches."""
+def cover_ground(canvas: Canvas, plot: Plot, box: PlotBox, green: float) -> None:
+    """Fill a box with lawn (with probability `green`), dry grass or soil, and worn patches."""
     draw = canvas.rng.random()
     kinds = ((LAWN, Material.GRASS), (DRY, Material.GRASS), (SOIL, Material.SOIL))
     palette, material = kinds[0 if draw < green else 1 if draw < (1 + green) / 2 else 2]
@@ -103,4 +103,4 @@ def ground(canvas: Canvas, plot: Plot, box: PlotBox, green: float) -> None:
         patch, stuff = kinds[int(canvas.rng.choice(3, p=(0.4, 0.45, 0.15)))]
         x, y = canvas.between(x1, x2 - size), canvas.between(y1, y2 - size)
         around = (x, y, min(x + size, x2), min(y + size * canvas.between(0.4, 1), y2))
-        blob(canvas, plot, around, canvas.pick(patch), stuff)
+        oval(canvas, plot, around, canvas.pick(patch), stuff)

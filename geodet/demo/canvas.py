@@ -1,7 +1,7 @@
-"""The painter's tools: sun, town frame, plots, and the canvas that they are painted on.
+"""The canvas of the town, with its coordinates, colours and light.
 
-Lengths are metres in a flat town frame; `TownFrame` bends that frame into image pixels, so a
-regular street plan becomes rotated and curved.
+Lengths are metres in a flat town frame. `TownFrame` maps it to image pixels with a rotation and
+two waves, so that a regular street plan becomes rotated and curved.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PlotBox = tuple[float, float, float, float]  # x1, y1, x2, y2 in metres of a plo
 
 
 class Material(IntEnum):
-    """What the ground is made of at a pixel: it decides the texture and whether a tree can grow."""
+    """Material of a pixel, which determines its texture and whether a tree can stand there."""
 
     PAVED = 0
     GRASS = 1
@@ -53,7 +53,7 @@ class Material(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sun:
-    """Where the light comes from, in image axes (x right, y down, z up)."""
+    """Direction of the sun, in image axes (x right, y down, z up)."""
 
     azimuth: float  # radians clockwise from north (the top of the image)
     elevation: float  # radians above the horizon
@@ -66,14 +66,14 @@ class Sun:
         return x, y, math.sin(self.elevation)
 
     def shadow(self, height: float) -> tuple[float, float]:
-        """Shift of the shadow of a point `height` above the ground, same unit as `height`."""
+        """Offset of the shadow of a point `height` above the ground, in the unit of `height`."""
         x, y, z = self.direction
         return -x / z * height, -y / z * height
 
 
 @dataclass(frozen=True, slots=True)
 class TownFrame:
-    """Bend town metres, origin in the image centre, into continuous image pixels."""
+    """Mapping of town metres, with the origin in the image centre, to continuous image pixels."""
 
     width: int
     height: int
@@ -81,8 +81,8 @@ class TownFrame:
     angle: float  # radians, rotation of the street grid
     phases: tuple[float, float]  # radians, where the two waves start
 
-    BEND = 20.0  # metres: with the wave lengths below streets turn by up to 10 degrees each way
-    WAVES = (640.0, 820.0)  # metres
+    BEND = 20.0  # metres of amplitude; with the wavelengths below, streets turn by up to 10 degrees
+    WAVES = (640.0, 820.0)  # metres of wavelength
 
     def to_pixels(self, town: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map (N, 2) town metres to (N, 2) image pixels."""
@@ -105,12 +105,12 @@ class Plot:
     depth: float
 
     def cut(self, box: PlotBox) -> Plot:
-        """Take the part of the plot inside `box`."""
+        """Return the part of the plot inside of `box`."""
         start = self.to_town([box[:2]])[0]
         return Plot(start, self.axes, box[2] - box[0], box[3] - box[1])
 
-    def sideways(self) -> Plot:
-        """See the same land from the next side, a quarter turn on."""
+    def turned(self) -> Plot:
+        """Return the same land with axes turned by 90 degrees."""
         start = self.to_town([(self.width, 0.0)])[0]
         axes = np.stack([self.axes[1], -self.axes[0]])
         return Plot(start, axes, self.depth, self.width)
@@ -119,8 +119,8 @@ class Plot:
         """Map N local points to (N, 2) town metres."""
         return self.origin + np.asarray(points, np.float64) @ self.axes
 
-    def ring(self, box: PlotBox) -> NDArray[np.float64]:
-        """Outline of `box` in town metres, with a point every 20 m so that long sides can bend."""
+    def outline(self, box: PlotBox) -> NDArray[np.float64]:
+        """Outline of `box` in town metres, with a point every 20 m, so that long sides can bend."""
         x1, y1, x2, y2 = box
         xs = np.linspace(x1, x2, max(1, round(abs(x2 - x1) / 20)) + 1).tolist()
         ys = np.linspace(y1, y2, max(1, round(abs(y2 - y1) / 20)) + 1).tolist()
@@ -136,7 +136,7 @@ class Plot:
 
 @dataclass(slots=True)
 class Canvas:
-    """Three images that are drawn together, and the trees somebody wants to plant."""
+    """Images of colour, material and shadow, drawn together, and the sites of trees."""
 
     frame: TownFrame
     sun: Sun
@@ -144,7 +144,7 @@ class Canvas:
     colour: Image.Image = field(init=False)
     material: Image.Image = field(init=False)
     shade: Image.Image = field(init=False)  # 255 where the sun does not reach
-    seedlings: list[tuple[float, float, float]] = field(default_factory=list)  # x_px, y_px, r_m
+    tree_sites: list[tuple[float, float, float]] = field(default_factory=list)  # x_px, y_px, r_m
 
     def __post_init__(self) -> None:
         size = (self.frame.width, self.frame.height)
@@ -153,23 +153,23 @@ class Canvas:
         self.shade = Image.new("L", size, 0)
 
     def chance(self, probability: float) -> bool:
-        """Toss a coin."""
+        """Draw True with a probability."""
         return bool(self.rng.random() < probability)
 
     def between(self, low: float, high: float) -> float:
-        """Draw a number of [low, high), or take `low` where there is no room above it."""
+        """Draw a number in [low, high); return `low` if `high` is not above it."""
         return float(self.rng.uniform(low, max(low, high)))
 
     def pick(self, palette: Sequence[Colour], spread: float = 0.07) -> Colour:
-        """Draw a colour of the palette, a little lighter or darker, a little warmer or cooler."""
+        """Draw a colour of the palette, and vary its brightness and tint a little."""
         base = np.array(palette[int(self.rng.integers(len(palette)))])
         tint = self.rng.normal(1.0, spread) + self.rng.normal(0.0, spread / 8, 3)
         red, green, blue = np.clip(base * tint, 0, 255).astype(int).tolist()
         return red, green, blue
 
-    def sees(self, plot: Plot, margin: float = 30.0) -> bool:
-        """Tell whether any of the plot can be in the image, or throw a shadow into it."""
-        pixels = self.frame.to_pixels(plot.ring(plot.box))
+    def can_show(self, plot: Plot, margin: float = 30.0) -> bool:
+        """Whether any of the plot can be in the image, or cast a shadow into it."""
+        pixels = self.frame.to_pixels(plot.outline(plot.box))
         low, high = pixels.min(axis=0) - margin, pixels.max(axis=0) + margin
         size = (self.frame.width, self.frame.height)
         return bool((high > 0).all() and (low < size).all())
@@ -184,12 +184,12 @@ class Canvas:
         self, plot: Plot, box: PlotBox, colour: Colour, material: Material
     ) -> NDArray[np.float64]:
         """Fill a box of a plot and return its outline in image pixels."""
-        pixels = self.frame.to_pixels(plot.ring(box))
+        pixels = self.frame.to_pixels(plot.outline(box))
         self.polygon(pixels, colour, material)
         return pixels
 
-    def cast(self, pixels: NDArray[np.float64], height: float) -> None:
-        """Throw the shadow of an outline that stands `height` metres high."""
+    def cast_shadow(self, pixels: NDArray[np.float64], height: float) -> None:
+        """Draw the shadow of a body with this outline and a height in metres."""
         shift = np.array(self.sun.shadow(height / self.frame.gsd))
         draw = ImageDraw.Draw(self.shade)
         low, high = (pixels - 0.5), (pixels - 0.5 + shift)
@@ -199,12 +199,12 @@ class Canvas:
         for wall in walls.reshape(-1, 8).tolist():
             draw.polygon(wall, fill=255)
 
-    def light(self, pixels: NDArray[np.float64]) -> None:
-        """Take shadows off a surface that stands above them."""
+    def clear_shadow(self, pixels: NDArray[np.float64]) -> None:
+        """Remove shadows from a surface above them."""
         ImageDraw.Draw(self.shade).polygon([(x, y) for x, y in (pixels - 0.5).tolist()], fill=0)
 
-    def plant(self, plot: Plot, x: float, y: float, median: float = 3.5) -> None:
-        """Ask for a tree at a point of a plot; `median` is the usual crown radius in metres."""
+    def plant_tree(self, plot: Plot, x: float, y: float, median: float = 3.5) -> None:
+        """Add a site of a tree at a point of a plot; `median` is that of crown radii, in metres."""
         radius = float(np.clip(self.rng.lognormal(math.log(median), 0.38), 2.0, 7.0))
         at = self.frame.to_pixels(plot.to_town([(x, y)]))[0]
-        self.seedlings.append((float(at[0]), float(at[1]), radius))
+        self.tree_sites.append((float(at[0]), float(at[1]), radius))

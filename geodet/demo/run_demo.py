@@ -1,7 +1,4 @@
-"""The demonstration: paint a town with known trees, run the ordinary detect on it, and count.
-
-It is a tool made of tools: the only one that calls another.
-"""
+"""Run the demonstration: paint a town with known trees, detect them, and count the matches."""
 
 from __future__ import annotations
 
@@ -31,27 +28,29 @@ __all__ = ["DemoReport", "run_demo"]
 
 _SEED = 7
 _GSD = 0.6  # metres per pixel
-_ORIGIN = Affine(_GSD, 0.0, 447_000.0, 0.0, -_GSD, 5_411_000.0)  # somewhere in UTM zone 33N
+_ORIGIN = Affine(
+    _GSD, 0.0, 447_000.0, 0.0, -_GSD, 5_411_000.0
+)  # in UTM zone 33N; the place has no meaning
 _CRS = CRS.from_epsg(32633)
-_WITHIN = MatchConfig(by="distance", distance_m=6.0)  # the protocol of the model's card
+_WITHIN = MatchConfig(by="distance", distance_m=6.0)  # as in the model card
 
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What was painted and what was found."""
+    """Numbers of painted, detected and matched trees."""
 
     painted: int
     """Trees in the scene."""
     detected: int
     """Detections."""
     matched: int
-    """Detections that are a painted tree, one to one within 6 m."""
+    """Detections matched one to one with painted trees within 6 m."""
     files: tuple[Path, ...]
-    """The scene, the truth, the detections and the preview."""
+    """The scene, the painted trees, the detections in two formats, and the preview."""
 
     @property
     def recall(self) -> float:
-        """Share of the painted trees that were found."""
+        """Share of the painted trees that were detected."""
         return self.matched / self.painted if self.painted else 0.0
 
     @property
@@ -74,10 +73,10 @@ def run_demo(
     Args:
         folder: Gets ``scene.tif``, ``truth.gpkg``, ``trees.gpkg``, ``trees.geojson`` and
             ``preview.png``; made if missing.
-        model: A model that finds trees.
+        model: A model for trees.
         size: Side of the scene in pixels of 0.6 m.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        overwrite: Replace files of an earlier demonstration.
+        overwrite: Replace the files of an earlier demonstration.
         progress: Called after each batch.
 
     Raises:

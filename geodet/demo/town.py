@@ -1,4 +1,4 @@
-"""Paint a believable aerial image of a town in which the place of each tree is known."""
+"""Paint an aerial image of a town in which the place of each tree is known."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from geodet.demo.canvas import Canvas, Material, Sun, TownFrame
 from geodet.demo.quarters import draw_town
 from geodet.vector.palette import Colour
 
-# Colours of sunlit crowns: dark oak, olive, the grey of eucalyptus and the odd plum. Painted, their
+# Colours of sunlit crowns: dark oak, olive, grey eucalyptus and rarely plum. In the image, their
 # centres have the percentiles measured at 35,000 marked trees of NAIP chips (median 63, 80, 66).
 SPECIES: Sequence[Colour] = (
     *((66, 86, 62), (74, 100, 64), (96, 120, 76), (86, 100, 77), (56, 77, 61)),
     *((110, 120, 84), (104, 110, 94), (72, 94, 69), (112, 82, 82)),
 )
 SPECIES_SHARE = (0.2, 0.2, 0.12, 0.12, 0.12, 0.07, 0.06, 0.1, 0.01)
-GRAIN = {  # relative contrast of the texture; grass and soil are rough, roofs nearly smooth
+GRAIN = {  # relative contrast of the texture
     Material.PAVED: 0.035,
     Material.GRASS: 0.085,
     Material.SOIL: 0.07,
     Material.ROOF: 0.045,
     Material.WATER: 0.02,
 }
-SHADE = (0.36, 0.41, 0.50)  # what is left of red, green, blue in a shadow: the sky is blue
+SHADE = (0.36, 0.41, 0.50)  # share of red, green and blue light in a shadow: the sky is blue
 CLOSEST_M = 4.5  # centres of two trees are never closer than this ...
-CLOSEST_SHARE = 0.8  # ... nor than this part of the sum of their radii
+CLOSEST_SHARE = 0.8  # ... and never closer than this share of the sum of their radii
 BLUR_PX = 0.7  # sigma of the point-spread function
 NOISE = 1.6  # sensor noise, standard deviation in counts of 255
-LEAF_TILE = 512  # pixels: side of the noise from which each crown takes its leaves
+LEAF_TILE = 512  # pixels: side of the noise that textures the crowns
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Painting:
     """A painted image and the trees in it."""
 
     pixels: NDArray[np.uint8]
-    """(3, H, W): red, green, blue."""
+    """(3, H, W) red, green, blue."""
     centres: NDArray[np.float64]
-    """(N, 2): x right and y down in continuous pixels, (0, 0) = outer corner of the first."""
+    """(N, 2) x and y in continuous pixels; (0, 0) is the image's outer corner."""
     radii: NDArray[np.float64]
-    """(N,): mean radius of the crown in pixels."""
+    """(N,) mean radius of the crown in pixels."""
 
 
 def paint_town(width: int, height: int, *, seed: int, gsd: float = 0.6) -> Painting:
-    """Paint a town from above, as an orthophoto shows it.
+    """Paint a town as an orthophoto shows it.
 
     Crowns are painted last, small ones over large ones, so that no centre is hidden.
 
@@ -77,12 +77,12 @@ def paint_town(width: int, height: int, *, seed: int, gsd: float = 0.6) -> Paint
     rng = np.random.default_rng(seed)
     canvas = _open_canvas(width, height, gsd, rng)
     draw_town(canvas)
-    trees = _thin_out(canvas)
+    trees = _choose_trees(canvas)
     _cast_tree_shadows(canvas, trees)
-    image = _ground_light(canvas)
+    image = _render_ground(canvas)
     _stamp_crowns(image, trees, canvas)
     inside = ((trees[:, :2] >= 0) & (trees[:, :2] < (width, height))).all(axis=1)
-    return Painting(_photograph(image, rng), trees[inside, :2], trees[inside, 2])
+    return Painting(_simulate_camera(image, rng), trees[inside, :2], trees[inside, 2])
 
 
 def _open_canvas(width: int, height: int, gsd: float, rng: np.random.Generator) -> Canvas:
@@ -93,8 +93,8 @@ def _open_canvas(width: int, height: int, gsd: float, rng: np.random.Generator) 
     return Canvas(frame, sun, rng)
 
 
-def _thin_out(canvas: Canvas) -> NDArray[np.float64]:
-    """Keep the seedlings that stand on soil or grass and far enough from those kept before.
+def _choose_trees(canvas: Canvas) -> NDArray[np.float64]:
+    """Choose the sites that are on soil or grass and far enough from those chosen before.
 
     Returns:
         (N, 3) x, y and radius in pixels, the largest radius first. Some stand just outside of the
@@ -102,8 +102,8 @@ def _thin_out(canvas: Canvas) -> NDArray[np.float64]:
     """
     gsd, material = canvas.frame.gsd, np.asarray(canvas.material)
     kept: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
-    cell = 2 * 7.0 * CLOSEST_SHARE / gsd  # no distance law reaches further than one cell
-    for x, y, radius_m in canvas.seedlings:
+    cell = 2 * 7.0 * CLOSEST_SHARE / gsd  # the largest distance that two trees must keep
+    for x, y, radius_m in canvas.tree_sites:
         tree = (x, y, radius_m / gsd)
         key = (math.floor(x / cell), math.floor(y / cell))
         if _can_grow(material, x, y) and _has_room(kept, key, tree, CLOSEST_M / gsd):
@@ -113,7 +113,7 @@ def _thin_out(canvas: Canvas) -> NDArray[np.float64]:
 
 
 def _can_grow(material: NDArray[np.uint8], x: float, y: float) -> bool:
-    """Tell whether the ground is soil or grass, or outside of the image but near it."""
+    """Whether the ground is soil or grass, or outside of the image but near it."""
     height, width = material.shape
     if 0 <= x < width and 0 <= y < height:
         return material[int(y), int(x)] in (Material.GRASS, Material.SOIL)
@@ -126,7 +126,7 @@ def _has_room(
     tree: tuple[float, float, float],
     closest: float,
 ) -> bool:
-    """Tell whether a tree keeps its distance to all that stand in its cell and the eight around."""
+    """Whether a tree keeps its distance from all trees in its cell and the eight cells around."""
     x, y, radius = tree
     near = [
         other
@@ -141,18 +141,18 @@ def _has_room(
 
 
 def _cast_tree_shadows(canvas: Canvas, trees: NDArray[np.float64]) -> None:
-    """Throw the shadow of each crown on whatever lies beside it."""
+    """Draw the shadow of each crown."""
     turn = np.linspace(0, math.tau, 14, endpoint=False)
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     for x, y, radius in trees.tolist():
         uneven = canvas.rng.uniform(0.78, 1.05, (len(turn), 1))
         outline = (x, y) + circle * uneven * radius
-        # The widest part of a crown is about as high as the crown is wide, plus a short trunk.
-        canvas.cast(outline, 1.7 * radius * canvas.frame.gsd + 1.5)
+        # The widest part of a crown is about as high as the crown is wide, plus 1.5 m of stem.
+        canvas.cast_shadow(outline, 1.7 * radius * canvas.frame.gsd + 1.5)
 
 
 def _noise(rng: np.random.Generator, width: int, height: int, scale: float) -> NDArray[np.float32]:
-    """Draw smooth noise, (H, W), of unit deviation at its knots, which are `scale` pixels apart."""
+    """Draw smooth noise (H, W) of unit deviation at knots that are `scale` pixels apart."""
     size = math.ceil(height / scale) + 1, math.ceil(width / scale) + 1
     knots = rng.standard_normal(size, dtype=np.float32)
     if scale == 1:
@@ -162,8 +162,8 @@ def _noise(rng: np.random.Generator, width: int, height: int, scale: float) -> N
     return np.asarray(smooth)
 
 
-def _ground_light(canvas: Canvas) -> NDArray[np.float32]:
-    """Give the drawn surfaces texture and shadows; returns (3, H, W) of 0 to 255."""
+def _render_ground(canvas: Canvas) -> NDArray[np.float32]:
+    """Add texture and shadows to the drawn surfaces; return (3, H, W) of 0 to 255."""
     width, height = canvas.frame.width, canvas.frame.height
     grain = np.zeros(len(Material), np.float32)
     grain[list(GRAIN)] = list(GRAIN.values())
@@ -182,7 +182,7 @@ def _ground_light(canvas: Canvas) -> NDArray[np.float32]:
 
 
 def _stamp_crowns(image: NDArray[np.float32], trees: NDArray[np.float64], canvas: Canvas) -> None:
-    """Paint the crowns into the image, patch by patch."""
+    """Paint the crowns into the image, in place."""
     rng = canvas.rng
     leaves = _noise(rng, LEAF_TILE, LEAF_TILE, 1.6) + 1.3 * _noise(rng, LEAF_TILE, LEAF_TILE, 3.2)
     species = rng.choice(len(SPECIES), len(trees), p=SPECIES_SHARE)
@@ -197,13 +197,13 @@ def _stamp_crown(
     leaves: NDArray[np.float32],
     canvas: Canvas,
 ) -> None:
-    """Blend one crown into the image, cut at the image's edges."""
+    """Blend one crown into the image, clipped at its edges."""
     x, y, radius = tree
     reach = math.ceil(1.5 * radius) + 1
     _, height, width = image.shape
     x1, x2 = max(0, int(x) - reach), min(width, int(x) + reach + 1)
     y1, y2 = max(0, int(y) - reach), min(height, int(y) + reach + 1)
-    if x2 - x1 < 2 or y2 - y1 < 2:  # too little is in the image for a slope
+    if x2 - x1 < 2 or y2 - y1 < 2:  # too few pixels for a gradient
         return
     dx = np.arange(x1, x2, dtype=np.float32)[None, :] + np.float32(0.5 - x)
     dy = np.arange(y1, y2, dtype=np.float32)[:, None] + np.float32(0.5 - y)
@@ -249,8 +249,8 @@ def _crown(
     return cover, (light * np.clip(0.95 + 0.2 * clumps, 0.4, 1.5)).astype(np.float32)
 
 
-def _photograph(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Pass the light through haze, lens and sensor; returns (3, H, W) uint8."""
+def _simulate_camera(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Simulate haze, lens and sensor noise; return (3, H, W) uint8."""
     _, height, width = image.shape
     uneven = 1 + 0.025 * _noise(rng, width, height, 500)  # pixels: clouds' edges, flight strips
     pixels = np.empty(image.shape, np.uint8)

@@ -123,12 +123,12 @@ def test_shadows_fall_away_from_the_sun():
 
 def test_a_turned_plot_covers_the_same_land():
     plot = Plot(np.array([5.0, -2.0]), np.eye(2), 30.0, 12.0).cut((2, 3, 22, 10))
-    turned = plot.sideways()
+    turned = plot.turned()
     assert (turned.width, turned.depth) == (plot.depth, plot.width)
     np.testing.assert_allclose(
-        turned.ring(turned.box).mean(axis=0), plot.ring(plot.box).mean(axis=0), atol=1e-9
+        turned.outline(turned.box).mean(axis=0), plot.outline(plot.box).mean(axis=0), atol=1e-9
     )
-    full = turned.sideways().sideways().sideways()
+    full = turned.turned().turned().turned()
     np.testing.assert_allclose(full.origin, plot.origin, atol=1e-9)
     np.testing.assert_allclose(full.axes, plot.axes, atol=1e-9)
 
