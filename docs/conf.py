@@ -23,6 +23,7 @@ extensions = [
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "images/README.md"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+smartquotes = False  # options begin with two dashes
 myst_heading_anchors = 3  # [text](page.md#heading) is checked, too
 suppress_warnings = ["myst.header"]  # a card and the benchmarks begin below a page's own title
 
