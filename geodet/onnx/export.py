@@ -26,7 +26,13 @@ _SIDES = (70, 99)  # of the compared images, no multiples of a stride
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """Result of an export."""
+    """Result of an export.
+
+    Example:
+        >>> report = geodet.export("urban-trees", folder / "trees.onnx", reader="geodeep")
+        >>> report.reader
+        'geodeep'
+    """
 
     output: Path
     """The ONNX file."""

@@ -9,8 +9,8 @@ was tried for the plain graph of ``urban-trees`` in two ways:
   instead of 0.02 s for the smallest network; it needs three more packages (onnxscript, onnx-ir,
   ml_dtypes); and the file is of version 10, which onnxruntime 1.17 does not read.
 - The exporter by TorchScript (``dynamo=False``): the same outputs and size of file in 1.4 s, with
-  ``maps.shape[0]`` in place of ``len(maps)`` in the heads. But it is deprecated: torch warns that it
-  will be removed.
+  ``maps.shape[0]`` in place of ``len(maps)`` in the heads. But it is deprecated, and torch warns
+  that it will be removed.
 
 Neither covers the suppression in the graph for tiles: ``torchvision.ops.nms`` does not separate
 classes, so the nodes that :func:`tile_graph` adds would stay.

@@ -1,4 +1,4 @@
-"""How well the anchors cover the labels, and anchors that are fitted to them."""
+"""Fit anchors to the labels, and report how well the anchors cover them."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ __all__ = ["Objects", "best_overlaps", "collect_objects", "fit_anchors", "settle
 logger = logging.getLogger(__name__)
 
 
-_IOU = 0.5  # at which the recall is counted
-_WARN_BELOW = 0.9
-_SAMPLE = 1000  # objects that the fit looks at
+_IOU = 0.5  # of an object and an anchor that covers it
+_WARN_BELOW = 0.9  # share of the objects that are covered
+_SAMPLE = 1000  # maximum number of objects for the fit
 _STEPS = (0.2, 0.1, 0.05, 0.02)  # of the logarithms of sides and ratios
-_PROGRESS = 1e-4  # of the mean overlap, that makes a step worth taking
-_WORTH = 0.01  # of the mean overlap, that makes a scale or a ratio worth its time
+_LEAST_STEP_GAIN = 1e-4  # in mean IoU, for a step to be taken
+_LEAST_SHAPE_GAIN = 0.01  # in mean IoU, for a scale or a ratio to be worth its time
 
 
 class Objects(NamedTuple):
-    """Labelled boxes, whatever their images."""
+    """Labelled boxes of all images together."""
 
     boxes: Floats
-    """(N, 4) x1 y1 x2 y2 in pixels of their image."""
+    """(N, 4) x1 y1 x2 y2 in pixels of their images."""
     extents: Floats
-    """(N, 2) width and height of that image in pixels."""
+    """(N, 2) width and height of their images in pixels."""
 
 
 def settle_anchors(tileset: Tileset, config: Config) -> Config:
-    """Fit the anchors if the configuration asks for it, and report how well they cover the labels.
-
-    What comes back names its anchors by numbers, so that a model file does.
+    """Fit the anchors if ``model.anchors`` is ``fit``, and log how well they cover the labels.
 
     Args:
-        tileset: Its training objects count.
-        config: With ``model.anchors`` and the anchors that are given.
+        tileset: Its training objects are used.
+        config: All settings.
+
+    Returns:
+        The configuration with the anchors as numbers, as a model file stores them.
 
     Raises:
-        TilesetError: There is no object to fit to.
+        TilesetError: There is no training object to fit to.
     """
     objects = collect_objects(tileset.split("train"))
     is_fit = config.model.anchors == "fit"
@@ -69,7 +70,7 @@ def settle_anchors(tileset: Tileset, config: Config) -> Config:
 
 
 def collect_objects(images: Iterable[LabelledImage]) -> Objects:
-    """Put the boxes of all images together."""
+    """Concatenate the boxes of all images."""
     boxes, extents = [np.zeros((0, 4))], [np.zeros((0, 2))]
     for image in images:
         boxes.append(image.boxes)
@@ -80,14 +81,14 @@ def collect_objects(images: Iterable[LabelledImage]) -> Objects:
 def best_overlaps(objects: Objects, config: ModelConfig) -> Floats:
     """Compute the IoU of each object with the anchor that overlaps it most.
 
-    It is exact for the anchors that the network places on each image as one chip: of the anchors of
-    one shape the one with the nearest centre, along x and along y, overlaps most, and the centres
-    are at (cell + 0.5) * stride. Objects smaller than the stride lie between the anchors, so a
-    fitting shape alone does not reach an IoU of 1. The crops of training shift the grid.
+    The result is exact for an image that is one chip: of the anchors of one shape the one with the
+    nearest centre overlaps most, and the centres are at (cell + 0.5) * stride. Objects smaller than
+    the stride may lie between the anchors, so that a fitting shape alone does not reach an IoU of
+    1. Training crops shift the grid.
 
     Args:
         objects: N boxes.
-        config: The levels and the anchors, as numbers.
+        config: Levels and anchors.
 
     Returns:
         (N,) IoU, 0 to 1.
@@ -103,20 +104,20 @@ def best_overlaps(objects: Objects, config: ModelConfig) -> Floats:
 
 
 def fit_anchors(objects: Objects, config: ModelConfig, *, turned: bool = False) -> ModelConfig:
-    """Choose sizes, scales and ratios whose best anchors overlap the objects most in the mean.
+    """Choose the sizes, scales and ratios that maximise the mean of :func:`best_overlaps`.
 
-    A pattern search over the logarithms of all of them, from the quantiles of the objects' sides
-    and ratios. It is deterministic, and the stride of each level counts: see
-    :func:`best_overlaps`. Scales and ratios that add little are left out.
+    A pattern search over their logarithms, which starts from the quantiles of the objects' sides
+    and ratios and is deterministic. Scales and ratios that add little are left out.
 
     Args:
         objects: At least one.
-        config: The levels, and how many scales and ratios to choose at most.
-        turned: Training turns the chips by quarters, so an object is as often tall as wide.
+        config: The levels, and the maximum numbers of scales and ratios.
+        turned: Whether training turns the chips by quarters, so that an object is as often tall as
+            wide.
 
     Returns:
         The configuration with ``anchors = "given"`` and the fitted numbers. Sizes rise with the
-        level, and from the second level on none is below the stride.
+        level, and from the second level on none is smaller than the stride.
     """
     sample = _sample(objects, turned=turned)
 
@@ -152,7 +153,7 @@ def _middles(count: int) -> Floats:
 
 
 def _search(config: ModelConfig, score: Callable[[ModelConfig], float]) -> ModelConfig:
-    """Move one number at a time for as long as that raises the score, by ever smaller steps."""
+    """Change one number at a time while that raises the score, in ever smaller steps."""
     scales = len(config.anchor_scales)
     logs = np.log([*config.anchor_sizes, *config.anchor_scales, *config.anchor_ratios])
     best = _described(config, logs, scales)
@@ -165,19 +166,25 @@ def _search(config: ModelConfig, score: Callable[[ModelConfig], float]) -> Model
             for move in moves * step:
                 trial = _described(config, logs + move, scales)
                 reached = score(trial)
-                if reached > highest + _PROGRESS:
+                if reached > highest + _LEAST_STEP_GAIN:
                     logs, best, highest, improved = logs + move, trial, reached, True
     return best
 
 
 def _described(config: ModelConfig, logs: Floats, scales: int) -> ModelConfig:
-    """Put numbers into the configuration: logarithms of sizes, scales and ratios.
+    """Return the configuration with these sizes, scales and ratios.
 
-    All rise, and the first scale becomes 1.
+    Args:
+        config: Levels and other settings.
+        logs: Logarithms of sizes, scales and ratios, in this order.
+        scales: Number of scales.
+
+    Returns:
+        Sizes, scales and ratios that each rise, with 1 as first scale.
     """
     first, last = config.levels
     strides = 2.0 ** np.arange(first, last + 1)
-    strides[0] = 0.0  # objects smaller than the finest stride must not be missed
+    strides[0] = 0.0  # the finest level must cover objects smaller than its stride
     parts = np.split(np.exp(logs), [len(strides), len(strides) + scales])
     sizes, factors, ratios = (np.sort(part) for part in parts)
     return config.model_copy(
@@ -195,17 +202,17 @@ def _rounded(values: Floats, digits: int) -> tuple[float, ...]:
 
 
 def _pruned(config: ModelConfig, score: Callable[[ModelConfig], float]) -> ModelConfig:
-    """Leave out the scales and ratios that are worth little: each costs time in every cell."""
+    """Remove the scales and ratios that add little: each costs time in every cell."""
     while trials := list(_one_less(config)):
         best = max(trials, key=score)
-        if score(config) - score(best) > _WORTH:
+        if score(config) - score(best) > _LEAST_SHAPE_GAIN:
             break
         config = best
     return config
 
 
 def _one_less(config: ModelConfig) -> Iterator[ModelConfig]:
-    """Give the configurations without one of the scales or ratios."""
+    """Yield the configurations without one of the scales or ratios."""
     for key in ("anchor_scales", "anchor_ratios"):
         values = getattr(config, key)
         for index in range(len(values) if len(values) > 1 else 0):
@@ -213,7 +220,7 @@ def _one_less(config: ModelConfig) -> Iterator[ModelConfig]:
 
 
 def _shifts(objects: Objects, stride: int) -> Floats:
-    """Give the distances of the objects' centres from the nearest anchor's: (N, 2)."""
+    """Compute the distances of the objects' centres to the nearest anchor centre: (N, 2)."""
     centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
     last = np.ceil(objects.extents / stride) - 1
     cells = np.clip(np.floor(centres / stride), 0, last)
@@ -222,7 +229,7 @@ def _shifts(objects: Objects, stride: int) -> Floats:
 
 
 def _overlap(boxes: Floats, shifts: Floats, side: Floats) -> Floats:
-    """Compute the IoU of boxes with anchors of one shape, whose centres are that far off."""
+    """Compute the IoU of (N, 4) boxes and anchors of one shape at (N, 2) shifts from them."""
     sides = boxes[:, 2:] - boxes[:, :2]
     reach = (sides + side) / 2 - shifts
     common = np.clip(np.minimum(reach, np.minimum(sides, side)), 0, None).prod(axis=1)
@@ -231,15 +238,15 @@ def _overlap(boxes: Floats, shifts: Floats, side: Floats) -> Floats:
 
 
 def _advice(config: Config, *, is_fit: bool) -> str:
-    """Name the settings that would let more objects have an anchor, of those not yet made."""
-    ways = ["give more model.anchor_scales and model.anchor_ratios"]
+    """Name the settings, of those not yet made, with which more objects would have an anchor."""
+    ways = ["add values to model.anchor_scales and model.anchor_ratios"]
     if not is_fit:
         ways = ["set model.anchors = fit (or model.anchor_sizes)"]
     if config.model.levels[0] > 2:
-        ways.append("let model.levels begin with 2")
+        ways.append("let model.levels start at 2")
     if config.train.assigner == "iou":
         ways.append("lower train.positive_iou and train.negative_iou")
-        ways.append("take train.assigner = nwd or atss")
+        ways.append("set train.assigner to nwd or atss")
     return ", or ".join(ways)
 
 

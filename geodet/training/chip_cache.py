@@ -1,4 +1,4 @@
-"""Decoded chips in memory, once for all processes that prepare them."""
+"""Decoded chips in memory that all loading processes share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["ChipCache"]
 
 
 class ChipCache:
-    """Keeps the first chips that fit into a budget, in memory that forked processes share.
+    """Stores the first chips that fit into a budget, in memory that forked processes share.
 
-    Each image has a place of its own, which whoever decodes it first fills: two that do it at once
-    write the same. The memory is taken as it is filled. It is not that of ``/dev/shm``, which is
-    small in containers. A process that is spawned rather than forked begins with an empty cache.
+    Each image has its own place, filled by the process that decodes it first; two that decode it at
+    once write the same. Memory is used only as it is filled. It is anonymous memory rather than
+    ``/dev/shm``, which is small in containers. A spawned process starts with an empty cache.
 
     Args:
         sizes: Columns and rows of each image.
         bands: Bands of a chip.
-        dtype: Of its pixels; a chip of another is not kept.
-        budget: Bytes.
+        dtype: Type of its pixels; a chip of another type is not stored.
+        budget: Maximum size in bytes.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ChipCache:
         self._memory = self._take()
 
     def __len__(self) -> int:
-        """Count the images that have a place."""
+        """Return the number of images that have a place."""
         return self._kept
 
     def __getstate__(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class ChipCache:
         self._memory = self._take()
 
     def read(self, index: int) -> Chip | None:
-        """Give a chip that was written, else None; its arrays are read-only."""
+        """Return a stored chip, whose arrays are read-only, or None."""
         if index >= self._kept or not self._flag(index)[0]:
             return None
         pixels, valid = self._arrays(index)
@@ -60,13 +60,13 @@ class ChipCache:
         return Chip(Window(0, 0, *self._sizes[index]), pixels, valid)
 
     def write(self, index: int, chip: Chip) -> None:
-        """Keep a chip where it has a place."""
+        """Store a chip if it has a place."""
         if index >= self._kept or chip.pixels.dtype != self._dtype:
             return
         pixels, valid = self._arrays(index)
         if pixels.shape == chip.pixels.shape:
             pixels[:], valid[:] = chip.pixels, chip.valid
-            self._flag(index)[0] = 1  # last, for another process reads what is flagged
+            self._flag(index)[0] = 1  # last, since other processes read what is flagged
 
     def _take(self) -> NDArray[np.uint8]:
         shared = mmap.mmap(-1, max(self._bytes, 1))  # anonymous, zeros, shared by a fork

@@ -46,7 +46,17 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """Figures of a finished epoch."""
+    """Figures of a finished epoch.
+
+    Example:
+        >>> def show(epoch: geodet.EpochReport) -> None:
+        ...     print(f"epoch {epoch.epoch} of {epoch.epochs}")
+        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> report = geodet.train(
+        ...     tiles, folder / "mine.safetensors", epochs=1, settings=small, progress=show
+        ... )
+        epoch 1 of 1
+    """
 
     epoch: int
     """Number of the epoch, counted from 1."""

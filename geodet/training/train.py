@@ -50,7 +50,14 @@ __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """Result of a training run."""
+    """Result of a training run.
+
+    Example:
+        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> report = geodet.train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
+        >>> report.model.name
+        'mine.safetensors'
+    """
 
     model: Path
     """The model file."""

@@ -1,4 +1,4 @@
-"""Begin with what another model has learnt."""
+"""Start a training from the weights of another model."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ logger = logging.getLogger(__name__)
 
 _STEM = "backbone.stem.conv.weight"
 _SCORES = "classifier.last."
-# Parts that each pyramid level, or each level from the first, has of its own.
+# Parts that exist once for each pyramid level, numbered from the first level.
 _OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
 
 
 class Transfer(NamedTuple):
-    """What came from the other model."""
+    """Names of a network's tensors, by where their values are from."""
 
     taken: list[str]
-    """Names of the tensors that it gave."""
+    """From the other model."""
     fresh: list[str]
-    """Names of those that start as they would have without it."""
+    """From the initialisation."""
 
 
 def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
     """Replace the weights of a network by those of a model, where name and shape fit.
 
-    A part of a pyramid level gets the weights of the same level, or else of the nearest, but for
-    those from the backbone to the pyramid. The first convolution is adapted to the bands, see
-    :func:`geodet.models.backbone.adapt_filters`. The last convolution of the classifier is taken
-    if the classes are the same in number.
+    The parts of a pyramid level get the weights of the same level, or else of the nearest one;
+    those that connect a stage of the backbone need the same stage. The first convolution is adapted
+    to the bands, see :func:`geodet.models.backbone.adapt_filters`. The last convolution of the
+    classifier is taken if the number of classes is the same.
 
     Args:
         network: Changed in place.
@@ -49,7 +49,7 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
 
     Raises:
         ModelFileError: There is no such model.
-        ConfigError: Its backbone is another one.
+        ConfigError: The model has another backbone.
     """
     model = load_model(name)
     _check_backbone(model, network.config, name)
@@ -88,12 +88,12 @@ def _fitting(own: Mapping[str, Tensor], model: Model, network: RetinaNet) -> dic
             continue
         if source.shape == tensor.shape:
             found[key] = source
-    # A bias is nothing without its weights.
+    # A bias fits only the weights that it was trained with.
     return {k: t for k, t in found.items() if f"{k.rpartition('.')[0]}.weight" in found}
 
 
 def _same_level(key: str, shift: int, theirs: Iterable[str]) -> str:
-    """Name the tensor of the other network that belongs to the same level, or to the nearest."""
+    """Return the name of the other network's tensor for the same or the nearest level."""
     if not (parts := _OF_A_LEVEL.fullmatch(key)):
         return key
     before, index, after = parts.groups()
@@ -107,7 +107,7 @@ def _same_level(key: str, shift: int, theirs: Iterable[str]) -> str:
 
 
 def _is_as_many(one: RetinaNet, other: RetinaNet) -> bool:
-    """Tell whether two networks score as many classes of as many anchors."""
+    """Whether two networks have equally many classes and anchors per cell."""
     return (one.classifier.outputs, one.anchors.per_cell) == (
         other.classifier.outputs,
         other.anchors.per_cell,
@@ -119,4 +119,4 @@ def _report(name: str | Path, transfer: Transfer) -> None:
     logger.info("train.init = %s: %d of %d tensors taken", name, len(transfer.taken), count)
     if transfer.fresh:
         parts = dict.fromkeys(".".join(key.split(".")[:-1][:3]) for key in transfer.fresh)
-        logger.info("train.init: these begin anew, in whole or in part: %s", ", ".join(parts))
+        logger.info("train.init: new weights, in whole or in part: %s", ", ".join(parts))

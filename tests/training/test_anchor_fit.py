@@ -157,7 +157,7 @@ def test_given_anchors_are_left_alone_and_their_recall_is_told(tmp_path, caplog)
     assert "recall of the anchors at IoU 0.5: 0.950 of 20 training objects" in record.getMessage()
 
 
-FIT, FINER, EASIER = "model.anchors = fit", "model.levels begin with 2", "train.positive_iou"
+FIT, FINER, EASIER = "model.anchors = fit", "model.levels start at 2", "train.positive_iou"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ FIT, FINER, EASIER = "model.anchors = fit", "model.levels begin with 2", "train.
         ((2, 3), "given", "iou", {FIT, EASIER}),
         ((3, 4), "given", "iou", {FIT, FINER, EASIER}),
         ((3, 4), "given", "nwd", {FIT, FINER}),
-        ((4, 5), "fit", "iou", {"more model.anchor_scales", FINER, EASIER}),
+        ((4, 5), "fit", "iou", {"add values to model.anchor_scales", FINER, EASIER}),
     ],
 )
 def test_anchors_that_miss_objects_are_a_warning_that_names_what_is_left_to_do(
@@ -180,7 +180,7 @@ def test_anchors_that_miss_objects_are_a_warning_that_names_what_is_left_to_do(
     settle_anchors(tileset(tmp_path, squares(0, sides, 20)), config)
     (record,) = [r for r in caplog.records if r.levelname == "WARNING"]
     assert "of the training objects at IoU 0.5; " in record.getMessage()
-    ways = {FIT, "more model.anchor_scales", FINER, EASIER}
+    ways = {FIT, "add values to model.anchor_scales", FINER, EASIER}
     assert {way for way in ways if way in record.getMessage()} == advice
 
 

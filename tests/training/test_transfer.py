@@ -159,9 +159,7 @@ def test_the_log_says_what_was_taken_and_what_was_not(tmp_path, caplog):
         transfer = transfer_weights(network, path)
     count = len(transfer.taken)
     assert f"{count} of {count + 2} tensors taken" in caplog.messages[0]
-    assert (
-        caplog.messages[1] == "train.init: these begin anew, in whole or in part: classifier.last"
-    )
+    assert caplog.messages[1] == "train.init: new weights, in whole or in part: classifier.last"
 
 
 def test_a_bundled_model_is_found_by_its_name():
