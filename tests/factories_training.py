@@ -35,7 +35,7 @@ def configured(**changes):
 
 @pytest.fixture(name="small", scope="module")
 def small_fixture(tmp_path_factory):
-    """Give a tileset of three images to train on and one to validate with."""
+    """Provide a tileset of three images to train on and one to validate with."""
     return write_tileset(tmp_path_factory.mktemp("small"), train=3, val=1)
 
 

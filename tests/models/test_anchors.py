@@ -13,7 +13,7 @@ def centres(boxes):
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def test_two_levels_by_hand():
+def test_anchors_of_two_levels_are_those_computed_by_hand():
     anchors = Anchors(sizes=[12.0, 20.0], scales=[1.0], ratios=[1.0], strides=[4, 8])
     fine, coarse = anchors([(2, 1), (1, 2)])
     assert fine.tolist() == [[-4, -4, 8, 8], [-4, 0, 8, 12]]
@@ -108,19 +108,19 @@ def test_decoding_equals_torchvision(anchors, numbers):
     torch.testing.assert_close(decoded, ORACLE.decode_single(deltas, anchors.double()))
 
 
-def test_by_hand():
+def test_deltas_are_those_computed_by_hand():
     anchor = torch.tensor([10.0, 10.0, 30.0, 50.0])
     box = torch.tensor([20.0, 10.0, 60.0, 30.0])
     wanted = torch.tensor([20 / 20, -10 / 40, math.log(2), math.log(0.5)])
     torch.testing.assert_close(encode_boxes(box, anchor), wanted)
 
 
-def test_no_correction_gives_the_anchor():
+def test_zero_deltas_decode_to_the_anchor():
     anchor = torch.tensor([[1.0, 2.0, 5.0, 10.0]])
     assert torch.equal(decode_boxes(torch.zeros(1, 4), anchor), anchor)
 
 
-def test_leading_dimensions_pass_through():
+def test_leading_dimensions_are_kept():
     anchors = torch.tensor([[0.0, 0.0, 4.0, 4.0], [2.0, 2.0, 8.0, 8.0]]).expand(3, 2, 4)
     boxes = anchors + 1
     assert encode_boxes(boxes, anchors).shape == (3, 2, 4)
@@ -129,7 +129,7 @@ def test_leading_dimensions_pass_through():
 
 
 @pytest.mark.parametrize("value", [100.0, 1e30])
-def test_the_correction_of_a_side_is_capped(value):
+def test_the_decoded_side_is_capped(value):
     deltas = torch.tensor([[0.0, 0.0, value, -value]])
     box = decode_boxes(deltas, torch.tensor([[0.0, 0.0, 16.0, 16.0]]))
     torch.testing.assert_close(box, torch.tensor([[-492.0, 8.0, 508.0, 8.0]]))

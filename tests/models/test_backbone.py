@@ -20,7 +20,7 @@ NAME = ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]  # resnet18-f37072f
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """Give torch's folder of downloaded weights, empty, on a machine without a network."""
+    """Provide torch's folder of downloaded weights, empty, on a machine without a network."""
 
     def refuse(*_, **__):
         raise urllib.error.URLError("no network in tests")
@@ -282,7 +282,7 @@ def test_p6_comes_from_c5_and_p7_from_the_rectified_p6(first, last):
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 65), (7, 250), (129, 127)])
 @pytest.mark.parametrize("levels", [(2, 3), (3, 7), (2, 7), (5, 6)])
-def test_odd_sizes_pass(size, levels):
+def test_images_of_odd_sizes_have_all_levels(size, levels):
     pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=levels)
     shapes = [tuple(p.shape[2:]) for p in pyramid(features(size))]
     wanted = range(levels[0], levels[1] + 1)
@@ -306,7 +306,7 @@ def test_the_finest_level_sees_the_deepest_stage():
     assert not torch.allclose(pyramid(maps)[0], before)
 
 
-def test_levels_that_nobody_reads_have_no_weights():
+def test_unused_levels_have_no_weights():
     pyramid = Pyramid([4, 8, 16, 32], channels=6, levels=(2, 3))
     pyramid(features())[0].sum().backward()
     outputs = [m for m in pyramid.fpn.layer_blocks if list(m.parameters())]

@@ -68,7 +68,7 @@ def described(**changes):
     return json.dumps(json.loads(DESCRIPTION.model_dump_json()) | changes)
 
 
-def test_what_is_loaded_does_what_was_saved(model_file):
+def test_a_loaded_network_has_the_outputs_of_the_saved_one(model_file):
     network, model = build(), load_model(model_file)
     images = torch.randn(1, 2, 61, 64)
     with torch.inference_mode():
@@ -113,12 +113,12 @@ def test_a_file_with_the_former_names_of_the_backbone_loads(model_file, tmp_path
     assert (tmp_path / "new.safetensors").read_bytes() == model_file.read_bytes()
 
 
-def test_the_description_comes_back(model_file):
+def test_the_description_is_read_back_unchanged(model_file):
     assert load_description(model_file) == DESCRIPTION
     assert load_model(model_file).description == DESCRIPTION
 
 
-def test_the_digest_is_the_files(model_file):
+def test_the_digest_is_that_of_the_file(model_file):
     assert load_model(model_file).digest == hashlib.sha256(model_file.read_bytes()).hexdigest()
 
 
@@ -130,12 +130,12 @@ def test_the_file_is_plain_safetensors(model_file):
     assert set(load_file(model_file)) == set(header) - {"__metadata__"}
 
 
-def test_only_the_model_is_left_behind(model_file):
+def test_saving_leaves_no_temporary_file(model_file):
     assert [file.name for file in model_file.parent.iterdir()] == ["squares.safetensors"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"not a model, but long enough a text"])
-def test_other_files_are_refused(tmp_path, content):
+def test_files_that_are_not_safetensors_are_refused(tmp_path, content):
     path = tmp_path / "other.safetensors"
     path.write_bytes(content)
     for load in (load_model, load_description):
@@ -168,7 +168,7 @@ def test_another_programs_safetensors_are_refused(tmp_path, metadata):
 
 
 @pytest.mark.parametrize("number", [FORMAT + 1, 0, "1", None])
-def test_other_formats_are_refused(model_file, tmp_path, number):
+def test_descriptions_of_another_format_are_refused(model_file, tmp_path, number):
     path = rewrite(model_file, tmp_path / "new.safetensors", metadata=described(format=number))
     message = re.escape(f"model format {number}, this geodet reads {FORMAT}")
     with pytest.raises(ModelFileError, match=message) as caught:
@@ -241,12 +241,12 @@ def test_a_failure_in_the_middle_leaves_the_older_file(model_file, tmp_path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+def test_saving_to_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*model\.safetensors"):
         save_model(tmp_path / "gone" / "model.safetensors", build(), DESCRIPTION)
 
 
-def test_a_model_is_replaced(model_file, tmp_path):
+def test_saving_replaces_an_existing_model(model_file, tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(model_file.read_bytes())
     save_model(path, build(seed=1), DESCRIPTION.model_copy(update={"name": "newer"}))
@@ -265,7 +265,7 @@ def bundled(model_file, tmp_path, monkeypatch):
     return folder
 
 
-def test_bundled_models_have_names(bundled):
+def test_bundled_models_are_found_by_name(bundled):
     assert list(iter_bundled()) == [
         ("cars", bundled / "cars.safetensors"),
         ("urban", bundled / "urban.safetensors"),
@@ -275,14 +275,14 @@ def test_bundled_models_have_names(bundled):
 
 
 @pytest.mark.usefixtures("bundled")
-def test_models_have_paths(model_file):
+def test_models_are_found_by_path(model_file):
     assert find_model(model_file) == model_file
     assert find_model(str(model_file)) == model_file
 
 
 @pytest.mark.usefixtures("bundled")
 @pytest.mark.parametrize("name", ["urbam", "gone/urban.safetensors", "."])
-def test_models_that_are_not_there_are_named_with_those_that_are(name):
+def test_an_unknown_model_is_named_with_the_bundled_ones(name):
     with pytest.raises(ModelFileError, match=re.escape(f"unknown model {name!r}")) as caught:
         load_model(name)
     assert "bundled models are cars, urban" in caught.value.hint

@@ -54,13 +54,13 @@ def test_a_folded_network_gives_the_same_outputs(config):
 
 
 @pytest.mark.parametrize("name", ["basic blocks", "frozen norms", "bottlenecks", "P6 and P7"])
-def test_no_batch_norm_is_left(name):
+def test_a_folded_network_has_no_batch_norms(name):
     network = taught(CONFIGS[name])
     assert any(isinstance(module, NORMS) for module in network.modules())
     assert not any(isinstance(module, NORMS) for module in fold_norms(network).modules())
 
 
-def test_the_network_itself_stays_as_it_was():
+def test_folding_does_not_change_the_network():
     network = taught(CONFIGS["basic blocks"])
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     fold_norms(network)
@@ -69,14 +69,14 @@ def test_the_network_itself_stays_as_it_was():
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_a_network_of_another_kind_is_given_back():
+def test_a_network_of_another_kind_is_not_folded():
     other = nn.Conv2d(1, 1, 1)
     assert fold_norms(other) is other
 
 
 @pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("height", [1, 2, 7, 8, 9, 16, 17, 50])
-def test_pooling_in_parts_is_pooling(monkeypatch, height, form):
+def test_pooling_in_parts_equals_pooling_at_once(monkeypatch, height, form):
     monkeypatch.setattr(PoolInParts, "ROWS", 4)
     pool = nn.MaxPool2d(3, stride=2, padding=1)
     x = -torch.rand(2, 3, height, 11, generator=torch.Generator().manual_seed(height))

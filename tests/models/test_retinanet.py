@@ -13,7 +13,7 @@ SHAPES = [((2, 2), 2), ((2, 2), 5), ((2, 4), 4), ((2, 4), 5), ((3, 7), 5), ((5, 
 
 @pytest.mark.parametrize(("levels", "backbone_level"), SHAPES)
 @pytest.mark.parametrize("size", [(64, 64), (33, 70)])
-def test_outputs_have_one_row_an_anchor(levels, backbone_level, size):
+def test_outputs_have_one_row_per_anchor(levels, backbone_level, size):
     config = architecture(levels, backbone_level, anchor_ratios=(0.5, 2.0))
     with torch.inference_mode():
         outputs = seeded_network(config, classes=3)(torch.randn(2, 3, *size))
@@ -49,7 +49,7 @@ def test_every_parameter_learns(levels, backbone_level):
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4, 6])
-def test_any_number_of_bands(bands):
+def test_networks_take_any_number_of_bands(bands):
     network = seeded_network(bands=bands)
     assert network(torch.randn(1, bands, 32, 32)).logits.shape == (1, 64, 1)
 
@@ -137,7 +137,7 @@ def seen(config):
 
 
 def mapped(network, images):
-    """Give the logits of P2 as a map: (H / 4, W / 4) for the first image."""
+    """Return the logits of P2 as a map: (H / 4, W / 4) for the first image."""
     with torch.inference_mode():
         logits = network(images).logits[0, :, 0]
     return logits.reshape(images.shape[2] // STRIDE, images.shape[3] // STRIDE)
@@ -178,7 +178,7 @@ def test_a_state_with_the_former_name_of_the_backbone_loads_inside_other_modules
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
 
 
-def test_frozen_batch_norms_pass_on_to_the_backbone():
+def test_the_norm_of_the_configuration_is_that_of_the_backbone():
     kinds = {
         norm: {
             type(m).__name__
@@ -236,7 +236,7 @@ def test_outputs_stand_in_the_order_of_the_anchors(row, column, anchor, output):
     assert (width * height) ** 0.5 == pytest.approx(16 * scales[anchor % len(scales)])
 
 
-def test_levels_are_answered_one_by_one_by_the_same_weights():
+def test_a_head_applies_the_same_weights_to_each_level():
     head = build()
     level = torch.randn(2, 16, 5, 3)
     small, large = head([level[:, :, :2, :2], level])
@@ -268,13 +268,13 @@ def test_norms_have_groups_of_about_16_channels(channels, groups):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_bias_is_there_unless_a_norm_follows(norm):
+def test_convolutions_have_a_bias_unless_a_norm_follows(norm):
     convolutions = build(norm=norm, convs=3).convs
     assert [m.bias is None for m in convolutions] == [norm != "none"] * 3
 
 
 @pytest.mark.parametrize(("norm", "own"), [("none", 1), ("group", 1), ("batch", 3)])
-def test_only_batch_norms_are_each_levels_own(norm, own):
+def test_only_batch_norms_are_separate_for_each_level(norm, own):
     head = build(norm=norm, convs=2, levels=3)
     assert [len(norms) for norms in head.norms] == [2] * own
 
@@ -288,7 +288,7 @@ def test_each_level_keeps_statistics_of_its_own():
         torch.testing.assert_close(norm.running_mean, 0.1 * seen)  # from 0, with momentum 0.1
 
 
-def test_a_batch_norm_at_work_is_a_fixed_scale():
+def test_a_batch_norm_in_evaluation_is_a_fixed_scale():
     """What other pixels and other chips hold changes nothing, unlike in training."""
     head = build(norm="batch", convs=1)
     with torch.no_grad():

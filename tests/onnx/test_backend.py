@@ -44,7 +44,7 @@ CONFIG = DetectConfig(precision="float32")
 
 @pytest.fixture(scope="module")
 def pair(make_model, tmp_path_factory):
-    """Give a model of two classes in PyTorch, and the path of its ONNX file."""
+    """Provide a model of two classes in PyTorch, and the path of its ONNX file."""
     model = load_model(make_model("pair.safetensors", classes=("car", "tree")))
     path = tmp_path_factory.mktemp("onnx") / "pair.onnx"
     export_model(model, path, reader="plain")
@@ -76,7 +76,7 @@ def assert_same(found, wanted):
     [{}, {"max_candidates": 7}, {"max_per_level": 5}, {"precision": "bfloat16"}],
     ids=str,
 )
-def test_it_finds_what_torch_finds(pair, count, changes):
+def test_an_onnx_network_finds_what_torch_finds(pair, count, changes):
     """It computes in float32 even when PyTorch would not."""
     model, path = pair
     wanted = build_predictor(
@@ -87,7 +87,7 @@ def test_it_finds_what_torch_finds(pair, count, changes):
     assert_same(found(make_chips(count)), wanted(make_chips(count)))
 
 
-def test_other_units_are_moved_as_torch_moves_them(pair):
+def test_values_of_another_range_are_scaled_as_for_torch(pair):
     model, path = pair
     config = CONFIG.model_copy(update={"value_range": (100.0, 50_000.0)})
     chips = make_chips(2)
@@ -96,7 +96,7 @@ def test_other_units_are_moved_as_torch_moves_them(pair):
     assert_same(build_predictor(load_onnx_model(path), config, "cpu")(words), wanted)
 
 
-def test_the_file_says_what_the_model_is(pair):
+def test_the_description_is_read_back_from_the_file(pair):
     model, path = pair
     assert load_onnx_description(path) == model.description
     loaded = load_onnx_model(path)
@@ -112,7 +112,7 @@ def test_a_file_for_another_reader_is_refused(pair, tmp_path):
         load_onnx_model(path)
 
 
-def test_what_is_no_onnx_file_is_refused(tmp_path):
+def test_files_that_are_not_onnx_are_refused(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(ModelFileError, match=r"onnxruntime cannot open .*broken\.onnx"):

@@ -57,7 +57,7 @@ def test_a_wrong_suffix_and_a_wrong_overlap_are_refused(tiny_model, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_graph_that_says_something_else_is_not_written(
+def test_a_graph_that_differs_from_torch_is_not_written(
     tiny_model, make_model, tmp_path, monkeypatch
 ):
     other = load_model(make_model("other.safetensors", seed=1))
@@ -67,7 +67,7 @@ def test_a_graph_that_says_something_else_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_that_are_none_are_not_written(make_model, tmp_path):
+def test_a_graph_whose_outputs_are_not_numbers_is_not_written(make_model, tmp_path):
     model = load_model(make_model())
     model.network.classifier.last.bias.data.fill_(float("nan"))
     with pytest.raises(ModelFileError, match="differs from PyTorch by nan"):

@@ -53,7 +53,7 @@ def test_plain_outputs_are_those_of_torch_for_any_batch_and_size(name):
             np.testing.assert_allclose(found[key], tensor.numpy(), 1e-5, 1e-3, err_msg=key)
 
 
-def test_any_number_of_bands():
+def test_graphs_take_any_number_of_bands():
     network, about = make_network(EXPORTED["one level"], 4), describe(EXPORTED["one level"], 4)
     session = open_session(plain_graph(network, about).SerializeToString())
     found = session.run(["logits"], {"pixels": noise(1, 4, 32, 32)})[0]
@@ -63,7 +63,7 @@ def test_any_number_of_bands():
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 @pytest.mark.parametrize("scale", [255.0, 65535.0])
-def test_tiles_give_what_decode_gives(scale, shift):
+def test_the_graph_for_tiles_finds_what_decode_finds(scale, shift):
     config = EXPORTED["ratios"]
     network, about, pixels = make_network(config), describe(config), noise(1, 3, 64, 64)
     outputs = run_torch(network, pixels, about)
@@ -104,7 +104,7 @@ def test_old_versions_of_onnxruntime_read_the_graphs():
     assert {(entry.domain, entry.version <= 20) for entry in graph.opset_import} == {("", True)}
 
 
-def test_what_training_never_saw_is_cut_off_and_what_is_no_measurement_is_left_out():
+def test_values_beyond_the_training_range_are_clipped_and_absurd_ones_dropped():
     config = EXPORTED["one level"]
     ends = {"low": (90.0, 60.0, 80.0), "high": (120.0, 200.0, 130.0)}
     about = describe(config).model_copy(update={"dtype": "uint16", **ends})

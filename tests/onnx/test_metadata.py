@@ -41,14 +41,14 @@ def test_readers_of_tiles_find_their_keys(reader):
 
 
 @pytest.mark.parametrize("reader", ["deepness", "geodeep", "plain"])
-def test_geodets_own_description_survives(reader):
+def test_the_metadata_holds_the_description(reader):
     found = describe_for(ABOUT, reader, tile_size=256, overlap=0)
     assert ModelDescription.model_validate_json(found[DESCRIPTION_KEY]) == ABOUT
     assert found[READER_KEY] == reader
     assert ("det_conf" in found) is (reader != "plain")
 
 
-def test_a_model_without_a_resolution_claims_none():
+def test_a_model_without_a_resolution_has_none_in_its_metadata():
     found = describe_for(altered(gsd=None), "deepness", tile_size=256, overlap=0)
     assert "resolution" not in found
 
@@ -77,7 +77,7 @@ def test_a_reader_can_lower_the_threshold_but_not_lose_the_models():
         ("geodeep", "uint16", 65535, 0.0),
     ],
 )
-def test_scale_and_rounding_are_the_readers(reader, dtype, scale, shift):
+def test_scale_and_shift_suit_each_reader(reader, dtype, scale, shift):
     form = tile_format(altered(dtype=dtype), reader, 512)
     assert (form.scale, form.shift, form.iou_threshold, form.tile_size) == (scale, shift, 0.5, 512)
 

@@ -27,7 +27,7 @@ def run(nodes, result, **inputs):
 
 
 def blurred(module):
-    """Give all weights and statistics values of their own."""
+    """Set all weights and statistics to different values."""
     source = torch.Generator().manual_seed(0)
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.is_floating_point():
@@ -62,7 +62,7 @@ def test_a_layer_does_what_torch_does(module):
     np.testing.assert_allclose(run(nodes, result, x=x.numpy()), wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_part_is_a_range():
+def test_a_part_is_a_slice_along_one_axis():
     nodes = Nodes()
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     np.testing.assert_array_equal(run(nodes, nodes.part("x", 1, 3, axis=1), x=x), x[:, 1:3])
@@ -74,7 +74,7 @@ def test_shared_weights_are_stored_once():
     assert len(nodes.constants) == 2
 
 
-def test_a_layer_that_nobody_wrote_is_refused():
+def test_an_unsupported_layer_is_refused():
     with pytest.raises(ModelFileError, match="of the kind LSTM cannot be exported"):
         Nodes().layer(nn.LSTM(2, 2), "x")
 

@@ -45,7 +45,7 @@ EMPTY = np.zeros((0, 4))
 
 
 def tileset(folder, boxes=EMPTY):
-    """Give a tileset of one image to train with, and one with other boxes."""
+    """Provide a tileset of one image to train with, and one with other boxes."""
     others = squares(9, 90, 30)
     return Tileset(
         folder,
@@ -86,7 +86,7 @@ def test_the_best_overlaps_are_those_of_the_true_grid(boxes, config):
     )
 
 
-def test_the_stride_counts():
+def test_objects_between_anchors_of_a_coarse_stride_overlap_less():
     """A fitting shape between two centres does not reach 1."""
     config = architecture((2, 2), anchor_sizes=(4.0,))
     on, between = [4, 4, 8, 8], [2, 4, 6, 8]
@@ -94,7 +94,7 @@ def test_the_stride_counts():
 
 
 @pytest.mark.parametrize("levels", [(2, 2), (2, 4)])
-def test_one_shape_is_found(levels):
+def test_objects_of_one_shape_are_fitted(levels):
     config = architecture(levels, anchors="fit", anchor_ratios=(0.5, 1, 2), anchor_scales=(1, 1.5))
     fitted = fit_anchors(objects(squares(0, 13.0, ratio=2.0)), config)
     assert fitted.anchor_sizes[0] == pytest.approx(13, rel=0.03)
@@ -123,7 +123,7 @@ def test_no_anchor_of_a_coarse_level_is_below_its_stride():
 
 @given(seed=st.integers(0, 1000), side=st.floats(5, 60), spread=st.floats(0, 1))
 @settings(max_examples=15, deadline=None)
-def test_the_fit_is_not_worse_than_its_beginning_and_repeats(seed, side, spread):
+def test_a_fit_is_repeatable_and_not_worse_than_its_first_guess(seed, side, spread):
     found = objects(squares(seed, side, 30, spread=spread))
     given_ = architecture((2, 3), anchor_ratios=(0.5, 1.0), anchor_scales=(1.0, 1.4))
     fitted = fit_anchors(found, given_.model_copy(update={"anchors": "fit"}))
@@ -145,7 +145,7 @@ def configured(**model):
     return Config(model=architecture((2, 3), **model))
 
 
-def test_given_anchors_are_left_alone_and_their_recall_is_told(tmp_path, caplog):
+def test_given_anchors_are_kept_and_their_recall_is_logged(tmp_path, caplog):
     boxes = np.concatenate([squares(0, 12.0, 19), squares(0, 90.0, 1)])
     config = configured()
     with caplog.at_level(logging.INFO, logger="geodet"):
@@ -184,7 +184,7 @@ def test_anchors_that_miss_objects_are_a_warning_that_names_what_is_left_to_do(
     assert {way for way in ways if way in record.getMessage()} == advice
 
 
-def test_fitted_anchors_are_told_and_become_numbers(tmp_path, caplog):
+def test_fitted_anchors_are_logged_and_become_numbers(tmp_path, caplog):
     config = configured(anchors="fit")
     with caplog.at_level(logging.INFO, logger="geodet"):
         settled = settle_anchors(tileset(tmp_path, squares(0, 90.0, 20)), config)
@@ -195,7 +195,7 @@ def test_fitted_anchors_are_told_and_become_numbers(tmp_path, caplog):
     assert "1.000 of 20 training objects" in caplog.messages[1]
 
 
-def test_without_objects_there_is_nothing_to_fit_or_to_tell(tmp_path, caplog):
+def test_without_objects_anchors_cannot_be_fitted_and_no_recall_is_logged(tmp_path, caplog):
     with pytest.raises(TilesetError, match="no training object to fit anchors to") as caught:
         settle_anchors(tileset(tmp_path), configured(anchors="fit"))
     assert "model.anchor_sizes" in caught.value.hint

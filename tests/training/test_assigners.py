@@ -126,7 +126,7 @@ def test_a_small_object_gets_its_best_anchors_however_little_they_overlap():
     assert IOU([anchors], tiny, NONE).tolist() == [0, 0, BACKGROUND]
 
 
-def test_an_object_off_all_anchors_gets_none():
+def test_an_object_that_no_anchor_overlaps_gets_none():
     far = torch.tensor([[500.0, 0.0, 510.0, 10.0]])
     assert IOU([strips(0.0, 10.0)], far, NONE).tolist() == [BACKGROUND, BACKGROUND]
 

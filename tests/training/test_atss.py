@@ -85,7 +85,7 @@ def test_candidates_above_mean_plus_deviation_are_positive():
     assert AtssAssigner(9)([anchors], box, NONE).tolist() == [-1, 0, -1, -1]
 
 
-def test_equal_overlaps_all_pass():
+def test_candidates_of_equal_overlap_are_all_positive():
     """A large object that holds small anchors of one level."""
     anchors = place_anchors()[0]
     box = torch.tensor([[3.1, 3.1, 28.9, 28.9]])
@@ -125,7 +125,7 @@ def test_cells_with_several_anchors_are_candidates_as_a_whole(cells):
     assert len(chosen) == cells
 
 
-def test_ignored_regions_take_what_is_left():
+def test_ignored_regions_take_anchors_that_are_not_positive():
     levels = place_anchors()
     box = torch.tensor([[8.0, 8.0, 16.0, 16.0]])
     plain = AtssAssigner(9)(levels, box, NONE)

@@ -49,13 +49,13 @@ def test_a_zoom_scales_boxes_exactly(drawn):
     assert crop.move(np.zeros((0, 4))).shape == (0, 4)
 
 
-def test_a_turn_by_hand():
+def test_a_quarter_turn_moves_a_box_as_computed_by_hand():
     """Counterclockwise, so that the left edge becomes the bottom; then left and right change."""
     crop = Crop(10, 20, 8, 16, turns=1, is_mirrored=True)
     np.testing.assert_array_equal(crop.move(np.array([[10.0, 21, 11, 24]])), [[8, 14, 14, 16]])
 
 
-def test_beyond_the_image_its_edge_goes_on():
+def test_beyond_the_image_its_edge_is_repeated():
     crop = Crop(-1, -1, 4, 4)
     values = np.array([[1, 2], [3, 4]])
     wanted = [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
@@ -140,13 +140,13 @@ def test_crops_are_placed_on_objects():
         ([-4, -4, 6, 6], True, [-4, -4, 6, 6], True),  # a quarter would do
     ],
 )
-def test_what_a_crop_makes_of_a_box(box, whole, shown, is_object):
+def test_boxes_are_cut_and_slivers_are_no_objects(box, whole, shown, is_object):
     boxes, objects = share_boxes(np.array([box], float), 10, whole=whole)
     assert boxes.tolist() == [shown]
     assert objects.tolist() == [is_object]
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_no_boxes_are_no_objects(whole):
+def test_a_crop_without_boxes_has_no_objects(whole):
     boxes, objects = share_boxes(np.zeros((0, 4)), 10, whole=whole)
     assert (boxes.shape, objects.shape) == ((0, 4), (0,))

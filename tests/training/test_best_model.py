@@ -10,7 +10,7 @@ def scores(f1):
     return MatchCounts(0.3, round(100 * f1), 100, 100)
 
 
-def test_of_equal_epochs_the_later_is_kept_but_only_a_better_one_is_fresh():
+def test_of_equal_epochs_the_later_is_best_but_only_a_better_f1_resets_stale():
     state, kept, stale = RunState(), [], []
     for state.epoch, f1 in enumerate([0.0, 0.0, 0.4, 0.3, 0.4, 0.5], start=1):
         kept.append(is_best(state, scores(f1)))
@@ -30,5 +30,5 @@ def test_without_validation_the_last_epoch_is_kept():
 @pytest.mark.parametrize(
     ("patience", "stale", "ends"), [(None, 99, False), (3, 2, False), (3, 3, True), (1, 1, True)]
 )
-def test_patience(patience, stale, ends):
+def test_a_run_is_stale_after_as_many_validations_as_its_patience(patience, stale, ends):
     assert is_stale(RunState(stale=stale), TrainConfig(patience=patience)) is ends

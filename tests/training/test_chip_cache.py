@@ -36,7 +36,7 @@ def same(a, b):
     dtype=st.sampled_from(["uint8", "uint16", "float32", "float64"]),
     budget=st.integers(0, 3000),
 )
-def test_what_is_written_comes_back(sizes, bands, dtype, budget):
+def test_a_stored_chip_is_read_back(sizes, bands, dtype, budget):
     made = cache(sizes, bands=bands, dtype=dtype, budget=budget)
     chips = [chip(*size, seed=i, bands=bands, dtype=dtype) for i, size in enumerate(sizes)]
     for index, one in enumerate(chips):
@@ -59,7 +59,7 @@ def test_a_chip_of_another_kind_is_not_kept(other):
     assert made.read(0) is None
 
 
-def test_what_is_kept_cannot_be_changed():
+def test_a_stored_chip_is_read_only():
     made = cache([(4, 5)])
     made.write(0, chip(4, 5))
     with pytest.raises(ValueError, match="read-only"):
@@ -68,7 +68,7 @@ def test_what_is_kept_cannot_be_changed():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_process_shares_it():
+def test_a_forked_process_shares_the_cache():
     made, one = cache([(4, 5)]), chip(4, 5)
     child = os.fork()
     if not child:
@@ -78,7 +78,7 @@ def test_a_forked_process_shares_it():
     assert same(made.read(0), one)
 
 
-def test_a_spawned_process_begins_anew():
+def test_a_spawned_process_starts_with_an_empty_cache():
     made = cache([(4, 5)])
     made.write(0, chip(4, 5))
     other = pickle.loads(pickle.dumps(made))

@@ -132,7 +132,7 @@ def test_weights_of_one_change_nothing(compare):
     assert sum_of(ClassificationLoss(compare, (1.0,) * 3), logits, matches, [0, 1, 2]) == plain
 
 
-def test_of_hard_examples_only_those_count():
+def test_only_mined_anchors_are_summed():
     loss = ClassificationLoss(cross_entropy, mine=HardExamples(2, 0.5))
     logits = torch.tensor([[9.0], [0.0], [3.0], [5.0]], requires_grad=True)  # all are background
     found, count = loss(logits, torch.tensor([IGNORED, -1, -1, -1]), NO_LABELS, ANCHORS)
@@ -143,7 +143,7 @@ def test_of_hard_examples_only_those_count():
     assert (logits.grad[:, 0] != 0).tolist() == [False, False, True, True]
 
 
-def test_hard_examples_of_nothing_are_none():
+def test_without_anchors_none_are_mined():
     loss = ClassificationLoss(cross_entropy, mine=HardExamples(2, 0.5))
     logits = torch.zeros(4, 1, requires_grad=True)
     found, count = loss(logits, torch.full((4,), IGNORED), NO_LABELS, ANCHORS)

@@ -24,7 +24,7 @@ def norm():
 
 
 def work(network, images, dtype):
-    """Give the output, the gradient of a loss that sees every pixel, and the new statistics."""
+    """Return the output, the gradient of a loss that sees every pixel, and the new statistics."""
     images = images.clone().requires_grad_()
     out = network(images.to(dtype))
     weights = torch.linspace(-1, 1, images[0].numel()).view(images[0].shape)

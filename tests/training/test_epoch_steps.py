@@ -62,7 +62,7 @@ def test_many_in_a_row_stop_the_run_across_epochs_and_a_resume(tmp_path):
     assert "train.learning_rate" in caught.value.hint
 
 
-def test_a_finite_step_forgives(tmp_path):
+def test_a_finite_step_resets_the_count_of_skipped_steps(tmp_path):
     made, _ = guard(tmp_path)
     for _ in range(3):
         for _ in range(MOST_IN_A_ROW - 1):
@@ -70,7 +70,7 @@ def test_a_finite_step_forgives(tmp_path):
         assert made.accepts(loss=GOOD, gradient=GOOD)
 
 
-def test_an_epoch_of_nothing_else_stops_the_run(tmp_path):
+def test_an_epoch_without_a_finite_step_ends_the_run(tmp_path):
     made, _ = guard(tmp_path)
     made.accepts(loss=GOOD, gradient=BAD)
     with pytest.raises(TrainingError, match="the gradient became nan in epoch 1, and no step"):

@@ -51,7 +51,7 @@ def test_without_objects_the_divisor_is_one():
     assert (found.deltas.grad == 0).all()  # there, so that DDP waits for nothing
 
 
-def test_all_anchors_ignored_is_finite():
+def test_losses_are_finite_if_all_anchors_are_ignored():
     found = outputs()
     losses = LOSS(found, [target(ignored=[[0, 0, 100, 100]])])
     assert losses == (0, 0)
@@ -59,13 +59,13 @@ def test_all_anchors_ignored_is_finite():
     assert (found.logits.grad == 0).all()
 
 
-def test_a_region_spares_only_its_own_chip():
+def test_a_region_is_ignored_only_in_its_own_chip():
     found = outputs(2)
     LOSS(found, [target(ignored=[[0, 0, 35, 10]]), target()]).classification.backward()
     assert (found.logits.grad != 0)[:, :, 0].tolist() == [[False, False, True, True], [True] * 4]
 
 
-def test_perfect_boxes_cost_nothing():
+def test_exact_boxes_have_no_loss():
     boxes = ANCHORS[[1, 3]] + torch.tensor([1.0, -1.0, 2.0, 0.0])
     found = outputs()._replace(deltas=encode_boxes(boxes, ANCHORS[[1, 3]])[[0, 0, 1, 1]][None])
     assert LOSS(found, [target(boxes.tolist())]).box.item() == pytest.approx(0, abs=1e-10)
@@ -161,14 +161,14 @@ def test_giou_equals_its_definition(found, anchors, boxes):
 
 @pytest.mark.parametrize("loss_of", LOSSES)
 @given(anchors=box_tensors(), boxes=box_tensors())
-def test_right_corrections_cost_nothing(loss_of, anchors, boxes):
+def test_exact_deltas_have_no_loss(loss_of, anchors, boxes):
     assert loss_of(encode_boxes(boxes, anchors), anchors, boxes).item() == pytest.approx(
         0, abs=1e-5
     )
 
 
 @pytest.mark.parametrize("loss_of", LOSSES)
-def test_a_step_down_the_slope_helps(loss_of):
+def test_a_step_along_the_gradient_lowers_the_loss(loss_of):
     anchors, boxes = torch.tensor([[0.0, 0, 8, 8]]), torch.tensor([[20.0, -4, 30, 12]])
     deltas = torch.zeros(1, 4, requires_grad=True)
     loss = loss_of(deltas, anchors, boxes)  # apart, where the plain overlap would have no slope
@@ -185,7 +185,7 @@ def test_without_positives_the_sum_is_zero(loss_of):
     assert deltas.grad.shape == (0, 4)
 
 
-def test_wild_corrections_have_a_finite_giou():
+def test_extreme_deltas_have_a_finite_giou():
     deltas = torch.tensor([[1e6, -1e6, 1e9, -1e9]], requires_grad=True)
     box = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
     loss = giou_loss(deltas, box, box)
@@ -195,7 +195,7 @@ def test_wild_corrections_have_a_finite_giou():
 
 
 def draw(count, seed, *, side=60, levels=50):
-    """Give losses with some ties, boxes of which many overlap, and which are positive."""
+    """Generate losses with some ties, boxes of which many overlap, and which are positive."""
     random = torch.Generator().manual_seed(seed)
     losses = torch.randint(0, levels, (count,), generator=random) / 8
     corner = torch.rand((count, 2), generator=random) * side
@@ -231,7 +231,7 @@ def define(losses, anchors, positive, batch_size, threshold, negatives):
     threshold=st.sampled_from([0.1, 0.5, 0.7]),
     negatives=st.sampled_from([0, 1, 3]),
 )
-def test_it_equals_sorting_and_suppressing_all(count, seed, batch_size, threshold, negatives):
+def test_mining_equals_sorting_and_suppressing_all(count, seed, batch_size, threshold, negatives):
     losses, anchors, positive = draw(count, seed)
     found = HardExamples(batch_size, threshold, negatives)(losses, anchors, positive)
     wanted = define(losses, anchors, positive, batch_size, threshold, negatives)

@@ -12,7 +12,7 @@ from geodet.training.optimizer import average_weights, build_optimizer, build_sc
 
 
 def rates(steps, **changes):
-    """Give the learning rate of every step of a run."""
+    """Return the learning rate of every step of a run."""
     config = TrainConfig(**{"learning_rate": 2.0, "warmup": 0.1} | changes)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.learning_rate)
     schedule = build_schedule(optimizer, config, steps)
@@ -63,7 +63,7 @@ def test_the_rate_is_positive_and_ends_at_zero(steps, warmup):
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_vectors_are_not_decayed(name):
+def test_biases_and_norms_are_not_decayed(name):
     network = seeded_network()
     network.backbone.stem.conv.weight.requires_grad_(False)
     optimizer = build_optimizer(network, TrainConfig(optimizer=name, weight_decay=0.1))

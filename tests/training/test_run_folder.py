@@ -25,7 +25,7 @@ from geodet.training.run_folder import (
 )
 
 
-def test_a_state_comes_back(tmp_path):
+def test_a_state_is_read_back_unchanged(tmp_path):
     network = seeded_network()
     optimizer = build_optimizer(network, TrainConfig())
     network(torch.randn(1, 3, 32, 32)).logits.sum().backward()
@@ -89,7 +89,7 @@ def read_log(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_log_has_one_row_an_epoch(tmp_path):
+def test_a_log_has_one_row_per_epoch(tmp_path):
     with RunLog(tmp_path) as log:
         log.write(1, {"loss": 0.5})
         assert read_log(tmp_path) == [{"epoch": "1", "loss": "0.5"}]  # at once, for who watches
@@ -139,7 +139,7 @@ def configured(section, **changes):
         ("detect", "max_candidates", 7),
     ],
 )
-def test_a_run_goes_on_with_its_own_settings_alone(tmp_path, section, key, value):
+def test_a_run_resumes_only_with_its_own_settings(tmp_path, section, key, value):
     folder = tmp_path / "a.run"
     begin_run(folder, resume=False)
     save_run(folder, RunState(epoch=3), {}, Config(), data="x")
@@ -211,7 +211,7 @@ def test_a_digest_does_not_depend_on_the_place_of_the_data():
     assert digest_labels(replace(began, classes=("bus", "car"))) != digest_labels(began)
 
 
-def test_a_copy_of_the_model_is_brought_back_by_one_process(tmp_path):
+def test_one_process_restores_the_model_from_its_copy(tmp_path):
     output, state = tmp_path / "a.safetensors", RunState(epoch=3, best_epoch=2)
     begin_run(tmp_path / "a.run", resume=False)
     output.write_bytes(b"epoch 2")
@@ -226,7 +226,7 @@ def test_a_copy_of_the_model_is_brought_back_by_one_process(tmp_path):
     assert output.read_bytes() == b"epoch 2"
 
 
-def test_the_copy_of_an_earlier_run_does_not_come_back(tmp_path):
+def test_the_copy_of_an_earlier_run_is_not_restored(tmp_path):
     output = tmp_path / "a.safetensors"
     begin_run(tmp_path / "a.run", resume=False)
     output.write_bytes(b"old")

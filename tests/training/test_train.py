@@ -34,7 +34,7 @@ def run(tileset, tmp_path_factory):
     return report, epochs
 
 
-def test_the_loss_falls(run):
+def test_training_lowers_the_loss(run):
     losses = [epoch.figures["loss"] for epoch in run[1]]
     assert losses[-1] < 0.3 * losses[0]
 
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_model(small, tmp_path):
     assert not torch.equal(first["backbone.stem.conv.weight"], other["backbone.stem.conv.weight"])
 
 
-def test_a_model_that_is_there_is_not_replaced(small, tmp_path):
+def test_an_existing_model_is_not_replaced_unasked(small, tmp_path):
     output = tmp_path / "a.safetensors"
     output.write_bytes(b"precious")
     with pytest.raises(OutputError, match=r"a\.safetensors exists already") as caught:
@@ -122,13 +122,13 @@ def test_a_model_that_is_there_is_not_replaced(small, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model", "model.safetensors.bak"])
-def test_a_models_name_has_its_suffix(small, tmp_path, name):
+def test_a_model_of_another_suffix_is_refused(small, tmp_path, name):
     with pytest.raises(OutputError, match=f"cannot write a model to .*{name}") as caught:
         run_training(small, tmp_path / name, SQUARES, device="cpu")
     assert ".safetensors" in caught.value.hint
 
 
-def test_the_folder_must_be_there(small, tmp_path):
+def test_a_model_in_a_missing_folder_is_refused(small, tmp_path):
     with pytest.raises(OutputError, match=r"no folder .*gone for a\.safetensors") as caught:
         run_training(small, tmp_path / "gone" / "a.safetensors", SQUARES, device="cpu")
     assert "create the folder first" in caught.value.hint
@@ -140,7 +140,7 @@ def test_a_file_in_the_place_of_the_runs_folder_is_an_error(small, tmp_path):
         run_training(small, tmp_path / "a.safetensors", SQUARES, device="cpu")
 
 
-def test_validation_waits_for_its_epochs(small, tmp_path):
+def test_validation_runs_every_few_epochs_and_after_the_last(small, tmp_path):
     seen = []
     config = configured(epochs=3, validate_every=2)
     run_training(small, tmp_path / "a.safetensors", config, device="cpu", progress=seen.append)

@@ -32,7 +32,7 @@ def test_a_class_without_objects_stays_a_class(tmp_path):
     assert load_model(report.model).description.classes == ("square", "ghost")
 
 
-def test_one_image_trains(tmp_path):
+def test_training_on_one_image_writes_a_model(tmp_path):
     data = write_tileset(tmp_path / "data", train=1, val=0)
     report = one_epoch(data, tmp_path, batch_size=16)
     assert load_model(report.model).description.training["train_images"] == 1

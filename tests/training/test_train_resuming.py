@@ -73,7 +73,7 @@ def test_resuming_with_another_network_is_an_error(small, tmp_path):
     assert output.read_bytes() == before
 
 
-def test_an_earlier_run_is_not_begun_anew_unasked(small, tmp_path):
+def test_an_earlier_run_is_not_overwritten_unasked(small, tmp_path):
     output = tmp_path / "a.safetensors"
     run_training(small, output, configured(epochs=1), device="cpu")
     output.unlink()
@@ -118,7 +118,7 @@ def test_a_run_ends_when_f1_no_longer_rises(small, tmp_path, monkeypatch):
     assert (last.epochs, last.stopped_early, last.best_epoch) == (6, False, 6)
 
 
-def test_a_model_file_that_is_gone_comes_back(small, tmp_path):
+def test_a_resumed_run_restores_a_deleted_model_file(small, tmp_path):
     output = tmp_path / "a.safetensors"
     first = run_training(small, output, configured(epochs=1), device="cpu")
     before = output.read_bytes()

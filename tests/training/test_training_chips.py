@@ -46,7 +46,7 @@ def paint_bytes(path, boxes, *, dtype, size=96, bands=3):
 
 
 def same_items(a, b):
-    """Tell whether two items of the dataset are equal to the last bit."""
+    """Whether two items of the dataset are equal to the last bit."""
     return (
         np.array_equal(a[0], b[0])
         and np.array_equal(a[1], b[1])
@@ -175,7 +175,7 @@ def test_an_item_depends_on_seed_and_index_alone(tmp_path):
     assert not any(same_items(first[index], other[index]) for index in range(9))
 
 
-def test_epochs_differ(tmp_path):
+def test_chips_differ_from_epoch_to_epoch(tmp_path):
     dataset = chips([painted(tmp_path / "a.png", random_squares(0, size=96), size=(96, 96))])
     items = [dataset[epoch] for epoch in range(6)]
     assert not any(same_items(items[0], item) for item in items[1:])
@@ -229,7 +229,7 @@ def test_the_steps_of_a_variation_are_independent(tmp_path, changes, place):
 @pytest.mark.parametrize(
     ("dtype", "kept"), [("uint8", "uint8"), ("uint16", "float32"), ("float32", "float32")]
 )
-def test_units_are_kept(tmp_path, dtype, kept):
+def test_chips_keep_the_units_of_the_data(tmp_path, dtype, kept):
     random = np.random.default_rng(0)
     values = (random.integers(1, 250, (2, 64, 64)) * UNITS[dtype]).astype(dtype)
     write_pixels(tmp_path / "a.tif", values)
@@ -265,7 +265,7 @@ def test_any_number_of_bands_is_varied(tmp_path, bands, dtype):
         assert valid.shape == (64, 64)
 
 
-def test_bands_are_chosen(tmp_path):
+def test_chips_have_the_chosen_bands(tmp_path):
     write_pixels(
         tmp_path / "a.tif",
         np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((1, 64, 64), np.uint8),

@@ -43,7 +43,7 @@ def counted(state):
 
 
 @pytest.mark.parametrize("norm", ["none", "group", "batch"])
-def test_the_same_architecture_takes_all(tmp_path, norm):
+def test_a_network_of_the_same_architecture_takes_all_weights(tmp_path, norm):
     config = architecture((2, 4), head_norm=norm)
     path, theirs = saved(tmp_path, config)
     network = seeded_network(config)
@@ -54,7 +54,7 @@ def test_the_same_architecture_takes_all(tmp_path, norm):
         assert key.endswith("num_batches_tracked") or torch.equal(tensor, theirs[key]), key
 
 
-def test_what_is_not_taken_stays_as_it_began(tmp_path):
+def test_weights_that_do_not_fit_stay_as_initialised(tmp_path):
     path, theirs = saved(tmp_path, architecture((2, 2)))
     config = architecture((2, 2), 3, head_convs=2)
     network, before = seeded_network(config, classes=2), seeded_network(config, classes=2)
