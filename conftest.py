@@ -7,6 +7,8 @@ from affine import Affine
 from pyproj import CRS
 from shapely.geometry import box
 
+_WORDS = ("geodet.", "scene", "labels", "tiles", "folder")
+
 
 @pytest.fixture(scope="session")
 def example_files(tmp_path_factory):
@@ -35,7 +37,8 @@ def example_files(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _example_names(request, doctest_namespace):
     """Lend the docstrings of the public functions the names that they use."""
-    if not request.node.nodeid.startswith("geodet/api/"):
+    examples = request.node.dtest.examples if isinstance(request.node, pytest.DoctestItem) else ()
+    if not any(word in example.source for example in examples for word in _WORDS):
         return
     import geodet
 

@@ -41,6 +41,13 @@ class GeodetError(Exception):
     Args:
         message: What went wrong, with the value and the place.
         hint: What to do about it; the command line prints it after ``hint:``.
+
+    Example:
+        >>> try:
+        ...     geodet.load_model("urban-tree")
+        ... except geodet.GeodetError as error:
+        ...     print(error.hint)
+        did you mean 'urban-trees'? ...
     """
 
     hint: str
@@ -63,6 +70,13 @@ class ConfigError(GeodetError, ValueError):
         message: What went wrong.
         hint: What to do about it.
         key: The key, such as ``detect.chip_size``, where one is to blame.
+
+    Example:
+        >>> try:
+        ...     geodet.detect(scene, settings={"detect.chipsize": 512})
+        ... except geodet.ConfigError as error:
+        ...     print(error.hint)
+        did you mean 'detect.chip_size'?
     """
 
     key: str | None
@@ -82,6 +96,13 @@ class SceneError(GeodetError, OSError):
         path: The raster, as GDAL takes it.
         failed: The scenes of a run that could not be read, by name, with their errors.
         report: What the run has written of the other scenes.
+
+    Example:
+        >>> try:
+        ...     geodet.detect("nothing.tif")
+        ... except geodet.SceneError as error:
+        ...     print(error.path)
+        nothing.tif
     """
 
     path: str | None
@@ -113,6 +134,13 @@ class VectorError(GeodetError, OSError):
         message: What went wrong.
         hint: What to do about it.
         path: The file, with the layer that was named, such as ``a.gpkg|layername=trees``.
+
+    Example:
+        >>> try:
+        ...     geodet.detect(scene, aoi="nothing.gpkg")
+        ... except geodet.VectorError as error:
+        ...     print(error.path)
+        nothing.gpkg
     """
 
     path: str | None
@@ -132,6 +160,13 @@ class TilesetError(GeodetError, ValueError):
         message: What went wrong.
         hint: What to do about it.
         path: The tileset, or the file in it that is wrong.
+
+    Example:
+        >>> try:
+        ...     geodet.evaluate("urban-trees", "nothing")
+        ... except geodet.TilesetError as error:
+        ...     print(error.path)
+        nothing
     """
 
     path: Path | None
@@ -150,6 +185,13 @@ class ModelFileError(GeodetError, ValueError):
         hint: What to do about it.
         path: The model file.
         name: The model, by its name.
+
+    Example:
+        >>> try:
+        ...     geodet.load_model("urban-tree")
+        ... except geodet.ModelFileError as error:
+        ...     print(error.name)
+        urban-tree
     """
 
     path: Path | None
@@ -172,6 +214,13 @@ class DeviceError(GeodetError, RuntimeError):
         message: What went wrong.
         hint: What to do about it.
         device: The device, such as ``cuda:1``.
+
+    Example:
+        >>> try:
+        ...     geodet.detect(scene, device="cuda:99")
+        ... except geodet.DeviceError as error:
+        ...     print(error.device)
+        cuda:99
     """
 
     device: str | None
@@ -189,6 +238,14 @@ class OutputError(GeodetError, OSError):
         message: What went wrong.
         hint: What to do about it.
         path: The file or folder to write.
+
+    Example:
+        >>> trees = geodet.detect(scene, output=folder / "trees.gpkg")
+        >>> try:
+        ...     geodet.detect(scene, output=folder / "trees.gpkg")
+        ... except geodet.OutputError as error:
+        ...     print(error.path.name)
+        trees.gpkg
     """
 
     path: Path | None
@@ -206,6 +263,13 @@ class TrainingError(GeodetError, RuntimeError):
         message: What went wrong.
         hint: What to do about it.
         path: The folder of the run, or a file in it.
+
+    Example:
+        >>> try:
+        ...     geodet.train(tiles, folder / "mine.safetensors", resume=True)
+        ... except geodet.TrainingError as error:
+        ...     print(error.hint)
+        start the run without --resume
     """
 
     path: Path | None

@@ -25,7 +25,12 @@ __all__ = [
 
 
 class Config(Section):
-    """All settings, in sections."""
+    """All settings, in sections.
+
+    Example:
+        >>> geodet.Config(detect={"chip_size": 1024}).detect.chip_size
+        1024
+    """
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()

@@ -12,7 +12,12 @@ __all__ = ["DetectConfig"]
 
 
 class DetectConfig(Section):
-    """Detection in scenes."""
+    """Detection in scenes.
+
+    Example:
+        >>> geodet.DetectConfig(score_threshold=0.4).score_threshold
+        0.4
+    """
 
     chip_size: int | None = Field(
         None,

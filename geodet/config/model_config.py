@@ -12,7 +12,12 @@ __all__ = ["ModelConfig"]
 
 
 class ModelConfig(Section):
-    """The network; it is stored in the model file."""
+    """The network; it is stored in the model file.
+
+    Example:
+        >>> geodet.ModelConfig().backbone
+        'resnet18'
+    """
 
     backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnext101_32x8d"] = Field(
         "resnet18", description="network that extracts the features, one of torchvision's"

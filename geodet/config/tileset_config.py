@@ -12,7 +12,12 @@ __all__ = ["AugmentConfig", "DataConfig", "MatchConfig", "TileConfig"]
 
 
 class DataConfig(Section):
-    """Reading labelled chips."""
+    """Reading labelled chips.
+
+    Example:
+        >>> geodet.DataConfig(box_size_m=7.2).box_size_m
+        7.2
+    """
 
     bands: tuple[int, ...] = Field((), description="bands to read, by number from 1; empty: all")
     band_names: tuple[str, ...] = Field(
@@ -51,7 +56,12 @@ class DataConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Augmenting training chips, for images taken from above."""
+    """Augmenting training chips, for images taken from above.
+
+    Example:
+        >>> geodet.AugmentConfig(flips=False).flips
+        False
+    """
 
     flips: bool = Field(True, description="flip chips and turn them by quarters")
     quarter_turns: bool = Field(True, description="false: only flip left and right")
@@ -86,7 +96,12 @@ class AugmentConfig(Section):
 
 
 class MatchConfig(Section):
-    """When a detection matches an object, in validation and in evaluate."""
+    """When a detection matches an object, in validation and in evaluate.
+
+    Example:
+        >>> geodet.MatchConfig(by="distance", distance_m=3).distance_m
+        3.0
+    """
 
     by: Literal["iou", "distance"] = Field(
         "iou",
@@ -110,7 +125,12 @@ class MatchConfig(Section):
 
 
 class TileConfig(Section):
-    """Cutting labelled chips from a scene."""
+    """Cutting labelled chips from a scene.
+
+    Example:
+        >>> geodet.TileConfig(chip_size=256, overlap=32).overlap
+        32
+    """
 
     chip_size: int = Field(512, ge=32, description="side of a chip in pixels")
     overlap: int = Field(0, ge=0, description="pixels that neighbouring chips share")

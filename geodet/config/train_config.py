@@ -12,7 +12,12 @@ __all__ = ["TrainConfig"]
 
 
 class TrainConfig(Section):
-    """A training run."""
+    """A training run.
+
+    Example:
+        >>> geodet.TrainConfig(epochs=12).epochs
+        12
+    """
 
     epochs: int = Field(
         40,

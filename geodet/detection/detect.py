@@ -52,7 +52,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class DetectReport(DetectCounts):
-    """What a run found, and how."""
+    """What a run found, and how.
+
+    Example:
+        >>> trees = geodet.detect(scene)
+        >>> trees.attrs["report"]["labels"] == {"tree": len(trees)}
+        True
+    """
 
     outputs: tuple[Path, ...]
     """The files written."""

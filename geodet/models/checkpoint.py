@@ -30,7 +30,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model file."""
+    """A loaded model file.
+
+    Example:
+        >>> model = geodet.load_model("vehicles")
+        >>> model.description.name
+        'vehicles'
+    """
 
     network: RetinaNet
     """The network, in evaluation mode, on the CPU."""

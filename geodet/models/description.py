@@ -34,7 +34,13 @@ FORMAT = 1
 
 
 class ModelDescription(BaseModel):
-    """A model's name, classes, input and figures, stored in the header of its file."""
+    """A model's name, classes, input and figures, stored in the header of its file.
+
+    Example:
+        >>> about = geodet.load_model("thermal").description
+        >>> about.classes, about.dtype
+        (('Bicycle', 'Car', 'Person'), 'uint8')
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -37,7 +37,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PreviewReport:
-    """What a picture shows."""
+    """What a picture shows.
+
+    Example:
+        >>> geodet.preview(scene, labels, folder / "look.png").labels["tree"] > 0
+        True
+    """
 
     output: Path
     """The picture."""

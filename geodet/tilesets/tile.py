@@ -35,7 +35,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TileReport:
-    """Numbers of chips and skipped windows, which add up to the windows of the scene."""
+    """Numbers of chips and skipped windows, which add up to the windows of the scene.
+
+    Example:
+        >>> report = geodet.tile(scene, labels, folder / "tiles", chip_size=128)
+        >>> report.classes
+        ('tree',)
+    """
 
     classes: tuple[str, ...]
     """Names of the classes."""
