@@ -21,6 +21,8 @@ from geodet.demo.canvas import (
 )
 from geodet.vector.palette import Colour
 
+__all__ = ["cover_ground", "flat_roof", "oval", "park_car", "pitched_roof"]
+
 ROOF_SLOPE = math.radians(22)  # a 5-in-12 pitch, the common one of these suburbs
 
 

@@ -17,6 +17,27 @@ from PIL import Image, ImageDraw
 
 from geodet.vector.palette import Colour
 
+__all__ = [
+    "ASPHALT",
+    "CAR",
+    "CONCRETE",
+    "DRY",
+    "FLAT",
+    "HEDGE",
+    "LAKE",
+    "LAWN",
+    "PANEL",
+    "POOL",
+    "SHINGLE",
+    "SOIL",
+    "Canvas",
+    "Material",
+    "Plot",
+    "PlotBox",
+    "Sun",
+    "TownFrame",
+]
+
 ASPHALT: tuple[Colour, ...] = ((98, 97, 101), (108, 107, 109), (120, 118, 117), (88, 88, 94))
 CONCRETE: tuple[Colour, ...] = ((184, 176, 165), (168, 161, 152), (198, 190, 178))
 LAWN: tuple[Colour, ...] = ((84, 106, 68), (98, 114, 74), (72, 98, 62), (60, 84, 58))

@@ -25,6 +25,8 @@ from geodet.demo.canvas import (
     PlotBox,
 )
 
+__all__ = ["QUARTERS", "draw_town"]
+
 
 def house_lot(canvas: Canvas, plot: Plot) -> None:
     """Paint one lot: front garden, drive, house, back garden and its trees."""

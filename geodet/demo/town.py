@@ -15,6 +15,8 @@ from geodet.demo.canvas import Canvas, Material, Sun, TownFrame
 from geodet.demo.quarters import draw_town
 from geodet.vector.palette import Colour
 
+__all__ = ["CLOSEST_M", "CLOSEST_SHARE", "Painting", "paint_town"]
+
 # Colours of sunlit crowns: dark oak, olive, grey eucalyptus and rarely plum. In the image, their
 # centres have the percentiles measured at 35,000 marked trees of NAIP chips (median 63, 80, 66).
 SPECIES: Sequence[Colour] = (

@@ -1,1 +1,1 @@
-"""How good detections are, compared with labels."""
+"""Compare detections with labels, and measure how good they are."""

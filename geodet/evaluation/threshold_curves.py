@@ -38,8 +38,7 @@ class Comparison:
     pairs: MatchPairs
     """Detections and objects of the same class that may match."""
     raises: NDArray[np.bool_] = field(init=False)
-    """(N,) whether each raises the number of matches, see :func:`~geodet.evaluation.matching.
-    raises_matches`."""
+    """(N,) see :func:`geodet.evaluation.matching.raises_matches`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "raises", raises_matches(self.pairs, self.detections.scores))

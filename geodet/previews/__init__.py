@@ -1,1 +1,1 @@
-"""The parts of a preview: the image, the objects on it, and the footer below."""
+"""Pictures of detections over a scene, with a legend and a scale bar."""

@@ -1,1 +1,1 @@
-"""Labelled chips for training, and labels of whole scenes: every format that comes in."""
+"""Labelled chips for training in any format, and labels of whole scenes."""

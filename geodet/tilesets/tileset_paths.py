@@ -11,7 +11,7 @@ from geodet.files.outputs import check_output_folder
 __all__ = ["TILESET_FILES", "check_new_tileset", "check_tileset_exists"]
 
 TILESET_FILES = ("images", "train.json", "val.json")
-"""What `geodet tile` writes to a folder."""
+"""Names of what `geodet tile` writes to a folder."""
 
 
 def check_tileset_exists(path: Path) -> None:

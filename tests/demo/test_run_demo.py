@@ -1,4 +1,4 @@
-"""The demonstration runs the ordinary detect, and its count is right."""
+"""The demonstration runs detect on a painted scene and counts the matches."""
 
 import geopandas
 import numpy as np
@@ -7,13 +7,13 @@ import rasterio
 
 from geodet.demo.run_demo import DemoReport, run_demo
 from geodet.errors import OutputError
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "made"
-    return run_demo(folder, load_model("urban-trees"), size=768)
+    return run_demo(folder, load_checkpoint("urban-trees"), size=768)
 
 
 def test_scene_truth_and_detections_have_the_same_georeference(demo):
@@ -55,7 +55,7 @@ def test_existing_files_are_replaced_only_with_overwrite(demo):
     folder = demo.files[0].parent
     before = [path.read_bytes() for path in demo.files]
     with pytest.raises(OutputError, match=r"scene\.tif exists already"):
-        run_demo(folder, load_model("urban-trees"), size=768)
+        run_demo(folder, load_checkpoint("urban-trees"), size=768)
     assert [path.read_bytes() for path in demo.files] == before
 
 

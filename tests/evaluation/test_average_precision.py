@@ -1,4 +1,4 @@
-"""Average precision against pycocotools, whatever the bins."""
+"""Average precision equals that of pycocotools, whatever the bins."""
 
 import contextlib
 import io
@@ -46,7 +46,7 @@ def random_image(random, count, classes, *, grid=0.0, side=60):
 
 
 def by_pycocotools(results, classes, sides=SIDES):
-    """Measure each class with the reference code, all detections of an image counted."""
+    """Measure each class with the reference code, without a limit on detections."""
     labels, found = [], []
     for image, result in enumerate(results, start=1):
         sizes = np.hstack([result.boxes[:, :2], result.boxes[:, 2:] - result.boxes[:, :2]])

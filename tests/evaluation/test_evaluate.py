@@ -53,7 +53,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def detect(monkeypatch):
-    """Let the network find known boxes: {image: (boxes, scores, labels)}; gives its thresholds."""
+    """Replace the network by known boxes {image: (boxes, scores, labels)}; record thresholds."""
     seen = []
 
     def pretend(found):
@@ -233,7 +233,7 @@ def write_boxes(path, boxes, crs=None, **fields):
 
 @pytest.fixture
 def vectors(tmp_path):
-    """Three detections of which two are right, and three labels."""
+    """Three detections, two of which are true positives, and three labels."""
     x, y = 500_000, 4_500_000
     boxes = [[x, y, x + 10, y + 10], [x + 20, y, x + 30, y + 10], [x + 80, y, x + 90, y + 10]]
     found = write_boxes(

@@ -1,4 +1,4 @@
-"""What was found on labelled chips, brought together with their labels."""
+"""Detections on labelled chips, read together with their labels."""
 
 import json
 

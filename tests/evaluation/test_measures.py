@@ -1,4 +1,4 @@
-"""All measures of some images, and which detections are right."""
+"""All measures of some images, and which detections are true positives."""
 
 import math
 

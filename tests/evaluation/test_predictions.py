@@ -95,7 +95,7 @@ def test_images_of_any_size_with_other_bands_are_refused(tmp_path, monkeypatch, 
 
 
 def test_the_value_range_comes_from_evenly_spread_images(tmp_path, tiny_model, monkeypatch):
-    """Of three images the first and the third."""
+    """Of three images, the first and the third are read."""
     monkeypatch.setattr(geodet.evaluation.predictions, "_SAMPLED", 2)
     pixels = np.random.default_rng(0).integers(60, 190, (3, 3, 32, 32), np.uint8) // [
         [[[1]]],

@@ -1,4 +1,4 @@
-"""The picture of the curves."""
+"""The files of an evaluation."""
 
 import csv
 import json
@@ -64,7 +64,7 @@ UTM = GeoBox(100, 100, Affine(0.5, 0, 500_000, 0, -0.5, 4_500_000), CRS.from_eps
 
 @pytest.fixture(autouse=True)
 def charts(monkeypatch):
-    """Return what the chart is drawn of, by its title; drawing it is slow, and tested elsewhere."""
+    """Record the measures of each chart by its title, instead of drawing it, which is slow."""
     drawn = {}
     monkeypatch.setattr(
         files, "draw_curves", lambda _, title, figures: drawn.update({title: figures})
@@ -73,7 +73,7 @@ def charts(monkeypatch):
 
 
 def sample(name="a.tif", gsd=0.5):
-    """Return three labels and four detections 20 px apart: two hits, the second 2 px beside."""
+    """Return three labels and four detections 20 px apart: two match, one of them 2 px off."""
     at = np.arange(0, 100, 20.0)
     boxes = np.stack([at, 0 * at, at + 10, 0 * at + 10], axis=1)
     found = boxes[:4] + np.array([[0, 0, 0, 0], [2, 0, 2, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -97,7 +97,7 @@ def reject(constant):
 
 
 def read_json(folder):
-    """Read as strictly as other languages do: no NaN, no Infinity."""
+    """Read JSON strictly: without NaN and Infinity."""
     text = (folder / "metrics.json").read_text(encoding="utf-8")
     return json.loads(text, parse_constant=reject)
 

@@ -30,7 +30,7 @@ TRUTH = [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]]
 
 
 def one_chip():
-    """Two hits, a second detection of the first object, a false one; two objects are missed."""
+    """Two matches, a second detection of the first object, a false positive, and two misses."""
     boxes = [[0, 0, 10, 10], [1, 0, 11, 10], [20, 1, 30, 11], [80, 80, 90, 90]]
     return compare(detections(boxes, [0.9, 0.8, 0.6, 0.4]), TRUTH)
 

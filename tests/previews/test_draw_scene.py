@@ -137,7 +137,7 @@ def test_the_scene_is_never_overwritten(make_scene, files, tmp_path, name):
 
 
 def test_bands_named_red_green_and_blue_are_drawn_as_such(tmp_path, files):
-    """The scene is red: bright in the band that says so, which is the third of four."""
+    """The scene is red: bright in the third band, which is named red."""
     with rasterio.open(files[0]) as plain:
         profile = plain.profile | {"count": 4, "photometric": "MINISBLACK"}
     with rasterio.open(tmp_path / "bgrn.tif", "w", **profile) as scene:

@@ -87,7 +87,7 @@ PLACES = {
 
 
 class Shown:
-    """What a scale bar asks of a scene."""
+    """The attributes of a scene that a scale bar uses."""
 
     def __init__(self, resolution):
         self.resolution = resolution
@@ -96,7 +96,7 @@ class Shown:
 @pytest.mark.parametrize("width", [2000, 640])
 @pytest.mark.parametrize("place", PLACES)
 def test_the_bar_is_as_long_as_it_says_on_the_ground(place, width):
-    """From one end of the bar to the other in the middle of the image, over the ellipsoid."""
+    """Measured over the ellipsoid along a bar in the middle of the image."""
     epsg, transform = PLACES[place]
     crs = CRS.from_epsg(epsg)
     geobox = GeoBox(2000, 1200, transform, crs)

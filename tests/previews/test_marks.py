@@ -101,7 +101,7 @@ def test_a_higher_score_is_more_opaque(side):
 
 
 def test_thousands_of_dots_leave_ground_between_them():
-    """On a lattice of 4 px: every centre is seen, and so is the image below."""
+    """Dots 4 px apart show every centre, and the image between them."""
     x, y = np.meshgrid(np.arange(2, 400, 4), np.arange(2, 320, 4))
     corner = np.stack([x.ravel(), y.ravel()], axis=-1)
     image = drawn(found(np.hstack([corner - 1, corner + 1])), size=(400, 320))
@@ -133,7 +133,7 @@ def blobs(image, near):
 def test_marks_lie_where_the_picture_shows_the_objects(
     tmp_path, make_scene, rotation, window, max_side
 ):
-    """From a file in world coordinates, for rotated scenes and pictures at other resolutions."""
+    """Also for rotated scenes and pictures at other resolutions."""
     path = make_scene(width=512, height=400, rotation=rotation, pixel_size=0.25, objects=OBJECTS)
     with Scene(path) as scene:
         part = SceneDetections(scene.name, scene.geobox, found(OBJECTS))
@@ -168,7 +168,7 @@ def lattice(step, x1=0, x2=SIZE[0]):
 
 
 def shaded(shown, value=200, size=SIZE):
-    """Shade an image of one grey: (H, W, 3), and the objects per pixel where it is full."""
+    """Shade a grey image; return it, (H, W, 3), and the objects per pixel where it is opaque."""
     image = Image.new("RGB", size, (value,) * 3)
     peak = draw_density(image, shown)
     return np.asarray(image).astype(float), peak

@@ -14,7 +14,7 @@ TURNED = NORTH_UP @ Affine.rotation(20)
 
 
 def paint_scene(path, *, dtype="uint8", bands=3, nodata=None, transform=NORTH_UP, **options):
-    """Write a scene of noise whose top left quarter has no data, where anything can say so."""
+    """Write a scene of noise whose top left quarter has no data, if it can be marked."""
     pixels = np.random.default_rng(0).integers(1, 200, (bands, 40, 60)).astype(dtype)
     if nodata is not None:
         pixels[:, :20, :30] = nodata

@@ -26,7 +26,7 @@ POINTS = DataConfig(box_size_px=8)
 
 
 def paint_scene(path, *, transform=NORTH_UP, epsg=32610, valid=None):
-    """Write a scene whose pixels say where they are, with 0 where it is not valid."""
+    """Write a scene whose values encode the position, with 0 where it is not valid."""
     width, height = SIZE
     columns, rows = np.meshgrid(np.arange(1, width + 1), np.arange(1, height + 1))
     pixels = np.stack([columns, rows]).astype(np.uint16)
@@ -52,7 +52,7 @@ def save(path, geometries, crs="EPSG:32610", **columns):
 
 
 def draw_boxes(boxes, transform=NORTH_UP):
-    """Draw boxes in scene pixels as polygons on the ground."""
+    """Convert boxes in scene pixels to polygons in world coordinates."""
     corners = np.array(boxes, np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
     return shapely.polygons(to_ground(corners, transform))
 
@@ -72,7 +72,7 @@ def make_inputs(folder, boxes=None, **options):
 
 
 def offset(image):
-    """Read from a chip's name where it lies in its scene."""
+    """Read the offset of a chip in its scene from its name."""
     row, column = image.path.stem.split("_")[-2:]
     return int(column[1:]), int(row[1:])
 

@@ -44,9 +44,7 @@ def test_a_broken_line_is_refused_with_its_number(tmp_path, line, message):
 @pytest.mark.parametrize("score", ["0.9", "1", "0.412345 17"])
 def test_detections_with_scores_are_refused_as_labels(tmp_path, score):
     """What YOLO tools write with scores, and with the numbers of tracks."""
-    with pytest.raises(
-        TilesetError, match=r"a\.txt, line 2: .*a detection with a score"
-    ) as caught:
+    with pytest.raises(TilesetError, match=r"a\.txt, line 2: .*a detection with a score") as caught:
         yolo(tmp_path, f"0 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1 0.1 {score}\n")
     assert "without scores" in caught.value.hint
 
