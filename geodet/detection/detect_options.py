@@ -1,4 +1,4 @@
-"""What a detection reads and writes, and the checks of it that need neither PyTorch nor GDAL."""
+"""The files and options of a detection, and the checks that need neither PyTorch nor GDAL."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from geodet.raster.scene_lists import list_files, list_scenes
 from geodet.vector.formats import (
     Geometry,
     check_output_path,
+    check_vector_exists,
     choose_format,
     path_of,
     style_path,
@@ -22,30 +23,30 @@ __all__ = ["DetectOptions", "check_paths", "styled_outputs"]
 
 @dataclass(frozen=True, slots=True)
 class DetectOptions:
-    """Where a detection looks and what it writes, besides the settings of the configuration."""
+    """Device, area of interest and outputs of a detection: all that is not a setting."""
 
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     aoi: Path | None = None
-    """Polygons in any vector format and CRS; objects with their centre outside are left out."""
+    """A vector file with polygons, in any CRS; only objects whose centre is inside are kept."""
     bounds: tuple[float, float, float, float] | None = None
-    """xmin, ymin, xmax, ymax of such an area."""
+    """A rectangle in place of polygons: xmin, ymin, xmax, ymax."""
     bounds_crs: str | None = None
-    """What they are in, such as ``EPSG:4326``; None: in the CRS of the scene."""
+    """The CRS of the bounds, such as ``EPSG:4326``; None: that of the scene."""
     format: str | None = None
     """A name in :data:`geodet.vector.formats.FORMATS`; None: by the extension of each output."""
     geometry: Geometry = "box"
-    """Polygons, or points at the centres."""
+    """Write polygons, or points at the centres."""
     append: bool = False
-    """Add the rows to those of GeoPackages that are there."""
+    """Add the detections to existing GeoPackages."""
     style: bool = False
-    """Write a QGIS style beside the outputs that cannot hold one."""
+    """Write a QGIS style beside the outputs that cannot contain one."""
     preview: Path | None = None
-    """A PNG to draw the detections over the scene; for one scene only."""
+    """A PNG to draw the scene and its detections to; for a single scene."""
     overwrite: bool = False
-    """Replace files that are there."""
+    """Replace existing files."""
     profile: bool = False
-    """Wait for the device at the end of each stage, so that its time is that of the stage."""
+    """Wait for the device after each stage, so that the seconds of each stage are its own."""
 
 
 def check_paths(
@@ -59,34 +60,39 @@ def check_paths(
         options: The other paths.
 
     Returns:
-        The scenes that the arguments name.
+        The rasters that ``scenes`` names.
 
     Raises:
         SceneError: A scene does not exist.
-        OutputError: An output cannot be written, or would replace something that is read.
+        VectorError: The area of interest does not exist.
+        OutputError: An output cannot be written, or would replace an input.
         ConfigError: The options contradict each other.
     """
     paths = list_scenes([str(scene) for scene in scenes])
     _check_outputs(paths, outputs, options)
+    if options.aoi is not None:
+        check_vector_exists(options.aoi)
     _check_apart([*paths, *list_files(map(str, scenes))], outputs, options)
     return paths
 
 
 def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path]:
-    """Choose the outputs to write a style beside, if any is wanted: those that cannot hold one."""
+    """Return the outputs that get a style beside them, since they cannot contain one."""
     if not options.style:
         return []
     return [output for output in outputs if choose_format(output, options.format).takes_style]
 
 
 def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
-    """Refuse what would fail at the end, or destroy a file."""
+    """Refuse outputs that would fail at the end of the run, or replace a file."""
     if options.aoi is not None and options.bounds is not None:
-        raise ConfigError("there are two areas of interest", hint="give one of --aoi and --bounds")
+        raise ConfigError(
+            "both an area of interest and bounds are given", hint="give one of --aoi and --bounds"
+        )
     if options.format is not None and len(outputs) > 1:
         raise ConfigError(
-            f"{len(outputs)} outputs would all be {options.format}",
-            hint="leave --format out: extensions tell, or write one output",
+            f"the format {options.format} is given for {len(outputs)} outputs",
+            hint="omit --format to go by the extensions, or write a single output",
         )
     for output in outputs:
         check_output_path(
@@ -97,15 +103,15 @@ def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: Dete
         check_destination(preview, (".png",), overwrite=options.overwrite)
         if len(scenes) > 1:
             raise ConfigError(
-                f"a preview shows one scene, and {len(scenes)} were given",
-                hint="leave --preview out, or detect scene by scene",
+                f"a preview shows one scene, and {len(scenes)} scenes are given",
+                hint="omit --preview, or detect in each scene by itself",
             )
     for output in styled_outputs(outputs, options):
         check_destination(style_path(output), (".qml",), overwrite=options.overwrite)
 
 
 def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
-    """Refuse to write over what is read."""
+    """Refuse to replace an input."""
     inputs = [Path(path) for path in read]
     if options.aoi is not None:
         inputs.append(Path(path_of(options.aoi)))

@@ -129,7 +129,7 @@ def check_output_path(
         )
     if append and not chosen.can_append:
         able = " or ".join(one.title for one in FORMATS.values() if one.can_append)
-        raise OutputError(f"cannot append to {chosen.title}", hint=f"append to a {able}")
+        raise OutputError(f"cannot append to {chosen.title}", hint=f"append to a {able}", path=path)
     if chosen.is_folder:
         check_output_folder(path, yolo_files(path), overwrite=overwrite)
         return

@@ -111,6 +111,10 @@ REFUSALS = {
         (*DETECT, "--set", "detect.chipsize=3"),
         "unknown key 'detect.chipsize' hint: did you mean 'detect.chip_size'?",
     ),
+    "detect: missing area of interest": (
+        (*DETECT, "--aoi", "none.gpkg"),
+        "no such file: none.gpkg",
+    ),
     "detect: two areas": (
         (*DETECT, "--aoi", "labels.geojson", "--bounds", "0,0,1,1"),
         "give one of --aoi and --bounds",

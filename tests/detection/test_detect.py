@@ -29,7 +29,7 @@ from geodet.detection.scene_run import detect_scene
 from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window, WindowGrid
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
@@ -127,7 +127,7 @@ def test_polygons_are_the_boxes_on_the_ground(make_scene, tiny_model, tmp_path):
 def test_the_report_counts_chips_and_detections_by_scene_and_class(
     make_scene, make_model, tmp_path
 ):
-    model = load_model(make_model("two.safetensors", classes=("tree", "palm")))
+    model = load_checkpoint(make_model("two.safetensors", classes=("tree", "palm")))
     path = make_scene(width=200, height=150, nodata=0, holes=[(0, 0, 100, 150)])
     outputs = [tmp_path / "out.gpkg", tmp_path / "out.geojson"]
     seen = []
@@ -379,7 +379,7 @@ def test_a_preview_of_two_scenes_is_refused(make_scene, tiny_model, tmp_path):
     run(make_scene(), tmp_path / "out.gpkg", tiny_model, preview=preview)
     assert preview.stat().st_size > 0
     paths = [make_scene("a.tif"), make_scene("b.tif")]
-    with pytest.raises(ConfigError, match="a preview shows one scene, and 2 were given"):
+    with pytest.raises(ConfigError, match="a preview shows one scene, and 2 scenes are given"):
         run(paths, tmp_path / "two.gpkg", tiny_model, preview=tmp_path / "two.png")
     assert not (tmp_path / "two.gpkg").exists()
 
@@ -467,7 +467,7 @@ def test_a_resampled_scene_gives_boxes_in_its_own_pixels(
 ):
     objects = [(20, 12, 32, 20), (60, 64, 76, 72), (120, 16, 128, 28), (190, 142, 200, 150)]
     path = make_scene(width=200, height=150, objects=objects, rotation=rotation)
-    model = load_model(make_model("coarse.safetensors", gsd=1.2, share=0.5))
+    model = load_checkpoint(make_model("coarse.safetensors", gsd=1.2, share=0.5))
     monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: BrightnessSeer(200))
     caplog.set_level(logging.INFO)
     layer, report = run(path, tmp_path / "out.gpkg", model)
@@ -487,7 +487,7 @@ def test_boxes_of_any_resampling_land_on_the_painted_ground(
 ):
     objects = [(20, 12, 38, 27), (60, 64, 76, 82), (120, 16, 138, 31)]
     path = make_scene(width=203, height=151, objects=objects)
-    model = load_model(make_model(f"at{gsd}.safetensors", gsd=gsd, share=0.5))
+    model = load_checkpoint(make_model(f"at{gsd}.safetensors", gsd=gsd, share=0.5))
     monkeypatch.setattr(detect_module, "build_predictor", lambda *_, **__: BrightnessSeer(150))
     config = SMALL.model_copy(update={"overlap": 32})
     layer, _ = run(path, tmp_path / "out.gpkg", model, config)

@@ -94,8 +94,18 @@ def test_scenes_outside_of_the_area_are_left_out(make_scene, plan, tmp_path, cap
 @pytest.mark.parametrize(
     ("outputs", "options", "error", "message"),
     [
-        (("a.gpkg",), {"aoi": "x", "bounds": (0, 0, 1, 1)}, ConfigError, "two areas of interest"),
-        (("a.csv", "b.csv"), {"format": "csv"}, ConfigError, "2 outputs would all be csv"),
+        (
+            ("a.gpkg",),
+            {"aoi": "x", "bounds": (0, 0, 1, 1)},
+            ConfigError,
+            "both an area of interest and bounds",
+        ),
+        (
+            ("a.csv", "b.csv"),
+            {"format": "csv"},
+            ConfigError,
+            "the format csv is given for 2 outputs",
+        ),
         (("a.gpkg", "a.gpkg"), {}, OutputError, r"a\.gpkg would be written twice"),
         (("scene.tif.shp",), {}, OutputError, "cannot tell the format"),
         (("a.gpkg",), {"append": True, "overwrite": True}, OutputError, "both appended to and"),
@@ -158,9 +168,11 @@ def test_formats_that_qgis_does_not_open_get_no_style(
 
 def test_scenes_that_would_share_an_output_file_are_refused(plan, make_scene):
     twins = [make_scene("a.tif"), make_scene("a.png")]
-    with pytest.raises(OutputError, match=r"a\.txt would be of a\.png and of something else"):
+    with pytest.raises(
+        OutputError, match=r"a\.txt would hold detections of a\.png and something else"
+    ):
         plan(twins, ("out",), format="yolo")
-    with pytest.raises(OutputError, match=r"classes\.txt would be of classes\.tif"):
+    with pytest.raises(OutputError, match=r"classes\.txt would hold detections of classes\.tif"):
         plan([make_scene("classes.tif")], ("out",), format="yolo")
     assert len(plan([make_scene("b.tif"), twins[0]], ("out",), format="yolo").scenes) == 2
 
