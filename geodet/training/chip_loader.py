@@ -50,9 +50,9 @@ def load_chips(
     _check_norms(config, processes=fabric.world_size)
     if settings.batch_size % fabric.world_size:
         raise ConfigError(
-            f"train.batch_size {settings.batch_size} cannot be shared by {fabric.world_size} "
+            f"train.batch_size {settings.batch_size} cannot be divided among {fabric.world_size} "
             "processes",
-            hint="choose a multiple of their number",
+            hint="set it to a multiple of the number of processes",
             key="train.batch_size",
         )
     chips = TrainingChips(
@@ -107,8 +107,8 @@ def _check_norms(config: Config, *, processes: int) -> None:
     stride = 2 ** max(levels, default=0)
     if settings.batch_size == processes == 1 and settings.chip_size <= stride:
         raise ConfigError(
-            f"train.batch_size 1 with train.chip_size {settings.chip_size} leaves a batch norm one "
-            f"value at stride {stride}",
+            f"train.batch_size 1 with train.chip_size {settings.chip_size} gives a batch norm a "
+            f"single value at stride {stride}",
             hint=f"set train.batch_size to 2 or more, or train.chip_size above {stride}, or "
             "model.backbone_norm and model.head_norm to group",
             key="train.batch_size",

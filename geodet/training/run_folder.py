@@ -103,12 +103,12 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
         return
     if not kept.is_file():
         raise TrainingError(
-            f"{output} is gone, with the weights of the best epoch, {state.best_epoch}",
-            hint=f"put it back, or a copy of it at {kept}; or start again with --overwrite",
+            f"{output} is missing, and with it the weights of the best epoch, {state.best_epoch}",
+            hint=f"restore it, or a copy of it as {kept}; or start again with --overwrite",
             path=output,
         )
     if is_main:
-        logger.info("%s was gone: restored from %s", output, kept)
+        logger.info("%s was missing: restored from %s", output, kept)
         with replacing(output) as temporary:
             shutil.copyfile(kept, temporary)
 

@@ -106,5 +106,5 @@ def test_frozen_norms_measure_nothing():
     train = TrainConfig(batch_size=1, chip_size=32, init="a", frozen_stages=5)
     _check_norms(Config(model=architecture((2, 3), 5), train=train), processes=1)
     some = train.model_copy(update={"frozen_stages": 4})
-    with pytest.raises(ConfigError, match="one value at stride 32"):
+    with pytest.raises(ConfigError, match="single value at stride 32"):
         _check_norms(Config(model=architecture((2, 3), 5), train=some), processes=1)

@@ -128,7 +128,7 @@ def test_a_resumed_run_restores_a_deleted_model_file(small, tmp_path):
     assert output.read_bytes() == before
     output.unlink()
     (tmp_path / "a.run" / "best.safetensors").unlink()
-    with pytest.raises(TrainingError, match=r"a\.safetensors is gone.*best epoch, 1") as caught:
+    with pytest.raises(TrainingError, match=r"a\.safetensors is missing.*best epoch, 1") as caught:
         run_training(small, output, configured(epochs=1), device="cpu", resume=True)
     assert "--overwrite" in caught.value.hint
     assert not output.exists()
