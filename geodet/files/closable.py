@@ -1,4 +1,4 @@
-"""What is closed at the end of its ``with`` block."""
+"""A base class of what is closed at the end of its ``with`` block."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["Closing"]
 
 
 class Closing(ABC):
-    """Something that holds files open, and lets go of them at the end of its ``with`` block."""
+    """Holds files open, and closes them at the end of its ``with`` block."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of all files; a second time does nothing."""
+        """Close all files; a second call does nothing."""
 
     def __enter__(self) -> Self:
         return self

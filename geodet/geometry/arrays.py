@@ -20,15 +20,15 @@ _LEAST_BYTES = 2**17
 
 
 def empty_apart(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Make an array whose memory nothing else shares, and that goes back to the system with it.
+    """Return an array in memory pages of its own, which return to the system with it.
 
-    Pixels that are read ahead outlive much of what a network allocates and frees meanwhile. In the
-    same memory they would leave it in pieces too small for the next tensor, and a process would
-    grow by a quarter. Small arrays, which fit between others, come from where all do.
+    Pixels that are read ahead outlive much of what a network allocates and frees meanwhile. On the
+    heap they would fragment it, and a process would grow by a quarter. Small arrays are on the
+    heap.
 
     Args:
         shape: Of the array.
-        dtype: Of its values, which are any.
+        dtype: Of its values, which are not initialised.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize

@@ -19,7 +19,7 @@ class Detections:
     """Objects found, in any one pixel frame (chip or scene).
 
     Boxes are float64 although the network gives float32: in a scene of 200,000 px a float32 step
-    is 1/64 px, which the georeferencing would keep for ever. Empty is a value, never None.
+    is 1/64 px, an error that stays in the world coordinates. Empty is a value, never None.
 
     Raises:
         ValueError: The arrays do not have the same length.
@@ -50,7 +50,7 @@ class Detections:
 
     @staticmethod
     def empty() -> Detections:
-        """Give no detections."""
+        """Return no detections."""
         return Detections(np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
     @staticmethod
@@ -94,7 +94,7 @@ class Detections:
         return self.select(self.ranking())
 
     def ranking(self, *last: NDArray[Any]) -> NDArray[np.int64]:
-        """Give the rows in the order of :meth:`ranked`, and equal ones by more (N,) keys: (N,)."""
+        """Return the rows in the order of :meth:`ranked`: (N,); more (N,) keys break ties."""
         order = np.argsort(-self.scores)  # far faster than by all keys, which only ties need
         scores = self.scores[order]
         same = np.concatenate([[False], scores[1:] == scores[:-1], [False]])

@@ -41,10 +41,10 @@ class GeoBox:
     transform: Affine
     """From continuous pixel coordinates (column, row) to world coordinates (x, y)."""
     crs: CRS | None
-    """What the world coordinates mean; None when the raster does not say."""
+    """What the world coordinates mean; None if the raster has none."""
 
     def crop(self, window: Window) -> GeoBox:
-        """Give the geobox of a window of this raster."""
+        """Return the geobox of a window of this raster."""
         transform = self.transform @ Affine.translation(window.col_off, window.row_off)
         return GeoBox(window.width, window.height, transform, self.crs)
 
@@ -168,7 +168,7 @@ class _Ground:
     @staticmethod
     @lru_cache(maxsize=32)
     def of(crs: CRS) -> _Ground:
-        """Give the ground of a CRS; building its transformer is slow, so it is kept."""
+        """Return the ground of a CRS; building its transformer is slow, so it is kept."""
         return _Ground(crs)
 
     def offset(self, here: Floats, there: Floats) -> Floats:
@@ -190,7 +190,7 @@ class _Ground:
         return np.stack([east, north])
 
     def place(self, xy: Floats) -> Floats:
-        """Give longitude and latitude in radians, or the plane of an engineering CRS: (2, N)."""
+        """Return longitude and latitude in radians, or the plane of an engineering CRS: (2, N)."""
         if self._geographic is None:
             return xy.T
         angles = self._to_angles.transform(xy[..., 0], xy[..., 1])

@@ -1,4 +1,4 @@
-"""Polygons of any CRS in the pixels of a raster, with their curves."""
+"""Reprojection of polygons to the pixels of a raster; edges that become curves are densified."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
 
     An edge is straight in the CRS of the polygons and a curve in another, so it gets as many
     vertices as keep it within a hundredth of a pixel. What is far from the raster is cut off first:
-    the raster's CRS need not have a place for it, as UTM has none for the whole world. Longitudes
+    the raster's CRS need not be defined there, as UTM is not for the whole world. Longitudes
     that differ by a full turn are the same.
 
     Args:
@@ -42,7 +42,7 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
         (M,) valid polygons in continuous pixel coordinates; they may overlap.
 
     Raises:
-        VectorError: There is no way from one CRS to the other, or it has no place for a vertex.
+        VectorError: There is no transformation between the CRSs, or it is not defined at a vertex.
     """
     near = _cut(polygons, raster_bounds(geobox, crs), _turn(crs or geobox.crs))
     forward = _forward(crs, geobox)
@@ -50,10 +50,10 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
     if not len(rings):
         return near
     vertices, ring = shapely.get_coordinates(rings, return_index=True)
-    pixels, ring = _mapped(vertices, ring, forward, curved=not _is_same(crs, geobox.crs))
+    pixels, ring = _map_rings(vertices, ring, forward, curved=not _is_same(crs, geobox.crs))
     if not np.isfinite(pixels).all():
         raise VectorError(
-            f"{_name(geobox.crs)} has no place for some vertices of the area",
+            f"{_name(geobox.crs)} is not defined at some vertices of the area",
             hint="cut the area to the surroundings of the scene, or save it in the scene's CRS",
         )
     mapped = shapely.polygons(shapely.linearrings(pixels, indices=ring), indices=owner)
@@ -61,7 +61,7 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
 
 
 def only_polygons(shapes: Shapes) -> Shapes:
-    """Repair shapes and give the polygons that they consist of, without points and lines: (M,)."""
+    """Repair shapes and return the polygons in them, without points and lines: (M,)."""
     flat = shapely.force_2d(shapes)
     valid = shapely.is_valid(flat)  # quicker than to repair what is whole
     repaired = np.concatenate([flat[valid], shapely.make_valid(flat[~valid])])
@@ -72,18 +72,18 @@ def only_polygons(shapes: Shapes) -> Shapes:
 
 
 def raster_bounds(geobox: GeoBox, crs: CRS | None) -> Floats:
-    """Give the extent of a raster in a CRS.
+    """Return the extent of a raster in a CRS.
 
     Args:
         geobox: The raster's.
         crs: Another CRS; None: the raster's own.
 
     Returns:
-        (4,) x1 y1 x2 y2, not finite where the CRS has no place for the whole raster. In degrees
+        (4,) x1 y1 x2 y2, not finite where the CRS is not defined for the whole raster. In degrees
         they run on over the antimeridian: 179 to 181.
 
     Raises:
-        VectorError: There is no way from one CRS to the other.
+        VectorError: There is no transformation between the CRSs.
     """
     steps = np.linspace(0, 1, _SIDE)
     grid = np.stack(np.meshgrid(steps * geobox.width, steps * geobox.height), axis=-1)
@@ -119,7 +119,7 @@ def _moved(polygons: Shapes, shift: float) -> Shapes:
     return moved
 
 
-def _mapped(
+def _map_rings(
     vertices: Floats, ring: NDArray[np.intp], forward: Map, *, curved: bool
 ) -> tuple[Floats, NDArray[np.intp]]:
     """Map the vertices of rings, with more of them where an edge becomes a curve.
@@ -164,7 +164,7 @@ def _sagitta(vertices: Floats, mapped: Floats, edges: NDArray[np.intp], forward:
 
 
 def _forward(crs: CRS | None, geobox: GeoBox) -> Map:
-    """Give the map from a CRS to the pixels of a raster."""
+    """Return the map from a CRS to the pixels of a raster."""
     if _is_same(crs, geobox.crs):
         return geobox.to_pixels
     transform = _transform(crs, geobox.crs)
@@ -179,7 +179,7 @@ def _forward(crs: CRS | None, geobox: GeoBox) -> Map:
 
 
 def _backward(crs: CRS | None, geobox: GeoBox) -> Map:
-    """Give the map from the pixels of a raster to a CRS."""
+    """Return the map from the pixels of a raster to a CRS."""
     if _is_same(crs, geobox.crs):
         return geobox.to_world
     transform = _transform(geobox.crs, crs)
@@ -195,7 +195,7 @@ def _transform(source: CRS | None, target: CRS | None) -> Map:
         transformer = Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
         raise VectorError(
-            f"there is no way from {_name(source)} to {_name(target)}: {error}",
+            f"no transformation from {_name(source)} to {_name(target)}: {error}",
             hint="save the area in the scene's CRS",
         ) from error
 
@@ -207,7 +207,7 @@ def _transform(source: CRS | None, target: CRS | None) -> Map:
 
 
 def _turn(crs: CRS | None) -> float:
-    """Give the full turn of a CRS's longitudes in its units, 0 where it has none."""
+    """Return the full turn of a CRS's longitudes in its units, 0 where it has none."""
     if crs is None or not crs.is_geographic:
         return 0.0
     # 360 degrees as a rule, but 400 grads in some French and Belgian systems.

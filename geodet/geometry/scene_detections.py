@@ -16,7 +16,7 @@ __all__ = ["SceneDetections", "common_crs"]
 
 @dataclass(frozen=True, slots=True)
 class SceneDetections:
-    """What was found in one scene, or in a part of it."""
+    """The detections of one scene, or of a part of it."""
 
     scene: str
     """The file's name."""
@@ -27,7 +27,7 @@ class SceneDetections:
 
 
 def common_crs(parts: Sequence[SceneDetections]) -> CRS | None:
-    """Choose the layer's CRS: the first scene's.
+    """Return the CRS of an output: that of the first scene.
 
     Raises:
         OutputError: Only some scenes have a CRS.

@@ -130,19 +130,19 @@ class WindowGrid(Sequence[Window]):
     def __getitem__(self, index: int | slice) -> Window | list[Window]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        row, column = self._place(index)
+        row, column = self._row_and_column(index)
         across, down = self._axis(self.width), self._axis(self.height)
         col_off, row_off = across.start(column), down.start(row)
         return Window(col_off, row_off, across.end(column) - col_off, down.end(row) - row_off)
 
     def core(self, index: int) -> Window:
-        """Give the part of the raster that window ``index`` owns, in raster pixels."""
-        row, column = self._place(index)
+        """Return the part of the raster that window ``index`` owns, in raster pixels."""
+        row, column = self._row_and_column(index)
         across, down = self._axis(self.width), self._axis(self.height)
         left, top = across.cut(column), down.cut(row)
         return Window(left, top, across.cut(column + 1) - left, down.cut(row + 1) - top)
 
-    def _place(self, index: int) -> tuple[int, int]:
+    def _row_and_column(self, index: int) -> tuple[int, int]:
         count = len(self)
         if not -count <= index < count:
             raise IndexError(f"window {index} of a grid of {count}")
@@ -172,15 +172,15 @@ class _Axis(NamedTuple):
     windows: int
 
     def start(self, index: int) -> int:
-        """Give the first pixel of a window."""
+        """Return the first pixel of a window."""
         return min(index * self.stride, self.last)
 
     def end(self, index: int) -> int:
-        """Give one past its last pixel."""
+        """Return one past the last pixel of a window."""
         return min(self.start(index) + self.size, self.length)
 
     def cut(self, index: int) -> int:
-        """Give the first pixel of its core; that of one past the last is the axis's end."""
+        """Return the first pixel of a window's core; for one past the last, the end of the axis."""
         if index in (0, self.windows):
             return index and self.length
         return (self.end(index - 1) + self.start(index)) // 2

@@ -1,1 +1,1 @@
-"""Vector files: written for GIS programs, and read from anybody."""
+"""Vector files: detections written for GIS programs, and files of any origin read."""

@@ -1,4 +1,4 @@
-"""The area of interest of a scene: what is outside is not read, and not reported."""
+"""The area of interest (AOI) of a scene: what lies outside is neither read nor reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class AreaOfInterest:
     """An area in the pixels of a raster: the union of some polygons, with their edges.
 
-    Its queries build an index on first use, so one thread should ask them.
+    Its queries build an index on first use, so only one thread may call them.
 
     Example:
         >>> aoi = AreaOfInterest(np.array([shapely.box(10, 10, 30, 20)]), 100, 100, "")
@@ -55,10 +55,10 @@ class AreaOfInterest:
     """Where the area and the raster lie, in words."""
 
     def touches(self, window: Window, *, margin: float = 0.0) -> bool:
-        """Tell whether a window, widened by a margin, shares a point with the area.
+        """Whether a window, widened by a margin, shares a point with the area.
 
-        Law: what contains a point of a window touches the window. So a window whose core, widened
-        by the slack, does not touch the area owns nothing in it and need not be read.
+        Law: an area that contains a point of a window touches the window. So a window whose core,
+        widened by the slack, does not touch the area owns no detection in it and is not read.
 
         Args:
             window: In the pixels of the raster.
@@ -69,7 +69,7 @@ class AreaOfInterest:
         return len(self._tree.query(shapely.box(x1, y1, x2, y2), predicate="intersects")) > 0
 
     def contains(self, xy: Floats) -> NDArray[np.bool_]:
-        """Tell which points lie in the area or on its edge: (N,).
+        """Whether points lie in the area or on its edge: (N,).
 
         Args:
             xy: (N, 2) points in the pixels of the raster, such as the centres of detections.
@@ -88,7 +88,7 @@ class AreaOfInterest:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Give x1, y1, x2, y2 of its extent, which may reach beyond the raster."""
+        """x1, y1, x2, y2 of its extent, which may reach beyond the raster."""
         x1, y1, x2, y2 = shapely.total_bounds(self.polygons).tolist()
         return x1, y1, x2, y2
 
@@ -150,7 +150,7 @@ def read_aoi(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[AreaOfInteres
 def aoi_of_bounds(
     bounds: Sequence[float], geobox: GeoBox, crs: str | CRS | None = None
 ) -> AreaOfInterest:
-    """Make the area of a rectangle of world coordinates.
+    """Return the area of a rectangle of world coordinates.
 
     Args:
         bounds: xmin, ymin, xmax, ymax; longitude before latitude. In degrees xmin may be the larger
@@ -179,7 +179,7 @@ def _to_aoi(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> AreaOfInterest
 
 
 def _subdivided(polygons: Shapes) -> Shapes:
-    """Cut polygons into pieces of few vertices: a coast of 100,000 is slow to ask as a whole."""
+    """Cut polygons into pieces of few vertices: queries of a coast of 100,000 are slow."""
     done = []
     for _ in range(_CUTS):
         large = shapely.get_num_coordinates(polygons) > _VERTICES
@@ -199,7 +199,7 @@ def _subdivided(polygons: Shapes) -> Shapes:
 
 
 def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> str:
-    """Say where the polygons and the raster lie, if possible in one CRS."""
+    """Describe where the polygons and the raster lie, if possible in one CRS."""
     area = _to_text(shapely.total_bounds(polygons))
     scene = raster_bounds(geobox, crs)
     system = crs or geobox.crs
@@ -226,7 +226,7 @@ def _read_shapes(path: str) -> tuple[CRS | None, Shapes]:
 
 
 def _check_kinds(shapes: Shapes, path: str) -> None:
-    """Refuse points and lines, also those inside of collections."""
+    """Check that there are no points and lines, also none in collections."""
     kinds = shapely.get_type_id(shapely.get_parts(shapely.get_parts(shapes)))
     names = {int(kind): shapely.GeometryType(kind).name.lower() for kind in np.unique(kinds)}
     names.pop(shapely.GeometryType.POLYGON, None)

@@ -17,7 +17,7 @@ __all__ = ["CsvWriter"]
 
 
 class CsvWriter(RowWriter):
-    """Writes CSV: ``WKT``, the fields, and ``crs``, which the format does not say otherwise."""
+    """Writes CSV: ``WKT``, the fields, and ``crs``, for which the format has no other place."""
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
@@ -39,7 +39,7 @@ class CsvWriter(RowWriter):
 
 
 def _to_texts(coordinates: Floats) -> Iterable[str]:
-    """Write geometries as text, each number in as few digits as give the same float64 again."""
+    """Write geometries as WKT, each number in the fewest digits that give the same float64."""
     if coordinates.shape[1] == 1:
         return (f"POINT ({x!r} {y!r})" for x, y in coordinates[:, 0].tolist())
     closed = np.concatenate([coordinates, coordinates[:, :1]], axis=1).tolist()

@@ -1,4 +1,4 @@
-"""Hits, false alarms and misses as layers of a GeoPackage, to be looked at in a GIS program."""
+"""True positives, false positives and misses as layers of a GeoPackage, for GIS programs."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class PlacedBoxes:
 def write_layers(path: Path, layers: Mapping[str, Sequence[PlacedBoxes]]) -> None:
     """Write layers of polygons to a new GeoPackage.
 
-    They are in the CRS of the images, or in WGS 84 if the images have several. If some image has
-    none, the layers have none: what has no CRS keeps the coordinates of its world file or else is
-    in pixels, x to the right and y = -row, as QGIS shows it; all other images are in pixels, too.
+    The layers are in the CRS of the images, or in WGS 84 if the images have several. If an image
+    has no CRS, the layers have none either: that image keeps the coordinates of its world file, or
+    else is in pixels, with x to the right and y = -row, as QGIS shows it; so are all other images.
 
     Args:
         path: Ends in ``.gpkg`` and does not exist.
@@ -68,7 +68,7 @@ def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
 
 
 def _to_polygons(part: PlacedBoxes, crs: CRS | None) -> NDArray[np.object_]:
-    """Draw the four corners of each box: (R,)."""
+    """Return the polygon of each box: (R,)."""
     if crs is None and part.geobox.crs is not None:
         return np.asarray(shapely.polygons(box_corners(part.boxes) * [1.0, -1.0]), np.object_)
     return np.asarray(shapely.polygons(part.geobox.corners(part.boxes, crs)), np.object_)

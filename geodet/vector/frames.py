@@ -127,7 +127,7 @@ def _hash_of_texts(*texts: str) -> int:
 
 
 def _told_apart(hashes: NDArray[np.uint64], boxes: Floats) -> NDArray[np.uint64]:
-    """Give equal hashes numbers in the order of their boxes, and mix the numbers in."""
+    """Number equal hashes in the order of their boxes, and mix the numbers in."""
     order = np.lexsort((*boxes.T, hashes))
     ranked = hashes[order]
     is_repeated = np.concatenate([[False], ranked[1:] == ranked[:-1]])

@@ -1,4 +1,4 @@
-"""Formats that GDAL writes from a GeoPackage, at the end, streaming from file to file."""
+"""Formats that GDAL converts from a temporary GeoPackage when the output is committed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 class GdalCopyWriter(RowWriter):
-    """Gathers rows in a GeoPackage beside the output, which GDAL then reads and writes."""
+    """Collects rows in a temporary GeoPackage beside the output, which GDAL converts at the end."""
 
     driver: ClassVar[str]
     """GDAL's name of the format."""
@@ -46,7 +46,7 @@ class GdalCopyWriter(RowWriter):
         self._folder.cleanup()
 
     def _options(self) -> dict[str, Any]:
-        """Give what pyogrio should be told besides the layer itself."""
+        """Options of pyogrio's writer besides the layer itself."""
         return {}
 
     def _add_rows(self, rows: Rows) -> None:
@@ -62,7 +62,7 @@ class GdalCopyWriter(RowWriter):
             self._check_written()
 
     def _convert(self) -> None:
-        """Copy the rows, as they come, through Arrow's streams, which need no library for it."""
+        """Copy the rows from file to file as a stream of Arrow batches."""
         crs = self._layer.crs
         opened = pyogrio.raw.open_arrow(str(self._rows), layer=LAYER, use_pyarrow=False)
         with opened as (about, stream), warnings.catch_warnings():
@@ -80,14 +80,14 @@ class GdalCopyWriter(RowWriter):
             )
 
     def _check_written(self) -> None:
-        """Check the finished file: on a full disk GDAL can lose its end silently."""
+        """Check the finished file: on a full disk GDAL can lose its end without an error."""
         found = pyogrio.read_info(str(self._temporary), force_feature_count=True)["features"]
         if found != self._count:
             raise OSError(f"the file came out incomplete, with {found} of {self._count} objects")
 
 
 class FlatGeobufWriter(GdalCopyWriter):
-    """Writes FlatGeobuf with its spatial index, which puts the rows in an order of its own."""
+    """Writes FlatGeobuf with its spatial index, which changes the order of the rows."""
 
     driver = "FlatGeobuf"
 
@@ -96,14 +96,14 @@ class FlatGeobufWriter(GdalCopyWriter):
 
 
 class GeoJsonWriter(GdalCopyWriter):
-    """Writes a GeoJSON collection after RFC 7946, in WGS 84 wherever that is known."""
+    """Writes a GeoJSON collection after RFC 7946: in WGS 84, unless the layer is in no place."""
 
     driver = "GeoJSON"
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         if not _is_on_earth(layer.crs):
             _logger.warning(
-                "%s has no degrees: GeoJSON readers will misplace what has no CRS; write .gpkg",
+                "%s is not in degrees: readers of GeoJSON will misplace it; write a .gpkg",
                 layer.path,
             )
         super().__init__(output, layer)
@@ -119,9 +119,9 @@ class GeoJsonWriter(GdalCopyWriter):
 
 
 class GeoJsonLinesWriter(GeoJsonWriter):
-    """Writes one GeoJSON feature a line: those of the collection, which GDAL writes a line each.
+    """Writes one GeoJSON feature per line: those of the collection, which GDAL writes line by line.
 
-    GDAL's own driver for lines leaves what is in degrees as it is, also beyond the antimeridian.
+    GDAL's own driver GeoJSONSeq does not split what is in degrees at the antimeridian.
     """
 
     def _convert(self) -> None:
@@ -136,7 +136,7 @@ class GeoJsonLinesWriter(GeoJsonWriter):
                     lines.write(line.rstrip().removesuffix(",") + "\n")
 
     def _check_written(self) -> None:
-        if self._count or self._temporary.stat().st_size:  # no line at all is nothing GDAL opens
+        if self._count or self._temporary.stat().st_size:  # GDAL does not open an empty file
             super()._check_written()
 
 
@@ -148,5 +148,5 @@ _NUMBERS = {
 
 
 def _is_on_earth(crs: CRS | None) -> bool:
-    """Tell whether coordinates have a longitude and a latitude; a local grid has not."""
+    """Whether coordinates have a longitude and a latitude; those of a local grid have not."""
     return crs is not None and crs.geodetic_crs is not None

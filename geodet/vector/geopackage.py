@@ -1,4 +1,4 @@
-"""Detections in a GeoPackage: with a spatial index and a style, and more rows at any time."""
+"""Detections in a GeoPackage, with a spatial index and a style; rows can be added later."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class GeoPackageWriter(RowWriter):
         super()._begin_scene(part)
         if part.scene in self._scenes_before:
             _logger.warning(
-                "%s holds objects of %s already: those found now come beside them",
+                "%s contains detections of %s already: the new ones are added to them",
                 self._layer.path,
                 part.scene,
             )
@@ -74,7 +74,7 @@ class GeoPackageWriter(RowWriter):
             write_layer_metadata(self._temporary, replace(self._layer, metadata=joined))
 
     def _store_style(self) -> None:
-        """Add the look of the layer, after its last row; on append, with the classes it had."""
+        """Add the style of the layer; on append, with the classes that it had."""
         layer = self._layer
         try:
             store_style(self._temporary, LAYER, layer.classes, geometry=layer.geometry)
@@ -83,21 +83,21 @@ class GeoPackageWriter(RowWriter):
 
 
 def check_appendable(path: Path) -> dict[str, Any]:
-    """Check that a file holds detections as they are written here.
+    """Check that a file holds detections in the layout of this module.
 
     Returns:
-        What pyogrio says of the layer.
+        The layer's description by pyogrio.
 
     Raises:
         OutputError: It is another file, lacks a field or the spatial index, or is open elsewhere.
     """
-    if path.with_name(f"{path.name}-wal").exists():  # what is edited there later would be lost
+    if path.with_name(f"{path.name}-wal").exists():  # later edits there would be lost
         raise OutputError(
-            f"{path} is open in another program, or was when that one died",
+            f"{path} is open in another program, or was when that program crashed",
             hint="close it there, for example in QGIS, or open it once more and close it",
             path=path,
         )
-    with contextlib.suppress(sqlite3.Error):  # GDAL says better what is wrong with it
+    with contextlib.suppress(sqlite3.Error):  # GDAL's message is clearer
         _open_to_read(path).close()
     try:
         info: dict[str, Any] = pyogrio.read_info(str(path), layer=LAYER)
@@ -120,7 +120,7 @@ def check_appendable(path: Path) -> dict[str, Any]:
 
 
 def _check_same(info: Mapping[str, Any], layer: VectorLayer) -> None:
-    """Check that new rows mean the same as those that are there.
+    """Check that new rows have the CRS and the geometry of those in the file.
 
     Raises:
         OutputError: The CRS or the kind of geometry differs.
@@ -151,7 +151,7 @@ def _srs_id(path: Path) -> int:
 
 
 def _copy(path: Path, target: Path) -> None:
-    """Copy a database as it is now."""
+    """Copy a database, with what is still in its log."""
     with (
         contextlib.closing(_open_to_read(path)) as source,
         contextlib.closing(sqlite3.connect(target)) as copy,
@@ -165,7 +165,7 @@ def _scenes(path: Path) -> set[str]:
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a database that nobody can write to until it is closed again.
+    """Open a database with a lock: no program can write to it until it is closed.
 
     Raises:
         OutputError: Another program is writing to it.
@@ -187,7 +187,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _joined(known: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """Add metadata to those of earlier runs: what differs gets the name of its run, ``model 2``."""
+    """Add metadata to those of earlier runs; a value that differs gets a number, ``model 2``."""
     joined = dict(known)
     for key, value in new.items():
         names = [key, *(f"{key} {run}" for run in range(2, len(known) + 3))]

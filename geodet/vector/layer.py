@@ -1,4 +1,4 @@
-"""What is written: the detections of scenes, and the layer that they become."""
+"""The layer that detections are written to."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LAYER = "detections"
 
 @dataclass(frozen=True, slots=True)
 class VectorLayer:
-    """What a writer must know before the first detection."""
+    """Properties of a layer that a writer needs before the first detection."""
 
     path: Path
-    """Where the finished file will be."""
+    """The output."""
     classes: tuple[str, ...]
     """Names of the classes, by label."""
     crs: CRS | None
@@ -29,12 +29,12 @@ class VectorLayer:
     metadata: Mapping[str, str]
     """Texts on how the layer was made."""
     geometry: Geometry = "box"
-    """What is drawn of each object."""
+    """``box``, polygons, or ``centroid``, points."""
     append: bool = False
     """Whether the rows are added to those that ``path`` holds, if it is there."""
 
 
 def crs_text(crs: CRS) -> str:
-    """Name a CRS by its authority where that is certain, or else describe it in WKT."""
+    """Return the authority's code of a CRS where that is certain, or else its WKT."""
     authority = crs.to_authority(min_confidence=100)
     return ":".join(authority) if authority else str(crs.to_wkt())

@@ -19,17 +19,16 @@ _HUES: tuple[Colour, ...] = (
 )
 
 DARK: Colour = (12, 14, 18)
-"""Of the halos that keep the colours visible over any imagery."""
+"""The colour of halos, which keep the others visible over any imagery."""
 OTHER: Colour = (215, 217, 221)
-"""Of what has none of the known classes."""
+"""The colour of objects of other classes."""
 
 
 def class_colour(label: int) -> Colour:
-    """Give the colour of a class by its place among the classes.
+    """Return the colour of a class by its index.
 
-    Seven hues, then the same seven half way to white, then half way to black; they differ in
-    lightness, which every eye tells apart. Class 22 has the first colour again: no eye tells so
-    many apart, so let labels name them.
+    Seven hues, then the same seven half way to white, then half way to black. They differ in
+    lightness, which any colour vision tells apart. Class 22 has the first colour again.
 
     Example:
         >>> class_colour(0), class_colour(7), class_colour(14)

@@ -1,4 +1,4 @@
-"""Detections in the pixels of their scenes: results as COCO's tools read them, and YOLO's text."""
+"""Formats in the pixels of each scene: COCO results and YOLO text."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["CocoWriter", "YoloWriter", "check_yolo_names"]
 class CocoWriter(DetectionWriter):
     """Writes COCO results: a list of boxes, by the numbers of the image and the category.
 
-    Images are numbered from 1 as the scenes come, categories from 1 as the classes stand. Two keys
-    more than COCO's own, ``file_name`` and ``category``, say what the numbers mean.
+    Images are numbered from 1 in the order of the scenes, categories from 1 in the order of the
+    classes. Two keys that COCO does not have, ``file_name`` and ``category``, name them.
     """
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
@@ -64,11 +64,11 @@ class CocoWriter(DetectionWriter):
 
 
 class YoloWriter(DetectionWriter):
-    """Writes a folder of YOLO text: a file a scene, ``classes.txt``, and what made it.
+    """Writes a folder of YOLO text: a file per scene, ``classes.txt`` and ``geodet.json``.
 
     A line is the class from 0, then centre x, centre y, width and height as shares of the scene's
-    sides, then the score. A scene without objects has an empty file. ``geodet.json`` names the
-    files, so that no other one is ever removed.
+    sides, then the score. A scene without objects has an empty file. ``geodet.json``
+    has the metadata and lists the files, so that ``overwrite`` removes no other one.
     """
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
@@ -100,11 +100,11 @@ class YoloWriter(DetectionWriter):
             file.write(f"{label} {' '.join(map(repr, shares))} {round(score, 6)}\n")
 
     def _open(self, part: SceneDetections) -> TextIOWrapper:
-        """Give the file of a scene; scenes may take turns."""
+        """Return the open file of a scene; parts of several scenes may alternate."""
         name = _file_name(part.scene)
         known = self._known.setdefault(name, (part.scene, part.geobox))
         if name == YOLO_CLASSES or known != (part.scene, part.geobox):
-            raise _shared(self._layer.path / name, part.scene)
+            raise _shared_file_error(self._layer.path / name, part.scene)
         if self._file is None or name != self._name:
             self._close()
             self._file = (self._temporary / name).open("a", encoding="utf-8")
@@ -120,13 +120,13 @@ def check_yolo_names(folder: Path, scenes: Sequence[str]) -> None:
         scenes: Different names.
 
     Raises:
-        OutputError: Two would share a file, or one would be where the classes are.
+        OutputError: Two scenes would share a file, or one has the name of the file of classes.
     """
     taken = {YOLO_CLASSES}
     for scene in scenes:
         name = _file_name(scene)
         if name in taken:
-            raise _shared(folder / name, scene)
+            raise _shared_file_error(folder / name, scene)
         taken.add(name)
 
 
@@ -134,9 +134,9 @@ def _file_name(scene: str) -> str:
     return f"{Path(scene).stem}.txt"
 
 
-def _shared(file: Path, scene: str) -> OutputError:
+def _shared_file_error(file: Path, scene: str) -> OutputError:
     return OutputError(
-        f"{file} would be of {scene} and of something else",
-        hint="write scenes with such names to a folder each",
+        f"{file} would hold detections of {scene} and something else",
+        hint="write scenes whose names differ in the extension alone to a folder each",
         path=file,
     )

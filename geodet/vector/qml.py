@@ -1,4 +1,4 @@
-"""The look of detections in QGIS, as the QML text that QGIS reads."""
+"""The style of detections in QGIS, as the QML text that QGIS reads."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ _UNWRITABLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def qgis_style(classes: Sequence[str], *, geometry: Geometry = "box") -> str:
-    """Write how QGIS shows detections: coloured by class, labelled with class and score.
+    """Return a style for QGIS: boxes coloured by class, labelled with class and score.
 
     Boxes are outlined, with a dark halo that keeps them visible over imagery, in lines that grow
-    with the object's size on the map; centroids are dots. Labels show where the object is at least
-    6 mm wide on the map, the surest first where there is no room for all. Colours are those of
-    :func:`geodet.vector.palette.class_colour`; all else is grey, and so is a class whose name no
-    XML can hold (control characters).
+    with the object's size on the map; centroids are dots. Labels appear where the object is at
+    least 6 mm wide on the map; where there is no room for all, those with the highest scores. The
+    colours are those of :func:`geodet.vector.palette.class_colour`. Other classes are grey, and so
+    is a class whose name cannot be written in XML (control characters).
 
     Args:
         classes: Names of the classes; a name's place chooses its colour.

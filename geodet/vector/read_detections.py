@@ -1,4 +1,4 @@
-"""Detections from the files that they were written to."""
+"""Reading of detections from the files that geodet wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows in Arrow's memory layout, which GDAL and pyarrow read without a Python object for each."""
+"""The rows of detections in an output: fields and coordinates, also as Arrow and WKB."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Rows:
     """N rows of a layer."""
 
     fields: Mapping[str, NDArray[Any]]
-    """N values of each of :data:`FIELDS`; NaN is an area that nobody knows."""
+    """N values of each of :data:`FIELDS`; NaN where the area is unknown."""
     coordinates: Floats
     """(N, 4, 2) corners of boxes, counter-clockwise, or (N, 1, 2) points."""
 
@@ -62,7 +62,7 @@ class Rows:
 
     @property
     def columns(self) -> list[list[Any]]:
-        """The columns as lists of Python's own values, None where there is none."""
+        """The columns as lists of Python values, None where the area is unknown."""
         columns = [self.fields[name].tolist() for name in FIELDS]
         unknown = np.isnan(self.fields["area_m2"])
         if unknown.any():
@@ -77,7 +77,7 @@ class Rows:
 
 
 def iter_slices(part: SceneDetections, size: int) -> Iterator[SceneDetections]:
-    """Cut detections into parts of no more than ``size``; nothing is one part without objects."""
+    """Split detections into parts of at most ``size``; no detections are one empty part."""
     for start in range(0, max(len(part.detections), 1), size):
         few = part.detections.select(slice(start, start + size))
         yield SceneDetections(part.scene, part.geobox, few)
@@ -128,7 +128,7 @@ def _counter_clockwise(world: Floats) -> Floats:
 
 
 def _to_fields(part: SceneDetections, classes: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Make the layer's columns, in order; each has one value a detection."""
+    """Compute the columns, in order: (N,) values each."""
     found = part.detections
     values = (
         np.array(classes, dtype=object)[found.labels],

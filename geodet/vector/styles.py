@@ -1,4 +1,4 @@
-"""Styles beside or inside of vector files, so that QGIS opens them looking right."""
+"""Styles of QGIS beside or inside of vector files."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def store_style(
 ) -> None:
     """Store a layer's style in its GeoPackage, where QGIS finds it when it opens the layer.
 
-    A style of geodet's that is there already is replaced, and its classes stay, with their colours:
-    a layer that grows keeps its look. A default that the user chose stays the default.
+    An earlier style of geodet is replaced, and its classes keep their colours. A default that the
+    user chose stays the default.
 
     Args:
         path: A GeoPackage.
@@ -91,7 +91,7 @@ def write_style(path: Path, classes: Sequence[str], *, geometry: Geometry = "box
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read the classes that geodet's style of a vector file knows, in the order of their colours.
+    """Read the classes of geodet's style of a vector file, in the order of their colours.
 
     Returns:
         The names; none where there is no style, or one of another program.
@@ -132,7 +132,7 @@ def _take_classes(database: sqlite3.Connection, layer: str) -> list[str]:
 
 
 def _readable_classes(qml: str | None) -> list[str]:
-    """Read the classes of a style; none of one that somebody damaged."""
+    """Read the classes of a style; none of one that is damaged."""
     try:
         return style_classes(qml or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Vector files by anybody: the objects of the layer that is meant, and their CRS."""
+"""Reading of vector files of any origin: the objects of a layer, and their CRS."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _CRS = "crs"  # the column of a table that says it, as geodet writes CSV
 def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any:
     """Read the objects of a vector file.
 
-    GDAL reads all formats but GeoParquet, which pyarrow reads. A table of text says its CRS
-    in a column ``crs``, if at all.
+    GDAL reads all formats but GeoParquet, which pyarrow reads. The CRS of a table of text is in its
+    column ``crs``, if it has one.
 
     Args:
         path: A file with one layer of geometries, or ``FILE|layername=NAME``.
         columns: Attributes to read; None: all.
 
     Returns:
-        A GeoDataFrame; its CRS is None where the file does not say.
+        A GeoDataFrame; its CRS is None where the file has none.
 
     Raises:
-        VectorError: The file cannot be read, or it is not clear which layer is meant.
+        VectorError: The file cannot be read, or it has several layers and none is named.
     """
-    with _reading(path) as (file, layer):
+    with _reading_layer(path) as (file, layer):
         if _is_parquet(file):
             return _read_parquet(file, columns)
         is_table = _is_table(file)
@@ -52,13 +52,13 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
         raise VectorError(
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
         )
-    crs = _table_crs(frame, file) if is_table else _known(frame.crs)
+    crs = _table_crs(frame, file) if is_table else _crs_or_none(frame.crs)
     frame = frame.set_crs(crs, allow_override=True)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
 
 
 def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
-    """Read the CRS of a vector file, None when it does not say, and x1 y1 x2 y2 of its objects.
+    """Read the CRS of a vector file, None where it has none, and x1 y1 x2 y2 of its objects.
 
     Returns:
         The CRS, and (4,) float64, not finite when there are no objects.
@@ -69,11 +69,11 @@ def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
     if _is_parquet(path_of(path)) or _is_table(path_of(path)):
         frame = read_frame(path, columns=[])
         return frame.crs, np.asarray(frame.total_bounds)
-    with _reading(path) as (file, layer):
+    with _reading_layer(path) as (file, layer):
         info = pyogrio.read_info(file, layer=layer, force_total_bounds=True)
     bounds = info["total_bounds"]
     extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
-    return _known(info["crs"]), extent
+    return _crs_or_none(info["crs"]), extent
 
 
 def read_fields(path: str | Path) -> tuple[str, ...]:
@@ -82,15 +82,15 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
     Raises:
         VectorError: As for :func:`read_frame`.
     """
-    with _reading(path) as (file, layer):
+    with _reading_layer(path) as (file, layer):
         if _is_parquet(file):
             return tuple(parquet.read_schema(file).names)
         return tuple(map(str, pyogrio.read_info(file, layer=layer)["fields"]))
 
 
 @contextmanager
-def _reading(path: str | Path) -> Iterator[tuple[str, str]]:
-    """Give the file and the layer that is meant, and explain what cannot be read."""
+def _reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Yield the file and the name of the layer; turn errors of the block into ``VectorError``."""
     file, _, layer = str(path).partition(LAYER_SEPARATOR)
     check_vector_exists(path)
     try:
@@ -135,11 +135,11 @@ def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:
 
 
 def _table_crs(frame: Any, file: str) -> CRS | None:
-    """Read what a table says of its CRS."""
+    """Read the CRS of a table from its column ``crs``."""
     texts = {str(text).strip() for text in frame[_CRS].dropna()} if _CRS in frame.columns else set()
     known = texts - {""}
     if not known:
-        return _known(frame.crs)
+        return _crs_or_none(frame.crs)
     if len(texts) > 1:
         raise VectorError(
             f"{file} has objects in several CRSs: {', '.join(sorted(texts))[:200]}",
@@ -150,13 +150,13 @@ def _table_crs(frame: Any, file: str) -> CRS | None:
         return CRS.from_user_input(known.pop())
     except CRSError as error:
         raise VectorError(
-            f"{file}: its column crs names no CRS: {error}",
-            hint="write something like EPSG:32633 there, or rename the column",
+            f"{file}: its column crs holds no CRS: {error}",
+            hint="write a code such as EPSG:32633 there, or rename the column",
             path=file,
         ) from error
 
 
-def _known(crs: Any) -> CRS | None:
-    """Give a CRS, but not the two of a GeoPackage that say that there is none."""
+def _crs_or_none(crs: Any) -> CRS | None:
+    """Return a CRS, or None for the two by which a GeoPackage marks a layer without one."""
     known = CRS.from_user_input(crs) if crs else None
     return None if known is None or known.name.startswith("Undefined ") else known

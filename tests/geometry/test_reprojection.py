@@ -140,7 +140,7 @@ def test_a_place_that_the_crs_cannot_hold_is_an_error():
     world = GeoBox(360, 180, Affine(1, 0, -180, 0, -1, 90), WGS84)
     seen_from_space = CRS.from_proj4("+proj=ortho +lat_0=0 +lon_0=0 +type=crs")
     square = np.array([shapely.box(-6e6, -6e6, 6e6, 6e6)])
-    with pytest.raises(VectorError, match="WGS 84 has no place for some vertices"):
+    with pytest.raises(VectorError, match="WGS 84 is not defined at some vertices"):
         polygons_to_pixels(square, seen_from_space, world)
 
 

@@ -156,7 +156,7 @@ def test_a_scene_that_is_there_already_is_reported_once(tmp_path, caplog):
     write(path, part(found(2), scene="b.tif"), append=True)
     assert not caplog.text
     write(path, part(found(1)), part(found(2)), append=True)
-    assert caplog.text.count("found.gpkg holds objects of a.tif already") == 1
+    assert caplog.text.count("found.gpkg contains detections of a.tif already") == 1
 
 
 def test_metadata_of_every_run_are_kept(tmp_path):

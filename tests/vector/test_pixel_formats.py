@@ -116,16 +116,18 @@ def test_scenes_take_turns(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.png", "classes.tif"])
 def test_two_scenes_do_not_share_a_file(tmp_path, name):
-    with pytest.raises(OutputError, match=r"\.txt would be of .* and of something else"):
+    with pytest.raises(OutputError, match=r"\.txt would hold detections of .* and something else"):
         write(tmp_path / "y", part(), part(scene=name), format="yolo")
     assert not list(tmp_path.iterdir())
 
 
 def test_names_are_checked_before_there_is_anything_to_write(tmp_path):
     check_yolo_names(tmp_path / "y", ["a.tif", "b/a2.tif", "a.b.tif"])
-    with pytest.raises(OutputError, match=r"y/a\.txt would be of b/a\.png and of something else"):
+    with pytest.raises(
+        OutputError, match=r"y/a\.txt would hold detections of b/a\.png and something else"
+    ):
         check_yolo_names(tmp_path / "y", ["a.tif", "b/a.png"])
-    with pytest.raises(OutputError, match=r"classes\.txt would be of classes\.jpg"):
+    with pytest.raises(OutputError, match=r"classes\.txt would hold detections of classes\.jpg"):
         check_yolo_names(tmp_path / "y", ["classes.jpg"])
 
 
