@@ -50,17 +50,19 @@ def demo(
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.demo.demo_files import check_demo_folder
     from geodet.models.description import check_model
+    from geodet.models.device_name import check_device_name
 
     check_demo_folder(folder, overwrite=overwrite)
     check_model(model)
+    check_device_name(device)
     prepare_process(device)
     from geodet.demo.run_demo import run_demo
-    from geodet.models.checkpoint import load_model
+    from geodet.models.checkpoint import load_checkpoint
 
     with detect_progress(quiet=quiet) as progress:
         report = run_demo(
             folder,
-            load_model(model),
+            load_checkpoint(model),
             size=size,
             device=device,
             overwrite=overwrite,

@@ -127,6 +127,7 @@ def detect(
     corners, crs = opt.parse_bounds(bounds)
     from geodet.detection.detect_options import DetectOptions, check_paths
     from geodet.models.description import check_model
+    from geodet.models.device_name import check_device_name
 
     options = DetectOptions(
         device=device,
@@ -144,13 +145,14 @@ def detect(
     with log_nothing():  # the same checks come again, with their warnings
         check_paths(scenes, outputs, options)
         check_model(model)
+        check_device_name(device)
     prepare_process(device)
     from geodet.detection.detect import detect_to_files
-    from geodet.onnx.backend import open_model
+    from geodet.onnx.backend import load_model
 
     with detect_progress(quiet=quiet) as progress:
         report = detect_to_files(
-            scenes, outputs, open_model(model), config.detect, options, progress=progress
+            scenes, outputs, load_model(model), config.detect, options, progress=progress
         )
     print_json(report) if as_json else _print_detections(report, quiet=quiet)
     if profile:

@@ -222,14 +222,16 @@ def _run_on_chips(
     overwrite: bool,
 ) -> EvaluateReport:
     from geodet.models.description import check_model
+    from geodet.models.device_name import check_device_name
 
     check_model(model)
+    check_device_name(device)
     prepare_process(device)
     from geodet.evaluation.evaluate import evaluate_model
-    from geodet.onnx.backend import open_model
+    from geodet.onnx.backend import load_model
 
     return evaluate_model(
-        open_model(model),
+        load_model(model),
         data,
         config,
         split="val" if split == "val" else "train",

@@ -81,11 +81,11 @@ def export(
 
     check_destination(output, [".onnx"], overwrite=overwrite)
     check_model(model)
-    from geodet.models.checkpoint import load_model
+    from geodet.models.checkpoint import load_checkpoint
     from geodet.onnx.export import export_model
 
     report = export_model(
-        load_model(model),
+        load_checkpoint(model),
         output,
         reader=reader,
         chip_size=chip_size,

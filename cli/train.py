@@ -111,11 +111,13 @@ def train(
     sections = ("model", "data", "augment", "train", "match", "detect")
     config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
     from geodet.models.description import check_model
+    from geodet.models.device_name import check_device_name
     from geodet.tilesets.tileset_paths import check_tileset_exists
     from geodet.training.run_paths import check_run
 
     check_run(output, resume=resume, overwrite=overwrite)
     check_tileset_exists(data)
+    check_device_name(device)
     if config.train.init:
         check_model(config.train.init)
     prepare_process(device)

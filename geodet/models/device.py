@@ -7,6 +7,7 @@ import logging
 import torch
 
 from geodet.errors import DeviceError
+from geodet.models.device_name import check_device_name
 
 __all__ = ["resolve_device", "resolve_precision"]
 
@@ -23,15 +24,12 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         DeviceError: The name is unknown, or this machine has no such device.
     """
+    check_device_name(name)
     if name == "auto":
         device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         logger.info("device: %s", _described(device))
         return device
     kind, _, index = name.partition(":")
-    if name not in ("cpu", "cuda") and (kind != "cuda" or not index.isdigit()):
-        raise DeviceError(
-            f"unknown device {name!r}", hint="use auto, cpu, cuda or cuda:N", device=name
-        )
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if int(index or 0) >= count:
         raise DeviceError(

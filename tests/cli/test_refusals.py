@@ -102,6 +102,7 @@ REFUSALS = {
         (*DETECT, "-m", "text.safetensors"),
         "text.safetensors is not a model file",
     ),
+    "detect: unknown device": ((*DETECT, "--device", "gpu"), "unknown device 'gpu'"),
     "detect: unknown recipe": (
         (*DETECT, "-c", "urban-tree"),
         "unknown recipe 'urban-tree': no such file, and no bundled recipe "
@@ -156,6 +157,10 @@ REFUSALS = {
     "evaluate: unknown model": (
         ("evaluate", "--data", "tiles", "-m", "none"),
         "unknown model 'none'",
+    ),
+    "evaluate: unknown device": (
+        ("evaluate", "--data", "tiles", "--device", "cuda:x"),
+        "unknown device 'cuda:x'",
     ),
     "evaluate: missing detections": (
         ("evaluate", "--detections", "none.gpkg", "--labels", "labels.geojson"),
