@@ -38,7 +38,9 @@ class ModelConfig(Section):
     levels: tuple[int, int] = Field(
         (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
     )
-    channels: int = Field(96, ge=8, description="channels of the feature pyramid and the heads")
+    channels: int = Field(
+        96, ge=8, description="number of channels in the feature pyramid and the heads"
+    )
     head_convs: int = Field(4, ge=0, description="hidden convolutions of each head")
     head_norm: Literal["none", "group", "batch"] = Field(
         "batch", description="normalisation in the heads; none in the RetinaNet paper"

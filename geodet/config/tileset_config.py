@@ -69,7 +69,7 @@ class AugmentConfig(Section):
         0.5,
         ge=0,
         le=1,
-        description="share of the crops that contain an object by choice, not by chance",
+        description="share of the crops that are placed on an object; the others lie anywhere",
     )
     rotate: float = Field(
         0.0,

@@ -30,7 +30,7 @@ class TrainConfig(Section):
         "adamw", description="optimizer; sgd has a momentum of 0.9"
     )
     learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
-    weight_decay: float = Field(0.05, ge=0, description="weight decay")
+    weight_decay: float = Field(0.05, ge=0, description="weight decay of the optimizer")
     warmup: float = Field(
         0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises"
     )
