@@ -8,6 +8,7 @@ import geopandas
 import numpy as np
 import rasterio
 import shapely
+from affine import Affine
 from PIL import Image
 
 import geodet
@@ -85,7 +86,8 @@ def scenes(folder, painted):
         half, profile = scene.width // 2, scene.profile
         for name, start in (("west", 0), ("east", half - 100)):
             window = rasterio.windows.Window(start, 0, half + 100, scene.height)
-            place = {"width": half + 100, "transform": scene.window_transform(window)}
+            transform = scene.transform @ Affine.translation(start, 0)
+            place = {"width": half + 100, "transform": transform}
             with rasterio.open(folder / f"{name}.tif", "w", **profile | place) as part:
                 part.write(scene.read(window=window))
             shutil.copy(folder / f"{name}.tif", folder / "scenes" / f"{name}.tif")
