@@ -10,13 +10,13 @@ class Lamp(Closing):
         self.closed += 1
 
 
-def test_the_block_closes_it():
+def test_the_end_of_the_block_closes_it():
     with Lamp() as lamp:
         assert lamp.closed == 0
     assert lamp.closed == 1
 
 
-def test_an_error_closes_it_and_goes_on():
+def test_an_error_closes_it_and_is_raised():
     lamp = Lamp()
     with pytest.raises(ValueError, match="no bulb"), lamp:
         raise ValueError("no bulb")

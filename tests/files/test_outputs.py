@@ -58,7 +58,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, error, raised):
     assert names(tmp_path) == ["found.gpkg"]
 
 
-def test_what_sqlite_left_beside_the_old_file_goes_with_it(tmp_path):
+def test_logs_of_sqlite_beside_the_old_file_are_removed(tmp_path):
     path = tmp_path / "found.gpkg"
     for suffix in ("", "-wal", "-shm", "-journal"):
         (tmp_path / f"found.gpkg{suffix}").write_text("old")
@@ -76,7 +76,7 @@ def test_what_sqlite_left_beside_the_old_file_goes_with_it(tmp_path):
         ("there.gpkg", r"there\.gpkg exists already"),
     ],
 )
-def test_where_nothing_can_be_written(tmp_path, name, message):
+def test_a_destination_that_cannot_be_written_is_refused(tmp_path, name, message):
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "there.gpkg").touch()
     with pytest.raises(OutputError, match=message):
@@ -158,7 +158,7 @@ def test_a_failed_swap_brings_the_old_folder_back(tmp_path):
     assert listing(out) == ["a"]
 
 
-def test_what_would_cost_files_is_refused(tmp_path):
+def test_replacing_a_folder_with_other_files_is_refused(tmp_path):
     out = fill(tmp_path / "out")
     with pytest.raises(OutputError, match="out is not empty"):
         check_output_folder(out, ["a"], overwrite=False)

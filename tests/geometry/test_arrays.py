@@ -28,7 +28,7 @@ def test_only_a_large_array_has_memory_of_its_own():
     assert not isinstance(owner(empty_apart((3, 16, 16), np.uint8)), mmap.mmap)
 
 
-def test_its_memory_goes_with_the_last_view():
+def test_memory_is_freed_with_the_last_view():
     array = empty_apart((3, 512, 512), np.uint8)
     held, part = owner(array), array[1, :5]
     del array

@@ -39,7 +39,7 @@ def random_boxes(count, seed):
     return np.hstack([low, low + rng.uniform(0.5, 30, (count, 2))])
 
 
-def test_lists_become_arrays_of_the_promised_types():
+def test_lists_become_arrays_of_the_documented_types():
     found = Detections([[0, 0, 4, 2]], [1], [0])
     assert found.boxes.shape == (1, 4)
     dtypes = found.boxes.dtype, found.scores.dtype, found.labels.dtype
@@ -112,7 +112,7 @@ def test_the_rank_is_by_score_then_from_top_left_and_whatever_the_order(found, r
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_iou_is_torchvisions(seed):
+def test_iou_agrees_with_torchvision(seed):
     a, b = random_boxes(40, seed), random_boxes(30, seed + 100)
     expected = box_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
     np.testing.assert_allclose(pairwise_iou(a, b), expected, rtol=1e-12, atol=1e-15)
@@ -120,7 +120,7 @@ def test_iou_is_torchvisions(seed):
 
 
 @given(box, box)
-def test_iou_is_shapelys(a, b):
+def test_iou_agrees_with_shapely(a, b):
     iou = paired_iou(np.array([a], float), np.array([b], float))[0]
     one, other = shapely.box(*a), shapely.box(*b)
     union = one.area + other.area - one.intersection(other).area

@@ -62,7 +62,7 @@ def test_pixels_come_back_from_the_world(geobox, xy):
 
 
 @given(geoboxes(), pixels)
-def test_the_world_is_rasterios(geobox, xy):
+def test_world_coordinates_agree_with_rasterio(geobox, xy):
     x, y = rasterio.transform.xy(geobox.transform, xy[1], xy[0], offset="ul")
     np.testing.assert_allclose(geobox.to_world(xy), [float(x), float(y)], rtol=1e-15, atol=1e-8)
 
@@ -141,7 +141,7 @@ def test_a_metre_of_web_mercator_shrinks_with_the_cosine_of_the_latitude(lat, me
     assert square(3857, 15.0, lat, 1.0).gsd == pytest.approx(metres, rel=0.005)
 
 
-def test_a_foot_is_a_foot():
+def test_feet_are_converted_to_metres():
     assert square(2229, -118.2, 34.0, 1.0).gsd == pytest.approx(0.3048, rel=2e-4)
     site = GeoBox(10, 10, Affine(2, 0, 5, 0, -3, 7), SITE)
     assert site.ground_resolution == pytest.approx((0.6096012, 0.9144018))
@@ -154,7 +154,7 @@ def test_oblong_pixels_have_two_sides_and_one_mean():
     assert geobox.gsd == pytest.approx(1, rel=5e-4)
 
 
-def test_without_a_crs_nobody_knows_the_ground():
+def test_without_a_crs_sizes_on_the_ground_are_unknown():
     geobox = GeoBox(100, 100, Affine.scale(0.6, -0.6), None)
     assert geobox.ground_resolution is None
     assert geobox.gsd is None

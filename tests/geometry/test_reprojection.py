@@ -98,7 +98,7 @@ def test_in_the_rasters_own_crs_nothing_is_added():
     np.testing.assert_allclose(np.unique(vertices.round(6), axis=0), [[10, 10], [50, 70], [90, 20]])
 
 
-def test_holes_stay():
+def test_holes_are_kept():
     geobox = make_geobox("utm")
     ring = geobox.to_world(np.array([[0.0, 0], [100, 0], [100, 100], [0, 100]]))
     hole = geobox.to_world(np.array([[40.0, 40], [60, 40], [60, 60], [40, 60]]))
@@ -120,12 +120,12 @@ def test_bounds_run_on_over_the_antimeridian():
     assert x2 - x1 < 1
 
 
-def test_a_raster_that_the_other_crs_cannot_hold_has_no_bounds():
+def test_a_raster_beyond_the_other_crs_has_no_bounds():
     world = GeoBox(360, 180, Affine(1, 0, -180, 0, -1, 90), WGS84)
     assert not np.isfinite(raster_bounds(world, CRS.from_epsg(32633))).any()
 
 
-def test_a_small_area_on_a_raster_of_the_world():
+def test_a_small_area_on_a_raster_of_the_world_keeps_its_place():
     world = GeoBox(3600, 1800, Affine(0.1, 0, -180, 0, -0.1, 90), WGS84)
     utm = CRS.from_epsg(32633)
     area = np.array([shapely.box(450_000, 4_400_000, 550_000, 4_600_000)])
@@ -135,7 +135,7 @@ def test_a_small_area_on_a_raster_of_the_world():
     assert shape.area < 12 * 20
 
 
-def test_a_place_that_the_crs_cannot_hold_is_an_error():
+def test_a_vertex_where_the_crs_is_undefined_is_an_error():
     """The corners of the square are beside the disc of the earth that this projection draws."""
     world = GeoBox(360, 180, Affine(1, 0, -180, 0, -1, 90), WGS84)
     seen_from_space = CRS.from_proj4("+proj=ortho +lat_0=0 +lon_0=0 +type=crs")
@@ -144,7 +144,7 @@ def test_a_place_that_the_crs_cannot_hold_is_an_error():
         polygons_to_pixels(square, seen_from_space, world)
 
 
-def test_a_local_grid_has_no_way_to_degrees():
+def test_a_local_grid_cannot_be_transformed_to_degrees():
     local = CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]')
     geobox = GeoBox(10, 10, Affine.identity(), local)
     with pytest.raises(VectorError, match=r"no way from .* to"):

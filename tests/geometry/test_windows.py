@@ -150,7 +150,7 @@ def test_an_index_beyond_the_grid_is_an_error(index):
         ((5, 5, 0, 0), "overlap 0 must be in .*, and size is 0"),
     ],
 )
-def test_a_grid_that_cannot_be_is_an_error(arguments, message):
+def test_an_impossible_grid_is_an_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         WindowGrid(*arguments)
 

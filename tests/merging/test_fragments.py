@@ -80,7 +80,7 @@ def test_a_ring_around_a_corner_is_one_object():
         ([[0, 2, 20, 9], [16, 2, 20, 9]], [[RIGHT], [LEFT]], [0, 0]),  # one within the other
     ],
 )
-def test_others_are_not_joined(boxes, cuts, labels):
+def test_boxes_that_are_no_fragments_are_not_joined(boxes, cuts, labels):
     found, cut = build(boxes, cuts, labels=labels)
     assert as_rows(*join_fragments(found, cut)) == as_rows(found, cut)
 
@@ -159,6 +159,6 @@ def test_long_objects_are_found_whole_and_dense_neighbours_stay_apart(seed, over
     assert all(any(tuple(box[1::2]) == b[1::2] for b in whole) for box in joined.boxes.tolist())
 
 
-def test_nothing_is_joined_of_nothing():
+def test_joining_no_detections_returns_none():
     joined, cut = join_fragments(Detections.empty(), np.zeros((0, 4), bool))
     assert (len(joined), cut.shape) == (0, (0, 4))

@@ -90,7 +90,7 @@ def test_suppression_is_the_definition_in_crowds(seed):
     assert as_rows(suppress(found, iou_threshold=0.3)) == suppress_slowly(found, 0.3)
 
 
-def test_a_chain_of_rivals_falls_one_by_one():
+def test_every_second_box_of_a_chain_is_dropped():
     """Each box only beats the next, so that every second one stays."""
     x = np.arange(50.0)
     boxes = np.stack([x, 0 * x, x + 3, 0 * x + 1], axis=1)  # IoU 1/2, then 1/5
@@ -154,7 +154,7 @@ def test_suppression_is_idempotent_and_ranks(found, threshold):
 
 
 @given(detections, thresholds)
-def test_classes_do_not_meet(found, threshold):
+def test_classes_do_not_compete(found, threshold):
     parts = [found.select(found.labels == label) for label in range(3)]
     apart = Detections.concatenate([suppress(part, iou_threshold=threshold) for part in parts])
     assert as_rows(suppress(found, iou_threshold=threshold)) == as_rows(apart.ranked())

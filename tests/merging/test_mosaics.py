@@ -92,7 +92,7 @@ def as_rows(part):
 
 @given(mosaics, thresholds)
 @settings(max_examples=60)
-def test_it_is_the_definition(parts, threshold):
+def test_deduplication_is_the_definition(parts, threshold):
     expected = [
         as_rows(SceneDetections("", part.geobox, part.detections.select(np.array(rows, int))))
         for part, rows in zip(parts, deduplicate_slowly(parts, threshold), strict=True)
@@ -102,7 +102,7 @@ def test_it_is_the_definition(parts, threshold):
 
 @given(mosaics, thresholds)
 @settings(max_examples=30)
-def test_it_is_idempotent_and_the_order_of_scenes_does_not_matter(parts, threshold):
+def test_deduplication_is_idempotent_and_the_order_of_scenes_does_not_matter(parts, threshold):
     once = deduplicate(parts, iou_threshold=threshold)
     assert list(map(as_rows, deduplicate(once, iou_threshold=threshold))) == list(
         map(as_rows, once)
@@ -125,7 +125,7 @@ def test_no_two_scenes_keep_one_object(parts, threshold):
                 assert all(iou(shape, to_polygon(b, one)) <= threshold for one in rivals)
 
 
-def test_a_chain_of_rivals_falls_one_by_one():
+def test_every_second_box_of_a_chain_is_dropped():
     """Each box only beats the next, in the other scene, so that every second one stays."""
     x = np.arange(20.0)
     boxes = np.stack([x, 0 * x, x + 3, 0 * x + 1], axis=1)  # IoU 1/2, then 1/5
@@ -154,7 +154,7 @@ def test_rotated_neighbours_stay_although_their_bounds_overlap():
     assert [len(p.detections) for p in deduplicate(parts, iou_threshold=0.01)] == [1, 1]
 
 
-def test_scenes_of_two_crss_meet_on_the_ground():
+def test_scenes_of_two_crss_are_compared_on_the_ground():
     here = make_geobox(size=0.5)
     web = CRS.from_epsg(3857)
     to_web = Transformer.from_crs(UTM, web, always_xy=True)
@@ -172,7 +172,7 @@ def test_scenes_of_two_crss_meet_on_the_ground():
     np.testing.assert_array_equal(kept[1].detections.boxes, seen[1:])
 
 
-def test_scenes_beside_each_other_keep_all():
+def test_scenes_that_do_not_overlap_keep_all_detections():
     parts = [
         SceneDetections(name, make_geobox(x), random_detections(np.random.default_rng(1), 40))
         for name, x in [("a", 0.0), ("b", 100.0)]
@@ -181,7 +181,7 @@ def test_scenes_beside_each_other_keep_all():
     assert list(map(as_rows, kept)) == list(map(as_rows, parts))
 
 
-def test_scenes_without_a_place_are_not_compared():
+def test_scenes_without_a_georeference_are_not_compared():
     found = Detections([[1, 1, 5, 5]], [0.9], [0])
     nowhere = GeoBox(60, 60, Affine(1, 0, 0, 0, -1, 0), None)
     parts = [SceneDetections(name, nowhere, found) for name in "ab"]
@@ -190,7 +190,7 @@ def test_scenes_without_a_place_are_not_compared():
     assert [len(p.detections) for p in deduplicate(by_world_file, iou_threshold=0.5)] == [1, 0]
 
 
-def test_a_box_that_reaches_beyond_the_pole_has_no_rival():
+def test_a_box_that_reaches_beyond_the_pole_is_not_compared():
     """Two of its corners have no place in the CRS of the layer."""
     polar = CRS.from_epsg(32661)
     over = GeoBox(20, 20, Affine(0.01, 0, 10, 0, -0.01, 90.1), CRS.from_epsg(4326))
@@ -203,7 +203,7 @@ def test_a_box_that_reaches_beyond_the_pole_has_no_rival():
     assert list(map(as_rows, kept)) == [[], as_rows(parts[1]), as_rows(parts[2])[:1]]
 
 
-def test_nothing_and_no_scenes():
+def test_scenes_without_detections_pass_through_and_no_scenes_are_an_error():
     parts = [SceneDetections(name, make_geobox(), Detections.empty()) for name in "ab"]
     assert [len(p.detections) for p in deduplicate(parts, iou_threshold=0.5)] == [0, 0]
     with pytest.raises(ValueError, match="there are no scenes"):

@@ -92,7 +92,7 @@ def test_a_few_large_boxes_do_not_make_many_candidates():
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_no_pairs(count):
+def test_one_box_or_none_has_no_pairs(count):
     boxes = np.tile([[0.0, 0, 4, 4]], (count, 1))
     pairs = pairs_within(boxes, OverlapRule(0.0))
     assert (listed(pairs), pairs.candidates) == ([], 0)

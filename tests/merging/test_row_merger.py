@@ -107,7 +107,7 @@ def test_joining_does_happen_across_rows():
     assert as_rows(last)[0][4] == pytest.approx(0.7)
 
 
-def test_what_is_settled_is_let_go_and_the_rest_is_held():
+def test_settled_detections_are_returned_and_the_others_held():
     """A stronger box that reaches below the row holds its rival, and that its own, but no more."""
     merger = RowMerger(SuppressionRule(0.3))
     chain = [[0, 6, 4, 12], [0, 3, 4, 9], [0, 0, 4, 6]]  # IoU 1/3, from the lowest upwards
@@ -137,7 +137,7 @@ def test_each_part_is_ranked():
     np.testing.assert_array_equal(part.boxes, part.ranked().boxes)
 
 
-def test_a_broken_promise_is_told():
+def test_a_box_above_the_settled_row_is_an_error():
     merger = RowMerger(SuppressionRule(0.5))
     merger.settle(8)
     merger.settle(3)  # a weaker promise does not take the stronger one back
@@ -145,7 +145,7 @@ def test_a_broken_promise_is_told():
         merger.add(Detections([[0, 7.5, 4, 9]], [0.5], [0]))
 
 
-def test_nothing_in_nothing_out():
+def test_merging_no_detections_returns_none():
     merger = RowMerger(SuppressionRule(0.5), JoinRule())
     merger.add(Detections.empty())
     assert [len(merger.settle(5)), len(merger.finish()), len(merger)] == [0, 0, 0]

@@ -75,13 +75,13 @@ def test_halves_and_chains_decide_the_same(seed, rule, rounds):
 
 
 @given(seeds, rules)
-def test_where_no_box_waits_all_is_decided(seed, rule):
+def test_no_box_waits_where_none_must(seed, rule):
     found, cut, _ = make_ranked(seed)
     assert BoxState.WAITING not in suppression_states(found, cut, rule, np.zeros(len(found), bool))
 
 
 @given(seeds, rules, seeds)
-def test_what_is_decided_stays_whatever_becomes_of_the_boxes_that_wait(seed, rule, fate):
+def test_decided_states_do_not_depend_on_the_boxes_that_wait(seed, rule, fate):
     """A box that waits is gone later, or it is not: the decided ones are as they were."""
     found, cut, waits = make_ranked(seed)
     before = suppression_states(found, cut, rule, waits)
@@ -92,7 +92,7 @@ def test_what_is_decided_stays_whatever_becomes_of_the_boxes_that_wait(seed, rul
     np.testing.assert_array_equal(after[decided], before[left][decided])
 
 
-def test_a_chain_of_rivals_waits_behind_its_first():
+def test_a_chain_of_boxes_waits_for_its_first():
     """Each box only beats the next: by hand."""
     x = np.arange(5.0)
     boxes = np.stack([x, 0 * x, x + 3, 0 * x + 1], axis=1)  # IoU 1/2, then 1/5
@@ -112,6 +112,6 @@ def test_a_chain_of_rivals_waits_behind_its_first():
     ]  # also dropped
 
 
-def test_nothing_is_decided_of_nothing():
+def test_no_boxes_have_no_states():
     cut, waits = none_of(0)
     assert suppression_states(Detections.empty(), cut, SuppressionRule(0.5), waits).tolist() == []

@@ -84,7 +84,7 @@ def test_the_fragments_of_a_box_that_was_dropped_stay():
 
 
 @given(seeds, thresholds)
-def test_without_cut_sides_it_is_suppression(seed, threshold):
+def test_without_cut_sides_it_is_plain_suppression(seed, threshold):
     found, _ = make_cut(seed)
     none = np.zeros((len(found), 4), bool)
     kept, cut = suppress_at_once(found, none, iou_threshold=threshold)

@@ -57,7 +57,7 @@ areas = st.builds(
 )
 
 
-def test_a_point_on_the_edge_belongs_to_the_region():
+def test_a_point_on_the_edge_belongs_to_the_area():
     aoi = aoi_of_bounds((500_005, 4_499_950, 500_050, 4_499_990), SCENE)
     edge = np.array([[10.0, 20], [100, 100], [10, 50], [55, 20]])
     assert aoi.contains(edge).all()
@@ -65,7 +65,7 @@ def test_a_point_on_the_edge_belongs_to_the_region():
 
 
 @given(areas, st.integers(0, 99))
-def test_contains_is_what_shapely_says_point_by_point(aoi, seed):
+def test_contains_agrees_with_shapely_point_by_point(aoi, seed):
     xy = np.random.default_rng(seed).uniform(-10, 110, (50, 2))
     expected = [union(aoi).intersects(shapely.Point(point)) for point in xy]
     assert aoi.contains(xy).tolist() == expected
@@ -73,7 +73,7 @@ def test_contains_is_what_shapely_says_point_by_point(aoi, seed):
 
 @settings(max_examples=25)
 @given(areas, st.integers(8, 60), st.integers(0, 6), st.floats(0, 5), st.integers(0, 99))
-def test_what_contains_a_point_of_a_window_touches_it(aoi, size, overlap, margin, seed):
+def test_an_area_touches_a_window_of_which_it_contains_a_point(aoi, size, overlap, margin, seed):
     grid = WindowGrid(100, 100, size, overlap)
     xy = np.random.default_rng(seed).uniform(0, 100, (40, 2))
     xy = xy[aoi.contains(xy)]
@@ -121,7 +121,7 @@ def test_scaling_moves_points_and_windows_along(aoi, x, y, seed):
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp", "fgb", "gml", "kml"])
-def test_any_format_and_crs(tmp_path, suffix):
+def test_an_area_is_read_from_any_format_and_crs(tmp_path, suffix):
     """The same square in degrees; longitude comes first whatever the authority says."""
     square = gpd.GeoSeries([on_ground(100, 100, 200, 200)], crs=UTM).to_crs(4326)
     aoi = read_region(save(tmp_path / f"area.{suffix}", square, crs=4326), SCENE)
@@ -167,7 +167,7 @@ def test_bounds_in_degrees_keep_what_lies_between_them(angle, low, size):
     np.testing.assert_array_equal(aoi.contains(xy)[~near], inside[~near])
 
 
-def test_bounds_across_the_antimeridian():
+def test_bounds_may_cross_the_antimeridian():
     fiji = GeoBox(1000, 500, Affine(100, 0, 770_000, 0, -100, 8_110_000), CRS.from_epsg(32760))
     aoi = aoi_of_bounds((179.9, -18, -179.9, -17), fiji, "EPSG:4326")
     to_pixels = Transformer.from_crs(4326, 32760, always_xy=True)
@@ -190,7 +190,7 @@ def test_bounds_in_another_order_are_refused(bounds, message):
     assert "longitude before latitude" in caught.value.hint
 
 
-def test_bounds_of_no_crs_are_refused():
+def test_bounds_in_an_unknown_crs_are_refused():
     with pytest.raises(ConfigError, match="'EPSG:0' is not a CRS"):
         aoi_of_bounds((1, 2, 3, 4), SCENE, "EPSG:0")
     with pytest.raises(ConfigError, match="in WGS 84, and the scene has no CRS"):
@@ -199,7 +199,7 @@ def test_bounds_of_no_crs_are_refused():
     assert union(aoi).bounds == (0, 200, 100, 300)
 
 
-def test_an_area_elsewhere_says_where_both_are(tmp_path):
+def test_an_area_that_misses_the_scene_is_an_error_with_both_extents(tmp_path):
     file = save(tmp_path / "area.gpkg", [shapely.box(11, 40, 12, 41)], crs=4326)
     aoi = read_region(file, SCENE)
     assert aoi.is_empty
@@ -233,7 +233,7 @@ def test_without_a_crs_the_area_is_taken_as_in_the_scenes(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_one_file_gives_each_scene_its_region_and_one_warning(tmp_path, caplog):
+def test_one_file_gives_each_scene_its_area_and_one_warning(tmp_path, caplog):
     (tmp_path / "area.csv").write_text(
         'WKT\n"POLYGON((500000 4500000,500010 4500000,500010 4499990,500000 4500000))"\n'
     )
@@ -244,7 +244,7 @@ def test_one_file_gives_each_scene_its_region_and_one_warning(tmp_path, caplog):
     assert caplog.text.count("has no CRS and is taken") == 1
 
 
-def test_an_area_with_a_crs_has_no_place_on_a_scene_without(tmp_path):
+def test_an_area_with_a_crs_is_refused_for_a_scene_without_one(tmp_path):
     file = save(tmp_path / "area.gpkg", [shapely.box(0, -9, 9, 0)])
     with pytest.raises(
         VectorError, match="has the CRS WGS 84 / UTM zone 33N, and the scene has none"
@@ -261,7 +261,7 @@ def test_an_area_with_a_crs_has_no_place_on_a_scene_without(tmp_path):
         (shapely.GeometryCollection([shapely.Point(1, 1), shapely.box(0, 0, 1, 1)]), "point"),
     ],
 )
-def test_points_and_lines_have_no_area(tmp_path, shape, name):
+def test_points_and_lines_are_refused_as_an_area(tmp_path, shape, name):
     file = save(tmp_path / "area.gpkg", [on_ground(0, 0, 9, 9), shape])
     with pytest.raises(
         VectorError, match=rf"of \d geometries are of the kind {name}, which has no"
@@ -269,7 +269,7 @@ def test_points_and_lines_have_no_area(tmp_path, shape, name):
         read_region(file, SCENE)
 
 
-def test_files_that_do_not_fit_say_why(tmp_path):
+def test_files_without_one_layer_of_polygons_are_refused(tmp_path):
     with pytest.raises(VectorError, match=r"no such file: .*gone\.gpkg"):
         read_region(tmp_path / "gone.gpkg", SCENE)
     (tmp_path / "text.gpkg").write_text("no")

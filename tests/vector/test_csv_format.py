@@ -14,7 +14,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_numbers_are_the_same_float64_again(tmp_path):
+def test_numbers_read_back_as_the_same_float64(tmp_path):
     detections = found(20)
     source = part(detections, scene='größe, "1".tif')
     table = rows(write(tmp_path / "found.csv", source))
@@ -54,6 +54,6 @@ def test_the_crs_is_in_a_column(tmp_path, crs):
     assert (row["area_m2"] == "") == (crs is None)
 
 
-def test_an_empty_table_has_its_head(tmp_path):
+def test_an_empty_table_has_its_header(tmp_path):
     path = write(tmp_path / "found.csv", part(Detections.empty()))
     assert path.read_text(encoding="utf-8") == f"WKT,{','.join(FIELDS)},crs\n"

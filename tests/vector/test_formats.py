@@ -22,11 +22,11 @@ from geodet.vector.write_detections import check_output
         ("a.b.csv", "CSV"),
     ],
 )
-def test_the_longest_extension_that_fits_tells_the_format(name, title):
+def test_the_longest_matching_extension_chooses_the_format(name, title):
     assert choose_format(Path(name)).title == title
 
 
-def test_a_name_goes_before_the_extension(tmp_path):
+def test_a_format_by_name_takes_precedence_over_the_extension(tmp_path):
     assert choose_format(Path("a.json"), "coco").title == "COCO results"
     check_output(tmp_path / "a.json", overwrite=False, format="coco")
 
@@ -46,7 +46,7 @@ def test_an_unknown_format_is_refused_with_a_list():
     assert all(extension in caught.value.hint for extension in extensions)
 
 
-def test_a_geopackage_is_called_one():
+def test_a_geopackage_must_end_in_gpkg():
     with pytest.raises(OutputError, match=r"a\.dat would be a GeoPackage by another name"):
         choose_format(Path("a.dat"), "gpkg")
 
@@ -79,7 +79,7 @@ def test_only_a_geopackage_is_appended_to(tmp_path):
         ("there.gpkg", "exists already"),
     ],
 )
-def test_a_bad_destination_is_known_beforehand(tmp_path, name, match):
+def test_a_bad_destination_is_refused_before_writing(tmp_path, name, match):
     (tmp_path / "folder.gpkg").mkdir()
     (tmp_path / "file.txt").touch()
     (tmp_path / "there.gpkg").touch()
@@ -89,7 +89,7 @@ def test_a_bad_destination_is_known_beforehand(tmp_path, name, match):
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no folder that nobody can write to")
-def test_a_read_only_folder_is_known_beforehand():
+def test_a_read_only_folder_is_refused_before_writing():
     with pytest.raises(OutputError, match="cannot write to /proc"):
         check_output(Path("/proc/found.gpkg"), overwrite=True)
 

@@ -66,7 +66,7 @@ def test_corners_map_back_to_the_box_and_run_counter_clockwise(geobox, seed):
     np.testing.assert_allclose(np.minimum(forth, reverse), 0, atol=1e-6)
 
 
-def test_reads_back_in_order_with_every_field(tmp_path):
+def test_rows_read_back_in_order_with_every_field(tmp_path):
     detections = found(50)
     path = write(tmp_path / "found.gpkg", part(detections, scene="größe.tif"))
     frame = read(path)
@@ -225,7 +225,7 @@ def test_a_full_disk_is_noticed(tmp_path, suffix, missing):
 
 
 @pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_without_a_class_is_a_bug(tmp_path, label):
+def test_a_label_without_a_class_is_a_value_error(tmp_path, label):
     wrong = Detections(np.array([[0.0, 0, 1, 1]]), np.ones(1), np.array([label]))
     with pytest.raises(ValueError, match=f"label {label} of 2 classes"):
         write(tmp_path / "found.gpkg", part(wrong))
@@ -391,14 +391,14 @@ def test_a_commit_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["a.gpkg"]
 
 
-def test_a_stream_of_scenes_without_a_crs_does_not_take_one_with(tmp_path):
+def test_a_layer_without_a_crs_refuses_a_scene_with_one(tmp_path):
     with open_writer(tmp_path / "a.gpkg", CLASSES, crs=None, metadata={}) as writer:
         writer.write(part(crs=None))
         with pytest.raises(OutputError, match=r"b\.tif has a CRS, and .*a\.gpkg has none"):
             writer.write(part(scene="b.tif"))
 
 
-def test_a_transformed_scene_is_told_once(tmp_path, caplog):
+def test_a_transformed_scene_is_warned_of_once(tmp_path, caplog):
     other = CRS.from_epsg(32611)
     with open_writer(tmp_path / "a.gpkg", CLASSES, crs=UTM, metadata={}) as writer:
         for seed in range(3):

@@ -113,14 +113,14 @@ def test_geojson_with_degrees_does_not_warn(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".geojsonl", ".fgb"])
-def test_the_rows_beside_the_output_are_gone(tmp_path, suffix):
+def test_the_temporary_rows_beside_the_output_are_removed(tmp_path, suffix):
     write(tmp_path / f"found{suffix}")
     assert not litter(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
 @pytest.mark.parametrize("epsg", [4326, 4269])
-def test_degrees_are_split_and_brought_back_to_one_turn(tmp_path, suffix, epsg):
+def test_degrees_are_split_at_the_antimeridian_and_wrapped(tmp_path, suffix, epsg):
     """A geographic scene may reach beyond 180 degrees, or count them from 0 to 360."""
     boxes = np.array([[10.0, 0, 20, 10], [995, 0, 1005, 10], [1100, 20, 1110, 30]])
     source = part(

@@ -25,7 +25,7 @@ def check_index(path):
         return database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0]
 
 
-def test_rows_are_added_to_those_that_are_there(tmp_path):
+def test_appended_rows_follow_the_existing_ones(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(400, 1)))
     write(path, part(found(300, 2), scene="b.tif"), part(found(0, 3), scene="c.tif"), append=True)
     frame = read(path)
@@ -44,7 +44,7 @@ def schema(path):
         return set(database.execute("SELECT type, name, sql FROM sqlite_master").fetchall())
 
 
-def test_what_is_said_at_the_end_is_kept_and_harms_no_index(tmp_path):
+def test_metadata_added_at_the_end_are_kept_and_the_index_stays_valid(tmp_path):
     path = tmp_path / "found.gpkg"
     for run in (0, 1):
         with open_writer(path, CLASSES, crs=UTM, metadata={"model": "m"}, append=run > 0) as writer:
@@ -58,11 +58,11 @@ def test_what_is_said_at_the_end_is_kept_and_harms_no_index(tmp_path):
     assert schema(path) == schema(plain)
 
 
-def test_appending_to_nothing_makes_the_file(tmp_path):
+def test_appending_to_a_missing_file_creates_it(tmp_path):
     assert len(read(write(tmp_path / "found.gpkg", part(found(4)), append=True))) == 4
 
 
-def test_appending_to_an_empty_layer(tmp_path):
+def test_an_empty_layer_can_be_appended_to(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(0)))
     assert len(read(write(path, part(found(4)), append=True))) == 4
     assert check_index(path) == "ok"
@@ -103,7 +103,7 @@ def test_another_geometry_is_refused(tmp_path):
         ("DROP TABLE rtree_detections_geom", "lacks its spatial index"),
     ],
 )
-def test_a_file_that_is_not_ours_is_refused_beforehand(tmp_path, change, match):
+def test_a_file_of_another_layout_is_refused_before_writing(tmp_path, change, match):
     path = write(tmp_path / "found.gpkg")
     with closing(sqlite3.connect(path)) as database, database:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
@@ -114,7 +114,7 @@ def test_a_file_that_is_not_ours_is_refused_beforehand(tmp_path, change, match):
     assert caught.value.hint
 
 
-def test_what_another_program_has_open_is_left_alone(tmp_path):
+def test_a_file_that_another_program_has_open_is_not_appended_to(tmp_path):
     """QGIS keeps its changes in a log beside the file as long as it has it open."""
     path = write(tmp_path / "found.gpkg", part(found(5)))
     before = path.read_bytes()
@@ -129,7 +129,7 @@ def test_what_another_program_has_open_is_left_alone(tmp_path):
     assert len(read(write(path, part(found(2), scene="b.tif"), append=True))) == 7
 
 
-def test_what_another_program_writes_to_is_left_alone(tmp_path, monkeypatch):
+def test_a_file_that_another_program_writes_to_is_not_appended_to(tmp_path, monkeypatch):
     path = write(tmp_path / "found.gpkg", part(found(5)))
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **{"timeout": 0.1, **k}))
@@ -140,7 +140,7 @@ def test_what_another_program_writes_to_is_left_alone(tmp_path, monkeypatch):
     assert "QGIS" in caught.value.hint
 
 
-def test_another_name_of_the_key(tmp_path):
+def test_a_key_of_another_name_is_appended_to(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(5)))
     renamed = tmp_path / "renamed.gpkg"
     frame = pyogrio.read_dataframe(path, layer="detections")
@@ -150,7 +150,7 @@ def test_another_name_of_the_key(tmp_path):
     assert frame.index.tolist() == list(range(1, 10))
 
 
-def test_a_scene_that_is_there_already_is_reported_once(tmp_path, caplog):
+def test_a_scene_that_the_file_contains_already_is_warned_of_once(tmp_path, caplog):
     path = write(tmp_path / "found.gpkg", part(found(5)))
     assert not caplog.text
     write(path, part(found(2), scene="b.tif"), append=True)

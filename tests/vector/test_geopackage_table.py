@@ -75,7 +75,7 @@ def test_the_spatial_index_answers_gdals_filter(tmp_path):
     assert sorted(inside["x1_px"]) == sorted(expected["x1_px"])
 
 
-def test_a_table_without_an_index_stays_without(tmp_path):
+def test_a_table_without_an_index_gets_none(tmp_path):
     path = fill(tmp_path / "a.gpkg", 20, indexed=False)
     info = pyogrio.read_info(path)
     assert not info["capabilities"]["fast_spatial_filter"]
@@ -171,7 +171,7 @@ def test_gdals_settings_stay_as_they_were(tmp_path):
     assert pyogrio.get_gdal_config_option("OGR_SQLITE_SYNCHRONOUS") is None
 
 
-def test_an_unknown_area_is_null_and_a_missing_crs_is_none_of_degrees(tmp_path):
+def test_an_unknown_area_is_null_and_a_missing_crs_is_undefined_cartesian(tmp_path):
     path = fill(tmp_path / "a.gpkg", 3, crs=None)
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT area_m2 FROM detections").fetchall() == [(None,)] * 3

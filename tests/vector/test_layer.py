@@ -12,7 +12,7 @@ def test_the_first_scene_has_the_crs():
     assert common_crs([part(crs=None)]) is None
 
 
-def test_no_scenes_is_a_bug():
+def test_no_scenes_are_a_value_error():
     with pytest.raises(ValueError, match="there are no scenes to write"):
         common_crs([])
 
@@ -28,5 +28,5 @@ def test_the_text_of_a_crs_gives_it_again(crs):
     assert CRS.from_user_input(crs_text(crs)) == crs
 
 
-def test_what_has_a_number_is_named_by_it():
+def test_a_crs_with_a_code_is_named_by_it():
     assert crs_text(CRS.from_wkt(UTM.to_wkt())) == "EPSG:32610"

@@ -80,7 +80,7 @@ def test_scenes_of_one_name_have_two_numbers(tmp_path):
     assert [r["image_id"] for r in results(path)] == [1, 2]
 
 
-def test_no_results_are_a_list(tmp_path):
+def test_no_detections_are_an_empty_list(tmp_path):
     assert results(write(tmp_path / "found.coco.json", part(Detections.empty()))) == []
 
 
@@ -107,7 +107,7 @@ def test_geodet_reads_yolo_text(tmp_path):
         assert image.names == [CLASSES[label] for label in source.detections.labels]
 
 
-def test_scenes_take_turns(tmp_path):
+def test_parts_of_several_scenes_may_alternate(tmp_path):
     empty = part(Detections.empty(), scene="none.tif")
     folder = write(tmp_path / "y", part(found(2)), WIDE, empty, part(found(3, 1)), format="yolo")
     counts = {file.name: len(file.read_text().splitlines()) for file in folder.glob("*.txt")}
@@ -131,7 +131,7 @@ def test_names_are_checked_before_there_is_anything_to_write(tmp_path):
         check_yolo_names(tmp_path / "y", ["classes.jpg"])
 
 
-def test_what_is_said_at_the_end_is_in_the_folder(tmp_path):
+def test_metadata_added_at_the_end_are_in_the_folder(tmp_path):
     options = {"crs": UTM, "metadata": {"model": "m"}, "format": "yolo"}
     with open_writer(tmp_path / "y", CLASSES, **options) as writer:
         writer.write(part())
@@ -140,7 +140,7 @@ def test_what_is_said_at_the_end_is_in_the_folder(tmp_path):
     assert about == {"model": "m", "scenes left out": "b.tif", "files": ["classes.txt", "a.txt"]}
 
 
-def test_only_a_folder_of_our_own_is_replaced(tmp_path):
+def test_only_a_folder_that_geodet_wrote_is_replaced(tmp_path):
     folder = write(tmp_path / "y", part(), WIDE, format="yolo")
     with pytest.raises(OutputError, match="is not empty"):
         write(folder, format="yolo")
@@ -153,7 +153,7 @@ def test_only_a_folder_of_our_own_is_replaced(tmp_path):
     assert not litter(tmp_path)
 
 
-def test_a_file_that_somebody_put_beside_ours_stays(tmp_path):
+def test_a_folder_with_another_file_is_not_replaced(tmp_path):
     folder = write(tmp_path / "y", format="yolo")
     (folder / "notes.txt").write_text("dear")
     with pytest.raises(OutputError, match=r"holds more than an earlier output: notes\.txt"):
@@ -162,7 +162,7 @@ def test_a_file_that_somebody_put_beside_ours_stays(tmp_path):
 
 
 @pytest.mark.parametrize("about", ["[]", "{}", "no", '{"files": 3}'])
-def test_a_folder_that_does_not_name_its_files_is_not_ours(tmp_path, about):
+def test_a_folder_without_a_list_of_its_files_is_not_replaced(tmp_path, about):
     folder = write(tmp_path / "y", format="yolo")
     (folder / "geodet.json").write_text(about)
     with pytest.raises(OutputError, match="holds more than an earlier output"):

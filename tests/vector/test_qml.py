@@ -59,12 +59,12 @@ def test_the_geometry_chooses_symbols(geometry, kind, number):
     assert root.findtext("layerGeometryType") == number
 
 
-def test_another_geometry_is_a_bug():
+def test_an_unknown_geometry_is_a_value_error():
     with pytest.raises(ValueError, match="geometry 'line' is not one of box, centroid"):
         qgis_style(["car"], geometry="line")
 
 
-def test_labels_say_class_and_score_from_close_by():
+def test_labels_show_class_and_score_at_large_scales():
     root = parse(["car"])
     assert root.get("labelsEnabled") == "1"
     style = root.find(".//text-style")
@@ -94,14 +94,14 @@ def test_fields_have_aliases_and_digits():
     assert score.find(".//Option[@name='Precision']").get("value") == "2"
 
 
-def test_a_name_that_no_xml_can_hold_is_among_the_rest():
+def test_a_name_that_xml_cannot_hold_is_among_the_other_classes():
     assert style_classes(qgis_style(["a\x00b", "car", "\ud800", "\uffff"])) == ["car"]
     colour = parse(["a\x00b", "car"]).find(".//symbol/layer[3]")
     assert options_of(colour)["outline_color"].startswith("86,180,233")  # of the second class
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cn", "Cs"]))))
-def test_classes_come_back_as_they_were(names):
+def test_classes_read_back_in_order(names):
     text = qgis_style(names)
     assert style_classes(text.encode().decode()) == [name for name in dict.fromkeys(names) if name]
 

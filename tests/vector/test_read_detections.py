@@ -20,7 +20,7 @@ def test_what_was_written_is_read(tmp_path, suffix, geometry):
 
 
 @pytest.mark.parametrize("suffix", [s for s in SUFFIXES if "json" not in s])
-def test_nothing_is_read_as_nothing(tmp_path, suffix):
+def test_an_empty_file_reads_as_no_detections(tmp_path, suffix):
     path = write(tmp_path / f"found{suffix}", part(Detections.empty()))
     assert len(read_detections(path, CLASSES)) == 0
 
@@ -33,7 +33,7 @@ def test_nothing_is_read_as_nothing(tmp_path, suffix):
         ("a.csv", "label,score\ntree,1\n", r"a\.csv lacks the field x1_px"),
     ],
 )
-def test_what_others_wrote_is_an_error(tmp_path, name, content, match):
+def test_files_of_other_programs_are_refused(tmp_path, name, content, match):
     (tmp_path / name).write_text(content)
     with pytest.raises(VectorError, match=match) as caught:
         read_detections(tmp_path / name, CLASSES)

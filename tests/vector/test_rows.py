@@ -14,7 +14,7 @@ from geodet.geometry.boxes import Detections
 from geodet.vector.rows import Rows, iter_slices, pack_wkb, to_arrow, to_rows
 
 
-def test_slices_are_the_whole_in_order():
+def test_slices_together_are_the_whole_in_order():
     whole = part(found(10))
     few = list(iter_slices(whole, 4))
     assert [len(one.detections) for one in few] == [4, 4, 2]
@@ -23,7 +23,7 @@ def test_slices_are_the_whole_in_order():
     assert {one.scene for one in few} == {whole.scene}
 
 
-def test_nothing_is_one_slice():
+def test_no_detections_are_one_empty_slice():
     (only,) = iter_slices(part(Detections.empty()), 4)
     rows = to_rows(only, CLASSES, UTM)
     assert len(rows) == 0
@@ -31,7 +31,7 @@ def test_nothing_is_one_slice():
     assert [len(column) for column in rows.columns] == [0] * len(FIELDS)
 
 
-def test_columns_are_pythons_own_values_and_none():
+def test_columns_are_python_values_and_none():
     rows = to_rows(part(found(2), crs=None), CLASSES, None)
     assert rows.columns[-1] == [None, None]
     assert {type(value) for column in rows.columns[:-1] for value in column} == {str, float}
@@ -77,7 +77,7 @@ def test_a_batch_has_the_values_of_the_rows(geometry):
     np.testing.assert_array_equal(shapely.get_coordinates(shapes), expected.reshape(-1, 2))
 
 
-def test_areas_that_nobody_knows_are_null():
+def test_unknown_areas_are_null():
     rows = rows_of(count=11, crs=None)
     rows.fields["area_m2"][[0, 9]] = 5.0, 7.0
     areas = to_arrow(rows, "geom")["area_m2"]
@@ -85,7 +85,7 @@ def test_areas_that_nobody_knows_are_null():
     assert areas.null_count == 9
 
 
-def test_no_rows_are_a_batch():
+def test_no_rows_are_an_empty_batch():
     rows = to_rows(part(Detections.empty()), CLASSES, UTM)
     batch = to_arrow(rows, "geom")
     batch.validate(full=True)

@@ -46,7 +46,7 @@ def styles(path):
     )
 
 
-def test_the_row_is_where_qgis_looks_for_it(package):
+def test_the_style_is_in_the_table_that_qgis_reads(package):
     make_package(package, "other", "the_geom")
     store_style(package, "detections", NAMES)
     store_style(package, "other", NAMES, geometry="centroid")
@@ -58,7 +58,7 @@ def test_the_row_is_where_qgis_looks_for_it(package):
     assert texts == [qgis_style(NAMES), qgis_style(NAMES, geometry="centroid")]
 
 
-def test_the_package_stays_one(package):
+def test_the_geopackage_stays_valid(package):
     store_style(package, "detections", NAMES)
     store_style(package, "detections", NAMES)
     text = "SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'"
@@ -101,14 +101,14 @@ def test_a_damaged_style_is_replaced(package):
     assert read_classes(package) == ["bus"]
 
 
-def test_an_unknown_layer(package):
+def test_an_unknown_layer_is_an_error(package):
     with pytest.raises(OutputError, match=r"#1\.gpkg has no layer Detections with a geometry"):
         store_style(package, "Detections", NAMES)
     assert query(package, "SELECT name FROM sqlite_master WHERE name = 'layer_styles'") == []
 
 
 @pytest.mark.parametrize("content", [None, b"not a database, but long enough to be looked at" * 9])
-def test_what_is_no_package(tmp_path, content):
+def test_a_file_that_is_no_geopackage_is_an_error(tmp_path, content):
     path = tmp_path / "out.gpkg"
     if content:
         path.write_bytes(content)
@@ -136,6 +136,6 @@ def test_no_style_has_no_classes(package, tmp_path):
     assert read_classes(tmp_path / "out.geojson") == []
 
 
-def test_a_sidecar_in_no_folder(tmp_path):
+def test_a_style_in_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*out\.qml"):
         write_style(tmp_path / "nowhere" / "out.geojson", NAMES)

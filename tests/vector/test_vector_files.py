@@ -43,7 +43,7 @@ def test_what_detect_writes_is_read_in_every_format(tmp_path, end):
 
 
 @pytest.mark.parametrize("end", [".gpkg", ".parquet", ".csv"])
-def test_without_a_crs(tmp_path, end):
+def test_a_file_without_a_crs_reads_without_one(tmp_path, end):
     path = write(tmp_path / f"found{end}", part(crs=None))
     assert read_frame(path).crs is None
     assert read_extent(path)[0] is None
@@ -58,7 +58,7 @@ def test_the_crs_of_a_table_may_be_written_in_full(tmp_path):
     ("column", "message"),
     [(["EPSG:4326", "EPSG:3857"], "objects in several CRSs"), (["x", "x"], "holds no CRS")],
 )
-def test_a_table_that_says_no_crs_or_two(tmp_path, column, message):
+def test_a_table_with_an_unknown_crs_or_two_is_an_error(tmp_path, column, message):
     rows = [f'"POINT (1 2)",{crs}' for crs in column]
     (tmp_path / "a.csv").write_text("\n".join(["WKT,crs", *rows]) + "\n")
     with pytest.raises(VectorError, match=message):
@@ -80,13 +80,13 @@ def test_one_of_several_layers_can_be_named(tmp_path):
 
 
 @pytest.mark.parametrize("read", [read_frame, read_fields, read_extent])
-def test_a_broken_geoparquet(tmp_path, read):
+def test_a_broken_geoparquet_is_an_error(tmp_path, read):
     (tmp_path / "a.parquet").write_text("no")
     with pytest.raises(VectorError, match=r"cannot read .*a\.parquet as a vector file"):
         read(tmp_path / "a.parquet")
 
 
-def test_a_parquet_without_geometries(tmp_path):
+def test_a_parquet_file_without_geometries_is_an_error(tmp_path):
     pandas.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(VectorError, match="Missing geo metadata"):
         read_frame(tmp_path / "a.parquet")

@@ -38,7 +38,7 @@ def test_small_parts_are_gathered_and_large_ones_cut(tmp_path, monkeypatch):
     assert recorder.calls == [12, 10, 10, 5, "complete", "close"]
 
 
-def test_nothing_is_completed(tmp_path):
+def test_an_output_without_detections_is_completed(tmp_path):
     with Recorder(tmp_path) as recorder:
         recorder.write(part(found(0)))
     assert recorder.calls == ["complete", "close"]
