@@ -24,7 +24,7 @@ from geodet.detection.scene_run import detect_scene
 from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
-from geodet.models.checkpoint import Model, load_model
+from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.raster.geotiff import write_raster
 
 WINDOWS = ((256, 64), (320, 128), (512, 64), (512, 128), (1024, 64), (1024, 128))
@@ -35,7 +35,7 @@ MARGIN = 160  # pixels from the edges of a scene that was cut, whose objects hav
 def main() -> None:
     options = _parse()
     print_machine()
-    model = load_model(options.model)
+    model = load_checkpoint(options.model)
     table = Table(title=f"F1 of detections against those of one window, {options.model}")
     for column in ("chip", "overlap", "origin", "precision", "objects", "F1"):
         table.add_column(column, justify="right")

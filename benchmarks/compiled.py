@@ -17,7 +17,7 @@ from common import print_machine
 
 from geodet.config.recipes import resolve_config
 from geodet.detection.predictor import Predictor, build_predictor
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet_cli.process import prepare_process
 
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _build(model: str) -> Predictor:
-    return build_predictor(load_model(model), resolve_config().detect, "auto")
+    return build_predictor(load_checkpoint(model), resolve_config().detect, "auto")
 
 
 def _time(predictor: Predictor, pixels: torch.Tensor) -> float:

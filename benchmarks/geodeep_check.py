@@ -33,7 +33,7 @@ from geodet.detection.scene_run import detect_scene
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import Model, load_model
+from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.onnx.export import export_model
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
@@ -44,7 +44,7 @@ NEAR = 0.9
 
 def main() -> None:
     options = _parse()
-    model = load_model(options.model)
+    model = load_checkpoint(options.model)
     config = DetectConfig(chip_size=options.chip_size, overlap=options.overlap, precision="float32")
     tiles = {"chip_size": options.chip_size, "overlap": options.overlap}
     with tempfile.TemporaryDirectory() as name:

@@ -27,10 +27,10 @@ sys.path.insert(0, sys.argv[4])
 from others.timed import peak_mib
 from geodet.config import DetectConfig
 from geodet.detection.detect import detect_to_files
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet_cli.process import prepare_process
 prepare_process("auto")
-model = load_model(sys.argv[3])
+model = load_checkpoint(sys.argv[3])
 loaded = peak_mib()
 report = detect_to_files([sys.argv[1]], [Path(sys.argv[2])], model, DetectConfig())
 print(loaded, peak_mib(), sum(report.labels.values()), report.seconds)

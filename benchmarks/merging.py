@@ -24,7 +24,7 @@ from scoring import score_images
 from geodet.detection.predictor import build_predictor
 from geodet.evaluation.predictions import predict_images
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 COLUMNS = {
@@ -80,7 +80,7 @@ def _with(merge: Callable[..., Detections], **options: float) -> Fuse:
 def _candidates(dataset: Dataset, model: str) -> list[Detections]:
     """Run the network and leave its boxes unmerged: an overlap above 1 suppresses nothing."""
     settings = dataset.config.detect.model_copy(update={"iou_threshold": 1.0})
-    loaded = load_model(model)
+    loaded = load_checkpoint(model)
     predictor = build_predictor(loaded, settings, "auto", score_threshold=_LOWEST_SCORE)
     found = predict_images(predictor, dataset.val, dataset.bands)
     names = loaded.description.classes

@@ -24,7 +24,7 @@ from geodet.config import DetectConfig
 from geodet.demo.town import paint_town
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.onnx.backend import load_onnx_model
 from geodet.onnx.export import export_model
 from geodet.raster.scene import Chip
@@ -62,12 +62,12 @@ def _build(name: str) -> dict[str, Predictor]:
     """Put a model on the CPU in three ways; each has a network of its own."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        export_model(load_model(name), file, reader="plain")
+        export_model(load_checkpoint(name), file, reader="plain")
         exported = load_onnx_model(file)
     full, half = DetectConfig(precision="float32"), DetectConfig(precision="bfloat16")
     return {
-        "PyTorch float32": build_predictor(load_model(name), full, "cpu"),
-        "PyTorch bfloat16": build_predictor(load_model(name), half, "cpu"),
+        "PyTorch float32": build_predictor(load_checkpoint(name), full, "cpu"),
+        "PyTorch bfloat16": build_predictor(load_checkpoint(name), half, "cpu"),
         "onnxruntime float32": build_predictor(exported, full, "cpu"),
     }
 

@@ -25,7 +25,7 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import Predictor, build_predictor, stack_chips
 from geodet.detection.window_plan import plan_windows
 from geodet.geometry.windows import WindowGrid
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.scene import Scene
 from geodet_cli.process import prepare_process
 
@@ -36,7 +36,7 @@ def main() -> None:
     config = resolve_config(settings=options.set).detect
     with tempfile.TemporaryDirectory() as name:
         untrained = options.untrained and make_untrained_model(Path(name), options.untrained)
-        model = load_model(untrained or options.model)
+        model = load_checkpoint(untrained or options.model)
         scene_path = make_scene(Path(name), options.side)
         predictor = build_predictor(model, config, options.device)
         with Scene(scene_path) as scene:

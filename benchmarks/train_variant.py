@@ -19,7 +19,7 @@ from geodet.config import Config, DataConfig
 from geodet.detection.predictor import build_predictor
 from geodet.errors import TrainingError
 from geodet.evaluation import predictions as validation
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.scene import Chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset
@@ -95,7 +95,7 @@ def _share(tileset: Tileset, run: Run, config: Config) -> tuple[Tileset, int]:
 def _score(model: Path, tileset: Tileset, config: Config) -> dict[str, float]:
     images = tileset.split("val")
     predictor = build_predictor(
-        load_model(model), config.detect, "cpu", score_threshold=LOWEST_SCORE
+        load_checkpoint(model), config.detect, "cpu", score_threshold=LOWEST_SCORE
     )
     found = validation.predict_images(predictor, images, config.data.bands)
     return score_images(found, images, tileset.classes, config.match)

@@ -28,7 +28,7 @@ from geodet.detection.predictor import Predictor, build_predictor, with_input_va
 from geodet.detection.scene_statistics import measure_chips
 from geodet.detection.value_range import fit_input_values
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import Model, load_model
+from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.raster.scene import Chip
 from geodet.tilesets.tileset import read_chip
 
@@ -64,7 +64,7 @@ def main() -> None:
     options = _parse()
     recipe, folder = options.task, options.task.removesuffix("-nir")
     dataset = read_dataset(options.data / folder, recipe)
-    model = load_model(options.task)
+    model = load_checkpoint(options.task)
     predictor = build_predictor(model, dataset.config.detect, "auto")
     chips = [read_chip(image, dataset.bands) for image in dataset.val]
     table = Table(title=f"{options.task}, {len(chips)} images")

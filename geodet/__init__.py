@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
-    from geodet.api.tools import evaluate, export, load_model, preview, tile, train
+    from geodet.api.tools import evaluate, export, preview, tile, train
     from geodet.config import (
         AugmentConfig,
         Config,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from geodet.evaluation.evaluate import EvaluateReport
     from geodet.models.checkpoint import Model
     from geodet.models.description import ModelDescription
+    from geodet.onnx.backend import load_model
     from geodet.onnx.export import ExportReport
     from geodet.previews.preview import PreviewReport
     from geodet.tilesets.tile import TileReport
@@ -101,7 +102,6 @@ _MODULES = {
     "geodet.api.tools": (
         "evaluate",
         "export",
-        "load_model",
         "preview",
         "tile",
         "train",
@@ -134,6 +134,7 @@ _MODULES = {
     "geodet.evaluation.evaluate": ("EvaluateReport",),
     "geodet.models.checkpoint": ("Model",),
     "geodet.models.description": ("ModelDescription",),
+    "geodet.onnx.backend": ("load_model",),
     "geodet.onnx.export": ("ExportReport",),
     "geodet.previews.preview": ("PreviewReport",),
     "geodet.tilesets.tile": ("TileReport",),

@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 import geodet.raster.source
 from geodet.config import ModelConfig
-from geodet.models.checkpoint import load_model, save_model
+from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
 from geodet.models.retinanet import RetinaNet
 from geodet.raster.source import open_source
@@ -172,7 +172,7 @@ def make_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(make_model):
     """Give a loaded model of three bands of bytes at 0.6 m per pixel with one class, tree."""
-    return load_model(make_model())
+    return load_checkpoint(make_model())
 
 
 def seeded_network(architecture, bands, classes, seed):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.onnx.export import export_model
 from others.contest import Entrant
 
@@ -49,7 +49,10 @@ def list_entrants(setting: Setting, pythons: Mapping[str, Path], folder: Path) -
     if python := pythons.get("geodeep"):
         order = {"model": str(folder / "model.onnx")}
         export_model(
-            load_model(setting.model), folder / "model.onnx", reader="geodeep", **setting.windows
+            load_checkpoint(setting.model),
+            folder / "model.onnx",
+            reader="geodeep",
+            **setting.windows,
         )
         yield Entrant("GeoDeep, same network", _script("geodeep"), python, order)
     if python := pythons.get("deepforest"):

@@ -12,7 +12,7 @@ import torch
 import geodet.training.train
 from geodet.config import Config, DataConfig
 from geodet.detection.predictor import Predictor, build_predictor
-from geodet.models.checkpoint import Model, load_model
+from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_chip
 from geodet_cli.process import prepare_process
@@ -35,7 +35,7 @@ def run_geodet(dataset: Dataset, *, minutes: float, seed: int) -> PeerResult:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model.safetensors"
         seconds, _ = _train(dataset, dataset.train, epochs=epochs, seed=seed, output=output)
-        model = load_model(output)
+        model = load_checkpoint(output)
         predictor = build_predictor(
             model, dataset.config.detect, "auto", score_threshold=_LOWEST_SCORE
         )

@@ -11,7 +11,7 @@ from timed import Rows, measure, read_order
 
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.vector.read_detections import read_detections
 from geodet_cli.process import prepare_process
 
@@ -20,7 +20,7 @@ def main() -> None:
     order = read_order()
     torch.set_num_threads(order["threads"])
     prepare_process("cpu")  # as the command line does
-    model = load_model(order["model"])
+    model = load_checkpoint(order["model"])
     config = DetectConfig.model_validate(order["settings"])
     outputs = (Path(order["answer"]).with_suffix(f".{n}.gpkg") for n in itertools.count())
 

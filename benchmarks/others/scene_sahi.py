@@ -26,7 +26,7 @@ from timed import Rows, measure, read_order
 from torchvision.models.detection import retinanet_resnet50_fpn
 from untrained import shift_scores
 
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 
 _COMMAND = {  # what ``sahi predict`` does unless told otherwise
     "slice_height": 512,
@@ -52,7 +52,7 @@ def main() -> None:
 
 def _same(order: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Wrap geodet's network, with its windows, thresholds and rule of suppression."""
-    model = load_model(order["model"])
+    model = load_checkpoint(order["model"])
     module = Plain(model) if order["network"] == "plain" else Tuned(model)
     about = model.description
     wrapped = TorchVisionDetectionModel(

@@ -19,7 +19,7 @@ from geodet.evaluation.evaluate import (
 )
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import Model
-from geodet.onnx.backend import open_model
+from geodet.onnx.backend import load_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
 from geodet.previews.preview import PreviewReport, draw_scene
@@ -27,29 +27,7 @@ from geodet.tilesets.splits import Split
 from geodet.tilesets.tile import TileReport, tile_scene
 from geodet.training.train import EpochReport, TrainReport, run_training
 
-__all__ = ["as_model", "evaluate", "export", "load_model", "preview", "tile", "train"]
-
-
-def load_model(name: str | Path) -> Model:
-    """Load a model, once for many calls of :func:`detect`.
-
-    A loaded model is not changed by any function of geodet, so threads may share it.
-
-    Args:
-        name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``, ``thermal``), a
-            ``.safetensors`` file that :func:`train` wrote, or an ``.onnx`` file that
-            :func:`export` wrote with ``reader="plain"``.
-
-    Raises:
-        ModelFileError: There is no such model, or the file is not a model of geodet.
-        ConfigError: An ``.onnx`` file needs onnxruntime, which is not installed.
-
-    Example:
-        >>> model = load_model("urban-trees")
-        >>> model.description.classes, model.description.bands
-        (('tree',), ('red', 'green', 'blue'))
-    """
-    return open_model(name)
+__all__ = ["as_model", "evaluate", "export", "preview", "tile", "train"]
 
 
 def as_model(model: str | Path | Model) -> Model:
@@ -62,7 +40,7 @@ def as_model(model: str | Path | Model) -> Model:
     if isinstance(model, Model):
         return model
     if isinstance(model, str | Path):
-        return open_model(model)
+        return load_model(model)
     raise ConfigError(
         f"model is a {type(model).__name__}",
         hint="pass a bundled model's name, the path of a model file, or geodet.load_model(...)",

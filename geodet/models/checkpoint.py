@@ -23,7 +23,7 @@ from geodet.models.retinanet import RetinaNet, rename_former_weights
 
 __all__ = [
     "Model",
-    "load_model",
+    "load_checkpoint",
     "save_model",
 ]
 
@@ -46,7 +46,7 @@ class Model:
     """SHA-256 of the file, hexadecimal."""
 
 
-def load_model(name: str | Path) -> Model:
+def load_checkpoint(name: str | Path) -> Model:
     """Load a model by the name of a bundled one or by path. No code from the file is run.
 
     Args:

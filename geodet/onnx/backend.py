@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from geodet.config import ModelConfig
-from geodet.models.checkpoint import Model, load_model
+from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.models.description import ModelDescription
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.onnx.session import open_session, read_description
 
-__all__ = ["OnnxNetwork", "load_onnx_model", "open_model"]
+__all__ = ["OnnxNetwork", "load_model", "load_onnx_model"]
 
 
 class OnnxNetwork(nn.Module):
@@ -70,16 +70,24 @@ def _level_sizes(config: ModelConfig, height: int, width: int) -> tuple[int, ...
     return tuple(per_cell * -(-height // stride) * -(-width // stride) for stride in strides)
 
 
-def open_model(name: str | Path) -> Model:
-    """Load a model to detect with.
+def load_model(name: str | Path) -> Model:
+    """Load a model, once for many calls of :func:`geodet.detect`.
+
+    A loaded model is not changed by any function of geodet, so threads may share it.
 
     Args:
-        name: A bundled model's name, a ``.safetensors`` file, or an ``.onnx`` file, which runs in
-            onnxruntime on the CPU.
+        name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``, ``thermal``), a
+            ``.safetensors`` file that :func:`geodet.train` wrote, or an ``.onnx`` file that
+            :func:`geodet.export` wrote with ``reader="plain"``.
 
     Raises:
-        ModelFileError: There is no such model, or the file is not one of geodet's.
-        ConfigError: The package onnxruntime is needed and not installed.
+        ModelFileError: There is no such model, or the file is not a model of geodet.
+        ConfigError: An ``.onnx`` file needs onnxruntime, which is not installed.
+
+    Example:
+        >>> model = geodet.load_model("urban-trees")
+        >>> model.description.classes, model.description.bands
+        (('tree',), ('red', 'green', 'blue'))
     """
     path = Path(name)
-    return load_onnx_model(path) if path.suffix.lower() == ".onnx" else load_model(name)
+    return load_onnx_model(path) if path.suffix.lower() == ".onnx" else load_checkpoint(name)

@@ -13,7 +13,7 @@ from torch import Tensor
 from geodet.config import ModelConfig
 from geodet.errors import ConfigError
 from geodet.models.backbone import adapt_filters
-from geodet.models.checkpoint import Model, load_model
+from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.models.retinanet import RetinaNet
 
 __all__ = ["Transfer", "transfer_weights"]
@@ -51,7 +51,7 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
         ModelFileError: There is no such model.
         ConfigError: The model has another backbone.
     """
-    model = load_model(name)
+    model = load_checkpoint(name)
     _check_backbone(model, network.config, name)
     own = network.state_dict()
     given = _fitting(own, model, network)

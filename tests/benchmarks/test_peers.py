@@ -17,7 +17,7 @@ from conftest import OBJECT
 from geodet.config import DetectConfig, MatchConfig
 from geodet.detection.predictor import build_predictor
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.scene import Scene
 from geodet.tilesets.labels import LabelledImage
 
@@ -182,10 +182,10 @@ def test_a_network_like_torchvisions_finds_what_geodet_finds(make_model, make_sc
     config = DetectConfig(precision="float32")
     with Scene(scene) as opened:
         chip = opened.read(Window(0, 0, 64, 64))
-    (wanted,) = build_predictor(load_model(path), config, "cpu")([chip])
+    (wanted,) = build_predictor(load_checkpoint(path), config, "cpu")([chip])
     image = torch.from_numpy(chip.pixels) / 255
     assert len(wanted.detections) > 5
-    for network in (Plain(load_model(path)), Tuned(load_model(path), config)):
+    for network in (Plain(load_checkpoint(path)), Tuned(load_checkpoint(path), config)):
         (found,) = network([image])
         np.testing.assert_allclose(found["boxes"].numpy(), wanted.detections.boxes, atol=1e-3)
         np.testing.assert_allclose(found["scores"].numpy(), wanted.detections.scores, atol=1e-5)

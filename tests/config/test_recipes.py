@@ -14,7 +14,7 @@ from geodet.config.recipes import iter_recipes, parse_settings, resolve_config, 
 from geodet.errors import ConfigError
 from geodet.models.anchors import Anchors
 from geodet.models.backbone import Backbone
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import load_description
 from geodet.training.train import run_training
 
@@ -270,7 +270,7 @@ def test_every_recipe_trains_a_step_and_describes_itself(
     monkeypatch.setattr(torch.hub, "_hub_dir", str(weights))
     config = resolve_config(name, settings=[*SMALL, *SHORT])
     report = run_training(tiles, tmp_path / "a.safetensors", config, device="cpu")
-    model = load_model(report.model)
+    model = load_checkpoint(report.model)
     assert model.description.architecture == config.model
     with torch.inference_mode():
         outputs = model.network(torch.randn(1, 3, 61, 64))
@@ -303,7 +303,7 @@ def test_a_run_starts_from_a_bundled_model(tiles, tmp_path):
     config = resolve_config("fast-cpu", settings=[*settings, "model.channels=16"])
     output = tmp_path / "a.safetensors"
     run_training(tiles, output, config, device="cpu")
-    trained, first = load_model(output), load_model("urban-trees").network.state_dict()
+    trained, first = load_checkpoint(output), load_checkpoint("urban-trees").network.state_dict()
     assert trained.description.training["init"] == "urban-trees"
     state = trained.network.state_dict()
     for key in ("backbone.stem.conv.weight", "backbone.stages.0.0.bn1.running_mean"):

@@ -17,7 +17,7 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.scene_run import SceneRun
 from geodet.geometry.geobox import GeoBox
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 from geodet.training.train import run_training
@@ -64,7 +64,7 @@ def test_the_pretended_gpu_allows_what_a_gpu_allows(cuda):
 
 
 def test_detections_are_those_of_the_cpu(town, tmp_path, monkeypatch):
-    model = load_model("urban-trees")
+    model = load_checkpoint("urban-trees")
     classes = model.description.classes
     config = FLOAT.model_copy(update={"chip_size": 128, "overlap": 64})
     outputs = [tmp_path / f"{device}.gpkg" for device in ("cpu", "cuda")]
@@ -91,7 +91,7 @@ def test_detections_are_those_of_the_cpu(town, tmp_path, monkeypatch):
 
 def test_the_suppression_of_a_gpu_is_that_of_the_cpu(town, monkeypatch):
     """With ties: each object is shown twice."""
-    model, config = load_model("vehicles"), FLOAT
+    model, config = load_checkpoint("vehicles"), FLOAT
     with Scene(town) as scene:
         chip = scene.read_overview(420)
 
@@ -115,7 +115,7 @@ def assert_same(found, wanted):
 
 
 def test_batches_are_as_large_as_half_of_the_memory_allows(town, monkeypatch):
-    model = load_model("urban-trees")
+    model = load_checkpoint("urban-trees")
     config = FLOAT.model_copy(update={"chip_size": 64, "overlap": 16})
     seen = []
     start = Predictor.start
@@ -175,4 +175,4 @@ def test_a_training_that_is_resumed_keeps_all_on_the_device(
     assert [row["epoch"] for row in read_log(output)] == ["1", "2"]
     assert len(gradients) == 4
     assert np.isfinite(gradients).all()
-    assert load_model(output).description.classes == ("square", "other")
+    assert load_checkpoint(output).description.classes == ("square", "other")

@@ -21,7 +21,7 @@ import geodet.detection.detect as detect_module
 from conftest import BYTE_IN
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.models.decode import Decoded
 
 CLASSES = ("palm", "tree")
@@ -44,7 +44,7 @@ class Seer(BrightnessSeer):
 
 @pytest.fixture(scope="module")
 def model(make_model):
-    return load_model(make_model("classes.safetensors", classes=CLASSES, share=0.5))
+    return load_checkpoint(make_model("classes.safetensors", classes=CLASSES, share=0.5))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
@@ -37,7 +37,7 @@ def town(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model("urban-trees")
+    return load_checkpoint("urban-trees")
 
 
 def found_with(town, model, **settings):

@@ -6,7 +6,7 @@ import pytest
 
 from geodet.config.recipes import resolve_config
 from geodet.evaluation.evaluate import evaluate_model
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import iter_bundled, load_description
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -29,7 +29,7 @@ def test_the_models_are_bundled_and_small_together():
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_model_is_small_and_loads(name):
     assert BUNDLED[name].stat().st_size <= 15e6
-    model = load_model(name)
+    model = load_checkpoint(name)
     assert model.description.name == name
     assert not any(p.isnan().any() for p in model.network.parameters())
 
@@ -52,7 +52,7 @@ def test_a_model_is_as_good_as_its_card_on_chips_it_never_saw(name, folder):
     data = SHARED / "data" / folder
     if not data.is_dir():
         pytest.skip(f"needs the labelled images of ../shared/data/{folder}")
-    model = load_model(name)
+    model = load_checkpoint(name)
     report = evaluate_model(model, data, resolve_config(name), device="cpu")
     assert report.images == model.description.training["val_images"]
     found = report.evaluation.overall.scores

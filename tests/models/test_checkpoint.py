@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from geodet.errors import ModelFileError, OutputError
 from geodet.models import description
-from geodet.models.checkpoint import load_model, save_model
+from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import (
     FORMAT,
     ModelDescription,
@@ -69,7 +69,7 @@ def described(**changes):
 
 
 def test_a_loaded_network_has_the_outputs_of_the_saved_one(model_file):
-    network, model = build(), load_model(model_file)
+    network, model = build(), load_checkpoint(model_file)
     images = torch.randn(1, 2, 61, 64)
     with torch.inference_mode():
         before, after = network(images), model.network(images)
@@ -87,16 +87,16 @@ def test_weights_are_rounded_to_float16_and_statistics_are_not(model_file):
     for key, value in own.items():
         assert stored[key].dtype == (torch.float16 if value.ndim > 1 else torch.float32)
         assert torch.equal(stored[key], value.to(stored[key].dtype))
-    loaded = load_model(model_file).network.state_dict()
+    loaded = load_checkpoint(model_file).network.state_dict()
     assert {value.dtype for key, value in loaded.items() if key in own} == {torch.float32}
 
 
 def test_saving_again_what_was_loaded_changes_nothing(model_file, tmp_path):
-    model = load_model(model_file)
+    model = load_checkpoint(model_file)
     save_model(tmp_path / "again.safetensors", model.network, model.description)
     again = load_file(tmp_path / "again.safetensors")
     assert all(torch.equal(again[key], value) for key, value in load_file(model_file).items())
-    assert load_model(tmp_path / "again.safetensors").digest == model.digest
+    assert load_checkpoint(tmp_path / "again.safetensors").digest == model.digest
 
 
 def test_a_file_with_the_former_names_of_the_backbone_loads(model_file, tmp_path):
@@ -105,7 +105,7 @@ def test_a_file_with_the_former_names_of_the_backbone_loads(model_file, tmp_path
     for name in ("level", "norm"):
         text = text.replace(f'"backbone_{name}"', f'"trunk_{name}"')
     path = rewrite(model_file, tmp_path / "old.safetensors", metadata=text, weights=former)
-    loaded, wanted = load_model(path), load_model(model_file)
+    loaded, wanted = load_checkpoint(path), load_checkpoint(model_file)
     assert loaded.description == wanted.description
     state = loaded.network.state_dict()
     assert all(torch.equal(state[k], v) for k, v in wanted.network.state_dict().items())
@@ -115,11 +115,11 @@ def test_a_file_with_the_former_names_of_the_backbone_loads(model_file, tmp_path
 
 def test_the_description_is_read_back_unchanged(model_file):
     assert load_description(model_file) == DESCRIPTION
-    assert load_model(model_file).description == DESCRIPTION
+    assert load_checkpoint(model_file).description == DESCRIPTION
 
 
 def test_the_digest_is_that_of_the_file(model_file):
-    assert load_model(model_file).digest == hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert load_checkpoint(model_file).digest == hashlib.sha256(model_file.read_bytes()).hexdigest()
 
 
 def test_the_file_is_plain_safetensors(model_file):
@@ -138,7 +138,7 @@ def test_saving_leaves_no_temporary_file(model_file):
 def test_files_that_are_not_safetensors_are_refused(tmp_path, content):
     path = tmp_path / "other.safetensors"
     path.write_bytes(content)
-    for load in (load_model, load_description):
+    for load in (load_checkpoint, load_description):
         with pytest.raises(ModelFileError, match=r"other\.safetensors is not a model file") as e:
             load(path)
         assert "geodet train" in e.value.hint
@@ -147,7 +147,7 @@ def test_files_that_are_not_safetensors_are_refused(tmp_path, content):
 def test_pickles_are_not_opened(tmp_path):
     torch.save({"geodet": Path("x")}, tmp_path / "model.pt")
     with pytest.raises(ModelFileError, match="is not a model file"):
-        load_model(tmp_path / "model.pt")
+        load_checkpoint(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
@@ -156,14 +156,14 @@ def test_truncated_files_are_refused(model_file, tmp_path, share):
     path = tmp_path / "half.safetensors"
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(ModelFileError, match=r"half\.safetensors is not a model file"):
-        load_model(path)
+        load_checkpoint(path)
 
 
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_another_programs_safetensors_are_refused(tmp_path, metadata):
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors", metadata)
     with pytest.raises(ModelFileError, match="without geodet's description") as caught:
-        load_model(tmp_path / "other.safetensors")
+        load_checkpoint(tmp_path / "other.safetensors")
     assert "another program" in caught.value.hint
 
 
@@ -172,7 +172,7 @@ def test_descriptions_of_another_format_are_refused(model_file, tmp_path, number
     path = rewrite(model_file, tmp_path / "new.safetensors", metadata=described(format=number))
     message = re.escape(f"model format {number}, this geodet reads {FORMAT}")
     with pytest.raises(ModelFileError, match=message) as caught:
-        load_model(path)
+        load_checkpoint(path)
     assert "update geodet" in caught.value.hint
 
 
@@ -194,7 +194,7 @@ def test_broken_descriptions_are_refused(model_file, tmp_path, text):
     path = rewrite(model_file, tmp_path / "broken.safetensors", metadata=text)
     message = r"the description in .*broken\.safetensors is broken"
     with pytest.raises(ModelFileError, match=message) as caught:
-        load_model(path)
+        load_checkpoint(path)
     assert "train the model again" in caught.value.hint
 
 
@@ -208,7 +208,7 @@ def test_missing_foreign_and_misshapen_weights_are_refused(model_file, tmp_path)
     ):
         path = rewrite(model_file, tmp_path / "odd.safetensors", weights=change)
         with pytest.raises(ModelFileError, match="do not fit its description, first at") as caught:
-            load_model(path)
+            load_checkpoint(path)
         assert re.search(rf"{first}|a\.stranger", str(caught.value))
         assert "damaged" in caught.value.hint
 
@@ -219,7 +219,7 @@ def test_a_description_of_other_weights_is_refused(model_file, tmp_path, changes
         changes |= dict.fromkeys(("mean", "std", "low", "high"), (1.0,))
     path = rewrite(model_file, tmp_path / "odd.safetensors", metadata=described(**changes))
     with pytest.raises(ModelFileError, match="do not fit its description"):
-        load_model(path)
+        load_checkpoint(path)
 
 
 def test_a_failure_in_the_middle_leaves_the_older_file(model_file, tmp_path, monkeypatch):
@@ -250,7 +250,7 @@ def test_saving_replaces_an_existing_model(model_file, tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(model_file.read_bytes())
     save_model(path, build(seed=1), DESCRIPTION.model_copy(update={"name": "newer"}))
-    assert load_model(path).description.name == "newer"
+    assert load_checkpoint(path).description.name == "newer"
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_bundled_models_are_found_by_name(bundled):
         ("urban", bundled / "urban.safetensors"),
     ]
     assert find_model("cars") == bundled / "cars.safetensors"
-    assert load_model("urban").description == DESCRIPTION
+    assert load_checkpoint("urban").description == DESCRIPTION
 
 
 @pytest.mark.usefixtures("bundled")
@@ -284,7 +284,7 @@ def test_models_are_found_by_path(model_file):
 @pytest.mark.parametrize("name", ["urbam", "gone/urban.safetensors", "."])
 def test_an_unknown_model_is_named_with_the_bundled_ones(name):
     with pytest.raises(ModelFileError, match=re.escape(f"unknown model {name!r}")) as caught:
-        load_model(name)
+        load_checkpoint(name)
     assert "bundled models are cars, urban" in caught.value.hint
 
 
@@ -297,4 +297,4 @@ def test_without_bundled_models_the_hint_says_none(tmp_path, monkeypatch):
 
 def test_every_bundled_model_can_be_loaded():
     for name, path in iter_bundled():
-        assert load_model(name).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert load_checkpoint(name).digest == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,8 +9,8 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, ModelFileError
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import load_model
-from geodet.onnx.backend import load_onnx_model, open_model
+from geodet.models.checkpoint import load_checkpoint
+from geodet.onnx.backend import load_model, load_onnx_model
 from geodet.onnx.export import export_model
 from geodet.onnx.session import load_onnx_description, open_session
 from geodet.raster.scene import Chip
@@ -19,18 +19,18 @@ from geodet.raster.scene import Chip
 @pytest.mark.parametrize("name", ["gone.safetensors", "gone.onnx"])
 def test_a_file_that_is_not_there_is_an_error(tmp_path, name):
     with pytest.raises(ModelFileError, match=name):
-        open_model(tmp_path / name)
+        load_model(tmp_path / name)
 
 
 def test_an_onnx_file_detects_what_the_model_does(make_scene, make_model, tmp_path):
     path = make_model("tiny.safetensors")
-    export_model(open_model(path), tmp_path / "tiny.onnx", reader="plain")
+    export_model(load_model(path), tmp_path / "tiny.onnx", reader="plain")
     layers = []
     for model in (path, tmp_path / "tiny.onnx"):
         out = tmp_path / f"{model.suffix[1:]}.gpkg"
         config = DetectConfig(chip_size=64, overlap=16, precision="float32")
         detect_to_files(
-            [make_scene()], [out], open_model(model), config, DetectOptions(device="cpu")
+            [make_scene()], [out], load_model(model), config, DetectOptions(device="cpu")
         )
         layers.append(geopandas.read_file(out, layer="detections").sort_values("score"))
     first, second = layers
@@ -45,7 +45,7 @@ CONFIG = DetectConfig(precision="float32")
 @pytest.fixture(scope="module")
 def pair(make_model, tmp_path_factory):
     """Provide a model of two classes in PyTorch, and the path of its ONNX file."""
-    model = load_model(make_model("pair.safetensors", classes=("car", "tree")))
+    model = load_checkpoint(make_model("pair.safetensors", classes=("car", "tree")))
     path = tmp_path_factory.mktemp("onnx") / "pair.onnx"
     export_model(model, path, reader="plain")
     return model, path

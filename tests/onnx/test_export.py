@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geodet.errors import ConfigError, ModelFileError, OutputError
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.onnx import export
 from geodet.onnx.export import export_model
 from geodet.onnx.graph import plain_graph
@@ -60,7 +60,7 @@ def test_a_wrong_suffix_and_a_wrong_overlap_are_refused(tiny_model, tmp_path):
 def test_a_graph_that_differs_from_torch_is_not_written(
     tiny_model, make_model, tmp_path, monkeypatch
 ):
-    other = load_model(make_model("other.safetensors", seed=1))
+    other = load_checkpoint(make_model("other.safetensors", seed=1))
     monkeypatch.setattr(export, "plain_graph", lambda _, about: plain_graph(other.network, about))
     with pytest.raises(ModelFileError, match="the ONNX graph of tiny differs from PyTorch by"):
         export_model(tiny_model, tmp_path / "tiny.onnx")
@@ -68,7 +68,7 @@ def test_a_graph_that_differs_from_torch_is_not_written(
 
 
 def test_a_graph_whose_outputs_are_not_numbers_is_not_written(make_model, tmp_path):
-    model = load_model(make_model())
+    model = load_checkpoint(make_model())
     model.network.classifier.last.bias.data.fill_(float("nan"))
     with pytest.raises(ModelFileError, match="differs from PyTorch by nan"):
         export_model(model, tmp_path / "tiny.onnx")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from geodet.detection.predictor import build_predictor
 from geodet.errors import OutputError
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.tilesets.tileset import read_chip, read_tileset
 from geodet.training.run_folder import load_state
 from geodet.training.train import run_training
@@ -42,7 +42,7 @@ def test_training_lowers_the_loss(run):
 def test_the_model_finds_the_squares(run, tileset):
     report, _ = run
     assert report.best_f1 > 0.5
-    model = load_model(report.model)
+    model = load_checkpoint(report.model)
     predictor = build_predictor(model, SQUARES.detect, "cpu")
     images = read_tileset(tileset, SQUARES.data).split("val")
     hits = labels = 0
@@ -65,7 +65,7 @@ def test_the_report_is_that_of_the_best_epoch(run):
 
 def test_the_model_describes_itself(run, tileset):
     report, epochs = run
-    about = load_model(report.model).description
+    about = load_checkpoint(report.model).description
     assert (about.name, about.description) == ("squares", "painted squares")
     assert (about.classes, about.dtype, about.gsd) == (("square",), "uint8", 0.5)
     assert about.bands == ("red", "green", "blue")
@@ -118,7 +118,7 @@ def test_an_existing_model_is_not_replaced_unasked(small, tmp_path):
     assert output.read_bytes() == b"precious"
     assert list(tmp_path.iterdir()) == [output]
     run_training(small, output, configured(epochs=1), device="cpu", overwrite=True)
-    assert load_model(output).description.name == "a"
+    assert load_checkpoint(output).description.name == "a"
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model", "model.safetensors.bak"])

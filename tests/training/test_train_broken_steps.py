@@ -13,7 +13,7 @@ from factories_training import (
 
 import geodet.training.train
 from geodet.errors import TrainingError
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.training.losses import Losses
 from geodet.training.train import run_training
 
@@ -42,7 +42,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(small, tmp_path, monkeypatch, v
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf) in epoch 2") as caught:
         run_training(small, output, configured(epochs=3), device="cpu")
     assert "train.learning_rate" in caught.value.hint
-    assert load_model(output).description.name == "a"
+    assert load_checkpoint(output).description.name == "a"
     assert read_state(output)["counts"]["epoch"] == 1
     assert len(read_log(output)) == 1
 

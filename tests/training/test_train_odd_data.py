@@ -12,7 +12,7 @@ from factories_training import configured, read_log, read_state
 from safetensors.torch import load_file
 
 from geodet.errors import TilesetError
-from geodet.models.checkpoint import load_model
+from geodet.models.checkpoint import load_checkpoint
 from geodet.training.train import run_training
 
 
@@ -29,13 +29,13 @@ def test_a_class_without_objects_stays_a_class(tmp_path):
             entry["category_id"] = 1
         (data / name).write_text(json.dumps(labels))
     report = one_epoch(data, tmp_path, class_weights="balanced")
-    assert load_model(report.model).description.classes == ("square", "ghost")
+    assert load_checkpoint(report.model).description.classes == ("square", "ghost")
 
 
 def test_training_on_one_image_writes_a_model(tmp_path):
     data = write_tileset(tmp_path / "data", train=1, val=0)
     report = one_epoch(data, tmp_path, batch_size=16)
-    assert load_model(report.model).description.training["train_images"] == 1
+    assert load_checkpoint(report.model).description.training["train_images"] == 1
 
 
 def test_images_without_any_object_are_an_error(tmp_path):
@@ -66,7 +66,7 @@ def test_odd_boxes_and_sizes_train(tmp_path, caplog):
     caplog.set_level(logging.WARNING, logger="geodet")
     report = one_epoch(data, tmp_path)
     assert "1 boxes have no area" in caplog.text
-    assert load_model(report.model).description.training["train_objects"] == 3
+    assert load_checkpoint(report.model).description.training["train_objects"] == 3
     assert math.isfinite(float(read_log(report.model)[0]["loss"]))
     assert report.best_f1 == 0  # nothing to find, and nothing or something was found
 
@@ -80,14 +80,14 @@ def test_five_thousand_boxes_in_a_chip_train(tmp_path):
     write_coco(data / "train.json", {"a.png": crowd})
     write_coco(data / "val.json", {"b.png": []})
     report = one_epoch(data, tmp_path)
-    assert load_model(report.model).description.training["train_objects"] == 5000
+    assert load_checkpoint(report.model).description.training["train_objects"] == 5000
 
 
 def test_without_validation_images_the_last_weights_are_kept(tmp_path):
     data = write_tileset(tmp_path / "data", train=2, val=0)
     report = run_training(data, tmp_path / "a.safetensors", configured(epochs=2), device="cpu")
     assert (report.best_epoch, report.best_f1) == (2, -1.0)
-    about = load_model(report.model).description
+    about = load_checkpoint(report.model).description
     assert (about.score_threshold, about.figures) == (0.3, {})
     state = read_state(report.model)
     key = "classifier.last.bias"
