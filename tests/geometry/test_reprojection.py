@@ -147,7 +147,7 @@ def test_a_vertex_where_the_crs_is_undefined_is_an_error():
 def test_a_local_grid_cannot_be_transformed_to_degrees():
     local = CRS.from_wkt('LOCAL_CS["site grid",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]')
     geobox = GeoBox(10, 10, Affine.identity(), local)
-    with pytest.raises(VectorError, match=r"no way from .* to"):
+    with pytest.raises(VectorError, match="no transformation from site grid to WGS 84"):
         polygons_to_pixels(around_the_world(WGS84), WGS84, geobox)
 
 
