@@ -239,10 +239,7 @@ class Recipes(SphinxDirective):
 
 
 class Api(SphinxDirective):
-    """Describe public names through autodoc: those given, or with ``rest`` all others.
-
-    The last use on a page must be ``rest``, so that no public name is left out.
-    """
+    """Describe public names through autodoc: those given, or with ``rest`` all others."""
 
     has_content = True
 
@@ -250,10 +247,9 @@ class Api(SphinxDirective):
         """Write the directives of autodoc for names of ``geodet.__all__``."""
         described: set[str] = self.env.metadata[self.env.docname].setdefault("_described", set())
         names = " ".join(self.content).split()
-        public = [name for name in geodet.__all__ if not name.startswith("__")]
         if names[:1] == ["rest"]:
-            names = [name for name in public if name not in described]
-        unknown = set(names) - set(public)
+            names = [name for name in public_names() if name not in described]
+        unknown = set(names) - set(public_names())
         if unknown:
             raise self.error(f"not in geodet.__all__: {', '.join(sorted(unknown))}")
         described.update(names)
@@ -273,6 +269,11 @@ class Api(SphinxDirective):
         if issubclass(value, Exception):
             return [f".. autoexception:: geodet.{name}", "   :show-inheritance:", ""]
         return [f".. autoclass:: geodet.{name}()", "   :members:", ""]
+
+
+def public_names() -> list[str]:
+    """List what ``geodet`` promises, in order."""
+    return [name for name in geodet.__all__ if not name.startswith("__")]
 
 
 class Key(SphinxRole):
@@ -299,7 +300,7 @@ class Key(SphinxRole):
 
 
 def check_pages(app: Sphinx, env: BuildEnvironment) -> None:
-    """Fail the build where a command has no page, or a page no command."""
+    """Fail the build where a command or a public name is not described, or is not there."""
     if not app.config.geodet_check_pages:
         return
     pages = {
@@ -309,6 +310,9 @@ def check_pages(app: Sphinx, env: BuildEnvironment) -> None:
     }
     if pages != set(COMMANDS):
         raise SphinxError(f"commands and pages differ: {sorted(pages ^ set(COMMANDS))}")
+    described = set().union(*(env.metadata[page].get("_described", ()) for page in env.found_docs))
+    if described != set(public_names()):
+        raise SphinxError(f"not described: {sorted(set(public_names()) - described)}")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
