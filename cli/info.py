@@ -52,13 +52,15 @@ def info(
 def _find_description(path: str) -> ModelDescription | None:
     """Read the description of a model; None where the path is not a model's."""
     from geodet.models.description import find_model, iter_bundled, load_description
+    from geodet.raster.scene_lists import is_gdal_path
 
     if path.endswith(".onnx"):
         find_model(path)
         from geodet.onnx.session import load_onnx_description
 
         return load_onnx_description(Path(path))
-    if path.endswith(".safetensors") or path in dict(iter_bundled()):
+    is_word = not Path(path).suffix and not Path(path).exists() and not is_gdal_path(path)
+    if path.endswith(".safetensors") or path in dict(iter_bundled()) or is_word:
         return load_description(find_model(path))
     return None
 

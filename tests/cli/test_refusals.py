@@ -185,6 +185,7 @@ REFUSALS = {
     "demo: folder is a file": (("demo", "scene.tif"), "scene.tif is a file"),
     "models: unknown model": (("models", "vehicle"), "did you mean 'vehicles'?"),
     "info: missing file": (("info", "none.tif"), "no such file: none.tif"),
+    "info: unknown model": (("info", "thermals"), "did you mean 'thermal'?"),
     "info: missing ONNX model": (("info", "none.onnx"), "unknown model 'none.onnx'"),
     "info: missing model": (("info", "none.safetensors"), "unknown model 'none.safetensors'"),
     "config: unknown section": (("config", "--set", "detct.chip_size=3"), "unknown key 'detct'"),
