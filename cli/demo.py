@@ -9,7 +9,7 @@ import typer
 
 from . import options as opt
 from .process import prepare_process
-from .report import detect_progress, print_json, set_up_logging
+from .report import print_json, set_up_logging
 
 __all__ = ["EXAMPLES", "demo"]
 
@@ -56,10 +56,11 @@ def demo(
     check_model(model)
     check_device_name(device)
     prepare_process(device)
+    from geodet.api.progress_bars import detect_bars
     from geodet.demo.run_demo import run_demo
     from geodet.models.checkpoint import load_checkpoint
 
-    with detect_progress(quiet=quiet) as progress:
+    with detect_bars(is_shown=not quiet) as progress:
         report = run_demo(
             folder,
             load_checkpoint(model),

@@ -10,7 +10,6 @@ import typer
 from . import options as opt
 from .process import prepare_process
 from .report import (
-    detect_progress,
     log_nothing,
     print_json,
     print_stages,
@@ -147,10 +146,11 @@ def detect(
         check_model(model)
         check_device_name(device)
     prepare_process(device)
+    from geodet.api.progress_bars import detect_bars
     from geodet.detection.detect import detect_to_files
     from geodet.onnx.backend import load_model
 
-    with detect_progress(quiet=quiet) as progress:
+    with detect_bars(is_shown=not quiet) as progress:
         report = detect_to_files(
             scenes, outputs, load_model(model), config.detect, options, progress=progress
         )

@@ -10,18 +10,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from geodet.detection.detect import DetectProgress
-
 __all__ = [
-    "count_progress",
-    "detect_progress",
     "log_nothing",
     "print_json",
     "print_stages",
@@ -98,56 +91,6 @@ def print_stages(seconds: Mapping[str, float], total: float) -> None:
     console.print(table)
     slowest = max(seconds, key=lambda stage: seconds[stage], default="the rest")
     console.print(f"bottleneck: {slowest}")
-
-
-@contextmanager
-def detect_progress(*, quiet: bool) -> Iterator[Callable[[DetectProgress], None]]:
-    """Show chips, megapixels per second, the time left and the number of detections."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    with _progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("chips  {task.fields[rate]:.1f} Mpx/s"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[found]} found"),
-        quiet=quiet,
-    ) as bar:
-        tasks: dict[str, Any] = {}
-        pixels: dict[str, int] = {}  # since the first report, which starts the clock
-
-        def show(step: DetectProgress) -> None:
-            if step.scene not in tasks:
-                tasks[step.scene] = bar.add_task(step.scene, total=step.total, rate=0.0, found=0)
-                pixels[step.scene] = -step.pixels
-            task = tasks[step.scene]
-            pixels[step.scene] += step.pixels
-            rate = pixels[step.scene] / 1e6 / max(bar.tasks[task].elapsed or 0.0, 1e-3)
-            bar.update(task, advance=step.chips, rate=rate, found=step.detections)
-
-        yield show
-
-
-@contextmanager
-def count_progress(name: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of a number of things are done."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    columns = TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with _progress(*columns, quiet=quiet) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _progress(*columns: Any, quiet: bool) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        yield bar
 
 
 def _plain(value: object) -> Any:

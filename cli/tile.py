@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options as opt
-from .report import count_progress, print_json, set_up_logging
+from .report import print_json, set_up_logging
 
 __all__ = ["EXAMPLES", "tile"]
 
@@ -66,9 +66,10 @@ def tile(
     check_new_tileset(output, overwrite=overwrite, inputs=(scene, labels))
     check_scene_exists(scene)
     check_vector_exists(labels)
+    from geodet.api.progress_bars import count_bar
     from geodet.tilesets.tile import tile_scene
 
-    with count_progress("cutting chips", quiet=quiet) as progress:
+    with count_bar("cutting chips", is_shown=not quiet) as progress:
         report = tile_scene(
             scene,
             labels,

@@ -12,12 +12,12 @@ import geopandas as gpd
 import pyarrow as pa
 
 from geodet.api.progress_bars import detect_bars
-from geodet.api.tools import as_model
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect import DetectionRun, DetectOptions, DetectProgress
 from geodet.errors import ConfigError
 from geodet.models.checkpoint import Model
+from geodet.onnx.backend import as_model
 from geodet.vector.frames import to_frame, to_table
 
 __all__ = ["DetectKeywords", "ProgressChoice", "detect", "iter_detect"]

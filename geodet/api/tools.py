@@ -19,7 +19,7 @@ from geodet.evaluation.evaluate import (
 )
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import Model
-from geodet.onnx.backend import load_model
+from geodet.onnx.backend import as_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
 from geodet.previews.preview import PreviewReport, draw_scene
@@ -27,24 +27,7 @@ from geodet.tilesets.splits import Split
 from geodet.tilesets.tile import TileReport, tile_scene
 from geodet.training.train import EpochReport, TrainReport, run_training
 
-__all__ = ["as_model", "evaluate", "export", "preview", "tile", "train"]
-
-
-def as_model(model: str | Path | Model) -> Model:
-    """Load a model unless it is loaded.
-
-    Raises:
-        ModelFileError: There is no such model.
-        ConfigError: It is neither a model nor a name.
-    """
-    if isinstance(model, Model):
-        return model
-    if isinstance(model, str | Path):
-        return load_model(model)
-    raise ConfigError(
-        f"model is a {type(model).__name__}",
-        hint="pass a bundled model's name, the path of a model file, or geodet.load_model(...)",
-    )
+__all__ = ["evaluate", "export", "preview", "tile", "train"]
 
 
 def tile(

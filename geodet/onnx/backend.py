@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from geodet.config import ModelConfig
+from geodet.errors import ConfigError
 from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.models.description import ModelDescription
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.onnx.session import open_session, read_description
 
-__all__ = ["OnnxNetwork", "load_model", "load_onnx_model"]
+__all__ = ["OnnxNetwork", "as_model", "load_model", "load_onnx_model"]
 
 
 class OnnxNetwork(nn.Module):
@@ -91,3 +92,20 @@ def load_model(name: str | Path) -> Model:
     """
     path = Path(name)
     return load_onnx_model(path) if path.suffix.lower() == ".onnx" else load_checkpoint(name)
+
+
+def as_model(model: str | Path | Model) -> Model:
+    """Load a model unless it is loaded.
+
+    Raises:
+        ModelFileError: There is no such model.
+        ConfigError: It is neither a model nor a name.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, str | Path):
+        return load_model(model)
+    raise ConfigError(
+        f"model is a {type(model).__name__}",
+        hint="pass a bundled model's name, the path of a model file, or geodet.load_model(...)",
+    )

@@ -5,7 +5,7 @@ from factories_models import write_tileset
 from PIL import Image
 
 import geodet
-from geodet.api import tools
+from geodet.onnx.backend import as_model
 
 TINY = {
     "model.channels": 16,
@@ -56,4 +56,4 @@ def test_evaluate_says_what_it_compares(given):
 
 
 def test_a_loaded_model_is_used_as_it_is(tiny_model):
-    assert tools.as_model(tiny_model) is tiny_model
+    assert as_model(tiny_model) is tiny_model
