@@ -1,4 +1,4 @@
-"""How help is printed: options in named groups, then examples."""
+"""How help is printed, options in named groups and then examples, and what is suggested."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from . import options as opt
+from .typed_words import suggest_command, suggest_for_arguments
 
 __all__ = ["DocumentedCommand", "DocumentedGroup"]
 
@@ -23,6 +24,19 @@ class DocumentedCommand(TyperCommand):
         """Return the parameters in the order of their groups, with ``--help`` in one too."""
         return sorted(_grouped(super().get_params(ctx), opt.MESSAGES), key=_place)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; for the options of other programs, say what geodet calls them."""
+        params = self.get_params(ctx)
+        options = {name for param in params for name in param.opts if param.opts[0][0] == "-"}
+        takes_scenes = any(param.name in ("scene", "scenes") for param in params) and (
+            "--scene" not in options
+        )
+        if message := suggest_for_arguments(
+            str(self.name), args, options, takes_scenes=takes_scenes
+        ):
+            ctx.fail(message)
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, then the examples."""
         _print_help(self, super().format_help, ctx, formatter)
@@ -34,6 +48,13 @@ class DocumentedGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, with ``--help`` in a group too."""
         return _grouped(super().get_params(ctx), "General")
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; for the name that another program gives it, suggest it."""
+        known = suggest_command(args[0])
+        if known and args[0] not in self.commands:
+            ctx.fail(f"no such command: {args[0]}; write geodet {known}")
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, then the examples."""

@@ -1,0 +1,66 @@
+"""What people type who know other programs: the message names geodet's own word."""
+
+import pytest
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+
+from geodet_cli.typed_words import suggest_command, suggest_for_arguments
+
+
+@pytest.mark.parametrize(
+    ("word", "command"),
+    [("predict", "detect"), ("val", "evaluate"), ("fit", "train"), ("chip", "tile")],
+)
+def test_the_commands_of_other_programs_are_suggested(invoke, word, command):
+    assert suggest_command(word) == command
+    assert f"write geodet {command}" in invoke(word, "x", code=2).stderr
+
+
+def test_a_misspelt_command_is_still_suggested_by_its_letters(invoke):
+    assert "detect" in invoke("detekt", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "instead"),
+    [
+        (("detect", "a.tif", "--conf", "0.3"), "write --score-threshold 0.3"),
+        (("detect", "a.tif", "--threshold=0.3"), "write --score-threshold 0.3"),
+        (("detect", "a.tif", "--conf-thres", "0.3"), "write --score-threshold 0.3"),
+        (("detect", "--source", "a.tif"), "write the scene without an option: geodet detect a.tif"),
+        (("detect", "a.tif", "--weights", "m.pt"), "write --model m.pt"),
+        (("train", "--weights", "m.pt"), "write --set train.init=m.pt"),
+        (("detect", "a.tif", "--imgsz", "640"), "write --chip-size 640"),
+        (("train", "--img_size", "640"), "write --chip-size 640"),
+        (("detect", "a.tif", "--out", "b.gpkg"), "write --output b.gpkg"),
+        (("detect", "a.tif", "--gpu"), "write --device cuda"),
+        (("evaluate", "--iou", "0.4"), "write --iou-threshold 0.4"),
+        (("preview", "a.tif", "--conf", "0.4"), "write --min-score 0.4"),
+        (("train", "--lr", "0.1"), "write --set train.learning_rate=0.1"),
+        (("detect", "source=a.tif"), "write the scene without an option: geodet detect a.tif"),
+        (("detect", "a.tif", "conf=0.3"), "write --score-threshold 0.3"),
+        (("train", "data=tiles"), "write --data tiles"),
+    ],
+)
+def test_the_options_of_other_programs_are_suggested(invoke, arguments, instead):
+    printed = " ".join(invoke(*arguments, code=2).stderr.replace("│", " ").split())
+    assert instead in printed
+
+
+def test_nothing_is_suggested_for_what_geodet_knows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf=1").touch()
+    options = ["--output", "--set", "--score-threshold"]
+    for arguments in (["--output", "a"], ["--set", "conf=1.5"], ["--", "--conf"], ["conf=1"]):
+        assert not suggest_for_arguments("detect", arguments, options, takes_scenes=True)
+
+
+def test_every_suggested_option_is_one_that_a_command_has():
+    from typer.main import get_command
+
+    from geodet_cli.main import app
+    from geodet_cli.typed_words import _OPTIONS
+
+    commands = get_command(app).commands.values()
+    known = {name for command in commands for param in command.params for name in param.opts}
+    assert {way.partition(" ")[0] for ways in _OPTIONS.values() for way in ways} <= known | {
+        "--gsd"
+    }
