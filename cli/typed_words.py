@@ -55,21 +55,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
         "vis visualize show plot": "--preview",
     }.items()
 }
-_INPUTS = frozenset(
-    [
-        "source",
-        "src",
-        "input",
-        "inputs",
-        "image",
-        "images",
-        "img-path",
-        "path",
-        "file",
-        "scene",
-        "scenes",
-    ]
-)
+_INPUTS = "source src input inputs image images img-path path file scene scenes"
 
 _SECTIONS = {"train": "train", "detect": "detect", "evaluate": "detect", "tile": "tile"}
 
@@ -136,7 +122,7 @@ def _instead(
     command: str, word: str, value: str, options: Collection[str], *, takes_scenes: bool
 ) -> str:
     word = word.replace("_", "-").lower()
-    if takes_scenes and word in _INPUTS:
+    if takes_scenes and word in _INPUTS.split():
         return f"the scene without an option: geodet {command} {value or 'SCENE'}"
     for words, ways in _OPTIONS.items():
         if word in words.split():
