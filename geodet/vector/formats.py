@@ -26,7 +26,9 @@ __all__ = [
     "check_output_path",
     "check_vector_exists",
     "choose_format",
+    "geodatabase_files",
     "path_of",
+    "shapefile_parts",
     "style_path",
     "yolo_files",
 ]
@@ -38,6 +40,12 @@ LAYER_SEPARATOR = "|layername="
 
 YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES = "geodet.json", "classes.txt", "files"
 """Names in a folder of YOLO text: the list of files, the classes, and the key of the list."""
+
+
+_FIXED_ENDS = ("shapefile", "filegdb")
+"""Formats that GDAL knows by the ends of their names alone."""
+
+_SHAPEFILE_ENDS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".idm", ".ind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,8 @@ class Format:
     """Whether it is a folder of files."""
     takes_style: bool = True
     """Whether QGIS looks for a style in a file beside it."""
+    driver: str = ""
+    """GDAL's driver that must be there to write it; empty: one that always is, or none."""
 
 
 _FORMATS = (
@@ -65,6 +75,11 @@ _FORMATS = (
     Format("flatgeobuf", "FlatGeobuf", (".fgb",)),
     Format("geoparquet", "GeoParquet", (".parquet", ".geoparquet")),
     Format("csv", "CSV", (".csv",)),
+    Format("shapefile", "Shapefile", (".shp",), driver="ESRI Shapefile"),
+    Format("kml", "KML", (".kml",), takes_style=False, driver="KML"),
+    Format(
+        "filegdb", "FileGDB", (".gdb",), is_folder=True, takes_style=False, driver="OpenFileGDB"
+    ),
     Format("coco", "COCO results", (".coco.json",), takes_style=False),
     Format("yolo", "YOLO text", (), is_folder=True, takes_style=False),
 )
@@ -96,7 +111,8 @@ def choose_format(path: Path, name: str | None = None) -> Format:
     if not fitting:
         raise OutputError(
             f"cannot tell the format of {path}",
-            hint=f"end its name in one of {' '.join(known)}, or name the format with --format",
+            hint=f"end its name in one of {' '.join(known)}, or name the format with --format"
+            + _ogr2ogr_hint(path),
             path=path,
         )
     return known[max(fitting, key=len)]
@@ -130,10 +146,19 @@ def check_output_path(
     if append and not chosen.can_append:
         able = " or ".join(one.title for one in FORMATS.values() if one.can_append)
         raise OutputError(f"cannot append to {chosen.title}", hint=f"append to a {able}", path=path)
+    if chosen.name in _FIXED_ENDS and path.suffix.lower() not in chosen.extensions:
+        raise OutputError(
+            f"{path} would be a {chosen.title} by another name",
+            hint=f"end its name in {chosen.extensions[0]}",
+            path=path,
+        )
     if chosen.is_folder:
-        check_output_folder(path, yolo_files(path), overwrite=overwrite)
+        known = geodatabase_files(path) if chosen.name == "filegdb" else yolo_files(path)
+        check_output_folder(path, known, overwrite=overwrite)
         return
     check_destination(path, (path.suffix.lower(),), overwrite=overwrite or append)
+    if chosen.name == "shapefile" and not overwrite:
+        _check_sidecars(path)
 
 
 def path_of(path: str | Path) -> str:
@@ -158,6 +183,37 @@ def check_vector_exists(path: str | Path) -> None:
 def style_path(path: Path) -> Path:
     """Return the path at which QGIS looks for a vector file's style: the same name in ``.qml``."""
     return path.with_suffix(".qml")
+
+
+def shapefile_parts(path: Path) -> list[Path]:
+    """Return the paths of all files that may belong to a Shapefile, itself first."""
+    return [path, *(path.with_suffix(end) for end in _SHAPEFILE_ENDS)]
+
+
+def geodatabase_files(folder: Path) -> list[str]:
+    """List the files of a file geodatabase; empty for any other folder."""
+    if not folder.is_dir():
+        return []
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    is_one = "a00000001.gdbtable" in names
+    return [n for n in names if n in ("gdb", "timestamps") or n[0] in "a_"] if is_one else []
+
+
+def _check_sidecars(path: Path) -> None:
+    """Check that a Shapefile replaces no table or index of another file of its name."""
+    there = [part.name for part in shapefile_parts(path) if part.exists()]
+    if there:
+        raise OutputError(
+            f"{path} would replace {', '.join(there)}", hint="--overwrite replaces them", path=path
+        )
+
+
+def _ogr2ogr_hint(path: Path) -> str:
+    """Return how another program writes what geodet does not."""
+    if not path.suffix:
+        return ""
+    gpkg = path.with_suffix(".gpkg")
+    return f"; for another format write {gpkg}, then: ogr2ogr {path} {gpkg}"
 
 
 def yolo_files(folder: Path) -> list[str]:

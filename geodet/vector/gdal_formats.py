@@ -18,7 +18,13 @@ from geodet.vector.layer import LAYER, VectorLayer, crs_text
 from geodet.vector.rows import Rows
 from geodet.vector.writer import RowWriter, raising_os_errors
 
-__all__ = ["FlatGeobufWriter", "GeoJsonLinesWriter", "GeoJsonWriter"]
+__all__ = [
+    "FlatGeobufWriter",
+    "GdalCopyWriter",
+    "GeoJsonLinesWriter",
+    "GeoJsonWriter",
+    "is_on_earth",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +39,7 @@ class GdalCopyWriter(RowWriter):
         super().__init__(output, layer)
         self._folder = tempfile.TemporaryDirectory(prefix=".geodet-", dir=layer.path.parent)
         self._rows = Path(self._folder.name) / "rows.gpkg"
+        self._target = self._temporary  # what GDAL writes
         self._count = 0
         try:
             with raising_os_errors():
@@ -68,20 +75,20 @@ class GdalCopyWriter(RowWriter):
         with opened as (about, stream), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
             warnings.filterwarnings("ignore", "No SRS set on layer", RuntimeWarning)
-            pyogrio.raw.write_arrow(
-                stream,
-                str(self._temporary),
-                layer=LAYER,
-                driver=self.driver,
-                geometry_name=about["geometry_name"],
-                geometry_type=GEOMETRY_TYPES[self._layer.geometry],
-                crs=None if crs is None else crs_text(crs),
+            warnings.filterwarnings("ignore", "Value .* has been truncated", RuntimeWarning)
+            options = {
+                "layer": LAYER,
+                "driver": self.driver,
+                "geometry_name": about["geometry_name"],
+                "geometry_type": GEOMETRY_TYPES[self._layer.geometry],
+                "crs": None if crs is None else crs_text(crs),
                 **self._options(),
-            )
+            }
+            pyogrio.raw.write_arrow(stream, str(self._target), **options)
 
     def _check_written(self) -> None:
         """Check the finished file: on a full disk GDAL can lose its end without an error."""
-        found = pyogrio.read_info(str(self._temporary), force_feature_count=True)["features"]
+        found = pyogrio.read_info(str(self._target), force_feature_count=True)["features"]
         if found != self._count:
             raise OSError(f"the file came out incomplete, with {found} of {self._count} objects")
 
@@ -101,7 +108,7 @@ class GeoJsonWriter(GdalCopyWriter):
     driver = "GeoJSON"
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
-        if not _is_on_earth(layer.crs):
+        if not is_on_earth(layer.crs):
             _logger.warning(
                 "%s is not in degrees: readers of GeoJSON will misplace it; write a .gpkg",
                 layer.path,
@@ -111,7 +118,7 @@ class GeoJsonWriter(GdalCopyWriter):
     def _options(self) -> dict[str, Any]:
         options = {
             **_NUMBERS,
-            "RFC7946": "YES" if _is_on_earth(self._layer.crs) else "NO",
+            "RFC7946": "YES" if is_on_earth(self._layer.crs) else "NO",
             "NATIVE_DATA": json.dumps({"metadata": dict(self._layer.metadata)}),
             "NATIVE_MEDIA_TYPE": "application/vnd.geo+json",
         }
@@ -147,6 +154,6 @@ _NUMBERS = {
 }
 
 
-def _is_on_earth(crs: CRS | None) -> bool:
+def is_on_earth(crs: CRS | None) -> bool:
     """Whether coordinates have a longitude and a latitude; those of a local grid have not."""
     return crs is not None and crs.geodetic_crs is not None

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pyproj import CRS
 
-from geodet.files.outputs import PendingFile, PendingFolder, raising_output_errors
+from geodet.files.outputs import PendingFile, PendingFolder, PendingOutput, raising_output_errors
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.vector.csv_format import CsvWriter
+from geodet.vector.exchange_formats import (
+    FileGdbWriter,
+    KmlWriter,
+    PendingShapefile,
+    ShapefileWriter,
+    check_driver,
+)
 from geodet.vector.formats import Geometry, check_output_path, choose_format
 from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
 from geodet.vector.geopackage import GeoPackageWriter, check_appendable
@@ -27,8 +34,18 @@ _WRITERS: Mapping[str, type[DetectionWriter]] = {
     "flatgeobuf": FlatGeobufWriter,
     "geoparquet": GeoParquetWriter,
     "csv": CsvWriter,
+    "shapefile": ShapefileWriter,
+    "kml": KmlWriter,
+    "filegdb": FileGdbWriter,
     "coco": CocoWriter,
     "yolo": YoloWriter,
+}
+
+
+_PENDING: Mapping[str, Callable[[Path], PendingOutput]] = {
+    "yolo": PendingFolder,
+    "filegdb": PendingFolder,
+    "shapefile": PendingShapefile,
 }
 
 
@@ -45,9 +62,10 @@ def check_output(
 
     Raises:
         OutputError: As by :func:`geodet.vector.formats.check_output_path`, or the file cannot be
-            appended to.
+            appended to, or GDAL here cannot write the format.
     """
     check_output_path(path, overwrite=overwrite, append=append, format=format)
+    check_driver(path, choose_format(path, format))
     if append and path.exists():
         check_appendable(path)
 
@@ -114,7 +132,7 @@ def open_writer(
     chosen = choose_format(path, format)
     layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, append)
     with raising_output_errors(path):
-        output = (PendingFolder if chosen.is_folder else PendingFile)(path)
+        output = _PENDING.get(chosen.name, PendingFile)(path)
         try:
             return _WRITERS[chosen.name](output, layer)
         except BaseException:

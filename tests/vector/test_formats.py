@@ -37,11 +37,11 @@ def test_no_two_formats_share_an_extension():
 
 
 def test_an_unknown_format_is_refused_with_a_list():
-    with pytest.raises(OutputError, match="unknown format 'shp'") as caught:
-        choose_format(Path("a.gpkg"), "shp")
+    with pytest.raises(OutputError, match="unknown format 'tab'") as caught:
+        choose_format(Path("a.gpkg"), "tab")
     assert all(name in caught.value.hint for name in FORMATS)
-    with pytest.raises(OutputError, match=r"cannot tell the format of a\.shp") as caught:
-        choose_format(Path("a.shp"))
+    with pytest.raises(OutputError, match=r"cannot tell the format of a\.tab") as caught:
+        choose_format(Path("a.tab"))
     extensions = [one for format in FORMATS.values() for one in format.extensions]
     assert all(extension in caught.value.hint for extension in extensions)
 
@@ -71,7 +71,7 @@ def test_only_a_geopackage_is_appended_to(tmp_path):
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("found.shp", r"cannot tell the format of .*found\.shp"),
+        ("found.tab", r"cannot tell the format of .*found\.tab"),
         ("found", "cannot tell the format"),
         ("missing/found.gpkg", "no folder .*missing"),
         ("file.txt/found.gpkg", r"no folder .*file\.txt"),

@@ -1,0 +1,168 @@
+"""Formats for other programs, each with limits of its own: Shapefile, KML and FileGDB."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pyogrio
+
+from geodet.errors import OutputError
+from geodet.files.outputs import PendingOutput
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.formats import Format, shapefile_parts
+from geodet.vector.gdal_formats import GdalCopyWriter, GeoJsonWriter, is_on_earth
+from geodet.vector.layer import LAYER, VectorLayer
+from geodet.vector.writer import raising_os_errors
+
+__all__ = [
+    "FileGdbWriter",
+    "KmlWriter",
+    "PendingShapefile",
+    "ShapefileWriter",
+    "check_driver",
+]
+
+_logger = logging.getLogger(__name__)
+
+_LONGEST_TEXT = 254  # bytes in a field of a dBASE table
+_LARGEST = 2**31 - 1  # bytes of a file that every reader of Shapefiles reads
+
+
+def check_driver(path: Path, format: Format) -> None:
+    """Check that the GDAL that is installed can write a format.
+
+    Raises:
+        OutputError: It cannot; the hint has the line for a GDAL that can.
+    """
+    if format.driver and "w" not in pyogrio.list_drivers().get(format.driver, ""):
+        gpkg = path.with_suffix(".gpkg")
+        raise OutputError(
+            f"GDAL cannot write {format.title} here: it has no driver {format.driver}",
+            hint=f"write {gpkg}, then, where GDAL is complete: ogr2ogr {path} {gpkg}",
+            path=path,
+        )
+
+
+class PendingShapefile(PendingOutput):
+    """The files of a Shapefile, in a folder beside it until all of them are moved to their place.
+
+    Raises:
+        OSError: The temporary folder cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._folder = path.with_name(f".geodet-{path.name}.partial")
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
+        self.temporary = self._folder / f"{path.stem}.shp"
+
+    def commit(self) -> None:
+        """Move the files, that with the shapes last; parts of an earlier Shapefile are removed."""
+        pairs = list(zip(shapefile_parts(self.path), shapefile_parts(self.temporary), strict=True))
+        for path, temporary in reversed(pairs):
+            if temporary.exists():
+                temporary.replace(path)
+            else:
+                path.unlink(missing_ok=True)
+        self.abort()
+
+    def abort(self) -> None:
+        """Remove the temporary files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class ShapefileWriter(GdalCopyWriter):
+    """Writes a Shapefile in UTF-8.
+
+    Its limits are said when they are met: no place for metadata, texts of at most 254 bytes, files
+    of at most 2 GiB.
+    """
+
+    driver = "ESRI Shapefile"
+
+    def _options(self) -> dict[str, Any]:
+        return {"layer_options": {"ENCODING": "UTF-8"}, "layer": self._temporary.stem}
+
+    def _begin_scene(self, part: SceneDetections) -> None:
+        super()._begin_scene(part)
+        for text in (part.scene, *self._layer.classes):
+            if len(text.encode()) > _LONGEST_TEXT:
+                _logger.warning(
+                    "%s: a Shapefile cuts %s... to %d bytes; write a .gpkg",
+                    self._layer.path,
+                    text[:40],
+                    _LONGEST_TEXT,
+                )
+
+    def _check_written(self) -> None:
+        super()._check_written()
+        sizes = [part.stat().st_size for part in shapefile_parts(self._temporary) if part.exists()]
+        if max(sizes) > _LARGEST:
+            _logger.warning(
+                "%s has a file of more than 2 GiB, which many programs cannot read; write a .gpkg",
+                self._layer.path,
+            )
+
+
+class KmlWriter(GeoJsonWriter):
+    """Writes KML, which is WGS 84 alone: the features of GeoJSON, named by their class.
+
+    What crosses the antimeridian is split, as in GeoJSON. There is no place for metadata.
+    """
+
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        if not is_on_earth(layer.crs):
+            raise OutputError(
+                f"KML needs longitudes and latitudes, and the layer of {layer.path} has no place "
+                "on the earth",
+                hint="give the scene a CRS with gdal_edit, or write a .gpkg",
+                path=layer.path,
+            )
+        super().__init__(output, layer)
+
+    def _convert(self) -> None:
+        super()._convert()
+        collection = self._temporary.rename(Path(self._folder.name) / "rows.geojson")
+        copy_layer(
+            collection,
+            self._temporary,
+            driver="KML",
+            geometry_type="Unknown",
+            crs="EPSG:4326",
+            dataset_options={"NameField": "label", "DOCUMENT_ID": LAYER},
+        )
+
+
+class FileGdbWriter(GdalCopyWriter):
+    """Writes an Esri file geodatabase, a folder, with a spatial index."""
+
+    driver = "OpenFileGDB"
+
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
+        self._target = Path(self._folder.name) / "rows.gdb"  # GDAL looks at the end of the name
+
+    def _complete(self) -> None:
+        super()._complete()
+        with raising_os_errors():
+            shutil.copytree(self._target, self._temporary, dirs_exist_ok=True)
+
+
+def copy_layer(source: Path, target: Path, **options: Any) -> None:
+    """Copy the only layer of a file to a new file, as a stream of Arrow batches."""
+    opened = pyogrio.raw.open_arrow(str(source), use_pyarrow=False)
+    with opened as (about, stream), warnings.catch_warnings(), contextlib.suppress(StopIteration):
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.raw.write_arrow(
+            stream,
+            str(target),
+            layer=LAYER,
+            geometry_name=about["geometry_name"] or "wkb_geometry",
+            **options,
+        )
