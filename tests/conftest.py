@@ -215,8 +215,8 @@ def handles(monkeypatch):
     """Give the list of all handles of rasters that a test opens, in the order of their opening."""
     opened = []
 
-    def open_and_note(path):
-        opened.append(open_source(path))
+    def open_and_note(path, **options):
+        opened.append(open_source(path, **options))
         return opened[-1]
 
     monkeypatch.setattr(geodet.raster.source, "open_source", open_and_note)

@@ -53,22 +53,29 @@ class Scene(Closing):
     so the raster is opened once and then again only for each further thread that reads at the same
     time; the threads share the blocks that they decode. A palette is read as red, green and blue. A
     raster that is georeferenced by ground control points or RPCs alone is warped while it is read.
+    A picture without a georeference is turned as its EXIF orientation says.
 
     Args:
         path: Anything that GDAL opens.
         bands: Bands to read, counted from 1 or by name; empty: all but an alpha band.
         gsd: Metres per pixel, in place of what the georeference says.
+        as_stored: Whether to ignore the EXIF orientation of a picture.
 
     Raises:
-        SceneError: The file is missing, is not a raster, or lacks a band.
+        SceneError: The file is missing, is not a raster, is truncated, or lacks a band.
     """
 
     def __init__(
-        self, path: str | Path, *, bands: Sequence[int | str] = (), gsd: float | None = None
+        self,
+        path: str | Path,
+        *,
+        bands: Sequence[int | str] = (),
+        gsd: float | None = None,
+        as_stored: bool = False,
     ) -> None:
         self.path = str(path)
         self._options = gdal_options(self.path)
-        self._sources = SourcePool(self.path)
+        self._sources = SourcePool(self.path, as_stored=as_stored)
         self._blocks: BlockStore | None = None
         self._has_warned_of_width = False
         try:
@@ -83,6 +90,8 @@ class Scene(Closing):
         """Note what does not depend on the chosen bands."""
         self.warped_by = source.warped_by
         """What the raster is warped by while it is read; "" for most rasters."""
+        self.turn = source.turn
+        """How a picture is turned while it is read, by its EXIF orientation."""
         self.geobox = source.geobox
         self.resolution = (gsd, gsd) if gsd else self.geobox.ground_resolution
         """Metres per pixel along x and y on the ground; None where they are unknown."""
@@ -99,7 +108,7 @@ class Scene(Closing):
         self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
         self._dtypes = tuple(source.dataset.dtypes)
         with quietly(self.path):
-            self._file_blocks = file_blocks(source.dataset)
+            self._file_blocks = file_blocks(source.dataset) if self.turn.is_none else self.grid
 
     def select(self, bands: Sequence[int | str] = ()) -> None:
         """Choose the bands that :meth:`read` returns; call it while no other thread reads.
@@ -119,7 +128,8 @@ class Scene(Closing):
         """What each band shows, such as red or nir; "" where it is unknown."""
         with self._sources.lend() as source:
             self._mask_band = source.mask_band(self.bands)
-            self._has_overviews = bool(source.dataset.overviews(self.bands[0]))
+            has_overviews = bool(source.dataset.overviews(self.bands[0]))
+            self._has_overviews = has_overviews and self.turn.is_none
         self.clear_cache()
         self._blocks = self._make_blocks()
 
@@ -222,7 +232,9 @@ class Scene(Closing):
         per_pixel = len(self.bands) * self.dtype.itemsize
         size = (self.geobox.width, self.geobox.height)
         width, height = block_shape(size, self._file_blocks, per_pixel)
-        if width * height * per_pixel > _BLOCK_BYTES[1] // 8:
+        # A picture is decoded from top to bottom, so one that is turned is decoded as a whole.
+        largest = _BLOCK_BYTES[1] // 8 if self.turn.is_none else _BLOCK_BYTES[1] // 2
+        if width * height * per_pixel > largest:
             return None
         has_masks = self._mask_band not in (None, self._alpha)  # a mask for each band
         return BlockStore(

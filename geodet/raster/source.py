@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,12 @@ from geodet.geometry.arrays import empty_apart
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
+from geodet.raster.orientation import AS_STORED, Turn, read_turn
+from geodet.raster.png_chunks import is_truncated_png
 from geodet.raster.scene_lists import check_scene_exists
 from geodet.raster.virtual_rasters import open_expanded, open_warped
 
-__all__ = ["Source", "SourcePool", "gdal_options", "open_source", "quietly"]
+__all__ = ["Source", "SourcePool", "check_complete", "gdal_options", "open_source", "quietly"]
 
 _opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
@@ -58,6 +61,8 @@ class Source(Closing):
     """Names of their colour interpretations."""
     warped_by: str
     """What the raster is warped by, such as ground control points; "" for most rasters."""
+    turn: Turn
+    """How a picture is turned while it is read; all windows and sizes are of the turned one."""
     held: tuple[Any, ...]
     """Handles that the dataset reads from, closed after it."""
 
@@ -103,18 +108,34 @@ class Source(Closing):
         Args:
             bands: Counted from 1.
             mask_band: The result of :meth:`mask_band` for these bands.
-            window: In the pixels of the raster.
+            window: In the pixels of the raster, as it is displayed.
             shape: Rows and columns of the result.
 
         Returns:
             Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data.
         """
-        place = RasterioWindow(window.col_off, window.row_off, window.width, window.height)
+        place = self.turn.stored_window(window, self.size)
+        pixels, data = self._read_stored(bands, mask_band, place, self.turn.size(shape))
+        if self.turn.is_none:
+            return pixels, data
+        is_partial = any(data.strides)
+        pixels, data = self.turn.applied(pixels), self.turn.applied(data)
+        turned = np.ascontiguousarray(data) if is_partial else data
+        return np.ascontiguousarray(pixels), turned
+
+    def _read_stored(
+        self,
+        bands: tuple[int, ...],
+        mask_band: int | None,
+        window: RasterioWindow,
+        shape: tuple[int, int],
+    ) -> Block:
+        """Read a window of the stored pixels."""
         is_scaled = shape != (window.height, window.width)
         coarser = max(window.height / shape[0], window.width / shape[1]) > 1
         scaled = Resampling.average if coarser else Resampling.bilinear
         options: dict[str, Any] = {
-            "window": place,
+            "window": window,
             "resampling": scaled if is_scaled else Resampling.nearest,
         }
         dtype = self.dataset.dtypes[bands[0] - 1]
@@ -139,7 +160,12 @@ class Source(Closing):
         transform = self.dataset.transform
         if crs is None and transform == Affine.identity():
             transform = Affine(1, 0, 0, 0, -1, 0)
-        return GeoBox(self.dataset.width, self.dataset.height, transform, crs)
+        return GeoBox(*self.size, transform, crs)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, as the raster is displayed."""
+        return self.turn.size((self.dataset.width, self.dataset.height))
 
 
 def gdal_options(path: str) -> dict[str, Any]:
@@ -160,17 +186,21 @@ def quietly(path: str) -> Iterator[None]:
         yield
 
 
-def open_source(path: str) -> Source:
+def open_source(path: str, *, as_stored: bool = False) -> Source:
     """Open a raster, expand its palette, and warp it where only GCPs or RPCs georeference it.
 
+    Args:
+        path: Anything that GDAL opens.
+        as_stored: Whether to ignore the EXIF orientation of a picture.
+
     Raises:
-        SceneError: The file is missing, is not a raster or has no bands.
+        SceneError: The file is missing, is not a raster, is truncated or has no bands.
     """
     check_scene_exists(path)
     handles: list[Any] = []
     try:
         with quietly(path):
-            return _open(path, handles)
+            return _open(path, handles, as_stored=as_stored)
     except BaseException as error:
         for handle in reversed(handles):
             handle.close()
@@ -191,10 +221,12 @@ class SourcePool(Closing):
 
     Args:
         path: The raster.
+        as_stored: Whether to ignore the EXIF orientation of a picture.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, as_stored: bool = False) -> None:
         self.path = path
+        self._as_stored = as_stored
         self._idle: list[Source] = []
         self._is_closed = False
 
@@ -211,7 +243,7 @@ class SourcePool(Closing):
         try:
             source = self._idle.pop()
         except IndexError:
-            source = open_source(self.path)
+            source = open_source(self.path, as_stored=self._as_stored)
         try:
             yield source
         except BaseException:
@@ -228,7 +260,7 @@ class SourcePool(Closing):
             self._idle.pop().close()
 
 
-def _open(path: str, handles: list[Any]) -> Source:
+def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:
     handles.append(rasterio.open(path))
     if handles[0].count == 0:
         raise SceneError(
@@ -236,6 +268,8 @@ def _open(path: str, handles: list[Any]) -> Source:
             hint="name one of its subdatasets: gdalinfo lists them",
             path=path,
         )
+    check_complete(handles[0])
+    turn = AS_STORED if as_stored else read_turn(handles[0])
     colours = open_expanded(handles[-1])
     if colours is not None:
         handles.append(colours)
@@ -245,7 +279,25 @@ def _open(path: str, handles: list[Any]) -> Source:
         handles.append(grid)
         names += ("alpha",) * (grid.count - len(names))
     interpretations = tuple(colour.name for colour in handles[-1].colorinterp)
-    return Source(handles[-1], names, interpretations, warped_by, tuple(handles[-2::-1]))
+    return Source(handles[-1], names, interpretations, warped_by, turn, tuple(handles[-2::-1]))
+
+
+def check_complete(dataset: Any) -> None:
+    """Check that a file is not truncated, in the one format where GDAL does not report it: PNG.
+
+    Args:
+        dataset: An open raster.
+
+    Raises:
+        SceneError: The end of the file is missing.
+    """
+    path = Path(dataset.name)
+    if dataset.driver == "PNG" and path.is_file() and is_truncated_png(path):
+        raise SceneError(
+            f"{path} is truncated: its last part is missing",
+            hint="copy or download the file again",
+            path=path,
+        )
 
 
 def _hint(path: str) -> str:
