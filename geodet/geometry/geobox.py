@@ -11,6 +11,7 @@ from pyproj import CRS, Transformer
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import box_corners
+from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.windows import Window
 
 __all__ = ["GeoBox"]
@@ -56,7 +57,8 @@ class GeoBox:
             crs: Another CRS to transform to; None, or a raster without a CRS: the raster's own.
 
         Returns:
-            (..., 2) float64 x and y; infinite where ``crs`` is not defined.
+            (..., 2) float64 x and y; infinite where ``crs`` is not defined. Longitudes of another
+            CRS run on over the antimeridian, so that they are continuous within the raster.
 
         Raises:
             pyproj.exceptions.ProjError: There is no transformation between the two CRSs.
@@ -64,7 +66,12 @@ class GeoBox:
         world = _apply(self.transform, xy)
         if not self.needs_transformation(crs):
             return world
-        x, y = _transformer(self.crs, crs).transform(world[..., 0], world[..., 1])
+        transformer = _transformer(self.crs, crs)
+        x, y = transformer.transform(world[..., 0], world[..., 1])
+        turn = full_turn(crs)
+        if turn:
+            middle = _apply(self.transform, np.array([self.width, self.height]) / 2)
+            x = within_half_turn(x, transformer.transform(*middle)[0], turn)
         return np.stack([x, y], axis=-1)
 
     def corners(self, boxes: Floats, crs: CRS | None = None) -> Floats:

@@ -12,6 +12,7 @@ from pyproj.exceptions import ProjError
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
+from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 
 __all__ = ["only_polygons", "polygons_to_pixels", "raster_bounds"]
@@ -44,7 +45,7 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
     Raises:
         VectorError: There is no transformation between the CRSs, or it is not defined at a vertex.
     """
-    near = _cut(polygons, raster_bounds(geobox, crs), _turn(crs or geobox.crs))
+    near = _cut(polygons, raster_bounds(geobox, crs), full_turn(crs or geobox.crs))
     forward = _forward(crs, geobox)
     rings, owner = shapely.get_rings(near, return_index=True)
     if not len(rings):
@@ -89,7 +90,7 @@ def raster_bounds(geobox: GeoBox, crs: CRS | None) -> Floats:
     grid = np.stack(np.meshgrid(steps * geobox.width, steps * geobox.height), axis=-1)
     pixels = grid.reshape(-1, 2)
     places = _backward(crs, geobox)(pixels)
-    turn = 0.0 if _is_same(crs, geobox.crs) else _turn(crs)
+    turn = 0.0 if _is_same(crs, geobox.crs) else full_turn(crs)
     places = _turned(places, places[len(places) // 2], turn)
     with np.errstate(invalid="ignore"):
         astray = np.abs(_forward(crs, geobox)(places) - pixels).max()
@@ -169,7 +170,7 @@ def _forward(crs: CRS | None, geobox: GeoBox) -> Map:
         return geobox.to_pixels
     transform = _transform(crs, geobox.crs)
     centre = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)
-    turn = _turn(geobox.crs)
+    turn = full_turn(geobox.crs)
 
     def forward(xy: Floats) -> Floats:
         with np.errstate(invalid="ignore"):  # infinite where the CRS has no place
@@ -206,22 +207,9 @@ def _transform(source: CRS | None, target: CRS | None) -> Map:
     return transform
 
 
-def _turn(crs: CRS | None) -> float:
-    """Return the full turn of a CRS's longitudes in its units, 0 where it has none."""
-    if crs is None or not crs.is_geographic:
-        return 0.0
-    # 360 degrees as a rule, but 400 grads in some French and Belgian systems.
-    return float(round(2 * np.pi / crs.axis_info[0].unit_conversion_factor, 6))
-
-
 def _turned(xy: Floats, centre: Floats, turn: float) -> Floats:
-    """Move longitudes by full turns to within half a turn of a centre."""
-    if not turn:
-        return xy
-    with np.errstate(invalid="ignore"):  # infinite where a CRS has no place
-        full = np.round((xy[:, 0] - centre[0]) / turn) * turn
-        turned: Floats = xy - np.stack([full, np.zeros_like(full)], axis=-1)
-    return turned
+    """Move (N, 2) places by full turns to within half a turn of a centre."""
+    return np.stack([within_half_turn(xy[:, 0], centre[0], turn), xy[:, 1]], axis=-1)
 
 
 def _name(crs: CRS | None) -> str:

@@ -12,6 +12,7 @@ from pyproj import CRS
 
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
+from geodet.geometry.full_turns import full_turn, seam_between
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.merging.overlapping_pairs import OverlapRule, pairs_within
@@ -46,7 +47,7 @@ def deduplicate(parts: Sequence[SceneDetections], *, iou_threshold: float) -> li
         ValueError: There are no scenes.
     """
     crs = common_crs(parts)
-    placed = [_place(part, crs) for part in parts]
+    placed = _place_all(parts, crs)
     kept = [np.ones(len(part.detections), np.bool_) for part in parts]
     shared = _shared_rows(placed)
     dropped = _SharedBoxes.of(parts, placed, shared).dropped(iou_threshold)
@@ -66,7 +67,7 @@ def is_ground_shared(footprints: Sequence[SceneDetections]) -> bool:
         footprints: Each scene, with itself as its one detection.
     """
     crs = common_crs(footprints)
-    return any(rows.any() for rows in _shared_rows([_place(one, crs) for one in footprints]))
+    return any(rows.any() for rows in _shared_rows(_place_all(footprints, crs)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,27 @@ class _Placed:
     """Whether the scene has no georeference."""
 
 
-def _place(part: SceneDetections, crs: CRS | None) -> _Placed:
-    world = part.geobox.corners(part.detections.boxes, crs)
+def _place_all(parts: Sequence[SceneDetections], crs: CRS | None) -> list[_Placed]:
+    """Place the boxes of parts in a CRS, on one side of the antimeridian or beyond it."""
+    corners = [part.geobox.corners(part.detections.boxes, crs) for part in parts]
+    turn = full_turn(crs)
+    if turn:
+        middles = np.array([_middle(world) for world in corners])
+        known = np.isfinite(middles)
+        seam = seam_between(middles[known], turn) if known.any() else 0.0
+        for world, middle in zip(corners, middles, strict=True):
+            if np.isfinite(middle):
+                world[..., 0] -= np.floor((middle - seam) / turn) * turn
+    return [_place(part, world, crs) for part, world in zip(parts, corners, strict=True)]
+
+
+def _middle(world: Floats) -> float:
+    """Return the middle of the x of corners, NaN without any."""
+    x = world[..., 0][np.isfinite(world[..., 0])]
+    return float(x.min() + x.max()) / 2 if len(x) else np.nan
+
+
+def _place(part: SceneDetections, world: Floats, crs: CRS | None) -> _Placed:
     bounds = np.hstack([world.min(axis=1), world.max(axis=1)])
     finite = bounds[np.isfinite(bounds).all(axis=1)]
     nothing = np.full(4, np.nan)

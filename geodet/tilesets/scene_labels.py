@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
+from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import find_scene_name
+from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.vector_files import read_frame
 
 __all__ = ["SceneLabels", "ScoredObjects", "read_scene_labels", "read_scored_objects"]
@@ -49,7 +52,7 @@ class SceneLabels:
         """Compute the bounds of each object in the pixels of a raster.
 
         They are the bounds of the transformed vertices. Under a rotated transform, the transformed
-        bounds would be too large.
+        bounds would be too large. Longitudes that differ by a full turn are the same place.
 
         Args:
             geobox: Geobox of the raster, in the CRS of the labels.
@@ -61,7 +64,8 @@ class SceneLabels:
         vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
         first = np.flatnonzero(np.diff(owner, prepend=-1))
         with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
-            pixels = geobox.to_pixels(vertices)  # (V, 2), V vertices of all the objects
+            near = _near(vertices, first, geobox)
+            pixels = geobox.to_pixels(near)  # (V, 2), V vertices of all the objects
         if not len(first):
             return np.zeros((0, 4))
         low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
@@ -146,7 +150,11 @@ def _read_objects(
 ) -> tuple[SceneLabels, Any]:
     """Read geometries and classes, and the table of all attributes."""
     frame = read_frame(path)
-    frame = _drop_empty(frame, path).explode(ignore_index=True)
+    frame = _drop_empty(frame, path)
+    shapes = join_at_antimeridian(frame.geometry.to_numpy(), frame.crs)
+    joined = geopandas.GeoSeries(shapes, frame.index, frame.crs, name=frame.geometry.name)
+    frame = frame.set_geometry(joined)
+    frame = frame.explode(ignore_index=True)
     kinds = shapely.get_type_id(frame.geometry.to_numpy())
     for kind in set(kinds.tolist()) - _KINDS:
         raise VectorError(
@@ -158,6 +166,25 @@ def _read_objects(
     names = _read_names(table, path, label_field, class_name)
     frame = _to_crs(frame, crs, path)
     return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
+
+
+def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
+    """Move each object as a whole by full turns to the side of the globe where a raster lies.
+
+    Args:
+        vertices: (V, 2) of all objects, in their order.
+        first: (N,) the first vertex of each object that has any.
+        geobox: The raster's.
+    """
+    turn = full_turn(geobox.crs)
+    if not turn or not len(first):
+        return vertices
+    lengths = np.diff(np.append(first, len(vertices)))
+    whole = within_half_turn(vertices[:, 0], np.repeat(vertices[first, 0], lengths), turn)
+    middles = (np.minimum.reduceat(whole, first) + np.maximum.reduceat(whole, first)) / 2
+    centre = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)[0]
+    shifts = within_half_turn(middles, centre, turn) - middles
+    return np.stack([whole + np.repeat(shifts, lengths), vertices[:, 1]], axis=-1)
 
 
 def _read_scores(table: Any, path: Path, field: str) -> Floats:

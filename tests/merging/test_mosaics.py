@@ -8,9 +8,10 @@ from pyproj import CRS, Transformer
 
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
+from geodet.geometry.full_turns import full_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.merging.mosaics import deduplicate
+from geodet.merging.mosaics import deduplicate, is_ground_shared
 
 UTM = CRS.from_epsg(32633)
 thresholds = st.sampled_from([0.1, 0.3, 0.5, 0.7])
@@ -211,3 +212,39 @@ def test_scenes_without_detections_pass_through_and_no_scenes_are_an_error():
     bare = SceneDetections("c", make_geobox(crs=None), Detections.empty())
     with pytest.raises(OutputError, match="1 of 3 scenes have no CRS"):
         deduplicate([*parts, bare], iou_threshold=0.5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("EPSG:32701", "EPSG:32760"),
+        ("EPSG:32760", "EPSG:32701"),
+        ("EPSG:4326", "EPSG:32701"),
+        ("EPSG:3857", "EPSG:32760"),
+        ("EPSG:4326", "EPSG:4326"),
+        ("EPSG:3857", "EPSG:3857"),
+    ],
+)
+@pytest.mark.parametrize("far", [0.0, 360.0])
+def test_scenes_on_both_sides_of_the_antimeridian_are_compared(first, second, far):
+    def part(name, crs, side, score):
+        """A scene whose longitudes run on from ``side``, with a box over the antimeridian."""
+        known = CRS.from_user_input(crs)
+        to_crs = Transformer.from_crs(4326, known, always_xy=True)
+        middle = np.array(to_crs.transform(180.0, -17.0))
+        turn = full_turn(known)
+        unit = 1e-5 if known.is_geographic else 1.0
+        if turn:
+            middle[0] = side * turn / 360
+        corner = middle + np.array([-50.0, 50.0]) * unit
+        geobox = GeoBox(100, 100, Affine(unit, 0, corner[0], 0, -unit, corner[1]), known)
+        boxes = np.array([[45.0, 45.0, 55.0, 55.0], [5.0, 5.0, 9.0, 9.0]])
+        scores = np.full(2, score, np.float32)
+        return SceneDetections(name, geobox, Detections(boxes, scores, np.zeros(2, int)))
+
+    parts = [part("a.tif", first, 180.0, 0.9), part("b.tif", second, -180.0 + far, 0.8)]
+    kept = deduplicate(parts, iou_threshold=0.5)
+    assert len(kept[0].detections) == 2
+    boxes = kept[1].detections.boxes.tolist()
+    assert [45.0, 45.0, 55.0, 55.0] not in boxes
+    assert is_ground_shared(parts)
