@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from geodet.config import Config
     from geodet.evaluation.evaluate import EvaluateReport
     from geodet.evaluation.measures import ClassMeasures, Evaluation
-    from geodet.tilesets.splits import Split
+    from geodet.tilesets.splits import Part
 
 __all__ = ["EXAMPLES", "evaluate"]
 
@@ -57,8 +57,8 @@ def evaluate(
         str,
         typer.Option(
             "--split",
-            metavar="val|train",
-            help="The chips to detect on.",
+            metavar="train|val|test|all",
+            help="The chips to detect on: a part of the split, or all.",
             rich_help_panel=_CHIPS,
         ),
     ] = "val",
@@ -156,8 +156,8 @@ def evaluate(
     if data is not None and detections is not None:
         from geodet.evaluation.evaluate import evaluate_results
 
-        which: Split = "val" if split == "val" else "train"
-        report = evaluate_results(detections, data, config, split=which, **files)
+        part = cast("Part", split)
+        report = evaluate_results(detections, data, config, split=part, **files)
     elif data is not None:
         report = _run_on_chips(data, model, split, config, device, output, overwrite=overwrite)
     else:
@@ -172,8 +172,10 @@ def evaluate(
 def _check_usage(
     data: Path | None, detections: Path | None, labels: Path | None, scene: Path | None, split: str
 ) -> None:
-    if split not in ("val", "train"):
-        raise typer.BadParameter(f"{split!r} is neither val nor train", param_hint="--split")
+    if split not in ("train", "val", "test", "all"):
+        raise typer.BadParameter(
+            f"{split!r} is none of train, val, test and all", param_hint="--split"
+        )
     if data is not None and (labels or scene):
         raise typer.BadParameter(
             "give --data, or --detections and --labels, but not both", param_hint="--data"
@@ -234,7 +236,7 @@ def _run_on_chips(
         load_model(model),
         data,
         config,
-        split="val" if split == "val" else "train",
+        split=cast("Part", split),
         device=device,
         output=output,
         overwrite=overwrite,

@@ -23,7 +23,7 @@ from geodet.onnx.backend import as_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
 from geodet.previews.preview import PreviewReport, draw_scene
-from geodet.tilesets.splits import Split
+from geodet.tilesets.splits import Part
 from geodet.tilesets.tile import TileReport, tile_scene
 from geodet.training.train import EpochReport, TrainReport, run_training
 
@@ -137,7 +137,7 @@ def evaluate(
     detections: str | Path | None = None,
     labels: str | Path | None = None,
     scene: str | Path | None = None,
-    split: Split = "val",
+    split: Part = "val",
     config: Config | str | Path | None = None,
     settings: Settings = (),
     score_field: str = "score",
@@ -156,7 +156,7 @@ def evaluate(
         labels: A vector file of points or polygons.
         scene: The raster that detections and labels belong to; they are then compared in its
             pixels, else in metres.
-        split: The part of the tileset, ``val`` or ``train``.
+        split: The part of the tileset: ``train``, ``val``, ``test``, or ``all`` of its images.
         config: A configuration, a recipe's name or a TOML file; ``match`` says when a detection
             counts as right.
         settings: Other keys, such as ``{"match.by": "distance"}``.

@@ -106,10 +106,17 @@ def to_toml(config: Config) -> str:
         for key, field in fields.model_fields.items():
             value = getattr(values, key)
             plain = list(value) if isinstance(value, tuple) else value
-            text = f"# {key} =" if value is None else tomli_w.dumps({key: plain}).strip()
+            text = f"# {key} =" if value is None else _to_line(key, plain)
             flat = text.replace("\n    ", " ").replace("\n", " ")  # lists come one item a line
             lines.append(f"{flat}  # {field.description}")
     return "\n".join(lines).lstrip()
+
+
+def _to_line(key: str, value: Any) -> str:
+    """Write a key and its value; a mapping as an inline table."""
+    if not isinstance(value, Mapping):
+        return tomli_w.dumps({key: value}).strip()
+    return f"{key} = {{{', '.join(tomli_w.dumps({k: v}).strip() for k, v in value.items())}}}"
 
 
 def _split_keys(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import re
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from geodet.config.section import Section
 
@@ -31,6 +32,11 @@ class DataConfig(Section):
         "",
         description="one class for all objects, whatever their labels say; empty: the labels' own",
     )
+    class_map: dict[str, str] = Field(
+        {},
+        description="new names of classes, such as {car=vehicle,van=vehicle}; classes of one name "
+        "are joined",
+    )
     box_size_m: float | None = Field(
         None,
         gt=0,
@@ -53,6 +59,18 @@ class DataConfig(Section):
         lt=1,
         description="share of the places for validation, if neither the tileset nor val splits it",
     )
+
+    @field_validator("class_map", mode="before")
+    @classmethod
+    def _parse_class_map(cls, value: Any) -> Any:
+        """Read ``{car=vehicle,van=vehicle}``, as it is typed after ``--set``."""
+        if not isinstance(value, str):
+            return value
+        pairs = [p for p in re.sub(r"^\s*\{|\}\s*$", "", value).split(",") if p.strip()]
+        parts = [[word.strip().strip("\"'") for word in re.split("[=:]", pair)] for pair in pairs]
+        if not all(len(words) == 2 and all(words) for words in parts):
+            raise ValueError("a map of classes is written {old=new,other=new}")
+        return dict(parts)
 
 
 class AugmentConfig(Section):
@@ -134,6 +152,12 @@ class TileConfig(Section):
 
     chip_size: int = Field(512, ge=32, description="side of a chip in pixels")
     overlap: int = Field(0, ge=0, description="pixels that neighbouring chips share")
+    gsd: float | None = Field(
+        None,
+        gt=0,
+        description="metres per pixel of the chips, to which the scenes are resampled as detect "
+        "does; unset: those of each scene",
+    )
     min_visible: float = Field(
         0.3,
         gt=0,

@@ -22,9 +22,9 @@ from geodet.evaluation.report_files import write_evaluation
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model
-from geodet.raster.scene import Scene
+from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import LabelledImage, Tileset
-from geodet.tilesets.splits import Split
+from geodet.tilesets.splits import Part
 from geodet.tilesets.tileset import read_tileset
 
 __all__ = ["EvaluateReport", "evaluate_model", "evaluate_results", "evaluate_vectors"]
@@ -46,7 +46,7 @@ class EvaluateReport:
 
     title: str
     """What was evaluated, in a few words."""
-    split: Split | None
+    split: Part | None
     """Part of the split that the chips are of; None for vector files."""
     images: int
     """Number of chips or scenes."""
@@ -61,7 +61,7 @@ def evaluate_model(
     data: Path,
     config: Config,
     *,
-    split: Split = "val",
+    split: Part = "val",
     device: str = "auto",
     output: Path | None = None,
     overwrite: bool = False,
@@ -72,7 +72,7 @@ def evaluate_model(
         model: The model.
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
         config: All settings; ``match`` defines when a detection matches an object.
-        split: ``val`` or ``train``.
+        split: ``train``, ``val``, ``test``, or ``all`` images whatever their part.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: Folder for the measures, curves and errors.
         overwrite: Replace the files of an earlier evaluation.
@@ -105,7 +105,7 @@ def evaluate_results(
     data: Path,
     config: Config,
     *,
-    split: Split = "val",
+    split: Part = "val",
     score_field: str = "score",
     output: Path | None = None,
     overwrite: bool = False,
@@ -119,7 +119,7 @@ def evaluate_results(
             identified by the names of their files.
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
         config: All settings; ``match`` defines when a detection matches an object.
-        split: ``val`` or ``train``.
+        split: ``train``, ``val``, ``test``, or ``all`` images whatever their part.
         score_field: Key of the score in COCO results; empty: every detection has score 1.
         output: Folder for the measures, curves and errors.
         overwrite: Replace the files of an earlier evaluation.
@@ -205,14 +205,15 @@ def evaluate_vectors(
     return report
 
 
-def _read_split(
-    data: Path, split: Split, config: Config
-) -> tuple[Tileset, Sequence[LabelledImage]]:
-    tileset = read_tileset(data, config.data)
+def _read_split(data: Path, split: Part, config: Config) -> tuple[Tileset, Sequence[LabelledImage]]:
+    tileset = read_tileset(data, config.data, part=split)
     images = tileset.split(split)
     if not images:
+        parts = [name for name in ("train", "val", "test") if tileset.split(name)]
         raise TilesetError(
-            f"{data} has no {split} images", hint="choose the other part with --split", path=data
+            f"{data} has no {split} images",
+            hint=f"choose another part with --split: {', '.join(parts)}, or all",
+            path=data,
         )
     return tileset, images
 
@@ -257,7 +258,7 @@ def _lowest_of(detections: Detections) -> float:
 
 def _place(image: LabelledImage) -> tuple[str, GeoBox, float | None]:
     """Return the name, geobox and metres per pixel of a labelled image."""
-    with Scene(image.path) as scene:
+    with open_image(image) as scene:
         return image.path.name, scene.geobox, image.gsd
 
 

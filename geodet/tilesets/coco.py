@@ -19,7 +19,7 @@ from geodet.tilesets.labels import (
     find_image,
     read_text,
 )
-from geodet.tilesets.splits import Split
+from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["read_coco", "write_tileset"]
 
@@ -77,6 +77,7 @@ def _parse_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> 
         image.size = (int(entry["width"]), int(entry["height"]))
     image.place = None if entry.get("place") is None else str(entry["place"])
     image.gsd = None if entry.get("gsd") is None else float(entry["gsd"])
+    image.split = PART_WORDS.get(str(entry.get("split", "")).lower())
     return image
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_box, read_text
-from geodet.tilesets.splits import Split
+from geodet.tilesets.splits import PART_WORDS
 
 __all__ = ["read_csv", "read_image_table"]
 
 _POINTS = ("image", "x", "y")
 _CORNERS = ("image_path", "xmin", "ymin", "xmax", "ymax")
-_FOLDS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val"}
 
 
 def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
@@ -68,7 +67,7 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
         The images, without objects, in the order of the file.
 
     Raises:
-        TilesetError: There is no column ``image``, or a fold is neither train nor val.
+        TilesetError: There is no column ``image``, or a fold is none of train, val and test.
     """
     header, rows = _read_table(path)
     if "image" not in header:
@@ -83,13 +82,13 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
         image = ParsedImage(find_image(cells["image"], folders), f"{path}, line ")
         image.place = cells.get("place") or None
         fold = cells.get("fold", "").lower()
-        if fold and fold not in _FOLDS:
+        if fold and fold not in PART_WORDS:
             raise TilesetError(
                 f"{path}, line {number}: unknown fold {fold!r}",
-                hint="a fold is train or val",
+                hint="a fold is train, val or test",
                 path=path,
             )
-        image.split = _FOLDS[fold] if fold else None
+        image.split = PART_WORDS[fold] if fold else None
         images.append(image)
     return images
 

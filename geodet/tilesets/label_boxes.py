@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
-import rasterio
-from pyproj import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
@@ -18,47 +10,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.labels import ParsedImage
 
-__all__ = ["point_box_side", "read_geoboxes", "to_pixel_boxes"]
-
-
-def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
-    """Read the geobox of each image from its header.
-
-    Raises:
-        TilesetError: An image cannot be read, or its size is not that of its labels.
-    """
-    # GDAL would list the folder for side-car files at each open: quadratic in the images.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        geoboxes = [_read_header(item.path) for item in items]
-    for item, geobox in zip(items, geoboxes, strict=True):
-        size = (geobox.width, geobox.height)
-        if item.size not in (None, size):
-            raise TilesetError(
-                f"{item.path} is {size[0]} x {size[1]} px, but its labels are for"
-                f" {item.size[0]} x {item.size[1]} px",
-                hint=f"the labels are in {item.source.rpartition(', ')[0]}",
-                path=item.path,
-            )
-    return geoboxes
-
-
-def _read_header(path: Path) -> GeoBox:
-    try:
-        with rasterio.open(path) as raster:
-            crs = None if raster.crs is None else _to_crs(raster.crs.to_wkt())
-            return GeoBox(raster.width, raster.height, raster.transform, crs)
-    except RasterioError as error:
-        raise TilesetError(
-            f"{path} cannot be read as an image: {error}",
-            hint="replace the file, or remove it from the labels",
-            path=path,
-        ) from error
-
-
-@lru_cache(maxsize=32)
-def _to_crs(wkt: str) -> CRS:
-    return CRS.from_wkt(wkt)
+__all__ = ["point_box_side", "to_pixel_boxes"]
 
 
 def to_pixel_boxes(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
-from geodet.tilesets.splits import Split
+from geodet.tilesets.splits import Part, Split
 
 __all__ = [
     "Box",
@@ -54,9 +54,11 @@ class LabelledImage:
     place: str
     """Images of the same ground have the same place."""
     split: Split
-    """Part of the split: training or validation."""
+    """Part of the split: training, validation or test."""
     gsd: float | None
     """Metres per pixel on the ground, None if unknown."""
+    as_stored: bool = False
+    """Whether the EXIF orientation is ignored: the labels are of the picture as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,9 @@ class Tileset:
     images: tuple[LabelledImage, ...]
     """All images, in natural order of their names."""
 
-    def split(self, name: Split) -> tuple[LabelledImage, ...]:
-        """Return the images of one part of the split."""
-        return tuple(image for image in self.images if image.split == name)
+    def split(self, name: Part) -> tuple[LabelledImage, ...]:
+        """Return the images of one part of the split, or all."""
+        return tuple(image for image in self.images if name in (image.split, "all"))
 
 
 @dataclass(slots=True)
@@ -103,6 +105,8 @@ class ParsedImage:
     """Part of the tileset's own split, if it has one."""
     gsd: float | None = None
     """Metres per pixel, if the labels contain them."""
+    as_stored: bool = False
+    """Whether the labels fit the picture only as it is stored, without its EXIF orientation."""
 
     def add(self, box: Box, name: str | None, number: int, *, ignored: bool = False) -> None:
         """Add an object.
@@ -141,6 +145,12 @@ class ParsedLabels:
     """One for each image, in the files' order."""
     classes: tuple[str, ...] = ()
     """Class names that a file declares, in its order; undeclared classes follow, sorted."""
+    layout: str = ""
+    """Name of the format."""
+    split_source: str = ""
+    """What says the split: ``data.yaml``, ``ImageSets/Main``; empty if nothing does."""
+    notes: list[str] = field(default_factory=list)
+    """What looks wrong, to warn of."""
 
 
 def read_text(path: Path) -> str:

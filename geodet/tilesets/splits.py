@@ -6,7 +6,6 @@ A validation image of the same ground as a training image measures memorisation,
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -25,6 +24,8 @@ from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
 
 __all__ = [
+    "PART_WORDS",
+    "Part",
     "Split",
     "choose_split",
     "find_places",
@@ -33,9 +34,19 @@ __all__ = [
     "pick_val_places",
 ]
 
-Split = Literal["train", "val"]
+Split = Literal["train", "val", "test"]
+Part = Literal["train", "val", "test", "all"]
 
-logger = logging.getLogger(__name__)
+PART_WORDS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What label files and folders call the parts of a split, in lower case."""
 
 
 def has_georeference(geobox: GeoBox) -> bool:
@@ -110,7 +121,8 @@ def choose_split(
 
     If ``config.val`` has patterns of file names, the images that match validate. Otherwise a share
     of the places validates, the same on every machine. Of images without a place, the last ones in
-    natural order validate, as one run, because neighbouring frames of a flight look the same.
+    natural order validate, as one run, because neighbouring frames of a flight look the same. No
+    image is chosen as a test image.
 
     Args:
         names: Names of the images; patterns match the file name or its stem.
@@ -136,14 +148,6 @@ def choose_split(
         raise TilesetError(
             "no split is possible: all images show one place",
             hint="add a second place, or choose the validation images with data.val",
-        )
-    if run:
-        logger.warning(
-            "the place of %d images is unknown: the last %d by name, from %s on, validate;"
-            " data.val chooses others",
-            len(unknown),
-            len(run),
-            run[0],
         )
     chosen = set(run)
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,61 +13,67 @@ import numpy as np
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip, Scene
-from geodet.tilesets.label_boxes import read_geoboxes, to_pixel_boxes
+from geodet.tilesets.class_maps import map_classes
+from geodet.tilesets.displayed_images import read_geoboxes
+from geodet.tilesets.label_boxes import to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
 from geodet.tilesets.layouts import find_labels
-from geodet.tilesets.splits import Split, choose_split, find_places, natural_key
+from geodet.tilesets.splits import (
+    Part,
+    Split,
+    choose_split,
+    find_places,
+    has_georeference,
+    natural_key,
+)
 
-__all__ = ["read_chip", "read_tileset"]
+__all__ = ["read_tileset"]
 
 logger = logging.getLogger(__name__)
 
 
-def read_tileset(path: Path, config: DataConfig) -> Tileset:
+def read_tileset(path: Path, config: DataConfig, *, part: Part | None = None) -> Tileset:
     """Read the labels of a tileset and the headers of its images.
 
     :mod:`geodet.tilesets.layouts` lists the formats. Boxes are clipped to their image, and boxes
     without area are dropped with a warning. A box around a point is not clipped, since its centre
-    must stay the point. The split is the tileset's own, else by ``config.val``, else by place.
+    must stay the point. The split is the tileset's own, else by ``config.val``, else by place. A
+    split without validation images gets them from its training images. The first message says
+    which split it is and how many images each part has.
 
     Args:
-        path: A folder, or one COCO or CSV file.
+        path: A folder, or one label file.
         config: Sides of boxes around points, ignored classes and the split.
+        part: The only part that is used, if it is only one: the others may then be empty, and with
+            ``test`` and ``all`` nothing is chosen for validation.
 
     Raises:
         TilesetError: Files are missing or broken, or the training images have no objects.
     """
     root = path if path.is_dir() else path.parent
-    labels = find_labels(path)
+    labels = map_classes(find_labels(path), config)
     _check_files(labels)
     items = sorted(labels.images, key=lambda item: natural_key(_relative(item.path, root)))
     classes = _choose_classes(labels, config)
+    has_own_split = all(item.split for item in items)
+    if has_own_split:
+        _report_split(labels, [item.split for item in items if item.split], config, part)
     geoboxes = read_geoboxes(items)
-    places, splits = _choose_folds(items, geoboxes, root, config)
+    places, splits = _choose_folds(items, geoboxes, root, config, part)
+    if not has_own_split:
+        _report_split(labels, splits, config, part)
+        _report_unplaced(items, geoboxes, splits, root, config, part)
+    for note in labels.notes:
+        logger.warning("%s", note)
     images = [
         _label_image(item, geobox, classes, config, place=place, split=split)
         for item, geobox, place, split in zip(items, geoboxes, places, splits, strict=True)
     ]
     tileset = Tileset(root, classes, tuple(images))
     _report_dropped(items, images)
-    _check_folds(tileset, labels.source)
+    if part in (None, "train", "val"):
+        _check_folds(tileset, labels.source)
     return tileset
-
-
-def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
-    """Read all pixels of a labelled image.
-
-    Args:
-        image: The image.
-        bands: Bands to read, counted from 1; empty: all but an alpha band.
-
-    Raises:
-        SceneError: The image cannot be read or lacks a band.
-    """
-    with Scene(image.path, bands=bands) as scene:
-        return scene.read(Window(0, 0, *scene.grid))
 
 
 def _check_files(labels: ParsedLabels) -> None:
@@ -110,24 +117,79 @@ def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]
 
 
 def _choose_folds(
-    items: Sequence[ParsedImage], geoboxes: Sequence[GeoBox], root: Path, config: DataConfig
+    items: Sequence[ParsedImage],
+    geoboxes: Sequence[GeoBox],
+    root: Path,
+    config: DataConfig,
+    part: Part | None,
 ) -> tuple[list[str], list[Split]]:
-    """Return the place and the part of the split of each image."""
+    """Return the place and the part of the split of each image.
+
+    Images without a part are split if there are none of training and validation.
+    """
     names = [_relative(item.path, root) for item in items]
     found = find_places(names, geoboxes)
     places = [item.place or place for item, place in zip(items, found, strict=True)]
-    own = [item.split for item in items if item.split]
-    if own and len(own) < len(items):
-        lost = next(item for item in items if item.split is None)
+    chosen = {item.split for item in items}
+    if None in chosen and chosen & {"train", "val"}:
+        lost = [item for item in items if item.split is None]
         raise TilesetError(
-            f"{len(items) - len(own)} of {len(items)} images have no fold, such as {lost.path}",
+            f"{len(lost)} of {len(items)} images have no fold, such as {lost[0].path}",
             hint="give every image a fold, or none",
-            path=lost.path,
+            path=lost[0].path,
         )
-    if own and config.val:
+    if config.val and None not in chosen:
         logger.warning("%s has its own split: data.val is not used", root)
-    splits = own or choose_split(names, places, config)
+    rest = [row for row, item in enumerate(items) if item.split is None]
+    splits: list[Split] = [item.split or "train" for item in items]
+    if rest and part not in ("test", "all"):
+        parts = choose_split([names[r] for r in rest], [places[r] for r in rest], config)
+        for row, split in zip(rest, parts, strict=True):
+            splits[row] = split
     return [place or name for place, name in zip(places, names, strict=True)], splits
+
+
+def _report_split(
+    labels: ParsedLabels, splits: Sequence[Split], config: DataConfig, part: Part | None
+) -> None:
+    """Log which split is used, and how many images each part has."""
+    if part == "all":
+        logger.info("%s: all %d images", labels.source, len(splits))
+        return
+    counts = Counter(splits)
+    how = f"split of {labels.split_source}" if labels.split_source else "no split of its own"
+    if any(item.split is None for item in labels.images) and part != "test":
+        how += ", validation chosen by " + ("data.val" if config.val else "place")
+    listed = ", ".join(f"{counts[split]} {split}" for split in ("train", "val", "test"))
+    logger.info("%s: %s: %s images", labels.source, how, listed)
+
+
+def _report_unplaced(
+    items: Sequence[ParsedImage],
+    geoboxes: Sequence[GeoBox],
+    splits: Sequence[Split],
+    root: Path,
+    config: DataConfig,
+    part: Part | None,
+) -> None:
+    """Warn of validation images that were chosen by their names alone."""
+    if config.val or part in ("test", "all"):
+        return
+    names = [_relative(item.path, root) for item in items]
+    unplaced = [
+        row
+        for row, (item, geobox) in enumerate(zip(items, geoboxes, strict=True))
+        if item.split is None and not item.place and not has_georeference(geobox)
+    ]
+    val = [names[row] for row in unplaced if splits[row] == "val"]
+    if val:
+        logger.warning(
+            "the place of %d images is unknown: the last %d by name, from %s on, validate;"
+            " data.val chooses others",
+            len(unplaced),
+            len(val),
+            val[0],
+        )
 
 
 def _label_image(
@@ -155,6 +217,7 @@ def _label_image(
         place=place,
         split=split,
         gsd=gsd,
+        as_stored=item.as_stored,
     )
 
 
@@ -191,14 +254,19 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
         )
     if not val:
         logger.warning("%s has no validation images", source)
-    shared = {image.place for image in train} & {image.place for image in val}
-    if shared:
-        logger.warning(
-            "%s: %d places are in both train and val, such as %s: validation is too optimistic",
-            source,
-            len(shared),
-            min(shared),
-        )
+    test = tileset.split("test")
+    for name, seen, images in (("val", train, val), ("test", (*train, *val), test)):
+        shared = {image.place for image in seen} & {image.place for image in images}
+        if shared:
+            logger.warning(
+                "%s: %d places are in both %s and %s, such as %s: %s is too optimistic",
+                source,
+                len(shared),
+                "train" if name == "val" else "train or val",
+                name,
+                min(shared),
+                "validation" if name == "val" else "the test",
+            )
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -10,6 +10,7 @@ from geodet.files.outputs import check_output_folder
 
 __all__ = ["TILESET_FILES", "check_new_tileset", "check_tileset_exists"]
 
+_LABEL_SUFFIXES = {".json", ".csv", ".xml", ".geojson", ".yaml", ".yml", ".data"}
 TILESET_FILES = ("images", "train.json", "val.json")
 """Names of what `geodet tile` writes to a folder."""
 
@@ -24,7 +25,7 @@ def check_tileset_exists(path: Path) -> None:
         return
     if not path.exists():
         raise TilesetError(f"{path} does not exist", hint="give the folder of a tileset", path=path)
-    if path.suffix.lower() not in {".json", ".csv"}:
+    if path.suffix.lower() not in _LABEL_SUFFIXES:
         raise TilesetError(
             f"{path} is not a folder, a COCO JSON file or a CSV file",
             hint="give a folder of images with COCO, CSV, Pascal VOC or YOLO labels",

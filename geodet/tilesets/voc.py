@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, parse_box, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, parse_box
 
 __all__ = ["read_voc"]
 
@@ -35,8 +35,8 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
     if not file.is_file():
         return image
     try:
-        root = ElementTree.fromstring(read_text(file))
-    except ElementTree.ParseError as error:
+        root = ElementTree.parse(file).getroot()
+    except (ElementTree.ParseError, LookupError, OSError) as error:
         raise TilesetError(
             f"{file}: broken XML: {error}", hint="export the labels of this image again", path=file
         ) from error

@@ -12,7 +12,16 @@ from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, read_text
 
 __all__ = ["read_names", "read_yolo"]
 
-_NAME_FILES = ("classes.txt", "obj.names", "data.yaml", "data.yml", "dataset.yaml")
+_NAME_FILES = (
+    "classes.txt",
+    "obj.names",
+    "data.yaml",
+    "data.yml",
+    "dataset.yaml",
+    "dataset.yml",
+    "_darknet.labels",
+)
+_YAML = {".yaml", ".yml"}
 _HINT = (
     "a line is: class index, centre x, centre y, width, height, or class index and three or more"
     " corners"
@@ -84,12 +93,15 @@ def _is_detection(shares: Sequence[float]) -> bool:
     return len(shares) == 5 or (len(shares) == 6 and shares[5] > 1 and shares[5].is_integer())
 
 
-def read_names(folders: Iterable[Path], root: Path) -> tuple[list[str], Path]:
+def read_names(
+    folders: Iterable[Path], root: Path, *, first: Path | None = None
+) -> tuple[list[str], Path]:
     """Read the class names from the first file of names that exists.
 
     Args:
         folders: Folders that may contain it, in order.
         root: The tileset, for the error message.
+        first: A YAML file that may have any name and may contain them.
 
     Returns:
         The names, and their file.
@@ -97,7 +109,10 @@ def read_names(folders: Iterable[Path], root: Path) -> tuple[list[str], Path]:
     Raises:
         TilesetError: There is no such file, or it has no names or repeated ones.
     """
-    for file in (folder / name for folder in folders for name in _NAME_FILES):
+    files = [folder / name for folder in folders for name in _NAME_FILES]
+    if first is not None and first.suffix in _YAML and "names" in read_text(first):
+        files.insert(0, first)
+    for file in files:
         if file.is_file():
             names = _parse_names(file)
             if not names or len(set(names)) < len(names):
@@ -115,14 +130,15 @@ def read_names(folders: Iterable[Path], root: Path) -> tuple[list[str], Path]:
 
 def _parse_names(file: Path) -> list[str]:
     text = read_text(file)
-    if file.suffix in {".txt", ".names"}:
+    if file.suffix not in _YAML:
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
         names = yaml.safe_load(text)["names"]
         if isinstance(names, dict):
-            names = [names[index] for index in range(len(names))]
+            by_number = {int(index): name for index, name in names.items()}
+            names = [by_number[index] for index in range(len(names))]
         return [str(name) for name in names]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise TilesetError(
             f"{file}: cannot find the class names: {error!r}",
             hint="list them under the key names",

@@ -184,7 +184,7 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
     if not images:
         raise TilesetError(
             f"{tileset.root} has no training images",
-            hint="all of them are validation images; see data.val",
+            hint="all of them are validation or test images; see data.val",
             path=tileset.root,
         )
     statistics = measure_bands(images, config.data.bands)

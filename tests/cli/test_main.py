@@ -61,7 +61,7 @@ def test_python_m_geodet_is_the_command_line(tmp_path):
         ("detect", "a.tif", "-o", "b.gpkg", "--bands", "red,,"),
         ("detect", "a.tif", "-o", "b.gpkg", "--bounds", "1,2,3"),
         ("detect", "a.tif", "-o", "b.gpkg", "--geometry", "circle"),
-        ("evaluate", "--data", "d", "--split", "test"),
+        ("evaluate", "--data", "d", "--split", "holdout"),
         ("detect", "a.tif", "-o", "b.gpkg", "--score-threshold", "2"),
     ],
 )

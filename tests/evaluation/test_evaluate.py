@@ -175,12 +175,37 @@ def test_ignored_classes_do_not_count(data, detect):
     assert overall(report) == by_class(report)["car"]
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
-def test_the_chosen_part_of_the_split_is_evaluated(data, detect, split):
+@pytest.mark.parametrize(("split", "count"), [("train", 1), ("val", 3), ("test", 2), ("all", 6)])
+def test_the_chosen_part_of_the_split_is_evaluated(data, detect, split, count):
     detect({})
-    assert evaluate_model(model(), data, Config(), split=split, device="cpu").images == (
-        3 if split == "val" else 1
-    )
+    for name in ("x.png", "y.png"):
+        paint_chip(data / name)
+    write_coco(data / "test.json", {"x.png": [[1, 1, 9, 9]], "y.png": []}, ("car", "bus"))
+    report = evaluate_model(model(), data, Config(), split=split, device="cpu")
+    assert (report.images, report.split) == (count, split)
+
+
+def test_a_test_set_alone_is_evaluated_whole(tmp_path, detect, caplog):
+    detect({})
+    for name in ("x.png", "y.png"):
+        paint_chip(tmp_path / name)
+    coco = {"x.png": [[1, 1, 9, 9]], "y.png": []}
+    write_coco(tmp_path / "instances_test2017.json", coco, ("car", "bus"))
+    for split in ("test", "all"):
+        report = evaluate_model(model(), tmp_path, Config(), split=split, device="cpu")
+        assert report.images == 2
+    with pytest.raises(TilesetError, match="has no val images") as caught:
+        evaluate_model(model(), tmp_path, Config(), device="cpu")
+    assert caught.value.hint == "choose another part with --split: test, or all"
+
+
+def test_images_without_a_split_are_evaluated_whole(tmp_path, detect, caplog):
+    detect({})
+    paint_chip(tmp_path / "x.png")
+    write_coco(tmp_path / "labels.json", {"x.png": [[1, 1, 9, 9]]}, ("car", "bus"))
+    report = evaluate_model(model(), tmp_path, Config(), split="all", device="cpu")
+    assert (report.images, overall(report).labelled) == (1, 1)
+    assert "validate" not in caplog.text
 
 
 def test_an_empty_part_of_the_split_is_refused(data, detect):

@@ -4,7 +4,8 @@ import pytest
 from factories_tilesets import paint_image, write, write_coco, write_voc
 
 from geodet.errors import TilesetError
-from geodet.tilesets.layouts import find_label_file, find_labels, list_images
+from geodet.tilesets.image_lists import find_label_file, list_images
+from geodet.tilesets.layouts import find_labels
 
 
 def splits(labels):
@@ -58,14 +59,16 @@ def test_yolo_folders_are_recognised_in_either_nesting(tmp_path, nested, names):
     assert [image.names for image in labels.images] == [["bus"], ["bus"]]
 
 
-def test_yolo_files_beside_the_images_are_recognised(tmp_path, caplog):
+def test_yolo_files_beside_the_images_are_recognised(tmp_path):
     paint_image(tmp_path / "a.png")
     paint_image(tmp_path / "b.png")
     write(tmp_path / "a.txt", "0 0.5 0.5 0.1 0.1")
     write(tmp_path / "classes.txt", "car\n")
     write(tmp_path / "README.txt", "Frames of a flight\n")
-    assert [len(image.boxes) for image in find_labels(tmp_path).images] == [1, 0]
-    assert "1 of 2 images have no label file" in caplog.text
+    labels = find_labels(tmp_path)
+    assert [len(image.boxes) for image in labels.images] == [1, 0]
+    (note,) = labels.notes
+    assert "1 of 2 images have no label file" in note
 
 
 def test_the_layout_of_the_voc_challenge_is_recognised(tmp_path):

@@ -49,5 +49,5 @@ def test_broken_xml_is_refused_with_its_file(tmp_path):
 
 def test_binary_labels_are_refused_with_their_file(tmp_path):
     (tmp_path / "a.xml").write_bytes(b"\xff\xfe\x00<annotation>")
-    with pytest.raises(TilesetError, match=r"a\.xml: cannot be read"):
+    with pytest.raises(TilesetError, match=r"a\.xml: broken XML"):
         read_voc([(IMAGE, tmp_path / "a.xml")])

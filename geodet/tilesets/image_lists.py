@@ -1,0 +1,136 @@
+"""Find the images of a tileset, and the label file of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from geodet.errors import TilesetError
+from geodet.tilesets.labels import read_text
+from geodet.tilesets.splits import natural_key
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LabelPair",
+    "check_label_files",
+    "find_label_file",
+    "image_folders",
+    "list_images",
+    "list_images_below",
+]
+
+_IMAGE_FOLDERS = ("images", "JPEGImages", "train_images", "obj_*_data")
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp"})
+
+LabelPair = tuple[Path, Path]
+"""An image and its label file, which need not exist."""
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List the images below the folder's ``images``, or else those in it, in natural order."""
+    below = [place for name in _IMAGE_FOLDERS for place in folder.glob(name)]
+    found = [file for place in below for file in list_images_below(place)]
+    return _in_order(found or [file for file in folder.iterdir() if _is_image(file)])
+
+
+def list_images_below(folder: Path) -> list[Path]:
+    """List all images in a folder and its sub-folders, in natural order."""
+    return _in_order(file for file in folder.rglob("*") if _is_image(file))
+
+
+def _in_order(files: Iterable[Path]) -> list[Path]:
+    return sorted(files, key=lambda file: natural_key(str(file)))
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+
+
+def image_folders(file: Path) -> list[Path]:
+    """List the folders that may contain the images of a label file, the likeliest first."""
+    bases = [file.parent]
+    if file.parent.name.lower() == "annotations":
+        bases.append(file.parent.parent)
+    words = ["", "images", "JPEGImages", "train_images", file.stem.removeprefix("instances_")]
+    words.append(f"images/{words[-1]}")
+    return [base / word for base in bases for word in words]
+
+
+def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str) -> Path:
+    """Return the label file of an image, which need not exist.
+
+    Args:
+        image: The image.
+        folder: The tileset, or a part of it.
+        names: Sub-folders that may contain label files, arranged as the images are: of ``folder``,
+            or in place of the folder ``images`` that the image is in.
+        suffix: Suffix of label files.
+
+    Returns:
+        The first file that exists in such a sub-folder or beside the image; if there is none, the
+        path where it is expected.
+    """
+    candidates = []
+    if image.is_relative_to(folder):
+        inner = image.relative_to(folder).with_suffix(suffix)
+        if any(Path(inner.parts[0]).match(name) for name in _IMAGE_FOLDERS):
+            inner = Path(*inner.parts[1:])
+        candidates = [folder / name / inner for name in names]
+    else:
+        parts = image.with_suffix(suffix).parts
+        places = [n for n, part in enumerate(parts[:-1]) if part in _IMAGE_FOLDERS]
+        candidates = [
+            Path(*parts[:n], name, *parts[n + 1 :]) for n in places[::-1] for name in names
+        ]
+    beside = image.with_suffix(suffix)
+    for candidate in (*candidates, beside):
+        if candidate.is_file():
+            return candidate
+    return next((c for c in candidates if c.parent.is_dir()), beside)
+
+
+def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
+    """Check that every label file has an image.
+
+    Args:
+        pairs: Each image and its label file.
+        folder: Their folder, for messages.
+
+    Returns:
+        A warning of images without a label file, if there are any.
+
+    Raises:
+        TilesetError: A label file has no image.
+    """
+    expected = {file for _, file in pairs}
+    suffix = pairs[0][1].suffix
+    orphans = [
+        file
+        for place in {file.parent for file in expected}
+        for file in sorted(place.glob(f"*{suffix}"))
+        if file not in expected and _is_label(file)
+    ]
+    if orphans:
+        raise TilesetError(
+            f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
+            hint="put the images beside their labels or in images/, under the same name",
+            path=folder,
+        )
+    bare = [image for image, file in pairs if not file.is_file()]
+    if not bare:
+        return []
+    return [
+        f"{folder}: {len(bare)} of {len(pairs)} images have no label file and count as empty, such"
+        f" as {bare[0].name}"
+    ]
+
+
+def _is_label(file: Path) -> bool:
+    """Whether a file has labels, and is not a list of classes or a read-me beside them."""
+    if file.suffix == ".json":
+        return '"shapes"' in read_text(file)
+    if file.suffix == ".xml":
+        # The declared encoding may be another; the tags are the same in all but UTF-16.
+        return b"<annotation" in file.read_bytes()
+    first = read_text(file).strip().partition("\n")[0].split()
+    return len(first) >= 5 and first[0].isdigit()

@@ -1,0 +1,217 @@
+"""Read the labels of a folder that is not divided, or one label file, in whatever format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from geodet.errors import TilesetError
+from geodet.tilesets.coco import read_coco
+from geodet.tilesets.csv_tables import read_csv
+from geodet.tilesets.cvat import read_cvat
+from geodet.tilesets.dota import is_dota, read_dota
+from geodet.tilesets.image_lists import (
+    LabelPair,
+    check_label_files,
+    find_label_file,
+    image_folders,
+    list_images,
+)
+from geodet.tilesets.labelme import read_labelme
+from geodet.tilesets.labels import ParsedLabels, read_text
+from geodet.tilesets.split_files import set_parts, with_image_sets
+from geodet.tilesets.splits import PART_WORDS, Split
+from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
+from geodet.tilesets.via import is_via, read_via, read_via_table
+from geodet.tilesets.voc import read_voc
+from geodet.tilesets.xview import read_xview
+from geodet.tilesets.yolo import read_names, read_yolo
+
+__all__ = ["find_undivided", "read_label_file"]
+
+_HINT = (
+    "a tileset has train.json and val.json (COCO), or images with YOLO or Pascal VOC labels, or a"
+    " CSV with the columns image,x,y or image_path,xmin,ymin,xmax,ymax,label"
+)
+_VOC_FOLDERS = ("annotations", "Annotations")
+_LABELME_FOLDERS = ("annotations", "labels", "json")
+_TEXT_FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
+
+
+def find_undivided(folder: Path, root: Path) -> ParsedLabels:
+    """Read a folder that has no files or sub-folders for the parts of a split.
+
+    Args:
+        folder: The folder.
+        root: That of the tileset, which may contain the names of classes.
+
+    Raises:
+        TilesetError: No format is recognised, or a label file is broken.
+    """
+    labels = _find_one_file(folder) or _find_file_for_each(folder, root)
+    if labels is None:
+        raise _unknown_layout(folder)
+    return with_image_sets(_with_folder_splits(labels, folder), folder)
+
+
+def read_label_file(file: Path) -> ParsedLabels:
+    """Read one file that labels several images.
+
+    Raises:
+        TilesetError: The format is unknown, or the file is broken.
+    """
+    kind = _kind_of(file)
+    if kind is None and file.suffix.lower() == ".json":
+        kind = "COCO"  # its errors say what is missing
+    if kind is not None:
+        return _read_as(kind, file)
+    header = read_text(file).partition("\n")[0].strip()
+    raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT, path=file)
+
+
+def _kind_of(file: Path) -> str | None:
+    """Recognise a label file by its contents, without parsing it: it may be large or broken."""
+    suffix = file.suffix.lower()
+    if suffix == ".csv":
+        return "CSV"
+    if suffix == ".xml":
+        head = file.read_bytes()
+        return "CVAT" if b"<annotations" in head else None
+    text = read_text(file) if suffix in {".json", ".geojson"} else ""
+    if '"images"' in text and '"annotations"' in text:
+        return "COCO"
+    if '"bounds_imcoords"' in text:
+        return "xView"
+    return "VIA" if is_via(text) else None
+
+
+def _read_as(kind: str, file: Path) -> ParsedLabels:
+    folders = image_folders(file)
+    if kind == "CSV":
+        return _read_table(file, folders)
+    readers: dict[str, Callable[[Path, Sequence[Path]], ParsedLabels]] = {
+        "COCO": read_coco,
+        "CVAT": read_cvat,
+        "VIA": read_via,
+        "xView": read_xview,
+    }
+    labels = readers[kind](file, folders)
+    labels.layout = kind
+    return labels
+
+
+def _read_table(file: Path, folders: Sequence[Path]) -> ParsedLabels:
+    labels = _try_table(file, folders)
+    if labels is None:
+        header = read_text(file).partition("\n")[0].strip()
+        raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT, path=file)
+    return labels
+
+
+def _try_table(file: Path, folders: Sequence[Path]) -> ParsedLabels | None:
+    for name, reader in (("VIA", read_via_table), ("CSV", read_csv)):
+        if labels := reader(file, folders):
+            labels.layout = name
+            return labels
+    return None
+
+
+def _find_one_file(folder: Path) -> ParsedLabels | None:
+    """Read the one file that labels all images; None if there is none."""
+    places = (folder, folder / "annotations", folder / "Annotations")
+    files = sorted(f for place in places for s in ("json", "geojson") for f in place.glob(f"*.{s}"))
+    found = [(kind, file) for file in files if (kind := _kind_of(file))]
+    if len(found) > 1:  # other files of COCO have key points and captions
+        found = [(kind, file) for kind, file in found if file.name.startswith("instances_")]
+    found += [(kind, file) for file in folder.glob("*.xml") if (kind := _kind_of(file))]
+    if len(found) == 1:
+        return _read_as(*found[0])
+    tables = [labels for f in _tables(folder) if (labels := _try_table(f, image_folders(f)))]
+    if len(tables) > 1:
+        names = ", ".join(labels.source.name for labels in tables)
+        raise TilesetError(
+            f"{folder}: several label files: {names}", hint="give one of them", path=folder
+        )
+    return tables[0] if tables else None
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob("*.csv")) if file.name != "images.csv"]
+
+
+def _find_file_for_each(folder: Path, root: Path) -> ParsedLabels | None:
+    """Read images with a label file each, or one vector file; None if there is none."""
+    images = list_images(folder)
+    for name, pairs in _iter_pairs(images, folder):
+        if not any(file.is_file() for _, file in pairs):
+            continue
+        notes = check_label_files(pairs, folder)
+        labels = _read_pairs(name, pairs, folder, root)
+        labels.layout = name
+        labels.notes = notes + labels.notes
+        return labels
+    if images and (file := find_vector_file(folder)):
+        labels = read_vector_chips(file, images)
+        labels.layout = "vector file and chips"
+        return labels
+    return None
+
+
+def _iter_pairs(images: Sequence[Path], folder: Path) -> Iterator[tuple[str, list[LabelPair]]]:
+    """Yield the formats with a file for each image, and the files where they are expected."""
+    for name, folders, suffix in (
+        ("Pascal VOC", _VOC_FOLDERS, ".xml"),
+        ("labelme", _LABELME_FOLDERS, ".json"),
+        ("", _TEXT_FOLDERS, ".txt"),
+    ):
+        pairs = [(image, find_label_file(image, folder, folders, suffix)) for image in images]
+        yield name or _text_format(pairs), pairs
+
+
+def _text_format(pairs: Sequence[LabelPair]) -> str:
+    """Return the format of text files, by the first that is not empty."""
+    filled = (file for _, file in pairs if file.is_file() and file.stat().st_size)
+    first = next(filled, None)
+    return "DOTA" if first is not None and is_dota(first) else "YOLO"
+
+
+def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path) -> ParsedLabels:
+    if name == "YOLO":
+        places = dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root])
+        labels = read_yolo(pairs, *read_names(places, root))
+    else:
+        labels = {"Pascal VOC": read_voc, "labelme": read_labelme, "DOTA": read_dota}[name](pairs)
+    labels.source = folder
+    return labels
+
+
+def _unknown_layout(folder: Path) -> TilesetError:
+    """Return the error that lists what a folder contains."""
+    images = list_images(folder)
+    jsons = [*folder.glob("*.json"), *folder.glob("annotations/*.json")]
+    found = f"{len(images)} images without labels" if images else "no images"
+    if jsons:
+        found = f"{len(jsons)} JSON files, none of them train.json and val.json"
+    elif tables := _tables(folder):
+        header = read_text(tables[0]).partition("\n")[0].strip()
+        found = f"{tables[0].name} with the columns {header}"
+    return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT, path=folder)
+
+
+def _with_folder_splits(labels: ParsedLabels, folder: Path) -> ParsedLabels:
+    """Set the split from folders below ``images/``, such as images/train and images/val."""
+    if any(image.split for image in labels.images):
+        return labels
+    parts: dict[Path, Split] = {}
+    for image in labels.images:
+        inner = image.path.relative_to(folder).parts[:-1] if _is_below(image.path, folder) else ()
+        if len(inner) > 1 and (split := PART_WORDS.get(inner[1].lower())):
+            parts[image.path] = split
+    if {"train", "val"} <= set(parts.values()) or (parts and len(parts) == len(labels.images)):
+        names = dict.fromkeys(path.relative_to(folder).parts[1] for path in parts)
+        return set_parts(labels, parts, "the folders " + ", ".join(names), others=str(folder))
+    return labels
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder)

@@ -1,0 +1,77 @@
+"""Bounds of the shapes that labelling programs draw: polygons, circles, ellipses, turned boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from geodet.errors import TilesetError
+from geodet.tilesets.labels import Box, ParsedImage
+
+__all__ = ["add_outline", "bounds_of", "ellipse_box", "turned_box"]
+
+Point = tuple[float, float]
+
+
+def bounds_of(points: Sequence[Point]) -> Box:
+    """Return x1 y1 x2 y2 of one or more points.
+
+    Example:
+        >>> bounds_of([(3, 1), (2, 5), (4, 2)])
+        (2, 1, 4, 5)
+    """
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def ellipse_box(x: float, y: float, rx: float, ry: float) -> Box:
+    """Return the bounds of an ellipse with a centre and two radii along the axes."""
+    return x - abs(rx), y - abs(ry), x + abs(rx), y + abs(ry)
+
+
+def turned_box(box: Box, degrees: float) -> Box:
+    """Return the bounds of a box that is turned about its centre.
+
+    Example:
+        >>> turned_box((0, 0, 4, 2), 90)
+        (1.0, -1.0, 3.0, 3.0)
+    """
+    x1, y1, x2, y2 = box
+    cosine, sine = (round(abs(f(math.radians(degrees))), 12) for f in (math.cos, math.sin))
+    width, height = x2 - x1, y2 - y1
+    half_width = (width * cosine + height * sine) / 2
+    half_height = (width * sine + height * cosine) / 2
+    return ellipse_box((x1 + x2) / 2, (y1 + y2) / 2, half_width, half_height)
+
+
+def add_outline(
+    image: ParsedImage,
+    points: Sequence[Point],
+    name: str | None,
+    number: int,
+    ignored: bool = False,
+) -> None:
+    """Add an object by the points of its outline; a single point is a labelled point.
+
+    Args:
+        image: The image, to which the object is added.
+        points: In continuous pixels.
+        name: Its class; None if the format has no classes.
+        number: Its element, for error messages.
+        ignored: Whether it neither trains nor counts.
+
+    Raises:
+        TilesetError: There is no point, the class is empty, or the image has both points and boxes.
+    """
+    if not points:
+        raise TilesetError(
+            f"{image.source}{number}: the outline has no points", hint="correct the label"
+        )
+    is_point = len(points) == 1
+    if image.boxes and (image.frame == "centres") != is_point:
+        raise TilesetError(
+            f"{image.source}{number}: {image.path.name} has points as well as boxes",
+            hint="label the objects of one image either by points or by outlines",
+        )
+    image.frame = "centres" if is_point else image.frame
+    image.add(bounds_of(points), name, number, ignored=ignored)
