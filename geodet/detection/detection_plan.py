@@ -13,7 +13,7 @@ from pyproj import CRS
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths
 from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.scene_for_model import warn_of_missing_georeference
+from geodet.detection.scene_for_model import summarise_names, warn_of_missing_georeference
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
@@ -126,9 +126,10 @@ def _open_scenes(
 ) -> list[tuple[GeoBox, str]]:
     """Return geobox and data type of each scene; leave open those that may be sampled."""
     kept = set(paths[:: math.ceil(len(paths) / _MOST_SAMPLED)])
-    found = []
+    found, turned = [], []
     for path in paths:
         scene = opened.open(path)
+        turned += [] if scene.turn.is_none else [scene.name]
         if scene.geobox.crs is None and config.require_crs:
             raise SceneError(
                 f"{scene.path} has no CRS",
@@ -138,6 +139,12 @@ def _open_scenes(
         found.append((scene.geobox, scene.dtype.name))
         if path not in kept:
             opened.close_scene(path)
+    if turned:
+        logger.info(
+            "turned by EXIF orientation: %s; pixels in the output are those of the displayed "
+            "picture, while GDAL and QGIS show it as it is stored",
+            summarise_names(turned),
+        )
     return found
 
 

@@ -19,6 +19,7 @@ from geodet.errors import ConfigError, VectorError
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
+from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene import Scene
 from geodet.tilesets.label_boxes import point_box_side
@@ -29,7 +30,7 @@ from geodet.tilesets.scene_labels import (
     read_scene_labels,
     read_scored_objects,
 )
-from geodet.vector.vector_files import read_extent
+from geodet.vector.vector_files import read_extent, read_frame
 
 __all__ = ["EvaluatedScene", "choose_classes", "read_evaluated_scene"]
 
@@ -161,14 +162,27 @@ def _ground_frame(detections: Path, labels: Path, config: Config) -> _Frame:
             "neither file has a CRS: their coordinates are compared without transformation"
         )
         return _Frame(GeoBox(1, 1, Affine.identity(), None), config.data.gsd, None)
-    for _, crs, extent in extents:
+    for path, crs, extent in extents:
         if crs is not None and np.isfinite(extent).all():
-            return _metric_frame(crs, (extent[:2] + extent[2:]) / 2, config.data.gsd)
+            return _metric_frame(crs, _middle(path, crs, extent), config.data.gsd)
     raise VectorError(
         f"neither {detections} nor {labels} contains an object",
         hint="check that these are the right files",
         path=detections,
     )
+
+
+def _middle(path: Path, crs: CRS, extent: Floats) -> Floats:
+    """Return the middle of the objects of a file, also where they lie around the antimeridian."""
+    middle: Floats = (extent[:2] + extent[2:]) / 2
+    turn = full_turn(crs)
+    if not turn or extent[2] - extent[0] <= turn / 2:
+        return middle
+    bounds = read_frame(path, columns=[]).explode().bounds.to_numpy(np.float64)
+    x = (bounds[:, 0] + bounds[:, 2]) / 2
+    seam = seam_between(x[np.isfinite(x)], turn)
+    around = within_half_turn(x, seam + turn / 2, turn)
+    return np.array([(np.nanmin(around) + np.nanmax(around)) / 2, middle[1]])
 
 
 def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> _Frame:
@@ -183,6 +197,7 @@ def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> _Frame:
 def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
     to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
     x, y = to_degrees.transform(*centre)
+    x = (x + 180) % 360 - 180
     zones = query_utm_crs_info("WGS 84", AreaOfInterest(x, y, x, y))
     if not zones:
         raise VectorError(

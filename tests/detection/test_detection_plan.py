@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from PIL import Image
+from PIL import Image, ImageOps
 
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.open_scenes import OpenScenes
 from geodet.errors import ConfigError, OutputError, VectorError
+from geodet.raster.orientation import Turn
 from geodet.raster.scene import Scene
 
 SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
@@ -50,6 +51,34 @@ def test_scenes_of_one_file_name_are_named_with_their_folder(plan, make_scene, t
     (tmp_path / "b").mkdir()
     paths = [make_scene("a/x.tif"), make_scene("b/x.tif"), make_scene("y.tif")]
     assert [scene.name for scene in plan(paths).scenes] == ["a/x.tif", "b/x.tif", "y.tif"]
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_turned_picture_gives_the_detections_of_the_picture_saved_upright(
+    orientation, make_scene, tiny_model, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    upright = make_scene("upright.png", epsg=None, width=150, height=110)
+    with Image.open(upright) as image:
+        displayed = np.asarray(image)
+    back = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}[orientation]  # the turn that undoes it
+    stored = Turn.of(back).applied(displayed.transpose(2, 0, 1)).transpose(1, 2, 0)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif)
+    with Image.open(paths[0]) as image:
+        np.testing.assert_array_equal(ImageOps.exif_transpose(image), displayed)
+    wanted, _ = run([upright], tiny_model, tmp_path / "upright.gpkg")
+    assert "EXIF" not in caplog.text
+    found, _ = run(paths, tiny_model, tmp_path / "turned.gpkg")
+    assert caplog.text.count("EXIF") == 1
+    sides = ["x1_px", "y1_px", "x2_px", "y2_px", "score"]
+    assert len(wanted) > 0
+    for name in ("a.png", "b.png"):
+        mine = found[found["scene"] == name]
+        np.testing.assert_array_equal(mine[sides], wanted[sides])
 
 
 def test_only_detections_in_the_area_of_interest_are_written(

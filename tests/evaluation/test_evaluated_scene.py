@@ -73,6 +73,28 @@ def test_without_a_scene_boxes_are_in_metres(files, crs, labels_crs):
     np.testing.assert_allclose(sample.boxes, sample.detections.boxes, atol=0.1)
 
 
+@pytest.mark.parametrize("labels_crs", [4326, 32701])
+def test_without_a_scene_objects_around_the_antimeridian_are_in_their_utm_zone(
+    tmp_path, labels_crs
+):
+    east, north = Transformer.from_crs(4326, 32701, always_xy=True).transform(-180.0, -17.0)
+    places = [(-60, 10, -40, 20), (-5, 30, 9, 40), (50, 0, 60, 30)]
+    utm = [box(east + x1, north - y2, east + x2, north - y1) for x1, y1, x2, y2 in places]
+    halves = geopandas.GeoSeries(utm, crs=32701)
+    found = tmp_path / "found.geojson"
+    geopandas.GeoDataFrame({"score": [0.9, 0.8, 0.7], "label": "car"}, geometry=halves).to_file(
+        found, driver="GeoJSON", RFC7946="YES"
+    )
+    kinds = geopandas.read_file(found).geom_type.tolist()
+    assert kinds.count("MultiPolygon") == 1  # the file does cut an object
+    truth = found if labels_crs == 4326 else write(tmp_path / "t.gpkg", utm, 32701, label="car")
+    evaluated = read((found, truth))
+    sides = evaluated.image.detections.boxes
+    assert len(sides) == len(evaluated.image.boxes) == 3
+    assert evaluated.geobox.crs.to_epsg() in (32701, 32760)
+    np.testing.assert_allclose(np.sort(sides[:, 2] - sides[:, 0]), [10, 14, 20], atol=0.5)
+
+
 def test_with_a_gsd_boxes_are_in_pixels(files):
     read_ = read(files(), data={"gsd": 0.5})
     sides = read_.image.boxes[:, 2:] - read_.image.boxes[:, :2]
