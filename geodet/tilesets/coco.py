@@ -11,6 +11,7 @@ import numpy as np
 
 from geodet.errors import OutputError, TilesetError
 from geodet.geometry.arrays import Floats
+from geodet.tilesets.coco_shapes import annotation_box
 from geodet.tilesets.labels import (
     LabelledImage,
     ParsedImage,
@@ -19,6 +20,7 @@ from geodet.tilesets.labels import (
     find_image,
     read_text,
 )
+from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["read_coco", "write_tileset"]
@@ -27,8 +29,10 @@ __all__ = ["read_coco", "write_tileset"]
 def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     """Read a COCO JSON file.
 
-    Objects with ``iscrowd`` become ignored regions. The keys that :func:`write_tileset` adds are
-    read as well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object.
+    Objects with ``iscrowd`` become ignored regions. An object without ``bbox`` has the bounds of
+    its ``segmentation``. Ids are numbers or text. An image may have the key ``split``. The keys
+    that :func:`write_tileset` adds are read as well: ``place`` and ``gsd`` of an image,
+    ``whole_bbox`` of an object.
 
     Args:
         path: The file.
@@ -38,37 +42,92 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
         The labels of every image that the file lists.
 
     Raises:
-        TilesetError: The file is broken, two images share an id, or an object names an unknown one.
+        TilesetError: The file is broken, two images or categories share an id, or an object names
+            an unknown one.
     """
     content = _load_json(path)
-    try:
-        names = {int(c["id"]): str(c["name"]) for c in content["categories"]}
-        images = {int(i["id"]): _parse_image(i, path, folders) for i in content["images"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise TilesetError(
-            f"{path}: broken images or categories: {error!r}",
-            hint="an image needs id and file_name, a category needs id and name",
-            path=path,
-        ) from error
-    if len(images) < len(content["images"]):
-        raise TilesetError(
-            f"{path}: two images share an id", hint="give each image its own id", path=path
-        )
-    for number, annotation in enumerate(_entries(content, "annotations", path), start=1):
+    names = _read_categories(content["categories"], path)
+    images = _read_images(content["images"], path, folders)
+    empty = []
+    for number, annotation in enumerate(content["annotations"], start=1):
         try:
-            _add_annotation(annotation, number, images, names)
-        except (KeyError, TypeError, ValueError) as error:
+            if not _add_annotation(annotation, number, images, names):
+                empty.append(number)
+        except (ValueError, TypeError, AttributeError) as error:
+            if isinstance(error, TilesetError):
+                raise
             raise TilesetError(
-                f"{path}, annotation {number}: broken: {error!r}",
-                hint="it needs image_id, category_id and bbox",
+                f"{path}, annotation {number}: {error}",
+                hint="it needs image_id, category_id, and bbox or segmentation",
                 path=path,
             ) from error
     used = {name for image in images.values() for name in image.names}
     # Roboflow adds the group of its categories as a category that no object has.
     groups = {c.get("supercategory") for c in content["categories"]} - used
-    return ParsedLabels(
+    labels = ParsedLabels(
         path, list(images.values()), tuple(n for n in names.values() if n not in groups)
     )
+    if empty:
+        labels.notes.append(
+            f"{path}: {len(empty)} annotations have an empty bbox and no segmentation and are left"
+            f" out, the first is number {empty[0]}"
+        )
+    parts = {image.path: image.split for image in labels.images if image.split}
+    return set_parts(labels, parts, path.name) if len(parts) == len(labels.images) else labels
+
+
+def _read_categories(entries: Sequence[Any], path: Path) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for number, entry in enumerate(entries, start=1):
+        key, name = _read_entry(entry, "name", f"{path}, category {number}")
+        if key in names:
+            raise TilesetError(
+                f"{path}: the categories {names[key]!r} and {name!r} share the id {key}",
+                hint="give each category its own id",
+                path=path,
+            )
+        names[key] = name
+    return names
+
+
+def _read_images(
+    entries: Sequence[Any], path: Path, folders: Sequence[Path]
+) -> dict[str, ParsedImage]:
+    images: dict[str, ParsedImage] = {}
+    for number, entry in enumerate(entries, start=1):
+        where = f"{path}, image {number}"
+        key, name = _read_entry(entry, "file_name", where)
+        if key in images:
+            raise TilesetError(
+                f"{path}: two images share an id: {images[key].path.name} and {name} have the id"
+                f" {key}",
+                hint="give each image its own id",
+                path=path,
+            )
+        try:
+            images[key] = _parse_image(entry, path, folders)
+        except (TypeError, ValueError) as error:
+            raise TilesetError(
+                f"{where}: {error}", hint="width, height and gsd are numbers", path=path
+            ) from error
+    return images
+
+
+def _read_entry(entry: Any, name: str, where: str) -> tuple[str, str]:
+    """Read the id and the name of an image or a category."""
+    for key in ("id", name):
+        if not isinstance(entry, dict) or entry.get(key) in (None, ""):
+            raise TilesetError(
+                f"{where}: it has no {key}",
+                hint="an image needs id and file_name, a category needs id and name",
+            )
+    return _to_key(entry["id"]), str(entry[name])
+
+
+def _to_key(value: Any) -> str:
+    """Return an id as text: 1, 1.0 and "1" are the same."""
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if is_whole else str(value).strip()
 
 
 def _parse_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> ParsedImage:
@@ -82,19 +141,26 @@ def _parse_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> 
 
 
 def _add_annotation(
-    entry: dict[str, Any], number: int, images: dict[int, ParsedImage], names: dict[int, str]
-) -> None:
-    image_id, category = int(entry["image_id"]), int(entry["category_id"])
-    if image_id not in images:
-        raise ValueError(f"no image has the id {image_id}")
-    if category not in names:
-        raise ValueError(f"no category has the id {category}")
-    image = images[image_id]
+    entry: dict[str, Any], number: int, images: dict[str, ParsedImage], names: dict[str, str]
+) -> bool:
+    """Add an object; return whether it has a box."""
+    found = {}
+    for key, kind, known in (("image_id", "image", images), ("category_id", "category", names)):
+        if entry.get(key) is None:
+            raise ValueError(f"it has no {key}")
+        found[kind] = _to_key(entry[key])
+        if found[kind] not in known:
+            listed = ", ".join(list(known)[:10])
+            raise ValueError(f"no {kind} has the id {found[kind]}; there are {listed or 'none'}")
+    image = images[found["image"]]
+    box = annotation_box(entry)
+    if box is None:
+        return False
     if "whole_bbox" in entry:
         image.frame = "whole"
-    x, y, width, height = (float(v) for v in entry.get("whole_bbox", entry["bbox"]))
-    box = (x, y, x + width, y + height)
-    image.add(box, names[category], number, ignored=bool(entry.get("iscrowd", 0)))
+    ignored = str(entry.get("iscrowd", 0)).lower() in ("1", "true")
+    image.add(box, names[found["category"]], number, ignored=ignored)
+    return True
 
 
 def _load_json(path: Path) -> dict[str, Any]:

@@ -188,7 +188,10 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
     """Find an image in one of several folders.
 
     Returns:
-        The first existing file of that name; if there is none, its path in the first folder.
+        The first existing file of that path, or else of that name without folders, since programs
+        write paths of their own; if there is none, its path in the first folder.
     """
-    candidates = [folder / name.strip().replace("\\", "/") for folder in folders]
+    path = name.strip().replace("\\", "/")
+    words = dict.fromkeys((path, path.rpartition("/")[2] or path))
+    candidates = [folder / word for word in words for folder in folders]
     return next((c for c in candidates if c.is_file()), candidates[0])

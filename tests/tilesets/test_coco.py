@@ -1,15 +1,19 @@
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
+import pycocotools.mask
 import pytest
 from factories_tilesets import paint_frames, paint_image, write, write_coco
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
 
 from geodet.config import DataConfig
 from geodet.errors import OutputError, TilesetError
 from geodet.tilesets.coco import read_coco, write_tileset
+from geodet.tilesets.coco_shapes import mask_box
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.tileset import read_tileset
@@ -55,18 +59,38 @@ def test_images_are_found_beside_the_file_or_in_images(tmp_path, name):
     ("changes", "message"),
     [
         ({"images": None}, "no list 'images', so it is not a COCO file"),
-        ({"categories": [{"name": "car"}]}, "broken images or categories: KeyError"),
+        ({"categories": [{"name": "car"}]}, "category 1: it has no id"),
         ({"annotations": [{"image_id": 7, "category_id": 10}]}, "annotation 1: .*no image .* 7"),
         ({"annotations": [{"image_id": 1, "category_id": 3}]}, "annotation 1: .*no category .* 3"),
         (
             {"annotations": [{"image_id": 1, "category_id": 10, "bbox": [1, 2]}]},
-            "annotation 1: broken: ValueError",
+            r"annotation 1: bbox \[1, 2\] is not x, y, width, height",
         ),
         (
             {"annotations": [{"image_id": 1, "category_id": 10, "bbox": [1, 2, float("nan"), 3]}]},
             "annotation 1: the box .* is not finite",
         ),
-        ({"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}, "share an id"),
+        (
+            {"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]},
+            "two images share an id: a and b have the id 1",
+        ),
+        (
+            {"categories": [{"id": 1, "name": "car"}, {"id": 1, "name": "tree"}]},
+            "the categories 'car' and 'tree' share the id 1",
+        ),
+        ({"images": [{"id": 1}]}, "image 1: it has no file_name"),
+        ({"images": [{"id": 1, "file_name": "a", "width": "w", "height": 3}]}, "image 1: invalid"),
+        ({"annotations": [{"image_id": 1, "category_id": 10}]}, "neither bbox nor segmentation"),
+        ({"annotations": [{"category_id": 10}]}, "annotation 1: it has no image_id"),
+        ({"annotations": [7]}, "annotation 1: "),
+        (
+            {"annotations": [{"image_id": 1, "category_id": 10, "segmentation": [[1, 2, 3]]}]},
+            "annotation 1: a polygon has 3 values",
+        ),
+        (
+            {"annotations": [{"image_id": 1, "category_id": 10, "segmentation": {"size": [2, 2]}}]},
+            "annotation 1: the run lengths are broken",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place_in_it(tmp_path, changes, message):
@@ -141,3 +165,90 @@ def test_an_image_outside_of_the_folder_cannot_be_written(tmp_path):
         write_tileset(Tileset(tmp_path, ("car",), (image,)))
     with pytest.raises(OutputError, match="cannot write the labels"):
         write_tileset(Tileset(tmp_path / "gone", ("car",), ()))
+
+
+@pytest.mark.parametrize("ids", [(1, 2), ("1", "2"), ("b2c4-11", "77aa-22"), (1.0, 2.0)])
+def test_ids_are_numbers_or_text(tmp_path, ids):
+    images = [{"id": ids[n], "file_name": f"{'ab'[n]}.png"} for n in range(2)]
+    annotations = [
+        {"image_id": ids[n], "category_id": ids[n], "bbox": [1 + n, 2, 3, 4]} for n in range(2)
+    ]
+    categories = [{"id": ids[n], "name": ("car", "bus")[n]} for n in range(2)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    labels = read_coco(write(tmp_path / "t.json", json.dumps(content)), [tmp_path])
+    assert [image.boxes for image in labels.images] == [[(1, 2, 4, 6)], [(2, 2, 5, 6)]]
+    assert [image.names for image in labels.images] == [["car"], ["bus"]]
+
+
+def read_shapes(folder, *shapes):
+    """Read annotations of one image and class, each with these keys."""
+    entries = [{"image_id": 1, "category_id": 10} | shape for shape in shapes]
+    file = write_coco(folder / "train.json", {"a.png": []}, annotations=entries)
+    return read_coco(file, [folder])
+
+
+@pytest.mark.parametrize("empty", [{}, {"bbox": []}, {"bbox": None}])
+@pytest.mark.parametrize("nested", [True, False])
+def test_an_object_without_a_box_has_the_bounds_of_its_polygons(tmp_path, empty, nested):
+    ring = [10, 10, 40, 10, 40, 40]
+    shape = {"segmentation": [ring, [5, 20, 8, 20, 8, 30]] if nested else ring}
+    (image,) = read_shapes(tmp_path, shape | empty).images
+    assert image.boxes == [(5 if nested else 10, 10, 40, 40)]
+
+
+def test_an_object_with_an_empty_box_and_no_segmentation_is_left_out(tmp_path):
+    labels = read_shapes(
+        tmp_path, {"bbox": [1, 1, 2, 2]}, {"bbox": []}, {"bbox": [], "segmentation": []}
+    )
+    assert labels.images[0].boxes == [(1, 1, 3, 3)]
+    assert "2 annotations have an empty bbox" in labels.notes[0]
+    assert labels.notes[0].endswith("the first is number 2")
+
+
+@given(
+    st.integers(1, 12).flatmap(
+        lambda rows: st.lists(
+            st.lists(st.booleans(), min_size=rows, max_size=rows), min_size=1, max_size=12
+        )
+    )
+)
+def test_the_box_of_run_lengths_is_that_of_pycocotools(columns):
+    pixels = np.asfortranarray(np.array(columns, np.uint8).T)
+    packed = pycocotools.mask.encode(pixels)
+    counts = [0] if pixels.T.flat[0] else []
+    flat = pixels.T.ravel()
+    counts += [len(list(group)) for _, group in itertools.groupby(flat.tolist())]
+    expected = pycocotools.mask.toBbox(packed).tolist()
+    for runs in (packed["counts"].decode(), counts):
+        box = mask_box({"size": list(pixels.shape), "counts": runs})
+        if not pixels.any():
+            assert box is None
+        else:
+            x, y, width, height = expected
+            assert box == (x, y, x + width, y + height)
+
+
+def test_crowds_have_the_box_of_their_run_lengths(tmp_path):
+    pixels = np.zeros((48, 64), np.uint8, order="F")
+    pixels[10:20, 30:33] = 1
+    packed = pycocotools.mask.encode(pixels)
+    mask = {"size": [48, 64], "counts": packed["counts"].decode()}
+    (image,) = read_shapes(tmp_path, {"segmentation": mask, "iscrowd": 1}).images
+    assert (image.boxes, image.ignored) == ([(30, 10, 33, 20)], [True])
+
+
+def test_the_boxes_are_those_of_pycocotools(tmp_path):
+    rows = {"a.png": [(0, 1, 2, 3.5, 4), (1, 5, 5, 1, 1)], "b.png": [(1, 9, 9, 9, 9)], "c.png": []}
+    file = write_coco(tmp_path / "train.json", rows)
+    content = json.loads(file.read_text())
+    for number, entry in enumerate(content["annotations"], start=1):
+        entry["id"] = number
+    file.write_text(json.dumps(content))
+    oracle = COCO(str(file))
+    labels = read_coco(file, [tmp_path])
+    for image in labels.images:
+        (key,) = [k for k, v in oracle.imgs.items() if v["file_name"] == image.path.name]
+        found = oracle.loadAnns(oracle.getAnnIds([key]))
+        assert [oracle.cats[a["category_id"]]["name"] for a in found] == image.names
+        boxes = [a["bbox"] for a in found]
+        assert [(x, y, x + w, y + h) for x, y, w, h in boxes] == image.boxes

@@ -1,0 +1,121 @@
+"""Boxes of COCO annotations: from ``bbox``, or else from polygons or run lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+from typing import Any
+
+from geodet.tilesets.labels import Box
+from geodet.tilesets.outlines import bounds_of
+
+__all__ = ["annotation_box", "mask_box", "polygon_box"]
+
+
+def annotation_box(entry: Mapping[str, Any]) -> Box | None:
+    """Return x1 y1 x2 y2 of an annotation, None for one with an empty box and no segmentation.
+
+    Args:
+        entry: ``whole_bbox`` (of geodet), ``bbox`` or ``segmentation``, the first that is filled.
+
+    Raises:
+        ValueError: The annotation has none of them, or a broken one.
+    """
+    for key in ("whole_bbox", "bbox"):
+        if entry.get(key):
+            return _parse_bbox(entry[key])
+    segmentation = entry.get("segmentation")
+    if isinstance(segmentation, dict):
+        return mask_box(segmentation)
+    if segmentation:
+        return polygon_box(segmentation)
+    if "bbox" not in entry:
+        raise ValueError("it has neither bbox nor segmentation")
+    return None
+
+
+def _parse_bbox(values: Any) -> Box:
+    if not isinstance(values, list) or len(values) != 4:
+        raise ValueError(f"bbox {values!r} is not x, y, width, height")
+    try:
+        x, y, width, height = (float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"bbox {values!r} is not four numbers") from error
+    return x, y, x + width, y + height
+
+
+def polygon_box(polygons: Sequence[Any]) -> Box | None:
+    """Return the bounds of the polygons of an object, None if they have no points.
+
+    Args:
+        polygons: Lists ``[x, y, x, y, ...]``, or a single such list.
+
+    Raises:
+        ValueError: A list has an odd number of values, or other things than numbers.
+
+    Example:
+        >>> polygon_box([[10, 10, 40, 10, 40, 40]])
+        (10.0, 10.0, 40.0, 40.0)
+    """
+    rings = polygons if all(isinstance(ring, list) for ring in polygons) else [polygons]
+    points: list[tuple[float, float]] = []
+    for ring in rings:
+        if len(ring) % 2:
+            raise ValueError(f"a polygon has {len(ring)} values, which are not pairs")
+        try:
+            values = [float(value) for value in ring]
+        except (TypeError, ValueError) as error:
+            raise ValueError("a polygon has values that are not numbers") from error
+        points += zip(values[::2], values[1::2], strict=True)
+    return bounds_of(points) if points else None
+
+
+def mask_box(mask: Mapping[str, Any]) -> Box | None:
+    """Return the bounds of a mask of run lengths, None if it is empty.
+
+    Args:
+        mask: ``size`` is rows and columns; ``counts`` are the lengths of runs of the background
+            and the object in turn, down each column, as numbers or as text.
+
+    Raises:
+        ValueError: A key is missing or broken.
+
+    Reference:
+        ``rleFrString`` of https://github.com/cocodataset/cocoapi, common/maskApi.c.
+    """
+    try:
+        rows, columns = (int(value) for value in mask["size"])
+        counts = mask["counts"]
+        lengths = _decode(counts) if isinstance(counts, str) else [int(n) for n in counts]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"the run lengths are broken: {error!r}") from error
+    edges = list(accumulate(lengths, initial=0))
+    if edges[-1] > rows * columns or min(lengths, default=0) < 0:
+        raise ValueError(f"the run lengths do not fit the size {rows} x {columns}")
+    runs = [(start, end) for start, end in list(pairwise(edges))[1::2] if end > start]
+    if not runs:
+        return None
+    # A run that goes on into the next column reaches the bottom of its own and the top of that.
+    whole = any(start // rows != (end - 1) // rows for start, end in runs)
+    top = 0 if whole else min(start % rows for start, _ in runs)
+    bottom = rows if whole else max((end - 1) % rows for _, end in runs) + 1
+    left = min(start // rows for start, _ in runs)
+    right = max((end - 1) // rows for _, end in runs) + 1
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _decode(text: str) -> list[int]:
+    """Decode the text of run lengths: groups of five bits, as differences from the third on."""
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value |= -1 << shift
+        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+        value = shift = 0
+    return lengths
