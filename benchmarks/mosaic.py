@@ -15,8 +15,8 @@ from pyproj import CRS
 
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.geotiff import write_raster
+from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
-from geodet.tilesets.tileset import read_chip
 
 _SAME_GSD = 0.01  # of one another: map projections stretch the ground a little
 

@@ -30,7 +30,7 @@ from geodet.detection.value_range import fit_input_values
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.raster.scene import Chip
-from geodet.tilesets.tileset import read_chip
+from geodet.tilesets.displayed_images import read_chip
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TASKS = ("urban-trees", "urban-trees-nir", "vehicles", "thermal")

@@ -12,8 +12,9 @@ from PIL import Image
 
 from geodet.config import Config
 from geodet.config.recipes import resolve_config
+from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
-from geodet.tilesets.tileset import read_chip, read_tileset
+from geodet.tilesets.tileset import read_tileset
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BATCH = 4  # of the detection that is timed

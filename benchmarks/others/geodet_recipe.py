@@ -13,8 +13,8 @@ import geodet.training.train
 from geodet.config import Config, DataConfig
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
-from geodet.tilesets.tileset import read_chip
 from geodet_cli.process import prepare_process
 from others.chips import BATCH, Dataset
 from others.result import PeerResult

@@ -16,9 +16,9 @@ from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
 from geodet.models.inputs import InputValues
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.scene import Chip
+from geodet.tilesets.displayed_images import open_image, read_chip
 from geodet.tilesets.labels import LabelledImage
-from geodet.tilesets.tileset import read_chip
 
 __all__ = ["choose_input_values", "compare_images", "predict_images"]
 
@@ -88,7 +88,7 @@ def choose_input_values(
     """
     samples: list[Chip] = []
     for image in images[:: math.ceil(len(images) / _SAMPLED)]:
-        with Scene(image.path, bands=bands) as scene:
+        with open_image(image, bands) as scene:
             samples += iter_sample_chips(scene) if len(scene.bands) == len(about.bands) else ()
     types = sorted({chip.pixels.dtype.name for chip in samples})
     if not samples:
@@ -140,7 +140,7 @@ def _predict_windows(
     predictor: Predictor, image: LabelledImage, bands: Sequence[int], config: DetectConfig
 ) -> tuple[list[Detections], int]:
     """Detect on a large image in windows; return the number of dropped candidates as well."""
-    with Scene(image.path, bands=bands) as scene:
+    with open_image(image, bands) as scene:
         _check_bands(len(scene.bands), predictor, image)
         result = detect_scene(scene, predictor, config)
     return [result.detections], result.capped

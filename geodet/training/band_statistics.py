@@ -9,8 +9,8 @@ import numpy as np
 
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
+from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
-from geodet.tilesets.tileset import read_chip
 
 __all__ = ["BandStatistics", "measure_bands"]
 

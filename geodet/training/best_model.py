@@ -20,7 +20,7 @@ from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision
 from geodet.models.inputs import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet
-from geodet.raster.scene import Scene
+from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.run_folder import RunState, keep_model
@@ -126,7 +126,7 @@ class BestModelKeeper:
     def _bands(self) -> tuple[tuple[str, ...], str]:
         """Return the names of the bands and their type, from the first training image."""
         data = self.config.data
-        with Scene(self.tileset.split("train")[0].path, bands=data.bands) as scene:
+        with open_image(self.tileset.split("train")[0], data.bands) as scene:
             return data.band_names or scene.band_names, scene.dtype.name
 
 

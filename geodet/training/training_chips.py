@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 from geodet.config import AugmentConfig
 from geodet.geometry.arrays import Bools
 from geodet.raster.scene import Chip
+from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
-from geodet.tilesets.tileset import read_chip
 from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.chip_cache import ChipCache

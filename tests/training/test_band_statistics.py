@@ -3,7 +3,7 @@ import pytest
 from factories_models import labelled, painted, write_pixels
 
 from geodet.errors import TilesetError
-from geodet.tilesets.tileset import read_chip
+from geodet.tilesets.displayed_images import read_chip
 from geodet.training import band_statistics
 from geodet.training.band_statistics import measure_bands
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from geodet.detection.predictor import build_predictor
 from geodet.errors import OutputError
 from geodet.models.checkpoint import load_checkpoint
-from geodet.tilesets.tileset import read_chip, read_tileset
+from geodet.tilesets.displayed_images import read_chip
+from geodet.tilesets.tileset import read_tileset
 from geodet.training.run_folder import load_state
 from geodet.training.train import run_training
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from geodet.config import AugmentConfig
 from geodet.errors import SceneError
 from geodet.models.inputs import standardise, trained_bounds
-from geodet.tilesets.tileset import read_chip
+from geodet.tilesets.displayed_images import read_chip
 from geodet.training import training_chips
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.chip_loader import EpochSampler, collate
