@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options as opt
-from .report import print_json, set_up_logging
+from .report import log_nothing, print_json, set_up_logging
 
 __all__ = ["EXAMPLES", "tile"]
 
@@ -18,17 +18,25 @@ Examples:
   geodet tile scene.tif --labels trees.gpkg -o tiles
   geodet tile scene.tif --labels points.csv -o tiles --set data.box_size_m=7.2
   geodet tile scene.tif --labels cars.geojson -o tiles --chip-size 384
+  geodet tile scene.tif --labels trees.gpkg -o tiles --aoi labelled.gpkg
+  geodet tile 'flights/*.tif' --labels cars.gpkg -o tiles --gsd 0.13
 """
 
 
 def tile(
-    scene: Annotated[Path, typer.Argument(help="A raster that GDAL opens.", show_default=False)],
+    scenes: Annotated[
+        list[str],
+        typer.Argument(
+            help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
+            show_default=False,
+        ),
+    ],
     labels: Annotated[
         Path,
         typer.Option(
             "--labels",
             metavar="FILE",
-            help="A vector file with the objects as points or polygons, in any CRS.",
+            help="A vector file with the objects of all scenes as points or polygons, in any CRS.",
             rich_help_panel=opt.INPUT,
         ),
     ],
@@ -42,40 +50,66 @@ def tile(
             rich_help_panel=opt.OUTPUT,
         ),
     ],
+    aoi: Annotated[
+        Path | None,
+        typer.Option(
+            "--aoi",
+            metavar="FILE",
+            help="A vector file with polygons, in any CRS: only this part was labelled.",
+            rich_help_panel=opt.AREA,
+        ),
+    ] = None,
+    bounds: opt.Bounds = None,
     overwrite: opt.Overwrite = False,
     recipe: opt.ConfigRecipe = None,
     settings: opt.Settings = None,
     chip_size: opt.ChipSize = None,
     overlap: opt.Overlap = None,
+    gsd: Annotated[
+        float | None,
+        typer.Option(
+            "--gsd",
+            metavar="METRES",
+            help="Metres per pixel of the chips; the scenes are resampled as detect does.",
+            show_default="those of each scene",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = None,
     as_json: opt.Json = False,
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Cut labelled chips from a scene, to train on.
+    """Cut labelled chips from scenes, to train on.
 
-    The chips for validation come from other parts of the scene than those for training, and share
-    no pixel with them.
+    The chips for validation come from other parts of the scenes than those for training, and share
+    no ground with them. If you labelled only a part, say so with --aoi or --bounds: elsewhere a
+    place without a label counts as background.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    flags = {"chip_size": chip_size, "overlap": overlap}
+    flags = {"chip_size": chip_size, "overlap": overlap, "gsd": gsd}
     config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
-    from geodet.raster.scene_lists import check_scene_exists
+    corners, crs = opt.parse_bounds(bounds)
+    from geodet.raster.scene_lists import list_scenes
     from geodet.tilesets.tileset_paths import check_new_tileset
     from geodet.vector.formats import check_vector_exists
 
-    check_new_tileset(output, overwrite=overwrite, inputs=(scene, labels))
-    check_scene_exists(scene)
-    check_vector_exists(labels)
+    with log_nothing():  # the same check comes again, with its warnings
+        paths = list_scenes(scenes)
+    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), labels))
+    for file in (labels, aoi):
+        if file is not None:
+            check_vector_exists(file)
     from geodet.api.progress_bars import count_bar
-    from geodet.tilesets.tile import tile_scene
+    from geodet.tilesets.tile import LabelledArea, tile_scene
 
     with count_bar("cutting chips", is_shown=not quiet) as progress:
         report = tile_scene(
-            scene,
+            scenes,
             labels,
             output,
             config.tile,
             config.data,
+            area=LabelledArea(aoi, corners, crs),
             overwrite=overwrite,
             progress=progress,
         )
@@ -86,3 +120,14 @@ def tile(
         f"{output}: {report.train} chips for training and {report.val} for validation with "
         f"{report.objects_kept} objects of {len(report.classes)} classes"
     )
+    skipped = {
+        "without objects": report.skipped_empty,
+        "without data": report.skipped_invalid,
+        "outside of the area": report.skipped_outside,
+        "at the edge of validation": report.skipped_overlap,
+    }
+    left = [f"{count} {why}" for why, count in skipped.items() if count]
+    if left and not quiet:
+        typer.echo(f"windows left out: {', '.join(left)}", err=True)
+    if report.objects_dropped and not quiet:
+        typer.echo(f"objects in no chip: {report.objects_dropped}", err=True)

@@ -80,7 +80,7 @@ def test_each_attribute_is_documented(name):
     [
         (lambda: find_model("no-model"), {"name": "no-model"}),
         (lambda: load_description(Path(__file__)), {"path": Path(__file__)}),
-        (lambda: choose_format(Path("a.shp")), {"path": Path("a.shp")}),
+        (lambda: choose_format(Path("a.tab")), {"path": Path("a.tab")}),
         (lambda: list_scenes(["no-scene.tif"]), {"path": "no-scene.tif"}),
         (lambda: check_vector_exists("no.gpkg|layername=a"), {"path": "no.gpkg|layername=a"}),
         (lambda: check_tileset_exists(Path("no-tiles")), {"path": Path("no-tiles")}),

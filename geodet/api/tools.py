@@ -24,14 +24,14 @@ from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
 from geodet.previews.preview import PreviewReport, draw_scene
 from geodet.tilesets.splits import Part
-from geodet.tilesets.tile import TileReport, tile_scene
+from geodet.tilesets.tile import LabelledArea, TileReport, tile_scene
 from geodet.training.train import EpochReport, TrainReport, run_training
 
 __all__ = ["evaluate", "export", "preview", "tile", "train"]
 
 
 def tile(
-    scene: str | Path,
+    scene: str | Path | Sequence[str | Path],
     labels: str | Path,
     output: str | Path,
     *,
@@ -39,26 +39,35 @@ def tile(
     settings: Settings = (),
     chip_size: int | None = None,
     overlap: int | None = None,
+    gsd: float | None = None,
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> TileReport:
-    """Cut labelled chips from a scene: a tileset to train on.
+    """Cut labelled chips from scenes: a tileset to train on.
 
     Args:
-        scene: A raster.
+        scene: A raster, or several; also folders, quoted patterns and lists, as for :func:`detect`.
         labels: Points or polygons, in any vector file that GDAL reads and in any CRS.
         output: The folder of the tileset. It appears when it is complete.
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"tile.val_fraction": 0.3}``.
         chip_size: Side of a chip in pixels of the scene.
         overlap: Pixels that neighbouring chips share.
+        gsd: Metres per pixel of the chips; None: those of each scene.
+        aoi: A vector file of polygons in any CRS: only this part was labelled, and what lies
+            outside is neither object nor background.
+        bounds: xmin, ymin, xmax, ymax: only this part was labelled.
+        bounds_crs: The CRS of ``bounds``; None: that of each scene.
         overwrite: Replace a tileset that exists.
-        progress: Called with the number of chips written and the number to write.
+        progress: Called with the number of windows done and the number to do.
 
     Raises:
-        SceneError: The scene cannot be read.
-        VectorError: The labels cannot be read.
-        TilesetError: No label lies in the scene, or it cannot be split by place.
+        SceneError: A scene cannot be read, or its metres per pixel are needed and unknown.
+        VectorError: The labels or the area cannot be read, or the area meets no scene.
+        TilesetError: No label lies in a scene, or they cannot be split by place.
         OutputError: The folder exists, or cannot be written.
 
     Example:
@@ -66,17 +75,28 @@ def tile(
         >>> report.train > report.val > 0
         True
     """
-    flags = {"tile": {"chip_size": chip_size, "overlap": overlap}}
+    flags = {"tile": {"chip_size": chip_size, "overlap": overlap, "gsd": gsd}}
     chosen = resolve_config(config, flags=flags, settings=settings)
     return tile_scene(
-        Path(scene),
+        scene,
         Path(labels),
         Path(output),
         chosen.tile,
         chosen.data,
+        area=_labelled_area(aoi, bounds, bounds_crs),
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _labelled_area(
+    aoi: str | Path | None, bounds: Sequence[float] | None, bounds_crs: str | None
+) -> LabelledArea:
+    """Return the part that was labelled, after checking the number of bounds."""
+    if bounds is not None and len(bounds) != 4:
+        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
+    corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
+    return LabelledArea(None if aoi is None else Path(aoi), corners, bounds_crs)
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from geodet.errors import OutputError
+from geodet.errors import OutputError, SceneError
 from geodet.files.closable import Closing
+from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 
@@ -22,29 +25,47 @@ __all__ = ["ChipCopier"]
 
 
 class ChipCopier(Closing):
-    """Copies windows of a scene to files, pixel for pixel.
+    """Copies windows of a scene to files, pixel for pixel or resampled to another GSD.
 
     Bands (with an alpha band), dtype, nodata value, band names, colours, transform and CRS are
-    those of the scene. A mask of the scene becomes a mask inside the file.
+    those of the scene. A mask of the scene becomes a mask inside the file. Resampling averages or
+    interpolates as detection does; then a mask takes the place of a nodata value, which averages
+    might hit.
 
     Args:
         scene: The raster.
+        gsd: Metres per pixel of the files; None: those of the scene.
+        scene_gsd: Metres per pixel of a scene without a georeference.
 
     Raises:
-        SceneError: The scene cannot be opened.
+        SceneError: The scene cannot be opened, or its metres per pixel are needed and unknown.
     """
 
-    def __init__(self, scene: Path) -> None:
+    def __init__(
+        self, scene: str | Path, *, gsd: float | None = None, scene_gsd: float | None = None
+    ) -> None:
         with ExitStack() as stack:
             self._scene = stack.enter_context(Scene(scene))
-            self.geobox = self._scene.geobox
+            if self._scene.resolution is None and scene_gsd is not None:
+                self._scene.resolution = (scene_gsd, scene_gsd)
+            grid = _grid_of(self._scene, gsd)
+            self._is_resampled = grid != self._scene.grid
+            self._scene.resample(*grid)
+            own, scale = self._scene.geobox, self._scene.scale
+            self.geobox = GeoBox(*grid, own.transform @ Affine.scale(*scale), own.crs)
+            """Geobox of the grid whose windows are copied."""
+            self.gsd = self._scene.gsd and self._scene.gsd * math.sqrt(math.prod(scale))
+            """Metres per pixel of that grid, None where they are unknown."""
             every = tuple(range(1, self._scene.count + 1))
             # Scene.read returns an alpha band as validity; a copy needs it as a band as well.
             has_alpha = len(self._scene.bands) < len(every)
             self._whole = (
                 stack.enter_context(Scene(scene, bands=every)) if has_alpha else self._scene
             )
+            self._whole.resample(*grid)
             self._profile, self._meanings, self._names = _read_profile(self._scene.path)
+            if self._is_resampled:
+                self._profile["nodata"] = None
             self._needs_mask = not has_alpha and self._profile["nodata"] is None
             self._stack = stack.pop_all()
 
@@ -56,7 +77,7 @@ class ChipCopier(Closing):
         """Write a window to a file, unless none of its pixels is valid.
 
         Args:
-            window: In the pixels of the scene.
+            window: In the pixels of the grid.
             path: The GeoTIFF to write.
 
         Returns:
@@ -70,8 +91,12 @@ class ChipCopier(Closing):
         if not chip.valid.any():
             return False
         whole = chip if self._whole is self._scene else self._whole.read(window)
+        pixels = whole.pixels
+        if self._is_resampled and self._whole is not self._scene:
+            (alpha,) = set(self._whole.bands) - set(self._scene.bands)
+            pixels[alpha - 1] = np.where(chip.valid, np.maximum(pixels[alpha - 1], 1), 0)
         try:
-            self._write(path, whole.pixels, window, chip.valid)
+            self._write(path, pixels, window, chip.valid)
         except (RasterioError, OSError) as error:
             raise OutputError(
                 f"cannot write {path}: {error}",
@@ -95,6 +120,24 @@ class ChipCopier(Closing):
             raster.write(pixels)
             if self._needs_mask and not valid.all():
                 raster.write_mask(valid)
+
+
+def _grid_of(scene: Scene, gsd: float | None) -> tuple[int, int]:
+    """Return columns and rows of the grid of a scene at a GSD."""
+    if gsd is None:
+        return scene.grid
+    if scene.resolution is None:
+        raise SceneError(
+            f"the metres per pixel of {scene.path} are unknown, so it cannot be resampled to "
+            f"{gsd:g} m",
+            hint="set data.gsd to those of the scene, or give the scene a georeference",
+            path=scene.path,
+        )
+    columns, rows = (
+        max(round(side * size / gsd), 1)
+        for side, size in zip(scene.grid, scene.resolution, strict=True)
+    )
+    return columns, rows
 
 
 def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:

@@ -1,4 +1,4 @@
-"""Plan the chips of a scene: which objects each window shows, and which windows validate."""
+"""Plan the chips of scenes: which objects each window shows, and which windows validate."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from geodet.config import TileConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.windows import Window, WindowGrid
+from geodet.tilesets.labelled_scene import LabelledScene, share_inside
 from geodet.tilesets.splits import Split, pick_val_places
 
 __all__ = [
     "ChipPlan",
     "VisibleObjects",
     "drop_overlapping",
+    "drop_shared_ground",
     "find_visible_objects",
     "name_block",
     "plan_chips",
     "split_blocks",
 ]
+
+_LEAST_INSIDE = 0.5  # share of a window without objects that lies in the area of interest
+_LEAST_SHARED = 1e-6  # share of a window's ground that counts as shared with another
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,52 +50,67 @@ class VisibleObjects:
 
 @dataclass(frozen=True, slots=True)
 class ChipPlan:
-    """Windows of a scene that may become chips."""
+    """Windows of scenes that may become chips."""
 
     windows: list[Window]
-    """Every window of the scene."""
+    """Every window, scene by scene."""
+    scene: Ints
+    """(W,) index of the scene of each window."""
     visible: VisibleObjects
-    """Objects that each window shows."""
+    """Objects that each window shows, numbered over all scenes."""
     blocks: list[str]
     """Name of the block of the scene that each window belongs to."""
     full: dict[Split, list[int]]
-    """Indices of windows with objects, in the order of the grid."""
+    """Indices of windows with objects, in the order of the grids."""
     empty: dict[Split, list[int]]
     """Indices of windows without objects, in random order."""
+    outside: int
+    """Number of windows outside of the area of interest, without objects and for the most part."""
 
     @property
     def overlapping(self) -> int:
-        """Number of windows left out because they share pixels with a validation window."""
-        return len(self.windows) - sum(len(v) for d in (self.full, self.empty) for v in d.values())
+        """Number of windows left out because they share ground with a validation window."""
+        planned = sum(len(v) for d in (self.full, self.empty) for v in d.values())
+        return len(self.windows) - planned - self.outside
 
 
-def plan_chips(
-    size: tuple[int, int], boxes: Floats, is_point: NDArray[np.bool_], config: TileConfig
-) -> ChipPlan:
+def plan_chips(scenes: Sequence[LabelledScene], config: TileConfig) -> ChipPlan:
     """Choose the windows that may become chips, and which of them validate.
 
     Args:
-        size: Columns and rows of the scene.
-        boxes: (N, 4) objects in scene pixels.
-        is_point: (N,) True where the box stands around a labelled point.
+        scenes: At least one.
         config: Sizes and shares.
 
     Raises:
         TilesetError: No split leaves training and validation chips with objects.
     """
-    windows = list(WindowGrid(*size, config.chip_size, config.overlap))
-    visible = find_visible_objects(windows, boxes, is_point, config.min_visible)
+    grids = [
+        list(WindowGrid(s.geobox.width, s.geobox.height, config.chip_size, config.overlap))
+        for s in scenes
+    ]
+    windows = [window for grid in grids for window in grid]
+    owner = np.repeat(np.arange(len(scenes)), [len(grid) for grid in grids])
+    visible = _find_in_scenes(scenes, grids, config.min_visible)
     is_full = np.zeros(len(windows), np.bool_)
     is_full[visible.window[visible.kept]] = True
-    block_size = config.block_size or max(config.chip_size, max(size) // 6)
-    blocks = [name_block(window, block_size) for window in windows]
-    is_val = split_blocks(blocks, is_full, config.val_fraction, config.seed)
+    here = _are_labelled(scenes, windows, owner, is_full)
+    blocks, block_size = _name_blocks(scenes, grids, config)
+    is_val = np.zeros(len(windows), np.bool_)
+    is_val[here] = split_blocks(
+        [block for block, is_here in zip(blocks, here, strict=True) if is_here],
+        is_full[here],
+        config.val_fraction,
+        config.seed,
+    )
     if config.val_fraction and not np.any(is_val & is_full):
         raise TilesetError(
             f"no split is possible: all objects are in one block of {block_size} px",
             hint="lower tile.block_size, or set tile.val_fraction=0 for no validation chips",
         )
-    stays = drop_overlapping(windows, is_val)
+    stays = here & drop_shared_ground(scenes, windows, owner, is_val)
+    for index in range(len(scenes)):
+        rows = np.flatnonzero(owner == index)
+        stays[rows] &= drop_overlapping(grids[index], is_val[rows])
     if not np.any(stays & is_full & ~is_val):
         raise TilesetError(
             "no split is possible: every training chip with objects overlaps a validation chip",
@@ -103,7 +123,53 @@ def plan_chips(
         split: rng.permutation(np.flatnonzero(part & ~is_full)).tolist()
         for split, part in parts.items()
     }
-    return ChipPlan(windows, visible, blocks, full, empty)
+    return ChipPlan(windows, owner, visible, blocks, full, empty, int((~here).sum()))
+
+
+def _find_in_scenes(
+    scenes: Sequence[LabelledScene], grids: Sequence[Sequence[Window]], min_visible: float
+) -> VisibleObjects:
+    """Find the objects of all scenes' windows; those outside of an area of interest are not kept.
+
+    Returns:
+        Windows and objects numbered over all scenes.
+    """
+    found, windows, objects = [], 0, 0
+    for scene, grid in zip(scenes, grids, strict=True):
+        own = find_visible_objects(grid, scene.boxes, scene.is_point, min_visible)
+        kept = own.kept & scene.is_inside[own.object]
+        found.append((own.window + windows, own.object + objects, kept))
+        windows, objects = windows + len(grid), objects + len(scene.boxes)
+    return VisibleObjects(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _are_labelled(
+    scenes: Sequence[LabelledScene],
+    windows: Sequence[Window],
+    owner: Ints,
+    is_full: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Whether each window has an object, or lies in its scene's area of interest by half: (W,)."""
+    here = np.ones(len(windows), np.bool_)
+    for index, scene in enumerate(owner.tolist()):
+        aoi = scenes[scene].aoi
+        if aoi is not None and not is_full[index]:
+            here[index] = share_inside(aoi, windows[index]) >= _LEAST_INSIDE
+    return here
+
+
+def _name_blocks(
+    scenes: Sequence[LabelledScene], grids: Sequence[Sequence[Window]], config: TileConfig
+) -> tuple[list[str], int]:
+    """Name the block of each window, and return the side of the largest blocks."""
+    names: list[str] = []
+    sizes = [0]
+    for scene, grid in zip(scenes, grids, strict=True):
+        longest = max(scene.geobox.width, scene.geobox.height)
+        sizes.append(config.block_size or max(config.chip_size, longest // 6))
+        prefix = f"{scene.name}/" if len(scenes) > 1 else ""
+        names += [prefix + name_block(window, sizes[-1]) for window in grid]
+    return names, max(sizes)
 
 
 def find_visible_objects(
@@ -196,6 +262,48 @@ def drop_overlapping(windows: Sequence[Window], is_val: NDArray[np.bool_]) -> ND
     stays = np.ones(len(windows), np.bool_)
     stays[window[_visible_share(corners[window], corners[val[other]]) > 0]] = False
     return stays | is_val
+
+
+def drop_shared_ground(
+    scenes: Sequence[LabelledScene],
+    windows: Sequence[Window],
+    owner: Ints,
+    is_val: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Drop the training windows that show ground of a validation window of another scene.
+
+    Scenes without a CRS are not compared with others.
+
+    Args:
+        scenes: The scenes.
+        windows: All windows.
+        owner: (W,) index of the scene of each.
+        is_val: (W,) True where a window validates; all of these are kept.
+
+    Returns:
+        (W,) True where the window is kept.
+    """
+    stays = np.ones(len(windows), np.bool_)
+    placed = [i for i, scene in enumerate(scenes) if scene.geobox.crs is not None]
+    if len(placed) < 2:
+        return stays
+    crs = scenes[placed[0]].geobox.crs
+    shapes = np.full(len(windows), None, object)
+    for index in placed:
+        rows = np.flatnonzero(owner == index)
+        corners = scenes[index].geobox.corners(
+            _to_corners([windows[row] for row in rows.tolist()]), crs
+        )
+        finite = np.isfinite(corners).all(axis=(1, 2))
+        shapes[rows[finite]] = shapely.polygons(corners[finite])
+    val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
+    row, other = shapely.STRtree(shapes[val]).query(shapes[train], predicate="intersects")
+    row, other = train[row], val[other]
+    apart = owner[row] != owner[other]
+    row, other = row[apart], other[apart]
+    shared = shapely.area(shapely.intersection(shapes[row], shapes[other]))
+    stays[row[shared > _LEAST_SHARED * shapely.area(shapes[row])]] = False
+    return stays
 
 
 def _to_corners(windows: Sequence[Window]) -> Floats:

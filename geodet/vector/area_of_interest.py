@@ -18,8 +18,9 @@ from pyproj.exceptions import CRSError
 from geodet.errors import ConfigError, VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels, raster_bounds
+from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels
 from geodet.geometry.windows import Window
+from geodet.vector.extents import compare_extents, guess_at_miss
 from geodet.vector.vector_files import read_frame
 
 __all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi"]
@@ -199,21 +200,11 @@ def _subdivided(polygons: Shapes) -> Shapes:
 
 
 def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> str:
-    """Describe where the polygons and the raster lie, if possible in one CRS."""
-    area = _to_text(shapely.total_bounds(polygons))
-    scene = raster_bounds(geobox, crs)
-    system = crs or geobox.crs
-    where = "the scene's coordinates" if system is None else system.name
-    if np.isfinite(scene).all():
-        return f"the area spans {area} and the scene {_to_text(scene)} in {where}"
-    own = geobox.crs.name if geobox.crs else where
-    scene = raster_bounds(geobox, None)
-    return f"the area spans {area} in {where} and the scene {_to_text(scene)} in {own}"
-
-
-def _to_text(bounds: Floats) -> str:
-    x1, y1, x2, y2 = (f"{value:.10g}" for value in bounds.round(6).tolist())
-    return f"{x1},{y1} to {x2},{y2}"
+    """Describe where the polygons and the raster lie, and why they may not meet."""
+    bounds = shapely.total_bounds(polygons)
+    text = f"the area spans {compare_extents(bounds, crs, geobox)}"
+    guess = guess_at_miss(bounds, crs, geobox)
+    return f"{text}; {guess}" if guess else text
 
 
 def _read_shapes(path: str) -> tuple[CRS | None, Shapes]:

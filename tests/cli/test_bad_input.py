@@ -62,7 +62,7 @@ def another_programs_model(folder, make_scene):
 
 
 def unknown_extension(folder, make_scene):
-    return ["detect", make_scene(), "-o", "out.shp"]
+    return ["detect", make_scene(), "-o", "out.tab"]
 
 
 def missing_output_folder(folder, make_scene):
@@ -237,7 +237,7 @@ CASES = {
     missing_model: "urban-tree",
     text_as_model: "not a model file",
     another_programs_model: "without geodet's description",
-    unknown_extension: "out.shp",
+    unknown_extension: "out.tab",
     missing_output_folder: "nowhere",
     existing_output: "old.gpkg",
     existing_preview: "old.png",

@@ -71,7 +71,7 @@ DETECT = ("detect", "scene.tif", "-o", "new.gpkg")
 TRAIN = ("train", "--data", "tiles", "-o", "new.safetensors")
 REFUSALS = {
     "detect: output exists": (("detect", "scene.tif", "-o", "old.gpkg"), "old.gpkg exists already"),
-    "detect: unknown extension": (("detect", "scene.tif", "-o", "a.shp"), "the format of a.shp"),
+    "detect: unknown extension": (("detect", "scene.tif", "-o", "a.tab"), "the format of a.tab"),
     "detect: unknown format": (
         ("detect", "scene.tif", "-o", "a.out", "--format", "geojsn"),
         "unknown format 'geojsn' hint: did you mean 'geojson'? The formats are gpkg, geojson,",

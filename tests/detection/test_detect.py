@@ -368,8 +368,8 @@ def test_an_existing_output_is_kept_without_overwrite(make_scene, tiny_model, tm
 
 
 def test_one_bad_output_is_refused_before_any_is_written(make_scene, tiny_model, tmp_path):
-    outputs = [tmp_path / "out.gpkg", tmp_path / "out.shp"]
-    with pytest.raises(OutputError, match=r"cannot tell the format of .*out\.shp"):
+    outputs = [tmp_path / "out.gpkg", tmp_path / "out.tab"]
+    with pytest.raises(OutputError, match=r"cannot tell the format of .*out\.tab"):
         run(make_scene(), outputs, tiny_model)
     assert not outputs[0].exists()
 

@@ -136,7 +136,7 @@ def test_scenes_outside_of_the_area_are_left_out(make_scene, plan, tmp_path, cap
             "the format csv is given for 2 outputs",
         ),
         (("a.gpkg", "a.gpkg"), {}, OutputError, r"a\.gpkg would be written twice"),
-        (("scene.tif.shp",), {}, OutputError, "cannot tell the format"),
+        (("scene.tif.tab",), {}, OutputError, "cannot tell the format"),
         (("a.gpkg",), {"append": True, "overwrite": True}, OutputError, "both appended to and"),
         (("a.csv",), {"append": True}, OutputError, "append"),
     ],

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from factories_tilesets import NORTH_UP
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import TileConfig
 from geodet.errors import TilesetError
+from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.tilesets.chip_plan import (
     drop_overlapping,
@@ -13,6 +15,7 @@ from geodet.tilesets.chip_plan import (
     plan_chips,
     split_blocks,
 )
+from geodet.tilesets.labelled_scene import LabelledScene
 
 grids = st.builds(
     lambda width, height, size, share: WindowGrid(width, height, size, int(share * size)),
@@ -114,7 +117,8 @@ def test_blocks_are_not_divided_and_both_parts_have_objects(blocks, seed):
 def plan(boxes, *, size=(256, 256), **options):
     defaults = {"chip_size": 64, "block_size": 64, "val_fraction": 0.25}
     array = np.array(boxes, np.float64)
-    return plan_chips(size, array, np.zeros(len(array), bool), TileConfig(**defaults | options))
+    scene = LabelledScene(GeoBox(*size, NORTH_UP, None), array, np.zeros(len(array), bool))
+    return plan_chips([scene], TileConfig(**defaults | options))
 
 
 SPREAD = [[x, y, x + 9, y + 9] for x in (20, 90, 150) for y in (20, 90, 150)]

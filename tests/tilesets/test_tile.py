@@ -270,7 +270,8 @@ def test_labels_outside_of_the_scene_are_refused_with_both_extents(tmp_path):
     with pytest.raises(TilesetError, match="none of the 1 labels") as caught:
         tile_scene(scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
     assert (
-        "the scene covers 600000 3999920 600100 4000000 and the labels 0 0 1 1" in caught.value.hint
+        "the labels span 0,0 to 1,1 and the scene 600000,3999920 to 600100,4000000 in WGS 84 / UTM "
+        "zone 10N" in caught.value.hint
     )
     assert not (tmp_path / "out").exists()
 
