@@ -35,7 +35,7 @@ def read_evaluated_chips(
         detections: COCO results or YOLO text, see :func:`read_pixel_results`.
         tileset: The labels.
         images: Images of the tileset to evaluate.
-        config: ``data.one_class`` and ``data.ignore_classes``.
+        config: ``data.class_map``, ``data.one_class`` and ``data.ignore_classes``.
         score_field: Key of the score in COCO results; empty: every detection has score 1.
 
     Returns:
@@ -56,12 +56,14 @@ def read_evaluated_chips(
     names = [image.path.name for image in images]
     _check_names(names, results)
     found = [results.of(image.path.name, (image.width, image.height)) for image in images]
-    named = sorted({name for objects in found for name in objects.names})
+    mapped = config.data.class_map
+    names_of = [[mapped.get(name, name) for name in objects.names] for objects in found]
+    named = sorted({name for listed in names_of for name in listed})
     classes, number_of = choose_classes(named, tileset.classes, config)
     truth = number_of(tileset.classes)
     evaluated = []
-    for image, objects in zip(images, found, strict=True):
-        labels = number_of(objects.names)
+    for image, objects, listed in zip(images, found, names_of, strict=True):
+        labels = number_of(listed)
         detected = Detections(objects.boxes, objects.scores.astype(np.float32), labels)
         evaluated.append(
             EvaluatedImage(

@@ -38,20 +38,23 @@ def map_classes(labels: ParsedLabels, config: DataConfig) -> ParsedLabels:
     return labels
 
 
-def map_names(names: Iterable[str], source: object, config: DataConfig) -> tuple[str, ...]:
+def map_names(
+    names: Iterable[str], source: object, config: DataConfig, *, others: Iterable[str] = ()
+) -> tuple[str, ...]:
     """Rename classes.
 
     Args:
         names: The class of each object.
         source: The file, for the error message.
         config: ``class_map``.
+        others: Classes of other objects, which the map may name as well.
 
     Raises:
         TilesetError: The map names a class that no object has.
     """
     listed = tuple(names)
     if listed:
-        _check_keys(set(listed), source, config)
+        _check_keys({*listed, *others}, source, config)
     return tuple(config.class_map.get(name, name) for name in listed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import find_scene_name
+from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.vector_files import read_frame
 
 __all__ = ["SceneLabels", "ScoredObjects", "read_scene_labels", "read_scored_objects"]
 
-_CLASS_FIELDS = ("label", "class", "name")
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
+
+_NameReader = Callable[[Any, Path, str | None, str], tuple[str, ...]]
 
 logger = logging.getLogger(__name__)
 
@@ -109,14 +111,15 @@ def read_scene_labels(
         path: A file with one layer of points or polygons, in any CRS.
         crs: CRS of the scene, to which the labels are transformed. Labels without a CRS are assumed
             to be in it. If the scene has none, labels are assumed to be in its coordinates.
-        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any;
+            empty: all objects are of one class.
         class_name: The class if no attribute has it.
 
     Raises:
-        VectorError: The file cannot be read, has several layers or other geometries, or an object
-            has no class.
+        VectorError: The file cannot be read, has several layers or other geometries, an object has
+            no class, or there are nearly as many classes as objects.
     """
-    return _read_objects(path, crs, label_field, class_name)[0]
+    return _read_objects(path, crs, label_field, class_name, read_label_names)[0]
 
 
 def read_scored_objects(
@@ -139,14 +142,14 @@ def read_scored_objects(
     Raises:
         VectorError: As for labels, or the scores are missing or not in [0, 1].
     """
-    objects, table = _read_objects(path, crs, label_field, class_name)
+    objects, table = _read_objects(path, crs, label_field, class_name, read_names_of_detections)
     scores = _read_scores(table, path, score_field)
     scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
     return ScoredObjects(objects, scores, scenes)
 
 
 def _read_objects(
-    path: Path, crs: CRS | None, label_field: str | None, class_name: str
+    path: Path, crs: CRS | None, label_field: str | None, class_name: str, read_names: _NameReader
 ) -> tuple[SceneLabels, Any]:
     """Read geometries and classes, and the table of all attributes."""
     frame = read_frame(path)
@@ -163,7 +166,7 @@ def _read_objects(
             path=path,
         )
     table = frame.drop(columns=frame.geometry.name)
-    names = _read_names(table, path, label_field, class_name)
+    names = read_names(table, path, label_field, class_name)
     frame = _to_crs(frame, crs, path)
     return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
 
@@ -234,38 +237,3 @@ def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
         logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
         return frame
     return frame.to_crs(crs)
-
-
-def _read_names(table: Any, path: Path, field: str | None, class_name: str) -> tuple[str, ...]:
-    """Return the class of each object."""
-    if field is not None and field not in table.columns:
-        raise VectorError(
-            f"{path} has no attribute {field!r}",
-            hint=f"tile.label_field may be one of {', '.join(table.columns)}",
-            path=path,
-        )
-    for column in [field] if field is not None else _class_columns(table):
-        missing = table[column].isna() | (table[column].astype(str).str.strip() == "")
-        if missing.all() and field is None:
-            continue
-        if missing.any():
-            raise VectorError(
-                f"{path}: {int(missing.sum())} objects have no class in the attribute {column!r},"
-                f" the first is number {int(missing.to_numpy().argmax()) + 1}",
-                hint=f"give each a class in {column!r}, or remove the attribute; tile.label_field "
-                "chooses another attribute of labels",
-                path=path,
-            )
-        return tuple(_to_name(value) for value in table[column])
-    return (class_name,) * len(table)
-
-
-def _class_columns(table: Any) -> Iterator[str]:
-    lower = {str(column).lower(): column for column in table.columns}
-    return (lower[name] for name in _CLASS_FIELDS if name in lower)
-
-
-def _to_name(value: Any) -> str:
-    # GDAL reads a column of integers with gaps as floats: class 3, not class 3.0.
-    is_whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value)) if is_whole else str(value).strip()

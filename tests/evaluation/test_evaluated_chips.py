@@ -97,6 +97,12 @@ def test_detections_are_assigned_to_images_by_file_name(write, data):
     assert [one.labels.tolist() for one in read] == [[1, 0], [0], []]
 
 
+def test_classes_of_the_detections_are_renamed_like_those_of_the_labels(write, data):
+    read, classes = samples(write(), data, class_map={"car": "vehicle", "bus": "vehicle"})
+    assert classes == ("vehicle",)
+    assert [one.detections.labels.tolist() for one in read] == [[0, 0], [0], [0]]
+
+
 def test_measures_equal_those_computed_by_hand(write, data, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "draw_curves", lambda *_: None)  # slow, and tested elsewhere
     report = evaluate_results(write(), data, Config(), output=tmp_path / "out")

@@ -48,7 +48,7 @@ def test_the_class_is_read_from_the_chosen_attribute(tmp_path):
     assert read_scene_labels(file, UTM, label_field="kind").names == ("1", "2")
     with pytest.raises(VectorError, match="no attribute 'sort'") as caught:
         read_scene_labels(file, UTM, label_field="sort")
-    assert caught.value.hint == "tile.label_field may be one of label, kind"
+    assert caught.value.hint == "--label-field may be one of label, kind"
 
 
 def test_an_empty_class_attribute_is_not_used(tmp_path):
@@ -57,7 +57,7 @@ def test_an_empty_class_attribute_is_not_used(tmp_path):
     assert read_scene_labels(file, UTM, class_name="tree").names == ("tree", "tree")
     file = save(tmp_path / "b.gpkg", squares, name=["x", None])
     with pytest.raises(
-        VectorError, match=r"1 objects have no class .*'name', the first is number 2"
+        VectorError, match=r"1 objects have no class .*'name' \(1 NULL\), the first is number 2"
     ):
         read_scene_labels(file, UTM)
 
