@@ -18,6 +18,7 @@ Examples:
   geodet tile scene.tif --labels trees.gpkg -o tiles
   geodet tile scene.tif --labels points.csv -o tiles --set data.box_size_m=7.2
   geodet tile scene.tif --labels cars.geojson -o tiles --chip-size 384
+  geodet tile scene.tif --labels trees.gpkg -o tiles --label-field species
   geodet tile scene.tif --labels trees.gpkg -o tiles --aoi labelled.gpkg
   geodet tile 'flights/*.tif' --labels cars.gpkg -o tiles --gsd 0.13
 """
@@ -50,6 +51,16 @@ def tile(
             rich_help_panel=opt.OUTPUT,
         ),
     ],
+    label_field: Annotated[
+        str | None,
+        typer.Option(
+            "--label-field",
+            metavar="NAME",
+            help="Attribute of the labels with the class; '' takes all objects as one class.",
+            show_default="label, class or name",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
     aoi: Annotated[
         Path | None,
         typer.Option(
@@ -86,7 +97,12 @@ def tile(
     place without a label counts as background.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    flags = {"chip_size": chip_size, "overlap": overlap, "gsd": gsd}
+    flags = {
+        "chip_size": chip_size,
+        "overlap": overlap,
+        "gsd": gsd,
+        "label_field": label_field,
+    }
     config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)
     from geodet.raster.scene_lists import list_scenes

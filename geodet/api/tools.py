@@ -40,6 +40,7 @@ def tile(
     chip_size: int | None = None,
     overlap: int | None = None,
     gsd: float | None = None,
+    label_field: str | None = None,
     aoi: str | Path | None = None,
     bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
@@ -57,6 +58,8 @@ def tile(
         chip_size: Side of a chip in pixels of the scene.
         overlap: Pixels that neighbouring chips share.
         gsd: Metres per pixel of the chips; None: those of each scene.
+        label_field: Attribute of the labels with the class; None: ``label``, ``class`` or ``name``;
+            empty: all objects are of one class.
         aoi: A vector file of polygons in any CRS: only this part was labelled, and what lies
             outside is neither object nor background.
         bounds: xmin, ymin, xmax, ymax: only this part was labelled.
@@ -75,7 +78,14 @@ def tile(
         >>> report.train > report.val > 0
         True
     """
-    flags = {"tile": {"chip_size": chip_size, "overlap": overlap, "gsd": gsd}}
+    flags = {
+        "tile": {
+            "chip_size": chip_size,
+            "overlap": overlap,
+            "gsd": gsd,
+            "label_field": label_field,
+        }
+    }
     chosen = resolve_config(config, flags=flags, settings=settings)
     return tile_scene(
         scene,
@@ -161,6 +171,7 @@ def evaluate(
     config: Config | str | Path | None = None,
     settings: Settings = (),
     score_field: str = "score",
+    label_field: str | None = None,
     device: str = "auto",
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -181,6 +192,7 @@ def evaluate(
             counts as right.
         settings: Other keys, such as ``{"match.by": "distance"}``.
         score_field: The attribute with the scores of the detections.
+        label_field: The attribute with the class of ``labels``, as for :func:`tile`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: A folder for the figures, the curves and a GeoPackage of the errors.
         overwrite: Replace an evaluation that exists.
@@ -198,7 +210,8 @@ def evaluate(
         >>> 0 < report.evaluation.overall.scores.f1 < 1
         True
     """
-    chosen = resolve_config(config, settings=settings)
+    flags = {"tile": {"label_field": label_field}}
+    chosen = resolve_config(config, flags=flags, settings=settings)
     folder = None if output is None else Path(output)
     if detections is not None and labels is not None and data is None:
         return evaluate_vectors(

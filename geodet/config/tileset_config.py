@@ -178,7 +178,9 @@ class TileConfig(Section):
     )
     val_fraction: float = Field(0.2, ge=0, lt=1, description="share of the blocks for validation")
     label_field: str | None = Field(
-        None, description="attribute of the labels with the class; unset: label, class or name"
+        None,
+        description="attribute of the labels with the class; unset: label, class or name; "
+        "empty: all objects are of one class",
     )
     seed: int = Field(
         0, ge=0, description="seed of the choice of blocks and of chips without objects"

@@ -18,6 +18,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import scene_names
 from geodet.tilesets.chip_files import ChipCopier
+from geodet.tilesets.class_maps import map_names
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
@@ -133,7 +134,9 @@ def read_tile_inputs(
     _check_found(read, reader, paths, grids[met[0]][0])
     names = _file_names(paths)
     scenes, rows, numbers = [], [], []
-    classes, of_label = np.unique(reader.names, return_inverse=True)
+    classes, of_label = np.unique(
+        np.array(map_names(reader.names, labels, data), object), return_inverse=True
+    )
     for i, (boxes, is_point, row) in zip(met, read, strict=True):
         geobox, gsd = grids[i]
         if is_point.any():

@@ -165,6 +165,15 @@ def test_classes_without_one_in_common_are_refused(files):
     assert len(joined.image.detections) == 2
 
 
+def test_classes_of_both_files_are_renamed(files):
+    read_ = read(
+        files(names=("lorry", "bus"), true=("van", "bus")),
+        data={"class_map": {"lorry": "vehicle", "van": "vehicle"}},
+    )
+    assert read_.classes == ("bus", "vehicle")
+    assert read_.image.labels.tolist() == read_.image.detections.labels.tolist() == [1, 0]
+
+
 def test_classes_of_only_one_file_are_reported(files, caplog):
     read_ = read(files(names=("car", "boat")))
     assert read_.classes == ("bus", "car")

@@ -336,3 +336,17 @@ def test_labels_of_a_web_mercator_scene_keep_their_place_and_size_in_metres(tmp_
     assert np.abs(middle[:, None] - centres).max(axis=2).min(axis=0).max() < 1e-3
     side = found[:, 2:] - found[:, :2]
     np.testing.assert_allclose(side, 3 / tileset.images[0].gsd)
+
+
+def test_classes_come_from_the_chosen_attribute_and_are_renamed(tmp_path):
+    scene, boxes = paint_scene(tmp_path / "s.tif"), spread()
+    kinds = ["elm" if n % 2 else "oak" for n in range(len(boxes))]
+    labels = save(tmp_path / "l.gpkg", draw_boxes(boxes), species=kinds, label="tree")
+    config = TileConfig.model_validate(CHIPS | {"label_field": "species"})
+    report = tile_scene(scene, labels, tmp_path / "two", config, DataConfig())
+    assert report.classes == ("elm", "oak")
+    joined = DataConfig(class_map={"elm": "leafy", "oak": "leafy"})
+    assert tile_scene(scene, labels, tmp_path / "one", config, joined).classes == ("leafy",)
+    whole = TileConfig.model_validate(CHIPS | {"label_field": ""})
+    named = DataConfig(class_name="plant")
+    assert tile_scene(scene, labels, tmp_path / "all", whole, named).classes == ("plant",)
