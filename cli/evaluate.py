@@ -26,6 +26,7 @@ Examples:
   geodet evaluate --data tiles --model mine.safetensors -o report
   geodet evaluate --data tiles --detections results.coco.json
   geodet evaluate --detections found.gpkg --labels truth.gpkg --scene scene.tif
+  geodet evaluate --detections found.gpkg --labels truth.gpkg --aoi labelled.gpkg
 """
 
 _CHIPS = "A model on labelled chips"
@@ -90,6 +91,25 @@ def evaluate(
             rich_help_panel=_FILES,
         ),
     ] = None,
+    aoi: Annotated[
+        Path | None,
+        typer.Option(
+            "--aoi",
+            metavar="FILE",
+            help="A vector file with polygons, in any CRS: only this part was labelled.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option(
+            "--bounds",
+            metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
+            help="A rectangle in place of --aoi, in the CRS of the scene or of the detections "
+            "unless another is named.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     score_field: Annotated[
         str,
         typer.Option(
@@ -135,6 +155,11 @@ def evaluate(
     score threshold, and average precision (AP) over all scores.
     """
     _check_usage(data, detections, labels, scene, split)
+    if data is not None and (aoi or bounds):
+        raise typer.BadParameter(
+            "chips have no other area: give --aoi to geodet tile", param_hint="--aoi"
+        )
+    corners, crs = opt.parse_bounds(bounds)
     source = context.get_parameter_source("model")
     if detections is not None and source is not None and source.name == "COMMANDLINE":
         raise typer.BadParameter(
@@ -148,6 +173,10 @@ def evaluate(
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
     _check_files(data, detections, labels, scene, output, overwrite=overwrite)
+    if aoi is not None:
+        from geodet.vector.formats import check_vector_exists
+
+        check_vector_exists(aoi)
     files: dict[str, Any] = {
         "score_field": score_field,
         "output": output,
@@ -162,10 +191,12 @@ def evaluate(
         report = _run_on_chips(data, model, split, config, device, output, overwrite=overwrite)
     else:
         from geodet.evaluation.evaluate import evaluate_vectors
+        from geodet.tilesets.tile_inputs import LabelledArea
 
         assert detections is not None
         assert labels is not None
-        report = evaluate_vectors(detections, labels, config, scene=scene, **files)
+        area = LabelledArea(aoi, corners, crs) if aoi or corners else None
+        report = evaluate_vectors(detections, labels, config, scene=scene, area=area, **files)
     _print_as_json(report) if as_json else _print_evaluation(report, quiet=quiet)
 
 

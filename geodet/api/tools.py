@@ -167,6 +167,9 @@ def evaluate(
     detections: str | Path | None = None,
     labels: str | Path | None = None,
     scene: str | Path | None = None,
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
     split: Part = "val",
     config: Config | str | Path | None = None,
     settings: Settings = (),
@@ -187,6 +190,9 @@ def evaluate(
         labels: A vector file of points or polygons.
         scene: The raster that detections and labels belong to; they are then compared in its
             pixels, else in metres.
+        aoi: A vector file of polygons, with ``labels``: only this part was labelled.
+        bounds: xmin, ymin, xmax, ymax in place of ``aoi``.
+        bounds_crs: The CRS of ``bounds``; None: that of the scene, or of the detections.
         split: The part of the tileset: ``train``, ``val``, ``test``, or ``all`` of its images.
         config: A configuration, a recipe's name or a TOML file; ``match`` says when a detection
             counts as right.
@@ -219,9 +225,17 @@ def evaluate(
             Path(labels),
             chosen,
             scene=None if scene is None else Path(scene),
+            area=None
+            if aoi is None and bounds is None
+            else _labelled_area(aoi, bounds, bounds_crs),
             score_field=score_field,
             output=folder,
             overwrite=overwrite,
+        )
+    if aoi is not None or bounds is not None:
+        raise ConfigError(
+            "an area is given without vector files of detections and labels",
+            hint="pass detections and labels; give the area of chips to geodet.tile",
         )
     if detections is not None and data is not None and labels is None:
         return evaluate_results(

@@ -25,6 +25,7 @@ from geodet.models.checkpoint import Model
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.splits import Part
+from geodet.tilesets.tile_inputs import LabelledArea
 from geodet.tilesets.tileset import read_tileset
 
 __all__ = ["EvaluateReport", "evaluate_model", "evaluate_results", "evaluate_vectors"]
@@ -154,6 +155,7 @@ def evaluate_vectors(
     config: Config,
     *,
     scene: Path | None = None,
+    area: LabelledArea | None = None,
     score_field: str = "score",
     output: Path | None = None,
     overwrite: bool = False,
@@ -168,6 +170,7 @@ def evaluate_vectors(
         labels: Vector file with points or polygons.
         config: ``data``, ``match``, ``detect.score_threshold`` and ``tile.label_field``.
         scene: The raster that both belong to. Boxes are then compared in its pixels.
+        area: The part that was labelled: only what has its centre there counts; None: everything.
         score_field: Attribute with the score; empty: every detection has score 1.
         output: Folder for the measures, curves and errors.
         overwrite: Replace the files of an earlier evaluation.
@@ -180,7 +183,9 @@ def evaluate_vectors(
     inputs = [detections, labels, *([scene] if scene else [])]
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
-    read = read_evaluated_scene(detections, labels, config, scene=scene, score_field=score_field)
+    read = read_evaluated_scene(
+        detections, labels, config, scene=scene, score_field=score_field, area=area
+    )
     image, chosen = read.image, config.detect.score_threshold
     for count, path in ((len(image.detections), detections), (len(image.boxes), labels)):
         if not count:
@@ -200,6 +205,7 @@ def evaluate_vectors(
             "detections": detections.name,
             "labels": labels.name,
             "scene": scene.name if scene else None,
+            "area": None if area is None else area.summary,
         }
         _write(report, [(image.name, read.geobox, image.gsd)], names)
     return report

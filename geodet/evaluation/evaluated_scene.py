@@ -16,12 +16,14 @@ from pyproj.database import query_utm_crs_info
 
 from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
+from geodet.evaluation.evaluated_area import are_in_area
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene import Scene
+from geodet.tilesets.class_maps import map_names
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.tilesets.scene_labels import (
@@ -30,6 +32,8 @@ from geodet.tilesets.scene_labels import (
     read_scene_labels,
     read_scored_objects,
 )
+from geodet.tilesets.tile_inputs import LabelledArea
+from geodet.vector.extents import compare_file_extent
 from geodet.vector.vector_files import read_extent, read_frame
 
 __all__ = ["EvaluatedScene", "choose_classes", "read_evaluated_scene"]
@@ -66,7 +70,13 @@ class _Frame:
 
 
 def read_evaluated_scene(
-    detections: Path, labels: Path, config: Config, *, scene: Path | None, score_field: str
+    detections: Path,
+    labels: Path,
+    config: Config,
+    *,
+    scene: Path | None,
+    score_field: str,
+    area: LabelledArea | None = None,
 ) -> EvaluatedScene:
     """Read detections and labels of the same ground.
 
@@ -81,9 +91,11 @@ def read_evaluated_scene(
         config: ``data``, ``match`` and ``tile.label_field``.
         scene: The raster that both belong to.
         score_field: Attribute with the score; empty: every detection has score 1.
+        area: The part that was labelled: objects and detections whose centre is elsewhere do not
+            count; None: all counts.
 
     Raises:
-        VectorError: A file cannot be read, or one of the two has no CRS.
+        VectorError: A file cannot be read, one of the two has no CRS, or the area is elsewhere.
         ConfigError: The two files have no class in common.
         TilesetError: Points without a box size are to be matched by overlap.
     """
@@ -100,12 +112,19 @@ def read_evaluated_scene(
     if len(there) and not there.any():
         raise VectorError(
             f"none of the {len(there)} labels in {labels} lies in {frame.scene or 'the frame'}",
-            hint="check the CRS of both files",
+            hint=compare_file_extent(labels, frame.geobox, what="labels")
+            if scene
+            else "check the CRS of both files",
             path=labels,
         )
-    ignored = np.isin(np.array(truth.names, object), config.data.ignore_classes) & there
-    classes, number_of = choose_classes(found.objects.names, truth.names, config)
-    found_labels, truth_labels = number_of(found.objects.names), number_of(truth.names)
+    inside = are_in_area(area, frame.geobox, found_boxes, truth_boxes, has_extent=scene is not None)
+    here, there = here & inside[0], there & inside[1]
+    data, found_names = config.data, found.objects.names
+    truth_names = map_names(truth.names, labels, data, others=found_names)
+    found_names = tuple(data.class_map.get(name, name) for name in found_names)
+    ignored = np.isin(np.array(truth_names, object), data.ignore_classes) & there
+    classes, number_of = choose_classes(found_names, truth_names, config)
+    found_labels, truth_labels = number_of(found_names), number_of(truth_names)
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
     image = EvaluatedImage(
         name=frame.scene or detections.name,

@@ -50,6 +50,14 @@ class LabelledArea:
                 hint="give one of --aoi and --bounds",
             )
 
+    @property
+    def summary(self) -> str | None:
+        """The name of the file, or the bounds and their CRS; None for everything."""
+        if self.bounds is None:
+            return None if self.aoi is None else self.aoi.name
+        crs = [] if self.bounds_crs is None else [self.bounds_crs]
+        return ",".join([*(f"{side:.10g}" for side in self.bounds), *crs])
+
 
 @dataclass(frozen=True, slots=True)
 class TileInputs:
