@@ -76,11 +76,16 @@ def _scene_fields(path: str) -> dict[str, Any]:
         return {
             "scene": scene.path,
             "size": f"{scene.geobox.width} x {scene.geobox.height} px",
-            "bands": ", ".join(scene.band_names),
+            "bands": ", ".join(scene.band_names) + _doubt(scene.doubtful_alpha),
             "values": scene.dtype.name,
             "crs": "none" if crs is None else _crs(crs),
             "gsd": metres(scene.gsd),
         }
+
+
+def _doubt(band: int | None) -> str:
+    """Say that a band that is flagged as alpha looks like another."""
+    return "" if band is None else f"; band {band} is flagged as alpha, but varies like imagery"
 
 
 def _crs(crs: CRS) -> str:

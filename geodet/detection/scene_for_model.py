@@ -117,9 +117,9 @@ def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
         )
     if len(scene.bands) < needed:
         raise ModelFileError(
-            f"{scene.path} has {len(scene.bands)} bands, and {about.name} needs {needed}: "
-            + ", ".join(about.bands),
-            hint="choose another model, or name bands with --bands; a band may be named twice",
+            f"{scene.path} has {len(scene.bands)} bands{_doubt(scene)}, and {about.name} needs "
+            f"{needed}: {', '.join(about.bands)}",
+            hint=_way_out(scene, about),
             name=about.name,
         )
     if config.bands:
@@ -128,7 +128,36 @@ def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
     return tuple(scene.bands[place] for place in places)
 
 
+def _doubt(scene: Scene) -> str:
+    """Say of a band that is flagged as alpha that it looks like another, in an error message."""
+    if scene.doubtful_alpha is None:
+        return ""
+    return (
+        f" and a band {scene.doubtful_alpha} that is flagged as alpha, but varies like imagery, "
+        "such as near-infrared"
+    )
+
+
+def _way_out(scene: Scene, about: ModelDescription) -> str:
+    """Return the hint for a scene with too few bands."""
+    if scene.doubtful_alpha is not None and len(scene.bands) + 1 == len(about.bands):
+        places = choose_bands(about.bands, scene.all_meanings) or range(scene.count)
+        listed = ",".join(str(place + 1) for place in places)
+        return (
+            f"--bands {listed} reads band {scene.doubtful_alpha} as "
+            f"{about.bands[list(places).index(scene.doubtful_alpha - 1)]}"
+        )
+    return "choose another model, or name bands with --bands; a band may be named twice"
+
+
 def _report_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
+    if scene.doubtful_alpha is not None and scene.doubtful_alpha not in scene.bands:
+        logger.info(
+            "band %d of %s is flagged as alpha, but varies like imagery, such as near-infrared: "
+            "it does not say where there is data",
+            scene.doubtful_alpha,
+            scene.name,
+        )
     if not config.bands and scene.bands != scene.data_bands:
         logger.info(
             "%s has %d bands: using %s for %s; choose others with --bands",

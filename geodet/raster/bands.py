@@ -24,7 +24,9 @@ _SILENT = {"", "undefined", "gray", "palette", "alpha"}  # colours that name no 
 _SENTINEL_2 = {"b2": "blue", "b3": "green", "b4": "red", "b8": "nir"}
 
 
-def band_meanings(names: Sequence[str], colours: Sequence[str]) -> tuple[str, ...]:
+def band_meanings(
+    names: Sequence[str], colours: Sequence[str], doubtful_alpha: int | None = None
+) -> tuple[str, ...]:
     """Return what each band shows: ``red``, ``nir``, or its name in short; "" if unknown.
 
     A name takes precedence over the colour interpretation, which is often a writer's default.
@@ -33,6 +35,8 @@ def band_meanings(names: Sequence[str], colours: Sequence[str]) -> tuple[str, ..
     Args:
         names: Descriptions of the bands, "" where there is none.
         colours: Names of the colour interpretations, as rasterio spells them.
+        doubtful_alpha: Number of a band that is flagged as alpha, but varies like imagery. It is
+            taken for near-infrared beside red, green and blue.
 
     Example:
         >>> band_meanings(["", "Near Infrared", "Band 3"], ["gray", "undefined", "red"])
@@ -40,10 +44,13 @@ def band_meanings(names: Sequence[str], colours: Sequence[str]) -> tuple[str, ..
     """
     plain = [_simplified(name) for name in names]
     numbered = _SENTINEL_2 if {"b8", "b8a"} & set(plain) else {}
-    return tuple(
+    found = [
         numbered.get(name) or _MEANING.get(name, _without_number(name)) or _colour_meaning(colour)
         for name, colour in zip(plain, colours, strict=True)
-    )
+    ]
+    if doubtful_alpha is not None and sorted(filter(None, found)) == ["blue", "green", "red"]:
+        found[doubtful_alpha - 1] = "nir"
+    return tuple(found)
 
 
 def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, ...]:

@@ -104,11 +104,14 @@ class Scene(Closing):
         self.data_bands = tuple(band for band in numbers if band != self._alpha)
         """Numbers of the bands but an alpha band."""
         self._names = source.names
-        self._meanings = band_meanings(source.names, source.colours)
         self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
         self._dtypes = tuple(source.dataset.dtypes)
         with quietly(self.path):
+            self.doubtful_alpha = source.doubtful_alpha
+            """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
             self._file_blocks = file_blocks(source.dataset) if self.turn.is_none else self.grid
+        self.all_meanings = band_meanings(source.names, source.colours, self.doubtful_alpha)
+        """What each band of the raster shows, an alpha band included; "" where it is unknown."""
 
     def select(self, bands: Sequence[int | str] = ()) -> None:
         """Choose the bands that :meth:`read` returns; call it while no other thread reads.
@@ -124,10 +127,11 @@ class Scene(Closing):
         """Numbers of the bands that are read, in their order."""
         self.dtype = self._common_dtype()
         self.band_names = tuple(self._labels[band - 1] for band in self.bands)
-        self.band_meanings = tuple(self._meanings[band - 1] for band in self.bands)
+        self.band_meanings = tuple(self.all_meanings[band - 1] for band in self.bands)
         """What each band shows, such as red or nir; "" where it is unknown."""
         with self._sources.lend() as source:
-            self._mask_band = source.mask_band(self.bands)
+            mask = source.mask_band(self.bands)
+            self._mask_band = None if mask and mask == self.doubtful_alpha else mask
             has_overviews = bool(source.dataset.overviews(self.bands[0]))
             self._has_overviews = has_overviews and self.turn.is_none
         self.clear_cache()
@@ -207,7 +211,7 @@ class Scene(Closing):
             return source.read(self.bands, self._mask_band, window, shape)
 
     def _number(self, band: int | str) -> int:
-        number = resolve_band(band, self._names, self._meanings) if isinstance(band, str) else band
+        number = resolve_band(band, self._names, self.all_meanings) if isinstance(band, str) else band
         if not 1 <= number <= self.count:
             raise SceneError(
                 f"no band {band} in {self.path}, which has {self.count}: {', '.join(self._labels)}",

@@ -26,6 +26,7 @@ from geodet.geometry.arrays import empty_apart
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
+from geodet.raster.doubtful_alpha import varies_like_imagery
 from geodet.raster.orientation import AS_STORED, Turn, read_turn
 from geodet.raster.png_chunks import is_truncated_png
 from geodet.raster.scene_lists import check_scene_exists
@@ -82,6 +83,16 @@ class Source(Closing):
             if colour == ColorInterp.alpha.name and (name or "alpha").lower().startswith("alpha"):
                 return band
         return None
+
+    @property
+    def doubtful_alpha(self) -> int | None:
+        """The number of the alpha band if it varies like imagery, such as near-infrared."""
+        if self.alpha is None or self.names[self.alpha - 1] or self.held:
+            return None  # its name says what it is, or it comes from a palette or from warping
+        try:
+            return self.alpha if varies_like_imagery(self.dataset, self.alpha) else None
+        except RasterioError:
+            return None  # reading it reports that it is damaged
 
     def mask_band(self, bands: tuple[int, ...]) -> int | None:
         """Return the band whose mask shows where there is data, None where all pixels have data."""

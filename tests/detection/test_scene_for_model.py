@@ -8,6 +8,7 @@ from affine import Affine
 from factories_rasters import read_whole
 from pyproj import CRS
 from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
 
 from geodet.config import DetectConfig
 from geodet.detection.scene_for_model import (
@@ -158,3 +159,22 @@ def test_a_scene_is_opened_once_and_closed_if_it_does_not_fit(make_scene, rgb, r
         open_for_model(make_scene("three.tif"), rgbn, DetectConfig())
     assert len(handles) == 2
     assert all(source.dataset.closed for source in handles)
+
+
+def test_a_fourth_band_that_is_only_flagged_as_alpha_is_named_with_a_way_to_use_it(
+    make_scene, rgb, rgbn, said
+):
+    path = make_scene(bands=4)
+    with rasterio.open(path, "r+") as raster:
+        raster.colorinterp = [*raster.colorinterp[:3], ColorInterp.alpha]
+    with pytest.raises(
+        ModelFileError, match="3 bands and a band 4 that is flagged as alpha"
+    ) as why:
+        fit(path, rgbn)
+    assert why.value.hint == "--bands 1,2,3,4 reads band 4 as nir"
+    bands, pixels = fit(path, rgbn, bands=(1, 2, 3, 4))
+    assert bands == (1, 2, 3, 4)
+    np.testing.assert_array_equal(pixels, read_whole(path, bands))
+    assert said() == []
+    assert fit(path, rgb)[0] == (1, 2, 3)
+    assert "band 4 of scene.tif is flagged as alpha, but varies" in said(logging.INFO)[0]

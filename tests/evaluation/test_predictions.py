@@ -15,6 +15,7 @@ from geodet.evaluation.predictions import choose_input_values, predict_images
 from geodet.geometry.boxes import Detections
 from geodet.models.decode import Decoded
 from geodet.models.inputs import InputValues
+from geodet.raster.scene import Scene
 
 
 class BrightnessSeer(AtOnce, Predictor):
@@ -69,7 +70,7 @@ def test_large_images_are_read_in_the_windows_of_detect(tmp_path, monkeypatch):
     image = painted(tmp_path / "a.png", SQUARES, size=(128, 96))
     config = DetectConfig(chip_size=64, overlap=8)
     (found,) = predict_images(BrightnessSeer(), [image], (1, 2, 3), config)
-    with geodet.evaluation.predictions.Scene(image.path) as scene:
+    with Scene(image.path) as scene:
         expected = detect_scene(scene, BrightnessSeer(), config).detections
     assert found.boxes.tolist() == expected.boxes.tolist()
 
