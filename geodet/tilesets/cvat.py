@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_box
-from geodet.tilesets.outlines import Point, add_outline, bounds_of, ellipse_box, turned_box
+from geodet.tilesets.outlines import Point, add_outline, ellipse_box, turned_box
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
+from geodet.tilesets.xml_files import read_xml
 
 __all__ = ["read_cvat"]
 
@@ -32,12 +33,7 @@ def read_cvat(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     Raises:
         TilesetError: The file is broken, or it labels a video.
     """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, LookupError, OSError) as error:
-        raise TilesetError(
-            f"{path}: broken XML: {error}", hint="export the labels again", path=path
-        ) from error
+    root = read_xml(path)
     if root.find("track") is not None:
         raise TilesetError(
             f"{path} has the tracks of a video",
@@ -108,5 +104,7 @@ def _parse_points(shape: ElementTree.Element, where: str) -> list[Point]:
 
 
 def _parse_point(pair: Sequence[str], where: str) -> Point:
-    x1, y1, *_ = bounds_of([parse_box([*pair, *pair], where)[:2]])
-    return x1, y1
+    if len(pair) != 2:
+        raise TilesetError(f"{where}: {pair!r} is not a point", hint="a point is written x,y")
+    x, y, *_ = parse_box([*pair, *pair], where)
+    return x, y

@@ -13,6 +13,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "LabelPair",
     "check_label_files",
+    "check_one_image_each",
     "find_label_file",
     "image_folders",
     "list_images",
@@ -100,8 +101,9 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
         A warning of images without a label file, if there are any.
 
     Raises:
-        TilesetError: A label file has no image.
+        TilesetError: A label file has no image, or several.
     """
+    check_one_image_each(pairs)
     expected = {file for _, file in pairs}
     suffix = pairs[0][1].suffix
     orphans = [
@@ -123,6 +125,22 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
         f"{folder}: {len(bare)} of {len(pairs)} images have no label file and count as empty, such"
         f" as {bare[0].name}"
     ]
+
+
+def check_one_image_each(pairs: Sequence[LabelPair]) -> None:
+    """Check that no two images, such as a.png and a.jpg, have the same label file.
+
+    Raises:
+        TilesetError: Two images have.
+    """
+    owners: dict[Path, Path] = {}
+    for image, file in pairs:
+        if owners.setdefault(file, image) != image and file.is_file():
+            raise TilesetError(
+                f"{owners[file]} and {image.name} have the same label file, {file.name}",
+                hint="keep one of the two images, or rename one of them with its labels",
+                path=image,
+            )
 
 
 def _is_label(file: Path) -> bool:

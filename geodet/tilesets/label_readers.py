@@ -19,6 +19,7 @@ from geodet.tilesets.image_lists import (
 )
 from geodet.tilesets.labelme import read_labelme
 from geodet.tilesets.labels import ParsedLabels, read_text
+from geodet.tilesets.outline_tables import read_outline_table
 from geodet.tilesets.split_files import set_parts, with_image_sets
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
@@ -109,9 +110,9 @@ def _read_table(file: Path, folders: Sequence[Path]) -> ParsedLabels:
 
 
 def _try_table(file: Path, folders: Sequence[Path]) -> ParsedLabels | None:
-    for name, reader in (("VIA", read_via_table), ("CSV", read_csv)):
+    for reader in (read_via_table, read_csv, read_outline_table):
         if labels := reader(file, folders):
-            labels.layout = name
+            labels.layout = "VIA" if reader is read_via_table else "CSV"
             return labels
     return None
 

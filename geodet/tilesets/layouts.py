@@ -23,7 +23,7 @@ from pathlib import Path
 
 from geodet.errors import TilesetError
 from geodet.tilesets.csv_tables import read_image_table
-from geodet.tilesets.image_lists import find_label_file, image_folders
+from geodet.tilesets.image_lists import check_one_image_each, find_label_file, image_folders
 from geodet.tilesets.label_readers import find_undivided, read_label_file
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import find_listed_images, set_parts
@@ -89,6 +89,7 @@ def _read_listed(path: Path) -> ParsedLabels | None:
     pairs = [(image, find_label_file(image, folder, ("labels",), ".txt")) for image in listed.parts]
     if not any(file.is_file() for _, file in pairs):
         return None
+    check_one_image_each(pairs)
     names, file = read_names([folder], folder, first=listed.file)
     labels = read_yolo(pairs, names, file)
     labels.source, labels.layout = folder, "YOLO"

@@ -1,0 +1,322 @@
+"""Shapes, points and errors of the formats of labelling programs."""
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from factories_tilesets import NORTH_UP, paint_geotiff, paint_image, write
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.config import DataConfig
+from geodet.errors import TilesetError
+from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.outlines import turned_box
+from geodet.tilesets.tileset import read_tileset
+
+side = st.floats(0.5, 50)
+
+
+@given(st.floats(-50, 50), st.floats(-50, 50), side, side, st.floats(-360, 360))
+def test_the_bounds_of_a_turned_box_are_those_of_shapely(x, y, width, height, degrees):
+    box = (x, y, x + width, y + height)
+    expected = shapely.affinity.rotate(shapely.box(*box), degrees, origin="center").bounds
+    np.testing.assert_allclose(turned_box(box, degrees), expected, atol=1e-6)
+
+
+def cvat(folder, shapes, attributes="", **images):
+    for name in ("a", "b"):
+        paint_image(folder / "images" / f"{name}.png")
+    text = f'<annotations><image name="a.png" {attributes}>{shapes}</image>'
+    return write(folder / "annotations.xml", text + '<image name="b.png"/></annotations>')
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ('<box label="t" xtl="10" ytl="10" xbr="30" ybr="20" rotation="90"/>', (15, 5, 25, 25)),
+        ('<polygon label="t" points="1,2;9,4;5,20.5"/>', (1, 2, 9, 20.5)),
+        ('<polyline label="t" points="1,2;9,4"/>', (1, 2, 9, 4)),
+        ('<ellipse label="t" cx="20" cy="10" rx="5" ry="3"/>', (15, 7, 25, 13)),
+        ('<mask label="t" rle="0,9" left="4" top="5" width="3" height="2"/>', (4, 5, 7, 7)),
+        (
+            '<cuboid label="t" xtl1="4" ytl1="5" xbl1="4" ybl1="9" xtr1="8" ytr1="5" xbr1="8"'
+            ' ybr1="9" xtl2="10" ytl2="3" xbl2="10" ybl2="8" xtr2="7" ytr2="3" xbr2="7" ybr2="8"/>',
+            (4, 3, 10, 9),
+        ),
+        ('<tag label="night"/>', None),
+    ],
+)
+def test_shapes_of_cvat_become_their_bounds(tmp_path, shape, box):
+    file = cvat(tmp_path, shape)
+    assert find_labels(file).images[0].boxes == ([pytest.approx(box)] if box else [])
+
+
+def test_points_of_cvat_are_objects_of_their_own(tmp_path):
+    cvat(tmp_path, '<points label="t" points="10,10;30,20"/><points label="t" points="40,9"/>')
+    tileset = read_tileset(tmp_path, DataConfig(box_size_px=4))
+    expected = [[8, 8, 12, 12], [28, 18, 32, 22], [38, 7, 42, 11]]
+    np.testing.assert_array_equal(tileset.images[0].boxes, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ('<box label="t" xtl="10" ytl="x" xbr="3" ybr="4"/>', "shape 1: could not convert"),
+        ('<box xtl="1" ytl="1" xbr="3" ybr="4"/>', "shape 1: the object has no class"),
+        ('<polygon label="t" points=""/>', "shape 1: the outline has no points"),
+        ('<polygon label="t" points="1,2;3"/>', "shape 1: "),
+        (
+            '<points label="t" points="1,2"/><box label="t" xtl="1" ytl="1" xbr="3" ybr="4"/>',
+            r"shape 2: a\.png has points as well as boxes",
+        ),
+        ("<box", "broken XML"),
+    ],
+)
+def test_broken_shapes_of_cvat_are_refused(tmp_path, shape, message):
+    with pytest.raises(TilesetError, match=message):
+        find_labels(cvat(tmp_path, shape))
+
+
+def test_a_video_of_cvat_is_refused(tmp_path):
+    write(tmp_path / "annotations.xml", '<annotations><track id="0" label="car"/></annotations>')
+    with pytest.raises(TilesetError, match="has the tracks of a video") as caught:
+        find_labels(tmp_path)
+    assert "CVAT for images" in caught.value.hint
+
+
+def test_images_of_cvat_have_the_size_of_their_labels(tmp_path):
+    cvat(tmp_path, "", 'width="640" height="480"')
+    with pytest.raises(TilesetError, match="its labels are for 640 x 480 px"):
+        read_tileset(tmp_path, DataConfig())
+
+
+def labelme(folder, *shapes):
+    paint_image(folder / "a.png")
+    paint_image(folder / "b.png")
+    write(folder / "a.json", json.dumps({"version": "5", "shapes": list(shapes)}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "box"),
+    [
+        ("circle", [[20, 20], [23, 24]], (15, 15, 25, 25)),
+        ("line", [[1, 2], [9, 4]], (1, 2, 9, 4)),
+        ("linestrip", [[1, 2], [9, 4], [3, 8]], (1, 2, 9, 8)),
+        ("mask", [[1, 2], [9, 4]], (1, 2, 9, 4)),
+        (None, [[1, 2], [9, 4], [3, 8]], (1, 2, 9, 8)),
+    ],
+)
+def test_shapes_of_labelme_become_their_bounds(tmp_path, kind, points, box):
+    shape = {"label": "t", "points": points, "shape_type": kind}
+    labels = find_labels(labelme(tmp_path, shape))
+    assert labels.images[0].boxes == [box]
+    assert "1 of 2 images have no label file" in labels.notes[0]
+
+
+def test_points_of_labelme_are_labelled_points(tmp_path):
+    shape = {"label": "t", "points": [[10, 12]], "shape_type": "point"}
+    tileset = read_tileset(labelme(tmp_path, shape), DataConfig(box_size_px=4))
+    np.testing.assert_array_equal(tileset.images[0].boxes, [[8, 10, 12, 14]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"points": [[1, 2]]}, r"a\.json, shape 1: broken: KeyError\('label'\)"),
+        ({"label": "t", "points": [[1]]}, r"a\.json, shape 1: broken"),
+        (
+            {"label": "t", "points": [[1, 1]], "shape_type": "circle"},
+            r"a\.json, shape 1: broken",
+        ),
+        ({"label": " ", "points": [[1, 1], [2, 2]]}, "shape 1: the object has no class"),
+    ],
+)
+def test_broken_shapes_of_labelme_are_refused(tmp_path, shape, message):
+    with pytest.raises(TilesetError, match=message):
+        find_labels(labelme(tmp_path, shape))
+
+
+def via(folder, *regions, attributes=None):
+    for name in ("a", "b"):
+        paint_image(folder / f"{name}.png")
+    entry = {
+        "filename": "a.png",
+        "size": 1,
+        "regions": [
+            {"shape_attributes": shape, "region_attributes": attributes or {}} for shape in regions
+        ],
+    }
+    other = {"filename": "b.png", "size": 1, "regions": {}}
+    return write(folder / "via.json", json.dumps({"a.png1": entry, "b.png1": other}))
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ({"name": "circle", "cx": 20, "cy": 10, "r": 4.5}, (15.5, 5.5, 24.5, 14.5)),
+        ({"name": "ellipse", "cx": 20, "cy": 10, "rx": 5, "ry": 3}, (15, 7, 25, 13)),
+        (
+            {"name": "polyline", "all_points_x": [1, 9, 3], "all_points_y": [2, 4, 8]},
+            (1, 2, 9, 8),
+        ),
+    ],
+)
+def test_shapes_of_via_become_their_bounds(tmp_path, shape, box):
+    (image, _) = find_labels(via(tmp_path, shape)).images
+    assert (image.boxes, image.names) == ([box], [None])
+
+
+def test_points_of_via_are_labelled_points(tmp_path):
+    via(tmp_path, {"name": "point", "cx": 10, "cy": 12})
+    tileset = read_tileset(tmp_path, DataConfig(box_size_px=4))
+    np.testing.assert_array_equal(tileset.images[0].boxes, [[8, 10, 12, 14]])
+    assert tileset.classes == ("object",)
+
+
+RECT = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ({"label": "oak", "height": "3"}, "oak"),
+        ({"Class": "oak", "height": "3"}, "oak"),
+        ({"species": "oak"}, "oak"),
+        ({"type": {"oak": True, "elm": False}}, "oak"),
+    ],
+)
+def test_the_class_of_a_region_is_found(tmp_path, attributes, name):
+    assert find_labels(via(tmp_path, RECT, attributes=attributes)).images[0].names == [name]
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes", "message"),
+    [
+        (RECT, {"one": "a", "two": "b"}, "none of the attributes one, two is named as the class"),
+        (
+            RECT,
+            {"type": {"oak": True, "elm": True}},
+            "region 1: the region has the classes oak, elm",
+        ),
+        (RECT, {"label": ""}, "region 1: the object has no class"),
+        ({"name": "rect", "x": 1}, None, "region 1: broken shape: KeyError"),
+    ],
+)
+def test_regions_of_via_without_one_class_or_shape_are_refused(
+    tmp_path, shape, attributes, message
+):
+    with pytest.raises(TilesetError, match=message):
+        find_labels(via(tmp_path, shape, attributes=attributes))
+
+
+def dota(folder, text):
+    for name in ("a", "b"):
+        paint_image(folder / "images" / f"{name}.png")
+        write(folder / "labelTxt" / f"{name}.txt", text)
+    return folder
+
+
+def test_difficult_objects_of_dota_are_ignored_and_its_gsd_is_read(tmp_path):
+    text = (
+        "imagesource:GoogleEarth\ngsd:0.25\n10 5 20 10 15 20 5 15 ship 0\n1 1 4 1 4 4 1 4 ship 1\n"
+    )
+    tileset = read_tileset(dota(tmp_path, text), DataConfig())
+    image = tileset.images[0]
+    np.testing.assert_array_equal(image.boxes, [[5, 5, 20, 20]])
+    np.testing.assert_array_equal(image.ignored, [[1, 1, 4, 4]])
+    assert (image.gsd, tileset.classes) == (0.25, ("ship",))
+
+
+def test_a_broken_line_of_dota_is_refused(tmp_path):
+    with pytest.raises(TilesetError, match=r"a\.txt, line 2: '1 2 3 ship' is not eight numbers"):
+        find_labels(dota(tmp_path, "10 5 20 10 15 20 5 15 ship 0\n1 2 3 ship\n"))
+
+
+def test_images_that_xview_lacks_are_left_out_with_a_warning(tmp_path):
+    paint_image(tmp_path / "train_images" / "1.tif")
+    features = [
+        {"properties": {"image_id": f"{n}.tif", "type_id": 5, "bounds_imcoords": "1,2,3,4"}}
+        for n in (1, 1395)
+    ]
+    write(tmp_path / "xView_train.geojson", json.dumps({"features": features}))
+    labels = find_labels(tmp_path)
+    assert [(image.path.name, image.names) for image in labels.images] == [("1.tif", ["5"])]
+    assert "1 of 2 images do not exist and are left out, such as 1395.tif" in labels.notes[0]
+    features[0]["properties"]["bounds_imcoords"] = "1,2,3"
+    write(tmp_path / "xView_train.geojson", json.dumps({"features": features}))
+    with pytest.raises(TilesetError, match="feature 1: "):
+        find_labels(tmp_path)
+
+
+def test_a_broken_outline_in_a_table_is_refused(tmp_path):
+    write(tmp_path / "t.csv", 'image_path,geometry,label\na.png,"POLYGON ((1 1, 2",t\n')
+    with pytest.raises(TilesetError, match=r"t\.csv, line 2: "):
+        find_labels(tmp_path)
+
+
+def chips(folder, shapes, labels=None, size=64, **options):
+    for number in range(2):
+        paint_geotiff(
+            folder / f"{number}.tif", column=number * size, width=size, height=size, **options
+        )
+    place = [shapely.transform(s, lambda xy: np.array([NORTH_UP @ p for p in xy])) for s in shapes]
+    columns = {"label": labels or ["t"] * len(place)}
+    geopandas.GeoDataFrame(columns, geometry=place, crs=32610).to_file(folder / "l.gpkg")
+    return folder
+
+
+def test_an_object_on_the_seam_is_a_label_where_enough_of_it_is_visible(tmp_path):
+    labels = find_labels(chips(tmp_path, [shapely.box(56, 10, 66, 20)]))
+    left, right = labels.images
+    assert left.boxes == [pytest.approx((56, 10, 64, 20))]
+    assert right.boxes == [pytest.approx((0, 10, 2, 20))]
+    assert (left.ignored, right.ignored) == ([False], [True])  # 80 % and 20 % of it
+
+
+def test_points_beside_chips_are_labelled_points_of_one_chip(tmp_path):
+    folder = chips(tmp_path, [shapely.Point(64, 10), shapely.Point(10, 20), shapely.Point(999, 9)])
+    labels = find_labels(folder)
+    assert [image.boxes for image in labels.images] == [
+        [pytest.approx((10, 20, 10, 20))],
+        [pytest.approx((0, 10, 0, 10))],
+    ]
+    assert "1 of 3 labels in" in labels.notes[0]
+
+
+def test_a_scene_with_a_vector_file_is_to_be_cut(tmp_path):
+    paint_geotiff(tmp_path / "scene.tif", width=9000, height=8)
+    chips(tmp_path, [shapely.box(1, 1, 3, 3)])
+    with pytest.raises(TilesetError, match=r"scene\.tif is a scene of 9000 x 8 px") as caught:
+        find_labels(tmp_path)
+    assert "geodet tile" in caught.value.hint
+
+
+def test_chips_and_vector_files_that_do_not_go_together_are_refused(tmp_path):
+    with pytest.raises(
+        TilesetError, match=r"none of the 1 labels in .* lies in one of the 2 images"
+    ):
+        find_labels(chips(tmp_path, [shapely.box(900, 1, 903, 3)]))
+    paint_image(tmp_path / "plain.png")
+    with pytest.raises(TilesetError, match=r"plain\.png has no georeference"):
+        find_labels(tmp_path)
+    (tmp_path / "plain.png").unlink()
+    write(tmp_path / "more.geojson", "{}")
+    with pytest.raises(TilesetError, match=r"several vector files: l\.gpkg, more\.geojson"):
+        find_labels(tmp_path)
+
+
+def test_two_images_with_one_label_file_are_refused(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        paint_image(tmp_path / name)
+    write(tmp_path / "a.txt", "0 0.5 0.5 0.1 0.1")
+    write(tmp_path / "classes.txt", "t")
+    message = r"a\.jpg and a\.png have the same label file, a\.txt"
+    with pytest.raises(TilesetError, match=message):
+        find_labels(tmp_path)
+    write(tmp_path / "data.yaml", "train: [a.jpg, a.png]\nnames: [t]\n")
+    with pytest.raises(TilesetError, match=message):
+        find_labels(tmp_path)
