@@ -15,6 +15,7 @@ from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.class_maps import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
+from geodet.tilesets.duplicate_images import find_duplicates
 from geodet.tilesets.label_boxes import to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
 from geodet.tilesets.layouts import find_labels
@@ -267,6 +268,22 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
                 min(shared),
                 "validation" if name == "val" else "the test",
             )
+        # Images of known places are compared by these; a blank one may be in both parts.
+        twice = find_duplicates(*(_without_place(part, tileset.root) for part in (seen, images)))
+        if twice:
+            logger.warning(
+                "%s: %d images of %s are in %s as well, such as %s, which is %s: keep one of each",
+                source,
+                len(twice),
+                name,
+                "train" if name == "val" else "train or val",
+                *(_relative(path, tileset.root) for path in reversed(twice[0])),
+            )
+
+
+def _without_place(images: Sequence[LabelledImage], root: Path) -> list[LabelledImage]:
+    """Return the images of which nothing says where they were taken."""
+    return [image for image in images if image.place == _relative(image.path, root)]
 
 
 def _relative(path: Path, root: Path) -> str:

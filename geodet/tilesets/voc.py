@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from xml.etree import ElementTree
 
-from geodet.errors import TilesetError
 from geodet.tilesets.labels import ParsedImage, ParsedLabels, parse_box
+from geodet.tilesets.xml_files import read_xml
 
 __all__ = ["read_voc"]
 
@@ -34,12 +33,7 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
     image = ParsedImage(path, f"{file}, object ")
     if not file.is_file():
         return image
-    try:
-        root = ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, LookupError, OSError) as error:
-        raise TilesetError(
-            f"{file}: broken XML: {error}", hint="export the labels of this image again", path=file
-        ) from error
+    root = read_xml(file)
     width, height = (root.findtext(f"size/{key}", "0") for key in ("width", "height"))
     if width.strip().isdigit() and height.strip().isdigit() and int(width) and int(height):
         image.size = (int(width), int(height))
