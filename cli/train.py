@@ -17,6 +17,7 @@ from .train_display import train_display
 
 if TYPE_CHECKING:
     from geodet.training.train import TrainReport
+    from geodet.training.train_plan import TrainPlan
 
 __all__ = ["EXAMPLES", "train"]
 
@@ -24,6 +25,7 @@ EXAMPLES = """\
 Examples:
 
   geodet train --data tiles -o mine.safetensors
+  geodet train --data tiles --dry-run
   geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
   geodet train --data tiles -o mine.safetensors --set train.init=urban-trees
   geodet train --data tiles -o mine.safetensors --resume
@@ -43,15 +45,23 @@ def train(
         ),
     ],
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE.safetensors",
-            help="The model file to write.",
+            help="The model file to write; not needed with --dry-run.",
             rich_help_panel=opt.OUTPUT,
         ),
-    ],
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what would be trained and how long an epoch would take, and write nothing.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
     device: opt.Device = "auto",
     resume: Annotated[
         bool,
@@ -101,6 +111,8 @@ def train(
     The model file holds the weights of the epoch with the best F1 on the validation chips, and the
     score threshold of that F1. The log and the state for --resume go to a folder beside it.
     """
+    if output is None and not dry_run:
+        raise typer.BadParameter("name the model file to write", param_hint="--output / -o")
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = {
         "epochs": epochs,
@@ -115,12 +127,19 @@ def train(
     from geodet.tilesets.tileset_paths import check_tileset_exists
     from geodet.training.run_paths import check_run
 
-    check_run(output, resume=resume, overwrite=overwrite)
+    if output is not None:
+        check_run(output, resume=resume, overwrite=overwrite)
     check_tileset_exists(data)
     check_device_name(device)
     if config.train.init:
         check_model(config.train.init)
     prepare_process(device)
+    if output is None or dry_run:
+        from geodet.training.train_plan import plan_training
+
+        plan = plan_training(data, config, device=device)
+        print_json(plan) if as_json else _print_plan(plan)
+        return
     from geodet.training.train import run_training
 
     with _hint_at_resume(output), train_display(quiet=quiet) as display:
@@ -139,12 +158,43 @@ def train(
     print_json(report) if as_json else _print_training(report)
 
 
+def _print_plan(plan: TrainPlan) -> None:
+    objects = ", ".join(f"{count} {name}" for name, count in plan.classes.items())
+    low, middle, high = plan.sides_px
+    metres = f", {middle * plan.gsd:.3g} m" if plan.gsd else ""
+    gsd = f"{plan.gsd:.3g} m per pixel" if plan.gsd else "metres per pixel unknown"
+    sizes = ", ".join(f"{size:g}" for size in plan.anchor_sizes)
+    lines = {
+        "train": f"{plan.train.images} images with {plan.train.objects} objects ({objects})",
+        "validate": f"{plan.val.images} images with {plan.val.objects} objects",
+        "images": gsd,
+        "objects": f"{middle:.0f} px long in the middle{metres}; most from {low:.0f} to "
+        f"{high:.0f} px",
+        "anchors": f"{sizes} px; they cover {100 * plan.anchor_recall:.0f} % of the objects",
+        "epoch": f"{plan.crops} chips of {plan.chip_size} px, about {plan.seconds_an_epoch:.0f} s "
+        f"on {plan.device}",
+        "training": f"{plan.epochs} epochs, {plan.steps} steps, about "
+        f"{plan.epochs * plan.seconds_an_epoch / 60:.0f} min",
+    }
+    for name, text in lines.items():
+        typer.echo(f"{name:9} {text}")
+    if plan.proposals:
+        typer.echo(f"{'proposed':9} {' '.join(plan.proposals)}")
+
+
 def _print_training(report: TrainReport) -> None:
     has_validation = report.best_f1 >= 0
     best = f"best F1 {report.best_f1:.3f} on the validation chips"
     what = best if has_validation else "no validation chips, so the last epoch"
     early = f", stopped early after {report.epochs}" if report.stopped_early else ""
     typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}{early}, {report.seconds:.0f} s")
+    if report.best_f1_interval is not None:
+        low, high = report.best_f1_interval
+        typer.echo(
+            "fewer than 50 objects validate, so this F1 means little: 95 % confidence interval "
+            f"{low:.2f} to {high:.2f}; label more, or give more of them to validation",
+            err=True,
+        )
 
 
 @contextmanager

@@ -45,10 +45,11 @@ class ModelConfig(Section):
     head_norm: Literal["none", "group", "batch"] = Field(
         "batch", description="normalisation in the heads; none in the RetinaNet paper"
     )
-    anchors: Literal["given", "fit"] = Field(
-        "given",
+    anchors: Literal["auto", "given", "fit"] = Field(
+        "auto",
         description="given: use the three keys below; fit: choose their numbers by the training "
-        "labels, with one size for each level and at most as many scales and ratios as given",
+        "labels, with one size for each level and at most as many scales and ratios as given; "
+        "auto: given, or fit where those given miss most of the training labels",
     )
     anchor_sizes: tuple[float, ...] = Field(
         (12.0, 24.0, 48.0),
@@ -68,7 +69,7 @@ class ModelConfig(Section):
             raise ValueError(
                 f"levels [{first}, {last}]: the first must be 2 to 5, the last from it to 7"
             )
-        if self.anchors == "given" and len(self.anchor_sizes) != last - first + 1:
+        if self.anchors != "fit" and len(self.anchor_sizes) != last - first + 1:
             raise ValueError(
                 f"{len(self.anchor_sizes)} anchor_sizes for {last - first + 1} levels ({first} to "
                 f"{last}): give one for each level"

@@ -140,6 +140,7 @@ def evaluate_results(
     chosen = config.detect.score_threshold
     found = Detections.concatenate([image.detections for image in evaluated])
     threshold = _lowest_of(found) if chosen is None else chosen
+    _warn_of_cut_scores(found, detections)
     evaluation = measure(evaluated, classes, config.match, threshold=threshold)
     title = f"{detections.name} against {len(images)} {split} images"
     report = EvaluateReport(title, split, len(images), evaluation, output)
@@ -190,6 +191,7 @@ def evaluate_vectors(
     for count, path in ((len(image.detections), detections), (len(image.boxes), labels)):
         if not count:
             logger.warning("%s contains no object that counts", path)
+    _warn_of_cut_scores(image.detections, detections)
     evaluation = measure(
         [image],
         read.classes,
@@ -260,6 +262,20 @@ def _lowest(model: Model, config: Config) -> float:
 def _lowest_of(detections: Detections) -> float:
     """Return the lowest score, rounded down to six decimals."""
     return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
+
+
+def _warn_of_cut_scores(detections: Detections, path: Path) -> None:
+    """Warn where weak detections were dropped: average precision counts them, too."""
+    lowest = _lowest_of(detections)
+    if len(np.unique(detections.scores)) > 1 and lowest > 2 * _LOWEST_SCORE:
+        logger.warning(
+            "%s has no score below %.2f: AP is lower than that of evaluate --model, which detects "
+            "down to %g; detect with --score-threshold %g to compare",
+            path,
+            lowest,
+            _LOWEST_SCORE,
+            _LOWEST_SCORE,
+        )
 
 
 def _place(image: LabelledImage) -> tuple[str, GeoBox, float | None]:

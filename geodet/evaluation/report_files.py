@@ -87,7 +87,9 @@ def _class_to_json(measures: ClassMeasures) -> dict[str, Any]:
 
 def _counts_to_json(scores: MatchCounts) -> dict[str, float]:
     shares = {name: getattr(scores, name) for name in ("threshold", "precision", "recall", "f1")}
-    return shares | {name: getattr(scores, name) for name in ("matched", "detected", "labelled")}
+    counts = {name: getattr(scores, name) for name in ("matched", "detected", "labelled")}
+    low, high = scores.f1_interval
+    return shares | {"f1_low": low, "f1_high": high} | counts
 
 
 def _known(value: float) -> float | None:

@@ -14,6 +14,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 
 __all__ = [
+    "FEW_OBJECTS",
     "Comparison",
     "MatchCounts",
     "ThresholdCurve",
@@ -22,6 +23,10 @@ __all__ = [
     "trace_curve",
 ]
 
+FEW_OBJECTS = 50
+"""Labelled objects below which figures mean little without their confidence interval."""
+
+_Z = 1.959964  # of the normal distribution, for 95 %
 _FLAT = 0.001  # of F1: smaller differences between thresholds are noise
 
 
@@ -99,6 +104,26 @@ class MatchCounts:
         """Harmonic mean of precision and recall."""
         total = self.detected + self.labelled
         return 2 * self.matched / total if total else 0.0
+
+    @property
+    def f1_interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of F1 as lower and upper end; 0 to 1 where nothing is known.
+
+        Of true positives, false positives and misses together, the first are a binomial share J,
+        and F1 = 2 J / (1 + J) rises with it. The interval of J is Wilson's.
+
+        Reference:
+            Wilson 1927, "Probable inference, the law of succession, and statistical inference",
+            https://doi.org/10.1080/01621459.1927.10502953
+        """
+        count = self.detected + self.labelled - self.matched
+        if not count:
+            return 0.0, 1.0
+        share, z2 = self.matched / count, _Z**2
+        middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+        spread = _Z * (share * (1 - share) / count + z2 / (4 * count**2)) ** 0.5 / (1 + z2 / count)
+        low, high = (min(max(j, 0.0), 1.0) for j in (middle - spread, middle + spread))
+        return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
 @dataclass(frozen=True, slots=True)

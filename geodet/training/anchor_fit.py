@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 _IOU = 0.5  # of an object and an anchor that covers it
+_MOST_MISSED = 0.5  # share of the objects that are missed, beyond which anchors are fitted unasked
 _WARN_BELOW = 0.9  # share of the objects that are covered
 _SAMPLE = 1000  # maximum number of objects for the fit
 _STEPS = (0.2, 0.1, 0.05, 0.02)  # of the logarithms of sides and ratios
@@ -36,7 +37,10 @@ class Objects(NamedTuple):
 
 
 def settle_anchors(tileset: Tileset, config: Config) -> Config:
-    """Fit the anchors if ``model.anchors`` is ``fit``, and log how well they cover the labels.
+    """Fit the anchors if the settings or the labels ask for it, and log how well they cover them.
+
+    With ``model.anchors`` as ``auto``, anchors that miss more than half of the training objects at
+    an IoU of 0.5 are replaced by fitted ones, with a warning.
 
     Args:
         tileset: Its training objects are used.
@@ -49,24 +53,63 @@ def settle_anchors(tileset: Tileset, config: Config) -> Config:
         TilesetError: There is no training object to fit to.
     """
     objects = collect_objects(tileset.split("train"))
-    is_fit = config.model.anchors == "fit"
-    if is_fit:
-        if not len(objects.boxes):
-            raise TilesetError(
-                f"{tileset.root} has no training object to fit anchors to",
-                hint='set model.anchors = "given" and model.anchor_sizes',
-                path=tileset.root,
-            )
-        turned = config.augment.flips and config.augment.quarter_turns
-        fitted = fit_anchors(objects, config.model, turned=turned)
-        config = config.model_copy(update={"model": fitted})
-        logger.info(
-            "fitted anchors: anchor_sizes = %s, anchor_scales = %s, anchor_ratios = %s",
-            *(list(v) for v in (fitted.anchor_sizes, fitted.anchor_scales, fitted.anchor_ratios)),
+    wanted = config.model.anchors
+    if wanted == "fit" and not len(objects.boxes):
+        raise TilesetError(
+            f"{tileset.root} has no training object to fit anchors to",
+            hint='set model.anchors = "given" and model.anchor_sizes',
+            path=tileset.root,
         )
+    model, given_sizes = config.model, config.model.anchor_sizes
+    if wanted == "fit":
+        model = _fitted(objects, config)
+    elif wanted == "auto":
+        model = _fitted_where_needed(objects, config)
+    if model is not config.model:
+        config = config.model_copy(update={"model": model})
+    is_fit = wanted == "fit" or model.anchor_sizes != given_sizes
     if len(objects.boxes):
-        _report(best_overlaps(objects, config.model), _advice(config, is_fit=is_fit))
+        _report(best_overlaps(objects, model), _advice(config, is_fit=is_fit))
     return config
+
+
+def _fitted(objects: Objects, config: Config) -> ModelConfig:
+    """Fit the anchors and log their numbers."""
+    turned = config.augment.flips and config.augment.quarter_turns
+    fitted = fit_anchors(objects, config.model, turned=turned)
+    logger.info("fitted anchors: %s", _numbers(fitted))
+    return fitted
+
+
+def _fitted_where_needed(objects: Objects, config: Config) -> ModelConfig:
+    """Fit the anchors if those given miss most of the objects and fitted ones miss fewer."""
+    given = config.model.model_copy(update={"anchors": "given"})
+    if not len(objects.boxes):
+        return given
+    before = float((best_overlaps(objects, given) < _IOU).mean())
+    if before <= _MOST_MISSED:
+        return given
+    turned = config.augment.flips and config.augment.quarter_turns
+    fitted = fit_anchors(objects, given, turned=turned)
+    after = float((best_overlaps(objects, fitted) < _IOU).mean())
+    if after >= before:
+        return given
+    logger.warning(
+        "the anchors of the recipe, anchor_sizes = %s, miss %.0f %% of the training objects at IoU "
+        "%.1f; fitted ones are used, which miss %.0f %%: %s; to keep those of the recipe: --set "
+        "model.anchors=given",
+        list(given.anchor_sizes),
+        100 * before,
+        _IOU,
+        100 * after,
+        _numbers(fitted),
+    )
+    return fitted
+
+
+def _numbers(model: ModelConfig) -> str:
+    keys = ("anchor_sizes", "anchor_scales", "anchor_ratios")
+    return ", ".join(f"{key} = {list(getattr(model, key))}" for key in keys)
 
 
 def collect_objects(images: Iterable[LabelledImage]) -> Objects:
@@ -241,7 +284,7 @@ def _advice(config: Config, *, is_fit: bool) -> str:
     """Name the settings, of those not yet made, with which more objects would have an anchor."""
     ways = ["add values to model.anchor_scales and model.anchor_ratios"]
     if not is_fit:
-        ways = ["set model.anchors = fit (or model.anchor_sizes)"]
+        ways = ["--set model.anchors=fit (or model.anchor_sizes)"]
     if config.model.levels[0] > 2:
         ways.append("let model.levels start at 2")
     if config.train.assigner == "iou":

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from geodet.config import Config, TrainConfig
 from geodet.detection.predictor import Predictor
 from geodet.evaluation.predictions import compare_images, predict_images
-from geodet.evaluation.threshold_curves import MatchCounts, best_counts
+from geodet.evaluation.threshold_curves import FEW_OBJECTS, MatchCounts, best_counts
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision
@@ -147,10 +147,12 @@ def is_best(state: RunState, scores: MatchCounts | None) -> bool:
         scores: Of the epoch; None without validation images.
     """
     f1 = -1.0 if scores is None else scores.f1
+    few = scores is not None and scores.labelled < FEW_OBJECTS
     state.stale = 0 if scores is None or f1 > state.best_f1 else state.stale + 1
     if f1 < state.best_f1:
         return False
     state.best_f1, state.best_epoch = f1, state.epoch
+    state.best_interval = list(scores.f1_interval) if few and scores is not None else []
     return True
 
 

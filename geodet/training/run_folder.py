@@ -7,7 +7,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,8 @@ class RunState:
     """The epoch with the best F1, counted from 1; 0 before the first validation."""
     stale: int = 0
     """Validations since F1 last rose."""
+    best_interval: list[float] = field(default_factory=list)
+    """Ends of the 95 % confidence interval of the best F1; empty with 50 objects and more."""
 
 
 def begin_run(folder: Path, *, resume: bool) -> None:

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _STEM = "backbone.stem.conv.weight"
 _SCORES = "classifier.last."
+_FAR_OFF = 1.5  # times the GSD of the model: worth a warning
 # Parts that exist once for each pyramid level, numbered from the first level.
 _OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
 
@@ -35,7 +36,7 @@ class Transfer(NamedTuple):
     """From the initialisation."""
 
 
-def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
+def transfer_weights(network: RetinaNet, name: str | Path, *, gsd: float | None = None) -> Transfer:
     """Replace the weights of a network by those of a model, where name and shape fit.
 
     The parts of a pyramid level get the weights of the same level, or else of the nearest one;
@@ -46,6 +47,8 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
     Args:
         network: Changed in place.
         name: A bundled model's name, or a model file.
+        gsd: Metres per pixel of the training images. A warning says when the model's differ by
+            more than half, since its weights know objects of another size.
 
     Raises:
         ModelFileError: There is no such model.
@@ -56,10 +59,27 @@ def transfer_weights(network: RetinaNet, name: str | Path) -> Transfer:
     own = network.state_dict()
     given = _fitting(own, model, network)
     network.load_state_dict(given, strict=False)
+    _warn_of_other_gsd(name, model.description.gsd, gsd)
     counters = {key for key in own if key.endswith("num_batches_tracked")}
     transfer = Transfer(sorted(given), sorted(own.keys() - given.keys() - counters))
     _report(name, transfer)
     return transfer
+
+
+def _warn_of_other_gsd(name: str | Path, model_gsd: float | None, gsd: float | None) -> None:
+    if model_gsd is None or gsd is None or 1 / _FAR_OFF <= gsd / model_gsd <= _FAR_OFF:
+        return
+    logger.warning(
+        "train.init = %s works at %.3g m per pixel and the training images have %.3g m: objects "
+        "appear %.1f times as %s as in its training; resample the images to its own: geodet tile "
+        "--gsd %.3g, or gdalwarp -r average -tr %.3g %.3g in metres",
+        name,
+        model_gsd,
+        gsd,
+        max(gsd / model_gsd, model_gsd / gsd),
+        "small" if gsd > model_gsd else "large",
+        *[model_gsd] * 3,
+    )
 
 
 def _check_backbone(model: Model, config: ModelConfig, name: str | Path) -> None:

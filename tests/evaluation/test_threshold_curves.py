@@ -3,6 +3,7 @@ import pytest
 from factories_models import EMPTY, detections
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from geodet.config import MatchConfig
 from geodet.evaluation.threshold_curves import (
@@ -176,3 +177,17 @@ def test_without_detections_or_objects_nothing_matches(rule):
     for found, truth in ((Detections.empty(), TRUTH), (detections(TRUTH), [])):
         result = compare(found, truth, rule=rule, gsd=0.5)
         assert count_matches([result], 0.0) == MatchCounts(0.0, 0, len(found), len(truth))
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 60))
+def test_the_interval_of_f1_is_wilsons_of_the_share_of_true_positives(hits, wrong, missed):
+    counts = MatchCounts(0.5, hits, hits + wrong, hits + missed)
+    low, high = counts.f1_interval
+    assert low <= counts.f1 + 1e-9
+    assert counts.f1 <= high + 1e-9
+    if hits + wrong + missed == 0:
+        assert (low, high) == (0, 1)
+        return
+    ends = binomtest(hits, hits + wrong + missed).proportion_ci(method="wilson")
+    expected = [2 * end / (1 + end) for end in (ends.low, ends.high)]
+    np.testing.assert_allclose([low, high], expected, atol=1e-6)

@@ -147,7 +147,7 @@ def configured(**model):
 
 def test_given_anchors_are_kept_and_their_recall_is_logged(tmp_path, caplog):
     boxes = np.concatenate([squares(0, 12.0, 19), squares(0, 90.0, 1)])
-    config = configured()
+    config = configured(anchors="given")
     with caplog.at_level(logging.INFO, logger="geodet"):
         assert settle_anchors(tileset(tmp_path, boxes), config) is config
     recall = (slow_overlaps(boxes, config.model) >= 0.5).mean()
@@ -157,7 +157,7 @@ def test_given_anchors_are_kept_and_their_recall_is_logged(tmp_path, caplog):
     assert "recall of the anchors at IoU 0.5: 0.950 of 20 training objects" in record.getMessage()
 
 
-FIT, FINER, EASIER = "model.anchors = fit", "model.levels start at 2", "train.positive_iou"
+FIT, FINER, EASIER = "--set model.anchors=fit", "model.levels start at 2", "train.positive_iou"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_without_objects_anchors_cannot_be_fitted_and_no_recall_is_logged(tmp_pa
         settle_anchors(tileset(tmp_path), configured(anchors="fit"))
     assert "model.anchor_sizes" in caught.value.hint
     with caplog.at_level(logging.INFO, logger="geodet"):
-        assert settle_anchors(tileset(tmp_path), configured()) == configured()
+        assert settle_anchors(tileset(tmp_path), configured()) == configured(anchors="given")
     assert caplog.records == []
 
 
@@ -208,3 +208,27 @@ def test_the_sizes_to_fit_need_not_be_as_many_as_the_levels():
     config = architecture((2, 5), anchors="fit", anchor_sizes=(12.0, 24.0))
     fitted = fit_anchors(objects(squares(0, 20.0, spread=1.0)), config)
     assert len(fitted.anchor_sizes) == 4
+
+
+def test_anchors_that_miss_most_of_the_objects_are_fitted_unasked(tmp_path, caplog):
+    boxes = squares(0, 90.0, 20)
+    with caplog.at_level(logging.WARNING, logger="geodet"):
+        settled = settle_anchors(tileset(tmp_path, boxes), configured())
+    missed = (slow_overlaps(boxes, configured().model) < 0.5).mean()
+    assert missed == 1
+    assert (slow_overlaps(boxes, settled.model) >= 0.5).all()
+    (message,) = caplog.messages
+    assert (
+        "miss 100 % of the training objects at IoU 0.5; fitted ones are used, which miss 0 %"
+        in (message)
+    )
+    assert f"anchor_sizes = {list(settled.model.anchor_sizes)}" in message
+    assert "--set model.anchors=given" in message
+    assert settled.model.anchors == "given"
+
+
+def test_anchors_that_miss_less_than_half_are_kept(tmp_path, caplog):
+    boxes = np.concatenate([squares(0, 12.0, 12), squares(0, 90.0, 8)])
+    settled = settle_anchors(tileset(tmp_path, boxes), configured())
+    assert settled == configured(anchors="given")
+    assert "miss 40 %" in caplog.text

@@ -6,7 +6,7 @@ from factories_models import architecture, seeded_network
 
 from geodet.errors import ConfigError, ModelFileError
 from geodet.models.backbone import adapt_filters
-from geodet.models.checkpoint import save_model
+from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
 from geodet.training.transfer import transfer_weights
 
@@ -165,3 +165,19 @@ def test_the_log_says_what_was_taken_and_what_was_not(tmp_path, caplog):
 def test_a_bundled_model_is_found_by_its_name():
     transfer = transfer_weights(seeded_network(bands=4), "urban-trees")
     assert STEM in transfer.taken
+
+
+@pytest.mark.parametrize(
+    ("gsd", "warning"),
+    [
+        (0.07, "objects appear 8.6 times as large as in its training"),
+        (1.8, "objects appear 3.0 times as small as in its training"),
+        (0.5, ""),
+        (None, ""),
+    ],
+)
+def test_a_model_of_another_gsd_is_warned_of(caplog, gsd, warning):
+    network = seeded_network(load_checkpoint("urban-trees").description.architecture)
+    transfer_weights(network, "urban-trees", gsd=gsd)
+    assert warning in caplog.text
+    assert ("geodet tile --gsd 0.6" in caplog.text) == bool(warning)

@@ -1,0 +1,168 @@
+"""Say what a training would do, and how long an epoch would take: ``geodet train --dry-run``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from geodet.config import Config
+from geodet.errors import TilesetError
+from geodet.geometry.arrays import Floats
+from geodet.models.device import resolve_device
+from geodet.models.inputs import standardise
+from geodet.models.retinanet import RetinaNet
+from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.tileset import read_tileset
+from geodet.training.anchor_fit import best_overlaps, collect_objects, settle_anchors
+from geodet.training.band_statistics import measure_bands
+from geodet.training.chip_loader import load_chips
+from geodet.training.loss_from_config import build_loss
+from geodet.training.losses import Target
+
+__all__ = ["PartOfPlan", "TrainPlan", "plan_training"]
+
+_STEPS_TIMED = 2
+_STEPS_WANTED = 3000  # of a training from random weights, on a tileset of any size
+_EPOCHS = (20, 300)  # fewest and most that are proposed
+_CONTEXT = 4  # sides of a large object in a chip
+_CHIP_SIZES = (128, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfPlan:
+    """One part of the split."""
+
+    images: int
+    """Images."""
+    objects: int
+    """Labelled objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """What a training would do."""
+
+    classes: dict[str, int]
+    """Training objects by class."""
+    train: PartOfPlan
+    """What is trained on."""
+    val: PartOfPlan
+    """What validates."""
+    gsd: float | None
+    """Median metres per pixel of the training images; None if unknown."""
+    sides_px: tuple[float, float, float]
+    """Longer sides of the training objects in pixels: quantiles of 1, 50 and 99 %."""
+    anchor_sizes: tuple[float, ...]
+    """Sides of the anchors, after they were fitted if need be."""
+    anchor_recall: float
+    """Share of the training objects that an anchor covers with an IoU of at least 0.5."""
+    chip_size: int
+    """Side of a training chip in pixels."""
+    crops: int
+    """Chips of an epoch."""
+    epochs: int
+    """Passes over the training chips."""
+    steps: int
+    """Steps of the whole training."""
+    seconds_an_epoch: float
+    """Estimated from two steps, without the validation."""
+    device: str
+    """Where it was measured."""
+    proposals: tuple[str, ...]
+    """Settings that would suit the data better, as they are typed."""
+
+
+def plan_training(data: Path, config: Config, *, device: str = "auto") -> TrainPlan:
+    """Read the data as a training would, time two steps, and write nothing.
+
+    Args:
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        config: All settings.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        TilesetError: The data has no training images or no training objects.
+        ConfigError: Settings do not fit the data or each other.
+        DeviceError: This machine has no such device.
+    """
+    tileset = read_tileset(data, config.data)
+    train, val = tileset.split("train"), tileset.split("val")
+    objects = collect_objects(train)
+    if not len(objects.boxes):
+        raise TilesetError(
+            f"{data} has no training objects", hint="label some, or see data.val", path=data
+        )
+    config = settle_anchors(tileset, config)
+    where = resolve_device(device)
+    with torch.random.fork_rng(devices=[]):
+        crops, steps, seconds = _time_steps(train, len(tileset.classes), config, where, data)
+    labels = np.concatenate([image.labels for image in train])
+    counts = np.bincount(labels, minlength=len(tileset.classes)).tolist()
+    sides = (objects.boxes[:, 2:] - objects.boxes[:, :2]).max(axis=1)
+    known = [image.gsd for image in train if image.gsd is not None]
+    low, middle, high = (float(side) for side in np.quantile(sides, [0.01, 0.5, 0.99]))
+    return TrainPlan(
+        classes=dict(zip(tileset.classes, counts, strict=True)),
+        train=PartOfPlan(len(train), len(labels)),
+        val=PartOfPlan(len(val), sum(len(image.boxes) for image in val)),
+        gsd=float(np.median(known)) if known else None,
+        sides_px=(low, middle, high),
+        anchor_sizes=config.model.anchor_sizes,
+        anchor_recall=float((best_overlaps(objects, config.model) >= 0.5).mean()),
+        chip_size=config.train.chip_size,
+        crops=crops,
+        epochs=config.train.epochs,
+        steps=steps * config.train.epochs,
+        seconds_an_epoch=seconds * steps,
+        device=str(where),
+        proposals=tuple(_propose(config, train, sides, steps)),
+    )
+
+
+def _time_steps(
+    images: Sequence[LabelledImage], classes: int, config: Config, device: torch.device, data: Path
+) -> tuple[int, int, float]:
+    """Return the chips and the steps of an epoch, and the seconds of a step."""
+    alone = config.model_copy(update={"train": config.train.model_copy(update={"workers": 0})})
+    statistics = measure_bands(images, config.data.bands)
+    fabric = Fabric(accelerator=device.type, devices=1)
+    names = tuple(map(str, range(classes)))
+    loader, sampler = load_chips(Tileset(data, names, tuple(images)), statistics, alone, fabric)
+    network = RetinaNet(config.model, bands=len(statistics.mean), classes=classes)
+    network.to(device).to(memory_format=torch.channels_last).train()
+    compute_loss = build_loss(config.train, config.model, class_counts=[1] * classes)
+    seconds = []
+    for batch in [*islice(loader, 1)] * _STEPS_TIMED:
+        began = time.monotonic()
+        targets = [Target(*(part.to(device) for part in target)) for target in batch.targets]
+        pixels, valid = batch.pixels.to(device), batch.valid.to(device)
+        inputs = standardise(pixels, valid, statistics.mean, statistics.std)
+        losses = compute_loss(network(inputs), targets)
+        (losses.classification + losses.box).backward()  # type: ignore[no-untyped-call]
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.monotonic() - began)
+    return sampler.count, len(loader), min(seconds)
+
+
+def _propose(
+    config: Config, images: Sequence[LabelledImage], sides: Floats, steps: int
+) -> list[str]:
+    """Propose a chip size by the size of the objects, and epochs by the number of steps."""
+    proposals = []
+    wanted = 64 * round(_CONTEXT * float(np.quantile(sides, 0.99)) / 64)
+    smallest = min(min(image.width, image.height) for image in images)
+    size = min(max(wanted, _CHIP_SIZES[0]), _CHIP_SIZES[1], max(smallest // 32 * 32, 32))
+    if not 0.6 < config.train.chip_size / size < 1.7:
+        proposals.append(f"--chip-size {size}")
+    epochs = min(max(round(_STEPS_WANTED / steps), _EPOCHS[0]), _EPOCHS[1])
+    if config.train.init is None and not 0.5 < config.train.epochs / epochs < 2:
+        proposals.append(f"--epochs {epochs}")
+    return proposals

@@ -1,0 +1,58 @@
+"""The plan of a training: what ``geodet train --dry-run`` prints."""
+
+import json
+
+import numpy as np
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from factories_training import SQUARES, configured, small_fixture  # noqa: F401 - a fixture
+
+from geodet.tilesets.tileset import read_tileset
+from geodet.training.train import run_training
+from geodet.training.train_plan import plan_training
+
+
+def test_a_plan_counts_what_a_training_does(small, tmp_path):
+    before = sorted(small.rglob("*"))
+    plan = plan_training(small, SQUARES, device="cpu")
+    images = read_tileset(small, SQUARES.data).images
+    for name in ("train", "val"):
+        part = [image for image in images if image.split == name]
+        assert getattr(plan, name).images == len(part)
+        assert getattr(plan, name).objects == sum(len(image.boxes) for image in part)
+    assert sum(plan.classes.values()) == plan.train.objects
+    boxes = np.concatenate([image.boxes for image in images if image.split == "train"])
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    np.testing.assert_allclose(plan.sides_px, np.quantile(sides, [0.01, 0.5, 0.99]))
+    assert plan.gsd == 0.5
+    steps = []
+    run_training(
+        small,
+        tmp_path / "a.safetensors",
+        configured(epochs=1),
+        device="cpu",
+        step_progress=steps.append,
+    )
+    assert plan.steps == SQUARES.train.epochs * steps[-1].steps
+    assert plan.seconds_an_epoch > 0
+    assert sorted(small.rglob("*")) == before
+
+
+def test_a_plan_proposes_epochs_and_a_chip_size(small):
+    plan = plan_training(small, configured(chip_size=640), device="cpu")
+    assert any(text.startswith("--epochs ") for text in plan.proposals)
+    assert any(text.startswith("--chip-size ") for text in plan.proposals)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(small, tmp_path, invoke):
+    common = ("train", "--data", small, "--dry-run", "--device", "cpu", "--chip-size", 64)
+    common += ("--batch-size", 2, "--set", "model.channels=16", "--set", "data.gsd=0.5")
+    printed = invoke(*common).stdout
+    assert "3 images with" in printed
+    assert "anchors" in printed
+    assert "0.5 m per pixel" in printed
+    assert json.loads(invoke(*common, "--json").stdout)["train"]["images"] == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_an_output_and_a_dry_run_is_wrong_usage(small, invoke):
+    assert "name the model file" in invoke("train", "--data", small, code=2).stderr
