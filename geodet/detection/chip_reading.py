@@ -45,15 +45,24 @@ def iter_chips(
     pending: deque[tuple[int, Future[Chip]]] = deque()
     try:
         for index in islice(rest, ahead):
-            pending.append((index, pool.submit(scene.read, grid[index])))
+            pending.append((index, _submit(pool, scene, grid, index)))
         while pending:
             index, future = pending.popleft()
             chip = future.result()
             for following in islice(rest, 1):
-                pending.append((following, pool.submit(scene.read, grid[following])))
+                pending.append((following, _submit(pool, scene, grid, following)))
             yield index, chip
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int) -> Future[Chip]:
+    """Have a window read, whose blocks are kept from now on, not from when a thread begins."""
+    window, below = grid[index], index + grid.columns
+    forget = scene.expect(window, grid[below].row_off if below < len(grid) else grid.height)
+    future = pool.submit(scene.read, window)
+    future.add_done_callback(lambda _: forget())
+    return future
 
 
 _Contrast = NDArray[np.float32]

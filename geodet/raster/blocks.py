@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,21 +22,24 @@ __all__ = ["Block", "BlockStore", "block_shape", "file_blocks"]
 Block = tuple[NDArray[Any], NDArray[np.bool_]]
 """Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data."""
 
+_PATIENCE = 16  # blocks are compared again when a sixteenth of the capacity was added
+
 
 class BlockStore:
     """A cache of decoded blocks of a raster, for windows that are read from top to bottom.
 
-    Blocks that the windows have passed are dropped first, so that those which reach into the next
-    row of windows are kept; among the others the least recently used goes first. Threads that need
-    the same blocks at the same time share the work: each decodes another one.
+    Beyond the capacity, blocks that the windows have passed are dropped, and those that the windows
+    still need, such as the blocks that reach into the next row of windows, are kept up to the most
+    capacity: each block is decoded once. The least recently used goes first. Threads that need the
+    same blocks at the same time share the work: each decodes another one.
 
     Args:
         width: Columns of the raster.
         height: Rows of the raster.
         block: Width and height of a block.
         load: Decodes a block; called without the lock, in the thread that needs the block.
-        capacity: Bytes to keep.
-        most_capacity: Bytes that :meth:`reserve` may raise the capacity to.
+        capacity: Bytes to keep of blocks that may be needed again.
+        most_capacity: Bytes to keep at most; :meth:`reserve` raises the capacity no higher.
         pixel_bytes: Most bytes that a pixel of a block takes, its mask included.
     """
 
@@ -56,8 +60,9 @@ class BlockStore:
         self._load = load
         self._lock = threading.Lock()
         self._held: OrderedDict[Window, Future[Block]] = OrderedDict()
-        self._reading: list[Window] = []
+        self._expected: list[tuple[Window, int]] = []
         self._bytes = 0
+        self._patience = capacity
 
     def read(self, window: Window) -> Block:
         """Assemble a window from its blocks, loading those that are missing.
@@ -65,13 +70,33 @@ class BlockStore:
         Args:
             window: Inside of the raster.
         """
-        with self._lock:
-            self._reading.append(window)
+        forget = self.expect(window)
         try:
             return self._read(window)
         finally:
+            forget()
+
+    def expect(self, window: Window, next_row: int | None = None) -> Callable[[], None]:
+        """Keep the blocks of a window that will be read soon, and what later windows need of them.
+
+        Otherwise threads that are reading later windows already could take them for passed.
+
+        Args:
+            window: Inside of the raster.
+            next_row: First row of the windows below; None: they begin where this one ends.
+
+        Returns:
+            A function to be called once, when the window was read or will not be read.
+        """
+        expected = window, window.row_end if next_row is None else next_row
+        with self._lock:
+            self._expected.append(expected)
+
+        def forget() -> None:
             with self._lock:  # windows are compared in Python, so threads may switch meanwhile
-                self._reading.remove(window)
+                self._expected.remove(expected)
+
+        return forget
 
     def _read(self, window: Window) -> Block:
         # First load every block that no other thread is loading; only then wait for the others.
@@ -121,6 +146,7 @@ class BlockStore:
         with self._lock:
             self._held.clear()
             self._bytes = 0
+            self._patience = self.capacity
 
     def _covering(self, window: Window) -> Iterator[Window]:
         width, height = self.block
@@ -152,23 +178,54 @@ class BlockStore:
     def _make_room(self, added: int) -> None:
         with self._lock:
             self._bytes += added
-            if self._bytes <= self.capacity:
+            # Not at each block: other threads wait while all that are held are compared.
+            if self._bytes > min(self._patience, self.most_capacity):
+                front = _ReadingFront({*self._expected})
+                self._drop([block for block in self._held if front.is_past(block)], self.capacity)
+                self._patience = max(self._bytes, self.capacity) + self.capacity // _PATIENCE
+            if self._bytes > self.most_capacity:
+                self._drop(list(self._held), self.most_capacity)
+
+    def _drop(self, blocks: Iterable[Window], most_bytes: int) -> None:
+        """Drop some of these blocks, the first ones first, until no more bytes are held."""
+        for block in blocks:
+            if self._bytes <= most_bytes:
                 return
-            windows = tuple(self._reading)
-            for block in sorted(self._held, key=lambda block: not _is_behind(block, windows)):
-                if self._bytes <= self.capacity:
-                    break
-                if self._held[block].done():
-                    loaded = self._held.pop(block).result()
-                    self._bytes -= sum(_nbytes(array) for array in loaded)
+            if self._held[block].done():
+                loaded = self._held.pop(block).result()
+                self._bytes -= sum(_nbytes(array) for array in loaded)
 
 
-def _is_behind(block: Window, windows: Sequence[Window]) -> bool:
-    """Whether windows that come in rows from the top left have passed a block."""
-    return all(
-        block.row_end <= (window.row_end if block.col_end <= window.col_off else window.row_off)
-        for window in windows
-    )
+class _ReadingFront:
+    """How far windows have come that are read in rows, from the top left, on several threads.
+
+    Args:
+        expected: Windows that are being read, or will be next, and where those below them begin.
+    """
+
+    def __init__(self, expected: Collection[tuple[Window, int]]) -> None:
+        self._expected = expected
+        self._end = max((window.row_end + window.height for window, _ in expected), default=0)
+        self._columns: dict[int, float] = {}
+
+    def is_past(self, block: Window) -> bool:
+        """Whether neither these windows nor later ones need a block.
+
+        Blocks more than a row of windows below are of other rows that were read before.
+        """
+        top = block.row_off
+        if top not in self._columns:
+            self._columns[top] = self._passed_columns(top, block.row_end)
+        return block.col_off + block.width <= self._columns[top]
+
+    def _passed_columns(self, top: int, bottom: int) -> float:
+        """Return how many columns of a row of blocks, from the left, are needed no more."""
+        if top >= self._end:
+            return math.inf
+        return min(
+            math.inf if bottom <= window.row_off else window.col_off if bottom <= next_row else 0
+            for window, next_row in self._expected
+        )
 
 
 def _nbytes(array: NDArray[Any]) -> int:

@@ -190,6 +190,25 @@ class Scene(Closing):
             return self._guarded(self._read_directly, window)
         return self._guarded(self._read_blocks, window)
 
+    def expect(self, window: Window, next_row: int) -> Callable[[], None]:
+        """Announce a window that will be read soon, so that what it needs is decoded only once.
+
+        Args:
+            window: In the pixels of the grid, and within it.
+            next_row: First row of the windows below it; the height of the grid if there are none.
+
+        Returns:
+            A function to be called once, when the window was read or will not be read.
+        """
+        if self._blocks is None or self._is_far:
+            return lambda: None
+        source, _, _ = self._source_window(window)
+        height, rows = self.geobox.height, self.grid[1]
+        if next_row >= rows:
+            return self._blocks.expect(source, height)
+        below = AxisWeights.between(height, rows, next_row, next_row + 1)
+        return self._blocks.expect(source, below.first)
+
     def read_overview(self, max_side: int) -> Chip:
         """Read the whole raster, reduced to at most ``max_side`` pixels on its longer side."""
         shrink = min(1.0, max_side / max(self.geobox.width, self.geobox.height))
@@ -211,7 +230,9 @@ class Scene(Closing):
             return source.read(self.bands, self._mask_band, window, shape)
 
     def _number(self, band: int | str) -> int:
-        number = resolve_band(band, self._names, self.all_meanings) if isinstance(band, str) else band
+        number = (
+            resolve_band(band, self._names, self.all_meanings) if isinstance(band, str) else band
+        )
         if not 1 <= number <= self.count:
             raise SceneError(
                 f"no band {band} in {self.path}, which has {self.count}: {', '.join(self._labels)}",
@@ -265,12 +286,7 @@ class Scene(Closing):
 
     def _read_blocks(self, window: Window) -> Chip:
         assert self._blocks is not None
-        width, height = self.geobox.width, self.geobox.height
-        columns = AxisWeights.between(width, self.grid[0], window.col_off, window.col_end)
-        rows = AxisWeights.between(height, self.grid[1], window.row_off, window.row_end)
-        source = Window(
-            columns.first, rows.first, columns.end - columns.first, rows.end - rows.first
-        )
+        source, columns, rows = self._source_window(window)
         if not self._reserve(source):
             return self._read_directly(window)
         try:
@@ -280,6 +296,14 @@ class Scene(Closing):
         if self.scale == (1.0, 1.0):
             return Chip(window, pixels, _any(data))
         return Chip(window, *resample(pixels, data, columns, rows))
+
+    def _source_window(self, window: Window) -> tuple[Window, AxisWeights, AxisWeights]:
+        """Return the pixels of the raster that a window needs, and how they make its own."""
+        width, height = self.geobox.width, self.geobox.height
+        columns = AxisWeights.between(width, self.grid[0], window.col_off, window.col_end)
+        rows = AxisWeights.between(height, self.grid[1], window.row_off, window.row_end)
+        size = columns.end - columns.first, rows.end - rows.first
+        return Window(columns.first, rows.first, *size), columns, rows
 
     def _reserve(self, source: Window) -> bool:
         """Make room for the blocks of a row of windows; return whether they fit."""

@@ -1,5 +1,6 @@
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,16 @@ class StubScene:
         self.started = 0
         self.asked = 0
         self.most_outstanding = 0
+        self.expected = Counter()
         self.error = SceneError("broken window", hint="")
 
+    def expect(self, window, next_row):
+        assert next_row == window.row_end
+        self.expected[window] += 1
+        return lambda: self.expected.subtract([window])
+
     def read(self, window):
+        assert self.expected[window] == 1
         with self.lock:
             self.started += 1
             self.most_outstanding = max(self.most_outstanding, self.started - self.asked)
@@ -108,6 +116,24 @@ def test_closing_stops_the_readers():
     chips.close()
     assert not readers()
     assert scene.started <= 1 + 6
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("end", ["all", "closed", "broken"])
+def test_each_window_is_expected_before_it_is_read_and_forgotten_in_the_end(workers, end):
+    scene = StubScene(broken=[20] if end == "broken" else [])
+    chips = iter_chips(scene, GRID, workers=workers, ahead=6)
+    if end == "closed":
+        next(chips)
+        assert scene.expected.total() > 0
+        chips.close()
+    elif end == "broken":
+        with pytest.raises(SceneError, match="broken window"):
+            list(chips)
+    else:
+        list(chips)
+    assert set(scene.expected.values()) == {0}
+    assert len(scene.expected) == {"all": 60, "closed": 7, "broken": 26}[end]
 
 
 @given(st.sets(st.integers(0, 59)))

@@ -1,13 +1,16 @@
 import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geodet.detection.chip_reading import iter_chips
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.blocks import BlockStore
 
@@ -97,6 +100,78 @@ def test_blocks_that_reach_into_the_next_row_of_windows_are_kept():
     for window in WindowGrid(100, 60, 25, 5):
         check(store, window)
     assert set(load.count.values()) == {1}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize("block", [(16, 16), (8, 32)])
+@pytest.mark.parametrize("overlap", [4, 20])
+def test_a_pass_over_a_wide_raster_loads_each_block_once(threads, block, overlap):
+    """Also where the blocks that reach into the next row of windows take more than the capacity.
+
+    What a pass needs is these, across the raster, and the blocks of the windows that are read.
+    """
+    width, height, size, ahead = 2400, 150, 40, 2 * threads
+    lock, count, held = threading.Lock(), Counter(), []
+
+    def load(window):
+        with lock:
+            count[window] += 1
+            number = count.total()
+        if number % 50 == 0:  # now and then the others go on without this thread
+            time.sleep(0.002)
+        shape = (1, window.height, window.width)
+        return np.zeros(shape, np.uint8), np.ones(shape, np.bool_)
+
+    capacity, most = 20_000, 10**6
+    store = BlockStore(width, height, block, load, capacity=capacity, most_capacity=most)
+    grid = WindowGrid(width, height, size, overlap)
+    for _ in iter_chips(store, grid, workers=threads, ahead=ahead):
+        held.append(store._bytes)
+    assert set(count.values()) == {1}
+    assert sum(window.width * window.height for window in count) == width * height
+    starts = sorted({window.row_off for window in grid})
+    shared = max(first + size - second for first, second in pairwise(starts))  # at the lower end
+    reaching = (shared + 2 * block[1]) * width
+    read = ahead * (size + 2 * block[0]) * (size + 2 * block[1])
+    assert capacity < max(held) <= capacity + capacity // 16 + 2 * (reaching + read)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_no_more_than_the_most_capacity_is_held(threads):
+    """Even where that is too little for each block to be loaded once."""
+    load, held, most = Loads(), [], 4_000
+    store = BlockStore(100, 60, (8, 8), load, capacity=3_000, most_capacity=most)
+    for _ in iter_chips(store, WindowGrid(100, 60, 25, 9), workers=threads, ahead=2 * threads):
+        held.append(store._bytes)
+    assert max(load.count.values()) > 1
+    assert 3_000 < max(held) <= most + threads * 8 * 8 * 3  # while a block of each is added
+
+
+@settings(max_examples=10)
+@given(st.randoms(use_true_random=False))
+def test_windows_in_any_order_keep_few_blocks_beyond_the_capacity(random):
+    """What lies more than a window below or above is dropped, as no pass will need it."""
+    load = Loads()
+    store = BlockStore(100, 60, (4, 4), load, capacity=1_000, most_capacity=10**6)
+    windows = list(WindowGrid(100, 60, 8, 0))
+    random.shuffle(windows)
+    for window in windows:
+        check(store, window)
+    assert store._bytes <= 1_000 + 1_000 // 16 + 3 * 100 * (2 * 8 + 2 * 4)
+
+
+def test_blocks_of_an_expected_window_are_kept_though_others_are_further():
+    load = Loads()
+    store = BlockStore(100, 60, (10, 10), load, capacity=1, most_capacity=10**6)
+    check(store, Window(0, 0, 25, 25))
+    forget = store.expect(Window(20, 0, 25, 25))
+    check(store, Window(0, 40, 100, 20))  # a later row
+    check(store, Window(20, 0, 25, 25))
+    forget()
+    assert set(load.count.values()) == {1}
+    check(store, Window(0, 50, 100, 10))
+    check(store, Window(20, 0, 25, 25))
+    assert load.count[Window(20, 0, 10, 10)] == 2
 
 
 def test_a_broadcast_value_takes_no_room():
