@@ -1,4 +1,4 @@
-"""Models and scenes as lines of names and values, for ``geodet info`` and ``geodet models``."""
+"""Models, scenes and tilesets as lines of names and values, for ``geodet info`` and ``models``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from geodet.models.description import ModelDescription
+    from pathlib import Path
 
-__all__ = ["metres", "model_fields", "print_fields"]
+    from geodet.models.description import ModelDescription
+    from geodet.tilesets.tileset_summary import TilesetSummary
+
+__all__ = ["metres", "model_fields", "print_fields", "tileset_fields"]
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
@@ -36,6 +39,51 @@ def model_fields(about: ModelDescription) -> dict[str, Any]:
         **{key: round(value, 4) for key, value in about.figures.items()},
         "written by": f"geodet {about.version}",
     }
+
+
+def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:
+    """Choose what is printed of a tileset."""
+    counts: dict[str, str] = {
+        part: f"{summary.images[part]} images, {summary.objects[part]} objects"
+        for part in summary.images
+    }
+    own = f"of {summary.split}" if summary.split else "none of its own: training chooses"
+    small, large = (f"{width} x {height} px" for width, height in summary.image_sizes)
+    fields: dict[str, Any] = {
+        "tileset": path,
+        "format": summary.layout,
+        "split": own,
+        **counts,
+        "without objects": f"{summary.empty} images",
+        "ignored regions": summary.ignored,
+        "classes": ", ".join(f"{name} {count}" for name, count in summary.classes.items()),
+        "image sizes": small if small == large else f"{small} to {large}",
+        "object sizes": _sizes(summary),
+        "gsd": _range(summary.gsd),
+    }
+    return fields | {f"warning {n}": text for n, text in enumerate(summary.warnings, start=1)}
+
+
+def _sizes(summary: TilesetSummary) -> str:
+    """Format the sides of objects: most are between the first and the last."""
+    if summary.are_points:
+        return "points: set data.box_size_m or data.box_size_px"
+    if summary.sides_px is None:
+        return "no objects"
+    texts = []
+    for sides, unit in ((summary.sides_px, "px"), (summary.sides_m, "m")):
+        if sides is not None:
+            texts.append(
+                f"{sides[0]:.3g} to {sides[2]:.3g} {unit}, half above {sides[1]:.3g} {unit}"
+            )
+    return "; ".join(texts)
+
+
+def _range(gsd: tuple[float, float] | None) -> str:
+    if gsd is None:
+        return "unknown"
+    low, high = (metres(value) for value in gsd)
+    return low if low == high else f"{low} to {high}"
 
 
 def metres(gsd: float | None) -> str:

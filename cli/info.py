@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
-from .describe import metres, model_fields, print_fields
+from .describe import metres, model_fields, print_fields, tileset_fields
 from .report import print_json
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ EXAMPLES = """\
 Examples:
 
   geodet info scene.tif
+  geodet info tiles
   geodet info mine.safetensors
   geodet info urban-trees --json
 """
@@ -31,22 +32,55 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A raster that GDAL opens, a model file, or a bundled model.", show_default=False
+            help="A raster that GDAL opens, a folder of labelled images, a model file, or a "
+            "bundled model.",
+            show_default=False,
         ),
     ],
     as_json: opt.Json = False,
 ) -> None:
-    """Describe a scene or a model.
+    """Describe a scene, a tileset or a model.
 
-    Of a scene: its size, bands, data type, CRS and ground sample distance. Of a model: what it
+    Of a scene: its size, bands, data type, CRS and ground sample distance. Of a tileset: its
+    format, images, objects, classes, sizes and split, and what looks wrong. Of a model: what it
     finds, in which bands and at which resolution, and its figures.
     """
     about = _find_description(path)
     if about is not None:
         print_json(about) if as_json else print_fields(model_fields(about))
         return
+    if _is_tileset(path):
+        _print_tileset(Path(path), as_json=as_json)
+        return
     fields = _scene_fields(path)
     print_json(fields) if as_json else print_fields(fields)
+
+
+def _is_tileset(path: str) -> bool:
+    """Whether a path is a folder, or a file that labels several images."""
+    from geodet.tilesets.tileset_paths import LABEL_SUFFIXES
+
+    place = Path(path)
+    return place.is_dir() or (place.is_file() and place.suffix.lower() in LABEL_SUFFIXES)
+
+
+def _print_tileset(path: Path, *, as_json: bool) -> None:
+    from geodet.errors import SceneError, TilesetError
+    from geodet.tilesets.image_lists import list_images
+    from geodet.tilesets.tileset_summary import summarise_tileset
+
+    try:
+        summary = summarise_tileset(path)
+    except TilesetError as error:
+        images = list_images(path) if path.is_dir() else []
+        try:
+            fields = _scene_fields(str(images[0] if len(images) == 1 else path))
+        except SceneError:
+            raise error from None
+        fields |= {"labels": str(error)} if images else {}
+        print_json(fields) if as_json else print_fields(fields)
+        return
+    print_json(summary) if as_json else print_fields(tileset_fields(path, summary))
 
 
 def _find_description(path: str) -> ModelDescription | None:

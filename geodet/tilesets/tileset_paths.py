@@ -8,9 +8,10 @@ from pathlib import Path
 from geodet.errors import TilesetError
 from geodet.files.outputs import check_output_folder
 
-__all__ = ["TILESET_FILES", "check_new_tileset", "check_tileset_exists"]
+__all__ = ["LABEL_SUFFIXES", "TILESET_FILES", "check_new_tileset", "check_tileset_exists"]
 
-_LABEL_SUFFIXES = {".json", ".csv", ".xml", ".geojson", ".yaml", ".yml", ".data"}
+LABEL_SUFFIXES = frozenset({".json", ".csv", ".xml", ".geojson", ".yaml", ".yml", ".data"})
+"""Endings of files that label several images."""
 TILESET_FILES = ("images", "train.json", "val.json")
 """Names of what `geodet tile` writes to a folder."""
 
@@ -25,7 +26,7 @@ def check_tileset_exists(path: Path) -> None:
         return
     if not path.exists():
         raise TilesetError(f"{path} does not exist", hint="give the folder of a tileset", path=path)
-    if path.suffix.lower() not in _LABEL_SUFFIXES:
+    if path.suffix.lower() not in LABEL_SUFFIXES:
         raise TilesetError(
             f"{path} is not a folder, a COCO JSON file or a CSV file",
             hint="give a folder of images with COCO, CSV, Pascal VOC or YOLO labels",

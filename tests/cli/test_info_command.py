@@ -1,0 +1,38 @@
+"""The command line of info, for tilesets."""
+
+import json
+
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from factories_tilesets import paint_image, write
+
+
+def test_info_prints_a_tileset(tmp_path, invoke):
+    for name in ("a", "b"):
+        paint_image(tmp_path / "t" / f"{name}.png")
+        write(tmp_path / "t" / f"{name}.txt", "0 0.5 0.5 0.25 0.5\n")
+    write(tmp_path / "t" / "data.yaml", "train: a.png\nval: b.png\nnames: [car]\n")
+    printed = dict(
+        line.split("  ", 1) for line in invoke("info", "t").stdout.splitlines() if "  " in line
+    )
+    lines = {key.strip(): value.strip() for key, value in printed.items()}
+    assert lines["format"] == "YOLO"
+    assert lines["split"] == "of data.yaml"
+    assert lines["train"] == lines["val"] == "1 images, 1 objects"
+    assert lines["classes"] == "car 2"
+    assert lines["image sizes"] == "64 x 48 px"
+    assert lines["object sizes"] == "19.6 to 19.6 px, half above 19.6 px"
+    assert "the class 'car' has only 2 objects" in lines["warning 1"]
+    assert json.loads(invoke("info", "t", "--json").stdout)["images"] == {
+        "train": 1,
+        "val": 1,
+        "test": 0,
+    }
+
+
+def test_info_of_images_without_labels_says_so(tmp_path, invoke, make_scene):
+    scene = make_scene()
+    printed = json.loads(invoke("info", scene.parent, "--json").stdout)
+    assert "no labels recognised: 1 images without labels" in printed["labels"]
+    assert printed["scene"] == str(scene)
+    (tmp_path / "nothing").mkdir()
+    assert "no labels recognised: no images" in invoke("info", "nothing", code=1).stderr
