@@ -26,7 +26,7 @@ Examples:
   geodet evaluate --data tiles --model mine.safetensors -o report
   geodet evaluate --data tiles --detections results.coco.json
   geodet evaluate --detections found.gpkg --labels truth.gpkg --scene scene.tif
-  geodet evaluate --detections found.gpkg --labels truth.gpkg --aoi labelled.gpkg
+  geodet evaluate --detections found.gpkg --labels truth.gpkg --aoi area.gpkg
 """
 
 _CHIPS = "A model on labelled chips"
@@ -290,12 +290,26 @@ def _print_evaluation(report: EvaluateReport, *, quiet: bool) -> None:
     columns += ["best at", "best F1"]
     rows = [_threshold_cells(name, figures) for name, figures in named.items()]
     print_table(f"{report.title}, one to one, {rule}", columns, rows)
+    _print_interval(evaluation)
     typer.echo()
     columns = ["class", "AP", "AP50", "AP75", *_size_columns(evaluation)]
     rows = [[name, *_ap_cells(figures)][: len(columns)] for name, figures in named.items()]
     print_table("average precision by overlap", columns, rows)
     if report.output and not quiet:
         typer.echo(str(report.output))
+
+
+def _print_interval(evaluation: Evaluation) -> None:
+    """Print how certain F1 is, where it stands on few objects."""
+    from geodet.evaluation.threshold_curves import FEW_OBJECTS
+
+    scores = evaluation.overall.scores
+    if scores.labelled < FEW_OBJECTS:
+        low, high = scores.f1_interval
+        typer.echo(
+            f"only {scores.labelled} objects: F1 means little; 95 % confidence interval "
+            f"{low:.2f} to {high:.2f}"
+        )
 
 
 def _threshold_cells(name: str, figures: ClassMeasures) -> list[str]:
