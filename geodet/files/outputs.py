@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import errno
 import secrets
 import shutil
 import tempfile
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
+from geodet.files.leftovers import name_temporary
 
 __all__ = [
     "PendingFile",
@@ -109,16 +110,40 @@ class PendingFile(PendingOutput):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # The same suffix, which GDAL looks at.
-        self.temporary = path.with_name(f".geodet-{secrets.token_hex(6)}{path.suffix.lower()}")
+        self.temporary = name_temporary(path)
+        self._is_new = not path.exists()
+        self._is_kept = False
 
     def commit(self) -> None:
-        """Rename the temporary file to its path."""
-        _remove_sidecars(self.path)  # SQLite would replay an old -wal into the new file
-        self.temporary.replace(self.path)
+        """Rename the temporary file to its path; it never replaces one that has come meanwhile.
+
+        Raises:
+            OutputError: It cannot be renamed; the complete file is kept under another name, which
+                the message has.
+        """
+        try:
+            if self._is_new:
+                _rename_new(self.temporary, self.path)
+            else:
+                _remove_sidecars(self.path)  # SQLite would replay an old -wal into the new file
+                self.temporary.replace(self.path)
+        except OSError as error:
+            if not self.temporary.exists():
+                raise
+            kept, self._is_kept = _keep(self.temporary, self.path), True
+            what = "another program has created it meanwhile" if self.path.exists() else ""
+            if not isinstance(error, FileExistsError):
+                what = error.strerror or str(error)
+            raise OutputError(
+                f"cannot write {self.path}: {what}; the complete file is {kept}",
+                hint=f"close {self.path.name} in other programs, and rename {kept.name} to it",
+                path=self.path,
+            ) from error
 
     def abort(self) -> None:
         """Remove the temporary file and what SQLite left beside it."""
+        if self._is_kept:
+            return
         with contextlib.suppress(OSError):
             self.temporary.unlink(missing_ok=True)
             _remove_sidecars(self.temporary)
@@ -133,12 +158,12 @@ class PendingFolder(PendingOutput):
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
-        self.temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self.temporary = name_temporary(self.path)
         self.temporary.mkdir(parents=True)
 
     def commit(self) -> None:
         """Rename the temporary folder to its path; what was there comes back if that fails."""
-        old = self.temporary.with_suffix(".old")
+        old = self.temporary.with_name(f"{self.temporary.name}.old")
         if self.path.exists():
             self.path.rename(old)
         try:
@@ -203,6 +228,33 @@ def _committing(output: PendingOutput) -> Iterator[Path]:
         output.commit()
     finally:
         output.abort()
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Rename a file, in one step, to a path where there is none.
+
+    Raises:
+        FileExistsError: There is one.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a drive without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "it exists", str(path)) from None
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def _keep(temporary: Path, path: Path) -> Path:
+    """Rename a complete file to a name that people recognise, if that is possible."""
+    kept = path.with_name(f"{path.stem}.complete-{secrets.token_hex(3)}{path.suffix}")
+    try:
+        return temporary.rename(kept)
+    except OSError:
+        return temporary
 
 
 def _remove_sidecars(path: Path) -> None:

@@ -388,7 +388,9 @@ def test_a_commit_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
         with pytest.raises(OutputError, match=r"cannot write .*a\.gpkg: read-only"):
             writer.commit()
     assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["a.gpkg"]
+    (kept,) = tmp_path.glob("a.complete-*.gpkg")
+    assert pyogrio.read_info(kept, layer="detections")["features"] == 5
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_layer_without_a_crs_refuses_a_scene_with_one(tmp_path):
