@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from geodet.errors import GeodetError
 
 from . import options as opt
 from .process import prepare_process
@@ -85,6 +89,22 @@ def detect(
         ),
     ] = False,
     overwrite: opt.Overwrite = False,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Begin anew in place of going on where an interrupted run ended.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
+    discard: Annotated[
+        bool,
+        typer.Option(
+            "--discard",
+            help="Remove what an interrupted run has kept beside the output, and end.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
     profile: Annotated[
         bool,
         typer.Option(
@@ -108,9 +128,16 @@ def detect(
     """Detect objects in scenes and write them to a GIS file.
 
     All scenes go to one layer, in the CRS of the first, with a polygon for each object. An object
-    that overlapping scenes show twice is written once.
+    that overlapping scenes show twice is written once. The same command goes on where an
+    interrupted one ended.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
+    if discard:
+        from geodet.detection.journal import discard_journal
+
+        if not quiet and not discard_journal(outputs[0]):
+            typer.echo(f"no unfinished run of {outputs[0]} is there", err=True)
+        return
     flags = {
         "score_threshold": score_threshold,
         "iou_threshold": iou_threshold,
@@ -139,24 +166,54 @@ def detect(
         style=style,
         preview=preview,
         overwrite=overwrite,
+        restart=restart,
         profile=profile,
     )
-    with log_nothing():  # the same checks come again, with their warnings
+    # The same checks come again, with their warnings.
+    with _reporting(as_json), log_nothing():
         check_paths(scenes, outputs, options)
         check_model(model)
         check_device_name(device)
     prepare_process(device)
     from geodet.api.progress_bars import detect_bars
-    from geodet.detection.detect import detect_to_files
+    from geodet.detection.detect import DetectionRun
     from geodet.onnx.backend import load_model
 
-    with detect_bars(is_shown=not quiet) as progress:
-        report = detect_to_files(
+    with detect_bars(is_shown=not quiet) as progress, _reporting(as_json) as report_to:
+        run = DetectionRun(
             scenes, outputs, load_model(model), config.detect, options, progress=progress
         )
-    print_json(report) if as_json else _print_detections(report, quiet=quiet)
+        report_to(run.report)
+        for _ in run:
+            pass
+    print_json(run.report) if as_json else _print_detections(run.report, quiet=quiet)
     if profile:
-        print_stages(report.stages, report.seconds)
+        print_stages(run.report.stages, run.report.seconds)
+
+
+@contextmanager
+def _reporting(as_json: bool) -> Iterator[Callable[[DetectReport], None]]:
+    """Print a failure as JSON too, with what became of each scene.
+
+    Yields:
+        A function that takes the report of the run, once there is one.
+    """
+    reports: list[DetectReport] = []
+    try:
+        yield reports.append
+    except GeodetError as error:
+        _print_failure(str(error), error.hint, reports, as_json=as_json)
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        hint = "the same command goes on from there"
+        _print_failure("interrupted", hint, reports, as_json=as_json)
+        raise
+
+
+def _print_failure(error: str, hint: str, reports: list[DetectReport], *, as_json: bool) -> None:
+    if as_json:
+        scenes = [scene for report in reports for scene in report.scenes]
+        print_json({"error": error, "hint": hint, "scenes": scenes})
 
 
 def _print_detections(report: DetectReport, *, quiet: bool) -> None:

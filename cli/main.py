@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 import geodet
-from geodet.errors import GeodetError
+from geodet.errors import GeodetError, SceneError
 
 from . import config, demo, detect, evaluate, export, info, models, preview, tile, train
 from .command_help import DocumentedCommand, DocumentedGroup
+from .process import leaving_on_signals
 
 __all__ = ["app", "run"]
 
@@ -30,9 +31,10 @@ Examples:
 Exit codes:
 
   0    success
-  1    an error: stderr says what is wrong and what to do
+  1    an error: stderr says what is wrong and what to do, and no output is written
   2    wrong usage: an unknown command or option, or a value that cannot be read
-  130  interrupted by Ctrl-C: no incomplete output is left
+  3    some scenes could not be read: the output has the detections of the others
+  130  interrupted by Ctrl-C: no incomplete output is left (129 and 143: by SIGHUP, SIGTERM)
 """
 
 _NAMES = {"help_option_names": ["-h", "--help"]}
@@ -90,16 +92,18 @@ def main(
 
 
 def run() -> None:
-    """Run the command line: exit 0, 1 for an error with a hint, 2 for usage, 130 if interrupted."""
+    """Run the command line, and exit with one of the codes that ``geodet --help`` lists."""
     try:
-        app()
+        with leaving_on_signals():
+            app()
     except GeodetError as error:
         typer.echo(f"error: {error}", err=True)
         if error.hint:
             typer.echo(f"hint: {error.hint}", err=True)
-        sys.exit(1)
+        is_partial = isinstance(error, SceneError) and error.report is not None
+        sys.exit(3 if is_partial else 1)
     except SystemExit as leaving:
-        if leaving.code == 130:  # typer's code for Ctrl-C
+        if leaving.code in (129, 130, 143):  # 130 is typer's code for Ctrl-C
             typer.echo("interrupted: no incomplete output is left", err=True)
         raise
 

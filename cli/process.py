@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from types import FrameType
 
-__all__ = ["keep_freed_memory", "prepare_process"]
+__all__ = ["keep_freed_memory", "leaving_on_signals", "prepare_process"]
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
 
@@ -41,6 +47,31 @@ def keep_freed_memory() -> bool:
     library = ctypes.CDLL(None)
     options = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1}
     return all(library.mallopt(option, value) for option, value in options.items())
+
+
+@contextmanager
+def leaving_on_signals() -> Iterator[None]:
+    """End as after Ctrl-C, with all temporary files removed, when the process is told to end.
+
+    SIGTERM comes from schedulers and ``kill``, SIGHUP when a terminal is closed; one that is
+    ignored, as under ``nohup``, stays ignored. The exit code is 128 plus the signal's number.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, _leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
+    sys.exit(128 + number)
 
 
 def _has_cuda() -> bool:

@@ -46,6 +46,7 @@ class DetectKeywords(TypedDict, total=False):
     format: str | None
     append: bool
     overwrite: bool
+    restart: bool
     progress: ProgressChoice
 
 
@@ -71,6 +72,7 @@ def detect(
     format: str | None = None,
     append: bool = False,
     overwrite: bool = False,
+    restart: bool = False,
     progress: ProgressChoice = False,
 ) -> gpd.GeoDataFrame:
     """Detect objects in scenes.
@@ -101,6 +103,8 @@ def detect(
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
         append: Add the rows to a GeoPackage that exists.
         overwrite: Replace outputs that exist.
+        restart: Compute anew what an unfinished call with the same output has found. By default the
+            call goes on from there, if scenes, model and settings are the same.
         progress: True shows a bar; a function is called with a :class:`DetectProgress` after each
             batch.
 
@@ -118,7 +122,8 @@ def detect(
         ModelFileError: There is no such model, or a scene lacks bands that it needs.
         ConfigError: A setting does not exist or does not fit.
         VectorError: The area of interest cannot be read, or no scene meets it.
-        OutputError: An output exists, or cannot be written.
+        OutputError: An output exists, or cannot be written; or an unfinished call with the same
+            output had other scenes, another model or other settings.
         DeviceError: The device is not there, or has too little memory.
 
     Example:
@@ -151,6 +156,7 @@ def detect(
         format=format,
         append=append,
         overwrite=overwrite,
+        restart=restart,
     )
     with _bars(progress) as show:
         run = _begin(scenes, model, output, show, keywords)
@@ -180,7 +186,7 @@ def iter_detect(
         scenes: As for :func:`detect`.
         model: As for :func:`detect`.
         output: As for :func:`detect`. Files are complete when the iterator is exhausted; one that
-            is closed before leaves none.
+            is closed before leaves none, but a journal from which the same call goes on.
         **keywords: As for :func:`detect`.
 
     Yields:
@@ -240,6 +246,7 @@ def _begin(
         geometry=keywords.get("geometry", "box"),
         append=keywords.get("append", False),
         overwrite=keywords.get("overwrite", False),
+        restart=keywords.get("restart", False),
     )
     outputs = [Path(path) for path in _as_list(output)]
     return DetectionRun(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -24,7 +24,7 @@ __all__ = ["count_bar", "detect_bars"]
 
 @contextmanager
 def detect_bars(*, is_shown: bool) -> Iterator[Callable[[DetectProgress], None]]:
-    """Show a bar for each scene: windows, megapixels a second, time left, detections so far.
+    """Show a bar for a run: scene, share of the pixels done, megapixels a second, time left.
 
     Args:
         is_shown: Whether to show anything; nothing is shown where stderr is not a terminal.
@@ -32,23 +32,31 @@ def detect_bars(*, is_shown: bool) -> Iterator[Callable[[DetectProgress], None]]
     with _progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("chips  {task.fields[rate]:.1f} Mpx/s"),
-        TimeRemainingColumn(),
+        TextColumn("{task.percentage:.1f} %  {task.fields[rate]:.1f} Mpx/s"),
+        TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[found]} found"),
         is_shown=is_shown,
     ) as bar:
-        tasks: dict[str, Any] = {}
-        pixels: dict[str, int] = {}  # since the first report, which starts the clock
+        task = bar.add_task("", total=1.0, rate=0.0, found=0, visible=False)
+        pixels: int | None = None  # since the first report, which starts the clock
+        found = dict[str, int]()
 
         def show(step: DetectProgress) -> None:
-            if step.scene not in tasks:
-                tasks[step.scene] = bar.add_task(step.scene, total=step.total, rate=0.0, found=0)
-                pixels[step.scene] = -step.pixels
-            task = tasks[step.scene]
-            pixels[step.scene] += step.pixels
-            rate = pixels[step.scene] / 1e6 / max(bar.tasks[task].elapsed or 0.0, 1e-3)
-            bar.update(task, advance=step.chips, rate=rate, found=step.detections)
+            nonlocal pixels
+            if pixels is None or step.resumed:
+                bar.reset(task, visible=True)
+                pixels = 0
+            else:
+                pixels += step.pixels
+            found[step.scene] = step.detections
+            where = f"scene {step.number} of {step.scenes}: " if step.scenes > 1 else ""
+            bar.update(
+                task,
+                description=f"{where}{step.scene}",
+                completed=step.share,
+                rate=pixels / 1e6 / max(bar.tasks[0].elapsed or 0.0, 1e-3),
+                found=sum(found.values()),
+            )
 
         yield show
 

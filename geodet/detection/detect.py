@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,20 +21,24 @@ import torch
 from geodet import __version__
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
+from geodet.detection.detect_report import DetectReport, incomplete_error, join_failures
 from geodet.detection.detection_plan import plan_detection
+from geodet.detection.fingerprint import fingerprint_run
+from geodet.detection.journal import Journal
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_loop import SceneLoop
-from geodet.detection.scene_run import DetectCounts, DetectProgress
+from geodet.detection.scene_records import write_records
+from geodet.detection.scene_run import DetectProgress
 from geodet.detection.stopwatch import Stopwatch
-from geodet.errors import SceneError
+from geodet.files.locks import locked_output
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.checkpoint import Model
 from geodet.models.device import resolve_device
 from geodet.previews.preview import draw_preview, select_colours
 from geodet.vector.styles import write_style
-from geodet.vector.write_detections import open_writer
+from geodet.vector.write_detections import check_output, open_writer
 from geodet.vector.writer import DetectionWriter
 
 __all__ = [
@@ -48,36 +50,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class DetectReport(DetectCounts):
-    """What a run found, and how.
-
-    Example:
-        >>> trees = geodet.detect(scene)
-        >>> trees.attrs["report"]["labels"] == {"tree": len(trees)}
-        True
-    """
-
-    outputs: tuple[Path, ...]
-    """The files written."""
-    detections: dict[str, int]
-    """Detections by scene."""
-    labels: dict[str, int]
-    """Detections by class."""
-    device: str
-    """Where the network ran."""
-    values: dict[str, str] = field(default_factory=dict)
-    """Values that count as dark and bright, by data type of the scenes, where they were chosen."""
-    seconds: float = 0.0
-    """From opening the first scene to the last byte written."""
-    stages: dict[str, float] = field(default_factory=dict)
-    """Seconds by stage."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Convert to a dictionary of values that JSON has."""
-        return asdict(self) | {"outputs": [str(output) for output in self.outputs]}
 
 
 class DetectionRun:
@@ -124,6 +96,9 @@ class DetectionRun:
             device = resolve_device(self._options.device)
             self._watch = _stopwatch(device, waits=self._options.profile)
             self._predictor = build_predictor(model, config, device, watch=self._watch)
+            self._fingerprint = (
+                fingerprint_run(self._plan, model, config, self._options, device) if outputs else {}
+            )
         except BaseException:
             self._opened.close()
             raise
@@ -140,15 +115,18 @@ class DetectionRun:
             detections={scene.name: 0 for scene in self._plan.scenes},
             labels=dict.fromkeys(self.classes, 0),
             device=str(device),
+            scenes=list(self._plan.records),
             stages=self._watch.seconds,
         )
         """What was found so far; complete after the last detection."""
+        self._records = {one.scene: one for one in self.report.scenes}
 
     def __iter__(self) -> Generator[SceneDetections, None, None]:
         """Detect, write, and yield the detections as soon as no later window can change them.
 
         The outputs are complete when the iterator is exhausted. If it is closed before, or fails,
-        none is left.
+        none is left, and what was found is kept in the journal beside the first output: a run of
+        the same scenes, model and settings goes on from there.
 
         Raises:
             SceneError: A scene could not be read to its end. Of several scenes the others are in
@@ -158,7 +136,12 @@ class DetectionRun:
         """
         shown: list[Detections] = []
         with ExitStack() as stack:
+            stack.callback(self._record)
             stack.callback(self._opened.close)
+            for output in self.report.outputs:
+                stack.enter_context(locked_output(output))
+            self._check_outputs_again()
+            journal = self._open_journal(stack)
             loop = SceneLoop(
                 self._plan,
                 self._opened,
@@ -168,6 +151,7 @@ class DetectionRun:
                 counts=self.report,
                 watch=self._watch,
                 progress=self._progress,
+                journal=journal,
             )
             with ExitStack() as files:
                 writers = self._open_writers(files)
@@ -183,11 +167,29 @@ class DetectionRun:
                     writer.annotate(_notes(loop))
                 with self._watch.measure("write"):
                     files.pop_all().close()  # completes the files
+            if journal is not None:
+                journal.remove()
             if self._options.preview:
                 with self._watch.measure("preview"):
                     self._draw(self._options.preview, Detections.concatenate(shown))
         self._write_styles()
         self._finish(loop)
+
+    def _check_outputs_again(self) -> None:
+        """Refuse outputs that another run has written between the plan and the locks."""
+        options = self._options
+        for output in self.report.outputs:
+            check_output(
+                output, overwrite=options.overwrite, append=options.append, format=options.format
+            )
+
+    def _open_journal(self, stack: ExitStack) -> Journal | None:
+        """Open the journal beside the first output, where there is one."""
+        if not self.report.outputs:
+            return None
+        journal = Journal(self.report.outputs[0], self._fingerprint, restart=self._options.restart)
+        stack.callback(journal.close)
+        return journal
 
     def _open_writers(self, stack: ExitStack) -> list[DetectionWriter]:
         options = self._options
@@ -207,8 +209,14 @@ class DetectionRun:
             for output in self.report.outputs
         ]
 
+    def _record(self) -> None:
+        """Write what became of each of several scenes beside the first output."""
+        if self.report.outputs and len(self.report.scenes) > 1:
+            write_records(self.report.outputs[0], self.report.scenes)
+
     def _count(self, part: SceneDetections) -> None:
         self.report.detections[part.scene] += len(part.detections)
+        self._records[part.scene].detections += len(part.detections)
         counts = np.bincount(part.detections.labels, minlength=len(self.classes)).tolist()
         for name, count in zip(self.classes, counts, strict=True):
             self.report.labels[name] += count
@@ -235,7 +243,7 @@ class DetectionRun:
             )
         report.seconds = time.monotonic() - self._started
         if loop.failed:
-            raise _incomplete(loop.failed, report)
+            raise incomplete_error(loop.failed, report)
 
 
 def detect_to_files(
@@ -283,24 +291,8 @@ def _stopwatch(device: torch.device, *, waits: bool) -> Stopwatch:
 def _notes(loop: SceneLoop) -> dict[str, str]:
     """Return metadata that is known only at the end."""
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
-    notes = {"dark to bright": "; ".join(chosen), "scenes left out": _listed(loop.failed)}
+    notes = {"dark to bright": "; ".join(chosen), "scenes left out": join_failures(loop.failed)}
     return {title: text for title, text in notes.items() if text}
-
-
-def _incomplete(failed: Mapping[str, SceneError], report: DetectReport) -> SceneError:
-    count, outputs = len(failed), " and ".join(map(str, report.outputs)) or "the result"
-    return SceneError(
-        f"{count} of {len(report.detections)} scenes could not be read; the "
-        f"{sum(report.labels.values())} detections of the others are in {outputs}: "
-        + _listed(failed),
-        hint="repair these scenes and detect in them again; --append adds to a GeoPackage",
-        failed=failed,
-        report=report,
-    )
-
-
-def _listed(failed: Mapping[str, SceneError]) -> str:
-    return "; ".join(f"{name}: {error}" for name, error in failed.items())
 
 
 def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:

@@ -45,6 +45,8 @@ class DetectOptions:
     """A PNG to draw the scene and its detections to; for a single scene."""
     overwrite: bool = False
     """Replace existing files."""
+    restart: bool = False
+    """Compute anew what an unfinished run has left in the journal beside the first output."""
     profile: bool = False
     """Wait for the device after each stage, so that the seconds of each stage are its own."""
 
@@ -63,12 +65,12 @@ def check_paths(
         The rasters that ``scenes`` names.
 
     Raises:
-        SceneError: A scene does not exist.
+        SceneError: A scene does not exist; one that a list names may be missing.
         VectorError: The area of interest does not exist.
         OutputError: An output cannot be written, or would replace an input.
         ConfigError: The options contradict each other.
     """
-    paths = list_scenes([str(scene) for scene in scenes])
+    paths = list_scenes([str(scene) for scene in scenes], keep_missing=True)
     _check_outputs(paths, outputs, options)
     if options.aoi is not None:
         check_vector_exists(options.aoi)

@@ -14,12 +14,13 @@ from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.scene_for_model import summarise_names, warn_of_missing_georeference
+from geodet.detection.scene_records import SceneRecord
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
-from geodet.raster.scene_lists import scene_names
+from geodet.raster.scene_lists import is_gdal_path, scene_names
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.write_detections import check_output, check_scene_names
 
@@ -65,6 +66,11 @@ class DetectionPlan:
     """In the order given, without those that do not meet the area of interest."""
     crs: CRS | None
     """CRS of the layer: that of the first scene."""
+    records: tuple[SceneRecord, ...]
+    """What became of every scene that was given, in the order given; so far only of those that
+    cannot be opened or do not meet the area of interest."""
+    failed: dict[str, SceneError]
+    """Errors of the scenes that cannot be opened, by name."""
 
     @property
     def sampled(self) -> tuple[PlannedScene, ...]:
@@ -104,31 +110,47 @@ def plan_detection(
         check_output(
             output, overwrite=options.overwrite, append=options.append, format=options.format
         )
-    found = _open_scenes(paths, config, opened)
-    areas = _read_areas(options, [geobox for geobox, _ in found])
-    planned = [
-        PlannedScene(path, name, geobox, dtype, aoi)
-        for path, name, (geobox, dtype), aoi in zip(
-            paths, scene_names(paths), found, areas, strict=True
-        )
+    records = [
+        SceneRecord(path=_whole_path(path), scene=name)
+        for path, name in zip(paths, scene_names(paths), strict=True)
     ]
-    met = _meeting_region(planned)
+    found, failed = _open_scenes(paths, records, config, opened)
+    areas = _read_areas(options, [geobox for *_, geobox, _ in found])
+    planned = [PlannedScene(*one, aoi) for one, aoi in zip(found, areas, strict=True)]
+    met = _meeting_region(planned, records)
     for output in outputs:
         check_scene_names(output, [scene.name for scene in met], format=options.format)
     warn_of_missing_georeference({scene.name: scene.geobox for scene in met}, about, config)
-    plan = DetectionPlan(tuple(met), common_crs([scene.footprint for scene in met]))
+    crs = common_crs([scene.footprint for scene in met])
+    plan = DetectionPlan(tuple(met), crs, tuple(records), failed)
     opened.keep_only([scene.path for scene in plan.sampled])
     return plan
 
 
 def _open_scenes(
-    paths: Sequence[str], config: DetectConfig, opened: OpenScenes
-) -> list[tuple[GeoBox, str]]:
-    """Return geobox and data type of each scene; leave open those that may be sampled."""
+    paths: Sequence[str],
+    records: Sequence[SceneRecord],
+    config: DetectConfig,
+    opened: OpenScenes,
+) -> tuple[list[tuple[str, str, GeoBox, str]], dict[str, SceneError]]:
+    """Open each scene; leave open those that may be sampled.
+
+    Returns:
+        Path, name, geobox and data type of each scene that can be opened, and the errors of the
+        others by name: they are left out, unless none is left.
+    """
     kept = set(paths[:: math.ceil(len(paths) / _MOST_SAMPLED)])
-    found, turned = [], []
-    for path in paths:
-        scene = opened.open(path)
+    found, turned, failed = [], [], dict[str, SceneError]()
+    for path, record in zip(paths, records, strict=True):
+        try:
+            scene = opened.open(path)
+        except SceneError as error:
+            failed[record.scene] = error
+            record.status, record.reason = "failed", str(error)
+            if len(failed) == len(paths):
+                raise
+            logger.error("%s is left out: %s", record.scene, error)
+            continue
         turned += [] if scene.turn.is_none else [scene.name]
         if scene.geobox.crs is None and config.require_crs:
             raise SceneError(
@@ -136,7 +158,7 @@ def _open_scenes(
                 hint="assign one with gdal_edit, or drop --require-crs",
                 path=scene.path,
             )
-        found.append((scene.geobox, scene.dtype.name))
+        found.append((path, record.scene, scene.geobox, scene.dtype.name))
         if path not in kept:
             opened.close_scene(path)
     if turned:
@@ -145,7 +167,7 @@ def _open_scenes(
             "picture, while GDAL and QGIS show it as it is stored",
             summarise_names(turned),
         )
-    return found
+    return found, failed
 
 
 def _read_areas(
@@ -158,7 +180,9 @@ def _read_areas(
     return [None] * len(geoboxes)
 
 
-def _meeting_region(scenes: Sequence[PlannedScene]) -> list[PlannedScene]:
+def _meeting_region(
+    scenes: Sequence[PlannedScene], records: Sequence[SceneRecord]
+) -> list[PlannedScene]:
     """Leave out the scenes that share no point with the area of interest."""
     met = [scene for scene in scenes if scene.aoi is None or not scene.aoi.is_empty]
     if not met and scenes[0].aoi is not None:
@@ -166,4 +190,12 @@ def _meeting_region(scenes: Sequence[PlannedScene]) -> list[PlannedScene]:
     if len(met) < len(scenes):
         away = len(scenes) - len(met)
         logger.info("%d of %d scenes are outside the area of interest", away, len(scenes))
+    names = {scene.name for scene in scenes} - {scene.name for scene in met}
+    for record in records:
+        if record.scene in names:
+            record.reason = "it is outside the area of interest"
     return met
+
+
+def _whole_path(path: str) -> str:
+    return path if is_gdal_path(path) else str(Path(path).absolute())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from geodet.config import DetectConfig
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
+from geodet.detection.journal import Journal
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import Predictor, with_input_values
 from geodet.detection.scene_for_model import report_choices, summarise_names
@@ -39,6 +42,7 @@ class SceneLoop:
         counts: Increased by what each scene adds, when it is done.
         watch: Times the stages.
         progress: Called after each batch.
+        journal: Keeps what is found; None keeps nothing.
     """
 
     def __init__(
@@ -52,12 +56,16 @@ class SceneLoop:
         counts: DetectCounts,
         watch: Stopwatch,
         progress: Callable[[DetectProgress], None],
+        journal: Journal | None = None,
     ) -> None:
         self._plan, self._opened = plan, opened
         self._predictor, self._about, self._config = predictor, about, config
         self._counts, self._watch, self._progress = counts, watch, progress
+        self._journal = journal
+        self._records = {record.scene: record for record in plan.records}
+        self._pixels = [scene.geobox.width * scene.geobox.height for scene in plan.scenes]
         self._by_dtype: dict[str, Predictor] = {}
-        self.failed: dict[str, SceneError] = {}
+        self.failed: dict[str, SceneError] = dict(plan.failed)
         """Errors of the scenes that could not be read to their end, by name; nothing of such a
         scene is yielded."""
         self.values: dict[str, str] = {}
@@ -81,14 +89,18 @@ class SceneLoop:
         """Yield the detections of a single scene part by part, of several all or nothing."""
         scenes = self._plan.scenes
         if len(scenes) == 1:
-            yield from self._iter_scene(scenes[0])
-            return
-        for scene in scenes:
             try:
-                parts = list(self._iter_scene(scene))
+                yield from self._iter_scene(0, scenes[0])
             except SceneError as error:
-                self.failed[scene.name] = error
-                if len(self.failed) == len(scenes):
+                self._note_failure(scenes[0], error)
+                raise
+            return
+        for number, scene in enumerate(scenes):
+            try:
+                parts = list(self._iter_scene(number, scene))
+            except SceneError as error:
+                self._note_failure(scene, error)
+                if len(self.failed) == len(scenes) + len(self._plan.failed):
                     raise
                 logger.error("%s is left out: %s", scene.name, error)
             else:
@@ -96,7 +108,13 @@ class SceneLoop:
             finally:
                 self._opened.close_scene(scene.path)
 
-    def _iter_scene(self, planned: PlannedScene) -> Iterator[SceneDetections]:
+    def _note_failure(self, scene: PlannedScene, error: SceneError) -> None:
+        self.failed[scene.name] = error
+        record = self._records[scene.name]
+        record.status, record.reason = "failed", str(error)
+
+    def _iter_scene(self, number: int, planned: PlannedScene) -> Iterator[SceneDetections]:
+        began = time.monotonic()
         scene = self._opened.open(planned.path)
         report_choices(scene, self._about, self._config)
         run = SceneRun(
@@ -105,12 +123,28 @@ class SceneLoop:
             self._config,
             aoi=planned.aoi,
             watch=self._watch,
-            progress=self._progress,
+            progress=self._show_overall(number),
+            journal=None if self._journal is None else self._journal.open_scene(number),
         )
         for detections in run:
             yield planned.part(detections)
         scene.clear_cache()
         self._counts.add(run.counts)
+        record = self._records[planned.name]
+        record.status, record.reason, record.seconds = "ok", "", time.monotonic() - began
+
+    def _show_overall(self, number: int) -> Callable[[DetectProgress], None]:
+        """Return a function that adds to the progress of a scene where the run is."""
+        pixels, before = self._pixels[number], sum(self._pixels[:number])
+        done = 0
+
+        def show(step: DetectProgress) -> None:
+            nonlocal done
+            done += step.chips
+            share = (before + pixels * done / step.total) / sum(self._pixels)
+            self._progress(replace(step, number=number + 1, scenes=len(self._pixels), share=share))
+
+        return show
 
     def _predictor_for(self, scene: Scene, planned: PlannedScene) -> Predictor:
         """Return the predictor for the data type of a scene, the same for all its scenes."""

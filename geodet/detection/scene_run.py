@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +15,13 @@ import numpy as np
 from geodet.config import DetectConfig
 from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
 from geodet.detection.chip_reading import is_uniform, iter_chips
+from geodet.detection.journal import BandPart, SceneJournal
 from geodet.detection.predictor import Predictor
 from geodet.detection.stopwatch import Stopwatch
-from geodet.detection.window_plan import plan_windows, warn_of_seams
+from geodet.detection.window_plan import WindowPlan, list_bands, plan_windows, warn_of_seams
+from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
+from geodet.geometry.windows import WindowGrid
 from geodet.merging.fragments import JoinRule, cut_sides
 from geodet.merging.merger import RowMerger, keep_owned
 from geodet.merging.suppression import SuppressionRule
@@ -24,6 +29,8 @@ from geodet.raster.scene import Chip, Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["DetectCounts", "DetectProgress", "SceneResult", "SceneRun", "detect_scene"]
+
+logger = logging.getLogger(__name__)
 
 _INSIDE = 0.5  # share of a fragment inside a complete box above which the fragment is dropped
 _CUT_PX = 4.0  # a box that ends so near to its window's edge is a fragment
@@ -52,7 +59,7 @@ class DetectCounts:
 
 @dataclass(frozen=True, slots=True)
 class DetectProgress:
-    """Progress of the detection in one scene.
+    """Progress of the detection in one scene, and of the run.
 
     Example:
         >>> def show(step: geodet.DetectProgress) -> None:
@@ -71,6 +78,14 @@ class DetectProgress:
     """Pixels of the grid done since the last report, each counted once."""
     detections: int
     """Detections so far, before duplicates at seams are removed."""
+    number: int = 1
+    """Number of the scene among those of the run, from 1."""
+    scenes: int = 1
+    """Scenes of the run."""
+    share: float = 0.0
+    """Share of the pixels of all scenes that is done, in [0, 1]."""
+    resumed: bool = False
+    """Whether an earlier run that was interrupted has done these windows."""
 
 
 class SceneResult(NamedTuple):
@@ -89,6 +104,10 @@ class SceneRun:
     neither the scene nor its detections have to fit in memory. All parts together are the same for
     any number of workers and, apart from rounding in the convolutions, for any batch size.
 
+    No batch has windows of two bands, see :func:`geodet.detection.window_plan.list_bands`. So a run
+    that takes some bands from a journal computes the others in the batches of a run without one,
+    and finds the same to the last digit.
+
     Args:
         scene: Read window by window, in its grid.
         predictor: Finds the objects of chips.
@@ -96,6 +115,8 @@ class SceneRun:
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
         watch: Times the stages.
         progress: Called after each batch.
+        journal: Keeps what the windows of each finished band own; bands that it has are not
+            computed.
     """
 
     def __init__(
@@ -107,17 +128,17 @@ class SceneRun:
         aoi: AreaOfInterest | None = None,
         watch: Stopwatch | None = None,
         progress: Callable[[DetectProgress], None] = lambda _: None,
+        journal: SceneJournal | None = None,
     ) -> None:
         self._scene, self._predictor, self._config = scene, predictor, config
-        self._aoi, self._progress = aoi, progress
+        self._aoi, self._progress, self._journal = aoi, progress, journal
         self._watch = watch or Stopwatch()
-        self.grid, self._batch_size = plan_windows(
-            predictor, config, *scene.grid, rows_kept=scene.rows_kept
-        )
+        self.grid, self._batch_size = self._plan_windows()
         if len(self.grid) > 1:
             warn_of_seams(config)
         self._slack = _slack(self.grid.overlap, predictor.iou_threshold)
         self._wanted = self._list_wanted()
+        self._bands = list_bands(self.grid, self._batch_size, self._wanted)
         self._pipeline = BatchPipeline(predictor)
         self._merger = RowMerger(
             SuppressionRule(predictor.iou_threshold, _INSIDE),
@@ -131,16 +152,74 @@ class SceneRun:
 
     def __iter__(self) -> Iterator[Detections]:
         """Yield the detections in the scene's own pixels, each part ranked."""
-        with closing(self._iter_chips()) as chips:  # ends the reader threads, also after an error
-            for batch in self._pipeline.run(self._iter_batches(chips)):
-                self._merge(batch)
-                with self._watch.measure("merge"):
-                    settled = self._settle(batch.waiting_from)
-                self._report(batch)
-                yield from settled
+        numbers = range(len(self._bands))
+        finished = {number for number in numbers if self._is_finished(number)}
+        if finished:
+            logger.info(
+                "%s: %d of %d bands were finished by an earlier run",
+                self._scene.name,
+                len(finished),
+                len(numbers),
+            )
+        missing = [self._bands[number] for number in numbers if number not in finished]
+        with closing(self._iter_chips(missing)) as chips:  # ends the threads, also after an error
+            results = self._pipeline.run(self._iter_batches(chips, missing))
+            for number in numbers:
+                if number in finished:
+                    yield from self._take_band(number)
+                else:
+                    yield from self._compute_band(number, results)
         with self._watch.measure("merge"):
             rest = self._to_scene(self._merger.finish())
         yield rest
+
+    def _compute_band(
+        self, number: int, results: Iterator[BatchResult]
+    ) -> Generator[Detections, None, None]:
+        """Yield what becomes final while a band is computed; add the band to the journal."""
+        band, parts, seen = self._bands[number], list[BandPart](), 0
+        logger.debug("%s: band %d is computed", self._scene.name, number)
+        while seen < len(band):
+            batch = next(results)
+            windows = [*batch.indices, *batch.empty]
+            seen += len(windows)
+            parts.append(self._own(batch))
+            settled = self._merge(parts[-1], batch.waiting_from)
+            if self._journal is None:
+                parts.clear()
+            elif seen == len(band):
+                with self._watch.measure("journal"):
+                    self._journal.write(number, BandPart.concatenate(parts))
+                logger.debug("%s: band %d is finished", self._scene.name, number)
+            self._report(windows)
+            yield from settled
+
+    def _plan_windows(self) -> WindowPlan:
+        """Choose the windows, or take those of the journal."""
+        scene = self._scene
+        plan = plan_windows(self._predictor, self._config, *scene.grid, rows_kept=scene.rows_kept)
+        if self._journal is None:
+            return plan
+        numbers = {name: getattr(plan.grid, name) for name in ("size", "overlap", "align")}
+        chosen = self._journal.choose_windows({**numbers, "batch_size": plan.batch_size})
+        grid = WindowGrid(*scene.grid, chosen["size"], chosen["overlap"], chosen["align"])
+        return WindowPlan(grid, chosen["batch_size"])
+
+    def _is_finished(self, number: int) -> bool:
+        return self._journal is not None and self._journal.read(number) is not None
+
+    def _take_band(self, number: int) -> list[Detections]:
+        """Return what becomes final with a band that an earlier run has computed."""
+        part = self._journal.read(number) if self._journal is not None else None
+        if part is None:
+            raise OutputError(
+                f"band {number} of {self._scene.name} was in the journal a moment ago",
+                hint="run the command again, and leave its .partial folder alone meanwhile",
+            )
+        band = self._bands[number]
+        settled = self._merge(part, band[-1] + 1)
+        self._report(band, resumed=True)
+        return settled
 
     def _list_wanted(self) -> Sequence[int]:
         """List the windows that may own a detection in the area."""
@@ -154,16 +233,26 @@ class SceneRun:
             if aoi.touches(self.grid.core(index), margin=self._slack)
         ]
 
-    def _iter_chips(self) -> Generator[tuple[int, Chip], None, None]:
+    def _iter_chips(
+        self, bands: Sequence[Sequence[int]]
+    ) -> Generator[tuple[int, Chip], None, None]:
         workers = self._config.workers
-        ahead = max(2 * self._batch_size, workers)
         return iter_chips(
-            self._scene, self.grid, workers=workers, ahead=ahead, indices=self._wanted
+            self._scene,
+            self.grid,
+            workers=workers,
+            ahead=max(2 * self._batch_size, workers),
+            indices=[index for band in bands for index in band],
         )
 
-    def _iter_batches(self, chips: Iterator[tuple[int, Chip]]) -> Iterator[ChipBatch]:
+    def _iter_batches(
+        self, chips: Iterator[tuple[int, Chip]], bands: Sequence[Sequence[int]]
+    ) -> Iterator[ChipBatch]:
         timed = self._watch.measure_each("read", chips)
-        return iter_batches(timed, batch_size=self._batch_size, is_blank=self._is_blank)
+        for band in bands:
+            yield from iter_batches(
+                islice(timed, len(band)), batch_size=self._batch_size, is_blank=self._is_blank
+            )
 
     def _is_blank(self, chip: Chip) -> bool:
         if not chip.valid.any():
@@ -172,12 +261,11 @@ class SceneRun:
             chip, self._predictor.values.std, contrast=self._config.uniform_contrast
         )
 
-    def _merge(self, batch: BatchResult) -> None:
-        """Pass the detections that the windows of a batch own to the merger."""
-        self.counts.empty_chips += len(batch.empty)
+    def _own(self, batch: BatchResult) -> BandPart:
+        """Return the detections that the windows of a batch own."""
+        parts = [BandPart.concatenate([])]
         for index, decoded in zip(batch.indices, batch.found, strict=True):
             window = self.grid[index]
-            self.counts.capped += decoded.capped
             here = decoded.detections.shifted(window.col_off, window.row_off)
             owned = keep_owned(here, self.grid.core(index), slack=self._slack)
             # The merger relies on it: no box begins higher above its window than the overlap.
@@ -189,8 +277,17 @@ class SceneRun:
                 height=self.grid.height,
                 tolerance=_CUT_PX,
             )
-            self._merger.add(owned, cut)
-            self._found += len(owned)
+            parts.append(BandPart(owned, cut, capped=decoded.capped))
+        return replace(BandPart.concatenate(parts), empty=len(batch.empty))
+
+    def _merge(self, part: BandPart, waiting_from: int) -> list[Detections]:
+        """Pass what windows own to the merger, and return what is final now."""
+        self.counts.empty_chips += part.empty
+        self.counts.capped += part.capped
+        self._found += len(part.detections)
+        self._merger.add(part.detections, part.cut)
+        with self._watch.measure("merge"):
+            return self._settle(waiting_from)
 
     def _settle(self, waiting_from: int) -> list[Detections]:
         """Return what is final, row by row of windows, so that batches do not affect the order."""
@@ -212,10 +309,10 @@ class SceneRun:
         whole = whole.select(np.all(whole.boxes[:, 2:] > whole.boxes[:, :2], axis=1))
         return whole if self._aoi is None else whole.select(self._aoi.contains(whole.centres))
 
-    def _report(self, batch: BatchResult) -> None:
-        seen, total = [*batch.indices, *batch.empty], len(self._wanted)
-        pixels = self._count_pixels(seen)
-        self._progress(DetectProgress(self._scene.name, len(seen), total, pixels, self._found))
+    def _report(self, seen: Sequence[int], *, resumed: bool = False) -> None:
+        total, pixels = len(self._wanted), self._count_pixels(seen)
+        step = DetectProgress(self._scene.name, len(seen), total, pixels, self._found)
+        self._progress(replace(step, resumed=resumed))
 
     def _count_pixels(self, indices: Sequence[int]) -> int:
         """Count the pixels that windows own, each pixel once."""

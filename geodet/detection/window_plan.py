@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from bisect import bisect_left
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +19,7 @@ from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
 from geodet.geometry.windows import WindowGrid
 
-__all__ = ["WindowPlan", "free_memory", "plan_windows", "warn_of_seams"]
+__all__ = ["WindowPlan", "free_memory", "list_bands", "plan_windows", "warn_of_seams"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ _LEAST_MEMORY = 40 * 2**20
 _FREE_SHARE = 4  # times as much memory must be free, for other programs
 _MEMORY_SHARE = 0.5  # of the free memory of a CUDA device
 _BATCH_PIXELS = {"cpu": 2**19, "cuda": 2**25}  # larger batches are no faster
+_BAND_PIXELS = 2**24  # least of a band: seconds of work, next to which writing its part is nothing
+_BAND_BATCHES = 8  # least of a band: the last batch of each may be small
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -78,6 +83,28 @@ def plan_windows(
     align = min(stride, 2 ** int(math.log2(size - overlap)))
     grid = WindowGrid(width, height, size=size, overlap=overlap, align=align)
     return WindowPlan(grid, config.batch_size or _batch_size(grid, pixels, predictor.device))
+
+
+def list_bands(grid: WindowGrid, batch_size: int, wanted: Sequence[int]) -> list[Sequence[int]]:
+    """Divide windows into bands: rows of windows that are computed, and kept, as one.
+
+    A band has so many rows of the grid that it takes seconds to compute, and so many windows that
+    the batches of most are full.
+
+    Args:
+        grid: All windows.
+        batch_size: Chips of a batch.
+        wanted: Indices of the windows to compute, in rising order.
+
+    Returns:
+        Indices by band, without bands of which no window is wanted.
+    """
+    pixels = grid.columns * grid[0].width * grid[0].height
+    rows = max(-(-_BAND_PIXELS // pixels), -(-_BAND_BATCHES * batch_size // grid.columns))
+    step = rows * grid.columns
+    starts = [bisect_left(wanted, first) for first in range(0, len(grid), step)]
+    bands = [wanted[start:end] for start, end in pairwise([*starts, len(wanted)])]
+    return [band for band in bands if len(band)]
 
 
 def warn_of_seams(config: DetectConfig) -> None:

@@ -50,7 +50,7 @@ def check_scene_exists(path: str | Path) -> None:
         raise SceneError(f"no such file: {path}", hint="check the path of the scene", path=path)
 
 
-def list_scenes(arguments: Sequence[str]) -> list[str]:
+def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list[str]:
     """List the rasters that arguments name.
 
     An argument is one of
@@ -65,6 +65,8 @@ def list_scenes(arguments: Sequence[str]) -> list[str]:
 
     Args:
         arguments: At least one.
+        keep_missing: Whether a file that a list names and that does not exist is returned, so that
+            opening it fails in its turn, as with a broken file; otherwise it is an error.
 
     Returns:
         Different paths in the order of the arguments; those of a folder or a pattern in natural
@@ -73,7 +75,9 @@ def list_scenes(arguments: Sequence[str]) -> list[str]:
     Raises:
         SceneError: An argument names no raster.
     """
-    found = [path for text in arguments for path in _iter_scenes(text, Path())]
+    found = [
+        path for text in arguments for path in _iter_scenes(text, Path(), keep_missing=keep_missing)
+    ]
     if not found:
         raise SceneError("no scenes were given", hint="name a raster, a folder or a list")
     unique = {_identity(path): path for path in reversed(found)}
@@ -139,7 +143,9 @@ def find_scene_name(scene: str, names: Collection[str]) -> str:
     return next((end for end in ends if end in names), "")
 
 
-def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
+def _iter_scenes(
+    text: str, base: Path, place: str = "", *, keep_missing: bool = False
+) -> Iterator[str]:
     """Yield the rasters of an argument, relative to a folder; ``place`` is its list and line."""
     if not text.strip():  # Path would take it as the folder here
         raise SceneError(
@@ -150,7 +156,7 @@ def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
     if is_list and place:
         raise SceneError(f"{place}{text} is a list in a list", hint="name its scenes instead")
     if is_list:
-        yield from _iter_list(path)
+        yield from _iter_list(path, keep_missing=keep_missing)
     elif path.is_dir():
         yield from _in_folder(path, place)
     elif path.exists():
@@ -159,6 +165,8 @@ def _iter_scenes(text: str, base: Path, place: str = "") -> Iterator[str]:
         yield text
     elif glob.has_magic(text):
         yield from _matching(Path(glob.escape(str(base))) / Path(text).expanduser(), place)
+    elif place and keep_missing:
+        yield str(path)
     else:
         raise SceneError(
             f"{place}no such file or folder: {path}",
@@ -173,7 +181,7 @@ def _is_list(text: str) -> bool:
     return text.startswith("@") or text.lower().endswith(".txt")
 
 
-def _iter_list(path: Path) -> Iterator[str]:
+def _iter_list(path: Path, *, keep_missing: bool) -> Iterator[str]:
     try:
         # Notepad begins a file with a byte order mark.
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -188,7 +196,8 @@ def _iter_list(path: Path) -> Iterator[str]:
         text = line.strip().strip('"')  # as Windows copies a path
         if text and not text.startswith("#"):
             count += 1
-            yield from _iter_scenes(text, path.parent, f"{path}, line {number}: ")
+            place = f"{path}, line {number}: "
+            yield from _iter_scenes(text, path.parent, place, keep_missing=keep_missing)
     if not count:
         raise SceneError(f"{path} lists no scenes", hint="write one path a line", path=path)
 

@@ -1,3 +1,4 @@
+import csv
 import json
 import logging
 import re
@@ -25,6 +26,7 @@ from geodet.config import DetectConfig
 from geodet.demo.town import paint_town
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
+from geodet.detection.scene_records import record_path
 from geodet.detection.scene_run import detect_scene
 from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
 from geodet.geometry.geobox import GeoBox
@@ -344,7 +346,51 @@ def test_no_file_is_written_if_no_scene_can_be_read(make_scene, tiny_model, tmp_
     paths = [cut_off(make_scene(name, tiled=True)) for name in ("a.tif", "b.tif")]
     with pytest.raises(SceneError, match=r"cannot read Window\(.* of .*b\.tif"):
         run(paths, tmp_path / "out.gpkg", tiny_model)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "b.tif"]
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["a.tif", "b.tif", "out.gpkg.scenes.csv"]
+    assert [row["status"] for row in read_record(tmp_path / "out.gpkg")] == ["failed", "failed"]
+
+
+def read_record(output):
+    with record_path(output).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_record_says_what_became_of_each_scene(make_scene, tiny_model, tmp_path):
+    good = make_scene("a.tif", seed=1)
+    late = cut_off(make_scene("b.tif", tiled=True, origin=(500_100, 4_500_000)))
+    broken = tmp_path / "c.tif"
+    broken.write_bytes(b"no raster")
+    far = make_scene("d.tif", origin=(600_000, 4_500_000))
+    listed = tmp_path / "list.txt"
+    listed.write_text("a.tif\nb.tif\nc.tif\nd.tif\ngone.tif\n")
+    output = tmp_path / "out.gpkg"
+    bounds = (500_000, 4_499_000, 500_500, 4_500_500)
+    with pytest.raises(SceneError, match="3 of 5 scenes could not be read") as caught:
+        run(listed, output, tiny_model, bounds=bounds)
+    assert set(caught.value.failed) == {"b.tif", "c.tif", "gone.tif"}
+    record = read_record(output)
+    paths = [good, late, broken, far, tmp_path / "gone.tif"]
+    assert [row["path"] for row in record] == list(map(str, paths))
+    status = ["ok", "failed", "failed", "skipped", "failed"]
+    assert [row["status"] for row in record] == status
+    layer = geopandas.read_file(output, layer="detections")
+    assert [row["detections"] for row in record] == [str(len(layer)), "0", "0", "0", "0"]
+    reasons = ["", "cannot read Window", "cannot open", "outside the area", "no such file"]
+    for row, reason in zip(record, reasons, strict=True):
+        assert reason in row["reason"]
+        assert bool(reason) == bool(row["reason"])
+    assert float(record[0]["seconds"]) > 0
+    told = caught.value.report.scenes
+    assert [(one.path, one.status) for one in told] == list(
+        zip(map(str, paths), status, strict=True)
+    )
+
+
+def test_a_scene_that_is_named_and_missing_is_refused_at_once(make_scene, tiny_model, tmp_path):
+    with pytest.raises(SceneError, match=r"no such file or folder: .*gone\.tif"):
+        run([make_scene(), tmp_path / "gone.tif"], tmp_path / "out.gpkg", tiny_model)
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
 
 
 def test_the_output_has_model_and_settings_as_metadata(make_scene, tiny_model, tmp_path):

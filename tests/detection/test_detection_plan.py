@@ -243,7 +243,8 @@ def test_styles_are_written_beside_files_that_cannot_hold_one(make_scene, tiny_m
 
 def test_the_report_has_the_time_of_each_stage(make_scene, tiny_model, tmp_path):
     _, report = run([make_scene()], tiny_model, tmp_path / "out.gpkg", profile=True)
-    assert list(report.stages) == ["read", "transfer", "forward", "decode", "merge", "write"]
+    stages = ["read", "transfer", "forward", "decode", "merge", "journal", "write"]
+    assert list(report.stages) == stages
     assert 0 < sum(report.stages.values()) <= report.seconds
 
 

@@ -1,0 +1,62 @@
+"""The fingerprint of a run: everything that its rows depend on, so that no other run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+
+from geodet import __version__
+from geodet.config import DetectConfig
+from geodet.detection.detect_options import DetectOptions
+from geodet.detection.detection_plan import DetectionPlan
+from geodet.models.checkpoint import Model
+from geodet.raster.scene_identity import identify_scene
+from geodet.vector.formats import path_of
+
+__all__ = ["fingerprint_run"]
+
+_NO_EFFECT = {"workers", "require_crs"}
+"""Settings that change no row."""
+
+
+def fingerprint_run(
+    plan: DetectionPlan,
+    model: Model,
+    config: DetectConfig,
+    options: DetectOptions,
+    device: torch.device,
+) -> dict[str, str]:
+    """Return the scenes, model, settings, area and software of a run, as texts by name.
+
+    Args:
+        plan: The scenes.
+        model: What to look for.
+        config: The settings; those that are None are chosen by rules of this version of geodet.
+        options: The area of interest. What is written, and where, changes no row.
+        device: Where the network runs; the kind alone counts.
+    """
+    settings = config.model_dump(mode="json", exclude=_NO_EFFECT)
+    texts = {
+        "geodet": __version__,
+        "torch": torch.__version__,
+        "device": device.type,
+        "model": f"{model.description.name} {model.digest}",
+        **{f"detect.{name}": str(value) for name, value in settings.items()},
+        "bounds": str(options.bounds and (*options.bounds, options.bounds_crs)),
+        "aoi": str(options.aoi and _hash_area(options.aoi)),
+        "scenes": str(len(plan.scenes)),
+    }
+    for number, scene in enumerate(plan.scenes, start=1):
+        identity = identify_scene(scene.path) or repr(scene.geobox)
+        texts[f"scene {number}"] = f"{scene.path}, {scene.dtype}, {identity}"
+    return texts
+
+
+def _hash_area(path: Path) -> str:
+    """Return the path of an area of interest, with a hash of its file."""
+    file = Path(path_of(path))
+    if not file.is_file():
+        return str(path)
+    return f"{path} {hashlib.sha256(file.read_bytes()).hexdigest()}"

@@ -1,0 +1,296 @@
+"""The journal of a detection: what the network found so far, kept beside the output.
+
+A scene is computed in bands, whole rows of its windows. When a band is finished, what its windows
+own is written to ``OUTPUT.partial/SCENE/BAND.part``, before duplicates at seams are removed. A run
+that finds parts takes them in place of computing their bands, and merges them as it would have
+merged what the network finds: its rows are those of a run that was never interrupted.
+
+A part depends on its own windows alone. So parts may be missing in any place, and parts that
+several machines have computed for one fingerprint may be put into one folder.
+
+    OUTPUT.partial/
+      plan.json          version of this layout, and the fingerprint
+      0000/windows.json  size, overlap, alignment and batch size of the first scene
+      0000/000003.part   the fourth band of the first scene: SHA-256, then arrays in numpy's format
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geodet.errors import OutputError
+from geodet.files.locks import locked_output
+from geodet.files.outputs import raising_output_errors
+from geodet.geometry.arrays import Bools
+from geodet.geometry.boxes import Detections
+
+__all__ = ["BandPart", "Journal", "SceneJournal", "discard_journal", "journal_folder"]
+
+logger = logging.getLogger(__name__)
+
+_LAYOUT = 1
+_PLAN, _WINDOWS, _PART = "plan.json", "windows.json", ".part"
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, slots=True)
+class BandPart:
+    """What the windows of a band own, before duplicates are removed."""
+
+    detections: Detections
+    """N of them, in the pixels of the scene's grid."""
+    cut: Bools
+    """(N, 4) from :func:`geodet.merging.fragments.cut_sides`."""
+    empty: int = 0
+    """Windows that the network did not see."""
+    capped: int = 0
+    """Candidates dropped by the caps of the configuration."""
+
+    @staticmethod
+    def concatenate(parts: Sequence[BandPart]) -> BandPart:
+        """Join the parts of the windows of a band, in order."""
+        return BandPart(
+            Detections.concatenate([part.detections for part in parts]),
+            np.concatenate([np.zeros((0, 4), np.bool_), *(part.cut for part in parts)]),
+            sum(part.empty for part in parts),
+            sum(part.capped for part in parts),
+        )
+
+    def to_bytes(self) -> bytes:
+        """Convert to a checksum, followed by the arrays in numpy's ``.npz`` format."""
+        stream = io.BytesIO()
+        found = self.detections
+        np.savez(
+            stream,
+            boxes=found.boxes,
+            scores=found.scores,
+            labels=found.labels,
+            cut=self.cut,
+            counts=np.array([self.empty, self.capped]),
+        )
+        return hashlib.sha256(stream.getvalue()).digest() + stream.getvalue()
+
+    @staticmethod
+    def from_bytes(content: bytes) -> BandPart:
+        """Convert back.
+
+        Raises:
+            ValueError: The checksum is another.
+        """
+        digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            raise ValueError("its checksum is wrong")
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            found = Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
+            empty, capped = arrays["counts"].tolist()
+            return BandPart(found, arrays["cut"], empty, capped)
+
+
+class Journal:
+    """The folder beside an output that holds the finished bands of a run.
+
+    Args:
+        output: The output; the folder is :func:`journal_folder` of it.
+        fingerprint: Everything that the rows depend on, as texts by name.
+        restart: Whether to remove the parts of an earlier run.
+
+    Raises:
+        OutputError: The folder holds parts of a run with another fingerprint, or cannot be
+            written.
+    """
+
+    def __init__(
+        self, output: Path, fingerprint: Mapping[str, str], *, restart: bool = False
+    ) -> None:
+        self.folder = journal_folder(output)
+        """Where the parts are."""
+        if restart:
+            self.remove()
+        with raising_output_errors(self.folder):
+            if self._count_parts():
+                self._check(fingerprint)
+            else:
+                self.remove()
+                self.folder.mkdir()
+                plan = {"layout": _LAYOUT, "fingerprint": dict(fingerprint)}
+                _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
+
+    def open_scene(self, number: int) -> SceneJournal:
+        """Return the journal of a scene, by its number in the plan."""
+        return SceneJournal(self.folder / f"{number:04d}")
+
+    def close(self) -> None:
+        """Remove the folder if it holds no part; otherwise it is kept for the next run."""
+        with contextlib.suppress(OSError):
+            if not self._count_parts():
+                self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder with all parts.
+
+        Raises:
+            OutputError: It is not a journal, or cannot be removed.
+        """
+        _remove(self.folder)
+
+    def _count_parts(self) -> int:
+        if not (self.folder / _PLAN).exists():
+            return 0
+        return sum(1 for _ in self.folder.glob(f"*/*{_PART}"))
+
+    def _check(self, fingerprint: Mapping[str, str]) -> None:
+        """Check that the parts are of a run that would compute the same."""
+        try:
+            plan = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
+            known, layout = dict(plan["fingerprint"]), plan["layout"]
+        except (ValueError, KeyError, TypeError):
+            known, layout = {}, None
+        names = dict.fromkeys([*known, *fingerprint])
+        changed = [name for name in names if known.get(name) != fingerprint.get(name)]
+        if layout == _LAYOUT and not changed:
+            return
+        if layout != _LAYOUT or not known:
+            what = "its plan cannot be read by this version of geodet"
+        else:
+            what = "; ".join(_difference(name, known, fingerprint) for name in changed[:3])
+            what += f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise OutputError(
+            f"{self.folder} is of an unfinished run that differs from this one: {what}",
+            hint="run that command again to finish it; --restart begins anew, --discard removes it",
+            path=self.folder,
+        )
+
+
+class SceneJournal:
+    """The finished bands of one scene.
+
+    Args:
+        folder: Where its parts are; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def choose_windows(self, chosen: Mapping[str, int]) -> Mapping[str, int]:
+        """Keep the numbers that say how a scene is cut; return those that were kept first.
+
+        They depend on the memory that is free, which is another amount in the next run.
+        """
+        path = self._folder / _WINDOWS
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known.keys() == chosen.keys():
+                return {name: int(value) for name, value in known.items()}
+        with raising_output_errors(self._folder.parent):
+            shutil.rmtree(self._folder, ignore_errors=True)  # parts of windows that are not known
+            self._folder.mkdir()
+            _write_synced(path, json.dumps(dict(chosen)).encode())
+        return chosen
+
+    def read(self, band: int) -> BandPart | None:
+        """Read the part of a band; None where there is none that is intact."""
+        path = self._part(band)
+        try:
+            return BandPart.from_bytes(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            logger.warning("%s is computed again: %s", path, error)
+            return None
+
+    def write(self, band: int, part: BandPart) -> None:
+        """Write the part of a finished band, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with raising_output_errors(self._folder.parent):
+            _write_synced(self._part(band), part.to_bytes())
+
+    def _part(self, band: int) -> Path:
+        return self._folder / f"{band:06d}{_PART}"
+
+
+def journal_folder(output: Path) -> Path:
+    """Return the folder of an output's journal.
+
+    Example:
+        >>> journal_folder(Path("trees.gpkg")).name
+        'trees.gpkg.partial'
+    """
+    return output.with_name(f"{output.name}.partial")
+
+
+def discard_journal(output: Path) -> bool:
+    """Remove the journal of an output, if there is one.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        OutputError: It is not a journal, cannot be removed, or is of a run that goes on.
+    """
+    folder = journal_folder(output)
+    if not folder.exists():
+        return False
+    with locked_output(output):
+        _remove(folder)
+    return True
+
+
+def _remove(folder: Path) -> None:
+    with raising_output_errors(folder):
+        if not folder.exists():
+            return
+        others = [entry.name for entry in folder.iterdir() if not _is_ours(entry)]
+        if others:
+            raise OutputError(
+                f"{folder} holds {others[0]}, which no run of geodet has put there",
+                hint="move it elsewhere, or name another output",
+                path=folder,
+            )
+        # What is left of a removal that is interrupted has no plan, and so no meaning.
+        (folder / _PLAN).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def _is_ours(entry: Path) -> bool:
+    return entry.name.startswith(_PLAN) or (entry.name.isdecimal() and entry.is_dir())
+
+
+def _difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    if name not in now:
+        return f"{name} is left out"
+    if name not in before:
+        return f"{name} is new"
+    if len(before[name]) + len(now[name]) > 80:
+        return f"{name} has changed"
+    return f"{name} was {before[name]} and is {now[name]}"
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all, also after a power failure."""
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    with contextlib.suppress(OSError, AttributeError):  # Windows cannot open a folder
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

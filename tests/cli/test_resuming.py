@@ -1,0 +1,83 @@
+"""Runs that end before their time: records, exit codes, signals, and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
+
+from geodet.detection.journal import journal_folder
+from geodet.files.locks import locked_output
+
+SMALL = ("--device", "cpu", "--chip-size", "64", "--overlap", "16")
+
+
+@pytest.fixture
+def two(make_scene, tmp_path):
+    """Write two scenes, of which the second breaks off."""
+    make_scene("a.tif")
+    broken = make_scene("b.tif", tiled=True, origin=(500_100, 4_500_000))
+    broken.write_bytes(broken.read_bytes()[:-9000])
+    return tmp_path
+
+
+def test_some_scenes_failed_is_exit_3_and_all_failed_is_exit_1(invoke, two, tiny_path):
+    common = ("detect", "-m", tiny_path, *SMALL, "--json")
+    some = invoke(*common, "a.tif", "b.tif", "-o", "some.gpkg", code=3)
+    told = json.loads(some.stdout)
+    assert list(told) == ["error", "hint", "scenes"]
+    assert "1 of 2 scenes could not be read" in told["error"]
+    assert [one["status"] for one in told["scenes"]] == ["ok", "failed"]
+    assert [one["path"] for one in told["scenes"]] == [str(two / "a.tif"), str(two / "b.tif")]
+    assert (two / "some.gpkg").exists()
+    assert (two / "some.gpkg.scenes.csv").exists()
+    alone = invoke(*common, "b.tif", "-o", "alone.gpkg", code=1)
+    assert [one["status"] for one in json.loads(alone.stdout)["scenes"]] == ["failed"]
+    assert not (two / "alone.gpkg").exists()
+    refused = invoke(*common, "none.tif", "-o", "none.gpkg", code=1)
+    assert json.loads(refused.stdout)["scenes"] == []
+    assert "no such file" in json.loads(refused.stdout)["error"]
+    whole = json.loads(invoke(*common, "a.tif", "-o", "whole.gpkg").stdout)
+    assert [one["status"] for one in whole["scenes"]] == ["ok"]
+    assert whole["scenes"][0]["detections"] == whole["detections"]["a.tif"]
+
+
+def test_a_second_run_on_one_output_says_who_has_it(invoke, make_scene, tiny_path, tmp_path):
+    make_scene()
+    with locked_output(tmp_path / "out.gpkg"):
+        done = invoke("detect", "scene.tif", "-m", tiny_path, "-o", "out.gpkg", *SMALL, code=1)
+        assert f"another run is writing out.gpkg: process {os.getpid()} on " in done.stderr
+        journal_folder(tmp_path / "out.gpkg").mkdir()
+        done = invoke("detect", "scene.tif", "-o", "out.gpkg", "--discard", code=1)
+        assert "another run is writing out.gpkg" in done.stderr
+    invoke("detect", "scene.tif", "-o", "out.gpkg", "--discard")
+    assert [path.name for path in tmp_path.glob("out*")] == []
+    nothing = invoke("detect", "scene.tif", "-o", "out.gpkg", "--discard")
+    assert "no unfinished run of out.gpkg" in nothing.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_run_that_is_told_to_end_leaves_no_temporary_file(
+    tmp_path, make_scene, tiny_path, name, code
+):
+    scene = make_scene(width=3000, height=3000)
+    command = [sys.executable, "-m", "geodet", "detect", str(scene), "-o", "out.gpkg", "--json"]
+    command += ["-m", str(tiny_path), *SMALL, "--batch-size", "1"]
+    before = set(tmp_path.iterdir())
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:  # it has begun when it says which device it took
+        if "device" in line:
+            break
+    process.send_signal(getattr(signal, name))
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    assert json.loads(printed)["error"] == "interrupted"
+    left = {path.name for path in set(tmp_path.iterdir()) - before}
+    assert left <= {"out.gpkg.partial"}
