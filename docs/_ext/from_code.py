@@ -188,6 +188,8 @@ def toml_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + "}"
     return f'"{value}"' if isinstance(value, str) else f"{value:.6g}"
 
 
@@ -208,6 +210,8 @@ def annotation_name(annotation: Any) -> str:
         return " or ".join(annotation_name(part) for part in inner if part is not type(None))
     if origin is tuple and inner[-1] is Ellipsis:
         return f"list of {annotation_name(inner[0])} values"
+    if origin is dict:
+        return f"map of {annotation_name(inner[0])} to {annotation_name(inner[1])}"
     if origin is tuple:
         return f"{len(inner)} {annotation_name(inner[0])}s"
     return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
