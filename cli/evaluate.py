@@ -129,6 +129,7 @@ def evaluate(
             rich_help_panel=_FILES,
         ),
     ] = None,
+    labels_crs: opt.LabelsCrs = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -168,7 +169,7 @@ def evaluate(
     set_up_logging(verbose=verbose, quiet=quiet)
     flags: dict[str, dict[str, Any]] = {
         "detect": {"score_threshold": score_threshold, "iou_threshold": iou_threshold},
-        "tile": {"label_field": label_field},
+        "tile": {"label_field": label_field, "labels_crs": labels_crs},
     }
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)

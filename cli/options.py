@@ -163,6 +163,16 @@ Bounds = Annotated[
         rich_help_panel=AREA,
     ),
 ]
+LabelsCrs = Annotated[
+    str | None,
+    typer.Option(
+        "--crs",
+        metavar="CRS",
+        help="CRS of labels whose file has none, such as a CSV.",
+        show_default="that of the scene",
+        rich_help_panel=INPUT,
+    ),
+]
 Bands = Annotated[
     str | None,
     typer.Option(

@@ -61,6 +61,7 @@ def tile(
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
+    labels_crs: opt.LabelsCrs = None,
     aoi: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +103,7 @@ def tile(
         "overlap": overlap,
         "gsd": gsd,
         "label_field": label_field,
+        "labels_crs": labels_crs,
     }
     config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)

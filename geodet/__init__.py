@@ -19,7 +19,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
-    from geodet.api.tools import evaluate, export, preview, tile, train
+    from geodet.api.scene_pictures import preview
+    from geodet.api.tools import evaluate, export, tile, train
     from geodet.config import (
         AugmentConfig,
         Config,
@@ -99,10 +100,10 @@ _MODULES = {
         "iter_detect",
     ),
     "geodet.config.recipes": ("resolve_config",),
+    "geodet.api.scene_pictures": ("preview",),
     "geodet.api.tools": (
         "evaluate",
         "export",
-        "preview",
         "tile",
         "train",
     ),

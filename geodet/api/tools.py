@@ -1,12 +1,9 @@
-"""The public functions but for detection: load, tile, train, evaluate, export, preview."""
+"""The public functions for models of your own: tile, train, evaluate, export."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import geopandas as gpd
 
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
@@ -17,17 +14,15 @@ from geodet.evaluation.evaluate import (
     evaluate_results,
     evaluate_vectors,
 )
-from geodet.geometry.windows import Window
 from geodet.models.checkpoint import Model
 from geodet.onnx.backend import as_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
-from geodet.previews.preview import PreviewReport, draw_scene
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tile import LabelledArea, TileReport, tile_scene
 from geodet.training.train import EpochReport, TrainReport, run_training
 
-__all__ = ["evaluate", "export", "preview", "tile", "train"]
+__all__ = ["evaluate", "export", "tile", "train"]
 
 
 def tile(
@@ -41,6 +36,7 @@ def tile(
     overlap: int | None = None,
     gsd: float | None = None,
     label_field: str | None = None,
+    labels_crs: str | None = None,
     aoi: str | Path | None = None,
     bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
@@ -60,6 +56,7 @@ def tile(
         gsd: Metres per pixel of the chips; None: those of each scene.
         label_field: Attribute of the labels with the class; None: ``label``, ``class`` or ``name``;
             empty: all objects are of one class.
+        labels_crs: CRS of labels whose file has none, such as a CSV; None: that of the scene.
         aoi: A vector file of polygons in any CRS: only this part was labelled, and what lies
             outside is neither object nor background.
         bounds: xmin, ymin, xmax, ymax: only this part was labelled.
@@ -84,6 +81,7 @@ def tile(
             "overlap": overlap,
             "gsd": gsd,
             "label_field": label_field,
+            "labels_crs": labels_crs,
         }
     }
     chosen = resolve_config(config, flags=flags, settings=settings)
@@ -175,6 +173,7 @@ def evaluate(
     settings: Settings = (),
     score_field: str = "score",
     label_field: str | None = None,
+    labels_crs: str | None = None,
     device: str = "auto",
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -199,6 +198,7 @@ def evaluate(
         settings: Other keys, such as ``{"match.by": "distance"}``.
         score_field: The attribute with the scores of the detections.
         label_field: The attribute with the class of ``labels``, as for :func:`tile`.
+        labels_crs: CRS of labels whose file has none, as for :func:`tile`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: A folder for the figures, the curves and a GeoPackage of the errors.
         overwrite: Replace an evaluation that exists.
@@ -216,7 +216,7 @@ def evaluate(
         >>> 0 < report.evaluation.overall.scores.f1 < 1
         True
     """
-    flags = {"tile": {"label_field": label_field}}
+    flags = {"tile": {"label_field": label_field, "labels_crs": labels_crs}}
     chosen = resolve_config(config, flags=flags, settings=settings)
     folder = None if output is None else Path(output)
     if detections is not None and labels is not None and data is None:
@@ -301,60 +301,3 @@ def export(
         overlap=overlap,
         overwrite=overwrite,
     )
-
-
-def preview(
-    scene: str | Path,
-    detections: str | Path | gpd.GeoDataFrame,
-    output: str | Path,
-    *,
-    window: Sequence[int] | None = None,
-    bounds: Sequence[float] | None = None,
-    bounds_crs: str | None = None,
-    bands: Sequence[int | str] = (),
-    min_score: float = 0.0,
-    max_side: int = 2048,
-    overwrite: bool = False,
-) -> PreviewReport:
-    """Draw detections over a scene as a PNG, with a legend and a scale bar.
-
-    Args:
-        scene: A raster.
-        detections: What :func:`detect` returned, or a vector file of points or polygons.
-        output: The picture, ``.png``.
-        window: The part to show: column, row, width and height in pixels of the scene.
-        bounds: The part to show: xmin, ymin, xmax, ymax.
-        bounds_crs: The CRS of ``bounds``; None: the scene's.
-        bands: Bands of the scene for red, green and blue; empty: chosen by their names.
-        min_score: Leave out detections with a lower score.
-        max_side: Longest side of the picture in pixels.
-        overwrite: Replace a picture that exists.
-
-    Raises:
-        ConfigError: The part lies outside of the scene.
-        SceneError: The scene cannot be read.
-        VectorError: The detections cannot be read.
-        OutputError: The picture exists, or cannot be written.
-
-    Example:
-        >>> preview(scene, labels, folder / "look.png", window=(0, 0, 200, 200)).labels
-        {'tree': ...}
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        if isinstance(detections, gpd.GeoDataFrame):
-            source = Path(folder) / "detections.gpkg"
-            detections.to_file(source, layer="detections")
-        else:
-            source = Path(detections)
-        return draw_scene(
-            scene,
-            source,
-            Path(output),
-            window=None if window is None else Window(*window),
-            bounds=bounds,
-            bounds_crs=bounds_crs,
-            bands=bands,
-            min_score=min_score,
-            max_side=max_side,
-            overwrite=overwrite,
-        )

@@ -182,6 +182,10 @@ class TileConfig(Section):
         description="attribute of the labels with the class; unset: label, class or name; "
         "empty: all objects are of one class",
     )
+    labels_crs: str | None = Field(
+        None,
+        description="CRS of labels whose file has none, such as EPSG:4326; unset: the scene's",
+    )
     seed: int = Field(
         0, ge=0, description="seed of the choice of blocks and of chips without objects"
     )

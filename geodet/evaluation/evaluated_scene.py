@@ -29,6 +29,7 @@ from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.tilesets.scene_labels import (
     SceneLabels,
     ScoredObjects,
+    choose_crs,
     read_scene_labels,
     read_scored_objects,
 )
@@ -102,7 +103,13 @@ def read_evaluated_scene(
     frame = _scene_frame(scene, config) if scene else _ground_frame(detections, labels, config)
     crs, name = frame.geobox.crs, config.data.class_name
     found = _read_found(detections, frame, score_field, name)
-    truth = read_scene_labels(labels, crs, label_field=config.tile.label_field, class_name=name)
+    truth = read_scene_labels(
+        labels,
+        crs,
+        label_field=config.tile.label_field,
+        class_name=name,
+        own_crs=config.tile.labels_crs,
+    )
     found_boxes, sized = _to_boxes(found.objects, frame, config, detections)
     truth_boxes, truth_sized = _to_boxes(truth, frame, config, labels)
     here = _is_inside(found_boxes, frame, detections)
@@ -169,6 +176,8 @@ def _ground_frame(detections: Path, labels: Path, config: Config) -> _Frame:
             path=detections,
         )
     extents = [(path, *read_extent(path)) for path in (detections, labels)]
+    path, crs, extent = extents[1]
+    extents[1] = (path, choose_crs(crs, config.tile.labels_crs, labels), extent)
     bare = [path for path, crs, _ in extents if crs is None]
     if len(bare) == 1:
         raise VectorError(

@@ -2,58 +2,142 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_box, read_text
+from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, find_image, read_text
 from geodet.tilesets.splits import PART_WORDS
+from geodet.vector.coordinate_tables import MISSING, split_rows, to_numbers
 
-__all__ = ["read_csv", "read_image_table"]
+__all__ = ["IMAGE_COLUMNS", "LABEL_COLUMNS", "read_csv", "read_image_table", "read_rows"]
 
-_POINTS = ("image", "x", "y")
-_CORNERS = ("image_path", "xmin", "ymin", "xmax", "ymax")
+IMAGE_COLUMNS = (
+    "image",
+    "image_path",
+    "filename",
+    "file_name",
+    "image_name",
+    "img",
+    "file",
+    "path",
+    "image_id",
+    "imageid",
+)
+LABEL_COLUMNS = ("label", "class", "class_name", "category", "name", "label_name", "species")
+_CORNERS = (
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("minx", "miny", "maxx", "maxy"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+    ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax"),
+)
+_SIZES = (
+    ("left", "top", "width", "height"),
+    ("x", "y", "width", "height"),
+    ("x", "y", "w", "h"),
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"),
+    ("xmin", "ymin", "width", "height"),
+)
+_POINTS = (("x", "y"), ("col", "row"), ("column", "row"), ("x_px", "y_px"))
+_HINT = "write numbers with a decimal point; leave all of them empty for an image without objects"
+
+_Kind = Literal["corners", "sizes", "points"]
 
 
 def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
-    """Read a CSV of points (``image,x,y``) or of corners (``image_path,xmin,ymin,xmax,ymax``).
+    """Read a CSV of points, of corners, or of corners and sizes, in pixels.
 
-    Both may have a column ``label``. A point's x and y are the column and row of a pixel, so half a
-    pixel is added. A row without coordinates, or with a box of four zeros, stands for an image
-    without objects.
+    Columns may be called by any of the usual names: ``image`` or ``image_path`` or ``filename``;
+    ``xmin``, ``ymin``, ``xmax`` and ``ymax``; ``left``, ``top``, ``width`` and ``height``; ``x``
+    and ``y``; optionally ``label`` or ``class``. They may be separated by semicolons or tabs, with
+    decimal commas. A point's x and y are the column and row of a pixel, so half a pixel is added. A
+    width and a height that all rows share are the image's, and x and y are points. A row without
+    coordinates, with NA in their place, or with a box of four zeros, stands for an image without
+    objects.
 
     Args:
         path: The file.
         folders: Folders that may contain the images; the first that does is used.
 
     Returns:
-        The labels, or None if the header is neither of the two.
+        The labels, or None if the header is none of these.
 
     Raises:
         TilesetError: A row is broken.
     """
-    header, rows = _read_table(path)
-    wanted = _POINTS if set(_POINTS) <= set(header) else _CORNERS
-    if not set(wanted) <= set(header):
+    header, rows, delimiter = read_rows(path)
+    image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
+    found = _find_columns(header)
+    if image_column is None or found is None:
         return None
-    columns = [header.index(name) for name in wanted]
-    label = header.index("label") if "label" in header else None
+    kind, columns = found
+    if columns[:2] == ("x", "y") and kind == "sizes":
+        sides = {tuple(row[header.index(name)] for name in columns[2:]) for _, row in rows}
+        if len(rows) > 1 and len(sides) == 1:
+            kind, columns = "points", columns[:2]
+    label = next((header.index(name) for name in LABEL_COLUMNS if name in header), None)
     images: dict[str, ParsedImage] = {}
     for number, row in rows:
-        name, *values = (row[c] for c in columns)
+        name = row[header.index(image_column)].strip()
+        if not name:
+            raise TilesetError(
+                f"{path}, line {number}: no image is named",
+                hint=f"fill in the column {image_column}",
+                path=path,
+            )
         if name not in images:
             images[name] = ParsedImage(find_image(name, folders), f"{path}, line ")
-            images[name].frame = "centres" if wanted is _POINTS else "pixels"
-        if not any(v.strip() for v in values):
-            continue
-        box = parse_box(values if wanted is _CORNERS else values * 2, f"{path}, line {number}")
-        if wanted is _POINTS:
-            box = (box[0] + 0.5, box[1] + 0.5, box[2] + 0.5, box[3] + 0.5)
-        elif not any(box):
-            continue
-        images[name].add(box, None if label is None else row[label].strip(), number)
+            images[name].frame = "centres" if kind == "points" else "pixels"
+        where = f"{path}, line {number}"
+        cells = [row[header.index(column)] for column in columns]
+        box = _to_box(kind, cells, delimiter, where, path)
+        if box is not None:
+            images[name].add(box, None if label is None else row[label].strip(), number)
     return ParsedLabels(path, list(images.values()))
+
+
+def _find_columns(header: Sequence[str]) -> tuple[_Kind, Sequence[str]] | None:
+    """Find the columns of the boxes; None if there are none."""
+    layouts: tuple[tuple[_Kind, Sequence[Sequence[str]]], ...] = (
+        ("corners", _CORNERS),
+        ("sizes", _SIZES),
+        ("points", _POINTS),
+    )
+    for kind, sets in layouts:
+        for columns in sets:
+            if set(columns) <= set(header):
+                return kind, columns
+    return None
+
+
+def _to_box(
+    kind: _Kind, cells: Sequence[str], delimiter: str, where: str, path: Path
+) -> Box | None:
+    """Return the box of a row, a point as a box without extent; None for no object."""
+    if all(cell.strip().lower() in MISSING for cell in cells):
+        return None
+    try:
+        a, b, *rest = to_numbers(cells, delimiter)
+    except ValueError as error:
+        raise TilesetError(
+            f"{where}: the coordinates {', '.join(cells)} are not all numbers",
+            hint=_HINT,
+            path=path,
+        ) from error
+    if not all(math.isfinite(v) for v in (a, b, *rest)):
+        raise TilesetError(
+            f"{where}: the coordinates {', '.join(cells)} are not complete", hint=_HINT, path=path
+        )
+    if kind == "points":
+        return a + 0.5, b + 0.5, a + 0.5, b + 0.5
+    if not any((a, b, *rest)):
+        return None
+    c, d = rest
+    return (a, b, a + c, b + d) if kind == "sizes" else (a, b, c, d)
 
 
 def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
@@ -69,7 +153,7 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
     Raises:
         TilesetError: There is no column ``image``, or a fold is none of train, val and test.
     """
-    header, rows = _read_table(path)
+    header, rows, _ = read_rows(path)
     if "image" not in header:
         raise TilesetError(
             f"{path}: no column 'image' among {', '.join(header)}",
@@ -93,11 +177,10 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
     return images
 
 
-def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Read the header in lower case, and the line number and cells of each row."""
-    reader = csv.reader(read_text(path).splitlines())
-    header = [name.strip().lower() for name in next(reader, [])]
-    rows = [(reader.line_num, row) for row in reader if row]
+def read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """Read the header in lower case, the line number and cells of each row, and the delimiter."""
+    names, rows, delimiter = split_rows(read_text(path))
+    header = [name.lower() for name in names]
     for number, row in rows:
         if len(row) != len(header):
             raise TilesetError(
@@ -105,4 +188,4 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
                 hint="every line needs a cell for each column",
                 path=path,
             )
-    return header, rows
+    return header, rows, delimiter

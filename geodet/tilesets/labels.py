@@ -7,6 +7,7 @@ for each image, before any image is opened. ``layouts`` decides which files to r
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -154,13 +155,15 @@ class ParsedLabels:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises:
         TilesetError: The file cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            is_wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return path.read_text(encoding="utf-16" if is_wide else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise TilesetError(
             f"{path}: cannot be read: {error}", hint="it must be a text file in UTF-8", path=path
@@ -180,7 +183,10 @@ def parse_box(values: Sequence[str], where: str) -> Box:
     try:
         x1, y1, x2, y2 = (float(v) for v in values)
     except ValueError as error:
-        raise TilesetError(f"{where}: {error}", hint="a box is four numbers") from error
+        raise TilesetError(
+            f"{where}: the box {', '.join(map(repr, values))} is not four numbers",
+            hint="correct the label; a box is four numbers",
+        ) from error
     return x1, y1, x2, y2
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import shapely
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, read_text
+from geodet.tilesets.csv_tables import IMAGE_COLUMNS, LABEL_COLUMNS, read_rows
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image
 from geodet.tilesets.outlines import add_outline
+from geodet.vector.coordinate_tables import MISSING
 
 __all__ = ["read_outline_table"]
 
-_IMAGE, _GEOMETRY, _LABEL = "image_path", "geometry", "label"
+_GEOMETRIES = ("geometry", "wkt", "geom", "polygon")
 
 
 def read_outline_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
@@ -33,28 +34,30 @@ def read_outline_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | No
     Raises:
         TilesetError: A row is broken.
     """
-    reader = csv.DictReader(read_text(path).splitlines())
-    columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
-    if not {_IMAGE, _GEOMETRY} <= columns.keys():
+    header, rows, _ = read_rows(path)
+    image, geometry, label = (
+        next((header.index(name) for name in names if name in header), None)
+        for names in (IMAGE_COLUMNS, _GEOMETRIES, LABEL_COLUMNS)
+    )
+    if image is None or geometry is None:
         return None
     images: dict[str, ParsedImage] = {}
-    for row in reader:
-        name, text = row[columns[_IMAGE]], (row[columns[_GEOMETRY]] or "").strip()
+    for number, row in rows:
+        name, text = row[image].strip(), row[geometry].strip()
         if name not in images:
             images[name] = ParsedImage(find_image(name, folders), f"{path}, line ")
-        if not text:
+        if text.lower() in MISSING:
             continue
         try:
             shape = shapely.from_wkt(text)
         except shapely.GEOSException as error:
             raise TilesetError(
-                f"{path}, line {reader.line_num}: {error}",
+                f"{path}, line {number}: {text[:60]!r} is no well-known text",
                 hint="a geometry is written POLYGON ((x y, x y, ...)), in pixels",
                 path=path,
             ) from error
         points = [(float(x), float(y)) for x, y in shapely.get_coordinates(shape)]
         is_point = shape.geom_type == "Point"
-        label = (row[columns[_LABEL]] or "").strip() if _LABEL in columns else None
-        number = reader.line_num
-        add_outline(images[name], points if is_point else points * 2, label, number)
+        class_name = None if label is None else row[label].strip()
+        add_outline(images[name], points if is_point else points * 2, class_name, number)
     return ParsedLabels(path, list(images.values()))

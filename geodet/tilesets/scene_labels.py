@@ -13,6 +13,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
@@ -23,7 +24,7 @@ from geodet.tilesets.class_fields import read_label_names, read_names_of_detecti
 from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["SceneLabels", "ScoredObjects", "read_scene_labels", "read_scored_objects"]
+__all__ = ["SceneLabels", "ScoredObjects", "choose_crs", "read_scene_labels", "read_scored_objects"]
 
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
 
@@ -100,7 +101,12 @@ class ScoredObjects:
 
 
 def read_scene_labels(
-    path: Path, crs: CRS | None, *, label_field: str | None = None, class_name: str = "object"
+    path: Path,
+    crs: CRS | None,
+    *,
+    label_field: str | None = None,
+    class_name: str = "object",
+    own_crs: str | None = None,
 ) -> SceneLabels:
     """Read the labels of a scene.
 
@@ -114,12 +120,15 @@ def read_scene_labels(
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any;
             empty: all objects are of one class.
         class_name: The class if no attribute has it.
+        own_crs: CRS of labels whose file has none; of a table, also in place of what the names of
+            its columns say.
 
     Raises:
-        VectorError: The file cannot be read, has several layers or other geometries, an object has
-            no class, or there are nearly as many classes as objects.
+        VectorError: The file cannot be read, has several layers or other geometries, has a CRS
+            other than ``own_crs``, an object has no class, or there are nearly as many classes as
+            objects.
     """
-    return _read_objects(path, crs, label_field, class_name, read_label_names)[0]
+    return _read_objects(path, crs, label_field, class_name, read_label_names, own_crs)[0]
 
 
 def read_scored_objects(
@@ -149,10 +158,17 @@ def read_scored_objects(
 
 
 def _read_objects(
-    path: Path, crs: CRS | None, label_field: str | None, class_name: str, read_names: _NameReader
+    path: Path,
+    crs: CRS | None,
+    label_field: str | None,
+    class_name: str,
+    read_names: _NameReader,
+    own_crs: str | None = None,
 ) -> tuple[SceneLabels, Any]:
     """Read geometries and classes, and the table of all attributes."""
     frame = read_frame(path)
+    if own_crs is not None:
+        frame = frame.set_crs(choose_crs(frame.crs, own_crs, path), allow_override=True)
     frame = _drop_empty(frame, path)
     shapes = join_at_antimeridian(frame.geometry.to_numpy(), frame.crs)
     joined = geopandas.GeoSeries(shapes, frame.index, frame.crs, name=frame.geometry.name)
@@ -169,6 +185,37 @@ def _read_objects(
     names = read_names(table, path, label_field, class_name)
     frame = _to_crs(frame, crs, path)
     return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
+
+
+def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None:
+    """Return the CRS of labels: what the user says where the file says none or is a table.
+
+    Args:
+        found: The CRS of the file, None if it has none.
+        own_crs: What the user says, None if nothing.
+        path: The file.
+
+    Raises:
+        VectorError: ``own_crs`` is no CRS, or the file has another one.
+    """
+    if own_crs is None:
+        return found
+    try:
+        said = CRS.from_user_input(own_crs)
+    except CRSError as error:
+        raise VectorError(
+            f"{own_crs!r} is no CRS: {error}",
+            hint="give a code, such as EPSG:4326, or WKT",
+            path=path,
+        ) from error
+    is_table = path.suffix.lower() in {".csv", ".tsv"}
+    if found is not None and not is_table and not found.equals(said, ignore_axis_order=True):
+        raise VectorError(
+            f"{path} has the CRS {found.name}, not {said.name}",
+            hint="leave --crs out; a wrong CRS in the file is corrected with ogr2ogr -a_srs",
+            path=path,
+        )
+    return said
 
 
 def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:

@@ -197,6 +197,7 @@ class _LabelReader:
             crs,
             label_field=self._config.label_field,
             class_name=self._data.class_name,
+            own_crs=self._config.labels_crs,
         )
         self._known.append((crs, read))
         return read

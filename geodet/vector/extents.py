@@ -94,7 +94,11 @@ def _iter_guesses(
         yield raster_bounds(geobox, None), bounds, text
     degrees = _scene_bounds(geobox, CRS.from_epsg(4326))
     text = "perhaps the coordinates are degrees"
-    yield degrees, bounds, f"{text}: assign EPSG:4326 with ogr2ogr -a_srs"
+    yield (
+        degrees,
+        bounds,
+        f"{text}: --crs EPSG:4326 for a file without a CRS, or ogr2ogr -a_srs EPSG:4326",
+    )
     yield degrees, swapped, f"{text}, with latitude and longitude swapped"
 
 

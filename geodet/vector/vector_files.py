@@ -18,6 +18,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
+from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
 
 __all__ = ["read_extent", "read_fields", "read_frame"]
@@ -29,8 +30,8 @@ _CRS = "crs"  # the column of a table that says it, as geodet writes CSV
 def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any:
     """Read the objects of a vector file.
 
-    GDAL reads all formats but GeoParquet, which pyarrow reads. The CRS of a table of text is in its
-    column ``crs``, if it has one.
+    GDAL reads all formats but GeoParquet, which pyarrow reads. A table of text may have columns of
+    coordinates in place of WKT. Its CRS is in its column ``crs``, if it has one.
 
     Args:
         path: A file with one layer of geometries, or ``FILE|layername=NAME``.
@@ -42,6 +43,11 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
     Raises:
         VectorError: The file cannot be read, or it has several layers and none is named.
     """
+    check_vector_exists(path)
+    if _is_coordinate_table(path_of(path)):
+        table = read_coordinates(Path(path_of(path)))
+        table = table.set_crs(_table_crs(table, path_of(path)), allow_override=True)
+        return table if columns is None else table[[*columns, table.geometry.name]]
     with _reading_layer(path) as (file, layer):
         if _is_parquet(file):
             return _read_parquet(file, columns)
@@ -82,6 +88,9 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
     Raises:
         VectorError: As for :func:`read_frame`.
     """
+    check_vector_exists(path)
+    if _is_coordinate_table(path_of(path)):
+        return tuple(map(str, read_frame(path).columns))
     with _reading_layer(path) as (file, layer):
         if _is_parquet(file):
             return tuple(parquet.read_schema(file).names)
@@ -127,6 +136,10 @@ def _is_parquet(file: str) -> bool:
 
 def _is_table(file: str) -> bool:
     return file.lower().endswith((".csv", ".tsv"))
+
+
+def _is_coordinate_table(file: str) -> bool:
+    return _is_table(file) and Path(file).is_file() and has_coordinates(Path(file))
 
 
 def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:

@@ -105,3 +105,29 @@ def test_a_missing_file_is_an_error_with_a_hint(vectors, invoke):
     done = invoke("evaluate", *vectors[:2], "--labels", "nothing.gpkg", code=1)
     assert "no such file: nothing.gpkg" in done.stderr
     assert "hint:" in done.stderr
+
+
+def test_a_crs_is_named_for_labels_in_a_table(tmp_path, vectors, invoke):
+    truth = geopandas.read_file(tmp_path / "truth.geojson").to_crs(4326)
+    sides = truth.bounds.assign(label=truth["class"])
+    sides.to_csv(tmp_path / "truth.csv", index=False)
+    arguments = (*vectors[:3], "truth.csv")
+    done = invoke("evaluate", *arguments, code=1)
+    assert "truth.csv has no CRS, but" in done.stderr
+    named = invoke("evaluate", *arguments, "--crs", "EPSG:4326")
+    assert rows(named.stdout)["bus"] == ["1.000", "1.000", "1.000"]
+
+
+def test_tile_reads_longitudes_and_latitudes(make_scene, invoke, tmp_path):
+    make_scene("a.tif", width=400, height=400)
+    places = geopandas.GeoSeries.from_xy([500_060, 500_200], [4_499_940, 4_499_800], crs=32633)
+    degrees = places.to_crs(4326)
+    text = "".join(
+        f"{x!r};{y!r}\n".replace(".", ",") for x, y in zip(degrees.x, degrees.y, strict=True)
+    )
+    (tmp_path / "a.csv").write_text(f"lon;lat\n{text}")
+    done = invoke(
+        "tile", "a.tif", "--labels", "a.csv", "-o", "tiles", "--chip-size", 64,
+        "--set", "data.box_size_m=6", "--json",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["objects_kept"] == 2

@@ -31,9 +31,9 @@ def test_columns_of_corners_may_be_in_any_order(tmp_path):
     ("text", "message"),
     [
         ("image,x,y\na.png,3\n", "line 2: 2 cells for 3 columns"),
-        ("image,x,y\na.png,1,1\na.png,3,up\n", "line 3: could not convert"),
+        ("image,x,y\na.png,1,1\na.png,3,up\n", "line 3: the coordinates 3, up are not all numbers"),
         ("image,x,y,label\na.png,1,1,\n", "line 2: the object has no class"),
-        ("image,x,y\na.png,1,\n", "line 2: could not convert"),
+        ("image,x,y\na.png,1,\n", "line 2: the coordinates 1,  are not complete"),
     ],
 )
 def test_a_broken_row_is_refused_with_its_line(tmp_path, text, message):
@@ -65,3 +65,66 @@ def test_places_and_folds_are_read_from_the_image_table(tmp_path):
 def test_a_broken_image_table_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(TilesetError, match=message):
         read_image_table(write(tmp_path / "images.csv", text), [tmp_path])
+
+
+PIXELS = (5.0, 6.0, 25.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        (("xmin", "ymin", "xmax", "ymax"), PIXELS),
+        (("x_min", "y_min", "x_max", "y_max"), PIXELS),
+        (("x1", "y1", "x2", "y2"), PIXELS),
+        (("left", "top", "right", "bottom"), PIXELS),
+        (("left", "top", "width", "height"), (5.0, 6.0, 20.0, 24.0)),
+        (("x", "y", "width", "height"), (5.0, 6.0, 20.0, 24.0)),
+        (("X", "Y", "W", "H"), (5.0, 6.0, 20.0, 24.0)),
+    ],
+)
+@pytest.mark.parametrize(("image", "label"), [("filename", "class"), ("Image_Path", "Label")])
+@pytest.mark.parametrize(
+    ("delimiter", "decimal"), [(",", "."), (";", ","), (";", "."), ("\t", ".")]
+)
+def test_columns_of_any_usual_name_are_read(
+    names, values, image, label, delimiter, decimal, tmp_path
+):
+    cells = [repr(value).replace(".", decimal) for value in values]
+    lines = [[image, *names, label], ["a.png", *cells, "oak"], ["b.png", *["NA"] * len(cells), ""]]
+    text = "\n".join(delimiter.join(line) for line in lines)
+    labels = read_csv(write(tmp_path / "a.csv", text), [tmp_path])
+    first, second = labels.images
+    assert (first.boxes, first.names, first.frame) == ([PIXELS], ["oak"], "pixels")
+    assert second.path.name == "b.png"
+    assert second.boxes == []
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.png,1,2,far,4", "line 2: the coordinates 1, 2, far, 4 are not all numbers"),
+        ("a.png,1,NA,3,4", "line 2: the coordinates 1, NA, 3, 4 are not complete"),
+        (",1,2,3,4", "line 2: no image is named"),
+    ],
+)
+def test_a_row_that_is_not_complete_is_refused_by_its_line(row, message, tmp_path):
+    file = write(tmp_path / "a.csv", f"image,xmin,ymin,xmax,ymax\n{row}\n")
+    with pytest.raises(TilesetError, match=message) as caught:
+        read_csv(file, [tmp_path])
+    assert caught.value.path == file
+
+
+def test_a_width_and_height_that_all_rows_share_are_the_images(tmp_path):
+    file = write(tmp_path / "a.csv", "image,x,y,width,height\na.png,1,2,64,48\na.png,3,4,64,48\n")
+    (image,) = read_csv(file, [tmp_path]).images
+    assert (image.frame, image.boxes[0]) == ("centres", (1.5, 2.5, 1.5, 2.5))
+
+
+@pytest.mark.parametrize("name", ["geometry", "WKT", "polygon"])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_outlines_in_wkt_are_read_under_any_usual_name(name, delimiter, tmp_path):
+    shape = "POLYGON ((5 6, 25 6, 25 30, 5 30, 5 6))"
+    lines = [["filename", name, "class"], ["a.png", f'"{shape}"', "oak"], ["b.png", "NA", ""]]
+    file = write(tmp_path / "a.csv", "\n".join(delimiter.join(line) for line in lines))
+    first, second = find_labels(file).images
+    assert (first.boxes, first.names, second.boxes) == ([PIXELS], ["oak"], [])

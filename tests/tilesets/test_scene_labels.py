@@ -110,7 +110,7 @@ def test_unsuitable_files_are_refused_with_the_reason(tmp_path):
         save(tmp_path / "two.gpkg", [square(0, 0)], layer=layer)
     with pytest.raises(VectorError, match="has 2 layers with geometries: cars, trees"):
         read_scene_labels(tmp_path / "two.gpkg", UTM)
-    (tmp_path / "table.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "table.csv").write_text("name,height\noak,2\n")
     with pytest.raises(VectorError, match="has 0 layers with geometries"):
         read_scene_labels(tmp_path / "table.csv", UTM)
 

@@ -33,7 +33,7 @@ def test_the_size_of_the_image_may_be_missing(tmp_path):
     ("objects", "message"),
     [
         ([("car", 1, 1, 2, 2), ("", 1, 1, 2, 2)], "object 2: the object has no class"),
-        ([("car", 1, 1, "", 2)], "object 1: could not convert"),
+        ([("car", 1, 1, "", 2)], "object 1: the box '1', '1', '', '2' is not four numbers"),
         ([("car", 1, 1, "nan", 2)], "object 1: the box .* is not finite"),
     ],
 )

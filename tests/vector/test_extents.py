@@ -26,7 +26,7 @@ def around(x, y, side=0.001):
         (around(NORTH, EAST), 4326, "latitude and longitude are swapped"),
         (around(5_819_500, 390_500), 32633, "x and y are swapped"),
         (around(390_500, 5_819_500), 4326, "are in WGS 84 / UTM zone 33N, as the scene"),
-        (around(EAST, NORTH), 32633, "are degrees: assign EPSG:4326"),
+        (around(EAST, NORTH), 32633, "are degrees: --crs EPSG:4326"),
         (around(NORTH, EAST), None, "are degrees, with latitude and longitude swapped"),
         (around(EAST, NORTH), 4326, ""),
         (around(-100, 12), 4326, ""),

@@ -1,0 +1,242 @@
+"""Read tables of text whose objects are in columns of coordinates, or in WKT of any name.
+
+GDAL reads a CSV with a column ``WKT``. People also bring longitudes and latitudes, eastings and
+northings, or the four sides of boxes, with semicolons and decimal commas where their spreadsheet
+writes them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from geodet.errors import VectorError
+from geodet.geometry.arrays import Floats
+
+__all__ = ["MISSING", "has_coordinates", "read_coordinates", "split_rows", "to_numbers"]
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "#n/a"})
+"""What stands for no value, in lower case."""
+
+_WKT = ("geometry", "geom", "the_geom", "wkt_geom", "wkt_geometry")
+_DEGREES = "EPSG:4326"
+_POINTS = (
+    (("lon", "longitude", "long", "lng"), ("lat", "latitude")),
+    (
+        ("x", "x_coord", "xcoord", "coord_x", "point_x"),
+        ("y", "y_coord", "ycoord", "coord_y", "point_y"),
+    ),
+    (("easting", "east", "e"), ("northing", "north", "n")),
+)
+_BOXES = (
+    ("west", "south", "east", "north"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("minx", "miny", "maxx", "maxy"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("min_x", "min_y", "max_x", "max_y"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "bottom", "right", "top"),
+    ("lon_min", "lat_min", "lon_max", "lat_max"),
+    ("min_lon", "min_lat", "max_lon", "max_lat"),
+)
+_IN_DEGREES = frozenset({*_POINTS[0][0], "west", "lon_min", "min_lon"})
+_DELIMITERS = ",;\t|"
+_HINT = "a table has columns lon and lat, x and y, xmin, ymin, xmax and ymax, or WKT"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which columns hold the geometry."""
+
+    columns: tuple[int, ...]
+    """Places of one column of WKT, of x and y, or of x1, y1, x2 and y2."""
+    crs: str | None
+    """The CRS that their names say; None if they say none."""
+
+
+def _read_text(path: Path) -> str:
+    """Read a table of text in UTF-8, or in UTF-16 as spreadsheets export it.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if is_wide else "utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VectorError(
+            f"{path}: cannot be read: {error}", hint="save the table in UTF-8", path=path
+        ) from error
+
+
+def split_rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """Split a table at the delimiter that its header has most of.
+
+    Returns:
+        The header, the line number and the cells of each row that is not empty, and the delimiter.
+    """
+    first = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    return header, rows, delimiter
+
+
+def to_numbers(cells: Sequence[str], delimiter: str) -> list[float]:
+    """Convert cells to numbers, NaN for what stands for no value.
+
+    Args:
+        cells: Texts; where commas do not delimit, they may be decimal commas.
+        delimiter: That of the table.
+
+    Raises:
+        ValueError: A cell is no number.
+    """
+    plain = [cell.strip() for cell in cells]
+    if delimiter != ",":
+        plain = [c.replace(".", "").replace(",", ".") if "," in c else c for c in plain]
+    return [np.nan if cell.lower() in MISSING else float(cell) for cell in plain]
+
+
+def has_coordinates(path: Path) -> bool:
+    """Whether a table has columns of coordinates, or of WKT under a name that GDAL does not know.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
+    return _find_layout(split_rows(_read_text(path))[0]) is not None
+
+
+def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
+    """Read the objects of a table, with all its columns as attributes.
+
+    A row without coordinates has no geometry. The CRS is WGS 84 where the columns are called
+    longitude and latitude, and unknown otherwise.
+
+    Raises:
+        VectorError: The file cannot be read, or a cell is no number or no WKT.
+    """
+    header, rows, delimiter = split_rows(_read_text(path))
+    layout = _find_layout(header)
+    if layout is None:
+        raise VectorError(
+            f"{path} has no columns of coordinates among {', '.join(header)}",
+            hint=_HINT,
+            path=path,
+        )
+    for number, row in rows:
+        if len(row) != len(header):
+            raise VectorError(
+                f"{path}, line {number}: {len(row)} cells for {len(header)} columns",
+                hint="every line needs a cell for each column; quote text that has a delimiter",
+                path=path,
+            )
+    if len(layout.columns) == 1:
+        shapes = _read_wkt(path, header, rows, layout.columns[0])
+    else:
+        shapes = _read_numbers(path, header, rows, layout.columns, delimiter)
+    table = {
+        name: _typed([row[i] for _, row in rows])
+        for i, name in enumerate(header)
+        if i not in layout.columns
+    }
+    frame = pd.DataFrame(table, index=range(len(rows)))
+    return geopandas.GeoDataFrame(frame, geometry=shapes, crs=layout.crs)
+
+
+def _find_layout(header: Sequence[str]) -> _Layout | None:
+    """Find the columns of the geometry; None where GDAL finds them, or nobody."""
+    names = [name.lower() for name in header]
+    if "wkt" in names:
+        return None
+    for name in _WKT:
+        if name in names:
+            return _Layout((names.index(name),), None)
+    for sides in _BOXES:
+        if set(sides) <= set(names):
+            crs = _DEGREES if sides[0] in _IN_DEGREES else None
+            return _Layout(tuple(names.index(side) for side in sides), crs)
+    for across, up in _POINTS:
+        x = next((name for name in across if name in names), None)
+        y = next((name for name in up if name in names), None)
+        if x and y:
+            crs = _DEGREES if x in _IN_DEGREES else None
+            return _Layout((names.index(x), names.index(y)), crs)
+    return None
+
+
+def _read_numbers(
+    path: Path,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, list[str]]],
+    columns: Sequence[int],
+    delimiter: str,
+) -> NDArray[np.object_]:
+    numbers = np.full((len(rows), len(columns)), np.nan)
+    for place, (line, row) in enumerate(rows):
+        for i, column in enumerate(columns):
+            try:
+                numbers[place, i] = to_numbers([row[column]], delimiter)[0]
+            except ValueError as error:
+                raise VectorError(
+                    f"{path}, line {line}: {header[column]} is {row[column]!r}, which is no number",
+                    hint="write numbers with a decimal point, or NA for none",
+                    path=path,
+                ) from error
+    return _to_shapes(numbers)
+
+
+def _to_shapes(numbers: Floats) -> NDArray[np.object_]:
+    shapes = np.full(len(numbers), None, np.object_)
+    known = np.isfinite(numbers).all(axis=1)
+    if numbers.shape[1] == 2:
+        shapes[known] = shapely.points(numbers[known])
+    else:
+        low = np.minimum(numbers[known, :2], numbers[known, 2:])
+        high = np.maximum(numbers[known, :2], numbers[known, 2:])
+        shapes[known] = shapely.box(*low.T, *high.T)
+    return shapes
+
+
+def _read_wkt(
+    path: Path,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, list[str]]],
+    column: int,
+) -> NDArray[np.object_]:
+    shapes = np.full(len(rows), None, np.object_)
+    for place, (line, row) in enumerate(rows):
+        text = row[column].strip().rpartition(";")[2]  # EWKT begins with SRID=4326;
+        if text.lower() in MISSING:
+            continue
+        try:
+            shapes[place] = shapely.from_wkt(text)
+        except shapely.GEOSException as error:
+            raise VectorError(
+                f"{path}, line {line}: {header[column]} is {text[:60]!r}, which is no WKT",
+                hint="write geometries as WKT, such as POINT (12.5 41.9)",
+                path=path,
+            ) from error
+    return shapes
+
+
+def _typed(cells: Sequence[str]) -> Any:
+    """Return a column of numbers if all cells are, else of texts; missing numbers are NaN."""
+    try:
+        numbers = [np.nan if c.strip().lower() in MISSING else float(c) for c in cells]
+    except ValueError:
+        return list(cells)
+    return numbers if np.isfinite(numbers).any() else list(cells)

@@ -1,0 +1,144 @@
+"""Tables of text that people bring as labels of a scene, against csv and pyproj."""
+
+import csv
+
+import numpy as np
+import pytest
+from affine import Affine
+from pyproj import CRS, Transformer
+
+from geodet.errors import VectorError
+from geodet.geometry.geobox import GeoBox
+from geodet.tilesets.scene_labels import read_scene_labels
+from geodet.vector.vector_files import read_extent, read_fields, read_frame
+
+UTM = CRS.from_epsg(32633)
+PLACES = [(500_010.0, 4_499_990.0), (500_025.5, 4_499_970.25)]
+DEGREES = [Transformer.from_crs(32633, 4326, always_xy=True).transform(*p) for p in PLACES]
+GEOBOX = GeoBox(100, 100, Affine(1, 0, 500_000, 0, -1, 4_500_000), UTM)
+
+
+def save(path, header, rows, *, delimiter=",", decimal=".", encoding="utf-8"):
+    with path.open("w", newline="", encoding=encoding) as file:
+        table = csv.writer(file, delimiter=delimiter)
+        table.writerow(header)
+        for row in rows:
+            table.writerow(
+                [repr(v).replace(".", decimal) if isinstance(v, float) else v for v in row]
+            )
+    return path
+
+
+def centres(labels, geobox=GEOBOX):
+    boxes = labels.to_pixels(geobox)
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+@pytest.mark.parametrize(
+    "names", [("lon", "lat"), ("longitude", "latitude"), ("Long", "Lat"), ("LNG", "LAT")]
+)
+@pytest.mark.parametrize(
+    ("delimiter", "decimal", "encoding"),
+    [
+        (",", ".", "utf-8"),
+        (";", ",", "utf-8-sig"),
+        ("\t", ".", "utf-16"),
+        (";", ".", "utf-8"),
+        ("\t", ",", "utf-8"),
+    ],
+)
+def test_longitudes_and_latitudes_are_in_wgs_84(names, delimiter, decimal, encoding, tmp_path):
+    rows = [("oak", *DEGREES[0]), ("elm", *DEGREES[1])]
+    options = {"delimiter": delimiter, "decimal": decimal, "encoding": encoding}
+    path = save(tmp_path / "a.csv", ["label", *names], rows, **options)
+    labels = read_scene_labels(path, UTM)
+    assert labels.names == ("oak", "elm")
+    np.testing.assert_allclose(centres(labels), [[10, 10], [25.5, 29.75]], atol=1e-6)
+    assert read_frame(path).crs.to_epsg() == 4326
+    assert read_fields(path)[0] == "label"
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("X", "Y"), ("Easting", "Northing"), ("E", "N")])
+def test_other_coordinates_are_those_of_the_scene_or_of_a_crs_that_is_named(
+    names, tmp_path, caplog
+):
+    path = save(tmp_path / "a.csv", [*names, "label"], [(*p, "oak") for p in PLACES])
+    np.testing.assert_allclose(centres(read_scene_labels(path, UTM))[1], [25.5, 29.75])
+    assert "has no CRS" in caplog.text
+    caplog.clear()
+    rows = [(*p, "oak") for p in DEGREES]
+    path = save(tmp_path / "b.csv", [*names, "label"], rows)
+    labels = read_scene_labels(path, UTM, own_crs="EPSG:4326")
+    np.testing.assert_allclose(centres(labels)[1], [25.5, 29.75], atol=1e-6)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("xmin", "ymin", "xmax", "ymax"),
+        ("minx", "miny", "maxx", "maxy"),
+        ("left", "bottom", "right", "top"),
+        ("x1", "y1", "x2", "y2"),
+    ],
+)
+def test_sides_become_boxes(names, tmp_path):
+    x, y = PLACES[0]
+    path = save(tmp_path / "a.csv", names, [(x - 2, y - 3, x + 2, y + 3)])
+    labels = read_scene_labels(path, UTM)
+    np.testing.assert_allclose(labels.to_pixels(GEOBOX), [[8, 7, 12, 13]])
+    np.testing.assert_allclose(read_extent(path)[1], [x - 2, y - 3, x + 2, y + 3])
+
+
+@pytest.mark.parametrize("name", ["WKT", "wkt", "geometry", "geom", "the_geom"])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_wkt_is_read_under_any_usual_name(name, delimiter, tmp_path):
+    rows = [(f"POINT ({x} {y})", "oak") for x, y in PLACES]
+    path = save(tmp_path / "a.csv", [name, "label"], rows, delimiter=delimiter)
+    labels = read_scene_labels(path, UTM)
+    np.testing.assert_allclose(centres(labels), [[10, 10], [25.5, 29.75]])
+
+
+@pytest.mark.parametrize("nothing", ["", "NA", "N/A", "nan", "null", "None", "-"])
+def test_rows_without_coordinates_are_left_out_with_a_warning(nothing, tmp_path, caplog):
+    rows = [(*PLACES[0], "oak"), (nothing, nothing, "elm")]
+    labels = read_scene_labels(save(tmp_path / "a.csv", ["x", "y", "label"], rows), UTM)
+    assert labels.names == ("oak",)
+    assert "1 objects have no geometry" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        (["x", "y"], ("12", "far"), r"a\.csv, line 2: y is 'far', which is no number"),
+        (["geometry"], ("POINT 1 2",), r"a\.csv, line 2: geometry is 'POINT 1 2', which is no WKT"),
+        (["x", "y"], ("1", "2", "3"), r"a\.csv, line 2: 3 cells for 2 columns"),
+    ],
+)
+def test_broken_rows_are_refused_by_their_line(header, row, message, tmp_path):
+    path = save(tmp_path / "a.csv", header, [row])
+    with pytest.raises(VectorError, match=message) as caught:
+        read_frame(path)
+    assert caught.value.path == str(path)
+
+
+def test_a_crs_column_counts(tmp_path):
+    rows = [(*p, "EPSG:4326") for p in DEGREES]
+    path = save(tmp_path / "a.csv", ["x", "y", "crs"], rows)
+    labels = read_scene_labels(path, UTM)
+    np.testing.assert_allclose(centres(labels)[1], [25.5, 29.75], atol=1e-6)
+
+
+def test_a_crs_that_contradicts_the_file_or_is_none_is_refused(tmp_path):
+    path = save(tmp_path / "a.csv", ["x", "y"], PLACES)
+    with pytest.raises(VectorError, match="'EPSG:1' is no CRS"):
+        read_scene_labels(path, UTM, own_crs="EPSG:1")
+    frame = read_frame(path).set_crs(UTM)
+    frame.to_file(tmp_path / "a.gpkg")
+    with pytest.raises(VectorError, match="UTM zone 33N, not WGS 84"):
+        read_scene_labels(tmp_path / "a.gpkg", UTM, own_crs="EPSG:4326")
+
+
+def test_a_table_without_rows_has_no_labels(tmp_path):
+    labels = read_scene_labels(save(tmp_path / "a.csv", ["x", "y", "label"], []), UTM)
+    assert len(labels) == 0
