@@ -85,7 +85,15 @@ def _check_names(names: Sequence[str], results: PixelResults) -> None:
             f"two labelled images have the name {twice}, by which {results.path} identifies images",
             hint="rename one of them",
         )
-    known = {Path(name).stem for name in names} if results.are_shares else set(names)
+    stems = [Path(name).stem for name in names]
+    if results.are_shares and len(set(stems)) < len(stems):
+        twice = next(stem for stem in stems if stems.count(stem) > 1)
+        raise VectorError(
+            f"two labelled images have the name {twice} but for the suffix, and {results.path} has"
+            f" one {twice}.txt",
+            hint="rename one of them, or evaluate COCO results",
+        )
+    known = set(stems) if results.are_shares else set(names)
     others = sorted(set(results.by_image) - known)
     if others and not known & set(results.by_image):
         raise VectorError(

@@ -136,9 +136,19 @@ def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:
             image = Path(entry["file_name"]).name
             number = numbers.setdefault(image, entry.get("image_id"))
             found = _to_detection(entry, score_field)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except KeyError as error:
             raise VectorError(
-                f"{path}, result {row}: {error!r}", hint=_COCO_HINT, path=path
+                f"{path}, result {row} has no {error.args[0]}", hint=_COCO_HINT, path=path
+            ) from error
+        except ValueError as error:
+            raise VectorError(
+                f"{path}, result {row}: {error}", hint=_COCO_HINT, path=path
+            ) from error
+        except (TypeError, AttributeError) as error:
+            raise VectorError(
+                f"{path}, result {row}: a value is missing or of another kind: {str(entry)[:120]}",
+                hint=_COCO_HINT,
+                path=path,
             ) from error
         if number != entry.get("image_id"):
             raise VectorError(
@@ -151,6 +161,8 @@ def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:
 
 
 def _to_detection(entry: Mapping[str, Any], score_field: str) -> _Detection:
+    if len(entry["bbox"]) != 4:
+        raise ValueError(f"the bbox {entry['bbox']} is not four numbers")
     x, y, width, height = (float(value) for value in entry["bbox"])
     score = float(entry[score_field]) if score_field else 1.0
     return _checked(str(entry["category"]), (x, y, x + width, y + height), score)
@@ -172,6 +184,10 @@ def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Detection]]:
 def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _Detection:
     try:
         number, *shares = line.split()
+        if not number.removeprefix("-").isdigit():
+            raise ValueError(f"the class {number!r} is no index")
+        if len(shares) < 4:
+            raise ValueError(f"{len(shares)} numbers after the class")
         label, (x, y, w, h, *scores) = int(number), [float(share) for share in shares]
         if not 0 <= label < len(names):
             raise ValueError(f"class {label} is not one of the {len(names)} in {_NAMES}")

@@ -11,12 +11,12 @@ from geodet.geometry.full_turns import full_turn
 
 __all__ = ["join_at_antimeridian"]
 
-Shapes = NDArray[np.object_]
+_Shapes = NDArray[np.object_]
 
 _TOLERANCE = 3e-9  # of a full turn: 1e-6 degrees, 0.1 m
 
 
-def join_at_antimeridian(shapes: Shapes, crs: CRS | None) -> Shapes:
+def join_at_antimeridian(shapes: _Shapes, crs: CRS | None) -> _Shapes:
     """Join the parts of multi-polygons that meet at the antimeridian.
 
     Args:
@@ -42,7 +42,7 @@ def join_at_antimeridian(shapes: Shapes, crs: CRS | None) -> Shapes:
     return joined
 
 
-def _joined(parts: Shapes, half: float, edge: float) -> shapely.Geometry:
+def _joined(parts: _Shapes, half: float, edge: float) -> shapely.Geometry:
     west, _, east, _ = shapely.bounds(parts).T
     before, after = (east >= edge) & (west > -edge), (west <= -edge) & (east < edge)
     moved = shapely.transform(parts[after], lambda xy: xy + np.array([2 * half, 0.0]))

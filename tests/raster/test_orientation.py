@@ -12,7 +12,12 @@ from geodet.raster.orientation import Turn
 from geodet.raster.scene import Scene
 
 WIDTH, HEIGHT = 61, 40
-FORMATS = {"jpg": {"quality": 95, "subsampling": 0}, "png": {}, "webp": {"lossless": True}, "tif": {}}
+FORMATS = {
+    "jpg": {"quality": 95, "subsampling": 0},
+    "png": {},
+    "webp": {"lossless": True},
+    "tif": {},
+}
 
 
 @pytest.fixture(scope="module")
