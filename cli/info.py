@@ -58,7 +58,7 @@ def info(
 
 def _is_tileset(path: str) -> bool:
     """Whether a path is a folder, or a file that labels several images."""
-    from geodet.tilesets.tileset_paths import LABEL_SUFFIXES
+    from geodet.files.output_folders import LABEL_SUFFIXES
 
     place = Path(path)
     return place.is_dir() or (place.is_file() and place.suffix.lower() in LABEL_SUFFIXES)

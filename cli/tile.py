@@ -107,8 +107,8 @@ def tile(
     }
     config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)
+    from geodet.files.output_folders import check_new_tileset
     from geodet.raster.scene_lists import list_scenes
-    from geodet.tilesets.tileset_paths import check_new_tileset
     from geodet.vector.formats import check_vector_exists
 
     with log_nothing():  # the same check comes again, with its warnings

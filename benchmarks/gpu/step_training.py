@@ -18,8 +18,7 @@ from geodet.config import Config
 from geodet.config.recipes import resolve_config
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
-from geodet.training.loss_from_config import build_loss
-from geodet.training.optimizer import build_optimizer
+from geodet.training.objective import build_loss, build_optimizer
 from geodet.training.train import EpochReport, run_training
 
 __all__ = ["steps", "training"]

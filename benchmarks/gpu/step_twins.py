@@ -25,7 +25,7 @@ from geodet.models.decode import decode
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.raster.scene import Scene
-from geodet.training.loss_from_config import build_loss
+from geodet.training.objective import build_loss
 
 __all__ = ["twins"]
 

@@ -25,8 +25,8 @@ from geodet.detection.detect_report import DetectReport, incomplete_error, join_
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
-from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
+from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_records import write_records
 from geodet.detection.scene_run import DetectProgress

@@ -12,8 +12,11 @@ from pyproj import CRS
 
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths
-from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.scene_for_model import summarise_names, warn_of_missing_georeference
+from geodet.detection.scene_for_model import (
+    OpenScenes,
+    summarise_names,
+    warn_of_missing_georeference,
+)
 from geodet.detection.scene_records import SceneRecord
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from geodet.config.near_names import did_you_mean
+from geodet.config.section import did_you_mean
 from geodet.errors import VectorError
 
 __all__ = ["read_label_names", "read_names_of_detections"]

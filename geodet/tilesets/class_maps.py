@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from geodet.config import DataConfig
-from geodet.config.near_names import name_hint
+from geodet.config.section import name_hint
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import ParsedLabels
 

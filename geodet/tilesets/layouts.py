@@ -22,13 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
+from geodet.files.output_folders import check_tileset_exists
 from geodet.tilesets.csv_tables import read_image_table
 from geodet.tilesets.image_lists import check_one_image_each, find_label_file, image_folders
 from geodet.tilesets.label_readers import find_undivided, read_label_file
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import find_listed_images, set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
-from geodet.tilesets.tileset_paths import check_tileset_exists
 from geodet.tilesets.yolo import read_names, read_yolo
 
 __all__ = ["find_labels"]

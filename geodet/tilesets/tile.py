@@ -13,6 +13,7 @@ import numpy as np
 
 from geodet.config import DataConfig, TileConfig
 from geodet.files.closable import Closing
+from geodet.files.output_folders import check_new_tileset
 from geodet.files.outputs import replace_folder
 from geodet.geometry.arrays import Floats
 from geodet.raster.scene_lists import list_scenes
@@ -23,7 +24,6 @@ from geodet.tilesets.labelled_scene import outside_boxes
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.splits import Split
 from geodet.tilesets.tile_inputs import LabelledArea, TileInputs, read_tile_inputs
-from geodet.tilesets.tileset_paths import check_new_tileset
 
 __all__ = ["LabelledArea", "TileReport", "tile_scene"]
 

@@ -23,8 +23,8 @@ from geodet.tilesets.tileset import read_tileset
 from geodet.training.anchor_fit import best_overlaps, collect_objects, settle_anchors
 from geodet.training.band_statistics import measure_bands
 from geodet.training.chip_loader import load_chips
-from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import Target
+from geodet.training.objective import build_loss
 
 __all__ = ["PartOfPlan", "TrainPlan", "plan_training"]
 

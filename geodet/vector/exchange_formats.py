@@ -16,7 +16,7 @@ from geodet.files.outputs import PendingOutput
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
 from geodet.vector.gdal_formats import GdalCopyWriter, GeoJsonWriter, is_on_earth
-from geodet.vector.layer import LAYER, VectorLayer
+from geodet.vector.rows import LAYER, VectorLayer
 from geodet.vector.writer import raising_os_errors
 
 __all__ = [
