@@ -22,7 +22,7 @@ from rich.table import Table
 from scoring import score_images
 
 from geodet.detection.predictor import build_predictor
-from geodet.evaluation.predictions import predict_images
+from geodet.evaluation.evaluated_chips import predict_images
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_checkpoint
 

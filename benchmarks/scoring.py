@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import mean_ap, measure_ap
-from geodet.evaluation.predictions import compare_images
+from geodet.evaluation.evaluated_chips import compare_images
 from geodet.evaluation.threshold_curves import best_counts
 from geodet.geometry.boxes import Detections
 from geodet.tilesets.labels import LabelledImage

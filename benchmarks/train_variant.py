@@ -18,7 +18,7 @@ import geodet.training.train
 from geodet.config import Config, DataConfig
 from geodet.detection.predictor import build_predictor
 from geodet.errors import TrainingError
-from geodet.evaluation import predictions as validation
+from geodet.evaluation import evaluated_chips as validation
 from geodet.models.checkpoint import load_checkpoint
 from geodet.raster.scene import Chip
 from geodet.tilesets.labels import LabelledImage, Tileset

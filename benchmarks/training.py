@@ -38,8 +38,8 @@ from geodet.models.device import resolve_device
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.labels import LabelledImage
 from geodet.tilesets.tileset import read_tileset
-from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import RetinaNetLoss, Target
+from geodet.training.objective import build_loss
 from geodet.training.train import EpochReport, run_training
 from geodet_cli.process import prepare_process
 

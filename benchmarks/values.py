@@ -25,8 +25,7 @@ from scoring import score_images
 
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor, build_predictor, with_input_values
-from geodet.detection.scene_statistics import measure_chips
-from geodet.detection.value_range import fit_input_values
+from geodet.detection.value_range import fit_input_values, measure_chips
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import Model, load_checkpoint
 from geodet.raster.scene import Chip

@@ -48,9 +48,9 @@ def demo(
     works on this machine, not how good a model is.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    from geodet.demo.demo_files import check_demo_folder
+    from geodet.files.output_folders import check_demo_folder
     from geodet.models.description import check_model
-    from geodet.models.device_name import check_device_name
+    from geodet.models.device import check_device_name
 
     check_demo_folder(folder, overwrite=overwrite)
     check_model(model)

@@ -126,7 +126,7 @@ def detect(
     corners, crs = opt.parse_bounds(bounds)
     from geodet.detection.detect_options import DetectOptions, check_paths
     from geodet.models.description import check_model
-    from geodet.models.device_name import check_device_name
+    from geodet.models.device import check_device_name
 
     options = DetectOptions(
         device=device,

@@ -194,9 +194,8 @@ def _check_files(
     overwrite: bool,
 ) -> None:
     """Refuse paths that do not exist, or exist already, before anything slow is imported."""
-    from geodet.evaluation.evaluation_folder import check_evaluation_folder
+    from geodet.files.output_folders import check_evaluation_folder, check_tileset_exists
     from geodet.raster.scene_lists import check_scene_exists
-    from geodet.tilesets.tileset_paths import check_tileset_exists
     from geodet.vector.formats import check_vector_exists
 
     if output is not None:
@@ -222,7 +221,7 @@ def _run_on_chips(
     overwrite: bool,
 ) -> EvaluateReport:
     from geodet.models.description import check_model
-    from geodet.models.device_name import check_device_name
+    from geodet.models.device import check_device_name
 
     check_model(model)
     check_device_name(device)

@@ -59,8 +59,8 @@ def tile(
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = {"chip_size": chip_size, "overlap": overlap}
     config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
+    from geodet.files.output_folders import check_new_tileset
     from geodet.raster.scene_lists import check_scene_exists
-    from geodet.tilesets.tileset_paths import check_new_tileset
     from geodet.vector.formats import check_vector_exists
 
     check_new_tileset(output, overwrite=overwrite, inputs=(scene, labels))

@@ -110,10 +110,9 @@ def train(
     }
     sections = ("model", "data", "augment", "train", "match", "detect")
     config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
+    from geodet.files.output_folders import check_run, check_tileset_exists
     from geodet.models.description import check_model
-    from geodet.models.device_name import check_device_name
-    from geodet.tilesets.tileset_paths import check_tileset_exists
-    from geodet.training.run_paths import check_run
+    from geodet.models.device import check_device_name
 
     check_run(output, resume=resume, overwrite=overwrite)
     check_tileset_exists(data)

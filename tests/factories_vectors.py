@@ -8,7 +8,7 @@ from pyproj import CRS
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.vector.layer import VectorLayer
+from geodet.vector.rows import VectorLayer
 from geodet.vector.write_detections import write_detections
 
 UTM = CRS.from_epsg(32610)

@@ -9,11 +9,10 @@ import pytest
 
 from geodet import errors
 from geodet.config.recipes import resolve_config
+from geodet.files.output_folders import check_run, check_tileset_exists
 from geodet.models.description import find_model, load_description
 from geodet.models.device import resolve_device
 from geodet.raster.scene_lists import list_scenes
-from geodet.tilesets.tileset_paths import check_tileset_exists
-from geodet.training.run_paths import check_run
 from geodet.vector.formats import check_vector_exists, choose_format
 
 FACTS = {

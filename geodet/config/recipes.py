@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from geodet.config import Config
-from geodet.config.near_names import did_you_mean, name_hint
+from geodet.config.section import did_you_mean, name_hint
 from geodet.errors import ConfigError
 
 __all__ = ["Settings", "iter_recipes", "parse_settings", "resolve_config", "to_toml"]

@@ -1,13 +1,54 @@
-"""The base class of the sections of the configuration."""
+"""What all sections of settings share, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Section"]
+__all__ = ["Section", "did_you_mean", "name_hint"]
 
 
 class Section(BaseModel):
     """A section of the configuration: immutable, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest known name was meant.
+
+    Args:
+        word: What was given.
+        known: The names that exist.
+
+    Returns:
+        A question, or an empty text where no name is near.
+
+    Example:
+        >>> did_you_mean("urban-tree", ["urban-trees", "vehicles"])
+        "did you mean 'urban-trees'?"
+    """
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def name_hint(word: str, known: Iterable[str], title: str) -> str:
+    """Suggest the nearest name, and list all names.
+
+    Args:
+        word: What was given.
+        known: The names that exist.
+        title: What they name, in the plural.
+
+    Example:
+        >>> name_hint("urban-tree", ["urban-trees", "vehicles"], "bundled models")
+        "did you mean 'urban-trees'? The bundled models are urban-trees, vehicles"
+    """
+    names = list(known)
+    question = did_you_mean(word, names)
+    if not names:
+        return f"there are no {title}"
+    listed = f"he {title} are {', '.join(names)}"
+    return f"{question} T{listed}" if question else f"t{listed}"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from geodet.demo.buildings import cover_ground, flat_roof, oval, park_car, pitched_roof
 from geodet.demo.canvas import (
     ASPHALT,
     CAR,
@@ -23,6 +22,11 @@ from geodet.demo.canvas import (
     Material,
     Plot,
     PlotBox,
+    cover_ground,
+    flat_roof,
+    oval,
+    park_car,
+    pitched_roof,
 )
 
 __all__ = ["QUARTERS", "draw_town"]

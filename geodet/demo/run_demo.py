@@ -11,11 +11,11 @@ from affine import Affine
 from pyproj import CRS
 
 from geodet.config import DetectConfig, MatchConfig
-from geodet.demo.demo_files import DEMO_FILES, check_demo_folder
 from geodet.demo.town import paint_town
 from geodet.detection.detect import DetectOptions, DetectProgress, detect_to_files
 from geodet.errors import OutputError
 from geodet.evaluation.threshold_curves import Comparison, count_matches
+from geodet.files.output_folders import DEMO_FILES, check_demo_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections

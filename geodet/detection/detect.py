@@ -24,8 +24,8 @@ from geodet import __version__
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detection_plan import plan_detection
-from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
+from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_run import DetectCounts, DetectProgress
 from geodet.detection.stopwatch import Stopwatch

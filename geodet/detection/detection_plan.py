@@ -12,8 +12,7 @@ from pyproj import CRS
 
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths
-from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.scene_for_model import warn_of_missing_georeference
+from geodet.detection.scene_for_model import OpenScenes, warn_of_missing_georeference
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox

@@ -8,13 +8,16 @@ from contextlib import suppress
 
 from geodet.config import DetectConfig
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
-from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import Predictor, with_input_values
-from geodet.detection.scene_for_model import report_choices, summarise_names
+from geodet.detection.scene_for_model import OpenScenes, report_choices, summarise_names
 from geodet.detection.scene_run import DetectCounts, DetectProgress, SceneRun
-from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.detection.stopwatch import Stopwatch
-from geodet.detection.value_range import describe_range, fit_input_values
+from geodet.detection.value_range import (
+    describe_range,
+    fit_input_values,
+    iter_sample_chips,
+    measure_chips,
+)
 from geodet.errors import SceneError
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.mosaics import deduplicate, is_ground_shared

@@ -13,12 +13,15 @@ import numpy as np
 from geodet.config import Config
 from geodet.detection.predictor import build_predictor, with_input_values
 from geodet.errors import ModelFileError, TilesetError
-from geodet.evaluation.evaluated_chips import read_evaluated_chips
+from geodet.evaluation.evaluated_chips import (
+    choose_input_values,
+    predict_images,
+    read_evaluated_chips,
+)
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
-from geodet.evaluation.evaluation_folder import check_evaluation_folder
 from geodet.evaluation.measures import EvaluatedImage, Evaluation, measure
-from geodet.evaluation.predictions import choose_input_values, predict_images
 from geodet.evaluation.report_files import write_evaluation
+from geodet.files.output_folders import check_evaluation_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model

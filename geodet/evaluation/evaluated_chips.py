@@ -1,24 +1,178 @@
-"""Read detections in the pixels of labelled chips, together with the labels of these chips."""
+"""Labelled chips with detections: a model's, or those that a file holds."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from geodet.config import Config
-from geodet.errors import VectorError
+from geodet.config import Config, DetectConfig, MatchConfig
+from geodet.detection.predictor import Predictor
+from geodet.detection.scene_run import detect_scene
+from geodet.detection.value_range import fit_input_values, iter_sample_chips, measure_chips
+from geodet.errors import ModelFileError, VectorError
 from geodet.evaluation.evaluated_scene import choose_classes
 from geodet.evaluation.measures import EvaluatedImage
+from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
+from geodet.models.description import ModelDescription
+from geodet.models.inputs import InputValues
+from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
+from geodet.tilesets.tileset import read_chip
 
-__all__ = ["read_evaluated_chips"]
+__all__ = ["choose_input_values", "compare_images", "predict_images", "read_evaluated_chips"]
+
+_BATCH_PIXELS = 8 * 512 * 512  # pixels of one forward pass, whatever the size of the images
+_SAMPLED = 49  # images at most that are read to choose the value range of all
+_WHOLE_PIXELS = 1024 * 1024  # pixels of an image that the network takes whole
 
 logger = logging.getLogger(__name__)
+
+
+def predict_images(
+    predictor: Predictor,
+    images: Sequence[LabelledImage],
+    bands: Sequence[int],
+    config: DetectConfig | None = None,
+) -> list[Detections]:
+    """Detect on labelled images, at their own resolution.
+
+    The network takes images of up to 1024 x 1024 px whole. It takes larger ones in overlapping
+    windows, as :func:`geodet.detection.scene_run.detect_scene` does.
+
+    Args:
+        predictor: Its score threshold should be low, so that thresholds can be compared.
+        images: Labelled images.
+        bands: Bands to read, counted from 1; empty: all.
+        config: Windows, batches and reader threads for large images; None: the defaults.
+
+    Returns:
+        The detections of each image, in its pixels.
+
+    Raises:
+        ModelFileError: The number of bands of an image is not that of the model.
+    """
+    found: list[Detections] = []
+    capped = 0
+    for group in _batches(images):
+        if group[0].width * group[0].height > _WHOLE_PIXELS:
+            parts, lost = _predict_windows(predictor, group[0], bands, config or DetectConfig())
+        else:
+            parts, lost = _predict_whole(predictor, group, bands)
+        found += parts
+        capped += lost
+    if capped:
+        logger.warning("%d candidate boxes were dropped by %s", capped, predictor.caps)
+    return found
+
+
+def choose_input_values(
+    images: Sequence[LabelledImage],
+    bands: Sequence[int],
+    about: ModelDescription,
+    config: DetectConfig,
+    *,
+    name: str,
+) -> InputValues | None:
+    """Choose the value range of labelled images, one for all of them.
+
+    Args:
+        images: At least one; up to 49 are read, evenly spread.
+        bands: Bands to read, counted from 1; empty: all.
+        about: The model.
+        config: ``value_range``.
+        name: Name of the images, for the log.
+
+    Returns:
+        See :func:`geodet.detection.value_range.fit_input_values`.
+    """
+    samples: list[Chip] = []
+    for image in images[:: math.ceil(len(images) / _SAMPLED)]:
+        with Scene(image.path, bands=bands) as scene:
+            samples += iter_sample_chips(scene) if len(scene.bands) == len(about.bands) else ()
+    types = sorted({chip.pixels.dtype.name for chip in samples})
+    if not samples:
+        return None  # predict_images reports the wrong number of bands
+    if len(types) > 1:
+        if not isinstance(config.value_range, tuple):
+            logger.warning(
+                "%s: the images hold %s values, which are not rescaled", name, " and ".join(types)
+            )
+        return None
+    return fit_input_values(measure_chips(samples), name, types[0], about, config)
+
+
+def compare_images(
+    found: Sequence[Detections], images: Sequence[LabelledImage], rule: MatchConfig
+) -> list[Comparison]:
+    """Compare detections with labels, image by image.
+
+    Args:
+        found: Detections of each image, in its pixels.
+        images: The labelled images, in the same order.
+        rule: When two boxes match.
+    """
+    return [
+        Comparison.of(
+            detections,
+            image.boxes,
+            image.labels,
+            ignored=image.ignored,
+            rule=rule,
+            gsd=image.gsd,
+        )
+        for detections, image in zip(found, images, strict=True)
+    ]
+
+
+def _predict_whole(
+    predictor: Predictor, images: Sequence[LabelledImage], bands: Sequence[int]
+) -> tuple[list[Detections], int]:
+    """Detect on images of one size in one pass; return the number of dropped candidates as well."""
+    chips = [read_chip(image, bands) for image in images]
+    for chip, image in zip(chips, images, strict=True):
+        _check_bands(len(chip.pixels), predictor, image)
+    decoded = predictor(chips)
+    return [one.detections for one in decoded], sum(one.capped for one in decoded)
+
+
+def _predict_windows(
+    predictor: Predictor, image: LabelledImage, bands: Sequence[int], config: DetectConfig
+) -> tuple[list[Detections], int]:
+    """Detect on a large image in windows; return the number of dropped candidates as well."""
+    with Scene(image.path, bands=bands) as scene:
+        _check_bands(len(scene.bands), predictor, image)
+        result = detect_scene(scene, predictor, config)
+    return [result.detections], result.capped
+
+
+def _check_bands(count: int, predictor: Predictor, image: LabelledImage) -> None:
+    """Check the number of bands: a single band would be broadcast to any number."""
+    if count != len(predictor.values.mean):
+        raise ModelFileError(
+            f"{image.path} has {count} bands, and the model needs {len(predictor.values.mean)}",
+            hint="choose the bands with data.bands, or use another model",
+            path=image.path,
+        )
+
+
+def _batches(images: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
+    """Yield runs of images of one size, as many as fit into a forward pass; large ones alone."""
+    start = 0
+    while start < len(images):
+        size = images[start].width, images[start].height
+        area = size[0] * size[1]
+        limit = start + (1 if area > _WHOLE_PIXELS else max(1, _BATCH_PIXELS // area))
+        end = start + 1
+        while end < min(limit, len(images)) and (images[end].width, images[end].height) == size:
+            end += 1
+        yield images[start:end]
+        start = end
 
 
 def read_evaluated_chips(

@@ -13,12 +13,7 @@ from torch import Tensor
 
 from geodet.errors import ModelFileError
 from geodet.files.outputs import replacing
-from geodet.models.description import (
-    HEADER_KEY,
-    ModelDescription,
-    find_model,
-    load_description,
-)
+from geodet.models.description import HEADER_KEY, ModelDescription, find_model, load_description
 from geodet.models.retinanet import RetinaNet, rename_former_weights
 
 __all__ = [

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from geodet import __version__
 from geodet.config import ModelConfig
-from geodet.config.near_names import name_hint
+from geodet.config.section import name_hint
 from geodet.errors import ModelFileError
 
 __all__ = [

@@ -1,17 +1,37 @@
-"""Choose the device that computes, and the precision."""
+"""Choose the device that computes, and the precision; device names are checked without PyTorch."""
 
 from __future__ import annotations
 
 import logging
-
-import torch
+from typing import TYPE_CHECKING
 
 from geodet.errors import DeviceError
-from geodet.models.device_name import check_device_name
 
-__all__ = ["resolve_device", "resolve_precision"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["check_device_name", "resolve_device", "resolve_precision"]
 
 logger = logging.getLogger(__name__)
+
+
+def check_device_name(name: str) -> None:
+    """Check that a name is one of a device, whether or not this machine has it.
+
+    Args:
+        name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DeviceError: It is another word.
+
+    Example:
+        >>> check_device_name("cuda:1")
+    """
+    kind, _, index = name.partition(":")
+    if name not in ("auto", "cpu", "cuda") and (kind != "cuda" or not index.isdigit()):
+        raise DeviceError(
+            f"unknown device {name!r}", hint="use auto, cpu, cuda or cuda:N", device=name
+        )
 
 
 def resolve_device(name: str) -> torch.device:
@@ -25,6 +45,8 @@ def resolve_device(name: str) -> torch.device:
         DeviceError: The name is unknown, or this machine has no such device.
     """
     check_device_name(name)
+    import torch
+
     if name == "auto":
         device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         logger.info("device: %s", _described(device))
@@ -48,12 +70,16 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
             natively, else float32, since emulated bfloat16 is slower.
         device: Where the network runs.
     """
+    import torch
+
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32
     return torch.bfloat16 if _has_bfloat16(device) else torch.float32
 
 
 def _has_bfloat16(device: torch.device) -> bool:
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere and later
     features = torch.cpu.get_capabilities()
@@ -61,6 +87,8 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def _described(device: torch.device) -> str:
+    import torch
+
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)"

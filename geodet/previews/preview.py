@@ -20,8 +20,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.previews.footer import ClassCount, ScaleBar, density_text, with_footer
 from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
-from geodet.previews.scene_objects import read_objects
-from geodet.previews.views import SceneView, read_view, to_image
+from geodet.previews.views import SceneView, read_objects, read_view, to_image
 from geodet.raster.bands import choose_bands
 from geodet.raster.scene import Scene
 from geodet.vector.area_of_interest import aoi_of_bounds

@@ -20,11 +20,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
+from geodet.files.output_folders import check_tileset_exists
 from geodet.tilesets.coco import read_coco
 from geodet.tilesets.csv_tables import read_csv, read_image_table
 from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_text
 from geodet.tilesets.splits import Split, natural_key
-from geodet.tilesets.tileset_paths import check_tileset_exists
 from geodet.tilesets.voc import read_voc
 from geodet.tilesets.yolo import read_names, read_yolo
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from geodet.config import DataConfig, TileConfig
 from geodet.errors import TilesetError
+from geodet.files.output_folders import check_new_tileset
 from geodet.files.outputs import replace_folder
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
@@ -24,7 +25,6 @@ from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.tilesets.splits import Split
-from geodet.tilesets.tileset_paths import check_new_tileset
 
 __all__ = ["TileReport", "tile_scene"]
 

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from geodet.config import Config, TrainConfig
 from geodet.detection.predictor import Predictor
-from geodet.evaluation.predictions import compare_images, predict_images
+from geodet.evaluation.evaluated_chips import compare_images, predict_images
 from geodet.evaluation.threshold_curves import MatchCounts, best_counts
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription

@@ -16,9 +16,9 @@ import torch
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
 from geodet.files.closable import Closing
+from geodet.files.output_folders import BEST_FILE, STATE_FILE
 from geodet.files.outputs import replacing
 from geodet.tilesets.labels import Tileset
-from geodet.training.run_paths import BEST_FILE, STATE_FILE
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from geodet.config import Config
 from geodet.errors import ConfigError, TilesetError
+from geodet.files.output_folders import check_run
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.labels import Tileset
@@ -30,9 +31,8 @@ from geodet.training.distributed import (
     synchronise_norms,
 )
 from geodet.training.epoch_steps import EpochMeter, EpochReport, StepGuard, StepReport
-from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import Target
-from geodet.training.optimizer import average_weights, build_optimizer, build_schedule
+from geodet.training.objective import average_weights, build_loss, build_optimizer, build_schedule
 from geodet.training.run_folder import (
     RunLog,
     RunState,
@@ -42,7 +42,6 @@ from geodet.training.run_folder import (
     resume_run,
     save_run,
 )
-from geodet.training.run_paths import check_run
 from geodet.training.transfer import transfer_weights
 
 __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]

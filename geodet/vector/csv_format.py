@@ -9,8 +9,7 @@ import numpy as np
 
 from geodet.files.outputs import PendingOutput
 from geodet.geometry.arrays import Floats
-from geodet.vector.layer import VectorLayer, crs_text
-from geodet.vector.rows import FIELDS, Rows
+from geodet.vector.rows import FIELDS, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter
 
 __all__ = ["CsvWriter"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from geodet.config.near_names import name_hint
+from geodet.config.section import name_hint
 from geodet.errors import OutputError, VectorError
 from geodet.files.outputs import check_destination, check_output_folder
 

@@ -14,8 +14,7 @@ from pyproj import CRS
 
 from geodet.files.outputs import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
-from geodet.vector.layer import LAYER, VectorLayer, crs_text
-from geodet.vector.rows import Rows
+from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter, raising_os_errors
 
 __all__ = ["FlatGeobufWriter", "GeoJsonLinesWriter", "GeoJsonWriter"]

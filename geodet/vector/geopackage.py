@@ -18,8 +18,7 @@ from geodet.errors import OutputError
 from geodet.files.outputs import PendingOutput
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
-from geodet.vector.layer import LAYER, VectorLayer
-from geodet.vector.rows import FIELDS, Rows
+from geodet.vector.rows import FIELDS, LAYER, Rows, VectorLayer
 from geodet.vector.styles import store_style
 from geodet.vector.writer import RowWriter, raising_os_errors
 

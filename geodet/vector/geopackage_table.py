@@ -22,8 +22,16 @@ from pyproj import CRS
 
 from geodet.files.closable import Closing
 from geodet.vector.formats import Geometry
-from geodet.vector.layer import LAYER, VectorLayer, crs_text
-from geodet.vector.rows import ARROW_TYPES, FIELDS, TEXTS, Rows, to_arrow
+from geodet.vector.rows import (
+    ARROW_TYPES,
+    FIELDS,
+    LAYER,
+    TEXTS,
+    Rows,
+    VectorLayer,
+    crs_text,
+    to_arrow,
+)
 
 __all__ = ["GEOMETRY_TYPES", "GeoPackageTable", "write_layer_metadata"]
 

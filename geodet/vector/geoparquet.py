@@ -11,8 +11,7 @@ from pyarrow.parquet import ParquetWriter
 
 from geodet.files.outputs import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES
-from geodet.vector.layer import VectorLayer
-from geodet.vector.rows import ARROW_TYPES, Rows, to_arrow
+from geodet.vector.rows import ARROW_TYPES, Rows, VectorLayer, to_arrow
 from geodet.vector.writer import RowWriter
 
 __all__ = ["GeoParquetWriter"]

@@ -12,8 +12,7 @@ from geodet.files.outputs import PendingOutput
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES
-from geodet.vector.layer import VectorLayer
-from geodet.vector.rows import iter_slices
+from geodet.vector.rows import VectorLayer, iter_slices
 from geodet.vector.writer import ROWS_AT_ONCE, DetectionWriter
 
 __all__ = ["CocoWriter", "YoloWriter", "check_yolo_names"]

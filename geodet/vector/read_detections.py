@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
 from geodet.vector.formats import FORMATS
-from geodet.vector.layer import LAYER
+from geodet.vector.rows import LAYER
 
 __all__ = ["read_detections"]
 

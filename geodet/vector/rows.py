@@ -1,4 +1,4 @@
-"""The rows of detections in an output: fields and coordinates, also as Arrow and WKB."""
+"""The layer that detections are written to, and its rows as tables of Arrow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,45 @@ from geodet.vector.formats import Geometry
 __all__ = [
     "ARROW_TYPES",
     "FIELDS",
+    "LAYER",
     "TEXTS",
     "Rows",
+    "VectorLayer",
+    "crs_text",
     "iter_slices",
     "pack_wkb",
     "to_arrow",
     "to_rows",
     "warn_of_transformation",
 ]
+
+LAYER = "detections"
+"""The layer's name, in formats where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorLayer:
+    """Properties of a layer that a writer needs before the first detection."""
+
+    path: Path
+    """The output."""
+    classes: tuple[str, ...]
+    """Names of the classes, by label."""
+    crs: CRS | None
+    """Of the coordinates."""
+    metadata: Mapping[str, str]
+    """Texts on how the layer was made."""
+    geometry: Geometry = "box"
+    """``box``, polygons, or ``centroid``, points."""
+    append: bool = False
+    """Whether the rows are added to those that ``path`` holds, if it is there."""
+
+
+def crs_text(crs: CRS) -> str:
+    """Return the authority's code of a CRS where that is certain, or else its WKT."""
+    authority = crs.to_authority(min_confidence=100)
+    return ":".join(authority) if authority else str(crs.to_wkt())
+
 
 FIELDS = ("label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2")
 """The columns, in order: float64 except for :data:`TEXTS`."""

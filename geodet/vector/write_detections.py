@@ -14,8 +14,8 @@ from geodet.vector.formats import Geometry, check_output_path, choose_format
 from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
 from geodet.vector.geopackage import GeoPackageWriter, check_appendable
 from geodet.vector.geoparquet import GeoParquetWriter
-from geodet.vector.layer import VectorLayer
 from geodet.vector.pixel_formats import CocoWriter, YoloWriter, check_yolo_names
+from geodet.vector.rows import VectorLayer
 from geodet.vector.writer import DetectionWriter
 
 __all__ = ["check_output", "check_scene_names", "open_writer", "write_detections"]

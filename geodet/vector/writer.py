@@ -15,8 +15,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from geodet.errors import OutputError
 from geodet.files.outputs import PendingOutput, raising_output_errors
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.vector.layer import VectorLayer
-from geodet.vector.rows import Rows, iter_slices, to_rows, warn_of_transformation
+from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
 
 __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geodet.config.near_names import did_you_mean, name_hint
+from geodet.config.section import did_you_mean, name_hint
 
 NAMES = ["gpkg", "geojson", "csv"]
 

@@ -12,8 +12,8 @@ import geodet.evaluation.evaluate
 from geodet.config import Config
 from geodet.errors import ModelFileError, OutputError, TilesetError
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
-from geodet.evaluation.evaluation_folder import EVALUATION_FILES
 from geodet.evaluation.threshold_curves import MatchCounts
+from geodet.files.output_folders import EVALUATION_FILES
 from geodet.models.checkpoint import Model
 from geodet.models.description import ModelDescription
 

@@ -6,12 +6,12 @@ import torch
 from factories_models import architecture, labelled, painted, seeded_network, write_pixels
 from pretended_predictor import AtOnce
 
-import geodet.evaluation.predictions
+import geodet.evaluation.evaluated_chips
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_run import detect_scene
 from geodet.errors import ModelFileError
-from geodet.evaluation.predictions import choose_input_values, predict_images
+from geodet.evaluation.evaluated_chips import choose_input_values, predict_images
 from geodet.geometry.boxes import Detections
 from geodet.models.decode import Decoded
 from geodet.models.inputs import InputValues
@@ -54,7 +54,7 @@ def sorted_boxes(detections):
 
 @pytest.mark.parametrize("limit", [128 * 96, 128 * 96 - 1])
 def test_windows_of_large_images_give_the_same_detections(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", limit)
+    monkeypatch.setattr(geodet.evaluation.evaluated_chips, "_WHOLE_PIXELS", limit)
     image = painted(tmp_path / "a.png", SQUARES, size=(128, 96))
     seer = BrightnessSeer()
     config = DetectConfig(chip_size=48, overlap=16)
@@ -65,17 +65,17 @@ def test_windows_of_large_images_give_the_same_detections(tmp_path, monkeypatch,
 
 
 def test_large_images_are_read_in_the_windows_of_detect(tmp_path, monkeypatch):
-    monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", 1)
+    monkeypatch.setattr(geodet.evaluation.evaluated_chips, "_WHOLE_PIXELS", 1)
     image = painted(tmp_path / "a.png", SQUARES, size=(128, 96))
     config = DetectConfig(chip_size=64, overlap=8)
     (found,) = predict_images(BrightnessSeer(), [image], (1, 2, 3), config)
-    with geodet.evaluation.predictions.Scene(image.path) as scene:
+    with geodet.evaluation.evaluated_chips.Scene(image.path) as scene:
         expected = detect_scene(scene, BrightnessSeer(), config).detections
     assert found.boxes.tolist() == expected.boxes.tolist()
 
 
 def test_detections_stay_with_their_image(tmp_path, monkeypatch):
-    monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", 70 * 70)
+    monkeypatch.setattr(geodet.evaluation.evaluated_chips, "_WHOLE_PIXELS", 70 * 70)
     sizes = [(64, 64), (128, 96), (64, 64), (64, 64)]
     images = [
         painted(tmp_path / f"{n}.png", [[n, 2, n + 8, 10]], size=size)
@@ -88,7 +88,7 @@ def test_detections_stay_with_their_image(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("limit", [1, 10**6])
 def test_images_of_any_size_with_other_bands_are_refused(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(geodet.evaluation.predictions, "_WHOLE_PIXELS", limit)
+    monkeypatch.setattr(geodet.evaluation.evaluated_chips, "_WHOLE_PIXELS", limit)
     image = painted(tmp_path / "a.png", bands=1)
     with pytest.raises(ModelFileError, match=r"a\.png has 1 bands, and the model needs 3"):
         predict_images(BrightnessSeer(), [image], ())
@@ -96,7 +96,7 @@ def test_images_of_any_size_with_other_bands_are_refused(tmp_path, monkeypatch, 
 
 def test_the_value_range_comes_from_evenly_spread_images(tmp_path, tiny_model, monkeypatch):
     """Of three images, the first and the third are read."""
-    monkeypatch.setattr(geodet.evaluation.predictions, "_SAMPLED", 2)
+    monkeypatch.setattr(geodet.evaluation.evaluated_chips, "_SAMPLED", 2)
     pixels = np.random.default_rng(0).integers(60, 190, (3, 3, 32, 32), np.uint8) // [
         [[[1]]],
         [[[2]]],

@@ -13,14 +13,9 @@ from pyproj import CRS
 from geodet.config import MatchConfig
 from geodet.errors import OutputError
 from geodet.evaluation import report_files as files
-from geodet.evaluation.evaluation_folder import EVALUATION_FILES, check_evaluation_folder
 from geodet.evaluation.measures import EvaluatedImage, measure
-from geodet.evaluation.report_files import (
-    _choose_rows,
-    draw_curves,
-    to_json,
-    write_evaluation,
-)
+from geodet.evaluation.report_files import _choose_rows, draw_curves, to_json, write_evaluation
+from geodet.files.output_folders import EVALUATION_FILES, check_evaluation_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 

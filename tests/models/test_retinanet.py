@@ -6,7 +6,7 @@ from torch import nn
 from geodet.config import TrainConfig
 from geodet.models.anchors import Anchors
 from geodet.models.retinanet import Head, Outputs, RetinaNet
-from geodet.training.loss_from_config import build_loss
+from geodet.training.objective import build_loss
 
 SHAPES = [((2, 2), 2), ((2, 2), 5), ((2, 4), 4), ((2, 4), 5), ((3, 7), 5), ((5, 5), 5)]
 

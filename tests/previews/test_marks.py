@@ -8,8 +8,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.windows import Window
 from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
-from geodet.previews.scene_objects import read_objects
-from geodet.previews.views import read_view, to_image
+from geodet.previews.views import read_objects, read_view, to_image
 from geodet.raster.scene import Scene
 from geodet.vector.palette import class_colour
 from geodet.vector.write_detections import write_detections

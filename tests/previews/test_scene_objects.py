@@ -8,7 +8,7 @@ import shapely
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.previews.scene_objects import read_objects
+from geodet.previews.views import read_objects
 from geodet.raster.scene import Scene
 from geodet.vector.styles import write_style
 from geodet.vector.write_detections import write_detections

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip
-from geodet.training.chip_cache import ChipCache
+from geodet.training.training_chips import ChipCache
 
 
 def chip(width, height, *, seed=0, bands=3, dtype="uint8"):

@@ -10,8 +10,8 @@ from geodet.config import TrainConfig
 from geodet.models.anchors import encode_boxes
 from geodet.models.retinanet import Outputs
 from geodet.training.assigners import BACKGROUND
-from geodet.training.loss_from_config import build_loss
 from geodet.training.losses import HardExamples, RetinaNetLoss, giou_loss, l1_loss, smooth_l1_loss
+from geodet.training.objective import build_loss
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]])
 LOSS = build_loss(TrainConfig(), architecture(), class_counts=[1])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geodet.config import TrainConfig
-from geodet.training.optimizer import average_weights, build_optimizer, build_schedule
+from geodet.training.objective import average_weights, build_optimizer, build_schedule
 
 
 def rates(steps, **changes):

@@ -10,7 +10,7 @@ from factories_models import seeded_network
 from geodet.config import Config, TrainConfig
 from geodet.errors import OutputError, TrainingError
 from geodet.tilesets.labels import LabelledImage, Tileset
-from geodet.training.optimizer import build_optimizer
+from geodet.training.objective import build_optimizer
 from geodet.training.run_folder import (
     RunLog,
     RunState,

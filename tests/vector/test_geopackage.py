@@ -9,7 +9,7 @@ from factories_vectors import CLASSES, UTM, found, litter, part, read, write
 from pyproj import CRS
 
 from geodet.errors import OutputError
-from geodet.vector.qml import style_classes
+from geodet.vector.styles import style_classes
 from geodet.vector.write_detections import check_output, open_writer, write_detections
 
 

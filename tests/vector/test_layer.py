@@ -4,7 +4,7 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import common_crs
-from geodet.vector.layer import crs_text
+from geodet.vector.rows import crs_text
 
 
 def test_the_first_scene_has_the_crs():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.vector.palette import OTHER, class_colour
-from geodet.vector.qml import qgis_style, style_classes
+from geodet.vector.styles import qgis_style, style_classes
 
 NAMES = ["car", "a & b", "<tree>", 'the "old" one', "l'été", "🌳", "tab\tbed", "two\nlines", "]]>"]
 FIELDS = {"label", "score", "scene", "area_m2", "x1_px", "y1_px", "x2_px", "y2_px"}

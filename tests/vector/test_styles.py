@@ -7,8 +7,7 @@ import pytest
 import shapely
 
 from geodet.errors import OutputError
-from geodet.vector.qml import qgis_style, style_classes
-from geodet.vector.styles import read_classes, store_style, write_style
+from geodet.vector.styles import qgis_style, read_classes, store_style, style_classes, write_style
 
 NAMES = ("car", "a & b", "<tree>", 'the "old" one', "l'été", "🌳")
 

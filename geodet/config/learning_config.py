@@ -1,14 +1,84 @@
-"""Settings of a training run."""
+"""Settings of the network and of a training run."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from geodet.config.section import Section
 
-__all__ = ["TrainConfig"]
+__all__ = ["ModelConfig", "TrainConfig"]
+
+
+class ModelConfig(Section):
+    """The network; it is stored in the model file.
+
+    Example:
+        >>> geodet.ModelConfig().backbone
+        'resnet18'
+    """
+
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnext101_32x8d"] = Field(
+        "resnet18", description="network that extracts the features, one of torchvision's"
+    )
+    backbone_level: int = Field(
+        5,
+        ge=2,
+        le=5,
+        validation_alias=AliasChoices("backbone_level", "trunk_level"),  # older files
+        description="deepest stage of the backbone that feeds the feature pyramid, from 2 to 5",
+    )
+    backbone_norm: Literal["batch", "frozen_batch", "group"] = Field(
+        "batch",
+        validation_alias=AliasChoices("backbone_norm", "trunk_norm"),
+        description="normalisation in the backbone; frozen_batch: with the statistics of the first "
+        "weights, for small batches",
+    )
+    levels: tuple[int, int] = Field(
+        (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
+    )
+    channels: int = Field(
+        96, ge=8, description="number of channels in the feature pyramid and the heads"
+    )
+    head_convs: int = Field(4, ge=0, description="hidden convolutions of each head")
+    head_norm: Literal["none", "group", "batch"] = Field(
+        "batch", description="normalisation in the heads; none in the RetinaNet paper"
+    )
+    anchors: Literal["given", "fit"] = Field(
+        "given",
+        description="given: use the three keys below; fit: choose their numbers by the training "
+        "labels, with one size for each level and at most as many scales and ratios as given",
+    )
+    anchor_sizes: tuple[float, ...] = Field(
+        (12.0, 24.0, 48.0),
+        description="side of the anchors of each level in pixels, before scales and ratios",
+    )
+    anchor_scales: tuple[float, ...] = Field(
+        (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), description="factors on each size"
+    )
+    anchor_ratios: tuple[float, ...] = Field(
+        (0.5, 1.0, 2.0), description="ratios of height to width"
+    )
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        first, last = self.levels
+        if not 2 <= first <= last <= 7 or first > 5:  # P6 is made from C5
+            raise ValueError(
+                f"levels [{first}, {last}]: the first must be 2 to 5, the last from it to 7"
+            )
+        if self.anchors == "given" and len(self.anchor_sizes) != last - first + 1:
+            raise ValueError(
+                f"{len(self.anchor_sizes)} anchor_sizes for {last - first + 1} levels ({first} to "
+                f"{last}): give one for each level"
+            )
+        if min(last, 5) > self.backbone_level:
+            raise ValueError(f"level {last} needs backbone_level {min(last, 5)}")
+        sides = (*self.anchor_sizes, *self.anchor_scales, *self.anchor_ratios)
+        if min(sides, default=0.0) <= 0 or not (self.anchor_scales and self.anchor_ratios):
+            raise ValueError("anchor sizes, scales and ratios must be positive and not empty")
+        return self
 
 
 class TrainConfig(Section):

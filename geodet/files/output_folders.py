@@ -1,0 +1,152 @@
+"""What each command writes to a folder, checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from geodet.errors import OutputError, TilesetError, TrainingError
+from geodet.files.outputs import check_destination, check_output_folder
+
+__all__ = [
+    "BEST_FILE",
+    "DEMO_FILES",
+    "EVALUATION_FILES",
+    "STATE_FILE",
+    "TILESET_FILES",
+    "check_demo_folder",
+    "check_evaluation_folder",
+    "check_new_tileset",
+    "check_run",
+    "check_tileset_exists",
+]
+
+TILESET_FILES = ("images", "train.json", "val.json")
+"""Names of what `geodet tile` writes to a folder."""
+
+
+def check_tileset_exists(path: Path) -> None:
+    """Check that a tileset to read is a folder, or a file with labels.
+
+    Raises:
+        TilesetError: It does not exist, or is another kind of file.
+    """
+    if path.is_dir():
+        return
+    if not path.exists():
+        raise TilesetError(f"{path} does not exist", hint="give the folder of a tileset", path=path)
+    if path.suffix.lower() not in {".json", ".csv"}:
+        raise TilesetError(
+            f"{path} is not a folder, a COCO JSON file or a CSV file",
+            hint="give a folder of images with COCO, CSV, Pascal VOC or YOLO labels",
+            path=path,
+        )
+
+
+def check_new_tileset(output: Path, *, overwrite: bool, inputs: Sequence[Path]) -> None:
+    """Check that a tileset can be written to a folder.
+
+    Args:
+        output: The folder.
+        overwrite: Whether an earlier tileset may be replaced.
+        inputs: Files that are read, which must not lie in the folder.
+
+    Raises:
+        OutputError: The folder holds something that may not be replaced.
+    """
+    check_output_folder(output, TILESET_FILES, overwrite=overwrite, inputs=inputs)
+
+
+EVALUATION_FILES = ("metrics.json", "metrics.csv", "curves.png", "errors.gpkg")
+"""The names of the files in it."""
+
+
+def check_evaluation_folder(output: Path, *, overwrite: bool, inputs: Sequence[Path] = ()) -> None:
+    """Check that an evaluation can be written to a folder, before it begins.
+
+    Args:
+        output: The folder.
+        overwrite: Whether the files of an earlier evaluation may be replaced.
+        inputs: What the evaluation reads.
+
+    Raises:
+        OutputError: The folder holds something that may not be replaced.
+    """
+    check_output_folder(output, EVALUATION_FILES, overwrite=overwrite, inputs=inputs)
+
+
+DEMO_FILES = ("scene.tif", "truth.gpkg", "trees.gpkg", "trees.geojson", "preview.png")
+"""The names of the files: the scene, the painted trees, the detections twice, a picture."""
+
+
+def check_demo_folder(folder: Path, *, overwrite: bool) -> None:
+    """Check that a demonstration can be written to a folder, which need not exist.
+
+    Args:
+        folder: The folder.
+        overwrite: Whether the files of an earlier demonstration may be replaced.
+
+    Raises:
+        OutputError: The folder is a file, or a file in it exists already.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file", hint="give a folder", path=folder)
+    if folder.is_dir():
+        for name in DEMO_FILES:
+            path = folder / name
+            check_destination(path, (path.suffix,), overwrite=overwrite)
+
+
+BEST_FILE = "best.safetensors"
+"""In the folder of a run: the best model so far."""
+
+STATE_FILE = "state.pt"
+"""In the folder of a run: the state after the last whole epoch."""
+
+
+def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
+    """Check that a training run can be written, before it begins.
+
+    Args:
+        output: The model file to write.
+        resume: Whether the run continues an earlier one.
+        overwrite: Whether an existing model and run may be replaced.
+
+    Returns:
+        The folder of the run, ``NAME.run`` beside ``NAME.safetensors``.
+
+    Raises:
+        OutputError: The model or an unfinished run exists already, or cannot be written.
+        TrainingError: There is no run to resume.
+    """
+    if output.suffix != ".safetensors":
+        raise OutputError(
+            f"cannot write a model to {output}", hint="end its name in .safetensors", path=output
+        )
+    if not output.parent.is_dir():
+        raise OutputError(
+            f"no folder {output.parent} for {output.name}",
+            hint="create the folder first",
+            path=output,
+        )
+    if output.exists() and not (overwrite or resume):
+        raise OutputError(
+            f"{output} exists already",
+            hint="--overwrite replaces it, --resume continues its run",
+            path=output,
+        )
+    folder = output.with_suffix(".run")
+    state = folder / STATE_FILE
+    if state.exists() and not (overwrite or resume):
+        raise OutputError(
+            f"{folder} holds the state of an earlier run",
+            hint="--resume continues it, --overwrite starts again",
+            path=folder,
+        )
+    if resume and not state.is_file():
+        raise TrainingError(
+            f"nothing to resume: no file {state}",
+            hint="start the run without --resume",
+            path=folder,
+        )
+    return folder
