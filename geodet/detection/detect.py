@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from geodet import __version__
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detection_plan import plan_detection
@@ -30,6 +29,7 @@ from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_run import DetectCounts, DetectProgress
 from geodet.detection.stopwatch import Stopwatch
 from geodet.errors import SceneError
+from geodet.files.version import __version__
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.checkpoint import Model
