@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geodet import __version__
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detect_report import DetectReport, incomplete_error, join_failures
@@ -32,6 +31,7 @@ from geodet.detection.scene_records import write_records
 from geodet.detection.scene_run import DetectProgress
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output
+from geodet.files.version import __version__
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.checkpoint import Model

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from geodet import __version__
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan
+from geodet.files.version import __version__
 from geodet.models.checkpoint import Model
 from geodet.raster.scene_identity import identify_scene
 from geodet.vector.formats import path_of

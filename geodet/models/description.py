@@ -11,10 +11,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
-from geodet import __version__
 from geodet.config import ModelConfig
 from geodet.config.section import name_hint
 from geodet.errors import ModelFileError
+from geodet.files.version import __version__
 
 __all__ = [
     "FORMAT",

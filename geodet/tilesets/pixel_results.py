@@ -47,7 +47,7 @@ class _Detection:
     """One detection: a line of YOLO text, or an entry of COCO results."""
 
     name: str
-    """Its class."""
+    """Name of the class."""
     box: Box
     """x1 y1 x2 y2, in pixels or in shares of the image's sides."""
     score: float

@@ -74,7 +74,7 @@ class _ChipFile:
     window: int
     """Index of its window."""
     path: Path
-    """Its file."""
+    """The GeoTIFF."""
     split: Split
     """Part of the split."""
 

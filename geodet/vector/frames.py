@@ -15,7 +15,7 @@ from pyproj import CRS
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Geometry
-from geodet.vector.rows import ARROW_TYPES, to_arrow, to_rows
+from geodet.vector.rows import ARROW_TYPES, crs_text, to_arrow, to_rows
 
 __all__ = ["ID", "object_ids", "to_frame", "to_table"]
 
@@ -117,7 +117,10 @@ def to_frame(
     ]
     table = pyarrow.concat_tables(tables) if tables else _schema(crs).empty_table()
     frame = geopandas.GeoDataFrame.from_arrow(table)
-    return frame if crs is None else frame.set_crs(crs, allow_override=True)  # PROJJSON has no code
+    if crs is None:
+        return frame
+    # By its code, if it has one: users who print the CRS expect EPSG:32633, not its WKT.
+    return frame.set_crs(CRS.from_user_input(crs_text(crs)), allow_override=True)
 
 
 def _hash_of_texts(*texts: str) -> int:

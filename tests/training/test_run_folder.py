@@ -233,7 +233,7 @@ def test_the_copy_of_an_earlier_run_is_not_restored(tmp_path):
     keep_model(output)
     output.unlink()
     begin_run(tmp_path / "a.run", resume=False)
-    with pytest.raises(TrainingError, match="with the weights of the best epoch, 2"):
+    with pytest.raises(TrainingError, match="with it the weights of the best epoch, 2"):
         restore_model(output, RunState(best_epoch=2), is_main=True)
     restore_model(output, RunState(epoch=4), is_main=True)  # no epoch has been the best yet
     assert not output.exists()

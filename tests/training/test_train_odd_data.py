@@ -43,7 +43,7 @@ def test_images_without_any_object_are_an_error(tmp_path):
     paint_chip(data / "a.png")
     paint_chip(data / "b.png")
     write_coco(data / "train.json", {"a.png": [], "b.png": []})
-    with pytest.raises(TilesetError, match=r"no objects in the \d training images") as caught:
+    with pytest.raises(TilesetError, match=r"no objects in its \d training images") as caught:
         one_epoch(data, tmp_path)
     assert "labels" in caught.value.hint
     assert not list(tmp_path.glob("a.*"))
