@@ -87,7 +87,9 @@ def test_without_a_scene_objects_around_the_antimeridian_are_in_their_utm_zone(
     )
     kinds = geopandas.read_file(found).geom_type.tolist()
     assert kinds.count("MultiPolygon") == 1  # the file does cut an object
-    truth = found if labels_crs == 4326 else write(tmp_path / "t.gpkg", utm, 32701, label=["car"] * 3)
+    truth = (
+        found if labels_crs == 4326 else write(tmp_path / "t.gpkg", utm, 32701, label=["car"] * 3)
+    )
     evaluated = read((found, truth))
     sides = evaluated.image.detections.boxes
     assert len(sides) == len(evaluated.image.boxes) == 3
