@@ -12,7 +12,7 @@ from geodet.files.outputs import replacing
 
 __all__ = ["SceneRecord", "record_path", "write_records"]
 
-_NOT_REACHED = "the run ended before it"
+_NOT_REACHED = "the run ended before it was searched to its end"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -64,15 +64,15 @@ def test_a_second_run_on_one_output_says_who_has_it(invoke, make_scene, tiny_pat
 def test_a_run_that_is_told_to_end_leaves_no_temporary_file(
     tmp_path, make_scene, tiny_path, name, code
 ):
-    scene = make_scene(width=3000, height=3000)
+    scene = make_scene(width=1500, height=1500)
     command = [sys.executable, "-m", "geodet", "detect", str(scene), "-o", "out.gpkg", "--json"]
     command += ["-m", str(tiny_path), *SMALL, "--batch-size", "1"]
     before = set(tmp_path.iterdir())
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    for line in process.stderr:  # it has begun when it says which device it took
-        if "device" in line:
+    for line in process.stderr:  # it has begun when it warns of the narrow overlap
+        if "detect.overlap=16" in line:
             break
     process.send_signal(getattr(signal, name))
     printed, errors = process.communicate(timeout=60)

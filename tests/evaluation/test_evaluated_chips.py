@@ -146,3 +146,12 @@ def test_a_vector_file_is_refused_with_a_hint(tmp_path, data):
     with pytest.raises(VectorError, match=r"found\.gpkg is neither a JSON list") as caught:
         samples(tmp_path / "found.gpkg", data)
     assert "--labels" in caught.value.hint
+
+
+def test_yolo_results_that_two_images_share_are_refused(tmp_path, data):
+    paint_chip(data / "a.jpg")
+    boxes, labels = BOXES | {"a.jpg": [[0, 0, 10, 10]]}, LABELS | {"a.jpg": [0]}
+    write_coco(data / "val.json", boxes, NAMES, labels=labels)
+    found = write_text(tmp_path)()
+    with pytest.raises(VectorError, match=r"have the name a but for the suffix, .* one a\.txt"):
+        samples(found, data)

@@ -64,7 +64,10 @@ def test_points_of_cvat_are_objects_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ('<box label="t" xtl="10" ytl="x" xbr="3" ybr="4"/>', "shape 1: could not convert"),
+        (
+            '<box label="t" xtl="10" ytl="x" xbr="3" ybr="4"/>',
+            "shape 1: the box .* is not four numbers",
+        ),
         ('<box xtl="1" ytl="1" xbr="3" ybr="4"/>', "shape 1: the object has no class"),
         ('<polygon label="t" points=""/>', "shape 1: the outline has no points"),
         ('<polygon label="t" points="1,2;3"/>', "shape 1: "),
