@@ -20,14 +20,18 @@ import torch
 
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
-from geodet.detection.detect_report import DetectReport, incomplete_error, join_failures
+from geodet.detection.detect_report import (
+    DetectReport,
+    incomplete_error,
+    join_failures,
+    write_records,
+)
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
-from geodet.detection.scene_records import write_records
 from geodet.detection.scene_run import DetectProgress
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output

@@ -12,12 +12,12 @@ from pyproj import CRS
 
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths
+from geodet.detection.detect_report import SceneRecord
 from geodet.detection.scene_for_model import (
     OpenScenes,
     summarise_names,
     warn_of_missing_georeference,
 )
-from geodet.detection.scene_records import SceneRecord
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox

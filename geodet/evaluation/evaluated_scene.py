@@ -23,7 +23,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene import Scene
-from geodet.tilesets.class_maps import map_names
+from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.tilesets.scene_labels import (

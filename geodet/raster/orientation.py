@@ -1,15 +1,9 @@
-"""Turn pictures of cameras as their EXIF orientation says; GDAL reads them as they are stored.
-
-A camera writes its pixels as they leave the sensor, and notes how it was held. Browsers, image
-viewers and labelling programs turn the picture accordingly, so labels are drawn on the turned one.
-A raster with a georeference is never turned: its transform is that of the stored pixels.
-
-Reference: EXIF 2.32 (CIPA DC-008), tag 0x0112.
-"""
+"""How pictures of cameras are turned for display, and whether a PNG is whole."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +14,49 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.geometry.windows import Window
-from geodet.raster.png_chunks import iter_png_chunks
 
-__all__ = ["AS_STORED", "Turn", "read_turn"]
+__all__ = ["AS_STORED", "Turn", "is_truncated_png", "iter_png_chunks", "read_turn"]
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_MOST_BYTES = 2**24  # of a chunk that is wanted
+
+
+def iter_png_chunks(path: Path, *, wanted: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks of a PNG that are whole, each with its name and its data.
+
+    Args:
+        path: The file; nothing is yielded for one that is no PNG.
+        wanted: Name of the chunks whose data is read; that of others is empty.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            return
+        while len(head := file.read(8)) == 8:
+            length, name = int.from_bytes(head[:4], "big"), head[4:]
+            end = file.tell() + length + 4  # the checksum follows the data
+            if end > size:
+                return
+            yield name, file.read(length) if name == wanted and length < _MOST_BYTES else b""
+            if name == b"IEND":
+                return
+            file.seek(end)
+
+
+def is_truncated_png(path: Path) -> bool:
+    """Whether a file is a PNG whose end is missing.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_SIGNATURE)) != _SIGNATURE:
+            return False
+    return all(name != b"IEND" for name, _ in iter_png_chunks(path))
+
 
 _TAG = 0x0112
 _PREFIX = b"Exif\x00\x00"

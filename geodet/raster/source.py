@@ -27,8 +27,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
 from geodet.raster.doubtful_alpha import varies_like_imagery
-from geodet.raster.orientation import AS_STORED, Turn, read_turn
-from geodet.raster.png_chunks import is_truncated_png
+from geodet.raster.orientation import AS_STORED, Turn, is_truncated_png, read_turn
 from geodet.raster.scene_lists import check_scene_exists
 from geodet.raster.virtual_rasters import open_expanded, open_warped
 

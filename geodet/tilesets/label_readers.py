@@ -8,8 +8,7 @@ from pathlib import Path
 from geodet.errors import TilesetError
 from geodet.tilesets.coco import read_coco
 from geodet.tilesets.csv_tables import read_csv
-from geodet.tilesets.cvat import read_cvat
-from geodet.tilesets.dota import is_dota, read_dota
+from geodet.tilesets.dota_xview import is_dota, read_dota, read_xview
 from geodet.tilesets.image_lists import (
     LabelPair,
     check_label_files,
@@ -19,13 +18,12 @@ from geodet.tilesets.image_lists import (
 )
 from geodet.tilesets.labelme import read_labelme
 from geodet.tilesets.labels import ParsedLabels, read_text
-from geodet.tilesets.outline_tables import read_outline_table
+from geodet.tilesets.outlines import read_outline_table
 from geodet.tilesets.split_files import set_parts, with_image_sets
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
 from geodet.tilesets.via import is_via, read_via, read_via_table
-from geodet.tilesets.voc import read_voc
-from geodet.tilesets.xview import read_xview
+from geodet.tilesets.xml_labels import read_cvat, read_voc
 from geodet.tilesets.yolo import read_names, read_yolo
 
 __all__ = ["find_undivided", "read_label_file"]

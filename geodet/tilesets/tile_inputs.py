@@ -18,7 +18,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import scene_names
 from geodet.tilesets.chip_files import ChipCopier
-from geodet.tilesets.class_maps import map_names
+from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels

@@ -13,7 +13,7 @@ import numpy as np
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.class_maps import map_classes
+from geodet.tilesets.class_fields import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.duplicate_images import find_duplicates
 from geodet.tilesets.label_boxes import to_pixel_boxes

@@ -25,8 +25,8 @@ import geodet.detection.detect as detect_module
 from geodet.config import DetectConfig
 from geodet.demo.town import paint_town
 from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.detection.detect_report import record_path
 from geodet.detection.predictor import build_predictor
-from geodet.detection.scene_records import record_path
 from geodet.detection.scene_run import detect_scene
 from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
 from geodet.geometry.geobox import GeoBox

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from geodet.errors import SceneError
-from geodet.raster.png_chunks import is_truncated_png, iter_png_chunks
+from geodet.raster.orientation import is_truncated_png, iter_png_chunks
 from geodet.raster.scene import Scene
 
 

@@ -4,7 +4,7 @@ import pytest
 from factories_tilesets import write, write_voc
 
 from geodet.errors import TilesetError
-from geodet.tilesets.voc import read_voc
+from geodet.tilesets.xml_labels import read_voc
 
 IMAGE = Path("a.png")
 

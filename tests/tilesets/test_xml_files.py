@@ -6,7 +6,7 @@ from factories_tilesets import paint_frames
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.tilesets.tileset import read_tileset
-from geodet.tilesets.xml_files import read_xml
+from geodet.tilesets.xml_labels import read_xml
 
 TEXTS = {
     "utf-8": "Bäume 树 дерево",

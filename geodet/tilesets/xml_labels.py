@@ -1,8 +1,10 @@
-"""Read the XML file that CVAT exports as "CVAT for images"."""
+"""Read labels in XML: Pascal VOC and CVAT for images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import codecs
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,9 +13,83 @@ from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_
 from geodet.tilesets.outlines import Point, add_outline, ellipse_box, turned_box
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
-from geodet.tilesets.xml_files import read_xml
 
-__all__ = ["read_cvat"]
+__all__ = ["read_cvat", "read_voc", "read_xml"]
+
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """Read the root of an XML file.
+
+    The parser itself knows encodings of one byte a character and UTF alone. Programs of East Asia
+    also write GBK, Big5, Shift_JIS and EUC-KR.
+
+    Raises:
+        TilesetError: The file is no XML, or its text is not in the encoding that it declares.
+    """
+    try:
+        content = path.read_bytes()
+        encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+        declared = _ENCODING.match(content)
+        encoding = encoding or (declared.group(1).decode("ascii") if declared else "utf-8")
+        return ElementTree.fromstring(_DECLARATION.sub("", content.decode(encoding), count=1))
+    except LookupError as error:
+        raise TilesetError(
+            f"{path}: broken XML: {error}", hint="save the file in UTF-8", path=path
+        ) from error
+    except UnicodeDecodeError as error:
+        raise TilesetError(
+            f"{path}: broken XML: it is not in {encoding}, which it declares: {error.reason} at "
+            f"byte {error.start}",
+            hint="correct the encoding in its first line, or save the file in UTF-8",
+            path=path,
+        ) from error
+    except (ElementTree.ParseError, OSError) as error:
+        raise TilesetError(
+            f"{path}: broken XML: {error}", hint="export the labels again", path=path
+        ) from error
+
+
+def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:
+    """Read Pascal VOC XML files.
+
+    Corners are continuous coordinates from 0, with ``xmax`` one past the last column. The files of
+    the original challenge count pixels from 1 and include the last, but today's tools (labelImg,
+    CVAT, Roboflow, HIT-UAV) write edges: their corners at 0 and at the image's width would be
+    outside of the image otherwise. Objects marked ``difficult`` become ignored regions, as in the
+    challenge.
+
+    Args:
+        pairs: Each image and its XML file. An image without a file has no objects.
+
+    Raises:
+        TilesetError: A file is broken.
+    """
+    return ParsedLabels(Path(), [_read_voc_image(path, file) for path, file in pairs])
+
+
+def _read_voc_image(path: Path, file: Path) -> ParsedImage:
+    image = ParsedImage(path, f"{file}, object ")
+    if not file.is_file():
+        return image
+    root = read_xml(file)
+    width, height = (root.findtext(f"size/{key}", "0") for key in ("width", "height"))
+    if width.strip().isdigit() and height.strip().isdigit() and int(width) and int(height):
+        image.size = (int(width), int(height))
+    for number, item in enumerate(root.iter("object"), start=1):
+        name = item.findtext("name", "").strip()
+        values = [item.findtext(f"bndbox/{k}", "") for k in ("xmin", "ymin", "xmax", "ymax")]
+        difficult = item.findtext("difficult", "0").strip() == "1"
+        image.add(parse_box(values, f"{file}, object {number}"), name, number, ignored=difficult)
+    return image
+
 
 _OUTLINES = ("polygon", "polyline", "points", "cuboid")
 _SHAPES = ("box", "ellipse", "mask", *_OUTLINES)
