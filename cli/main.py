@@ -31,10 +31,10 @@ Examples:
 Exit codes:
 
   0    success
-  1    an error: stderr says what is wrong and what to do, and no output is written
+  1    an error: stderr says what is wrong and what to do; nothing is written
   2    wrong usage: an unknown command or option, or a value that cannot be read
-  3    some scenes could not be read: the output has the detections of the others
-  130  interrupted by Ctrl-C: no incomplete output is left (129 and 143: by SIGHUP, SIGTERM)
+  3    some scenes could not be read; the detections of the others are written
+  130  interrupted by Ctrl-C (129 by SIGHUP, 143 by SIGTERM): no output is left
 """
 
 _NAMES = {"help_option_names": ["-h", "--help"]}

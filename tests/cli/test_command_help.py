@@ -87,4 +87,4 @@ def test_the_help_of_the_program_lists_commands_and_exit_codes(invoke):
     for name, command in COMMANDS.items():
         assert re.search(rf"│ {name} +{command.help.split()[0]} ", printed)
     codes = re.findall(r"^  (\d+) ", printed, re.MULTILINE)
-    assert codes == ["0", "1", "2", "130"]
+    assert codes == ["0", "1", "2", "3", "130"]

@@ -34,6 +34,8 @@ def test_help_loads_neither_libraries_nor_rooms(tmp_path, arguments):
     assert {name for name in loaded if name.partition(".")[0] == "geodet"} == {
         "geodet",
         "geodet.errors",
+        "geodet.files",
+        "geodet.files.version",
     }
 
 

@@ -143,7 +143,7 @@ REFUSALS = {
     ),
     "tile: missing scene": (
         ("tile", "none.tif", "--labels", "labels.geojson", "-o", "new"),
-        "no such file: none.tif",
+        "no such file or folder: none.tif",
     ),
     "tile: missing labels": (
         ("tile", "scene.tif", "--labels", "none.gpkg", "-o", "new"),
