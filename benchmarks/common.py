@@ -28,7 +28,7 @@ GSD = 0.6
 
 
 def print_machine() -> None:
-    """Say what the figures were measured on."""
+    """Print what the figures were measured on."""
     cpu = torch.cpu.get_capabilities().get("cpu_name", platform.processor())
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(

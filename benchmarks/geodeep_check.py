@@ -113,7 +113,7 @@ def _clipped(rows: list[list[float]], scene: Path) -> Detections:
 
 
 def _matched(one: Detections, other: Detections) -> float:
-    """Give the share of some boxes that another set has, too."""
+    """Return the share of some boxes that another set has, too."""
     if not len(one) or not len(other):
         return float(len(one) == len(other))
     best = box_iou(torch.from_numpy(one.boxes), torch.from_numpy(other.boxes)).amax(dim=1)

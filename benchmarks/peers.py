@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _pythons(options: argparse.Namespace) -> dict[str, Path]:
-    """Give the environments that are there, and say which are not."""
+    """Return the environments that exist, and print which do not."""
     found = {}
     for peer in PEERS:
         python: Path | None = getattr(options, f"{peer}_python")

@@ -112,7 +112,7 @@ def _match(predictor: Predictor, chips: Sequence[Chip], model: Model) -> Predict
 def _figures(
     predictor: Predictor, chips: Sequence[Chip], dataset: Dataset, model: Model
 ) -> tuple[float, float, float]:
-    """Give F, precision and recall of all that is above the model's threshold."""
+    """Return F, precision and recall of the detections above the model's threshold."""
     names = model.description.classes
     label_of = np.array([dataset.classes.index(name) for name in names])
     found = [_relabelled(predictor([chip])[0].detections, label_of) for chip in chips]

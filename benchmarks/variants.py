@@ -127,7 +127,7 @@ class Run:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Give what the file of results holds of it."""
+        """Return its entry in the file of results."""
         return asdict(self)
 
     def resolve(self) -> Config:

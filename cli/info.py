@@ -118,7 +118,7 @@ def _scene_fields(path: str) -> dict[str, Any]:
 
 
 def _doubt(band: int | None) -> str:
-    """Say that a band that is flagged as alpha looks like another."""
+    """Describe a band that is flagged as alpha but looks like another."""
     return "" if band is None else f"; band {band} is flagged as alpha, but varies like imagery"
 
 

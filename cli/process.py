@@ -33,7 +33,7 @@ def prepare_process(device: str) -> None:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let this process reuse large blocks of memory that it has freed.
+    """Configure malloc to reuse large blocks of memory that were freed.
 
     GNU's C library returns each block of more than 32 MiB to the system, which maps it again page
     by page: a fifth of the time of a network whose tensors are that large. One arena serves all

@@ -69,7 +69,7 @@ def suggest_command(word: str) -> str:
 def suggest_for_arguments(
     command: str, arguments: Sequence[str], options: Collection[str], *, takes_scenes: bool
 ) -> str:
-    """Say what to write in place of the first argument that another program would take.
+    """Suggest what to write in place of the first argument that another program would take.
 
     Args:
         command: The name of the command.

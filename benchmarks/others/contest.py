@@ -65,7 +65,7 @@ class Run:
     """Last line of what it said, where it failed."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what is written to the file of results."""
+        """Return what is written to the file of results."""
         return asdict(self)
 
 
@@ -173,7 +173,7 @@ def to_detections(rows: Sequence[Sequence[float]]) -> Detections:
 
 
 def f1_between(found: Detections, wanted: Detections) -> float:
-    """Give the F1 of one set of detections against another, at an IoU of 0.5."""
+    """Return the F1 of one set of detections against another, at an IoU of 0.5."""
     nothing = np.zeros((0, 4))
     result = Comparison.of(
         found, wanted.boxes, wanted.labels, ignored=nothing, rule=_SAME, gsd=None

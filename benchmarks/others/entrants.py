@@ -31,7 +31,7 @@ class Setting:
 
     @property
     def windows(self) -> dict[str, int]:
-        """Give the size and the overlap by name."""
+        """Return the size and the overlap by name."""
         return {"chip_size": self.chip_size, "overlap": self.overlap}
 
 

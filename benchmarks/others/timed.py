@@ -64,7 +64,7 @@ def measure(
 
 
 def peak_mib() -> float:
-    """Give the most memory that was resident in this process so far, in MiB.
+    """Return the peak resident memory of this process, in MiB.
 
     ``getrusage`` of a process that a large one started begins with the large one's on Linux.
     """

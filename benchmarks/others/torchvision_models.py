@@ -88,7 +88,7 @@ def _train(
 
 
 def _factor(epoch: float) -> float:
-    """Give the reference's schedule: a rise in the first epoch, then two steps down."""
+    """Return the reference's schedule: a rise in the first epoch, then two steps down."""
     rising = min(1.0, 0.001 + epoch)
     return rising * 0.1 ** sum(epoch >= step for step in _STEPS)
 
@@ -96,7 +96,7 @@ def _factor(epoch: float) -> float:
 def _batches(
     dataset: Dataset, *, batch: int, seed: int, device: torch.device
 ) -> Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]:
-    """Give shuffled, flipped images for ever, each decoded once."""
+    """Yield shuffled, flipped images endlessly, each decoded once."""
     source, known = np.random.default_rng(seed), {}
     while True:
         order = source.permutation(len(dataset.train))

@@ -137,7 +137,7 @@ def _transform_of(array: Any, x: str, y: str, about: Any) -> Affine | None:
 
 @contextmanager
 def _in_memory(raster: _Raster) -> Iterator[str]:
-    """Lend the path of a GeoTIFF in memory, named ``array``."""
+    """Yield the path of a GeoTIFF in memory, named ``array``."""
     count, height, width = raster.pixels.shape
     dtype = raster.pixels.dtype
     if dtype == np.bool_ or dtype.name not in rasterio.dtypes.dtype_fwd.values():

@@ -136,7 +136,7 @@ def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
 
 
 def _doubt(scene: Scene) -> str:
-    """Say of a band that is flagged as alpha that it looks like another, in an error message."""
+    """Describe a band that is flagged as alpha but looks like another, for an error message."""
     if scene.doubtful_alpha is None:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Tell an alpha band from one that is only flagged as alpha, such as near-infrared.
+"""Distinguish an alpha band from one that is only flagged as alpha, such as near-infrared.
 
 TIFF writers flag the fourth band as alpha by default, and chips of NAIP, whose fourth band is
 near-infrared, are often written so. Opacity is the same in most places; imagery varies.

@@ -1,4 +1,4 @@
-"""Tell whether a scene is the one that it was: its files by size, time of change and header."""
+"""Whether a scene has changed since an earlier run: its files by size, change time and header."""
 
 from __future__ import annotations
 

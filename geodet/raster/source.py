@@ -242,7 +242,7 @@ class SourcePool(Closing):
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Source]:
-        """Lend a handle for the duration of a ``with`` block.
+        """Yield a handle for the duration of a ``with`` block.
 
         A handle whose reading fails is closed: that of a mosaic would from then on return zeros in
         place of the file that it could not open.

@@ -1,4 +1,4 @@
-"""Say what a training would do, and how long an epoch would take: ``geodet train --dry-run``."""
+"""What a training would do, and how long an epoch would take: ``geodet train --dry-run``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say where a vector file and a raster lie, and why they may not meet."""
+"""Describe where a vector file and a raster lie, and why they may not meet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["compare_extents", "compare_file_extent", "guess_at_miss"]
 
 
 def compare_file_extent(path: str | Path, geobox: GeoBox, *, what: str) -> str:
-    """Say where the objects of a vector file and a raster lie, in the CRS of the file.
+    """Describe where the objects of a vector file and a raster lie, in the CRS of the file.
 
     Args:
         path: The file.

@@ -140,7 +140,7 @@ class _ArrowStream:
         self._thread.start()
 
     def put(self, batch: pyarrow.RecordBatch | None) -> None:
-        """Hand on a batch, or None at the end.
+        """Put a batch in the queue, or None at the end.
 
         Raises:
             Exception: What the function raised, at this batch or at an earlier one.
