@@ -21,6 +21,7 @@ Examples:
   geodet tile scene.tif --labels trees.gpkg -o tiles --label-field species
   geodet tile scene.tif --labels trees.gpkg -o tiles --aoi labelled.gpkg
   geodet tile 'flights/*.tif' --labels cars.gpkg -o tiles --gsd 0.13
+  geodet tile 'flights/*.tif' --labels labels/ -o tiles
 """
 
 
@@ -33,11 +34,12 @@ def tile(
         ),
     ],
     labels: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             "--labels",
             metavar="FILE",
-            help="A vector file with the objects of all scenes as points or polygons, in any CRS.",
+            help="A vector file with the objects as points or polygons, in any CRS: one for all "
+            "scenes, or repeated, one for each; or a folder with a file of each scene's name.",
             rich_help_panel=opt.INPUT,
         ),
     ],
@@ -113,8 +115,8 @@ def tile(
 
     with log_nothing():  # the same check comes again, with its warnings
         paths = list_scenes(scenes)
-    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), labels))
-    for file in (labels, aoi):
+    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), *labels))
+    for file in (*labels, aoi):
         if file is not None:
             check_vector_exists(file)
     from geodet.api.progress_bars import count_bar

@@ -27,7 +27,7 @@ __all__ = ["evaluate", "export", "tile", "train"]
 
 def tile(
     scene: str | Path | Sequence[str | Path],
-    labels: str | Path,
+    labels: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
     config: Config | str | Path | None = None,
@@ -47,7 +47,8 @@ def tile(
 
     Args:
         scene: A raster, or several; also folders, quoted patterns and lists, as for :func:`detect`.
-        labels: Points or polygons, in any vector file that GDAL reads and in any CRS.
+        labels: Points or polygons, in any vector file that GDAL reads and in any CRS: a file for
+            all scenes, one for each in their order, or a folder with a file of each scene's name.
         output: The folder of the tileset. It appears when it is complete.
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"tile.val_fraction": 0.3}``.
@@ -87,7 +88,7 @@ def tile(
     chosen = resolve_config(config, flags=flags, settings=settings)
     return tile_scene(
         scene,
-        Path(labels),
+        _to_paths(labels),
         Path(output),
         chosen.tile,
         chosen.data,
@@ -95,6 +96,12 @@ def tile(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _to_paths(labels: str | Path | Sequence[str | Path]) -> Path | list[Path]:
+    if isinstance(labels, str | Path):
+        return Path(labels)
+    return [Path(label) for label in labels]
 
 
 def _labelled_area(

@@ -81,7 +81,7 @@ class _ChipFile:
 
 def tile_scene(
     scenes: str | Path | Sequence[str | Path],
-    labels: Path,
+    labels: Path | Sequence[Path],
     output: Path,
     config: TileConfig,
     data: DataConfig,
@@ -101,7 +101,8 @@ def tile_scene(
 
     Args:
         scenes: Rasters, see :func:`geodet.raster.scene_lists.list_scenes`.
-        labels: Points or polygons in any vector file that GDAL reads, in any CRS, of all scenes.
+        labels: Points or polygons in any vector file that GDAL reads, in any CRS: one file for all
+            scenes, or one for each, see :func:`geodet.tilesets.label_files.pair_labels`.
         output: Folder of the tileset; appears when it is complete.
         config: Chip size, blocks and shares.
         data: Sides of boxes around points, and the GSD of a scene without a georeference.
@@ -117,7 +118,8 @@ def tile_scene(
     """
     listed = [scenes] if isinstance(scenes, str | Path) else scenes
     paths = list_scenes([str(path) for path in listed])
-    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), labels))
+    files = [labels] if isinstance(labels, Path) else labels
+    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), *files))
     inputs = read_tile_inputs(paths, labels, config, data, area=area)
     plan = plan_chips(inputs.scenes, config)
     with _OpenScenes(inputs, config, data) as opened, replace_folder(output) as folder:

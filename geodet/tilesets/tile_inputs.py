@@ -10,20 +10,18 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS
 
 from geodet.config import DataConfig, TileConfig
-from geodet.errors import ConfigError, TilesetError
+from geodet.errors import ConfigError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import scene_names
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene
-from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
-from geodet.vector.extents import compare_file_extent
 
 __all__ = ["LabelledArea", "TileInputs", "read_areas", "read_tile_inputs"]
 
@@ -72,11 +70,11 @@ class TileInputs:
     labels: NDArray[np.int64]
     """(N,) class of each object."""
     row: Ints
-    """(N,) number of each object in the file of labels; overlapping scenes repeat it."""
+    """(N,) number of each object in the files of labels; overlapping scenes repeat it."""
     classes: tuple[str, ...]
     """Names of the classes, sorted."""
     count: int
-    """Objects in the file of labels."""
+    """Objects in the files of labels."""
 
     @property
     def boxes(self) -> Floats:
@@ -111,7 +109,7 @@ def read_areas(
 
 def read_tile_inputs(
     paths: Sequence[str],
-    labels: Path,
+    labels: Path | Sequence[Path],
     config: TileConfig,
     data: DataConfig,
     *,
@@ -121,7 +119,8 @@ def read_tile_inputs(
 
     Args:
         paths: The rasters.
-        labels: Points or polygons, in any CRS.
+        labels: Points or polygons, in any CRS; see
+            :func:`geodet.tilesets.label_files.pair_labels`.
         config: ``gsd`` and ``label_field``.
         data: Sides of boxes around points, and the GSD of a scene without a georeference.
         area: The part that was labelled; None: all of the scenes.
@@ -131,96 +130,40 @@ def read_tile_inputs(
         VectorError: The labels or the area cannot be read, or the area meets no scene.
         TilesetError: No label lies in a scene, or the labels are points and no size is set.
     """
+    files = pair_labels(labels, paths)
     grids: list[tuple[GeoBox, float | None]] = []
     for path in paths:
         with ChipCopier(path, gsd=config.gsd, scene_gsd=data.gsd) as copier:
             grids.append((copier.geobox, copier.gsd))
     areas = read_areas(area, [geobox for geobox, _ in grids])
-    reader = _LabelReader(labels, config, data)
+    reader = LabelFiles(files, paths, config, data)
     met = [i for i, aoi in enumerate(areas) if aoi is None or not aoi.is_empty]
-    read = [reader.read(grids[i][0]) for i in met]
-    _check_found(read, reader, paths, grids[met[0]][0])
+    read = [reader.read(i, grids[i][0]) for i in met]
+    reader.check_found(read, grids[met[0]][0])
     names = _file_names(paths)
-    scenes, rows, numbers = [], [], []
+    scenes = []
     classes, of_label = np.unique(
-        np.array(map_names(reader.names, labels, data), object), return_inverse=True
+        np.array(map_names(reader.names, reader.source, data), object), return_inverse=True
     )
-    for i, (boxes, is_point, row) in zip(met, read, strict=True):
+    for i, found in zip(met, read, strict=True):
         geobox, gsd = grids[i]
+        boxes, is_point = found.boxes, found.is_point
         if is_point.any():
-            half = point_box_side(data, gsd, labels) / 2
+            half = point_box_side(data, gsd, files[i]) / 2
             boxes[is_point] += np.array([-half, -half, half, half])
         scenes.append(LabelledScene(geobox, boxes, is_point, areas[i], names[i]))
-        rows.append(row)
-        numbers.append(of_label[row])
         if areas[i] is None:
             _warn_of_far_parts(scenes[-1], paths[i], config.chip_size)
+    row = np.concatenate([found.row for found in read])
     return TileInputs(
         paths=tuple(paths[i] for i in met),
         scenes=tuple(scenes),
         gsd=tuple(grids[i][1] for i in met),
-        labels=np.concatenate(numbers).astype(np.int64),
-        row=np.concatenate(rows),
+        labels=of_label[row].astype(np.int64),
+        row=row,
         classes=tuple(classes.tolist()),
         count=len(reader.names),
     )
-
-
-class _LabelReader:
-    """Reads the labels once for each CRS of the scenes."""
-
-    def __init__(self, path: Path, config: TileConfig, data: DataConfig) -> None:
-        self.path, self._config, self._data = path, config, data
-        self._known: list[tuple[CRS | None, SceneLabels]] = []
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Class of each object."""
-        return self._known[0][1].names
-
-    def read(self, geobox: GeoBox) -> tuple[Floats, NDArray[np.bool_], Ints]:
-        """Return boxes, whether they are points, and numbers of the labels in a scene."""
-        found = self._in_crs(geobox.crs)
-        boxes = found.to_pixels(geobox)
-        # Not finite: coordinates that do not exist in the scene's CRS.
-        inside = np.isfinite(boxes).all(axis=1)
-        bounds = np.array([geobox.width, geobox.height])
-        inside &= np.all((boxes[:, 2:] >= 0) & (boxes[:, :2] <= bounds), axis=1)
-        return boxes[inside], found.is_point[inside], np.flatnonzero(inside)
-
-    def _in_crs(self, crs: CRS | None) -> SceneLabels:
-        for known, labels in self._known:
-            if known == crs:
-                return labels
-        read = read_scene_labels(
-            self.path,
-            crs,
-            label_field=self._config.label_field,
-            class_name=self._data.class_name,
-            own_crs=self._config.labels_crs,
-        )
-        self._known.append((crs, read))
-        return read
-
-
-def _check_found(
-    read: Sequence[tuple[Floats, NDArray[np.bool_], Ints]],
-    reader: _LabelReader,
-    paths: Sequence[str],
-    first: GeoBox,
-) -> None:
-    """Check that there is a label in a scene, and warn of those that are in none."""
-    count = len(reader.names)
-    inside = len(np.unique(np.concatenate([rows for _, _, rows in read])))
-    where = paths[0] if len(paths) == 1 else f"any of the {len(paths)} scenes"
-    if not inside:
-        raise TilesetError(
-            f"none of the {count} labels in {reader.path} lies in {where}",
-            hint=compare_file_extent(reader.path, first, what="labels"),
-            path=reader.path,
-        )
-    if inside < count:
-        logger.warning("%d of %d labels lie outside of %s", count - inside, count, where)
 
 
 def _warn_of_far_parts(scene: LabelledScene, path: str, chip_size: int) -> None:
