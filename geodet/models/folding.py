@@ -39,7 +39,9 @@ def fold_norms(network: nn.Module) -> nn.Module:
         return network
     folded = deepcopy(network)
     _fold_children(folded.backbone)
-    folded.backbone.stem.pool = PoolInParts(cast("nn.MaxPool2d", folded.backbone.stem.pool))
+    pool = getattr(folded.backbone.stem, "pool", None)
+    if type(pool) is nn.MaxPool2d:
+        folded.backbone.stem.pool = PoolInParts(pool)
     for name, head in network.named_children():
         if isinstance(head, Head):
             setattr(folded, name, _fold_head(head))

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from geodet.config import ModelConfig
 from geodet.models.anchors import Anchors
-from geodet.models.backbone import Backbone, Pyramid
+from geodet.models.backbone import Backbone
+from geodet.models.pyramid import Pyramid
 
 __all__ = ["Head", "Outputs", "RetinaNet", "rename_former_weights"]
 
@@ -128,7 +129,8 @@ class RetinaNet(nn.Module):
         config: The architecture.
         bands: Bands of the input.
         classes: Number of classes, K.
-        weights: Name of torchvision weights of the backbone; None for random weights.
+        weights: First weights of the backbone, as :class:`~geodet.models.backbone.Backbone` takes
+            them; None for random weights.
         prior: Initial score of all anchors; section 4.1, "Initialization".
     """
 
@@ -150,6 +152,7 @@ class RetinaNet(nn.Module):
             level=config.backbone_level,
             norm=config.backbone_norm,
             weights=weights,
+            antialias=config.antialias,
         )
         self.pyramid = Pyramid(self.backbone.widths, channels=config.channels, levels=config.levels)
         self.anchors = Anchors(

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torchvision.models.mobilenetv3 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.errors import ConfigError, ModelFileError
+from geodet.models.antialiasing import SmoothedConv2d, SmoothedMaxPool2d, binomial_filter
 
 __all__ = ["Nodes", "import_onnx"]
 
@@ -94,6 +97,8 @@ class Nodes:
                 result = self.layers(list(module), x)
             case nn.ReLU():
                 result = self.add("Relu", x)
+            case nn.ReLU6():
+                result = self.add("Clip", x, self.constant(0.0), self.constant(6.0))
             case nn.MaxPool2d():
                 result = self._pool(module, x)
             case nn.Conv2d():
@@ -104,6 +109,8 @@ class Nodes:
                 result = self._group_norm(module, x)
             case BasicBlock() | Bottleneck():
                 result = self._block(module, x)
+            case InvertedResidual():
+                result = self._inverted_residual(module, x)
             case _:
                 raise ModelFileError(
                     f"a layer of the kind {type(module).__name__} cannot be exported",
@@ -112,6 +119,9 @@ class Nodes:
         return result
 
     def _pool(self, module: nn.MaxPool2d, x: str) -> str:
+        if isinstance(module, SmoothedMaxPool2d):
+            highest = self.add("MaxPool", x, kernel_shape=[3, 3], pads=[1] * 4)
+            return self._smooth(highest, module.channels, stride=2)
         sides, steps, pads = (
             [cast("int", value)] * 2
             for value in (module.kernel_size, module.stride, module.padding)
@@ -119,6 +129,8 @@ class Nodes:
         return self.add("MaxPool", x, kernel_shape=sides, strides=steps, pads=pads * 2)
 
     def _convolution(self, module: nn.Conv2d, x: str) -> str:
+        if isinstance(module, SmoothedConv2d):
+            x = self._smooth(x, module.in_channels)
         weights = [self.weight(t) for t in (module.weight, module.bias) if t is not None]
         pads = cast("tuple[int, ...]", module.padding)
         options = {
@@ -129,6 +141,12 @@ class Nodes:
             "group": module.groups,
         }
         return self.add("Conv", x, *weights, **options)
+
+    def _smooth(self, x: str, channels: int, *, stride: int = 1) -> str:
+        """Follow the filter of :mod:`geodet.models.antialiasing`."""
+        kernel = self.constant(binomial_filter(channels, torch.zeros(1)).numpy())
+        strides = [stride, stride]
+        return self.add("Conv", x, kernel, strides=strides, pads=[1] * 4, group=channels)
 
     def _batch_norm(self, module: nn.BatchNorm2d | FrozenBatchNorm2d, x: str) -> str:
         tensors = (module.weight, module.bias, module.running_mean, module.running_var)
@@ -150,3 +168,7 @@ class Nodes:
             steps += [block.relu, block.conv3, block.bn3]
         shortcut = x if block.downsample is None else self.layer(block.downsample, x)
         return self.add("Relu", self.add("Add", self.layers(steps, x), shortcut))
+
+    def _inverted_residual(self, block: InvertedResidual, x: str) -> str:
+        inner = self.layer(block.block, x)
+        return self.add("Add", inner, x) if block.use_res_connect else inner

@@ -14,6 +14,8 @@ CONFIGS = {
     "one level": architecture(head_norm="batch"),
     "frozen norms": architecture(backbone_norm="frozen_batch", head_norm="batch"),
     "bottlenecks": architecture((2, 3), backbone="resnet50", head_norm="batch"),
+    "smoothed strides": architecture((2, 4), antialias=True, head_norm="batch"),
+    "EfficientNet-Lite0": architecture((2, 4), backbone="efficientnet_lite0", head_norm="batch"),
     "P6 and P7": architecture((3, 7), head_norm="batch"),
     "no hidden layers": architecture((2, 3), head_convs=0, head_norm="batch"),
     "no norms in the heads": architecture((2, 3), head_norm="none"),
@@ -53,7 +55,9 @@ def test_a_folded_network_gives_the_same_outputs(config):
     assert found.level_sizes == wanted.level_sizes
 
 
-@pytest.mark.parametrize("name", ["basic blocks", "frozen norms", "bottlenecks", "P6 and P7"])
+@pytest.mark.parametrize(
+    "name", ["basic blocks", "frozen norms", "bottlenecks", "EfficientNet-Lite0"]
+)
 def test_a_folded_network_has_no_batch_norms(name):
     network = taught(CONFIGS[name])
     assert any(isinstance(module, NORMS) for module in network.modules())
