@@ -63,6 +63,14 @@ def evaluate(
             rich_help_panel=_CHIPS,
         ),
     ] = "val",
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside",
+            help="Read what the tileset names or links to outside of its folder.",
+            rich_help_panel=_CHIPS,
+        ),
+    ] = False,
     detections: Annotated[
         Path | None,
         typer.Option(
@@ -168,6 +176,7 @@ def evaluate(
         )
     set_up_logging(verbose=verbose, quiet=quiet)
     flags: dict[str, dict[str, Any]] = {
+        "data": {"allow_outside": allow_outside or None},
         "detect": {"score_threshold": score_threshold, "iou_threshold": iou_threshold},
         "tile": {"label_field": label_field, "labels_crs": labels_crs},
     }

@@ -37,6 +37,7 @@ def info(
             show_default=False,
         ),
     ],
+    allow_outside: opt.AllowOutside = False,
     as_json: opt.Json = False,
 ) -> None:
     """Describe a scene, a tileset or a model.
@@ -50,7 +51,7 @@ def info(
         print_json(about) if as_json else print_fields(model_fields(about))
         return
     if _is_tileset(path):
-        _print_tileset(Path(path), as_json=as_json)
+        _print_tileset(Path(path), as_json=as_json, allow_outside=allow_outside)
         return
     fields = _scene_fields(path)
     print_json(fields) if as_json else print_fields(fields)
@@ -64,13 +65,13 @@ def _is_tileset(path: str) -> bool:
     return place.is_dir() or (place.is_file() and place.suffix.lower() in LABEL_SUFFIXES)
 
 
-def _print_tileset(path: Path, *, as_json: bool) -> None:
+def _print_tileset(path: Path, *, as_json: bool, allow_outside: bool) -> None:
     from geodet.errors import SceneError, TilesetError
     from geodet.tilesets.image_lists import list_images
     from geodet.tilesets.tileset_summary import summarise_tileset
 
     try:
-        summary = summarise_tileset(path)
+        summary = summarise_tileset(path, allow_outside=allow_outside)
     except TilesetError as error:
         images = list_images(path) if path.is_dir() else []
         try:

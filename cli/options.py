@@ -17,6 +17,7 @@ __all__ = [
     "OUTPUT",
     "RUN",
     "SETTINGS",
+    "AllowOutside",
     "Aoi",
     "Append",
     "Bands",
@@ -170,6 +171,14 @@ LabelsCrs = Annotated[
         metavar="CRS",
         help="CRS of labels whose file has none, such as a CSV.",
         show_default="that of the scene",
+        rich_help_panel=INPUT,
+    ),
+]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Read what the tileset names or links to outside of its folder.",
         rich_help_panel=INPUT,
     ),
 ]

@@ -44,6 +44,7 @@ def train(
             rich_help_panel=opt.INPUT,
         ),
     ],
+    allow_outside: opt.AllowOutside = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -121,7 +122,8 @@ def train(
         "workers": workers,
     }
     sections = ("model", "data", "augment", "train", "match", "detect")
-    config = opt.resolve(recipe, settings, flags={"train": flags}, sections=sections)
+    chosen = {"train": flags, "data": {"allow_outside": allow_outside or None}}
+    config = opt.resolve(recipe, settings, flags=chosen, sections=sections)
     from geodet.files.output_folders import check_run, check_tileset_exists
     from geodet.models.description import check_model
     from geodet.models.device import check_device_name

@@ -20,6 +20,11 @@ class DataConfig(Section):
         7.2
     """
 
+    allow_outside: bool = Field(
+        False,
+        description="read what a tileset names or links to outside of its folder; only for those"
+        " whose author you know",
+    )
     bands: tuple[int, ...] = Field((), description="bands to read, by number from 1; empty: all")
     band_names: tuple[str, ...] = Field(
         (), description="names of the bands for the model file; empty: those in the chips"

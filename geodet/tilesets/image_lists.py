@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
+from geodet.tilesets.boundary import check_inside
 from geodet.tilesets.labels import read_text
 from geodet.tilesets.splits import natural_key
 
@@ -148,6 +149,7 @@ def _is_label(file: Path) -> bool:
     if file.suffix == ".json":
         return '"shapes"' in read_text(file)
     if file.suffix == ".xml":
+        check_inside(file)
         # The declared encoding may be another; the tags are the same in all but UTF-16.
         return b"<annotation" in file.read_bytes()
     first = read_text(file).strip().partition("\n")[0].split()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
+from geodet.tilesets.boundary import check_inside
 from geodet.tilesets.coco import read_coco
 from geodet.tilesets.csv_tables import read_csv
 from geodet.tilesets.dota_xview import is_dota, read_dota, read_xview
@@ -74,6 +75,7 @@ def _kind_of(file: Path) -> str | None:
     if suffix == ".csv":
         return "CSV"
     if suffix == ".xml":
+        check_inside(file)
         head = file.read_bytes()
         return "CVAT" if b"<annotations" in head else None
     text = read_text(file) if suffix in {".json", ".geojson"} else ""
@@ -150,6 +152,7 @@ def _find_file_for_each(folder: Path, root: Path) -> ParsedLabels | None:
         labels.notes = notes + labels.notes
         return labels
     if images and (file := find_vector_file(folder)):
+        check_inside(file)
         labels = read_vector_chips(file, images)
         labels.layout = "vector file and chips"
         return labels

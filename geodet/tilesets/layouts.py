@@ -23,6 +23,7 @@ from pathlib import Path
 
 from geodet.errors import TilesetError
 from geodet.files.output_folders import check_tileset_exists
+from geodet.tilesets.boundary import check_images_inside, staying_inside, tileset_root
 from geodet.tilesets.csv_tables import read_image_table
 from geodet.tilesets.image_lists import check_one_image_each, find_label_file, image_folders
 from geodet.tilesets.label_readers import find_undivided, read_label_file
@@ -36,16 +37,25 @@ __all__ = ["find_labels"]
 _PARTS: tuple[Split, ...] = ("train", "val", "test")
 
 
-def find_labels(path: Path) -> ParsedLabels:
+def find_labels(path: Path, *, allow_outside: bool = False) -> ParsedLabels:
     """Read the labels of a tileset in any known format.
 
     Args:
         path: A folder, or one label file.
+        allow_outside: Whether its files may name, or link to, what is outside of its folder.
 
     Raises:
-        TilesetError: The path does not exist, no format is recognised, or a label file is broken.
+        TilesetError: The path does not exist, no format is recognised, a label file is broken, or
+            something is outside of the folder.
     """
     check_tileset_exists(path)
+    with staying_inside(tileset_root(path), is_open=allow_outside):
+        labels = _read_labels(path)
+        check_images_inside(image.path for image in labels.images)
+    return labels
+
+
+def _read_labels(path: Path) -> ParsedLabels:
     if path.is_dir():
         return _read_folder(path, path)
     listed = _read_listed(path) if path.suffix.lower() in {".yaml", ".yml", ".data"} else None

@@ -52,7 +52,7 @@ def read_tileset(path: Path, config: DataConfig, *, part: Part | None = None) ->
         TilesetError: Files are missing or broken, or the training images have no objects.
     """
     root = path if path.is_dir() else path.parent
-    labels = map_classes(find_labels(path), config)
+    labels = map_classes(find_labels(path, allow_outside=config.allow_outside), config)
     _check_files(labels)
     items = sorted(labels.images, key=lambda item: natural_key(_relative(item.path, root)))
     classes = _choose_classes(labels, config)

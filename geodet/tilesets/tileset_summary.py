@@ -56,18 +56,19 @@ class TilesetSummary:
     """What looks wrong."""
 
 
-def summarise_tileset(path: Path) -> TilesetSummary:
+def summarise_tileset(path: Path, *, allow_outside: bool = False) -> TilesetSummary:
     """Read a tileset as training does, and count what it contains.
 
     Args:
         path: A folder, or one label file.
+        allow_outside: Whether its files may name, or link to, what is outside of its folder.
 
     Raises:
         TilesetError: No format is recognised, or files are missing or broken.
     """
-    labels = find_labels(path)
+    labels = find_labels(path, allow_outside=allow_outside)
     are_points = any(image.frame == "centres" for image in labels.images)
-    config = DataConfig(box_size_px=1.0 if are_points else None)
+    config = DataConfig(box_size_px=1.0 if are_points else None, allow_outside=allow_outside)
     is_divided = any(image.split for image in labels.images)
     with _recorded() as messages:
         tileset = read_tileset(path, config, part=None if is_divided else "all")

@@ -39,7 +39,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = {
-    *("workers", "cache_mib", "precision", "patience"),
+    *("workers", "cache_mib", "precision", "patience", "allow_outside"),
     *("model_name", "description", "data_name"),
 }
 _OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the keys of [detect]

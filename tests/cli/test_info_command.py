@@ -36,3 +36,14 @@ def test_info_of_images_without_labels_says_so(tmp_path, invoke, make_scene):
     assert printed["scene"] == str(scene)
     (tmp_path / "nothing").mkdir()
     assert "no labels recognised: no images" in invoke("info", "nothing", code=1).stderr
+
+
+def test_info_names_the_option_that_reads_outside_of_a_tileset(tmp_path, invoke):
+    paint_image(tmp_path / "secret.png")
+    write(tmp_path / "t" / "boxes.csv", "image,xmin,ymin,xmax,ymax\n../secret.png,1,1,9,9\n")
+    refused = invoke("info", "t", code=1).stderr
+    assert "secret.png is outside of the tileset t" in refused
+    assert "--allow-outside" in refused
+    assert json.loads(invoke("info", "t", "--allow-outside", "--json").stdout)["images"] == {
+        "all": 1
+    }

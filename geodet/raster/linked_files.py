@@ -1,0 +1,138 @@
+"""Find the files and services that a raster reads from, such as the members of a VRT."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.parsers import expat
+
+__all__ = ["LinkedFiles", "find_linked_files", "is_remote_path"]
+
+_HEAD_BYTES = 4096  # GDAL recognises a format by the first 1,024
+_ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]+:|/vsi|<")  # for GDAL alone; not C:, a drive
+_FILE_TAGS = frozenset({"sourcefilename", "sourcedataset", "overviewfile", "dempath"})
+_FILE_KEYS = frozenset({"x_dataset", "y_dataset", "rpc_dem", "overview_file"})
+_SERVICES = (
+    *(b"<GDAL_WMS", b"<WMS_", b"<WMT_MS_", b"<TiledWMS", b"<WCS_GDAL", b"<GDAL_WMTS"),
+    *(b"<Capabilities", b"<GDALTileIndexDataset", b"<MRF_META", b'"stac_version"'),
+)
+_SERVICE = "a service that it describes as "
+_REMOTE_SYSTEM = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming)?[/?]")
+_LOCAL_SCHEMES = ("file://", "zip://", "tar://", "gzip://", "vrt://")
+_SERVICE_PREFIX = re.compile(
+    r"(wms|wmts|wcs|iip|plmosaic|plscenes|eedai?|daas|stacta|stacit|ngw|oapif|ogcapi|wfs|csw):",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFiles:
+    """What a raster reads from besides its own file, as its text says it."""
+
+    files: tuple[Path, ...] = ()
+    """Local files, which need not exist."""
+    remote: tuple[str, ...] = ()
+    """Addresses and services of the network."""
+    encoded: tuple[str, ...] = ()
+    """What only GDAL understands, such as a file in an archive; or why the text is not readable."""
+
+
+def is_remote_path(path: str) -> bool:
+    """Whether a path is read over a network; local archives are not.
+
+    Example:
+        >>> [is_remote_path(p) for p in ("/vsizip//vsicurl/http://a/b.zip", "zip://b.zip", "a.tif")]
+        [True, False, False]
+    """
+    if _REMOTE_SYSTEM.search(path) or re.search(r"(https?|ftp)://", path, re.IGNORECASE):
+        return True  # also of an archive in a bucket
+    if path.startswith(_SERVICE) or _SERVICE_PREFIX.match(path):
+        return True
+    return "://" in path and not path.startswith(_LOCAL_SCHEMES)
+
+
+def find_linked_files(path: Path) -> LinkedFiles:
+    """Find what a raster reads from besides its own file, and what that reads from.
+
+    Only the first bytes of other formats are read, whatever their names end in.
+
+    Args:
+        path: A raster, which exists.
+    """
+    found = dict.fromkeys(_iter_linked(path, {path.resolve()}))
+    return LinkedFiles(
+        tuple(link for link in found if isinstance(link, Path)),
+        tuple(str(link) for link in found if isinstance(link, str) and is_remote_path(link)),
+        tuple(str(link) for link in found if isinstance(link, str) and not is_remote_path(link)),
+    )
+
+
+def _iter_linked(path: Path, seen: set[Path]) -> Iterator[Path | str]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return  # opening the raster raises what is wrong
+    if b"<vrtdataset" in head.lower():
+        for link in _read_links(path):
+            yield link
+            if isinstance(link, Path) and link.resolve() not in seen and link.is_file():
+                seen.add(link.resolve())
+                yield from _iter_linked(link, seen)
+    elif ".gti." in path.name.lower():
+        yield "its tile index"
+    elif service := next((mark for mark in _SERVICES if mark in head), None):
+        name = service.decode().strip('<_"')
+        yield f"{_SERVICE}{name}"
+
+
+def _read_links(path: Path) -> list[Path | str]:
+    """Read the names in a VRT. GDAL ignores the case of tags, and reads what XML forbids."""
+    reader = _LinkReader(path.parent)
+    try:
+        with path.open("rb") as file:
+            reader.parser.ParseFile(file)
+    except (expat.ExpatError, OSError, ValueError) as error:
+        return [*reader.links, f"what cannot be read in it as XML: {error}"]
+    return reader.links
+
+
+class _LinkReader:
+    """Collects the names of files while an XML text is parsed, without keeping the text."""
+
+    def __init__(self, folder: Path) -> None:
+        self.links: list[Path | str] = []
+        self._folder = folder
+        self._text: list[str] | None = None
+        self._is_relative = False
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._add
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        known = {key.lower(): value for key, value in attributes.items()}
+        key = known.get("key", known.get("name", "")).lower()
+        if name.lower() in _FILE_TAGS or key in _FILE_KEYS:
+            self._text = []
+            self._is_relative = known.get("relativetovrt", "0").strip() not in ("", "0")
+
+    def _add(self, text: str) -> None:
+        if self._text is not None:
+            self._text.append(text)
+
+    def _end(self, _: str) -> None:
+        if self._text is None:
+            return
+        text, self._text = "".join(self._text).strip(), None
+        if text.startswith("<"):  # a raster described in the place of its name
+            inner = _LinkReader(self._folder)
+            inner.parser.Parse(text, True)
+            self.links += inner.links or ["a raster described in it"]
+        elif _ENCODED.match(text):
+            self.links.append(text)
+        elif text:
+            self.links.append(self._folder / text if self._is_relative else Path(text))
