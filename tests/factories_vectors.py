@@ -33,8 +33,8 @@ def part(detections=None, *, crs=UTM, transform=NORTH_UP, scene="a.tif"):
     return SceneDetections(scene, GeoBox(1000, 1000, transform, crs), detections)
 
 
-def layer_of(path, *, classes=CLASSES, crs=UTM, metadata=None, geometry="box", append=False):
-    return VectorLayer(path, classes, crs, metadata or {}, geometry, append)
+def layer_of(path, *, classes=CLASSES, crs=UTM, metadata=None, geometry="box"):
+    return VectorLayer(path, classes, crs, metadata or {}, geometry)
 
 
 def write(path, *parts, **options):

@@ -19,6 +19,7 @@ __all__ = [
     "PendingFile",
     "PendingFolder",
     "PendingOutput",
+    "PendingRows",
     "check_apart",
     "check_destination",
     "check_output_folder",
@@ -147,6 +148,14 @@ class PendingFile(PendingOutput):
         with contextlib.suppress(OSError):
             self.temporary.unlink(missing_ok=True)
             _remove_sidecars(self.temporary)
+
+
+class PendingRows(PendingFile):
+    """Rows that are collected beside a file which exists, and are then added to it."""
+
+    def commit(self) -> None:
+        """Remove the collected rows, which are in the file now."""
+        self.abort()
 
 
 class PendingFolder(PendingOutput):

@@ -37,6 +37,8 @@ __all__ = ["GEOMETRY_TYPES", "GeoPackageTable", "write_layer_metadata"]
 
 GEOMETRY_TYPES: Mapping[Geometry, str] = {"box": "Polygon", "centroid": "Point"}
 
+_GEOMETRY = "geom"
+
 # GDAL keeps 40 bytes of each row in memory until it builds the index. Rows beyond these go into the
 # finished index one by one, which takes three times as long and no memory.
 _INDEXED_AT_ONCE = 2_000_000
@@ -46,23 +48,21 @@ _NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
 
 
 class GeoPackageTable(Closing):
-    """The rows of the layer ``detections`` in a GeoPackage, new or with more rows.
+    """The rows of the layer ``detections`` in a new GeoPackage.
 
     Args:
-        path: A GeoPackage with such a layer, or a file that does not exist.
+        path: A file that does not exist.
         layer: What the file is to hold.
-        indexed: Whether a new layer gets a spatial index; one that exists keeps its own.
+        indexed: Whether the layer gets a spatial index.
     """
 
     def __init__(self, path: Path, layer: VectorLayer, *, indexed: bool = True) -> None:
         self._path = path
         self._layer = layer
         self._indexed = indexed
-        self._before = _count_rows(path) if path.exists() else None
-        self._geometry = "geom" if self._before is None else _geometry_column(path)
         self._added = 0
-        self._limit = _INDEXED_AT_ONCE if indexed and self._before is None else None
-        self._stream = self._open_stream(append=self._before is not None)
+        self._limit = _INDEXED_AT_ONCE if indexed else None
+        self._stream = self._open_stream(append=False)
 
     def add(self, rows: Rows) -> None:
         """Add rows.
@@ -74,7 +74,7 @@ class GeoPackageTable(Closing):
             self._limit = None
             self._stream.finish()
             self._stream = self._open_stream(append=True)
-        self._stream.put(to_arrow(rows, self._geometry))
+        self._stream.put(to_arrow(rows, _GEOMETRY))
         self._added += len(rows)
 
     def finish(self) -> None:
@@ -85,11 +85,10 @@ class GeoPackageTable(Closing):
             OSError: Not all of it was written.
         """
         self._stream.finish()
-        expected = (self._before or 0) + self._added
-        written = _count_rows(self._path)
+        expected, written = self._added, _count_rows(self._path)
         if written != expected:  # GDAL may not tell when a disk is full
             raise OSError(f"only {written} of {expected} rows were written")
-        if self._indexed and (indexed := _count_indexed(self._path, self._geometry)) != expected:
+        if self._indexed and (indexed := _count_indexed(self._path)) != expected:
             raise OSError(f"only {indexed} of {expected} rows are in the spatial index")
 
     def close(self) -> None:
@@ -97,7 +96,7 @@ class GeoPackageTable(Closing):
         self._stream.abort()
 
     def _open_stream(self, *, append: bool) -> _ArrowStream:
-        schema = pyarrow.schema([*ARROW_TYPES.items(), (self._geometry, pyarrow.binary())])
+        schema = pyarrow.schema([*ARROW_TYPES.items(), (_GEOMETRY, pyarrow.binary())])
         return _ArrowStream(schema, lambda rows: self._write(rows, append=append))
 
     def _write(self, rows: pyarrow.RecordBatchReader, *, append: bool) -> None:
@@ -107,7 +106,7 @@ class GeoPackageTable(Closing):
             str(self._path),
             layer=LAYER,
             driver="GPKG",
-            geometry_name=self._geometry,
+            geometry_name=_GEOMETRY,
             geometry_type=GEOMETRY_TYPES[self._layer.geometry],
             crs=_crs_text(self._layer.crs),
             append=append,
@@ -214,20 +213,15 @@ def _crs_text(crs: CRS | None) -> str:
     return _NO_CRS if crs is None else crs_text(crs)
 
 
-def _geometry_column(path: Path) -> str:
-    query = "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?"
-    return str(_read_value(path, query, LAYER))
-
-
 def _count_rows(path: Path) -> int:
     return int(_read_value(path, f'SELECT count(*) FROM "{LAYER}"'))
 
 
-def _count_indexed(path: Path, geometry: str) -> int:
-    return int(_read_value(path, f'SELECT count(*) FROM "rtree_{LAYER}_{geometry}_rowid"'))
+def _count_indexed(path: Path) -> int:
+    return int(_read_value(path, f'SELECT count(*) FROM "rtree_{LAYER}_{_GEOMETRY}_rowid"'))
 
 
-def _read_value(path: Path, query: str, *values: str) -> Any:
+def _read_value(path: Path, query: str) -> Any:
     """Read one value of a database.
 
     Raises:
@@ -235,4 +229,4 @@ def _read_value(path: Path, query: str, *values: str) -> Any:
     """
     address = f"{path.resolve().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-        return database.execute(query, values).fetchone()[0]
+        return database.execute(query).fetchone()[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.errors import OutputError
-from geodet.geometry.arrays import Floats
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Geometry
 
@@ -25,6 +26,7 @@ __all__ = [
     "FIELDS",
     "LAYER",
     "TEXTS",
+    "Appending",
     "Rows",
     "VectorLayer",
     "crs_text",
@@ -37,6 +39,21 @@ __all__ = [
 
 LAYER = "detections"
 """The layer's name, in formats where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appending:
+    """How rows are added to a file that holds some."""
+
+    run: str = ""
+    """An identifier that the file keeps, so that a run which goes on after it had appended does not
+    append again; empty: none."""
+    scenes: tuple[str, ...] = ()
+    """The scenes that will come, to be refused before the first row."""
+    replace_scenes: bool = False
+    """Whether the rows of a scene that the file holds are removed; otherwise it is refused."""
+    drop: Callable[[Iterable[GroundPairs]], tuple[Ints, Ints]] | None = None
+    """Returns which boxes are duplicates, of the new ones and of those in the file; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +70,8 @@ class VectorLayer:
     """Texts on how the layer was made."""
     geometry: Geometry = "box"
     """``box``, polygons, or ``centroid``, points."""
-    append: bool = False
-    """Whether the rows are added to those that ``path`` holds, if it is there."""
+    append: Appending | None = None
+    """How rows are added to those that ``path`` holds, if it is there; None: they replace it."""
 
 
 def crs_text(crs: CRS) -> str:

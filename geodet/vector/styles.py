@@ -15,7 +15,15 @@ from geodet.files.outputs import replacing
 from geodet.vector.formats import Geometry, style_path
 from geodet.vector.palette import DARK, OTHER, Colour, class_colour
 
-__all__ = ["Geometry", "qgis_style", "read_classes", "store_style", "style_classes", "write_style"]
+__all__ = [
+    "Geometry",
+    "add_style",
+    "qgis_style",
+    "read_classes",
+    "store_style",
+    "style_classes",
+    "write_style",
+]
 
 _HEAD = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _ALIASES = {
@@ -240,19 +248,31 @@ def store_style(
     """
     try:
         with contextlib.closing(_connect(path)) as database, database:
-            column = _geometry_column(database, path, layer)
-            database.execute(_TABLE)
-            database.execute(_REGISTER)
-            known = dict.fromkeys([*_take_classes(database, layer), *classes])
-            qml = qgis_style(tuple(known), geometry=geometry)
-            row = (layer, column, _NAME, qml, not _has_default(database, layer))
-            database.execute(_INSERT, row)
+            _check_layer(database, path, layer)
+            add_style(database, layer, classes, geometry=geometry)
     except sqlite3.Error as error:
         raise OutputError(
             f"cannot store a style in {path}: {error}",
             hint="check that it is a GeoPackage which no other program writes to",
             path=path,
         ) from error
+
+
+def add_style(
+    database: sqlite3.Connection, layer: str, classes: Sequence[str], *, geometry: Geometry = "box"
+) -> None:
+    """Store a style as :func:`store_style` does, in the transaction of an open GeoPackage.
+
+    Raises:
+        sqlite3.Error: It cannot be written.
+    """
+    query = "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?"
+    (column,) = database.execute(query, (layer,)).fetchone()
+    database.execute(_TABLE)
+    database.execute(_REGISTER)
+    known = dict.fromkeys([*_take_classes(database, layer), *classes])
+    qml = qgis_style(tuple(known), geometry=geometry)
+    database.execute(_INSERT, (layer, column, _NAME, qml, not _has_default(database, layer)))
 
 
 def write_style(path: Path, classes: Sequence[str], *, geometry: Geometry = "box") -> Path:
@@ -298,14 +318,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True)
 
 
-def _geometry_column(database: sqlite3.Connection, path: Path, layer: str) -> str:
-    query = "SELECT column_name FROM gpkg_geometry_columns WHERE table_name = ?"
-    found = database.execute(query, (layer,)).fetchone()
-    if found is None:
+def _check_layer(database: sqlite3.Connection, path: Path, layer: str) -> None:
+    query = "SELECT count(*) FROM gpkg_geometry_columns WHERE table_name = ?"
+    if not database.execute(query, (layer,)).fetchone()[0]:
         raise OutputError(
             f"{path} has no layer {layer} with a geometry", hint="name one that it has", path=path
         )
-    return str(found[0])
 
 
 def _take_classes(database: sqlite3.Connection, layer: str) -> list[str]:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from pyproj import CRS
 
-from geodet.files.outputs import PendingFile, PendingFolder, PendingOutput, raising_output_errors
+from geodet.files.outputs import (
+    PendingFile,
+    PendingFolder,
+    PendingOutput,
+    PendingRows,
+    raising_output_errors,
+)
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.vector.csv_format import CsvWriter
 from geodet.vector.exchange_formats import (
@@ -19,10 +25,10 @@ from geodet.vector.exchange_formats import (
 )
 from geodet.vector.formats import Geometry, check_output_path, choose_format
 from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
-from geodet.vector.geopackage import GeoPackageWriter, check_appendable
+from geodet.vector.geopackage import GeoPackageAppender, GeoPackageWriter, check_appendable
 from geodet.vector.geoparquet import GeoParquetWriter
 from geodet.vector.pixel_formats import CocoWriter, YoloWriter, check_yolo_names
-from geodet.vector.rows import VectorLayer
+from geodet.vector.rows import Appending, VectorLayer
 from geodet.vector.writer import DetectionWriter
 
 __all__ = ["check_output", "check_scene_names", "open_writer", "write_detections"]
@@ -93,6 +99,7 @@ def open_writer(
     metadata: Mapping[str, str],
     overwrite: bool = False,
     append: bool = False,
+    appending: Appending | None = None,
     geometry: Geometry = "box",
     format: str | None = None,
 ) -> DetectionWriter:
@@ -118,7 +125,9 @@ def open_writer(
         crs: Of the layer: the first scene's.
         metadata: Texts on how the layer was made, kept where the format has a place for them.
         overwrite: Whether an existing file may be replaced.
-        append: Whether the rows are added to those of an existing GeoPackage of geodet's.
+        append: Whether the rows are added to those of an existing GeoPackage of geodet's, in one
+            transaction when the writer commits.
+        appending: Which rows are added; None: all, of scenes that the file does not hold.
         geometry: ``box``, polygons, or ``centroid``, points.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
 
@@ -130,11 +139,17 @@ def open_writer(
     """
     check_output(path, overwrite=overwrite, append=append, format=format)
     chosen = choose_format(path, format)
-    layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, append)
+    rule = (appending or Appending()) if append else None
+    layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, rule)
+    is_there = append and path.exists()
     with raising_output_errors(path):
-        output = _PENDING.get(chosen.name, PendingFile)(path)
+        output = PendingRows(path) if is_there else _PENDING.get(chosen.name, PendingFile)(path)
         try:
-            return _WRITERS[chosen.name](output, layer)
+            return (
+                GeoPackageAppender(output, layer)
+                if is_there
+                else _WRITERS[chosen.name](output, layer)
+            )
         except BaseException:
             output.abort()
             raise
@@ -148,6 +163,7 @@ def write_detections(
     metadata: Mapping[str, str],
     overwrite: bool = False,
     append: bool = False,
+    appending: Appending | None = None,
     geometry: Geometry = "box",
     format: str | None = None,
 ) -> None:
@@ -159,7 +175,9 @@ def write_detections(
         classes: Names of the classes, by label.
         metadata: Texts on how the layer was made.
         overwrite: Whether an existing file may be replaced.
-        append: Whether the rows are added to those of an existing GeoPackage of geodet's.
+        append: Whether the rows are added to those of an existing GeoPackage of geodet's, in one
+            transaction when the writer commits.
+        appending: Which rows are added; None: all, of scenes that the file does not hold.
         geometry: ``box``, polygons, or ``centroid``, points.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
 
@@ -175,6 +193,7 @@ def write_detections(
         metadata=metadata,
         overwrite=overwrite,
         append=append,
+        appending=appending,
         geometry=geometry,
         format=format,
     ) as writer:

@@ -115,20 +115,6 @@ def test_rows_beyond_the_limit_enter_the_finished_index(tmp_path, monkeypatch, l
     assert sums(path) == sums(whole)
 
 
-def test_more_rows_than_the_finished_index_warns_of_are_added(tmp_path):
-    """GDAL warns of an index that lacks rows from 100,000 on; warnings are errors here."""
-    path = fill(tmp_path / "a.gpkg", 100_500, 10)
-    fill(path, 5)
-    assert check_index(path) == "ok"
-    assert pyogrio.read_info(path)["features"] == 100_515
-
-
-def test_a_file_that_is_no_geopackage_is_not_written_to(tmp_path):
-    (tmp_path / "a.gpkg").write_text("nothing of the kind" * 100)
-    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
-        GeoPackageTable(tmp_path / "a.gpkg", layer_of(tmp_path / "a.gpkg"))
-
-
 def test_rows_that_gdal_lost_are_an_error(tmp_path, monkeypatch):
     write = pyogrio.raw.write_arrow
 

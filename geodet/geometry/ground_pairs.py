@@ -1,0 +1,29 @@
+"""Pairs of boxes on the ground, of which one is new and the other stands in a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from geodet.geometry.arrays import Floats, Ints
+
+__all__ = ["GroundPairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class GroundPairs:
+    """P pairs of boxes of one class in two scenes, which may show the same object.
+
+    In each pair the first box is new, and the second one is in the file.
+    """
+
+    ids: Ints
+    """(P, 2) identifiers, each unique among the new boxes or among those in the file."""
+    scores: Floats
+    """(P, 2)."""
+    scenes: NDArray[Any]
+    """(P, 2) names."""
+    shapes: NDArray[Any]
+    """(P, 2) polygons in one CRS."""

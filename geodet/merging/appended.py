@@ -1,0 +1,75 @@
+"""Suppression of duplicates between new detections and those that a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.boxes import Detections, paired_iou
+from geodet.geometry.ground_pairs import GroundPairs
+from geodet.merging.suppression import BoxState, states_from_pairs
+
+__all__ = ["drop_weaker"]
+
+_UPRIGHT = 1 - 1e-6  # share of its bounds that a box fills which is its own bounds
+_MET = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "O"), ("bounds", "f8", (4,))])
+
+
+def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tuple[Ints, Ints]:
+    """Return which boxes are duplicates of stronger ones.
+
+    The rule is that of :func:`geodet.merging.mosaics.deduplicate`: take the strongest box left,
+    drop those that overlap it by more than the threshold, repeat. So a box in the file goes where a
+    stronger new one shows the same object. Memory grows with the pairs above the threshold alone.
+
+    Args:
+        batches: All pairs whose boxes may overlap by more than the threshold, in any order.
+        iou_threshold: Intersection over union on the ground above which the weaker box goes.
+
+    Returns:
+        Identifiers of the new boxes that are dropped, and of those in the file, ascending.
+    """
+    met = np.concatenate([np.zeros((0, 2), _MET), *(_meeting(b, iou_threshold) for b in batches)])
+    new, first, news = np.unique(met["id"][:, 0], return_index=True, return_inverse=True)
+    old, other, olds = np.unique(met["id"][:, 1], return_index=True, return_inverse=True)
+    rank = _ranks(np.concatenate([met[first, 0], met[other, 1]]))
+    pairs = np.stack([rank[news], rank[len(new) + olds]])
+    states = states_from_pairs(pairs.min(axis=0), pairs.max(axis=0), np.zeros(len(rank), np.bool_))
+    dropped = states[rank] == BoxState.DROPPED
+    return new[dropped[: len(new)]], old[dropped[len(new) :]]
+
+
+def _ranks(boxes: NDArray[Any]) -> Ints:
+    """Return the rank of each box, from 0 for the strongest: (N,)."""
+    _, scenes = np.unique(boxes["scene"].astype(str), return_inverse=True)
+    found = Detections(boxes["bounds"], boxes["score"], np.zeros(len(boxes), np.int64))
+    rank = np.empty(len(boxes), np.int64)
+    rank[found.ranking(scenes)] = np.arange(len(boxes))
+    return rank
+
+
+def _meeting(pairs: GroundPairs, iou_threshold: float) -> NDArray[Any]:
+    """Return the pairs that overlap enough: (P, 2) records."""
+    bounds: Floats = shapely.bounds(pairs.shapes)
+    enough = _iou(pairs.shapes, bounds) > iou_threshold
+    met = np.zeros((int(enough.sum()), 2), _MET)
+    met["id"], met["score"] = pairs.ids[enough], pairs.scores[enough]
+    met["scene"], met["bounds"] = pairs.scenes[enough], bounds[enough]
+    return met
+
+
+def _iou(shapes: NDArray[Any], bounds: Floats) -> Floats:
+    """Compute the overlap of pairs of polygons: (P,)."""
+    iou = paired_iou(bounds[:, 0], bounds[:, 1])
+    full = (bounds[..., 2:] - bounds[..., :2]).prod(axis=-1)
+    areas = shapely.area(shapes)
+    tilted = np.flatnonzero((areas < _UPRIGHT * full).any(axis=1) & (iou > 0))
+    shared = shapely.area(shapely.intersection(shapes[tilted, 0], shapes[tilted, 1]))
+    union = areas[tilted].sum(axis=1) - shared
+    iou[tilted] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou

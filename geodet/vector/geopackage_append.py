@@ -1,0 +1,282 @@
+"""Rows that are added to a GeoPackage in one transaction of its database.
+
+The file is changed in place, as QGIS and GDAL do it, and never replaced: what another program has
+committed until then stays, and a process that dies leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from geodet.errors import OutputError
+from geodet.files.open_files import programs_using
+from geodet.geometry.arrays import Ints
+from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.vector.rows import FIELDS, LAYER, VectorLayer
+from geodet.vector.stored_rows import add_geometry_functions, iter_stored_pairs
+from geodet.vector.styles import add_style
+
+__all__ = ["append_rows", "check_scenes", "reading_database"]
+
+_logger = logging.getLogger(__name__)
+
+_WAIT_S = 30.0
+"""For a program that is writing."""
+_POLL_S = 0.05
+_MODEL = "model_sha256"
+_ALL = "1"
+
+
+def append_rows(layer: VectorLayer, rows: Path) -> None:
+    """Add rows to a GeoPackage, without those that show what it holds; all or none.
+
+    Args:
+        layer: What is added, and to which file.
+        rows: A GeoPackage with the same layer, which holds the new rows.
+
+    Raises:
+        OutputError: Another program has locked the file and does not release it, or the file holds
+            one of the scenes already.
+        sqlite3.Error: The file cannot be written.
+    """
+    assert layer.append is not None
+    with _open_with(layer.path, rows) as database, _transaction(database, layer.path):
+        known = LayerMetadata(database, LAYER)
+        if layer.append.run in known.runs:
+            _logger.info("%s has the rows of this run already", layer.path)
+            return
+        _replace_or_refuse(database, layer, known, _scenes_in(database, "fresh"))
+        dropped = _drop_duplicates(database, layer, known)
+        _store_metadata(database, layer, known)
+        _insert(database)
+        add_style(database, LAYER, layer.classes, geometry=layer.geometry)
+    if any(dropped):
+        _logger.info(
+            "of the objects that %s held already, %d were found again with lower scores and %d "
+            "with higher ones, which replace them",
+            layer.path,
+            *dropped,
+        )
+
+
+def check_scenes(layer: VectorLayer) -> None:
+    """Check that a GeoPackage holds no rows of the scenes to come, or that they may be replaced.
+
+    Raises:
+        OutputError: It holds some of the same model.
+    """
+    assert layer.append is not None
+    with reading_database(layer.path) as database:
+        known = LayerMetadata(database, LAYER)
+        if layer.append.replace_scenes or layer.append.run in known.runs:
+            return
+        _refuse(layer, _held(database, layer, known, layer.append.scenes))
+
+
+@contextmanager
+def reading_database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database to read one state of it; what a dead program left unfinished is undone.
+
+    Raises:
+        OutputError: Another program is writing to it and does not end.
+    """
+    with closing(_connect(path)) as database:
+        _wait_for(database, "BEGIN", path)
+        _wait_for(database, "SELECT count(*) FROM sqlite_master", path)
+        yield database
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # not created, unlike by default; the waiting is ours, since SQLite's cannot be interrupted
+    address = f"{path.resolve().as_uri()}?mode=rw"
+    return sqlite3.connect(address, uri=True, timeout=0, isolation_level=None)
+
+
+@contextmanager
+def _open_with(path: Path, rows: Path) -> Iterator[sqlite3.Connection]:
+    """Open a GeoPackage with another one attached as ``fresh``."""
+    with closing(_connect(path)) as database:
+        add_geometry_functions(database)
+        database.execute("PRAGMA trusted_schema = ON")  # the index's triggers call the functions
+        database.execute("ATTACH ? AS fresh", (str(rows.resolve()),))
+        yield database
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
+    _wait_for(database, "BEGIN IMMEDIATE", path)
+    try:
+        yield
+        _wait_for(database, "COMMIT", path)
+    finally:
+        with contextlib.suppress(sqlite3.Error):
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+
+
+def _wait_for(database: sqlite3.Connection, statement: str, path: Path) -> None:
+    """Run a statement that others may keep from being run, and wait for them a while.
+
+    Raises:
+        OutputError: They do not end.
+    """
+    ends, is_told = time.monotonic() + _WAIT_S, False
+    while True:
+        try:
+            database.execute(statement).fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise
+            if time.monotonic() >= ends:
+                raise _locked_error(path) from error
+        if not is_told:
+            _logger.warning("waiting for another program that has locked %s", path)
+            is_told = True
+        time.sleep(_POLL_S)
+
+
+def _locked_error(path: Path) -> OutputError:
+    programs = ", ".join(programs_using(path)) or "another program"
+    return OutputError(
+        f"{path} is locked: {programs} has not released it in {_WAIT_S:g} s",
+        hint="save the edits and close it there, for example in QGIS, and give the command again",
+        path=path,
+    )
+
+
+def _scenes_in(database: sqlite3.Connection, schema: str) -> list[str]:
+    found = database.execute(f'SELECT DISTINCT scene FROM {schema}."{LAYER}"')
+    return [name for (name,) in found if name is not None]
+
+
+def _replace_or_refuse(
+    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
+) -> None:
+    """Remove the rows of scenes that come again, or refuse the scenes."""
+    assert layer.append is not None
+    scenes = dict.fromkeys([*scenes, *layer.append.scenes])
+    held = _held(database, layer, known, scenes)
+    if not layer.append.replace_scenes:
+        _refuse(layer, held)
+    for scene in held:
+        rule = f"scene = ? AND {_rows_of_model(database, layer, known)}"
+        database.execute(f'DELETE FROM main."{LAYER}" AS e WHERE {rule}', (scene,))
+
+
+def _held(
+    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
+) -> list[str]:
+    """List those of the scenes of which the file has rows of the same model."""
+    rule = _rows_of_model(database, layer, known)
+    found = database.execute(f'SELECT DISTINCT scene FROM main."{LAYER}" AS e WHERE {rule}')
+    there = {name for (name,) in found}
+    return [name for name in scenes if name in there]
+
+
+def _refuse(layer: VectorLayer, held: list[str]) -> None:
+    if held:
+        others = f" and of {len(held) - 1} more scenes" if len(held) > 1 else ""
+        raise OutputError(
+            f"{layer.path} contains detections of {held[0]}{others} already",
+            hint="--replace-scene replaces them; a scene of the same name in another folder goes "
+            "to a file of its own, or into one call with the first",
+            path=layer.path,
+        )
+
+
+def _rows_of_model(database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata) -> str:
+    """Return SQL that says which rows ``e`` of the file are of the model of the new rows.
+
+    A file that names no model is taken to be of the same. One that names several knows which scenes
+    each has searched.
+    """
+    model = layer.metadata.get(_MODEL)
+    if model is None or known.models in ([], [model]):
+        return _ALL
+    scenes = known.scenes_of(model) if model in known.models else []
+    for name, values in (("same_scenes", scenes), ("same_labels", layer.classes)):
+        database.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} (name TEXT PRIMARY KEY)")
+        add = f"INSERT OR IGNORE INTO {name} VALUES (?)"
+        database.executemany(add, [(value,) for value in values or ()])
+    return "e.scene IN (SELECT name FROM same_scenes) AND e.label IN (SELECT name FROM same_labels)"
+
+
+def _drop_duplicates(
+    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata
+) -> tuple[int, int]:
+    """Remove duplicates from the new rows and from the file; return how many of each."""
+    assert layer.append is not None
+    database.execute("CREATE TEMP TABLE dropped (id INTEGER PRIMARY KEY)")
+    if layer.append.drop is None:
+        return 0, 0
+    pairs = iter_stored_pairs(
+        database,
+        fresh=f"fresh.{LAYER}",
+        stored=_rows_of_model(database, layer, known),
+        column=_geometry_column(database),
+        crs=layer.crs,
+    )
+    new, old = layer.append.drop(pairs)
+    database.executemany("INSERT INTO dropped VALUES (?)", _as_parameters(new))
+    database.executemany(f'DELETE FROM main."{LAYER}" WHERE rowid = ?', _as_parameters(old))
+    return len(new), len(old)
+
+
+def _as_parameters(ids: Ints) -> Iterator[tuple[int]]:
+    return ((number,) for number in ids.tolist())
+
+
+def _insert(database: sqlite3.Connection) -> None:
+    """Add the new rows that are not dropped, in their order, and extend the layer's bounds."""
+    names = ", ".join(FIELDS)
+    column, shape = _geometry_column(database), "geom"
+    ours, theirs = (_srs_id(database, schema) for schema in ("fresh", "main"))
+    if ours != theirs:  # a CRS without a code has another number in each file
+        header = theirs.to_bytes(4, "little", signed=True)
+        database.create_function("with_srs", 1, lambda blob: blob[:4] + header + blob[8:])
+        shape = "with_srs(geom)"
+    database.execute(
+        f'INSERT INTO main."{LAYER}" ("{column}", {names}) '
+        f'SELECT {shape}, {names} FROM fresh."{LAYER}" '
+        "WHERE rowid NOT IN (SELECT id FROM dropped) ORDER BY rowid"
+    )
+    known = "FROM fresh.gpkg_contents f WHERE f.table_name = c.table_name"
+    bounds = ", ".join(
+        f"{name} = (SELECT coalesce({low}(c.{name}, f.{name}), c.{name}, f.{name}) {known})"
+        for name, low in (("min_x", "min"), ("min_y", "min"), ("max_x", "max"), ("max_y", "max"))
+    )
+    now = "last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+    change = f"UPDATE main.gpkg_contents AS c SET {bounds}, {now} WHERE table_name = ?"
+    database.execute(change, (LAYER,))
+
+
+def _store_metadata(database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata) -> None:
+    """Add the metadata of the run, and which model has searched which scenes where that is new."""
+    assert layer.append is not None
+    model, before = layer.metadata.get(_MODEL), known.models
+    if model is not None and before not in ([], [model]):
+        scenes = _scenes_in(database, "fresh")
+        if len(before) == 1:
+            known.add_scenes(before[0], _scenes_in(database, "main"))
+        known.add_scenes(model, [*layer.append.scenes, *scenes])
+    known.join(layer.metadata)
+    if layer.append.run:
+        known.add_run(layer.append.run)
+    known.store()
+
+
+def _geometry_column(database: sqlite3.Connection) -> str:
+    query = "SELECT column_name FROM main.gpkg_geometry_columns WHERE table_name = ?"
+    return str(database.execute(query, (LAYER,)).fetchone()[0])
+
+
+def _srs_id(database: sqlite3.Connection, schema: str) -> int:
+    query = f"SELECT srs_id FROM {schema}.gpkg_geometry_columns WHERE table_name = ?"
+    return int(database.execute(query, (LAYER,)).fetchone()[0])
