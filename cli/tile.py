@@ -64,6 +64,14 @@ def tile(
         ),
     ] = None,
     labels_crs: opt.LabelsCrs = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside",
+            help="Follow links from a folder of labels to files outside of it.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = False,
     aoi: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +115,8 @@ def tile(
         "label_field": label_field,
         "labels_crs": labels_crs,
     }
-    config = opt.resolve(recipe, settings, flags={"tile": flags}, sections=("tile", "data"))
+    chosen = {"tile": flags, "data": {"allow_outside": allow_outside or None}}
+    config = opt.resolve(recipe, settings, flags=chosen, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)
     from geodet.files.output_folders import check_new_tileset
     from geodet.raster.scene_lists import list_scenes

@@ -15,6 +15,7 @@ from geodet.config import DataConfig, TileConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
+from geodet.tilesets.boundary import check_inside, staying_inside
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.vector.extents import compare_file_extent
 
@@ -40,7 +41,9 @@ class LabelsOfScene:
     """(N,) number of each object, counted over all files."""
 
 
-def pair_labels(labels: Path | Sequence[Path], scenes: Sequence[str]) -> tuple[Path, ...]:
+def pair_labels(
+    labels: Path | Sequence[Path], scenes: Sequence[str], *, allow_outside: bool = False
+) -> tuple[Path, ...]:
     """Choose the file of labels of each scene.
 
     Args:
@@ -48,10 +51,11 @@ def pair_labels(labels: Path | Sequence[Path], scenes: Sequence[str]) -> tuple[P
             which the file with the labels of ``a.tif`` is named ``a.gpkg``, ``a.geojson`` and so
             on.
         scenes: Paths of the scenes.
+        allow_outside: Whether a file of the folder may be a link to one outside of it.
 
     Raises:
         TilesetError: There are other numbers of files, or a scene has none or several in the
-            folder.
+            folder, or one that lies elsewhere.
 
     Example:
         >>> pair_labels(Path("cars.gpkg"), ["a.tif", "b.tif"])
@@ -60,8 +64,10 @@ def pair_labels(labels: Path | Sequence[Path], scenes: Sequence[str]) -> tuple[P
     listed = (labels,) if isinstance(labels, Path) else tuple(labels)
     if len(listed) == 1:
         (one,) = listed
-        is_folder = one.is_dir() and one.suffix.lower() != ".gdb"
-        return tuple(_find_of_scene(one, scene) if is_folder else one for scene in scenes)
+        if not one.is_dir() or one.suffix.lower() == ".gdb":
+            return tuple(one for _ in scenes)
+        with staying_inside(one, is_open=allow_outside):
+            return tuple(_find_of_scene(one, scene) for scene in scenes)
     if len(listed) != len(scenes):
         raise TilesetError(
             f"{len(listed)} files of labels are given for {len(scenes)} scenes",
@@ -80,6 +86,7 @@ def _find_of_scene(folder: Path, scene: str) -> Path:
         if file.stem == stem and file.suffix.lower() in _SUFFIXES and file.is_file()
     )
     if len(files) == 1:
+        check_inside(files[0])
         return files[0]
     several = ", ".join(file.name for file in files)
     raise TilesetError(

@@ -130,7 +130,7 @@ def read_tile_inputs(
         VectorError: The labels or the area cannot be read, or the area meets no scene.
         TilesetError: No label lies in a scene, or the labels are points and no size is set.
     """
-    files = pair_labels(labels, paths)
+    files = pair_labels(labels, paths, allow_outside=data.allow_outside)
     grids: list[tuple[GeoBox, float | None]] = []
     for path in paths:
         with ChipCopier(path, gsd=config.gsd, scene_gsd=data.gsd) as copier:

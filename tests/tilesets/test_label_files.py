@@ -127,3 +127,13 @@ def test_labels_are_repeated_on_the_command_line(flights, tmp_path, invoke):
         "tile", *scenes, *labels, "--labels", drawn, "-o", tmp_path / "three", code=1
     ).stderr
     assert "3 files of labels are given for 2 scenes" in message
+
+
+def test_a_folder_of_labels_is_not_left_by_a_link(tmp_path, flights):
+    scenes, _ = flights[:2]
+    far = (tmp_path / "labels" / "a.gpkg").rename(tmp_path / "far.gpkg")
+    (tmp_path / "labels" / "a.gpkg").symlink_to(far)
+    with pytest.raises(TilesetError, match=r"a\.gpkg is outside of the tileset .*: it leads to"):
+        pair_labels(tmp_path / "labels", list(map(str, scenes)))
+    paths = pair_labels(tmp_path / "labels", list(map(str, scenes)), allow_outside=True)
+    assert [path.name for path in paths] == ["a.gpkg", "b.geojson"]
