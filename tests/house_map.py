@@ -7,13 +7,14 @@ from pathlib import Path
 
 FLOORS = (
     ("errors",),
+    ("documents",),
     ("config", "files", "geometry"),
     ("merging", "raster", "vector"),
     ("models", "tilesets"),
     ("onnx", "previews"),
     ("detection",),
     ("evaluation",),
-    ("demo", "training"),
+    ("counting", "demo", "training"),
     ("api",),
     ("cli",),
 )

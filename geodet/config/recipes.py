@@ -6,7 +6,6 @@ error that names the nearest known key.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,9 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 
 from geodet.config import Config
 from geodet.config.section import did_you_mean, name_hint
+from geodet.documents.text import DocumentError, read_document, to_text
+from geodet.documents.toml_documents import parse_toml
+from geodet.documents.values import shown
 from geodet.errors import ConfigError
 
 __all__ = ["Settings", "iter_recipes", "parse_settings", "resolve_config", "to_toml"]
@@ -138,8 +140,8 @@ def _unreadable(text: str) -> ConfigError:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except DocumentError:
         return text
 
 
@@ -161,15 +163,15 @@ def _read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
         if name in bundled:
             text = (resources.files("geodet_configs") / f"{name}.toml").read_text(encoding="utf-8")
         else:
-            text = Path(name).read_text(encoding="utf-8")
-        return tomllib.loads(text)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"unknown recipe {name!r}: no such file, and no bundled recipe",
-            hint=f"{name_hint(name, sorted(bundled), 'bundled recipes')}; "
-            "or give the path of a TOML file",
-        ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            text = to_text(read_document(Path(name)))
+        return parse_toml(text)
+    except DocumentError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigError(
+                f"unknown recipe {name!r}: no such file, and no bundled recipe",
+                hint=f"{name_hint(name, sorted(bundled), 'bundled recipes')}; "
+                "or give the path of a TOML file",
+            ) from error
         raise ConfigError(
             f"cannot read the recipe {name}: {error}",
             hint="a recipe is a TOML file; `geodet config` prints one",
@@ -217,8 +219,8 @@ def _validated(merged: dict[str, dict[str, Any]]) -> Config:
     if error["type"] == "extra_forbidden":
         raise ConfigError(f"unknown key {path!r}", hint=_nearest_key(path), key=path)
     message = error["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
-    where = f"{path}{shown}: " if path else ""  # a rule of several sections has no path
+    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
+    where = f"{path}{value}: " if path else ""  # a rule of several sections has no path
     raise ConfigError(f"{where}{message}", hint=_EVERY_KEY, key=path or None)
 
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Section", "did_you_mean", "name_hint"]
 
+_LONGEST = 200  # characters of a word that are compared; the time grows with their square
+
 
 class Section(BaseModel):
     """A section of the configuration: immutable, and without unknown keys."""
@@ -30,7 +32,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         >>> did_you_mean("urban-tree", ["urban-trees", "vehicles"])
         "did you mean 'urban-trees'?"
     """
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    near = word[:_LONGEST]
+    close = difflib.get_close_matches(near, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else ""
 
 

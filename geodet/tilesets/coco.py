@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geodet.documents.values import finite_number, plain_word, shown, whole_number
 from geodet.errors import OutputError, TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.tilesets.coco_shapes import annotation_box
@@ -18,7 +19,7 @@ from geodet.tilesets.labels import (
     ParsedLabels,
     Tileset,
     find_image,
-    read_text,
+    read_json_labels,
 )
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
@@ -53,9 +54,9 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
         try:
             if not _add_annotation(annotation, number, images, names):
                 empty.append(number)
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, TilesetError):
-                raise
+        except TilesetError:
+            raise
+        except ValueError as error:
             raise TilesetError(
                 f"{path}, annotation {number}: {error}",
                 hint="it needs image_id, category_id, and bbox or segmentation",
@@ -63,7 +64,7 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
             ) from error
     used = {name for image in images.values() for name in image.names}
     # Roboflow adds the group of its categories as a category that no object has.
-    groups = {c.get("supercategory") for c in content["categories"]} - used
+    groups = {str(c.get("supercategory")) for c in content["categories"]} - used
     labels = ParsedLabels(
         path, list(images.values()), tuple(n for n in names.values() if n not in groups)
     )
@@ -106,10 +107,9 @@ def _read_images(
             )
         try:
             images[key] = _parse_image(entry, path, folders)
-        except (TypeError, ValueError) as error:
-            raise TilesetError(
-                f"{where}: {error}", hint="width, height and gsd are numbers", path=path
-            ) from error
+        except ValueError as error:
+            hint = getattr(error, "hint", "width, height and gsd are numbers above 0")
+            raise TilesetError(f"{where}: {error}", hint=hint, path=path) from error
     return images
 
 
@@ -121,21 +121,23 @@ def _read_entry(entry: Any, name: str, where: str) -> tuple[str, str]:
                 f"{where}: it has no {key}",
                 hint="an image needs id and file_name, a category needs id and name",
             )
-    return _to_key(entry["id"]), str(entry[name])
-
-
-def _to_key(value: Any) -> str:
-    """Return an id as text: 1, 1.0 and "1" are the same."""
-    is_whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if is_whole else str(value).strip()
+    try:
+        key, value = plain_word(entry["id"]), entry[name]
+        return key, str(value) if name == "file_name" else plain_word(value)
+    except ValueError as error:
+        raise TilesetError(
+            f"{where}: its id or {name}: {error}", hint="both are numbers or short texts"
+        ) from error
 
 
 def _parse_image(entry: dict[str, Any], path: Path, folders: Sequence[Path]) -> ParsedImage:
     image = ParsedImage(find_image(str(entry["file_name"]), folders), f"{path}, annotation ")
     if entry.get("width") and entry.get("height"):
-        image.size = (int(entry["width"]), int(entry["height"]))
-    image.place = None if entry.get("place") is None else str(entry["place"])
-    image.gsd = None if entry.get("gsd") is None else float(entry["gsd"])
+        image.size = (whole_number(entry["width"]), whole_number(entry["height"]))
+    image.place = None if entry.get("place") is None else plain_word(entry["place"])
+    image.gsd = None if entry.get("gsd") is None else finite_number(entry["gsd"])
+    if image.gsd is not None and image.gsd <= 0:
+        raise ValueError(f"gsd is {image.gsd:g}")
     image.split = PART_WORDS.get(str(entry.get("split", "")).lower())
     return image
 
@@ -144,11 +146,13 @@ def _add_annotation(
     entry: dict[str, Any], number: int, images: dict[str, ParsedImage], names: dict[str, str]
 ) -> bool:
     """Add an object; return whether it has a box."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"it is {shown(entry)}, which is no object")
     found = {}
     for key, kind, known in (("image_id", "image", images), ("category_id", "category", names)):
         if entry.get(key) is None:
             raise ValueError(f"it has no {key}")
-        found[kind] = _to_key(entry[key])
+        found[kind] = plain_word(entry[key])
         if found[kind] not in known:
             listed = ", ".join(list(known)[:10])
             raise ValueError(f"no {kind} has the id {found[kind]}; there are {listed or 'none'}")
@@ -164,12 +168,7 @@ def _add_annotation(
 
 
 def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise TilesetError(
-            f"{path}: broken JSON: {error}", hint="export the labels again", path=path
-        ) from error
+    content = read_json_labels(path)
     for key in ("images", "categories", "annotations"):
         _entries(content, key, path)
     return dict(content)

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
+from geodet.documents.values import finite_number, member, shown, whole_number
 from geodet.tilesets.labels import Box
 from geodet.tilesets.outlines import bounds_of
 
 __all__ = ["annotation_box", "mask_box", "polygon_box"]
+
+_LONGEST_RUN = 60  # bits
 
 
 def annotation_box(entry: Mapping[str, Any]) -> Box | None:
@@ -36,11 +39,11 @@ def annotation_box(entry: Mapping[str, Any]) -> Box | None:
 
 def _parse_bbox(values: Any) -> Box:
     if not isinstance(values, list) or len(values) != 4:
-        raise ValueError(f"bbox {values!r} is not x, y, width, height")
+        raise ValueError(f"bbox {shown(values)} is not x, y, width, height")
     try:
-        x, y, width, height = (float(value) for value in values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"bbox {values!r} is not four numbers") from error
+        x, y, width, height = (finite_number(value) for value in values)
+    except ValueError as error:
+        raise ValueError(f"bbox {shown(values)} is not four finite numbers") from error
     return x, y, x + width, y + height
 
 
@@ -57,15 +60,17 @@ def polygon_box(polygons: Sequence[Any]) -> Box | None:
         >>> polygon_box([[10, 10, 40, 10, 40, 40]])
         (10.0, 10.0, 40.0, 40.0)
     """
+    if not isinstance(polygons, list):
+        raise ValueError(f"the segmentation {shown(polygons)} is no list of polygons")
     rings = polygons if all(isinstance(ring, list) for ring in polygons) else [polygons]
     points: list[tuple[float, float]] = []
     for ring in rings:
         if len(ring) % 2:
             raise ValueError(f"a polygon has {len(ring)} values, which are not pairs")
         try:
-            values = [float(value) for value in ring]
-        except (TypeError, ValueError) as error:
-            raise ValueError("a polygon has values that are not numbers") from error
+            values = [finite_number(value) for value in ring]
+        except ValueError as error:
+            raise ValueError(f"a polygon has values that are not numbers: {error}") from error
         points += zip(values[::2], values[1::2], strict=True)
     return bounds_of(points) if points else None
 
@@ -84,11 +89,16 @@ def mask_box(mask: Mapping[str, Any]) -> Box | None:
         ``rleFrString`` of https://github.com/cocodataset/cocoapi, common/maskApi.c.
     """
     try:
-        rows, columns = (int(value) for value in mask["size"])
-        counts = mask["counts"]
-        lengths = _decode(counts) if isinstance(counts, str) else [int(n) for n in counts]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ValueError(f"the run lengths are broken: {error!r}") from error
+        rows, columns = (whole_number(value) for value in member(mask, "size", list))
+        counts = mask.get("counts")
+        is_text = isinstance(counts, str)
+        lengths = (
+            _decode(str(counts))
+            if is_text
+            else list(map(whole_number, member(mask, "counts", list)))
+        )
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"the run lengths are broken: {error}") from error
     edges = list(accumulate(lengths, initial=0))
     if edges[-1] > rows * columns or min(lengths, default=0) < 0:
         raise ValueError(f"the run lengths do not fit the size {rows} x {columns}")
@@ -113,6 +123,8 @@ def _decode(text: str) -> list[int]:
         value |= (bits & 0x1F) << shift
         shift += 5
         if bits & 0x20:
+            if shift > _LONGEST_RUN:
+                raise ValueError("a length has no end")
             continue
         if bits & 0x10:
             value |= -1 << shift

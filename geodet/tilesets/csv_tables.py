@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, find_image, read_text
+from geodet.tilesets.labels import (
+    Box,
+    ParsedImage,
+    ParsedLabels,
+    find_image,
+    raising_tileset_errors,
+    read_text,
+)
 from geodet.tilesets.splits import PART_WORDS
 from geodet.vector.coordinate_tables import MISSING, split_rows, to_numbers
 
@@ -179,7 +186,8 @@ def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:
 
 def read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
     """Read the header in lower case, the line number and cells of each row, and the delimiter."""
-    names, rows, delimiter = split_rows(read_text(path))
+    with raising_tileset_errors(path):
+        names, rows, delimiter = split_rows(read_text(path))
     header = [name.lower() for name in names]
     for number, row in rows:
         if len(row) != len(header):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from geodet.documents.values import member, plain_word, shown
 from geodet.errors import TilesetError
 from geodet.tilesets.image_lists import LabelPair
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_box, read_text
+from geodet.tilesets.labels import (
+    ParsedImage,
+    ParsedLabels,
+    find_image,
+    parse_box,
+    read_json_labels,
+    read_text,
+)
 from geodet.tilesets.outlines import bounds_of
 
 __all__ = ["is_dota", "read_dota", "read_xview"]
@@ -57,7 +65,7 @@ def _add_line(image: ParsedImage, line: str, number: int, file: Path) -> None:
     words = line.split()
     if len(words) < 9 or not all(map(_is_number, words[:8])):
         raise TilesetError(
-            f"{file}, line {number}: {line.strip()[:80]!r} is not eight numbers and a class",
+            f"{file}, line {number}: {shown(line.strip())} is not eight numbers and a class",
             hint="a line is x1 y1 x2 y2 x3 y3 x4 y4 class difficult, in pixels",
             path=file,
         )
@@ -76,6 +84,7 @@ def _is_number(word: str) -> bool:
 
 
 _NAMES = "xview_class_labels.txt"
+_XVIEW_HINT = "an object of xView needs image_id, type_id and bounds_imcoords"
 
 
 def read_xview(path: Path, folders: Sequence[Path]) -> ParsedLabels:
@@ -93,20 +102,19 @@ def read_xview(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     """
     names = _read_names(path.with_name(_NAMES))
     images: dict[str, ParsedImage] = {}
-    try:
-        for number, feature in enumerate(json.loads(read_text(path))["features"], start=1):
-            about = feature["properties"]
-            name, kind = str(about["image_id"]), str(about["type_id"])
-            if name not in images:
-                images[name] = ParsedImage(find_image(name, folders), f"{path}, feature ")
-            box = parse_box(str(about["bounds_imcoords"]).split(","), f"{path}, feature {number}")
-            images[name].add(box, names.get(kind, kind), number)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise TilesetError(
-            f"{path}: broken: {error!r}",
-            hint="an object of xView needs image_id, type_id and bounds_imcoords",
-            path=path,
-        ) from error
+    for number, feature in enumerate(_read_features(path), start=1):
+        try:
+            about = member(feature, "properties", dict)
+            name, kind = plain_word(about.get("image_id")), plain_word(about.get("type_id"))
+            words = member(about, "bounds_imcoords", str).split(",")
+        except ValueError as error:
+            raise TilesetError(
+                f"{path}, feature {number}: {error}", hint=_XVIEW_HINT, path=path
+            ) from error
+        if name not in images:
+            images[name] = ParsedImage(find_image(name, folders), f"{path}, feature ")
+        box = parse_box(words, f"{path}, feature {number}")
+        images[name].add(box, names.get(kind, kind), number)
     present = [image for image in images.values() if image.path.is_file()]
     labels = ParsedLabels(path, present or list(images.values()))
     if present and len(present) < len(images):
@@ -116,6 +124,16 @@ def read_xview(path: Path, folders: Sequence[Path]) -> ParsedLabels:
             f" left out, such as {lost}"
         )
     return labels
+
+
+def _read_features(path: Path) -> list[Any]:
+    try:
+        features: list[Any] = member(read_json_labels(path), "features", list)
+    except TilesetError:
+        raise
+    except ValueError as error:
+        raise TilesetError(f"{path}: {error}", hint=_XVIEW_HINT, path=path) from error
+    return features
 
 
 def _read_names(file: Path) -> dict[str, str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from geodet.documents.values import finite_number, member, plain_word, shown
 from geodet.errors import TilesetError
 from geodet.tilesets.image_lists import LabelPair
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_json_labels
 from geodet.tilesets.outlines import Point, add_outline, ellipse_box
 
 __all__ = ["read_labelme"]
@@ -34,18 +34,26 @@ def _read_image(path: Path, file: Path) -> ParsedImage:
     image = ParsedImage(path, f"{file}, shape ")
     if not file.is_file():
         return image
-    content = _load(file)
+    content = read_json_labels(file)
+    try:
+        shapes = member(content, "shapes", list)
+    except ValueError as error:
+        raise TilesetError(
+            f"{file}: {error}", hint="save the labels of this image again", path=file
+        ) from error
     width, height = content.get("imageWidth"), content.get("imageHeight")
     if isinstance(width, int) and isinstance(height, int):
         image.size = (width, height)
-    for number, shape in enumerate(content["shapes"], start=1):
+    for number, shape in enumerate(shapes, start=1):
         try:
-            points = [(float(x), float(y)) for x, y in shape["points"]]
-            name, kind = str(shape["label"]).strip(), shape.get("shape_type") or "polygon"
-            outline = _outline(points, str(kind))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            points = [_to_point(pair) for pair in member(shape, "points", list)]
+            outline = _outline(points, str(shape.get("shape_type") or "polygon"))
+            if "label" not in shape:
+                raise ValueError("it has no label")
+            name = plain_word(shape["label"])
+        except ValueError as error:
             raise TilesetError(
-                f"{file}, shape {number}: broken: {error!r}",
+                f"{file}, shape {number}: {error}",
                 hint="it needs label, shape_type and points",
                 path=file,
             ) from error
@@ -53,23 +61,19 @@ def _read_image(path: Path, file: Path) -> ParsedImage:
     return image
 
 
+def _to_point(pair: Any) -> Point:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise ValueError(f"the point {shown(pair)} is not x and y")
+    return finite_number(pair[0]), finite_number(pair[1])
+
+
 def _outline(points: list[Point], kind: str) -> list[Point]:
     """Return points whose bounds are those of a shape."""
     if kind == "circle":
+        if len(points) != 2:
+            raise ValueError(f"a circle has two points, not {len(points)}")
         (x, y), edge = points
         radius = math.dist((x, y), edge)
         x1, y1, x2, y2 = ellipse_box(x, y, radius, radius)
         return [(x1, y1), (x2, y2)]
     return points if kind == "point" else points * 2  # one point is still an outline
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(file))
-        if isinstance(content["shapes"], list):
-            return dict(content)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise TilesetError(
-            f"{file}: broken: {error!r}", hint="save the labels of this image again", path=file
-        ) from error
-    raise TilesetError(f"{file}: shapes is not a list", hint="save the labels again", path=file)

@@ -7,18 +7,23 @@ for each image, before any image is opened. ``layouts`` decides which files to r
 
 from __future__ import annotations
 
-import codecs
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geodet.documents.json_documents import read_json
+from geodet.documents.text import DocumentError, read_document, to_text
+from geodet.documents.values import check_name, shown
+from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
+from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.splits import Part, Split
 
 __all__ = [
@@ -29,8 +34,13 @@ __all__ = [
     "Tileset",
     "find_image",
     "parse_box",
+    "parse_yaml_labels",
+    "raising_tileset_errors",
+    "read_json_labels",
     "read_text",
 ]
+
+_FARTHEST = 1e9  # pixels
 
 Box = tuple[float, float, float, float]
 Frame = Literal["pixels", "whole", "shares", "centres"]
@@ -119,7 +129,7 @@ class ParsedImage:
             ignored: Whether it neither trains nor counts.
 
         Raises:
-            TilesetError: The class is empty, or a coordinate is not a finite number.
+            TilesetError: The class is empty, or a coordinate is no number that an image can have.
         """
         if name is not None and not name:
             raise TilesetError(
@@ -129,6 +139,11 @@ class ParsedImage:
         if not all(math.isfinite(v) for v in box):
             raise TilesetError(
                 f"{self.source}{number}: the box {box} is not finite", hint="correct the label"
+            )
+        if max(map(abs, box)) > _FARTHEST:
+            raise TilesetError(
+                f"{self.source}{number}: the box {box} is beyond any image",
+                hint="correct the label; boxes are in pixels of their image",
             )
         self.boxes.append(box)
         self.names.append(name)
@@ -154,20 +169,54 @@ class ParsedLabels:
     """What looks wrong, to warn of."""
 
 
+@contextmanager
+def raising_tileset_errors(path: Path) -> Iterator[None]:
+    """Raise what is wrong with a document as an error of the tileset.
+
+    Raises:
+        TilesetError: The document in this file is broken or beyond a limit, or the file is outside
+            of the tileset that is being read.
+    """
+    check_inside(path)
+    try:
+        yield
+    except DocumentError as error:
+        raise TilesetError(f"{path}: {error}", hint=error.hint, path=path) from error
+
+
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises:
         TilesetError: The file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            is_wide = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        return path.read_text(encoding="utf-16" if is_wide else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TilesetError(
-            f"{path}: cannot be read: {error}", hint="it must be a text file in UTF-8", path=path
-        ) from error
+    with raising_tileset_errors(path):
+        return _with_plain_lines(to_text(read_document(path)))
+
+
+def read_json_labels(path: Path) -> Any:
+    """Read a JSON file, within the limits of :mod:`geodet.documents`.
+
+    Raises:
+        TilesetError: It cannot be read, is broken or beyond a limit.
+    """
+    with raising_tileset_errors(path):
+        return read_json(path)
+
+
+def parse_yaml_labels(text: str, path: Path) -> Any:
+    """Parse the text of a YAML file, within the limits of :mod:`geodet.documents`.
+
+    Raises:
+        TilesetError: It is broken or beyond a limit.
+    """
+    with raising_tileset_errors(path):
+        return parse_yaml(text)
+
+
+def _with_plain_lines(text: str) -> str:
+    """End lines as text files are read: by a line feed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse_box(values: Sequence[str], where: str) -> Box:
@@ -184,7 +233,7 @@ def parse_box(values: Sequence[str], where: str) -> Box:
         x1, y1, x2, y2 = (float(v) for v in values)
     except ValueError as error:
         raise TilesetError(
-            f"{where}: the box {', '.join(map(repr, values))} is not four numbers",
+            f"{where}: the box {', '.join(map(shown, values))} is not four numbers",
             hint="correct the label; a box is four numbers",
         ) from error
     return x1, y1, x2, y2
@@ -195,9 +244,19 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
 
     Returns:
         The first existing file of that path, or else of that name without folders, since programs
-        write paths of their own; if there is none, its path in the first folder.
+        write paths of their own; if there is none, its path in the first folder. One that is
+        outside of the tileset that is being read comes last, to be refused with the others.
+
+    Raises:
+        TilesetError: There can be no file of that name.
     """
-    path = name.strip().replace("\\", "/")
+    try:
+        path = check_name(name.strip().replace("\\", "/"))
+    except ValueError as error:
+        raise TilesetError(
+            f"the image {error}", hint="correct the name of the image in the label file"
+        ) from error
     words = dict.fromkeys((path, path.rpartition("/")[2] or path))
     candidates = [folder / word for word in words for folder in folders]
-    return next((c for c in candidates if c.is_file()), candidates[0])
+    found = [candidate for candidate in candidates if candidate.is_file()]
+    return next((c for c in found if is_inside(c)), (found or candidates)[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geodet.documents.values import finite_number, member, plain_word, shown, whole_number
 from geodet.errors import TilesetError, VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.labels import Box, read_text
+from geodet.tilesets.labels import Box, read_json_labels, read_text
 from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
 from geodet.tilesets.yolo import read_names
 
@@ -123,36 +123,22 @@ def read_pixel_results(path: Path, *, score_field: str = "score") -> PixelResult
 
 
 def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:
-    try:
-        entries = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise VectorError(
-            f"{path}: broken JSON: {error}", hint="export the results again", path=path
-        ) from error
+    entries = read_json_labels(path)
+    if not isinstance(entries, list):
+        raise VectorError(f"{path} is no list of results", hint=_COCO_HINT, path=path)
     by_image: dict[str, list[_Detection]] = {}
     numbers: dict[str, Any] = {}
     for row, entry in enumerate(entries, start=1):
         try:
-            image = Path(entry["file_name"]).name
-            number = numbers.setdefault(image, entry.get("image_id"))
+            image = Path(member(entry, "file_name", str)).name
             found = _to_detection(entry, score_field)
-        except KeyError as error:
-            raise VectorError(
-                f"{path}, result {row} has no {error.args[0]}", hint=_COCO_HINT, path=path
-            ) from error
         except ValueError as error:
             raise VectorError(
                 f"{path}, result {row}: {error}", hint=_COCO_HINT, path=path
             ) from error
-        except (TypeError, AttributeError) as error:
+        if numbers.setdefault(image, entry.get("image_id")) != entry.get("image_id"):
             raise VectorError(
-                f"{path}, result {row}: a value is missing or of another kind: {str(entry)[:120]}",
-                hint=_COCO_HINT,
-                path=path,
-            ) from error
-        if number != entry.get("image_id"):
-            raise VectorError(
-                f"{path}, result {row}: two images have the name {image}",
+                f"{path}, result {row}: two images have the name {shown(image)}",
                 hint="write the results of each folder to a separate file",
                 path=path,
             )
@@ -161,11 +147,15 @@ def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:
 
 
 def _to_detection(entry: Mapping[str, Any], score_field: str) -> _Detection:
-    if len(entry["bbox"]) != 4:
-        raise ValueError(f"the bbox {entry['bbox']} is not four numbers")
-    x, y, width, height = (float(value) for value in entry["bbox"])
-    score = float(entry[score_field]) if score_field else 1.0
-    return _checked(str(entry["category"]), (x, y, x + width, y + height), score)
+    values = member(entry, "bbox", list)
+    if len(values) != 4:
+        raise ValueError(f"the bbox {shown(values)} is not four numbers")
+    for key in ("category", score_field or "category"):
+        if key not in entry:
+            raise ValueError(f"it has no {key}")
+    x, y, width, height = (finite_number(value) for value in values)
+    score = finite_number(entry[score_field]) if score_field else 1.0
+    return _checked(plain_word(entry["category"]), (x, y, x + width, y + height), score)
 
 
 def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Detection]]:
@@ -185,10 +175,10 @@ def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _De
     try:
         number, *shares = line.split()
         if not number.removeprefix("-").isdigit():
-            raise ValueError(f"the class {number!r} is no index")
+            raise ValueError(f"the class {shown(number)} is no index")
         if len(shares) < 4:
             raise ValueError(f"{len(shares)} numbers after the class")
-        label, (x, y, w, h, *scores) = int(number), [float(share) for share in shares]
+        label, (x, y, w, h, *scores) = whole_number(number), [float(share) for share in shares]
         if not 0 <= label < len(names):
             raise ValueError(f"class {label} is not one of the {len(names)} in {_NAMES}")
         if len(scores) > 1 or (score_field and not scores):

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
+from geodet.documents.text import DocumentError
+from geodet.documents.values import check_name, shown
+from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
+from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.image_lists import IMAGE_SUFFIXES, list_images_below
 from geodet.tilesets.labels import ParsedLabels, read_text
 from geodet.tilesets.splits import PART_WORDS, Split
@@ -73,8 +75,8 @@ def _read_entries(file: Path) -> dict[str, Any]:
         pairs = [line.partition("=") for line in text.splitlines() if "=" in line]
         return {key.strip(): value.strip() for key, _, value in pairs}
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = parse_yaml(text)
+    except DocumentError:
         return {}  # where its names are needed, the error is raised there
     return content if isinstance(content, dict) else {}
 
@@ -125,7 +127,7 @@ def _find_entries(
         for entry in value if isinstance(value, list) else [value]:
             part = _resolve(str(entry), bases)
             if part is None:
-                lost[split] = str(entry)
+                lost[split] = shown(entry)
             images += part or []
         found[split] = list(dict.fromkeys(images))
     return found, lost
@@ -136,19 +138,22 @@ def _resolve(entry: str, bases: Sequence[Path]) -> list[Path] | None:
     for place in _iter_places(entry, bases):
         if _GLOB & set(str(place)) and not place.exists():
             if images := _match_pattern(place):
+                check_inside(place)
                 return images
-        elif place.is_dir():
-            return list_images_below(place)
-        elif place.suffix.lower() == ".txt" and place.is_file():
-            return _read_list(place, bases)
-        elif place.is_file():
-            return [place]
+        elif place.exists():
+            check_inside(place)
+            if place.is_dir():
+                return list_images_below(place)
+            return _read_list(place, bases) if place.suffix.lower() == ".txt" else [place]
     return None
 
 
 def _match_pattern(place: Path) -> list[Path]:
     first = next(n for n, part in enumerate(place.parts) if _GLOB & set(part))
-    files = sorted(Path(*place.parts[:first]).glob("/".join(place.parts[first:])))
+    try:
+        files = sorted(Path(*place.parts[:first]).glob("/".join(place.parts[first:])))
+    except (ValueError, OSError):  # ** that is not a whole folder, or a name that is too long
+        return []
     images: list[Path] = []
     for file in files:
         if file.is_dir():
@@ -166,10 +171,11 @@ def _read_list(file: Path, bases: Sequence[Path]) -> list[Path]:
         image = next((p for p in _iter_places(line, [file.parent, *bases]) if p.is_file()), None)
         if image is None:
             raise TilesetError(
-                f"{file}, line {number}: there is no image {line.strip()}",
+                f"{file}, line {number}: there is no image {shown(line.strip())}",
                 hint="correct the path; it is relative to this file or to its tileset",
                 path=file,
             )
+        check_inside(image)
         images.append(image)
     return images
 
@@ -177,18 +183,23 @@ def _read_list(file: Path, bases: Sequence[Path]) -> list[Path]:
 def _iter_places(text: str, bases: Sequence[Path]) -> Iterator[Path]:
     """Yield the paths that an entry may mean, the likeliest first.
 
-    Leading folders are left out one by one. The name alone must be that of a file or of a part:
+    Those outside of the tileset that is being read come last, and the caller refuses them. Leading
+    folders are left out one by one. The name alone must be that of a file or of a part:
     ``/content/set/train/images`` is not the folder ``images`` of all parts.
     """
-    path = PurePosixPath(text.strip().replace("\\", "/"))
+    try:
+        path = PurePosixPath(check_name(text.strip().replace("\\", "/")))
+    except ValueError:
+        return  # there can be no such file
     parts = [part for part in path.parts if part not in ("/", ".")]
-    yield from (_joined(base, path) for base in bases)
+    places = [_joined(base, path) for base in bases]
     parts = parts[next((n for n, part in enumerate(parts) if part != ".."), 0) :]
     for skipped in range(len(parts)):
         rest = parts[skipped:]
         if len(rest) == 1 and not PurePosixPath(rest[0]).suffix and rest[0] not in PART_WORDS:
-            return
-        yield from (base.joinpath(*rest) for base in bases)
+            break
+        places += [base.joinpath(*rest) for base in bases]
+    yield from sorted(places, key=is_inside, reverse=True)  # stable, so otherwise in this order
 
 
 def _joined(base: Path, path: str | PurePosixPath) -> Path:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geodet.documents.csv_documents import iter_csv_rows
+from geodet.documents.json_documents import parse_json
+from geodet.documents.values import finite_number, member, plain_word
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, read_text
+from geodet.tilesets.labels import (
+    ParsedImage,
+    ParsedLabels,
+    find_image,
+    raising_tileset_errors,
+    read_json_labels,
+    read_text,
+)
 from geodet.tilesets.outlines import Point, add_outline, ellipse_box
 
 __all__ = ["is_via", "read_via", "read_via_table"]
@@ -39,24 +47,47 @@ def read_via(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     Raises:
         TilesetError: The file is broken, or it does not say which attribute is the class.
     """
+    content = read_json_labels(path)
+    is_project = isinstance(content, dict) and "_via_img_metadata" in content
     try:
-        content = json.loads(read_text(path))
-        entries = content.get("_via_img_metadata", content)
-        names = [str(entry["filename"]) for entry in entries.values()]
-        found = list(_iter_regions(entries))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise TilesetError(f"{path}: broken: {error!r}", hint=_HINT, path=path) from error
+        entries = member(content, "_via_img_metadata", dict) if is_project else content
+        if not isinstance(entries, dict):
+            raise ValueError("it is no object, so no file of VIA")
+    except ValueError as error:
+        raise TilesetError(f"{path}: {error}", hint=_HINT, path=path) from error
+    names: list[str] = []
+    found: list[_Region] = []
+    for number, entry in enumerate(entries.values(), start=1):
+        try:
+            names.append(member(entry, "filename", str))
+            found += _iter_regions(entry, len(found))
+        except ValueError as error:
+            raise TilesetError(f"{path}, image {number}: {error}", hint=_HINT, path=path) from error
     return _to_labels(path, folders, names, found, "region")
 
 
-def _iter_regions(entries: Mapping[str, Any]) -> Iterator[_Region]:
-    number = 0
-    for entry in entries.values():
-        regions = entry["regions"]
-        for region in regions.values() if isinstance(regions, dict) else regions:
-            number += 1
-            shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
-            yield str(entry["filename"]), number, shape, attributes
+def _iter_regions(entry: Mapping[str, Any], before: int) -> Iterator[_Region]:
+    """Yield the regions of an image, numbered after those before."""
+    regions = entry.get("regions")
+    if isinstance(regions, dict):  # as version 1 wrote them
+        regions = list(regions.values())
+    if not isinstance(regions, list):
+        raise ValueError("it has no list of regions")
+    for number, region in enumerate(regions, start=before + 1):
+        try:
+            shape, attributes = (
+                member(region, "shape_attributes", dict),
+                region.get("region_attributes"),
+            )
+            yield entry["filename"], number, shape, _checked_attributes(attributes)
+        except ValueError as error:
+            raise ValueError(f"region {number}: {error}") from error
+
+
+def _checked_attributes(attributes: Any) -> Mapping[str, Any]:
+    if attributes and not isinstance(attributes, dict):
+        raise ValueError("its attributes are no object")
+    return attributes or {}
 
 
 def read_via_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
@@ -72,18 +103,25 @@ def read_via_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
     text = read_text(path)
     if _SHAPES not in text.partition("\n")[0]:
         return None
-    reader = csv.DictReader(line for line in text.splitlines() if not line.startswith("# "))
-    names, found = [], []
-    for row in reader:
+    with raising_tileset_errors(path):
+        rows = [(n, row) for n, row in iter_csv_rows(text) if row and not row[0].startswith("# ")]
+    header = [name.strip("#") for name in rows[0][1]]
+    names: list[str] = []
+    found: list[_Region] = []
+    for number, row in rows[1:]:
         try:
-            name = row[next(key for key in row if key.strip("#") == "filename")]
-            shape, attributes = json.loads(row[_SHAPES]), json.loads(row[_ATTRIBUTES])
-        except (StopIteration, KeyError, TypeError, json.JSONDecodeError) as error:
-            where = f"{path}, line {reader.line_num}"
-            raise TilesetError(f"{where}: broken: {error!r}", hint=_HINT, path=path) from error
+            cells = dict(zip(header, row, strict=False))
+            name = member(cells, "filename", str)
+            shape = parse_json(member(cells, _SHAPES, str))
+            attributes = parse_json(member(cells, _ATTRIBUTES, str))
+            if shape and not isinstance(shape, dict):
+                raise ValueError(f"its {_SHAPES} is no object")
+            region = (name, number, shape, _checked_attributes(attributes))
+        except ValueError as error:
+            where = f"{path}, line {number}"
+            raise TilesetError(f"{where}: {error}", hint=_HINT, path=path) from error
         names.append(name)
-        if shape:
-            found.append((name, reader.line_num, shape, attributes))
+        found += [region] if shape else []
     return _to_labels(path, folders, names, found, "line")
 
 
@@ -96,11 +134,9 @@ def _to_labels(
     for name, number, shape, attributes in found:
         try:
             outline = _outline(shape)
-        except (KeyError, TypeError, ValueError) as error:
-            raise TilesetError(
-                f"{source}{number}: broken shape: {error!r}", hint=_HINT, path=path
-            ) from error
-        label = None if key is None else _to_class(attributes.get(key), f"{source}{number}")
+            label = None if key is None else _to_class(attributes.get(key))
+        except ValueError as error:
+            raise TilesetError(f"{source}{number}: {error}", hint=_HINT, path=path) from error
         add_outline(images[name], outline, label, number)
     return ParsedLabels(path, list(images.values()))
 
@@ -120,31 +156,39 @@ def _class_attribute(regions: Sequence[Mapping[str, Any]], path: Path) -> str | 
     return next(iter(keys), None)
 
 
-def _to_class(value: Any, where: str) -> str:
+def _to_class(value: Any) -> str:
     """Return a class: the text, or the one option that is ticked."""
     if isinstance(value, dict):
         ticked = [str(option) for option, is_on in value.items() if is_on]
         if len(ticked) > 1:
-            raise TilesetError(
-                f"{where}: the region has the classes {', '.join(ticked)}",
-                hint="give each region one class",
+            raise ValueError(
+                f"the region has the classes {', '.join(ticked)}; give each region one class"
             )
         return ticked[0] if ticked else ""
-    return "" if value is None else str(value).strip()
+    return "" if value is None else plain_word(value)
 
 
 def _outline(shape: Mapping[str, Any]) -> list[Point]:
     """Return points whose bounds are those of a shape; one point for a labelled point."""
-    kind = shape["name"]
+    kind = shape.get("name")
     if kind == "point":
-        return [(float(shape["cx"]), float(shape["cy"]))]
+        return [_numbers(shape, "cx", "cy")]
     if kind == "rect":
-        x, y, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))
+        (x, y), (width, height) = _numbers(shape, "x", "y"), _numbers(shape, "width", "height")
         return [(x, y), (x + width, y + height)]
     if kind in ("circle", "ellipse"):
-        rx, ry = (shape["r"], shape["r"]) if kind == "circle" else (shape["rx"], shape["ry"])
-        x1, y1, x2, y2 = ellipse_box(float(shape["cx"]), float(shape["cy"]), float(rx), float(ry))
+        radii = ("r", "r") if kind == "circle" else ("rx", "ry")
+        x1, y1, x2, y2 = ellipse_box(*_numbers(shape, "cx", "cy"), *_numbers(shape, *radii))
         return [(x1, y1), (x2, y2)]
-    xs, ys = shape["all_points_x"], shape["all_points_y"]
-    points = [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
+    xs, ys = (member(shape, f"all_points_{axis}", list) for axis in "xy")
+    if len(xs) != len(ys):
+        raise ValueError(f"the shape has {len(xs)} x and {len(ys)} y")
+    points = [(finite_number(x), finite_number(y)) for x, y in zip(xs, ys, strict=True)]
     return points * 2  # one point is still an outline
+
+
+def _numbers(shape: Mapping[str, Any], first: str, second: str) -> Point:
+    for key in (first, second):
+        if key not in shape:
+            raise ValueError(f"the shape has no {key}")
+    return finite_number(shape[first]), finite_number(shape[second])

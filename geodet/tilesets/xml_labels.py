@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import codecs
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from geodet.documents.xml_documents import read_xml_root
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, find_image, parse_box
+from geodet.tilesets.labels import (
+    ParsedImage,
+    ParsedLabels,
+    find_image,
+    parse_box,
+    raising_tileset_errors,
+)
 from geodet.tilesets.outlines import Point, add_outline, ellipse_box, turned_box
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["read_cvat", "read_voc", "read_xml"]
 
-_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
-_ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-
 
 def read_xml(path: Path) -> ElementTree.Element:
     """Read the root of an XML file.
 
-    The parser itself knows encodings of one byte a character and UTF alone. Programs of East Asia
-    also write GBK, Big5, Shift_JIS and EUC-KR.
-
     Raises:
-        TilesetError: The file is no XML, or its text is not in the encoding that it declares.
+        TilesetError: The file is no XML, or beyond a limit.
     """
-    try:
-        content = path.read_bytes()
-        encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
-        declared = _ENCODING.match(content)
-        encoding = encoding or (declared.group(1).decode("ascii") if declared else "utf-8")
-        return ElementTree.fromstring(_DECLARATION.sub("", content.decode(encoding), count=1))
-    except LookupError as error:
-        raise TilesetError(
-            f"{path}: broken XML: {error}", hint="save the file in UTF-8", path=path
-        ) from error
-    except UnicodeDecodeError as error:
-        raise TilesetError(
-            f"{path}: broken XML: it is not in {encoding}, which it declares: {error.reason} at "
-            f"byte {error.start}",
-            hint="correct the encoding in its first line, or save the file in UTF-8",
-            path=path,
-        ) from error
-    except (ElementTree.ParseError, OSError) as error:
-        raise TilesetError(
-            f"{path}: broken XML: {error}", hint="export the labels again", path=path
-        ) from error
+    with raising_tileset_errors(path):
+        return read_xml_root(path)
 
 
 def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:

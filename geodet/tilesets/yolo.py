@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
+from geodet.documents.values import member, plain_word, shown, whole_number
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, read_text
+from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, parse_yaml_labels, read_text
 
 __all__ = ["read_names", "read_yolo"]
 
@@ -53,8 +53,8 @@ def read_yolo(
                 index, box = _parse_yolo(line, f"{file}, line {number}")
                 if not 0 <= index < len(names):
                     raise TilesetError(
-                        f"{file}, line {number}: class {index} is not one of the {len(names)}"
-                        f" in {names_file}",
+                        f"{file}, line {number}: class {shown(index)} is not one of the"
+                        f" {len(names)} in {names_file}",
                         hint="classes are counted from 0; add the missing names",
                         path=file,
                     )
@@ -68,7 +68,8 @@ def _parse_yolo(line: str, where: str) -> tuple[int, Box]:
     try:
         number, shares = int(index), [float(value) for value in values]
     except ValueError as error:
-        raise TilesetError(f"{where}: {error}", hint=_HINT) from error
+        what = f"{shown(line.strip())} is not a class index and numbers"
+        raise TilesetError(f"{where}: {what}", hint=_HINT) from error
     if _is_detection(shares):
         raise TilesetError(
             f"{where}: {len(shares)} numbers after the class, which is a detection with a score and"
@@ -117,7 +118,7 @@ def read_names(
             names = _parse_names(file)
             if not names or len(set(names)) < len(names):
                 raise TilesetError(
-                    f"{file}: the class names {names} are empty or repeated",
+                    f"{file}: the class names {shown(names)} are empty or repeated",
                     hint="give each class its own name",
                     path=file,
                 )
@@ -132,15 +133,22 @@ def _parse_names(file: Path) -> list[str]:
     text = read_text(file)
     if file.suffix not in _YAML:
         return [line.strip() for line in text.splitlines() if line.strip()]
+    content = parse_yaml_labels(text, file)
     try:
-        names = yaml.safe_load(text)["names"]
+        names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, dict):
-            by_number = {int(index): name for index, name in names.items()}
-            names = [by_number[index] for index in range(len(names))]
-        return [str(name) for name in names]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            by_number = {whole_number(index): name for index, name in names.items()}
+            if by_number.keys() != set(range(len(by_number))):
+                raise ValueError(f"the numbers {shown(list(by_number))} do not count from 0")
+            names = [by_number[index] for index in range(len(by_number))]
+        return [_to_name(name) for name in member({"names": names}, "names", list)]
+    except ValueError as error:
         raise TilesetError(
-            f"{file}: cannot find the class names: {error!r}",
+            f"{file}: cannot find the class names: {error}",
             hint="list them under the key names",
             path=file,
         ) from error
+
+
+def _to_name(value: Any) -> str:
+    return str(value) if isinstance(value, bool | None) else plain_word(value)

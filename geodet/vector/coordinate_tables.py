@@ -7,9 +7,6 @@ writes them.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,8 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from geodet.documents.csv_documents import iter_csv_rows
+from geodet.documents.text import DocumentError, read_document, to_text
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 
@@ -65,33 +64,35 @@ class _Layout:
     """The CRS that their names say; None if they say none."""
 
 
-def _read_text(path: Path) -> str:
+_Rows = tuple[list[str], list[tuple[int, list[str]]], str]
+
+
+def _read_rows(path: Path) -> _Rows:
     """Read a table of text in UTF-8, or in UTF-16 as spreadsheets export it.
 
     Raises:
         VectorError: The file cannot be read.
     """
     try:
-        content = path.read_bytes()
-        is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return content.decode("utf-16" if is_wide else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VectorError(
-            f"{path}: cannot be read: {error}", hint="save the table in UTF-8", path=path
-        ) from error
+        return split_rows(to_text(read_document(path)))
+    except DocumentError as error:
+        raise VectorError(f"{path}: {error}", hint=error.hint, path=path) from error
 
 
-def split_rows(text: str) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+def split_rows(text: str) -> _Rows:
     """Split a table at the delimiter that its header has most of.
 
     Returns:
         The header, the line number and the cells of each row that is not empty, and the delimiter.
+
+    Raises:
+        DocumentError: A quote is not closed.
     """
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip() for name in next(reader, [])]
-    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    lines = iter_csv_rows(text, delimiter)
+    header = [name.strip() for name in next(lines, (0, []))[1]]
+    rows = [(number, row) for number, row in lines if any(cell.strip() for cell in row)]
     return header, rows, delimiter
 
 
@@ -117,7 +118,7 @@ def has_coordinates(path: Path) -> bool:
     Raises:
         VectorError: The file cannot be read.
     """
-    return _find_layout(split_rows(_read_text(path))[0]) is not None
+    return _find_layout(_read_rows(path)[0]) is not None
 
 
 def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
@@ -129,7 +130,7 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
     Raises:
         VectorError: The file cannot be read, or a cell is no number or no WKT.
     """
-    header, rows, delimiter = split_rows(_read_text(path))
+    header, rows, delimiter = _read_rows(path)
     layout = _find_layout(header)
     if layout is None:
         raise VectorError(

@@ -68,7 +68,7 @@ def test_images_are_found_beside_the_file_or_in_images(tmp_path, name):
         ),
         (
             {"annotations": [{"image_id": 1, "category_id": 10, "bbox": [1, 2, float("nan"), 3]}]},
-            "annotation 1: the box .* is not finite",
+            "annotation 1: bbox .* is not four finite numbers",
         ),
         (
             {"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]},
@@ -79,7 +79,10 @@ def test_images_are_found_beside_the_file_or_in_images(tmp_path, name):
             "the categories 'car' and 'tree' share the id 1",
         ),
         ({"images": [{"id": 1}]}, "image 1: it has no file_name"),
-        ({"images": [{"id": 1, "file_name": "a", "width": "w", "height": 3}]}, "image 1: invalid"),
+        (
+            {"images": [{"id": 1, "file_name": "a", "width": "w", "height": 3}]},
+            "image 1: 'w' is not a finite number",
+        ),
         ({"annotations": [{"image_id": 1, "category_id": 10}]}, "neither bbox nor segmentation"),
         ({"annotations": [{"category_id": 10}]}, "annotation 1: it has no image_id"),
         ({"annotations": [7]}, "annotation 1: "),

@@ -129,11 +129,11 @@ def test_points_of_labelme_are_labelled_points(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ({"points": [[1, 2]]}, r"a\.json, shape 1: broken: KeyError\('label'\)"),
-        ({"label": "t", "points": [[1]]}, r"a\.json, shape 1: broken"),
+        ({"points": [[1, 2]]}, r"a\.json, shape 1: it has no label"),
+        ({"label": "t", "points": [[1]]}, r"a\.json, shape 1: the point \[1\] is not x and y"),
         (
             {"label": "t", "points": [[1, 1]], "shape_type": "circle"},
-            r"a\.json, shape 1: broken",
+            r"a\.json, shape 1: a circle has two points, not 1",
         ),
         ({"label": " ", "points": [[1, 1], [2, 2]]}, "shape 1: the object has no class"),
     ],
@@ -206,7 +206,7 @@ def test_the_class_of_a_region_is_found(tmp_path, attributes, name):
             "region 1: the region has the classes oak, elm",
         ),
         (RECT, {"label": ""}, "region 1: the object has no class"),
-        ({"name": "rect", "x": 1}, None, "region 1: broken shape: KeyError"),
+        ({"name": "rect", "x": 1}, None, "region 1: the shape has no y"),
     ],
 )
 def test_regions_of_via_without_one_class_or_shape_are_refused(

@@ -81,11 +81,11 @@ def test_folders_in_the_names_of_images_are_ignored(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "result 1 has no score"),
+        ({}, "result 1: it has no score"),
         ({"score": 1.5}, r"result 1: .*the score 1\.5 is not in \[0, 1\]"),
         ({"score": 0.5, "bbox": [1, 2, 3]}, "result 1: the bbox .* is not four numbers"),
-        ({"score": 0.5, "bbox": [1, 2, float("nan"), 3]}, "result 1: .* is not finite"),
-        ({"score": 0.5, "file_name": None}, "result 1: a value is missing"),
+        ({"score": 0.5, "bbox": [1, 2, float("nan"), 3]}, "result 1: nan is not a finite number"),
+        ({"score": 0.5, "file_name": None}, "result 1: its file_name is None, which is no text"),
     ],
 )
 def test_broken_coco_results_are_refused_with_their_place(tmp_path, changes, message):
@@ -96,7 +96,7 @@ def test_broken_coco_results_are_refused_with_their_place(tmp_path, changes, mes
 
 def test_two_images_of_one_name_are_refused(tmp_path):
     other = RESULT | {"image_id": 2, "file_name": "deep/a.tif", "score": 0.5}
-    with pytest.raises(VectorError, match=r"result 2: two images have the name a\.tif"):
+    with pytest.raises(VectorError, match=r"result 2: two images have the name 'a\.tif'"):
         read_pixel_results(coco(tmp_path, RESULT | {"score": 0.5}, other))
 
 

@@ -81,7 +81,9 @@ def test_a_yaml_outside_of_its_images_splits_them(tmp_path):
         tmp_path / "here" / "set.yaml",
         "path: ../far\ntrain: images/train\nval: images/val\ntest: images/test\nnames: [tree]\n",
     )
-    tileset = read_tileset(file, DataConfig())
+    with pytest.raises(TilesetError, match="far/images/train is outside of the tileset"):
+        read_tileset(file, DataConfig())
+    tileset = read_tileset(file, DataConfig(allow_outside=True))
     assert parts(tileset) == PLAN
     counts = {image.path.stem: len(image.boxes) for image in tileset.images}
     assert counts == {"a": 1, "b": 2, "c": 3, "d": 4}
@@ -207,7 +209,7 @@ def test_a_tileset_without_a_split_says_so_first(tmp_path, caplog):
 def test_an_entry_of_the_yaml_that_does_not_exist_is_refused(tmp_path):
     paint_yolo(tmp_path, images="images/{}", labels="labels/{}")
     file = write(tmp_path / "data.yaml", "train: images/train\nval: images/gone\nnames: [tree]\n")
-    with pytest.raises(TilesetError, match="val: images/gone does not exist") as caught:
+    with pytest.raises(TilesetError, match="val: 'images/gone' does not exist") as caught:
         read_tileset(tmp_path, DataConfig())
     assert caught.value.path == file
 
@@ -217,7 +219,9 @@ def test_a_line_of_a_list_that_does_not_exist_is_refused(tmp_path):
     lists(tmp_path)
     write(tmp_path / "train.txt", "images/b.png\nimages/z.png\n")
     write(tmp_path / "data.yaml", "train: train.txt\nval: val.txt\nnames: [tree]\n")
-    with pytest.raises(TilesetError, match=r"train\.txt, line 2: there is no image images/z\.png"):
+    with pytest.raises(
+        TilesetError, match=r"train\.txt, line 2: there is no image 'images/z\.png'"
+    ):
         read_tileset(tmp_path, DataConfig())
 
 
@@ -226,7 +230,7 @@ def test_a_missing_test_part_is_left_out_with_a_warning(tmp_path, caplog):
     entries = "train: images/train\nval: images/val\ntest: images/gone\nnames: [tree]\n"
     write(tmp_path / "data.yaml", entries)
     assert Counter(parts(read_tileset(tmp_path, DataConfig())).values()) == Counter(train=2, val=1)
-    assert "test: images/gone does not exist and is left out" in caplog.text
+    assert "test: 'images/gone' does not exist and is left out" in caplog.text
 
 
 def test_a_yaml_with_the_paths_of_another_machine_gives_only_the_names(tmp_path):

@@ -31,8 +31,8 @@ def test_polygons_become_their_bounds(tmp_path):
         ("-1 0.5 0.5 0.1 0.1", "line 2: class -1 is not one of"),
         ("0 0.5 0.5 0.1", "line 2: 3 numbers after the class"),
         ("0 0.1 0.1 0.2 0.2 0.3 0.3 0.4", "line 2: 7 numbers after the class"),
-        ("0 0.5 half 0.1 0.1", "line 2: could not convert"),
-        ("car 0.5 0.5 0.1 0.1", "line 2: invalid literal"),
+        ("0 0.5 half 0.1 0.1", "line 2: '0 0.5 half 0.1 0.1' is not a class index and numbers"),
+        ("car 0.5 0.5 0.1 0.1", "line 2: 'car .*' is not a class index and numbers"),
         ("0 0.5 0.5 inf 0.1", "line 2: the box .* is not finite"),
     ],
 )
