@@ -1,12 +1,10 @@
-"""Shrink labelled imagery for a machine that takes few megabytes, and unpack it there.
+"""Shrink labelled imagery for a machine that takes few megabytes, and read it there.
 
-    python benchmarks/gpu/pack_data.py pack --data DATA [--output .gpu] [--first-mib 9]
-    python benchmarks/gpu/pack_data.py unpack .gpu/data1.tar .gpu/data2.tar --output FOLDER
+    python benchmarks/gpu/pack_data.py --data DATA [--output .gpu] [--first-mib 9]
 
 ``DATA`` holds the folders ``urban-trees`` and ``vehicles``. Chips of trees become two WebP files
-each, colours and near-infrared, and are GeoTIFFs again after unpacking; the frames of vehicles
-become WebP files. Two archives, since a call to the machine takes few: the first has the tables,
-the vehicles, and as many chips as fit.
+each, colours and near-infrared; frames of vehicles become one. There are two archives, since a call
+to the machine takes few: the first has the tables, the vehicles, and as many chips as fit.
 """
 
 from __future__ import annotations
@@ -20,7 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from PIL import Image
+
+__all__ = ["decode_chip", "decode_frame", "read_archives"]
 
 _COLOURS, _NEAR_INFRARED, _FRAMES = 83, 80, 82  # WebP qualities
 
@@ -29,16 +30,11 @@ Member = tuple[str, bytes]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("action", choices=("pack", "unpack"))
-    parser.add_argument("archives", type=Path, nargs="*")
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path(".gpu"))
     parser.add_argument("--first-mib", type=float, default=9.0)
     options = parser.parse_args()
-    if options.action == "pack":
-        pack(options.data, options.output, first_mib=options.first_mib)
-    else:
-        unpack(options.archives, options.output)
+    pack(options.data, options.output, first_mib=options.first_mib)
 
 
 def pack(data: Path, output: Path, *, first_mib: float) -> None:
@@ -88,33 +84,28 @@ def _encode(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(archives: list[Path], output: Path) -> None:
-    """Unpack the archives, and make GeoTIFFs of the chips of trees, 0.6 m per pixel."""
+def read_archives(archives: list[Path]) -> dict[str, bytes]:
+    """Return the content of all files in the archives by name."""
+    found: dict[str, bytes] = {}
     for archive in archives:
         with tarfile.open(archive) as tar:
-            tar.extractall(output, filter="data")
-    colours = sorted(output.glob("urban-trees/images/*.rgb.webp"))
-    with ProcessPoolExecutor() as pool:
-        done = sum(pool.map(_restore_chip, colours, chunksize=16))
-    print(f"{done} chips of trees, {len(list(output.glob('vehicles/*.webp')))} frames of vehicles")
+            for member in tar:
+                content = tar.extractfile(member)
+                assert content is not None, member.name
+                found[member.name] = content.read()
+    return found
 
 
-def _restore_chip(colours: Path) -> int:
-    stem = colours.name.removesuffix(".rgb.webp")
-    near = colours.with_name(f"{stem}.nir.webp")
-    with Image.open(colours) as rgb, Image.open(near) as grey:
-        pixels = np.concatenate(
-            [np.asarray(rgb).transpose(2, 0, 1), np.asarray(grey.convert("L"))[None]]
-        )
-    bands, height, width = pixels.shape
-    transform = rasterio.Affine(0.6, 0, 500_000, 0, -0.6, 4_000_000)
-    profile = {"driver": "GTiff", "dtype": "uint8", "crs": "EPSG:26911", "transform": transform}
-    path = colours.with_name(f"{stem}.tif")
-    with rasterio.open(path, "w", count=bands, height=height, width=width, **profile) as file:
-        file.write(pixels)
-    colours.unlink()
-    near.unlink()
-    return 1
+def decode_frame(content: bytes) -> NDArray[np.uint8]:
+    """Decode a frame of vehicles: (3, H, W)."""
+    with Image.open(io.BytesIO(content)) as image:
+        return np.ascontiguousarray(np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+
+
+def decode_chip(parts: tuple[bytes, bytes]) -> NDArray[np.uint8]:
+    """Decode the two parts of a chip of trees: (4, 256, 256)."""
+    colours, grey = (decode_frame(part) for part in parts)
+    return np.concatenate([colours, grey[:1]])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,266 @@
+"""Train for places that no training saw: variants by leaving cities out, then the best on all.
+
+Several trainings share the GPU as processes. First each variant is trained three times, each time
+without two of the six cities, and scored on those. The changes that helped are joined, and what is
+best is trained on all training places, with the validation fold for the threshold alone. Results
+are written as they come; what the time does not allow is left out.
+
+    python benchmarks/gpu/travel.py .gpu/data1.tar .gpu/data2.tar --site .gpu/site.tar.xz \
+        --weights WEIGHTS.pth --results RESULTS --minutes 4.6
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import queue
+import sys
+import tempfile
+import time
+import traceback
+from collections import defaultdict
+from dataclasses import replace
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+from run import _find_modules
+
+PAIRS = (("chico", "palm_springs"), ("long_beach", "claremont"), ("riverside", "santa_monica"))
+STRONG = {
+    "augment.scale": 0.5,
+    "augment.brightness": 0.4,
+    "augment.contrast": 0.4,
+    "augment.gamma": 0.4,
+    "augment.tint": 0.25,
+    "augment.blur": 0.4,
+    "augment.noise": 0.3,
+}
+ENTROPY = {"train.classification_loss": "cross_entropy"}
+SMOOTH = {"model.antialias": True}
+FRESH = {"train.init": None}
+_TO_SCORE = 22.0  # seconds
+_LEAST_GAIN = 0.003  # of the mean F1 of the cities, for a change to be kept
+
+
+def main() -> None:
+    started = time.monotonic()
+    options = _parse()
+    options.results.mkdir(parents=True, exist_ok=True)
+    _prepare(options.site)
+    os.environ["OMP_NUM_THREADS"] = "2"
+    from travel_data import read_trees_and_vehicles
+    from travel_run import Task
+
+    trees, vehicles = read_trees_and_vehicles(options.archives)
+    if options.tiny:
+        trees, vehicles = trees.every(40), vehicles.every(9)
+    print(
+        f"{len(trees.images)} chips, {len(vehicles.images)} frames, "
+        f"{time.monotonic() - started:.1f} s",
+        flush=True,
+    )
+    crew = Crew(options, trees, vehicles, end=started + 60 * options.minutes)
+    lite = {"model.backbone": "efficientnet_lite0", "train.pretrained": str(options.weights)}
+    variants = {
+        "base": FRESH,
+        "lite": FRESH | lite,
+        "strong": FRESH | STRONG,
+        "entropy": FRESH | ENTROPY,
+        "smooth": FRESH | SMOOTH,
+        "years": FRESH,
+    }
+    folds = [
+        Task(f"{name}/{'+'.join(pair)}", "urban-trees", changes, held_out=pair)
+        for name, changes in variants.items()
+        for pair in PAIRS
+    ]
+    folds = [
+        replace(task, years=("2020",)) if task.name.startswith("years/") else task for task in folds
+    ]
+    streets = [
+        Task(f"{name}/seed {seed}", "vehicles", changes, chips=8_000, seed=seed)
+        for name, changes in (
+            ("vehicles, lite", FRESH | lite),
+            ("vehicles, base", {}),
+            ("vehicles, lite strong", FRESH | lite | STRONG),
+        )
+        for seed in (0, 1)
+    ]
+    crew.run(folds[:15] + streets + folds[15:], until=0.42)
+    means = crew.means()
+    helped = [
+        c
+        for c, n in ((STRONG, "strong"), (ENTROPY, "entropy"), (SMOOTH, "smooth"))
+        if means.get(n, 0) > means.get("base", 1) + _LEAST_GAIN
+    ]
+    joined = {key: value for change in helped for key, value in change.items()}
+    print(f"kept: {joined}", flush=True)
+    for name, changes in (("base, joined", {}), ("lite, joined", lite)):
+        variants[name] = FRESH | changes | joined
+    crew.run(
+        [
+            Task(f"{name}/{'+'.join(pair)}", "urban-trees", variants[name], held_out=pair)
+            for name in ("lite, joined", "base, joined")
+            for pair in PAIRS
+            if joined
+        ],
+        until=0.58,
+    )
+    means = crew.means()
+    print(means, flush=True)
+    best = [
+        max(
+            (n for n in means if n in variants and ("lite" in n) == is_lite),
+            key=means.__getitem__,
+            default="lite" if is_lite else "base",
+        )
+        for is_lite in (True, False)
+    ]
+    crew.run(
+        [
+            Task(f"final {recipe}, {name}", recipe, variants[name], seconds=crew.seconds_left())
+            for name in best
+            for recipe in ("urban-trees", "urban-trees-nir")
+        ],
+        until=1.0,
+    )
+    crew.stop()
+
+
+def _prepare(site: Path | None) -> None:
+    """Make geodet and the archive importable; the archive is unpacked once."""
+    unpacked = Path(tempfile.gettempdir(), "geodet-site")
+    names = Path(tempfile.mkdtemp(prefix="geodet-names-")) / "names"
+    is_new = site is not None and not unpacked.is_dir()
+    _find_modules(site if is_new else None, names, unpacked)
+    if unpacked.is_dir() and str(unpacked) not in sys.path:
+        sys.path.append(str(unpacked))
+
+
+class Crew:
+    """Processes that train one task after another.
+
+    Args:
+        options: Of the command line.
+        trees: Chips of trees.
+        vehicles: Frames of vehicles.
+        end: When all must be done, by the monotonic clock.
+    """
+
+    def __init__(
+        self, options: argparse.Namespace, trees: Any, vehicles: Any, *, end: float
+    ) -> None:
+        self._options, self._start, self._end = options, time.monotonic(), end
+        context = multiprocessing.get_context("fork")
+        self._tasks: Queue[Any] = context.Queue()
+        self._results: Queue[Any] = context.Queue()
+        self.rows: list[dict[str, Any]] = []
+        given = (self._tasks, self._results, trees, vehicles, options)
+        self._workers = [
+            context.Process(target=_work, args=given, daemon=True) for _ in range(options.workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+
+    def run(self, tasks: list[Any], *, until: float) -> None:
+        """Train tasks until all are done or a share of the time has passed."""
+        limit = self._start + until * (self._end - self._start)
+        if self._options.tiny:
+            small = {"chips": 8, "batch_size": 2, "side": 64}
+            tasks = [replace(t, seconds=min(t.seconds, 3.0), **small) for t in tasks]
+        waiting, running = list(tasks), 0
+        while waiting or running:
+            while waiting and running < len(self._workers) and time.monotonic() < limit:
+                self._tasks.put(waiting.pop(0))
+                running += 1
+            if not running or time.monotonic() > self._end:
+                break
+            try:
+                row = self._results.get(timeout=1.0)
+            except queue.Empty:
+                continue
+            running -= 1
+            self._write(row)
+        if waiting:
+            print(f"left out: {[task.name for task in waiting]}", flush=True)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        with (self._options.results / "rows.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        shown = row.get("error") or _line(row)
+        print(
+            f"{time.monotonic() - self._start:6.1f} s  {row['task']['name']}: {shown}", flush=True
+        )
+
+    def means(self) -> dict[str, float]:
+        """Return the mean F1 over all six cities of each variant whose folds are all done."""
+        cities: dict[str, list[float]] = defaultdict(list)
+        for row in self.rows:
+            held_out = row["task"]["held_out"]
+            if held_out and "error" not in row:
+                name = row["task"]["name"].partition("/")[0]
+                cities[name] += [row[city]["f1"] for city in held_out]
+        return {name: sum(f1) / 6 for name, f1 in cities.items() if len(f1) == 6}
+
+    def seconds_left(self) -> float:
+        """Return the time left to train, without that to score."""
+        return max(self._end - time.monotonic() - _TO_SCORE, 10.0)
+
+    def stop(self) -> None:
+        """End the processes, even those that still train."""
+        for worker in self._workers:
+            worker.terminate()
+
+
+def _line(row: dict[str, Any]) -> str:
+    parts = [f"val {row['val']['f1']:.3f} at {row['val']['score_threshold']:.2f}"]
+    for city in row["task"]["held_out"]:
+        own = row[f"{city}, own best"]["f1"]
+        parts.append(f"{city} {row[city]['f1']:.3f} (own best {own:.3f})")
+    speed, seconds = row["chips_per_second"], row["seconds"]
+    return ", ".join(parts) + (
+        f"; {speed:.0f} chips/s, {seconds['train']:.1f} + {seconds['score']:.1f} s"
+    )
+
+
+def _work(
+    tasks: Queue[Any], results: Queue[Any], trees: Any, vehicles: Any, options: argparse.Namespace
+) -> None:
+    import torch
+    from travel_run import train_task
+
+    torch.set_num_threads(2)
+    while True:
+        task = tasks.get()
+        name = task.name.replace("/", "_").replace(" ", "_").replace(",", "")
+        kept = "final" in name or ("lite" in name and "seed_0" in name)
+        folder = options.results if kept else Path(tempfile.gettempdir(), "geodet-travel")
+        output = folder / f"{name}.safetensors"
+        try:
+            row = train_task(task, trees, vehicles, device=options.device, output=output)
+            results.put(row)
+        except Exception as error:  # the other tasks go on
+            traceback.print_exc()
+            told = f"{type(error).__name__}: {error}"
+            results.put({"task": {"name": task.name, "held_out": ()}, "error": told})
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archives", type=Path, nargs=2)
+    parser.add_argument("--site", type=Path)
+    parser.add_argument("--weights", type=Path, required=True, help="of EfficientNet-Lite0")
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=4.6)
+    parser.add_argument("--workers", type=int, default=6)
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--tiny", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
