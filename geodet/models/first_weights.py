@@ -24,7 +24,7 @@ __all__ = ["NormLayer", "Parts", "load_resnet", "read_packaged_weights"]
 
 NormLayer = Callable[..., nn.Module]
 Parts = tuple[dict[str, nn.Module], list[nn.Module]]
-"""Layers of the stem by name, of which ``conv`` is the first, and the stages C2 to C5."""
+"""Layers of the stem by name, of which ``conv`` is the first, and the stages C2, C3, ..."""
 
 # Raised without a network connection, for a broken download or a wrong checksum, and for a file in
 # the hub folder that is empty, cut or of another kind.
@@ -33,7 +33,7 @@ _UNLOADABLE = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError, 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
-def load_resnet(name: str, weights: str | None, norm: NormLayer) -> Parts:
+def load_resnet(name: str, weights: str | None, norm: NormLayer, level: int) -> Parts:
     """Load a ResNet of torchvision.
 
     Args:
@@ -41,6 +41,7 @@ def load_resnet(name: str, weights: str | None, norm: NormLayer) -> Parts:
         weights: Name of torchvision's weights; a file with the weights of the same network, as
             torch saves a state dict or as safetensors; None for random weights.
         norm: Makes a norm for a number of channels.
+        level: Deepest stage, 2 to 5.
 
     Raises:
         ConfigError: There are no such weights, or they do not fit.
@@ -59,7 +60,8 @@ def load_resnet(name: str, weights: str | None, norm: NormLayer) -> Parts:
         "relu": network.relu,
         "pool": network.maxpool,
     }
-    return stem, [network.layer1, network.layer2, network.layer3, network.layer4]
+    stages = [network.layer1, network.layer2, network.layer3, network.layer4]
+    return stem, stages[: level - 1]
 
 
 def _load_named(name: str, weights: str | None, norm: NormLayer) -> ResNet:

@@ -8,6 +8,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.errors import ConfigError
 from geodet.models.backbone import Backbone
+from geodet.models.efficientnet_lite import _names
 
 NAME = "efficientnet_lite0"
 
@@ -17,10 +18,11 @@ def backbone(*, bands=3, level=5, **options):
     return Backbone(NAME, bands=bands, level=level, **options).eval()
 
 
-def in_order(network):
-    """Return the tensors in the order of the layers, under other names."""
+def named(network, *, is_timm=False):
+    """Return the tensors under the names of lukemelas' or timm's network."""
     kept = [v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")]
-    return {f"layer_{number:03}": value.clone() for number, value in enumerate(kept)}
+    names = list(_names(is_timm=is_timm))
+    return {name: value.clone() for name, value in zip(names, kept, strict=True)}
 
 
 @pytest.mark.parametrize("size", [(64, 64), (61, 90), (1, 1)])
@@ -32,26 +34,26 @@ def test_stages_have_their_strides_and_widths(size):
         assert feature.shape[2:] == tuple(-(-side // 2**level) for side in size)
 
 
-def test_features_are_those_of_timm():
+def test_features_are_those_of_timm(tmp_path):
     timm = pytest.importorskip("timm", reason="timm, the oracle, is not installed")
-    theirs = timm.create_model(NAME, features_only=True, out_indices=(1, 2, 3, 4)).eval()
-    for module in theirs.modules():
+    theirs = timm.create_model(NAME, features_only=True, out_indices=(1, 2, 3, 4), bn_eps=1e-3)
+    for module in theirs.eval().modules():
         if isinstance(module, nn.BatchNorm2d):  # or all norms would be alike
             nn.init.normal_(module.running_mean)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
-    own = backbone()
-    pairs = zip(own.state_dict().values(), theirs.state_dict().values(), strict=True)
-    for mine, value in pairs:
-        mine.copy_(value)
+    path = tmp_path / "timm.pth"
+    torch.save(theirs.state_dict(), path)
+    own = backbone(weights=str(path))
     images = torch.randn(2, 3, 70, 64)
     for found, wanted in zip(own(images), theirs(images), strict=True):
         torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_first_weights_come_from_a_file_in_the_order_of_the_layers(tmp_path, suffix):
+@pytest.mark.parametrize("is_timm", [True, False])
+def test_first_weights_come_from_a_file_by_their_names(tmp_path, suffix, is_timm):
     wanted = backbone(level=5)
-    state = in_order(wanted) | {"z_classifier": torch.zeros(1000, 1280)}
+    state = named(wanted, is_timm=is_timm) | {"classifier.weight": torch.zeros(1000, 1280)}
     path = tmp_path / f"weights{suffix}"
     if suffix == ".pth":
         torch.save(state, path)
@@ -69,7 +71,7 @@ def test_first_weights_come_from_a_package(tmp_path, monkeypatch):
     package.mkdir(parents=True)
     (tmp_path / "some_package" / "__init__.py").touch()
     wanted = backbone()
-    torch.save(in_order(wanted), package / "weights.pth")
+    torch.save(named(wanted), package / "weights.pth")
     monkeypatch.syspath_prepend(tmp_path)
     found = Backbone(NAME, bands=4, level=5, weights="some-package")
     assert "some_package" not in sys.modules
@@ -80,13 +82,11 @@ def test_first_weights_come_from_a_package(tmp_path, monkeypatch):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "weights.pth"
-    torch.save({"conv": torch.zeros(64, 3, 7, 7)}, path)
-    with pytest.raises(
-        ConfigError, match=r"do not fit efficientnet_lite0: conv is \(64, 3, 7, 7\)"
-    ):
+    torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, path)
+    with pytest.raises(ConfigError, match=r"_conv_stem\.weight is missing"):
         backbone(weights=str(path))
-    torch.save({"conv": torch.zeros(32, 3, 3, 3)}, path)
-    with pytest.raises(ConfigError, match="1 tensors are too few"):
+    torch.save({"conv_stem.weight": torch.zeros(40, 3, 3, 3)}, path)
+    with pytest.raises(ConfigError, match=r"is \(40, 3, 3, 3\), not \(32, 3, 3, 3\)"):
         backbone(weights=str(path))
 
 
