@@ -23,6 +23,7 @@ __all__ = [
     "Bands",
     "BatchSize",
     "Bounds",
+    "ChipGsd",
     "ChipSize",
     "ConfigRecipe",
     "Device",
@@ -30,6 +31,9 @@ __all__ = [
     "GeometryKind",
     "IouThreshold",
     "Json",
+    "LabelField",
+    "LabelledAoi",
+    "LabelsCrs",
     "ModelName",
     "Overlap",
     "Overwrite",
@@ -162,6 +166,35 @@ Bounds = Annotated[
         metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
         help="A rectangle, in the CRS of the scene unless another is named.",
         rich_help_panel=AREA,
+    ),
+]
+LabelField = Annotated[
+    str | None,
+    typer.Option(
+        "--label-field",
+        metavar="NAME",
+        help="Attribute of the labels with the class; '' takes all objects as one class.",
+        show_default="label, class or name",
+        rich_help_panel=INPUT,
+    ),
+]
+LabelledAoi = Annotated[
+    Path | None,
+    typer.Option(
+        "--aoi",
+        metavar="FILE",
+        help="A vector file with polygons, in any CRS: only this part was labelled.",
+        rich_help_panel=AREA,
+    ),
+]
+ChipGsd = Annotated[
+    float | None,
+    typer.Option(
+        "--gsd",
+        metavar="METRES",
+        help="Metres per pixel of the chips; the scenes are resampled as detect does.",
+        show_default="those of each scene",
+        rich_help_panel=SETTINGS,
     ),
 ]
 LabelsCrs = Annotated[

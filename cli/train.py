@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options as opt
 from .process import prepare_process
-from .report import print_json, set_up_logging
+from .report import log_nothing, print_json, set_up_logging
 from .train_display import train_display
 
 if TYPE_CHECKING:
+    from geodet.tilesets.tile_inputs import LabelledArea
+    from geodet.training.scene_chips import ScenesWithLabels
     from geodet.training.train import TrainReport
     from geodet.training.train_plan import TrainPlan
 
@@ -25,6 +27,8 @@ EXAMPLES = """\
 Examples:
 
   geodet train --data tiles -o mine.safetensors
+  geodet train --scene scene.tif --labels trees.gpkg -o mine.safetensors
+  geodet train --scene 'flights/*.tif' --labels cars.gpkg -o mine.safetensors
   geodet train --data tiles --dry-run
   geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
   geodet train --data tiles -o mine.safetensors --set train.init=urban-trees
@@ -35,7 +39,7 @@ Examples:
 
 def train(
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--data",
             metavar="PATH",
@@ -43,8 +47,31 @@ def train(
             "COCO or CSV file.",
             rich_help_panel=opt.INPUT,
         ),
-    ],
+    ] = None,
     allow_outside: opt.AllowOutside = False,
+    scenes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scene",
+            metavar="SCENE",
+            help="In place of a tileset, a raster whose chips are cut first, as by geodet tile; "
+            "also a folder, a quoted 'pattern' or @FILE, a list. May be repeated.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="The labels of the scenes, in any vector format and CRS, as for geodet tile.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    label_field: opt.LabelField = None,
+    labels_crs: opt.LabelsCrs = None,
+    aoi: opt.LabelledAoi = None,
+    bounds: opt.Bounds = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +112,7 @@ def train(
         ),
     ] = None,
     chip_size: opt.ChipSize = None,
+    gsd: opt.ChipGsd = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -107,13 +135,18 @@ def train(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Train a model on your own labelled chips.
+    """Train a model on your own labelled chips, or straight from scenes and their labels.
 
     The model file holds the weights of the epoch with the best F1 on the validation chips, and the
-    score threshold of that F1. The log and the state for --resume go to a folder beside it.
+    score threshold of that F1. The log and the state for --resume go to a folder beside it,
+    and so do the chips of scenes. Of scenes, --set tile.chip_size=PX and the other keys of tile say
+    how they are cut.
     """
     if output is None and not dry_run:
         raise typer.BadParameter("name the model file to write", param_hint="--output / -o")
+    cuts = {"label_field": label_field, "labels_crs": labels_crs, "gsd": gsd}
+    has_cuts = any(value is not None for value in (*cuts.values(), aoi, bounds))
+    scenes = _choose_scenes(data, scenes, labels, has_cuts=has_cuts)
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = {
         "epochs": epochs,
@@ -121,31 +154,41 @@ def train(
         "batch_size": batch_size,
         "workers": workers,
     }
-    sections = ("model", "data", "augment", "train", "match", "detect")
-    chosen = {"train": flags, "data": {"allow_outside": allow_outside or None}}
-    config = opt.resolve(recipe, settings, flags=chosen, sections=sections)
+    known = ("model", "data", "augment", "train", "match", "detect")
+    sections = (*known, "tile") if scenes else known
+    layers: dict[str, dict[str, Any]] = {"train": flags, "tile": cuts}
+    layers["data"] = {"allow_outside": allow_outside or None}
+    config = opt.resolve(recipe, settings, flags=layers, sections=sections)
+    corners, crs = opt.parse_bounds(bounds)
     from geodet.files.output_folders import check_run, check_tileset_exists
     from geodet.models.description import check_model
     from geodet.models.device import check_device_name
 
     if output is not None:
         check_run(output, resume=resume, overwrite=overwrite)
-    check_tileset_exists(data)
+    if data is not None and not scenes:
+        check_tileset_exists(data)
+    _check_scene_files(scenes, [*(labels or ()), *([aoi] if aoi else ())])
     check_device_name(device)
     if config.train.init:
         check_model(config.train.init)
     prepare_process(device)
+    from geodet.tilesets.tile_inputs import LabelledArea
+
+    source = _to_source(data, scenes, labels, LabelledArea(aoi, corners, crs))
     if output is None or dry_run:
+        from geodet.api.progress_bars import count_bar
         from geodet.training.train_plan import plan_training
 
-        plan = plan_training(data, config, device=device)
+        with count_bar("cutting chips", is_shown=bool(scenes) and not quiet) as cutting:
+            plan = plan_training(source, config, device=device, cut_progress=cutting)
         print_json(plan) if as_json else _print_plan(plan)
         return
     from geodet.training.train import run_training
 
     with _hint_at_resume(output), train_display(quiet=quiet) as display:
         report = run_training(
-            data,
+            source,
             output,
             config,
             device=device,
@@ -153,10 +196,58 @@ def train(
             overwrite=overwrite,
             progress=display.epoch,
             step_progress=display.step,
+            cut_progress=display.cut,
         )
     if os.environ.get("RANK", "0") != "0":  # under torchrun only the first process prints
         return
     print_json(report) if as_json else _print_training(report)
+
+
+def _choose_scenes(
+    data: Path | None, scenes: list[str] | None, labels: list[Path] | None, *, has_cuts: bool
+) -> list[str]:
+    """Return the scenes to cut, empty for a tileset; refuse options that do not go together."""
+    if data is not None and scenes:
+        raise typer.BadParameter("give a tileset or scenes, but not both", param_hint="--data")
+    if data is None and not scenes:
+        raise typer.BadParameter(
+            "give a tileset, or scenes with --scene and --labels", param_hint="--data"
+        )
+    if scenes and not labels:
+        raise typer.BadParameter("give the labels of the scenes", param_hint="--labels")
+    if labels:
+        return scenes or [str(data)]
+    if has_cuts:
+        raise typer.BadParameter(
+            "--label-field, --crs, --aoi, --bounds and --gsd belong to scenes: give them to "
+            "geodet tile, or give --labels as well",
+            param_hint="--data",
+        )
+    return []
+
+
+def _to_source(
+    data: Path | None, scenes: list[str], labels: list[Path] | None, area: LabelledArea
+) -> Path | ScenesWithLabels:
+    """Return the tileset, or the scenes with their labels."""
+    from geodet.training.scene_chips import ScenesWithLabels
+
+    if scenes:
+        return ScenesWithLabels(tuple(scenes), tuple(labels or ()), area)
+    assert data is not None
+    return data
+
+
+def _check_scene_files(scenes: list[str], files: list[Path]) -> None:
+    """Refuse scenes, labels and areas that do not exist, before anything slow is imported."""
+    from geodet.raster.scene_lists import list_scenes
+    from geodet.vector.formats import check_vector_exists
+
+    if scenes:
+        with log_nothing():  # the same check comes again, with its warnings
+            list_scenes(scenes)
+    for file in files:
+        check_vector_exists(file)
 
 
 def _print_plan(plan: TrainPlan) -> None:

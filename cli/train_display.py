@@ -37,6 +37,10 @@ _COLUMNS = {
 class TrainDisplay(Protocol):
     """Shows a training run; its methods are callbacks of ``run_training``."""
 
+    def cut(self, done: int, total: int) -> None:
+        """Show how many windows of the scenes are cut."""
+        ...
+
     def epoch(self, report: EpochReport) -> None:
         """Show the figures of an epoch."""
         ...
@@ -62,6 +66,9 @@ def train_display(*, quiet: bool) -> Iterator[TrainDisplay]:
 
 
 class _Silence:
+    def cut(self, done: int, total: int) -> None:
+        """Show nothing."""
+
     def epoch(self, report: EpochReport) -> None:
         """Show nothing."""
 
@@ -74,6 +81,10 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last = time.monotonic()
+
+    def cut(self, done: int, total: int) -> None:
+        if time.monotonic() - self._last >= _EVERY:
+            self._say(f"cutting chips {done}/{total}")
 
     def epoch(self, report: EpochReport) -> None:
         cells = _cells(report.figures)
@@ -110,11 +121,12 @@ class _LiveTable:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("steps"),
+            TextColumn("{task.fields[unit]}"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
         self._tasks: tuple[Any, Any] | None = None
+        self._cutting: Any = None
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
 
     def __enter__(self) -> _LiveTable:
@@ -124,14 +136,20 @@ class _LiveTable:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
+    def cut(self, done: int, total: int) -> None:
+        if self._cutting is None:
+            self._cutting = self._bars.add_task("cutting", total=total, figures="", unit="chips")
+        self._bars.update(self._cutting, completed=done, total=total)
+
     def epoch(self, report: EpochReport) -> None:
         self._rows.append([str(report.epoch), *_cells(report.figures).values()])
 
     def step(self, report: StepReport) -> None:
         done = (report.epoch - 1) * report.steps
         if self._tasks is None:  # a resumed run begins further on
-            epoch = self._bars.add_task("epoch", total=report.steps, figures="")
-            run = self._bars.add_task("run", total=None, completed=done, figures="")
+            words: dict[str, Any] = {"figures": "", "unit": "steps"}
+            epoch = self._bars.add_task("epoch", total=report.steps, **words)
+            run = self._bars.add_task("run", total=None, completed=done, **words)
             self._tasks = epoch, run
         epoch, run = self._tasks
         if report.step == 1:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
     from geodet.api.scene_pictures import preview
-    from geodet.api.tools import evaluate, export, tile, train
+    from geodet.api.tools import evaluate, export
+    from geodet.api.training_tools import tile, train
     from geodet.config import (
         AugmentConfig,
         Config,
@@ -104,6 +105,8 @@ _MODULES = {
     "geodet.api.tools": (
         "evaluate",
         "export",
+    ),
+    "geodet.api.training_tools": (
         "tile",
         "train",
     ),

@@ -1,10 +1,11 @@
-"""The public functions for models of your own: tile, train, evaluate, export."""
+"""The public functions evaluate and export."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from geodet.api.training_tools import to_labelled_area
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
@@ -19,150 +20,8 @@ from geodet.onnx.backend import as_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
 from geodet.tilesets.splits import Part
-from geodet.tilesets.tile import LabelledArea, TileReport, tile_scene
-from geodet.training.train import EpochReport, TrainReport, run_training
 
-__all__ = ["evaluate", "export", "tile", "train"]
-
-
-def tile(
-    scene: str | Path | Sequence[str | Path],
-    labels: str | Path | Sequence[str | Path],
-    output: str | Path,
-    *,
-    config: Config | str | Path | None = None,
-    settings: Settings = (),
-    chip_size: int | None = None,
-    overlap: int | None = None,
-    gsd: float | None = None,
-    label_field: str | None = None,
-    labels_crs: str | None = None,
-    aoi: str | Path | None = None,
-    bounds: Sequence[float] | None = None,
-    bounds_crs: str | None = None,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> TileReport:
-    """Cut labelled chips from scenes: a tileset to train on.
-
-    Args:
-        scene: A raster, or several; also folders, quoted patterns and lists, as for :func:`detect`.
-        labels: Points or polygons, in any vector file that GDAL reads and in any CRS: a file for
-            all scenes, one for each in their order, or a folder with a file of each scene's name.
-        output: The folder of the tileset. It appears when it is complete.
-        config: A configuration, a recipe's name or a TOML file.
-        settings: Other keys, such as ``{"tile.val_fraction": 0.3}``.
-        chip_size: Side of a chip in pixels of the scene.
-        overlap: Pixels that neighbouring chips share.
-        gsd: Metres per pixel of the chips; None: those of each scene.
-        label_field: Attribute of the labels with the class; None: ``label``, ``class`` or ``name``;
-            empty: all objects are of one class.
-        labels_crs: CRS of labels whose file has none, such as a CSV; None: that of the scene.
-        aoi: A vector file of polygons in any CRS: only this part was labelled, and what lies
-            outside is neither object nor background.
-        bounds: xmin, ymin, xmax, ymax: only this part was labelled.
-        bounds_crs: The CRS of ``bounds``; None: that of each scene.
-        overwrite: Replace a tileset that exists.
-        progress: Called with the number of windows done and the number to do.
-
-    Raises:
-        SceneError: A scene cannot be read, or its metres per pixel are needed and unknown.
-        VectorError: The labels or the area cannot be read, or the area meets no scene.
-        TilesetError: No label lies in a scene, or they cannot be split by place.
-        OutputError: The folder exists, or cannot be written.
-
-    Example:
-        >>> report = tile(scene, labels, folder / "tiles", chip_size=128)
-        >>> report.train > report.val > 0
-        True
-    """
-    flags = {
-        "tile": {
-            "chip_size": chip_size,
-            "overlap": overlap,
-            "gsd": gsd,
-            "label_field": label_field,
-            "labels_crs": labels_crs,
-        }
-    }
-    chosen = resolve_config(config, flags=flags, settings=settings)
-    return tile_scene(
-        scene,
-        _to_paths(labels),
-        Path(output),
-        chosen.tile,
-        chosen.data,
-        area=_labelled_area(aoi, bounds, bounds_crs),
-        overwrite=overwrite,
-        progress=progress,
-    )
-
-
-def _to_paths(labels: str | Path | Sequence[str | Path]) -> Path | list[Path]:
-    if isinstance(labels, str | Path):
-        return Path(labels)
-    return [Path(label) for label in labels]
-
-
-def _labelled_area(
-    aoi: str | Path | None, bounds: Sequence[float] | None, bounds_crs: str | None
-) -> LabelledArea:
-    """Return the part that was labelled, after checking the number of bounds."""
-    if bounds is not None and len(bounds) != 4:
-        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
-    corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
-    return LabelledArea(None if aoi is None else Path(aoi), corners, bounds_crs)
-
-
-def train(
-    data: str | Path,
-    output: str | Path,
-    *,
-    config: Config | str | Path | None = None,
-    settings: Settings = (),
-    epochs: int | None = None,
-    device: str = "auto",
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: Callable[[EpochReport], None] | None = None,
-) -> TrainReport:
-    """Train a model on a tileset.
-
-    Args:
-        data: A tileset: COCO, YOLO, Pascal VOC, CSV, or what :func:`tile` wrote.
-        output: The model file, ``.safetensors``; the log and the state lie beside it in a folder
-            that ends in ``.run``.
-        config: A configuration, a recipe's name or a TOML file.
-        settings: Other keys, such as ``{"train.init": "urban-trees"}``.
-        epochs: Passes over the training chips.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        resume: Continue an interrupted run.
-        overwrite: Replace a model that exists.
-        progress: Called after each epoch.
-
-    Raises:
-        TilesetError: The tileset is broken or has nothing to train on.
-        ConfigError: A setting does not fit.
-        OutputError: The output exists, or cannot be written.
-        TrainingError: The run cannot be resumed, or its loss is not finite.
-        DeviceError: The device is not there, or has too little memory.
-
-    Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
-        >>> report = train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
-        >>> report.epochs
-        1
-    """
-    flags = {"train": {"epochs": epochs}}
-    return run_training(
-        Path(data),
-        Path(output),
-        resolve_config(config, flags=flags, settings=settings),
-        device=device,
-        resume=resume,
-        overwrite=overwrite,
-        progress=progress or (lambda _: None),
-    )
+__all__ = ["evaluate", "export"]
 
 
 def evaluate(
@@ -234,7 +93,7 @@ def evaluate(
             scene=None if scene is None else Path(scene),
             area=None
             if aoi is None and bounds is None
-            else _labelled_area(aoi, bounds, bounds_crs),
+            else to_labelled_area(aoi, bounds, bounds_crs),
             score_field=score_field,
             output=folder,
             overwrite=overwrite,

@@ -10,6 +10,8 @@ from geodet.files.outputs import check_destination, check_output_folder
 
 __all__ = [
     "BEST_FILE",
+    "CHIPS_ABOUT",
+    "CHIPS_FOLDER",
     "DEMO_FILES",
     "EVALUATION_FILES",
     "LABEL_SUFFIXES",
@@ -105,6 +107,12 @@ BEST_FILE = "best.safetensors"
 
 STATE_FILE = "state.pt"
 """In the folder of a run: the state after the last whole epoch."""
+
+CHIPS_FOLDER = "chips"
+"""In the folder of a run from scenes: the tileset that was cut from them."""
+
+CHIPS_ABOUT = "chips.json"
+"""In the folder of a run from scenes: what its chips were cut from."""
 
 
 def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geodet.config import Config
 from geodet.errors import ConfigError, TilesetError
-from geodet.files.output_folders import check_run
+from geodet.files.output_folders import CHIPS_FOLDER, check_run
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.labels import Tileset
@@ -42,6 +42,7 @@ from geodet.training.run_folder import (
     resume_run,
     save_run,
 )
+from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
 from geodet.training.transfer import transfer_weights
 
 __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
@@ -76,7 +77,7 @@ class TrainReport:
 
 @torch.random.fork_rng(devices=[])
 def run_training(
-    data: Path,
+    data: Path | ScenesWithLabels,
     output: Path,
     config: Config,
     *,
@@ -85,16 +86,18 @@ def run_training(
     overwrite: bool = False,
     progress: Callable[[EpochReport], None] = lambda _: None,
     step_progress: Callable[[StepReport], None] = lambda _: None,
+    cut_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TrainReport:
     """Train a detector and write its model file.
 
     The file holds the weights of the epoch with the best F1 on the validation chips, and the score
     threshold at that F1. The folder ``NAME.run`` beside ``NAME.safetensors`` holds the log, the
-    state for ``resume`` and a copy of the model. Under ``torchrun`` the processes share the work.
+    state for ``resume`` and a copy of the model, and with ``data`` from scenes the chips that were
+    cut from them. Under ``torchrun`` the processes share the work.
     torch's random numbers are as before when the function returns.
 
     Args:
-        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`, or scenes to cut.
         output: The model file, ``.safetensors``.
         config: All settings.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -102,6 +105,7 @@ def run_training(
         overwrite: Replace an existing model.
         progress: Called after each epoch.
         step_progress: Called after each step, in each process.
+        cut_progress: Called with the number of windows of the scenes done and to do.
 
     Raises:
         TilesetError: The data has no training images, or nothing to learn from.
@@ -115,7 +119,7 @@ def run_training(
     folder = check_run(output, resume=resume, overwrite=overwrite)
     fabric = launch_processes(settings.precision, device)
     torch.default_generator.manual_seed(settings.seed)
-    tileset = read_tileset(data, config.data)
+    tileset, config = _read_data(data, folder, config, fabric, cut_progress)
     config = settle_anchors(tileset, config)
     statistics = _measure(tileset, config)
     loader, sampler = load_chips(tileset, statistics, config, fabric)
@@ -180,6 +184,28 @@ def run_training(
         if state.best_interval
         else None,
     )
+
+
+def _read_data(
+    data: Path | ScenesWithLabels,
+    folder: Path,
+    config: Config,
+    fabric: Fabric,
+    progress: Callable[[int, int], None],
+) -> tuple[Tileset, Config]:
+    """Read the tileset; of scenes, after the first process has cut it.
+
+    Returns:
+        The tileset, and the settings with the name of the data.
+    """
+    if isinstance(data, Path):
+        return read_tileset(data, config.data), config
+    if fabric.is_global_zero:
+        cut_for_run(data, folder, config, progress=progress)
+    fabric.barrier()
+    name = config.train.data_name or data.name
+    named = config.model_copy(update={"train": config.train.model_copy(update={"data_name": name})})
+    return read_tileset(folder / CHIPS_FOLDER, config.data), named
 
 
 def _measure(tileset: Tileset, config: Config) -> BandStatistics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from geodet.training.band_statistics import measure_bands
 from geodet.training.chip_loader import load_chips
 from geodet.training.losses import Target
 from geodet.training.objective import build_loss
+from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
 
 __all__ = ["PartOfPlan", "TrainPlan", "plan_training"]
 
@@ -79,19 +80,29 @@ class TrainPlan:
     """Settings that would suit the data better, as they are typed."""
 
 
-def plan_training(data: Path, config: Config, *, device: str = "auto") -> TrainPlan:
-    """Read the data as a training would, time two steps, and write nothing.
+def plan_training(
+    data: Path | ScenesWithLabels,
+    config: Config,
+    *,
+    device: str = "auto",
+    cut_progress: Callable[[int, int], None] | None = None,
+) -> TrainPlan:
+    """Read the data as a training would, time two steps, and write nothing that stays.
 
     Args:
-        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`, or scenes to cut.
         config: All settings.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        cut_progress: Called with the number of windows of the scenes done and to do.
 
     Raises:
         TilesetError: The data has no training images or no training objects.
         ConfigError: Settings do not fit the data or each other.
         DeviceError: This machine has no such device.
     """
+    if isinstance(data, ScenesWithLabels):
+        with cut_for_a_while(data, config, progress=cut_progress) as chips:
+            return plan_training(chips, config, device=device)
     tileset = read_tileset(data, config.data)
     train, val = tileset.split("train"), tileset.split("val")
     objects = collect_objects(train)
