@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -89,7 +89,10 @@ def tile(
         "label_field": label_field,
         "labels_crs": labels_crs,
     }
-    chosen = {"tile": flags, "data": {"allow_outside": allow_outside or None}}
+    chosen: dict[str, dict[str, Any]] = {
+        "tile": flags,
+        "data": {"allow_outside": allow_outside or None},
+    }
     config = opt.resolve(recipe, settings, flags=chosen, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)
     from geodet.files.output_folders import check_new_tileset
