@@ -71,6 +71,7 @@ def detect(
     format: opt.Format = None,
     geometry: opt.GeometryKind = "box",
     append: opt.Append = False,
+    replace_scenes: opt.ReplaceScenes = False,
     style: opt.Style = False,
     skip_uniform: Annotated[
         bool,
@@ -163,6 +164,7 @@ def detect(
         format=format,
         geometry=geometry,
         append=append,
+        replace_scenes=replace_scenes,
         style=style,
         preview=preview,
         overwrite=overwrite,

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import geodet
-from geodet.errors import GeodetError, SceneError
+from geodet.errors import GeodetError, OutputError, SceneError
 
 from . import config, demo, detect, evaluate, export, info, models, preview, tile, train
 from .command_help import DocumentedCommand, DocumentedGroup
@@ -33,7 +33,7 @@ Exit codes:
   0    success
   1    an error: stderr says what is wrong and what to do; nothing is written
   2    wrong usage: an unknown command or option, or a value that cannot be read
-  3    some scenes could not be read; the detections of the others are written
+  3    some scenes could not be read, or some outputs not written; the others are complete
   130  interrupted by Ctrl-C (129 by SIGHUP, 143 by SIGTERM): no output is left
 """
 
@@ -100,7 +100,7 @@ def run() -> None:
         typer.echo(f"error: {error}", err=True)
         if error.hint:
             typer.echo(f"hint: {error.hint}", err=True)
-        is_partial = isinstance(error, SceneError) and error.report is not None
+        is_partial = isinstance(error, SceneError | OutputError) and error.report is not None
         sys.exit(3 if is_partial else 1)
     except SystemExit as leaving:
         if leaving.code in (129, 130, 143):  # 130 is typer's code for Ctrl-C

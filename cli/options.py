@@ -253,6 +253,14 @@ Append = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+ReplaceScenes = Annotated[
+    bool,
+    typer.Option(
+        "--replace-scene",
+        help="With --append: replace what the file holds of these scenes.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Style = Annotated[
     bool,
     typer.Option(

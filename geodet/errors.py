@@ -7,7 +7,7 @@
     ├── TilesetError    (ValueError)    path                    labelled chips for training
     ├── ModelFileError  (ValueError)    path, name              a model that is not usable
     ├── DeviceError     (RuntimeError)  device                  a device that is not available
-    ├── OutputError     (OSError)       path                    a file that cannot be written
+    ├── OutputError     (OSError)       path, failed, report    a file that cannot be written
     └── TrainingError   (RuntimeError)  path                    a run that cannot continue
 
 Each is also a builtin error, so code that knows nothing of geodet can catch it. The message says
@@ -250,10 +250,24 @@ class OutputError(GeodetError, OSError):
 
     path: Path | None
     """The file or folder to write."""
+    failed: Mapping[Path, OutputError]
+    """The outputs of a run that could not be written, with their errors."""
+    report: Any
+    """The :class:`geodet.DetectReport` of a run whose other outputs are written."""
 
-    def __init__(self, message: str, *, hint: str, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str,
+        path: Path | None = None,
+        failed: Mapping[Path, OutputError] | None = None,
+        report: Any = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.path = path
+        self.failed = dict(failed or {})
+        self.report = report
 
 
 class TrainingError(GeodetError, RuntimeError):

@@ -45,6 +45,7 @@ class DetectKeywords(TypedDict, total=False):
     geometry: Literal["box", "centroid"]
     format: str | None
     append: bool
+    replace_scenes: bool
     overwrite: bool
     restart: bool
     progress: ProgressChoice
@@ -71,6 +72,7 @@ def detect(
     geometry: Literal["box", "centroid"] = "box",
     format: str | None = None,
     append: bool = False,
+    replace_scenes: bool = False,
     overwrite: bool = False,
     restart: bool = False,
     progress: ProgressChoice = False,
@@ -101,7 +103,9 @@ def detect(
         bounds_crs: The CRS of ``bounds``; None: the scene's.
         geometry: Polygons of the boxes, or points at their centres.
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
-        append: Add the rows to a GeoPackage that exists.
+        append: Add the rows to a GeoPackage that exists, without objects that it holds already.
+        replace_scenes: With ``append``: replace the rows of scenes that the file holds already,
+            which is refused otherwise.
         overwrite: Replace outputs that exist.
         restart: Compute anew what an unfinished call with the same output has found. By default the
             call goes on from there, if scenes, model and settings are the same.
@@ -155,6 +159,7 @@ def detect(
         geometry=geometry,
         format=format,
         append=append,
+        replace_scenes=replace_scenes,
         overwrite=overwrite,
         restart=restart,
     )
@@ -245,6 +250,7 @@ def _begin(
         format=keywords.get("format"),
         geometry=keywords.get("geometry", "box"),
         append=keywords.get("append", False),
+        replace_scenes=keywords.get("replace_scenes", False),
         overwrite=keywords.get("overwrite", False),
         restart=keywords.get("restart", False),
     )

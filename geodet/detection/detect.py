@@ -24,12 +24,14 @@ from geodet.detection.detect_report import (
     DetectReport,
     incomplete_error,
     join_failures,
+    missing_outputs_error,
     write_records,
 )
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
 from geodet.detection.predictor import build_predictor
+from geodet.detection.run_outputs import RunOutputs
 from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_run import DetectProgress
@@ -38,12 +40,13 @@ from geodet.files.locks import locked_output
 from geodet.files.version import __version__
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.merging.appended import drop_weaker
 from geodet.models.checkpoint import Model
 from geodet.models.device import resolve_device
 from geodet.previews.preview import draw_preview, select_colours
+from geodet.vector.rows import Appending
 from geodet.vector.styles import write_style
-from geodet.vector.write_detections import check_output, open_writer
-from geodet.vector.writer import DetectionWriter
+from geodet.vector.write_detections import check_output
 
 __all__ = [
     "DetectOptions",
@@ -90,6 +93,7 @@ class DetectionRun:
         progress: Callable[[DetectProgress], None] = lambda _: None,
     ) -> None:
         self._started = time.monotonic()
+        self._outputs = tuple(outputs)
         self._options = options or DetectOptions()
         self._about, self._config, self._progress = model.description, config, progress
         self._opened = OpenScenes(model.description, config)
@@ -115,7 +119,7 @@ class DetectionRun:
         self.salt = _salt(model, config)
         """A text that is the same for the same model and settings, for stable identifiers."""
         self.report = DetectReport(
-            outputs=tuple(outputs),
+            outputs=self._outputs,
             detections={scene.name: 0 for scene in self._plan.scenes},
             labels=dict.fromkeys(self.classes, 0),
             device=str(device),
@@ -135,7 +139,8 @@ class DetectionRun:
         Raises:
             SceneError: A scene could not be read to its end. Of several scenes the others are in
                 the outputs; the error's ``failed`` has the errors by scene, ``report`` the report.
-            OutputError: An output could not be written.
+            OutputError: An output could not be written. Of several outputs the others are complete;
+                the error's ``failed`` has the errors by output, ``report`` the report.
             DeviceError: The device has too little memory for a single chip.
         """
         shown: list[Detections] = []
@@ -157,27 +162,27 @@ class DetectionRun:
                 progress=self._progress,
                 journal=journal,
             )
-            with ExitStack() as files:
-                writers = self._open_writers(files)
+            with self._open_outputs(journal) as files:
                 for part in loop:
                     self._count(part)
                     if self._options.preview:
                         shown.append(part.detections)
                     with self._watch.measure("write"):
-                        for writer in writers:
-                            writer.write(part)
+                        files.write(part)
                     yield part
-                for writer in writers:
-                    writer.annotate(_notes(loop))
                 with self._watch.measure("write"):
-                    files.pop_all().close()  # completes the files
-            if journal is not None:
-                journal.remove()
+                    files.commit(_notes(loop))
+            self.report.outputs = tuple(files.written)
+            is_kept = self._end_journal(journal, files)
             if self._options.preview:
                 with self._watch.measure("preview"):
                     self._draw(self._options.preview, Detections.concatenate(shown))
         self._write_styles()
         self._finish(loop)
+        if files.failed:
+            raise missing_outputs_error(files.failed, loop.failed, self.report, journal=is_kept)
+        if loop.failed:
+            raise incomplete_error(loop.failed, self.report)
 
     def _check_outputs_again(self) -> None:
         """Refuse outputs that another run has written between the plan and the locks."""
@@ -195,28 +200,32 @@ class DetectionRun:
         stack.callback(journal.close)
         return journal
 
-    def _open_writers(self, stack: ExitStack) -> list[DetectionWriter]:
-        options = self._options
-        return [
-            stack.enter_context(
-                open_writer(
-                    output,
-                    self.classes,
-                    crs=self.crs,
-                    metadata=self.provenance,
-                    overwrite=options.overwrite,
-                    append=options.append,
-                    geometry=options.geometry,
-                    format=options.format,
-                )
-            )
-            for output in self.report.outputs
-        ]
+    def _open_outputs(self, journal: Journal | None) -> RunOutputs:
+        threshold = self._predictor.iou_threshold
+        appending = Appending(
+            run="" if journal is None else journal.run,
+            scenes=tuple(scene.name for scene in self._plan.scenes),
+            replace_scenes=self._options.replace_scenes,
+            drop=lambda pairs: drop_weaker(pairs, iou_threshold=threshold),
+        )
+        outputs = self.report.outputs
+        return RunOutputs(
+            outputs, self.classes, self.crs, self.provenance, self._options, appending
+        )
+
+    def _end_journal(self, journal: Journal | None, files: RunOutputs) -> bool:
+        """Remove the journal, or keep it for an output that could not be written."""
+        if journal is None:
+            return False
+        if files.failed:
+            return journal.hand_over(next(iter(files.failed)))
+        journal.remove()
+        return False
 
     def _record(self) -> None:
         """Write what became of each of several scenes beside the first output."""
-        if self.report.outputs and len(self.report.scenes) > 1:
-            write_records(self.report.outputs[0], self.report.scenes)
+        if self._outputs and len(self.report.scenes) > 1:
+            write_records(self._outputs[0], self.report.scenes)
 
     def _count(self, part: SceneDetections) -> None:
         self.report.detections[part.scene] += len(part.detections)
@@ -246,8 +255,6 @@ class DetectionRun:
                 self._predictor.caps,
             )
         report.seconds = time.monotonic() - self._started
-        if loop.failed:
-            raise incomplete_error(loop.failed, report)
 
 
 def detect_to_files(

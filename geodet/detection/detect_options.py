@@ -39,6 +39,8 @@ class DetectOptions:
     """Write polygons, or points at the centres."""
     append: bool = False
     """Add the detections to existing GeoPackages."""
+    replace_scenes: bool = False
+    """When appending: replace the rows of scenes that the file holds; otherwise it is refused."""
     style: bool = False
     """Write a QGIS style beside the outputs that cannot contain one."""
     preview: Path | None = None
@@ -91,6 +93,8 @@ def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: Dete
         raise ConfigError(
             "both an area of interest and bounds are given", hint="give one of --aoi and --bounds"
         )
+    if options.replace_scenes and not options.append:
+        raise ConfigError("scenes are replaced when appending", hint="add --append")
     if options.format is not None and len(outputs) > 1:
         raise ConfigError(
             f"the format {options.format} is given for {len(outputs)} outputs",

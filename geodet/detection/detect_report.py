@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geodet.detection.scene_run import DetectCounts
-from geodet.errors import SceneError
+from geodet.errors import OutputError, SceneError
 from geodet.files.outputs import replacing
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "SceneRecord",
     "incomplete_error",
     "join_failures",
+    "missing_outputs_error",
     "record_path",
     "write_records",
 ]
@@ -67,8 +68,37 @@ def incomplete_error(failed: Mapping[str, SceneError], report: DetectReport) -> 
     )
 
 
-def join_failures(failed: Mapping[str, SceneError]) -> str:
-    """Join the errors of scenes, each with its scene's name."""
+def missing_outputs_error(
+    outputs: Mapping[Path, OutputError],
+    scenes: Mapping[str, SceneError],
+    report: DetectReport,
+    *,
+    journal: bool,
+) -> OutputError:
+    """Return the error of a run of whose outputs some could not be written.
+
+    Args:
+        outputs: The errors of these outputs; the others are complete.
+        scenes: The errors of scenes that could not be read.
+        report: What was found.
+        journal: Whether what was found is kept in the journal of the first of these outputs.
+    """
+    count, complete = len(outputs), " and ".join(map(str, report.outputs))
+    message = (
+        f"{count} of {count + len(report.outputs)} outputs could not be written, and {complete} is "
+        "complete: " + join_failures(outputs)
+    )
+    if scenes:
+        message += f"; {len(scenes)} scenes could not be read: {join_failures(scenes)}"
+    names = " ".join(f"-o {output}" for output in outputs)
+    hint = f"the same command with {names} alone "
+    hint += "writes it from what was found" if journal else "detects again and writes it"
+    path = next(iter(outputs))
+    return OutputError(message, hint=hint, path=path, failed=outputs, report=report)
+
+
+def join_failures(failed: Mapping[str, SceneError] | Mapping[Path, OutputError]) -> str:
+    """Join the errors of scenes or outputs, each with its name."""
     return "; ".join(f"{name}: {error}" for name, error in failed.items())
 
 

@@ -9,7 +9,7 @@ A part depends on its own windows alone. So parts may be missing in any place, a
 several machines have computed for one fingerprint may be put into one folder.
 
     OUTPUT.partial/
-      plan.json          version of this layout, and the fingerprint
+      plan.json          version of this layout, an identifier of the run, and the fingerprint
       0000/windows.json  size, overlap, alignment and batch size of the first scene
       0000/000003.part   the fourth band of the first scene: SHA-256, then arrays in numpy's format
 """
@@ -22,6 +22,7 @@ import io
 import json
 import logging
 import os
+import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ __all__ = ["BandPart", "Journal", "SceneJournal", "discard_journal", "journal_fo
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = 1
+_LAYOUT = 2
 _PLAN, _WINDOWS, _PART = "plan.json", "windows.json", ".part"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
@@ -116,15 +117,17 @@ class Journal:
     ) -> None:
         self.folder = journal_folder(output)
         """Where the parts are."""
+        self.run = secrets.token_hex(8)
+        """An identifier of the run, the same when it goes on after an interruption."""
         if restart:
             self.remove()
         with raising_output_errors(self.folder):
             if self._count_parts():
-                self._check(fingerprint)
+                self.run = self._check(fingerprint)
             else:
                 self.remove()
                 self.folder.mkdir()
-                plan = {"layout": _LAYOUT, "fingerprint": dict(fingerprint)}
+                plan = {"layout": _LAYOUT, "run": self.run, "fingerprint": dict(fingerprint)}
                 _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
 
     def open_scene(self, number: int) -> SceneJournal:
@@ -136,6 +139,21 @@ class Journal:
         with contextlib.suppress(OSError):
             if not self._count_parts():
                 self.remove()
+
+    def hand_over(self, output: Path) -> bool:
+        """Rename the folder to that of another output, whose run then goes on from there.
+
+        Returns:
+            Whether it could be renamed.
+        """
+        folder = journal_folder(output)
+        try:
+            if folder != self.folder:
+                self.folder.rename(folder)
+        except OSError:
+            return False
+        self.folder = folder
+        return True
 
     def remove(self) -> None:
         """Remove the folder with all parts.
@@ -150,17 +168,17 @@ class Journal:
             return 0
         return sum(1 for _ in self.folder.glob(f"*/*{_PART}"))
 
-    def _check(self, fingerprint: Mapping[str, str]) -> None:
-        """Check that the parts are of a run that would compute the same."""
+    def _check(self, fingerprint: Mapping[str, str]) -> str:
+        """Check that the parts are of a run that would compute the same; return its identifier."""
         try:
             plan = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
-            known, layout = dict(plan["fingerprint"]), plan["layout"]
+            known, layout, run = dict(plan["fingerprint"]), plan["layout"], str(plan["run"])
         except (ValueError, KeyError, TypeError):
-            known, layout = {}, None
+            known, layout, run = {}, None, ""
         names = dict.fromkeys([*known, *fingerprint])
         changed = [name for name in names if known.get(name) != fingerprint.get(name)]
         if layout == _LAYOUT and not changed:
-            return
+            return run
         if layout != _LAYOUT or not known:
             what = "its plan cannot be read by this version of geodet"
         else:

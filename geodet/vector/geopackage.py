@@ -97,7 +97,7 @@ class GeoPackageAppender(RowWriter):
             self._table.finish()
             self._table.close()
             _check_same(check_appendable(self._layer.path), self._layer)
-            append_rows(self._layer, self._temporary)
+            append_rows(self._layer, self._temporary, sorted(self._scenes))
 
 
 def check_appendable(path: Path) -> StoredLayer:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -33,12 +33,13 @@ _MODEL = "model_sha256"
 _ALL = "1"
 
 
-def append_rows(layer: VectorLayer, rows: Path) -> None:
+def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
     """Add rows to a GeoPackage, without those that show what it holds; all or none.
 
     Args:
         layer: What is added, and to which file.
         rows: A GeoPackage with the same layer, which holds the new rows.
+        scenes: The scenes that the rows are from, also those without any.
 
     Raises:
         OutputError: Another program has locked the file and does not release it, or the file holds
@@ -51,9 +52,9 @@ def append_rows(layer: VectorLayer, rows: Path) -> None:
         if layer.append.run in known.runs:
             _logger.info("%s has the rows of this run already", layer.path)
             return
-        _replace_or_refuse(database, layer, known, _scenes_in(database, "fresh"))
+        _replace_or_refuse(database, layer, known, scenes)
         dropped = _drop_duplicates(database, layer, known)
-        _store_metadata(database, layer, known)
+        _store_metadata(database, layer, known, scenes)
         _insert(database)
         add_style(database, LAYER, layer.classes, geometry=layer.geometry)
     if any(dropped):
@@ -151,17 +152,11 @@ def _locked_error(path: Path) -> OutputError:
     )
 
 
-def _scenes_in(database: sqlite3.Connection, schema: str) -> list[str]:
-    found = database.execute(f'SELECT DISTINCT scene FROM {schema}."{LAYER}"')
-    return [name for (name,) in found if name is not None]
-
-
 def _replace_or_refuse(
     database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
 ) -> None:
     """Remove the rows of scenes that come again, or refuse the scenes."""
     assert layer.append is not None
-    scenes = dict.fromkeys([*scenes, *layer.append.scenes])
     held = _held(database, layer, known, scenes)
     if not layer.append.replace_scenes:
         _refuse(layer, held)
@@ -257,15 +252,17 @@ def _insert(database: sqlite3.Connection) -> None:
     database.execute(change, (LAYER,))
 
 
-def _store_metadata(database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata) -> None:
+def _store_metadata(
+    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Sequence[str]
+) -> None:
     """Add the metadata of the run, and which model has searched which scenes where that is new."""
     assert layer.append is not None
     model, before = layer.metadata.get(_MODEL), known.models
     if model is not None and before not in ([], [model]):
-        scenes = _scenes_in(database, "fresh")
         if len(before) == 1:
-            known.add_scenes(before[0], _scenes_in(database, "main"))
-        known.add_scenes(model, [*layer.append.scenes, *scenes])
+            held = database.execute(f'SELECT DISTINCT scene FROM main."{LAYER}"')
+            known.add_scenes(before[0], [name for (name,) in held if name is not None])
+        known.add_scenes(model, scenes)
     known.join(layer.metadata)
     if layer.append.run:
         known.add_run(layer.append.run)

@@ -217,9 +217,34 @@ def test_missing_georeferences_are_warned_of_once_for_all_scenes_of_a_run(plan, 
 def test_a_second_run_is_appended(make_scene, tiny_model, tmp_path):
     out = tmp_path / "out.gpkg"
     first, _ = run([make_scene("a.tif")], tiny_model, out)
-    both, _ = run([make_scene("b.tif", seed=5)], tiny_model, out, append=True)
+    away = make_scene("b.tif", seed=5, origin=(510_000, 4_500_000))
+    both, _ = run([away], tiny_model, out, append=True)
     assert both["scene"].tolist()[: len(first)] == ["a.tif"] * len(first)
     assert set(both["scene"]) == {"a.tif", "b.tif"}
+
+
+def test_appending_an_overlapping_scene_keeps_what_one_call_keeps(make_scene, tiny_model, tmp_path):
+    scenes = [make_scene(name, seed=seed) for name, seed in (("a.tif", 0), ("b.tif", 5))]
+    together, _ = run(scenes, tiny_model, tmp_path / "both.gpkg")
+    out = tmp_path / "out.gpkg"
+    first, _ = run(scenes[:1], tiny_model, out)
+    both, _ = run(scenes[1:], tiny_model, out, append=True)
+    assert not set(first["x1_px"]) <= set(both[both["scene"] == "a.tif"]["x1_px"])
+    columns = ["scene", "x1_px", "y1_px", "score"]
+    expected = together[columns].sort_values(columns).to_numpy().tolist()
+    assert both[columns].sort_values(columns).to_numpy().tolist() == expected
+
+
+def test_a_scene_that_is_there_is_refused_or_replaced(make_scene, tiny_model, tmp_path):
+    out, scenes = tmp_path / "out.gpkg", [make_scene("a.tif"), make_scene("b.tif", seed=5)]
+    together, _ = run(scenes, tiny_model, out)
+    with pytest.raises(OutputError, match=r"out\.gpkg contains detections of b\.tif already"):
+        run(scenes[1:], tiny_model, out, append=True)
+    replaced, _ = run(scenes[1:], tiny_model, out, append=True, replace_scenes=True)
+    assert set(replaced["scene"]) == {"a.tif", "b.tif"}
+    assert len(replaced) <= len(together)
+    with pytest.raises(ConfigError, match="scenes are replaced when appending"):
+        run(scenes, tiny_model, tmp_path / "new.gpkg", replace_scenes=True)
 
 
 def test_an_object_in_two_overlapping_scenes_is_written_once(make_scene, tiny_model, tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pretended_predictor import SMALL
 
 from geodet.detection import window_plan
-from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.detection.detect import DetectionRun, DetectOptions, detect_to_files
 from geodet.detection.journal import BandPart, discard_journal, journal_folder
 from geodet.detection.predictor import Predictor
 from geodet.errors import OutputError
@@ -218,6 +218,30 @@ def test_a_folder_of_that_name_with_other_files_is_left_alone(make_scene, tiny_m
     assert (folder / "thesis.docx").exists()
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_run_that_dies_between_appending_and_its_end_does_not_append_again(
+    make_scene, tiny_model, tmp_path, monkeypatch, is_new
+):
+    output = tmp_path / "out.gpkg"
+    if not is_new:
+        run([make_scene("far.tif", origin=(700_000, 4_500_000))], output, tiny_model)
+    path = make_scene(**WIDE)
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectionRun, "_end_journal", die)
+        with pytest.raises(KeyboardInterrupt):
+            run([path], output, tiny_model, append=True)
+    whole = rows(output)
+    assert len(whole) > 100
+    assert parts_of(output)
+    run([path], output, tiny_model, append=True)
+    assert rows(output).equals(whole)
+    assert not journal_folder(output).exists()
+
+
 boxes = st.lists(st.tuples(*[st.floats(0, 1e6, allow_subnormal=False)] * 4), max_size=5)
 
 
@@ -249,7 +273,7 @@ CHILD = """
     import logging, sys
     from geodet.config import DetectConfig
     from geodet.detection import window_plan
-    from geodet.detection.detect import DetectOptions, detect_to_files
+    from geodet.detection.detect import DetectionRun, DetectOptions, detect_to_files
     from geodet.models.checkpoint import load_checkpoint
     from pathlib import Path
 

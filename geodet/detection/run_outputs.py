@@ -1,0 +1,120 @@
+"""The outputs of a run, each written to its end whatever becomes of the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pyproj import CRS
+
+from geodet.detection.detect_options import DetectOptions
+from geodet.errors import OutputError
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.rows import Appending
+from geodet.vector.write_detections import open_writer
+from geodet.vector.writer import DetectionWriter
+
+__all__ = ["RunOutputs"]
+
+logger = logging.getLogger(__name__)
+
+
+class RunOutputs:
+    """Writers of the outputs of a run, for a ``with`` block, which discards what is not committed.
+
+    An output that cannot be written is discarded alone. Only when none is left the error is raised.
+
+    Args:
+        outputs: The files; may be empty.
+        classes: Names of the classes, by label.
+        crs: Of the layer.
+        metadata: Texts on how the layer was made.
+        options: Formats, and whether files are replaced or appended to.
+        appending: Which rows are appended.
+
+    Raises:
+        OutputError: One of the outputs cannot be begun.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Path],
+        classes: Sequence[str],
+        crs: CRS | None,
+        metadata: Mapping[str, str],
+        options: DetectOptions,
+        appending: Appending,
+    ) -> None:
+        self.written: list[Path] = []
+        """Outputs that are complete."""
+        self.failed: dict[Path, OutputError] = {}
+        """Why the others could not be written."""
+        self._writers: dict[Path, DetectionWriter] = {}
+        with ExitStack() as begun:
+            begun.callback(self._abort)
+            for output in outputs:
+                self._writers[output] = open_writer(
+                    output,
+                    classes,
+                    crs=crs,
+                    metadata=metadata,
+                    overwrite=options.overwrite,
+                    append=options.append,
+                    appending=appending,
+                    geometry=options.geometry,
+                    format=options.format,
+                )
+            begun.pop_all()
+
+    def write(self, part: SceneDetections) -> None:
+        """Write detections of a scene to all outputs.
+
+        Raises:
+            OutputError: None of the outputs can be written.
+        """
+        for output, writer in list(self._writers.items()):
+            with self._alone(output):
+                writer.write(part)
+
+    def commit(self, notes: Mapping[str, str]) -> None:
+        """Complete all outputs, with more metadata.
+
+        Raises:
+            OutputError: None of the outputs can be written.
+        """
+        for output, writer in list(self._writers.items()):
+            with self._alone(output):
+                writer.annotate(notes)
+                writer.commit()
+                self.written.append(output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._abort()
+
+    @contextmanager
+    def _alone(self, output: Path) -> Iterator[None]:
+        """Discard an output that cannot be written, and go on with the others."""
+        try:
+            yield
+        except OutputError as error:
+            self._writers.pop(output).abort()
+            self.failed[output] = error
+            if not self._writers and not self.written:
+                raise
+            logger.error("%s is left out: %s", output, error)
+
+    def _abort(self) -> None:
+        for writer in self._writers.values():
+            writer.abort()  # does nothing to those that are committed
