@@ -14,7 +14,7 @@ import typer
 import geodet
 from geodet.errors import GeodetError, OutputError, SceneError
 
-from . import config, demo, detect, evaluate, export, info, models, preview, tile, train
+from . import config, count, demo, detect, evaluate, export, info, models, preview, tile, train
 from .command_help import DocumentedCommand, DocumentedGroup
 from .process import leaving_on_signals
 
@@ -55,6 +55,7 @@ for _command, _examples in (
     (tile.tile, tile.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
     (export.export, export.EXAMPLES),
+    (count.count, count.EXAMPLES),
     (preview.preview, preview.EXAMPLES),
     (models.models, models.EXAMPLES),
     (info.info, info.EXAMPLES),

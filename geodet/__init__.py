@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from geodet.files.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from geodet.api.calibrate_models import calibrate
+    from geodet.api.counts import count
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
     from geodet.api.scene_pictures import preview
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         TrainConfig,
     )
     from geodet.config.recipes import resolve_config
+    from geodet.counting.count import CountReport
     from geodet.detection.detect import DetectProgress, DetectReport
     from geodet.errors import (
         ConfigError,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
         TrainingError,
         VectorError,
     )
+    from geodet.evaluation.calibrate import CalibrateReport
     from geodet.evaluation.evaluate import EvaluateReport
     from geodet.models.checkpoint import Model
     from geodet.models.description import ModelDescription
@@ -56,8 +60,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AugmentConfig",
+    "CalibrateReport",
     "Config",
     "ConfigError",
+    "CountReport",
     "DataConfig",
     "DetectConfig",
     "DetectProgress",
@@ -82,6 +88,8 @@ __all__ = [
     "TrainReport",
     "TrainingError",
     "VectorError",
+    "calibrate",
+    "count",
     "detect",
     "detect_array",
     "evaluate",
@@ -95,6 +103,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "geodet.api.counts": ("count",),
+    "geodet.counting.count": ("CountReport",),
+    "geodet.api.calibrate_models": ("calibrate",),
     "geodet.api.detect_arrays": ("detect_array",),
     "geodet.api.detect_frames": (
         "detect",
@@ -135,6 +146,7 @@ _MODULES = {
         "TrainingError",
         "VectorError",
     ),
+    "geodet.evaluation.calibrate": ("CalibrateReport",),
     "geodet.evaluation.evaluate": ("EvaluateReport",),
     "geodet.models.checkpoint": ("Model",),
     "geodet.models.description": ("ModelDescription",),

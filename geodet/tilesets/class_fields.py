@@ -151,7 +151,9 @@ def _choose_column(table: Any, path: Path, field: str | None) -> Any:
 
 
 def _is_missing(column: Any) -> Any:
-    return column.isna() | (column.astype(str).str.strip() == "")
+    distinct = column.dropna().unique()  # few, where there are a million rows
+    empty = [value for value in distinct if not str(value).strip()]
+    return column.isna() | column.isin(empty)
 
 
 def _read_column(table: Any, path: Path, column: Any) -> tuple[str, ...]:
@@ -167,7 +169,9 @@ def _read_column(table: Any, path: Path, column: Any) -> tuple[str, ...]:
             " --label-field '' takes all as one class",
             path=path,
         )
-    names = tuple(_to_name(value) for value in table[column])
+    places, distinct = table[column].factorize()
+    name_of = [_to_name(value) for value in distinct]
+    names = tuple([name_of[place] for place in places.tolist()])
     odd = [name for name in names if name.lower() in _NO_CLASS]
     if odd:
         logger.warning("%s: %d objects are of the class %r", path, len(odd), odd[0])

@@ -13,11 +13,13 @@ from typing import Literal
 
 from geodet.config.section import name_hint
 from geodet.errors import OutputError, VectorError
+from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder
 
 __all__ = [
     "FORMATS",
     "LAYER_SEPARATOR",
+    "TABLE_SUFFIXES",
     "YOLO_ABOUT",
     "YOLO_CLASSES",
     "YOLO_FILES",
@@ -37,6 +39,9 @@ Geometry = Literal["box", "centroid"]
 
 LAYER_SEPARATOR = "|layername="
 """Stands between a file and its layer, as in QGIS."""
+
+TABLE_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet", ".csv")
+"""Formats of tables of polygons, by extension; CSV is without the polygons."""
 
 YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES = "geodet.json", "classes.txt", "files"
 """Names in a folder of YOLO text: the list of files, the classes, and the key of the list."""
@@ -170,9 +175,15 @@ def check_vector_exists(path: str | Path) -> None:
     """Check that a vector file exists, where it is a local file; GDAL finds the others.
 
     Raises:
-        VectorError: There is no such file.
+        VectorError: There is no such file; or it is read over the network, and geodet is offline.
     """
     file = path_of(path)
+    if is_offline() and is_remote_path(file):
+        raise VectorError(
+            f"{file} is read over the network, which is not allowed offline",
+            hint="copy it to this machine, or run without --offline and --restricted",
+            path=path,
+        )
     is_local = not file.startswith("/vsi") and "://" not in file
     if is_local and not Path(file).exists():
         raise VectorError(

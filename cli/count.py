@@ -1,0 +1,194 @@
+"""The command ``geodet count``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as opt
+from .report import print_json, set_up_logging
+
+if TYPE_CHECKING:
+    from geodet.counting.count import CountReport
+
+__all__ = ["EXAMPLES", "count"]
+
+ACCURACY = "Accuracy of the detections"
+EXAMPLES = """\
+Examples:
+
+  geodet count trees.gpkg --by stands.gpkg -o counts.gpkg
+  geodet count trees.gpkg --by stands.gpkg --precision 0.81 --recall 0.7 --measured-on 900
+  geodet count trees.gpkg --by stands.gpkg --sample labelled.gpkg --aoi plots.gpkg -o counts.csv
+"""
+
+
+def count(
+    detections: Annotated[
+        Path,
+        typer.Argument(
+            help="A vector file with points or polygons, such as the output of detect.",
+            show_default=False,
+        ),
+    ],
+    by: Annotated[
+        Path,
+        typer.Option(
+            "--by",
+            metavar="FILE",
+            help="Polygons to count in, in any vector format and CRS; they may overlap.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The table to write: .gpkg, .geojson, .fgb, .parquet, or .csv without polygons.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            "--field",
+            metavar="NAME",
+            help="The only attribute of the polygons to keep.",
+            show_default="all of them",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score",
+            min=0,
+            max=1,
+            metavar="SCORE",
+            help="Lowest score that counts.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = 0.0,
+    score_field: Annotated[
+        str | None,
+        typer.Option(
+            "--score-field",
+            metavar="NAME",
+            help="Attribute with the score.",
+            show_default="score, if there is one",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    label_field: Annotated[
+        str | None,
+        typer.Option(
+            "--label-field",
+            metavar="NAME",
+            help="Attribute with the class.",
+            show_default="label, class or name, if there is one",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            "--precision",
+            metavar="SHARE",
+            help="Share of the detections that are right.",
+            show_default="what the file says",
+            rich_help_panel=ACCURACY,
+        ),
+    ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            "--recall",
+            metavar="SHARE",
+            help="Share of the objects that are found.",
+            show_default="what the file says",
+            rich_help_panel=ACCURACY,
+        ),
+    ] = None,
+    measured_on: Annotated[
+        int,
+        typer.Option(
+            "--measured-on",
+            min=0,
+            metavar="OBJECTS",
+            help="Labelled objects on which precision and recall were measured; 0: they are exact.",
+            rich_help_panel=ACCURACY,
+        ),
+    ] = 0,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample",
+            metavar="FILE",
+            help="A vector file with all objects in some plots, which --aoi names.",
+            rich_help_panel=ACCURACY,
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            "--aoi",
+            metavar="FILE",
+            help="The plots of --sample, two polygons or more.",
+            rich_help_panel=ACCURACY,
+        ),
+    ] = None,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Count detections by polygons, and estimate how many objects there really are.
+
+    An object counts in each polygon that its centre lies in. The 95 % interval of the true count
+    comes from the precision and recall of the detections, or from a labelled sample.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    from geodet.files.outputs import check_destination
+    from geodet.vector.formats import TABLE_SUFFIXES, check_vector_exists
+
+    for path in filter(None, (detections, by, sample, plots)):
+        check_vector_exists(path)
+    if output is not None:
+        check_destination(output, TABLE_SUFFIXES, overwrite=overwrite)
+    from geodet.counting.count import KnownAccuracy, count_objects
+
+    report = count_objects(
+        detections,
+        by,
+        output,
+        field=field,
+        min_score=min_score,
+        score_field=score_field,
+        label_field=label_field,
+        known=KnownAccuracy(precision, recall, measured_on, sample, plots),
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def _print(report: CountReport) -> None:
+    places = f"{report.polygons:,} polygon{'' if report.polygons == 1 else 's'}"
+    typer.echo(f"{report.objects:,} objects in {places}, {report.elsewhere:,} elsewhere")
+    total = report.total
+    if "per_ha" in total:
+        typer.echo(f"{total['per_ha']:,.2f} per hectare on {total['area_ha']:,.2f} ha")
+    if report.estimated_by:
+        low, high = total["estimate_low"], total["estimate_high"]
+        typer.echo(
+            f"estimated true count: {total['estimate']:,.0f}, 95 % between {low:,.0f} and "
+            f"{high:,.0f} ({report.estimated_by})"
+        )
+    if report.output is not None:
+        typer.echo(f"{report.output}")

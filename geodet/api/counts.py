@@ -1,0 +1,73 @@
+"""The public function that counts objects by polygons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geodet.counting.count import CountReport, KnownAccuracy, count_objects
+
+__all__ = ["count"]
+
+
+def count(
+    detections: str | Path,
+    by: str | Path,
+    output: str | Path | None = None,
+    *,
+    field: str | None = None,
+    min_score: float = 0.0,
+    score_field: str | None = None,
+    label_field: str | None = None,
+    precision: float | None = None,
+    recall: float | None = None,
+    measured_on: int = 0,
+    sample: str | Path | None = None,
+    aoi: str | Path | None = None,
+    overwrite: bool = False,
+) -> CountReport:
+    """Count objects by polygons, and estimate how many there really are.
+
+    Args:
+        detections: A vector file with points or polygons, such as :func:`detect` writes.
+        by: A vector file of polygons in any CRS; they may overlap.
+        output: The table to write: ``.gpkg``, ``.geojson``, ``.fgb``, ``.parquet`` or ``.csv``.
+        field: The only attribute of the polygons to keep; None: all.
+        min_score: Lowest score that counts.
+        score_field: Attribute with the score; None: ``score``, if there is one.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
+        precision: Share of the detections that are right; None: what the file says.
+        recall: Share of the objects that are found; None: what the file says.
+        measured_on: Labelled objects on which the two were measured; 0: they are exact.
+        sample: A vector file of all objects in some plots: their ratio to the detections there
+            gives the estimate.
+        aoi: The plots, a vector file of two polygons or more.
+        overwrite: Replace a table that exists.
+
+    Raises:
+        VectorError: A file cannot be read, or one of them has no CRS.
+        ConfigError: Half of what an estimate needs is missing.
+        OutputError: The output exists, or cannot be written.
+
+    Example:
+        >>> trees = geodet.detect(scene, output=folder / "trees.gpkg")
+        >>> report = count(folder / "trees.gpkg", folder / "trees.gpkg", precision=0.8, recall=0.7)
+        >>> report.objects == len(trees)
+        True
+    """
+    return count_objects(
+        Path(detections),
+        Path(by),
+        None if output is None else Path(output),
+        field=field,
+        min_score=min_score,
+        score_field=score_field,
+        label_field=label_field,
+        known=KnownAccuracy(
+            precision,
+            recall,
+            measured_on,
+            None if sample is None else Path(sample),
+            None if aoi is None else Path(aoi),
+        ),
+        overwrite=overwrite,
+    )

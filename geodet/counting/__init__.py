@@ -1,0 +1,1 @@
+"""Counts of detections on the ground, with the interval in which the true count lies."""

@@ -1,0 +1,144 @@
+"""Detections to be counted: where their centres lie, and what is known of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from geodet.errors import VectorError
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.full_turns import full_turn, within_half_turn
+from geodet.tilesets.class_fields import read_names_of_detections
+from geodet.vector.antimeridian import join_at_antimeridian
+from geodet.vector.vector_files import read_fields, read_frame
+
+__all__ = ["FoundObjects", "read_found_objects"]
+
+_SIZE = "area_m2"
+_CLASSES = ("label", "class", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObjects:
+    """N objects of a vector file."""
+
+    path: Path
+    """The file, for messages."""
+    crs: CRS | None
+    """Of the centres."""
+    centres: Floats
+    """(N, 2) x and y."""
+    classes: tuple[str, ...]
+    """The names, sorted."""
+    labels: Ints
+    """(N,) the place of each object's class."""
+    scores: Floats | None
+    """(N,); None if the file has none."""
+    sizes: Floats | None
+    """(N,) square metres, NaN where unknown; None if the file has none."""
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def select(self, which: NDArray[np.bool_] | Ints) -> FoundObjects:
+        """Return the objects of a mask or of indices."""
+        parts = (None if part is None else part[which] for part in (self.scores, self.sizes))
+        centres, labels = self.centres[which], self.labels[which]
+        return FoundObjects(self.path, self.crs, centres, self.classes, labels, *parts)
+
+    def points_in(self, crs: CRS | None, middle: float, path: Path) -> NDArray[np.object_]:
+        """Return the centres as points in another CRS: (N,).
+
+        Args:
+            crs: That of polygons.
+            middle: The x of their middle: longitudes are within half a turn of it.
+            path: The file of the polygons, for messages.
+
+        Raises:
+            VectorError: One of the two files has no CRS.
+        """
+        if (crs is None) != (self.crs is None):
+            without, other = (self.path, path) if self.crs is None else (path, self.path)
+            raise VectorError(
+                f"{without} has no CRS, and {other} has one",
+                hint="give it its CRS, such as with ogr2ogr -a_srs EPSG:32633",
+                path=without,
+            )
+        x, y = self.centres.T
+        if crs is not None and self.crs is not None and not crs.equals(self.crs):
+            x, y = Transformer.from_crs(self.crs, crs, always_xy=True).transform(x, y)
+        if turn := full_turn(crs):
+            x = within_half_turn(x, middle, turn)
+        points: NDArray[np.object_] = shapely.points(x, y)
+        return points
+
+
+def read_found_objects(
+    path: Path,
+    *,
+    min_score: float = 0.0,
+    score_field: str | None = None,
+    label_field: str | None = None,
+) -> FoundObjects:
+    """Read the objects of a vector file, for their centres.
+
+    Args:
+        path: Points or polygons, written by detect or by another program.
+        min_score: Lowest score that counts.
+        score_field: Attribute with the score; None: ``score``, if there is one.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
+
+    Raises:
+        VectorError: The file cannot be read, or it lacks a field that was named.
+    """
+    fields = read_fields(path)
+    score = _choose(score_field, "score", fields, path)
+    wanted = {_SIZE, score, label_field} | {f for f in fields if f.lower() in _CLASSES}
+    frame = read_frame(path, columns=[field for field in fields if field in wanted])
+    shapes = join_at_antimeridian(frame.geometry.to_numpy(), frame.crs)
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    frame, shapes = frame[there], shapes[there]
+    names = np.array(read_names_of_detections(frame, path, label_field, "object"), object)
+    classes, labels = np.unique(names.astype(str), return_inverse=True)
+    found = FoundObjects(
+        path,
+        frame.crs,
+        shapely.get_coordinates(shapely.centroid(shapes)),
+        tuple(map(str, classes)),
+        labels,
+        _numbers(frame, score, path),
+        _numbers(frame, _SIZE if _SIZE in fields else None, path),
+    )
+    if found.scores is None:
+        return found
+    return found.select(found.scores >= min_score)
+
+
+def _choose(named: str | None, usual: str, fields: tuple[str, ...], path: Path) -> str | None:
+    """Return the field that is named, or the usual one if the file has it."""
+    if named is not None and named not in fields:
+        raise VectorError(
+            f"{path} has no attribute {named!r}",
+            hint=f"there are {', '.join(fields) or 'no attributes'}",
+            path=path,
+        )
+    return named if named is not None else usual if usual in fields else None
+
+
+def _numbers(frame: Any, field: str | None, path: Path) -> Floats | None:
+    if field is None:
+        return None
+    try:
+        return np.asarray(frame[field].to_numpy(dtype=np.float64, na_value=np.nan))
+    except (TypeError, ValueError) as error:
+        raise VectorError(
+            f"{path}: the values of {field!r} are not numbers: {error}",
+            hint="name another attribute",
+            path=path,
+        ) from error

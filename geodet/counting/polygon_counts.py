@@ -1,0 +1,178 @@
+"""Objects counted by polygons: numbers by class, densities, scores and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from geodet.counting.found_objects import FoundObjects
+from geodet.counting.intervals import Estimator
+from geodet.errors import VectorError
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.ground_area import ground_areas
+from geodet.vector.vector_files import read_frame
+
+__all__ = ["CountedPolygons", "Polygons", "count_in_polygons", "read_polygons"]
+
+_QUANTILES = (0.1, 0.5, 0.9)
+_SQUARE_METRES = 10_000.0  # of a hectare
+
+
+@dataclass(frozen=True, slots=True)
+class Polygons:
+    """M polygons of a vector file, which may overlap and have holes."""
+
+    path: Path
+    """The file, for messages."""
+    shapes: NDArray[np.object_]
+    """(M,) valid polygons and multipolygons."""
+    crs: CRS | None
+    """Theirs."""
+    attributes: Any
+    """A DataFrame of M rows: what the file says of each."""
+
+    @property
+    def middle(self) -> float:
+        """The x of the middle of their extent, 0 without any."""
+        x1, _, x2, _ = shapely.total_bounds(self.shapes)
+        return float(np.nan_to_num((x1 + x2) / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class CountedPolygons:
+    """What was counted: a row for each polygon, and one for all of them together."""
+
+    rows: Any
+    """A DataFrame of M rows: the attributes of the polygons, then the figures."""
+    total: Any
+    """A DataFrame of one row with the figures; an object in several polygons counts once."""
+    elsewhere: int
+    """Objects in no polygon."""
+
+
+def read_polygons(path: Path, field: str | None = None) -> Polygons:
+    """Read polygons in any vector format and CRS; invalid ones are repaired.
+
+    Args:
+        path: A file with one layer, or ``FILE|layername=NAME``.
+        field: The only attribute to keep; None: all.
+
+    Raises:
+        VectorError: The file cannot be read, has no polygon or other geometries, or lacks the
+            field.
+    """
+    frame = read_frame(path).reset_index(drop=True)
+    shapes = shapely.force_2d(frame.geometry.to_numpy())
+    kinds = shapely.get_type_id(shapes)
+    is_area = np.isin(kinds, (shapely.GeometryType.POLYGON, shapely.GeometryType.MULTIPOLYGON))
+    is_none = shapely.is_missing(shapes) | shapely.is_empty(shapes)
+    if (~(is_area | is_none)).any() or not is_area.any():
+        raise VectorError(
+            f"{path} has geometries other than polygons" if len(shapes) else f"{path} is empty",
+            hint="count by polygons, such as stands or districts; buffer points and lines first",
+            path=path,
+        )
+    table = frame.drop(columns=frame.geometry.name)
+    if field is not None and field not in table.columns:
+        raise VectorError(
+            f"{path} has no attribute {field!r}",
+            hint=f"there are {', '.join(map(str, table.columns)) or 'no attributes'}",
+            path=path,
+        )
+    kept = table if field is None else table[[field]]
+    whole = np.where(shapely.is_valid(shapes), shapes, shapely.make_valid(shapes))
+    return Polygons(path, whole, frame.crs, kept)
+
+
+def count_in_polygons(
+    found: FoundObjects, polygons: Polygons, estimator: Estimator | None = None
+) -> CountedPolygons:
+    """Count the objects whose centres lie in each polygon or on its edge.
+
+    Args:
+        found: N objects.
+        polygons: M polygons; an object counts in each that it lies in.
+        estimator: Estimates the true counts; None: there are no estimates.
+
+    Returns:
+        The columns ``objects``, ``objects_CLASS`` where there are several classes, ``area_ha``,
+        ``per_ha``, the mean and quantiles of ``score`` and ``size_m2`` as far as they are known,
+        and ``estimate``, ``estimate_low``, ``estimate_high``.
+
+    Raises:
+        VectorError: One of the two files has no CRS, or the polygons have a column of one of these
+            names.
+    """
+    points = found.points_in(polygons.crs, polygons.middle, polygons.path)
+    place, which = shapely.STRtree(points).query(polygons.shapes, predicate="intersects")
+    areas = ground_areas(polygons.shapes, polygons.crs)
+    figures = pd.DataFrame(_figures(found, place, which, areas, estimator))
+    _check_apart(polygons, figures)
+    inside = np.unique(which)
+    union = ground_areas(np.array([shapely.union_all(polygons.shapes)]), polygons.crs)
+    total = pd.DataFrame(_figures(found, np.zeros_like(inside), inside, union, estimator))
+    rows = pd.concat([polygons.attributes, figures], axis="columns")
+    return CountedPolygons(rows, total, len(found) - len(inside))
+
+
+def _figures(
+    found: FoundObjects, place: Ints, which: Ints, areas: Floats, estimator: Estimator | None
+) -> dict[str, Any]:
+    """Compute the columns from pairs of a polygon and an object in it."""
+    count = len(areas)
+    objects = np.bincount(place, minlength=count)
+    columns: dict[str, Any] = {"objects": objects}
+    columns |= dict(_by_class(found, place, which, count))
+    if np.isfinite(areas).any():
+        hectares = areas / _SQUARE_METRES
+        with np.errstate(invalid="ignore", divide="ignore"):
+            density = np.where(hectares > 0, objects / hectares, np.nan)
+        columns |= {"area_ha": hectares, "per_ha": density}
+    for name, values in (("score", found.scores), ("size_m2", found.sizes)):
+        if values is not None:
+            columns |= dict(_summaries(name, values[which], place, count))
+    if estimator is not None:
+        estimate = estimator.estimate(objects)
+        columns |= {"estimate": estimate.count}
+        columns |= {"estimate_low": estimate.low, "estimate_high": estimate.high}
+    return columns
+
+
+def _by_class(
+    found: FoundObjects, place: Ints, which: Ints, count: int
+) -> Iterator[tuple[str, Ints]]:
+    if len(found.classes) < 2:
+        return
+    for label, name in enumerate(found.classes):
+        is_of = found.labels[which] == label
+        yield f"objects_{name}", np.bincount(place[is_of], minlength=count)
+
+
+def _summaries(
+    name: str, values: Floats, place: Ints, count: int
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Compute the mean and the quantiles of each polygon; NaN where it has no object."""
+    groups = pd.Series(values).groupby(place)
+    yield f"{name}_mean", groups.mean().reindex(range(count)).to_numpy()
+    table = groups.quantile(np.array(_QUANTILES)).unstack().reindex(range(count))
+    for quantile in _QUANTILES:
+        column = table[quantile] if quantile in table else pd.Series(np.nan, index=range(count))
+        yield f"{name}_p{round(100 * quantile)}", column.to_numpy()
+
+
+def _check_apart(polygons: Polygons, figures: Any) -> None:
+    shared = set(polygons.attributes.columns) & set(figures.columns)
+    for name in sorted(shared):
+        raise VectorError(
+            f"{polygons.path} has a column {name!r}, which the counts need",
+            hint="keep one attribute alone with --field, or rename the column",
+            path=polygons.path,
+        )

@@ -1,0 +1,75 @@
+"""Tables of attributes, with or without polygons, in vector files and as text."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pyogrio
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+
+from geodet.files.outputs import replacing
+
+__all__ = ["write_polygon_table"]
+
+_DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
+_WGS84 = CRS.from_epsg(4326)
+
+
+def write_polygon_table(
+    path: Path, layer: str, table: Any, shapes: NDArray[Any], crs: CRS | None, total: Any
+) -> None:
+    """Write polygons with attributes, and a row for all of them together.
+
+    Args:
+        path: The output, in the format of its extension.
+        layer: Name of the layer, where the format has layers.
+        table: A DataFrame of M rows.
+        shapes: (M,) polygons.
+        crs: Theirs; GeoJSON is written in WGS 84.
+        total: A DataFrame of one row: in a GeoPackage the table ``total``, in CSV the last line,
+            with ``total`` in the first column. Other formats have no place for it.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    with replacing(path) as temporary:
+        if suffix == ".csv":
+            _to_text(table, total).to_csv(temporary, index=False, lineterminator="\r\n")
+            return
+        frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=crs)
+        if suffix == ".geojson" and crs is not None:
+            frame = frame.to_crs(_WGS84)
+        if suffix == ".parquet":
+            frame.to_parquet(temporary, index=False, write_covering_bbox=True)
+            return
+        _write_layer(temporary, layer, frame, _DRIVERS[suffix])
+        if suffix == ".gpkg":
+            _write_layer(temporary, "total", total, "GPKG", append=True)
+
+
+def _to_text(table: Any, total: Any) -> Any:
+    """Return the table with the total as its last row; a first column names it."""
+    rows = table.astype(dict.fromkeys(table.columns[:1], object))
+    last = total.reindex(columns=rows.columns).astype(object)
+    if rows.columns[0] in total.columns:  # the polygons have no attribute
+        rows.insert(0, "polygon", [str(number) for number in range(1, len(rows) + 1)])
+        last.insert(0, "polygon", "total")
+    else:
+        last.iloc[0, 0] = "total"
+    rows.loc[len(rows)] = last.iloc[0]
+    return rows
+
+
+def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: bool = False) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            pyogrio.write_dataframe(frame, path, layer=layer, driver=driver, append=append)
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(str(error)[-160:]) from error

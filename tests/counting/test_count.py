@@ -1,0 +1,133 @@
+"""The tool that counts: files in, a table out, and what is known of the accuracy."""
+
+import json
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+import shapely
+
+from geodet.counting.count import KnownAccuracy, count_objects
+from geodet.errors import ConfigError, OutputError
+
+CORNER = np.array([500_000.0, 5_000_000.0])
+STORED = {"precision": 0.8, "recall": 0.5, "objects": 400, "score_threshold": 0.3}
+
+
+def at(x1, y1, x2, y2):
+    x, y = CORNER
+    return shapely.box(x + x1, y + y1, x + x2, y + y2)
+
+
+def write(path, geometry, metadata=None, **columns):
+    frame = geopandas.GeoDataFrame(columns, geometry=geometry, crs="EPSG:32633")
+    pyogrio.write_dataframe(frame, path, layer="detections", layer_metadata=metadata)
+    return path
+
+
+@pytest.fixture
+def trees(tmp_path):
+    """Write 100 trees on a grid of 10 m, in two classes."""
+    xy = [(x, y) for x in range(0, 100, 10) for y in range(0, 100, 10)]
+    return write(
+        tmp_path / "trees.gpkg",
+        [at(x + 4, y + 4, x + 6, y + 6) for x, y in xy],
+        {"accuracy": json.dumps(STORED), "software": "geodet"},
+        label=["oak", "pine"] * 50,
+        score=np.linspace(0.3, 0.99, 100),
+        area_m2=[4.0] * 100,
+    )
+
+
+@pytest.fixture
+def stands(tmp_path):
+    areas = [at(0, 0, 50, 100), at(50, 0, 100, 50), at(500, 500, 600, 600)]
+    return write(tmp_path / "stands.gpkg", areas, stand=["a", "b", "c"], owner=[1, 2, 3])
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet"])
+def test_the_polygons_are_written_with_their_counts(tmp_path, trees, stands, suffix):
+    output = tmp_path / f"counts{suffix}"
+    report = count_objects(trees, stands, output)
+    assert (report.polygons, report.objects, report.elsewhere) == (3, 75, 25)
+    read = geopandas.read_parquet if suffix == ".parquet" else geopandas.read_file
+    counts = read(output, **({"layer": "counts"} if suffix == ".gpkg" else {}))
+    assert sorted(counts["objects"]) == [0, 25, 50]
+    assert sorted(counts["stand"]) == ["a", "b", "c"]
+    there = counts.set_index("stand").to_crs(32633).geometry.area
+    assert there["a"] == pytest.approx(5000, rel=1e-5)
+
+
+def test_text_ends_with_the_total(tmp_path, trees, stands):
+    output = tmp_path / "counts.csv"
+    count_objects(trees, stands, output, field="stand")
+    rows = pd.read_csv(output)
+    assert rows["stand"].tolist() == ["a", "b", "c", "total"]
+    assert rows["objects"].tolist() == [50, 25, 0, 75]
+    assert rows["objects_oak"].tolist()[-1] + rows["objects_pine"].tolist()[-1] == 75
+    assert "owner" not in rows.columns
+
+
+def test_polygons_without_attributes_are_numbered_in_text(tmp_path, trees):
+    plain = tmp_path / "plain.geojson"
+    geopandas.GeoSeries([at(0, 0, 50, 100)], crs=32633).to_crs(4326).to_file(plain)
+    count_objects(trees, plain, tmp_path / "counts.csv")
+    rows = pd.read_csv(tmp_path / "counts.csv")
+    assert rows.iloc[:, 0].tolist() == ["1", "total"]
+
+
+def test_the_total_is_a_table_of_a_geopackage(tmp_path, trees, stands):
+    output = tmp_path / "counts.gpkg"
+    report = count_objects(trees, stands, output)
+    total = pyogrio.read_dataframe(output, layer="total")
+    assert total["objects"].tolist() == [75]
+    assert total["estimate_high"][0] == pytest.approx(report.total["estimate_high"])
+
+
+def test_the_accuracy_is_what_the_file_says(trees, stands):
+    report = count_objects(trees, stands)
+    assert report.total["estimate"] == pytest.approx(75 * 0.8 / 0.5)
+    assert report.total["estimate_low"] < 120 < report.total["estimate_high"]
+    assert "0.800 / recall 0.500, measured on 400 objects" in report.estimated_by
+
+
+def test_at_another_threshold_the_stored_accuracy_does_not_hold(trees, stands, caplog):
+    report = count_objects(trees, stands, min_score=0.6)
+    assert "estimate" not in report.total
+    assert "known at the score 0.3, not at 0.6" in caplog.text
+
+
+def test_a_file_of_another_program_gives_no_interval_and_says_why(tmp_path, stands, caplog):
+    found = write(tmp_path / "other.gpkg", [at(1, 1, 2, 2)], name=["tree"])
+    report = count_objects(found, stands)
+    assert (report.objects, report.estimated_by) == (1, "")
+    assert "does not say how accurate it is" in caplog.text
+
+
+def test_the_user_may_know_better(trees, stands):
+    report = count_objects(trees, stands, known=KnownAccuracy(0.9, 0.9))
+    assert report.total["estimate"] == pytest.approx(75)
+    assert "taken as exact" in report.estimated_by
+
+
+def test_plots_give_the_ratio(tmp_path, trees, stands):
+    plots = write(tmp_path / "plots.gpkg", [at(0, 0, 20, 20), at(40, 0, 60, 20)], plot=[1, 2])
+    truth = [at(x, y, x + 1, y + 1) for x, y in [(1, 1), (2, 2), (3, 3), (4, 4), (45, 5), (48, 8)]]
+    sample = write(tmp_path / "sample.gpkg", truth, species=["x"] * 6)
+    report = count_objects(trees, stands, known=KnownAccuracy(sample=sample, plots=plots))
+    assert report.total["estimate"] == pytest.approx(75 * 6 / 8)
+    assert "ratio of 6 labelled objects to 8 detections in 2 sample plots" in report.estimated_by
+
+
+def test_half_of_what_is_needed_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="go together"):
+        KnownAccuracy(precision=0.5)
+    with pytest.raises(ConfigError, match="a sample needs its plots"):
+        KnownAccuracy(sample=tmp_path)
+
+
+def test_the_polygons_are_not_overwritten(trees, stands):
+    with pytest.raises(OutputError, match="is an input"):
+        count_objects(trees, stands, stands, overwrite=True)

@@ -1,0 +1,179 @@
+"""Counts by polygons, against an independent computation by geopandas."""
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS
+
+from geodet.counting.found_objects import FoundObjects, read_found_objects
+from geodet.counting.intervals import Accuracy
+from geodet.counting.polygon_counts import Polygons, count_in_polygons, read_polygons
+from geodet.errors import VectorError
+
+UTM = CRS.from_epsg(32633)
+CORNER = np.array([500_000.0, 5_000_000.0])
+
+
+def scatter(count, seed=0, side=1000.0):
+    """Scatter objects of two classes over a square kilometre."""
+    rng = np.random.default_rng(seed)
+    return FoundObjects(
+        "objects.gpkg",
+        UTM,
+        CORNER + rng.uniform(0, side, (count, 2)),
+        ("car", "tree"),
+        rng.integers(0, 2, count),
+        rng.uniform(0.2, 1, count),
+        rng.uniform(5, 60, count),
+    )
+
+
+def shapes_of(parts, crs=UTM, **attributes):
+    return Polygons("stands.gpkg", np.array(parts, object), crs, pd.DataFrame(attributes))
+
+
+def at(x1, y1, x2, y2):
+    x, y = CORNER
+    return shapely.box(x + x1, y + y1, x + x2, y + y2)
+
+
+STANDS = shapes_of(
+    [
+        at(0, 0, 500, 500).difference(at(100, 100, 200, 200)),  # with a hole
+        at(300, 300, 800, 700),  # overlaps the first
+        at(900, 900, 900.01, 1000),  # a sliver
+        at(5000, 5000, 6000, 6000),  # far away
+    ],
+    stand=["hole", "over", "sliver", "far"],
+)
+
+
+def joined(found, polygons):
+    """Let geopandas join objects and polygons."""
+    data = {"label": found.labels, "score": found.scores, "size": found.sizes}
+    points = geopandas.GeoDataFrame(data, geometry=shapely.points(found.centres), crs=found.crs)
+    areas = geopandas.GeoDataFrame(
+        {"place": range(len(polygons.shapes))}, crs=polygons.crs, geometry=polygons.shapes
+    )
+    return geopandas.sjoin(points.to_crs(polygons.crs), areas, predicate="intersects")
+
+
+@pytest.mark.parametrize("crs", [UTM, CRS.from_epsg(4326), CRS.from_epsg(3857)])
+def test_counts_scores_and_sizes_are_those_of_geopandas(crs):
+    found = scatter(5000)
+    moved = geopandas.GeoSeries(STANDS.shapes, crs=UTM).to_crs(crs).to_numpy()
+    polygons = Polygons(STANDS.path, moved, crs, STANDS.attributes)
+    counted = count_in_polygons(found, polygons)
+    pairs = joined(found, polygons)
+    groups = pairs.groupby("place")
+    rows = counted.rows
+    assert rows["stand"].tolist() == ["hole", "over", "sliver", "far"]
+    expected = groups.size().reindex(range(4), fill_value=0)
+    assert rows["objects"].tolist() == expected.tolist()
+    assert expected[0] > 1000
+    cars = pairs[pairs.label == 0].groupby("place").size().reindex(range(4), fill_value=0)
+    assert rows["objects_car"].tolist() == cars.tolist()
+    assert (rows["objects_car"] + rows["objects_tree"]).tolist() == expected.tolist()
+    for column, values in (("score", groups["score"]), ("size_m2", groups["size"])):
+        np.testing.assert_allclose(rows[f"{column}_mean"], values.mean().reindex(range(4)))
+        for share in (10, 50, 90):
+            wanted = values.quantile(share / 100).reindex(range(4))
+            np.testing.assert_allclose(rows[f"{column}_p{share}"], wanted)
+    assert counted.total["objects"].tolist() == [pairs.index.nunique()]
+    assert counted.elsewhere == 5000 - pairs.index.nunique()
+
+
+def test_densities_are_by_the_area_on_the_ground():
+    counted = count_in_polygons(scatter(5000), STANDS)
+    rows = counted.rows
+    # On the central meridian of UTM, lengths are 0.9996 of those on the ground.
+    assert rows["area_ha"].tolist() == pytest.approx(
+        [24 / 0.9996**2, 20 / 0.9996**2, 1e-4 / 0.9996**2, 100 / 0.9996**2], rel=1e-4
+    )
+    np.testing.assert_allclose(rows["per_ha"], rows["objects"] / rows["area_ha"])
+    overlap = 4 / 0.9996**2
+    assert counted.total["area_ha"][0] == pytest.approx(rows["area_ha"].sum() - overlap, rel=1e-6)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 60), st.integers(0, 1000))
+def test_every_object_is_in_a_polygon_or_elsewhere(count, seed):
+    counted = count_in_polygons(scatter(count, seed), STANDS)
+    assert counted.total["objects"][0] + counted.elsewhere == count
+    assert counted.rows["objects"].sum() >= counted.total["objects"][0]
+
+
+def test_estimates_stand_beside_the_counts():
+    estimator = Accuracy(0.8, 0.5, objects=500)
+    rows = count_in_polygons(scatter(2000), STANDS, estimator).rows
+    np.testing.assert_allclose(rows["estimate"], rows["objects"] * 1.6)
+    assert (rows["estimate_low"] <= rows["estimate"]).all()
+    assert (rows["estimate"] <= rows["estimate_high"]).all()
+
+
+def test_no_object_at_all_gives_rows_of_nothing():
+    counted = count_in_polygons(scatter(0), STANDS)
+    assert counted.rows["objects"].tolist() == [0, 0, 0, 0]
+    assert counted.rows["score_p50"].isna().all()
+    assert counted.total["objects"].tolist() == [0]
+
+
+def test_polygons_beyond_180_degrees_hold_objects_on_the_other_side():
+    wgs84 = CRS.from_epsg(4326)
+    centres = np.array([[179.95, 0.5], [-179.95, 0.5], [-170.0, 0.5]])
+    found = FoundObjects("f", wgs84, centres, ("tree",), np.zeros(3, int), None, None)
+    polygons = shapes_of([shapely.box(179, 0, 181, 1)], wgs84)
+    assert count_in_polygons(found, polygons).rows["objects"].tolist() == [2]
+
+
+def test_a_column_of_the_polygons_is_not_replaced():
+    polygons = shapes_of([at(0, 0, 9, 9)], objects=[3])
+    with pytest.raises(VectorError, match="column 'objects'"):
+        count_in_polygons(scatter(3), polygons)
+
+
+def test_a_file_without_crs_does_not_match_one_with(tmp_path):
+    with pytest.raises(VectorError, match=r"stands\.gpkg has no CRS"):
+        count_in_polygons(scatter(3), shapes_of([at(0, 0, 9, 9)], None))
+
+
+def frame_of(geometry, crs=UTM, **columns):
+    return geopandas.GeoDataFrame(columns, geometry=geometry, crs=crs)
+
+
+def test_objects_are_read_by_their_centres(tmp_path):
+    path = tmp_path / "found.gpkg"
+    columns = {"label": ["tree", "car"], "score": [0.9, 0.3], "area_m2": [4.0, None]}
+    frame_of([at(0, 0, 2, 2), at(10, 10, 14, 12)], **columns).to_file(path)
+    found = read_found_objects(path)
+    assert (found.centres - CORNER).tolist() == [[1, 1], [12, 11]]
+    assert (found.classes, found.labels.tolist()) == (("car", "tree"), [1, 0])
+    assert len(read_found_objects(path, min_score=0.5)) == 1
+
+
+def test_a_field_that_is_missing_is_named(tmp_path):
+    path = tmp_path / "found.gpkg"
+    frame_of([at(0, 0, 2, 2)], label=["tree"]).to_file(path)
+    with pytest.raises(VectorError, match="no attribute 'confidence'"):
+        read_found_objects(path, score_field="confidence")
+    with pytest.raises(VectorError, match="no attribute 'block'"):
+        read_polygons(path, "block")
+
+
+def test_points_are_no_polygons(tmp_path):
+    path = tmp_path / "points.gpkg"
+    frame_of([shapely.Point(CORNER)], a=[1]).to_file(path)
+    with pytest.raises(VectorError, match="other than polygons"):
+        read_polygons(path)
+
+
+def test_a_bow_tie_is_repaired(tmp_path):
+    path = tmp_path / "bow.gpkg"
+    bow = shapely.Polygon(CORNER + np.array([[0, 0], [100, 100], [100, 0], [0, 100]]))
+    frame_of([bow], a=[1]).to_file(path)
+    polygons = read_polygons(path)
+    assert polygons.shapes[0].area == pytest.approx(5000)
