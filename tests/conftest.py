@@ -12,6 +12,7 @@ from affine import Affine
 from hypothesis import HealthCheck, settings
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
+from remote_server import serving
 
 import geodet.raster.source
 from geodet.config import ModelConfig
@@ -208,6 +209,13 @@ def said(caplog):
         return [r.getMessage() for r in caplog.records if r.levelno == level]
 
     return texts
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve the files in ``tmp_path``."""
+    with serving(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

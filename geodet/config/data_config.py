@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.config.section import Section
 
 __all__ = ["AugmentConfig", "DataConfig", "DetectConfig", "MatchConfig", "TileConfig"]
@@ -202,7 +203,7 @@ class TileConfig(Section):
         return self
 
 
-class DetectConfig(Section):
+class DetectConfig(ReadingConfig):
     """Detection in scenes.
 
     Example:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
 
@@ -53,7 +53,11 @@ def iter_chips(
                 pending.append((following, _submit(pool, scene, grid, following)))
             yield index, chip
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        while running := [future for _, future in pending if not future.done()]:
+            scene.abandon_reads()  # what waits for a server, and may only just have begun to
+            wait(running, timeout=0.05)
+        pool.shutdown()
 
 
 def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int) -> Future[Chip]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from geodet.config import DetectConfig
+from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan
 from geodet.files.version import __version__
@@ -17,7 +18,7 @@ from geodet.vector.formats import path_of
 
 __all__ = ["fingerprint_run"]
 
-_NO_EFFECT = {"workers", "require_crs"}
+_NO_EFFECT = {"workers", "require_crs", *ReadingConfig.model_fields}
 """Settings that change no row."""
 
 

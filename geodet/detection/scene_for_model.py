@@ -38,7 +38,7 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
     Args:
         path: A raster that GDAL opens.
         about: The model.
-        config: ``bands``, ``gsd`` and ``resample``.
+        config: ``bands``, ``gsd``, ``resample``, and how long a server may take.
 
     Returns:
         The open scene. Close it after use.
@@ -48,7 +48,7 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
             the model's, or many times larger.
         ModelFileError: The scene lacks bands that the model needs.
     """
-    scene = Scene(path, bands=config.bands, gsd=config.gsd)
+    scene = Scene(path, bands=config.bands, gsd=config.gsd, limits=config)
     try:
         scene.select(_choose_bands(scene, about, config))
         _match_gsd(scene, about, config)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["band_meanings", "choose_bands", "resolve_band"]
+import numpy as np
+
+from geodet.errors import SceneError
+
+__all__ = ["band_meanings", "choose_bands", "common_dtype", "find_band", "resolve_band"]
 
 _NAMES = {
     "red": ("r",),
@@ -101,6 +106,55 @@ def resolve_band(wanted: str, names: Sequence[str], meanings: Sequence[str]) -> 
         return lowered.index(wanted.strip().lower()) + 1
     (meaning,) = band_meanings([wanted], [""])
     return meanings.index(meaning) + 1 if meaning and meaning in meanings else 0
+
+
+def find_band(
+    band: int | str,
+    names: Sequence[str],
+    meanings: Sequence[str],
+    labels: Sequence[str],
+    *,
+    path: str,
+) -> int:
+    """Find a band of a raster by its number, its name or what it shows.
+
+    Args:
+        band: A number counted from 1, a name, or a meaning such as ``nir``.
+        names: Descriptions of the bands.
+        meanings: What each band shows, see :func:`band_meanings`.
+        labels: What the bands are called in messages.
+        path: The raster, for the error.
+
+    Raises:
+        SceneError: There is no such band.
+    """
+    number = resolve_band(band, names, meanings) if isinstance(band, str) else band
+    if not 1 <= number <= len(names):
+        raise SceneError(
+            f"no band {band} in {path}, which has {len(names)}: {', '.join(labels)}",
+            hint="give the number of a band, counted from 1, or its name in the scene",
+            path=path,
+        )
+    return number
+
+
+def common_dtype(path: str, dtypes: Sequence[str]) -> np.dtype[Any]:
+    """Return the data type that bands have in common.
+
+    Args:
+        path: The raster, for the error.
+        dtypes: Data types of the bands, as rasterio names them.
+
+    Raises:
+        SceneError: They have several, or complex ones.
+    """
+    if len(set(dtypes)) > 1 or any(name.startswith("complex") for name in dtypes):
+        raise SceneError(
+            f"the bands of {path} hold {' and '.join(sorted(set(dtypes)))} values",
+            hint="choose real bands of one type, or convert them with gdal_translate",
+            path=path,
+        )
+    return np.dtype(dtypes[0])
 
 
 def _simplified(name: str) -> str:

@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
 from geodet.geometry.arrays import empty_apart
 from geodet.geometry.windows import Window
-from geodet.raster.bands import band_meanings, resolve_band
+from geodet.raster.bands import band_meanings, common_dtype, find_band
 from geodet.raster.blocks import Block, BlockStore, block_shape, file_blocks
+from geodet.raster.remote import ServerError
 from geodet.raster.resampling import AxisWeights, resample
-from geodet.raster.source import Source, SourcePool, gdal_options, quietly
+from geodet.raster.source import Source, quietly
+from geodet.raster.source_access import SourceAccess
 
 __all__ = ["Chip", "Scene"]
 
@@ -60,6 +62,7 @@ class Scene(Closing):
         bands: Bands to read, counted from 1 or by name; empty: all but an alpha band.
         gsd: Metres per pixel, in place of what the georeference says.
         as_stored: Whether to ignore the EXIF orientation of a picture.
+        limits: How long the server of a remote scene may take, and how often it is asked again.
 
     Raises:
         SceneError: The file is missing, is not a raster, is truncated, or lacks a band.
@@ -72,22 +75,29 @@ class Scene(Closing):
         bands: Sequence[int | str] = (),
         gsd: float | None = None,
         as_stored: bool = False,
+        limits: ReadingConfig | None = None,
     ) -> None:
         self.path = str(path)
-        self._options = gdal_options(self.path)
-        self._sources = SourcePool(self.path, as_stored=as_stored)
+        self._sources = SourceAccess(self.path, limits or ReadingConfig(), as_stored=as_stored)
         self._blocks: BlockStore | None = None
         self._has_warned_of_width = False
         try:
-            with self._sources.lend() as source:
-                self._describe(source, gsd)
+            self._sources.call(lambda: self._describe(gsd), f"open {self.path}")
             self.select(bands)
         except BaseException:
             self.close()
             raise
 
-    def _describe(self, source: Source, gsd: float | None) -> None:
+    def _describe(self, gsd: float | None) -> None:
         """Note what does not depend on the chosen bands."""
+        with self._sources.lend() as source:
+            self._describe_source(source, gsd)
+        self.doubtful_alpha = self._find_doubtful_alpha()
+        """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
+        self.all_meanings = band_meanings(self._names, self._colours, self.doubtful_alpha)
+        """What each band of the raster shows, an alpha band included; "" where it is unknown."""
+
+    def _describe_source(self, source: Source, gsd: float | None) -> None:
         self.warped_by = source.warped_by
         """What the raster is warped by while it is read; "" for most rasters."""
         self.turn = source.turn
@@ -103,15 +113,18 @@ class Scene(Closing):
         numbers = range(1, self.count + 1)
         self.data_bands = tuple(band for band in numbers if band != self._alpha)
         """Numbers of the bands but an alpha band."""
-        self._names = source.names
+        self._names, self._colours = source.names, source.colours
         self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
         self._dtypes = tuple(source.dataset.dtypes)
         with quietly(self.path):
-            self.doubtful_alpha = source.doubtful_alpha
-            """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
             self._file_blocks = file_blocks(source.dataset) if self.turn.is_none else self.grid
-        self.all_meanings = band_meanings(source.names, source.colours, self.doubtful_alpha)
-        """What each band of the raster shows, an alpha band included; "" where it is unknown."""
+
+    def _find_doubtful_alpha(self) -> int | None:
+        try:
+            with self._sources.lend() as source:
+                return source.doubtful_alpha
+        except RasterioError:
+            return None  # reading it reports that it is damaged
 
     def select(self, bands: Sequence[int | str] = ()) -> None:
         """Choose the bands that :meth:`read` returns; call it while no other thread reads.
@@ -122,20 +135,24 @@ class Scene(Closing):
         Raises:
             SceneError: The raster lacks a band, or the bands have no common real data type.
         """
-        chosen = tuple(self._number(band) for band in bands)
+        known = self._names, self.all_meanings, self._labels
+        chosen = tuple(find_band(band, *known, path=self.path) for band in bands)
         self.bands = chosen or self.data_bands
         """Numbers of the bands that are read, in their order."""
-        self.dtype = self._common_dtype()
+        self.dtype = common_dtype(self.path, [self._dtypes[band - 1] for band in self.bands])
         self.band_names = tuple(self._labels[band - 1] for band in self.bands)
         self.band_meanings = tuple(self.all_meanings[band - 1] for band in self.bands)
         """What each band shows, such as red or nir; "" where it is unknown."""
+        self._sources.call(self._look_for_masks, f"open {self.path}")
+        self.clear_cache()
+        self._blocks = self._make_blocks()
+
+    def _look_for_masks(self) -> None:
         with self._sources.lend() as source:
             mask = source.mask_band(self.bands)
             self._mask_band = None if mask and mask == self.doubtful_alpha else mask
             has_overviews = bool(source.dataset.overviews(self.bands[0]))
             self._has_overviews = has_overviews and self.turn.is_none
-        self.clear_cache()
-        self._blocks = self._make_blocks()
 
     @property
     def name(self) -> str:
@@ -220,6 +237,10 @@ class Scene(Closing):
         if self._blocks is not None:
             self._blocks.clear()
 
+    def abandon_reads(self) -> None:
+        """Let reads that wait for a server end with an error at once; what they read is lost."""
+        self._sources.abandon()
+
     def close(self) -> None:
         """Close all GDAL handles and free the decoded blocks."""
         self._sources.close()
@@ -228,29 +249,6 @@ class Scene(Closing):
     def _read_source(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> Block:
         with self._sources.lend() as source:
             return source.read(self.bands, self._mask_band, window, shape)
-
-    def _number(self, band: int | str) -> int:
-        number = (
-            resolve_band(band, self._names, self.all_meanings) if isinstance(band, str) else band
-        )
-        if not 1 <= number <= self.count:
-            raise SceneError(
-                f"no band {band} in {self.path}, which has {self.count}: {', '.join(self._labels)}",
-                hint="give the number of a band, counted from 1, or its name in the scene",
-                path=self.path,
-            )
-        return number
-
-    def _common_dtype(self) -> np.dtype[Any]:
-        dtypes = {self._dtypes[band - 1] for band in self.bands}
-        if len(dtypes) > 1 or any(name.startswith("complex") for name in dtypes):
-            raise SceneError(
-                f"the bands of {self.path} hold {' and '.join(sorted(dtypes))} values",
-                hint="choose real bands of one type, or convert them with gdal_translate",
-                path=self.path,
-            )
-        dtype: np.dtype[Any] = np.dtype(self._dtypes[self.bands[0] - 1])
-        return dtype
 
     def _make_blocks(self) -> BlockStore | None:
         """Share decoded blocks between threads, unless a single one is too large to keep many."""
@@ -274,8 +272,9 @@ class Scene(Closing):
 
     def _guarded(self, read: Callable[[Window], Chip], window: Window) -> Chip:
         try:
-            with rasterio.Env(**self._options):
-                return read(window)
+            return self._sources.call(lambda: read(window), f"read {window} of {self.path}")
+        except SceneError:
+            raise
         except _UNREADABLE as error:
             cause = error.__cause__ or error  # rasterio puts GDAL's own message there
             raise SceneError(
@@ -291,6 +290,8 @@ class Scene(Closing):
             return self._read_directly(window)
         try:
             pixels, data = self._blocks.read(source)
+        except (ServerError, SceneError):
+            raise
         except _UNREADABLE:  # the damage may lie in a block, but outside of the window
             return self._read_directly(window)
         if self.scale == (1.0, 1.0):

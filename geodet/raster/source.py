@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
 from geodet.geometry.arrays import empty_apart
@@ -27,26 +27,15 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
 from geodet.raster.doubtful_alpha import varies_like_imagery
+from geodet.raster.gdal_options import gdal_options, is_remote
 from geodet.raster.orientation import AS_STORED, Turn, is_truncated_png, read_turn
+from geodet.raster.remote import access_hint
 from geodet.raster.scene_lists import check_scene_exists
 from geodet.raster.virtual_rasters import open_expanded, open_warped
 
-__all__ = ["Source", "SourcePool", "check_complete", "gdal_options", "open_source", "quietly"]
+__all__ = ["Source", "SourcePool", "check_complete", "open_source", "quietly"]
 
-_opening = threading.Lock()  # warnings.catch_warnings is not thread-safe
-
-# Scenes keep decoded blocks for all their threads; GDAL's own cache serves the files of a VRT.
-_LOCAL = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_NUM_THREADS": 1}
-_REMOTE = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # a server's listing is slow, and often refused
-    "GDAL_INGESTED_BYTES_AT_OPEN": 32_768,  # a COG's header in one request
-    "GDAL_HTTP_MAX_RETRY": 4,
-    "GDAL_HTTP_RETRY_DELAY": 0.5,
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "CPL_VSIL_CURL_CACHE_SIZE": 64 * 2**20,  # shared by the handles of all threads
-}
 _NAMELESS = {"undefined", "palette", "alpha"}
-_ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsimem/", "/vsisubfile/", "/vsi7z/", "/vsirar/")
 
 
 @dataclass(eq=False)
@@ -88,10 +77,7 @@ class Source(Closing):
         """The number of the alpha band if it varies like imagery, such as near-infrared."""
         if self.alpha is None or self.names[self.alpha - 1] or self.held:
             return None  # its name says what it is, or it comes from a palette or from warping
-        try:
-            return self.alpha if varies_like_imagery(self.dataset, self.alpha) else None
-        except RasterioError:
-            return None  # reading it reports that it is damaged
+        return self.alpha if varies_like_imagery(self.dataset, self.alpha) else None
 
     def mask_band(self, bands: tuple[int, ...]) -> int | None:
         """Return the band whose mask shows where there is data, None where all pixels have data."""
@@ -178,30 +164,54 @@ class Source(Closing):
         return self.turn.size((self.dataset.width, self.dataset.height))
 
 
-def gdal_options(path: str) -> dict[str, Any]:
-    """Return GDAL options for reading a raster, but none that environment variables set."""
-    options = _LOCAL | (_REMOTE if _is_remote(path) else {})
-    return {name: value for name, value in options.items() if name not in os.environ}
-
-
 @contextlib.contextmanager
-def quietly(path: str) -> Iterator[None]:
+def quietly(path: str, limits: ReadingConfig | None = None) -> Iterator[None]:
     """Set GDAL options, and silence rasterio's warning of files that have no georeference.
 
-    For ``with`` blocks that open files. Options and filters are restored at the end; only one
-    thread at a time is in such a block.
+    For ``with`` blocks that open files. Options and filters are restored at the end.
     """
-    with _opening, warnings.catch_warnings(), rasterio.Env(**gdal_options(path)):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with _silence, rasterio.Env(**gdal_options(path, limits)):
         yield
 
 
-def open_source(path: str, *, as_stored: bool = False) -> Source:
+class _Silence:
+    """Ignores a warning from when the first thread begins a block until the last one ends its own.
+
+    ``warnings.catch_warnings`` alone is not made for threads, and a lock would make all others wait
+    for one that waits for a server.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._filters = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._count == 0:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                self._filters.close()
+
+
+_silence = _Silence()
+
+
+def open_source(
+    path: str, *, as_stored: bool = False, limits: ReadingConfig | None = None
+) -> Source:
     """Open a raster, expand its palette, and warp it where only GCPs or RPCs georeference it.
 
     Args:
         path: Anything that GDAL opens.
         as_stored: Whether to ignore the EXIF orientation of a picture.
+        limits: How long a server may take.
 
     Raises:
         SceneError: The file is missing, is not a raster, is truncated or has no bands.
@@ -209,7 +219,7 @@ def open_source(path: str, *, as_stored: bool = False) -> Source:
     check_scene_exists(path)
     handles: list[Any] = []
     try:
-        with quietly(path):
+        with quietly(path, limits):
             return _open(path, handles, as_stored=as_stored)
     except BaseException as error:
         for handle in reversed(handles):
@@ -232,11 +242,14 @@ class SourcePool(Closing):
     Args:
         path: The raster.
         as_stored: Whether to ignore the EXIF orientation of a picture.
+        limits: How long a server may take.
     """
 
-    def __init__(self, path: str, *, as_stored: bool = False) -> None:
+    def __init__(
+        self, path: str, *, as_stored: bool = False, limits: ReadingConfig | None = None
+    ) -> None:
         self.path = path
-        self._as_stored = as_stored
+        self._as_stored, self._limits = as_stored, limits
         self._idle: list[Source] = []
         self._is_closed = False
 
@@ -253,7 +266,7 @@ class SourcePool(Closing):
         try:
             source = self._idle.pop()
         except IndexError:
-            source = open_source(self.path, as_stored=self._as_stored)
+            source = open_source(self.path, as_stored=self._as_stored, limits=self._limits)
         try:
             yield source
         except BaseException:
@@ -311,20 +324,6 @@ def check_complete(dataset: Any) -> None:
 
 
 def _hint(path: str) -> str:
-    if path.startswith(("s3://", "/vsis3/")):
-        return (
-            "check the address; GDAL signs in with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or "
-            "AWS_PROFILE; for public data set AWS_NO_SIGN_REQUEST=YES"
-        )
-    if _is_remote(path):
-        return "check the address and your access; GDAL takes credentials from the environment"
+    if is_remote(path):
+        return access_hint(path)
     return "geodet reads every format that GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG"
-
-
-def _is_remote(path: str) -> bool:
-    """Whether a path is read over a network; local archives are not."""
-    if "/vsicurl" in path or "http://" in path or "https://" in path:
-        return True
-    if "://" in path:
-        return not path.startswith(("file://", "zip://", "tar://", "gzip://"))
-    return path.startswith("/vsi") and not path.startswith(_ARCHIVES)

@@ -1,7 +1,4 @@
-import re
-import threading
 import warnings
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -9,82 +6,14 @@ import rasterio
 import rasterio.shutil
 from factories_rasters import read_whole
 from rasterio.errors import NotGeoreferencedWarning
+from remote_server import Fault
 
 from geodet.detection.chip_reading import iter_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
+from geodet.raster.gdal_options import gdal_options
 from geodet.raster.scene import Scene
-from geodet.raster.source import gdal_options, open_source
-
-
-class RangeServer(ThreadingHTTPServer):
-    """Serves the files of a folder by ranges and keeps a list of what was asked for."""
-
-    def __init__(self, folder):
-        super().__init__(("127.0.0.1", 0), _Ranges)
-        self.folder, self.asked, self.failures = folder, [], 0
-        self.lock = threading.Lock()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @property
-    def sent(self):
-        """Bytes sent so far."""
-        return sum(size for *_, size in self.asked)
-
-
-class _Ranges(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self):
-        self._answer(is_head=True)
-
-    def do_GET(self):
-        self._answer(is_head=False)
-
-    def _answer(self, *, is_head):
-        file = self.server.folder / self.path.lstrip("/")
-        with self.server.lock:
-            fails = self.server.failures > 0 and not is_head
-            self.server.failures -= fails
-        if fails:
-            return self._say(503, b"", {})
-        if not file.is_file():
-            return self._say(404, b"", {})
-        content = file.read_bytes()
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        headers = {"Accept-Ranges": "bytes"}
-        if not wanted:
-            return self._say(200, b"" if is_head else content, headers, len(content))
-        first, last = int(wanted[1]), min(int(wanted[2] or len(content)), len(content) - 1)
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-        part = content[first : last + 1]
-        return self._say(206, b"" if is_head else part, headers, len(part))
-
-    def _say(self, status, body, headers, length=None):
-        with self.server.lock:
-            self.server.asked.append((self.command, self.path, status, len(body)))
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(tmp_path):
-    with RangeServer(tmp_path) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+from geodet.raster.source import open_source
 
 
 @pytest.fixture
@@ -124,14 +53,14 @@ def test_reading_a_part_of_a_remote_cog_transfers_a_part_of_it(server, cog):
 def test_a_server_that_fails_once_is_asked_again(server, cog, monkeypatch):
     monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
     with Scene(f"{server.url}/cog.tif") as scene:
-        server.failures = 1
+        server.fault = Fault("503", times=1)
         chip = scene.read(Window(600, 600, 300, 300))
     assert 503 in {status for *_, status, _ in server.asked}
     np.testing.assert_array_equal(chip.pixels, read_whole(cog)[:, 600:, 600:900])
 
 
 def test_an_address_without_a_file_is_an_error(server):
-    with pytest.raises(SceneError, match=r"cannot open http.*away\.tif as a raster") as caught:
+    with pytest.raises(SceneError, match=r"cannot open http.*away\.tif: HTTP status 404") as caught:
         Scene(f"{server.url}/away.tif")
     assert "check the address" in caught.value.hint
 

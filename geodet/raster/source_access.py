@@ -1,0 +1,105 @@
+"""How a scene uses its GDAL handles: bounded in time, and heard."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from geodet.config.reading_config import ReadingConfig
+from geodet.errors import SceneError
+from geodet.files.closable import Closing
+from geodet.raster.gdal_messages import GdalListener
+from geodet.raster.gdal_options import forget_remote_files, gdal_options, is_remote
+from geodet.raster.remote import RemoteCalls, find_server_error
+from geodet.raster.source import Source, SourcePool
+
+__all__ = ["SourceAccess"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class SourceAccess(Closing):
+    """The handles of a raster, local or remote.
+
+    Args:
+        path: The raster.
+        limits: How long a server may take, and how often it is asked again.
+        as_stored: Whether to ignore the EXIF orientation of a picture.
+    """
+
+    def __init__(self, path: str, limits: ReadingConfig, *, as_stored: bool = False) -> None:
+        self._path = path
+        self._options = gdal_options(path, limits)
+        self._calls = RemoteCalls(path, limits) if is_remote(path) else None
+        self._pool = SourcePool(path, as_stored=as_stored, limits=limits)
+        self._listener = GdalListener(logging.WARNING if self._calls is None else logging.DEBUG)
+        self._passed_on: set[str] = set()
+
+    def call(self, function: Callable[[], _T], what: str) -> _T:
+        """Call a function that uses handles, with GDAL's options.
+
+        That of a remote raster is called in a thread of its own, and again where its server failed
+        in passing; this thread can be interrupted meanwhile.
+
+        Args:
+            function: It may borrow handles.
+            what: What it does, such as "open a.tif".
+
+        Raises:
+            SceneError: The server of a remote raster has failed too often, or for too long.
+        """
+
+        def with_options() -> _T:
+            with rasterio.Env(**self._options):
+                return function()
+
+        return with_options() if self._calls is None else self._calls.call(with_options, what)
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Source]:
+        """Yield a handle for the duration of a ``with`` block, and pass on what GDAL warns of.
+
+        Raises:
+            SceneError: The raster cannot be opened.
+            ServerError: Its server has failed.
+        """
+        with self._listener.hear() as records:
+            try:
+                with self._pool.lend() as source:
+                    yield source
+            except (RasterioError, SceneError) as error:
+                found = None if self._calls is None else find_server_error(records)
+                if found is None:
+                    raise
+                forget_remote_files()
+                raise found from error
+            finally:
+                self._pass_on([one for one in records if one.levelno == logging.WARNING])
+
+    def abandon(self) -> None:
+        """Let calls that wait for a server end with an error; those of local files go on."""
+        if self._calls is not None:
+            self._calls.abandon()
+
+    def close(self) -> None:
+        """Close all handles."""
+        self._pool.close()
+        self._listener.close()
+
+    def _pass_on(self, warnings: list[logging.LogRecord]) -> None:
+        """Log each warning once, whatever its numbers are."""
+        for record in warnings:
+            text = record.getMessage()
+            kind = re.sub(r"\d+", "0", text)
+            if kind not in self._passed_on:
+                self._passed_on.add(kind)
+                logger.warning("%s: GDAL warns: %s", Path(self._path).name, text)
