@@ -10,6 +10,13 @@ from geodet.config.section import Section
 
 __all__ = ["ModelConfig", "TrainConfig"]
 
+# Beyond any use, but far from where a float32 overflows or a side is lost.
+_ANCHOR_BOUNDS = {
+    "anchor_sizes": (0.1, 1e5),
+    "anchor_scales": (1e-3, 1e3),
+    "anchor_ratios": (1e-3, 1e3),
+}
+
 
 class ModelConfig(Section):
     """The network; it is stored in the model file.
@@ -52,9 +59,9 @@ class ModelConfig(Section):
         (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
     )
     channels: int = Field(
-        96, ge=8, description="number of channels in the feature pyramid and the heads"
+        96, ge=8, le=4096, description="number of channels in the feature pyramid and the heads"
     )
-    head_convs: int = Field(4, ge=0, description="hidden convolutions of each head")
+    head_convs: int = Field(4, ge=0, le=32, description="hidden convolutions of each head")
     head_norm: Literal["none", "group", "batch"] = Field(
         "batch", description="normalisation in the heads; none in the RetinaNet paper"
     )
@@ -66,13 +73,14 @@ class ModelConfig(Section):
     )
     anchor_sizes: tuple[float, ...] = Field(
         (12.0, 24.0, 48.0),
+        max_length=6,
         description="side of the anchors of each level in pixels, before scales and ratios",
     )
     anchor_scales: tuple[float, ...] = Field(
-        (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), description="factors on each size"
+        (1.0, 2 ** (1 / 3), 2 ** (2 / 3)), max_length=32, description="factors on each size"
     )
     anchor_ratios: tuple[float, ...] = Field(
-        (0.5, 1.0, 2.0), description="ratios of height to width"
+        (0.5, 1.0, 2.0), max_length=32, description="ratios of height to width"
     )
 
     @model_validator(mode="after")
@@ -92,6 +100,9 @@ class ModelConfig(Section):
         sides = (*self.anchor_sizes, *self.anchor_scales, *self.anchor_ratios)
         if min(sides, default=0.0) <= 0 or not (self.anchor_scales and self.anchor_ratios):
             raise ValueError("anchor sizes, scales and ratios must be positive and not empty")
+        for name, (least, most) in _ANCHOR_BOUNDS.items():
+            if wrong := [v for v in getattr(self, name) if not least <= v <= most]:
+                raise ValueError(f"{name}: {wrong[0]:g} is not between {least:g} and {most:g}")
         return self
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from geodet.errors import ModelFileError
 from geodet.files.outputs import replacing
 from geodet.models.description import HEADER_KEY, ModelDescription, find_model, load_description
-from geodet.models.retinanet import RetinaNet, rename_former_weights
+from geodet.models.retinanet import RetinaNet
+from geodet.models.stored_weights import is_stored, load_weights
 
 __all__ = [
     "Model",
@@ -48,22 +47,15 @@ def load_checkpoint(name: str | Path) -> Model:
         name: A bundled model's name, or a ``.safetensors`` file.
 
     Raises:
-        ModelFileError: There is no such model, or its weights do not fit its description.
+        ModelFileError: There is no such model, or its weights do not fit its description or are not
+            finite.
     """
     path = find_model(name)
     description = load_description(path)
+    weights = load_weights(path, description)
     network = RetinaNet(
         description.architecture, bands=len(description.bands), classes=len(description.classes)
     )
-    with safe_open(path, framework="pt") as file:
-        weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    rename_former_weights(weights)
-    if wrong := _differs(network, weights):
-        raise ModelFileError(
-            f"the weights in {path} do not fit its description, first at {wrong[0]}",
-            hint="the file is damaged, or from another version of geodet",
-            path=path,
-        )
     network.load_state_dict(weights, strict=False)  # the step counters are not stored
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Model(network.eval().to(memory_format=torch.channels_last), description, digest)
@@ -82,24 +74,14 @@ def save_model(path: Path, network: RetinaNet, description: ModelDescription) ->
     Raises:
         OutputError: The file cannot be written; an existing file is not changed.
     """
-    weights = {key: _stored(tensor) for key, tensor in network.state_dict().items() if _kept(key)}
+    weights = {
+        key: _stored(tensor) for key, tensor in network.state_dict().items() if is_stored(key)
+    }
     with replacing(path) as temporary:
         temporary.write_bytes(save(weights, {HEADER_KEY: description.model_dump_json()}))
-
-
-def _kept(key: str) -> bool:
-    """Whether a weight is stored: all are but the step counters of the batch norms."""
-    return not key.endswith("num_batches_tracked")
 
 
 def _stored(tensor: Tensor) -> Tensor:
     return (
         tensor.detach().cpu().to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
     )
-
-
-def _differs(network: RetinaNet, weights: dict[str, Tensor]) -> list[str]:
-    """List the weights that are missing on one side or differ in shape."""
-    own = {key: t.shape for key, t in network.state_dict().items() if _kept(key)}
-    given = {key: t.shape for key, t in weights.items()}
-    return sorted(key for key in own.keys() | given.keys() if own.get(key) != given.get(key))

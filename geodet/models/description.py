@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
 from geodet.config import ModelConfig
 from geodet.config.section import name_hint
+from geodet.documents.json_documents import parse_json
+from geodet.documents.text import DocumentError
+from geodet.documents.values import shown
 from geodet.errors import ModelFileError
 from geodet.files.version import __version__
 
@@ -32,6 +34,14 @@ HEADER_KEY = "geodet"
 
 FORMAT = 1
 
+_LONGEST = 1 << 20  # characters of a description; those of the bundled models have 3,000
+_MOST_NAMES = 10_000
+_LARGEST_VALUE = 1e30  # of a pixel: float32 computes with its square root and more
+
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
+PixelValue = Annotated[float, Field(ge=-_LARGEST_VALUE, le=_LARGEST_VALUE)]
+Spread = Annotated[float, Field(ge=1 / _LARGEST_VALUE, le=_LARGEST_VALUE)]
+
 
 class ModelDescription(BaseModel):
     """A model's name, classes, input and figures, stored in the header of its file.
@@ -42,7 +52,7 @@ class ModelDescription(BaseModel):
         (('Bicycle', 'Car', 'Person'), 'uint8')
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     format: int = FORMAT
     """Version of the file format."""
@@ -54,38 +64,53 @@ class ModelDescription(BaseModel):
     """What the model finds, in a few words."""
     architecture: ModelConfig
     """The network."""
-    classes: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[Name, ...] = Field(min_length=1, max_length=_MOST_NAMES)
     """Names of the classes, in the order of their labels."""
-    bands: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[Name, ...] = Field(min_length=1, max_length=_MOST_NAMES)
     """Names of the bands, in the order of the input."""
-    dtype: str
+    dtype: str = Field(pattern=r"^(bool|u?int(8|16|32|64)|float(16|32|64))$")
     """Type of the training pixels, as numpy names it."""
-    mean: tuple[float, ...]
+    mean: tuple[PixelValue, ...]
     """Mean of the training pixels in each band, in the units of the data."""
-    std: tuple[float, ...]
+    std: tuple[Spread, ...]
     """Standard deviation likewise."""
-    low: tuple[float, ...]
+    low: tuple[PixelValue, ...]
     """0.1 % quantile likewise."""
-    high: tuple[float, ...]
+    high: tuple[PixelValue, ...]
     """99.9 % quantile likewise."""
-    gsd: float | None
+    gsd: float | None = Field(ge=1e-6, le=1e6)
     """Ground sample distance of the training images, in metres per pixel; None if unknown."""
-    object_px: float | None = None
+    object_px: float | None = Field(None, gt=0, le=1e6)
     """Side in pixels that 99 % of the training objects do not exceed; None if unknown."""
-    score_threshold: float
+    score_threshold: float = Field(ge=0, le=1)
     """Score at which F1 on the validation chips was best."""
-    iou_threshold: float = 0.5
+    score_thresholds: dict[str, float] = {}
+    """Score at which F1 of a class was best, for classes that have one of their own."""
+    iou_threshold: float = Field(0.5, ge=0, le=1)
     """IoU above which the weaker of two boxes of one class is a duplicate."""
     training: dict[str, str | int | float] = {}
     """Data, numbers of images and objects, epochs and seed of the training."""
     figures: dict[str, float] = {}
-    """F1, precision and recall on the validation chips, which also chose epoch and threshold."""
+    """F1, precision and recall on the validation chips, which also chose epoch and threshold, or on
+    the labels that the model was calibrated on."""
 
     @model_validator(mode="after")
     def _check_bands(self) -> Self:
         for name in ("mean", "std", "low", "high"):
             if len(getattr(self, name)) != len(self.bands):
                 raise ValueError(f"{name} does not have a value for each of the bands")
+        if any(low > high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("low is above high")
+        return self
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        first, last = self.architecture.levels
+        if len(self.architecture.anchor_sizes) != last - first + 1:
+            raise ValueError(
+                f"architecture has {len(self.architecture.anchor_sizes)} anchor_sizes for"
+                f" {last - first + 1} levels"
+            )
         return self
 
 
@@ -160,17 +185,32 @@ def parse_description(text: str, path: Path) -> ModelDescription:
         ModelFileError: It is broken, or of another format.
     """
     try:
-        found = json.loads(text).get("format")
-        if found != FORMAT:
+        if len(text) > _LONGEST:
+            raise DocumentError(f"it has {len(text):,} characters", hint="")
+        content = parse_json(text)
+        if not isinstance(content, dict):
+            raise DocumentError(f"it is {shown(content)}", hint="")
+        if content.get("format") != FORMAT:
             raise ModelFileError(
-                f"{path} has model format {found}, this geodet reads {FORMAT}",
+                f"{path} has model format {shown(content.get('format'))}, this geodet reads"
+                f" {FORMAT}",
                 hint="update geodet, or train the model again",
                 path=path,
             )
-        return ModelDescription.model_validate_json(text)
-    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
+        return ModelDescription.model_validate(content, strict=False)
+    except (ValidationError, DocumentError) as error:
+        what = _first_of(error) if isinstance(error, ValidationError) else str(error)
         raise ModelFileError(
-            f"the description in {path} is broken: {error}",
+            f"the description in {path} is broken: {what}",
             hint="train the model again",
             path=path,
         ) from error
+
+
+def _first_of(failure: ValidationError) -> str:
+    """Return the first of several mistakes in one line: the key, its value, and the rule."""
+    error = failure.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in error["loc"])
+    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place}{value}: {message}" if place else message

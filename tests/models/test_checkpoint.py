@@ -170,7 +170,7 @@ def test_another_programs_safetensors_are_refused(tmp_path, metadata):
 @pytest.mark.parametrize("number", [FORMAT + 1, 0, "1", None])
 def test_descriptions_of_another_format_are_refused(model_file, tmp_path, number):
     path = rewrite(model_file, tmp_path / "new.safetensors", metadata=described(format=number))
-    message = re.escape(f"model format {number}, this geodet reads {FORMAT}")
+    message = re.escape(f"model format {number!r}, this geodet reads {FORMAT}")
     with pytest.raises(ModelFileError, match=message) as caught:
         load_checkpoint(path)
     assert "update geodet" in caught.value.hint
