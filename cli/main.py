@@ -14,7 +14,20 @@ import typer
 import geodet
 from geodet.errors import GeodetError, OutputError, SceneError
 
-from . import config, count, demo, detect, evaluate, export, info, models, preview, tile, train
+from . import (
+    calibrate,
+    config,
+    count,
+    demo,
+    detect,
+    evaluate,
+    export,
+    info,
+    models,
+    preview,
+    tile,
+    train,
+)
 from .command_help import DocumentedCommand, DocumentedGroup
 from .process import leaving_on_signals
 
@@ -54,6 +67,7 @@ for _command, _examples in (
     (train.train, train.EXAMPLES),
     (tile.tile, tile.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),
+    (calibrate.calibrate, calibrate.EXAMPLES),
     (export.export, export.EXAMPLES),
     (count.count, count.EXAMPLES),
     (preview.preview, preview.EXAMPLES),

@@ -31,7 +31,14 @@ from geodet.tilesets.splits import Part
 from geodet.tilesets.tile_inputs import LabelledArea
 from geodet.tilesets.tileset import read_tileset
 
-__all__ = ["EvaluateReport", "evaluate_model", "evaluate_results", "evaluate_vectors"]
+__all__ = [
+    "EvaluateReport",
+    "detect_images",
+    "evaluate_model",
+    "evaluate_results",
+    "evaluate_vectors",
+    "read_split",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +95,8 @@ def evaluate_model(
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
-    tileset, images = _read_split(data, split, config)
-    evaluated = _detect_images(model, tileset, images, config, device)
+    tileset, images = read_split(data, split, config)
+    evaluated = detect_images(model, tileset, images, config, device)
     evaluation = measure(
         evaluated,
         tileset.classes,
@@ -136,7 +143,7 @@ def evaluate_results(
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
-    tileset, images = _read_split(data, split, config)
+    tileset, images = read_split(data, split, config)
     evaluated, classes = read_evaluated_chips(
         detections, tileset, images, config, score_field=score_field
     )
@@ -216,7 +223,12 @@ def evaluate_vectors(
     return report
 
 
-def _read_split(data: Path, split: Part, config: Config) -> tuple[Tileset, Sequence[LabelledImage]]:
+def read_split(data: Path, split: Part, config: Config) -> tuple[Tileset, Sequence[LabelledImage]]:
+    """Read a tileset and return it with the images of one part of its split.
+
+    Raises:
+        TilesetError: The part is empty or the data is broken.
+    """
     tileset = read_tileset(data, config.data, part=split)
     images = tileset.split(split)
     if not images:
@@ -229,9 +241,14 @@ def _read_split(data: Path, split: Part, config: Config) -> tuple[Tileset, Seque
     return tileset, images
 
 
-def _detect_images(
+def detect_images(
     model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
 ) -> list[EvaluatedImage]:
+    """Detect on labelled images, down to low scores, with the classes of the tileset.
+
+    Raises:
+        ModelFileError: The tileset has a class that the model lacks.
+    """
     about, label_of = model.description, _match_classes(model, tileset)
     lowest = _lowest(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)

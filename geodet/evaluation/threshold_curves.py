@@ -116,14 +116,29 @@ class MatchCounts:
             Wilson 1927, "Probable inference, the law of succession, and statistical inference",
             https://doi.org/10.1080/01621459.1927.10502953
         """
-        count = self.detected + self.labelled - self.matched
-        if not count:
-            return 0.0, 1.0
-        share, z2 = self.matched / count, _Z**2
-        middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-        spread = _Z * (share * (1 - share) / count + z2 / (4 * count**2)) ** 0.5 / (1 + z2 / count)
-        low, high = (min(max(j, 0.0), 1.0) for j in (middle - spread, middle + spread))
+        low, high = _wilson(self.matched, self.detected + self.labelled - self.matched)
         return 2 * low / (1 + low), 2 * high / (1 + high)
+
+    @property
+    def precision_interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the precision; 0 to 1 where nothing is known."""
+        return _wilson(self.matched, self.detected)
+
+    @property
+    def recall_interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the recall; 0 to 1 where nothing is known."""
+        return _wilson(self.matched, self.labelled)
+
+
+def _wilson(count: int, total: int) -> tuple[float, float]:
+    """Return Wilson's 95 % confidence interval of a share."""
+    if not total:
+        return 0.0, 1.0
+    share, z2 = count / total, _Z**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    spread = _Z * (share * (1 - share) / total + z2 / (4 * total**2)) ** 0.5 / (1 + z2 / total)
+    low, high = (min(max(j, 0.0), 1.0) for j in (middle - spread, middle + spread))
+    return low, high
 
 
 @dataclass(frozen=True, slots=True)

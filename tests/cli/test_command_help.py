@@ -31,7 +31,7 @@ def params_of(name):
 
 def test_the_commands_are_these():
     assert list(COMMANDS) == [
-        *("detect", "train", "tile", "evaluate", "export", "preview"),
+        *("detect", "train", "tile", "evaluate", "calibrate", "count", "export", "preview"),
         *("models", "info", "config", "demo"),
     ]
 

@@ -1,0 +1,102 @@
+"""The public function that adapts a model to a place without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from geodet.config import Config
+from geodet.config.recipes import Settings, resolve_config
+from geodet.errors import ConfigError
+from geodet.evaluation.calibrate import CalibrateReport, calibrate_on_chips, calibrate_on_scene
+from geodet.models.checkpoint import Model
+from geodet.onnx.backend import as_model
+from geodet.tilesets.splits import Part
+from geodet.tilesets.tile_inputs import LabelledArea
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    model: str | Path | Model,
+    output: str | Path,
+    *,
+    data: str | Path | None = None,
+    scene: str | Path | None = None,
+    labels: str | Path | None = None,
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
+    split: Part = "all",
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    label_field: str | None = None,
+    labels_crs: str | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> CalibrateReport:
+    """Adapt the scores and the threshold of a model to a place, without training.
+
+    Pass ``data``, or ``scene`` and ``labels``. In the new file a score is the probability that a
+    detection is right there, and the threshold is the one with the best F1.
+
+    Args:
+        model: A bundled model's name, a model file, or a loaded model.
+        output: The new model file, ``.safetensors``.
+        data: A tileset.
+        scene: A raster.
+        labels: A vector file of points or polygons: all objects of the scene, or of its area.
+        aoi: A vector file of polygons: only this part of the scene was labelled.
+        bounds: xmin, ymin, xmax, ymax in place of ``aoi``.
+        bounds_crs: The CRS of ``bounds``; None: that of the scene.
+        split: The part of the tileset: ``train``, ``val``, ``test``, or ``all`` of its images.
+        config: A configuration, a recipe's name or a TOML file; ``match`` says when a detection is
+            right.
+        settings: Other keys, such as ``{"match.by": "distance"}``.
+        label_field: The attribute with the class of ``labels``, as for :func:`tile`.
+        labels_crs: CRS of labels whose file has none, as for :func:`tile`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        ConfigError: The arguments do not go together.
+        TilesetError: The labels are broken, or no object is labelled.
+        SceneError: The scene cannot be read.
+        VectorError: The labels cannot be read.
+        ModelFileError: The model lacks a class, or its scores do not tell right from wrong.
+        OutputError: The output exists, or cannot be written.
+
+    Example:
+        >>> report = calibrate("urban-trees", folder / "here.safetensors", data=tiles)
+        >>> 0 < report.expected.precision < 1
+        True
+    """
+    flags = {"tile": {"label_field": label_field, "labels_crs": labels_crs}}
+    chosen = resolve_config(config, flags=flags, settings=settings)
+    if data is not None and scene is None and labels is None:
+        return calibrate_on_chips(
+            as_model(model),
+            Path(output),
+            Path(data),
+            chosen,
+            split=split,
+            device=device,
+            overwrite=overwrite,
+        )
+    if data is not None or scene is None or labels is None:
+        raise ConfigError(
+            "calibrate needs labels of one kind",
+            hint="pass data, a tileset; or scene and labels",
+        )
+    corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
+    area = LabelledArea(None if aoi is None else Path(aoi), corners, bounds_crs)
+    return calibrate_on_scene(
+        as_model(model),
+        Path(output),
+        Path(scene),
+        Path(labels),
+        chosen,
+        area=area if aoi is not None or bounds is not None else None,
+        device=device,
+        overwrite=overwrite,
+    )

@@ -1,0 +1,321 @@
+"""Adapt the scores and thresholds of a model to labels of a place, without training."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geodet.config import Config, MatchConfig
+from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.errors import ModelFileError, TilesetError
+from geodet.evaluation.calibration import (
+    ScoreScale,
+    collect_outcomes,
+    fit_scale,
+    measure_reliability,
+)
+from geodet.evaluation.evaluate import detect_images, read_split
+from geodet.evaluation.evaluated_scene import read_evaluated_scene
+from geodet.evaluation.measures import EvaluatedImage
+from geodet.evaluation.threshold_curves import Comparison, MatchCounts, trace_curve
+from geodet.files.outputs import check_apart, check_destination
+from geodet.geometry.boxes import Detections
+from geodet.models.checkpoint import Model, save_model
+from geodet.models.retinanet import RetinaNet
+from geodet.tilesets.splits import Part
+from geodet.tilesets.tile_inputs import LabelledArea
+
+__all__ = ["CalibrateReport", "calibrate_on_chips", "calibrate_on_scene"]
+
+_LOWEST_SCORE = 0.02  # of the detections that are calibrated
+_FEW = 30  # right and wrong detections of a class below which it shares the scale of all
+_FOLDS = 5
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateReport:
+    """A calibrated model, and what to expect of it.
+
+    Example:
+        >>> report = geodet.calibrate("urban-trees", folder / "here.safetensors", data=tiles)
+        >>> report.error_after < report.error_before
+        True
+    """
+
+    output: Path
+    """The model file."""
+    threshold: float
+    """Score threshold of the calibrated model: the best F1 on all labels, over all classes."""
+    expected: MatchCounts
+    """Counts at that threshold; on labels that chose nothing, where there are several images."""
+    is_held_out: bool
+    """Whether the expected counts are of labels that chose neither scale nor threshold."""
+    before: MatchCounts
+    """Counts of the model as it was, at its own threshold."""
+    error_before: float
+    """Expected calibration error of the scores as they were, 0 to 1."""
+    error_after: float
+    """Likewise of the calibrated scores, on labels as ``expected``."""
+    scales: dict[str, ScoreScale]
+    """How the scores of each class change."""
+    thresholds: dict[str, float]
+    """Best score threshold of each class, where several have enough labels; else empty."""
+
+
+def calibrate_on_chips(
+    model: Model,
+    output: Path,
+    data: Path,
+    config: Config,
+    *,
+    split: Part = "all",
+    device: str = "auto",
+    overwrite: bool = False,
+) -> CalibrateReport:
+    """Calibrate a model on labelled chips and write it to a new file.
+
+    Args:
+        model: A model with PyTorch weights; it is not changed.
+        output: The new model file, ``.safetensors``.
+        data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
+        config: All settings; ``match`` defines when a detection is right.
+        split: ``train``, ``val``, ``test``, or ``all`` images whatever their part.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        overwrite: Replace an existing file.
+
+    Raises:
+        TilesetError: The part of the split is empty, the data is broken or has no object.
+        ModelFileError: The data has a class that the model lacks, the model is an ONNX file, or its
+            scores do not tell right from wrong.
+        OutputError: The output exists or cannot be written.
+    """
+    _check(model, output, overwrite=overwrite)
+    tileset, images = read_split(data, split, config)
+    detect = config.detect.model_copy(update={"score_threshold": _LOWEST_SCORE})
+    low = config.model_copy(update={"detect": detect})
+    evaluated = detect_images(model, tileset, images, low, device)
+    return _calibrate(model, output, evaluated, tileset.classes, config, source=data.name)
+
+
+def calibrate_on_scene(
+    model: Model,
+    output: Path,
+    scene: Path,
+    labels: Path,
+    config: Config,
+    *,
+    area: LabelledArea | None = None,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> CalibrateReport:
+    """Calibrate a model on a scene whose objects are labelled, and write it to a new file.
+
+    Args:
+        model: A model with PyTorch weights; it is not changed.
+        output: The new model file, ``.safetensors``.
+        scene: A raster.
+        labels: A vector file with points or polygons.
+        config: All settings; ``match`` defines when a detection is right.
+        area: The part that was labelled; None: the whole scene.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        overwrite: Replace an existing file.
+
+    Raises:
+        SceneError: The scene cannot be read.
+        VectorError: The labels cannot be read.
+        TilesetError: No object is labelled.
+        ModelFileError: As for :func:`calibrate_on_chips`.
+        OutputError: The output exists or cannot be written.
+    """
+    _check(model, output, overwrite=overwrite)
+    check_apart([output], [scene, labels])
+    detect = config.detect.model_copy(update={"score_threshold": _LOWEST_SCORE})
+    with tempfile.TemporaryDirectory(prefix="geodet-calibrate-") as folder:
+        found = Path(folder) / "found.gpkg"
+        detect_to_files([scene], [found], model, detect, DetectOptions(device=device))
+        read = read_evaluated_scene(
+            found, labels, config, scene=scene, score_field="score", area=area
+        )
+    return _calibrate(model, output, [read.image], read.classes, config, source=labels.name)
+
+
+def _check(model: Model, output: Path, *, overwrite: bool) -> None:
+    check_destination(output, [".safetensors"], overwrite=overwrite)
+    if not isinstance(model.network, RetinaNet):
+        raise ModelFileError(
+            f"{model.description.name} is an ONNX file, whose scores cannot be changed",
+            hint="calibrate the .safetensors file and export it again",
+            name=model.description.name,
+        )
+
+
+def _calibrate(
+    model: Model,
+    output: Path,
+    images: Sequence[EvaluatedImage],
+    classes: Sequence[str],
+    config: Config,
+    *,
+    source: str,
+) -> CalibrateReport:
+    own = model.description.classes
+    number = _numbers(own, classes)
+    results = [_compared(image, number, config.match) for image in images]
+    labelled = sum(len(one.boxes) for one in results)
+    if not labelled or not sum(len(one.raises) for one in results):
+        raise TilesetError(
+            f"{source} has {labelled} labelled objects, and the model finds none of their kind",
+            hint="label more objects, or train on them",
+        )
+    scales = _fit_scales(results, len(own))
+    calibrated = [_rescored(one, scales) for one in results]
+    best = trace_curve(calibrated).best()
+    held_out = len(results) > 1
+    pooled = _held_out(results, len(own)) if held_out else calibrated
+    expected = _counts_held_out(pooled, len(results)) if held_out else best
+    before = trace_curve(results).at(model.description.score_threshold)
+    report = CalibrateReport(
+        output=output,
+        threshold=best.threshold,
+        expected=expected,
+        is_held_out=held_out,
+        before=before,
+        error_before=measure_reliability(*collect_outcomes(results))[1],
+        error_after=measure_reliability(*collect_outcomes(pooled))[1],
+        scales=dict(zip(own, scales, strict=True)),
+        thresholds=_thresholds(calibrated, own),
+    )
+    _save(model, report, labelled, source)
+    return report
+
+
+def _numbers(own: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Return the model's index of each class of the labels, -1 for one that it lacks."""
+    if len(own) == len(classes) == 1:
+        return [0]
+    return [own.index(name) if name in own else -1 for name in classes]
+
+
+def _compared(image: EvaluatedImage, number: list[int], rule: MatchConfig) -> Comparison:
+    labels = np.array(number, np.int64)
+    found = image.detections
+    detected, kept = labels[found.labels], labels[image.labels] >= 0
+    return Comparison.of(
+        Detections(found.boxes, found.scores, detected).select(detected >= 0),
+        image.boxes[kept],
+        labels[image.labels][kept],
+        ignored=image.ignored,
+        rule=rule,
+        gsd=image.gsd,
+    )
+
+
+def _fit_scales(results: Sequence[Comparison], classes: int) -> list[ScoreScale]:
+    """Fit a scale for each class; those with few detections share that of all."""
+    together = fit_scale(*collect_outcomes(results))
+    scales = []
+    for label in range(classes):
+        scores, right = collect_outcomes(results, label=label)
+        is_enough = min(right.sum(), (~right).sum()) >= _FEW
+        scales.append(fit_scale(scores, right) if classes > 1 and is_enough else together)
+    if any(scale.scale <= 0 for scale in scales):
+        raise ModelFileError(
+            "right detections do not score higher than wrong ones on these labels",
+            hint="check that the labels and `match` fit the model; or train on them: geodet train "
+            "--set train.init=MODEL",
+        )
+    return scales
+
+
+def _rescored(one: Comparison, scales: Sequence[ScoreScale]) -> Comparison:
+    """Return a comparison with calibrated scores, in which the same detections match."""
+    found = one.detections
+    scores = found.scores.astype(np.float64)
+    for label, scale in enumerate(scales):
+        here = found.labels == label
+        scores[here] = scale(scores[here])
+    changed = Detections(found.boxes, scores.astype(np.float32), found.labels)
+    return Comparison(changed, one.boxes, one.labels, one.pairs)
+
+
+def _held_out(results: Sequence[Comparison], classes: int) -> list[Comparison]:
+    """Calibrate each image by scales that were fitted to the other folds."""
+    folds = min(_FOLDS, len(results))
+    found: dict[int, Comparison] = {}
+    for fold in range(folds):
+        others = [one for i, one in enumerate(results) if i % folds != fold]
+        if not sum(len(one.raises) for one in others):
+            others = list(results)
+        scales = _fit_scales(others, classes)
+        found |= {i: _rescored(results[i], scales) for i in range(fold, len(results), folds)}
+    return [found[i] for i in range(len(results))]
+
+
+def _counts_held_out(calibrated: Sequence[Comparison], count: int) -> MatchCounts:
+    """Add up the counts of each fold at the threshold that is best on the others."""
+    folds = min(_FOLDS, count)
+    parts = []
+    for fold in range(folds):
+        others = [one for i, one in enumerate(calibrated) if i % folds != fold]
+        threshold = trace_curve(others).best().threshold
+        parts.append(trace_curve(calibrated[fold::folds]).at(threshold))
+    return MatchCounts(
+        threshold=float(np.mean([part.threshold for part in parts])),
+        matched=sum(part.matched for part in parts),
+        detected=sum(part.detected for part in parts),
+        labelled=sum(part.labelled for part in parts),
+    )
+
+
+def _thresholds(calibrated: Sequence[Comparison], classes: Sequence[str]) -> dict[str, float]:
+    """Return the best threshold of each class with enough labels; nothing for a single class."""
+    if len(classes) < 2:
+        return {}
+    curves = {name: trace_curve(calibrated, label=i) for i, name in enumerate(classes)}
+    return {n: c.best().threshold for n, c in curves.items() if c.labelled >= _FEW}
+
+
+def _save(model: Model, report: CalibrateReport, labelled: int, source: str) -> None:
+    network = deepcopy(model.network)
+    with torch.no_grad():
+        _scale_logits(network, list(report.scales.values()))
+    figures = {
+        "f1": report.expected.f1,
+        "precision": report.expected.precision,
+        "recall": report.expected.recall,
+        "score_threshold": report.threshold,
+    }
+    about = {"calibrated_on": source, "calibrated_objects": labelled}
+    given = model.description
+    description = given.model_copy(
+        update={
+            "score_threshold": report.threshold,
+            "score_thresholds": report.thresholds,
+            "figures": figures,
+            "training": given.training | about,
+        }
+    )
+    save_model(report.output, network, description)
+
+
+def _scale_logits(network: RetinaNet, scales: Sequence[ScoreScale]) -> None:
+    """Fold the scales into the last convolution, whose channels are anchors and their classes."""
+    last = network.classifier.last
+    factor = last.weight.new_tensor([scale.scale for scale in scales]).repeat(
+        len(last.weight) // len(scales)
+    )
+    shift = last.weight.new_tensor([scale.shift for scale in scales]).repeat(
+        len(last.weight) // len(scales)
+    )
+    last.weight.mul_(factor[:, None, None, None])
+    assert last.bias is not None
+    last.bias.mul_(factor).add_(shift)
