@@ -1,25 +1,16 @@
-"""Output files and folders that appear when they are complete, and the checks before that."""
+"""Checks of output files and folders, and blocks that write one as a whole or not at all."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import secrets
-import shutil
 import tempfile
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
-from geodet.files.leftovers import name_temporary
+from geodet.files.pending import PendingFile, PendingFolder, PendingOutput
 
 __all__ = [
-    "PendingFile",
-    "PendingFolder",
-    "PendingOutput",
-    "PendingRows",
     "check_apart",
     "check_destination",
     "check_output_folder",
@@ -27,9 +18,6 @@ __all__ = [
     "replace_folder",
     "replacing",
 ]
-
-# Beside a SQLite database that is open, or was when its program died.
-_SIDECARS = ("-wal", "-shm", "-journal")
 
 
 def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
@@ -85,109 +73,6 @@ def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
             )
 
 
-class PendingOutput(ABC):
-    """An output that is written beside its path and takes its place when it is complete."""
-
-    path: Path
-    """Where the output will be."""
-    temporary: Path
-    """Where to write it. It is in the folder of ``path``, so that renaming it is atomic."""
-
-    @abstractmethod
-    def commit(self) -> None:
-        """Rename the temporary output to its path, in place of what was there.
-
-        Raises:
-            OSError: It cannot be renamed; what was there before is unharmed.
-        """
-
-    @abstractmethod
-    def abort(self) -> None:
-        """Remove the temporary output; after :meth:`commit` this does nothing."""
-
-
-class PendingFile(PendingOutput):
-    """A file that is written beside its path."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = name_temporary(path)
-        self._is_new = not path.exists()
-        self._is_kept = False
-
-    def commit(self) -> None:
-        """Rename the temporary file to its path; it never replaces one that has come meanwhile.
-
-        Raises:
-            OutputError: It cannot be renamed; the complete file is kept under another name, which
-                the message has.
-        """
-        try:
-            if self._is_new:
-                _rename_new(self.temporary, self.path)
-            else:
-                _remove_sidecars(self.path)  # SQLite would replay an old -wal into the new file
-                self.temporary.replace(self.path)
-        except OSError as error:
-            if not self.temporary.exists():
-                raise
-            kept, self._is_kept = _keep(self.temporary, self.path), True
-            what = "another program has created it meanwhile" if self.path.exists() else ""
-            if not isinstance(error, FileExistsError):
-                what = error.strerror or str(error)
-            raise OutputError(
-                f"cannot write {self.path}: {what}; the complete file is {kept}",
-                hint=f"close {self.path.name} in other programs, and rename {kept.name} to it",
-                path=self.path,
-            ) from error
-
-    def abort(self) -> None:
-        """Remove the temporary file and what SQLite left beside it."""
-        if self._is_kept:
-            return
-        with contextlib.suppress(OSError):
-            self.temporary.unlink(missing_ok=True)
-            _remove_sidecars(self.temporary)
-
-
-class PendingRows(PendingFile):
-    """Rows that are collected beside a file which exists, and are then added to it."""
-
-    def commit(self) -> None:
-        """Remove the collected rows, which are in the file now."""
-        self.abort()
-
-
-class PendingFolder(PendingOutput):
-    """A folder that is written beside its path; parent folders are created.
-
-    Raises:
-        OSError: The temporary folder cannot be created.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
-        self.temporary = name_temporary(self.path)
-        self.temporary.mkdir(parents=True)
-
-    def commit(self) -> None:
-        """Rename the temporary folder to its path; what was there comes back if that fails."""
-        old = self.temporary.with_name(f"{self.temporary.name}.old")
-        if self.path.exists():
-            self.path.rename(old)
-        try:
-            self.temporary.rename(self.path)
-        except BaseException:
-            if old.exists():
-                old.rename(self.path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-
-    def abort(self) -> None:
-        """Remove the temporary folder."""
-        shutil.rmtree(self.temporary, ignore_errors=True)
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path that replaces ``path`` when the block succeeds.
@@ -237,38 +122,6 @@ def _committing(output: PendingOutput) -> Iterator[Path]:
         output.commit()
     finally:
         output.abort()
-
-
-def _rename_new(temporary: Path, path: Path) -> None:
-    """Rename a file, in one step, to a path where there is none.
-
-    Raises:
-        FileExistsError: There is one.
-    """
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:  # a drive without links
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, "it exists", str(path)) from None
-        temporary.replace(path)
-    else:
-        temporary.unlink()
-
-
-def _keep(temporary: Path, path: Path) -> Path:
-    """Rename a complete file to a name that people recognise, if that is possible."""
-    kept = path.with_name(f"{path.stem}.complete-{secrets.token_hex(3)}{path.suffix}")
-    try:
-        return temporary.rename(kept)
-    except OSError:
-        return temporary
-
-
-def _remove_sidecars(path: Path) -> None:
-    for suffix in _SIDECARS:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def check_output_folder(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from geodet.files.outputs import PendingOutput
+from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Floats
 from geodet.vector.rows import FIELDS, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter

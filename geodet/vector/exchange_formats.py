@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import shutil
 import warnings
@@ -12,7 +13,8 @@ from typing import Any
 import pyogrio
 
 from geodet.errors import OutputError
-from geodet.files.outputs import PendingOutput
+from geodet.files.leftovers import name_temporary
+from geodet.files.pending import PendingOutput, keep_complete, rename_new
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
 from geodet.vector.gdal_formats import GdalCopyWriter, GeoJsonWriter, is_on_earth
@@ -57,24 +59,48 @@ class PendingShapefile(PendingOutput):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._folder = path.with_name(f".geodet-{path.name}.partial")
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder = name_temporary(path.with_suffix(""))
         self._folder.mkdir()
         self.temporary = self._folder / f"{path.stem}.shp"
+        self._is_new = not any(part.exists() for part in shapefile_parts(path))
+        self._is_kept = False
 
     def commit(self) -> None:
-        """Move the files, that with the shapes last; parts of an earlier Shapefile are removed."""
+        """Move the files, that with the shapes last; parts of an earlier Shapefile are removed.
+
+        Raises:
+            OutputError: They cannot be moved; those that are left are kept in a folder, which the
+                message names.
+        """
         pairs = list(zip(shapefile_parts(self.path), shapefile_parts(self.temporary), strict=True))
-        for path, temporary in reversed(pairs):
-            if temporary.exists():
-                temporary.replace(path)
-            else:
-                path.unlink(missing_ok=True)
+        try:
+            self._check_still_new()
+            for path, temporary in reversed(pairs):
+                self._move(temporary, path)
+        except OSError as error:
+            self._is_kept = True
+            raise keep_complete(self._folder, self.path.with_suffix(""), error) from error
         self.abort()
 
     def abort(self) -> None:
         """Remove the temporary files."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._is_kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check_still_new(self) -> None:
+        there = [part for part in shapefile_parts(self.path) if part.exists()]
+        if self._is_new and there:
+            raise FileExistsError(errno.EEXIST, "it exists", str(there[0]))
+
+    def _move(self, temporary: Path, path: Path) -> None:
+        """Move a file to its place, which nobody else may have taken meanwhile."""
+        if not temporary.exists():
+            if not self._is_new:
+                path.unlink(missing_ok=True)
+        elif self._is_new:
+            rename_new(temporary, path)
+        else:
+            temporary.replace(path)
 
 
 class ShapefileWriter(GdalCopyWriter):
@@ -128,7 +154,7 @@ class KmlWriter(GeoJsonWriter):
 
     def _convert(self) -> None:
         super()._convert()
-        collection = self._temporary.rename(Path(self._folder.name) / "rows.geojson")
+        collection = self._temporary.rename(self._folder / "rows.geojson")
         copy_layer(
             collection,
             self._temporary,
@@ -146,7 +172,7 @@ class FileGdbWriter(GdalCopyWriter):
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
-        self._target = Path(self._folder.name) / "rows.gdb"  # GDAL looks at the end of the name
+        self._target = self._folder / "rows.gdb"  # GDAL looks at the end of the name
 
     def _complete(self) -> None:
         super()._complete()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
+import shutil
 import warnings
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pyogrio
 from pyproj import CRS
 
-from geodet.files.outputs import PendingOutput
+from geodet.files.leftovers import name_temporary
+from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
 from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter, raising_os_errors
@@ -36,20 +36,21 @@ class GdalCopyWriter(RowWriter):
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
-        self._folder = tempfile.TemporaryDirectory(prefix=".geodet-", dir=layer.path.parent)
-        self._rows = Path(self._folder.name) / "rows.gpkg"
+        self._folder = name_temporary(layer.path.with_suffix(""))
+        self._folder.mkdir()
+        self._rows = self._folder / "rows.gpkg"
         self._target = self._temporary  # what GDAL writes
         self._count = 0
         try:
             with raising_os_errors():
                 self._table = GeoPackageTable(self._rows, layer, indexed=False)
         except BaseException:
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise
 
     def _close(self) -> None:
         self._table.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _options(self) -> dict[str, Any]:
         """Options of pyogrio's writer besides the layer itself."""
@@ -132,7 +133,7 @@ class GeoJsonLinesWriter(GeoJsonWriter):
 
     def _convert(self) -> None:
         super()._convert()
-        collection = self._temporary.rename(Path(self._folder.name) / "rows.geojson")
+        collection = self._temporary.rename(self._folder / "rows.geojson")
         with (
             collection.open(encoding="utf-8", newline="\n") as whole,
             self._temporary.open("w", encoding="utf-8", newline="\n") as lines,

@@ -11,7 +11,7 @@ from pathlib import Path
 from pyproj import CRS
 
 from geodet.errors import OutputError
-from geodet.files.outputs import PendingOutput
+from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata

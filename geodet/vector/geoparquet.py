@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from pyarrow.parquet import ParquetWriter
 
-from geodet.files.outputs import PendingOutput
+from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES
 from geodet.vector.rows import ARROW_TYPES, Rows, VectorLayer, to_arrow
 from geodet.vector.writer import RowWriter

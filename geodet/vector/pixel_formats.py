@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from geodet.errors import OutputError
-from geodet.files.outputs import PendingOutput
+from geodet.files.pending import PendingOutput
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES

@@ -7,13 +7,8 @@ from pathlib import Path
 
 from pyproj import CRS
 
-from geodet.files.outputs import (
-    PendingFile,
-    PendingFolder,
-    PendingOutput,
-    PendingRows,
-    raising_output_errors,
-)
+from geodet.files.outputs import raising_output_errors
+from geodet.files.pending import PendingFile, PendingFolder, PendingOutput, PendingRows
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.vector.csv_format import CsvWriter
 from geodet.vector.exchange_formats import (

@@ -13,7 +13,8 @@ from typing import Self
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import OutputError
-from geodet.files.outputs import PendingOutput, raising_output_errors
+from geodet.files.outputs import raising_output_errors
+from geodet.files.pending import PendingOutput
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
 

@@ -10,7 +10,8 @@ from geodet.files.outputs import replacing
 WRITE = """
 import sys, os, signal
 from pathlib import Path
-from geodet.files.outputs import PendingFolder, replacing
+from geodet.files.outputs import replacing
+from geodet.files.pending import PendingFolder
 path = Path(sys.argv[1])
 folder = PendingFolder(path.with_name("text"))
 (folder.temporary / "a.txt").touch()

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from geodet.errors import OutputError, TilesetError, VectorError
@@ -172,52 +170,3 @@ def test_replacing_a_folder_with_other_files_is_refused(tmp_path):
     with pytest.raises(OutputError, match="is a file"):
         check_output_folder(out / "a", [], overwrite=True)
     check_output_folder(tmp_path / "gone", [], overwrite=False)
-
-
-# The last step
-
-
-def test_a_file_that_comes_meanwhile_is_not_replaced(tmp_path):
-    path = tmp_path / "found.gpkg"
-    with pytest.raises(OutputError, match="another program has created it meanwhile") as told:
-        _write_while_another_does(path)
-    (kept,) = tmp_path.glob("found.complete-*.gpkg")
-    assert kept.name in told.value.hint
-    assert (path.read_text(), kept.read_text()) == ("theirs", "ours")
-    assert names(tmp_path) == sorted(["found.gpkg", kept.name])
-
-
-def _write_while_another_does(path):
-    with replacing(path) as temporary:
-        temporary.write_text("ours")
-        path.write_text("theirs")
-
-
-def test_without_links_a_file_that_comes_meanwhile_is_not_replaced(tmp_path, monkeypatch):
-    def fail(*_):
-        raise PermissionError("no links on this drive")
-
-    monkeypatch.setattr(Path, "hardlink_to", fail)
-    with replacing(tmp_path / "alone.gpkg") as temporary:
-        temporary.write_text("ours")
-    with pytest.raises(OutputError, match="another program has created it meanwhile"):
-        _write_while_another_does(tmp_path / "found.gpkg")
-    assert len(names(tmp_path)) == 3
-
-
-def test_a_file_that_cannot_be_renamed_is_kept(tmp_path, monkeypatch):
-    path = tmp_path / "found.gpkg"
-    path.write_text("old")
-
-    def fail(*_):
-        raise PermissionError(13, "open in another program")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", fail)
-        with (
-            pytest.raises(OutputError, match="open in another program; the complete file is"),
-            replacing(path) as temporary,
-        ):
-            temporary.write_text("new")
-    (kept,) = tmp_path.glob("found.complete-*.gpkg")
-    assert (path.read_text(), kept.read_text()) == ("old", "new")

@@ -150,3 +150,16 @@ def test_without_the_driver_the_hint_has_the_line_for_ogr2ogr(tmp_path, monkeypa
         check_output(tmp_path / "a.gdb", overwrite=False)
     path = tmp_path / "a.gdb"
     assert f"ogr2ogr {path} {path.with_suffix('.gpkg')}" in caught.value.hint
+
+
+@pytest.mark.parametrize("end", [".shp", ".dbf", ".prj"])
+def test_a_shapefile_whose_parts_come_meanwhile_replaces_none(tmp_path, end):
+    theirs = tmp_path / f"found{end}"
+    writer = open_writer(tmp_path / "found.shp", CLASSES, crs=UTM, metadata={})
+    writer.write(part())
+    theirs.write_text("theirs")
+    with pytest.raises(OutputError, match="another program has created or changed it"):
+        writer.commit()
+    (kept,) = tmp_path.glob("found.complete-*")
+    assert {".shp", ".dbf", ".shx"} <= {part.suffix for part in kept.iterdir()}
+    assert theirs.read_text() == "theirs"

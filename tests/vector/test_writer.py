@@ -5,7 +5,7 @@ from factories_vectors import found, layer_of, part
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import OutputError
-from geodet.files.outputs import PendingFile
+from geodet.files.pending import PendingFile
 from geodet.vector import writer
 from geodet.vector.writer import RowWriter, raising_os_errors
 

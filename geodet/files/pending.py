@@ -1,0 +1,217 @@
+"""Output files and folders that are written beside their path, and renamed when complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import secrets
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from geodet.errors import OutputError
+from geodet.files.leftovers import name_temporary
+
+__all__ = [
+    "PendingFile",
+    "PendingFolder",
+    "PendingOutput",
+    "PendingRows",
+    "keep_complete",
+    "rename_new",
+]
+
+# Beside a SQLite database that is open, or was when its program died.
+_SIDECARS = ("-wal", "-shm", "-journal")
+
+
+class PendingOutput(ABC):
+    """An output that is written beside its path and takes its place when it is complete."""
+
+    path: Path
+    """Where the output will be."""
+    temporary: Path
+    """Where to write it. It is in the folder of ``path``, so that renaming it is atomic."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Rename the temporary output to its path, in place of what was there.
+
+        Raises:
+            OSError: It cannot be renamed; what was there before is unharmed.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Remove the temporary output; after :meth:`commit` this does nothing."""
+
+
+class PendingFile(PendingOutput):
+    """A file that is written beside its path."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = name_temporary(path)
+        self._is_new = not path.exists()
+        self._is_kept = False
+
+    def commit(self) -> None:
+        """Rename the temporary file to its path; it never replaces one that has come meanwhile.
+
+        Raises:
+            OutputError: It cannot be renamed; the complete file is kept under another name, which
+                the message has.
+        """
+        try:
+            if self._is_new:
+                rename_new(self.temporary, self.path)
+            else:
+                _remove_sidecars(self.path)  # SQLite would replay an old -wal into the new file
+                self.temporary.replace(self.path)
+        except OSError as error:
+            if not self.temporary.exists():
+                raise
+            self._is_kept = True
+            raise keep_complete(self.temporary, self.path, error) from error
+
+    def abort(self) -> None:
+        """Remove the temporary file and what SQLite left beside it."""
+        if self._is_kept:
+            return
+        with contextlib.suppress(OSError):
+            self.temporary.unlink(missing_ok=True)
+            _remove_sidecars(self.temporary)
+
+
+class PendingRows(PendingFile):
+    """Rows that are collected beside a file which exists, and are then added to it."""
+
+    def commit(self) -> None:
+        """Remove the collected rows, which are in the file now."""
+        self.abort()
+
+
+class PendingFolder(PendingOutput):
+    """A folder that is written beside its path; parent folders are created.
+
+    Raises:
+        OSError: The temporary folder cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._before = _list_content(self.path)
+        self.temporary = name_temporary(self.path)
+        self.temporary.mkdir(parents=True)
+        self._is_kept = False
+
+    def commit(self) -> None:
+        """Rename the temporary folder to its path; what was there comes back if that fails.
+
+        It never replaces a folder that has come, or that somebody has changed, meanwhile.
+
+        Raises:
+            OutputError: It cannot be renamed; the complete folder is kept under another name, which
+                the message has.
+        """
+        try:
+            if self._before:
+                self._replace()
+            else:
+                _rename_new_folder(self.temporary, self.path)
+        except OSError as error:
+            if not self.temporary.exists():
+                raise
+            self._is_kept = True
+            raise keep_complete(self.temporary, self.path, error) from error
+
+    def abort(self) -> None:
+        """Remove the temporary folder."""
+        if not self._is_kept:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def _replace(self) -> None:
+        """Replace a folder whose content is still what it was.
+
+        Where the process dies in between, the old folder is under a name that is never cleared.
+        """
+        old = self.path.with_name(f"{self.path.name}.before-{secrets.token_hex(3)}")
+        self.path.rename(old)
+        try:
+            if _list_content(old) != self._before:
+                raise FileExistsError(errno.EEXIST, "its content has changed", str(self.path))
+            self.temporary.rename(self.path)
+        except BaseException:
+            old.rename(self.path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def rename_new(temporary: Path, path: Path) -> None:
+    """Rename a file, in one step, to a path where there is none.
+
+    Raises:
+        FileExistsError: There is one.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a drive without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "it exists", str(path)) from None
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
+def keep_complete(temporary: Path, path: Path, error: OSError) -> OutputError:
+    """Rename a complete output that cannot be renamed to its path to a name that people recognise.
+
+    Args:
+        temporary: Where it is.
+        path: Where it should be.
+        error: Why it cannot be there.
+
+    Returns:
+        The error to raise, which has the name.
+    """
+    kept = path.with_name(f"{path.stem}.complete-{secrets.token_hex(3)}{path.suffix}")
+    try:
+        kept = temporary.rename(kept)
+    except OSError:
+        kept = temporary
+    what = error.strerror or str(error)
+    if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+        what = "another program has created or changed it meanwhile"
+    return OutputError(
+        f"cannot write {path}: {what}; the complete result is {kept}",
+        hint=f"close {path.name} in other programs, and rename {kept.name} to it",
+        path=path,
+    )
+
+
+def _rename_new_folder(temporary: Path, path: Path) -> None:
+    """Rename a folder to a path where there is none, or an empty one.
+
+    Raises:
+        OSError: There is something.
+    """
+    if sys.platform == "win32":  # where a folder replaces nothing; elsewhere, an empty folder
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    temporary.rename(path)
+
+
+def _list_content(folder: Path) -> set[tuple[str, int, int]]:
+    """List the files in a folder with their sizes and times; empty where there is none."""
+    if not folder.is_dir():
+        return set()
+    about = [(str(entry.relative_to(folder)), entry.lstat()) for entry in folder.rglob("*")]
+    return {(name, found.st_size, found.st_mtime_ns) for name, found in about}
+
+
+def _remove_sidecars(path: Path) -> None:
+    for suffix in _SIDECARS:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
