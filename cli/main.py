@@ -16,6 +16,7 @@ from geodet.errors import GeodetError, OutputError, SceneError
 
 from . import (
     calibrate,
+    compare,
     config,
     count,
     demo,
@@ -70,6 +71,7 @@ for _command, _examples in (
     (calibrate.calibrate, calibrate.EXAMPLES),
     (export.export, export.EXAMPLES),
     (count.count, count.EXAMPLES),
+    (compare.compare, compare.EXAMPLES),
     (preview.preview, preview.EXAMPLES),
     (models.models, models.EXAMPLES),
     (info.info, info.EXAMPLES),

@@ -18,7 +18,7 @@ from geodet.files.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from geodet.api.calibrate_models import calibrate
-    from geodet.api.counts import count
+    from geodet.api.counts import compare, count
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
     from geodet.api.scene_pictures import preview
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TrainConfig,
     )
     from geodet.config.recipes import resolve_config
+    from geodet.counting.compare import CompareReport
     from geodet.counting.count import CountReport
     from geodet.detection.detect import DetectProgress, DetectReport
     from geodet.errors import (
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AugmentConfig",
     "CalibrateReport",
+    "CompareReport",
     "Config",
     "ConfigError",
     "CountReport",
@@ -89,6 +91,7 @@ __all__ = [
     "TrainingError",
     "VectorError",
     "calibrate",
+    "compare",
     "count",
     "detect",
     "detect_array",
@@ -103,7 +106,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "geodet.api.counts": ("count",),
+    "geodet.api.counts": (
+        "compare",
+        "count",
+    ),
+    "geodet.counting.compare": ("CompareReport",),
     "geodet.counting.count": ("CountReport",),
     "geodet.api.calibrate_models": ("calibrate",),
     "geodet.api.detect_arrays": ("detect_array",),

@@ -1,12 +1,13 @@
-"""The public function that counts objects by polygons."""
+"""The public functions that count objects and compare dates."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from geodet.counting.compare import CompareReport, compare_dates
 from geodet.counting.count import CountReport, KnownAccuracy, count_objects
 
-__all__ = ["count"]
+__all__ = ["compare", "count"]
 
 
 def count(
@@ -69,5 +70,50 @@ def count(
             None if sample is None else Path(sample),
             None if aoi is None else Path(aoi),
         ),
+        overwrite=overwrite,
+    )
+
+
+def compare(
+    before: str | Path,
+    after: str | Path,
+    output: str | Path | None = None,
+    *,
+    distance: float = 3.0,
+    by: str | Path | None = None,
+    field: str | None = None,
+    min_score: float = 0.0,
+    overwrite: bool = False,
+) -> CompareReport:
+    """Compare the objects of two dates: which were kept, which are gone or new.
+
+    Args:
+        before: The detections of the first date, a vector file.
+        after: Those of the second date, in any CRS.
+        output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``.
+        distance: Metres between the centres of what is one object, at most.
+        by: Polygons to count in, the layer ``counts``.
+        field: The only attribute of the polygons to keep; None: all.
+        min_score: Lowest score that counts, of both dates.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        VectorError: A file cannot be read, or one of them has no CRS.
+        OutputError: The output exists, or cannot be written.
+
+    Example:
+        >>> trees = geodet.detect(scene, output=folder / "trees.gpkg")
+        >>> report = compare(folder / "trees.gpkg", folder / "trees.gpkg")
+        >>> (report.kept, report.gone, report.new) == (len(trees), 0, 0)
+        True
+    """
+    return compare_dates(
+        Path(before),
+        Path(after),
+        None if output is None else Path(output),
+        distance=distance,
+        by=None if by is None else Path(by),
+        field=field,
+        min_score=min_score,
         overwrite=overwrite,
     )

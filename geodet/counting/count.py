@@ -20,11 +20,9 @@ from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.vector.attribute_tables import write_polygon_table
 from geodet.vector.formats import TABLE_SUFFIXES, path_of
-from geodet.vector.provenance import read_provenance
+from geodet.vector.provenance import ACCURACY, read_provenance
 
 __all__ = ["CountReport", "KnownAccuracy", "count_objects"]
-
-_ACCURACY = "accuracy"  # the title in the metadata of detections
 
 logger = logging.getLogger(__name__)
 
@@ -162,22 +160,16 @@ def _choose_estimator(
 
 
 def _ratio_of_plots(sample: Path, plots: Path, found: FoundObjects) -> PlotRatio:
-    areas = read_polygons(plots)
-    labelled = count_in_polygons(read_found_objects(sample), _bare(areas)).rows["objects"]
-    detected = count_in_polygons(found, _bare(areas)).rows["objects"]
+    areas = read_polygons(plots).without_attributes()
+    labelled = count_in_polygons(read_found_objects(sample), areas).rows["objects"]
+    detected = count_in_polygons(found, areas).rows["objects"]
     return PlotRatio(labelled.to_numpy(), detected.to_numpy())
-
-
-def _bare(polygons: Polygons) -> Polygons:
-    """Return the polygons without their attributes."""
-    attributes = polygons.attributes.iloc[:, :0]
-    return Polygons(polygons.path, polygons.shapes, polygons.crs, attributes)
 
 
 def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:
     """Return the accuracy at the threshold in use, as the metadata of the detections say it."""
     hint = "--precision and --recall, or --sample and --aoi, give an interval of the true count"
-    text = read_provenance(path).get(_ACCURACY, "")
+    text = read_provenance(path).get(ACCURACY, "")
     try:
         stored = json.loads(text) if text else {}
         if stored and min_score <= float(stored["score_threshold"]):

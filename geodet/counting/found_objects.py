@@ -32,6 +32,8 @@ class FoundObjects:
     """The file, for messages."""
     crs: CRS | None
     """Of the centres."""
+    shapes: NDArray[np.object_]
+    """(N,) points and polygons."""
     centres: Floats
     """(N, 2) x and y."""
     classes: tuple[str, ...]
@@ -49,8 +51,8 @@ class FoundObjects:
     def select(self, which: NDArray[np.bool_] | Ints) -> FoundObjects:
         """Return the objects of a mask or of indices."""
         parts = (None if part is None else part[which] for part in (self.scores, self.sizes))
-        centres, labels = self.centres[which], self.labels[which]
-        return FoundObjects(self.path, self.crs, centres, self.classes, labels, *parts)
+        shapes, centres, labels = self.shapes[which], self.centres[which], self.labels[which]
+        return FoundObjects(self.path, self.crs, shapes, centres, self.classes, labels, *parts)
 
     def points_in(self, crs: CRS | None, middle: float, path: Path) -> NDArray[np.object_]:
         """Return the centres as points in another CRS: (N,).
@@ -109,6 +111,7 @@ def read_found_objects(
     found = FoundObjects(
         path,
         frame.crs,
+        shapes,
         shapely.get_coordinates(shapely.centroid(shapes)),
         tuple(map(str, classes)),
         labels,

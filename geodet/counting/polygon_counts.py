@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class Polygons:
     """Theirs."""
     attributes: Any
     """A DataFrame of M rows: what the file says of each."""
+
+    def without_attributes(self) -> Polygons:
+        """Return the polygons alone."""
+        return replace(self, attributes=self.attributes.iloc[:, :0])
 
     @property
     def middle(self) -> float:

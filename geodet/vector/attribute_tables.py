@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,35 @@ from pyproj import CRS
 
 from geodet.files.outputs import replacing
 
-__all__ = ["write_polygon_table"]
+__all__ = ["AttributeLayer", "write_attribute_layers", "write_polygon_table"]
 
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
 _WGS84 = CRS.from_epsg(4326)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeLayer:
+    """Geometries with attributes."""
+
+    table: Any
+    """A DataFrame of N rows."""
+    shapes: NDArray[Any]
+    """(N,) geometries."""
+    crs: CRS | None
+    """Theirs."""
+
+
+def write_attribute_layers(path: Path, layers: Mapping[str, AttributeLayer]) -> None:
+    """Write layers to a new GeoPackage, also those without any row.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with replacing(path) as temporary:
+        for place, (name, layer) in enumerate(layers.items()):
+            table = layer.table.reset_index(drop=True)
+            frame = geopandas.GeoDataFrame(table, geometry=layer.shapes, crs=layer.crs)
+            _write_layer(temporary, name, frame, "GPKG", append=place > 0)
 
 
 def write_polygon_table(

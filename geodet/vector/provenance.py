@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow
 import pyogrio
+import shapely
 from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.vector.formats import path_of
 from geodet.vector.rows import LAYER
 
-__all__ = ["read_provenance"]
+__all__ = ["ACCURACY", "EXAMINED", "read_examined_ground", "read_provenance"]
+
+ACCURACY = "accuracy"
+"""The title of precision and recall at the threshold in use, as JSON."""
+EXAMINED = "examined ground"
+"""The title of the ground that was searched, as WKT."""
 
 _PARQUET = (".parquet", ".geoparquet")
 _FOREIGN = ("geo", "ARROW:schema", "pandas")  # keys that other programs write
@@ -36,3 +43,15 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
         return pyogrio.read_info(file, layer=layer)["layer_metadata"] or {}
     except (DataSourceError, DataLayerError, OSError, IndexError, pyarrow.ArrowException):
         return {}  # whoever reads the objects says what is wrong with the file
+
+
+def read_examined_ground(path: str | Path) -> shapely.Geometry | None:
+    """Read the ground that was searched for the objects of a file, in its CRS.
+
+    Returns:
+        A polygon or several, also of runs that were appended; None where the file does not say it.
+    """
+    runs = re.compile(rf"{EXAMINED}( \d+)?")
+    texts = [text for title, text in read_provenance(path).items() if runs.fullmatch(title)]
+    areas = [area for area in shapely.from_wkt(texts, on_invalid="ignore") if area is not None]
+    return shapely.union_all(areas) if areas else None

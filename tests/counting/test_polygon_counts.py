@@ -21,10 +21,12 @@ CORNER = np.array([500_000.0, 5_000_000.0])
 def scatter(count, seed=0, side=1000.0):
     """Scatter objects of two classes over a square kilometre."""
     rng = np.random.default_rng(seed)
+    centres = CORNER + rng.uniform(0, side, (count, 2))
     return FoundObjects(
         "objects.gpkg",
         UTM,
-        CORNER + rng.uniform(0, side, (count, 2)),
+        shapely.points(centres),
+        centres,
         ("car", "tree"),
         rng.integers(0, 2, count),
         rng.uniform(0.2, 1, count),
@@ -125,7 +127,9 @@ def test_no_object_at_all_gives_rows_of_nothing():
 def test_polygons_beyond_180_degrees_hold_objects_on_the_other_side():
     wgs84 = CRS.from_epsg(4326)
     centres = np.array([[179.95, 0.5], [-179.95, 0.5], [-170.0, 0.5]])
-    found = FoundObjects("f", wgs84, centres, ("tree",), np.zeros(3, int), None, None)
+    found = FoundObjects(
+        "f", wgs84, shapely.points(centres), centres, ("tree",), np.zeros(3, int), None, None
+    )
     polygons = shapes_of([shapely.box(179, 0, 181, 1)], wgs84)
     assert count_in_polygons(found, polygons).rows["objects"].tolist() == [2]
 

@@ -1,0 +1,120 @@
+"""The command ``geodet compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from .report import print_json, set_up_logging
+
+__all__ = ["EXAMPLES", "compare"]
+
+EXAMPLES = """\
+Examples:
+
+  geodet compare 2020.gpkg 2024.gpkg -o changes.gpkg
+  geodet compare 2020.gpkg 2024.gpkg --distance 2 --by districts.gpkg -o changes.gpkg
+"""
+
+
+def compare(
+    before: Annotated[
+        Path, typer.Argument(help="The detections of the first date.", show_default=False)
+    ],
+    after: Annotated[
+        Path, typer.Argument(help="The detections of the second date.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.gpkg",
+            help="A GeoPackage with the layers kept, gone and new.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
+    distance: Annotated[
+        float,
+        typer.Option(
+            "--distance",
+            min=0,
+            metavar="METRES",
+            help="Greatest distance between the centres of what is one object.",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = 3.0,
+    by: Annotated[
+        Path | None,
+        typer.Option(
+            "--by",
+            metavar="FILE",
+            help="Polygons to count in: the layer counts.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            "--field",
+            metavar="NAME",
+            help="The only attribute of the polygons to keep.",
+            show_default="all of them",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            "--min-score",
+            min=0,
+            max=1,
+            metavar="SCORE",
+            help="Lowest score that counts.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = 0.0,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Compare the detections of two dates: which objects were kept, which are gone or new.
+
+    Objects of one class are matched one to one by the distance of their centres. What only one of
+    the dates examined is neither gone nor new.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    from geodet.files.outputs import check_destination
+    from geodet.vector.formats import check_vector_exists
+
+    if output is not None:
+        check_destination(output, (".gpkg",), overwrite=overwrite)
+    for path in filter(None, (before, after, by)):
+        check_vector_exists(path)
+    from geodet.counting.compare import compare_dates
+
+    report = compare_dates(
+        before,
+        after,
+        output,
+        distance=distance,
+        by=by,
+        field=field,
+        min_score=min_score,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(report)
+        return
+    typer.echo(f"{report.kept:,} kept, {report.gone:,} gone, {report.new:,} new")
+    if report.unseen_before or report.unseen_after:
+        typer.echo(
+            f"not compared, since only one date looked there: {report.unseen_before:,} of the "
+            f"first date, {report.unseen_after:,} of the second"
+        )
+    if report.output is not None:
+        typer.echo(f"{report.output}")

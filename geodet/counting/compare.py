@@ -1,0 +1,145 @@
+"""Compare the detections of two dates: files in, a GeoPackage out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+
+from geodet.counting.comparison import DateComparison, match_dates
+from geodet.counting.found_objects import FoundObjects, read_found_objects
+from geodet.counting.polygon_counts import count_in_polygons, read_polygons
+from geodet.files.outputs import check_apart, check_destination
+from geodet.geometry.arrays import Ints
+from geodet.vector.attribute_tables import AttributeLayer, write_attribute_layers
+from geodet.vector.formats import path_of
+from geodet.vector.provenance import read_examined_ground
+
+__all__ = ["CompareReport", "compare_dates"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareReport:
+    """The result of a comparison of two dates.
+
+    Example:
+        >>> CompareReport(None, kept=90, gone=10, new=4, unseen_before=0, unseen_after=7).kept
+        90
+    """
+
+    output: Path | None
+    """The GeoPackage; None: none was asked for."""
+    kept: int
+    """Objects that both dates have."""
+    gone: int
+    """Objects of the first date alone, where the second looked."""
+    new: int
+    """Objects of the second date alone, where the first looked."""
+    unseen_before: int
+    """Objects of the first date where the second did not look."""
+    unseen_after: int
+    """Objects of the second date where the first did not look."""
+
+
+def compare_dates(
+    before: Path,
+    after: Path,
+    output: Path | None = None,
+    *,
+    distance: float = 3.0,
+    by: Path | None = None,
+    field: str | None = None,
+    min_score: float = 0.0,
+    overwrite: bool = False,
+) -> CompareReport:
+    """Find which objects of one date are still there at another.
+
+    Args:
+        before: The detections of the first date.
+        after: Those of the second date, in any CRS.
+        output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``, and with ``by`` also
+            ``counts``; None: only the report.
+        distance: Metres between the centres of what is one object, at most.
+        by: Polygons to count in.
+        field: The only attribute of the polygons to keep; None: all.
+        min_score: Lowest score that counts, of both dates.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        VectorError: A file cannot be read, or one of them has no CRS.
+        OutputError: The output exists, or cannot be written.
+    """
+    inputs = [path for path in (before, after, by) if path is not None]
+    if output is not None:
+        check_apart([output], [Path(path_of(path)) for path in inputs])
+        check_destination(output, (".gpkg",), overwrite=overwrite)
+    found = [read_found_objects(path, min_score=min_score) for path in (before, after)]
+    grounds = (_read_ground(before), _read_ground(after))
+    compared = match_dates(found[0], found[1], distance=distance, grounds=grounds)
+    if output is not None:
+        layers = _to_layers(compared)
+        if by is not None:
+            layers["counts"] = _count(compared, by, field)
+        write_attribute_layers(output, layers)
+    kept = len(compared.kept[0])
+    return CompareReport(output, kept, len(compared.gone), len(compared.new), *compared.unseen)
+
+
+def _read_ground(path: Path) -> shapely.Geometry | None:
+    ground = read_examined_ground(path)
+    if ground is None:
+        logger.warning(
+            "%s does not say where it was examined, so everywhere: objects of the other date that"
+            " it lacks count as gone or new",
+            path,
+        )
+    return ground
+
+
+def _to_layers(compared: DateComparison) -> dict[str, AttributeLayer]:
+    before, after = compared.before, compared.after
+    first, second = compared.kept
+    kept = _attributes(after, second)
+    if before.scores is not None and after.scores is not None:
+        kept["score_before"] = before.scores[first]
+    kept["moved_m"] = compared.moved
+    return {
+        "kept": AttributeLayer(kept, after.shapes[second], after.crs),
+        "gone": AttributeLayer(
+            _attributes(before, compared.gone), before.shapes[compared.gone], before.crs
+        ),
+        "new": AttributeLayer(
+            _attributes(after, compared.new), after.shapes[compared.new], after.crs
+        ),
+    }
+
+
+def _attributes(found: FoundObjects, rows: Ints) -> Any:
+    table = pd.DataFrame({"label": np.array(found.classes, object)[found.labels[rows]]})
+    for name, values in (("score", found.scores), ("area_m2", found.sizes)):
+        if values is not None:
+            table[name] = values[rows]
+    return table
+
+
+def _count(compared: DateComparison, by: Path, field: str | None) -> AttributeLayer:
+    """Count what was kept, gone and new in each polygon."""
+    polygons = read_polygons(by, field)
+    parts = {
+        "kept": compared.after.select(compared.kept[1]),
+        "gone": compared.before.select(compared.gone),
+        "new": compared.after.select(compared.new),
+    }
+    counts = {
+        name: count_in_polygons(part, polygons.without_attributes()).rows["objects"]
+        for name, part in parts.items()
+    }
+    table = pd.concat([polygons.attributes, pd.DataFrame(counts)], axis="columns")
+    return AttributeLayer(table, polygons.shapes, polygons.crs)

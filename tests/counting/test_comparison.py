@@ -1,0 +1,137 @@
+"""Two dates: what was painted as kept, gone and new is found as such."""
+
+import geopandas
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS
+
+from geodet.counting.compare import compare_dates
+from geodet.counting.comparison import match_dates
+from geodet.counting.found_objects import FoundObjects
+from geodet.errors import VectorError
+
+UTM = CRS.from_epsg(32633)
+CORNER = np.array([500_000.0, 5_000_000.0])
+
+
+def objects(xy, labels=None, crs=UTM, classes=("tree",)):
+    centres = CORNER + np.array(xy, float).reshape(-1, 2)
+    labels = np.zeros(len(centres), int) if labels is None else np.array(labels)
+    shapes = shapely.points(centres)
+    return FoundObjects("objects", crs, shapes, centres, classes, labels, None, None)
+
+
+def in_degrees(found):
+    shapes = geopandas.GeoSeries(found.shapes, crs=found.crs).to_crs(4326).to_numpy()
+    wgs84 = CRS.from_epsg(4326)
+    return FoundObjects(
+        found.path,
+        wgs84,
+        shapes,
+        shapely.get_coordinates(shapes),
+        found.classes,
+        found.labels,
+        None,
+        None,
+    )
+
+
+BEFORE = objects([(0, 0), (20, 0), (40, 0)])
+AFTER = objects([(1, 1), (41, -1), (60, 0)])
+
+
+@pytest.mark.parametrize("turn", [lambda found: found, in_degrees])
+def test_each_object_is_kept_gone_or_new(turn):
+    compared = match_dates(BEFORE, turn(AFTER), distance=3)
+    assert [rows.tolist() for rows in compared.kept] == [[0, 2], [0, 1]]
+    assert compared.moved == pytest.approx([2**0.5, 2**0.5], rel=1e-3)
+    assert (compared.gone.tolist(), compared.new.tolist()) == ([1], [2])
+    assert compared.unseen == (0, 0)
+
+
+def test_one_object_is_not_kept_twice():
+    compared = match_dates(objects([(0, 0), (1, 0)]), objects([(0.4, 0)]), distance=3)
+    assert [rows.tolist() for rows in compared.kept] == [[0], [0]]
+    assert compared.gone.tolist() == [1]
+
+
+def test_a_class_that_changed_is_another_object():
+    before = objects([(0, 0)], [0], classes=("car", "tree"))
+    after = objects([(0, 0)], [0], classes=("tree",))
+    compared = match_dates(before, after, distance=3)
+    assert (len(compared.kept[0]), len(compared.gone), len(compared.new)) == (0, 1, 1)
+
+
+def test_what_the_other_date_did_not_examine_is_neither_gone_nor_new():
+    x, y = CORNER
+    west = shapely.box(x - 10, y - 10, x + 30, y + 10)
+    east = shapely.box(x + 30, y - 10, x + 70, y + 10)
+    both = shapely.union(west, east)
+    compared = match_dates(BEFORE, AFTER, distance=3, grounds=(west, both))
+    assert (compared.new.tolist(), compared.unseen) == ([], (0, 1))
+    compared = match_dates(BEFORE, AFTER, distance=3, grounds=(both, east))
+    assert (compared.gone.tolist(), compared.unseen) == ([], (1, 0))
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 99), st.floats(0.5, 20))
+def test_every_object_has_one_fate(first, second, seed, distance):
+    rng = np.random.default_rng(seed)
+    before, after = (objects(rng.uniform(0, 50, (count, 2))) for count in (first, second))
+    compared = match_dates(before, after, distance=distance)
+    assert sorted([*compared.kept[0], *compared.gone]) == list(range(first))
+    assert sorted([*compared.kept[1], *compared.new]) == list(range(second))
+    assert (compared.moved <= distance * (1 + 1e-3)).all()
+    back = match_dates(after, before, distance=distance)
+    assert len(back.kept[0]) == len(compared.kept[0])
+
+
+def write(path, found, ground=None):
+    frame = geopandas.GeoDataFrame(
+        {"label": [found.classes[label] for label in found.labels], "score": 0.5},
+        geometry=found.shapes,
+        crs=found.crs,
+    )
+    metadata = {"examined ground": ground.wkt} if ground is not None else None
+    pyogrio.write_dataframe(frame, path, layer="detections", layer_metadata=metadata)
+    return path
+
+
+def test_the_layers_and_the_counts_are_written(tmp_path):
+    x, y = CORNER
+    all_of_it = shapely.box(x - 100, y - 100, x + 100, y + 100)
+    before = write(tmp_path / "before.gpkg", BEFORE, all_of_it)
+    after = write(tmp_path / "after.gpkg", AFTER, all_of_it)
+    halves = [shapely.box(x - 9, y - 9, x + 30, y + 9), shapely.box(x + 30, y - 9, x + 99, y + 9)]
+    by = tmp_path / "by.gpkg"
+    geopandas.GeoDataFrame({"half": ["west", "east"]}, geometry=halves, crs=UTM).to_file(by)
+    output = tmp_path / "changes.gpkg"
+    report = compare_dates(before, after, output, by=by)
+    assert (report.kept, report.gone, report.new) == (2, 1, 1)
+    layers = {name: geopandas.read_file(output, layer=name) for name in ("kept", "gone", "new")}
+    assert {name: len(layer) for name, layer in layers.items()} == {"kept": 2, "gone": 1, "new": 1}
+    assert layers["kept"]["moved_m"].tolist() == pytest.approx([2**0.5] * 2, rel=1e-3)
+    counts = geopandas.read_file(output, layer="counts")
+    assert counts[["half", "kept", "gone", "new"]].to_numpy().tolist() == [
+        ["west", 1, 1, 0],
+        ["east", 1, 0, 1],
+    ]
+
+
+def test_a_date_that_looked_elsewhere_changes_nothing(tmp_path, caplog):
+    x, y = CORNER
+    before = write(tmp_path / "before.gpkg", BEFORE, shapely.box(x - 9, y - 9, x + 30, y + 9))
+    after = write(tmp_path / "after.gpkg", AFTER)
+    report = compare_dates(before, after, tmp_path / "changes.gpkg")
+    assert (report.new, report.unseen_after) == (0, 1)
+    assert "after.gpkg does not say where it was examined" in caplog.text
+    assert len(geopandas.read_file(tmp_path / "changes.gpkg", layer="new")) == 0
+
+
+def test_one_date_without_crs_is_refused(tmp_path):
+    with pytest.raises(VectorError, match="has no CRS"):
+        match_dates(BEFORE, objects([(0, 0)], crs=None), distance=3)
