@@ -45,7 +45,9 @@ class Task:
     """Cities that do not train, and are scored; empty: the validation fold is scored."""
     years: tuple[str, ...] = ()
     """Years that train; empty: all."""
-    chips: int = 18_000
+    few: int = 0
+    """Chips of the held-out city that train instead; its other places are scored."""
+    chips: int = 16_000
     """Chips to train on, unless seconds are given."""
     seconds: float = 0.0
     """Time to train, which then decides the learning rate; 0: the chips do."""
@@ -68,6 +70,8 @@ def train_task(
     rest = data.where(lambda a: a["city"] not in task.held_out)
     train = rest.where(lambda a: a["fold"] == "train" and a["year"] in (task.years or a["year"]))
     val = rest.where(lambda a: a["fold"] == "val")
+    if task.few:
+        train, data = _share(data.where(lambda a: a["city"] in task.held_out), task)
     network, mean, std, steps, speed = _train(task, config, train, device)
     about = _describe(config, train, mean, std, chips=steps * task.batch_size)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +88,21 @@ def train_task(
         figures[f"{city}, own best"] = _numbers(best_counts(results, lowest=_LOWEST_SCORE))
     figures["seconds"] = {"train": trained - started, "score": time.monotonic() - trained}
     return {"task": asdict(task), "steps": steps, "images": len(train.images), **figures}
+
+
+def _share(city: LabelledPixels, task: Task) -> tuple[LabelledPixels, LabelledPixels]:
+    """Return a few chips of a city, and the chips of all its other places."""
+    order = np.random.default_rng(task.seed).permutation(sorted({a["place"] for a in city.about}))
+    chosen: set[str] = set()
+    for place in order:
+        chosen.add(str(place))
+        train = city.where(lambda a: a["place"] in chosen)
+        if len(train.images) >= task.few:
+            break
+    few = LabelledPixels(
+        train.images[: task.few], train.pixels[: task.few], train.about[: task.few]
+    )
+    return few, city.where(lambda a: a["place"] not in chosen)
 
 
 def _train(
