@@ -16,6 +16,9 @@ __all__ = ["DocumentedCommand", "DocumentedGroup"]
 _LAST = (opt.OUTPUT, opt.AREA, opt.SETTINGS, opt.RUN, opt.MESSAGES)
 """The groups that follow those of the input, in their order."""
 
+_GLOBAL = ("--offline", "--restricted")
+"""Options of the program."""
+
 
 class DocumentedCommand(TyperCommand):
     """A command whose help ends with examples, printed line by line as they are written."""
@@ -26,6 +29,9 @@ class DocumentedCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; for the options of other programs, say what geodet calls them."""
+        for name in _GLOBAL:
+            if name in args:
+                ctx.fail(f"{name} stands before the command: geodet {name} {self.name} ...")
         params = self.get_params(ctx)
         options = {name for param in params for name in param.opts if param.opts[0][0] == "-"}
         takes_scenes = any(param.name in ("scene", "scenes") for param in params) and (

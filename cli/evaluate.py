@@ -238,6 +238,7 @@ def _check_files(
 ) -> None:
     """Refuse paths that do not exist, or exist already, before anything slow is imported."""
     from geodet.files.output_folders import check_evaluation_folder, check_tileset_exists
+    from geodet.raster.reach import announce_reach
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 
@@ -251,6 +252,7 @@ def _check_files(
             check_vector_exists(path)
     if scene is not None:
         check_scene_exists(scene)
+        announce_reach([str(scene)])
 
 
 def _run_on_chips(

@@ -104,8 +104,10 @@ def _scene_fields(path: str) -> dict[str, Any]:
     from geodet.raster.scene_lists import check_scene_exists
 
     check_scene_exists(path)
+    from geodet.raster.reach import describe_reach
     from geodet.raster.scene import Scene
 
+    reads = describe_reach(path)
     with Scene(Path(path) if Path(path).exists() else path) as scene:
         crs = scene.geobox.crs
         return {
@@ -115,7 +117,7 @@ def _scene_fields(path: str) -> dict[str, Any]:
             "values": scene.dtype.name,
             "crs": "none" if crs is None else _crs(crs),
             "gsd": metres(scene.gsd),
-        }
+        } | ({"reads": reads} if reads else {})
 
 
 def _doubt(band: int | None) -> str:

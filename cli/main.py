@@ -13,6 +13,7 @@ import typer
 
 import geodet
 from geodet.errors import GeodetError, OutputError, SceneError
+from geodet.files.network import OFFLINE, RESTRICTED
 
 from . import (
     calibrate,
@@ -31,6 +32,7 @@ from . import (
 )
 from .command_help import DocumentedCommand, DocumentedGroup
 from .process import leaving_on_signals
+from .restrictions import restrict_process
 
 __all__ = ["app", "run"]
 
@@ -89,13 +91,31 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001 - its callback prints it
         bool,
         typer.Option(
             "--version",
             callback=_print_version,
             is_eager=True,
             help="Print the version.",
+            rich_help_panel="General",
+        ),
+    ] = False,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            envvar=OFFLINE,
+            help="Read nothing over the network.",
+            rich_help_panel="General",
+        ),
+    ] = False,
+    restricted: Annotated[
+        bool,
+        typer.Option(
+            "--restricted",
+            envvar=RESTRICTED,
+            help="Besides, refuse virtual rasters and lists that name files in other folders.",
             rich_help_panel="General",
         ),
     ] = False,
@@ -106,6 +126,7 @@ def main(
     bicycles in thermal images. For other objects, such as animals or buoys, train a model on
     labels of your own.
     """
+    restrict_process(offline=offline, restricted=restricted)
 
 
 def run() -> None:

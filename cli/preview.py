@@ -112,11 +112,13 @@ def preview(
             f"{window!r} is not a window of whole pixels", param_hint="--window"
         )
     from geodet.files.outputs import check_destination
+    from geodet.raster.reach import announce_reach
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 
     check_destination(output, (".png",), overwrite=overwrite)
     check_scene_exists(scene)
+    announce_reach([scene])
     check_vector_exists(detections)
     from geodet.geometry.windows import Window
     from geodet.previews.preview import draw_scene

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 
 from geodet.errors import ConfigError
+from geodet.files.network import is_offline
 
 __all__ = ["NormLayer", "Parts", "load_resnet", "read_packaged_weights"]
 
@@ -66,6 +67,8 @@ def load_resnet(name: str, weights: str | None, norm: NormLayer, level: int) -> 
 
 def _load_named(name: str, weights: str | None, norm: NormLayer) -> ResNet:
     try:
+        if weights is not None and is_offline():
+            _check_downloaded(name, weights)
         with contextlib.redirect_stdout(sys.stderr):  # torch.hub prints what it downloads
             network: ResNet = torchvision.models.get_model(name, weights=weights, norm_layer=norm)
     except (KeyError, ValueError) as error:
@@ -84,6 +87,14 @@ def _load_named(name: str, weights: str | None, norm: NormLayer) -> ResNet:
             key="train.pretrained",
         ) from error
     return network
+
+
+def _check_downloaded(name: str, weights: str) -> None:
+    """Check that torchvision will not ask the network for weights."""
+    url: str = torchvision.models.get_model_weights(name)[weights].url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not file.exists():
+        raise OSError(f"{url} is not on this machine, and nothing is downloaded offline")
 
 
 def read_packaged_weights(name: str, weights: str) -> dict[str, Tensor]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.parsers import expat
 
-__all__ = ["LinkedFiles", "find_linked_files", "is_remote_path"]
+from geodet.files.network import is_remote_path
+
+__all__ = ["LinkedFiles", "find_linked_files"]
 
 _HEAD_BYTES = 4096  # GDAL recognises a format by the first 1,024
 _ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]+:|/vsi|<")  # for GDAL alone; not C:, a drive
@@ -19,12 +21,6 @@ _SERVICES = (
     *(b"<Capabilities", b"<GDALTileIndexDataset", b"<MRF_META", b'"stac_version"'),
 )
 _SERVICE = "a service that it describes as "
-_REMOTE_SYSTEM = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming)?[/?]")
-_LOCAL_SCHEMES = ("file://", "zip://", "tar://", "gzip://", "vrt://")
-_SERVICE_PREFIX = re.compile(
-    r"(wms|wmts|wcs|iip|plmosaic|plscenes|eedai?|daas|stacta|stacit|ngw|oapif|ogcapi|wfs|csw):",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +35,6 @@ class LinkedFiles:
     """What only GDAL understands, such as a file in an archive; or why the text is not readable."""
 
 
-def is_remote_path(path: str) -> bool:
-    """Whether a path is read over a network; local archives are not.
-
-    Example:
-        >>> [is_remote_path(p) for p in ("/vsizip//vsicurl/http://a/b.zip", "zip://b.zip", "a.tif")]
-        [True, False, False]
-    """
-    if _REMOTE_SYSTEM.search(path) or re.search(r"(https?|ftp)://", path, re.IGNORECASE):
-        return True  # also of an archive in a bucket
-    if path.startswith(_SERVICE) or _SERVICE_PREFIX.match(path):
-        return True
-    return "://" in path and not path.startswith(_LOCAL_SCHEMES)
-
-
 def find_linked_files(path: Path) -> LinkedFiles:
     """Find what a raster reads from besides its own file, and what that reads from.
 
@@ -64,9 +46,13 @@ def find_linked_files(path: Path) -> LinkedFiles:
     found = dict.fromkeys(_iter_linked(path, {path.resolve()}))
     return LinkedFiles(
         tuple(link for link in found if isinstance(link, Path)),
-        tuple(str(link) for link in found if isinstance(link, str) and is_remote_path(link)),
-        tuple(str(link) for link in found if isinstance(link, str) and not is_remote_path(link)),
+        tuple(str(link) for link in found if isinstance(link, str) and _is_remote(link)),
+        tuple(str(link) for link in found if isinstance(link, str) and not _is_remote(link)),
     )
+
+
+def _is_remote(link: str) -> bool:
+    return link.startswith(_SERVICE) or is_remote_path(link)
 
 
 def _iter_linked(path: Path, seen: set[Path]) -> Iterator[Path | str]:

@@ -9,9 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
 
 from geodet.errors import SceneError
+from geodet.raster.linked_files import find_linked_files
+from geodet.raster.reach import announce_reach, check_list_reach, check_reach
 
 __all__ = [
     "check_scene_exists",
@@ -41,13 +42,14 @@ def is_gdal_path(path: str) -> bool:
 
 
 def check_scene_exists(path: str | Path) -> None:
-    """Check that a raster exists, where it is a local file; GDAL finds the others.
+    """Check that a raster exists, where it is a local file, and reads only what it may.
 
     Raises:
-        SceneError: There is no such file.
+        SceneError: There is no such file; or geodet is offline or restricted, and it reads more.
     """
     if not _GDAL_PREFIX.match(str(path)) and not Path(path).exists():
         raise SceneError(f"no such file: {path}", hint="check the path of the scene", path=path)
+    check_reach(str(path))
 
 
 def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list[str]:
@@ -88,7 +90,9 @@ def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list
             "%s named more than once and counted once",
             f"{one} is" if len(repeated) == 1 else f"{len(repeated)} scenes, such as {one}, are",
         )
-    return list(reversed(unique.values()))
+    scenes = list(reversed(unique.values()))
+    announce_reach(scenes)
+    return scenes
 
 
 def list_files(arguments: Iterable[str]) -> list[str]:
@@ -191,21 +195,23 @@ def _iter_list(path: Path, *, keep_missing: bool) -> Iterator[str]:
             hint="a list is a text file in UTF-8 with one path a line",
             path=path,
         ) from error
-    count = 0
+    found: list[str] = []
     for number, line in enumerate(lines, start=1):
         text = line.strip().strip('"')  # as Windows copies a path
         if text and not text.startswith("#"):
-            count += 1
             place = f"{path}, line {number}: "
-            yield from _iter_scenes(text, path.parent, place, keep_missing=keep_missing)
-    if not count:
+            found += _iter_scenes(text, path.parent, place, keep_missing=keep_missing)
+    if not found:
         raise SceneError(f"{path} lists no scenes", hint="write one path a line", path=path)
+    check_list_reach(path, found)
+    yield from found
 
 
 def _in_folder(folder: Path, place: str) -> list[str]:
     files = [entry for entry in folder.iterdir() if entry.is_file()]
     scenes = _without_sources([path for path in files if _is_raster(path)])
     if scenes:
+        check_list_reach(folder, [str(path) for path in scenes if path.is_symlink()])
         return _sorted(scenes)
     others = ", ".join(sorted(path.name for path in files)[:3])
     raise SceneError(
@@ -248,7 +254,8 @@ def _suffixes() -> str:
 def _without_sources(scenes: Sequence[Path]) -> list[Path]:
     """Leave out the source files of the VRTs among the scenes."""
     mosaics = [path for path in scenes if path.suffix.lower() == ".vrt"]
-    sources = {_identity(str(source)) for path in mosaics for source in _iter_sources(path)}
+    linked = [find_linked_files(path) for path in mosaics]
+    sources = {_identity(str(file)) for found in linked for file in found.files}
     kept = [path for path in scenes if _identity(str(path)) not in sources]
     if len(kept) < len(scenes):
         logger.info(
@@ -257,17 +264,6 @@ def _without_sources(scenes: Sequence[Path]) -> list[Path]:
             ", ".join(path.name for path in mosaics),
         )
     return kept
-
-
-def _iter_sources(mosaic: Path) -> Iterator[Path]:
-    try:
-        tree = ElementTree.parse(mosaic)
-    except (ElementTree.ParseError, OSError):
-        return  # opening the file raises an error that explains it
-    for element in tree.iter():
-        if element.tag in ("SourceFilename", "SourceDataset") and element.text:
-            beside = element.get("relativeToVRT", "0") == "1"
-            yield mosaic.parent / element.text if beside else Path(element.text)
 
 
 def _sorted(paths: Sequence[Path]) -> list[str]:

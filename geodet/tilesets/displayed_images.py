@@ -20,6 +20,7 @@ from geodet.errors import SceneError, TilesetError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.orientation import AS_STORED, Turn, read_turn
+from geodet.raster.reach import check_reach
 from geodet.raster.scene import Chip, Scene
 from geodet.raster.source import check_complete
 from geodet.tilesets.labels import LabelledImage, ParsedImage
@@ -91,6 +92,7 @@ def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
 def _read_header(item: ParsedImage) -> tuple[GeoBox, Turn]:
     """Read the geobox of an image as it is stored, and how it is turned."""
     try:
+        check_reach(str(item.path))
         with rasterio.open(item.path) as raster:
             check_complete(raster)
             crs = None if raster.crs is None else _to_crs(raster.crs.to_wkt())

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from geodet.raster.linked_files import find_linked_files, is_remote_path
+from geodet.files.network import is_remote_path
+from geodet.raster.linked_files import find_linked_files
 
 
 def write_vrt(path, *sources):

@@ -1,0 +1,52 @@
+"""Whether geodet may use the network, and which paths would.
+
+The environment variables ``GEODET_OFFLINE`` and ``GEODET_RESTRICTED`` say so, and processes that
+geodet starts inherit them. ``geodet --offline`` and ``--restricted`` set them, and configure GDAL
+as well, which the library leaves to the program that imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+__all__ = ["OFFLINE", "RESTRICTED", "is_offline", "is_remote_path", "is_restricted"]
+
+OFFLINE, RESTRICTED = "GEODET_OFFLINE", "GEODET_RESTRICTED"
+"""Names of the environment variables."""
+
+_NO = frozenset({"", "0", "false", "no", "off"})
+_REMOTE_SYSTEM = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(_streaming)?[/?]")
+_ADDRESS = re.compile(r"(https?|ftp)://", re.IGNORECASE)
+_SERVICE = re.compile(
+    r"(wms|wmts|wcs|iip|plmosaic|plscenes|eedai?|daas|stacta|stacit|ngw|oapif|ogcapi|wfs|csw"
+    r"|carto|amigocloud|es|elasticsearch|postgresql|pg|mysql|mssql|mongodbv3):",
+    re.IGNORECASE,
+)
+_LOCAL_SCHEMES = ("file://", "zip://", "tar://", "gzip://", "vrt://")
+
+
+def is_offline() -> bool:
+    """Whether nothing may be read over the network."""
+    return _is_set(OFFLINE) or is_restricted()
+
+
+def is_restricted() -> bool:
+    """Whether, besides, what a file names in other folders may not be read."""
+    return _is_set(RESTRICTED)
+
+
+def is_remote_path(path: str) -> bool:
+    """Whether a path is read over a network; local archives are not.
+
+    Example:
+        >>> [is_remote_path(p) for p in ("/vsizip//vsicurl/http://a/b.zip", "zip://b.zip", "a.tif")]
+        [True, False, False]
+    """
+    if _REMOTE_SYSTEM.search(path) or _ADDRESS.search(path) or _SERVICE.match(path):
+        return True  # also of an archive in a bucket
+    return "://" in path and not path.startswith(_LOCAL_SCHEMES)
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() not in _NO
