@@ -11,8 +11,6 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
-from pyproj.aoi import AreaOfInterest
-from pyproj.database import query_utm_crs_info
 
 from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
@@ -22,6 +20,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.utm import utm_at
 from geodet.raster.scene import Scene
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
@@ -223,16 +222,7 @@ def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> _Frame:
 
 
 def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
-    to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
-    x, y = to_degrees.transform(*centre)
-    x = (x + 180) % 360 - 180
-    zones = query_utm_crs_info("WGS 84", AreaOfInterest(x, y, x, y))
-    if not zones:
-        raise VectorError(
-            f"no UTM zone contains the longitude {x:.6g} and latitude {y:.6g}",
-            hint="reproject the detections to a projected CRS, or give the raster with --scene",
-        )
-    utm = CRS.from_epsg(int(zones[0].code))
+    utm = utm_at(crs, centre)
     there = Transformer.from_crs(crs, utm, always_xy=True).transform(*centre)
     return utm, np.array(there)
 

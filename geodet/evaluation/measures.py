@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from geodet.config import MatchConfig
 from geodet.evaluation.average_precision import AveragePrecision, mean_ap, measure_ap
+from geodet.evaluation.calibration import (
+    ReliabilityBin,
+    collect_outcomes,
+    measure_reliability,
+)
 from geodet.evaluation.matching import match, overlapping_pairs
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, ThresholdCurve, trace_curve
 from geodet.geometry.arrays import Floats, Ints
@@ -49,6 +54,10 @@ class ClassMeasures:
     """Average precisions; for all classes together the means over the classes."""
     curve: ThresholdCurve
     """Counts at every threshold."""
+    reliability: tuple[ReliabilityBin, ...]
+    """Scores compared with the share of right detections, in ten bins."""
+    score_error: float
+    """Expected calibration error: the mean difference of the two; NaN without detections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +132,15 @@ def measure(
     unknown = [AveragePrecision(*[math.nan] * 6)] * len(classes)
     sides = rule.size_bounds_px if has_pixels else None
     precisions = measure_ap(results, len(classes), sides=sides) if has_boxes else unknown
-    curves = [trace_curve(results, label=label) for label in range(len(classes))]
     by_class = [
-        _class_measures(c, p, threshold, lowest) for c, p in zip(curves, precisions, strict=True)
+        _class_measures(results, precisions[label], threshold, lowest, label=label)
+        for label in range(len(classes))
     ]
     return Evaluation(
         rule=rule,
         sides_px=sides,
         gsd=_median_gsd(images),
-        overall=_class_measures(trace_curve(results), mean_ap(precisions), threshold, lowest),
+        overall=_class_measures(results, mean_ap(precisions), threshold, lowest),
         by_class=dict(zip(classes, by_class, strict=True)),
         results=results,
     )
@@ -167,9 +176,18 @@ def judge_boxes(
 
 
 def _class_measures(
-    curve: ThresholdCurve, ap: AveragePrecision, threshold: float, lowest: float
+    results: Sequence[Comparison],
+    ap: AveragePrecision,
+    threshold: float,
+    lowest: float,
+    *,
+    label: int | None = None,
 ) -> ClassMeasures:
-    return ClassMeasures(curve.at(threshold), curve.best(lowest=lowest), ap, curve)
+    curve = trace_curve(results, label=label)
+    bins, error = measure_reliability(*collect_outcomes(results, label=label))
+    return ClassMeasures(
+        curve.at(threshold), curve.best(lowest=lowest), ap, curve, tuple(bins), error
+    )
 
 
 def _median_gsd(images: Sequence[EvaluatedImage]) -> float | None:
