@@ -16,8 +16,10 @@ from geodet.config import DetectConfig
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
 from geodet.models.checkpoint import Model
+from geodet.models.class_thresholds import choose_thresholds, drop_weak
 from geodet.models.decode import Decoded, decode
 from geodet.models.device import resolve_device, resolve_precision
+from geodet.models.finite_outputs import check_boxes, check_scores
 from geodet.models.folding import fold_norms
 from geodet.models.inputs import InputValues, standardise
 from geodet.models.retinanet import Outputs, RetinaNet
@@ -92,6 +94,7 @@ class Predictor:
         precision: ``torch.float32`` or ``torch.bfloat16``.
         values: Statistics that turn pixel values into network inputs.
         score_threshold: Lowest score that is kept.
+        class_thresholds: Lowest score of each class, not below that of all; empty: that of all.
         iou_threshold: IoU above which the weaker of two boxes of one class is a duplicate.
         max_candidates: Most boxes that enter suppression, for a chip of up to 512 x 512 px; more
             for larger chips, in proportion.
@@ -112,6 +115,7 @@ class Predictor:
         iou_threshold: float,
         max_candidates: int,
         max_per_level: int = 0,
+        class_thresholds: Sequence[float] = (),
         object_px: float | None = None,
         watch: Stopwatch | None = None,
     ) -> None:
@@ -119,6 +123,7 @@ class Predictor:
         self.device, self.precision = device, precision
         self.values = values
         self.score_threshold = score_threshold
+        self.class_thresholds = tuple(class_thresholds)
         self.iou_threshold = iou_threshold
         self.max_candidates = max_candidates
         self.max_per_level = max_per_level
@@ -179,13 +184,16 @@ class Predictor:
         with self._watch.measure("decode"):
             area = started.area
             in_level = max(1.0, area / _LEVEL_PIXELS) * self.max_per_level
-            return decode(
+            check_scores(started.outputs.logits)
+            found = decode(
                 started.outputs,
                 score_threshold=self.score_threshold,
                 iou_threshold=self.iou_threshold,
                 max_candidates=round(max(1.0, area / _CAPPED_PIXELS) * self.max_candidates),
                 max_per_level=round(in_level) or None,
             )
+            check_boxes(one.detections for one in found)
+            return found
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
         """Run the network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
@@ -218,13 +226,15 @@ def build_predictor(
     about = model.description
     chosen = resolve_device(device) if isinstance(device, str) else device
     given = config.value_range if isinstance(config.value_range, tuple) else None
-    threshold = config.score_threshold if score_threshold is None else score_threshold
+    asked = config.score_threshold if score_threshold is None else score_threshold
+    thresholds = choose_thresholds(about, asked)
     return Predictor(
         cast("RetinaNet", fold_norms(model.network)),
         device=chosen,
         precision=resolve_precision(config.precision, chosen),
         values=input_values(about, given),
-        score_threshold=about.score_threshold if threshold is None else threshold,
+        score_threshold=min(thresholds),
+        class_thresholds=thresholds,
         iou_threshold=config.iou_threshold or about.iou_threshold,
         max_candidates=config.max_candidates,
         max_per_level=config.max_per_level,

@@ -7,6 +7,8 @@ from typing import Any
 
 from geodet.errors import ConfigError, ModelFileError
 from geodet.models.description import ModelDescription, parse_description
+from geodet.onnx.file_checks import check_onnx_file, check_session
+from geodet.onnx.guarded_session import GuardedSession
 
 __all__ = [
     "DESCRIPTION_KEY",
@@ -41,14 +43,17 @@ def open_session(content: bytes | Path, *, threads: int = 0) -> Any:
             "running an ONNX file needs the package onnxruntime, which is not installed",
             hint="python -m pip install 'geodet[onnx]'",
         ) from error
+    if isinstance(content, Path):
+        check_onnx_file(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: they are raised as well
     given = content if isinstance(content, bytes) else str(content)
+    name = "the graph" if isinstance(content, bytes) else str(content)
     try:
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        return GuardedSession(session, name)
     except Exception as error:  # its classes share no base class
-        name = "the graph" if isinstance(content, bytes) else str(content)
         raise ModelFileError(
             f"onnxruntime cannot open {name}: {error}",
             hint="`geodet export --reader plain` writes files that geodet reads",
@@ -80,4 +85,6 @@ def read_description(session: Any, path: Path) -> ModelDescription:
             hint="`geodet export --reader plain` writes files that geodet reads",
             path=path,
         )
-    return parse_description(metadata[DESCRIPTION_KEY], path)
+    about = parse_description(metadata[DESCRIPTION_KEY], path)
+    check_session(session, about, path)
+    return about

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from geodet.config import Config, TrainConfig
 from geodet.detection.predictor import Predictor
+from geodet.errors import ModelFileError, TrainingError
 from geodet.evaluation.evaluated_chips import compare_images, predict_images
 from geodet.evaluation.threshold_curves import FEW_OBJECTS, MatchCounts, best_counts
 from geodet.models.checkpoint import save_model
@@ -57,13 +58,23 @@ class BestModelKeeper:
 
         Returns:
             Figures of the validation; empty if this epoch is not validated.
+
+        Raises:
+            TrainingError: The averaged weights give scores that are not finite.
         """
         settings = self.config.train
         if state.epoch % settings.validate_every and state.epoch != settings.epochs:
             return {}
         network = self.averaged.module
         assert isinstance(network, RetinaNet)
-        scores = self._validate(network)
+        try:
+            scores = self._validate(network)
+        except ModelFileError as error:  # the scores or boxes are not finite
+            raise TrainingError(
+                f"the scores became infinite in epoch {state.epoch}: {error}",
+                hint="lower train.learning_rate or raise train.warmup",
+                path=self.output,
+            ) from error
         if is_best(state, scores):
             save_model(self.output, network, self._describe(scores))
             keep_model(self.output)

@@ -115,9 +115,9 @@ def test_a_file_for_another_reader_is_refused(pair, tmp_path):
 def test_files_that_are_not_onnx_are_refused(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match=r"onnxruntime cannot open .*broken\.onnx"):
+    with pytest.raises(ModelFileError, match=r"broken\.onnx is no ONNX file"):
         load_onnx_description(path)
-    with pytest.raises(ModelFileError, match=r"onnxruntime cannot open .*absent\.onnx"):
+    with pytest.raises(ModelFileError, match=r"absent\.onnx cannot be read"):
         load_onnx_model(tmp_path / "absent.onnx")
 
 
