@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geodet.geometry.arrays import is_all_true
 from geodet.geometry.windows import WindowGrid
 from geodet.raster.scene import Chip, Scene
 
@@ -116,7 +117,7 @@ def local_contrast(chip: Chip) -> _Contrast:
 
 def _block_means(chip: Chip) -> _Contrast:
     """Average blocks over their valid pixels: (C, H // 3, W // 3), NaN where none is valid."""
-    if chip.valid.all():
+    if is_all_true(chip.valid):
         whole = _block_sums(chip.pixels, _type_of_sums(chip.pixels.dtype))
         return whole.astype(np.float32) / np.float32(_BLOCK**2)
     filled = np.where(chip.valid, chip.pixels, chip.pixels.dtype.type(0))

@@ -14,10 +14,10 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 
-from geodet.geometry.arrays import empty_apart
+from geodet.geometry.arrays import all_true, empty_apart, is_all_true
 from geodet.geometry.windows import Window
 
-__all__ = ["Block", "BlockStore", "block_shape", "file_blocks"]
+__all__ = ["Block", "BlockStore", "any_layer", "block_shape", "file_blocks"]
 
 Block = tuple[NDArray[Any], NDArray[np.bool_]]
 """Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data."""
@@ -106,14 +106,15 @@ class BlockStore:
             block, (pixels, data) = parts[0]
             inner = _cells(window, block)
             return pixels[:, *inner], data[:, *inner]
-        layers = max(len(data) for _, (_, data) in parts)
+        size = window.height, window.width
         first = parts[0][1][0]
-        pixels = empty_apart((len(first), window.height, window.width), first.dtype)
-        data = empty_apart((layers, window.height, window.width), np.bool_)
-        for block, (from_pixels, from_data) in parts:
-            shared = _shared(window, block)
-            place, source = _cells(shared, window), _cells(shared, block)
-            pixels[:, *place], data[:, *place] = from_pixels[:, *source], from_data[:, *source]
+        pixels = empty_apart((len(first), *size), first.dtype)
+        _copy_parts([(block, loaded[0]) for block, loaded in parts], window, pixels)
+        masks = [(block, loaded[1]) for block, loaded in parts]
+        if all(is_all_true(mask) for _, mask in masks):
+            return pixels, all_true((1, *size))
+        data = empty_apart((max(len(mask) for _, mask in masks), *size), np.bool_)
+        _copy_parts(masks, window, data)
         return pixels, data
 
     @property
@@ -228,9 +229,26 @@ class _ReadingFront:
         )
 
 
+def any_layer(data: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether any of the layers (C, H, W) has data, for each pixel: (H, W)."""
+    if len(data) == 1:
+        only: NDArray[np.bool_] = data[0]
+        return only
+    return np.logical_or.reduce(data, out=empty_apart(data.shape[1:], np.bool_))
+
+
 def _nbytes(array: NDArray[Any]) -> int:
     """Bytes that an array holds: almost none where one value is broadcast."""
     return array.nbytes if any(array.strides) else array.itemsize
+
+
+def _copy_parts(
+    parts: Iterable[tuple[Window, NDArray[Any]]], window: Window, whole: NDArray[Any]
+) -> None:
+    """Copy what blocks (C, H, W) share with a window to its array."""
+    for block, part in parts:
+        shared = _shared(window, block)
+        whole[:, *_cells(shared, window)] = part[:, *_cells(shared, block)]
 
 
 def _shared(window: Window, block: Window) -> Window:
@@ -246,7 +264,7 @@ def _cells(window: Window, origin: Window) -> tuple[slice, slice]:
 
 
 _ROWS = 64  # narrow strips are read together, up to so many rows
-_TILE = 256  # small tiles are read together, up to so many pixels on each side
+_TILE = 512  # small tiles are read together, up to so many pixels on each side
 _BLOCK_BYTES = 8 * 2**20  # most bytes of a group of strips, so that no thread waits long for one
 
 

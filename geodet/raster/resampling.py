@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+
+from geodet.geometry.arrays import all_true, is_all_true
 
 __all__ = ["AxisWeights", "resample"]
 
@@ -37,6 +40,9 @@ class AxisWeights:
         return self.first + int(self.weights.shape[1])
 
     @staticmethod
+    @lru_cache(
+        maxsize=256
+    )  # the windows of a column have the same weights, and so have those of a row
     def between(length: int, size: int, start: int, stop: int) -> AxisWeights:
         """Compute the weights for some pixels of a grid.
 
@@ -78,9 +84,9 @@ def resample(
         (C, h, w) in the dtype of the pixels, rounded if that is an integer, and (h, w) bool, True
         where at least half of the weight of a pixel has data.
     """
-    if data.all():
+    if is_all_true(data):
         mixed = _apply(pixels.astype(np.float32), columns, rows)
-        return _to_dtype(mixed, pixels.dtype), np.ones(mixed.shape[1:], dtype=np.bool_)
+        return _to_dtype(mixed, pixels.dtype), all_true(mixed.shape[1:])
     weight = _apply(data.astype(np.float32), columns, rows)
     mixed = _apply(np.where(data, pixels, 0).astype(np.float32), columns, rows)
     mixed /= np.maximum(weight, 1e-6)

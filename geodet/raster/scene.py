@@ -18,10 +18,10 @@ from rasterio.windows import Window as RasterioWindow
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
-from geodet.geometry.arrays import empty_apart
+from geodet.geometry.arrays import drop_spare_pages
 from geodet.geometry.windows import Window
 from geodet.raster.bands import band_meanings, common_dtype, find_band
-from geodet.raster.blocks import Block, BlockStore, block_shape, file_blocks
+from geodet.raster.blocks import Block, BlockStore, any_layer, block_shape, file_blocks
 from geodet.raster.remote import ServerError
 from geodet.raster.resampling import AxisWeights, resample
 from geodet.raster.source import Source, quietly
@@ -219,10 +219,10 @@ class Scene(Closing):
         """
         if self._blocks is None or self._is_far:
             return lambda: None
-        source, _, _ = self._source_window(window)
+        source, weights = self._source_window(window)
         height, rows = self.geobox.height, self.grid[1]
-        if next_row >= rows:
-            return self._blocks.expect(source, height)
+        if not weights or next_row >= rows:
+            return self._blocks.expect(source, height if next_row >= rows else next_row)
         below = AxisWeights.between(height, rows, next_row, next_row + 1)
         return self._blocks.expect(source, below.first)
 
@@ -236,6 +236,7 @@ class Scene(Closing):
         """Free the decoded blocks; the raster stays open."""
         if self._blocks is not None:
             self._blocks.clear()
+        drop_spare_pages()
 
     def abandon_reads(self) -> None:
         """Let reads that wait for a server end with an error at once; what they read is lost."""
@@ -285,7 +286,7 @@ class Scene(Closing):
 
     def _read_blocks(self, window: Window) -> Chip:
         assert self._blocks is not None
-        source, columns, rows = self._source_window(window)
+        source, weights = self._source_window(window)
         if not self._reserve(source):
             return self._read_directly(window)
         try:
@@ -294,17 +295,19 @@ class Scene(Closing):
             raise
         except _UNREADABLE:  # the damage may lie in a block, but outside of the window
             return self._read_directly(window)
-        if self.scale == (1.0, 1.0):
-            return Chip(window, pixels, _any(data))
-        return Chip(window, *resample(pixels, data, columns, rows))
+        if not weights:
+            return Chip(window, pixels, any_layer(data))
+        return Chip(window, *resample(pixels, data, *weights))
 
-    def _source_window(self, window: Window) -> tuple[Window, AxisWeights, AxisWeights]:
+    def _source_window(self, window: Window) -> tuple[Window, list[AxisWeights]]:
         """Return the pixels of the raster that a window needs, and how they make its own."""
         width, height = self.geobox.width, self.geobox.height
+        if self.grid == (width, height):
+            return window, []
         columns = AxisWeights.between(width, self.grid[0], window.col_off, window.col_end)
         rows = AxisWeights.between(height, self.grid[1], window.row_off, window.row_end)
         size = columns.end - columns.first, rows.end - rows.first
-        return Window(columns.first, rows.first, *size), columns, rows
+        return Window(columns.first, rows.first, *size), [columns, rows]
 
     def _reserve(self, source: Window) -> bool:
         """Make room for the blocks of a row of windows; return whether they fit."""
@@ -332,7 +335,7 @@ class Scene(Closing):
         source = RasterioWindow(left, top, right - left, bottom - top)
         shape = (window.height, window.width)
         pixels, data = self._read_source(source, shape)
-        return Chip(window, pixels, _any(data))
+        return Chip(window, pixels, any_layer(data))
 
     @contextlib.contextmanager
     def _on_grid(self, width: float, height: float) -> Iterator[None]:
@@ -342,8 +345,3 @@ class Scene(Closing):
             yield
         finally:
             self.grid = before
-
-
-def _any(data: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether any of the layers (C, H, W) has data, for each pixel: (H, W)."""
-    return np.logical_or.reduce(data, out=empty_apart(data.shape[1:], np.bool_))

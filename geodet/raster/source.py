@@ -22,7 +22,7 @@ from rasterio.windows import Window as RasterioWindow
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
-from geodet.geometry.arrays import empty_apart
+from geodet.geometry.arrays import all_true, empty_apart, is_all_true
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
@@ -137,7 +137,7 @@ class Source(Closing):
         dtype = self.dataset.dtypes[bands[0] - 1]
         pixels = empty_apart((len(bands), *shape), dtype)
         self.dataset.read(bands, out=pixels, **options)
-        data: NDArray[np.bool_] = np.broadcast_to(np.True_, (1, *shape))
+        data: NDArray[np.bool_] = all_true((1, *shape))
         if mask_band is not None and mask_band == self.alpha:
             # Any opacity counts as data: a band that is flagged as alpha may hold near-infrared.
             data = self.dataset.read([mask_band], out_shape=(1, *shape), **options) > 0
@@ -147,7 +147,7 @@ class Source(Closing):
             data = masks >= (128 if is_scaled else 1)
         if pixels.dtype.kind == "f":
             data = data & np.isfinite(pixels).all(axis=0)
-        return pixels, np.broadcast_to(np.True_, (1, *shape)) if data.all() else data
+        return pixels, all_true((1, *shape)) if is_all_true(data) else data
 
     @property
     def geobox(self) -> GeoBox:

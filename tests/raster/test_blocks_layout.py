@@ -16,7 +16,7 @@ def shape_of(raster, bytes_per_pixel):
         ({"width": 700, "height": 500, "blockysize": 3}, (700, 66)),
         ({"width": 700, "height": 500, "blockysize": 100}, (700, 100)),
         ({"width": 700, "height": 40, "blockysize": 3}, (700, 40)),
-        ({"width": 700, "height": 500, "tiled": True}, (256, 256)),
+        ({"width": 700, "height": 500, "tiled": True}, (512, 500)),
         ({"width": 1, "height": 1}, (1, 1)),
     ],
 )

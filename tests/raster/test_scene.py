@@ -509,3 +509,14 @@ def test_selecting_bands_keeps_the_grid(make_scene):
         scene.select([2])
         assert (scene.grid, scene.gsd) == ((48, 40), 2.0)
         assert scene.read(Window(0, 0, 48, 40)).pixels.shape == (1, 40, 48)
+
+
+def test_a_scene_without_holes_has_masks_that_take_no_memory(make_scene):
+    with Scene(make_scene(width=1100, height=900, tiled=True)) as scene:
+        whole = scene.read(Window(0, 0, 1100, 900)).valid
+        scene.resample(550, 450)
+        half = scene.read(Window(10, 10, 500, 400)).valid
+    for valid, shape in ((whole, (900, 1100)), (half, (400, 500))):
+        assert valid.shape == shape
+        assert valid.all()
+        assert not any(valid.strides)
