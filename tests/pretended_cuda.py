@@ -11,6 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+import geodet.detection.batches
+
 DEVICE = torch.device("cuda:0")
 
 _aten = torch.ops.aten
@@ -116,6 +118,8 @@ def pretended_cuda(monkeypatch, *, free=2**30):
         return made if device is None else made.to(device)
 
     monkeypatch.setattr(torch, "tensor", make_tensor)
+    # Threads of their own would not be in the mode below.
+    monkeypatch.setattr(geodet.detection.batches, "iter_ahead", lambda items, **_: items)
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # which no such tensor survives
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor, *_: tensor)
     monkeypatch.setattr(torch.backends.cudnn, "enabled", False)  # norms choose it by the device

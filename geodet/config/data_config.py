@@ -240,7 +240,12 @@ class DetectConfig(ReadingConfig):
         description="unite the boxes of an object that is longer than the overlap and was cut by "
         "the edges of chips",
     )
-    workers: int = Field(2, ge=1, description="threads that read chips ahead")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="threads that read chips ahead; unset: 2 on the CPU, as many as cores, at most "
+        "16, beside a GPU",
+    )
     score_threshold: float | None = Field(
         None, ge=0, le=1, description="lowest score of a detection; unset: the model's own"
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
 
-from geodet.detection.predictor import ChipTensors, ForwardPass, Predictor
+from geodet.detection.ahead import iter_ahead
+from geodet.detection.device_streams import PassOnDevice, SingleStream, open_streams
+from geodet.detection.predictor import Predictor
 from geodet.errors import DeviceError
 from geodet.models.decode import Decoded
 from geodet.raster.scene import Chip
@@ -166,55 +170,102 @@ class BatchResult(NamedTuple):
     """Every window below this index is in this batch or in one before it."""
 
 
+class _Started:
+    """A batch whose forward pass is running, or which is computed later, in parts."""
+
+    def __init__(self, batch: ChipBatch) -> None:
+        self.batch = batch
+        self.running: PassOnDevice | None = None
+
+
 class BatchPipeline:
     """Detects in one batch after another, and keeps a CUDA device busy meanwhile.
 
-    A CUDA device computes on its own: the next batch is read and stacked while it works on this
-    one, and started before the results of this one are merged and written. The device is idle only
-    while its outputs are decoded. A CPU finishes each batch before the next one is asked for;
-    reader threads read ahead while it computes.
+    A CUDA device computes on its own. One thread takes batches, copies them and starts their
+    forward passes; another one decodes, while the next passes run; the caller merges and writes. A
+    CPU finishes each batch before the next one is asked for; reader threads read ahead while it
+    computes.
 
     Args:
         predictor: Finds the objects of chips.
+        overlaps: Whether a CUDA device and its host work at the same time, as they should, unless
+            each stage is to be timed.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, *, overlaps: bool = True) -> None:
         self._predictor = predictor
         self._predict: OutOfMemoryRetry[Chip, Decoded] = OutOfMemoryRetry(predictor)
-        self._is_cpu = predictor.device.type == "cpu"
+        self._overlaps = overlaps and predictor.device.type == "cuda"
+        self._streams = open_streams(predictor) if self._overlaps else SingleStream(predictor)
+        self._starts_ahead = self._overlaps
+        self._under_way: list[_Started] = []
+        self._starting = Lock()
 
-    def run(self, batches: Iterable[ChipBatch]) -> Iterator[BatchResult]:
+    def run(self, batches: Iterable[ChipBatch]) -> Generator[BatchResult, None, None]:
         """Yield the detections of each batch, in order.
 
-        A batch that the memory of the device is too small for is tried again in parts.
+        A batch that the memory of the device is too small for is tried again in parts. Close the
+        generator before ``batches``: a thread may be taking one.
         """
-        started: list[tuple[ChipBatch, ForwardPass | None]] = []
-        for batch in batches:
-            tensors = self._stack(batch)
-            results = [self._finish(*started.pop())] if started else []
-            started.append((batch, self._start(tensors)))
-            if self._is_cpu:
-                results.append(self._finish(*started.pop()))
+        started = self._iter_started(batches)
+        if not self._overlaps:
+            yield from self._iter_finished(started)
+            return
+        ahead = iter_ahead(started, most=1, name="geodet-forward")
+        results = iter_ahead(self._iter_finished(ahead), most=2, name="geodet-decode")
+        with closing(results):
             yield from results
-        if started:
-            yield self._finish(*started.pop())
 
-    def _stack(self, batch: ChipBatch) -> ChipTensors | None:
-        chips = [chip for _, chip in batch.chips]
-        return self._predictor.stack(chips) if chips else None
+    def _iter_started(self, batches: Iterable[ChipBatch]) -> Generator[_Started, None, None]:
+        for batch in batches:
+            yield self._start(batch)
 
-    def _start(self, tensors: ChipTensors | None) -> ForwardPass | None:
-        if tensors is None:
-            return None
-        return self._predict.attempt(self._predictor.start, tensors, size=len(tensors.pixels))
+    def _iter_finished(
+        self, started: Generator[_Started, None, None]
+    ) -> Generator[BatchResult, None, None]:
+        with closing(started):
+            for one in started:
+                yield self._finish(one)
+                del one  # its memory may be needed
 
-    def _finish(self, batch: ChipBatch, started: ForwardPass | None) -> BatchResult:
-        found: list[Decoded] | None = None
-        if started is not None:
-            size = len(batch.chips)
-            found = self._predict.attempt(self._predictor.finish, started, size=size)
-            del started  # its memory may be needed
+    def _start(self, batch: ChipBatch) -> _Started:
+        """Start the forward pass of a batch, unless passes at a time need too much memory."""
+        started = _Started(batch)
+        if not batch.chips or (self._overlaps and not self._starts_ahead):
+            return started
+        tensors = self._predictor.stack([chip for _, chip in batch.chips])
+        with self._starting:
+            started.running = self._predict.attempt(
+                self._streams.start, tensors, size=len(batch.chips)
+            )
+            if started.running is None:
+                self._starts_ahead = False
+            self._under_way.append(started)
+        return started
+
+    def _finish(self, started: _Started) -> BatchResult:
+        batch = started.batch
+        found = self._decode(started) if started.running is not None else None
         if found is None:
-            found = self._predict([chip for _, chip in batch.chips])
+            found = self._predict_in_parts([chip for _, chip in batch.chips])
+        if started in self._under_way:
+            self._under_way.remove(started)
         indices = [index for index, _ in batch.chips]
         return BatchResult(indices, found, batch.empty, batch.waiting_from)
+
+    def _decode(self, started: _Started) -> list[Decoded] | None:
+        """Decode a forward pass; return None if memory ran out."""
+        running, started.running = started.running, None
+        assert running is not None
+        size = len(started.batch.chips)
+        return self._predict.attempt(self._streams.finish, running, size=size)
+
+    def _predict_in_parts(self, chips: Sequence[Chip]) -> list[Decoded]:
+        """Predict with nothing else in the memory of the device: passes under way begin again."""
+        if not chips:
+            return []
+        with self._starting:
+            self._starts_ahead = False
+            for other in self._under_way:
+                other.running = None
+            return self._predict(chips)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -15,7 +16,29 @@ from geodet.geometry.arrays import is_all_true
 from geodet.geometry.windows import WindowGrid
 from geodet.raster.scene import Chip, Scene
 
-__all__ = ["SMALLEST_PX", "is_uniform", "iter_chips", "local_contrast"]
+__all__ = ["SMALLEST_PX", "count_readers", "is_uniform", "iter_chips", "local_contrast"]
+
+_READERS = 2  # beside a CPU, which computes meanwhile
+_MOST_READERS = 16  # beside a GPU: more of them wait for each other
+
+
+def count_readers(workers: int | None, device_type: str) -> int:
+    """Return the number of threads that read chips ahead.
+
+    Args:
+        workers: The setting; None: chosen by the device and the cores that this process may use.
+        device_type: ``cpu`` or ``cuda``.
+    """
+    if workers is not None:
+        return workers
+    return _READERS if device_type == "cpu" else max(_READERS, min(_cores(), _MOST_READERS))
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; some systems tell only how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def iter_chips(

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from geodet.config import DetectConfig
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
+from geodet.geometry.arrays import is_all_true
 from geodet.models.checkpoint import Model
 from geodet.models.class_thresholds import choose_thresholds, drop_weak
 from geodet.models.decode import Decoded, decode
 from geodet.models.device import resolve_device, resolve_precision
 from geodet.models.finite_outputs import check_boxes, check_scores
 from geodet.models.folding import fold_norms
-from geodet.models.inputs import InputValues, standardise
+from geodet.models.inputs import InputValues, standardise, to_device, whole_mask
 from geodet.models.retinanet import Outputs, RetinaNet
 from geodet.raster.scene import Chip
 
@@ -73,7 +74,7 @@ class ChipTensors(NamedTuple):
     pixels: Tensor
     """(N, C, H, W)."""
     valid: Tensor
-    """(N, H, W) bool."""
+    """(N, H, W) bool; :func:`geodet.models.inputs.whole_mask` where no chip has a hole."""
 
 
 class ForwardPass(NamedTuple):
@@ -175,7 +176,7 @@ class Predictor:
     def start(self, tensors: ChipTensors) -> ForwardPass:
         """Start a forward pass; a CUDA device computes it while the host goes on."""
         with self._watch.measure("transfer"):
-            pixels, valid = (t.to(self.device, non_blocking=True) for t in tensors)
+            pixels, valid = (to_device(part, self.device) for part in tensors)
         with self._watch.measure("forward"):
             return ForwardPass(self.forward(pixels, valid), valid[0].numel())
 
@@ -264,11 +265,17 @@ def stack_chips(chips: Sequence[Chip], *, pinned: bool = False) -> ChipTensors:
         chips: At least one chip.
         pinned: Whether to use pinned memory, which a CUDA device copies while the host goes on.
     """
-    pixels, valid = ([chip.pixels for chip in chips], [chip.valid for chip in chips])
-    return ChipTensors(
-        _stack(pixels, _plain(pixels[0].dtype), pinned=pinned),
-        _stack(valid, np.dtype(np.bool_), pinned=pinned),
-    )
+    pixels = [chip.pixels for chip in chips]
+    stacked = _stack(pixels, _plain(pixels[0].dtype), pinned=pinned)
+    return ChipTensors(stacked, _stack_masks([chip.valid for chip in chips], pinned=pinned))
+
+
+def _stack_masks(masks: Sequence[NDArray[np.bool_]], *, pinned: bool) -> Tensor:
+    """Stack masks, unless no chip has a hole and a single byte says so."""
+    if all(is_all_true(mask) for mask in masks):
+        height, width = masks[0].shape
+        return whole_mask((len(masks), height, width))
+    return _stack(masks, np.dtype(np.bool_), pinned=pinned)
 
 
 def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from geodet.config import DetectConfig
 from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
-from geodet.detection.chip_reading import is_uniform, iter_chips
+from geodet.detection.chip_reading import count_readers, is_uniform, iter_chips
 from geodet.detection.journal import BandPart, SceneJournal
 from geodet.detection.predictor import Predictor
 from geodet.detection.stopwatch import Stopwatch
@@ -139,7 +139,7 @@ class SceneRun:
         self._slack = _slack(self.grid.overlap, predictor.iou_threshold)
         self._wanted = self._list_wanted()
         self._bands = list_bands(self.grid, self._batch_size, self._wanted)
-        self._pipeline = BatchPipeline(predictor)
+        self._pipeline = BatchPipeline(predictor, overlaps=not self._watch.settles)
         self._merger = RowMerger(
             SuppressionRule(predictor.iou_threshold, _INSIDE),
             JoinRule(tolerance=2 * _CUT_PX) if config.join_fragments else None,
@@ -162,8 +162,10 @@ class SceneRun:
                 len(numbers),
             )
         missing = [self._bands[number] for number in numbers if number not in finished]
-        with closing(self._iter_chips(missing)) as chips:  # ends the threads, also after an error
-            results = self._pipeline.run(self._iter_batches(chips, missing))
+        with (  # ends the threads, also after an error
+            closing(self._iter_chips(missing)) as chips,
+            closing(self._pipeline.run(self._iter_batches(chips, missing))) as results,
+        ):
             for number in numbers:
                 if number in finished:
                     yield from self._take_band(number)
@@ -236,7 +238,7 @@ class SceneRun:
     def _iter_chips(
         self, bands: Sequence[Sequence[int]]
     ) -> Generator[tuple[int, Chip], None, None]:
-        workers = self._config.workers
+        workers = count_readers(self._config.workers, self._predictor.device.type)
         return iter_chips(
             self._scene,
             self.grid,

@@ -15,16 +15,21 @@ _T = TypeVar("_T")
 class Stopwatch:
     """Seconds spent in named stages, which do not nest.
 
+    Each stage is of one thread; where several threads work, the stages take longer together than
+    the run.
+
     Args:
         settle: Called before the clock is read. If it waits for a device that works on its own,
             each stage is charged with the work that it started; otherwise the stage that needs the
             result is.
     """
 
-    def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, settle: Callable[[], None] | None = None) -> None:
         self.seconds: dict[str, float] = {}
         """By stage, in the order in which the stages first came."""
-        self._settle = settle
+        self.settles = settle is not None
+        """Whether it waits for a device, so that stages must not run at the same time."""
+        self._settle = settle or (lambda: None)
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:

@@ -1,4 +1,6 @@
 import itertools
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
 from geodet.detection.predictor import ChipTensors, ForwardPass
-from geodet.errors import DeviceError
+from geodet.errors import DeviceError, SceneError
 from geodet.geometry.windows import Window
 from geodet.models.decode import Decoded
 from geodet.raster.scene import Chip
@@ -62,17 +64,77 @@ def scores(done):
     return [round(float(one.detections.scores[0]) * 100) for one in done.found]
 
 
-def test_a_cuda_device_starts_a_batch_before_the_results_of_the_last_are_used():
+def test_a_cuda_device_starts_the_next_batch_while_one_is_decoded():
+    network, is_started = Network(), threading.Event()
+    start, finish = network.start, network.finish
+
+    def note_second(stacked):
+        running = start(stacked)
+        if len(stacked.pixels) == 1:
+            is_started.set()
+        return running
+
+    def wait_for_second(running):
+        assert is_started.wait(10)
+        return finish(running)
+
+    network.start, network.finish = note_second, wait_for_second
+    found = [
+        scores(done) for done in BatchPipeline(network).run([make_batch(0, 2), make_batch(2, 1)])
+    ]
+    assert found == [[0, 1], [2]]
+
+
+def test_batches_are_computed_while_results_are_used():
     network = Network()
-    batches = [make_batch(0, 2), make_batch(2, 1), make_batch(3, 2)]
-    for done in BatchPipeline(network).run(batches):
+    batches = [make_batch(first, 1) for first in range(20)]
+    results = BatchPipeline(network).run(batches)
+    next(results)
+    deadline = time.monotonic() + 10
+    while len(network.calls) < 3 * 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    started = [call for call in network.calls if call[0] == "start"]
+    assert 4 <= len(started) <= 8  # few are held in memory, however slow the caller is
+    assert [scores(done) for done in results] == [[first] for first in range(1, 20)]
+
+
+def test_stages_that_are_timed_do_not_overlap():
+    network = Network()
+    batches = [make_batch(0, 2), make_batch(2, 1)]
+    for done in BatchPipeline(network, overlaps=False).run(batches):
         network.calls.append(("use", len(done.found)))
     assert network.calls == [
-        *(("stack", 2), ("start", 2)),
-        *(("stack", 1), ("finish", 2), ("start", 1), ("use", 2)),
-        *(("stack", 2), ("finish", 1), ("start", 2), ("use", 1)),
-        *(("finish", 2), ("use", 2)),
+        *(("stack", 2), ("start", 2), ("finish", 2), ("use", 2)),
+        *(("stack", 1), ("start", 1), ("finish", 1), ("use", 1)),
     ]
+
+
+def test_the_threads_end_with_the_generator():
+    network, before = Network(), threading.active_count()
+    taken = []
+
+    def batches():
+        for first in range(100):
+            taken.append(first)
+            yield make_batch(first, 1)
+
+    results = BatchPipeline(network).run(batches())
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+    assert len(taken) < 20
+
+
+def test_an_error_while_batches_are_read_comes_after_what_was_read():
+    def batches():
+        yield make_batch(0, 2)
+        raise SceneError("damaged", hint="none", path="a.tif")
+
+    results = BatchPipeline(Network()).run(batches())
+    assert scores(next(results)) == [0, 1]
+    with pytest.raises(SceneError, match="damaged"):
+        next(results)
 
 
 def test_a_cpu_finishes_a_batch_before_the_next_is_stacked():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodet.detection.chip_reading import iter_chips
+import geodet.detection.chip_reading
+from geodet.detection.chip_reading import count_readers, iter_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import WindowGrid
 from geodet.raster.scene import Chip, Scene
@@ -227,3 +228,17 @@ def test_odd_scenes_are_read_whole(make_scene, size, factor):
             core = grid.core(index)
             covered += core.width * core.height
     assert covered == scene.grid[0] * scene.grid[1]
+
+
+@pytest.mark.parametrize(
+    ("workers", "device", "cores", "expected"),
+    [
+        *((None, "cpu", 64, 2), (None, "cuda", 1, 2), (None, "cuda", 12, 12)),
+        *((None, "cuda", 64, 16), (5, "cpu", 2, 5), (1, "cuda", 16, 1), (40, "cuda", 16, 40)),
+    ],
+)
+def test_readers_are_chosen_by_the_device_and_the_cores(
+    monkeypatch, workers, device, cores, expected
+):
+    monkeypatch.setattr(geodet.detection.chip_reading, "_cores", lambda: cores)
+    assert count_readers(workers, device) == expected

@@ -19,6 +19,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
+from geodet.models.inputs import is_whole_mask
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
@@ -170,3 +171,11 @@ def test_layers_that_take_no_tensor_hold_nothing():
     with WidestLayer(Odd()) as widest:
         Odd()("x")
     assert widest.bytes == 0
+
+
+def test_masks_are_stacked_only_where_a_chip_has_a_hole(town):
+    chip = town.read(Window(0, 0, 40, 30))
+    holed = replace(chip, valid=np.arange(40 * 30).reshape(30, 40) > 5)
+    assert is_whole_mask(stack_chips([chip, chip]).valid)
+    valid = stack_chips([chip, holed]).valid
+    assert torch.equal(valid, torch.from_numpy(np.stack([chip.valid, holed.valid])))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from geodet.models.inputs import standardise, trained_bounds
+from geodet.models.inputs import (
+    is_whole_mask,
+    standardise,
+    to_device,
+    trained_bounds,
+    whole_mask,
+)
 
 MEAN, STD = (100.0, 50.0), (20.0, 5.0)
 
@@ -79,3 +85,18 @@ def test_clipping_keeps_pixels_without_data_at_the_mean():
 def test_bytes_have_no_bounds_as_training_sees_all_of_them():
     assert trained_bounds("uint8", [1.0], [2.0]) == ((), ())
     assert trained_bounds("uint16", [1.0], [2.0]) == ([1.0], [2.0])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_the_mask_of_chips_without_holes_costs_a_byte_and_changes_nothing(dtype):
+    pixels = torch.tensor([[[[100, 140]], [[45, 50]]]] * 2, dtype=dtype)
+    pixels[0, 0, 0, 0] = 0 if dtype == torch.uint8 else -3.4e38
+    mask = whole_mask((2, 1, 2))
+    assert (mask.shape, mask.dtype, mask.untyped_storage().nbytes()) == ((2, 1, 2), torch.bool, 1)
+    dense = torch.ones(2, 1, 2, dtype=torch.bool)
+    assert torch.equal(mask, dense)
+    assert is_whole_mask(mask)
+    assert not is_whole_mask(dense)
+    assert not is_whole_mask(torch.ones(1, 1, 1, dtype=torch.bool))
+    assert torch.equal(standardise(pixels, mask, MEAN, STD), standardise(pixels, dense, MEAN, STD))
+    assert is_whole_mask(to_device(mask, torch.device("cpu")))

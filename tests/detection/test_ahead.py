@@ -1,0 +1,113 @@
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geodet.detection.ahead import CallsBehind, iter_ahead
+
+
+def counting(stop, taken, *, fails_at=None):
+    for number in range(stop):
+        if number == fails_at:
+            raise ValueError(f"number {number}")
+        taken.append(number)
+        yield number
+
+
+@given(st.integers(0, 20), st.integers(1, 4))
+def test_items_come_in_their_order(stop, most):
+    assert list(iter_ahead(counting(stop, []), most=most, name="ahead")) == list(range(stop))
+
+
+def test_no_more_are_computed_than_may_wait():
+    taken = []
+    items = iter_ahead(counting(50, taken), most=3, name="ahead")
+    assert next(items) == 0
+    time.sleep(0.1)
+    assert len(taken) == 1 + 3 + 1  # taken, waiting, and the one that waits for room
+    items.close()
+
+
+@pytest.mark.parametrize("fails_at", [0, 3])
+def test_an_error_comes_where_its_item_would_have_come(fails_at):
+    found = []
+    with pytest.raises(ValueError, match=f"number {fails_at}"):
+        found.extend(iter_ahead(counting(9, [], fails_at=fails_at), most=2, name="ahead"))
+    items = iter_ahead(counting(9, [], fails_at=fails_at), most=2, name="ahead")
+    assert [next(items) for _ in range(fails_at)] == list(range(fails_at))
+    with pytest.raises(ValueError, match=f"number {fails_at}"):
+        next(items)
+
+
+@pytest.mark.parametrize("used", [1, 5])
+def test_closing_ends_the_thread_and_closes_the_generator(used):
+    is_closed = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield threading.current_thread().name
+        finally:
+            is_closed.set()
+
+    before = threading.active_count()
+    inner = iter_ahead(endless(), most=1, name="inner")
+    items = iter_ahead(inner, most=2, name="outer")
+    assert [next(items) for _ in range(used)] == ["inner"] * used
+    items.close()
+    assert is_closed.is_set()
+    assert threading.active_count() == before
+
+
+def test_calls_are_made_in_order_and_are_complete_at_the_end_of_the_block():
+    made = []
+
+    def call(item):
+        time.sleep(0.001)
+        made.append((item, threading.current_thread().name))
+
+    with CallsBehind(call, most=2, name="behind") as calls:
+        for number in range(10):
+            calls.add(number)
+    assert made == [(number, "behind") for number in range(10)]
+
+
+def test_the_error_of_a_call_is_raised_and_no_later_item_is_passed_on():
+    made = []
+
+    def call(item):
+        made.append(item)
+        if item == 2:
+            raise ValueError("call 2")
+
+    def run(count):
+        with CallsBehind(call, most=1, name="behind") as calls:
+            for number in range(count):
+                calls.add(number)
+
+    for count in (3, 50):  # at the end of the block, and while items are added
+        made.clear()
+        with pytest.raises(ValueError, match="call 2"):
+            run(count)
+        assert made == [0, 1, 2]
+
+
+def test_an_error_of_the_block_drops_what_waits():
+    made, go_on = [], threading.Event()
+
+    def call(item):
+        go_on.wait(10)
+        made.append(item)
+
+    def run():
+        with CallsBehind(call, most=5, name="behind") as calls:
+            for number in range(4):
+                calls.add(number)
+            threading.Timer(0.05, go_on.set).start()
+            raise KeyError("block")
+
+    with pytest.raises(KeyError, match="block"):
+        run()
+    assert len(made) <= 1
