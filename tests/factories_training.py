@@ -6,6 +6,7 @@ import pytest
 from factories_models import architecture, write_tileset
 
 from geodet.config import Config
+from geodet.training.packed_boxes import PackedBoxes
 from geodet.training.run_folder import load_state
 
 SQUARES = Config.model_validate(
@@ -58,3 +59,12 @@ def cut_after(epoch):
             raise PowerCutError
 
     return progress
+
+
+def for_one_chip(assigner):
+    """Return an assigner of a single chip: of anchors by level, objects and regions."""
+
+    def assign(levels, boxes, ignored):
+        return assigner(levels, PackedBoxes([boxes]), PackedBoxes([ignored]))[0]
+
+    return assign

@@ -5,12 +5,14 @@ Objects are M boxes, anchors R boxes, both (..., 4) x1 y1 x2 y2 in chip pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from geodet.training.packed_boxes import PackedBoxes, boxes_at_once
 
 __all__ = [
     "BACKGROUND",
@@ -28,38 +30,34 @@ BACKGROUND = -1
 IGNORED = -2
 """Match of an anchor that does not train."""
 
-# Pairs of an object and an anchor that are compared at once. A float32 matrix of them takes 16 MB,
-# and a comparison needs several. All pairs of 5,000 objects and 200,000 anchors would take 4 GB.
-_MOST_PAIRS = 2**22
 
-
-def _begin_matches(anchors: Tensor, ignored: Tensor) -> Tensor:
-    """Match the anchors of a chip without objects: those centred in a region are ignored.
+def _begin_matches(anchors: Tensor, ignored: PackedBoxes) -> Tensor:
+    """Match the anchors of N chips without objects: those centred in a region are ignored.
 
     Args:
         anchors: (R, 4) anchors.
-        ignored: (G, 4) regions to ignore.
+        ignored: Regions to ignore.
 
     Returns:
-        (R,) int64, ``BACKGROUND`` or ``IGNORED``.
+        (N, R) int64, ``BACKGROUND`` or ``IGNORED``.
     """
-    matches = anchors.new_full((len(anchors),), BACKGROUND, dtype=torch.int64)
-    if len(ignored) and len(anchors):
-        parts = [_covered(part, ignored) for part in _in_chunks(anchors, len(ignored))]
-        matches[torch.cat(parts)] = IGNORED
-    return matches
+    covered = anchors.new_zeros((len(ignored.chips), len(anchors)), dtype=torch.bool)
+    for group in ignored.iter_groups(len(anchors)):
+        covered[group.rows] |= _covered(anchors, group.boxes)
+    return torch.where(_in_chip_order(covered, ignored), IGNORED, BACKGROUND)
 
 
-def _covered(anchors: Tensor, ignored: Tensor) -> Tensor:
-    """Whether each anchor has its centre in one of the regions: (R,) bool."""
-    centre = (anchors[:, None, :2] + anchors[:, None, 2:]) / 2  # (R, 1, 2)
-    inside = (centre >= ignored[:, :2]) & (centre <= ignored[:, 2:])  # (R, G, 2)
-    return inside.all(dim=-1).any(dim=-1)
+def _covered(anchors: Tensor, regions: Tensor) -> Tensor:
+    """Whether each anchor has its centre in one of the (n, m, 4) regions: (n, R) bool."""
+    x, y = _centres(anchors).T.contiguous()
+    x1, y1, x2, y2 = (side[..., None] for side in regions.unbind(dim=-1))  # (n, m, 1)
+    inside: Tensor = (x >= x1) & (x <= x2) & (y >= y1) & (y <= y2)  # (n, m, R); none in NaN
+    return inside.any(dim=1)
 
 
-def _in_chunks(rows: Tensor, others: int) -> Iterator[Tensor]:
-    """Yield rows in parts whose pairs with all of the others fit in memory."""
-    yield from torch.split(rows, max(1, _MOST_PAIRS // max(1, others)))
+def _in_chip_order(rows: Tensor, boxes: PackedBoxes) -> Tensor:
+    """Return rows in the order of chips, which were computed in the order of groups."""
+    return torch.empty_like(rows).index_copy_(0, boxes.order, rows)
 
 
 def overlap_similarity(boxes: Tensor, anchors: Tensor) -> Tensor:
@@ -115,16 +113,18 @@ def _gaussians(boxes: Tensor) -> Tensor:
 class Assigner(Protocol):
     """Chooses what each anchor learns."""
 
-    def __call__(self, levels: Sequence[Tensor], boxes: Tensor, ignored: Tensor) -> Tensor:
-        """Match anchors with objects.
+    def __call__(
+        self, levels: Sequence[Tensor], boxes: PackedBoxes, ignored: PackedBoxes
+    ) -> Tensor:
+        """Match anchors with objects, in N chips at once.
 
         Args:
-            levels: (R_l, 4) anchors of each level; R anchors together.
-            boxes: (M, 4) objects; M may be 0.
-            ignored: (G, 4) regions whose anchors do not train.
+            levels: (R_l, 4) anchors of each level; R anchors together, the same in all chips.
+            boxes: Objects of the chips; a chip may have none.
+            ignored: Regions of the chips whose anchors do not train.
 
         Returns:
-            (R,) int64: the index of an object, ``BACKGROUND`` or ``IGNORED``.
+            (N, R) int64: the index of an object of the chip, ``BACKGROUND`` or ``IGNORED``.
         """
         ...
 
@@ -151,39 +151,41 @@ class ThresholdAssigner:
     similarity: Callable[[Tensor, Tensor], Tensor] = overlap_similarity
     """Computes (M, R) similarities in 0 to 1 of (M, 4) objects and (R, 4) anchors."""
 
-    def __call__(self, levels: Sequence[Tensor], boxes: Tensor, ignored: Tensor) -> Tensor:
+    def __call__(
+        self, levels: Sequence[Tensor], boxes: PackedBoxes, ignored: PackedBoxes
+    ) -> Tensor:
         """Match anchors with objects, see :class:`Assigner`."""
         anchors = torch.cat(list(levels))
         matches = _begin_matches(anchors, ignored)
-        if not len(boxes) or not len(anchors):
+        if not sum(boxes.counts) or not len(anchors):
             return matches
-        best, index, wanted = self._compare(anchors, boxes)
-        matches[best >= self.negative] = IGNORED
+        best, index, wanted = (_in_chip_order(t, boxes) for t in self._compare(anchors, boxes))
         chosen = best >= self.positive
         if self.low_quality:
             chosen |= wanted
-        matches[chosen] = index[chosen]
-        return matches
+        unclear = torch.where(best >= self.negative, IGNORED, matches)
+        return torch.where(chosen, index, unclear)
 
-    def _compare(self, anchors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _compare(self, anchors: Tensor, boxes: PackedBoxes) -> tuple[Tensor, Tensor, Tensor]:
         """Compare all pairs.
 
         Returns:
-            (R,) similarity of each anchor to its most similar object; (R,) index of that object,
-            the first of equals; (R,) bool, whether the anchor is the most similar one of an object.
+            In the order of groups: (N, R) similarity of each anchor to its most similar object;
+            (N, R) index of that object, the first of equals; (N, R) bool, whether the anchor is the
+            most similar one of an object.
         """
-        best = anchors.new_full((len(anchors),), -1)
+        best = anchors.new_full((len(boxes.chips), len(anchors)), -1)
         index = torch.zeros_like(best, dtype=torch.int64)
         wanted = torch.zeros_like(best, dtype=torch.bool)
-        offset = 0
-        for part in _in_chunks(boxes, len(anchors)):
-            similarity = self.similarity(part, anchors)  # (m, R)
-            most, of = similarity.max(dim=0)
-            torch.where(most > best, of + offset, index, out=index)
-            torch.maximum(most, best, out=best)
-            top = similarity.max(dim=1, keepdim=True).values  # (m, 1)
-            wanted |= ((similarity == top) & (top > 0)).any(dim=0)
-            offset += len(part)
+        for rows, first, part in boxes.iter_groups(len(anchors)):
+            similarity = self.similarity(part.reshape(-1, 4), anchors).view(*part.shape[:2], -1)
+            if len(part) > 1:  # those that fill up
+                similarity.masked_fill_(part[..., :1].isnan(), -1)
+            most, of = similarity.max(dim=1)  # (n, R)
+            torch.where(most > best[rows], of + first, index[rows], out=index[rows])
+            torch.maximum(most, best[rows], out=best[rows])
+            top = similarity.max(dim=2, keepdim=True).values  # (n, m, 1)
+            wanted[rows] |= ((similarity == top) & (top > 0)).any(dim=1)
         return best, index, wanted
 
 
@@ -210,21 +212,26 @@ class AtssAssigner:
     """Candidates per level: 9 in the paper, where a cell has one anchor. Of equally close anchors
     the first count, so with several anchors per cell use a multiple of their number."""
 
-    def __call__(self, levels: Sequence[Tensor], boxes: Tensor, ignored: Tensor) -> Tensor:
+    def __call__(
+        self, levels: Sequence[Tensor], boxes: PackedBoxes, ignored: PackedBoxes
+    ) -> Tensor:
         """Match anchors with objects, see :class:`Assigner`."""
         anchors = torch.cat(list(levels))
         matches = _begin_matches(anchors, ignored)
-        if not len(boxes) or not len(anchors):
+        if not sum(boxes.counts) or not len(anchors):
             return matches
-        candidates = self._find_candidates(levels, boxes)  # (M, T)
-        iou = _broadcast_iou(boxes[:, None], anchors[candidates])  # (M, T)
+        objects = boxes.boxes
+        candidates = self._find_candidates(levels, objects)  # (M, T)
+        iou = _broadcast_iou(objects[:, None], anchors[candidates])  # (M, T)
         spread = iou.std(dim=1, correction=min(1, iou.shape[1] - 1))
         threshold = (iou.mean(dim=1) + spread)[:, None]
-        positive = (iou >= threshold - _ROUNDING) & _has_centre(boxes[:, None], anchors[candidates])
+        positive = iou >= threshold - _ROUNDING
+        positive &= _has_centre(objects[:, None], anchors[candidates])
         of = torch.nonzero(positive)[:, 0]  # (P,) objects
-        anchor, index = _resolve(candidates[positive], of, iou[positive], len(anchors))
-        matches[anchor] = index
-        return matches
+        place = candidates[positive] + boxes.chip[of] * len(anchors)  # in all chips
+        owned, owner = _resolve(place, of, iou[positive], matches.numel())
+        index = owner - boxes.starts[boxes.chip[owner]]
+        return matches.view(-1).index_copy_(0, owned, index).view(matches.shape)
 
     def _find_candidates(self, levels: Sequence[Tensor], boxes: Tensor) -> Tensor:
         """Return the indices of the closest anchors of all levels: (M, T)."""
@@ -234,7 +241,7 @@ class AtssAssigner:
         offset = 0
         for level, own in zip(levels, torch.split(found, counts, dim=1), strict=True):
             start = 0
-            for part in _in_chunks(boxes, len(level)):
+            for part in torch.split(boxes, boxes_at_once(boxes.device, len(level))):
                 own[start : start + len(part)] = _closest(part, level, own.shape[1]) + offset
                 start += len(part)
             offset += len(level)

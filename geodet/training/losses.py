@@ -18,6 +18,7 @@ from geodet.models.anchors import decode_boxes, encode_boxes
 from geodet.models.retinanet import Outputs
 from geodet.training.assigners import BACKGROUND, IGNORED, Assigner
 from geodet.training.distributed import mean_over_processes
+from geodet.training.packed_boxes import PackedBoxes
 
 __all__ = [
     "BoxLoss",
@@ -92,7 +93,7 @@ class HardExamples:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationLoss:
-    """A loss summed over the anchors of a chip that are not ignored, or over the hardest ones."""
+    """A loss summed over the anchors of chips that are not ignored, or over the hardest ones."""
 
     compare: Callable[[Tensor, Tensor], Tensor]
     """Computes the (R, K) losses of (R, K) logits and targets of 0 and 1."""
@@ -104,27 +105,39 @@ class ClassificationLoss:
     def __call__(
         self, logits: Tensor, matches: Tensor, labels: Tensor, anchors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Compare the scores of a chip with its labels.
+        """Compare the scores of chips with their labels.
 
         Args:
-            logits: (R, K) raw class scores.
-            matches: (R,) object of each anchor, ``BACKGROUND`` or ``IGNORED``.
-            labels: (M,) class of each object.
+            logits: (N, R, K) raw class scores.
+            matches: (N, R) object of each anchor, ``BACKGROUND`` or ``IGNORED``.
+            labels: (N, R) class of each positive anchor's object; any class for the others.
             anchors: (R, 4) x1 y1 x2 y2 in pixels.
 
         Returns:
             The sum and its divisor, both scalars. The divisor is the number of positive anchors or,
             with mining, of mined anchors.
         """
-        counted = matches != IGNORED
         positive = matches > BACKGROUND
-        targets = torch.zeros_like(logits)
-        targets[positive, labels[matches[positive]]] = 1.0
-        losses = self._weigh(self.compare(logits[counted], targets[counted]), targets[counted])
+        hits = positive[..., None].to(logits.dtype)
+        targets = torch.zeros_like(logits).scatter_(2, labels[..., None], hits)
         if self.mine is None:
-            return losses.sum(), positive.sum()
-        hard = self.mine(losses.detach().sum(dim=1), anchors[counted], positive[counted])
-        return losses[hard].sum(), positive.new_tensor(len(hard), dtype=torch.int64)
+            losses = self._weigh(self.compare(logits, targets), targets)
+            return (losses * (matches != IGNORED)[..., None]).sum(), positive.sum()
+        mined = [
+            self._mined(self.mine, *of, anchors)
+            for of in zip(logits, targets, matches, strict=True)
+        ]
+        count = sum(len(losses) for losses in mined)
+        return torch.cat(mined).sum(), positive.new_tensor(count, dtype=torch.int64)
+
+    def _mined(
+        self, mine: HardExamples, logits: Tensor, targets: Tensor, matches: Tensor, anchors: Tensor
+    ) -> Tensor:
+        """Return the losses of the anchors of a chip that are mined: (B, K)."""
+        counted = matches != IGNORED
+        losses = self._weigh(self.compare(logits[counted], targets[counted]), targets[counted])
+        positive = matches[counted] > BACKGROUND
+        return losses[mine(losses.detach().sum(dim=1), anchors[counted], positive)]
 
     def _weigh(self, losses: Tensor, targets: Tensor) -> Tensor:
         if not self.class_weights:
@@ -252,27 +265,18 @@ class RetinaNetLoss:
         """Compute the losses of N chips with N targets."""
         anchors = outputs.anchors
         levels = torch.split(anchors, list(outputs.level_sizes or (len(anchors),)))
-        matches = [self.assigner(levels, target.boxes, target.ignored) for target in targets]
-        classification, counts = zip(
-            *(
-                self.classification(logits.float(), match, target.labels, anchors)
-                for logits, match, target in zip(outputs.logits, matches, targets, strict=True)
-            ),
-            strict=True,
+        boxes = PackedBoxes([target.boxes for target in targets])
+        matches = self.assigner(levels, boxes, PackedBoxes([one.ignored for one in targets]))
+        objects = matches.clamp(min=0) + boxes.starts[:, None]  # (N, R) among those of all chips
+        labels = torch.cat([*(target.labels for target in targets), matches.new_zeros(1)])
+        classification, count = self.classification(
+            outputs.logits.float(), matches, labels[objects.clamp(max=len(labels) - 1)], anchors
         )
-        boxes = [
-            self._box_loss(deltas.float(), anchors, match, target)
-            for deltas, match, target in zip(outputs.deltas, matches, targets, strict=True)
-        ]
-        positives = torch.stack([(match > BACKGROUND).sum() for match in matches]).sum()
+        chip, anchor = torch.nonzero(matches > BACKGROUND, as_tuple=True)  # (P,)
+        learnt = boxes.boxes[objects[chip, anchor]]
+        box = self.box(outputs.deltas[chip, anchor].float(), anchors[anchor], learnt)
         # DDP averages the gradients of the processes. With the mean of their counts as divisor, the
         # sum over all processes is divided by the positives of all.
-        sums = torch.stack([torch.stack(counts).sum(), positives]).float()
-        divisors = mean_over_processes(sums).clamp(min=1)
-        return Losses(
-            torch.stack(classification).sum() / divisors[0], torch.stack(boxes).sum() / divisors[1]
-        )
-
-    def _box_loss(self, deltas: Tensor, anchors: Tensor, match: Tensor, target: Target) -> Tensor:
-        positive = match > BACKGROUND
-        return self.box(deltas[positive], anchors[positive], target.boxes[match[positive]])
+        positives = torch.full_like(count, len(chip))
+        divisors = mean_over_processes(torch.stack([count, positives]).float()).clamp(min=1)
+        return Losses(classification / divisors[0], box / divisors[1])

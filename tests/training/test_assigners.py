@@ -2,13 +2,14 @@ from functools import partial
 
 import pytest
 import torch
+from factories_training import for_one_chip
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import Matcher
 from torchvision.ops import box_iou
 
 from geodet.models.anchors import Anchors
-from geodet.training import assigners
+from geodet.training import assigners, packed_boxes
 from geodet.training.assigners import (
     BACKGROUND,
     IGNORED,
@@ -16,12 +17,12 @@ from geodet.training.assigners import (
     ThresholdAssigner,
     _begin_matches,
     _broadcast_iou,
-    _in_chunks,
     overlap_similarity,
     wasserstein_similarity,
 )
+from geodet.training.packed_boxes import PackedBoxes
 
-IOU = ThresholdAssigner(0.5, 0.4)
+IOU = for_one_chip(ThresholdAssigner(0.5, 0.4))
 NONE = torch.zeros(0, 4)
 
 
@@ -71,14 +72,16 @@ def overlap(a, b):
     low_quality=st.booleans(),
 )
 def test_thresholds_assign_as_the_definition_says(anchors, boxes, ignored, thresholds, low_quality):
-    matches = ThresholdAssigner(*thresholds, low_quality)([anchors], boxes, ignored)
+    assign = for_one_chip(ThresholdAssigner(*thresholds, low_quality))
+    matches = assign([anchors], boxes, ignored)
     assert matches.dtype == torch.int64
     assert matches.tolist() == define(anchors, boxes, ignored, *thresholds, low_quality)
 
 
 @given(anchors=box_tensors(1, 8), boxes=box_tensors(0, 4), low_quality=st.booleans())
 def test_the_wasserstein_distance_assigns_by_the_same_rule(anchors, boxes, low_quality):
-    assign = ThresholdAssigner(0.5, 0.4, low_quality, partial(wasserstein_similarity, constant=6.0))
+    similarity = partial(wasserstein_similarity, constant=6.0)
+    assign = for_one_chip(ThresholdAssigner(0.5, 0.4, low_quality, similarity))
     wanted = define(anchors, boxes, NONE, 0.5, 0.4, low_quality, partial(gaussian, constant=6.0))
     assert assign([anchors], boxes, NONE).tolist() == wanted
 
@@ -161,16 +164,17 @@ def test_levels_are_one_list_of_anchors():
 
 def test_without_low_quality_matches_a_small_object_gets_none():
     tiny = torch.tensor([[9.0, 4.0, 11.0, 6.0]])
-    plain = ThresholdAssigner(0.5, 0.4, low_quality=False)
+    plain = for_one_chip(ThresholdAssigner(0.5, 0.4, low_quality=False))
     assert plain([strips(0.0, 10.0)], tiny, NONE).tolist() == [BACKGROUND, BACKGROUND]
     assert plain([strips(0.0, 10.0)], strips(1.0), NONE).tolist() == [0, BACKGROUND]
 
 
-ASSIGNERS = {
-    "iou": IOU,
+OF_BATCHES = {
+    "iou": ThresholdAssigner(0.5, 0.4),
     "nwd": ThresholdAssigner(0.5, 0.4, True, partial(wasserstein_similarity, constant=12.8)),
     "atss": AtssAssigner(9),
 }
+ASSIGNERS = {name: for_one_chip(assigner) for name, assigner in OF_BATCHES.items()}
 
 
 def scatter(count, side, *, seed=0):
@@ -191,7 +195,7 @@ def place_anchors(side):
 def test_chunks_change_nothing(monkeypatch, name, pairs):
     levels, boxes, regions = place_anchors(64), scatter(60, 64), scatter(9, 64, seed=1)
     whole = ASSIGNERS[name](levels, boxes, regions)
-    monkeypatch.setattr(assigners, "_MOST_PAIRS", pairs)
+    monkeypatch.setattr(packed_boxes, "_MOST_PAIRS", {"cpu": pairs})
     assert torch.equal(ASSIGNERS[name](levels, boxes, regions), whole)
     assert (whole >= 0).any()
     assert (whole == IGNORED).any()
@@ -200,15 +204,16 @@ def test_chunks_change_nothing(monkeypatch, name, pairs):
 @pytest.mark.parametrize("name", ASSIGNERS)
 def test_5000_objects_in_a_chip_are_compared_in_parts(monkeypatch, name):
     levels, boxes = place_anchors(128), scatter(5000, 128)
-    monkeypatch.setattr(assigners, "_MOST_PAIRS", 2**17)
+    monkeypatch.setattr(packed_boxes, "_MOST_PAIRS", {"cpu": 2**17})
     sizes = []
+    compare = packed_boxes.boxes_at_once
 
-    def count(rows, others):
-        for part in _in_chunks(rows, others):
-            sizes.append(len(part) * others)
-            yield part
+    def count(device, anchors):
+        sizes.append(compare(device, anchors) * anchors)
+        return compare(device, anchors)
 
-    monkeypatch.setattr(assigners, "_in_chunks", count)
+    for module in (packed_boxes, assigners):
+        monkeypatch.setattr(module, "boxes_at_once", count)
     found = ASSIGNERS[name](levels, boxes, NONE)
     assert max(sizes) <= 2**17 < len(boxes) * len(found) / 40
     assert found.shape == (32 * 32 + 16 * 16,)
@@ -228,7 +233,7 @@ def test_chips_without_anchors_or_objects_are_assigned(name):
 @pytest.mark.parametrize("name", ASSIGNERS)
 @pytest.mark.parametrize("pairs", [1, 2**22])
 def test_of_two_equal_objects_the_first_counts(monkeypatch, name, pairs):
-    monkeypatch.setattr(assigners, "_MOST_PAIRS", pairs)
+    monkeypatch.setattr(packed_boxes, "_MOST_PAIRS", {"cpu": pairs})
     anchors = strips(0.0, 9.0, 40.0, 60.0)
     found = ASSIGNERS[name]([anchors], strips(0.0, 0.0), NONE)
     assert found[0] == 0
@@ -244,25 +249,22 @@ def regions(*boxes):
     return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
 
 
+def begin_matches(anchors, ignored):
+    return _begin_matches(anchors, PackedBoxes([ignored]))[0]
+
+
 @pytest.mark.parametrize("pairs", [1, 2, 100])
 def test_anchors_centred_in_a_region_are_ignored(monkeypatch, pairs):
-    monkeypatch.setattr(assigners, "_MOST_PAIRS", pairs)
-    begun = _begin_matches(cells(5), regions([0, 0, 3, 3], [6, 0, 13, 2], [30, 0, 40, 4]))
+    monkeypatch.setattr(packed_boxes, "_MOST_PAIRS", {"cpu": pairs})
+    begun = begin_matches(cells(5), regions([0, 0, 3, 3], [6, 0, 13, 2], [30, 0, 40, 4]))
     assert begun.dtype == torch.int64
     assert begun.tolist() == [IGNORED, IGNORED, IGNORED, BACKGROUND, BACKGROUND]
 
 
 def test_without_regions_all_is_background():
-    assert _begin_matches(cells(2), regions()).tolist() == [BACKGROUND, BACKGROUND]
-    assert _begin_matches(cells(0), regions()).tolist() == []
-    assert _begin_matches(cells(0), regions([0, 0, 9, 9])).tolist() == []
-
-
-@given(rows=st.integers(0, 50), others=st.integers(0, 2**23))
-def test_chunks_are_all_rows_in_order_and_small(rows, others):
-    parts = list(_in_chunks(torch.arange(rows), others))
-    assert torch.cat(parts).tolist() == list(range(rows))
-    assert all(len(part) * others <= 2**22 or len(part) == 1 for part in parts)
+    assert begin_matches(cells(2), regions()).tolist() == [BACKGROUND, BACKGROUND]
+    assert begin_matches(cells(0), regions()).tolist() == []
+    assert begin_matches(cells(0), regions([0, 0, 9, 9])).tolist() == []
 
 
 @given(box_tensors(0, 8), box_tensors(0, 8))
@@ -286,3 +288,18 @@ def test_tiny_boxes_that_do_not_touch_are_still_alike():
     assert overlap_similarity(boxes[:1], boxes[1:]).tolist() == [[0.0, 0.0]]
     assert near > 0.7
     assert 0 < far < 0.05
+
+
+@pytest.mark.parametrize("name", OF_BATCHES)
+@pytest.mark.parametrize("chips_at_once", [1, 2, 100])
+@pytest.mark.parametrize("pairs", [1, 9000, 2**22])
+def test_a_batch_is_assigned_as_its_chips_are(monkeypatch, name, chips_at_once, pairs):
+    levels = place_anchors(64)
+    boxes = [scatter(count, 64, seed=count) for count in (3, 0, 40, 3, 1, 0)]
+    regions = [scatter(count, 64, seed=9) for count in (0, 2, 5, 1, 0, 0)]
+    alone = [ASSIGNERS[name](levels, *of) for of in zip(boxes, regions, strict=True)]
+    monkeypatch.setattr(packed_boxes, "_MOST_CHIPS", {"cpu": chips_at_once})
+    monkeypatch.setattr(packed_boxes, "_MOST_PAIRS", {"cpu": pairs})
+    together = OF_BATCHES[name](levels, PackedBoxes(boxes), PackedBoxes(regions))
+    assert torch.equal(together, torch.stack(alone))
+    assert len({tuple(row.tolist()) for row in together}) > 4

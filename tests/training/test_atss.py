@@ -2,6 +2,7 @@ import statistics
 
 import pytest
 import torch
+from factories_training import for_one_chip
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -71,7 +72,7 @@ def test_atss_equals_a_loop_over_the_objects(boxes, count):
     levels = place_anchors()
     wanted, margin = define(levels, boxes, count)
     assume(margin > 1e-5)  # nearer than that rounding decides
-    matches = AtssAssigner(count)(levels, boxes, NONE)
+    matches = for_one_chip(AtssAssigner(count))(levels, boxes, NONE)
     assert matches.dtype == torch.int64
     assert matches.tolist() == wanted
 
@@ -80,16 +81,16 @@ def test_candidates_above_mean_plus_deviation_are_positive():
     # Overlaps 1/4, 1 and 1/4 have the mean 0.5 and the deviation 0.433: only the second passes.
     anchors = torch.tensor([[-6.0, 0, 4, 10], [0, 0, 10, 10], [6, 0, 16, 10], [90, 0, 100, 10]])
     box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    assert AtssAssigner(3)([anchors], box, NONE).tolist() == [-1, 0, -1, -1]
+    assert for_one_chip(AtssAssigner(3))([anchors], box, NONE).tolist() == [-1, 0, -1, -1]
     # With the far one the threshold is 0.375 + 0.434 instead.
-    assert AtssAssigner(9)([anchors], box, NONE).tolist() == [-1, 0, -1, -1]
+    assert for_one_chip(AtssAssigner(9))([anchors], box, NONE).tolist() == [-1, 0, -1, -1]
 
 
 def test_candidates_of_equal_overlap_are_all_positive():
     """A large object that holds small anchors of one level."""
     anchors = place_anchors()[0]
     box = torch.tensor([[3.1, 3.1, 28.9, 28.9]])
-    matches = AtssAssigner(9)([anchors], box, NONE)
+    matches = for_one_chip(AtssAssigner(9))([anchors], box, NONE)
     assert (matches == 0).sum() == 9
 
 
@@ -97,29 +98,37 @@ def test_each_level_gives_its_candidates():
     near = torch.tensor([[0.0, 0.0, 10.0, 10.0], [2.5, 0.0, 12.5, 10.0]])
     far = near + 50
     # Overlaps 1, 0.6, 0 and 0: their mean is 0.4 and their deviation 0.49.
-    assert AtssAssigner(2)([near, far], near[:1], NONE).tolist() == [0, -1, -1, -1]
+    assert for_one_chip(AtssAssigner(2))([near, far], near[:1], NONE).tolist() == [0, -1, -1, -1]
     # The two nearest of all, 1 and 0.6: 0.8 and 0.28, which nothing reaches.
-    assert AtssAssigner(2)([torch.cat([near, far])], near[:1], NONE).tolist() == [-1] * 4
+    assert (
+        for_one_chip(AtssAssigner(2))([torch.cat([near, far])], near[:1], NONE).tolist() == [-1] * 4
+    )
 
 
 def test_anchors_with_their_centre_outside_are_background():
     anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    assert AtssAssigner(9)([anchors], torch.tensor([[5.1, 0.0, 9.0, 10.0]]), NONE)[0] == BACKGROUND
-    assert AtssAssigner(9)([anchors], torch.tensor([[4.9, 0.0, 9.0, 10.0]]), NONE)[0] == 0
+    assert (
+        for_one_chip(AtssAssigner(9))([anchors], torch.tensor([[5.1, 0.0, 9.0, 10.0]]), NONE)[0]
+        == BACKGROUND
+    )
+    assert (
+        for_one_chip(AtssAssigner(9))([anchors], torch.tensor([[4.9, 0.0, 9.0, 10.0]]), NONE)[0]
+        == 0
+    )
 
 
 def test_an_anchor_that_two_objects_want_learns_the_one_that_it_overlaps_more():
     anchors = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     boxes = torch.tensor([[0.0, 0.0, 10.0, 7.0], [0.0, 0.0, 10.0, 9.0], [0.0, 0.0, 10.0, 8.0]])
-    assert AtssAssigner(9)([anchors], boxes, NONE).tolist() == [1]
-    assert AtssAssigner(9)([anchors], boxes.flip(0), NONE).tolist() == [1]
+    assert for_one_chip(AtssAssigner(9))([anchors], boxes, NONE).tolist() == [1]
+    assert for_one_chip(AtssAssigner(9))([anchors], boxes.flip(0), NONE).tolist() == [1]
 
 
 @pytest.mark.parametrize("cells", [1, 4])
 def test_cells_with_several_anchors_are_candidates_as_a_whole(cells):
     levels = place_anchors(scales=(1.0, 1.5, 2.0))[:1]
     box = torch.tensor([[8.5, 8.5, 27.5, 27.5]])
-    matches = AtssAssigner(3 * cells)(levels, box, NONE)
+    matches = for_one_chip(AtssAssigner(3 * cells))(levels, box, NONE)
     chosen = torch.nonzero(matches == 0)[:, 0]
     assert (chosen % 3 == 2).all()  # of each cell the largest
     assert len(chosen) == cells
@@ -128,8 +137,8 @@ def test_cells_with_several_anchors_are_candidates_as_a_whole(cells):
 def test_ignored_regions_take_anchors_that_are_not_positive():
     levels = place_anchors()
     box = torch.tensor([[8.0, 8.0, 16.0, 16.0]])
-    plain = AtssAssigner(9)(levels, box, NONE)
-    matches = AtssAssigner(9)(levels, box, torch.tensor([[0.0, 0.0, 64.0, 64.0]]))
+    plain = for_one_chip(AtssAssigner(9))(levels, box, NONE)
+    matches = for_one_chip(AtssAssigner(9))(levels, box, torch.tensor([[0.0, 0.0, 64.0, 64.0]]))
     assert torch.equal(matches >= 0, plain >= 0)
     assert (plain == BACKGROUND).any()
     assert (matches[plain == BACKGROUND] == IGNORED).all()

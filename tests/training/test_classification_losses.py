@@ -32,8 +32,16 @@ numbers = st.lists(st.floats(-8, 8), min_size=12, max_size=12)
 match_lists = st.lists(st.sampled_from([IGNORED, BACKGROUND, 0, 1, 2]), min_size=4, max_size=4)
 
 
+def of_one_chip(loss, logits, matches, labels):
+    """Call the loss with a batch of one chip, whose objects have these labels."""
+    matches = torch.as_tensor(matches)
+    labels = torch.cat([torch.as_tensor(labels), torch.zeros(1, dtype=torch.int64)])
+    of_anchors = labels[torch.where(matches >= 0, matches, len(labels) - 1)]
+    return loss(logits[None], matches[None], of_anchors[None], ANCHORS)
+
+
 def sum_of(loss, logits, matches, labels):
-    return loss(logits, torch.as_tensor(matches), torch.as_tensor(labels), ANCHORS)[0]
+    return of_one_chip(loss, logits, matches, labels)[0]
 
 
 @given(numbers=numbers, matches=match_lists, alpha=st.floats(0.01, 0.99), gamma=st.floats(0, 5))
@@ -106,7 +114,7 @@ def test_sums_are_divided_by_positives(compare):
     loss = ClassificationLoss(compare)
     logits = torch.zeros(4, 2)
     for matches, count in [([0, 0, 1, BACKGROUND], 3), ([IGNORED, BACKGROUND, -1, -1], 0)]:
-        found = loss(logits, torch.tensor(matches), torch.tensor([0, 1]), ANCHORS)
+        found = of_one_chip(loss, logits, matches, [0, 1])
         assert found[1] == count
 
 
@@ -135,7 +143,7 @@ def test_weights_of_one_change_nothing(compare):
 def test_only_mined_anchors_are_summed():
     loss = ClassificationLoss(cross_entropy, mine=HardExamples(2, 0.5))
     logits = torch.tensor([[9.0], [0.0], [3.0], [5.0]], requires_grad=True)  # all are background
-    found, count = loss(logits, torch.tensor([IGNORED, -1, -1, -1]), NO_LABELS, ANCHORS)
+    found, count = of_one_chip(loss, logits, [IGNORED, -1, -1, -1], NO_LABELS)
     wanted = F.softplus(torch.tensor([3.0, 5.0])).sum()
     torch.testing.assert_close(found, wanted)
     assert count == 2
@@ -146,7 +154,7 @@ def test_only_mined_anchors_are_summed():
 def test_without_anchors_none_are_mined():
     loss = ClassificationLoss(cross_entropy, mine=HardExamples(2, 0.5))
     logits = torch.zeros(4, 1, requires_grad=True)
-    found, count = loss(logits, torch.full((4,), IGNORED), NO_LABELS, ANCHORS)
+    found, count = of_one_chip(loss, logits, [IGNORED] * 4, NO_LABELS)
     assert (found, count) == (0, 0)
     found.backward()
     assert (logits.grad == 0).all()

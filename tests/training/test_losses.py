@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from geodet.config import TrainConfig
 from geodet.models.anchors import encode_boxes
 from geodet.models.retinanet import Outputs
-from geodet.training.assigners import BACKGROUND
+from geodet.training.assigners import BACKGROUND, IGNORED
 from geodet.training.losses import HardExamples, RetinaNetLoss, giou_loss, l1_loss, smooth_l1_loss
 from geodet.training.objective import build_loss
+from geodet.training.packed_boxes import PackedBoxes
 
 ANCHORS = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]])
 LOSS = build_loss(TrainConfig(), architecture(), class_counts=[1])
@@ -100,7 +101,7 @@ def test_the_assigner_is_shown_the_levels(sizes, wanted):
 
     def assign(levels, boxes, ignored):
         seen.extend(levels)
-        return torch.full((4,), BACKGROUND)
+        return torch.full((1, 4), BACKGROUND)
 
     criterion = RetinaNetLoss(assign, LOSS.classification, LOSS.box)
     criterion(outputs()._replace(level_sizes=sizes), [target()])
@@ -256,3 +257,29 @@ def test_the_ratio_makes_room_for_positives():
     assert HardExamples(8, 0.5, 1)(losses, anchors, positive).tolist() == [7, 0]
     nothing = torch.zeros(8, dtype=torch.bool)
     assert HardExamples(8, 0.5, 3)(losses, anchors, nothing).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["focal", "ohem"])
+@pytest.mark.parametrize("assigner", ["iou", "atss"])
+def test_a_batch_has_the_sums_of_its_chips(kind, assigner):
+    config = TrainConfig(classification_loss=kind, assigner=assigner, class_weights="balanced")
+    loss = build_loss(config, architecture(), class_counts=[9, 2])
+    found = outputs(4, classes=2)
+    targets = [
+        target((ANCHORS[[0, 2]] + 0.5).tolist(), [1, 0]),
+        target(ignored=[[0, 0, 30, 30]]),
+        target((ANCHORS[1:2] - 1.5).tolist(), [1], ignored=[[55, 0, 90, 9]]),
+        target((ANCHORS + 0.25).tolist(), [0, 0, 1, 0]),
+    ]
+    together = loss(found, targets)
+    sums, counts = torch.zeros(2), torch.zeros(2)
+    for place, one in enumerate(targets):
+        part = Outputs(found.logits[place][None], found.deltas[place][None], ANCHORS)
+        packed = [PackedBoxes([boxes]) for boxes in (one.boxes, one.ignored)]
+        matches = loss.assigner([ANCHORS], *packed)
+        positives = (matches >= 0).sum()
+        mined = min(config.ohem_batch_size, int((matches != IGNORED).sum()))
+        count = torch.stack([positives if kind == "focal" else torch.tensor(mined), positives])
+        sums += torch.stack(loss(part, [one])) * count.clamp(min=1)
+        counts += count
+    torch.testing.assert_close(torch.stack(together), sums / counts)
