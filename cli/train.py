@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -264,14 +266,31 @@ def _print_plan(plan: TrainPlan) -> None:
         f"{high:.0f} px",
         "anchors": f"{sizes} px; they cover {100 * plan.anchor_recall:.0f} % of the objects",
         "epoch": f"{plan.crops} chips of {plan.chip_size} px, about {plan.seconds_an_epoch:.0f} s "
-        f"on {plan.device}",
+        f"on {plan.device}; {100 * plan.crops_with_objects:.0f} % show an object",
         "training": f"{plan.epochs} epochs, {plan.steps} steps, about "
         f"{plan.epochs * plan.seconds_an_epoch / 60:.0f} min",
     }
     for name, text in lines.items():
         typer.echo(f"{name:9} {text}")
-    if plan.proposals:
-        typer.echo(f"{'proposed':9} {' '.join(plan.proposals)}")
+    for one in plan.proposals:
+        typer.echo(f"{'proposed':9} {' '.join(one.typed)}: {one.reason}")
+    typer.echo(f"{'type':9} {_line_to_type(plan)}")
+
+
+def _line_to_type(plan: TrainPlan) -> str:
+    """Return the command line that was typed, with the proposed settings, as a training."""
+    typed = list(sys.argv[1:])
+    typed = [word for word in typed if word not in ("--dry-run", "--json")]
+    for one in plan.proposals:
+        option = one.typed[0]
+        typed = [word for word in typed if not word.startswith(f"{option}=")]
+        if option != "--set" and option in typed:
+            at = typed.index(option)
+            del typed[at : at + 2]
+        typed += one.typed
+    if not any(text == "-o" or text.startswith("--output") for text in typed):
+        typed += ["-o", "model.safetensors"]
+    return shlex.join(["geodet", *typed])
 
 
 def _print_training(report: TrainReport) -> None:

@@ -14,7 +14,6 @@ from lightning_fabric import Fabric
 
 from geodet.config import Config
 from geodet.errors import TilesetError
-from geodet.geometry.arrays import Floats
 from geodet.models.device import resolve_device
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
@@ -25,15 +24,12 @@ from geodet.training.band_statistics import measure_bands
 from geodet.training.chip_loader import load_chips
 from geodet.training.losses import Target
 from geodet.training.objective import build_loss
+from geodet.training.proposals import Proposal, measure_crops, propose_settings
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
 
 __all__ = ["PartOfPlan", "TrainPlan", "plan_training"]
 
 _STEPS_TIMED = 2
-_STEPS_WANTED = 3000  # of a training from random weights, on a tileset of any size
-_EPOCHS = (20, 300)  # fewest and most that are proposed
-_CONTEXT = 4  # sides of a large object in a chip
-_CHIP_SIZES = (128, 640)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +64,8 @@ class TrainPlan:
     """Side of a training chip in pixels."""
     crops: int
     """Chips of an epoch."""
+    crops_with_objects: float
+    """Share of the chips that show an object, of images that have any."""
     epochs: int
     """Passes over the training chips."""
     steps: int
@@ -76,8 +74,8 @@ class TrainPlan:
     """Estimated from two steps, without the validation."""
     device: str
     """Where it was measured."""
-    proposals: tuple[str, ...]
-    """Settings that would suit the data better, as they are typed."""
+    proposals: tuple[Proposal, ...]
+    """Settings that would suit the data better."""
 
 
 def plan_training(
@@ -129,11 +127,12 @@ def plan_training(
         anchor_recall=float((best_overlaps(objects, config.model) >= 0.5).mean()),
         chip_size=config.train.chip_size,
         crops=crops,
+        crops_with_objects=measure_crops(config, train, config.augment.object_share),
         epochs=config.train.epochs,
         steps=steps * config.train.epochs,
         seconds_an_epoch=seconds * steps,
         device=str(where),
-        proposals=tuple(_propose(config, train, sides, steps)),
+        proposals=propose_settings(config, train, large=high),
     )
 
 
@@ -161,19 +160,3 @@ def _time_steps(
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - began)
     return sampler.count, len(loader), min(seconds)
-
-
-def _propose(
-    config: Config, images: Sequence[LabelledImage], sides: Floats, steps: int
-) -> list[str]:
-    """Propose a chip size by the size of the objects, and epochs by the number of steps."""
-    proposals = []
-    wanted = 64 * round(_CONTEXT * float(np.quantile(sides, 0.99)) / 64)
-    smallest = min(min(image.width, image.height) for image in images)
-    size = min(max(wanted, _CHIP_SIZES[0]), _CHIP_SIZES[1], max(smallest // 32 * 32, 32))
-    if not 0.6 < config.train.chip_size / size < 1.7:
-        proposals.append(f"--chip-size {size}")
-    epochs = min(max(round(_STEPS_WANTED / steps), _EPOCHS[0]), _EPOCHS[1])
-    if config.train.init is None and not 0.5 < config.train.epochs / epochs < 2:
-        proposals.append(f"--epochs {epochs}")
-    return proposals

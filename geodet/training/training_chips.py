@@ -21,7 +21,7 @@ from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.losses import Target
 
-__all__ = ["ChipCache", "TrainingChips"]
+__all__ = ["ChipCache", "TrainingChips", "count_crops", "reaches_over"]
 
 
 class ChipCache:
@@ -138,8 +138,8 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         self.seed = seed
         self._augment, self._chip_size = augment, chip_size
         self._augmentation = ChipAugmentation(augment, statistics, size=chip_size)
-        self._image_of = [i for i, m in enumerate(images) for _ in range(_crops(m, chip_size))]
-        self._whole = any(_reaches_over(image) for image in images)
+        self._image_of = [i for i, m in enumerate(images) for _ in range(count_crops(m, chip_size))]
+        self._whole = any(reaches_over(image) for image in images)
         self._cache_bytes = cache_bytes
         self._cache: ChipCache | None = None
 
@@ -192,12 +192,17 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         )
 
 
-def _crops(image: LabelledImage, chip_size: int) -> int:
-    """Count the crops of an image per epoch: its area in chips."""
+def count_crops(image: LabelledImage, chip_size: int) -> int:
+    """Return the number of crops of an image per epoch: its area in chips, at least one.
+
+    Args:
+        image: The image.
+        chip_size: Side of a crop in pixels.
+    """
     return max(1, round(image.width * image.height / chip_size**2))
 
 
-def _reaches_over(image: LabelledImage) -> bool:
-    """Whether a box lies partly outside its image."""
+def reaches_over(image: LabelledImage) -> bool:
+    """Whether a box of an image lies partly outside of it, as those around points may."""
     bounds = np.array([image.width, image.height])
     return bool((image.boxes[:, :2] < 0).any() or (image.boxes[:, 2:] > bounds).any())

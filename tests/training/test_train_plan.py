@@ -1,6 +1,7 @@
 """The plan of a training: what ``geodet train --dry-run`` prints."""
 
 import json
+import shlex
 
 import numpy as np
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
@@ -39,8 +40,7 @@ def test_a_plan_counts_what_a_training_does(small, tmp_path):
 
 def test_a_plan_proposes_epochs_and_a_chip_size(small):
     plan = plan_training(small, configured(chip_size=640), device="cpu")
-    assert any(text.startswith("--epochs ") for text in plan.proposals)
-    assert any(text.startswith("--chip-size ") for text in plan.proposals)
+    assert {one.typed[0] for one in plan.proposals} >= {"--epochs", "--chip-size"}
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(small, tmp_path, invoke):
@@ -50,8 +50,23 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(small, tmp_path, invoke):
     assert "3 images with" in printed
     assert "anchors" in printed
     assert "0.5 m per pixel" in printed
+    assert "show an object" in printed
     assert json.loads(invoke(*common, "--json").stdout)["train"]["images"] == 3
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_prints_the_line_to_type(small, invoke):
+    typed = ("train", "--data", small, "--dry-run", "--device", "cpu", "--batch-size", "2")
+    plan = ("--chip-size", "640", "--epochs=10", "--set", "model.channels=16")
+    last = invoke(*typed, *plan).stdout.splitlines()[-1]
+    words = shlex.split(last.removeprefix("type"))
+    assert words[:4] == ["geodet", "train", "--data", str(small)]
+    assert words[-2:] == ["-o", "model.safetensors"]
+    assert not {"--dry-run", "640", "--epochs=10"} & set(words)
+    assert words.count("--chip-size") == words.count("--epochs") == 1
+    again = invoke(*words[1:-2], "--dry-run").stdout.splitlines()
+    assert not [line for line in again if line.startswith("proposed")]
+    assert shlex.split(again[-1].removeprefix("type")) == words
 
 
 def test_without_an_output_and_a_dry_run_is_wrong_usage(small, invoke):
