@@ -54,7 +54,7 @@ def test_the_share_of_random_crops_is_that_of_the_places_that_show_the_object():
     whole = 57**2 / 193**2
     some = 71**2 / 193**2  # by a pixel at least
     assert whole * 0.8 < measure_crops(config, images, 0.0) < some * 1.2
-    assert measure_crops(config, images, 1.0) == 1
+    assert measure_crops(config, images, 1.0) > 0.98
     share = measure_crops(config, images, 0.0)
     assert measure_crops(config, images, 0.5) == pytest.approx(0.5 + 0.5 * share, abs=0.04)
 
