@@ -16,7 +16,8 @@ import pyogrio
 import shapely
 from geopandas import GeoDataFrame
 
-from geodet.counting.count import KnownAccuracy, count_objects
+from geodet.counting.count import CountPlaces, count_objects
+from geodet.counting.known_accuracy import KnownAccuracy
 
 CRS = "EPSG:32633"
 CORNER = np.array([500_000.0, 5_000_000.0])
@@ -37,7 +38,7 @@ def main() -> None:
         for _ in range(options.repeats):
             began, cpu = time.perf_counter(), time.process_time()
             report = count_objects(
-                trees, stands, Path(name, "counts.gpkg"), known=known, overwrite=True
+                trees, CountPlaces(stands), Path(name, "counts.gpkg"), known=known, overwrite=True
             )
             whole, cpu = time.perf_counter() - began, time.process_time() - cpu
             began = time.perf_counter()

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "count"]
 
+PLACES = "Places to count in"
 ACCURACY = "Accuracy of the detections"
 EXAMPLES = """\
 Examples:
 
   geodet count trees.gpkg --by stands.gpkg -o counts.gpkg
+  geodet count trees.gpkg --grid 100 -o density.tif
   geodet count trees.gpkg --by stands.gpkg --precision 0.81 --recall 0.7 --measured-on 900
   geodet count trees.gpkg --by stands.gpkg --sample labelled.gpkg --aoi plots.gpkg -o counts.csv
 """
@@ -34,21 +36,42 @@ def count(
         ),
     ],
     by: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--by",
             metavar="FILE",
             help="Polygons to count in, in any vector format and CRS; they may overlap.",
-            rich_help_panel=opt.INPUT,
+            rich_help_panel=PLACES,
         ),
-    ],
+    ] = None,
+    grid: Annotated[
+        float | None,
+        typer.Option(
+            "--grid",
+            metavar="METRES",
+            help="Count in square cells with sides of so many metres.",
+            rich_help_panel=PLACES,
+        ),
+    ] = None,
+    h3: Annotated[
+        int | None,
+        typer.Option(
+            "--h3",
+            min=0,
+            max=15,
+            metavar="RESOLUTION",
+            help="Count in the hexagons of H3, which needs the package h3.",
+            rich_help_panel=PLACES,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help="The table to write: .gpkg, .geojson, .fgb, .parquet, or .csv without polygons.",
+            help="The table to write: .gpkg, .geojson, .fgb, .parquet, or .csv without polygons; "
+            "of --grid also .tif, a raster of densities.",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
@@ -146,7 +169,7 @@ def count(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Count detections by polygons, and estimate how many objects there really are.
+    """Count detections by polygons or cells, and estimate how many objects there really are.
 
     An object counts in each polygon that its centre lies in. The 95 % interval of the true count
     comes from the precision and recall of the detections, or from a labelled sample.
@@ -158,14 +181,15 @@ def count(
     for path in filter(None, (detections, by, sample, plots)):
         check_vector_exists(path)
     if output is not None:
-        check_destination(output, TABLE_SUFFIXES, overwrite=overwrite)
-    from geodet.counting.count import KnownAccuracy, count_objects
+        suffixes = TABLE_SUFFIXES if grid is None else (*TABLE_SUFFIXES, ".tif", ".tiff")
+        check_destination(output, suffixes, overwrite=overwrite)
+    from geodet.counting.count import CountPlaces, count_objects
+    from geodet.counting.known_accuracy import KnownAccuracy
 
     report = count_objects(
         detections,
-        by,
+        CountPlaces(by, field, grid, h3),
         output,
-        field=field,
         min_score=min_score,
         score_field=score_field,
         label_field=label_field,
@@ -179,7 +203,7 @@ def count(
 
 
 def _print(report: CountReport) -> None:
-    places = f"{report.polygons:,} polygon{'' if report.polygons == 1 else 's'}"
+    places = f"{report.polygons:,} place{'' if report.polygons == 1 else 's'}"
     typer.echo(f"{report.objects:,} objects in {places}, {report.elsewhere:,} elsewhere")
     total = report.total
     if "per_ha" in total:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from geodet.counting.compare import CompareReport, compare_dates
-from geodet.counting.count import CountReport, KnownAccuracy, count_objects
+from geodet.counting.count import CountPlaces, CountReport, count_objects
+from geodet.counting.known_accuracy import KnownAccuracy
 
 __all__ = ["compare", "count"]
 
 
 def count(
     detections: str | Path,
-    by: str | Path,
+    by: str | Path | None = None,
     output: str | Path | None = None,
     *,
+    grid: float | None = None,
+    h3: int | None = None,
     field: str | None = None,
     min_score: float = 0.0,
     score_field: str | None = None,
@@ -26,12 +29,15 @@ def count(
     aoi: str | Path | None = None,
     overwrite: bool = False,
 ) -> CountReport:
-    """Count objects by polygons, and estimate how many there really are.
+    """Count objects by polygons or cells, and estimate how many there really are.
 
     Args:
         detections: A vector file with points or polygons, such as :func:`detect` writes.
         by: A vector file of polygons in any CRS; they may overlap.
-        output: The table to write: ``.gpkg``, ``.geojson``, ``.fgb``, ``.parquet`` or ``.csv``.
+        output: The table to write: ``.gpkg``, ``.geojson``, ``.fgb``, ``.parquet`` or ``.csv``; of
+            a grid also ``.tif``, a raster of densities.
+        grid: In place of ``by``, the side of square cells in metres.
+        h3: In place of ``by``, the resolution of the hexagons of H3, which the package h3 makes.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts.
         score_field: Attribute with the score; None: ``score``, if there is one.
@@ -46,7 +52,8 @@ def count(
 
     Raises:
         VectorError: A file cannot be read, or one of them has no CRS.
-        ConfigError: Half of what an estimate needs is missing.
+        ConfigError: Half of what an estimate needs is missing, or there is not one of ``by``,
+            ``grid`` and ``h3``.
         OutputError: The output exists, or cannot be written.
 
     Example:
@@ -57,9 +64,8 @@ def count(
     """
     return count_objects(
         Path(detections),
-        Path(by),
+        CountPlaces(None if by is None else Path(by), field, grid, h3),
         None if output is None else Path(output),
-        field=field,
         min_score=min_score,
         score_field=score_field,
         label_field=label_field,

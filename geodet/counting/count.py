@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geodet.counting.cells import CellGrid, count_in_hexagons, count_in_squares
 from geodet.counting.found_objects import FoundObjects, read_found_objects
-from geodet.counting.intervals import Accuracy, Estimator, PlotRatio
+from geodet.counting.intervals import Estimator
+from geodet.counting.known_accuracy import KnownAccuracy, choose_estimator
 from geodet.counting.polygon_counts import (
     CountedPolygons,
     Polygons,
@@ -18,40 +18,44 @@ from geodet.counting.polygon_counts import (
 )
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
+from geodet.raster.density import write_density
 from geodet.vector.attribute_tables import write_polygon_table
 from geodet.vector.formats import TABLE_SUFFIXES, path_of
-from geodet.vector.provenance import ACCURACY, read_provenance
 
-__all__ = ["CountReport", "KnownAccuracy", "count_objects"]
+__all__ = ["CountPlaces", "CountReport", "count_objects"]
 
-logger = logging.getLogger(__name__)
+_RASTERS = (".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)
-class KnownAccuracy:
-    """What the user knows of how good the detections are."""
+class CountPlaces:
+    """Where objects are counted: in polygons, in squares or in hexagons."""
 
-    precision: float | None = None
-    """Share of the detections that are right; None: what the file says."""
-    recall: float | None = None
-    """Share of the objects that are found; None: what the file says."""
-    objects: int = 0
-    """Labelled objects on which the two were measured; 0: they are taken as exact."""
-    sample: Path | None = None
-    """A vector file of all objects in some plots; None: there is none."""
-    plots: Path | None = None
-    """The plots, polygons."""
+    by: Path | None = None
+    """A vector file of polygons in any CRS, which may overlap."""
+    field: str | None = None
+    """The only attribute of the polygons to keep; None: all."""
+    cell_m: float | None = None
+    """Side of square cells in metres."""
+    h3: int | None = None
+    """Resolution of the hexagons of H3, 0 to 15."""
 
     def __post_init__(self) -> None:
-        if (self.precision is None) != (self.recall is None):
+        chosen = [part for part in (self.by, self.cell_m, self.h3) if part is not None]
+        if len(chosen) != 1:
             raise ConfigError(
-                "precision and recall go together", hint="give both, such as 0.76 and 0.74"
+                f"objects are counted in one kind of places, and {len(chosen)} are given",
+                hint="give --by POLYGONS, --grid METRES or --h3 RESOLUTION",
             )
-        if (self.sample is None) != (self.plots is None):
+        if self.field is not None and self.by is None:
             raise ConfigError(
-                "a sample needs its plots, and the plots their sample",
-                hint="give --sample, the labelled objects, and --aoi, the plots they lie in",
+                "only polygons have attributes to keep", hint="leave --field out, or give --by"
             )
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Extensions of the formats that the counts can be written in."""
+        return TABLE_SUFFIXES if self.cell_m is None else (*TABLE_SUFFIXES, *_RASTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +84,22 @@ class CountReport:
 
 def count_objects(
     detections: Path,
-    by: Path,
+    places: CountPlaces,
     output: Path | None = None,
     *,
-    field: str | None = None,
     min_score: float = 0.0,
     score_field: str | None = None,
     label_field: str | None = None,
     known: KnownAccuracy | None = None,
     overwrite: bool = False,
 ) -> CountReport:
-    """Count the objects of a file by polygons, and estimate how many there really are.
+    """Count the objects of a file by polygons or cells, and estimate how many there really are.
 
     Args:
         detections: A vector file, written by detect or by another program.
-        by: Polygons in any format and CRS; they may overlap.
-        output: The table to write; None: only the report.
-        field: The only attribute of the polygons to keep; None: all.
+        places: Where to count.
+        output: The table to write, or for square cells a GeoTIFF of densities; None: only the
+            report.
         min_score: Lowest score that counts.
         score_field: Attribute with the score; None: ``score``, if there is one.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
@@ -109,22 +112,39 @@ def count_objects(
         OutputError: The output exists, or cannot be written.
     """
     known = known or KnownAccuracy()
-    inputs = [detections, by, *filter(None, (known.sample, known.plots))]
+    inputs = [detections, *filter(None, (places.by, known.sample, known.plots))]
     if output is not None:
         check_apart([output], [Path(path_of(path)) for path in inputs])
-        check_destination(output, TABLE_SUFFIXES, overwrite=overwrite)
-    polygons = read_polygons(by, field)
+        check_destination(output, places.suffixes, overwrite=overwrite)
     found = read_found_objects(
         detections, min_score=min_score, score_field=score_field, label_field=label_field
     )
-    estimator = _choose_estimator(known, found, min_score)
-    counted = count_in_polygons(found, polygons, estimator)
+    estimator = choose_estimator(known, found, min_score)
+    polygons, counted, grid = _count(found, places, estimator)
     if output is not None:
-        _write(output, polygons, counted)
+        _write(output, polygons, counted, grid)
     return _report(output, polygons, counted, estimator)
 
 
-def _write(output: Path, polygons: Polygons, counted: CountedPolygons) -> None:
+def _count(
+    found: FoundObjects, places: CountPlaces, estimator: Estimator | None
+) -> tuple[Polygons, CountedPolygons, CellGrid | None]:
+    if places.by is not None:
+        polygons = read_polygons(places.by, places.field)
+        return polygons, count_in_polygons(found, polygons, estimator), None
+    if places.cell_m is not None:
+        return count_in_squares(found, places.cell_m, estimator)
+    assert places.h3 is not None  # one of the three, as CountPlaces checks
+    return *count_in_hexagons(found, places.h3, estimator), None
+
+
+def _write(
+    output: Path, polygons: Polygons, counted: CountedPolygons, grid: CellGrid | None
+) -> None:
+    if grid is not None and output.suffix.lower() in _RASTERS:
+        raster = grid.to_raster(counted.rows["per_ha"].to_numpy())
+        write_density(output, raster, grid.transform, grid.crs, "objects per hectare")
+        return
     shapes, crs = polygons.shapes, polygons.crs
     write_polygon_table(output, "counts", counted.rows, shapes, crs, counted.total)
 
@@ -146,42 +166,3 @@ def _report(
         {**total, **whole},
         how,
     )
-
-
-def _choose_estimator(
-    known: KnownAccuracy, found: FoundObjects, min_score: float
-) -> Estimator | None:
-    """Return what the user knows, or else what the file of detections says."""
-    if known.sample is not None and known.plots is not None:
-        return _ratio_of_plots(known.sample, known.plots, found)
-    if known.precision is not None and known.recall is not None:
-        return Accuracy(known.precision, known.recall, known.objects)
-    return _stored_accuracy(found.path, min_score)
-
-
-def _ratio_of_plots(sample: Path, plots: Path, found: FoundObjects) -> PlotRatio:
-    areas = read_polygons(plots).without_attributes()
-    labelled = count_in_polygons(read_found_objects(sample), areas).rows["objects"]
-    detected = count_in_polygons(found, areas).rows["objects"]
-    return PlotRatio(labelled.to_numpy(), detected.to_numpy())
-
-
-def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:
-    """Return the accuracy at the threshold in use, as the metadata of the detections say it."""
-    hint = "--precision and --recall, or --sample and --aoi, give an interval of the true count"
-    text = read_provenance(path).get(ACCURACY, "")
-    try:
-        stored = json.loads(text) if text else {}
-        if stored and min_score <= float(stored["score_threshold"]):
-            return Accuracy(
-                float(stored["precision"]), float(stored["recall"]), int(stored["objects"])
-            )
-    except (ValueError, KeyError, TypeError):
-        stored = {}
-    reason = (
-        f"its accuracy is known at the score {stored['score_threshold']}, not at {min_score}"
-        if stored
-        else "it does not say how accurate it is"
-    )
-    logger.warning("%s: %s; %s", path, reason, hint)
-    return None

@@ -20,7 +20,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["CountedPolygons", "Polygons", "count_in_polygons", "read_polygons"]
+__all__ = ["CountedPolygons", "Polygons", "count_in_polygons", "count_pairs", "read_polygons"]
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _SQUARE_METRES = 10_000.0  # of a hectare
@@ -118,19 +118,30 @@ def count_in_polygons(
     points = found.points_in(polygons.crs, polygons.middle, polygons.path)
     place, which = shapely.STRtree(points).query(polygons.shapes, predicate="intersects")
     areas = ground_areas(polygons.shapes, polygons.crs)
-    figures = pd.DataFrame(_figures(found, place, which, areas, estimator))
+    figures = count_pairs(found, place, which, areas, estimator)
     _check_apart(polygons, figures)
     inside = np.unique(which)
     union = ground_areas(np.array([shapely.union_all(polygons.shapes)]), polygons.crs)
-    total = pd.DataFrame(_figures(found, np.zeros_like(inside), inside, union, estimator))
+    total = count_pairs(found, np.zeros_like(inside), inside, union, estimator)
     rows = pd.concat([polygons.attributes, figures], axis="columns")
     return CountedPolygons(rows, total, len(found) - len(inside))
 
 
-def _figures(
+def count_pairs(
     found: FoundObjects, place: Ints, which: Ints, areas: Floats, estimator: Estimator | None
-) -> dict[str, Any]:
-    """Compute the columns from pairs of a polygon and an object in it."""
+) -> Any:
+    """Count from pairs of a polygon and an object in it.
+
+    Args:
+        found: N objects.
+        place: (P,) the number of the polygon of each pair.
+        which: (P,) the object of each pair.
+        areas: (M,) square metres of each polygon; NaN where unknown.
+        estimator: Estimates the true counts; None: there are no estimates.
+
+    Returns:
+        A DataFrame of M rows with the columns of :func:`count_in_polygons`.
+    """
     count = len(areas)
     objects = np.bincount(place, minlength=count)
     columns: dict[str, Any] = {"objects": objects}
@@ -147,7 +158,7 @@ def _figures(
         estimate = estimator.estimate(objects)
         columns |= {"estimate": estimate.count}
         columns |= {"estimate_low": estimate.low, "estimate_high": estimate.high}
-    return columns
+    return pd.DataFrame(columns)
 
 
 def _by_class(

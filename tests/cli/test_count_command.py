@@ -24,7 +24,7 @@ def files(tmp_path):
 def test_the_counts_are_printed_and_written(tmp_path, files, invoke):
     output = tmp_path / "counts.csv"
     done = invoke("count", *files, "-o", str(output), "--precision", "0.8", "--recall", "0.5")
-    assert "2 objects in 1 polygon, 1 elsewhere" in done.stdout
+    assert "2 objects in 1 place, 1 elsewhere" in done.stdout
     assert "estimated true count: 3, 95 % between" in done.stdout
     assert output.read_text().splitlines()[1].startswith("7,2,")
 
@@ -40,6 +40,7 @@ def test_json_has_the_whole_report(files, invoke):
     [
         (("--precision", "0.5"), "go together"),
         (("--precision", "0", "--recall", "1"), "not a share"),
+        (("--grid", "10"), "2 are given"),
         (("--field", "block"), "no attribute 'block'"),
         (("-o", "counts.txt"), "cannot tell the format"),
     ],

@@ -9,7 +9,8 @@ import pyogrio
 import pytest
 import shapely
 
-from geodet.counting.count import KnownAccuracy, count_objects
+from geodet.counting.count import CountPlaces, count_objects
+from geodet.counting.known_accuracy import KnownAccuracy
 from geodet.errors import ConfigError, OutputError
 
 CORNER = np.array([500_000.0, 5_000_000.0])
@@ -50,7 +51,7 @@ def stands(tmp_path):
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet"])
 def test_the_polygons_are_written_with_their_counts(tmp_path, trees, stands, suffix):
     output = tmp_path / f"counts{suffix}"
-    report = count_objects(trees, stands, output)
+    report = count_objects(trees, CountPlaces(stands), output)
     assert (report.polygons, report.objects, report.elsewhere) == (3, 75, 25)
     read = geopandas.read_parquet if suffix == ".parquet" else geopandas.read_file
     counts = read(output, **({"layer": "counts"} if suffix == ".gpkg" else {}))
@@ -62,7 +63,7 @@ def test_the_polygons_are_written_with_their_counts(tmp_path, trees, stands, suf
 
 def test_text_ends_with_the_total(tmp_path, trees, stands):
     output = tmp_path / "counts.csv"
-    count_objects(trees, stands, output, field="stand")
+    count_objects(trees, CountPlaces(stands, "stand"), output)
     rows = pd.read_csv(output)
     assert rows["stand"].tolist() == ["a", "b", "c", "total"]
     assert rows["objects"].tolist() == [50, 25, 0, 75]
@@ -73,41 +74,41 @@ def test_text_ends_with_the_total(tmp_path, trees, stands):
 def test_polygons_without_attributes_are_numbered_in_text(tmp_path, trees):
     plain = tmp_path / "plain.geojson"
     geopandas.GeoSeries([at(0, 0, 50, 100)], crs=32633).to_crs(4326).to_file(plain)
-    count_objects(trees, plain, tmp_path / "counts.csv")
+    count_objects(trees, CountPlaces(plain), tmp_path / "counts.csv")
     rows = pd.read_csv(tmp_path / "counts.csv")
     assert rows.iloc[:, 0].tolist() == ["1", "total"]
 
 
 def test_the_total_is_a_table_of_a_geopackage(tmp_path, trees, stands):
     output = tmp_path / "counts.gpkg"
-    report = count_objects(trees, stands, output)
+    report = count_objects(trees, CountPlaces(stands), output)
     total = pyogrio.read_dataframe(output, layer="total")
     assert total["objects"].tolist() == [75]
     assert total["estimate_high"][0] == pytest.approx(report.total["estimate_high"])
 
 
 def test_the_accuracy_is_what_the_file_says(trees, stands):
-    report = count_objects(trees, stands)
+    report = count_objects(trees, CountPlaces(stands))
     assert report.total["estimate"] == pytest.approx(75 * 0.8 / 0.5)
     assert report.total["estimate_low"] < 120 < report.total["estimate_high"]
     assert "0.800 / recall 0.500, measured on 400 objects" in report.estimated_by
 
 
 def test_at_another_threshold_the_stored_accuracy_does_not_hold(trees, stands, caplog):
-    report = count_objects(trees, stands, min_score=0.6)
+    report = count_objects(trees, CountPlaces(stands), min_score=0.6)
     assert "estimate" not in report.total
     assert "known at the score 0.3, not at 0.6" in caplog.text
 
 
 def test_a_file_of_another_program_gives_no_interval_and_says_why(tmp_path, stands, caplog):
     found = write(tmp_path / "other.gpkg", [at(1, 1, 2, 2)], name=["tree"])
-    report = count_objects(found, stands)
+    report = count_objects(found, CountPlaces(stands))
     assert (report.objects, report.estimated_by) == (1, "")
     assert "does not say how accurate it is" in caplog.text
 
 
 def test_the_user_may_know_better(trees, stands):
-    report = count_objects(trees, stands, known=KnownAccuracy(0.9, 0.9))
+    report = count_objects(trees, CountPlaces(stands), known=KnownAccuracy(0.9, 0.9))
     assert report.total["estimate"] == pytest.approx(75)
     assert "taken as exact" in report.estimated_by
 
@@ -116,7 +117,9 @@ def test_plots_give_the_ratio(tmp_path, trees, stands):
     plots = write(tmp_path / "plots.gpkg", [at(0, 0, 20, 20), at(40, 0, 60, 20)], plot=[1, 2])
     truth = [at(x, y, x + 1, y + 1) for x, y in [(1, 1), (2, 2), (3, 3), (4, 4), (45, 5), (48, 8)]]
     sample = write(tmp_path / "sample.gpkg", truth, species=["x"] * 6)
-    report = count_objects(trees, stands, known=KnownAccuracy(sample=sample, plots=plots))
+    report = count_objects(
+        trees, CountPlaces(stands), known=KnownAccuracy(sample=sample, plots=plots)
+    )
     assert report.total["estimate"] == pytest.approx(75 * 6 / 8)
     assert "ratio of 6 labelled objects to 8 detections in 2 sample plots" in report.estimated_by
 
@@ -130,4 +133,4 @@ def test_half_of_what_is_needed_is_refused(tmp_path):
 
 def test_the_polygons_are_not_overwritten(trees, stands):
     with pytest.raises(OutputError, match="is an input"):
-        count_objects(trees, stands, stands, overwrite=True)
+        count_objects(trees, CountPlaces(stands), stands, overwrite=True)

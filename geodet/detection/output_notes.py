@@ -26,7 +26,7 @@ def describe_accuracy(about: ModelDescription, threshold: float) -> dict[str, st
     if known is None or objects is None or abs(known - threshold) > _SAME:
         return {}
     shares = {name: figures[name] for name in ("precision", "recall") if name in figures}
-    stored = {**shares, "objects": objects, "score_threshold": known}
+    stored: dict[str, object] = {**shares, "objects": objects, "score_threshold": known}
     return {ACCURACY: json.dumps(stored)} if len(shares) == 2 else {}
 
 

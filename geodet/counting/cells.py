@@ -1,0 +1,180 @@
+"""Objects counted by the cells of a grid: squares in metres, or the hexagons of H3."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from geodet.counting.found_objects import FoundObjects
+from geodet.counting.intervals import Estimator
+from geodet.counting.polygon_counts import CountedPolygons, Polygons, count_pairs
+from geodet.errors import ConfigError, VectorError
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.full_turns import full_turn
+from geodet.geometry.ground_area import ground_areas
+from geodet.geometry.utm import utm_at
+
+__all__ = ["CellGrid", "count_in_hexagons", "count_in_squares"]
+
+_MOST_CELLS = 2**28  # of a raster of densities: 1 GiB
+_FINEST = 15  # H3's resolutions are 0 to 15
+_WGS84 = CRS.from_epsg(4326)
+
+
+@dataclass(frozen=True, slots=True)
+class CellGrid:
+    """A raster of square cells that covers all objects."""
+
+    transform: Affine
+    """From columns and rows of cells to the CRS."""
+    width: int
+    """Columns."""
+    height: int
+    """Rows, from north to south."""
+    crs: CRS
+    """A projected CRS."""
+    cells: tuple[Ints, Ints]
+    """Rows and columns of the cells with objects, in the order of the counts."""
+
+    def to_raster(self, values: Floats) -> Floats:
+        """Return a raster of the values of the cells with objects, 0 elsewhere: (H, W)."""
+        raster: Floats = np.zeros((self.height, self.width))
+        raster[self.cells] = values
+        return raster
+
+
+def count_in_squares(
+    found: FoundObjects, side: float, estimator: Estimator | None = None
+) -> tuple[Polygons, CountedPolygons, CellGrid]:
+    """Count objects in square cells, whose edges are multiples of their side.
+
+    A cell owns its western and southern edge, so that every object counts once.
+
+    Args:
+        found: N objects, in a CRS.
+        side: Metres along a cell's edge, in a projected CRS: that of the objects, or their UTM zone
+            if it is in degrees or Mercator's.
+        estimator: Estimates the true counts; None: there are no estimates.
+
+    Returns:
+        The cells with objects, their counts, and the grid.
+
+    Raises:
+        VectorError: The objects have no CRS, there are none, or no UTM zone contains them.
+        ConfigError: The side is not positive, or so small that the grid would fill the memory.
+    """
+    if not 0 < side < np.inf:
+        raise ConfigError(f"cells of {side} m", hint="give their side in metres, such as 100")
+    crs = _metric_crs(found)
+    xy = shapely.get_coordinates(found.points_in(crs, 0.0, found.path))
+    step = side / crs.axis_info[0].unit_conversion_factor
+    columns, rows = np.floor(xy / step).astype(np.int64).T
+    left, top = int(columns.min()), int(rows.max())
+    width, height = int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+    if width * height > _MOST_CELLS:
+        raise ConfigError(
+            f"a grid of {side:g} m would have {width:,} x {height:,} cells",
+            hint="choose larger cells",
+        )
+    cells, place = np.unique((top - rows) * width + columns - left, return_inverse=True)
+    row, column = np.divmod(cells, width)
+    x, y = (column + left) * step, (top - row) * step
+    polygons = _cells(found.path, shapely.box(x, y, x + step, y + step), crs)
+    transform = Affine(step, 0, left * step, 0, -step, (top + 1) * step)
+    grid = CellGrid(transform, width, height, crs, (row, column))
+    return polygons, _count(found, polygons, place, estimator), grid
+
+
+def count_in_hexagons(
+    found: FoundObjects, resolution: int, estimator: Estimator | None = None
+) -> tuple[Polygons, CountedPolygons]:
+    """Count objects in the hexagons of H3, whose index is in the column ``h3``.
+
+    Args:
+        found: N objects, in a CRS.
+        resolution: 0 to 15; at 9 a hexagon has about 10 hectares.
+        estimator: Estimates the true counts; None: there are no estimates.
+
+    Returns:
+        The cells with objects, in WGS 84, and their counts.
+
+    Raises:
+        VectorError: The objects have no CRS, or there are none.
+        ConfigError: The package h3 is not installed, or there is no such resolution.
+    """
+    try:
+        from h3.api import basic_int as h3
+    except ImportError as error:
+        raise ConfigError(
+            "counting by hexagons needs the package h3", hint="pip install 'geodet[h3]'"
+        ) from error
+    if not 0 <= resolution <= _FINEST:
+        raise ConfigError(f"H3 has no resolution {resolution}", hint="choose one of 0 to 15")
+    _check_placed(found)
+    crs = found.crs
+    longitude, latitude = Transformer.from_crs(crs, _WGS84, always_xy=True).transform(
+        *found.centres.T
+    )
+    places = zip(latitude.tolist(), longitude.tolist(), strict=True)
+    indices = np.array([h3.latlng_to_cell(*place, resolution) for place in places], np.uint64)
+    cells, place = np.unique(indices, return_inverse=True)
+    rings = [np.array(h3.cell_to_boundary(int(cell)))[:, ::-1] for cell in cells]
+    polygons = _cells(found.path, np.array([_hexagon(ring) for ring in rings], object), _WGS84)
+    polygons.attributes["h3"] = [h3.int_to_str(int(cell)) for cell in cells]
+    return polygons, _count(found, polygons, place, estimator)
+
+
+def _hexagon(ring: Floats) -> shapely.Geometry:
+    """Return the polygon of a ring of longitudes and latitudes, beyond 180 degrees in one piece."""
+    if np.ptp(ring[:, 0]) > 180:
+        ring = np.where([[True, False]], ring % 360, ring)
+    return shapely.Polygon(ring)
+
+
+def _metric_crs(found: FoundObjects) -> CRS:
+    """Return the objects' CRS where it is one in metres on the ground, else their UTM zone."""
+    _check_placed(found)
+    crs = found.crs
+    assert crs is not None  # checked above
+    if crs.is_projected and not full_turn(crs):
+        return crs
+    return utm_at(crs, np.median(found.centres, axis=0))
+
+
+def _check_placed(found: FoundObjects) -> None:
+    if found.crs is None:
+        raise VectorError(
+            f"{found.path} has no CRS, so the size of a cell is unknown",
+            hint="give it its CRS, such as with ogr2ogr -a_srs EPSG:32633",
+            path=found.path,
+        )
+    if not len(found):
+        raise VectorError(
+            f"{found.path} has no object to count",
+            hint="lower --min-score, or detect with a lower threshold",
+            path=found.path,
+        )
+
+
+def _cells(path: Path, shapes: NDArray[np.object_], crs: CRS) -> Polygons:
+    return Polygons(path, shapes, crs, pd.DataFrame(index=range(len(shapes))))
+
+
+def _count(
+    found: FoundObjects, polygons: Polygons, place: Ints, estimator: Estimator | None
+) -> CountedPolygons:
+    """Count objects of which each is in one cell."""
+    which = np.arange(len(found))
+    areas = ground_areas(polygons.shapes, polygons.crs)
+    figures = count_pairs(found, place, which, areas, estimator)
+    whole = np.array([np.nansum(areas)])
+    total = count_pairs(found, np.zeros_like(which), which, whole, estimator)
+    rows = pd.concat([polygons.attributes, figures], axis="columns")
+    return CountedPolygons(rows, total, elsewhere=0)

@@ -1,0 +1,97 @@
+"""How good detections are: by what the user knows, by sample plots, or by their file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from geodet.counting.found_objects import FoundObjects, read_found_objects
+from geodet.counting.intervals import Accuracy, Estimator, PlotRatio
+from geodet.counting.polygon_counts import count_in_polygons, read_polygons
+from geodet.errors import ConfigError
+from geodet.vector.provenance import ACCURACY, read_provenance
+
+__all__ = ["KnownAccuracy", "choose_estimator"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAccuracy:
+    """What the user knows of how good the detections are."""
+
+    precision: float | None = None
+    """Share of the detections that are right; None: what the file says."""
+    recall: float | None = None
+    """Share of the objects that are found; None: what the file says."""
+    objects: int = 0
+    """Labelled objects on which the two were measured; 0: they are taken as exact."""
+    sample: Path | None = None
+    """A vector file of all objects in some plots; None: there is none."""
+    plots: Path | None = None
+    """The plots, polygons."""
+
+    def __post_init__(self) -> None:
+        if (self.precision is None) != (self.recall is None):
+            raise ConfigError(
+                "precision and recall go together", hint="give both, such as 0.76 and 0.74"
+            )
+        if (self.sample is None) != (self.plots is None):
+            raise ConfigError(
+                "a sample needs its plots, and the plots their sample",
+                hint="give --sample, the labelled objects, and --aoi, the plots they lie in",
+            )
+
+
+def choose_estimator(
+    known: KnownAccuracy, found: FoundObjects, min_score: float
+) -> Estimator | None:
+    """Return what the user knows, or else what the file of detections says.
+
+    Args:
+        known: What the user knows.
+        found: The detections.
+        min_score: The lowest score of those that count.
+
+    Returns:
+        None where nobody knows it; a warning says so.
+
+    Raises:
+        ConfigError: The shares or the plots cannot be used.
+        VectorError: The sample or the plots cannot be read.
+    """
+    if known.sample is not None and known.plots is not None:
+        return _ratio_of_plots(known.sample, known.plots, found)
+    if known.precision is not None and known.recall is not None:
+        return Accuracy(known.precision, known.recall, known.objects)
+    return _stored_accuracy(found.path, min_score)
+
+
+def _ratio_of_plots(sample: Path, plots: Path, found: FoundObjects) -> PlotRatio:
+    areas = read_polygons(plots).without_attributes()
+    labelled = count_in_polygons(read_found_objects(sample), areas).rows["objects"]
+    detected = count_in_polygons(found, areas).rows["objects"]
+    return PlotRatio(labelled.to_numpy(), detected.to_numpy())
+
+
+def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:
+    """Return the accuracy at the threshold in use, as the metadata of the detections say it."""
+    hint = "--precision and --recall, or --sample and --aoi, give an interval of the true count"
+    text = read_provenance(path).get(ACCURACY, "")
+    try:
+        stored = json.loads(text) if text else {}
+        if stored and min_score <= float(stored["score_threshold"]):
+            return Accuracy(
+                float(stored["precision"]), float(stored["recall"]), int(stored["objects"])
+            )
+    except (ValueError, KeyError, TypeError):
+        stored = {}
+    reason = (
+        f"its accuracy is known at the score {stored['score_threshold']}, not at {min_score}"
+        if stored
+        else "it does not say how accurate it is"
+    )
+    logger.warning("%s: %s; %s", path, reason, hint)
+    return None

@@ -1,0 +1,37 @@
+"""The UTM zone of a place."""
+
+from __future__ import annotations
+
+from pyproj import CRS, Transformer
+from pyproj.aoi import AreaOfInterest
+from pyproj.database import query_utm_crs_info
+
+from geodet.errors import VectorError
+from geodet.geometry.arrays import Floats
+
+__all__ = ["utm_at"]
+
+
+def utm_at(crs: CRS, xy: Floats) -> CRS:
+    """Return the UTM zone of WGS 84 that a place lies in.
+
+    Args:
+        crs: That of the place.
+        xy: (2,) its coordinates.
+
+    Raises:
+        VectorError: No zone contains it, as at the poles.
+
+    Example:
+        >>> utm_at(CRS.from_epsg(4326), [15.0, 45.0]).to_epsg()
+        32633
+    """
+    x, y = Transformer.from_crs(crs, 4326, always_xy=True).transform(*xy)
+    x = (x + 180) % 360 - 180
+    zones = query_utm_crs_info("WGS 84", AreaOfInterest(x, y, x, y))
+    if not zones:
+        raise VectorError(
+            f"no UTM zone contains the longitude {x:.6g} and latitude {y:.6g}",
+            hint="reproject the objects to a projected CRS",
+        )
+    return CRS.from_epsg(int(zones[0].code))

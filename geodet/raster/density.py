@@ -1,0 +1,74 @@
+"""Rasters of densities, coloured in QGIS by a style beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import rasterio
+from affine import Affine
+from pyproj import CRS
+from rasterio.errors import RasterioError
+
+from geodet.files.outputs import replacing
+from geodet.geometry.arrays import Floats
+
+__all__ = ["write_density"]
+
+# Viridis at 0, 1/4 ... 1: van der Walt and Smith 2015, bids.github.io/colormap.
+_COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+_HEAD = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+_HIGH = 98  # per cent of the cells with objects; the few above have the last colour, too
+
+
+def write_density(path: Path, densities: Floats, transform: Affine, crs: CRS, unit: str) -> None:
+    """Write a GeoTIFF of densities, and the style by which QGIS shows it in colours.
+
+    Args:
+        path: The GeoTIFF; the style lies beside it and ends in ``.qml``.
+        densities: (H, W), 0 where there is no object; shown transparent there.
+        transform: From columns and rows to the CRS.
+        crs: A CRS.
+        unit: What the densities are, for the band's description.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    height, width = densities.shape
+    profile = {"driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": "float32"}
+    profile |= {"crs": crs.to_wkt(), "transform": transform, "compress": "deflate"}
+    profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "predictor": 3}
+    with replacing(path) as temporary:
+        try:
+            with rasterio.open(temporary, "w", **profile) as raster:
+                raster.write(densities.astype(np.float32), 1)
+                raster.set_band_description(1, unit)
+        except RasterioError as error:
+            raise OSError(str(error)) from error
+    with replacing(path.with_suffix(".qml")) as temporary:
+        temporary.write_text(_qgis_ramp(densities), encoding="utf-8")
+
+
+def _qgis_ramp(densities: Floats) -> str:
+    """Return a QGIS style: viridis from 0 to nearly the largest density, 0 transparent."""
+    there = densities[densities > 0]
+    high = float(np.percentile(there, _HIGH)) if there.size else 1.0
+    root = ET.Element("qgis", version="3.22.0", styleCategories="AllStyleCategories")
+    pipe = ET.SubElement(root, "pipe")
+    about = {"type": "singlebandpseudocolor", "band": "1", "opacity": "0.8"}
+    about |= {"classificationMin": "0", "classificationMax": f"{high:.6g}"}
+    renderer = ET.SubElement(pipe, "rasterrenderer", about)
+    shader = ET.SubElement(ET.SubElement(renderer, "rastershader"), "colorrampshader")
+    shader.attrib |= {"colorRampType": "INTERPOLATED", "clip": "0", "classificationMode": "1"}
+    shader.attrib |= {"minimumValue": "0", "maximumValue": f"{high:.6g}"}
+    _add_colour(shader, 0.0, _COLOURS[0], alpha=0)
+    for step, colour in enumerate(_COLOURS):
+        _add_colour(shader, max(high * step / (len(_COLOURS) - 1), high * 1e-6), colour)
+    ET.indent(root, " ")
+    return _HEAD + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _add_colour(shader: ET.Element, value: float, colour: str, alpha: int = 255) -> None:
+    about = {"value": f"{value:.6g}", "label": f"{value:.3g}", "color": colour}
+    ET.SubElement(shader, "item", about | {"alpha": str(alpha)})

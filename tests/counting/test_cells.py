@@ -1,0 +1,119 @@
+"""Counts by cells: every object once, in the cell that its coordinates say."""
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS
+
+from geodet.counting.cells import count_in_hexagons, count_in_squares
+from geodet.counting.count import CountPlaces, count_objects
+from geodet.counting.found_objects import FoundObjects
+from geodet.errors import ConfigError, VectorError
+
+UTM = CRS.from_epsg(32633)
+CORNER = np.array([500_000.0, 5_000_000.0])
+
+
+def objects(xy, crs=UTM):
+    xy = np.array(xy, float).reshape(-1, 2)
+    labels = np.zeros(len(xy), int)
+    return FoundObjects("found.gpkg", crs, shapely.points(xy), xy, ("tree",), labels, None, None)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 60), st.integers(0, 99), st.floats(3, 400))
+def test_squares_count_every_object_once(count, seed, side):
+    xy = CORNER + np.random.default_rng(seed).uniform(-300, 300, (count, 2))
+    polygons, counted, grid = count_in_squares(objects(xy), side)
+    assert counted.rows["objects"].sum() == count
+    expected = np.unique(np.floor(xy / side), axis=0, return_counts=True)
+    low = np.round(shapely.bounds(polygons.shapes)[:, :2] / side)
+    order = np.lexsort((low[:, 1], low[:, 0]))
+    np.testing.assert_array_equal(low[order], expected[0])
+    assert counted.rows["objects"].to_numpy()[order].tolist() == expected[1].tolist()
+    assert grid.to_raster(counted.rows["objects"].to_numpy()).sum() == count
+
+
+def test_an_object_on_an_edge_counts_in_the_cell_to_the_north_east():
+    polygons, counted, _ = count_in_squares(objects([CORNER]), 100)
+    assert counted.rows["objects"].tolist() == [1]
+    assert shapely.bounds(polygons.shapes[0])[:2].tolist() == CORNER.tolist()
+
+
+@pytest.mark.parametrize("epsg", [4326, 3857])
+def test_cells_of_degrees_and_of_mercator_are_squares_of_their_utm_zone(epsg):
+    xy = CORNER + np.random.default_rng(1).uniform(0, 500, (40, 2))
+    moved = geopandas.GeoSeries(shapely.points(xy), crs=UTM).to_crs(epsg)
+    found = objects(shapely.get_coordinates(moved.to_numpy()), CRS.from_epsg(epsg))
+    polygons, counted, _ = count_in_squares(found, 100)
+    assert polygons.crs == UTM
+    assert (
+        counted.rows["objects"].tolist()
+        == count_in_squares(objects(xy), 100)[1].rows["objects"].tolist()
+    )
+    assert counted.rows["area_ha"].to_numpy() == pytest.approx(1, rel=1e-3)
+
+
+def test_the_raster_has_the_density_where_the_objects_are(tmp_path):
+    xy = CORNER + np.array([[10, 10], [20, 20], [250, 130]])
+    path = tmp_path / "found.gpkg"
+    geopandas.GeoDataFrame(geometry=shapely.points(xy), crs=UTM).to_file(path)
+    output = tmp_path / "density.tif"
+    report = count_objects(path, CountPlaces(cell_m=100), output)
+    assert (report.polygons, report.objects) == (2, 3)
+    with rasterio.open(output) as raster:
+        assert (raster.width, raster.height, raster.crs.to_epsg()) == (3, 2, 32633)
+        sampled = [value[0] for value in raster.sample([*xy, CORNER + 110])]
+    assert sampled == pytest.approx([2, 2, 1, 0], rel=1e-3)
+    assert "singlebandpseudocolor" in output.with_suffix(".qml").read_text()
+
+
+def test_hexagons_are_those_of_h3():
+    h3 = pytest.importorskip("h3", reason="the package h3 is not installed")
+    xy = np.random.default_rng(2).uniform((13.3, 52.4), (13.5, 52.6), (200, 2))
+    polygons, counted = count_in_hexagons(objects(xy, CRS.from_epsg(4326)), 8)
+    assert counted.rows["objects"].sum() == 200
+    expected = [h3.latlng_to_cell(y, x, 8) for x, y in xy]
+    found = dict(zip(counted.rows["h3"], counted.rows["objects"], strict=True))
+    assert found == {cell: expected.count(cell) for cell in set(expected)}
+    inside = [shapely.contains_xy(polygons.shapes, x, y).sum() for x, y in xy]
+    assert inside == [1] * 200
+
+
+def test_a_hexagon_across_the_antimeridian_is_one_piece():
+    h3 = pytest.importorskip("h3", reason="the package h3 is not installed")
+    found = objects([[179.999, 0.0], [-179.999, 0.0]], CRS.from_epsg(4326))
+    polygons, counted = count_in_hexagons(found, 3)
+    x1, _, x2, _ = shapely.bounds(polygons.shapes).T
+    assert (x2 - x1 < 5).all()
+    hectares = [h3.cell_area(cell, "km^2") * 100 for cell in counted.rows["h3"]]
+    assert counted.rows["area_ha"].to_numpy() == pytest.approx(hectares, rel=0.01)
+
+
+@pytest.mark.parametrize("side", [0, -5, float("inf"), float("nan")])
+def test_a_side_that_is_none_is_refused(side):
+    with pytest.raises(ConfigError, match="cells of"):
+        count_in_squares(objects([CORNER]), side)
+
+
+def test_cells_that_would_fill_the_memory_are_refused():
+    with pytest.raises(ConfigError, match="would have"):
+        count_in_squares(objects([CORNER, CORNER + 50_000]), 0.5)
+
+
+def test_objects_without_crs_or_without_any_are_refused():
+    with pytest.raises(VectorError, match="no CRS"):
+        count_in_squares(objects([CORNER], None), 10)
+    with pytest.raises(VectorError, match="no object"):
+        count_in_squares(objects([]), 10)
+
+
+def test_one_kind_of_places_is_needed():
+    with pytest.raises(ConfigError, match="and 0 are given"):
+        CountPlaces()
+    with pytest.raises(ConfigError, match="only polygons have attributes"):
+        CountPlaces(cell_m=10, field="stand")
