@@ -36,8 +36,8 @@ def main() -> None:
         from rich.console import Console
         from steps import STEPS
 
-        chosen = [step for step in STEPS if not options.only or step.name in options.only]
-        chosen = [step for step in chosen if step.name not in options.skip]
+        by_name = {step.name: step for step in STEPS}
+        chosen = [by_name[name] for name in options.only or by_name if name not in options.skip]
         book = Book(options.results, options.earlier)
         setting = Setting(options.device, options.tiny, folder, options.data)
         try:
@@ -56,7 +56,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--tiny", action="store_true", help="try the steps out: no figure counts")
     parser.add_argument("--minutes", type=float, default=8.0, help="for all steps together")
-    parser.add_argument("--only", nargs="+", default=[], metavar="STEP")
+    parser.add_argument("--only", nargs="+", default=[], metavar="STEP", help="in this order")
     parser.add_argument("--skip", nargs="+", default=[], metavar="STEP")
     parser.add_argument("--results", type=Path, default=Path("gpu-results"))
     parser.add_argument("--earlier", type=Path, help="a results.json to go on with")
