@@ -19,6 +19,7 @@ from .report import (
     print_stages,
     set_up_logging,
 )
+from .score_thresholds import parse_thresholds
 
 if TYPE_CHECKING:
     from geodet.detection.detect import DetectReport
@@ -140,7 +141,7 @@ def detect(
             typer.echo(f"no unfinished run of {outputs[0]} is there", err=True)
         return
     flags = {
-        "score_threshold": score_threshold,
+        "score_threshold": parse_thresholds(score_threshold),
         "iou_threshold": iou_threshold,
         "chip_size": chip_size,
         "overlap": overlap,

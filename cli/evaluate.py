@@ -11,6 +11,7 @@ import typer
 from . import options as opt
 from .process import prepare_process
 from .report import print_json, print_table, set_up_logging
+from .score_thresholds import parse_thresholds
 
 if TYPE_CHECKING:
     from geodet.config import Config
@@ -177,7 +178,10 @@ def evaluate(
     set_up_logging(verbose=verbose, quiet=quiet)
     flags: dict[str, dict[str, Any]] = {
         "data": {"allow_outside": allow_outside or None},
-        "detect": {"score_threshold": score_threshold, "iou_threshold": iou_threshold},
+        "detect": {
+            "score_threshold": parse_thresholds(score_threshold),
+            "iou_threshold": iou_threshold,
+        },
         "tile": {"label_field": label_field, "labels_crs": labels_crs},
     }
     sections = ("data", "match", "detect", "tile")

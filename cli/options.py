@@ -94,13 +94,11 @@ Settings = Annotated[
     ),
 ]
 ScoreThreshold = Annotated[
-    float | None,
+    str | None,
     typer.Option(
         "--score-threshold",
-        min=0,
-        max=1,
-        metavar="SCORE",
-        help="Lowest score of a detection.",
+        metavar="SCORE|CLASS=SCORE,...",
+        help="Lowest score of a detection, one or by class, such as car=0.3,van=0.5.",
         show_default="the model's own",
         rich_help_panel=SETTINGS,
     ),

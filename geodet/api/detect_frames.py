@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -32,7 +32,7 @@ class DetectKeywords(TypedDict, total=False):
     device: str
     config: Config | str | Path | None
     settings: Settings
-    score_threshold: float | None
+    score_threshold: float | Mapping[str, float] | None
     iou_threshold: float | None
     chip_size: int | None
     overlap: int | None
@@ -59,7 +59,7 @@ def detect(
     device: str = "auto",
     config: Config | str | Path | None = None,
     settings: Settings = (),
-    score_threshold: float | None = None,
+    score_threshold: float | Mapping[str, float] | None = None,
     iou_threshold: float | None = None,
     chip_size: int | None = None,
     overlap: int | None = None,
@@ -88,7 +88,7 @@ def detect(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"detect.join_fragments": True}``.
-        score_threshold: Lowest score to keep; None: the model's.
+        score_threshold: Lowest score to keep, one or by class; None: the model's.
         iou_threshold: IoU above which the box with the lower score is a duplicate; None: the
             model's.
         chip_size: Side of a window in pixels of the model; None: chosen.

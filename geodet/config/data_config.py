@@ -13,6 +13,15 @@ from geodet.config.section import Section
 __all__ = ["AugmentConfig", "DataConfig", "DetectConfig", "MatchConfig", "TileConfig"]
 
 
+def _parse_map(text: str, form: str) -> dict[str, str]:
+    """Parse ``{a=b,c=d}``; braces and quotes may be left out."""
+    pairs = [p for p in re.sub(r"^\s*\{|\}\s*$", "", text).split(",") if p.strip()]
+    parts = [[word.strip().strip("\"'") for word in re.split("[=:]", pair)] for pair in pairs]
+    if not all(len(words) == 2 and all(words) for words in parts):
+        raise ValueError(f"a map of classes is written {form}")
+    return dict(parts)
+
+
 class DataConfig(Section):
     """Reading labelled chips.
 
@@ -70,13 +79,7 @@ class DataConfig(Section):
     @classmethod
     def _parse_class_map(cls, value: Any) -> Any:
         """Read ``{car=vehicle,van=vehicle}``, as it is typed after ``--set``."""
-        if not isinstance(value, str):
-            return value
-        pairs = [p for p in re.sub(r"^\s*\{|\}\s*$", "", value).split(",") if p.strip()]
-        parts = [[word.strip().strip("\"'") for word in re.split("[=:]", pair)] for pair in pairs]
-        if not all(len(words) == 2 and all(words) for words in parts):
-            raise ValueError("a map of classes is written {old=new,other=new}")
-        return dict(parts)
+        return value if not isinstance(value, str) else _parse_map(value, "{old=new,other=new}")
 
 
 class AugmentConfig(Section):
@@ -246,8 +249,10 @@ class DetectConfig(ReadingConfig):
         description="threads that read chips ahead; unset: 2 on the CPU, as many as cores, at most "
         "16, beside a GPU",
     )
-    score_threshold: float | None = Field(
-        None, ge=0, le=1, description="lowest score of a detection; unset: the model's own"
+    score_threshold: float | dict[str, float] | None = Field(
+        None,
+        description="lowest score of a detection, one or by class, such as {car=0.3,van=0.5}; "
+        "unset, and for classes that are not named: the model's own",
     )
     iou_threshold: float | None = Field(
         None,
@@ -289,6 +294,20 @@ class DetectConfig(ReadingConfig):
         "auto", description="floating-point type; auto: bfloat16 where the hardware supports it"
     )
     require_crs: bool = Field(False, description="refuse a scene without a CRS")
+
+    @field_validator("score_threshold", mode="before")
+    @classmethod
+    def _parse_thresholds(cls, value: Any) -> Any:
+        """Read ``{car=0.3,van=0.5}``, as it is typed after ``--set``, and check the scores."""
+        given = _parse_map(value, "{class=score}") if isinstance(value, str) else value
+        for score in given.values() if isinstance(given, dict) else [given]:
+            try:
+                is_score = score is None or 0 <= float(score) <= 1
+            except (TypeError, ValueError):
+                is_score = False
+            if not is_score:
+                raise ValueError("a score is a number from 0 to 1")
+        return given
 
     @field_validator("value_range", mode="before")
     @classmethod

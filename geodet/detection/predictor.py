@@ -194,7 +194,8 @@ class Predictor:
                 max_per_level=round(in_level) or None,
             )
             check_boxes(one.detections for one in found)
-            return found
+            limits = self.class_thresholds
+            return [Decoded(drop_weak(one.detections, limits), one.capped) for one in found]
 
     def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
         """Run the network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""

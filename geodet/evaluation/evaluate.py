@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,17 @@ from geodet.evaluation.evaluated_chips import (
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
 from geodet.evaluation.measures import EvaluatedImage, Evaluation, measure
 from geodet.evaluation.report_files import write_evaluation
+from geodet.evaluation.thresholds_in_use import (
+    LOWEST_SCORE,
+    choose_by_class,
+    lowest_score,
+    warn_of_cut_scores,
+)
 from geodet.files.output_folders import check_evaluation_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import Model
+from geodet.models.class_thresholds import choose_thresholds
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.splits import Part
@@ -41,8 +47,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-_LOWEST_SCORE = 0.05  # of the detections in curves and AP; Lin et al. 2017, section 4.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def evaluate_model(
         evaluated,
         tileset.classes,
         config.match,
-        threshold=_threshold(model, config),
+        threshold=_thresholds(model, config, tileset),
         lowest=_lowest(model, config),
     )
     report = EvaluateReport(f"{len(images)} {split} images", split, len(images), evaluation, output)
@@ -149,8 +153,8 @@ def evaluate_results(
     )
     chosen = config.detect.score_threshold
     found = Detections.concatenate([image.detections for image in evaluated])
-    threshold = _lowest_of(found) if chosen is None else chosen
-    _warn_of_cut_scores(found, detections)
+    threshold = choose_by_class(chosen, classes, lowest_score(found))
+    warn_of_cut_scores(found, detections)
     evaluation = measure(evaluated, classes, config.match, threshold=threshold)
     title = f"{detections.name} against {len(images)} {split} images"
     report = EvaluateReport(title, split, len(images), evaluation, output)
@@ -201,12 +205,12 @@ def evaluate_vectors(
     for count, path in ((len(image.detections), detections), (len(image.boxes), labels)):
         if not count:
             logger.warning("%s contains no object that counts", path)
-    _warn_of_cut_scores(image.detections, detections)
+    warn_of_cut_scores(image.detections, detections)
     evaluation = measure(
         [image],
         read.classes,
         config.match,
-        threshold=_lowest_of(image.detections) if chosen is None else chosen,
+        threshold=choose_by_class(chosen, read.classes, lowest_score(image.detections)),
         has_boxes=read.has_boxes,
         has_pixels=read.has_pixels,
     )
@@ -270,32 +274,15 @@ def detect_images(
     ]
 
 
-def _threshold(model: Model, config: Config) -> float:
-    chosen = config.detect.score_threshold
-    return model.description.score_threshold if chosen is None else chosen
+def _thresholds(model: Model, config: Config, tileset: Tileset) -> list[float]:
+    """Return the score threshold of each class of a tileset."""
+    own = choose_thresholds(model.description, config.detect.score_threshold)
+    label_of = _match_classes(model, tileset)
+    return [own[label_of.index(label)] for label in range(len(tileset.classes))]
 
 
 def _lowest(model: Model, config: Config) -> float:
-    return min(_LOWEST_SCORE, _threshold(model, config))
-
-
-def _lowest_of(detections: Detections) -> float:
-    """Return the lowest score, rounded down to six decimals."""
-    return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
-
-
-def _warn_of_cut_scores(detections: Detections, path: Path) -> None:
-    """Warn where weak detections were dropped: average precision counts them, too."""
-    lowest = _lowest_of(detections)
-    if len(np.unique(detections.scores)) > 1 and lowest > 2 * _LOWEST_SCORE:
-        logger.warning(
-            "%s has no score below %.2f: AP is lower than that of evaluate --model, which detects "
-            "down to %g; detect with --score-threshold %g to compare",
-            path,
-            lowest,
-            _LOWEST_SCORE,
-            _LOWEST_SCORE,
-        )
+    return min(LOWEST_SCORE, *choose_thresholds(model.description, config.detect.score_threshold))
 
 
 def _place(image: LabelledImage) -> tuple[str, GeoBox, float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def measure(
     classes: Sequence[str],
     rule: MatchConfig,
     *,
-    threshold: float,
+    threshold: float | Sequence[float],
     lowest: float = 0.0,
     has_boxes: bool = True,
     has_pixels: bool = True,
@@ -110,7 +110,7 @@ def measure(
         images: Detections and labels of each image.
         classes: Names of the classes, by label.
         rule: When two boxes match, and the bounds of small, medium and large.
-        threshold: Score threshold in use.
+        threshold: Score threshold in use, one or by class.
         lowest: Score threshold with which the detections were made.
         has_boxes: Whether the labels have an extent. If not, there is no average precision.
         has_pixels: Whether the frame is in pixels. If not, there is none by size.
@@ -132,35 +132,42 @@ def measure(
     unknown = [AveragePrecision(*[math.nan] * 6)] * len(classes)
     sides = rule.size_bounds_px if has_pixels else None
     precisions = measure_ap(results, len(classes), sides=sides) if has_boxes else unknown
+    limits = _each(threshold, len(classes))
     by_class = [
-        _class_measures(results, precisions[label], threshold, lowest, label=label)
+        _class_measures(results, precisions[label], limits[label], lowest, label=label)
         for label in range(len(classes))
     ]
+    least = min(limits, default=0.0)
+    overall = _class_measures(results, mean_ap(precisions), least, lowest)
+    if len(set(limits)) > 1:
+        overall = replace(overall, scores=_sum([one.scores for one in by_class], least))
     return Evaluation(
         rule=rule,
         sides_px=sides,
         gsd=_median_gsd(images),
-        overall=_class_measures(results, mean_ap(precisions), threshold, lowest),
+        overall=overall,
         by_class=dict(zip(classes, by_class, strict=True)),
         results=results,
     )
 
 
 def judge_boxes(
-    result: Comparison, gsd: float | None, *, threshold: float
+    result: Comparison, gsd: float | None, *, threshold: float | Sequence[float]
 ) -> dict[str, JudgedBoxes]:
     """Sort the boxes of one image into true positives, false positives and misses.
 
     Args:
         result: The comparison of the image.
         gsd: Its metres per pixel.
-        threshold: Score threshold of the detections.
+        threshold: Score threshold of the detections, one or by class.
 
     Returns:
         Boxes by ``true_positives``, ``false_positives`` and ``misses``; their numbers are those of
         :class:`MatchCounts`.
     """
-    kept = result.detections.scores >= np.float32(threshold)
+    limits = np.asarray(threshold, np.float32)
+    of_each = limits[result.detections.labels] if limits.ndim else limits
+    kept = result.detections.scores >= of_each
     found, truth = match(result.pairs.select(kept[result.pairs.detection]))
     overlaps = _largest_overlaps(result, kept)
     missed = np.ones(len(result.boxes), np.bool_)
@@ -173,6 +180,20 @@ def judge_boxes(
         "false_positives": _false_positives(result, np.flatnonzero(wrong), overlaps[0]),
         "misses": _misses(result, np.flatnonzero(missed), overlaps[1]),
     }
+
+
+def _each(threshold: float | Sequence[float], count: int) -> list[float]:
+    return [threshold] * count if isinstance(threshold, int | float) else list(threshold)
+
+
+def _sum(parts: Sequence[MatchCounts], threshold: float) -> MatchCounts:
+    """Add up the counts of all classes, each at its own threshold."""
+    return MatchCounts(
+        threshold,
+        sum(part.matched for part in parts),
+        sum(part.detected for part in parts),
+        sum(part.labelled for part in parts),
+    )
 
 
 def _class_measures(

@@ -126,9 +126,9 @@ def _layers(
 ) -> dict[str, list[PlacedBoxes]]:
     layers: dict[str, list[PlacedBoxes]] = {}
     classes = np.array(list(evaluation.by_class), dtype=object)
-    threshold = evaluation.overall.scores.threshold
+    limits = [one.scores.threshold for one in evaluation.by_class.values()]
     for result, (name, geobox, gsd) in zip(evaluation.results, places, strict=True):
-        for layer, rows in judge_boxes(result, gsd, threshold=threshold).items():
+        for layer, rows in judge_boxes(result, gsd, threshold=limits).items():
             fields = _fields(rows, name, classes)
             layers.setdefault(layer, []).append(PlacedBoxes(geobox, rows.boxes, fields))
     return layers

@@ -65,6 +65,8 @@ def test_python_m_geodet_is_the_command_line(tmp_path):
         ("detect", "a.tif", "-o", "b.gpkg", "--geometry", "circle"),
         ("evaluate", "--data", "d", "--split", "holdout"),
         ("detect", "a.tif", "-o", "b.gpkg", "--score-threshold", "2"),
+        ("detect", "a.tif", "-o", "b.gpkg", "--score-threshold", "car=0.3,van"),
+        ("detect", "a.tif", "-o", "b.gpkg", "--score-threshold", "car=1.5"),
     ],
 )
 def test_wrong_usage_exits_2(invoke, arguments):

@@ -111,3 +111,17 @@ def test_numbers_of_boxes_equal_the_counts(seed, threshold, by_distance):
         counts.detected,
         counts.labelled,
     )
+
+
+def test_each_class_has_its_own_threshold():
+    at = np.arange(0, 80, 20.0)
+    boxes = np.stack([at, 0 * at, at + 10, 0 * at + 10], axis=1)
+    found = Detections(boxes, [0.9, 0.4, 0.9, 0.4], [0, 0, 1, 1])
+    one = EvaluatedImage("a", found, boxes, found.labels, np.zeros((0, 4)), 1.0)
+    result = measure([one], ("car", "bus"), MatchConfig(), threshold=[0.5, 0.3])
+    assert [m.scores.detected for m in result.by_class.values()] == [1, 2]
+    overall = result.overall.scores
+    assert (overall.matched, overall.detected, overall.labelled) == (3, 3, 4)
+    judged = judge_boxes(result.results[0], 1.0, threshold=[0.5, 0.3])
+    assert judged["true_positives"].labels.tolist() == [0, 1, 1]
+    assert judged["misses"].labels.tolist() == [0]
