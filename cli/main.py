@@ -13,7 +13,6 @@ import typer
 
 import geodet
 from geodet.errors import GeodetError, OutputError, SceneError
-from geodet.files.network import OFFLINE, RESTRICTED
 
 from . import (
     calibrate,
@@ -31,7 +30,7 @@ from . import (
     train,
 )
 from .command_help import DocumentedCommand, DocumentedGroup
-from .process import leaving_on_signals
+from .process import end_if_signalled, leaving_on_signals
 from .restrictions import restrict_process
 
 __all__ = ["app", "run"]
@@ -105,7 +104,7 @@ def main(
         bool,
         typer.Option(
             "--offline",
-            envvar=OFFLINE,
+            envvar="GEODET_OFFLINE",
             help="Read nothing over the network.",
             rich_help_panel="General",
         ),
@@ -114,7 +113,7 @@ def main(
         bool,
         typer.Option(
             "--restricted",
-            envvar=RESTRICTED,
+            envvar="GEODET_RESTRICTED",
             help="Besides, refuse virtual rasters and lists that name files in other folders.",
             rich_help_panel="General",
         ),
@@ -143,6 +142,7 @@ def run() -> None:
     except SystemExit as leaving:
         if leaving.code in (129, 130, 143):  # 130 is typer's code for Ctrl-C
             typer.echo("interrupted: no incomplete output is left", err=True)
+            end_if_signalled(leaving.code)
         raise
 
 

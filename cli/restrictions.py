@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 
-from geodet.files.network import OFFLINE, RESTRICTED
-
 __all__ = ["restrict_process"]
 
 # No file system and no driver of GDAL asks a server: libcurl goes through a proxy that is not
@@ -44,6 +42,8 @@ def restrict_process(*, offline: bool, restricted: bool) -> None:
     """
     if not offline and not restricted:
         return
+    from geodet.files.network import OFFLINE, RESTRICTED
+
     os.environ[OFFLINE] = "1"
     os.environ |= _OFFLINE
     for name in ("no_proxy", "NO_PROXY"):  # hosts that would not be asked through the proxy
