@@ -60,7 +60,7 @@ class Backbone(nn.Module):
         stem, stages = build(name, weights, _NORMS[norm], level)
         self.stem = nn.Sequential(OrderedDict(stem))
         self.stages = nn.ModuleList(stages)
-        self.stem.conv = _adapted_stem(stem["conv"], bands)
+        self.stem.conv = _adapted_stem(cast("nn.Conv2d", stem["conv"]), bands)
         self.widths = [_width(stage) for stage in self.stages]
         self._frozen: list[nn.Module] = []
         if antialias:
