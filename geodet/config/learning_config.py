@@ -119,6 +119,12 @@ class TrainConfig(Section):
         ge=1,
         description="passes over the training images; one pass draws as many chips as cover them",
     )
+    epoch_chips: int | None = Field(
+        None,
+        ge=1,
+        description="fewest chips of an epoch: of a small tileset each image gives several, varied "
+        "anew; unset: as many as cover the images",
+    )
     batch_size: int = Field(16, ge=1, description="chips in one step, over all processes")
     chip_size: int = Field(256, ge=32, description="side of a training chip in pixels")
     optimizer: Literal["adamw", "sgd"] = Field(

@@ -70,6 +70,7 @@ def load_chips(
         batch_size=settings.batch_size,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
+        fewest=settings.epoch_chips or 0,
     )
     workers = _choose_workers(settings.workers, fabric.device)
     chips.open_cache()
@@ -133,14 +134,22 @@ class EpochSampler(Sampler[int]):
         batch_size: Chips per step, over all processes.
         rank: Number of this process.
         world_size: Number of processes.
+        fewest: Fewest chips of an epoch, over all processes; crops are drawn again, varied anew.
     """
 
     def __init__(
-        self, count: int, *, seed: int, batch_size: int = 1, rank: int = 0, world_size: int = 1
+        self,
+        count: int,
+        *,
+        seed: int,
+        batch_size: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        fewest: int = 0,
     ) -> None:
         self.count, self.seed, self.rank, self.world_size = count, seed, rank, world_size
         unit = math.lcm(batch_size, world_size)
-        self.drawn = -(-count // unit) * unit
+        self.drawn = -(-max(count, fewest) // unit) * unit
         self.epoch = 0
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from geodet.errors import ConfigError
 from geodet.models.anchors import Anchors
 from geodet.models.backbone import Backbone
 from geodet.models.checkpoint import load_checkpoint
-from geodet.models.description import load_description
+from geodet.models.description import find_model, load_description
 from geodet.training.train import run_training
 
 GENERAL = ["accurate", "fast-cpu", "paper", "small-objects"]
@@ -242,6 +242,17 @@ def test_the_settings_that_the_hint_names_without_a_network_resolve(name, monkey
     assert (config.train.pretrained or "", config.train.frozen_stages) == ("", 0)
     with pytest.raises(ConfigError, match=r"needs train\.pretrained or train\.init"):
         resolve_config(name, settings=settings[:1])
+
+
+def test_few_shot_fits_the_weights_that_it_starts_from():
+    config = resolve_config("few-shot")
+    for name in ("urban-trees", "urban-trees-nir"):
+        about = load_description(find_model(name))
+        assert config.model.model_copy(
+            update={"anchors": "given"}
+        ) == about.architecture.model_copy(update={"anchors": "given"})
+    assert config.match == resolve_config("urban-trees").match
+    assert config.train.init == "urban-trees"
 
 
 @pytest.fixture(scope="module")

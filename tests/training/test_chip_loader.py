@@ -35,6 +35,24 @@ def test_the_processes_share_an_epoch(count, batch_size, world_size, seed):
     assert len(set(drawn)) == len(drawn)  # each crop is varied anew
 
 
+@given(count=st.integers(1, 20), fewest=st.integers(0, 70), world_size=st.integers(1, 3))
+def test_few_crops_are_drawn_again_until_an_epoch_is_full(count, fewest, world_size):
+    samplers = [
+        EpochSampler(count, seed=2, batch_size=3, rank=rank, world_size=world_size, fewest=fewest)
+        for rank in range(world_size)
+    ]
+    drawn = []
+    for epoch in range(2):
+        for sampler in samplers:
+            sampler.epoch = epoch
+        indices = [index for sampler in samplers for index in sampler]
+        assert max(count, fewest) <= len(indices) < max(count, fewest) + 3 * world_size
+        often = [sum(index % count == crop for index in indices) for crop in range(count)]
+        assert max(often) - min(often) <= 1
+        drawn += indices
+    assert len(set(drawn)) == len(drawn)  # each crop is varied anew
+
+
 @given(count=st.integers(1, 40), share=st.integers(1, 4), world_size=st.integers(1, 4))
 def test_each_step_has_the_chips_that_one_process_would_take(count, share, world_size):
     batch_size = share * world_size
