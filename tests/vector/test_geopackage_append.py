@@ -105,9 +105,10 @@ def test_a_file_that_another_program_keeps_locked_is_left_and_the_program_named(
     assert scenes(path) == ["a.tif"] * 4 + ["b.tif"] * 4
 
 
-def test_a_short_lock_is_waited_for(path, monkeypatch, caplog):
+@pytest.mark.parametrize("mode", ["DELETE", "WAL"])
+def test_a_short_lock_is_waited_for_and_what_was_committed_stays(path, monkeypatch, caplog, mode):
     monkeypatch.setattr(geopackage_append, "_WAIT_S", 20)
-    with run_child(HOLD, path, "DELETE") as child:
+    with run_child(HOLD, path, mode) as child:
         assert child.stdout.readline() == "held\n"
         timer = threading.Timer(0.3, child.communicate, ["go\n"])
         timer.start()
