@@ -24,7 +24,8 @@ from geodet.detection.scene_run import detect_scene
 from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 from geodet.raster.geotiff import write_raster
 
 WINDOWS = ((256, 64), (320, 128), (512, 64), (512, 128), (1024, 64), (1024, 128))

@@ -32,7 +32,7 @@ def main() -> None:
     prepare_process("auto")  # as the command line does
     inductor.freezing = True  # weights are constants: laid out once as the convolutions like them
     plain, compiled = (_build(options.model) for _ in range(2))
-    compiled.network = torch.compile(compiled.network)
+    compiled.engine.network = torch.compile(compiled.engine.network)
     bands = len(plain.values.mean)
     pixels = torch.randint(0, 256, (1, bands, options.side, options.side), dtype=torch.uint8)
     preparing = _time(compiled, pixels)

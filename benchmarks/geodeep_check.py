@@ -33,7 +33,8 @@ from geodet.detection.scene_run import detect_scene
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 from geodet.onnx.export import export_model
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene

@@ -22,10 +22,11 @@ from geodet.config.recipes import resolve_config
 from geodet.detection.batches import iter_batches
 from geodet.detection.chip_reading import iter_chips
 from geodet.detection.detect import DetectOptions, detect_to_files
-from geodet.detection.predictor import Predictor, build_predictor, stack_chips
+from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.window_plan import plan_windows
 from geodet.geometry.windows import WindowGrid
-from geodet.models.checkpoint import load_checkpoint
+from geodet.models.engine import ChipTensors
+from geodet.onnx.backend import load_model
 from geodet.raster.scene import Scene
 from geodet_cli.process import prepare_process
 
@@ -36,14 +37,14 @@ def main() -> None:
     config = resolve_config(settings=options.set).detect
     with tempfile.TemporaryDirectory() as name:
         untrained = options.untrained and make_untrained_model(Path(name), options.untrained)
-        model = load_checkpoint(untrained or options.model)
+        model = load_model(untrained or options.model)
         scene_path = make_scene(Path(name), options.side)
         predictor = build_predictor(model, config, options.device)
         with Scene(scene_path) as scene:
             grid, batch_size = plan_windows(
                 predictor, config, *scene.grid, rows_kept=scene.rows_kept
             )
-            batches = _batches(scene, grid, batch_size)
+            batches = _batches(predictor, scene, grid, batch_size)
         _forward_all(predictor, batches[:2])  # the first pass compiles and allocates
         whole, bare = [], []
         for repeat in range(options.repeats):
@@ -71,17 +72,17 @@ def _parse() -> argparse.Namespace:
 
 
 def _batches(
-    scene: Scene, grid: WindowGrid, batch_size: int
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    predictor: Predictor, scene: Scene, grid: WindowGrid, batch_size: int
+) -> list[ChipTensors]:
     chips = iter_chips(scene, grid, workers=2, ahead=8)
     batches = iter_batches(chips, batch_size=batch_size)
-    return [stack_chips([chip for _, chip in batch.chips]) for batch in batches if batch.chips]
+    return [predictor.stack([chip for _, chip in batch.chips]) for batch in batches if batch.chips]
 
 
-def _forward_all(predictor: Predictor, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+def _forward_all(predictor: Predictor, batches: list[ChipTensors]) -> None:
     """Run the network alone: the chips are in memory, nothing is decoded."""
-    for pixels, valid in batches:
-        predictor.forward(pixels.to(predictor.device), valid.to(predictor.device))
+    for batch in batches:
+        predictor.forward(*predictor.engine.start(batch))
     if predictor.device.type == "cuda":
         torch.cuda.synchronize()
 

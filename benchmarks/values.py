@@ -27,7 +27,8 @@ from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor, build_predictor, with_input_values
 from geodet.detection.value_range import fit_input_values, measure_chips
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 from geodet.raster.scene import Chip
 from geodet.tilesets.displayed_images import read_chip
 

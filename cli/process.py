@@ -27,7 +27,9 @@ def prepare_process(device: str) -> None:
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
-    if not device.startswith("cuda") and not (device == "auto" and _has_cuda()):
+    from geodet.models.device import has_cuda
+
+    if not device.startswith("cuda") and not (device == "auto" and has_cuda()):
         keep_freed_memory()
 
 
@@ -72,9 +74,3 @@ def leaving_on_signals() -> Iterator[None]:
 def _leave(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
     sys.exit(128 + number)
-
-
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     )
     from geodet.evaluation.calibrate import CalibrateReport
     from geodet.evaluation.evaluate import EvaluateReport
-    from geodet.models.checkpoint import Model
     from geodet.models.description import ModelDescription
+    from geodet.models.model import Model
     from geodet.onnx.backend import load_model
     from geodet.onnx.export import ExportReport
     from geodet.previews.preview import PreviewReport
@@ -155,7 +155,7 @@ _MODULES = {
     ),
     "geodet.evaluation.calibrate": ("CalibrateReport",),
     "geodet.evaluation.evaluate": ("EvaluateReport",),
-    "geodet.models.checkpoint": ("Model",),
+    "geodet.models.model": ("Model",),
     "geodet.models.description": ("ModelDescription",),
     "geodet.onnx.backend": ("load_model",),
     "geodet.onnx.export": ("ExportReport",),

@@ -1,13 +1,14 @@
 """Stand-ins for the predictor, which know or see where the objects are without a network."""
 
+from typing import ClassVar
+
 import numpy as np
-import torch
 from scipy import ndimage
 
 from geodet.config import DetectConfig
-from geodet.detection.predictor import ChipTensors
 from geodet.geometry.boxes import Detections
 from geodet.models.decode import Decoded
+from geodet.models.engine import ChipTensors, HostDevice
 
 SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
 
@@ -29,7 +30,9 @@ class Seer(AtOnce):
     """Finds the part of each object that a chip shows, with a score of how much it shows."""
 
     iou_threshold = 0.5
-    device = torch.device("cpu")
+    device = HostDevice()
+    precision = "float32"
+    software: ClassVar = {}
     stride = 1
     object_px = None
     bytes_per_pixel = 1000.0

@@ -14,8 +14,8 @@ from device_chips import DeviceBatch
 from torch import Tensor
 
 from geodet.config import TrainConfig
-from geodet.models.anchors import encode_boxes
-from geodet.models.retinanet import Outputs
+from geodet.models.box_coding import encode_boxes
+from geodet.models.engine import Outputs
 
 __all__ = ["batched_loss"]
 

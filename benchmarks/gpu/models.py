@@ -6,7 +6,8 @@ from pathlib import Path
 
 from common import make_untrained_model
 
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 
 __all__ = ["MODELS", "load"]
 

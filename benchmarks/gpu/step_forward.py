@@ -110,7 +110,7 @@ def graphs(setting: Setting) -> Iterator[Row]:
             chips = _chips(setting, count, side)
             inputs = _scaled(predictor, chips)
             precision = torch.float32 if setting.is_tiny else torch.bfloat16
-            run = partial(_infer, predictor.network, inputs, precision, setting.device)
+            run = partial(_infer, predictor.engine.network, inputs, precision, setting.device)
             row = {"model": name, "chips": count, "side": side}
             yield row | {"way": "eager"} | _speed(setting, run, chips)
             if setting.device == "cuda":
@@ -131,7 +131,7 @@ def compiled(setting: Setting) -> Iterator[Row]:
         chips = _chips(setting, 16, 1024)
         inputs = _scaled(predictor, chips)
         for mode in ("default", "max-autotune-no-cudagraphs"):
-            network = torch.compile(predictor.network, mode=mode, dynamic=False)
+            network = torch.compile(predictor.engine.network, mode=mode, dynamic=False)
             start = time.perf_counter()
             run = partial(_infer, network, inputs, torch.bfloat16, setting.device)
             run()
@@ -161,7 +161,7 @@ def _backends(variant: str) -> Iterator[None]:
 
 def _variant(predictor: Predictor, variant: str) -> Callable[[Tensor], Any]:
     """Return a function of pixels that standardises them and runs a variant of the network."""
-    network, precision = predictor.network, _HALF.get(variant[:4], torch.float32)
+    network, precision = predictor.engine.network, _HALF.get(variant[:4], torch.float32)
     form = torch.contiguous_format if variant.endswith("NCHW") else torch.channels_last
     network = deepcopy(network).to(memory_format=form)
     has_weights = variant.endswith("weights")

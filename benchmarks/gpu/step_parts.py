@@ -16,16 +16,11 @@ from scenes import paint_chips
 from torch.profiler import ProfilerActivity, profile
 
 from geodet.config import DetectConfig
-from geodet.detection.predictor import (
-    ChipTensors,
-    ForwardPass,
-    Predictor,
-    build_predictor,
-    stack_chips,
-)
+from geodet.detection.predictor import ForwardPass, Predictor, build_predictor
 from geodet.detection.window_plan import plan_windows
 from geodet.geometry.windows import Window
-from geodet.models.retinanet import Outputs
+from geodet.models.engine import ChipTensors, Outputs
+from geodet.models.torch_engine import stack_tensors
 from geodet.raster.scene import Chip
 
 __all__ = ["overlap", "parts"]
@@ -50,7 +45,7 @@ def parts(setting: Setting) -> Iterator[Row]:
         device = setting.device
         ways: dict[str, Callable[[], Any]] = {
             "blank?": lambda chips=chips: [chip.valid.any() for chip in chips],
-            "stack, pageable": partial(stack_chips, chips),
+            "stack, pageable": partial(_stack_pageable, chips),
             "stack": partial(predictor.stack, chips),
             "to the device": partial(_to_device, predictor, stacked),
             "start": partial(predictor.start, stacked),
@@ -124,6 +119,10 @@ def _batch(setting: Setting, predictor: Predictor) -> list[Chip]:
     valid = np.broadcast_to(np.True_, (size, size)).copy()
     pixels = paint_chips(setting.folder, 1 if setting.is_tiny else count, size)
     return [Chip(Window(0, 0, size, size), one, valid) for one in pixels]
+
+
+def _stack_pageable(chips: list[Chip]) -> ChipTensors:
+    return stack_tensors([chip.pixels for chip in chips], [chip.valid for chip in chips])
 
 
 def _to_device(predictor: Predictor, stacked: ChipTensors) -> list[torch.Tensor]:

@@ -20,10 +20,11 @@ from geodet.config.recipes import resolve_config
 from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.scene_run import SceneRun, detect_scene
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import Model
 from geodet.models.decode import decode
+from geodet.models.engine import Outputs
 from geodet.models.inputs import standardise
-from geodet.models.retinanet import Outputs, RetinaNet
+from geodet.models.model import Model
+from geodet.models.retinanet import RetinaNet
 from geodet.raster.scene import Scene
 from geodet.training.objective import build_loss
 

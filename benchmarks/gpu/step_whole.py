@@ -17,7 +17,7 @@ from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.detection.window_plan import plan_windows
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 from geodet.raster.scene import Scene
 
 __all__ = ["large", "moderate"]

@@ -13,10 +13,10 @@ from geodet.config import DetectConfig
 from geodet.detection.predictor import build_predictor
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
-from geodet.models.checkpoint import Model
 from geodet.models.decode import decode
+from geodet.models.engine import Outputs
 from geodet.models.inputs import standardise
-from geodet.models.retinanet import Outputs
+from geodet.models.model import Model
 from geodet.raster.scene import Chip
 
 

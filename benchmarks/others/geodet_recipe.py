@@ -7,12 +7,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-
 import geodet.training.train
 from geodet.config import Config, DataConfig
 from geodet.detection.predictor import Predictor, build_predictor
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet_cli.process import prepare_process
@@ -81,6 +80,6 @@ def _crops(image: LabelledImage, config: Config) -> int:
 
 
 def _describe(model: Model, predictor: Predictor) -> str:
-    precision = "bfloat16" if predictor.precision == torch.bfloat16 else "float32"
+    precision = predictor.precision
     weights = sum(p.numel() for p in model.network.parameters()) / 1e6
     return f"{weights:.1f} M weights, {precision}, images as they are"

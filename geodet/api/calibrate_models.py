@@ -9,7 +9,7 @@ from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
 from geodet.evaluation.calibrate import CalibrateReport, calibrate_on_chips, calibrate_on_scene
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tile_inputs import LabelledArea

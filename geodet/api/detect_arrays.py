@@ -17,7 +17,7 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from geodet.api.detect_frames import DetectKeywords, detect
 from geodet.errors import SceneError
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 
 __all__ = ["detect_array"]
 

@@ -16,7 +16,7 @@ from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect import DetectionRun, DetectOptions, DetectProgress
 from geodet.errors import ConfigError
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.vector.frames import to_frame, to_table
 

@@ -15,7 +15,7 @@ from geodet.evaluation.evaluate import (
     evaluate_results,
     evaluate_vectors,
 )
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader

@@ -105,6 +105,11 @@ class ModelConfig(Section):
                 raise ValueError(f"{name}: {wrong[0]:g} is not between {least:g} and {most:g}")
         return self
 
+    @property
+    def stride(self) -> int:
+        """Stride in pixels of the coarsest level that the network computes."""
+        return int(2 ** max(self.backbone_level, *self.levels))
+
 
 class TrainConfig(Section):
     """A training run.

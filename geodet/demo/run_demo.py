@@ -19,7 +19,7 @@ from geodet.files.output_folders import DEMO_FILES, check_demo_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 from geodet.raster.geotiff import write_raster
 from geodet.vector.read_detections import read_detections
 from geodet.vector.write_detections import write_detections

@@ -8,13 +8,13 @@ from contextlib import closing
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
-import torch
-
 from geodet.detection.ahead import iter_ahead
 from geodet.detection.device_streams import PassOnDevice, SingleStream, open_streams
 from geodet.detection.predictor import Predictor
 from geodet.errors import DeviceError
 from geodet.models.decode import Decoded
+from geodet.models.device import loaded_torch
+from geodet.models.engine import ChipTensors
 from geodet.raster.scene import Chip
 
 __all__ = ["BatchPipeline", "BatchResult", "ChipBatch", "OutOfMemoryRetry", "iter_batches"]
@@ -89,15 +89,15 @@ class OutOfMemoryRetry(Generic[_Item, _Result]):
 
     Args:
         function: Returns one result for each item.
-        release: Called after a failure, to free cached memory.
+        release: Called after a failure, to free cached memory; None: that of a CUDA device.
     """
 
     def __init__(
         self,
         function: Callable[[Sequence[_Item]], list[_Result]],
-        release: Callable[[], None] = torch.cuda.empty_cache,
+        release: Callable[[], None] | None = None,
     ) -> None:
-        self._function, self._release = function, release
+        self._function, self._release = function, release or _empty_cache
         self._most: int | None = None
 
     def __call__(self, items: Sequence[_Item]) -> list[_Result]:
@@ -152,9 +152,16 @@ class OutOfMemoryRetry(Generic[_Item, _Result]):
         )
 
 
+def _empty_cache() -> None:
+    if torch := loaded_torch():
+        torch.cuda.empty_cache()
+
+
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether the error is torch's own, or the plain one of its allocator on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    torch = loaded_torch()
+    is_of_torch = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    return is_of_torch or "DefaultCPUAllocator" in str(error)
 
 
 class BatchResult(NamedTuple):

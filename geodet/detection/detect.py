@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
@@ -30,7 +29,7 @@ from geodet.detection.detect_report import (
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
-from geodet.detection.predictor import build_predictor
+from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.run_outputs import RunOutputs
 from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
@@ -41,8 +40,8 @@ from geodet.files.version import __version__
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
-from geodet.models.checkpoint import Model
-from geodet.models.device import resolve_device
+from geodet.models.device import choose_device, import_torch
+from geodet.models.model import Model
 from geodet.previews.preview import draw_preview, select_colours
 from geodet.vector.rows import Appending
 from geodet.vector.styles import write_style
@@ -101,11 +100,13 @@ class DetectionRun:
             self._plan = plan_detection(
                 scenes, outputs, model.description, config, self._options, self._opened
             )
-            device = resolve_device(self._options.device)
+            device = choose_device(self._options.device)
             self._watch = _stopwatch(device, waits=self._options.profile)
             self._predictor = build_predictor(model, config, device, watch=self._watch)
             self._fingerprint = (
-                fingerprint_run(self._plan, model, config, self._options, device) if outputs else {}
+                fingerprint_run(self._plan, model, config, self._options, self._predictor)
+                if outputs
+                else {}
             )
         except BaseException:
             self._opened.close()
@@ -114,7 +115,7 @@ class DetectionRun:
         """Names of the classes, by label."""
         self.crs = self._plan.crs
         """CRS of the layer: that of the first scene."""
-        self.provenance = _provenance(model, config)
+        self.provenance = _provenance(model, config, self._predictor)
         """The software, model and settings that make the detections, by title."""
         self.salt = _salt(model, config)
         """A text that is the same for the same model and settings, for stable identifiers."""
@@ -122,7 +123,8 @@ class DetectionRun:
             outputs=self._outputs,
             detections={scene.name: 0 for scene in self._plan.scenes},
             labels=dict.fromkeys(self.classes, 0),
-            device=str(device),
+            device=str(self._predictor.device),
+            precision=self._predictor.precision,
             scenes=list(self._plan.records),
             stages=self._watch.seconds,
         )
@@ -293,9 +295,9 @@ def detect_to_files(
     return run.report
 
 
-def _stopwatch(device: torch.device, *, waits: bool) -> Stopwatch:
-    if waits and device.type == "cuda":
-        return Stopwatch(lambda: torch.cuda.synchronize(device))
+def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
+    if waits and device != "cpu":
+        return Stopwatch(lambda: import_torch().cuda.synchronize(device))
     return Stopwatch()
 
 
@@ -306,10 +308,11 @@ def _notes(loop: SceneLoop) -> dict[str, str]:
     return {title: text for title, text in notes.items() if text}
 
 
-def _provenance(model: Model, config: DetectConfig) -> dict[str, str]:
+def _provenance(model: Model, config: DetectConfig, predictor: Predictor) -> dict[str, str]:
     return {
         "software": f"geodet {__version__}",
-        "torch": torch.__version__,
+        **predictor.software,
+        "precision": predictor.precision,
         "model": model.description.name,
         "model_sha256": model.digest,
         "configuration": config.model_dump_json(exclude_none=True),

@@ -41,6 +41,8 @@ class DetectReport(DetectCounts):
     """Detections by class."""
     device: str
     """Where the network ran."""
+    precision: str = ""
+    """Type of the numbers that the network multiplied: ``float32``, ``bfloat16`` or ``int8``."""
     scenes: list[SceneRecord] = field(default_factory=list)
     """What became of each scene, in the order given."""
     values: dict[str, str] = field(default_factory=dict)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from geodet.detection.predictor import ChipTensors, ForwardPass, Predictor
+from geodet.detection.predictor import ForwardPass, Predictor
 from geodet.models.decode import Decoded
-from geodet.models.inputs import to_device
+from geodet.models.engine import ChipTensors
 
 if TYPE_CHECKING:  # detection on the CPU goes without it
     import torch
@@ -57,7 +57,7 @@ class DeviceStreams(SingleStream):
         import torch
 
         super().__init__(predictor)
-        self._device = predictor.device
+        self._device: torch.device = predictor.engine.device
         self._copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         # Decoding has many small kernels, which shall not wait behind those of a forward pass.
         urgent = -1
@@ -69,7 +69,7 @@ class DeviceStreams(SingleStream):
 
         computing = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._copying):
-            placed = ChipTensors(*(to_device(part, self._device) for part in tensors))
+            placed = self._predictor.engine.start(tensors)
         computing.wait_stream(self._copying)
         for part in placed:
             part.record_stream(computing)

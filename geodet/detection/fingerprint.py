@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import torch
-
 from geodet.config import DetectConfig
 from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan
+from geodet.detection.predictor import Predictor
 from geodet.files.version import __version__
-from geodet.models.checkpoint import Model
+from geodet.models.model import Model
 from geodet.raster.scene_identity import identify_scene
 from geodet.vector.formats import path_of
 
@@ -27,7 +26,7 @@ def fingerprint_run(
     model: Model,
     config: DetectConfig,
     options: DetectOptions,
-    device: torch.device,
+    predictor: Predictor,
 ) -> dict[str, str]:
     """Return the scenes, model, settings, area and software of a run, as texts by name.
 
@@ -36,13 +35,14 @@ def fingerprint_run(
         model: What to look for.
         config: The settings; those that are None are chosen by rules of this version of geodet.
         options: The area of interest. What is written, and where, changes no row.
-        device: Where the network runs; the kind alone counts.
+        predictor: What computes the network; of its device the kind alone counts.
     """
     settings = config.model_dump(mode="json", exclude=_NO_EFFECT)
     texts = {
         "geodet": __version__,
-        "torch": torch.__version__,
-        "device": device.type,
+        **predictor.software,
+        "device": predictor.device.type,
+        "precision": predictor.precision,
         "model": f"{model.description.name} {model.digest}",
         **{f"detect.{name}": str(value) for name, value in settings.items()},
         "bounds": str(options.bounds and (*options.bounds, options.bounds_crs)),

@@ -5,76 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, NamedTuple, cast
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from typing import NamedTuple
 
 from geodet.config import DetectConfig
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
-from geodet.geometry.arrays import is_all_true
-from geodet.models.checkpoint import Model
 from geodet.models.class_thresholds import choose_thresholds, drop_weak
 from geodet.models.decode import Decoded, decode
-from geodet.models.device import resolve_device, resolve_precision
+from geodet.models.engine import AnyArray, AnyDevice, ChipTensors, Engine, Outputs
 from geodet.models.finite_outputs import check_boxes, check_scores
-from geodet.models.folding import fold_norms
-from geodet.models.inputs import InputValues, standardise, to_device, whole_mask
-from geodet.models.retinanet import Outputs, RetinaNet
+from geodet.models.input_values import InputValues
+from geodet.models.model import Model
+from geodet.onnx.backend import build_engine
 from geodet.raster.scene import Chip
 
-__all__ = [
-    "ChipTensors",
-    "ForwardPass",
-    "Predictor",
-    "WidestLayer",
-    "build_predictor",
-    "stack_chips",
-    "with_input_values",
-]
-
-
-class WidestLayer:
-    """Measures, in a ``with`` block, the layer of a network whose tensors are largest.
-
-    Args:
-        network: The network that runs in the block.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self.bytes = 0
-        """Bytes of the inputs and outputs of that layer."""
-        self._layers = [part for part in network.modules() if not any(part.children())]
-
-    def __enter__(self) -> WidestLayer:
-        self._hooks = [layer.register_forward_hook(self._measure) for layer in self._layers]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-
-    def _measure(self, _: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        tensors = [tensor for tensor in (*inputs, output) if isinstance(tensor, Tensor)]
-        self.bytes = max(self.bytes, sum(t.numel() * t.element_size() for t in tensors))
-
+__all__ = ["ForwardPass", "Predictor", "build_predictor", "with_input_values"]
 
 # The areas that the caps refer to. The paper keeps 1,000 candidates of a level, in an image with a
 # few objects (arXiv:1708.02002, section 4.1). Here a quarter of that area may be full of objects.
 _CAPPED_PIXELS, _LEVEL_PIXELS = 512 * 512, 256 * 256
-_PROBE = 256  # side in pixels of the chip that the need of memory is measured with
 
-
-class ChipTensors(NamedTuple):
-    """Chips of one size as tensors in host memory."""
-
-    pixels: Tensor
-    """(N, C, H, W)."""
-    valid: Tensor
-    """(N, H, W) bool; :func:`geodet.models.inputs.whole_mask` where no chip has a hole."""
 
 
 class ForwardPass(NamedTuple):
@@ -90,9 +40,7 @@ class Predictor:
     """A network on a device, with the statistics of its input and the thresholds of its output.
 
     Args:
-        network: A network in evaluation mode.
-        device: Where it computes.
-        precision: ``torch.float32`` or ``torch.bfloat16``.
+        engine: Computes the outputs of the network.
         values: Statistics that turn pixel values into network inputs.
         score_threshold: Lowest score that is kept.
         class_thresholds: Lowest score of each class, not below that of all; empty: that of all.
@@ -107,10 +55,8 @@ class Predictor:
 
     def __init__(
         self,
-        network: RetinaNet,
+        engine: Engine,
         *,
-        device: torch.device,
-        precision: torch.dtype,
         values: InputValues,
         score_threshold: float,
         iou_threshold: float,
@@ -120,8 +66,7 @@ class Predictor:
         object_px: float | None = None,
         watch: Stopwatch | None = None,
     ) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.device, self.precision = device, precision
+        self.engine = engine
         self.values = values
         self.score_threshold = score_threshold
         self.class_thresholds = tuple(class_thresholds)
@@ -132,29 +77,36 @@ class Predictor:
         self._watch = watch or Stopwatch()
 
     @property
+    def device(self) -> AnyDevice:
+        """Where the network computes."""
+        device: AnyDevice = self.engine.device
+        return device
+
+    @property
+    def precision(self) -> str:
+        """Type of the numbers that the network multiplies."""
+        return self.engine.precision
+
+    @property
     def caps(self) -> str:
         """The settings that may drop candidates, for messages."""
         of_level = f"detect.max_per_level={self.max_per_level} or " if self.max_per_level else ""
         return f"{of_level}detect.max_candidates={self.max_candidates}"
 
     @property
+    def software(self) -> dict[str, str]:
+        """Version of the library that computes, by its name."""
+        return self.engine.software
+
+    @property
     def stride(self) -> int:
         """Stride of the coarsest level, in pixels."""
-        config = self.network.config
-        return int(2 ** max(config.backbone_level, *config.levels))
+        return self.engine.stride
 
     @cached_property
     def bytes_per_pixel(self) -> float:
-        """Estimated memory of a forward pass, in bytes per pixel of its chips.
-
-        Twice what the layer with the largest tensors reads and writes, as the results that are kept
-        for later layers take about as much again.
-        """
-        pixels = torch.zeros(1, len(self.values.mean), _PROBE, _PROBE, dtype=torch.uint8)
-        valid = torch.ones(1, _PROBE, _PROBE, dtype=torch.bool)
-        with WidestLayer(self.network) as widest:
-            self.forward(pixels.to(self.device), valid.to(self.device))
-        return 2 * widest.bytes / _PROBE**2
+        """Estimated memory of a forward pass, in bytes per pixel of its chips."""
+        return self.engine.bytes_per_pixel(self.values)
 
     def __call__(self, chips: Sequence[Chip]) -> list[Decoded]:
         """Detect objects in chips.
@@ -171,14 +123,16 @@ class Predictor:
     def stack(self, chips: Sequence[Chip]) -> ChipTensors:
         """Stack chips in memory from which the device copies them."""
         with self._watch.measure("transfer"):
-            return stack_chips(chips, pinned=self.device.type == "cuda")
+            pixels, valid = ([chip.pixels for chip in chips], [chip.valid for chip in chips])
+            return self.engine.stack(pixels, valid)
 
     def start(self, tensors: ChipTensors) -> ForwardPass:
         """Start a forward pass; a CUDA device computes it while the host goes on."""
         with self._watch.measure("transfer"):
-            pixels, valid = (to_device(part, self.device) for part in tensors)
+            pixels, valid = self.engine.start(tensors)
         with self._watch.measure("forward"):
-            return ForwardPass(self.forward(pixels, valid), valid[0].numel())
+            height, width = valid.shape[-2:]
+            return ForwardPass(self.forward(pixels, valid), height * width)
 
     def finish(self, started: ForwardPass) -> list[Decoded]:
         """Wait for a forward pass and decode the detections of its chips."""
@@ -197,18 +151,15 @@ class Predictor:
             limits = self.class_thresholds
             return [Decoded(drop_weak(one.detections, limits), one.capped) for one in found]
 
-    def forward(self, pixels: Tensor, valid: Tensor) -> Outputs:
+    def forward(self, pixels: AnyArray, valid: AnyArray) -> Outputs:
         """Run the network on (N, C, H, W) pixels and (N, H, W) valid, both on the device."""
-        is_mixed = self.precision != torch.float32
-        with torch.inference_mode(), torch.autocast(self.device.type, self.precision, is_mixed):
-            scaled = standardise(pixels, valid, *self.values)
-            return Outputs(*self.network(scaled))
+        return self.engine.forward(pixels, valid, self.values)
 
 
 def build_predictor(
     model: Model,
     config: DetectConfig,
-    device: str | torch.device,
+    device: str,
     *,
     score_threshold: float | None = None,
     watch: Stopwatch | None = None,
@@ -218,22 +169,20 @@ def build_predictor(
     Args:
         model: The model; it is not changed.
         config: Precision, thresholds, caps and value range.
-        device: A device, or a name as :func:`geodet.models.device.resolve_device` takes it.
+        device: A name as :func:`geodet.models.device.resolve_device` takes it.
         score_threshold: Lowest score kept, in place of the configuration's.
         watch: Times the stages.
 
     Raises:
         DeviceError: There is no such device.
+        ConfigError: The model has no form of that precision, or a package that it needs is missing.
     """
     about = model.description
-    chosen = resolve_device(device) if isinstance(device, str) else device
     given = config.value_range if isinstance(config.value_range, tuple) else None
     asked = config.score_threshold if score_threshold is None else score_threshold
     thresholds = choose_thresholds(about, asked)
     return Predictor(
-        cast("RetinaNet", fold_norms(model.network)),
-        device=chosen,
-        precision=resolve_precision(config.precision, chosen),
+        build_engine(model, config.precision, device),
         values=input_values(about, given),
         score_threshold=min(thresholds),
         class_thresholds=thresholds,
@@ -257,38 +206,3 @@ def with_input_values(predictor: Predictor, values: InputValues | None) -> Predi
     other = copy(predictor)
     other.values = values
     return other
-
-
-def stack_chips(chips: Sequence[Chip], *, pinned: bool = False) -> ChipTensors:
-    """Stack chips of one size in tensors.
-
-    Args:
-        chips: At least one chip.
-        pinned: Whether to use pinned memory, which a CUDA device copies while the host goes on.
-    """
-    pixels = [chip.pixels for chip in chips]
-    stacked = _stack(pixels, _plain(pixels[0].dtype), pinned=pinned)
-    return ChipTensors(stacked, _stack_masks([chip.valid for chip in chips], pinned=pinned))
-
-
-def _stack_masks(masks: Sequence[NDArray[np.bool_]], *, pinned: bool) -> Tensor:
-    """Stack masks, unless no chip has a hole and a single byte says so."""
-    if all(is_all_true(mask) for mask in masks):
-        height, width = masks[0].shape
-        return whole_mask((len(masks), height, width))
-    return _stack(masks, np.dtype(np.bool_), pinned=pinned)
-
-
-def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool) -> Tensor:
-    """Stack arrays of one shape; a single one is copied only if it must be."""
-    if len(arrays) == 1 and not pinned:
-        return torch.from_numpy(np.ascontiguousarray(arrays[0], dtype)[None])
-    like = torch.from_numpy(np.empty(0, dtype))
-    stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=like.dtype, pin_memory=pinned)
-    np.stack(arrays, out=stacked.numpy())
-    return stacked
-
-
-def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Keep bytes, which are small to copy; torch supports few operations on other integers."""
-    return dtype if dtype == np.uint8 else np.dtype(np.float32)

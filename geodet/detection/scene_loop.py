@@ -25,7 +25,7 @@ from geodet.errors import SceneError
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.mosaics import deduplicate, is_ground_shared
 from geodet.models.description import ModelDescription
-from geodet.models.inputs import InputValues
+from geodet.models.input_values import InputValues
 from geodet.raster.scene import Chip, Scene
 
 __all__ = ["SceneLoop"]

@@ -16,7 +16,7 @@ from geodet.errors import SceneError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
 from geodet.models.description import ModelDescription
-from geodet.models.inputs import InputValues, trained_bounds
+from geodet.models.input_values import InputValues, trained_bounds
 from geodet.raster.scene import Chip, Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 

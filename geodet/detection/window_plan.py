@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-import torch
 
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
 from geodet.geometry.windows import WindowGrid
+from geodet.models.device import import_torch
+from geodet.models.engine import AnyDevice
 
 __all__ = ["WindowPlan", "free_memory", "list_bands", "plan_windows", "warn_of_seams"]
 
@@ -135,19 +136,19 @@ def _is_worth(rows_kept: float, overlap: int, rows: int) -> bool:
     return _LEAST_TIMES_OVERLAP * max(overlap, _LEAST_OVERLAP) <= rows_kept < rows
 
 
-def _batch_size(grid: WindowGrid, pixels: float, device: torch.device) -> int:
+def _batch_size(grid: WindowGrid, pixels: float, device: AnyDevice) -> int:
     """Choose as many chips as the device uses well, and no more than there are."""
     area = grid[0].width * grid[0].height
     most = min(pixels, _BATCH_PIXELS[device.type]) // area
     return max(1, min(int(most), len(grid)))
 
 
-def _memory(device: torch.device) -> float:
+def _memory(device: AnyDevice) -> float:
     """Return the bytes that activations may take."""
     if device.type != "cuda":
         return _memory_of_machine()
-    free, _ = torch.cuda.mem_get_info(device)
-    return _MEMORY_SHARE * free
+    free, _ = import_torch().cuda.mem_get_info(device)
+    return _MEMORY_SHARE * float(free)
 
 
 def _memory_of_machine() -> float:

@@ -27,7 +27,8 @@ from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, trace_curve
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import Model, save_model
+from geodet.models.checkpoint import save_model
+from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tile_inputs import LabelledArea

@@ -29,8 +29,8 @@ from geodet.evaluation.thresholds_in_use import (
 from geodet.files.output_folders import check_evaluation_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
-from geodet.models.checkpoint import Model
 from geodet.models.class_thresholds import choose_thresholds
+from geodet.models.model import Model
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.splits import Part

@@ -19,7 +19,7 @@ from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
-from geodet.models.inputs import InputValues
+from geodet.models.input_values import InputValues
 from geodet.raster.scene import Chip
 from geodet.tilesets.displayed_images import open_image, read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset

@@ -1,58 +1,13 @@
-"""Anchors, the boxes that the network classifies and corrects, and the coding of corrections."""
+"""Anchors, the boxes that the network classifies and corrects."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LARGEST_FACTOR", "Anchors", "decode_boxes", "encode_boxes"]
-
-LARGEST_FACTOR = 1000 / 16
-"""Highest correction of a side; without it exp() of an untrained output overflows."""
-
-
-def encode_boxes(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Compute the deltas that turn anchors into boxes.
-
-    Args:
-        boxes: (..., 4) x1 y1 x2 y2 in pixels, with positive sides.
-        anchors: (..., 4) likewise.
-
-    Returns:
-        (..., 4) deltas: shifts of the centre in anchor sides, and logarithms of box over anchor
-        sides.
-
-    Reference:
-        Girshick et al. 2014, arXiv:1311.2524, appendix C.
-    """
-    centre, size = _centre_size(boxes)
-    anchor_centre, anchor_size = _centre_size(anchors)
-    shift = (centre - anchor_centre) / anchor_size
-    return torch.cat([shift, torch.log(size / anchor_size)], dim=-1)
-
-
-def decode_boxes(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """Apply deltas to anchors: the inverse of :func:`encode_boxes`.
-
-    Args:
-        deltas: (..., 4) as :func:`encode_boxes` returns them.
-        anchors: (..., 4) x1 y1 x2 y2 in pixels.
-
-    Returns:
-        (..., 4) x1 y1 x2 y2 in pixels, x1 <= x2 and y1 <= y2.
-    """
-    anchor_centre, anchor_size = _centre_size(anchors)
-    centre = anchor_centre + deltas[..., :2] * anchor_size
-    size = anchor_size * deltas[..., 2:].clamp(max=math.log(LARGEST_FACTOR)).exp()
-    return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
-
-
-def _centre_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    low, high = boxes[..., :2], boxes[..., 2:]
-    return (low + high) / 2, high - low
+__all__ = ["Anchors"]
 
 
 class Anchors(nn.Module):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,53 +10,41 @@ from torch import Tensor
 
 from geodet.files.outputs import replacing
 from geodet.models.description import HEADER_KEY, ModelDescription, find_model, load_description
+from geodet.models.model import Model, hash_file
 from geodet.models.retinanet import RetinaNet
 from geodet.models.stored_weights import is_stored, load_weights
 
-__all__ = [
-    "Model",
-    "load_checkpoint",
-    "save_model",
-]
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded model file.
-
-    Example:
-        >>> model = geodet.load_model("vehicles")
-        >>> model.description.name
-        'vehicles'
-    """
-
-    network: RetinaNet
-    """The network, in evaluation mode, on the CPU."""
-    description: ModelDescription
-    """Its classes, input and figures."""
-    digest: str
-    """SHA-256 of the file, hexadecimal."""
+__all__ = ["load_checkpoint", "load_network", "save_model"]
 
 
 def load_checkpoint(name: str | Path) -> Model:
-    """Load a model by the name of a bundled one or by path. No code from the file is run.
+    """Load a model with its network, by the name of a bundled one or by path.
 
     Args:
-        name: A bundled model's name, or a ``.safetensors`` file.
+        name: A bundled model's name, or a ``.safetensors`` file. No code from it is run.
 
     Raises:
         ModelFileError: There is no such model, or its weights do not fit its description or are not
             finite.
     """
     path = find_model(name)
+    network, description = load_network(path)
+    return Model(lambda: network, description, hash_file(path))
+
+
+def load_network(path: Path) -> tuple[RetinaNet, ModelDescription]:
+    """Load the network of a model file, in evaluation mode, and its description.
+
+    Raises:
+        ModelFileError: The file is not a model, or its weights do not fit its description.
+    """
     description = load_description(path)
     weights = load_weights(path, description)
     network = RetinaNet(
         description.architecture, bands=len(description.bands), classes=len(description.classes)
     )
     network.load_state_dict(weights, strict=False)  # the step counters are not stored
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Model(network.eval().to(memory_format=torch.channels_last), description, digest)
+    return network.eval().to(memory_format=torch.channels_last), description
 
 
 def save_model(path: Path, network: RetinaNet, description: ModelDescription) -> None:

@@ -1,20 +1,25 @@
-"""Decode the network's outputs to detections in chip pixels."""
+"""Decode the network's outputs to detections in chip pixels.
+
+The arrays may be NumPy's, as on a CPU, or PyTorch's on a CUDA device: the rules are written once.
+"""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-from torchvision.ops import nms
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
 
 from geodet.geometry.boxes import Detections
 from geodet.merging.merger import suppress
-from geodet.models.anchors import decode_boxes
-from geodet.models.retinanet import Outputs
+from geodet.models.box_coding import decode_boxes
+from geodet.models.engine import AnyArray, Outputs
 
 __all__ = ["Decoded", "decode"]
+
+_LARGEST = 700.0  # whose exponential is a finite float64
 
 
 class Decoded(NamedTuple):
@@ -26,7 +31,17 @@ class Decoded(NamedTuple):
     """Candidates that were dropped by a cap; 0 unless a cap takes effect."""
 
 
-@torch.no_grad()
+class _Candidates(NamedTuple):
+    """Anchors and classes whose scores pass, ordered by image, anchor and class."""
+
+    image: AnyArray
+    """(R,)."""
+    anchor: AnyArray
+    label: AnyArray
+    scores: AnyArray
+    """(R,) float32."""
+
+
 def decode(
     outputs: Outputs,
     *,
@@ -38,7 +53,7 @@ def decode(
     """Decode outputs: apply the threshold, decode the boxes, suppress duplicates class by class.
 
     Args:
-        outputs: Outputs for N chips.
+        outputs: Outputs for N chips, which need no gradient.
         score_threshold: Lowest score kept, in float32, whatever the precision of the outputs.
         iou_threshold: IoU above which the weaker of two boxes of one class is a duplicate.
         max_candidates: Most boxes of a chip that enter suppression, the strongest first.
@@ -51,90 +66,122 @@ def decode(
     Reference:
         Lin et al. 2017, arXiv:1708.02002, section 4.1, "Inference": 1,000 candidates per level.
     """
-    image, anchor, label, scores = _passing(outputs.logits, score_threshold)
-    passed = torch.bincount(image, minlength=len(outputs.logits))
+    outputs = _on_host(outputs)
+    passing = _passing(outputs.logits, score_threshold)
+    passed = _counts(passing.image, len(outputs.logits))
     if max_per_level is not None:
-        kept = _strongest(_groups(image, anchor, outputs), scores, max_per_level)
-        image, anchor, label, scores = image[kept], anchor[kept], label[kept], scores[kept]
-    boxes = decode_boxes(outputs.deltas[image, anchor].float(), outputs.anchors[anchor])
-    counts = torch.bincount(image, minlength=len(outputs.logits))
-    dropped = (passed - counts.clamp(max=max_candidates)).tolist()
-    rows = torch.split(torch.arange(len(image), device=image.device), counts.tolist())
-    return [
-        Decoded(
-            _best_boxes(boxes[of], scores[of], label[of], iou_threshold, max_candidates), capped
-        )
-        for of, capped in zip(rows, dropped, strict=True)
-    ]
+        kept = _strongest(_groups(passing, outputs), passing.scores, max_per_level)
+        passing = _Candidates(*(column[kept] for column in passing))
+    image, anchor, label, scores = passing
+    boxes = decode_boxes(_float32(outputs.deltas[image, anchor]), outputs.anchors[anchor])
+    results, end = [], 0
+    for before, count in zip(passed, _counts(image, len(outputs.logits)), strict=True):
+        of = slice(end, end := end + count)
+        best = _best_boxes(boxes[of], scores[of], label[of], iou_threshold, max_candidates)
+        results.append(Decoded(best, before - min(count, max_candidates)))
+    return results
 
 
-def _passing(logits: Tensor, score_threshold: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return image, anchor, label and score (R,) of the candidates, in this order."""
+def _on_host(outputs: Outputs) -> Outputs:
+    """Return the tensors of a CPU as NumPy arrays, whose functions are faster on small arrays."""
+    if not is_torch_array(outputs.logits) or outputs.logits.device.type != "cpu":
+        return outputs
+    logits, deltas, anchors = (tensor.detach().float().numpy() for tensor in outputs[:3])
+    return Outputs(logits, deltas, anchors, outputs.level_sizes)
+
+
+def _float32(array: AnyArray) -> AnyArray:
+    xp = array_namespace(array)
+    return xp.astype(array, xp.float32, copy=False)
+
+
+def _passing(logits: AnyArray, score_threshold: float) -> _Candidates:
+    """Return the candidates."""
+    xp = array_namespace(logits)
     # Comparing logits saves the sigmoid of the many anchors on background. The threshold is rounded
     # to the precision of the logits, so in bfloat16 some candidates are below it.
-    image, anchor, label = torch.nonzero(logits >= _logit(score_threshold), as_tuple=True)
+    flat = xp.nonzero(xp.reshape(logits, (-1,)) >= _logit(score_threshold))[0]
+    found = xp.astype(xp.reshape(logits, (-1,))[flat], xp.float64)
     # In float32 the sigmoids of equal logits may differ in the last bit, by their place in memory.
-    scores = logits[image, anchor, label].double().sigmoid().float()
-    passes = scores >= score_threshold
-    return image[passes], anchor[passes], label[passes], scores[passes]
+    scores = xp.astype(1 / (1 + xp.exp(xp.clip(-found, max=_LARGEST))), xp.float32)
+    flat, scores = flat[scores >= score_threshold], scores[scores >= score_threshold]
+    _, anchors, classes = logits.shape
+    return _Candidates(
+        flat // (anchors * classes), flat // classes % anchors, flat % classes, scores
+    )
 
 
-def _groups(image: Tensor, anchor: Tensor, outputs: Outputs) -> Tensor:
+def _counts(image: AnyArray, images: int) -> list[int]:
+    """Count the candidates of each image; they are in order."""
+    xp = array_namespace(image)
+    ends = xp.searchsorted(image, xp.arange(1, images + 1, dtype=image.dtype, **_where(image)))
+    numbers = [0, *ends.tolist()]
+    return [end - start for start, end in pairwise(numbers)]
+
+
+def _groups(passing: _Candidates, outputs: Outputs) -> AnyArray:
     """Number the pairs of chip and level; return that of each candidate: (R,)."""
+    xp = array_namespace(passing.anchor)
     sizes = outputs.level_sizes or (len(outputs.anchors),)
-    ends = torch.tensor(sizes, device=anchor.device).cumsum(0)
-    return image * len(sizes) + torch.searchsorted(ends, anchor, right=True)
+    ends = xp.asarray(np.cumsum(sizes).tolist(), **_where(passing.anchor))
+    levels = xp.searchsorted(ends, passing.anchor, side="right")
+    return passing.image * len(sizes) + levels
 
 
-def _strongest(groups: Tensor, scores: Tensor, count: int) -> Tensor:
+def _strongest(groups: AnyArray, scores: AnyArray, count: int) -> AnyArray:
     """Return the rows of the strongest candidates of each group, the first of equals, in order."""
-    order = torch.sort(scores, descending=True, stable=True).indices
-    order = order[torch.sort(groups[order], stable=True).indices]
-    sizes = torch.bincount(groups)
-    first = (sizes.cumsum(0) - sizes)[groups[order]]
-    rank = torch.arange(len(order), device=order.device) - first
-    return order[rank < count].sort().values
+    xp = array_namespace(groups)
+    order = xp.argsort(-scores, stable=True)
+    order = order[xp.argsort(groups[order], stable=True)]
+    rank = xp.arange(order.shape[0], **_where(order)) - xp.searchsorted(
+        groups[order], groups[order]
+    )
+    return xp.sort(order[rank < count])
+
+
+def _where(array: AnyArray) -> dict[str, AnyArray]:
+    """Return the device of an array, as a keyword of functions that make another one there."""
+    return {"device": array.device} if is_torch_array(array) else {}
 
 
 def _best_boxes(
-    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float, max_candidates: int
+    boxes: AnyArray, scores: AnyArray, labels: AnyArray, iou_threshold: float, max_candidates: int
 ) -> Detections:
-    """Return the strongest candidates of a chip, without duplicates."""
-    rows = _ranking(boxes, scores, labels)[:max_candidates]
-    boxes, scores, labels = boxes[rows], scores[rows], labels[rows]
-    return _without_duplicates(boxes, scores, labels, iou_threshold)
-
-
-def _without_duplicates(
-    boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float
-) -> Detections:
-    """Suppress duplicates among ranked boxes, the only step of decoding that depends on the device.
+    """Return the strongest candidates of a chip, without duplicates.
 
     Both ways keep the same boxes: torchvision's kernel on a CUDA device, and the sweep of
     :func:`~geodet.merging.merger.suppress` on a CPU, where torchvision compares all pairs.
     """
-    if boxes.is_cuda:
+    if is_torch_array(boxes):
+        rows = _ranking(boxes, scores, labels)[:max_candidates]
+        boxes, scores, labels = boxes[rows], scores[rows], labels[rows]
         rows = _survivors(boxes, labels, iou_threshold)
         return Detections(*(t[rows].cpu().numpy() for t in (boxes, scores, labels)))
-    found = Detections(*(t.numpy() for t in (boxes, scores, labels)))
+    found = Detections(boxes, scores, labels)
+    if len(found) > max_candidates:
+        found = found.select(found.ranking()[:max_candidates])
     return suppress(found, iou_threshold=iou_threshold)
 
 
-def _ranking(boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+def _ranking(boxes: AnyArray, scores: AnyArray, labels: AnyArray) -> AnyArray:
     """Rank boxes on any device as :meth:`~geodet.geometry.boxes.Detections.ranked` does: (R,)."""
-    x1, y1, x2, y2 = boxes.unbind(1)
-    order = torch.argsort(labels, stable=True)
+    xp = array_namespace(boxes)
+    x1, y1, x2, y2 = (boxes[:, column] for column in range(4))
+    order = xp.argsort(labels, stable=True)
     for key in (y2, x2, x1, y1, -scores):  # stable sorts: the last counts most
-        order = order[torch.argsort(key[order], stable=True)]
+        order = order[xp.argsort(key[order], stable=True)]
     return order
 
 
-def _survivors(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+def _survivors(boxes: AnyArray, labels: AnyArray, iou_threshold: float) -> AnyArray:
     """Return the rows of ranked boxes that torchvision's suppression keeps, in order.
 
     It runs class by class, as the coordinate offsets of ``batched_nms`` cost precision; in float64,
     as :func:`geodet.merging.merger.suppress` does; and with ranks for scores, so none are equal.
     """
+    import torch
+    from torchvision.ops import nms
+
     ranks = -torch.arange(len(boxes), dtype=torch.float64, device=boxes.device)
     kept = [
         rows[nms(boxes[rows].double(), ranks[rows], iou_threshold)]
@@ -145,5 +192,5 @@ def _survivors(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
 
 def _logit(score: float) -> float:
     if score <= 0:
-        return torch.finfo(torch.float32).min  # every logit but NaN passes
+        return float(np.finfo(np.float32).min)  # every logit but NaN passes
     return math.inf if score >= 1 else math.log(score / (1 - score))

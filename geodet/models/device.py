@@ -1,18 +1,40 @@
-"""Choose the device that computes, and the precision; device names are checked without PyTorch."""
+"""Choose the device that computes, and the precision; PyTorch is loaded only where it is needed."""
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import logging
-from typing import TYPE_CHECKING
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from geodet.errors import DeviceError
+import psutil
+
+from geodet.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_device_name", "resolve_device", "resolve_precision"]
+__all__ = [
+    "check_device_name",
+    "choose_device",
+    "count_threads",
+    "cpu_name",
+    "has_cuda",
+    "has_torch",
+    "import_torch",
+    "loaded_torch",
+    "resolve_device",
+    "resolve_precision",
+]
 
 logger = logging.getLogger(__name__)
+
+_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
+"""Libraries of which a machine with a device that PyTorch calls CUDA has one."""
 
 
 def check_device_name(name: str) -> None:
@@ -34,8 +56,35 @@ def check_device_name(name: str) -> None:
         )
 
 
-def resolve_device(name: str) -> torch.device:
-    """Return the device of a name.
+def has_torch() -> bool:
+    """Whether PyTorch is installed; it is not loaded."""
+    return loaded_torch() is not None or importlib.util.find_spec("torch") is not None
+
+
+def loaded_torch() -> Any:
+    """Return PyTorch if something has loaded it, else None."""
+    return sys.modules.get("torch")
+
+
+def import_torch() -> Any:
+    """Import PyTorch.
+
+    Raises:
+        ConfigError: The package is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            "this needs the package torch, which is not installed",
+            hint="python -m pip install torch torchvision; without them geodet detects on the CPU, "
+            "with models that have an eight-bit file or are ONNX files",
+        ) from error
+    return torch
+
+
+def choose_device(name: str) -> str:
+    """Return the name of the device to use, such as ``cpu`` or ``cuda:0``.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. ``auto`` chooses the first CUDA device if
@@ -45,21 +94,49 @@ def resolve_device(name: str) -> torch.device:
         DeviceError: The name is unknown, or this machine has no such device.
     """
     check_device_name(name)
-    import torch
-
     if name == "auto":
-        device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        device = "cuda:0" if has_cuda() else "cpu"
         logger.info("device: %s", _described(device))
         return device
     kind, _, index = name.partition(":")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind == "cpu":
+        return name
+    count = import_torch().cuda.device_count() if has_torch() else 0
     if int(index or 0) >= count:
         raise DeviceError(
             f"no device {name!r}: this machine has {count or 'no'} CUDA devices",
             hint="use --device auto or --device cpu",
             device=name,
         )
-    return torch.device(name if index or kind == "cpu" else "cuda:0")
+    return name if index else "cuda:0"
+
+
+def has_cuda() -> bool:
+    """Whether PyTorch has a CUDA device; where no driver is, PyTorch is not loaded to ask it."""
+    if not has_torch() or (loaded_torch() is None and not _has_driver()):
+        return False
+    return bool(import_torch().cuda.is_available())
+
+
+def _has_driver() -> bool:
+    for name in _DRIVERS:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a name as PyTorch's object, see :func:`choose_device`.
+
+    Raises:
+        DeviceError: The name is unknown, or this machine has no such device.
+    """
+    chosen = choose_device(name)
+    device: torch.device = import_torch().device(chosen)
+    return device
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
@@ -77,6 +154,28 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if _has_bfloat16(device) else torch.float32
 
 
+def count_threads() -> int:
+    """Return the threads that a network uses on the CPU: PyTorch's number where it is loaded."""
+    torch = loaded_torch()
+    if torch is not None:
+        return int(torch.get_num_threads())
+    if given := os.environ.get("OMP_NUM_THREADS", ""):
+        return int(given) if given.isdigit() else 1
+    usable = len(psutil.Process().cpu_affinity()) if hasattr(os, "sched_getaffinity") else None
+    cores = psutil.cpu_count(logical=False) or 1
+    return min(cores, usable or cores)
+
+
+def cpu_name() -> str:
+    """Return the name of the processor, as far as the system tells it."""
+    path = Path("/proc/cpuinfo")
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
 def _has_bfloat16(device: torch.device) -> bool:
     import torch
 
@@ -86,9 +185,7 @@ def _has_bfloat16(device: torch.device) -> bool:
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
-def _described(device: torch.device) -> str:
-    import torch
-
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.get_num_threads()} threads)"
+def _described(device: str) -> str:
+    if device != "cpu":
+        return f"{device} ({import_torch().cuda.get_device_name(import_torch().device(device))})"
+    return f"cpu ({count_threads()} threads)"

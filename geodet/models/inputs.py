@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = [
-    "ABSURD",
-    "InputValues",
-    "is_whole_mask",
-    "standardise",
-    "to_device",
-    "trained_bounds",
-    "whole_mask",
-]
+from geodet.models.input_values import ABSURD, is_tame
 
-ABSURD = 1e4
-"""Standard deviations beyond which a value is taken for undeclared nodata; 16-bit values in a model
-of bytes stay below."""
-
-
-class InputValues(NamedTuple):
-    """Statistics of each band, in the units of a scene, that turn its values into inputs."""
-
-    mean: Sequence[float]
-    """Values that become 0."""
-    std: Sequence[float]
-    """Differences that become 1."""
-    low: Sequence[float] = ()
-    """Lower values are clipped to these; empty: none is."""
-    high: Sequence[float] = ()
-    """Higher values are clipped to these; empty: none is."""
+__all__ = ["is_whole_mask", "standardise", "to_device", "whole_mask"]
 
 
 def standardise(
@@ -65,7 +41,7 @@ def standardise(
     scaled = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
     scaled.sub_(centre).div_(spread)
     unseen = None if is_whole_mask(valid) else ~valid[:, None]
-    if not _is_tame(pixels.dtype, mean, std):
+    if not is_tame(pixels.dtype == torch.uint8, mean, std):
         # An undeclared nodata value, such as -3.4e38, would dominate the activations of the chip.
         absurd = ~(scaled.abs() < ABSURD)
         unseen = absurd if unseen is None else unseen | absurd
@@ -100,22 +76,3 @@ def to_device(part: Tensor, device: torch.device) -> Tensor:
     if is_whole_mask(part):
         return part if part.device == device else whole_mask((*part.shape,), device)
     return part.to(device, non_blocking=True)
-
-
-def trained_bounds(
-    dtype: str, low: Sequence[float], high: Sequence[float]
-) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the bounds for :func:`standardise`; bytes have none, as training uses all values.
-
-    Args:
-        dtype: Data type of the training data, as numpy names it.
-        low: C low quantiles at which training clips other types.
-        high: C high quantiles, likewise.
-    """
-    return ((), ()) if dtype == "uint8" else (low, high)
-
-
-def _is_tame(dtype: torch.dtype, mean: Sequence[float], std: Sequence[float]) -> bool:
-    """Whether no value of a data type can be absurd, so that none needs a check."""
-    farthest = (max(abs(m), abs(255 - m)) / s for m, s in zip(mean, std, strict=True))
-    return dtype == torch.uint8 and max(farthest) < ABSURD

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import MutableMapping
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from geodet.config import ModelConfig
 from geodet.models.anchors import Anchors
 from geodet.models.backbone import Backbone
+from geodet.models.engine import Outputs
 from geodet.models.pyramid import Pyramid
 
-__all__ = ["Head", "Outputs", "RetinaNet", "rename_former_weights"]
+__all__ = ["Head", "RetinaNet", "rename_former_weights"]
 
 HeadNorm = Literal["none", "group", "batch"]
 
@@ -107,19 +108,6 @@ def _norm(name: HeadNorm, channels: int) -> nn.Module:
 def _groups(channels: int) -> int:
     """Return how many groups of about 16 channels the channels divide into."""
     return next(n for n in range(max(channels // 16, 1), 0, -1) if channels % n == 0)
-
-
-class Outputs(NamedTuple):
-    """Outputs of the network for a batch."""
-
-    logits: Tensor
-    """(N, R, K) class scores before the sigmoid."""
-    deltas: Tensor
-    """(N, R, 4) corrections of the anchors, see :func:`geodet.models.anchors.encode_boxes`."""
-    anchors: Tensor
-    """(R, 4) x1 y1 x2 y2 in chip pixels, the same for every image."""
-    level_sizes: tuple[int, ...] = ()
-    """Numbers of anchors of the levels, in order; empty: a single level."""
 
 
 class RetinaNet(nn.Module):

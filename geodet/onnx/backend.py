@@ -1,80 +1,55 @@
-"""Load a model from either kind of file, and run ONNX files in onnxruntime."""
+"""Load a model from either kind of file, and choose what computes it.
+
+This is the one module that imports others of geodet inside functions: those that load PyTorch, so
+that a detection in eight-bit integers, or with an ONNX file, starts and runs without it.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import logging
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from geodet.errors import ConfigError, DeviceError, ModelFileError
+from geodet.models.description import find_model, load_description
+from geodet.models.device import (
+    choose_device,
+    has_torch,
+    import_torch,
+    resolve_device,
+    resolve_precision,
+)
+from geodet.models.engine import Engine
+from geodet.models.model import Model, hash_file, int8_path
+from geodet.onnx.onnx_engine import OnnxEngine
+from geodet.onnx.precision_probe import Forms, fastest_precision
+from geodet.onnx.session import has_onnxruntime, load_onnx_description
 
-from geodet.config import ModelConfig
-from geodet.errors import ConfigError
-from geodet.models.checkpoint import Model, load_checkpoint
-from geodet.models.description import ModelDescription
-from geodet.models.retinanet import Outputs, RetinaNet
-from geodet.onnx.session import open_session, read_description
+if TYPE_CHECKING:
+    from geodet.models.retinanet import RetinaNet
 
-__all__ = ["OnnxNetwork", "as_model", "load_model", "load_onnx_model"]
+__all__ = ["as_model", "build_engine", "load_model", "load_onnx_model"]
 
-
-class OnnxNetwork(nn.Module):
-    """A network in onnxruntime, called like a :class:`geodet.models.retinanet.RetinaNet`.
-
-    It computes on the CPU in float32, whatever precision is set.
-
-    Args:
-        session: Session of a ``plain`` file, see :func:`open_session`.
-        about: Description of the model.
-    """
-
-    def __init__(self, session: Any, about: ModelDescription) -> None:
-        super().__init__()
-        self.config = about.architecture
-        self._session = session
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(about, name)).view(1, -1, 1, 1)
-            self.register_buffer(name, values, persistent=False)
-
-    def forward(self, images: Tensor) -> Outputs:
-        """Compute the outputs of (N, C, H, W) standardised pixels."""
-        # The graph standardises pixels itself, for programs that cannot.
-        pixels = images.float() * self.get_buffer("std") + self.get_buffer("mean")
-        fed = {"pixels": np.ascontiguousarray(pixels.cpu().numpy())}
-        found = self._session.run(["logits", "deltas", "anchors"], fed)
-        logits, deltas, anchors = (torch.from_numpy(array).to(images.device) for array in found)
-        return Outputs(logits, deltas, anchors, _level_sizes(self.config, *images.shape[-2:]))
+logger = logging.getLogger(__name__)
 
 
 def load_onnx_model(path: Path) -> Model:
-    """Load a model from an ONNX file.
-
-    Its network is an :class:`OnnxNetwork`, which detects but cannot be trained.
+    """Load a model from an ONNX file, which detects but cannot be trained.
 
     Raises:
         ConfigError: The package onnxruntime is not installed.
         ModelFileError: The file was not written by ``geodet export --reader plain``.
     """
-    session = open_session(path, threads=torch.get_num_threads())
-    about = read_description(session, path)
-    network = cast("RetinaNet", OnnxNetwork(session, about).eval())
-    return Model(network, about, hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def _level_sizes(config: ModelConfig, height: int, width: int) -> tuple[int, ...]:
-    """Count the anchors of each level, with a cell for the rest of a stride at the edge."""
-    first, last = config.levels
-    per_cell = len(config.anchor_scales) * len(config.anchor_ratios)
-    strides = [2**level for level in range(first, last + 1)]
-    return tuple(per_cell * -(-height // stride) * -(-width // stride) for stride in strides)
+    about = load_onnx_description(path)
+    return Model(partial(_no_network, path), about, hash_file(path), onnx=path)
 
 
 def load_model(name: str | Path) -> Model:
     """Load a model, once for many calls of :func:`geodet.detect`.
 
-    A loaded model is not changed by any function of geodet, so threads may share it.
+    A loaded model is not changed by any function of geodet, so threads may share it. Its weights
+    are read when they are first needed.
 
     Args:
         name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``, ``thermal``), a
@@ -90,8 +65,16 @@ def load_model(name: str | Path) -> Model:
         >>> model.description.classes, model.description.bands
         (('tree',), ('red', 'green', 'blue'))
     """
-    path = Path(name)
-    return load_onnx_model(path) if path.suffix.lower() == ".onnx" else load_checkpoint(name)
+    if Path(name).suffix.lower() == ".onnx":
+        return load_onnx_model(Path(name))
+    path = find_model(name)
+    int8 = int8_path(path)
+    return Model(
+        partial(_read_network, path),
+        load_description(path),
+        hash_file(path),
+        int8=int8 if int8.is_file() else None,
+    )
 
 
 def as_model(model: str | Path | Model) -> Model:
@@ -108,4 +91,104 @@ def as_model(model: str | Path | Model) -> Model:
     raise ConfigError(
         f"model is a {type(model).__name__}",
         hint="pass a bundled model's name, the path of a model file, or geodet.load_model(...)",
+    )
+
+
+def build_engine(model: Model, precision: str, device: str) -> Engine:
+    """Choose what computes a model, and load it.
+
+    Args:
+        model: The model.
+        precision: ``float32``, ``bfloat16``, ``int8`` or ``auto``: on a CPU the fastest of those
+            that the model has, see :func:`geodet.onnx.precision_probe.fastest_precision`; on a CUDA
+            device bfloat16 where it has that.
+        device: A name as :func:`geodet.models.device.choose_device` takes it.
+
+    Raises:
+        DeviceError: There is no such device, or it cannot compute the model.
+        ConfigError: The model has no form of that precision, or a package is missing.
+        ModelFileError: The model file is broken.
+    """
+    chosen = choose_device(device)
+    if model.onnx is not None:
+        return _onnx_engine(model.onnx, precision, device)
+    if precision == "int8" and chosen != "cpu":
+        raise DeviceError(
+            f"detect.precision = int8 computes on the CPU, and the device is {chosen}",
+            hint="use --device cpu, or leave detect.precision at auto",
+            device=chosen,
+        )
+    if chosen == "cpu" and precision in ("auto", "int8"):
+        int8 = _int8_engine(model, is_asked=precision == "int8")
+        if int8 is not None and (precision == "int8" or not has_torch()):
+            return int8
+        if int8 is not None:
+            build_float = partial(_torch_engine, model, device=chosen)
+            precision = fastest_precision(Forms(model, int8, build_float))
+            if precision == "int8":
+                return int8
+    return _torch_engine(model, precision, device=chosen)
+
+
+def _onnx_engine(path: Path, precision: str, device: str) -> OnnxEngine:
+    """Open an ONNX file, whose precision is its own."""
+    if device.startswith("cuda"):
+        raise DeviceError(
+            f"{path} computes on the CPU, and the device is {device}",
+            hint="use --device cpu, or the .safetensors file of the model",
+            device=device,
+        )
+    engine = OnnxEngine(path)
+    if "int8" in (precision, engine.precision) and precision not in ("auto", engine.precision):
+        raise ConfigError(
+            f"detect.precision = {precision}, and {path} computes in {engine.precision}",
+            hint="leave detect.precision at auto for an ONNX file",
+            key="detect.precision",
+        )
+    return engine
+
+
+def _int8_engine(model: Model, *, is_asked: bool) -> OnnxEngine | None:
+    """Open the eight-bit file of a model, if there is one of these weights."""
+    reason = ""
+    if model.int8 is None:
+        reason = "there is none"
+    elif not has_onnxruntime():
+        reason = "the package onnxruntime is not installed"
+    else:
+        engine = OnnxEngine(model.int8)
+        if engine.source == model.digest:
+            return engine
+        reason = f"{model.int8} was made from other weights"
+        logger.warning("%s: it is not used", reason)
+    if is_asked:
+        raise ConfigError(
+            f"{model.description.name} cannot be computed in eight-bit integers: {reason}",
+            hint="`geodet export MODEL --precision int8 --calibrate TILESET` makes the file, and "
+            "python -m pip install onnxruntime the package",
+            key="detect.precision",
+        )
+    return None
+
+
+def _torch_engine(model: Model, precision: str, *, device: str) -> Engine:
+    import_torch()  # or say that it is missing
+    from geodet.models.torch_engine import build_torch_engine
+
+    where = resolve_device(device)
+    return build_torch_engine(model, where, resolve_precision(precision, where))
+
+
+def _read_network(path: Path) -> RetinaNet:
+    import_torch()
+    from geodet.models.checkpoint import load_network
+
+    return load_network(path)[0]
+
+
+def _no_network(path: Path) -> RetinaNet:
+    raise ModelFileError(
+        f"{path} is an ONNX file: it detects, and has no network that can be trained or exported",
+        hint="give the .safetensors file that it was made from",
+        path=path,
     )

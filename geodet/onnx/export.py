@@ -11,9 +11,10 @@ import torch
 
 from geodet.errors import ConfigError, ModelFileError
 from geodet.files.outputs import check_destination, replacing
-from geodet.models.anchors import decode_boxes
-from geodet.models.checkpoint import Model
-from geodet.models.inputs import standardise, trained_bounds
+from geodet.models.box_coding import decode_boxes
+from geodet.models.input_values import trained_bounds
+from geodet.models.inputs import standardise
+from geodet.models.model import Model
 from geodet.onnx.graph import plain_graph, tile_graph
 from geodet.onnx.metadata import Reader, describe, tile_format
 from geodet.onnx.session import open_session

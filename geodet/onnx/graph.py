@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
-from geodet.models.anchors import LARGEST_FACTOR
+from geodet.models.box_coding import LARGEST_FACTOR
 from geodet.models.description import ModelDescription
-from geodet.models.inputs import ABSURD, trained_bounds
+from geodet.models.input_values import ABSURD, trained_bounds
 from geodet.models.retinanet import Head, RetinaNet
 from geodet.onnx.nodes import Nodes, import_onnx
 
@@ -213,7 +213,7 @@ def _centres(nodes: Nodes, level: str, stride: int, *, axis: int, shape: tuple[i
 
 
 def _decoded(nodes: Nodes, deltas: str, anchors: str) -> str:
-    """Follow :func:`geodet.models.anchors.decode_boxes`."""
+    """Follow :func:`geodet.models.box_coding.decode_boxes`."""
     half = nodes.constant(0.5)
     low, high = nodes.part(anchors, 0, 2, axis=1), nodes.part(anchors, 2, 4, axis=1)
     middle = nodes.add("Mul", nodes.add("Add", low, high), half)

@@ -52,7 +52,9 @@ class Nodes:
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Add a node with one output."""
         name = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(self._onnx.helper.make_node(kind, inputs, [name], **attributes))
+        self.nodes.append(
+            self._onnx.helper.make_node(kind, inputs, [name], name=name, **attributes)
+        )
         return name
 
     def constant(self, values: ArrayLike, dtype: Any = np.float32) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from geodet.onnx.guarded_session import GuardedSession
 
 __all__ = [
     "DESCRIPTION_KEY",
+    "PRECISION_KEY",
     "READER_KEY",
+    "SOURCE_KEY",
+    "has_onnxruntime",
     "load_onnx_description",
     "open_session",
     "read_description",
+    "read_origin",
 ]
 
 DESCRIPTION_KEY = "geodet"
@@ -24,13 +29,26 @@ DESCRIPTION_KEY = "geodet"
 READER_KEY = "geodet_reader"
 """In the metadata of a file: the program that it is for."""
 
+PRECISION_KEY = "geodet_precision"
+"""In the metadata of a file: ``int8``, or ``float32`` where it is missing."""
 
-def open_session(content: bytes | Path, *, threads: int = 0) -> Any:
+SOURCE_KEY = "geodet_source"
+"""In the metadata of a file: SHA-256 of the model file that it was made from."""
+
+
+def has_onnxruntime() -> bool:
+    """Whether onnxruntime is installed; it is not loaded."""
+    return importlib.util.find_spec("onnxruntime") is not None
+
+
+def open_session(content: bytes | Path, *, threads: int = 0, folded: Path | None = None) -> Any:
     """Open an ONNX file, or its bytes, to run it on the CPU.
 
     Args:
         content: Path of the file, or its bytes.
         threads: Threads of one pass; 0: as many as there are cores.
+        folded: A file for the graph as it is after norms were folded into convolutions; no other
+            optimisation is done then.
 
     Raises:
         ConfigError: The package onnxruntime is not installed.
@@ -48,6 +66,9 @@ def open_session(content: bytes | Path, *, threads: int = 0) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: they are raised as well
+    if folded is not None:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(folded)
     given = content if isinstance(content, bytes) else str(content)
     name = "the graph" if isinstance(content, bytes) else str(content)
     try:
@@ -69,6 +90,12 @@ def load_onnx_description(path: Path) -> ModelDescription:
         ModelFileError: The file was not written by ``geodet export --reader plain``.
     """
     return read_description(open_session(path), path)
+
+
+def read_origin(session: Any) -> tuple[str, str]:
+    """Return the precision of an open file, and the SHA-256 of the model that it was made from."""
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return metadata.get(PRECISION_KEY, "float32"), metadata.get(SOURCE_KEY, "")
 
 
 def read_description(session: Any, path: Path) -> ModelDescription:

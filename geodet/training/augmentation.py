@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geodet.config import AugmentConfig
 from geodet.geometry.arrays import Bools, Floats
-from geodet.models.inputs import ABSURD
+from geodet.models.input_values import ABSURD
 from geodet.raster.scene import Chip
 from geodet.training.band_statistics import BandStatistics
 

@@ -19,8 +19,9 @@ from geodet.evaluation.threshold_curves import FEW_OBJECTS, MatchCounts, best_co
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision
-from geodet.models.inputs import InputValues, trained_bounds
+from geodet.models.input_values import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet
+from geodet.models.torch_engine import TorchEngine
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 from geodet.training.band_statistics import BandStatistics
@@ -90,9 +91,11 @@ class BestModelKeeper:
         of_training = self.statistics
         bounds = trained_bounds(dtype, of_training.low, of_training.high)
         predictor = Predictor(
-            network.eval(),
-            device=self.device,
-            precision=resolve_precision(self.config.train.precision, self.device),
+            TorchEngine(
+                network.eval(),
+                self.device,
+                resolve_precision(self.config.train.precision, self.device),
+            ),
             values=InputValues(of_training.mean, of_training.std, *bounds),
             score_threshold=_LOWEST_SCORE,
             iou_threshold=limits.iou_threshold or _DEFAULT_IOU,

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, nms, sigmoid_focal_loss
 
-from geodet.models.anchors import decode_boxes, encode_boxes
-from geodet.models.retinanet import Outputs
+from geodet.models.box_coding import decode_boxes, encode_boxes
+from geodet.models.engine import Outputs
 from geodet.training.assigners import BACKGROUND, IGNORED, Assigner
 from geodet.training.distributed import mean_over_processes
 from geodet.training.packed_boxes import PackedBoxes

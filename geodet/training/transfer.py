@@ -13,7 +13,8 @@ from torch import Tensor
 from geodet.config import ModelConfig
 from geodet.errors import ConfigError
 from geodet.models.backbone import adapt_filters
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 
 __all__ = ["Transfer", "transfer_weights"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
-from geodet.detection.predictor import ChipTensors, ForwardPass
+from geodet.detection.predictor import ForwardPass
 from geodet.errors import DeviceError, SceneError
 from geodet.geometry.windows import Window
 from geodet.models.decode import Decoded

@@ -12,7 +12,7 @@ from torch import nn
 
 from geodet.config import DetectConfig, MatchConfig
 from geodet.demo.town import paint_town
-from geodet.detection.predictor import WidestLayer, build_predictor, stack_chips
+from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_run import detect_scene
 from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.geometry.boxes import Detections
@@ -20,6 +20,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
 from geodet.models.inputs import is_whole_mask
+from geodet.models.torch_engine import WidestLayer, stack_tensors
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
@@ -111,7 +112,7 @@ def test_the_cap_of_candidates_grows_with_the_chip(town, model):
     predictor = build_predictor(model, config, "cpu")
     chip = town.read_overview(SIDE)
     (decoded,) = predictor([chip])
-    logits = predictor.forward(*stack_chips([chip]))[0]
+    logits = predictor.forward(*predictor.stack([chip]))[0]
     passing = int((logits.sigmoid() >= predictor.score_threshold).sum())
     assert decoded.capped == passing - round(20 * 640 * 640 / 512**2)
     assert 0 < len(decoded.detections) <= 31
@@ -123,7 +124,8 @@ def test_the_cap_of_a_level_is_for_a_chip_of_256_px(town, model, side, kept):
     """By hand: 640 x 640 px are 6.25 of them, and a smaller one counts as one."""
     config = DetectConfig(precision="float32", max_per_level=2)
     predictor = build_predictor(model, config, "cpu", score_threshold=0.0)
-    logits = predictor.forward(*stack_chips([chip := town.read(Window(0, 0, side, side))])).logits
+    chip = town.read(Window(0, 0, side, side))
+    logits = predictor.forward(*predictor.stack([chip])).logits
     (decoded,) = predictor([chip])
     levels = len(model.network.anchors.strides)
     assert decoded.capped == logits.numel() - levels * kept
@@ -176,6 +178,6 @@ def test_layers_that_take_no_tensor_hold_nothing():
 def test_masks_are_stacked_only_where_a_chip_has_a_hole(town):
     chip = town.read(Window(0, 0, 40, 30))
     holed = replace(chip, valid=np.arange(40 * 30).reshape(30, 40) > 5)
-    assert is_whole_mask(stack_chips([chip, chip]).valid)
-    valid = stack_chips([chip, holed]).valid
+    assert is_whole_mask(stack_tensors([chip.pixels] * 2, [chip.valid] * 2).valid)
+    valid = stack_tensors([chip.pixels] * 2, [chip.valid, holed.valid]).valid
     assert torch.equal(valid, torch.from_numpy(np.stack([chip.valid, holed.valid])))

@@ -21,7 +21,7 @@ from geodet.detection.scene_run import SceneRun, detect_scene
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.decode import Decoded
-from geodet.models.inputs import InputValues
+from geodet.models.input_values import InputValues
 from geodet.raster.scene import Scene
 from geodet.raster.source import Source
 from geodet.vector.area_of_interest import AreaOfInterest

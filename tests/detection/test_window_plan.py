@@ -10,16 +10,17 @@ import geodet.detection.window_plan
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.window_plan import free_memory, plan_windows
-from geodet.models.inputs import InputValues
+from geodet.models.input_values import InputValues
+from geodet.models.torch_engine import TorchEngine
 
 OPEN = DetectConfig()
 
 
 def make_predictor(object_px=None, **keys):
     return Predictor(
-        seeded_network(architecture(**keys)).eval(),
-        device=torch.device("cpu"),
-        precision=torch.bfloat16,
+        TorchEngine(
+            seeded_network(architecture(**keys)).eval(), torch.device("cpu"), torch.bfloat16
+        ),
         values=InputValues((0.0,) * 3, (1.0,) * 3),
         score_threshold=0.5,
         iou_threshold=0.5,

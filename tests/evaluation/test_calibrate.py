@@ -15,7 +15,8 @@ from geodet.evaluation.calibrate import calibrate_on_chips, calibrate_on_scene
 from geodet.evaluation.evaluate import evaluate_vectors
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import Model, load_checkpoint
+from geodet.models.checkpoint import load_checkpoint
+from geodet.models.model import Model
 
 CLASSES = ("car", "tree")
 
@@ -24,7 +25,7 @@ def model(classes=CLASSES):
     about = describe(architecture((2, 3), head_convs=1)).model_copy(update={"classes": classes})
     network = seeded_network(about.architecture, classes=len(classes))
     torch.nn.init.normal_(network.classifier.last.weight, std=0.3)
-    return Model(network, about, "0" * 64)
+    return Model(lambda: network, about, "0" * 64)
 
 
 @pytest.fixture

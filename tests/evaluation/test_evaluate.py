@@ -14,8 +14,8 @@ from geodet.errors import ModelFileError, OutputError, TilesetError
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
 from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.files.output_folders import EVALUATION_FILES
-from geodet.models.checkpoint import Model
 from geodet.models.description import ModelDescription
+from geodet.models.model import Model
 
 BOXES = {
     "a.png": [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]],
@@ -39,7 +39,8 @@ def model(classes=("car", "bus"), **changes):
         gsd=None,
         **{"score_threshold": 0.5} | changes,
     )
-    return Model(seeded_network(classes=len(classes)), description, "0" * 64)
+    network = seeded_network(classes=len(classes))
+    return Model(lambda: network, description, "0" * 64)
 
 
 @pytest.fixture

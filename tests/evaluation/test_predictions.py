@@ -14,7 +14,8 @@ from geodet.errors import ModelFileError
 from geodet.evaluation.evaluated_chips import choose_input_values, predict_images
 from geodet.geometry.boxes import Detections
 from geodet.models.decode import Decoded
-from geodet.models.inputs import InputValues
+from geodet.models.input_values import InputValues
+from geodet.models.torch_engine import TorchEngine
 from geodet.raster.scene import Scene
 
 
@@ -23,9 +24,7 @@ class BrightnessSeer(AtOnce, Predictor):
 
     def __init__(self):
         super().__init__(
-            seeded_network(architecture()),
-            device=torch.device("cpu"),
-            precision=torch.float32,
+            TorchEngine(seeded_network(architecture()), torch.device("cpu"), torch.float32),
             values=InputValues((0.0,) * 3, (1.0,) * 3),
             score_threshold=0.1,
             iou_threshold=0.5,

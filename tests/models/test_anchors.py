@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder
 
-from geodet.models.anchors import Anchors, decode_boxes, encode_boxes
+from geodet.models.anchors import Anchors
+from geodet.models.box_coding import decode_boxes, encode_boxes
 
 
 def centres(boxes):

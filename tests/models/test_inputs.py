@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from geodet.models.inputs import (
-    is_whole_mask,
-    standardise,
-    to_device,
-    trained_bounds,
-    whole_mask,
-)
+from geodet.models.input_values import InputValues, standardise_array, trained_bounds
+from geodet.models.inputs import is_whole_mask, standardise, to_device, whole_mask
 
 MEAN, STD = (100.0, 50.0), (20.0, 5.0)
 
@@ -100,3 +95,19 @@ def test_the_mask_of_chips_without_holes_costs_a_byte_and_changes_nothing(dtype)
     assert not is_whole_mask(torch.ones(1, 1, 1, dtype=torch.bool))
     assert torch.equal(standardise(pixels, mask, MEAN, STD), standardise(pixels, dense, MEAN, STD))
     assert is_whole_mask(to_device(mask, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32"])
+@pytest.mark.parametrize("bounds", [((), ()), ((80.0, 40.0), (140.0, 55.0))], ids=["", "bounds"])
+@pytest.mark.parametrize("std", [STD, (0.001, 5.0)], ids=["", "hardly varied"])
+def test_numpy_scales_as_torch_does(dtype, bounds, std):
+    source = np.random.default_rng(3)
+    pixels = source.integers(0, 256, (2, 2, 9, 7)).astype(dtype)
+    if dtype == "float32":
+        pixels[0, 0, 0, :3] = -3.4e38, math.inf, math.nan
+    valid = source.random((2, 9, 7)) < 0.8
+    values = InputValues(MEAN, std, *bounds)
+    wanted = standardise(torch.from_numpy(pixels), torch.from_numpy(valid), *values)
+    found = standardise_array(pixels, valid, values)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, wanted.numpy())

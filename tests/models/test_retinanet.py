@@ -5,7 +5,8 @@ from torch import nn
 
 from geodet.config import TrainConfig
 from geodet.models.anchors import Anchors
-from geodet.models.retinanet import Head, Outputs, RetinaNet
+from geodet.models.engine import Outputs
+from geodet.models.retinanet import Head, RetinaNet
 from geodet.training.objective import build_loss
 
 SHAPES = [((2, 2), 2), ((2, 2), 5), ((2, 4), 4), ((2, 4), 5), ((3, 7), 5), ((5, 5), 5)]

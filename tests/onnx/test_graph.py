@@ -5,9 +5,10 @@ import pytest
 import torch
 from factories_models import EXPORTED, EXPORTED_CLASSES, describe, seeded_network
 
-from geodet.models.anchors import decode_boxes
+from geodet.models.box_coding import decode_boxes
 from geodet.models.decode import decode
-from geodet.models.inputs import standardise, trained_bounds
+from geodet.models.input_values import trained_bounds
+from geodet.models.inputs import standardise
 from geodet.onnx.graph import PLAIN_OUTPUTS, TileFormat, plain_graph, tile_graph
 from geodet.onnx.session import open_session
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import TrainConfig
-from geodet.models.anchors import encode_boxes
-from geodet.models.retinanet import Outputs
+from geodet.models.box_coding import encode_boxes
+from geodet.models.engine import Outputs
 from geodet.training.assigners import BACKGROUND, IGNORED
 from geodet.training.losses import HardExamples, RetinaNetLoss, giou_loss, l1_loss, smooth_l1_loss
 from geodet.training.objective import build_loss

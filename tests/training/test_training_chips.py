@@ -8,7 +8,8 @@ from torch.utils.data import DataLoader
 
 from geodet.config import AugmentConfig
 from geodet.errors import SceneError
-from geodet.models.inputs import standardise, trained_bounds
+from geodet.models.input_values import trained_bounds
+from geodet.models.inputs import standardise
 from geodet.tilesets.displayed_images import read_chip
 from geodet.training import training_chips
 from geodet.training.band_statistics import BandStatistics
