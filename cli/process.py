@@ -27,9 +27,7 @@ def prepare_process(device: str) -> None:
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     """
-    from geodet.models.device import has_cuda
-
-    if not device.startswith("cuda") and not (device == "auto" and has_cuda()):
+    if not device.startswith("cuda") and not (device == "auto" and _has_cuda()):
         keep_freed_memory()
 
 
@@ -74,3 +72,9 @@ def leaving_on_signals() -> Iterator[None]:
 def _leave(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
     sys.exit(128 + number)
+
+
+def _has_cuda() -> bool:
+    from geodet.models.device import has_cuda
+
+    return has_cuda()

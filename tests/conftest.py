@@ -17,8 +17,11 @@ from remote_server import serving
 import geodet.raster.source
 from geodet.config import ModelConfig
 from geodet.models.checkpoint import load_checkpoint, save_model
-from geodet.models.description import ModelDescription
+from geodet.models.description import ModelDescription, iter_bundled
+from geodet.models.device import resolve_precision
 from geodet.models.retinanet import RetinaNet
+from geodet.onnx.backend import load_model
+from geodet.onnx.precision_probe import remember_precision
 from geodet.raster.source import open_source
 
 torch.set_num_threads(1)  # the networks here are too small for more
@@ -46,6 +49,17 @@ TINY = ModelConfig(
     anchor_scales=(1.0,),
     anchor_ratios=(1.0,),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_precision(tmp_path_factory):
+    """Let "auto" choose floats, also in processes that a test starts: no timing decides a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        chosen = resolve_precision("auto", torch.device("cpu"))
+        for name, _ in iter_bundled():
+            remember_precision(load_model(name), str(chosen).removeprefix("torch."))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from geodet.evaluation.evaluate import (
     evaluate_results,
     evaluate_vectors,
 )
+from geodet.evaluation.int8_export import export_int8
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.onnx.export import ExportReport, export_model
@@ -133,7 +134,11 @@ def export(
     model: str | Path | Model,
     output: str | Path,
     *,
-    reader: Reader = "deepness",
+    reader: Reader | None = None,
+    precision: str = "float32",
+    calibrate: str | Path | None = None,
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
     chip_size: int = 512,
     overlap: int = 64,
     overwrite: bool = False,
@@ -142,27 +147,42 @@ def export(
 
     Args:
         model: A bundled model's name, a model file, or a loaded model.
-        output: The file, ``.onnx``.
+        output: The file, ``.onnx``. The eight-bit file of ``mine.safetensors`` is found where it is
+            called ``mine.int8.onnx`` and lies beside it.
         reader: The program that reads it: ``deepness``, ``geodeep``, or ``plain`` for any other and
-            for :func:`load_model`.
+            for :func:`load_model`; None: ``deepness``, and ``plain`` with ``int8``.
+        precision: ``float32``, or ``int8`` for convolutions in eight-bit integers.
+        calibrate: With ``int8``, a tileset or a scene of the imagery that the model is for.
+        config: With ``int8``, how the tileset is read: a :class:`Config`, a recipe or a TOML file.
+        settings: Keys and values on top, as ``--set`` takes them.
         chip_size: Side of the tiles of Deepness and GeoDeep, in pixels.
         overlap: Pixels that neighbouring tiles share.
         overwrite: Replace a file that exists.
 
     Raises:
-        ConfigError: The packages onnx and onnxruntime are not installed, or the overlap is too
-            large.
-        ModelFileError: The reader cannot run the model.
+        ConfigError: The packages onnx and onnxruntime are not installed, the overlap is too large,
+            or the options contradict each other.
+        ModelFileError: The reader cannot run the model, or its eight-bit form finds other objects.
         OutputError: The output exists, or cannot be written.
 
     Example:
         >>> export("urban-trees", folder / "trees.onnx", reader="plain").output.name
         'trees.onnx'
     """
+    if precision == "int8":
+        if calibrate is None or reader not in (None, "plain"):
+            raise ConfigError(
+                f"int8 with calibrate={calibrate} and reader={reader}",
+                hint="give a tileset or a scene to calibrate with, and leave the reader at plain",
+            )
+        chosen = resolve_config(config, settings=settings)
+        return export_int8(
+            as_model(model), Path(output), Path(calibrate), chosen, overwrite=overwrite
+        )
     return export_model(
         as_model(model),
         Path(output),
-        reader=reader,
+        reader=reader or "deepness",
         chip_size=chip_size,
         overlap=overlap,
         overwrite=overwrite,

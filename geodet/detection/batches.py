@@ -14,7 +14,6 @@ from geodet.detection.predictor import Predictor
 from geodet.errors import DeviceError
 from geodet.models.decode import Decoded
 from geodet.models.device import loaded_torch
-from geodet.models.engine import ChipTensors
 from geodet.raster.scene import Chip
 
 __all__ = ["BatchPipeline", "BatchResult", "ChipBatch", "OutOfMemoryRetry", "iter_batches"]

@@ -26,7 +26,6 @@ __all__ = ["ForwardPass", "Predictor", "build_predictor", "with_input_values"]
 _CAPPED_PIXELS, _LEVEL_PIXELS = 512 * 512, 256 * 256
 
 
-
 class ForwardPass(NamedTuple):
     """A forward pass that was started; a device may still be computing it."""
 

@@ -123,9 +123,11 @@ def _groups(passing: _Candidates, outputs: Outputs) -> AnyArray:
     """Number the pairs of chip and level; return that of each candidate: (R,)."""
     xp = array_namespace(passing.anchor)
     sizes = outputs.level_sizes or (len(outputs.anchors),)
-    ends = xp.asarray(np.cumsum(sizes).tolist(), **_where(passing.anchor))
-    levels = xp.searchsorted(ends, passing.anchor, side="right")
-    return passing.image * len(sizes) + levels
+    group, end = passing.image * len(sizes), 0
+    for size in sizes[:-1]:
+        end += size
+        group = group + xp.astype(passing.anchor >= end, group.dtype)
+    return group
 
 
 def _strongest(groups: AnyArray, scores: AnyArray, count: int) -> AnyArray:

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ABSURD", "InputValues", "is_tame", "standardise_array", "trained_bounds"]
+__all__ = [
+    "ABSURD",
+    "InputValues",
+    "is_tame",
+    "standardise_array",
+    "to_model_units",
+    "trained_bounds",
+]
 
 ABSURD = 1e4
 """Standard deviations beyond which a value is taken for undeclared nodata; 16-bit values in a model
@@ -73,15 +80,44 @@ def standardise_array(
     with np.errstate(over="ignore", invalid="ignore"):  # undeclared nodata
         scaled -= centre
         scaled /= spread
-    unseen = ~valid[:, None]
+    unseen = None if _is_whole(valid) else ~valid[:, None]
     if not is_tame(pixels.dtype == np.uint8, values.mean, values.std):
-        unseen = unseen | ~(np.abs(scaled) < ABSURD)
+        absurd = ~(np.abs(scaled) < ABSURD)
+        unseen = absurd if unseen is None else unseen | absurd
     if len(values.low):
         least, most = ((bound - centre) / spread for bound in bounds)
         np.clip(scaled, least, most, out=scaled)
-    if unseen.any():
+    if unseen is not None:
         np.copyto(scaled, 0, where=unseen)
     return scaled
+
+
+def to_model_units(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], values: InputValues, own: InputValues
+) -> NDArray[np.float32]:
+    """Return pixels in the units of a model, which an ONNX file standardises itself.
+
+    Args:
+        pixels: (N, C, H, W) of any dtype, in the units of a scene.
+        valid: (N, H, W); pixels without data become the mean.
+        values: The statistics of the scene.
+        own: Those of the model.
+    """
+    mean, std = _column(own.mean), _column(own.std)
+    if values == own and pixels.dtype == np.uint8:
+        units = pixels.astype(np.float32)
+        if not _is_whole(valid):
+            np.copyto(units, mean, where=~valid[:, None])
+        return units
+    units = standardise_array(pixels, valid, values)
+    units *= std
+    units += mean
+    return units
+
+
+def _is_whole(valid: NDArray[np.bool_]) -> bool:
+    """Whether a mask is a single byte, True, that is repeated."""
+    return not any(valid.strides)
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:

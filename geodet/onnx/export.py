@@ -19,7 +19,7 @@ from geodet.onnx.graph import plain_graph, tile_graph
 from geodet.onnx.metadata import Reader, describe, tile_format
 from geodet.onnx.session import open_session
 
-__all__ = ["ExportReport", "export_model"]
+__all__ = ["ExportReport", "export_model", "with_metadata"]
 
 _TOLERANCE = 1e-3
 _SIDES = (70, 99)  # of the compared images, no multiples of a stride
@@ -45,6 +45,20 @@ class ExportReport:
     """Largest difference of a score from PyTorch's, over all anchors of two images of noise."""
     box_difference_px: float
     """Largest difference of a box coordinate from PyTorch's likewise, in pixels."""
+    precision: str = "float32"
+    """Type of the numbers that the file multiplies: ``float32`` or ``int8``.
+
+    In eight-bit integers the two differences are means over the anchors that pass the threshold, in
+    the chips of the calibration.
+    """
+    agreement: float | None = None
+    """F1 of the eight-bit detections against those of the floats, on chips held out."""
+    f1: float | None = None
+    """F1 of the eight-bit detections against labels, where there are any."""
+    f1_of_floats: float | None = None
+    """F1 of the detections of the floats likewise."""
+    layers_in_float: tuple[str, ...] = ()
+    """Convolutions that were left in float."""
 
 
 def export_model(
@@ -87,13 +101,14 @@ def export_model(
         form = tile_format(model.description, reader, chip_size)
         graph = tile_graph(model.network, model.description, form)
     about = describe(model.description, reader, tile_size=chip_size, overlap=overlap)
-    content = _with_metadata(graph, about)
+    content = with_metadata(graph, about)
     with replacing(output) as temporary:
         temporary.write_bytes(content)
     return ExportReport(output, reader, len(content) / 1e6, *differences)
 
 
-def _with_metadata(graph: Any, about: dict[str, str]) -> bytes:
+def with_metadata(graph: Any, about: dict[str, str]) -> bytes:
+    """Return the bytes of a file with a graph and metadata."""
     for key, value in about.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodet.config import ModelConfig
+from geodet.geometry.arrays import is_all_true
 from geodet.models.description import ModelDescription
 from geodet.models.device import count_threads
 from geodet.models.engine import ChipTensors, HostDevice, Outputs
-from geodet.models.input_values import InputValues, standardise_array, trained_bounds
+from geodet.models.input_values import InputValues, to_model_units, trained_bounds
 from geodet.onnx.session import open_session, read_description, read_origin
 
 __all__ = ["OnnxEngine"]
@@ -58,9 +59,9 @@ class OnnxEngine:
 
     def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
         """Stack chips; a single one is not copied."""
-        if len(pixels) == 1:
-            return ChipTensors(pixels[0][None], valid[0][None])
-        return ChipTensors(np.stack(pixels), np.stack(valid))
+        whole = np.broadcast_to(np.True_, (len(valid), *valid[0].shape))
+        masks = whole if all(map(is_all_true, valid)) else np.stack(valid)
+        return ChipTensors(pixels[0][None] if len(pixels) == 1 else np.stack(pixels), masks)
 
     def start(self, tensors: ChipTensors) -> ChipTensors:
         """Return the chips, which are where they are read."""
@@ -70,28 +71,13 @@ class OnnxEngine:
         self, pixels: NDArray[Any], valid: NDArray[np.bool_], values: InputValues
     ) -> Outputs:
         """Compute the outputs of (N, C, H, W) pixels and (N, H, W) valid."""
-        fed = {"pixels": np.ascontiguousarray(self._in_units(pixels, valid, values))}
+        fed = {"pixels": np.ascontiguousarray(to_model_units(pixels, valid, values, self._own))}
         logits, deltas, anchors = self._session.run(
             ["logits", "deltas", "anchors"], fed, self._run_options
         )
         return Outputs(
             logits, deltas, anchors, _level_sizes(self.about.architecture, *pixels.shape[-2:])
         )
-
-    def _in_units(
-        self, pixels: NDArray[Any], valid: NDArray[np.bool_], values: InputValues
-    ) -> NDArray[np.float32]:
-        """Return the pixels in the units of the model; the file standardises them."""
-        mean, std = (np.float32(v).reshape(-1, 1, 1) for v in (self._own.mean, self._own.std))  # type: ignore[arg-type]
-        if values == self._own and pixels.dtype == np.uint8:
-            units = pixels.astype(np.float32)
-            if not valid.all():
-                np.copyto(units, mean, where=~valid[:, None])
-            return units
-        scaled = standardise_array(pixels, valid, values)
-        scaled *= std
-        scaled += mean
-        return scaled
 
 
 def _only_what_is_asked() -> Any:

@@ -22,10 +22,10 @@ import platformdirs
 
 from geodet.files.outputs import replacing
 from geodet.files.version import __version__
-from geodet.models.device import count_threads, cpu_name
+from geodet.models.device import cpu_name
 from geodet.models.engine import Engine
 from geodet.models.input_values import InputValues
-from geodet.models.model import Model
+from geodet.models.model import Model, hash_file
 from geodet.onnx.onnx_engine import OnnxEngine
 
 __all__ = ["Forms", "choice_file", "fastest_precision", "remember_precision"]
@@ -54,8 +54,7 @@ def fastest_precision(forms: Forms) -> str:
     """Return ``int8``, ``bfloat16`` or ``float32``, whichever is the fastest on this CPU.
 
     The first time it takes about a second, and as long as loading PyTorch; later the choice is read
-    from :func:`choice_file`. It holds for one model, machine, number of threads and version of each
-    library.
+    from :func:`choice_file`. It holds for one model, kind of processor and version of each library.
 
     Args:
         forms: What to choose from.
@@ -96,8 +95,8 @@ def choice_file(model: Model) -> Path:
         version("torch"),
         cpu_name(),
         platform.machine(),
-        count_threads(),
         model.digest,
+        hash_file(model.int8) if model.int8 else "",
     )
     name = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     folder = Path(platformdirs.user_cache_dir("geodet", appauthor=False)) / "precision"

@@ -34,7 +34,7 @@ def test_large_blocks_are_reused_on_a_cpu(device):
 @pytest.mark.parametrize(("has_cuda", "is_kept"), [(False, True), (True, False)])
 def test_auto_is_a_cpu_where_there_is_no_cuda_device(monkeypatch, has_cuda, is_kept):
     kept = []
-    monkeypatch.setattr("geodet.models.device.has_cuda", lambda: has_cuda)
+    monkeypatch.setattr(process, "_has_cuda", lambda: has_cuda)
     monkeypatch.setattr(process, "keep_freed_memory", lambda: kept.append(True))
     process.prepare_process("auto")
     assert bool(kept) == is_kept

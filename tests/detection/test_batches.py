@@ -14,6 +14,7 @@ from geodet.detection.predictor import ForwardPass
 from geodet.errors import DeviceError, SceneError
 from geodet.geometry.windows import Window
 from geodet.models.decode import Decoded
+from geodet.models.engine import ChipTensors
 from geodet.raster.scene import Chip
 
 

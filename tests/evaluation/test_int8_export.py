@@ -1,0 +1,167 @@
+"""The eight-bit file of a model: what it finds, when it is refused, and when it is used."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from affine import Affine
+from factories_tilesets import write_coco
+from PIL import Image
+from pyproj import CRS
+
+from geodet.config import Config, DetectConfig
+from geodet.demo.town import paint_town
+from geodet.detection.predictor import build_predictor
+from geodet.errors import ConfigError, DeviceError, ModelFileError, OutputError, TilesetError
+from geodet.evaluation import int8_export
+from geodet.evaluation.int8_export import export_int8
+from geodet.geometry.geobox import GeoBox
+from geodet.models.model import int8_path
+from geodet.onnx.backend import load_model
+from geodet.onnx.onnx_engine import OnnxEngine
+from geodet.raster.geotiff import write_raster
+from geodet.raster.scene import Scene
+
+SIDE, PART = 640, 320
+
+
+@pytest.fixture(scope="module")
+def town():
+    return paint_town(SIDE, SIDE, seed=3)
+
+
+@pytest.fixture(scope="module")
+def scene(town, tmp_path_factory):
+    path = tmp_path_factory.mktemp("town") / "town.tif"
+    place = Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000)
+    write_raster(path, town.pixels, GeoBox(SIDE, SIDE, place, CRS.from_epsg(32633)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tiles(town, tmp_path_factory):
+    """Cut the town into four labelled chips, two of them to validate."""
+    folder = tmp_path_factory.mktemp("tiles")
+    chips = {"train": {}, "val": {}}
+    for number, (row, column) in enumerate(np.ndindex(2, 2)):
+        x, y = column * PART, row * PART
+        part = town.pixels[:3, y : y + PART, x : x + PART].transpose(1, 2, 0)
+        (folder / "images").mkdir(exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(part)).save(folder / "images" / f"{number}.png")
+        inside = [
+            (0, left, top, 12, 12)
+            for left, top in (town.centres - [x + 6, y + 6]).tolist()
+            if 0 <= left <= PART - 12 and 0 <= top <= PART - 12
+        ]
+        chips["val" if number > 1 else "train"][f"{number}.png"] = inside
+    for name, boxes in chips.items():
+        write_coco(folder / f"{name}.json", boxes, classes=("tree",), size=(PART, PART))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model():
+    return replace(load_model("urban-trees"), int8=None)
+
+
+@pytest.fixture(scope="module")
+def exported(model, scene, tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / "trees.int8.onnx"
+    return export_int8(model, path, scene, Config())
+
+
+def test_the_file_finds_what_the_model_finds(exported, model, scene):
+    assert exported.output.stat().st_size < 4e6 < exported.megabytes * 1e6 + 1e6
+    assert (exported.precision, exported.reader) == ("int8", "plain")
+    assert exported.agreement >= 0.95
+    assert exported.f1 is exported.f1_of_floats is None
+    assert exported.score_difference < 0.005
+    assert exported.box_difference_px < 0.1
+    with Scene(scene) as opened:
+        chip = opened.read_overview(SIDE)
+    config = DetectConfig(precision="int8")
+    int8 = build_predictor(replace(model, int8=exported.output), config, "cpu")
+    floats = build_predictor(model, DetectConfig(precision="float32"), "cpu")
+    assert int8.precision == "int8"
+    counts = [len(one([chip])[0].detections) for one in (int8, floats)]
+    assert counts[0] == pytest.approx(counts[1], rel=0.05)
+    assert counts[1] > 100
+
+
+def test_labels_are_compared_where_there_are_any(model, tiles, tmp_path):
+    report = export_int8(model, tmp_path / "a.onnx", tiles, Config())
+    assert report.f1 == pytest.approx(report.f1_of_floats, abs=0.01)
+    assert report.f1_of_floats > 0.1
+
+
+def test_a_file_that_finds_something_else_is_refused(model, tiles, tmp_path, monkeypatch):
+    monkeypatch.setattr(int8_export, "_LEAST_AGREEMENT", 1.01)
+    with pytest.raises(
+        ModelFileError, match=r"agrees with its floats by an F1 of [01]\.\d+ and.*1\.01"
+    ):
+        export_int8(model, tmp_path / "a.onnx", tiles, Config())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_replaced_only_when_asked(model, scene, tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists"):
+        export_int8(model, tmp_path / "a.onnx", scene, Config())
+
+
+def test_imagery_too_small_to_check_with_is_refused(model, tmp_path):
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    write_coco(tmp_path / "val.json", {"a.png": []}, classes=("tree",))
+    with pytest.raises(TilesetError, match="has 1 images: too few"):
+        export_int8(model, tmp_path / "a.onnx", tmp_path, Config())
+
+
+def test_imagery_without_objects_is_refused(model, tmp_path):
+    geobox = GeoBox(128, 128, Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000), CRS.from_epsg(32633))
+    dark = np.random.default_rng(0).integers(0, 9, (3, 128, 128)).astype(np.uint8)
+    write_raster(tmp_path / "dark.tif", dark, geobox)
+    with pytest.raises(ModelFileError, match="finds nothing on the chips that are held out"):
+        export_int8(model, tmp_path / "a.onnx", tmp_path / "dark.tif", Config())
+
+
+def test_a_file_of_other_weights_is_not_used(exported, model, said):
+    other = replace(model, digest="0" * 64, int8=exported.output)
+    assert build_predictor(other, DetectConfig(), "cpu").precision != "int8"
+    assert any("was made from other weights" in line for line in said())
+    with pytest.raises(ConfigError, match="was made from other weights"):
+        build_predictor(other, DetectConfig(precision="int8"), "cpu")
+
+
+def test_auto_takes_it_where_it_is_the_fastest(exported, model, monkeypatch):
+    own = replace(model, int8=exported.output)
+    for chosen in ("int8", "float32", "bfloat16"):
+        monkeypatch.setattr("geodet.onnx.backend.fastest_precision", lambda _, to=chosen: to)
+        assert build_predictor(own, DetectConfig(), "cpu").precision == chosen
+    assert build_predictor(own, DetectConfig(precision="float32"), "cpu").precision == "float32"
+
+
+def test_integers_are_refused_where_there_are_none(model, tmp_path):
+    config = DetectConfig(precision="int8")
+    with pytest.raises(ConfigError, match="there is none"):
+        build_predictor(model, config, "cpu")
+    with pytest.raises(DeviceError, match="no device"):
+        build_predictor(model, config, "cuda:7")
+
+
+def test_an_eight_bit_file_is_a_model_of_its_own(exported):
+    engine = OnnxEngine(exported.output)
+    assert engine.precision == "int8"
+    loaded = load_model(exported.output)
+    assert build_predictor(loaded, DetectConfig(), "cpu").precision == "int8"
+    with pytest.raises(ConfigError, match=r"float32, and .* computes in int8"):
+        build_predictor(loaded, DetectConfig(precision="float32"), "cpu")
+    with pytest.raises(ModelFileError, match="no network that can be trained"):
+        _ = loaded.network
+
+
+def test_the_file_of_a_model_lies_beside_it(exported, make_model):
+    path = make_model("mine.safetensors")
+    assert load_model(path).int8 is None
+    beside = int8_path(path)
+    beside.write_bytes(exported.output.read_bytes())
+    assert load_model(path).int8 == beside

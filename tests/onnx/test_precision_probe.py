@@ -1,0 +1,85 @@
+"""The choice of the fastest precision, and where it is kept."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from geodet.models.engine import HostDevice
+from geodet.onnx.backend import load_model
+from geodet.onnx.precision_probe import (
+    Forms,
+    choice_file,
+    fastest_precision,
+    remember_precision,
+)
+
+
+class Sleeper:
+    """An engine that takes so many milliseconds."""
+
+    device = HostDevice()
+
+    def __init__(self, precision, milliseconds):
+        self.precision, self.seconds, self.calls = precision, milliseconds / 1000, 0
+
+    def stack(self, pixels, valid):
+        return np.stack(pixels), np.stack(valid)
+
+    def forward(self, pixels, valid, values):
+        assert pixels.shape[1] == len(values.mean)
+        self.calls += 1
+        time.sleep(self.seconds)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("geodet.onnx.precision_probe._SECONDS", 0.05)
+    return load_model("thermal")
+
+
+def forms(model, *, int8, float32, bfloat16=None):
+    floats = {"float32": Sleeper("float32", float32)}
+    floats["auto"] = Sleeper("bfloat16", bfloat16) if bfloat16 else floats["float32"]
+    return Forms(model, Sleeper("int8", int8), floats.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "wanted"),
+    [
+        ({"int8": 2, "float32": 20}, "int8"),
+        ({"int8": 20, "float32": 2}, "float32"),
+        ({"int8": 20, "float32": 20, "bfloat16": 2}, "bfloat16"),
+        ({"int8": 20, "float32": 20.2}, "float32"),  # not worth other results
+    ],
+    ids=str,
+)
+def test_the_fastest_is_chosen_and_integers_only_where_they_gain(model, milliseconds, wanted):
+    assert fastest_precision(forms(model, **milliseconds)) == wanted
+
+
+def test_the_choice_is_measured_once(model):
+    assert fastest_precision(forms(model, int8=1, float32=10)) == "int8"
+    again = forms(model, int8=10, float32=1)
+    assert fastest_precision(again) == "int8"
+    assert again.int8.calls == 0
+
+
+def test_a_choice_is_for_one_model(model):
+    remember_precision(model, "int8")
+    assert not choice_file(replace(model, digest="other")).exists()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"precision": "int4"}', '{"precision": []}'])
+def test_a_broken_file_is_measured_again(model, text):
+    remember_precision(model, "int8")
+    choice_file(model).write_text(text)
+    assert fastest_precision(forms(model, int8=10, float32=1)) == "float32"
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(model, tmp_path, said):
+    (tmp_path / "cache").write_text("a file")
+    assert fastest_precision(forms(model, int8=1, float32=10)) == "int8"
+    assert any("is not kept" in line for line in said(20))
