@@ -142,7 +142,7 @@ def run() -> None:
     except SystemExit as leaving:
         if leaving.code in (129, 130, 143):  # 130 is typer's code for Ctrl-C
             typer.echo("interrupted: no incomplete output is left", err=True)
-            end_if_signalled(leaving.code)
+            end_if_signalled(int(leaving.code))
         raise
 
 

@@ -6,7 +6,9 @@ number of threads, environment variables, warning filters or GDAL's options for 
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import os
 import platform
 import signal
 import sys
@@ -15,8 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
+from typing import NoReturn
 
-__all__ = ["keep_freed_memory", "leaving_on_signals", "prepare_process"]
+__all__ = ["end_if_signalled", "keep_freed_memory", "leaving_on_signals", "prepare_process"]
+
+_received: list[int] = []  # signals that told this process to end
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
 
@@ -54,7 +59,8 @@ def leaving_on_signals() -> Iterator[None]:
     """End as after Ctrl-C, with all temporary files removed, when the process is told to end.
 
     SIGTERM comes from schedulers and ``kill``, SIGHUP when a terminal is closed; one that is
-    ignored, as under ``nohup``, stays ignored. The exit code is 128 plus the signal's number.
+    ignored, as under ``nohup``, stays ignored. The exit code is 128 plus the signal's number. After
+    the first Ctrl-C a second one ends the process at once.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -62,6 +68,8 @@ def leaving_on_signals() -> Iterator[None]:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, _leave)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     finally:
@@ -69,7 +77,27 @@ def leaving_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def end_if_signalled(code: int) -> None:
+    """End a process that was told to end, without waiting for threads that wait for a server.
+
+    Functions registered with :mod:`atexit` run; what Python and PyTorch tear down after them takes
+    seconds on a busy machine, and serves nothing.
+    """
+    if _received:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    _received.append(number)
+    raise KeyboardInterrupt
+
+
 def _leave(number: int, _: FrameType | None) -> None:
+    _received.append(number)
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
     sys.exit(128 + number)
 
