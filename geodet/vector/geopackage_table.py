@@ -43,6 +43,8 @@ _GEOMETRY = "geom"
 # finished index one by one, which takes three times as long and no memory.
 _INDEXED_AT_ONCE = 2_000_000
 
+_ROWS_IN_A_ROW = 2_000  # 4 ms
+
 # The format's -1, which pyogrio writes without the warning that it gives where there is no CRS.
 _NO_CRS = 'LOCAL_CS["Undefined Cartesian SRS"]'
 
@@ -173,7 +175,9 @@ class _ArrowStream:
         while (batch := self._batches.get()) is not None:
             if isinstance(batch, _AbortedError):
                 raise batch
-            yield batch
+            # While pyogrio writes a batch, no other thread can run Python code.
+            for start in range(0, len(batch), _ROWS_IN_A_ROW):
+                yield batch.slice(start, _ROWS_IN_A_ROW)
 
     def _run(
         self, read: Callable[[pyarrow.RecordBatchReader], None], stream: pyarrow.RecordBatchReader
