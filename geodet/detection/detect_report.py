@@ -11,6 +11,7 @@ from typing import Any, Literal
 from geodet.detection.scene_run import DetectCounts
 from geodet.errors import OutputError, SceneError
 from geodet.files.outputs import replacing
+from geodet.files.spreadsheet_text import safe_text
 
 __all__ = [
     "DetectReport",
@@ -156,4 +157,5 @@ def write_records(output: Path, records: Sequence[SceneRecord]) -> None:
         rows.writerow(("path", "scene", "status", "detections", "seconds", "reason"))
         for one in records:
             seconds = f"{one.seconds:.1f}"
-            rows.writerow((one.path, one.scene, one.status, one.detections, seconds, one.reason))
+            path, scene, reason = map(safe_text, (one.path, one.scene, one.reason))
+            rows.writerow((path, scene, one.status, one.detections, seconds, reason))

@@ -40,7 +40,7 @@ def draw_curves(path: Path, title: str, measures: Mapping[str, ClassMeasures]) -
     rows = _choose_rows(measures)
     chart = Figure(figsize=(14, 0.8 + 3.1 * len(rows)), dpi=110, layout="constrained")
     FigureCanvasAgg(chart)
-    chart.suptitle(title, fontsize=11)
+    chart.suptitle(title, fontsize=11, parse_math=False)
     axes = chart.subplots(len(rows), 3, squeeze=False)
     for (name, one), (left, middle, right) in zip(rows.items(), axes, strict=True):
         _draw_thresholds(left, name, one)
@@ -125,7 +125,7 @@ def _describe(measures: ClassMeasures) -> str:
 def _finish(axis: Any, title: str, x: str, y: str) -> None:
     axis.set(xlim=(0, 1), ylim=(0, 1.12), xlabel=x, ylabel=y)
     axis.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    axis.set_title(title, fontsize=10, loc="left")
+    axis.set_title(title, fontsize=10, loc="left", parse_math=False)  # $ is no formula
     axis.grid(color="#eeeeee")
     axis.set_axisbelow(True)
 

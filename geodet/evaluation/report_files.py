@@ -16,6 +16,7 @@ from geodet.evaluation.charts import draw_curves
 from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_boxes
 from geodet.evaluation.threshold_curves import MatchCounts, ThresholdCurve
 from geodet.files.outputs import replace_folder
+from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.geobox import GeoBox
 from geodet.vector.error_layers import PlacedBoxes, write_layers
 
@@ -114,7 +115,8 @@ def _write_table(path: Path, measures: Mapping[str, ClassMeasures]) -> None:
     for name, one in measures.items():
         plain = _class_to_json(one)
         best = plain.pop("best")
-        rows.append({"class": name, **plain, **{f"best_{key}": best[key] for key in _BEST}})
+        chosen = {f"best_{key}": best[key] for key in _BEST}
+        rows.append({"class": safe_text(name), **plain, **chosen})
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()

@@ -15,6 +15,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geodet.files.outputs import replacing
+from geodet.files.spreadsheet_text import safe_text
 
 __all__ = ["AttributeLayer", "write_attribute_layers", "write_polygon_table"]
 
@@ -67,7 +68,8 @@ def write_polygon_table(
     suffix = path.suffix.lower()
     with replacing(path) as temporary:
         if suffix == ".csv":
-            _to_text(table, total).to_csv(temporary, index=False, lineterminator="\r\n")
+            rows = _to_text(table, total).map(_safe_cell).rename(columns=_safe_cell)
+            rows.to_csv(temporary, index=False, lineterminator="\r\n")
             return
         frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=crs)
         if suffix == ".geojson" and crs is not None:
@@ -78,6 +80,10 @@ def write_polygon_table(
         _write_layer(temporary, layer, frame, _DRIVERS[suffix])
         if suffix == ".gpkg":
             _write_layer(temporary, "total", total, "GPKG", append=True)
+
+
+def _safe_cell(cell: Any) -> Any:
+    return safe_text(cell) if isinstance(cell, str) else cell
 
 
 def _to_text(table: Any, total: Any) -> Any:

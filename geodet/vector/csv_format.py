@@ -1,4 +1,7 @@
-"""Detections in a table of comma-separated values, with geometry as well-known text."""
+"""Detections in a table of comma-separated values, with geometry as well-known text.
+
+Classes and scenes that a spreadsheet would run as formulas get an apostrophe before them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from geodet.files.pending import PendingOutput
+from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Floats
-from geodet.vector.rows import FIELDS, Rows, VectorLayer, crs_text
+from geodet.vector.rows import FIELDS, TEXTS, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter
 
 __all__ = ["CsvWriter"]
@@ -20,7 +24,7 @@ class CsvWriter(RowWriter):
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
-        self._crs = "" if layer.crs is None else crs_text(layer.crs)
+        self._crs = "" if layer.crs is None else safe_text(crs_text(layer.crs))
         self._file = self._temporary.open("w", encoding="utf-8", newline="")
         self._table = csv.writer(self._file, lineterminator="\n")
         self._table.writerow(["WKT", *FIELDS, "crs"])
@@ -30,7 +34,9 @@ class CsvWriter(RowWriter):
 
     def _add_rows(self, rows: Rows) -> None:
         texts = _to_texts(rows.coordinates)
-        columns = [texts, *rows.columns, [self._crs] * len(rows)]
+        fields = dict(zip(FIELDS, rows.columns, strict=True))
+        fields |= {name: [safe_text(text) for text in fields[name]] for name in TEXTS}
+        columns = [texts, *fields.values(), [self._crs] * len(rows)]
         self._table.writerows(zip(*columns, strict=True))
 
     def _complete(self) -> None:

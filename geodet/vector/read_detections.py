@@ -14,6 +14,7 @@ from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import VectorError
+from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
 from geodet.vector.formats import FORMATS
 from geodet.vector.rows import LAYER
@@ -67,7 +68,10 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
         raise VectorError(
             f"cannot read detections from {path}: {error}", hint=_HINT, path=path
         ) from error
-    return dict(zip(about["fields"], columns, strict=True))
+    found = dict(zip(about["fields"], columns, strict=True))
+    if path.suffix.lower() == ".csv" and "label" in found:
+        found["label"] = np.array([plain_text(name) for name in found["label"]], object)
+    return found
 
 
 def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:

@@ -18,6 +18,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
+from geodet.files.spreadsheet_text import plain_text
 from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
 
@@ -59,6 +60,7 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
         )
     crs = _table_crs(frame, file) if is_table else _crs_or_none(frame.crs)
+    frame = _with_plain_texts(frame) if is_table else frame
     frame = frame.set_crs(crs, allow_override=True)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
 
@@ -145,6 +147,16 @@ def _is_coordinate_table(file: str) -> bool:
 def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:
     frame = geopandas.read_parquet(file)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
+
+
+def _with_plain_texts(frame: Any) -> Any:
+    """Take the apostrophes away that keep spreadsheets from running texts."""
+    texts = {
+        name: [plain_text(text) if isinstance(text, str) else text for text in frame[name]]
+        for name in frame.columns
+        if name != frame.geometry.name and frame[name].dtype.kind not in "biufcmM"
+    }
+    return frame.assign(**texts)
 
 
 def _table_crs(frame: Any, file: str) -> CRS | None:

@@ -40,3 +40,8 @@ def test_of_many_classes_those_with_most_objects_are_drawn():
     names = tuple(f"class {n}" for n in range(20))
     rows = _choose_rows(figures(names, count=30))
     assert list(rows) == ["all", *names[:10], *names[10:12]]  # the first ten have two objects
+
+
+def test_dollar_signs_in_names_are_no_formulas(tmp_path):
+    draw_curves(tmp_path / "curves.png", r"$\frac$", figures((r"$\frac$ car", "$$")))
+    assert (tmp_path / "curves.png").stat().st_size > 0

@@ -7,6 +7,9 @@ from factories_vectors import FIELDS, SITE, UTM, found, part, read, write
 from pyproj import CRS
 
 from geodet.geometry.boxes import Detections
+from geodet.vector.read_detections import read_detections
+from geodet.vector.vector_files import read_frame
+from geodet.vector.write_detections import write_detections
 
 
 def rows(path):
@@ -57,3 +60,24 @@ def test_the_crs_is_in_a_column(tmp_path, crs):
 def test_an_empty_table_has_its_header(tmp_path):
     path = write(tmp_path / "found.csv", part(Detections.empty()))
     assert path.read_text(encoding="utf-8") == f"WKT,{','.join(FIELDS)},crs\n"
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+tree", "-tree", "@SUM(A1)", "\ttree", "'=x"])
+def test_no_spreadsheet_runs_a_class_or_a_scene(tmp_path, name):
+    source = part(Detections([[1.0, 2, 5, 6]], [0.5], [0]), scene=f"{name}.tif")
+    path = tmp_path / "found.csv"
+    write_detections(path, [source], (name,), metadata={})
+    for row in rows(path):
+        assert row["label"] == f"'{name}"
+        assert row["scene"] == f"'{name}.tif"
+        assert float(row["x1_px"]) >= 0  # numbers stay numbers
+    assert set(read_detections(path, [name]).labels.tolist()) == {0}
+    frame = read_frame(path)
+    assert set(frame["label"]) == {name}
+    assert set(frame["scene"]) == {f"{name}.tif"}
+
+
+def test_negative_coordinates_are_not_taken_for_formulas(tmp_path):
+    path = write(tmp_path / "found.csv", part(Detections([[-3.0, -2, 5, 6]], [0.5], [0])))
+    (row,) = rows(path)
+    assert (row["x1_px"], row["y1_px"]) == ("-3.0", "-2.0")

@@ -109,3 +109,22 @@ def test_classes_read_back_in_order(names):
 def test_what_is_not_xml_has_no_classes():
     with pytest.raises(ValueError, match="the style is not XML"):
         style_classes("<qgis>")
+
+
+@pytest.mark.parametrize("field", ["label", "scene"])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("oak", "oak"),
+        ("a & b", "a &amp; b"),
+        ("<img src='http://host/x.png'>", "&lt;img src='http://host/x.png'&gt;"),
+        ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
+        ("[% 1 + 1 %]", "[% 1 + 1 %]"),
+    ],
+)
+def test_the_map_tip_escapes_what_it_shows(field, text, shown):
+    tip = parse(["car"]).findtext("mapTip")
+    (expression,) = [part for part in re.findall(r"\[%(.*?)%\]", tip) if f'"{field}"' in part]
+    # replace(text, before, after) is the same in QGIS and here.
+    names = {"replace": str.replace, field: text}
+    assert eval(expression.strip().replace(f'"{field}"', field), {}, names) == shown
