@@ -44,7 +44,7 @@ from geodet.models.device import choose_device, import_torch
 from geodet.models.model import Model
 from geodet.previews.preview import draw_preview, select_colours
 from geodet.vector.rows import Appending
-from geodet.vector.styles import write_style
+from geodet.vector.stored_styles import write_style
 from geodet.vector.write_detections import check_output
 
 __all__ = [

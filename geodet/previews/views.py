@@ -17,7 +17,7 @@ from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.scene_labels import read_scored_objects
 from geodet.vector.formats import path_of
-from geodet.vector.styles import read_classes
+from geodet.vector.stored_styles import read_classes
 from geodet.vector.vector_files import read_fields
 
 __all__ = ["SceneObjects", "SceneView", "read_objects", "read_view", "to_image"]

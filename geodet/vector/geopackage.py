@@ -16,7 +16,7 @@ from geodet.vector.geopackage_append import append_rows, check_scenes, reading_d
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
 from geodet.vector.rows import FIELDS, LAYER, TEXTS, Rows, VectorLayer
-from geodet.vector.styles import store_style
+from geodet.vector.stored_styles import store_style
 from geodet.vector.writer import RowWriter, raising_os_errors
 
 __all__ = ["GeoPackageAppender", "GeoPackageWriter", "StoredLayer", "check_appendable"]

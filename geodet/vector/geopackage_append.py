@@ -20,7 +20,7 @@ from geodet.geometry.arrays import Ints
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.rows import FIELDS, LAYER, VectorLayer
 from geodet.vector.stored_rows import add_geometry_functions, iter_stored_pairs
-from geodet.vector.styles import add_style
+from geodet.vector.stored_styles import add_style
 
 __all__ = ["append_rows", "check_scenes", "reading_database"]
 

@@ -10,7 +10,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.views import read_objects
 from geodet.raster.scene import Scene
-from geodet.vector.styles import write_style
+from geodet.vector.stored_styles import write_style
 from geodet.vector.write_detections import write_detections
 
 CLASSES = ("tree", "car", "bus")

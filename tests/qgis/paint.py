@@ -17,7 +17,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.geotiff import write_raster
-from geodet.vector.styles import write_style
+from geodet.vector.stored_styles import write_style
 from geodet.vector.write_detections import write_detections
 
 SIDE = 480

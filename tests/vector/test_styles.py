@@ -7,7 +7,8 @@ import pytest
 import shapely
 
 from geodet.errors import OutputError
-from geodet.vector.styles import qgis_style, read_classes, store_style, style_classes, write_style
+from geodet.vector.stored_styles import read_classes, store_style, write_style
+from geodet.vector.styles import qgis_style, style_classes
 
 NAMES = ("car", "a & b", "<tree>", 'the "old" one', "l'été", "🌳")
 
