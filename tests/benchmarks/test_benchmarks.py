@@ -146,3 +146,35 @@ def test_writing_compares_both_ways(capsys, monkeypatch):
     printed = capsys.readouterr().out
     for line in ("geodet, streamed", "pyogrio, Arrow", "ratio of seconds", "ratio of CPU s"):
         assert line in printed
+
+
+def test_a_mosaic_of_chips_shows_each_of_them_again_and_again(tmp_path):
+    import rasterio
+    from factories_tilesets import paint_geotiff
+    from long_run import list_chips, make_mosaic
+
+    for number in range(5):
+        path = paint_geotiff(tmp_path / "chips" / f"{number}.tif", width=16, height=16, bands=3)
+        with rasterio.open(path, "r+") as chip:
+            chip.write(np.full((3, 16, 16), 10 + number, np.uint8))
+    paint_geotiff(tmp_path / "chips" / "other.tif", width=8, height=8, bands=3)
+    chips = list_chips(tmp_path / "chips")
+    assert [chip.stem for chip in chips] == ["0", "1", "2", "3", "4"]
+    with rasterio.open(make_mosaic(tmp_path, chips, 80)) as scene:
+        assert (scene.width, scene.height, scene.count) == (80, 80, 3)
+        values = scene.read(2)[8::16, 8::16]
+    block = np.array([[10, 11], [12, 13]])  # two by two of five
+    np.testing.assert_array_equal(values, np.tile(block, (3, 3))[:5, :5])
+
+
+def test_a_part_of_a_tileset_has_the_lines_of_its_images(tmp_path):
+    from factories_tilesets import paint_image, write
+    from long_run import copy_part
+
+    for name in "abcdef":
+        paint_image(tmp_path / "set" / "images" / f"{name}.png")
+    lines = "".join(f"{name}.png,1,2\n" for name in "abcdef")
+    write(tmp_path / "set" / "trees.csv", f"image,x,y\n{lines}")
+    part = copy_part(tmp_path / "set", tmp_path / "part", 3)
+    assert sorted(file.name for file in (part / "images").iterdir()) == ["a.png", "c.png", "e.png"]
+    assert (part / "trees.csv").read_text() == "image,x,y\na.png,1,2\nc.png,1,2\ne.png,1,2\n"
