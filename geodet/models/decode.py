@@ -6,7 +6,7 @@ The arrays may be NumPy's, as on a CPU, or PyTorch's on a CUDA device: the rules
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from array_api_compat import array_namespace, is_torch_array
 from geodet.geometry.boxes import Detections
 from geodet.merging.merger import suppress
 from geodet.models.box_coding import decode_boxes
+from geodet.models.device_suppression import DeviceCandidates, suppress_on_device
 from geodet.models.engine import AnyArray, Outputs
 
 __all__ = ["Decoded", "decode"]
@@ -73,13 +74,25 @@ def decode(
         kept = _strongest(_groups(passing, outputs), passing.scores, max_per_level)
         passing = _Candidates(*(column[kept] for column in passing))
     image, anchor, label, scores = passing
+    counts = _counts(image, len(outputs.logits))
     boxes = decode_boxes(_float32(outputs.deltas[image, anchor]), outputs.anchors[anchor])
-    results, end = [], 0
-    for before, count in zip(passed, _counts(image, len(outputs.logits)), strict=True):
-        of = slice(end, end := end + count)
-        best = _best_boxes(boxes[of], scores[of], label[of], iou_threshold, max_candidates)
-        results.append(Decoded(best, before - min(count, max_candidates)))
-    return results
+    if is_torch_array(boxes):
+        best = suppress_on_device(
+            DeviceCandidates(image, boxes, scores, label),
+            counts,
+            classes=outputs.logits.shape[-1],
+            iou_threshold=iou_threshold,
+            max_candidates=max_candidates,
+        )
+    else:
+        ends = accumulate(counts)
+        of_chips = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        found = Detections(boxes, scores, label)
+        best = [_best_boxes(found.select(of), iou_threshold, max_candidates) for of in of_chips]
+    return [
+        Decoded(one, before - min(count, max_candidates))
+        for one, before, count in zip(best, passed, counts, strict=True)
+    ]
 
 
 def _on_host(outputs: Outputs) -> Outputs:
@@ -146,50 +159,11 @@ def _where(array: AnyArray) -> dict[str, AnyArray]:
     return {"device": array.device} if is_torch_array(array) else {}
 
 
-def _best_boxes(
-    boxes: AnyArray, scores: AnyArray, labels: AnyArray, iou_threshold: float, max_candidates: int
-) -> Detections:
-    """Return the strongest candidates of a chip, without duplicates.
-
-    Both ways keep the same boxes: torchvision's kernel on a CUDA device, and the sweep of
-    :func:`~geodet.merging.merger.suppress` on a CPU, where torchvision compares all pairs.
-    """
-    if is_torch_array(boxes):
-        rows = _ranking(boxes, scores, labels)[:max_candidates]
-        boxes, scores, labels = boxes[rows], scores[rows], labels[rows]
-        rows = _survivors(boxes, labels, iou_threshold)
-        return Detections(*(t[rows].cpu().numpy() for t in (boxes, scores, labels)))
-    found = Detections(boxes, scores, labels)
+def _best_boxes(found: Detections, iou_threshold: float, max_candidates: int) -> Detections:
+    """Return the strongest candidates of a chip, without duplicates, as a CUDA device does."""
     if len(found) > max_candidates:
         found = found.select(found.ranking()[:max_candidates])
     return suppress(found, iou_threshold=iou_threshold)
-
-
-def _ranking(boxes: AnyArray, scores: AnyArray, labels: AnyArray) -> AnyArray:
-    """Rank boxes on any device as :meth:`~geodet.geometry.boxes.Detections.ranked` does: (R,)."""
-    xp = array_namespace(boxes)
-    x1, y1, x2, y2 = (boxes[:, column] for column in range(4))
-    order = xp.argsort(labels, stable=True)
-    for key in (y2, x2, x1, y1, -scores):  # stable sorts: the last counts most
-        order = order[xp.argsort(key[order], stable=True)]
-    return order
-
-
-def _survivors(boxes: AnyArray, labels: AnyArray, iou_threshold: float) -> AnyArray:
-    """Return the rows of ranked boxes that torchvision's suppression keeps, in order.
-
-    It runs class by class, as the coordinate offsets of ``batched_nms`` cost precision; in float64,
-    as :func:`geodet.merging.merger.suppress` does; and with ranks for scores, so none are equal.
-    """
-    import torch
-    from torchvision.ops import nms
-
-    ranks = -torch.arange(len(boxes), dtype=torch.float64, device=boxes.device)
-    kept = [
-        rows[nms(boxes[rows].double(), ranks[rows], iou_threshold)]
-        for rows in (torch.nonzero(labels == label)[:, 0] for label in torch.unique(labels))
-    ]
-    return torch.cat(kept).sort().values if kept else labels
 
 
 def _logit(score: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from geodet.models.retinanet import RetinaNet
 
 __all__ = ["TorchEngine", "WidestLayer", "build_torch_engine", "stack_tensors"]
 
+_COPIERS = 4  # threads; one copies no faster than a GPU computes
 _PROBE = 256  # side in pixels of the chip that the need of memory is measured with
 
 
@@ -62,6 +64,9 @@ class TorchEngine:
         self.device, self.dtype = device, dtype
         self.precision = str(dtype).removeprefix("torch.")
         self.software = {"torch": str(torch.__version__)}
+        self._copiers = (
+            ThreadPoolExecutor(_COPIERS, "geodet-stack") if device.type == "cuda" else None
+        )
 
     @property
     def stride(self) -> int:
@@ -82,7 +87,9 @@ class TorchEngine:
 
     def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
         """Stack chips in memory from which the device copies them."""
-        return stack_tensors(pixels, valid, pinned=self.device.type == "cuda")
+        return stack_tensors(
+            pixels, valid, pinned=self.device.type == "cuda", copiers=self._copiers
+        )
 
     def start(self, tensors: ChipTensors) -> ChipTensors:
         """Start the transfer of chips to the device."""
@@ -112,7 +119,11 @@ def build_torch_engine(model: Model, device: torch.device, dtype: torch.dtype) -
 
 
 def stack_tensors(
-    pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]], *, pinned: bool = False
+    pixels: Sequence[NDArray[Any]],
+    valid: Sequence[NDArray[Any]],
+    *,
+    pinned: bool = False,
+    copiers: Executor | None = None,
 ) -> ChipTensors:
     """Stack the arrays of chips of one size in tensors.
 
@@ -120,9 +131,10 @@ def stack_tensors(
         pixels: At least one array (C, H, W).
         valid: As many (H, W).
         pinned: Whether to use pinned memory, which a CUDA device copies while the host goes on.
+        copiers: Threads that copy chips side by side; None: this one copies all.
     """
     return ChipTensors(
-        _stack(pixels, _plain(pixels[0].dtype), pinned=pinned),
+        _stack(pixels, _plain(pixels[0].dtype), pinned=pinned, copiers=copiers),
         _stack_masks(valid, pinned=pinned),
     )
 
@@ -135,13 +147,22 @@ def _stack_masks(masks: Sequence[NDArray[np.bool_]], *, pinned: bool) -> Tensor:
     return _stack(masks, np.dtype(np.bool_), pinned=pinned)
 
 
-def _stack(arrays: Sequence[NDArray[Any]], dtype: np.dtype[Any], *, pinned: bool) -> Tensor:
+def _stack(
+    arrays: Sequence[NDArray[Any]],
+    dtype: np.dtype[Any],
+    *,
+    pinned: bool,
+    copiers: Executor | None = None,
+) -> Tensor:
     """Stack arrays of one shape; a single one is copied only if it must be."""
     if len(arrays) == 1 and not pinned:
         return torch.from_numpy(np.ascontiguousarray(arrays[0], dtype)[None])
     like = torch.from_numpy(np.empty(0, dtype))
     stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=like.dtype, pin_memory=pinned)
-    np.stack(arrays, out=stacked.numpy())
+    if copiers is None:
+        np.stack(arrays, out=stacked.numpy())
+    else:
+        list(copiers.map(np.copyto, stacked.numpy(), arrays))
     return stacked
 
 

@@ -1,5 +1,6 @@
 """The bundled model on a painted town: arithmetic and windows change nothing that counts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -181,3 +182,14 @@ def test_masks_are_stacked_only_where_a_chip_has_a_hole(town):
     assert is_whole_mask(stack_tensors([chip.pixels] * 2, [chip.valid] * 2).valid)
     valid = stack_tensors([chip.pixels] * 2, [chip.valid, holed.valid]).valid
     assert torch.equal(valid, torch.from_numpy(np.stack([chip.valid, holed.valid])))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float64])
+def test_threads_stack_what_one_thread_stacks(dtype):
+    pixels = list(np.random.default_rng(0).integers(0, 250, (5, 3, 20, 30)).astype(dtype))
+    valid = [np.ones((20, 30), np.bool_)] * 5
+    with ThreadPoolExecutor(3) as copiers:
+        stacked = stack_tensors(pixels, valid, copiers=copiers).pixels
+    alone = stack_tensors(pixels, valid).pixels
+    assert stacked.dtype == alone.dtype
+    assert torch.equal(stacked, alone)

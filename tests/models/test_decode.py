@@ -7,11 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from geodet.geometry.boxes import Detections
-from geodet.merging.merger import suppress
 from geodet.models.anchors import Anchors
 from geodet.models.box_coding import decode_boxes
-from geodet.models.decode import _ranking, _survivors, decode
+from geodet.models.decode import decode
 from geodet.models.engine import Outputs
 
 ANCHORS = torch.tensor([[x, y, x + 8.0, y + 8.0] for y in range(0, 12, 4) for x in range(0, 16, 4)])
@@ -241,41 +239,6 @@ def test_five_thousand_objects_in_a_chip_are_all_found():
     ]
     (dense,) = decode(said([[0.4]] * 5000, boxes), **loose)
     assert len(dense.detections) == 5000
-
-
-def tied(seed, *, count=60, classes=2):
-    """Give boxes that crowd, most with scores that others have too, as bfloat16 gives them."""
-    rng = np.random.default_rng(seed)
-    corners = rng.integers(0, 12, (count, 2))
-    boxes = np.hstack([corners, corners + rng.integers(1, 9, (count, 2))]).astype(np.float32)
-    scores = torch.logit(torch.from_numpy(rng.random(5))).bfloat16().float().sigmoid()
-    few = scores[torch.from_numpy(rng.integers(0, 5, count))]
-    return torch.from_numpy(boxes), few, torch.from_numpy(rng.integers(0, classes, count))
-
-
-@given(st.integers(0, 10_000), st.integers(0, 60))
-def test_the_ranking_is_that_of_detections(seed, count):
-    boxes, scores, labels = tied(seed, count=count)
-    ranked = Detections(boxes.numpy(), scores.numpy(), labels.numpy()).ranked()
-    order = _ranking(boxes, scores, labels)
-    np.testing.assert_array_equal(boxes[order].numpy(), ranked.boxes)
-    np.testing.assert_array_equal(scores[order].numpy(), ranked.scores)
-    np.testing.assert_array_equal(labels[order].numpy(), ranked.labels)
-
-
-@given(st.integers(0, 10_000), st.integers(0, 60), st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.75]))
-def test_suppression_on_a_gpu_keeps_the_same_boxes(seed, count, iou_threshold):
-    """On the CPU here, by the same function; overlaps of just the threshold among them."""
-    candidates = tied(seed, count=count)
-    order = _ranking(*candidates)
-    boxes, scores, labels = (part[order] for part in candidates)
-    keep = _survivors(boxes, labels, iou_threshold)
-    expected = suppress(
-        Detections(*(part.numpy() for part in candidates)), iou_threshold=iou_threshold
-    )
-    np.testing.assert_array_equal(boxes[keep].numpy(), expected.boxes)
-    np.testing.assert_array_equal(scores[keep].numpy(), expected.scores)
-    np.testing.assert_array_equal(labels[keep].numpy(), expected.labels)
 
 
 def test_of_equal_candidates_the_cap_takes_the_upper_left():
