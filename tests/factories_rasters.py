@@ -152,7 +152,7 @@ def zipped(make_scene, **paint):
     return f"/vsizip/{path.with_suffix('.zip')}/inside/scene.tif"
 
 
-def mosaic_of_files(make_scene, objects=()):
+def mosaic_of_files(make_scene, objects=(), **options):
     """Put striped files side by side in a VRT of 96 x 80 px, around holes without a file."""
     parts = [((0, 0), (10, 80)), ((40, 0), (56, 70)), ((10, 30), (30, 40)), ((10, 0), (30, 5))]
     sources = []
@@ -163,6 +163,7 @@ def mosaic_of_files(make_scene, objects=()):
             height=height,
             seed=number,
             objects=shifted(objects, left, top, width, height),
+            **options,
         )
         size = f'xSize="{width}" ySize="{height}"'
         sources.append(

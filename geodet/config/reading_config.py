@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from geodet.config.section import Section
@@ -17,6 +19,12 @@ class ReadingConfig(Section):
         8
     """
 
+    on_error: Literal["stop", "skip"] = Field(
+        "stop",
+        description="what becomes of an area of a scene that cannot be read; skip: it is left out, "
+        "counted, and written as a polygon with the reason; stop: the run ends, and the same "
+        "command goes on when the scene is mended",
+    )
     connect_timeout: float = Field(
         10.0, gt=0, description="seconds in which the server of a remote scene must be reached"
     )

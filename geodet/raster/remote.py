@@ -169,7 +169,7 @@ class RemoteCalls:
             hint="run the command again when the connection is better, raise detect.read_timeout, "
             "or download the file first",
             path=self._path,
-        )
+        ) from TimeoutError()
 
     def _raise_abandoned(self, what: str) -> NoReturn:
         raise SceneError(

@@ -12,20 +12,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
-from geodet.files.closable import Closing
 from geodet.geometry.arrays import drop_spare_pages
 from geodet.geometry.windows import Window
-from geodet.raster.bands import band_meanings, common_dtype, find_band
-from geodet.raster.blocks import Block, BlockStore, any_layer, block_shape, file_blocks
+from geodet.raster.bands import common_dtype, find_band
+from geodet.raster.blocks import Block, BlockStore, any_layer, block_shape
+from geodet.raster.open_raster import OpenRaster
 from geodet.raster.remote import ServerError
 from geodet.raster.resampling import AxisWeights, resample
-from geodet.raster.source import Source, quietly
-from geodet.raster.source_access import SourceAccess
+from geodet.raster.unreadable import (
+    UNREADABLE,
+    read_what_is_intact,
+    unreadable_error,
+)
 
 __all__ = ["Chip", "Scene"]
 
@@ -33,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = (96 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
 _MORE_ROWS = 3  # rows of the raster that a window of a resampled grid needs beyond its own
-_UNREADABLE = (RasterioError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Chip:
     """(H, W), True where there is data."""
 
 
-class Scene(Closing):
+class Scene(OpenRaster):
     """An open raster, to be used in a ``with`` block that closes it.
 
     :meth:`read` may be called from several threads. Each call borrows a GDAL handle from a pool,
@@ -62,7 +63,8 @@ class Scene(Closing):
         bands: Bands to read, counted from 1 or by name; empty: all but an alpha band.
         gsd: Metres per pixel, in place of what the georeference says.
         as_stored: Whether to ignore the EXIF orientation of a picture.
-        limits: How long the server of a remote scene may take, and how often it is asked again.
+        limits: How long the server of a remote scene may take, how often it is asked again, and
+            whether :meth:`read` leaves areas blank that cannot be read.
 
     Raises:
         SceneError: The file is missing, is not a raster, is truncated, or lacks a band.
@@ -77,8 +79,7 @@ class Scene(Closing):
         as_stored: bool = False,
         limits: ReadingConfig | None = None,
     ) -> None:
-        self.path = str(path)
-        self._sources = SourceAccess(self.path, limits or ReadingConfig(), as_stored=as_stored)
+        super().__init__(path, as_stored=as_stored, limits=limits)
         self._blocks: BlockStore | None = None
         self._has_warned_of_width = False
         try:
@@ -87,44 +88,6 @@ class Scene(Closing):
         except BaseException:
             self.close()
             raise
-
-    def _describe(self, gsd: float | None) -> None:
-        """Note what does not depend on the chosen bands."""
-        with self._sources.lend() as source:
-            self._describe_source(source, gsd)
-        self.doubtful_alpha = self._find_doubtful_alpha()
-        """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
-        self.all_meanings = band_meanings(self._names, self._colours, self.doubtful_alpha)
-        """What each band of the raster shows, an alpha band included; "" where it is unknown."""
-
-    def _describe_source(self, source: Source, gsd: float | None) -> None:
-        self.warped_by = source.warped_by
-        """What the raster is warped by while it is read; "" for most rasters."""
-        self.turn = source.turn
-        """How a picture is turned while it is read, by its EXIF orientation."""
-        self.geobox = source.geobox
-        self.resolution = (gsd, gsd) if gsd else self.geobox.ground_resolution
-        """Metres per pixel along x and y on the ground; None where they are unknown."""
-        self.grid = (self.geobox.width, self.geobox.height)
-        """Columns and rows of the grid that :meth:`read` serves."""
-        self.count: int = source.dataset.count
-        """Bands of the raster, an alpha band included."""
-        self._alpha = source.alpha
-        numbers = range(1, self.count + 1)
-        self.data_bands = tuple(band for band in numbers if band != self._alpha)
-        """Numbers of the bands but an alpha band."""
-        self._names, self._colours = source.names, source.colours
-        self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
-        self._dtypes = tuple(source.dataset.dtypes)
-        with quietly(self.path):
-            self._file_blocks = file_blocks(source.dataset) if self.turn.is_none else self.grid
-
-    def _find_doubtful_alpha(self) -> int | None:
-        try:
-            with self._sources.lend() as source:
-                return source.doubtful_alpha
-        except RasterioError:
-            return None  # reading it reports that it is damaged
 
     def select(self, bands: Sequence[int | str] = ()) -> None:
         """Choose the bands that :meth:`read` returns; call it while no other thread reads.
@@ -153,16 +116,6 @@ class Scene(Closing):
             self._mask_band = None if mask and mask == self.doubtful_alpha else mask
             has_overviews = bool(source.dataset.overviews(self.bands[0]))
             self._has_overviews = has_overviews and self.turn.is_none
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return Path(self.path).name
-
-    @property
-    def gsd(self) -> float | None:
-        """Metres per pixel of the raster itself, None where they are unknown."""
-        return None if self.resolution is None else math.sqrt(math.prod(self.resolution))
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -203,9 +156,38 @@ class Scene(Closing):
         Raises:
             SceneError: The window cannot be read.
         """
-        if self._blocks is None or self._is_far:
-            return self._guarded(self._read_directly, window)
-        return self._guarded(self._read_blocks, window)
+        is_direct = self._blocks is None or self._is_far
+        try:
+            chip = self._guarded(self._read_directly if is_direct else self._read_blocks, window)
+        except SceneError as error:
+            if not self._may_skip(error):
+                raise
+            self.unreadable.note(self.source_area(window), str(error))
+            return self._blank(window)
+        self.unreadable.note_server(failed=False)
+        return chip
+
+    def source_area(self, window: Window) -> Window:
+        """Return the pixels of the raster that a window of the grid covers, in part at least."""
+        sx, sy = self.scale
+        left, top = int(window.col_off * sx), int(window.row_off * sy)
+        right = min(math.ceil(window.col_end * sx), self.geobox.width)
+        bottom = min(math.ceil(window.row_end * sy), self.geobox.height)
+        return Window(left, top, max(right - left, 1), max(bottom - top, 1))
+
+    def _may_skip(self, error: SceneError) -> bool:
+        """Whether a window that cannot be read is left out."""
+        if self._limits.on_error == "stop":
+            return False
+        if isinstance(error.__cause__, ServerError | TimeoutError):
+            return self.unreadable.note_server(failed=True)
+        # Not where the raster cannot be opened any more, or the read was abandoned.
+        return isinstance(error.__cause__, UNREADABLE) and str(error).startswith("cannot read")
+
+    def _blank(self, window: Window) -> Chip:
+        shape = (window.height, window.width)
+        pixels = np.zeros((len(self.bands), *shape), self.dtype)
+        return Chip(window, pixels, np.zeros(shape, np.bool_))
 
     def expect(self, window: Window, next_row: int) -> Callable[[], None]:
         """Announce a window that will be read soon, so that what it needs is decoded only once.
@@ -238,13 +220,9 @@ class Scene(Closing):
             self._blocks.clear()
         drop_spare_pages()
 
-    def abandon_reads(self) -> None:
-        """Let reads that wait for a server end with an error at once; what they read is lost."""
-        self._sources.abandon()
-
     def close(self) -> None:
         """Close all GDAL handles and free the decoded blocks."""
-        self._sources.close()
+        super().close()
         self.clear_cache()
 
     def _read_source(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> Block:
@@ -276,13 +254,8 @@ class Scene(Closing):
             return self._sources.call(lambda: read(window), f"read {window} of {self.path}")
         except SceneError:
             raise
-        except _UNREADABLE as error:
-            cause = error.__cause__ or error  # rasterio puts GDAL's own message there
-            raise SceneError(
-                f"cannot read {window} of {self.path}: {cause}",
-                hint="the file may be truncated or incomplete: check it with gdalinfo -checksum",
-                path=self.path,
-            ) from error
+        except UNREADABLE as error:
+            raise unreadable_error(self.path, window, error) from error
 
     def _read_blocks(self, window: Window) -> Chip:
         assert self._blocks is not None
@@ -293,7 +266,7 @@ class Scene(Closing):
             pixels, data = self._blocks.read(source)
         except (ServerError, SceneError):
             raise
-        except _UNREADABLE:  # the damage may lie in a block, but outside of the window
+        except UNREADABLE:  # the damage may lie in a block, but outside of the window
             return self._read_directly(window)
         if not weights:
             return Chip(window, pixels, any_layer(data))
@@ -324,7 +297,12 @@ class Scene(Closing):
         return False  # blocks would be dropped before they are used again
 
     def _load_block(self, block: Window) -> Block:
-        return self._read_source(block, (block.height, block.width))
+        if self._limits.on_error == "stop":
+            return self._read_whole(block)
+        return read_what_is_intact(self._read_whole, block, self._file_blocks, self.unreadable.note)
+
+    def _read_whole(self, area: Window) -> Block:
+        return self._read_source(area, (area.height, area.width))
 
     def _read_directly(self, window: Window) -> Chip:
         """Read a window that GDAL resamples, from an overview where there is one."""

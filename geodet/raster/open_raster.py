@@ -1,0 +1,94 @@
+"""An open raster, and what is known of it whichever part is read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from rasterio.errors import RasterioError
+
+from geodet.config.reading_config import ReadingConfig
+from geodet.files.closable import Closing
+from geodet.raster.bands import band_meanings
+from geodet.raster.blocks import file_blocks
+from geodet.raster.source import Source, quietly
+from geodet.raster.source_access import SourceAccess
+from geodet.raster.unreadable import UnreadableAreas
+
+__all__ = ["OpenRaster"]
+
+
+class OpenRaster(Closing):
+    """The handles of a raster and its description; see :class:`geodet.raster.scene.Scene`.
+
+    Args:
+        path: Anything that GDAL opens.
+        as_stored: Whether to ignore the EXIF orientation of a picture.
+        limits: How long the server of a remote raster may take, and what becomes of areas that
+            cannot be read.
+    """
+
+    def __init__(
+        self, path: str | Path, *, as_stored: bool = False, limits: ReadingConfig | None = None
+    ) -> None:
+        self.path = str(path)
+        self._limits = limits or ReadingConfig()
+        self._sources = SourceAccess(self.path, self._limits, as_stored=as_stored)
+        self.unreadable = UnreadableAreas()
+        """Areas that were skipped, in the pixels of the raster."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).name
+
+    @property
+    def gsd(self) -> float | None:
+        """Metres per pixel of the raster itself, None where they are unknown."""
+        return None if self.resolution is None else math.sqrt(math.prod(self.resolution))
+
+    def abandon_reads(self) -> None:
+        """Let reads that wait for a server end with an error at once; what they read is lost."""
+        self._sources.abandon()
+
+    def close(self) -> None:
+        """Close all GDAL handles."""
+        self._sources.close()
+
+    def _describe(self, gsd: float | None) -> None:
+        """Note what does not depend on the chosen bands."""
+        with self._sources.lend() as source:
+            self._describe_source(source, gsd)
+        self.doubtful_alpha = self._find_doubtful_alpha()
+        """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
+        self.all_meanings = band_meanings(self._names, self._colours, self.doubtful_alpha)
+        """What each band of the raster shows, an alpha band included; "" where it is unknown."""
+
+    def _describe_source(self, source: Source, gsd: float | None) -> None:
+        self.warped_by = source.warped_by
+        """What the raster is warped by while it is read; "" for most rasters."""
+        self.turn = source.turn
+        """How a picture is turned while it is read, by its EXIF orientation."""
+        self.geobox = source.geobox
+        self.resolution = (gsd, gsd) if gsd else self.geobox.ground_resolution
+        """Metres per pixel along x and y on the ground; None where they are unknown."""
+        self.grid = (self.geobox.width, self.geobox.height)
+        """Columns and rows of the grid that :meth:`read` serves."""
+        self.count: int = source.dataset.count
+        """Bands of the raster, an alpha band included."""
+        self._alpha = source.alpha
+        numbers = range(1, self.count + 1)
+        self.data_bands = tuple(band for band in numbers if band != self._alpha)
+        """Numbers of the bands but an alpha band."""
+        self._names, self._colours = source.names, source.colours
+        self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)
+        self._dtypes = tuple(source.dataset.dtypes)
+        with quietly(self.path):
+            self._file_blocks = file_blocks(source.dataset) if self.turn.is_none else self.grid
+
+    def _find_doubtful_alpha(self) -> int | None:
+        try:
+            with self._sources.lend() as source:
+                return source.doubtful_alpha
+        except RasterioError:
+            return None  # reading it reports that it is damaged

@@ -1,0 +1,158 @@
+"""Areas of a raster that cannot be read: noted and passed over, or an error with a hint."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from rasterio.errors import RasterioError
+
+from geodet.errors import SceneError
+from geodet.geometry.windows import Window
+from geodet.raster.blocks import Block
+from geodet.raster.linked_files import find_linked_files
+from geodet.raster.remote import ServerError
+
+__all__ = ["UNREADABLE", "UnreadableAreas", "read_what_is_intact", "unreadable_error"]
+
+UNREADABLE = (RasterioError, OSError)
+"""What GDAL raises through rasterio when pixels cannot be read."""
+
+_MOST_FAILURES = 3  # windows in a row
+
+
+class UnreadableAreas:
+    """The areas of a raster that could not be read, noted by the threads that read it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reasons: dict[Window, str] = {}
+        self._failures = 0
+
+    def note(self, area: Window, reason: str) -> None:
+        """Note an area, in the pixels of the raster, and why it could not be read."""
+        with self._lock:
+            self._reasons.setdefault(area, " ".join(reason.split()))
+
+    def note_server(self, *, failed: bool) -> bool:
+        """Note whether the server has failed for a window; return whether to go on.
+
+        A server that fails for several windows in a row will fail for all others.
+        """
+        with self._lock:
+            self._failures = self._failures + 1 if failed else 0
+            return self._failures < _MOST_FAILURES
+
+    def meeting(self, windows: Iterable[Window]) -> dict[Window, str]:
+        """Return the areas that share a pixel with one of some windows, and the reasons."""
+        with self._lock:
+            known = dict(self._reasons)
+        wanted = list(windows) if known else []
+        return {area: why for area, why in known.items() if any(_meet(area, w) for w in wanted)}
+
+
+def read_what_is_intact(
+    read: Callable[[Window], Block],
+    block: Window,
+    part: tuple[int, int],
+    note: Callable[[Window, str], None],
+) -> Block:
+    """Read a block; where that fails, read it in parts, and leave those blank that fail.
+
+    Args:
+        read: Reads a window.
+        block: The window.
+        part: Width and height of the parts: the blocks of the file.
+        note: Called with each part that cannot be read, or with the block if none can.
+
+    Returns:
+        Pixels and data as ``read`` returns them; zeros without data where it fails.
+
+    Raises:
+        ServerError: A server is to blame, which is asked again.
+        SceneError: The raster cannot be opened any more.
+        RasterioError: None of the parts can be read, so that not even their type is known.
+    """
+    try:
+        return read(block)
+    except (ServerError, SceneError):
+        raise
+    except UNREADABLE as error:
+        failure = error
+    found, reasons = dict[Window, Block](), dict[Window, str]()
+    for window in _split(block, part):
+        try:
+            found[window] = read(window)
+        except (ServerError, SceneError):
+            raise
+        except UNREADABLE as error:
+            reasons[window] = _cause(error)
+    if not found:
+        raise failure
+    for window, reason in reasons.items():
+        note(window, reason)
+    return _paste(found, block)
+
+
+def _split(block: Window, part: tuple[int, int]) -> Iterator[Window]:
+    """Yield the parts of a block, at multiples of their size."""
+    for top in range(block.row_off, block.row_end, part[1]):
+        for left in range(block.col_off, block.col_end, part[0]):
+            width, height = min(part[0], block.col_end - left), min(part[1], block.row_end - top)
+            yield Window(left, top, width, height)
+
+
+def _paste(parts: dict[Window, Block], block: Window) -> Block:
+    first = next(iter(parts.values()))[0]
+    layers = max(len(data) for _, data in parts.values())
+    pixels = np.zeros((len(first), block.height, block.width), first.dtype)
+    data = np.zeros((layers, block.height, block.width), np.bool_)
+    for window, (some_pixels, some_data) in parts.items():
+        inner = window.shifted(-block.col_off, -block.row_off)
+        rows = slice(inner.row_off, inner.row_end)
+        columns = slice(inner.col_off, inner.col_end)
+        pixels[:, rows, columns], data[:, rows, columns] = some_pixels, some_data
+    return pixels, data
+
+
+def unreadable_error(path: str, window: Window, error: BaseException) -> SceneError:
+    """Return the error of a window that cannot be read."""
+    return SceneError(
+        f"cannot read {window} of {path}: {_cause(error)}",
+        hint=_hint(path, _cause(error)),
+        path=path,
+    )
+
+
+def _cause(error: BaseException) -> str:
+    return str(error.__cause__ or error)  # rasterio puts GDAL's own message there
+
+
+def _hint(path: str, cause: str) -> str:
+    """Name the part of a mosaic that is missing or damaged, where it can be told."""
+    rest = "; --on-error skip leaves out what cannot be read"
+    if path.lower().endswith(".vrt") and Path(path).is_file():
+        parts = find_linked_files(Path(path)).files
+        missing = [part for part in parts if not part.exists()]
+        if missing:
+            more = f" (and {len(missing) - 1} other parts)" if len(missing) > 1 else ""
+            return (
+                f"its part {missing[0]}{more} is missing: put it back, or make the VRT anew{rest}"
+            )
+        named = [part for part in parts if re.search(rf"\b{re.escape(part.name)}\b", cause)]
+        if named:
+            check = "check it with gdalinfo -checksum"
+            return f"its part {named[0]} may be truncated or incomplete: {check}{rest}"
+    return f"the file may be truncated or incomplete: check it with gdalinfo -checksum{rest}"
+
+
+def _meet(one: Window, other: Window) -> bool:
+    return (
+        one.col_off < other.col_end
+        and other.col_off < one.col_end
+        and one.row_off < other.row_end
+        and other.row_off < one.row_end
+    )
