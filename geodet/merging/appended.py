@@ -17,7 +17,7 @@ from geodet.merging.suppression import BoxState, states_from_pairs
 __all__ = ["drop_weaker"]
 
 _UPRIGHT = 1 - 1e-6  # share of its bounds that a box fills which is its own bounds
-_MET = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "O"), ("bounds", "f8", (4,))])
+_MET = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "i4"), ("bounds", "f8", (4,))])
 
 
 def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tuple[Ints, Ints]:
@@ -34,7 +34,10 @@ def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tupl
     Returns:
         Identifiers of the new boxes that are dropped, and of those in the file, ascending.
     """
-    met = np.concatenate([np.zeros((0, 2), _MET), *(_meeting(b, iou_threshold) for b in batches)])
+    names: dict[str, int] = {}
+    found = (_meeting(pairs, iou_threshold, names) for pairs in batches)
+    met = np.concatenate([np.zeros((0, 2), _MET), *found])
+    met["scene"] = np.argsort(np.argsort(list(names)))[met["scene"]]  # in alphabetical order
     new, first, news = np.unique(met["id"][:, 0], return_index=True, return_inverse=True)
     old, other, olds = np.unique(met["id"][:, 1], return_index=True, return_inverse=True)
     rank = _ranks(np.concatenate([met[first, 0], met[other, 1]]))
@@ -46,20 +49,21 @@ def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tupl
 
 def _ranks(boxes: NDArray[Any]) -> Ints:
     """Return the rank of each box, from 0 for the strongest: (N,)."""
-    _, scenes = np.unique(boxes["scene"].astype(str), return_inverse=True)
     found = Detections(boxes["bounds"], boxes["score"], np.zeros(len(boxes), np.int64))
     rank = np.empty(len(boxes), np.int64)
-    rank[found.ranking(scenes)] = np.arange(len(boxes))
+    rank[found.ranking(boxes["scene"])] = np.arange(len(boxes))
     return rank
 
 
-def _meeting(pairs: GroundPairs, iou_threshold: float) -> NDArray[Any]:
-    """Return the pairs that overlap enough: (P, 2) records."""
+def _meeting(pairs: GroundPairs, iou_threshold: float, names: dict[str, int]) -> NDArray[Any]:
+    """Return the pairs that overlap enough: (P, 2) records; scenes are numbered in ``names``."""
     bounds: Floats = shapely.bounds(pairs.shapes)
     enough = _iou(pairs.shapes, bounds) > iou_threshold
     met = np.zeros((int(enough.sum()), 2), _MET)
     met["id"], met["score"] = pairs.ids[enough], pairs.scores[enough]
-    met["scene"], met["bounds"] = pairs.scenes[enough], bounds[enough]
+    scenes = pairs.scenes[enough].ravel().tolist()
+    numbers = [names.setdefault(scene, len(names)) for scene in scenes]
+    met["scene"], met["bounds"] = np.reshape(numbers, (-1, 2)), bounds[enough]
     return met
 
 
