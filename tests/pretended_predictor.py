@@ -30,6 +30,7 @@ class Seer(AtOnce):
     """Finds the part of each object that a chip shows, with a score of how much it shows."""
 
     iou_threshold = 0.5
+    score_threshold = 0.5
     device = HostDevice()
     precision = "float32"
     software: ClassVar = {}

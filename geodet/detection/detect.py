@@ -22,21 +22,20 @@ from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detect_report import (
     DetectReport,
     incomplete_error,
-    join_failures,
     missing_outputs_error,
     write_records,
 )
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
-from geodet.detection.predictor import Predictor, build_predictor
+from geodet.detection.output_notes import describe_run, describe_scenes
+from geodet.detection.predictor import build_predictor
+from geodet.detection.progress import DetectProgress
 from geodet.detection.run_outputs import RunOutputs
 from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
-from geodet.detection.scene_run import DetectProgress
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output
-from geodet.files.version import __version__
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
@@ -115,7 +114,7 @@ class DetectionRun:
         """Names of the classes, by label."""
         self.crs = self._plan.crs
         """CRS of the layer: that of the first scene."""
-        self.provenance = _provenance(model, config, self._predictor)
+        self.provenance = describe_run(model, config, self._predictor)
         """The software, model and settings that make the detections, by title."""
         self.salt = _salt(model, config)
         """A text that is the same for the same model and settings, for stable identifiers."""
@@ -173,7 +172,7 @@ class DetectionRun:
                         files.write(part)
                     yield part
                 with self._watch.measure("write"):
-                    files.commit(_notes(loop))
+                    files.commit(describe_scenes(self._plan, loop), loop.not_examined)
             self.report.outputs = tuple(files.written)
             is_kept = self._end_journal(journal, files)
             if self._options.preview:
@@ -299,24 +298,6 @@ def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
     if waits and device != "cpu":
         return Stopwatch(lambda: import_torch().cuda.synchronize(device))
     return Stopwatch()
-
-
-def _notes(loop: SceneLoop) -> dict[str, str]:
-    """Return metadata that is known only at the end."""
-    chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
-    notes = {"dark to bright": "; ".join(chosen), "scenes left out": join_failures(loop.failed)}
-    return {title: text for title, text in notes.items() if text}
-
-
-def _provenance(model: Model, config: DetectConfig, predictor: Predictor) -> dict[str, str]:
-    return {
-        "software": f"geodet {__version__}",
-        **predictor.software,
-        "precision": predictor.precision,
-        "model": model.description.name,
-        "model_sha256": model.digest,
-        "configuration": config.model_dump_json(exclude_none=True),
-    }
 
 
 def _salt(model: Model, config: DetectConfig) -> str:

@@ -8,29 +8,59 @@ from collections.abc import Collection
 import numpy as np
 import shapely
 
+from geodet.config import DetectConfig
+from geodet.detection.detect_report import join_failures
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
+from geodet.detection.predictor import Predictor
+from geodet.detection.scene_loop import SceneLoop
+from geodet.files.version import __version__
 from geodet.geometry.arrays import Floats
 from geodet.models.description import ModelDescription
+from geodet.models.model import Model
 from geodet.vector.provenance import ACCURACY, EXAMINED
 
-__all__ = ["describe_accuracy", "describe_examined_ground"]
+__all__ = ["describe_run", "describe_scenes"]
 
 _DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
 
 
-def describe_accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
+def describe_run(model: Model, config: DetectConfig, predictor: Predictor) -> dict[str, str]:
+    """Return the software, model and settings that make detections, by title."""
+    return {
+        "software": f"geodet {__version__}",
+        **predictor.software,
+        "precision": predictor.precision,
+        "model": model.description.name,
+        "model_sha256": model.digest,
+        "configuration": config.model_dump_json(exclude_none=True),
+        **_accuracy(model.description, predictor.score_threshold),
+    }
+
+
+def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
+    """Return what is known only at the end: how values were chosen, which ground was searched."""
+    chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
+    notes = {"dark to bright": "; ".join(chosen), "scenes left out": join_failures(loop.failed)}
+    ground = _examined_ground(plan, loop.failed)
+    return {title: text for title, text in notes.items() if text} | ground
+
+
+def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
     """Return precision and recall of the model's validation, if they are of this threshold."""
-    figures, objects = about.figures, about.training.get("val_objects")
+    figures, training = about.figures, about.training
+    objects = training.get("calibrated_objects", training.get("val_objects"))
     known = figures.get("score_threshold")
     if known is None or objects is None or abs(known - threshold) > _SAME:
         return {}
-    shares = {name: figures[name] for name in ("precision", "recall") if name in figures}
+    shares: dict[str, object] = {
+        name: figures[name] for name in ("precision", "recall") if name in figures
+    }
     stored: dict[str, object] = {**shares, "objects": objects, "score_threshold": known}
     return {ACCURACY: json.dumps(stored)} if len(shares) == 2 else {}
 
 
-def describe_examined_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:
+def _examined_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:
     """Return the ground that was searched, as WKT in the CRS of the output.
 
     Args:
@@ -39,7 +69,8 @@ def describe_examined_ground(plan: DetectionPlan, failed: Collection[str]) -> di
     """
     parts = [_ground(plan, scene) for scene in plan.scenes if scene.name not in failed]
     area = shapely.union_all(np.array(parts, object))
-    return {} if area.is_empty else {EXAMINED: _to_wkt(area)}
+    # Not finite where the CRS of the output is not defined.
+    return {EXAMINED: _to_wkt(area)} if np.isfinite(area.bounds).all() else {}
 
 
 def _ground(plan: DetectionPlan, scene: PlannedScene) -> shapely.Geometry:

@@ -35,7 +35,7 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
     file = path_of(path)
     try:
         if file.lower().endswith(_PARQUET):
-            found = parquet.read_schema(file).metadata or {}
+            found = parquet.read_metadata(file).metadata or {}
             texts = {key.decode(): value.decode() for key, value in found.items()}
             return {key: text for key, text in texts.items() if key not in _FOREIGN}
         layers = pyogrio.list_layers(file)[:, 0].tolist()
