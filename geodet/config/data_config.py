@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.config.section import Section
+from geodet.documents.values import check_class_name
 
 __all__ = ["AugmentConfig", "DataConfig", "DetectConfig", "MatchConfig", "TileConfig"]
 
@@ -74,6 +75,13 @@ class DataConfig(Section):
         lt=1,
         description="share of the places for validation, if neither the tileset nor val splits it",
     )
+
+    @field_validator("class_name", "one_class", "class_map")
+    @classmethod
+    def _check_class_names(cls, value: Any) -> Any:
+        for name in value.values() if isinstance(value, dict) else [value]:
+            check_class_name(name)
+        return value
 
     @field_validator("class_map", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any
 from geodet.documents.text import DocumentError
 
 __all__ = [
+    "check_class_name",
     "check_name",
     "check_plain_values",
     "finite_number",
@@ -153,6 +154,25 @@ def check_name(name: str) -> str:
             f"{shown(name)} is no file name: it has {len(name):,} characters, and a name has at"
             f" most {_LONGEST_NAME}"
         )
+    return name
+
+
+def check_class_name(name: str) -> str:
+    """Return the name of a class, after checking that files can hold it.
+
+    Raises:
+        ValueError: It has NUL, at which many programs end a text, or half a character.
+
+    Example:
+        >>> check_class_name("chêne")
+        'chêne'
+    """
+    if "\0" in name:
+        raise ValueError(f"the class {shown(name)} has the character NUL")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the class {shown(name)} has half a character") from error
     return name
 
 

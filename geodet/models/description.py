@@ -7,14 +7,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 
 from geodet.config import ModelConfig
 from geodet.config.section import name_hint
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
-from geodet.documents.values import shown
+from geodet.documents.values import check_class_name, shown
 from geodet.errors import ModelFileError
 from geodet.files.version import __version__
 
@@ -39,6 +39,7 @@ _MOST_NAMES = 10_000
 _LARGEST_VALUE = 1e30  # of a pixel: float32 computes with its square root and more
 
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
+ClassName = Annotated[Name, AfterValidator(check_class_name)]
 PixelValue = Annotated[float, Field(ge=-_LARGEST_VALUE, le=_LARGEST_VALUE)]
 Spread = Annotated[float, Field(ge=1 / _LARGEST_VALUE, le=_LARGEST_VALUE)]
 
@@ -64,7 +65,7 @@ class ModelDescription(BaseModel):
     """What the model finds, in a few words."""
     architecture: ModelConfig
     """The network."""
-    classes: tuple[Name, ...] = Field(min_length=1, max_length=_MOST_NAMES)
+    classes: tuple[ClassName, ...] = Field(min_length=1, max_length=_MOST_NAMES)
     """Names of the classes, in the order of their labels."""
     bands: tuple[Name, ...] = Field(min_length=1, max_length=_MOST_NAMES)
     """Names of the bands, in the order of the input."""

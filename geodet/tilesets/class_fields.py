@@ -12,6 +12,7 @@ import numpy as np
 
 from geodet.config import DataConfig
 from geodet.config.section import did_you_mean, name_hint
+from geodet.documents.values import check_class_name, shown
 from geodet.errors import TilesetError, VectorError
 from geodet.tilesets.labels import ParsedLabels
 
@@ -29,11 +30,13 @@ def map_classes(labels: ParsedLabels, config: DataConfig) -> ParsedLabels:
         The same labels.
 
     Raises:
-        TilesetError: The map names a class that the labels lack.
+        TilesetError: The map names a class that the labels lack, or a name is one that files cannot
+            hold.
     """
+    used = {name for image in labels.images for name in image.names if name is not None}
+    _check_names({*used, *labels.classes}, labels.source)
     if not config.class_map:
         return labels
-    used = {name for image in labels.images for name in image.names if name is not None}
     _check_keys({*used, *labels.classes}, labels.source, config)
     for image in labels.images:
         image.names = [
@@ -56,12 +59,24 @@ def map_names(
         others: Classes of other objects, which the map may name as well.
 
     Raises:
-        TilesetError: The map names a class that no object has.
+        TilesetError: The map names a class that no object has, or a name is one that files cannot
+            hold.
     """
     listed = tuple(names)
     if listed:
+        _check_names({*listed, *others}, source)
         _check_keys({*listed, *others}, source, config)
     return tuple(config.class_map.get(name, name) for name in listed)
+
+
+def _check_names(names: Iterable[str], source: object) -> None:
+    for name in names:
+        try:
+            check_class_name(name)
+        except ValueError as error:
+            raise TilesetError(
+                f"{source}: {error}", hint="rename the class in the labels"
+            ) from error
 
 
 def _check_keys(known: set[str], source: object, config: DataConfig) -> None:
@@ -136,6 +151,7 @@ def _choose_column(table: Any, path: Path, field: str | None) -> Any:
         return None
     if field is not None:
         if field in table.columns:
+            _check_plain(table[field], path, field)
             return field
         columns = [str(column) for column in table.columns]
         question = did_you_mean(field, columns)
@@ -146,8 +162,23 @@ def _choose_column(table: Any, path: Path, field: str | None) -> Any:
             path=path,
         )
     lower = {str(column).lower(): column for column in table.columns}
-    known = (lower[name] for name in _CLASS_FIELDS if name in lower)
+    known = [lower[name] for name in _CLASS_FIELDS if name in lower]
+    for column in known:
+        _check_plain(table[column], path, column)
     return next((column for column in known if not _is_missing(table[column]).all()), None)
+
+
+def _check_plain(column: Any, path: Path, name: Any) -> None:
+    """Check that no value is a list or an object, as those of GeoJSON may be."""
+    values = column.tolist() if column.dtype == object else []
+    for number, value in enumerate(values, start=1):
+        if isinstance(value, list | dict | np.ndarray):
+            raise VectorError(
+                f"{path}: the class of object {number} in the attribute {str(name)!r} is"
+                f" {shown(value)}, which is no text",
+                hint="give each object one class, as a text or a number",
+                path=path,
+            )
 
 
 def _is_missing(column: Any) -> Any:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from geodet.documents.text import DocumentError
 from geodet.documents.values import (
+    check_class_name,
     check_name,
     check_plain_values,
     finite_number,
@@ -116,3 +117,10 @@ def test_plain_values_have_a_depth_and_finite_numbers():
         check_plain_values({"a": [[1]]}, deepest=2)
     with pytest.raises(DocumentError, match="a number of about"):
         check_plain_values({"a": 2**2000}, deepest=3)
+
+
+@pytest.mark.parametrize(("name", "why"), [("a\0b", "NUL"), ("\ud800", "half a character")])
+def test_a_class_name_that_files_cannot_hold_is_refused(name, why):
+    with pytest.raises(ValueError, match=why):
+        check_class_name(name)
+    assert check_class_name("tree\n🌳") == "tree\n🌳"

@@ -298,3 +298,8 @@ def test_without_bundled_models_the_hint_says_none(tmp_path, monkeypatch):
 def test_every_bundled_model_can_be_loaded():
     for name, path in iter_bundled():
         assert load_checkpoint(name).digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_class_with_nul_is_no_class():
+    with pytest.raises(ValueError, match="NUL"):
+        ModelDescription(**(DESCRIPTION.model_dump() | {"classes": ["tr\0ee"]}))

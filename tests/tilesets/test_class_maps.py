@@ -68,3 +68,17 @@ def test_a_map_survives_writing_and_reading(tmp_path):
     config = resolve_config(settings={"data.class_map": {"small car": "vehicle", "van": "a, b"}})
     (tmp_path / "recipe.toml").write_text(to_toml(config))
     assert resolve_config(tmp_path / "recipe.toml") == config
+
+
+def test_a_class_with_nul_is_refused_wherever_it_comes_from(data):
+    with pytest.raises(ConfigError, match="NUL"):
+        resolve_config(settings={"data.class_map": {"car": "a\0b"}})
+    with pytest.raises(ConfigError, match="NUL"):
+        resolve_config(settings={"data.class_name": "a\0"})
+    with pytest.raises(TilesetError, match=r"the class 'tr\\x00ee' has the character NUL"):
+        map_names(["car", "tr\0ee"], data, DataConfig())
+    for split in ("train", "val"):
+        boxes = {f"{split}.png": [(1, 1, 1, 5, 5)]}
+        write_coco(data / f"{split}.json", boxes, ("car", "va\0n", "tree"))
+    with pytest.raises(TilesetError, match="NUL"):
+        read_tileset(data, DataConfig())
