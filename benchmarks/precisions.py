@@ -1,0 +1,170 @@
+"""Is detection in eight-bit integers worth it on this CPU? From file to GeoPackage, in turn.
+
+Each precision detects in the same scene, and then runs the bare forward pass over the chips of its
+own windows; quote the ratios, not the seconds. --memory measures the peak of one detection in a
+process of its own instead, as the command line runs it.
+
+    python benchmarks/precisions.py [--side 4096] [--repeats 3] [--model NAME] [--memory]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from common import make_scene, print_machine
+from rich.console import Console
+from rich.table import Table
+
+from geodet.config import DetectConfig
+from geodet.detection.batches import iter_batches
+from geodet.detection.chip_reading import iter_chips
+from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.detection.predictor import Predictor, build_predictor
+from geodet.detection.window_plan import plan_windows
+from geodet.models.engine import ChipTensors
+from geodet.models.model import Model
+from geodet.onnx.backend import load_model
+from geodet.raster.scene import Scene
+from geodet_cli.process import prepare_process
+
+PRECISIONS = ("int8", "bfloat16", "float32")
+_COMMAND = """
+import json, resource, sys, time
+started = time.perf_counter()
+from geodet_cli.main import run
+try:
+    run()
+except SystemExit as left:
+    assert not left.code, left.code
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps([time.perf_counter() - started, peak, "torch" in sys.modules]))
+"""
+
+
+class Round(NamedTuple):
+    """Seconds of a detection and of its bare forward pass, and what was found."""
+
+    whole: float
+    bare: float
+    objects: int
+
+
+def main() -> None:
+    options = _parse()
+    with tempfile.TemporaryDirectory() as name:
+        scene = make_scene(Path(name), options.side)
+        if options.memory:
+            _print_memory(options, {one: _run_command(scene, one, options) for one in PRECISIONS})
+            return
+        prepare_process("cpu")  # as the command line does
+        model = load_model(options.model)
+        chips = {one: _prepare(scene, model, one) for one in PRECISIONS}
+        rounds: dict[str, list[Round]] = {one: [] for one in PRECISIONS}
+        for number in range(options.repeats):
+            for one, made in rounds.items():
+                output = Path(name) / f"{one}_{number}.gpkg"
+                made.append(_run_round(scene, model, one, output, *chips[one]))
+    _print(options, rounds)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--memory", action="store_true")
+    return parser.parse_args()
+
+
+def _prepare(scene: Path, model: Model, precision: str) -> tuple[Predictor, list[ChipTensors]]:
+    """Read the chips of the windows that detect chooses, and run the first two batches."""
+    config = _config(precision)
+    predictor = build_predictor(model, config, "cpu")
+    with Scene(scene) as opened:
+        grid, batch_size = plan_windows(predictor, config, *opened.grid, rows_kept=opened.rows_kept)
+        read = iter_batches(iter_chips(opened, grid, workers=2, ahead=8), batch_size=batch_size)
+        batches = [predictor.stack([chip for _, chip in batch.chips]) for batch in read]
+    _forward_all(predictor, batches[:2])
+    return predictor, batches
+
+
+def _run_round(
+    scene: Path,
+    model: Model,
+    precision: str,
+    output: Path,
+    predictor: Predictor,
+    batches: Sequence[ChipTensors],
+) -> Round:
+    start = time.perf_counter()
+    report = detect_to_files(
+        [scene], [output], model, _config(precision), DetectOptions(device="cpu")
+    )
+    middle = time.perf_counter()
+    _forward_all(predictor, batches)
+    return Round(middle - start, time.perf_counter() - middle, sum(report.labels.values()))
+
+
+def _config(precision: str) -> DetectConfig:
+    return DetectConfig.model_validate({"precision": precision})
+
+
+def _forward_all(predictor: Predictor, batches: Sequence[ChipTensors]) -> None:
+    """Run the network alone: the chips are in memory, nothing is decoded."""
+    for batch in batches:
+        predictor.forward(*batch)
+
+
+def _run_command(scene: Path, precision: str, options: argparse.Namespace) -> tuple[float, ...]:
+    words = ("detect", str(scene), "-o", str(scene.parent / f"{precision}.gpkg"), "--quiet")
+    settings = ("--device", "cpu", "-m", options.model, "--set", f"detect.precision={precision}")
+    command = [sys.executable, "-c", _COMMAND, *words, *settings]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, peak, has_torch = json.loads(done.stdout.splitlines()[-1])
+    return float(seconds), float(peak), float(has_torch)
+
+
+def _print(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> None:
+    print_machine()
+    table = Table(
+        title=f"{options.model}, {options.side} x {options.side} px, from file to GeoPackage, "
+        f"median of {options.repeats}"
+    )
+    columns = ("", "seconds", "Mpx/s", "times the bare pass", "times int8's seconds", "objects")
+    for column in columns:
+        table.add_column(column)
+    pixels = options.side**2 / 1e6
+    for name, made in rounds.items():
+        seconds = statistics.median(one.whole for one in made)
+        cells = (f"{seconds:.2f}", f"{pixels / seconds:.2f}")
+        of_bare = _spread([one.whole / one.bare for one in made])
+        of_int8 = _spread([a.whole / b.whole for a, b in zip(made, rounds["int8"], strict=True)])
+        table.add_row(name, *cells, of_bare, of_int8, str(made[-1].objects))
+    Console(width=120).print(table)
+
+
+def _spread(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _print_memory(options: argparse.Namespace, found: dict[str, tuple[float, ...]]) -> None:
+    print_machine()
+    table = Table(title=f"geodet detect, {options.model}, {options.side} x {options.side} px")
+    for column in ("", "seconds with the start", "peak MiB", "loads torch"):
+        table.add_column(column)
+    for name, (seconds, peak, has_torch) in found.items():
+        table.add_row(name, f"{seconds:.1f}", f"{peak:.0f}", "yes" if has_torch else "no")
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
