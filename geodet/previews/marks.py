@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
@@ -151,6 +150,8 @@ def draw_density(image: Image.Image, shown: Detections) -> float:
 
 def _densities(shown: Detections, size: Size) -> Iterator[tuple[Colour, Floats]]:
     """Yield the colour of each class that occurs and its smoothed objects per pixel, (H, W)."""
+    from scipy import ndimage  # which most detections do without
+
     for label in np.unique(shown.labels).tolist():
         counts = _histogram(shown.centres[shown.labels == label], size)
         yield class_colour(label), ndimage.gaussian_filter(counts, _BLUR_PX, mode="constant")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from geodet.geometry.arrays import all_true, is_all_true
 
@@ -55,6 +54,8 @@ class AxisWeights:
             start: Index of the first pixel of the grid.
             stop: Index of the last one, plus 1.
         """
+        from scipy.sparse import csr_array  # which scenes that are read as they are do without
+
         step = length / size
         places = np.arange(start, stop)
         taps, shares = _averages(places, step) if step >= 1 else _interpolations(places, step)

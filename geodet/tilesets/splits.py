@@ -16,8 +16,6 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
@@ -95,6 +93,9 @@ def find_places(names: Sequence[str], geoboxes: Sequence[GeoBox]) -> list[str | 
 
 def _connected(geoboxes: Sequence[GeoBox]) -> NDArray[np.int32]:
     """Number the connected components of the footprints."""
+    from scipy.sparse import coo_array  # which previews and detections do without
+    from scipy.sparse.csgraph import connected_components
+
     polygons = shapely.polygons([_footprint(box) for box in geoboxes])
     first, second = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     count = len(geoboxes)

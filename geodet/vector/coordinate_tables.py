@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import geopandas
 import numpy as np
-import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
@@ -22,6 +20,9 @@ from geodet.documents.csv_documents import iter_csv_rows
 from geodet.documents.text import DocumentError, read_document, to_text
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
+
+if TYPE_CHECKING:
+    import geopandas
 
 __all__ = ["MISSING", "has_coordinates", "read_coordinates", "split_rows", "to_numbers"]
 
@@ -154,6 +155,9 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
         for i, name in enumerate(header)
         if i not in layout.columns
     }
+    import geopandas  # takes longer than many detections, and few read such a table
+    import pandas as pd
+
     frame = pd.DataFrame(table, index=range(len(rows)))
     return geopandas.GeoDataFrame(frame, geometry=shapes, crs=layout.crs)
 
