@@ -239,6 +239,11 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="floating-point type; auto: bfloat16 where the hardware supports it"
     )
+    int8: bool = Field(
+        True,
+        description="write the model in eight-bit integers, too, at the end, where the packages "
+        "onnx and onnxruntime are installed: detection on a CPU is faster with it",
+    )
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int | None = Field(
         None,

@@ -20,6 +20,7 @@ from geodet.onnx.metadata import describe
 from geodet.onnx.onnx_engine import OnnxEngine
 from geodet.onnx.quantise import Quantiser, quantise_within
 from geodet.onnx.session import PRECISION_KEY, SOURCE_KEY
+from geodet.tilesets.labels import Tileset
 
 __all__ = ["export_int8"]
 
@@ -31,7 +32,12 @@ _SAME = MatchConfig(iou=0.5)
 
 
 def export_int8(
-    model: Model, output: Path, source: Path, config: Config, *, overwrite: bool = False
+    model: Model,
+    output: Path,
+    source: Path | Tileset,
+    config: Config,
+    *,
+    overwrite: bool = False,
 ) -> ExportReport:
     """Write a model in eight-bit integers, as an ONNX file that geodet and other programs read.
 

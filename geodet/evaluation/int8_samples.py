@@ -55,7 +55,9 @@ def is_tileset(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in LABEL_SUFFIXES
 
 
-def read_int8_samples(about: ModelDescription, source: Path, config: Config) -> Int8Samples:
+def read_int8_samples(
+    about: ModelDescription, source: Path | Tileset, config: Config
+) -> Int8Samples:
     """Read chips to calibrate with, and prepare the check on others.
 
     Of a tileset, training images calibrate and validation images check. Of a scene, windows evenly
@@ -70,6 +72,8 @@ def read_int8_samples(about: ModelDescription, source: Path, config: Config) -> 
         TilesetError: The tileset cannot be read, or has too few images.
         SceneError: The scene cannot be read, or shows too little.
     """
+    if isinstance(source, Tileset):
+        return _of_tileset(about, source, config)
     if is_tileset(source):
         return _of_tileset(about, read_tileset(source, config.data), config)
     with open_for_model(source, about, config.detect) as scene:

@@ -31,6 +31,7 @@ from geodet.training.distributed import (
     synchronise_norms,
 )
 from geodet.training.epoch_steps import EpochMeter, EpochReport, StepGuard, StepReport
+from geodet.training.int8_twin import write_int8
 from geodet.training.losses import Target
 from geodet.training.objective import average_weights, build_loss, build_optimizer, build_schedule
 from geodet.training.run_folder import (
@@ -71,6 +72,8 @@ class TrainReport:
     """Whether ``train.patience`` ended the run."""
     seconds: float
     """Duration of the run, or of its resumed part."""
+    int8: Path | None = None
+    """The model in eight-bit integers; None where it was not written."""
     best_f1_interval: tuple[float, float] | None = None
     """The 95 % confidence interval of the best F1, where fewer than 50 objects validate."""
 
@@ -175,6 +178,7 @@ def run_training(
     disconnect_processes(fabric)
     return TrainReport(
         model=output,
+        int8=write_int8(output, tileset, config) if fabric.is_global_zero else None,
         best_epoch=state.best_epoch,
         best_f1=state.best_f1,
         epochs=state.epoch,
