@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pyogrio
 import shapely
@@ -54,7 +55,7 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
         is_table = _is_table(file)
         wanted = None if columns is None else [*columns, _CRS] if is_table else columns
         frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
-    if not hasattr(frame, "geometry"):
+    if not isinstance(frame, geopandas.GeoDataFrame):
         raise VectorError(
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
         )
@@ -144,8 +145,6 @@ def _is_coordinate_table(file: str) -> bool:
 
 
 def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:
-    import geopandas  # takes longer than many detections, and few read such a file
-
     frame = geopandas.read_parquet(file)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
 
