@@ -99,7 +99,8 @@ def evaluate_model(
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
-    tileset, images = read_split(data, split, config)
+    own = model.description.classes
+    tileset, images = read_split(data, split, config, other_classes=own)
     evaluated = detect_images(model, tileset, images, config, device)
     evaluation = measure(
         evaluated,
@@ -227,13 +228,21 @@ def evaluate_vectors(
     return report
 
 
-def read_split(data: Path, split: Part, config: Config) -> tuple[Tileset, Sequence[LabelledImage]]:
+def read_split(
+    data: Path, split: Part, config: Config, *, other_classes: Sequence[str] = ()
+) -> tuple[Tileset, Sequence[LabelledImage]]:
     """Read a tileset and return it with the images of one part of its split.
+
+    Args:
+        data: The tileset.
+        split: The part.
+        config: ``data``.
+        other_classes: Classes of a model, which ``data.class_map`` may rename as well.
 
     Raises:
         TilesetError: The part is empty or the data is broken.
     """
-    tileset = read_tileset(data, config.data, part=split)
+    tileset = read_tileset(data, config.data, part=split, other_classes=other_classes)
     images = tileset.split(split)
     if not images:
         parts = [name for name in ("train", "val", "test") if tileset.split(name)]
@@ -253,7 +262,7 @@ def detect_images(
     Raises:
         ModelFileError: The tileset has a class that the model lacks.
     """
-    about, label_of = model.description, _match_classes(model, tileset)
+    about, label_of = model.description, _match_classes(model, tileset, config)
     lowest = _lowest(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
     chosen = choose_input_values(
@@ -277,8 +286,12 @@ def detect_images(
 def _thresholds(model: Model, config: Config, tileset: Tileset) -> list[float]:
     """Return the score threshold of each class of a tileset."""
     own = choose_thresholds(model.description, config.detect.score_threshold)
-    label_of = _match_classes(model, tileset)
-    return [own[label_of.index(label)] for label in range(len(tileset.classes))]
+    label_of = _match_classes(model, tileset, config)
+    of_label = [
+        [threshold for threshold, one in zip(own, label_of, strict=True) if one == label]
+        for label in range(len(tileset.classes))
+    ]
+    return [min(thresholds) for thresholds in of_label]  # several classes may have become one
 
 
 def _lowest(model: Model, config: Config) -> float:
@@ -301,25 +314,29 @@ def _write(
     write_evaluation(report.output, report.evaluation, places, title=report.title, about=about)
 
 
-def _match_classes(model: Model, tileset: Tileset) -> list[int]:
+def _match_classes(model: Model, tileset: Tileset, config: Config) -> list[int]:
     """Return the tileset's index of each class of the model, -1 for a class without labels.
+
+    ``data.class_map`` renames the classes of both.
 
     If the model and the tileset have a single class each, their names may differ.
     """
-    own = model.description.classes
-    if len(own) == len(tileset.classes) == 1:
-        if own != tileset.classes:
+    renamed = config.data.class_map
+    own = tuple(renamed.get(name, name) for name in model.description.classes)
+    if len(set(own)) == len(tileset.classes) == 1:
+        if own[0] != tileset.classes[0]:
             logger.warning(
                 "detections of the class %r are compared with labels of the class %r",
                 own[0],
                 tileset.classes[0],
             )
-        return [0]
+        return [0] * len(own)
     for name in tileset.classes:
         if name not in own:
             raise ModelFileError(
                 f"{tileset.root} has the class {name!r}, which {model.description.name} lacks",
-                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes",
+                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes, "
+                "or rename it with data.class_map",
                 name=model.description.name,
             )
     return [tileset.classes.index(name) if name in tileset.classes else -1 for name in own]

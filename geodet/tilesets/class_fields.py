@@ -19,12 +19,15 @@ from geodet.tilesets.labels import ParsedLabels
 __all__ = ["map_classes", "map_names", "read_label_names", "read_names_of_detections"]
 
 
-def map_classes(labels: ParsedLabels, config: DataConfig) -> ParsedLabels:
+def map_classes(
+    labels: ParsedLabels, config: DataConfig, *, others: Iterable[str] = ()
+) -> ParsedLabels:
     """Rename the classes of the objects, and those that a file declares.
 
     Args:
         labels: The labels of a tileset; they are changed.
         config: ``class_map``.
+        others: Classes of other objects, which the map may name as well.
 
     Returns:
         The same labels.
@@ -37,7 +40,7 @@ def map_classes(labels: ParsedLabels, config: DataConfig) -> ParsedLabels:
     _check_names({*used, *labels.classes}, labels.source)
     if not config.class_map:
         return labels
-    _check_keys({*used, *labels.classes}, labels.source, config)
+    _check_keys({*used, *labels.classes, *others}, labels.source, config)
     for image in labels.images:
         image.names = [
             None if name is None else config.class_map.get(name, name) for name in image.names

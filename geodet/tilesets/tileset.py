@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,13 @@ __all__ = ["read_tileset"]
 logger = logging.getLogger(__name__)
 
 
-def read_tileset(path: Path, config: DataConfig, *, part: Part | None = None) -> Tileset:
+def read_tileset(
+    path: Path,
+    config: DataConfig,
+    *,
+    part: Part | None = None,
+    other_classes: Collection[str] = (),
+) -> Tileset:
     """Read the labels of a tileset and the headers of its images.
 
     :mod:`geodet.tilesets.layouts` lists the formats. Boxes are clipped to their image, and boxes
@@ -47,12 +53,14 @@ def read_tileset(path: Path, config: DataConfig, *, part: Part | None = None) ->
         config: Sides of boxes around points, ignored classes and the split.
         part: The only part that is used, if it is only one: the others may then be empty, and with
             ``test`` and ``all`` nothing is chosen for validation.
+        other_classes: Classes of a model, which ``config.class_map`` may name as well.
 
     Raises:
         TilesetError: Files are missing or broken, or the training images have no objects.
     """
     root = path if path.is_dir() else path.parent
-    labels = map_classes(find_labels(path, allow_outside=config.allow_outside), config)
+    found = find_labels(path, allow_outside=config.allow_outside)
+    labels = map_classes(found, config, others=other_classes)
     _check_files(labels)
     items = sorted(labels.images, key=lambda item: natural_key(_relative(item.path, root)))
     classes = _choose_classes(labels, config)
