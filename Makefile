@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-qgis lint docs bench clean
+.PHONY: demo test test-qgis fuzz lint docs bench clean
 
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
@@ -15,6 +15,10 @@ test-qgis: .venv/ready
 	tests/qgis/install
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  $(BIN)/python tests/qgis/paint.py "$$folder" && /usr/bin/python3 tests/qgis/look.py "$$folder"
+
+# Ten thousand crafted documents, a quarter of an hour: each must be read, or refused with a hint.
+fuzz: .venv/ready
+	$(BIN)/python tests/fuzz/fuzz_run.py --cases 10000 --workers 2
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -27,6 +27,7 @@ from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.splits import Part, Split
 
 __all__ = [
+    "FARTHEST_PX",
     "Box",
     "LabelledImage",
     "ParsedImage",
@@ -40,7 +41,8 @@ __all__ = [
     "read_text",
 ]
 
-_FARTHEST = 1e9  # pixels
+FARTHEST_PX = 1e9
+"""Pixels beyond which no image has a place; NumPy computes with their squares and more."""
 
 Box = tuple[float, float, float, float]
 Frame = Literal["pixels", "whole", "shares", "centres"]
@@ -140,7 +142,7 @@ class ParsedImage:
             raise TilesetError(
                 f"{self.source}{number}: the box {box} is not finite", hint="correct the label"
             )
-        if max(map(abs, box)) > _FARTHEST:
+        if max(map(abs, box)) > FARTHEST_PX:
             raise TilesetError(
                 f"{self.source}{number}: the box {box} is beyond any image",
                 hint="correct the label; boxes are in pixels of their image",

@@ -14,7 +14,7 @@ from geodet.documents.values import finite_number, member, plain_word, shown, wh
 from geodet.errors import TilesetError, VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.labels import Box, read_json_labels, read_text
+from geodet.tilesets.labels import FARTHEST_PX, Box, read_json_labels, read_text
 from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
 from geodet.tilesets.yolo import read_names
 
@@ -193,6 +193,8 @@ def _checked(name: str, box: Box, score: float) -> _Detection:
     """Return a detection, after checking its box and score."""
     if not np.isfinite(box).all():
         raise ValueError(f"the box {box} is not finite")
+    if max(map(abs, box)) > FARTHEST_PX:
+        raise ValueError(f"the box {box} is beyond any image")
     if not 0 <= score <= 1:
         raise ValueError(f"the score {score:g} is not in [0, 1]")
     return _Detection(name, box, score)

@@ -140,6 +140,14 @@ def read_aoi(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[AreaOfInteres
         )
     if crs is None and any(geobox.crs is not None for geobox in geoboxes):
         logger.warning("%s has no CRS and is taken as being in the scene's", path)
+    coordinates, owner = shapely.get_coordinates(shapes, return_index=True)
+    finite = np.isfinite(coordinates).all(axis=1)
+    if not finite.all():
+        raise VectorError(
+            f"{path}, object {owner[~finite][0] + 1} has a coordinate that is not a finite number",
+            hint="correct the coordinates, or remove the object",
+            path=path,
+        )
     polygons = only_polygons(shapes)
     if not len(polygons):
         raise VectorError(

@@ -92,3 +92,11 @@ def test_an_unknown_attribute_suggests_the_nearest(tmp_path):
     with pytest.raises(VectorError, match="no attribute 'specis'") as caught:
         read_scene_labels(path, None, label_field="specis")
     assert caught.value.hint.startswith("did you mean 'species'?")
+
+
+def test_a_class_that_is_a_list_is_refused(tmp_path):
+    path = save(tmp_path / "l.gpkg", label=["oak"] * COUNT).with_suffix(".geojson")
+    geopandas.read_file(tmp_path / "l.gpkg").to_file(path)
+    path.write_text(path.read_text().replace('"label": "oak"', '"label": [1, 2]'))
+    with pytest.raises(VectorError, match=r"the class of object 1 in the attribute 'label' is "):
+        read_scene_labels(path, None)

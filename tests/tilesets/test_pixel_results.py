@@ -85,6 +85,7 @@ def test_folders_in_the_names_of_images_are_ignored(tmp_path):
         ({"score": 1.5}, r"result 1: .*the score 1\.5 is not in \[0, 1\]"),
         ({"score": 0.5, "bbox": [1, 2, 3]}, "result 1: the bbox .* is not four numbers"),
         ({"score": 0.5, "bbox": [1, 2, float("nan"), 3]}, "result 1: nan is not a finite number"),
+        ({"score": 0.5, "bbox": [1e308, 2, 1, 3]}, "result 1: the box .* is beyond any image"),
         ({"score": 0.5, "file_name": None}, "result 1: its file_name is None, which is no text"),
     ],
 )

@@ -57,6 +57,16 @@ areas = st.builds(
 )
 
 
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "NaN"])
+def test_coordinates_that_are_not_finite_are_refused_by_their_object(tmp_path, value):
+    whole = on_ground(10, 10, 50, 50)
+    text = save(tmp_path / "a.geojson", [whole, whole]).read_text()
+    before, _, after = text.rpartition("500005.0")
+    (tmp_path / "b.geojson").write_text(f"{before}{value}{after}")
+    with pytest.raises(VectorError, match=r"b\.geojson, object 2 has a coordinate that is not a fin"):
+        read_region(tmp_path / "b.geojson", SCENE)
+
+
 def test_a_point_on_the_edge_belongs_to_the_area():
     aoi = aoi_of_bounds((500_005, 4_499_950, 500_050, 4_499_990), SCENE)
     edge = np.array([[10.0, 20], [100, 100], [10, 50], [55, 20]])
