@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -82,6 +82,16 @@ def detect(
             rich_help_panel=opt.SETTINGS,
         ),
     ] = False,
+    on_error: Annotated[
+        Literal["stop", "skip"] | None,
+        typer.Option(
+            "--on-error",
+            help="What becomes of an area of a scene that cannot be read: stop the run, or skip it "
+            "and write it as a polygon.",
+            show_default="stop",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = None,
     require_crs: Annotated[
         bool,
         typer.Option(
@@ -149,6 +159,7 @@ def detect(
         "workers": workers,
         "bands": opt.parse_bands(bands),
         "skip_uniform": skip_uniform or None,
+        "on_error": on_error,
         "require_crs": require_crs or None,
     }
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))

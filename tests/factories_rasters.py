@@ -27,6 +27,18 @@ def read_mask(path):
         return raster.dataset_mask() > 0
 
 
+def break_block(path, column, row):
+    """Overwrite a block of a compressed TIFF by bytes that cannot be decoded."""
+    with rasterio.open(path) as raster:
+        place, size = (
+            int(raster.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1))
+            for what in ("OFFSET", "SIZE")
+        )
+    content = bytearray(path.read_bytes())
+    content[place : place + size] = b"\xff" * size
+    path.write_bytes(content)
+
+
 def mosaic(scene, grid):
     """Put the cores of a scene's windows together: pixels and valid."""
     pixels = valid = None

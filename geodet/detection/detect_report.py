@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from geodet.detection.scene_run import DetectCounts
+from geodet.detection.progress import DetectCounts
 from geodet.errors import OutputError, SceneError
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
@@ -131,6 +131,8 @@ class SceneRecord:
     """Time that it took."""
     reason: str = _NOT_REACHED
     """Why it failed or was skipped."""
+    not_examined: int = 0
+    """Areas of it that could not be read and were skipped."""
 
 
 def record_path(output: Path) -> Path:
@@ -154,8 +156,10 @@ def write_records(output: Path, records: Sequence[SceneRecord]) -> None:
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         rows = csv.writer(file)
-        rows.writerow(("path", "scene", "status", "detections", "seconds", "reason"))
+        names = ("path", "scene", "status", "detections", "seconds", "reason", "not_examined")
+        rows.writerow(names)
         for one in records:
             seconds = f"{one.seconds:.1f}"
             path, scene, reason = map(safe_text, (one.path, one.scene, one.reason))
-            rows.writerow((path, scene, one.status, one.detections, seconds, reason))
+            counts = one.status, one.detections, seconds
+            rows.writerow((path, scene, *counts, reason, one.not_examined))

@@ -9,6 +9,7 @@ from geodet.config import DetectConfig
 from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan
+from geodet.detection.journal import scene_key
 from geodet.detection.predictor import Predictor
 from geodet.files.version import __version__
 from geodet.models.model import Model
@@ -50,8 +51,8 @@ def fingerprint_run(
         "scenes": str(len(plan.scenes)),
     }
     for number, scene in enumerate(plan.scenes, start=1):
-        identity = identify_scene(scene.path) or repr(scene.geobox)
-        texts[f"scene {number}"] = f"{scene.path}, {scene.dtype}, {identity}"
+        texts[scene_key(number)] = f"{scene.path}, {identify_scene(scene.path)}"
+        texts[f"pixels of scene {number}"] = f"{scene.dtype}, {scene.geobox!r}"
     return texts
 
 

@@ -26,7 +26,7 @@ import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,13 +36,15 @@ from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
 from geodet.geometry.arrays import Bools
 from geodet.geometry.boxes import Detections
+from geodet.geometry.windows import Window
 
-__all__ = ["BandPart", "Journal", "SceneJournal", "discard_journal", "journal_folder"]
+__all__ = ["BandPart", "Journal", "SceneJournal", "discard_journal", "journal_folder", "scene_key"]
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = 2
+_LAYOUT = 3
 _PLAN, _WINDOWS, _PART = "plan.json", "windows.json", ".part"
+_UNREADABLE = "unreadable"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -58,6 +60,8 @@ class BandPart:
     """Windows that the network did not see."""
     capped: int = 0
     """Candidates dropped by the caps of the configuration."""
+    not_examined: Mapping[Window, str] = field(default_factory=dict)
+    """Areas that could not be read, in the scene's own pixels, and why."""
 
     @staticmethod
     def concatenate(parts: Sequence[BandPart]) -> BandPart:
@@ -67,6 +71,7 @@ class BandPart:
             np.concatenate([np.zeros((0, 4), np.bool_), *(part.cut for part in parts)]),
             sum(part.empty for part in parts),
             sum(part.capped for part in parts),
+            {area: why for part in parts for area, why in part.not_examined.items()},
         )
 
     def to_bytes(self) -> bytes:
@@ -80,6 +85,8 @@ class BandPart:
             labels=found.labels,
             cut=self.cut,
             counts=np.array([self.empty, self.capped]),
+            areas=np.array([astuple(area) for area in self.not_examined], np.int64).reshape(-1, 4),
+            reasons=np.array(list(self.not_examined.values()), np.str_),
         )
         return hashlib.sha256(stream.getvalue()).digest() + stream.getvalue()
 
@@ -96,7 +103,9 @@ class BandPart:
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
             found = Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
             empty, capped = arrays["counts"].tolist()
-            return BandPart(found, arrays["cut"], empty, capped)
+            areas = (Window(*area) for area in arrays["areas"].tolist())
+            skipped = dict(zip(areas, arrays["reasons"].tolist(), strict=True))
+            return BandPart(found, arrays["cut"], empty, capped, skipped)
 
 
 class Journal:
@@ -126,9 +135,20 @@ class Journal:
                 self.run = self._check(fingerprint)
             else:
                 self.remove()
-                self.folder.mkdir()
+                self.folder.mkdir(mode=0o700)
                 plan = {"layout": _LAYOUT, "run": self.run, "fingerprint": dict(fingerprint)}
                 _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
+
+    def note_unreadable(self, number: int) -> None:
+        """Note that a scene could not be read to its end: it may be mended before the run goes on.
+
+        Args:
+            number: Of the scene in the plan, from 0.
+        """
+        with contextlib.suppress(OSError, ValueError, KeyError):  # then it may not be mended
+            plan = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
+            plan[_UNREADABLE] = sorted({*plan.get(_UNREADABLE, ()), scene_key(number + 1)})
+            _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
 
     def open_scene(self, number: int) -> SceneJournal:
         """Return the journal of a scene, by its number in the plan."""
@@ -174,10 +194,18 @@ class Journal:
             plan = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
             known, layout, run = dict(plan["fingerprint"]), plan["layout"], str(plan["run"])
         except (ValueError, KeyError, TypeError):
-            known, layout, run = {}, None, ""
+            plan, known, layout, run = {}, {}, None, ""
         names = dict.fromkeys([*known, *fingerprint])
         changed = [name for name in names if known.get(name) != fingerprint.get(name)]
-        if layout == _LAYOUT and not changed:
+        if layout == _LAYOUT and known and {*changed} <= {*plan.get(_UNREADABLE, ())}:
+            if changed:
+                logger.warning(
+                    "%s of the unfinished run could not be read and has changed since: what was "
+                    "found before is kept",
+                    " and ".join(changed),
+                )
+                plan["fingerprint"] = dict(fingerprint)
+                _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
             return run
         if layout != _LAYOUT or not known:
             what = "its plan cannot be read by this version of geodet"
@@ -241,6 +269,11 @@ class SceneJournal:
         return self._folder / f"{band:06d}{_PART}"
 
 
+def scene_key(number: int) -> str:
+    """Return the name of a scene in a fingerprint, by its number from 1."""
+    return f"scene {number}"
+
+
 def journal_folder(output: Path) -> Path:
     """Return the folder of an output's journal.
 
@@ -301,6 +334,7 @@ def _difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) ->
 def _write_synced(path: Path, content: bytes) -> None:
     """Write a file that is there as a whole or not at all, also after a power failure."""
     temporary = path.with_name(f"{path.name}.new")
+    temporary.touch(mode=0o600)
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

@@ -14,6 +14,7 @@ from pyproj import CRS
 from geodet.detection.detect_options import DetectOptions
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.not_examined import SkippedArea
 from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
@@ -80,8 +81,12 @@ class RunOutputs:
             with self._alone(output):
                 writer.write(part)
 
-    def commit(self, notes: Mapping[str, str]) -> None:
-        """Complete all outputs, with more metadata.
+    def commit(self, notes: Mapping[str, str], left_out: Sequence[SkippedArea] = ()) -> None:
+        """Complete all outputs.
+
+        Args:
+            notes: More metadata.
+            left_out: Areas that could not be read.
 
         Raises:
             OutputError: None of the outputs can be written.
@@ -89,6 +94,7 @@ class RunOutputs:
         for output, writer in list(self._writers.items()):
             with self._alone(output):
                 writer.annotate(notes)
+                writer.leave_out(left_out)
                 writer.commit()
                 self.written.append(output)
 

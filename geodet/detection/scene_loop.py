@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,8 +12,9 @@ from geodet.config import DetectConfig
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.journal import Journal
 from geodet.detection.predictor import Predictor, with_input_values
+from geodet.detection.progress import DetectCounts, DetectProgress
 from geodet.detection.scene_for_model import OpenScenes, report_choices, summarise_names
-from geodet.detection.scene_run import DetectCounts, DetectProgress, SceneRun
+from geodet.detection.scene_run import SceneRun
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import (
     describe_range,
@@ -23,10 +24,12 @@ from geodet.detection.value_range import (
 )
 from geodet.errors import SceneError
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.geometry.windows import Window
 from geodet.merging.mosaics import deduplicate, is_ground_shared
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import InputValues
 from geodet.raster.scene import Chip, Scene
+from geodet.vector.not_examined import SkippedArea
 
 __all__ = ["SceneLoop"]
 
@@ -73,6 +76,8 @@ class SceneLoop:
         scene is yielded."""
         self.values: dict[str, str] = {}
         """The values that count as dark and bright, by data type, where they were chosen."""
+        self.not_examined: list[SkippedArea] = []
+        """Areas of the scenes that could not be read and were skipped."""
 
     def __iter__(self) -> Iterator[SceneDetections]:
         """Yield the detections of each scene, without duplicates where scenes overlap.
@@ -95,14 +100,14 @@ class SceneLoop:
             try:
                 yield from self._iter_scene(0, scenes[0])
             except SceneError as error:
-                self._note_failure(scenes[0], error)
+                self._note_failure(0, error)
                 raise
             return
         for number, scene in enumerate(scenes):
             try:
                 parts = list(self._iter_scene(number, scene))
             except SceneError as error:
-                self._note_failure(scene, error)
+                self._note_failure(number, error)
                 if len(self.failed) == len(scenes) + len(self._plan.failed):
                     raise
                 logger.error("%s is left out: %s", scene.name, error)
@@ -111,7 +116,10 @@ class SceneLoop:
             finally:
                 self._opened.close_scene(scene.path)
 
-    def _note_failure(self, scene: PlannedScene, error: SceneError) -> None:
+    def _note_failure(self, number: int, error: SceneError) -> None:
+        scene = self._plan.scenes[number]
+        if self._journal is not None:
+            self._journal.note_unreadable(number)
         self.failed[scene.name] = error
         record = self._records[scene.name]
         record.status, record.reason = "failed", str(error)
@@ -133,8 +141,16 @@ class SceneLoop:
             yield planned.part(detections)
         scene.clear_cache()
         self._counts.add(run.counts)
+        self._note_skipped(planned, run.not_examined)
         record = self._records[planned.name]
         record.status, record.reason, record.seconds = "ok", "", time.monotonic() - began
+
+    def _note_skipped(self, planned: PlannedScene, areas: Mapping[Window, str]) -> None:
+        self._records[planned.name].not_examined = len(areas)
+        for window, reason in areas.items():
+            self.not_examined.append(SkippedArea(planned.name, planned.geobox, window, reason))
+        if areas:
+            logger.warning("%s: areas that could not be read: %d", planned.name, len(areas))
 
     def _show_overall(self, number: int) -> Callable[[DetectProgress], None]:
         """Return a function that adds to the progress of a scene where the run is."""

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,75 +17,30 @@ from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter
 from geodet.detection.chip_reading import count_readers, is_uniform, iter_chips
 from geodet.detection.journal import BandPart, SceneJournal
 from geodet.detection.predictor import Predictor
+from geodet.detection.progress import DetectCounts, DetectProgress
 from geodet.detection.stopwatch import Stopwatch
-from geodet.detection.window_plan import WindowPlan, list_bands, plan_windows, warn_of_seams
+from geodet.detection.window_plan import (
+    WindowPlan,
+    choose_slack,
+    list_bands,
+    plan_windows,
+    warn_of_seams,
+)
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
-from geodet.geometry.windows import WindowGrid
+from geodet.geometry.windows import Window, WindowGrid
 from geodet.merging.fragments import JoinRule, cut_sides
 from geodet.merging.merger import RowMerger, keep_owned
 from geodet.merging.suppression import SuppressionRule
 from geodet.raster.scene import Chip, Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 
-__all__ = ["DetectCounts", "DetectProgress", "SceneResult", "SceneRun", "detect_scene"]
+__all__ = ["SceneResult", "SceneRun", "detect_scene"]
 
 logger = logging.getLogger(__name__)
 
 _INSIDE = 0.5  # share of a fragment inside a complete box above which the fragment is dropped
 _CUT_PX = 4.0  # a box that ends so near to its window's edge is a fragment
-
-
-@dataclass(slots=True)
-class DetectCounts:
-    """What a run has looked at, in one scene or in several."""
-
-    chips: int = 0
-    """Windows that were read."""
-    empty_chips: int = 0
-    """Windows without a valid pixel, or without features, which the network did not see."""
-    capped: int = 0
-    """Candidates dropped by the caps of the configuration; 0 unless a cap takes effect."""
-    megapixels: float = 0.0
-    """Pixels of the windows, each counted once, at the resolution of detection."""
-
-    def add(self, other: DetectCounts) -> None:
-        """Add the counts of another scene."""
-        self.chips += other.chips
-        self.empty_chips += other.empty_chips
-        self.capped += other.capped
-        self.megapixels += other.megapixels
-
-
-@dataclass(frozen=True, slots=True)
-class DetectProgress:
-    """Progress of the detection in one scene, and of the run.
-
-    Example:
-        >>> def show(step: geodet.DetectProgress) -> None:
-        ...     print(f"{step.scene}: {step.total} windows")
-        >>> trees = geodet.detect(scene, progress=show)
-        scene.tif: 1 windows
-    """
-
-    scene: str
-    """File name of the scene."""
-    chips: int
-    """Windows done since the last report, with those that were skipped."""
-    total: int
-    """Windows of the scene."""
-    pixels: int
-    """Pixels of the grid done since the last report, each counted once."""
-    detections: int
-    """Detections so far, before duplicates at seams are removed."""
-    number: int = 1
-    """Number of the scene among those of the run, from 1."""
-    scenes: int = 1
-    """Scenes of the run."""
-    share: float = 0.0
-    """Share of the pixels of all scenes that is done, in [0, 1]."""
-    resumed: bool = False
-    """Whether an earlier run that was interrupted has done these windows."""
 
 
 class SceneResult(NamedTuple):
@@ -136,7 +91,7 @@ class SceneRun:
         self.grid, self._batch_size = self._plan_windows()
         if len(self.grid) > 1:
             warn_of_seams(config)
-        self._slack = _slack(self.grid.overlap, predictor.iou_threshold)
+        self._slack = choose_slack(self.grid.overlap, predictor.iou_threshold)
         self._wanted = self._list_wanted()
         self._bands = list_bands(self.grid, self._batch_size, self._wanted)
         self._pipeline = BatchPipeline(predictor, overlaps=not self._watch.settles)
@@ -149,6 +104,8 @@ class SceneRun:
             chips=len(self._wanted), megapixels=self._count_pixels(self._wanted) / 1e6
         )
         """What is looked at; complete after the last part."""
+        self.not_examined: dict[Window, str] = {}
+        """Areas that could not be read, in the scene's own pixels, and why."""
 
     def __iter__(self) -> Iterator[Detections]:
         """Yield the detections in the scene's own pixels, each part ranked."""
@@ -187,6 +144,8 @@ class SceneRun:
             seen += len(windows)
             parts.append(self._own(batch))
             settled = self._merge(parts[-1], batch.waiting_from)
+            if seen == len(band):
+                parts.append(self._note_unreadable(band))
             if self._journal is None:
                 parts.clear()
             elif seen == len(band):
@@ -195,6 +154,20 @@ class SceneRun:
                 logger.debug("%s: band %d is finished", self._scene.name, number)
             self._report(windows)
             yield from settled
+
+    def _note_unreadable(self, band: Sequence[int]) -> BandPart:
+        """Note the areas of a band that could not be read; return them as a part of it."""
+        places = [self._scene.source_area(self.grid[index]) for index in band]
+        areas = self._scene.unreadable.meeting(places)
+        if self._aoi is not None:
+            areas = {area: why for area, why in areas.items() if self._aoi.touches(area, margin=0)}
+        part = replace(BandPart.concatenate([]), not_examined=areas)
+        self._add_unreadable(part)
+        return part
+
+    def _add_unreadable(self, part: BandPart) -> None:
+        self.not_examined.update(part.not_examined)
+        self.counts.not_examined = len(self.not_examined)
 
     def _plan_windows(self) -> WindowPlan:
         """Choose the windows, or take those of the journal."""
@@ -219,6 +192,7 @@ class SceneRun:
                 hint="run the command again, and leave its .partial folder alone meanwhile",
             )
         band = self._bands[number]
+        self._add_unreadable(part)
         settled = self._merge(part, band[-1] + 1)
         self._report(band, resumed=True)
         return settled
@@ -332,15 +306,3 @@ def detect_scene(scene: Scene, predictor: Predictor, config: DetectConfig) -> Sc
     """
     run = SceneRun(scene, predictor, config)
     return SceneResult(Detections.concatenate(list(run)).ranked(), run.counts.capped)
-
-
-def _slack(overlap: int, iou_threshold: float) -> float:
-    """Choose how far outside its core a window keeps the centres of detections, in pixels.
-
-    Two windows predict slightly different centres for an object on a seam, and without slack both
-    could reject it. Too much slack keeps fragments: one whose centre lies in the slack s shows at
-    least 1 - 2 s / overlap of each side of an object that is no longer than the overlap. The square
-    of that, its IoU with the whole object at a corner, must exceed the IoU threshold.
-    """
-    most = overlap // 2 * (1 - math.sqrt(iou_threshold))
-    return min(overlap // 2 / 4, 0.9 * most)  # a quarter covers how much two predictions differ

@@ -20,7 +20,14 @@ from geodet.geometry.windows import WindowGrid
 from geodet.models.device import import_torch
 from geodet.models.engine import AnyDevice
 
-__all__ = ["WindowPlan", "free_memory", "list_bands", "plan_windows", "warn_of_seams"]
+__all__ = [
+    "WindowPlan",
+    "choose_slack",
+    "free_memory",
+    "list_bands",
+    "plan_windows",
+    "warn_of_seams",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +148,22 @@ def _batch_size(grid: WindowGrid, pixels: float, device: AnyDevice) -> int:
     area = grid[0].width * grid[0].height
     most = min(pixels, _BATCH_PIXELS[device.type]) // area
     return max(1, min(int(most), len(grid)))
+
+
+def choose_slack(overlap: int, iou_threshold: float) -> float:
+    """Choose how far outside its core a window keeps the centres of detections, in pixels.
+
+    Two windows predict slightly different centres for an object on a seam, and without slack both
+    could reject it. Too much slack keeps fragments: one whose centre lies in the slack s shows at
+    least 1 - 2 s / overlap of each side of an object that is no longer than the overlap. The square
+    of that, its IoU with the whole object at a corner, must exceed the IoU threshold.
+
+    Args:
+        overlap: Of the windows.
+        iou_threshold: Of the suppression of duplicates.
+    """
+    most = overlap // 2 * (1 - math.sqrt(iou_threshold))
+    return min(overlap // 2 / 4, 0.9 * most)  # a quarter covers how much two predictions differ
 
 
 def _memory(device: AnyDevice) -> float:

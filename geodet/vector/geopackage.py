@@ -15,6 +15,7 @@ from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
+from geodet.vector.not_examined import add_not_examined, write_not_examined
 from geodet.vector.rows import FIELDS, LAYER, TEXTS, Rows, VectorLayer
 from geodet.vector.stored_styles import store_style
 from geodet.vector.writer import RowWriter, raising_os_errors
@@ -57,7 +58,13 @@ class GeoPackageWriter(RowWriter):
             if self._layer.metadata:
                 write_layer_metadata(self._temporary, self._layer)
             self._note_run()
+            if self._left_out:
+                add_not_examined(self._temporary, self._left_out, self._layer.crs)
         self._store_style()
+
+    def _write_left_out(self) -> None:
+        """They are a layer of the file; remove those of an earlier run that are beside it."""
+        write_not_examined(self._layer.path, (), None)
 
     def _note_run(self) -> None:
         """Note the run in a file that its rows would be added to if it was there."""

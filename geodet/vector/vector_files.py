@@ -21,6 +21,7 @@ from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
+from geodet.vector.not_examined import NOT_EXAMINED
 
 __all__ = ["read_extent", "read_fields", "read_frame"]
 
@@ -54,7 +55,8 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
             return _read_parquet(file, columns)
         is_table = _is_table(file)
         wanted = None if columns is None else [*columns, _CRS] if is_table else columns
-        frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
+        with np.errstate(invalid="ignore"):  # of coordinates that are NaN: readers check them
+            frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise VectorError(
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
@@ -120,7 +122,8 @@ def _reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
 def _only_layer(file: str) -> str:
     if _is_parquet(file):
         return ""
-    layers = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
+    named = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
+    layers = [name for name in named if name != NOT_EXAMINED] or named
     if len(layers) != 1:
         raise VectorError(
             f"{file} has {len(layers)} layers with geometries: {', '.join(layers)}",

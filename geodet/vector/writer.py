@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from geodet.errors import OutputError
 from geodet.files.outputs import raising_output_errors
 from geodet.files.pending import PendingOutput
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.not_examined import SkippedArea, write_not_examined
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
 
 __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
@@ -39,6 +40,7 @@ class DetectionWriter(ABC):
         self._temporary = output.temporary
         self._layer = layer
         self._scenes: set[str] = set()
+        self._left_out: tuple[SkippedArea, ...] = ()
 
     def write(self, part: SceneDetections) -> None:
         """Write detections of a scene, which may come in any number of parts.
@@ -61,6 +63,10 @@ class DetectionWriter(ABC):
         """
         self._layer = replace(self._layer, metadata={**self._layer.metadata, **more})
 
+    def leave_out(self, areas: Sequence[SkippedArea]) -> None:
+        """Note areas that could not be read, before the output is committed."""
+        self._left_out = tuple(areas)
+
     def commit(self) -> None:
         """Complete the output and put it in its place.
 
@@ -72,6 +78,7 @@ class DetectionWriter(ABC):
                 self._finish()
                 self._close()
                 self._output.commit()
+            self._write_left_out()
         except BaseException:
             self.abort()
             raise
@@ -95,6 +102,10 @@ class DetectionWriter(ABC):
             self.commit()
         else:
             self.abort()
+
+    def _write_left_out(self) -> None:
+        """Write the areas that could not be read beside the output."""
+        write_not_examined(self._layer.path, self._left_out, self._layer.crs)
 
     @abstractmethod
     def _finish(self) -> None:

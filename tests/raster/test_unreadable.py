@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from factories_rasters import mosaic_of_files, read_whole
+from factories_rasters import break_block, mosaic_of_files, read_whole
 from remote_server import Fault
 
 from geodet.config.reading_config import ReadingConfig
@@ -16,18 +16,6 @@ from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 
 SKIP = ReadingConfig(on_error="skip", retries=0)
-
-
-def break_block(path, column, row):
-    """Overwrite a block of a compressed TIFF by bytes that cannot be decoded."""
-    with rasterio.open(path) as raster:
-        place, size = (
-            int(raster.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=1))
-            for what in ("OFFSET", "SIZE")
-        )
-    content = bytearray(path.read_bytes())
-    content[place : place + size] = b"\xff" * size
-    path.write_bytes(content)
 
 
 @pytest.fixture

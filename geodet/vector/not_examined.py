@@ -1,0 +1,125 @@
+"""Areas that a run could not read, as polygons: a layer of a GeoPackage, or a file of their own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj import CRS
+
+from geodet.files.outputs import raising_output_errors, replacing
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+
+__all__ = [
+    "NOT_EXAMINED",
+    "SkippedArea",
+    "add_not_examined",
+    "not_examined_path",
+    "write_not_examined",
+]
+
+NOT_EXAMINED = "not_examined"
+"""Name of the layer."""
+
+_DEGREES = CRS.from_epsg(4326)
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedArea:
+    """An area of a scene that could not be read."""
+
+    scene: str
+    """Name of the scene."""
+    geobox: GeoBox
+    """Of the scene's own pixels."""
+    window: Window
+    """The area, in these pixels."""
+    reason: str
+    """Why it could not be read."""
+
+
+def not_examined_path(output: Path) -> Path:
+    """Return where the areas are, beside an output that is no new GeoPackage.
+
+    Example:
+        >>> not_examined_path(Path("trees.geojson")).name
+        'trees.geojson.not_examined.geojson'
+    """
+    return output.with_name(f"{output.name}.{NOT_EXAMINED}.geojson")
+
+
+def add_not_examined(path: Path, areas: Sequence[SkippedArea], crs: CRS | None) -> None:
+    """Add the layer to a GeoPackage that is closed.
+
+    Raises:
+        DataSourceError, DataLayerError: It cannot be written.
+    """
+    _write(path, areas, crs, driver="GPKG")
+
+
+def write_not_examined(output: Path, areas: Sequence[SkippedArea], crs: CRS | None) -> None:
+    """Write the areas beside an output, as GeoJSON in WGS 84 where there is a CRS.
+
+    A file of an earlier run is replaced, and removed if there is no area.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    path = not_examined_path(output)
+    with raising_output_errors(path):
+        if not areas:
+            path.unlink(missing_ok=True)
+            return
+        with replacing(path) as temporary:
+            target = None if crs is None else _DEGREES
+            try:
+                _write(temporary, areas, target, driver="GeoJSON")
+            except (DataSourceError, DataLayerError) as error:
+                raise OSError(str(error)) from error
+
+
+def _write(path: Path, areas: Sequence[SkippedArea], crs: CRS | None, *, driver: str) -> None:
+    columns = {
+        "scene": [area.scene for area in areas],
+        "reason": [area.reason for area in areas],
+        **_to_columns(areas),
+    }
+    shapes = shapely.polygons(np.concatenate([_corners(area, crs) for area in areas]))
+    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
+    options = {"SRID": "-1"} if driver == "GPKG" and crs is None else {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.write_dataframe(
+            frame,
+            path,
+            layer=NOT_EXAMINED,
+            driver=driver,
+            geometry_type="Polygon",
+            layer_options=options,
+        )
+
+
+def _to_columns(areas: Sequence[SkippedArea]) -> dict[str, list[int]]:
+    sides = {
+        "x1_px": "col_off",
+        "y1_px": "row_off",
+        "x2_px": "col_end",
+        "y2_px": "row_end",
+    }
+    return {name: [getattr(area.window, side) for area in areas] for name, side in sides.items()}
+
+
+def _corners(area: SkippedArea, crs: CRS | None) -> NDArray[np.float64]:
+    """Return the corners of an area in a CRS: (1, 4, 2)."""
+    window = area.window
+    box = np.array([[window.col_off, window.row_off, window.col_end, window.row_end]], np.float64)
+    return np.asarray(area.geobox.corners(box, crs), np.float64)
