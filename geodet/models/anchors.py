@@ -41,6 +41,7 @@ class Anchors(nn.Module):
         self.per_cell = len(scales) * len(ratios)
         for level, size in enumerate(sizes):
             self.register_buffer(f"cell_{level}", _cell(size, scales, ratios), persistent=False)
+        self._last: tuple[tuple[object, ...], list[Tensor]] = ((), [])
 
     def forward(self, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Place the anchors on feature maps.
@@ -52,6 +53,15 @@ class Anchors(nn.Module):
             For each level (H * W * A, 4) float32, x1 y1 x2 y2 in image pixels, ordered by row,
             column and anchor of the cell. The centre of a cell is at (column + 0.5) * stride.
         """
+        device = self.get_buffer("cell_0").device
+        if device.type == "cpu":  # where they cost nothing beside the rest, but memory
+            return self._place(shapes)
+        key = (device, torch.is_inference_mode_enabled(), *shapes)
+        if self._last[0] != key:
+            self._last = key, self._place(shapes)
+        return self._last[1]
+
+    def _place(self, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
         return [self._level(level, *shape) for level, shape in enumerate(shapes)]
 
     def _level(self, level: int, height: int, width: int) -> Tensor:

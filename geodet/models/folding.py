@@ -18,9 +18,24 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.models.retinanet import Head, RetinaNet
 
-__all__ = ["PoolInParts", "fold_norms"]
+__all__ = ["PoolInParts", "cast_convolutions", "fold_norms"]
 
 _FOLDABLE = (nn.BatchNorm2d, FrozenBatchNorm2d)
+
+
+def cast_convolutions(network: nn.Module, dtype: torch.dtype) -> None:
+    """Convert the weights of convolutions, in place, as autocast does in each forward pass.
+
+    The outputs under autocast are the same to the bit. A forward pass has up to two operations less
+    for each convolution, which counts where a GPU computes faster than Python asks for them.
+
+    Args:
+        network: For detection.
+        dtype: The type that autocast uses.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(dtype)
 
 
 def fold_norms(network: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from geodet.geometry.arrays import is_all_true
 from geodet.models.engine import ChipTensors, Outputs
-from geodet.models.folding import fold_norms
+from geodet.models.folding import cast_convolutions, fold_norms
 from geodet.models.input_values import InputValues
 from geodet.models.inputs import standardise, to_device, whole_mask
 from geodet.models.model import Model
@@ -115,7 +115,10 @@ def build_torch_engine(model: Model, device: torch.device, dtype: torch.dtype) -
         device: Where it computes.
         dtype: ``torch.float32`` or ``torch.bfloat16``.
     """
-    return TorchEngine(cast("RetinaNet", fold_norms(model.network)), device, dtype)
+    network = fold_norms(model.network)  # a copy
+    if device.type == "cuda":
+        cast_convolutions(network, dtype)
+    return TorchEngine(cast("RetinaNet", network), device, dtype)
 
 
 def stack_tensors(

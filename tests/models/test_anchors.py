@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pretended_cuda import pretended_cuda
 from torchvision.models.detection._utils import BoxCoder
 
 from geodet.models.anchors import Anchors
@@ -134,3 +135,15 @@ def test_the_decoded_side_is_capped(value):
     deltas = torch.tensor([[0.0, 0.0, value, -value]])
     box = decode_boxes(deltas, torch.tensor([[0.0, 0.0, 16.0, 16.0]]))
     torch.testing.assert_close(box, torch.tensor([[-492.0, 8.0, 508.0, 8.0]]))
+
+
+def test_anchors_on_a_gpu_are_placed_once_for_a_shape(monkeypatch):
+    with pretended_cuda(monkeypatch) as device:
+        anchors = Anchors(sizes=[8.0, 16.0], scales=[1.0], ratios=[1.0], strides=[4, 8])
+        wanted = anchors([(3, 4), (2, 2)])
+        there = anchors.to(device)
+        first, again = there([(3, 4), (2, 2)]), there([(3, 4), (2, 2)])
+        assert all(one is other for one, other in zip(first, again, strict=True))
+        assert all(torch.equal(one.cpu(), on) for one, on in zip(first, wanted, strict=True))
+        assert len(there([(1, 1), (1, 1)])[0]) == 1
+        assert len(there([(3, 4), (2, 2)])[0]) == 12

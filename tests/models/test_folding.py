@@ -6,7 +6,7 @@ from factories_models import architecture, seeded_network
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from geodet.models.folding import PoolInParts, fold_norms
+from geodet.models.folding import PoolInParts, cast_convolutions, fold_norms
 
 NORMS = (nn.BatchNorm2d, FrozenBatchNorm2d)
 CONFIGS = {
@@ -88,3 +88,22 @@ def test_pooling_in_parts_equals_pooling_at_once(monkeypatch, height, form):
     found = PoolInParts(pool)(x)
     assert torch.equal(found, pool(x))
     assert found.is_contiguous(memory_format=form)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_convolutions_that_are_cast_compute_what_autocast_does(name):
+    images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(2))
+    network = fold_norms(taught(CONFIGS[name]))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        wanted = network(images)
+        cast_convolutions(network, torch.bfloat16)
+        found = network(images)
+    for one, other in zip(found[:3], wanted[:3], strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+
+
+def test_only_convolutions_are_cast():
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.GroupNorm(1, 2))
+    cast_convolutions(network, torch.bfloat16)
+    assert [part.weight.dtype for part in network] == [torch.bfloat16, torch.float32]
