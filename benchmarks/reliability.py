@@ -9,23 +9,21 @@ Example:
 With --mended, one scene of several that overlap is left out and appended later, and objects that
 two scenes show are counted.
 
-Each run is killed once with SIGKILL, at a moment drawn evenly from the time that detection takes,
-and then started again. Its log says which bands were computed, and which of them were finished.
+Each run is killed once with SIGKILL, at a moment drawn evenly from the steps that its log notes and
+the time between two of them, and then started again. Its log says which bands were computed, and
+which of them were finished.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import multiprocessing
 import random
 import re
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -36,44 +34,50 @@ import shapely
 from common import make_scene, print_machine
 from rasterio.windows import Window
 
-_CHILD = """
-import logging, sys
-from pathlib import Path
 from geodet.config.recipes import resolve_config
 from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.models.checkpoint import Model
 from geodet.onnx.backend import load_model
 
-logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-logging.getLogger("geodet").setLevel(logging.DEBUG)
-output, model, band, append, *rest = sys.argv[1:]
-window_plan._BAND_PIXELS = int(band)
-scenes = [one for one in rest if "=" not in one]
-config = resolve_config(None, settings=[one for one in rest if "=" in one])
-model = load_model(model)
-print("begins", file=sys.stderr, flush=True)
-options = DetectOptions(device="cpu", append=append == "append")
-report = detect_to_files(scenes, [Path(output)], model, config.detect, options)
-print("seconds", report.seconds, report.stages.get("journal", 0.0), file=sys.stderr)
-"""
+
+def detect(begun: Any, log: Path, output: Path, model: Model, given: argparse.Namespace) -> None:
+    """Detect in a process of its own, with a log of bands and seconds."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", filename=log)
+    logging.getLogger("geodet").setLevel(logging.DEBUG)
+    window_plan._BAND_PIXELS = given.band
+    window_plan._BAND_BATCHES = 8 if given.band >= 2**24 else 0
+    config = resolve_config(None, settings=given.set).detect
+    options = DetectOptions(device="cpu", append=given.append)
+    begun.set()
+    report = detect_to_files(given.scenes, [output], model, config, options)
+    with log.open("a") as file:
+        print("seconds", report.seconds, report.stages.get("journal", 0.0), file=file)
 
 
-def run(command: list[str], kill_after: float | None = None) -> list[str]:
-    """Run a child, kill it so many seconds after it begins to detect, and return its log."""
-    lines, timer = [], None
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert child.stderr is not None
-    for line in child.stderr:
-        lines.append(line.strip())
-        if line.startswith("begins") and kill_after is not None:
-            timer = threading.Timer(kill_after, child.send_signal, (signal.SIGKILL,))
-            timer.start()
-    code = child.wait()
-    if timer is not None:
-        timer.cancel()
-    if code not in (0, -signal.SIGKILL):
-        raise SystemExit("\n".join(lines))
-    return lines
+def run(
+    output: Path,
+    model: Model,
+    given: argparse.Namespace,
+    kill_after: tuple[int, float] | None = None,
+) -> list[str]:
+    """Detect, be killed so many steps and seconds after it begins, and return the log."""
+    context = multiprocessing.get_context("fork")  # so that PyTorch is imported once for all runs
+    begun, log = context.Event(), output.with_name(f"{output.name}.log")
+    log.write_text("")
+    child = context.Process(target=detect, args=(begun, log, output, model, given))
+    child.start()
+    if kill_after is not None:
+        steps, seconds = kill_after
+        begun.wait()
+        while child.is_alive() and count_steps(log.read_text().splitlines()) < steps:
+            child.join(0.01)
+        child.join(seconds)
+        child.kill()
+    child.join()
+    if child.exitcode not in (0, -signal.SIGKILL):
+        raise SystemExit(log.read_text())
+    return log.read_text().splitlines()
 
 
 def read_rows(output: Path) -> list[Any]:
@@ -115,21 +119,58 @@ def count_doubles(output: Path, iou_threshold: float) -> int:
     return int((iou > iou_threshold).sum())
 
 
-def compare_mended(run_scenes: Callable[[Path, list[str], str], object], scenes: list[str]) -> None:
+def count_steps(log: list[str]) -> int:
+    """Count the beginnings and ends of bands that a log notes."""
+    return len(bands(log, "computed")) + len(bands(log, "finished"))
+
+
+def compare_mended(folder: Path, model: Model, given: argparse.Namespace) -> None:
     """Append a scene that was left out, and compare with one run of all."""
-    folder, late = Path(scenes[0]).parent, scenes[len(scenes) // 2]
-    run_scenes(folder / "all.gpkg", scenes, "new")
-    run_scenes(folder / "mended.gpkg", [one for one in scenes if one != late], "new")
-    run_scenes(folder / "mended.gpkg", [late], "append")
+    scenes, late = given.scenes, given.scenes[len(given.scenes) // 2]
+    run(folder / "all.gpkg", model, given)
+    given.scenes = [one for one in scenes if one != late]
+    run(folder / "mended.gpkg", model, given)
+    given.scenes, given.append = [late], True
+    run(folder / "mended.gpkg", model, given)
     columns = ["scene", "x1_px", "y1_px", "x2_px", "y2_px"]
     frames = (
-        geopandas.read_file(folder / f"{n}.gpkg", layer="detections") for n in ("all", "mended")
+        geopandas.read_file(folder / f"{name}.gpkg", layer="detections")
+        for name in ("all", "mended")
     )
     whole, mended = ({tuple(row) for row in frame[columns].to_numpy()} for frame in frames)
     print(f"one run: {len(whole)} rows; {len(scenes) - 1} scenes and one appended: {len(mended)}")
     print(f"rows in both: {len(whole & mended)}")
     for name in ("all", "mended"):
         print(f"doubles in {name}: {count_doubles(folder / f'{name}.gpkg', 0.5)}")
+
+
+def kill_runs(folder: Path, model: Model, given: argparse.Namespace) -> None:
+    """Kill runs, let them go on, and print how many gave the rows of an uninterrupted one."""
+    whole = folder / "whole.gpkg"
+    log = run(whole, model, given)
+    expected, total = read_rows(whole), len(bands(log, "finished"))
+    seconds, journal = map(float, log[-1].split()[1:])
+    print(f"uninterrupted: {len(given.scenes)} scenes, {len(expected)} rows, {total} bands;")
+    print(f"the journal took {journal:.3f} of {seconds:.1f} s: {100 * journal / seconds:.2f} %")
+    moments, steps = random.Random(0), count_steps(log)
+    same = twice = ended = kept = 0
+    for number in range(given.kills):
+        output = folder / f"run{number}.gpkg"
+        moment = moments.randint(0, steps), moments.uniform(0, seconds / steps)
+        first = run(output, model, given, moment)
+        finished = set(bands(first, "finished"))
+        is_done = output.exists()
+        again = [] if is_done else run(output, model, given)
+        ended += is_done
+        kept += 0 if is_done else len(finished)
+        twice += len(finished & set(bands(again, "computed")))
+        same += read_rows(output) == expected
+        print(
+            f"{number + 1} killed, {ended} of them after their end: {same} have the same rows; of "
+            f"{kept} finished bands {twice} were computed twice",
+            flush=True,
+        )
+        output.unlink()
 
 
 def main() -> None:
@@ -144,42 +185,16 @@ def main() -> None:
     parser.add_argument("--band", type=int, default=2**24, help="least pixels of a band")
     parser.add_argument("--set", action="append", default=[], help="a setting")
     given = parser.parse_args()
+    given.append = False
     print_machine()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scenes = given.scenes or [str(make_scene(folder, given.side))]
+        given.scenes = given.scenes or [str(make_scene(folder, given.side))]
         if given.pieces > 1:
-            scenes = [piece for one in scenes for piece in cut(one, given.pieces, folder)]
-
-        def command(output: Path, scenes: list[str] = scenes, append: str = "new") -> list[str]:
-            common = [sys.executable, "-c", _CHILD, str(output), given.model, str(given.band)]
-            return [*common, append, *scenes, *given.set]
-
-        if given.mended:
-            compare_mended(lambda *arguments: run(command(*arguments)), scenes)
-            return
-        whole = folder / "whole.gpkg"
-        log = run(command(whole))
-        expected, total = read_rows(whole), len(bands(log, "finished"))
-        seconds, journal = map(float, log[-1].split()[1:])
-        print(f"uninterrupted: {len(scenes)} scenes, {len(expected)} rows, {total} bands;")
-        print(f"the journal took {journal:.3f} of {seconds:.1f} s: {100 * journal / seconds:.2f} %")
-        moments = random.Random(0)
-        same = twice = ended = kept = 0
-        began = time.monotonic()
-        for number in range(given.kills):
-            print(f"run {number}", file=sys.stderr, flush=True)
-            output = folder / f"run{number}.gpkg"
-            first = run(command(output), moments.uniform(0, seconds))
-            ended += output.exists()
-            again = [] if output.exists() else run(command(output))
-            kept += len(bands(first, "finished")) if again else 0
-            twice += len(set(bands(first, "finished")) & set(bands(again, "computed")))
-            same += read_rows(output) == expected
-            output.unlink()
-        print(f"{same} of {given.kills} runs have the same rows; {ended} had ended when killed")
-        print(f"{kept} finished bands were kept, {twice} of them computed twice")
-        print(f"{time.monotonic() - began:.0f} s for all")
+            given.scenes = [
+                piece for one in given.scenes for piece in cut(one, given.pieces, folder)
+            ]
+        (compare_mended if given.mended else kill_runs)(folder, load_model(given.model), given)
 
 
 if __name__ == "__main__":
