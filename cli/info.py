@@ -14,8 +14,6 @@ from .report import print_json
 if TYPE_CHECKING:
     from pyproj import CRS
 
-    from geodet.models.description import ModelDescription
-
 __all__ = ["EXAMPLES", "info"]
 
 EXAMPLES = """\
@@ -46,7 +44,9 @@ def info(
     format, images, objects, classes, sizes and split, and what looks wrong. Of a model: what it
     finds, in which bands and at which resolution, and its figures.
     """
-    about = _find_description(path)
+    from geodet.onnx.model_files import find_description
+
+    about = find_description(path)
     if about is not None:
         print_json(about) if as_json else print_fields(model_fields(about))
         return
@@ -84,40 +84,21 @@ def _print_tileset(path: Path, *, as_json: bool, allow_outside: bool) -> None:
     print_json(summary) if as_json else print_fields(tileset_fields(path, summary))
 
 
-def _find_description(path: str) -> ModelDescription | None:
-    """Read the description of a model; None where the path is not a model's."""
-    from geodet.models.description import find_model, iter_bundled, load_description
-    from geodet.raster.scene_lists import is_gdal_path
-
-    if path.endswith(".onnx"):
-        find_model(path)
-        from geodet.onnx.session import load_onnx_description
-
-        return load_onnx_description(Path(path))
-    is_word = not Path(path).suffix and not Path(path).exists() and not is_gdal_path(path)
-    if path.endswith(".safetensors") or path in dict(iter_bundled()) or is_word:
-        return load_description(find_model(path))
-    return None
-
-
 def _scene_fields(path: str) -> dict[str, Any]:
     from geodet.raster.scene_lists import check_scene_exists
 
     check_scene_exists(path)
-    from geodet.raster.reach import describe_reach
-    from geodet.raster.scene import Scene
+    from geodet.raster.scene_summary import summarise_scene
 
-    reads = describe_reach(path)
-    with Scene(Path(path) if Path(path).exists() else path) as scene:
-        crs = scene.geobox.crs
-        return {
-            "scene": scene.path,
-            "size": f"{scene.geobox.width} x {scene.geobox.height} px",
-            "bands": ", ".join(scene.band_names) + _doubt(scene.doubtful_alpha),
-            "values": scene.dtype.name,
-            "crs": "none" if crs is None else _crs(crs),
-            "gsd": metres(scene.gsd),
-        } | ({"reads": reads} if reads else {})
+    about = summarise_scene(path)
+    return {
+        "scene": about.path,
+        "size": f"{about.width} x {about.height} px",
+        "bands": ", ".join(about.bands) + _doubt(about.doubtful_alpha),
+        "values": about.dtype,
+        "crs": "none" if about.crs is None else _crs(about.crs),
+        "gsd": metres(about.gsd),
+    } | ({"reads": about.reads} if about.reads else {})
 
 
 def _doubt(band: int | None) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
     from geodet.api.scene_pictures import preview
+    from geodet.api.summaries import info
     from geodet.api.tools import evaluate, export
     from geodet.api.training_tools import tile, train
     from geodet.config import (
@@ -56,7 +57,9 @@ if TYPE_CHECKING:
     from geodet.onnx.backend import load_model
     from geodet.onnx.export import ExportReport
     from geodet.previews.preview import PreviewReport
+    from geodet.raster.scene_summary import SceneSummary
     from geodet.tilesets.tile import TileReport
+    from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.train import EpochReport, TrainReport
 
 __all__ = [
@@ -83,9 +86,11 @@ __all__ = [
     "OutputError",
     "PreviewReport",
     "SceneError",
+    "SceneSummary",
     "TileConfig",
     "TileReport",
     "TilesetError",
+    "TilesetSummary",
     "TrainConfig",
     "TrainReport",
     "TrainingError",
@@ -97,6 +102,7 @@ __all__ = [
     "detect_array",
     "evaluate",
     "export",
+    "info",
     "iter_detect",
     "load_model",
     "preview",
@@ -120,6 +126,7 @@ _MODULES = {
     ),
     "geodet.config.recipes": ("resolve_config",),
     "geodet.api.scene_pictures": ("preview",),
+    "geodet.api.summaries": ("info",),
     "geodet.api.tools": (
         "evaluate",
         "export",
@@ -160,7 +167,9 @@ _MODULES = {
     "geodet.onnx.backend": ("load_model",),
     "geodet.onnx.export": ("ExportReport",),
     "geodet.previews.preview": ("PreviewReport",),
+    "geodet.raster.scene_summary": ("SceneSummary",),
     "geodet.tilesets.tile": ("TileReport",),
+    "geodet.tilesets.tileset_summary": ("TilesetSummary",),
     "geodet.training.train": (
         "EpochReport",
         "TrainReport",

@@ -26,7 +26,12 @@ _FEW = 20  # objects of a class
 
 @dataclass(frozen=True, slots=True)
 class TilesetSummary:
-    """What was recognised in a tileset, and what looks wrong."""
+    """What was recognised in a tileset, and what looks wrong.
+
+    Example:
+        >>> geodet.info(tiles).layout
+        'COCO'
+    """
 
     layout: str
     """Name of the format."""

@@ -1,0 +1,48 @@
+"""The public function that describes a scene, a tileset or a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from geodet.files.output_folders import LABEL_SUFFIXES
+from geodet.models.description import ModelDescription
+from geodet.onnx.model_files import find_description
+from geodet.raster.scene_summary import SceneSummary, summarise_scene
+from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
+
+__all__ = ["info"]
+
+
+def info(
+    path: str | Path, *, allow_outside: bool = False
+) -> SceneSummary | TilesetSummary | ModelDescription:
+    """Describe a scene, a tileset or a model.
+
+    Args:
+        path: A raster that GDAL opens; a folder of labelled images, or the file with their labels;
+            a model file, or a bundled model's name.
+        allow_outside: Whether a tileset may name, or link to, files outside of its folder.
+
+    Returns:
+        Of a scene its size, bands and place; of a tileset what was recognised, counts, sizes, the
+        split, and what looks wrong; of a model what it finds, and in what.
+
+    Raises:
+        SceneError: There is no such file, or it is not a raster.
+        TilesetError: A folder has no labels that are recognised, or they are broken.
+        ModelFileError: There is no such model, or it is broken.
+
+    Example:
+        >>> info(tiles).classes
+        {'tree': 60}
+        >>> info("urban-trees").bands
+        ('red', 'green', 'blue')
+    """
+    about = find_description(str(path))
+    if about is not None:
+        return about
+    place = Path(path)
+    is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES
+    if place.is_dir() or is_labels:
+        return summarise_tileset(place, allow_outside=allow_outside)
+    return summarise_scene(str(path))
