@@ -34,7 +34,7 @@ def info(
 
     Example:
         >>> info(tiles).classes
-        {'tree': 60}
+        {'tree': 120}
         >>> info("urban-trees").bands
         ('red', 'green', 'blue')
     """

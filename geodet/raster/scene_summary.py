@@ -20,7 +20,7 @@ class SceneSummary:
 
     Example:
         >>> geodet.info(scene).width
-        256
+        512
     """
 
     path: str
