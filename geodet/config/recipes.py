@@ -147,7 +147,7 @@ def _toml_value(text: str) -> Any:
 
 def _read_base(recipe: str | Path | Config) -> dict[str, dict[str, Any]]:
     if isinstance(recipe, Config):
-        return recipe.model_dump()
+        return recipe.model_dump(exclude_unset=True)
     if isinstance(recipe, str | Path):
         return _read_recipe(recipe)
     raise ConfigError(
@@ -217,7 +217,7 @@ def _validated(merged: dict[str, dict[str, Any]]) -> Config:
         error = failure.errors()[0]
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        raise ConfigError(f"unknown key {path!r}", hint=_nearest_key(path), key=path)
+        raise ConfigError(f"unknown key {shown(path)}", hint=_nearest_key(path), key=path)
     message = error["msg"].removeprefix("Value error, ")
     value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
     where = f"{path}{value}: " if path else ""  # a rule of several sections has no path

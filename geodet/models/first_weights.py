@@ -21,15 +21,15 @@ from torchvision.models import ResNet
 from geodet.errors import ConfigError
 from geodet.files.network import is_offline
 
-__all__ = ["NormLayer", "Parts", "load_resnet", "read_packaged_weights"]
+__all__ = ["UNLOADABLE", "NormLayer", "Parts", "load_resnet", "read_packaged_weights"]
 
 NormLayer = Callable[..., nn.Module]
 Parts = tuple[dict[str, nn.Module], list[nn.Module]]
 """Layers of the stem by name, of which ``conv`` is the first, and the stages C2, C3, ..."""
 
-# Raised without a network connection, for a broken download or a wrong checksum, and for a file in
-# the hub folder that is empty, cut or of another kind.
-_UNLOADABLE = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError, SafetensorError)
+UNLOADABLE = (OSError, HTTPException, RuntimeError, EOFError, UnpicklingError, SafetensorError)
+"""Raised without a network connection, for a broken download or a wrong checksum, and for a file
+that is empty, cut or of another kind."""
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -77,7 +77,7 @@ def _load_named(name: str, weights: str | None, norm: NormLayer) -> ResNet:
             hint="torchvision names them, such as IMAGENET1K_V1; or give a file",
             key="train.pretrained",
         ) from error
-    except _UNLOADABLE as error:
+    except UNLOADABLE as error:
         raise ConfigError(
             f"train.pretrained = {weights!r}: the weights of {name} cannot be loaded: {error}",
             hint="they are downloaded once; without a network connection copy them into torch's "
@@ -131,7 +131,7 @@ def _read_state(name: str, path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    except (*_UNLOADABLE, AttributeError) as error:
+    except (*UNLOADABLE, AttributeError) as error:
         raise ConfigError(
             f"train.pretrained = {str(path)!r}: the weights of {name} cannot be loaded: {error}",
             hint="give a file that torch.save or safetensors wrote, of the weights alone",

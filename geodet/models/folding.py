@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.ops import FrozenBatchNorm2d
 
+from geodet.models.backbone import Backbone
 from geodet.models.retinanet import Head, RetinaNet
 
 __all__ = ["PoolInParts", "cast_convolutions", "fold_norms"]
@@ -53,14 +54,19 @@ def fold_norms(network: nn.Module) -> nn.Module:
     if not isinstance(network, RetinaNet):
         return network
     folded = deepcopy(network)
-    _fold_children(folded.backbone)
-    pool = getattr(folded.backbone.stem, "pool", None)
-    if type(pool) is nn.MaxPool2d:
-        folded.backbone.stem.pool = PoolInParts(pool)
+    if isinstance(folded.backbone, Backbone):  # the norms of timm may contain an activation
+        _fold_children(folded.backbone)
+        _pool_in_parts(folded.backbone)
     for name, head in network.named_children():
         if isinstance(head, Head):
             setattr(folded, name, _fold_head(head))
     return folded.eval()
+
+
+def _pool_in_parts(backbone: Backbone) -> None:
+    pool = getattr(backbone.stem, "pool", None)
+    if type(pool) is nn.MaxPool2d:
+        backbone.stem.pool = PoolInParts(pool)
 
 
 def _fold_children(module: nn.Module) -> None:

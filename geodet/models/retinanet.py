@@ -20,6 +20,7 @@ from geodet.models.anchors import Anchors
 from geodet.models.backbone import Backbone
 from geodet.models.engine import Outputs
 from geodet.models.pyramid import Pyramid
+from geodet.models.timm_backbone import TIMM, TimmBackbone
 
 __all__ = ["Head", "RetinaNet", "rename_former_weights"]
 
@@ -134,14 +135,7 @@ class RetinaNet(nn.Module):
         super().__init__()
         self.config = config
         first, last = config.levels
-        self.backbone = Backbone(
-            config.backbone,
-            bands=bands,
-            level=config.backbone_level,
-            norm=config.backbone_norm,
-            weights=weights,
-            antialias=config.antialias,
-        )
+        self.backbone = _build_backbone(config, bands, weights)
         self.pyramid = Pyramid(self.backbone.widths, channels=config.channels, levels=config.levels)
         self.anchors = Anchors(
             sizes=config.anchor_sizes,
@@ -186,6 +180,22 @@ class RetinaNet(nn.Module):
             torch.cat(anchors),
             tuple(len(level) for level in anchors),
         )
+
+
+def _build_backbone(
+    config: ModelConfig, bands: int, weights: str | None
+) -> Backbone | TimmBackbone:
+    level = config.backbone_level
+    if config.backbone.startswith(TIMM):
+        return TimmBackbone(config.backbone, bands=bands, level=level, weights=weights)
+    return Backbone(
+        config.backbone,
+        bands=bands,
+        level=level,
+        norm=config.backbone_norm,
+        weights=weights,
+        antialias=config.antialias,
+    )
 
 
 def rename_former_weights(weights: MutableMapping[str, Any], prefix: str = "") -> None:

@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torchvision.ops import FeaturePyramidNetwork
 
+from geodet.errors import ModelFileError
+from geodet.models.backbone import Backbone
 from geodet.models.box_coding import LARGEST_FACTOR
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import ABSURD, trained_bounds
@@ -147,9 +149,16 @@ def _raw(nodes: Nodes, network: RetinaNet, images: str) -> _Raw:
 
 def _pyramid(nodes: Nodes, network: RetinaNet, images: str) -> list[str]:
     """Follow :class:`~geodet.models.backbone.Backbone` and its ``Pyramid``."""
-    x = nodes.layer(network.backbone.stem, images)
+    backbone = network.backbone
+    if not isinstance(backbone, Backbone):
+        raise ModelFileError(
+            f"the backbone {network.config.backbone} cannot be exported",
+            hint="ResNets of torchvision and efficientnet_lite0 can",
+            name=network.config.backbone,
+        )
+    x = nodes.layer(backbone.stem, images)
     features = []
-    for stage in network.backbone.stages:
+    for stage in backbone.stages:
         x = nodes.layer(stage, x)
         features.append(x)
     first, last = network.config.levels

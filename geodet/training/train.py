@@ -44,7 +44,7 @@ from geodet.training.run_folder import (
     save_run,
 )
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
-from geodet.training.transfer import transfer_weights
+from geodet.training.transfer import adopt_backbone, transfer_weights
 
 __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
 
@@ -123,7 +123,7 @@ def run_training(
     fabric = launch_processes(settings.precision, device)
     torch.default_generator.manual_seed(settings.seed)
     tileset, config = _read_data(data, folder, config, fabric, cut_progress)
-    config = settle_anchors(tileset, config)
+    config = adopt_backbone(settle_anchors(tileset, config))
     statistics = _measure(tileset, config)
     loader, sampler = load_chips(tileset, statistics, config, fabric)
     network = _build(config, tileset, statistics, fabric)

@@ -26,6 +26,7 @@ from geodet.training.losses import Target
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
+from geodet.training.transfer import adopt_backbone
 
 __all__ = ["PartOfPlan", "TrainPlan", "plan_training"]
 
@@ -108,7 +109,7 @@ def plan_training(
         raise TilesetError(
             f"{data} has no training objects", hint="label some, or see data.val", path=data
         )
-    config = settle_anchors(tileset, config)
+    config = adopt_backbone(settle_anchors(tileset, config))
     where = resolve_device(device)
     with torch.random.fork_rng(devices=[]):
         crops, steps, seconds = _time_steps(train, len(tileset.classes), config, where, data)

@@ -10,19 +10,21 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from geodet.config import ModelConfig
+from geodet.config import Config, ModelConfig
 from geodet.errors import ConfigError
 from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import load_checkpoint
+from geodet.models.description import find_model, load_description
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 
-__all__ = ["Transfer", "transfer_weights"]
+__all__ = ["Transfer", "adopt_backbone", "transfer_weights"]
 
 logger = logging.getLogger(__name__)
 
 _STEM = "backbone.stem.conv.weight"
 _SCORES = "classifier.last."
+_OF_THE_BACKBONE = ("backbone", "antialias")  # what decides which weights there are
 _FAR_OFF = 1.5  # times the GSD of the model: worth a warning
 # Parts that exist once for each pyramid level, numbered from the first level.
 _OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
@@ -35,6 +37,28 @@ class Transfer(NamedTuple):
     """From the other model."""
     fresh: list[str]
     """From the initialisation."""
+
+
+def adopt_backbone(config: Config) -> Config:
+    """Take the kind of the backbone from the model that a training starts from.
+
+    Settings that name a backbone stay.
+
+    Args:
+        config: All settings.
+
+    Raises:
+        ModelFileError: There is no such model.
+    """
+    given = config.model.model_fields_set
+    if not config.train.init or given & set(_OF_THE_BACKBONE):
+        return config
+    model = load_description(find_model(config.train.init)).architecture
+    taken = {key: getattr(model, key) for key in _OF_THE_BACKBONE}
+    if taken == {key: getattr(config.model, key) for key in _OF_THE_BACKBONE}:
+        return config
+    logger.info("train.init = %s: its backbone is used, %s", config.train.init, model.backbone)
+    return config.model_copy(update={"model": config.model.model_copy(update=taken)})
 
 
 def transfer_weights(network: RetinaNet, name: str | Path, *, gsd: float | None = None) -> Transfer:

@@ -4,11 +4,13 @@ import pytest
 import torch
 from factories_models import architecture, seeded_network
 
+from geodet.config import Config
+from geodet.config.recipes import resolve_config
 from geodet.errors import ConfigError, ModelFileError
 from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
-from geodet.training.transfer import transfer_weights
+from geodet.training.transfer import adopt_backbone, transfer_weights
 
 STEM = "backbone.stem.conv.weight"
 
@@ -147,6 +149,19 @@ def test_another_backbone_is_refused(tmp_path):
     assert torch.equal(network.state_dict()[STEM], before)
 
 
+@pytest.mark.parametrize(
+    ("model", "backbone"), [("urban-trees", "efficientnet_lite0"), ("vehicles", "resnet18")]
+)
+def test_the_backbone_is_that_of_the_first_weights_unless_one_is_set(model, backbone):
+    init = f"train.init={model}"
+    assert adopt_backbone(resolve_config(settings=[init])).model.backbone == backbone
+    passed_on = resolve_config(resolve_config(settings=[init]))
+    assert adopt_backbone(passed_on).model.backbone == backbone
+    chosen = resolve_config(settings=[init, "model.backbone=resnet50"])
+    assert adopt_backbone(chosen) == chosen
+    assert adopt_backbone(resolve_config()) == Config()
+
+
 def test_an_unknown_model_is_refused():
     with pytest.raises(ModelFileError, match="unknown model 'urban-tree'"):
         transfer_weights(seeded_network(), "urban-tree")
@@ -163,7 +178,8 @@ def test_the_log_says_what_was_taken_and_what_was_not(tmp_path, caplog):
 
 
 def test_a_bundled_model_is_found_by_its_name():
-    transfer = transfer_weights(seeded_network(bands=4), "urban-trees")
+    config = architecture(backbone="efficientnet_lite0")
+    transfer = transfer_weights(seeded_network(config, bands=4), "urban-trees")
     assert STEM in transfer.taken
 
 
