@@ -311,13 +311,14 @@ def test_fitted_anchors_are_stored_as_numbers_in_the_model_file_and_the_state(ti
 
 def test_a_run_starts_from_a_bundled_model(tiles, tmp_path):
     settings = ["train.init=urban-trees", "train.frozen_stages=2", *SHORT]
-    config = resolve_config("fast-cpu", settings=[*settings, "model.channels=16"])
+    settings = [*settings, "model.channels=16"]
+    config = resolve_config("fast-cpu", settings=settings)  # which names no backbone
     output = tmp_path / "a.safetensors"
     run_training(tiles, output, config, device="cpu")
     trained, first = load_checkpoint(output), load_checkpoint("urban-trees").network.state_dict()
     assert trained.description.training["init"] == "urban-trees"
     state = trained.network.state_dict()
-    for key in ("backbone.stem.conv.weight", "backbone.stages.0.0.bn1.running_mean"):
+    for key in ("backbone.stem.conv.weight", "backbone.stages.0.0.block.0.1.running_mean"):
         torch.testing.assert_close(state[key], first[key])
-    key = "backbone.stages.2.0.conv1.weight"
+    key = "backbone.stages.2.0.block.0.0.weight"
     assert 0 < (state[key] - first[key]).abs().max() < 0.05

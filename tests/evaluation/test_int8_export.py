@@ -71,7 +71,9 @@ def exported(model, scene, tmp_path_factory):
 
 
 def test_the_file_finds_what_the_model_finds(exported, model, scene):
-    assert exported.output.stat().st_size < 4e6 < exported.megabytes * 1e6 + 1e6
+    size = exported.output.stat().st_size
+    assert size < 2e6  # 1.2 million parameters, 4.8 MB in float32
+    assert size == pytest.approx(exported.megabytes * 1e6, abs=1)
     assert (exported.precision, exported.reader) == ("int8", "plain")
     assert exported.agreement >= 0.95
     assert exported.f1 is exported.f1_of_floats is None
@@ -90,7 +92,7 @@ def test_the_file_finds_what_the_model_finds(exported, model, scene):
 
 def test_labels_are_compared_where_there_are_any(model, tiles, tmp_path):
     report = export_int8(model, tmp_path / "a.onnx", tiles, Config())
-    assert report.f1 == pytest.approx(report.f1_of_floats, abs=0.01)
+    assert report.f1 == pytest.approx(report.f1_of_floats, abs=0.03)  # of few labels
     assert report.f1_of_floats > 0.1
 
 
