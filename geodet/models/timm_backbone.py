@@ -12,6 +12,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from geodet.errors import ConfigError
+from geodet.files.network import is_offline
 from geodet.models.first_weights import UNLOADABLE, read_packaged_weights
 
 __all__ = ["TIMM", "TimmBackbone"]
@@ -96,6 +97,12 @@ def _load_body(
     name: str, bands: int, weights: str | None, out_indices: list[int] | None = None
 ) -> Any:
     timm = _import_timm(name)
+    if weights == "timm" and is_offline():
+        raise ConfigError(
+            "train.pretrained = 'timm': its weights are downloaded, which offline nothing is",
+            hint="give a file that holds them",
+            key="train.pretrained",
+        )
     options: dict[str, Any] = {
         "features_only": True,
         "in_chans": bands,

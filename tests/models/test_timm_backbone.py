@@ -83,6 +83,13 @@ def test_such_a_backbone_is_not_exported():
         plain_graph(seeded_network(config, classes=2), describe(config))
 
 
+def test_nothing_is_downloaded_offline(monkeypatch):
+    monkeypatch.setattr("geodet.models.timm_backbone.is_offline", lambda: True)
+    with pytest.raises(ConfigError, match="which offline nothing is") as caught:
+        backbone(weights="timm")
+    assert "file" in caught.value.hint
+
+
 def test_unknown_networks_are_refused():
     with pytest.raises(ConfigError, match="timm/resnet19") as caught:
         backbone("resnet19")
