@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config import DetectConfig
+from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detect_report import (
     DetectReport,
@@ -302,4 +303,5 @@ def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
 
 def _salt(model: Model, config: DetectConfig) -> str:
     """Join the model and the settings, without those that only change speed and memory."""
-    return model.digest + config.model_dump_json(exclude={"workers", "batch_size"})
+    speed = {"workers", "batch_size", *ReadingConfig.model_fields}
+    return model.digest + config.model_dump_json(exclude=speed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import shapely
@@ -17,6 +17,7 @@ from geodet.files.version import __version__
 from geodet.geometry.arrays import Floats
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model
+from geodet.vector.not_examined import SkippedArea
 from geodet.vector.provenance import ACCURACY, EXAMINED
 
 __all__ = ["describe_run", "describe_scenes"]
@@ -42,7 +43,7 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     """Return what is known only at the end: how values were chosen, which ground was searched."""
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
     notes = {"dark to bright": "; ".join(chosen), "scenes left out": join_failures(loop.failed)}
-    ground = _examined_ground(plan, loop.failed)
+    ground = _examined_ground(plan, loop.failed, loop.not_examined)
     return {title: text for title, text in notes.items() if text} | ground
 
 
@@ -60,25 +61,37 @@ def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
     return {ACCURACY: json.dumps(stored)} if len(shares) == 2 else {}
 
 
-def _examined_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:
+def _examined_ground(
+    plan: DetectionPlan, failed: Collection[str], skipped: Sequence[SkippedArea]
+) -> dict[str, str]:
     """Return the ground that was searched, as WKT in the CRS of the output.
 
     Args:
         plan: The scenes.
         failed: Names of those that could not be read to their end.
+        skipped: Areas of the others that could not be read.
     """
-    parts = [_ground(plan, scene) for scene in plan.scenes if scene.name not in failed]
-    area = shapely.union_all(np.array(parts, object))
+    holes: dict[str, list[SkippedArea]] = {}
+    for area in skipped:
+        holes.setdefault(area.scene, []).append(area)
+    searched = [scene for scene in plan.scenes if scene.name not in failed]
+    parts = [_ground(plan, scene, holes.get(scene.name, [])) for scene in searched]
+    ground = shapely.union_all(np.array(parts, object))
     # Not finite where the CRS of the output is not defined.
-    return {EXAMINED: _to_wkt(area)} if np.isfinite(area.bounds).all() else {}
+    return {EXAMINED: _to_wkt(ground)} if np.isfinite(ground.bounds).all() else {}
 
 
-def _ground(plan: DetectionPlan, scene: PlannedScene) -> shapely.Geometry:
-    """Return the ground that one scene shows, within the area of interest."""
+def _ground(
+    plan: DetectionPlan, scene: PlannedScene, holes: Sequence[SkippedArea]
+) -> shapely.Geometry:
+    """Return the ground that was searched in one scene, within the area of interest."""
     geobox = scene.geobox
     area = shapely.box(0, 0, geobox.width, geobox.height)
     if scene.aoi is not None:
         area = shapely.intersection(shapely.union_all(scene.aoi.polygons), area)
+    windows = [hole.window for hole in holes]
+    boxes = [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in windows]
+    area = shapely.difference(area, shapely.union_all(boxes))
 
     def to_ground(xy: Floats) -> Floats:
         return geobox.to_world(xy, plan.crs)

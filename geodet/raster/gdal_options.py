@@ -13,6 +13,7 @@ from typing import Any
 import rasterio._env
 
 from geodet.config.reading_config import ReadingConfig
+from geodet.files.network import is_remote_path
 
 __all__ = ["forget_remote_files", "gdal_options", "is_remote"]
 
@@ -27,8 +28,6 @@ _REMOTE = {
     "CPL_DEBUG": "VSICURL",  # the status of an answer stands nowhere else
     "CPL_VSIL_CURL_CACHE_SIZE": 64 * 2**20,  # shared by the handles of all threads
 }
-_ARCHIVES = ("/vsizip/", "/vsitar/", "/vsigzip/", "/vsimem/", "/vsisubfile/", "/vsi7z/", "/vsirar/")
-_LOCAL_SCHEMES = ("file://", "zip://", "tar://", "gzip://")
 _XML_BYTES = 4 * 2**20  # of a description that are searched for addresses
 
 
@@ -48,13 +47,7 @@ def is_remote(path: str) -> bool:
 
     A local file in XML, such as a VRT, is remote if it has an address in it.
     """
-    if "/vsicurl" in path or "http://" in path or "https://" in path:
-        return True
-    if "://" in path:
-        return not path.startswith(_LOCAL_SCHEMES)
-    if path.startswith("/vsi"):
-        return not path.startswith(_ARCHIVES)
-    return _names_remote(path)
+    return is_remote_path(path) or _names_remote(path)
 
 
 def _names_remote(path: str) -> bool:
@@ -67,13 +60,7 @@ def _names_remote(path: str) -> bool:
     except OSError:
         return False  # opening it says what is wrong
     names = re.findall(r">\s*([^<>\s][^<>]*?)\s*<", text)
-    return any(not _names_nothing_remote(name) for name in names)
-
-
-def _names_nothing_remote(name: str) -> bool:
-    if name.startswith("/vsi"):
-        return name.startswith(_ARCHIVES) and "/vsicurl" not in name
-    return "://" not in name or name.startswith(_LOCAL_SCHEMES)
+    return any(map(is_remote_path, names))
 
 
 def forget_remote_files() -> None:

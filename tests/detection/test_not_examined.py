@@ -20,6 +20,7 @@ from geodet.errors import OutputError, SceneError
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 from geodet.vector.not_examined import not_examined_path
+from geodet.vector.provenance import EXAMINED
 from geodet.vector.read_detections import read_detections
 from geodet.vector.vector_files import read_frame
 
@@ -74,6 +75,11 @@ def test_a_block_that_cannot_be_read_becomes_a_polygon_with_the_reason(
     assert report.scenes[0].status == "ok"
     assert json.loads(json.dumps(report.to_json()))["scenes"][0]["not_examined"] == 1
     assert not not_examined_path(output).exists()
+    metadata = pyogrio.read_info(output, layer="detections")["layer_metadata"]
+    examined = shapely.from_wkt(metadata[EXAMINED])
+    whole = place_of(damaged, Window(0, 0, 300, 260))
+    assert examined.area == pytest.approx(whole.area - place_of(damaged).area)
+    assert examined.intersection(place_of(damaged)).area == pytest.approx(0, abs=1e-3)
 
 
 def test_the_objects_away_from_the_damage_are_those_of_the_intact_scene(
