@@ -45,6 +45,9 @@ class StubScene:
         shape = (window.height, window.width)
         return Chip(window, np.full((1, *shape), place), np.full(shape, place not in self.empty))
 
+    def abandon_reads(self):
+        """Leave no reader behind: none waits for a server."""
+
     def ask(self, chips):
         """Take the next chip."""
         with self.lock:
