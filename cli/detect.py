@@ -74,6 +74,14 @@ def detect(
     append: opt.Append = False,
     replace_scenes: opt.ReplaceScenes = False,
     style: opt.Style = False,
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta",
+            help="Average the outputs over each chip and its flips: four times the work.",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = False,
     skip_uniform: Annotated[
         bool,
         typer.Option(
@@ -158,6 +166,7 @@ def detect(
         "batch_size": batch_size,
         "workers": workers,
         "bands": opt.parse_bands(bands),
+        "tta": tta or None,
         "skip_uniform": skip_uniform or None,
         "on_error": on_error,
         "require_crs": require_crs or None,

@@ -237,6 +237,11 @@ class DetectConfig(ReadingConfig):
     batch_size: int | None = Field(
         None, ge=1, description="chips in one forward pass; unset: chosen for the memory"
     )
+    tta: bool = Field(
+        False,
+        description="average the network's outputs over each chip and its flips (test-time "
+        "augmentation), which takes four times as long",
+    )
     skip_uniform: bool = Field(
         False, description="skip chips without any feature, such as open water"
     )

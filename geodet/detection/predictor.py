@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from geodet.config import DetectConfig
+from geodet.detection.flipped_engine import FlippedEngine
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
 from geodet.models.class_thresholds import choose_thresholds, drop_weak
@@ -180,8 +181,9 @@ def build_predictor(
     given = config.value_range if isinstance(config.value_range, tuple) else None
     asked = config.score_threshold if score_threshold is None else score_threshold
     thresholds = choose_thresholds(about, asked)
+    engine = build_engine(model, config.precision, device)
     return Predictor(
-        build_engine(model, config.precision, device),
+        FlippedEngine(engine, about.architecture) if config.tta else engine,
         values=input_values(about, given),
         score_threshold=min(thresholds),
         class_thresholds=thresholds,
