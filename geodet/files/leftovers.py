@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["name_temporary", "remove_leftovers"]
+__all__ = ["make_private_folder", "name_temporary", "remove_leftovers"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,20 @@ def name_temporary(path: Path) -> Path:
     _remove_once(path.parent)
     name = f".geodet-{os.getpid()}-{_host()}-{secrets.token_hex(6)}{path.suffix.lower()}"
     return path.with_name(name)
+
+
+def make_private_folder(path: Path) -> Path:
+    """Make a temporary folder beside an output, which no other user can look into.
+
+    What is written in it gets the rights that new files have, and keeps them when it is moved to
+    its place.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder = name_temporary(path.with_suffix(""))
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

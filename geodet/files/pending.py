@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from geodet.errors import OutputError
-from geodet.files.leftovers import name_temporary
+from geodet.files.leftovers import make_private_folder
 
 __all__ = [
     "PendingFile",
@@ -48,11 +48,16 @@ class PendingOutput(ABC):
 
 
 class PendingFile(PendingOutput):
-    """A file that is written beside its path."""
+    """A file that is written in a private folder beside its path.
+
+    Raises:
+        OSError: The temporary folder cannot be created.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.temporary = name_temporary(path)
+        self._folder = make_private_folder(path)
+        self.temporary = self._folder / f"new{path.suffix.lower()}"
         self._is_new = not path.exists()
         self._is_kept = False
 
@@ -74,14 +79,14 @@ class PendingFile(PendingOutput):
                 raise
             self._is_kept = True
             raise keep_complete(self.temporary, self.path, error) from error
+        finally:
+            _remove_if_empty(self._folder)
+        self.abort()
 
     def abort(self) -> None:
         """Remove the temporary file and what SQLite left beside it."""
-        if self._is_kept:
-            return
-        with contextlib.suppress(OSError):
-            self.temporary.unlink(missing_ok=True)
-            _remove_sidecars(self.temporary)
+        if not self._is_kept:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class PendingRows(PendingFile):
@@ -93,7 +98,7 @@ class PendingRows(PendingFile):
 
 
 class PendingFolder(PendingOutput):
-    """A folder that is written beside its path; parent folders are created.
+    """A folder that is written in a private one beside its path; parent folders are created.
 
     Raises:
         OSError: The temporary folder cannot be created.
@@ -102,8 +107,10 @@ class PendingFolder(PendingOutput):
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self._before = _list_content(self.path)
-        self.temporary = name_temporary(self.path)
-        self.temporary.mkdir(parents=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder = make_private_folder(self.path)
+        self.temporary = self._folder / "new"
+        self.temporary.mkdir()
         self._is_kept = False
 
     def commit(self) -> None:
@@ -125,11 +132,13 @@ class PendingFolder(PendingOutput):
                 raise
             self._is_kept = True
             raise keep_complete(self.temporary, self.path, error) from error
+        finally:
+            _remove_if_empty(self._folder)
 
     def abort(self) -> None:
         """Remove the temporary folder."""
         if not self._is_kept:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _replace(self) -> None:
         """Replace a folder whose content is still what it was.
@@ -202,6 +211,11 @@ def _rename_new_folder(temporary: Path, path: Path) -> None:
         with contextlib.suppress(OSError):
             path.rmdir()
     temporary.rename(path)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _list_content(folder: Path) -> set[tuple[str, int, int]]:

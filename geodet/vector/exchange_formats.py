@@ -13,7 +13,7 @@ from typing import Any
 import pyogrio
 
 from geodet.errors import OutputError
-from geodet.files.leftovers import name_temporary
+from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput, keep_complete, rename_new
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
@@ -59,8 +59,7 @@ class PendingShapefile(PendingOutput):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._folder = name_temporary(path.with_suffix(""))
-        self._folder.mkdir()
+        self._folder = make_private_folder(path)
         self.temporary = self._folder / f"{path.stem}.shp"
         self._is_new = not any(part.exists() for part in shapefile_parts(path))
         self._is_kept = False

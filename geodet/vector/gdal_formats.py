@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyogrio
 from pyproj import CRS
 
-from geodet.files.leftovers import name_temporary
+from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
 from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
@@ -36,8 +36,7 @@ class GdalCopyWriter(RowWriter):
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
-        self._folder = name_temporary(layer.path.with_suffix(""))
-        self._folder.mkdir()
+        self._folder = make_private_folder(layer.path)
         self._rows = self._folder / "rows.gpkg"
         self._target = self._temporary  # what GDAL writes
         self._count = 0

@@ -35,7 +35,7 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path):
     )
     with child:
         child.stdout.readline()
-        assert len(names(tmp_path)) == 3
+        assert len(names(tmp_path)) == 2
         assert remove_leftovers(tmp_path) == []  # it lives
         child.kill()
     with replacing(tmp_path / "other.gpkg") as temporary:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from geodet.errors import OutputError, TilesetError, VectorError
@@ -22,13 +24,25 @@ def test_files_get_the_permissions_of_any_new_file(tmp_path):
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_nobody_else_can_look_at_what_is_not_complete(tmp_path):
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+        assert temporary.parent.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "plain").mkdir()
+    with replace_folder(tmp_path / "b") as temporary:
+        (temporary / "a.txt").touch()
+        assert temporary.parent.stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "b").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_the_old_file_is_there_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "found.TXT"
     path.write_text("old")
     with replacing(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
-        assert (temporary.parent, temporary.suffix) == (tmp_path, ".txt")
+        assert (temporary.parent.parent, temporary.suffix) == (tmp_path, ".txt")
     assert path.read_text() == "new"
     assert names(tmp_path) == ["found.TXT"]
 
