@@ -33,8 +33,11 @@ Examples:
   geodet detect scene.tif -o trees.gpkg --preview trees.png
   geodet detect 'flights/*.tif' -m vehicles -o cars.gpkg --skip-uniform
   geodet detect scene.tif -o trees.geojson --aoi city.gpkg --geometry centroid
+  geodet detect 'flights/*.tif' -m vehicles -o cars/
   geodet detect 16bit.tif -o trees.gpkg --bands 4,3,2 --score-threshold 0.4
 """
+
+_MOST_PRINTED = 10  # names of outputs
 
 
 def detect(
@@ -45,13 +48,14 @@ def detect(
             show_default=False,
         ),
     ],
-    outputs: Annotated[
-        list[Path],
+    typed_outputs: Annotated[
+        list[str],
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help="The file to write, such as trees.gpkg. May be repeated.",
+            help="The file to write, such as trees.gpkg. May be repeated. A folder, out/ or "
+            "'out/*.geojson', gets a file for each scene, in the scene's CRS.",
             rich_help_panel=opt.OUTPUT,
         ),
     ],
@@ -147,11 +151,14 @@ def detect(
 ) -> None:
     """Detect objects in scenes and write them to a GIS file.
 
-    All scenes go to one layer, in the CRS of the first, with a polygon for each object. An object
-    that overlapping scenes show twice is written once. The same command goes on where an
-    interrupted one ended.
+    All scenes go to one layer, in the CRS of the first, with a polygon for each object, unless the
+    output is a folder. An object that overlapping scenes show is written once to a layer. The same
+    command goes on where an interrupted one ended.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
+    from geodet.detection.scene_files import to_output
+
+    outputs = [to_output(typed, format) for typed in typed_outputs]
     if discard:
         from geodet.detection.journal import discard_journal
 
@@ -245,6 +252,8 @@ def _print_detections(report: DetectReport, *, quiet: bool) -> None:
     if quiet:
         return
     rate = report.megapixels / report.seconds
-    for output in report.outputs:
+    for output in report.outputs[:_MOST_PRINTED]:
         typer.echo(str(output))
+    if len(report.outputs) > _MOST_PRINTED:
+        typer.echo(f"and {len(report.outputs) - _MOST_PRINTED} more files")
     typer.echo(f"{report.seconds:.1f} s, {rate:.2f} Mpx/s on {report.device}", err=True)

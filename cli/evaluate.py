@@ -128,16 +128,7 @@ def evaluate(
             rich_help_panel=_FILES,
         ),
     ] = "score",
-    label_field: Annotated[
-        str | None,
-        typer.Option(
-            "--label-field",
-            metavar="NAME",
-            help="Attribute of the labels with the class.",
-            show_default="label, class or name",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
+    label_field: opt.LabelField = None,
     labels_crs: opt.LabelsCrs = None,
     output: Annotated[
         Path | None,

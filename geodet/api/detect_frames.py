@@ -15,6 +15,7 @@ from geodet.api.progress_bars import detect_bars
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect import DetectionRun, DetectOptions, DetectProgress
+from geodet.detection.scene_files import to_output
 from geodet.errors import ConfigError
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
@@ -83,8 +84,8 @@ def detect(
         scenes: A raster that GDAL opens, a folder, a quoted pattern, a list (``@scenes.txt``), or
             several of them. An object that overlapping scenes show is returned once.
         model: A bundled model's name, a model file, or what :func:`load_model` returned.
-        output: A file to write as well, or several; the extension chooses the format. None or an
-            empty list writes nothing.
+        output: A file to write as well, or several; the extension chooses the format. ``trees/``
+            or ``trees/*.geojson`` is a file for each scene. None or an empty list writes nothing.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"detect.join_fragments": True}``.
@@ -254,7 +255,7 @@ def _begin(
         overwrite=keywords.get("overwrite", False),
         restart=keywords.get("restart", False),
     )
-    outputs = [Path(path) for path in _as_list(output)]
+    outputs = [to_output(path, options.format) for path in _as_list(output)]
     return DetectionRun(
         _as_list(scenes), outputs, as_model(model), chosen.detect, options, progress=progress
     )

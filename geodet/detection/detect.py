@@ -9,6 +9,7 @@ batches, has the network find boxes in them, and merges the boxes of neighbourin
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -26,17 +27,20 @@ from geodet.detection.detect_report import (
     missing_outputs_error,
     write_records,
 )
-from geodet.detection.detection_plan import plan_detection
+from geodet.detection.detection_plan import check_files, plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
 from geodet.detection.output_notes import describe_run, describe_scenes
 from geodet.detection.predictor import build_predictor
 from geodet.detection.progress import DetectProgress
 from geodet.detection.run_outputs import RunOutputs
+from geodet.detection.scene_files import anchor_of, is_per_scene
+from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output
+from geodet.files.outputs import raising_output_errors
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
@@ -45,7 +49,6 @@ from geodet.models.model import Model
 from geodet.previews.preview import draw_preview, select_colours
 from geodet.vector.rows import Appending
 from geodet.vector.stored_styles import write_style
-from geodet.vector.write_detections import check_output
 
 __all__ = [
     "DetectOptions",
@@ -147,11 +150,13 @@ class DetectionRun:
         """
         shown: list[Detections] = []
         with ExitStack() as stack:
+            self._create_folder(stack)
             stack.callback(self._record)
             stack.callback(self._opened.close)
-            for output in self.report.outputs:
-                stack.enter_context(locked_output(output))
-            self._check_outputs_again()
+            for anchor in dict.fromkeys(map(anchor_of, self._outputs)):
+                stack.enter_context(locked_output(anchor))
+            # Another run may have written them between the plan and the locks.
+            check_files(self._outputs, [one.path for one in self._plan.records], self._options)
             journal = self._open_journal(stack)
             loop = SceneLoop(
                 self._plan,
@@ -163,8 +168,9 @@ class DetectionRun:
                 watch=self._watch,
                 progress=self._progress,
                 journal=journal,
+                joins_scenes=not any(map(is_per_scene, self._outputs)),
             )
-            with self._open_outputs(journal) as files:
+            with self._open_outputs(journal, loop) as files:
                 for part in loop:
                     self._count(part)
                     if self._options.preview:
@@ -186,23 +192,22 @@ class DetectionRun:
         if loop.failed:
             raise incomplete_error(loop.failed, self.report)
 
-    def _check_outputs_again(self) -> None:
-        """Refuse outputs that another run has written between the plan and the locks."""
-        options = self._options
-        for output in self.report.outputs:
-            check_output(
-                output, overwrite=options.overwrite, append=options.append, format=options.format
-            )
+    def _create_folder(self, stack: ExitStack) -> None:
+        """Create the folder of a file for each scene; at the end remove it if it is empty."""
+        for output in filter(is_per_scene, self._outputs):
+            with raising_output_errors(output.parent):
+                output.parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(_remove_empty, output.parent)
 
     def _open_journal(self, stack: ExitStack) -> Journal | None:
         """Open the journal beside the first output, where there is one."""
-        if not self.report.outputs:
+        if not self._outputs:
             return None
-        journal = Journal(self.report.outputs[0], self._fingerprint, restart=self._options.restart)
+        journal = Journal(self._outputs[0], self._fingerprint, restart=self._options.restart)
         stack.callback(journal.close)
         return journal
 
-    def _open_outputs(self, journal: Journal | None) -> RunOutputs:
+    def _open_outputs(self, journal: Journal | None, loop: SceneLoop) -> RunOutputs:
         threshold = self._predictor.iou_threshold
         appending = Appending(
             run="" if journal is None else journal.run,
@@ -210,9 +215,20 @@ class DetectionRun:
             replace_scenes=self._options.replace_scenes,
             drop=lambda pairs: drop_weaker(pairs, iou_threshold=threshold),
         )
-        outputs = self.report.outputs
+
+        def for_scenes(output: Path) -> SceneFilesWriter:
+            assert journal is not None
+            layer = self.classes, self.provenance, self._options, appending
+            return SceneFilesWriter(output, self._plan, *layer, loop, journal)
+
         return RunOutputs(
-            outputs, self.classes, self.crs, self.provenance, self._options, appending
+            self._outputs,
+            self.classes,
+            self.crs,
+            self.provenance,
+            self._options,
+            appending,
+            for_scenes,
         )
 
     def _end_journal(self, journal: Journal | None, files: RunOutputs) -> bool:
@@ -299,6 +315,11 @@ def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
     if waits and device != "cpu":
         return Stopwatch(lambda: import_torch().cuda.synchronize(device))
     return Stopwatch()
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _salt(model: Model, config: DetectConfig) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geodet.detection.journal import journal_folder
+from geodet.detection.scene_files import expand_outputs, is_per_scene
+from geodet.detection.written_files import read_written
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.raster.scene_lists import list_files, list_scenes
@@ -18,7 +21,13 @@ from geodet.vector.formats import (
     style_path,
 )
 
-__all__ = ["DetectOptions", "check_paths", "styled_outputs"]
+__all__ = [
+    "DetectOptions",
+    "check_paths",
+    "is_new_folder",
+    "list_written",
+    "styled_outputs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +82,33 @@ def check_paths(
         ConfigError: The options contradict each other.
     """
     paths = list_scenes([str(scene) for scene in scenes], keep_missing=True)
-    _check_outputs(paths, outputs, options)
+    files = expand_outputs(outputs, paths)
+    there = [file for file in files if not is_new_folder(file, outputs)]
+    if options.format is not None and len(outputs) > 1:
+        raise ConfigError(
+            f"the format {options.format} is given for {len(outputs)} outputs",
+            hint="omit --format to go by the extensions, or write a single output",
+        )
+    _check_outputs(paths, there, options, written=list_written(outputs))
     if options.aoi is not None:
         check_vector_exists(options.aoi)
-    _check_apart([*paths, *list_files(map(str, scenes))], outputs, options)
+    _check_apart([*paths, *list_files(map(str, scenes))], files, options)
     return paths
+
+
+def list_written(outputs: Sequence[Path]) -> set[Path]:
+    """Return the files of scenes that an unfinished run has written, which may be replaced."""
+    patterns = [output for output in outputs if is_per_scene(output)]
+    return {
+        output.with_name(name)
+        for output in patterns
+        for name in read_written(journal_folder(patterns[0]))
+    }
+
+
+def is_new_folder(output: Path, outputs: Sequence[Path]) -> bool:
+    """Whether an output is a file of a scene in a folder that is yet to be created."""
+    return any(map(is_per_scene, outputs)) and not output.parent.exists()
 
 
 def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path]:
@@ -87,7 +118,9 @@ def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path
     return [output for output in outputs if choose_format(output, options.format).takes_style]
 
 
-def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:
+def _check_outputs(
+    scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]
+) -> None:
     """Refuse outputs that would fail at the end of the run, or replace a file."""
     if options.aoi is not None and options.bounds is not None:
         raise ConfigError(
@@ -95,14 +128,12 @@ def _check_outputs(scenes: Sequence[str], outputs: Sequence[Path], options: Dete
         )
     if options.replace_scenes and not options.append:
         raise ConfigError("scenes are replaced when appending", hint="add --append")
-    if options.format is not None and len(outputs) > 1:
-        raise ConfigError(
-            f"the format {options.format} is given for {len(outputs)} outputs",
-            hint="omit --format to go by the extensions, or write a single output",
-        )
     for output in outputs:
         check_output_path(
-            output, overwrite=options.overwrite, append=options.append, format=options.format
+            output,
+            overwrite=options.overwrite or (output in written and not options.append),
+            append=options.append,
+            format=options.format,
         )
     preview = options.preview
     if preview is not None:

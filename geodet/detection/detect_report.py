@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geodet.detection.progress import DetectCounts
+from geodet.detection.scene_files import anchor_of
 from geodet.errors import OutputError, SceneError
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
@@ -142,7 +143,8 @@ def record_path(output: Path) -> Path:
         >>> record_path(Path("trees.gpkg")).name
         'trees.gpkg.scenes.csv'
     """
-    return output.with_name(f"{output.name}.scenes.csv")
+    anchor = anchor_of(output)
+    return anchor.with_name(f"{anchor.name}.scenes.csv")
 
 
 def write_records(output: Path, records: Sequence[SceneRecord]) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from pyproj import CRS
 
 from geodet.config import DetectConfig
-from geodet.detection.detect_options import DetectOptions, check_paths
+from geodet.detection.detect_options import DetectOptions, check_paths, is_new_folder, list_written
 from geodet.detection.detect_report import SceneRecord
+from geodet.detection.scene_files import expand_outputs, is_per_scene
 from geodet.detection.scene_for_model import (
     OpenScenes,
     summarise_names,
@@ -25,9 +26,11 @@ from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
 from geodet.raster.scene_lists import is_gdal_path, scene_names
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
+from geodet.vector.exchange_formats import check_driver
+from geodet.vector.formats import choose_format
 from geodet.vector.write_detections import check_output, check_scene_names
 
-__all__ = ["DetectionPlan", "PlannedScene", "plan_detection"]
+__all__ = ["DetectionPlan", "PlannedScene", "check_files", "plan_detection"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,10 +112,7 @@ def plan_detection(
         ConfigError: The options contradict each other.
     """
     paths = check_paths(scenes, outputs, options)
-    for output in outputs:
-        check_output(
-            output, overwrite=options.overwrite, append=options.append, format=options.format
-        )
+    check_files(outputs, paths, options)
     records = [
         SceneRecord(path=_whole_path(path), scene=name)
         for path, name in zip(paths, scene_names(paths), strict=True)
@@ -124,10 +124,31 @@ def plan_detection(
     for output in outputs:
         check_scene_names(output, [scene.name for scene in met], format=options.format)
     warn_of_missing_georeference({scene.name: scene.geobox for scene in met}, about, config)
-    crs = common_crs([scene.footprint for scene in met])
+    has_own_files = any(map(is_per_scene, outputs))
+    crs = met[0].geobox.crs if has_own_files else common_crs([scene.footprint for scene in met])
     plan = DetectionPlan(tuple(met), crs, tuple(records), failed)
     opened.keep_only([scene.path for scene in plan.sampled])
     return plan
+
+
+def check_files(outputs: Sequence[Path], paths: Sequence[str], options: DetectOptions) -> None:
+    """Check that the files of a run can be written.
+
+    Args:
+        outputs: Files, or patterns of a file for each scene.
+        paths: All scenes.
+        options: Formats, and whether files are replaced or appended to.
+
+    Raises:
+        OutputError: One of them cannot be written, or GDAL here cannot write the format.
+    """
+    written = list_written(outputs)
+    for output in outputs:
+        check_driver(output, choose_format(output, options.format))
+    for file in expand_outputs(outputs, paths):
+        if not is_new_folder(file, outputs):
+            may_replace = options.overwrite or (file in written and not options.append)
+            check_output(file, overwrite=may_replace, append=options.append, format=options.format)
 
 
 def _open_scenes(

@@ -31,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geodet.detection.scene_files import anchor_of
 from geodet.errors import OutputError
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
@@ -281,7 +282,8 @@ def journal_folder(output: Path) -> Path:
         >>> journal_folder(Path("trees.gpkg")).name
         'trees.gpkg.partial'
     """
-    return output.with_name(f"{output.name}.partial")
+    anchor = anchor_of(output)
+    return anchor.with_name(f"{anchor.name}.partial")
 
 
 def discard_journal(output: Path) -> bool:
@@ -296,7 +298,7 @@ def discard_journal(output: Path) -> bool:
     folder = journal_folder(output)
     if not folder.exists():
         return False
-    with locked_output(output):
+    with locked_output(anchor_of(output)):
         _remove(folder)
     return True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,8 @@ from typing import Self
 from pyproj import CRS
 
 from geodet.detection.detect_options import DetectOptions
+from geodet.detection.scene_files import is_per_scene
+from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.not_examined import SkippedArea
@@ -36,6 +38,7 @@ class RunOutputs:
         metadata: Texts on how the layer was made.
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
+        for_scenes: Opens the files of an output that is a pattern.
 
     Raises:
         OutputError: One of the outputs cannot be begun.
@@ -49,15 +52,19 @@ class RunOutputs:
         metadata: Mapping[str, str],
         options: DetectOptions,
         appending: Appending,
+        for_scenes: Callable[[Path], SceneFilesWriter],
     ) -> None:
         self.written: list[Path] = []
         """Outputs that are complete."""
         self.failed: dict[Path, OutputError] = {}
         """Why the others could not be written."""
-        self._writers: dict[Path, DetectionWriter] = {}
+        self._writers: dict[Path, DetectionWriter | SceneFilesWriter] = {}
         with ExitStack() as begun:
             begun.callback(self._abort)
             for output in outputs:
+                if is_per_scene(output):
+                    self._writers[output] = for_scenes(output)
+                    continue
                 self._writers[output] = open_writer(
                     output,
                     classes,
@@ -96,7 +103,10 @@ class RunOutputs:
                 writer.annotate(notes)
                 writer.leave_out(left_out)
                 writer.commit()
-                self.written.append(output)
+                if isinstance(writer, SceneFilesWriter):
+                    self.written += writer.written.values()
+                else:
+                    self.written.append(output)
 
     def __enter__(self) -> Self:
         return self

@@ -49,6 +49,7 @@ class SceneLoop:
         watch: Times the stages.
         progress: Called after each batch.
         journal: Keeps what is found; None keeps nothing.
+        joins_scenes: Whether an object that overlapping scenes show is yielded once, or with each.
     """
 
     def __init__(
@@ -63,11 +64,12 @@ class SceneLoop:
         watch: Stopwatch,
         progress: Callable[[DetectProgress], None],
         journal: Journal | None = None,
+        joins_scenes: bool = True,
     ) -> None:
         self._plan, self._opened = plan, opened
         self._predictor, self._about, self._config = predictor, about, config
         self._counts, self._watch, self._progress = counts, watch, progress
-        self._journal = journal
+        self._journal, self._joins_scenes = journal, joins_scenes
         self._records = {record.scene: record for record in plan.records}
         self._pixels = [scene.geobox.width * scene.geobox.height for scene in plan.scenes]
         self._by_dtype: dict[str, Predictor] = {}
@@ -86,7 +88,10 @@ class SceneLoop:
         held until the last one is done.
         """
         parts = self._iter_scenes()
-        if not is_ground_shared([scene.footprint for scene in self._plan.scenes]):
+        is_shared = self._joins_scenes and is_ground_shared(
+            [scene.footprint for scene in self._plan.scenes]
+        )
+        if not is_shared:
             yield from parts
             return
         held = list(parts)

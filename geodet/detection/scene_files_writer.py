@@ -1,0 +1,124 @@
+"""Write the detections of each scene to a file of its own, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from geodet.detection.detect_options import DetectOptions
+from geodet.detection.detection_plan import DetectionPlan, PlannedScene
+from geodet.detection.journal import Journal
+from geodet.detection.output_notes import describe_scenes
+from geodet.detection.scene_files import file_of_scene, name_files
+from geodet.detection.scene_loop import SceneLoop
+from geodet.detection.written_files import note_written, read_written
+from geodet.geometry.boxes import Detections
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.not_examined import SkippedArea
+from geodet.vector.rows import Appending
+from geodet.vector.write_detections import open_writer
+from geodet.vector.writer import DetectionWriter
+
+__all__ = ["SceneFilesWriter"]
+
+
+class SceneFilesWriter:
+    """Writes the file of each scene, in its CRS, and completes it when the next scene begins.
+
+    Args:
+        output: The pattern of the files.
+        plan: The scenes.
+        classes: Names of the classes, by label.
+        metadata: Texts on how the files are made.
+        options: Formats, and whether files are replaced or appended to.
+        appending: Which rows are appended.
+        loop: What the detections come from: it knows which scenes could not be read.
+        journal: Keeps which files were written, since the run may replace them when it goes on.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        plan: DetectionPlan,
+        classes: Sequence[str],
+        metadata: Mapping[str, str],
+        options: DetectOptions,
+        appending: Appending,
+        loop: SceneLoop,
+        journal: Journal,
+    ) -> None:
+        stems = name_files([record.scene for record in plan.records])
+        self._files = {one.name: file_of_scene(output, stems[one.name]) for one in plan.scenes}
+        self._plan = plan
+        self._scenes = {scene.name: scene for scene in plan.scenes}
+        self._classes, self._metadata, self._options = classes, metadata, options
+        self._appending, self._loop, self._journal = appending, loop, journal
+        self._before = read_written(journal.folder)
+        self._current: tuple[PlannedScene, DetectionWriter] | None = None
+        self.written: dict[str, Path] = {}
+        """The complete files, by scene."""
+
+    def write(self, part: SceneDetections) -> None:
+        """Write detections of a scene; all parts of a scene come one after another.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        if self._current is None or self._current[0].name != part.scene:
+            self._complete()
+            self._begin(self._scenes[part.scene])
+        assert self._current is not None
+        self._current[1].write(part)
+
+    def annotate(self, more: Mapping[str, str]) -> None:
+        """Do nothing: each file has metadata of its own."""
+
+    def leave_out(self, areas: Sequence[SkippedArea]) -> None:
+        """Do nothing: each file gets the areas of its scene."""
+
+    def commit(self) -> None:
+        """Complete the last file, and write an empty one for each scene without detections.
+
+        Raises:
+            OutputError: A file cannot be written; those before are complete.
+        """
+        self._complete()
+        for name, scene in self._scenes.items():
+            if name not in self.written and name not in self._loop.failed:
+                self.write(scene.part(Detections.concatenate([])))
+                self._complete()
+
+    def abort(self) -> None:
+        """Discard the file that is not complete."""
+        if self._current is not None:
+            self._current[1].abort()
+            self._current = None
+
+    def _begin(self, scene: PlannedScene) -> None:
+        file, options = self._files[scene.name], self._options
+        note_written(self._journal.folder, file)  # before it is there
+        may_replace = file.name in self._before and not options.append
+        writer = open_writer(
+            file,
+            self._classes,
+            crs=scene.geobox.crs,
+            metadata=self._metadata,
+            overwrite=options.overwrite or may_replace,
+            append=options.append,
+            appending=replace(self._appending, scenes=(scene.name,)),
+            geometry=options.geometry,
+            format=options.format,
+        )
+        self._current = scene, writer
+
+    def _complete(self) -> None:
+        if self._current is None:
+            return
+        (scene, writer), self._current = self._current, None
+        alone = replace(self._plan, scenes=(scene,), crs=scene.geobox.crs)
+        writer.annotate(describe_scenes(alone, self._loop))
+        areas = self._loop.not_examined
+        writer.leave_out([area for area in areas if area.scene == scene.name])
+        writer.commit()  # aborts where it fails
+        self.written[scene.name] = self._files[scene.name]
