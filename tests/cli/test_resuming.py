@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
+import geopandas
 import pytest
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 
 from geodet.detection.journal import journal_folder
 from geodet.files.locks import locked_output
+from geodet.vector.gdal_formats import GeoJsonWriter
 
 SMALL = ("--device", "cpu", "--chip-size", "64", "--overlap", "16")
 
@@ -43,6 +46,21 @@ def test_some_scenes_failed_is_exit_3_and_all_failed_is_exit_1(invoke, two, tiny
     whole = json.loads(invoke(*common, "a.tif", "-o", "whole.gpkg").stdout)
     assert [one["status"] for one in whole["scenes"]] == ["ok"]
     assert whole["scenes"][0]["detections"] == whole["detections"]["a.tif"]
+
+
+def test_some_outputs_failed_is_exit_3(invoke, make_scene, tiny_path, tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError("no space")
+
+    make_scene()
+    monkeypatch.setattr(GeoJsonWriter, "_complete", fail)
+    outputs = ("-o", "a.gpkg", "-o", "b.geojson")
+    done = invoke("detect", "scene.tif", "-m", tiny_path, *outputs, *SMALL, "--json", code=3)
+    told = json.loads(done.stdout)
+    assert "1 of 2 outputs could not be written, and a.gpkg is complete" in told["error"]
+    assert "-o b.geojson alone" in told["hint"]
+    assert [one["status"] for one in told["scenes"]] == ["ok"]
+    assert {path.name for path in tmp_path.glob("[ab].*")} == {"a.gpkg", "b.geojson.partial"}
 
 
 def test_a_second_run_on_one_output_says_who_has_it(invoke, make_scene, tiny_path, tmp_path):
@@ -81,3 +99,35 @@ def test_a_run_that_is_told_to_end_leaves_no_temporary_file(
     assert json.loads(printed)["error"] == "interrupted"
     left = {path.name for path in set(tmp_path.iterdir()) - before}
     assert left <= {"out.gpkg.partial"}
+
+
+def start(folder, *arguments):
+    command = [sys.executable, "-m", "geodet", "detect", *map(str, arguments), *SMALL]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # both compute at the same time
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_of_two_programs_at_one_output_each_that_succeeds_has_its_rows_there(
+    tmp_path, make_scene, tiny_path, invoke, is_there
+):
+    """One may come before the other, or be refused; no rows are lost while it says it is done."""
+    places = {name: (500_000 + 1000 * place, 4_500_000) for place, name in enumerate("abc")}
+    for name, origin in places.items():
+        make_scene(f"{name}.tif", origin=origin)
+    common = ("-m", tiny_path, "-o", "out.gpkg", *(("--append",) if is_there else ()))
+    if is_there:
+        invoke("detect", "c.tif", *common, *SMALL)
+    both = {name: start(tmp_path, f"{name}.tif", *common) for name in ("a", "b")}
+    told = {name: child.communicate(timeout=300) for name, child in both.items()}
+    done = {f"{name}.tif" for name, child in both.items() if child.returncode == 0}
+    for name, child in both.items():
+        if child.returncode:
+            assert child.returncode == 1, told[name]
+            assert re.search(r"another run is writing|exists already", told[name][1])
+    found = set(geopandas.read_file(tmp_path / "out.gpkg", layer="detections")["scene"])
+    assert done
+    assert found == done | ({"c.tif"} if is_there else set())
+    assert len(done) == 1 or is_there
+    assert not list(tmp_path.glob(".geodet-*"))
