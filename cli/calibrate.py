@@ -24,8 +24,7 @@ EXAMPLES = """\
 Examples:
 
   geodet calibrate --model urban-trees --data tiles -o here.safetensors
-  geodet calibrate --scene scene.tif --labels trees.gpkg --aoi plots.gpkg -o here.safetensors
-  geodet detect scene.tif --model here.safetensors -o trees.gpkg
+  geodet calibrate --scene scene.tif --labels trees.gpkg -o here.safetensors
 """
 
 _CHIPS = "Labelled chips"

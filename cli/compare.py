@@ -16,7 +16,7 @@ EXAMPLES = """\
 Examples:
 
   geodet compare 2020.gpkg 2024.gpkg -o changes.gpkg
-  geodet compare 2020.gpkg 2024.gpkg --distance 2 --by districts.gpkg -o changes.gpkg
+  geodet compare 2020.gpkg 2024.gpkg --distance 2 --by districts.gpkg
 """
 
 

@@ -22,8 +22,8 @@ Examples:
 
   geodet count trees.gpkg --by stands.gpkg -o counts.gpkg
   geodet count trees.gpkg --grid 100 -o density.tif
-  geodet count trees.gpkg --by stands.gpkg --precision 0.81 --recall 0.7 --measured-on 900
-  geodet count trees.gpkg --by stands.gpkg --sample labelled.gpkg --aoi plots.gpkg -o counts.csv
+  geodet count trees.gpkg --by stands.gpkg --precision 0.81 --recall 0.7
+  geodet count trees.gpkg --by stands.gpkg --sample all.gpkg --aoi plots.gpkg
 """
 
 

@@ -12,6 +12,7 @@ import typer
 from geodet.errors import GeodetError
 
 from . import options as opt
+from .count_by import check_counts, write_counts
 from .process import prepare_process
 from .report import (
     log_nothing,
@@ -67,6 +68,15 @@ def detect(
             "--preview",
             metavar="FILE.png",
             help="Draw the detections over the scene.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
+    count_by: Annotated[
+        Path | None,
+        typer.Option(
+            "--count-by",
+            metavar="FILE",
+            help="Polygons to count the objects in, to OUTPUT.counts.gpkg. See `geodet count`.",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
@@ -204,6 +214,8 @@ def detect(
         check_paths(scenes, outputs, options)
         check_model(model)
         check_device_name(device)
+        if count_by is not None:
+            check_counts(outputs[0], count_by, format=format, overwrite=overwrite)
     prepare_process(device)
     from geodet.api.progress_bars import detect_bars
     from geodet.detection.detect import DetectionRun
@@ -217,6 +229,8 @@ def detect(
         for _ in run:
             pass
     print_json(run.report) if as_json else _print_detections(run.report, quiet=quiet)
+    if count_by is not None:
+        write_counts(outputs[0], count_by, overwrite=overwrite, quiet=quiet or as_json)
     if profile:
         print_stages(run.report.stages, run.report.seconds)
 

@@ -48,7 +48,7 @@ Exit codes:
   0    success
   1    an error: stderr says what is wrong and what to do; nothing is written
   2    wrong usage: an unknown command or option, or a value that cannot be read
-  3    some scenes could not be read, or some outputs not written; the others are complete
+  3    some scenes could not be read or outputs not written; the others are done
   130  interrupted by Ctrl-C (129 by SIGHUP, 143 by SIGTERM): no output is left
 """
 

@@ -20,6 +20,10 @@ GROUPS = {
     options.MESSAGES,
     "A model on labelled chips",
     "Detections against labels",
+    "Labelled chips",
+    "A labelled scene",
+    "Places to count in",
+    "Accuracy of the detections",
 }
 
 
@@ -31,8 +35,8 @@ def params_of(name):
 
 def test_the_commands_are_these():
     assert list(COMMANDS) == [
-        *("detect", "train", "tile", "evaluate", "calibrate", "count", "export", "preview"),
-        *("models", "info", "config", "demo"),
+        *("detect", "train", "tile", "evaluate", "calibrate", "export", "count", "compare"),
+        *("preview", "models", "info", "config", "demo"),
     ]
 
 

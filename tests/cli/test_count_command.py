@@ -4,8 +4,9 @@ import json
 
 import geopandas
 import pytest
+import rasterio
 import shapely
-from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 
 
 @pytest.fixture
@@ -27,6 +28,25 @@ def test_the_counts_are_printed_and_written(tmp_path, files, invoke):
     assert "2 objects in 1 place, 1 elsewhere" in done.stdout
     assert "estimated true count: 3, 95 % between" in done.stdout
     assert output.read_text().splitlines()[1].startswith("7,2,")
+
+
+def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
+    scene = make_scene(epsg=32633)
+    with rasterio.open(scene) as raster:
+        bounds = raster.bounds
+    stands = geopandas.GeoDataFrame({"n": [7]}, geometry=[shapely.box(*bounds)], crs=32633)
+    stands.to_file(tmp_path / "stands.gpkg")
+    output = tmp_path / "found.gpkg"
+    options = ("--model", str(tiny_path), "--count-by", str(tmp_path / "stands.gpkg"))
+    done = invoke("detect", str(scene), "-o", str(output), *options)
+    found = len(geopandas.read_file(output, layer="detections"))
+    counts = geopandas.read_file(tmp_path / "found.counts.gpkg", layer="counts")
+    assert counts["objects"].tolist() == [found]
+    assert f"found.counts.gpkg: {found} objects in 1 places" in done.stdout
+    again = invoke("detect", str(scene), "-o", str(tmp_path / "found.shp"), *options, code=1)
+    assert "found.counts.gpkg exists already" in again.stderr
+    pixels = ("-o", str(tmp_path / "other.coco.json"))
+    assert "in pixels" in invoke("detect", str(scene), *pixels, *options, code=1).stderr
 
 
 def test_json_has_the_whole_report(files, invoke):
