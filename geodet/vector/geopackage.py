@@ -12,6 +12,7 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
+from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
@@ -61,6 +62,8 @@ class GeoPackageWriter(RowWriter):
             if self._left_out:
                 add_not_examined(self._temporary, self._left_out, self._layer.crs)
         self._store_style()
+        with raising_os_errors():
+            set_dates(self._temporary)
 
     def _write_left_out(self) -> None:
         """They are a layer of the file; remove those of an earlier run that are beside it."""
