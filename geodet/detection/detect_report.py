@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geodet.detection.progress import DetectCounts
-from geodet.detection.scene_files import anchor_of
+from geodet.detection.scene_files import beside
 from geodet.errors import OutputError, SceneError
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
@@ -143,8 +143,7 @@ def record_path(output: Path) -> Path:
         >>> record_path(Path("trees.gpkg")).name
         'trees.gpkg.scenes.csv'
     """
-    anchor = anchor_of(output)
-    return anchor.with_name(f"{anchor.name}.scenes.csv")
+    return beside(output, ".scenes.csv")
 
 
 def write_records(output: Path, records: Sequence[SceneRecord]) -> None:

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geodet.detection.scene_files import anchor_of
+from geodet.detection.scene_files import anchor_of, beside
 from geodet.errors import OutputError
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
@@ -282,8 +282,7 @@ def journal_folder(output: Path) -> Path:
         >>> journal_folder(Path("trees.gpkg")).name
         'trees.gpkg.partial'
     """
-    anchor = anchor_of(output)
-    return anchor.with_name(f"{anchor.name}.partial")
+    return beside(output, ".partial")
 
 
 def discard_journal(output: Path) -> bool:

@@ -13,6 +13,7 @@ from geodet.vector.formats import FORMATS, choose_format
 
 __all__ = [
     "anchor_of",
+    "beside",
     "expand_outputs",
     "file_of_scene",
     "is_per_scene",
@@ -68,6 +69,12 @@ def anchor_of(output: Path) -> Path:
         'trees/detections'
     """
     return output.with_name("detections") if is_per_scene(output) else output
+
+
+def beside(output: Path, ending: str) -> Path:
+    """Return the path of a file or folder beside an output, such as ``trees.gpkg.partial``."""
+    anchor = anchor_of(output)
+    return anchor.with_name(anchor.name + ending)
 
 
 def expand_outputs(outputs: Sequence[Path], scenes: Sequence[str]) -> list[Path]:
