@@ -33,6 +33,10 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/memory.py
 
+# All tables, for a night: hours, and what peers need in environments of their own.
+bench-all: .venv/ready
+	$(BIN)/python benchmarks/every_table.py --folder runs/benchmarks
+
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "geodet needs Python 3.11")'
 	$(PYTHON) -m venv .venv

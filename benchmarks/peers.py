@@ -11,7 +11,7 @@ they find does not. They are slow, and run in the first round only.
 
 Each peer has an environment of its own, and is left out where its python is not given:
 
-    python -m venv ENV1; ENV1/bin/pip install sahi torch torchvision THIS_REPOSITORY
+    python -m venv ENV1; ENV1/bin/pip install sahi torch torchvision 'THIS_REPOSITORY[onnx]'
     python -m venv ENV2; ENV2/bin/pip install deepforest
     python -m venv ENV3; ENV3/bin/pip install geodeep
     python benchmarks/peers.py --sahi-python ENV1/bin/python --deepforest-python ENV2/bin/python \

@@ -178,3 +178,28 @@ def test_a_part_of_a_tileset_has_the_lines_of_its_images(tmp_path):
     part = copy_part(tmp_path / "set", tmp_path / "part", 3)
     assert sorted(file.name for file in (part / "images").iterdir()) == ["a.png", "c.png", "e.png"]
     assert (part / "trees.csv").read_text() == "image,x,y\na.png,1,2\nc.png,1,2\ne.png,1,2\n"
+
+
+def test_every_table_is_made_once_and_a_failure_is_said(tmp_path, monkeypatch, capsys):
+    import every_table
+
+    (tmp_path / "fails.py").write_text("raise SystemExit(3)")
+    (tmp_path / "works.py").write_text("import sys; print('a table', *sys.argv[1:])")
+    monkeypatch.setattr(every_table, "HERE", tmp_path)
+    monkeypatch.setattr(every_table, "TABLES", {"a": ("fails.py",), "b": ("works.py", "--side")})
+    monkeypatch.setattr(sys, "argv", ["every_table.py", "--folder", str(tmp_path / "out")])
+    for said in ("done, ", "is there"):
+        with pytest.raises(SystemExit, match="True"):
+            every_table.main()
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("a: failed, ")
+        assert lines[1].startswith(f"b: {said}")
+        assert lines[2] == "failed: a"
+    assert (tmp_path / "out" / "b.txt").read_text() == "a table --side\n"
+    assert not (tmp_path / "out" / "a.txt").exists()
+
+
+def test_every_table_is_of_a_benchmark_that_is_there():
+    import every_table
+
+    assert all((FOLDER / words[0]).is_file() for words in every_table.TABLES.values())

@@ -8,6 +8,8 @@ from geodet.config.recipes import resolve_config
 from geodet.evaluation.evaluate import evaluate_model
 from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import iter_bundled, load_description
+from geodet.onnx.backend import load_model
+from geodet.onnx.onnx_engine import OnnxEngine
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 BUNDLED = dict(iter_bundled())
@@ -58,3 +60,14 @@ def test_a_model_is_as_good_as_its_card_on_chips_it_never_saw(name, folder):
     assert report.images == model.description.training["val_images"]
     found = report.evaluation.overall.scores
     assert found.f1 == pytest.approx(model.description.figures["f1"], abs=0.005)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_an_eight_bit_file_is_of_the_same_weights(name):
+    """Not every model has one; one of other weights would be warned of and not used."""
+    model = load_model(name)
+    if model.int8 is not None:
+        engine = OnnxEngine(model.int8)
+        assert (engine.source, engine.precision) == (model.digest, "int8")
+        assert engine.about == model.description
+        assert model.int8.stat().st_size <= 5e6

@@ -63,7 +63,9 @@ def test_coordinates_that_are_not_finite_are_refused_by_their_object(tmp_path, v
     text = save(tmp_path / "a.geojson", [whole, whole]).read_text()
     before, _, after = text.rpartition("500005.0")
     (tmp_path / "b.geojson").write_text(f"{before}{value}{after}")
-    with pytest.raises(VectorError, match=r"b\.geojson, object 2 has a coordinate that is not a fin"):
+    with pytest.raises(
+        VectorError, match=r"b\.geojson, object 2 has a coordinate that is not a fin"
+    ):
         read_region(tmp_path / "b.geojson", SCENE)
 
 
