@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import rich.console
+import tomli_w
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 from factories_models import architecture, write_tileset
 
@@ -94,13 +95,10 @@ def settings_fixture(tmp_path):
     """Write a tileset, and return options that make its training short."""
     write_tileset(tmp_path / "data", train=2, val=1)
     model = architecture((2, 2), 2, anchor_sizes=(12.0,)).model_dump(mode="json")
-    lines = "".join(
-        f"{key} = {list(value) if isinstance(value, list | tuple) else value!r}\n"
-        for key, value in model.items()
-        if value is not None
-    )
-    settings = "[train]\nbatch_size = 2\nchip_size = 64\nprecision = 'float32'\n"
-    (tmp_path / "tiny.toml").write_text(f"{settings}[model]\n{lines}")
+    known = {key: value for key, value in model.items() if value is not None}
+    settings = {"batch_size": 2, "chip_size": 64, "precision": "float32"}
+    text = tomli_w.dumps({"train": settings, "model": known})
+    (tmp_path / "tiny.toml").write_text(text)
     return "train", "--data", "data", "-o", "a.safetensors", "--config", "tiny.toml"
 
 
