@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from geodet.detection.scene_files import anchor_of, beside
+from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
@@ -147,7 +148,7 @@ class Journal:
             number: Of the scene in the plan, from 0.
         """
         with contextlib.suppress(OSError, ValueError, KeyError):  # then it may not be mended
-            plan = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
+            plan = parse_json((self.folder / _PLAN).read_text(encoding="utf-8"))
             plan[_UNREADABLE] = sorted({*plan.get(_UNREADABLE, ()), scene_key(number + 1)})
             _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
 
@@ -192,7 +193,7 @@ class Journal:
     def _check(self, fingerprint: Mapping[str, str]) -> str:
         """Check that the parts are of a run that would compute the same; return its identifier."""
         try:
-            plan = json.loads((self.folder / _PLAN).read_text(encoding="utf-8"))
+            plan = parse_json((self.folder / _PLAN).read_text(encoding="utf-8"))
             known, layout, run = dict(plan["fingerprint"]), plan["layout"], str(plan["run"])
         except (ValueError, KeyError, TypeError):
             plan, known, layout, run = {}, {}, None, ""
@@ -237,7 +238,7 @@ class SceneJournal:
         """
         path = self._folder / _WINDOWS
         with contextlib.suppress(OSError, ValueError):
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = parse_json(path.read_text(encoding="utf-8"))
             if known.keys() == chosen.keys():
                 return {name: int(value) for name, value in known.items()}
         with raising_output_errors(self._folder.parent):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError
 from geodet.files.outputs import raising_output_errors
 
@@ -103,7 +104,7 @@ def _this_process() -> dict[str, str | int]:
 
 def _holder(path: Path) -> str:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = parse_json(path.read_text(encoding="utf-8"))
         return f"process {known['pid']} on {known['host']}, since {known['started']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "a process that has only begun"

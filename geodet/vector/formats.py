@@ -5,13 +5,13 @@ Nothing here loads GDAL: a wrong output is refused before anything slow is impor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from geodet.config.section import name_hint
+from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError, VectorError
 from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder
@@ -230,7 +230,7 @@ def _ogr2ogr_hint(path: Path) -> str:
 def yolo_files(folder: Path) -> list[str]:
     """List the files of a folder of YOLO text that geodet wrote; empty for any other folder."""
     try:
-        about = json.loads((folder / YOLO_ABOUT).read_text(encoding="utf-8"))
+        about = parse_json((folder / YOLO_ABOUT).read_text(encoding="utf-8"))
         return [YOLO_ABOUT, *map(str, about[YOLO_FILES])]
     except (OSError, ValueError, TypeError, KeyError):
         return []

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from geodet.errors import OutputError
+from geodet.files import locks
 from geodet.files.locks import locked_output
 
 HOLD = """
@@ -75,3 +76,10 @@ def test_a_lock_file_that_nobody_holds_locks_nothing(tmp_path, content):
     with locked_output(tmp_path / "out.gpkg"):
         pass
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "3", "[" * 100_000 + "]" * 100_000, "9" * 5000])
+def test_a_lock_file_of_other_content_names_no_process(tmp_path, text):
+    path = tmp_path / "a.lock"
+    path.write_text(text)
+    assert locks._holder(path) == "a process that has only begun"

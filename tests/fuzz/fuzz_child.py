@@ -4,7 +4,7 @@ Case n is the case n // k of target n % k, of k targets.
 
 Each case is one call of the command line. Its outcome must be a result (exit code 0), or an error
 with a hint (exit code 1, or 3 where other scenes are done). This process has 4 GB of memory; its
-parent ends it where a case takes 30 s.
+parent ends it where a case takes 30 s of processor time.
 """
 
 import contextlib

@@ -4,15 +4,20 @@
 """
 
 import argparse
+import contextlib
 import os
-import selectors
+import queue
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 HERE = Path(__file__).parent
 SECONDS = 30
@@ -49,31 +54,56 @@ def run_cases(targets, first, last):
         command = [sys.executable, str(HERE / "fuzz_child.py"), ",".join(targets)]
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment = os.environ | dict.fromkeys(names, "1") | {"COLUMNS": "200", "TERM": "dumb"}
-        child = subprocess.Popen(
-            [*command, str(first), str(last)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        first = _follow(child, targets, first, last, found)
+        with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill
+            child = subprocess.Popen(
+                [*command, str(first), str(last)],
+                stdout=subprocess.PIPE,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                env=environment,
+            )
+            first = _follow(child, said, targets, first, last, found)
     return found
 
 
-def _follow(child, targets, first, last, found):
+def _read_lines(child, lines):
+    for line in child.stdout:
+        lines.put(line)
+    lines.put("")
+
+
+def _is_late(process, begun):
+    """Whether a case has taken its processor time, or has waited for ten times as long."""
+    processor, clock = begun
+    with contextlib.suppress(psutil.Error):
+        if sum(process.cpu_times()[:2]) - processor > SECONDS:
+            return True
+    return time.monotonic() - clock > 10 * SECONDS
+
+
+def _clocks(process):
+    processor = 0.0
+    with contextlib.suppress(psutil.Error):  # it has ended, and its lines are still to be read
+        processor = sum(process.cpu_times()[:2])
+    return processor, time.monotonic()
+
+
+def _follow(child, said, targets, first, last, found):
     """Read what a child says; return the first case that it did not run."""
-    begun, wrong = first, None
-    deadline = time.monotonic() + 4 * SECONDS  # on a busy machine it takes long to start
-    lines = selectors.DefaultSelector()
-    lines.register(child.stdout, selectors.EVENT_READ)
+    case, wrong, process, lines = first, None, psutil.Process(child.pid), queue.Queue()
+    begun = _clocks(process)
+    threading.Thread(target=_read_lines, args=(child, lines), daemon=True).start()
     while True:
-        if not lines.select(max(0.0, deadline - time.monotonic())):
-            child.kill()
-            child.communicate()
-            found.wrong.append((case_name(targets, begun), f"took more than {SECONDS} s"))
-            return begun + 1
-        line = child.stdout.readline()
+        try:
+            line = lines.get(timeout=1)
+        except queue.Empty:
+            if _is_late(process, begun):
+                child.kill()
+                child.wait()
+                found.wrong.append([case_name(targets, case), f"took more than {SECONDS} s"])
+                return case + 1
+            continue
         if not line:
             break
         word, _, rest = line.partition(" ")
@@ -83,19 +113,18 @@ def _follow(child, targets, first, last, found):
         if word not in ("begin", "fine", "wrong"):
             continue
         fields = rest.split()
-        begun, deadline = int(fields[0]), time.monotonic() + SECONDS
+        case, begun = int(fields[0]), _clocks(process)
         if word != "begin":
             found.codes[fields[1]] += 1
-            found.slowest = max(found.slowest, (float(fields[2]), case_name(targets, begun)))
+            found.slowest = max(found.slowest, (float(fields[2]), case_name(targets, case)))
         if word == "wrong":
-            wrong = [case_name(targets, begun), ""]
+            wrong = [case_name(targets, case), ""]
             found.wrong.append(wrong)
-    _, said = child.communicate()
-    if child.returncode:
-        found.wrong.append(
-            (case_name(targets, begun), f"died with {child.returncode}: {said[-2000:]}")
-        )
-        return begun + 1
+    if child.wait():
+        said.seek(0)
+        report = f"died with {child.returncode}: {said.read()[-2000:]}"
+        found.wrong.append([case_name(targets, case), report])
+        return case + 1
     return last
 
 
