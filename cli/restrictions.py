@@ -48,7 +48,7 @@ def restrict_process(*, offline: bool, restricted: bool) -> None:
     os.environ |= _OFFLINE
     for name in ("no_proxy", "NO_PROXY"):  # hosts that would not be asked through the proxy
         os.environ[name] = ""
-    drivers = _ASKING_DRIVERS
+    drivers: tuple[str, ...] = _ASKING_DRIVERS
     if restricted:
         os.environ[RESTRICTED] = "1"
         os.environ |= _RESTRICTED

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import onnx
 import pytest
 
@@ -39,10 +40,17 @@ def folder(tmp_path_factory):
 
 def onnx_file():
     """Make the smallest ONNX file with the description of a model."""
-    pixels = onnx.helper.make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, [1])
-    same = onnx.helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, [1])
-    node = onnx.helper.make_node("Identity", ["pixels"], ["same"])
-    graph = onnx.helper.make_graph([node], "same", [pixels], [same])
+    shapes = {"pixels": [1, 3, 8, 8], "logits": [1, 48, 1], "deltas": [1, 48, 4]}
+    float32, about = onnx.TensorProto.FLOAT, onnx.helper.make_tensor_value_info
+    pixels, *outputs = [about(name, float32, shape) for name, shape in shapes.items()]
+    axes = onnx.numpy_helper.from_array(np.array([1, 48, -1]), "shape")
+    halves = onnx.numpy_helper.from_array(np.array([1, 3]), "halves")
+    nodes = [
+        onnx.helper.make_node("Reshape", ["pixels", "shape"], ["flat"]),
+        onnx.helper.make_node("Split", ["flat", "halves"], ["logits", "rest"], axis=2),
+        onnx.helper.make_node("Concat", ["rest", "logits"], ["deltas"], axis=2),
+    ]
+    graph = onnx.helper.make_graph(nodes, "least", [pixels], outputs, [axes, halves])
     opset = onnx.helper.make_opsetid("", 17)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
     about = load_description(dict(iter_bundled())["vehicles"])

@@ -55,15 +55,15 @@ def run_cases(targets, first, last):
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment = os.environ | dict.fromkeys(names, "1") | {"COLUMNS": "200", "TERM": "dumb"}
         with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill
-            child = subprocess.Popen(
+            with subprocess.Popen(
                 [*command, str(first), str(last)],
                 stdout=subprocess.PIPE,
                 stderr=said,
                 stdin=subprocess.DEVNULL,
                 text=True,
                 env=environment,
-            )
-            first = _follow(child, said, targets, first, last, found)
+            ) as child:
+                first = _follow(child, said, targets, first, last, found)
     return found
 
 

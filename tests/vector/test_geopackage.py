@@ -149,7 +149,8 @@ def test_the_layer_has_a_style(tmp_path, geometry, kind):
 
 def test_the_style_grows_with_the_classes(tmp_path):
     path = write(tmp_path / "found.gpkg")
-    write_detections(path, [part(found(0))], ("pole", "tree"), metadata={}, append=True)
+    other = part(found(0), scene="b.tif")
+    write_detections(path, [other], ("pole", "tree"), metadata={}, append=True)
     ((_, _, qml),) = styles(path)
     assert list(style_classes(qml)) == ["tree", "palm", "pole"]
 
