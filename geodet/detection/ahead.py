@@ -1,14 +1,14 @@
-"""Stages that work at the same time: a generator in a thread, and a function behind one."""
+"""A generator that works ahead in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing, suppress
 from queue import Empty, Queue
 from threading import Event, Thread
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["CallsBehind", "iter_ahead"]
+__all__ = ["iter_ahead"]
 
 _Item = TypeVar("_Item")
 
@@ -66,56 +66,3 @@ def _pass_on(items: Generator[Any, None, None], waiting: Queue[Any], is_over: Ev
     except BaseException as error:  # raised again in the thread that takes the items
         end = _End(error)
     waiting.put(end)
-
-
-class CallsBehind(Generic[_Item]):
-    """Calls a function with one item after the other, in a thread of its own, in a ``with`` block.
-
-    The calls are complete at the end of the block, unless it ends in an error: then items that wait
-    are dropped. The error of a call is raised by the next :meth:`add`, or at the end of the block;
-    no later item is passed on.
-
-    Args:
-        function: Called with each item.
-        most: Most items that wait for it.
-        name: Name of the thread.
-    """
-
-    def __init__(self, function: Callable[[_Item], None], *, most: int, name: str) -> None:
-        self._function = function
-        self._waiting: Queue[_Item | _End] = Queue(most)
-        self._error: BaseException | None = None
-        self._is_over = False
-        self._thread = Thread(target=self._work, name=name, daemon=True)
-
-    def __enter__(self) -> CallsBehind[_Item]:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._is_over = kind is not None
-        self._waiting.put(_End())
-        self._thread.join()
-        if kind is None:
-            self._raise()
-
-    def add(self, item: _Item) -> None:
-        """Pass on an item; wait while too many are waiting.
-
-        Raises:
-            BaseException: What an earlier call has raised.
-        """
-        self._raise()
-        self._waiting.put(item)
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    def _work(self) -> None:
-        while not isinstance(item := self._waiting.get(), _End):
-            if self._error is None and not self._is_over:
-                try:
-                    self._function(item)
-                except BaseException as error:  # raised again in the thread that adds
-                    self._error = error

@@ -20,8 +20,8 @@ from geodet.onnx.session import open_session, read_description, read_origin
 __all__ = ["OnnxEngine"]
 
 _BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 930.0}
-"""More than a pass takes (about 210 and 400): windows of some 850 px keep a detection in eight bits
-below 500 MiB, and larger ones gain little."""
+"""More than a pass takes (about 210 and 400), so that windows of some 850 px are chosen: larger
+ones gain little, and take more memory."""
 
 
 class OnnxEngine:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodet.detection.ahead import CallsBehind, iter_ahead
+from geodet.detection.ahead import iter_ahead
 
 
 def counting(stop, taken, *, fails_at=None):
@@ -59,55 +59,3 @@ def test_closing_ends_the_thread_and_closes_the_generator(used):
     items.close()
     assert is_closed.is_set()
     assert threading.active_count() == before
-
-
-def test_calls_are_made_in_order_and_are_complete_at_the_end_of_the_block():
-    made = []
-
-    def call(item):
-        time.sleep(0.001)
-        made.append((item, threading.current_thread().name))
-
-    with CallsBehind(call, most=2, name="behind") as calls:
-        for number in range(10):
-            calls.add(number)
-    assert made == [(number, "behind") for number in range(10)]
-
-
-def test_the_error_of_a_call_is_raised_and_no_later_item_is_passed_on():
-    made = []
-
-    def call(item):
-        made.append(item)
-        if item == 2:
-            raise ValueError("call 2")
-
-    def run(count):
-        with CallsBehind(call, most=1, name="behind") as calls:
-            for number in range(count):
-                calls.add(number)
-
-    for count in (3, 50):  # at the end of the block, and while items are added
-        made.clear()
-        with pytest.raises(ValueError, match="call 2"):
-            run(count)
-        assert made == [0, 1, 2]
-
-
-def test_an_error_of_the_block_drops_what_waits():
-    made, go_on = [], threading.Event()
-
-    def call(item):
-        go_on.wait(10)
-        made.append(item)
-
-    def run():
-        with CallsBehind(call, most=5, name="behind") as calls:
-            for number in range(4):
-                calls.add(number)
-            threading.Timer(0.05, go_on.set).start()
-            raise KeyError("block")
-
-    with pytest.raises(KeyError, match="block"):
-        run()
-    assert len(made) <= 1

@@ -54,16 +54,18 @@ def run_cases(targets, first, last):
         command = [sys.executable, str(HERE / "fuzz_child.py"), ",".join(targets)]
         names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         environment = os.environ | dict.fromkeys(names, "1") | {"COLUMNS": "200", "TERM": "dumb"}
-        with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill
-            with subprocess.Popen(
+        with (
+            tempfile.TemporaryFile("w+") as said,  # a pipe that nobody reads would fill
+            subprocess.Popen(
                 [*command, str(first), str(last)],
                 stdout=subprocess.PIPE,
                 stderr=said,
                 stdin=subprocess.DEVNULL,
                 text=True,
                 env=environment,
-            ) as child:
-                first = _follow(child, said, targets, first, last, found)
+            ) as child,
+        ):
+            first = _follow(child, said, targets, first, last, found)
     return found
 
 
