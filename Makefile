@@ -8,7 +8,7 @@ demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 # QGIS comes from Debian, with its own Python.
 test-qgis: .venv/ready

@@ -51,6 +51,16 @@ TINY = ModelConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def _same_environment():
+    """Undo what a command changes in the environment of its process, such as --restricted."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _same_precision(tmp_path_factory):
     """Let "auto" choose floats, also in processes that a test starts: no timing decides a test."""
