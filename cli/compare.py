@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options as opt
+from . import vector_options as vec
 from .report import print_json, set_up_logging
 
 __all__ = ["EXAMPLES", "compare"]
@@ -56,27 +57,8 @@ def compare(
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
-    field: Annotated[
-        str | None,
-        typer.Option(
-            "--field",
-            metavar="NAME",
-            help="The only attribute of the polygons to keep.",
-            show_default="all of them",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = None,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            "--min-score",
-            min=0,
-            max=1,
-            metavar="SCORE",
-            help="Lowest score that counts.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = 0.0,
+    field: vec.PolygonField = None,
+    min_score: vec.MinScore = 0.0,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = 0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options as opt
+from . import vector_options as vec
 from .report import print_json, set_up_logging
 
 if TYPE_CHECKING:
@@ -75,37 +76,9 @@ def count(
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
-    field: Annotated[
-        str | None,
-        typer.Option(
-            "--field",
-            metavar="NAME",
-            help="The only attribute of the polygons to keep.",
-            show_default="all of them",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = None,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            "--min-score",
-            min=0,
-            max=1,
-            metavar="SCORE",
-            help="Lowest score that counts.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = 0.0,
-    score_field: Annotated[
-        str | None,
-        typer.Option(
-            "--score-field",
-            metavar="NAME",
-            help="Attribute with the score.",
-            show_default="score, if there is one",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = None,
+    field: vec.PolygonField = None,
+    min_score: vec.MinScore = 0.0,
+    score_field: vec.ScoreField = None,
     label_field: Annotated[
         str | None,
         typer.Option(

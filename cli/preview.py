@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import options as opt
+from . import vector_options as vec
 from .report import print_json, set_up_logging
 
 __all__ = ["EXAMPLES", "preview"]
@@ -61,27 +62,8 @@ def preview(
             rich_help_panel=opt.OUTPUT,
         ),
     ] = 2048,
-    min_score: Annotated[
-        float,
-        typer.Option(
-            "--min-score",
-            min=0,
-            max=1,
-            metavar="SCORE",
-            help="Lowest score that is drawn.",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = 0.0,
-    score_field: Annotated[
-        str | None,
-        typer.Option(
-            "--score-field",
-            metavar="NAME",
-            help="Attribute with the score.",
-            show_default="score, if there is one",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = None,
+    min_score: vec.MinScore = 0.0,
+    score_field: vec.ScoreField = None,
     bands: Annotated[
         str | None,
         typer.Option(

@@ -63,7 +63,7 @@ def _same_environment():
 
 @pytest.fixture(scope="session", autouse=True)
 def _same_precision(tmp_path_factory):
-    """Let "auto" choose floats, also in processes that a test starts: no timing decides a test."""
+    """Make "auto" choose floats, also in processes that a test starts: no timing decides a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         chosen = resolve_precision("auto", torch.device("cpu"))
@@ -83,7 +83,7 @@ def _same_log_level():
 
 @pytest.fixture
 def make_scene(tmp_path):
-    """Give a function that paints a raster and returns its path.
+    """Return a function that paints a raster and returns its path.
 
     The ground is noise of the seed, the same for every dtype but for its unit: bytes, bytes times
     257 in uint16, times 128 in int16, bytes over 255 in floats. ``objects`` and ``holes`` are boxes
@@ -166,7 +166,7 @@ def paint(shape, dtype, objects, seed):
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory):
-    """Give a function that writes a tiny model with weights of a seed and returns its path.
+    """Return a function that writes a tiny model with weights of a seed and returns its path.
 
     Keywords replace fields of its description. It finds some dozens of objects in a chip of noise:
     its score threshold is a quantile of what it says of one.
@@ -198,7 +198,7 @@ def make_model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_model(make_model):
-    """Give a loaded model of three bands of bytes at 0.6 m per pixel with one class, tree."""
+    """Return a loaded model of three bands of bytes at 0.6 m per pixel with one class, tree."""
     return load_checkpoint(make_model())
 
 
@@ -228,7 +228,7 @@ def logits_of_noise(network, bands):
 
 @pytest.fixture
 def said(caplog):
-    """Give a function that lists what geodet's log said at a level, warnings unless told."""
+    """Return a function that lists what geodet's log said at a level, warnings unless told."""
     caplog.set_level(logging.INFO, logger="geodet")
 
     def texts(level=logging.WARNING):
@@ -246,7 +246,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def handles(monkeypatch):
-    """Give the list of all handles of rasters that a test opens, in the order of their opening."""
+    """Return the list of all handles of rasters that a test opens, in their order."""
     opened = []
 
     def open_and_note(path, **options):

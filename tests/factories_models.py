@@ -87,7 +87,7 @@ def write_pixels(path, pixels, **profile):
 
 
 def labelled(path, boxes=(), labels=None, *, ignored=(), split="train", gsd=None):
-    """Give the labels of a picture that is there."""
+    """Return the labels of a picture that is there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path) as raster:

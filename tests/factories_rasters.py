@@ -198,7 +198,7 @@ def mosaic_of_files(make_scene, objects=(), **options):
 
 
 def shifted(objects, left, top, width, height):
-    """Give what a part of a mosaic shows of objects, in its own pixels."""
+    """Return what a part of a mosaic shows of objects, in its own pixels."""
     low, high = np.array([left, top]), np.array([width, height])
     return [
         (*np.clip([corner[:2] - low, corner[2:4] - low], 0, high).ravel().tolist(), *corner[4:])

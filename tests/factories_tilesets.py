@@ -78,5 +78,5 @@ def write_voc(path, objects, size=(64, 48)):
 
 
 def shared_data(name):
-    """Give a folder of the real data, which lies beside the repository where there is any."""
+    """Return a folder of the real data, which lies beside the repository where there is any."""
     return Path(__file__).parents[1].parent / "shared" / "data" / name

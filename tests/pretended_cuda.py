@@ -100,7 +100,7 @@ def _inner(value):
 
 @contextlib.contextmanager
 def pretended_cuda(monkeypatch, *, free=2**30):
-    """Let there be a CUDA device, older than bfloat16, with so many bytes free."""
+    """Pretend that there is a CUDA device, older than bfloat16, with so many bytes free."""
     answers = {
         "is_available": True,
         "device_count": 1,

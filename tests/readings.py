@@ -99,7 +99,7 @@ def _layer_of(path):
 
 
 def _known(crs):
-    """Give a CRS, and None for the plane that GDAL reads where a GeoPackage has none."""
+    """Return a CRS, and None for the plane that GDAL reads where a GeoPackage has none."""
     crs = None if crs is None else CRS.from_user_input(crs)
     return None if crs is None or crs.geodetic_crs is None else crs
 

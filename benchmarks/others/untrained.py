@@ -1,4 +1,4 @@
-"""Give a network with random weights as many candidates as one that was trained would have.
+"""Scale the scores of a network with random weights until as many pass as in a trained one.
 
 Weights that a peer would fetch are not to be had. Untrained, all scores of torchvision's RetinaNet
 are the same to six digits: nothing would pass the score threshold, or everything would. The last
@@ -17,7 +17,7 @@ import torch
 
 @torch.no_grad()
 def shift_scores(network: Any, image: torch.Tensor, *, candidates: int, threshold: float) -> None:
-    """Let a number of candidates of an image pass a score threshold.
+    """Make a number of candidates of an image pass a score threshold.
 
     Args:
         network: A RetinaNet of torchvision's, in evaluation mode.

@@ -64,7 +64,7 @@ def _names_remote(path: str) -> bool:
 
 
 def forget_remote_files() -> None:
-    """Let GDAL forget what it knows of files on servers, as it takes a failure for an answer.
+    """Clear what GDAL has cached of files on servers, as it takes a failure for an answer.
 
     A file whose server did not answer is otherwise missing from then on. GDAL's function has no
     counterpart in rasterio; where it cannot be found, the retries of an opening fail as well.

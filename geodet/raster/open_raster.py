@@ -48,7 +48,7 @@ class OpenRaster(Closing):
         return None if self.resolution is None else math.sqrt(math.prod(self.resolution))
 
     def abandon_reads(self) -> None:
-        """Let reads that wait for a server end with an error at once; what they read is lost."""
+        """End reads that wait for a server with an error at once; what they read is lost."""
         self._sources.abandon()
 
     def close(self) -> None:

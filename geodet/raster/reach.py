@@ -45,7 +45,7 @@ def check_reach(scene: str) -> None:
 
 
 def check_list_reach(path: Path, scenes: Sequence[str]) -> None:
-    """Say how many scenes of a list lie elsewhere, or refuse them where they may not be read.
+    """Log how many scenes of a list lie elsewhere, or refuse them where they may not be read.
 
     Args:
         path: A list of scenes, or a folder of them.
@@ -78,7 +78,7 @@ def check_list_reach(path: Path, scenes: Sequence[str]) -> None:
 
 
 def announce_reach(scenes: Sequence[str]) -> None:
-    """Say in one line what scenes, such as virtual rasters, read besides their own files."""
+    """Log in one line what scenes, such as virtual rasters, read besides their own files."""
     found = {scene: _find_linked(scene) for scene in scenes}
     reaching = [scene for scene, linked in found.items() if linked != LinkedFiles()]
     if not reaching:

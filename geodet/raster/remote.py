@@ -146,7 +146,7 @@ class RemoteCalls:
         raise AssertionError
 
     def abandon(self) -> None:
-        """Let calls in progress end with an error, without waiting for their servers."""
+        """End calls in progress with an error, without waiting for their servers."""
         end, self._end = self._end, Future()
         end.set_result(None)
 

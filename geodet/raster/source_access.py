@@ -86,7 +86,7 @@ class SourceAccess(Closing):
                 self._pass_on([one for one in records if one.levelno == logging.WARNING])
 
     def abandon(self) -> None:
-        """Let calls that wait for a server end with an error; those of local files go on."""
+        """End calls that wait for a server with an error; those of local files go on."""
         if self._calls is not None:
             self._calls.abandon()
 

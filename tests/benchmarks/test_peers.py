@@ -32,7 +32,7 @@ def _import_as_scripts_do(monkeypatch):
 
 
 def make_labelled(make_scene, count=3, side=32):
-    """Give labelled chips of a known number of objects each: as many as its own number and one."""
+    """Return labelled chips, each with as many objects as its own number and one."""
     images = []
     for number in range(count):
         objects = [(4 + 9 * i, 6, 8 + 9 * i, 10 + number) for i in range(number + 1)]
@@ -123,7 +123,7 @@ FOUND += (
 
 @pytest.fixture
 def make_contest(make_scene, tmp_path):
-    """Give a contest on a scene with one object at 4, 6, 8, 10, and rows of scripts for it."""
+    """Return a contest on a scene with one object at 4, 6, 8, 10, and rows of scripts for it."""
     from mosaic import make_mosaic
     from others.contest import Contest, Entrant
 

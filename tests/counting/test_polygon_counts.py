@@ -55,7 +55,7 @@ STANDS = shapes_of(
 
 
 def joined(found, polygons):
-    """Let geopandas join objects and polygons."""
+    """Join objects and polygons by geopandas."""
     data = {"label": found.labels, "score": found.scores, "size": found.sizes}
     points = geopandas.GeoDataFrame(data, geometry=shapely.points(found.centres), crs=found.crs)
     areas = geopandas.GeoDataFrame(

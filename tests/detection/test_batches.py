@@ -29,7 +29,7 @@ def make_batch(first, count, *, empty=()):
 
 
 class Network:
-    """Gives each chip's own value as a score; has room for so many chips, where it is asked."""
+    """Returns each chip's own value as a score; has room for so many chips, where it is asked."""
 
     def __init__(self, room=99, fails_in=("start", "finish", "call"), device="cuda"):
         self.room, self.fails_in, self.calls = room, fails_in, []

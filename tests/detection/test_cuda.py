@@ -132,7 +132,7 @@ def test_batches_are_as_large_as_half_of_the_memory_allows(town, monkeypatch):
 
 @pytest.fixture
 def gradients(monkeypatch):
-    """Let a backward pass, which asks the driver, give gradients without one; list the losses."""
+    """Make a backward pass return gradients without asking the driver; list the losses."""
     optimizers, losses = [], []
     build = geodet.training.train.build_optimizer
 

@@ -26,7 +26,7 @@ CPU = DetectOptions(device="cpu")
 
 @pytest.fixture
 def detect(make_scene, make_model, tmp_path):
-    """Give a function that detects in one scene with other settings, and returns all bytes."""
+    """Return a function that detects in one scene with other settings, and returns all bytes."""
     scene = make_scene(width=450, height=300, nodata=0, holes=[(200, 0, 330, 170)])
     model = load_checkpoint(make_model())
 

@@ -14,7 +14,7 @@ EXTENSION = PROJECT / "docs" / "_ext"
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """Give a function that builds pages with the extension and returns their HTML and warnings."""
+    """Return a function that builds pages with the extension: their HTML and warnings."""
 
     def make(text):
         folder = tmp_path_factory.mktemp("site")

@@ -19,7 +19,7 @@ pixels = st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5)).map(np.array)
 
 @st.composite
 def geoboxes(draw):
-    """Give rasters of any turn, shear, flip and resolution at coordinates as large as UTM's."""
+    """Return rasters of any turn, shear, flip and resolution at coordinates as large as UTM's."""
     turn = Affine.rotation(draw(st.floats(-180, 180)))
     shear = Affine.shear(draw(st.floats(-50, 50)))
     side = st.floats(0.01, 30)
@@ -29,7 +29,7 @@ def geoboxes(draw):
 
 
 def square(epsg, lon, lat, side, *, turn=30.0, columns=100):
-    """Give a turned raster of square pixels with its centre at a place."""
+    """Return a turned raster of square pixels with its centre at a place."""
     crs = CRS.from_user_input(epsg)
     x, y = Transformer.from_crs(4326, crs, always_xy=True).transform(lon, lat)
     shape = Affine.rotation(turn) @ Affine.scale(side, -side)

@@ -35,7 +35,7 @@ def to_world(geobox, xy, crs):
 
 
 def around_the_world(crs):
-    """Give the area of the whole world in a geographic CRS."""
+    """Return the area of the whole world in a geographic CRS."""
     assert crs.is_geographic
     return np.array([shapely.box(-180, -90, 180, 90)])
 

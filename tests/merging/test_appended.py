@@ -17,7 +17,7 @@ UTM = CRS.from_epsg(32633)
 
 
 def scene(name, seed, count, angle):
-    """Give a scene of 60 x 60 px near a place, with random boxes of two classes."""
+    """Return a scene of 60 x 60 px near a place, with random boxes of two classes."""
     rng = np.random.default_rng(seed)
     x, y = rng.integers(-20, 21, 2).tolist()
     transform = Affine.translation(500_000 + x, 4_500_000 - y) @ Affine.rotation(angle)

@@ -18,7 +18,7 @@ thresholds = st.sampled_from([0.1, 0.3, 0.5, 0.7])
 
 
 def make_geobox(x=0.0, y=0.0, *, angle=0.0, shear=0.0, size=1.0, crs=UTM):
-    """Give 60 x 60 px whose upper left corner is x east and y south of a place."""
+    """Return 60 x 60 px whose upper left corner is x east and y south of a place."""
     turned = Affine.translation(500_000 + x, 4_500_000 - y) @ Affine.rotation(angle)
     return GeoBox(60, 60, turned @ Affine.shear(shear, 0) @ Affine.scale(size, -size), crs)
 
@@ -31,7 +31,7 @@ def random_detections(rng, count, *, scores=4, classes=2):
 
 
 def build(seed, scenes, count, *, tilted, scores=4):
-    """Give scenes that overlap each other, here and there."""
+    """Return scenes that overlap each other, here and there."""
     rng = np.random.default_rng(seed)
     parts = []
     for number in range(scenes):

@@ -255,7 +255,7 @@ def test_saving_replaces_an_existing_model(model_file, tmp_path):
 
 @pytest.fixture
 def bundled(model_file, tmp_path, monkeypatch):
-    """Let the package bundle two models."""
+    """Make the package bundle two models."""
     folder = tmp_path / "weights"
     folder.mkdir()
     for name in ("urban", "cars"):

@@ -27,7 +27,7 @@ def outputs(seed=0, *, count=2, classes=2, anchors=ANCHORS):
 
 
 def said(scores, boxes):
-    """Let a network say of one chip these scores (R, K) of these boxes."""
+    """Make a network return for one chip these scores (R, K) of these boxes."""
     return Outputs(
         torch.logit(torch.tensor(scores))[None],
         torch.zeros(1, len(boxes), 4),

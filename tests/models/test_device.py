@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def pretend(monkeypatch):
-    """Give a function that changes what this machine has."""
+    """Return a function that changes what this machine has."""
 
     def change(*, devices=0, capability=(9, 0), cpu_features=()):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)

@@ -12,7 +12,7 @@ from geodet.models.device_suppression import DeviceCandidates, suppress_on_devic
 
 
 def tied(seed, *, count=60, classes=2):
-    """Give boxes that crowd, most with scores that others have too, as bfloat16 gives them."""
+    """Return boxes that crowd, most with scores that others have too, as bfloat16 gives them."""
     rng = np.random.default_rng(seed)
     corners = rng.integers(0, 12, (count, 2))
     boxes = np.hstack([corners, corners + rng.integers(1, 9, (count, 2))]).astype(np.float32)

@@ -88,7 +88,7 @@ def test_the_first_probability_is_one_in_a_hundred(norm):
 
 
 def test_the_rows_of_all_levels_are_in_the_order_of_the_anchors():
-    """Let each level mark one cell, and read where the marked anchors are."""
+    """Make each level mark one cell, and read where the marked anchors are."""
     config = architecture((2, 4), head_convs=0, anchor_scales=(1.0, 1.5))
     network = seeded_network(config)
     nn.init.zeros_(network.classifier.last.weight)
@@ -208,7 +208,7 @@ def build(**changes):
 
 
 def distinguish(head, anchor, output, value=5.0):
-    """Let one output of one anchor copy the first channel, and all others be silent."""
+    """Make one output of one anchor copy the first channel, and all others zero."""
     nn.init.zeros_(head.last.weight)
     nn.init.zeros_(head.last.bias)
     with torch.no_grad():

@@ -144,7 +144,7 @@ def draw(layers, extent, side=1000):
 
 
 def colour_of(renderer, value):
-    """Give the colour in which a category is outlined."""
+    """Return the colour in which a category is outlined."""
     categories = renderer.categories()  # kept: a symbol does not outlive its category
     symbol = categories[renderer.categoryIndexForValue(value)].symbol()
     last = symbol.symbolLayer(symbol.symbolLayerCount() - 1)

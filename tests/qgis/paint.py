@@ -45,7 +45,7 @@ def main(folder):
 
 
 def to_detections(painting):
-    """Give each tree a class by its size and a score by its place."""
+    """Assign each tree a class by its size and a score by its place."""
     sides = np.array([[-1, -1, 1, 1]]) * painting.radii[:, None]
     boxes = (np.tile(painting.centres, 2) + sides).clip(0, SIDE)
     labels = np.digitize(-painting.radii, np.quantile(-painting.radii, [0.4, 0.8]))

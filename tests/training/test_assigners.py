@@ -37,7 +37,7 @@ def box_tensors(least, most):
 
 
 def define(anchors, boxes, ignored, positive, negative, low_quality=True, similarity=None):
-    """Say anchor by anchor what the assigner should do."""
+    """Compute anchor by anchor what the assigner should do."""
     compare = similarity or overlap
     iou = [[compare(anchor, box) for box in boxes.tolist()] for anchor in anchors.tolist()]
     best_of = [max(column, default=0.0) for column in zip(*iou, strict=True)]

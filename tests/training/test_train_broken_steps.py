@@ -19,7 +19,7 @@ from geodet.training.train import run_training
 
 
 def break_loss(monkeypatch, value, *, steps):
-    """Let the loss become a value that is not finite in some steps, counted from 1."""
+    """Make the loss a value that is not finite in some steps, counted from 1."""
     original, done = geodet.training.train.build_loss, []
 
     def build(*args, **counts):

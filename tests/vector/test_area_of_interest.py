@@ -30,7 +30,7 @@ def read_region(path, geobox):
 
 
 def on_ground(x1, y1, x2, y2):
-    """Give a box of pixels in world coordinates."""
+    """Return a box of pixels in world coordinates."""
     return shapely.box(500_000 + x1 / 2, 4_500_000 - y2 / 2, 500_000 + x2 / 2, 4_500_000 - y1 / 2)
 
 

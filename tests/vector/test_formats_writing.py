@@ -264,7 +264,7 @@ def painted(draw):
 
 
 def stub_detector(pixels):
-    """Give the bounds of what is bright."""
+    """Return the bounds of what is bright."""
     found_ = ndimage.find_objects(ndimage.label(pixels > 100)[0])
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in found_], float)
     return Detections(boxes, np.ones(len(boxes)), np.zeros(len(boxes)))

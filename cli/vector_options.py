@@ -1,0 +1,43 @@
+"""The options of commands that read vector files of objects, each defined once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+
+__all__ = ["MinScore", "PolygonField", "ScoreField"]
+
+MinScore = Annotated[
+    float,
+    typer.Option(
+        "--min-score",
+        min=0,
+        max=1,
+        metavar="SCORE",
+        help="Lowest score of an object that is taken.",
+        rich_help_panel=opt.INPUT,
+    ),
+]
+ScoreField = Annotated[
+    str | None,
+    typer.Option(
+        "--score-field",
+        metavar="NAME",
+        help="Attribute with the score.",
+        show_default="score, if there is one",
+        rich_help_panel=opt.INPUT,
+    ),
+]
+PolygonField = Annotated[
+    str | None,
+    typer.Option(
+        "--field",
+        metavar="NAME",
+        help="The only attribute of the polygons to keep.",
+        show_default="all of them",
+        rich_help_panel=opt.INPUT,
+    ),
+]
