@@ -231,6 +231,9 @@ def yolo_files(folder: Path) -> list[str]:
     """List the files of a folder of YOLO text that geodet wrote; empty for any other folder."""
     try:
         about = parse_json((folder / YOLO_ABOUT).read_text(encoding="utf-8"))
-        return [YOLO_ABOUT, *map(str, about[YOLO_FILES])]
+        names = [YOLO_ABOUT, *map(str, about[YOLO_FILES])]
     except (OSError, ValueError, TypeError, KeyError):
         return []
+    # The list may be crafted, and what it names is replaced: nothing outside of the folder.
+    is_inside = all(name == Path(name).name and name != ".." for name in names)
+    return names if is_inside else []

@@ -1,10 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 from factories_vectors import part, read, write
 
 from geodet.errors import OutputError
-from geodet.vector.formats import FORMATS, choose_format
+from geodet.vector.formats import FORMATS, choose_format, yolo_files
 from geodet.vector.write_detections import check_output
 
 
@@ -98,3 +99,12 @@ def test_checking_leaves_nothing_behind(tmp_path):
     check_output(tmp_path / "found.gpkg", overwrite=False)
     check_output(tmp_path / "yolo", overwrite=False, format="yolo")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["../labels.txt", "/etc/hosts", "in/a.txt", ".."])
+def test_a_folder_of_text_that_names_files_outside_is_not_ours(tmp_path, name):
+    about = tmp_path / "geodet.json"
+    about.write_text(json.dumps({"files": ["a.txt"]}))
+    assert yolo_files(tmp_path) == ["geodet.json", "a.txt"]
+    about.write_text(json.dumps({"files": ["a.txt", name]}))
+    assert yolo_files(tmp_path) == []
