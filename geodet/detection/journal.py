@@ -21,21 +21,23 @@ import hashlib
 import io
 import json
 import logging
-import os
 import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from geodet.detection.journal_plan import PLAN_NAME, JournalPlan, read_plan
 from geodet.detection.scene_files import anchor_of, beside
 from geodet.documents.json_documents import parse_json
+from geodet.documents.values import whole_number
 from geodet.errors import OutputError
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
+from geodet.files.synced_files import write_synced
 from geodet.geometry.arrays import Bools
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
@@ -44,9 +46,7 @@ __all__ = ["BandPart", "Journal", "SceneJournal", "discard_journal", "journal_fo
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = 3
-_PLAN, _WINDOWS, _PART = "plan.json", "windows.json", ".part"
-_UNREADABLE = "unreadable"
+_WINDOWS, _PART = "windows.json", ".part"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -138,8 +138,7 @@ class Journal:
             else:
                 self.remove()
                 self.folder.mkdir(mode=0o700)
-                plan = {"layout": _LAYOUT, "run": self.run, "fingerprint": dict(fingerprint)}
-                _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
+                JournalPlan(self.run, fingerprint).write(self.folder)
 
     def note_unreadable(self, number: int) -> None:
         """Note that a scene could not be read to its end: it may be mended before the run goes on.
@@ -147,10 +146,9 @@ class Journal:
         Args:
             number: Of the scene in the plan, from 0.
         """
-        with contextlib.suppress(OSError, ValueError, KeyError):  # then it may not be mended
-            plan = parse_json((self.folder / _PLAN).read_text(encoding="utf-8"))
-            plan[_UNREADABLE] = sorted({*plan.get(_UNREADABLE, ()), scene_key(number + 1)})
-            _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
+        with contextlib.suppress(OSError):  # then it may not be mended
+            if plan := read_plan(self.folder):
+                plan.with_unreadable(scene_key(number + 1)).write(self.folder)
 
     def open_scene(self, number: int) -> SceneJournal:
         """Return the journal of a scene, by its number in the plan."""
@@ -186,35 +184,33 @@ class Journal:
         _remove(self.folder)
 
     def _count_parts(self) -> int:
-        if not (self.folder / _PLAN).exists():
+        if not (self.folder / PLAN_NAME).exists():
             return 0
         return sum(1 for _ in self.folder.glob(f"*/*{_PART}"))
 
     def _check(self, fingerprint: Mapping[str, str]) -> str:
         """Check that the parts are of a run that would compute the same; return its identifier."""
-        try:
-            plan = parse_json((self.folder / _PLAN).read_text(encoding="utf-8"))
-            known, layout, run = dict(plan["fingerprint"]), plan["layout"], str(plan["run"])
-        except (ValueError, KeyError, TypeError):
-            plan, known, layout, run = {}, {}, None, ""
+        plan = read_plan(self.folder)
+        if plan is None:
+            raise self._is_another("its plan cannot be read by this version of geodet")
+        known = plan.fingerprint
         names = dict.fromkeys([*known, *fingerprint])
         changed = [name for name in names if known.get(name) != fingerprint.get(name)]
-        if layout == _LAYOUT and known and {*changed} <= {*plan.get(_UNREADABLE, ())}:
-            if changed:
-                logger.warning(
-                    "%s of the unfinished run could not be read and has changed since: what was "
-                    "found before is kept",
-                    " and ".join(changed),
-                )
-                plan["fingerprint"] = dict(fingerprint)
-                _write_synced(self.folder / _PLAN, json.dumps(plan, indent=1).encode())
-            return run
-        if layout != _LAYOUT or not known:
-            what = "its plan cannot be read by this version of geodet"
-        else:
+        if not {*changed} <= plan.unreadable:
             what = "; ".join(_difference(name, known, fingerprint) for name in changed[:3])
             what += f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise OutputError(
+            raise self._is_another(what)
+        if changed:
+            logger.warning(
+                "%s of the unfinished run could not be read and has changed since: what was "
+                "found before is kept",
+                " and ".join(changed),
+            )
+            replace(plan, fingerprint=fingerprint).write(self.folder)
+        return plan.run
+
+    def _is_another(self, what: str) -> OutputError:
+        return OutputError(
             f"{self.folder} is of an unfinished run that differs from this one: {what}",
             hint="run that command again to finish it; --restart begins anew, --discard removes it",
             path=self.folder,
@@ -239,12 +235,12 @@ class SceneJournal:
         path = self._folder / _WINDOWS
         with contextlib.suppress(OSError, ValueError):
             known = parse_json(path.read_text(encoding="utf-8"))
-            if known.keys() == chosen.keys():
-                return {name: int(value) for name, value in known.items()}
+            if isinstance(known, dict) and known.keys() == chosen.keys():
+                return {name: whole_number(value) for name, value in known.items()}
         with raising_output_errors(self._folder.parent):
             shutil.rmtree(self._folder, ignore_errors=True)  # parts of windows that are not known
             self._folder.mkdir()
-            _write_synced(path, json.dumps(dict(chosen)).encode())
+            write_synced(path, json.dumps(dict(chosen)).encode())
         return chosen
 
     def read(self, band: int) -> BandPart | None:
@@ -265,7 +261,7 @@ class SceneJournal:
             OutputError: It cannot be written.
         """
         with raising_output_errors(self._folder.parent):
-            _write_synced(self._part(band), part.to_bytes())
+            write_synced(self._part(band), part.to_bytes())
 
     def _part(self, band: int) -> Path:
         return self._folder / f"{band:06d}{_PART}"
@@ -315,12 +311,12 @@ def _remove(folder: Path) -> None:
                 path=folder,
             )
         # What is left of a removal that is interrupted has no plan, and so no meaning.
-        (folder / _PLAN).unlink(missing_ok=True)
+        (folder / PLAN_NAME).unlink(missing_ok=True)
         shutil.rmtree(folder)
 
 
 def _is_ours(entry: Path) -> bool:
-    return entry.name.startswith(_PLAN) or (entry.name.isdecimal() and entry.is_dir())
+    return entry.name.startswith(PLAN_NAME) or (entry.name.isdecimal() and entry.is_dir())
 
 
 def _difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -331,20 +327,3 @@ def _difference(name: str, before: Mapping[str, str], now: Mapping[str, str]) ->
     if len(before[name]) + len(now[name]) > 80:
         return f"{name} has changed"
     return f"{name} was {before[name]} and is {now[name]}"
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all, also after a power failure."""
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.touch(mode=0o600)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    with contextlib.suppress(OSError, AttributeError):  # Windows cannot open a folder
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
