@@ -69,6 +69,7 @@ def demo(
             overwrite=overwrite,
             progress=progress,
         )
+        progress.finish(report.detected)
     if as_json:
         print_json(report)
         return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,9 +22,11 @@ from .report import (
     set_up_logging,
 )
 from .score_thresholds import parse_thresholds
+from .standard_output import STANDARD_OUTPUT, check_standard_output, lines_on_stdout
 
 if TYPE_CHECKING:
     from geodet.detection.detect import DetectReport
+    from geodet.geometry.scene_detections import SceneDetections
 
 __all__ = ["EXAMPLES", "detect"]
 
@@ -36,6 +39,7 @@ Examples:
   geodet detect scene.tif -o trees.geojson --aoi city.gpkg --geometry centroid
   geodet detect 'flights/*.tif' -m vehicles -o cars/
   geodet detect 16bit.tif -o trees.gpkg --bands 4,3,2 --score-threshold 0.4
+  geodet detect scene.tif -o - | jq .properties.score
 """
 
 _MOST_PRINTED = 10  # names of outputs
@@ -56,7 +60,8 @@ def detect(
             "-o",
             metavar="FILE",
             help="The file to write, such as trees.gpkg. May be repeated. A folder, out/ or "
-            "'out/*.geojson', gets a file for each scene, in the scene's CRS.",
+            "'out/*.geojson', gets a file for each scene, in the scene's CRS. -: GeoJSON lines in "
+            "WGS 84 on standard output.",
             rich_help_panel=opt.OUTPUT,
         ),
     ],
@@ -168,7 +173,11 @@ def detect(
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.detection.scene_files import to_output
 
-    outputs = [to_output(typed, format) for typed in typed_outputs]
+    given = {"--json": as_json, "--append": append, "--style": style, "--discard": discard}
+    needs_file = [name for name, is_given in (*given.items(), ("--count-by", count_by)) if is_given]
+    check_standard_output(typed_outputs, format=format, needs_file=needs_file)
+    streams, stdout = STANDARD_OUTPUT in typed_outputs, sys.stdout
+    outputs = [to_output(typed, format) for typed in typed_outputs if typed != STANDARD_OUTPUT]
     if discard:
         from geodet.detection.journal import discard_journal
 
@@ -221,14 +230,23 @@ def detect(
     from geodet.detection.detect import DetectionRun
     from geodet.onnx.backend import load_model
 
-    with detect_bars(is_shown=not quiet) as progress, _reporting(as_json) as report_to:
+    is_shown = not quiet and not (streams and stdout.isatty())
+    with detect_bars(is_shown=is_shown) as progress, _reporting(as_json) as report_to:
         run = DetectionRun(
             scenes, outputs, load_model(model), config.detect, options, progress=progress
         )
         report_to(run.report)
-        for _ in run:
-            pass
-    print_json(run.report) if as_json else _print_detections(run.report, quiet=quiet)
+        write = lines_on_stdout(run, stdout, geometry) if streams else _write_nothing
+        try:
+            with closing(iter(run)) as parts:
+                for part in parts:
+                    write(part)
+        finally:
+            progress.finish(sum(run.report.labels.values()))
+    if as_json:
+        print_json(run.report)
+    else:
+        _print_detections(run.report, quiet=quiet, to_stderr=streams)
     if count_by is not None:
         write_counts(outputs[0], count_by, overwrite=overwrite, quiet=quiet or as_json)
     if profile:
@@ -260,14 +278,18 @@ def _print_failure(error: str, hint: str, reports: list[DetectReport], *, as_jso
         print_json({"error": error, "hint": hint, "scenes": scenes})
 
 
-def _print_detections(report: DetectReport, *, quiet: bool) -> None:
+def _write_nothing(_: SceneDetections) -> None:
+    """Leave detections to the files."""
+
+
+def _print_detections(report: DetectReport, *, quiet: bool, to_stderr: bool) -> None:
     for name, count in report.labels.items():
-        typer.echo(f"{count} x {name}")
+        typer.echo(f"{count} x {name}", err=to_stderr)
     if quiet:
         return
     rate = report.megapixels / report.seconds
     for output in report.outputs[:_MOST_PRINTED]:
-        typer.echo(str(output))
+        typer.echo(str(output), err=to_stderr)
     if len(report.outputs) > _MOST_PRINTED:
-        typer.echo(f"and {len(report.outputs) - _MOST_PRINTED} more files")
+        typer.echo(f"and {len(report.outputs) - _MOST_PRINTED} more files", err=to_stderr)
     typer.echo(f"{report.seconds:.1f} s, {rate:.2f} Mpx/s on {report.device}", err=True)

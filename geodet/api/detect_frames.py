@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack
 import geopandas as gpd
 import pyarrow as pa
 
-from geodet.api.progress_bars import detect_bars
+from geodet.api.progress_bars import DetectBar, detect_bars
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect import DetectionRun, DetectOptions, DetectProgress
@@ -173,6 +173,8 @@ def detect(
             geometry=geometry,
             salt=run.salt,
         )
+        if isinstance(show, DetectBar):
+            show.finish(len(frame))
     frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
     return frame
 
@@ -220,6 +222,8 @@ def iter_detect(
             for part in parts:
                 if len(part.detections):
                     yield to_table(part, run.classes, crs=run.crs, geometry=geometry, salt=run.salt)
+        if isinstance(show, DetectBar):
+            show.finish(sum(run.report.labels.values()))
 
 
 def _begin(

@@ -19,11 +19,46 @@ from rich.progress import (
 if TYPE_CHECKING:
     from geodet.detection.detect import DetectProgress
 
-__all__ = ["count_bar", "detect_bars"]
+__all__ = ["DetectBar", "count_bar", "detect_bars"]
+
+
+class DetectBar:
+    """A bar of a run, to be called with its progress.
+
+    Args:
+        bar: Where it is shown.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=1.0, rate=0.0, found=0, visible=False)
+        self._pixels: int | None = None  # since the first report, which starts the clock
+        self._found = dict[str, int]()
+
+    def __call__(self, step: DetectProgress) -> None:
+        """Show how far a run has come, and what it has found, duplicates included."""
+        if self._pixels is None or step.resumed:
+            self._bar.reset(self._task, visible=True)
+            self._pixels = 0
+        else:
+            self._pixels += step.pixels
+        self._found[step.scene] = step.detections
+        where = f"scene {step.number} of {step.scenes}: " if step.scenes > 1 else ""
+        self._bar.update(
+            self._task,
+            description=f"{where}{step.scene}",
+            completed=step.share,
+            rate=self._pixels / 1e6 / max(self._bar.tasks[0].elapsed or 0.0, 1e-3),
+            found=sum(self._found.values()),
+        )
+
+    def finish(self, written: int) -> None:
+        """Show the number of objects that were written, without duplicates."""
+        self._bar.update(self._task, found=written)
 
 
 @contextmanager
-def detect_bars(*, is_shown: bool) -> Iterator[Callable[[DetectProgress], None]]:
+def detect_bars(*, is_shown: bool) -> Iterator[DetectBar]:
     """Show a bar for a run: scene, share of the pixels done, megapixels a second, time left.
 
     Args:
@@ -37,28 +72,7 @@ def detect_bars(*, is_shown: bool) -> Iterator[Callable[[DetectProgress], None]]
         TextColumn("{task.fields[found]} found"),
         is_shown=is_shown,
     ) as bar:
-        task = bar.add_task("", total=1.0, rate=0.0, found=0, visible=False)
-        pixels: int | None = None  # since the first report, which starts the clock
-        found = dict[str, int]()
-
-        def show(step: DetectProgress) -> None:
-            nonlocal pixels
-            if pixels is None or step.resumed:
-                bar.reset(task, visible=True)
-                pixels = 0
-            else:
-                pixels += step.pixels
-            found[step.scene] = step.detections
-            where = f"scene {step.number} of {step.scenes}: " if step.scenes > 1 else ""
-            bar.update(
-                task,
-                description=f"{where}{step.scene}",
-                completed=step.share,
-                rate=pixels / 1e6 / max(bar.tasks[0].elapsed or 0.0, 1e-3),
-                found=sum(found.values()),
-            )
-
-        yield show
+        yield DetectBar(bar)
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""The output ``-`` of ``geodet detect``: a line of GeoJSON for each object on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from geodet.detection.detect import DetectionRun
+    from geodet.geometry.scene_detections import SceneDetections
+    from geodet.vector.formats import Geometry
+
+__all__ = ["STANDARD_OUTPUT", "check_standard_output", "lines_on_stdout"]
+
+STANDARD_OUTPUT = "-"
+"""The name of standard output among the outputs."""
+
+_PIPE_CLOSED = 141  # 128 plus the number of SIGPIPE, as of programs that this signal ends
+
+
+def check_standard_output(
+    typed: Sequence[str], *, format: str | None, needs_file: Sequence[str]
+) -> None:
+    """Refuse what does not go with lines on standard output.
+
+    Args:
+        typed: All outputs.
+        format: The value of ``--format``.
+        needs_file: Options that were given and need a file among the outputs.
+    """
+    if STANDARD_OUTPUT not in typed:
+        return
+    if "--json" in needs_file:
+        raise typer.BadParameter("-o - writes to standard output, too", param_hint="--json")
+    if len(typed) > 1:
+        return
+    if format not in (None, "geojsonl"):
+        raise typer.BadParameter(
+            f"standard output takes GeoJSON lines, not {format}", param_hint="--format"
+        )
+    for option in needs_file:
+        raise typer.BadParameter("needs a file besides -o -", param_hint=option)
+
+
+def lines_on_stdout(
+    run: DetectionRun, stream: TextIO, geometry: Geometry
+) -> Callable[[SceneDetections], None]:
+    """Return a function that writes detections as lines.
+
+    Where the reader has closed the pipe, as ``head`` does, the command ends without a message.
+
+    Args:
+        run: The detection.
+        stream: Standard output as it was before a progress bar took it.
+        geometry: ``box`` or ``centroid``.
+    """
+    from geodet.vector.geojson_stream import GeoJsonStream
+
+    lines = GeoJsonStream(stream, run.classes, run.crs, geometry)
+
+    def write(part: SceneDetections) -> None:
+        try:
+            lines.write(part)
+        except BrokenPipeError:
+            _discard(stream)
+            raise typer.Exit(_PIPE_CLOSED) from None
+
+    return write
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is still buffered go nowhere, or Python complains when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    sys.stdout = stream

@@ -1,0 +1,107 @@
+"""Detections as lines of GeoJSON on a stream, as soon as they are final."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+import numpy as np
+import shapely
+from pyproj import CRS
+from shapely.geometry.polygon import orient
+
+from geodet.geometry.arrays import Floats
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.formats import Geometry
+from geodet.vector.gdal_formats import is_on_earth
+from geodet.vector.rows import FIELDS, Rows, iter_slices, to_rows
+
+__all__ = ["GeoJsonStream"]
+
+_WGS84 = CRS.from_epsg(4326)
+_DECIMALS = 9  # of degrees, 0.1 mm: those of a GeoJSON file
+_DIGITS = 15  # of the fields
+_ROWS_AT_ONCE = 10_000
+
+
+class GeoJsonStream:
+    """Writes a feature a line, with the fields and coordinates of a ``.geojsonl`` file.
+
+    Coordinates are in WGS 84, and what crosses the antimeridian is split (RFC 7946). Without a
+    place on the earth they stay as they are.
+
+    Args:
+        stream: Written and flushed with each part.
+        classes: Names of the classes, by label.
+        crs: Of the run: that of the first scene.
+        geometry: ``box``, polygons, or ``centroid``, points.
+    """
+
+    def __init__(
+        self, stream: TextIO, classes: Sequence[str], crs: CRS | None, geometry: Geometry = "box"
+    ) -> None:
+        self._stream, self._classes, self._geometry = stream, tuple(classes), geometry
+        self._is_on_earth = is_on_earth(crs)
+        self._crs = _WGS84 if self._is_on_earth else crs
+
+    def write(self, part: SceneDetections) -> None:
+        """Write the detections of a scene, or of a part of it.
+
+        Raises:
+            OutputError: A box lies where WGS 84 is not defined.
+            OSError: The stream is closed or full.
+        """
+        for few in iter_slices(part, _ROWS_AT_ONCE):
+            rows = to_rows(few, self._classes, self._crs, self._geometry)
+            self._stream.writelines(f"{line}\n" for line in self._iter_lines(rows))
+        self._stream.flush()
+
+    def _iter_lines(self, rows: Rows) -> Iterator[str]:
+        shapes = map(_to_geometry, self._to_parts(rows.coordinates))
+        for values, geometry in zip(zip(*rows.columns, strict=True), shapes, strict=True):
+            properties = dict(zip(FIELDS, map(_rounded, values), strict=True))
+            feature = {"type": "Feature", "properties": properties, "geometry": geometry}
+            yield json.dumps(feature, ensure_ascii=False, allow_nan=False)
+
+    def _to_parts(self, coordinates: Floats) -> Iterator[list[Floats]]:
+        """Yield the rings, or the point, of each object: several where it is split."""
+        for ring in coordinates:
+            yield _split(ring) if self._is_on_earth else [ring]
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+
+
+def _split(ring: Floats) -> list[Floats]:
+    """Split a ring at the antimeridian, and move its parts between -180 and 180 degrees."""
+    x = ring[:, 0]
+    if np.ptp(x) > 180:  # the corners are on both sides of it
+        x = np.where(x < 0, x + 360, x)
+    x = x - 360 * np.floor((x.min() + 180) / 360)
+    moved = np.column_stack([x, ring[:, 1]])
+    if len(ring) == 1:
+        return [moved]
+    whole = shapely.polygons(moved)
+    sides = ((-180, 180, 0.0), (180, 540, 360.0))
+    cut = [(shapely.clip_by_rect(whole, west, -91, east, 91), dx) for west, east, dx in sides]
+    cut = cut if x.max() > 180 else [(whole, 0.0)]
+    return [_corners(part) - np.array([dx, 0.0]) for part, dx in cut if part.area]
+
+
+def _corners(polygon: shapely.Polygon) -> Floats:
+    """Return the corners of a polygon, counter-clockwise, the first one once."""
+    corners: Floats = shapely.get_coordinates(orient(polygon))[:-1]
+    return corners
+
+
+def _to_geometry(parts: Sequence[Floats]) -> dict[str, Any]:
+    """Convert the parts of an object to a geometry of GeoJSON."""
+    lists = [np.round(part, _DECIMALS).tolist() for part in parts]
+    if len(lists[0]) == 1:
+        return {"type": "Point", "coordinates": lists[0][0]}
+    rings = [[[*ring, ring[0]]] for ring in lists]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
