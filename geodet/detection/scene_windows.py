@@ -1,0 +1,68 @@
+"""How a scene is cut: its windows, which of them are wanted, and the bands that they form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geodet.detection.window_plan import WindowPlan, choose_slack, list_bands
+from geodet.geometry.windows import WindowGrid
+from geodet.vector.area_of_interest import AreaOfInterest
+
+__all__ = ["CUT_PX", "SceneWindows", "cut_scene"]
+
+CUT_PX = 4.0
+"""A box that ends so near to its window's edge is a fragment, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneWindows:
+    """The windows of a scene, and the bands in which they are computed."""
+
+    grid: WindowGrid
+    """Windows in the pixels of the scene's grid."""
+    batch_size: int
+    """Chips of the largest window in one forward pass."""
+    slack: float
+    """How far outside its core a window keeps the centres of detections, in pixels."""
+    wanted: Sequence[int]
+    """Indices of the windows that may own a detection in the area of interest."""
+    bands: Sequence[Sequence[int]]
+    """Indices by band, see :func:`geodet.detection.window_plan.list_bands`."""
+
+    def count_pixels(self, indices: Sequence[int]) -> int:
+        """Count the pixels that windows own, each pixel once."""
+        cores = (self.grid.core(index) for index in indices)
+        return sum(core.width * core.height for core in cores)
+
+    def row_of(self, index: int) -> float:
+        """Return the row of the grid above which no box of this or a later window begins."""
+        if index >= len(self.grid):
+            return math.inf
+        return self.grid[index].row_off - self.grid.overlap
+
+
+def cut_scene(
+    plan: WindowPlan,
+    *,
+    iou_threshold: float,
+    aoi: AreaOfInterest | None,
+    scale: tuple[float, float],
+) -> SceneWindows:
+    """Choose the windows that are computed, and divide them into bands.
+
+    Args:
+        plan: All windows, and the batch size.
+        iou_threshold: Of the suppression of duplicates.
+        aoi: Area of interest in the scene's own pixels; None: all of the scene.
+        scale: The scene's own pixels per pixel of the grid, along x and y.
+    """
+    grid = plan.grid
+    slack = choose_slack(grid.overlap, iou_threshold)
+    wanted: Sequence[int] = range(len(grid))
+    if aoi is not None:
+        on_grid = aoi.scaled(1 / scale[0], 1 / scale[1])
+        wanted = [index for index in wanted if on_grid.touches(grid.core(index), margin=slack)]
+    bands = list_bands(grid, plan.batch_size, wanted)
+    return SceneWindows(grid, plan.batch_size, slack, wanted, bands)
