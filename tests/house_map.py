@@ -9,6 +9,7 @@ FLOORS = (
     ("errors",),
     ("documents",),
     ("config", "files", "geometry"),
+    ("photographs",),
     ("merging", "raster", "vector"),
     ("models", "tilesets"),
     ("onnx", "previews"),

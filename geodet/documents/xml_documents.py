@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from geodet.documents.text import DocumentError, read_document
 
-__all__ = ["read_xml_root"]
+__all__ = ["parse_xml_root", "read_xml_root"]
 
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 _ENCODING = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
@@ -32,7 +32,15 @@ def read_xml_root(path: Path) -> ElementTree.Element:
         DocumentError: The file is no XML, its text is not in the encoding that it declares, or it
             declares entities, with which a few lines can stand for gigabytes.
     """
-    content = read_document(path, largest=_LARGEST)
+    return parse_xml_root(read_document(path, largest=_LARGEST))
+
+
+def parse_xml_root(content: bytes) -> ElementTree.Element:
+    """Parse the bytes of an XML document, as :func:`read_xml_root` does.
+
+    Raises:
+        DocumentError: As there.
+    """
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     declared = _ENCODING.match(content)
     encoding = encoding or (declared.group(1).decode("ascii") if declared else "utf-8")
