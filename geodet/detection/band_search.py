@@ -10,9 +10,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from geodet.config import DetectConfig
+from geodet.detection.band_parts import BandPart, BandStore
 from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
 from geodet.detection.chip_reading import count_readers, is_uniform, iter_chips
-from geodet.detection.journal import BandPart, SceneJournal
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_windows import CUT_PX, SceneWindows
 from geodet.detection.stopwatch import Stopwatch
@@ -65,7 +65,7 @@ class BandSearch:
         *,
         aoi: AreaOfInterest | None = None,
         watch: Stopwatch | None = None,
-        journal: SceneJournal | None = None,
+        journal: BandStore | None = None,
     ) -> None:
         self._scene, self._predictor, self._config = scene, predictor, config
         self._windows, self._aoi, self._journal = windows, aoi, journal

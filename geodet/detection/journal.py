@@ -17,19 +17,15 @@ several machines have computed for one fingerprint may be put into one folder.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import json
 import logging
 import secrets
 import shutil
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from geodet.detection.band_parts import PART_ENDING, BandStore
 from geodet.detection.journal_plan import PLAN_NAME, JournalPlan, read_plan
 from geodet.detection.scene_files import anchor_of, beside
 from geodet.documents.json_documents import parse_json
@@ -38,76 +34,12 @@ from geodet.errors import OutputError
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
 from geodet.files.synced_files import write_synced
-from geodet.geometry.arrays import Bools
-from geodet.geometry.boxes import Detections
-from geodet.geometry.windows import Window
 
-__all__ = ["BandPart", "Journal", "SceneJournal", "discard_journal", "journal_folder", "scene_key"]
+__all__ = ["Journal", "SceneJournal", "discard_journal", "journal_folder", "scene_key"]
 
 logger = logging.getLogger(__name__)
 
-_WINDOWS, _PART = "windows.json", ".part"
-_DIGEST_BYTES = hashlib.sha256().digest_size
-
-
-@dataclass(frozen=True, slots=True)
-class BandPart:
-    """What the windows of a band own, before duplicates are removed."""
-
-    detections: Detections
-    """N of them, in the pixels of the scene's grid."""
-    cut: Bools
-    """(N, 4) from :func:`geodet.merging.fragments.cut_sides`."""
-    empty: int = 0
-    """Windows that the network did not see."""
-    capped: int = 0
-    """Candidates dropped by the caps of the configuration."""
-    not_examined: Mapping[Window, str] = field(default_factory=dict)
-    """Areas that could not be read, in the scene's own pixels, and why."""
-
-    @staticmethod
-    def concatenate(parts: Sequence[BandPart]) -> BandPart:
-        """Join the parts of the windows of a band, in order."""
-        return BandPart(
-            Detections.concatenate([part.detections for part in parts]),
-            np.concatenate([np.zeros((0, 4), np.bool_), *(part.cut for part in parts)]),
-            sum(part.empty for part in parts),
-            sum(part.capped for part in parts),
-            {area: why for part in parts for area, why in part.not_examined.items()},
-        )
-
-    def to_bytes(self) -> bytes:
-        """Convert to a checksum, followed by the arrays in numpy's ``.npz`` format."""
-        stream = io.BytesIO()
-        found = self.detections
-        np.savez(
-            stream,
-            boxes=found.boxes,
-            scores=found.scores,
-            labels=found.labels,
-            cut=self.cut,
-            counts=np.array([self.empty, self.capped]),
-            areas=np.array([astuple(area) for area in self.not_examined], np.int64).reshape(-1, 4),
-            reasons=np.array(list(self.not_examined.values()), np.str_),
-        )
-        return hashlib.sha256(stream.getvalue()).digest() + stream.getvalue()
-
-    @staticmethod
-    def from_bytes(content: bytes) -> BandPart:
-        """Convert back.
-
-        Raises:
-            ValueError: The checksum is another.
-        """
-        digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != digest:
-            raise ValueError("its checksum is wrong")
-        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-            found = Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
-            empty, capped = arrays["counts"].tolist()
-            areas = (Window(*area) for area in arrays["areas"].tolist())
-            skipped = dict(zip(areas, arrays["reasons"].tolist(), strict=True))
-            return BandPart(found, arrays["cut"], empty, capped, skipped)
+_WINDOWS = "windows.json"
 
 
 class Journal:
@@ -186,7 +118,7 @@ class Journal:
     def _count_parts(self) -> int:
         if not (self.folder / PLAN_NAME).exists():
             return 0
-        return sum(1 for _ in self.folder.glob(f"*/*{_PART}"))
+        return sum(1 for _ in self.folder.glob(f"*/*{PART_ENDING}"))
 
     def _check(self, fingerprint: Mapping[str, str]) -> str:
         """Check that the parts are of a run that would compute the same; return its identifier."""
@@ -217,54 +149,24 @@ class Journal:
         )
 
 
-class SceneJournal:
-    """The finished bands of one scene.
-
-    Args:
-        folder: Where its parts are; it need not exist.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+class SceneJournal(BandStore):
+    """The finished bands of one scene, and how it is cut."""
 
     def choose_windows(self, chosen: Mapping[str, int]) -> Mapping[str, int]:
         """Keep the numbers that say how a scene is cut; return those that were kept first.
 
         They depend on the memory that is free, which is another amount in the next run.
         """
-        path = self._folder / _WINDOWS
+        path = self.folder / _WINDOWS
         with contextlib.suppress(OSError, ValueError):
             known = parse_json(path.read_text(encoding="utf-8"))
             if isinstance(known, dict) and known.keys() == chosen.keys():
                 return {name: whole_number(value) for name, value in known.items()}
-        with raising_output_errors(self._folder.parent):
-            shutil.rmtree(self._folder, ignore_errors=True)  # parts of windows that are not known
-            self._folder.mkdir()
+        with raising_output_errors(self.folder.parent):
+            shutil.rmtree(self.folder, ignore_errors=True)  # parts of windows that are not known
+            self.folder.mkdir()
             write_synced(path, json.dumps(dict(chosen)).encode())
         return chosen
-
-    def read(self, band: int) -> BandPart | None:
-        """Read the part of a band; None where there is none that is intact."""
-        path = self._part(band)
-        try:
-            return BandPart.from_bytes(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            logger.warning("%s is computed again: %s", path, error)
-            return None
-
-    def write(self, band: int, part: BandPart) -> None:
-        """Write the part of a finished band, whole or not at all.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        with raising_output_errors(self._folder.parent):
-            write_synced(self._part(band), part.to_bytes())
-
-    def _part(self, band: int) -> Path:
-        return self._folder / f"{band:06d}{_PART}"
 
 
 def scene_key(number: int) -> str:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from geodet.config import DetectConfig
+from geodet.detection.band_parts import BandPart
 from geodet.detection.band_search import BandPiece, BandSearch
-from geodet.detection.journal import BandPart, SceneJournal
+from geodet.detection.journal import SceneJournal
 from geodet.detection.predictor import Predictor
 from geodet.detection.progress import DetectCounts, DetectProgress
 from geodet.detection.scene_merge import SceneMerge

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 __all__ = ["write_synced"]
@@ -12,16 +13,22 @@ __all__ = ["write_synced"]
 def write_synced(path: Path, content: bytes) -> None:
     """Write a file that is there as a whole or not at all, also after a power failure.
 
+    Several processes may write one file: each has a temporary file of its own.
+
     Raises:
         OSError: It cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.touch(mode=0o600)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
+    try:
+        temporary.touch(mode=0o600)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     with contextlib.suppress(OSError, AttributeError):  # Windows cannot open a folder
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

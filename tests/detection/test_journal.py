@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pretended_predictor import SMALL
 
 from geodet.detection import window_plan
+from geodet.detection.band_parts import BandPart
 from geodet.detection.detect import DetectionRun, DetectOptions, detect_to_files
-from geodet.detection.journal import BandPart, discard_journal, journal_folder
+from geodet.detection.journal import discard_journal, journal_folder
 from geodet.detection.predictor import Predictor
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections

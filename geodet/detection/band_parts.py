@@ -1,0 +1,126 @@
+"""What the windows of a band of a scene own, and the folder that keeps it: a file for each band."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from geodet.files.outputs import raising_output_errors
+from geodet.files.synced_files import write_synced
+from geodet.geometry.arrays import Bools
+from geodet.geometry.boxes import Detections
+from geodet.geometry.windows import Window
+
+__all__ = ["PART_ENDING", "BandPart", "BandStore"]
+
+logger = logging.getLogger(__name__)
+
+PART_ENDING = ".part"
+"""Of the files in a folder of parts."""
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, slots=True)
+class BandPart:
+    """What the windows of a band own, before duplicates are removed."""
+
+    detections: Detections
+    """N of them, in the pixels of the scene's grid."""
+    cut: Bools
+    """(N, 4) from :func:`geodet.merging.fragments.cut_sides`."""
+    empty: int = 0
+    """Windows that the network did not see."""
+    capped: int = 0
+    """Candidates dropped by the caps of the configuration."""
+    not_examined: Mapping[Window, str] = field(default_factory=dict)
+    """Areas that could not be read, in the scene's own pixels, and why."""
+
+    @staticmethod
+    def concatenate(parts: Sequence[BandPart]) -> BandPart:
+        """Join the parts of the windows of a band, in order."""
+        return BandPart(
+            Detections.concatenate([part.detections for part in parts]),
+            np.concatenate([np.zeros((0, 4), np.bool_), *(part.cut for part in parts)]),
+            sum(part.empty for part in parts),
+            sum(part.capped for part in parts),
+            {area: why for part in parts for area, why in part.not_examined.items()},
+        )
+
+    def to_bytes(self) -> bytes:
+        """Convert to a checksum, followed by the arrays in numpy's ``.npz`` format."""
+        stream = io.BytesIO()
+        found = self.detections
+        np.savez(
+            stream,
+            boxes=found.boxes,
+            scores=found.scores,
+            labels=found.labels,
+            cut=self.cut,
+            counts=np.array([self.empty, self.capped]),
+            areas=np.array([astuple(area) for area in self.not_examined], np.int64).reshape(-1, 4),
+            reasons=np.array(list(self.not_examined.values()), np.str_),
+        )
+        return hashlib.sha256(stream.getvalue()).digest() + stream.getvalue()
+
+    @staticmethod
+    def from_bytes(content: bytes) -> BandPart:
+        """Convert back.
+
+        Raises:
+            ValueError: The checksum is another.
+        """
+        digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            raise ValueError("its checksum is wrong")
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            found = Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
+            empty, capped = arrays["counts"].tolist()
+            areas = (Window(*area) for area in arrays["areas"].tolist())
+            skipped = dict(zip(areas, arrays["reasons"].tolist(), strict=True))
+            return BandPart(found, arrays["cut"], empty, capped, skipped)
+
+
+class BandStore:
+    """The finished bands of one scene, a file for each.
+
+    Several processes, also on several machines, may write to one folder: each part is written under
+    a name of its own and renamed when it is whole, and whoever is last replaces an equal part.
+
+    Args:
+        folder: Where the parts are; it need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        """Where the parts are."""
+
+    def read(self, band: int) -> BandPart | None:
+        """Read the part of a band; None where there is none that is intact."""
+        path = self._part(band)
+        try:
+            return BandPart.from_bytes(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            logger.warning("%s is computed again: %s", path, error)
+            return None
+
+    def write(self, band: int, part: BandPart) -> None:
+        """Write the part of a finished band, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with raising_output_errors(self.folder.parent):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_synced(self._part(band), part.to_bytes())
+
+    def _part(self, band: int) -> Path:
+        return self.folder / f"{band:06d}{PART_ENDING}"
