@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
+from geodet.files.databases import check_replaceable
 from geodet.files.pending import PendingFile, PendingFolder, PendingOutput
 
 __all__ = [
@@ -20,12 +21,20 @@ __all__ = [
 ]
 
 
-def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -> None:
+def check_destination(
+    path: Path, suffixes: Sequence[str], *, overwrite: bool, append: bool = False
+) -> None:
     """Check that a file with one of the suffixes can be written to a path.
+
+    Args:
+        path: The file.
+        suffixes: What its name may end in.
+        overwrite: Whether a file that is there may be replaced.
+        append: Whether it is changed in place.
 
     Raises:
         OutputError: Another suffix, no such folder, a folder that cannot be written to, or a file
-            that is there and may not be replaced.
+            that is there and may not be replaced, or that another program works with.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -41,8 +50,10 @@ def check_destination(path: Path, suffixes: Sequence[str], *, overwrite: bool) -
         )
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="name a file in it", path=path)
-    if path.exists() and not overwrite:
+    if path.exists() and not (overwrite or append):
         raise OutputError(f"{path} exists already", hint="--overwrite replaces it", path=path)
+    if not append:
+        check_replaceable(path)
     try:  # permission bits say nothing of root, network drives and read-only mounts
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from geodet.errors import OutputError
+from geodet.files.databases import replacing_database
 from geodet.files.leftovers import make_private_folder
 
 __all__ = [
@@ -21,9 +22,6 @@ __all__ = [
     "keep_complete",
     "rename_new",
 ]
-
-# Beside a SQLite database that is open, or was when its program died.
-_SIDECARS = ("-wal", "-shm", "-journal")
 
 
 class PendingOutput(ABC):
@@ -69,11 +67,11 @@ class PendingFile(PendingOutput):
                 the message has.
         """
         try:
-            if self._is_new:
-                rename_new(self.temporary, self.path)
-            else:
-                _remove_sidecars(self.path)  # SQLite would replay an old -wal into the new file
-                self.temporary.replace(self.path)
+            with replacing_database(self.path):
+                if self._is_new:
+                    rename_new(self.temporary, self.path)
+                else:
+                    self.temporary.replace(self.path)
         except OSError as error:
             if not self.temporary.exists():
                 raise
@@ -224,8 +222,3 @@ def _list_content(folder: Path) -> set[tuple[str, int, int]]:
         return set()
     about = [(str(entry.relative_to(folder)), entry.lstat()) for entry in folder.rglob("*")]
     return {(name, found.st_size, found.st_mtime_ns) for name, found in about}
-
-
-def _remove_sidecars(path: Path) -> None:
-    for suffix in _SIDECARS:
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -161,7 +161,7 @@ def check_output_path(
         known = geodatabase_files(path) if chosen.name == "filegdb" else yolo_files(path)
         check_output_folder(path, known, overwrite=overwrite)
         return
-    check_destination(path, (path.suffix.lower(),), overwrite=overwrite or append)
+    check_destination(path, (path.suffix.lower(),), overwrite=overwrite, append=append)
     if chosen.name == "shapefile" and not overwrite:
         _check_sidecars(path)
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from geodet.errors import OutputError
-from geodet.files.open_files import programs_using
+from geodet.files.databases import connect_database, run_when_free
 from geodet.geometry.arrays import Ints
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.rows import FIELDS, LAYER, VectorLayer
@@ -26,9 +25,6 @@ __all__ = ["append_rows", "check_scenes", "reading_database"]
 
 _logger = logging.getLogger(__name__)
 
-_WAIT_S = 30.0
-"""For a program that is writing."""
-_POLL_S = 0.05
 _MODEL = "model_sha256"
 _ALL = "1"
 
@@ -87,22 +83,16 @@ def reading_database(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         OutputError: Another program is writing to it and does not end.
     """
-    with closing(_connect(path)) as database:
-        _wait_for(database, "BEGIN", path)
-        _wait_for(database, "SELECT count(*) FROM sqlite_master", path)
+    with closing(connect_database(path)) as database:
+        run_when_free(database, "BEGIN", path)
+        run_when_free(database, "SELECT count(*) FROM sqlite_master", path)
         yield database
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # not created, unlike by default; the waiting is ours, since SQLite's cannot be interrupted
-    address = f"{path.resolve().as_uri()}?mode=rw"
-    return sqlite3.connect(address, uri=True, timeout=0, isolation_level=None)
 
 
 @contextmanager
 def _open_with(path: Path, rows: Path) -> Iterator[sqlite3.Connection]:
     """Open a GeoPackage with another one attached as ``fresh``."""
-    with closing(_connect(path)) as database:
+    with closing(connect_database(path)) as database:
         add_geometry_functions(database)
         database.execute("PRAGMA trusted_schema = ON")  # the index's triggers call the functions
         database.execute("ATTACH ? AS fresh", (str(rows.resolve()),))
@@ -111,45 +101,14 @@ def _open_with(path: Path, rows: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
-    _wait_for(database, "BEGIN IMMEDIATE", path)
+    run_when_free(database, "BEGIN IMMEDIATE", path)
     try:
         yield
-        _wait_for(database, "COMMIT", path)
+        run_when_free(database, "COMMIT", path)
     finally:
         with contextlib.suppress(sqlite3.Error):
             if database.in_transaction:
                 database.execute("ROLLBACK")
-
-
-def _wait_for(database: sqlite3.Connection, statement: str, path: Path) -> None:
-    """Run a statement that others may keep from being run, and wait for them a while.
-
-    Raises:
-        OutputError: They do not end.
-    """
-    ends, is_told = time.monotonic() + _WAIT_S, False
-    while True:
-        try:
-            database.execute(statement).fetchall()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise
-            if time.monotonic() >= ends:
-                raise _locked_error(path) from error
-        if not is_told:
-            _logger.warning("waiting for another program that has locked %s", path)
-            is_told = True
-        time.sleep(_POLL_S)
-
-
-def _locked_error(path: Path) -> OutputError:
-    programs = ", ".join(programs_using(path)) or "another program"
-    return OutputError(
-        f"{path} is locked: {programs} has not released it in {_WAIT_S:g} s",
-        hint="save the edits and close it there, for example in QGIS, and give the command again",
-        path=path,
-    )
 
 
 def _replace_or_refuse(

@@ -20,9 +20,9 @@ from factories_vectors import CLASSES, SITE, UTM, found, litter, part, read, wri
 from pyproj import CRS
 
 from geodet.errors import OutputError
+from geodet.files import databases
 from geodet.geometry.boxes import Detections
 from geodet.merging.appended import drop_weaker
-from geodet.vector import geopackage_append
 from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer
 
@@ -37,7 +37,7 @@ def path(tmp_path):
 
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch):
-    monkeypatch.setattr(geopackage_append, "_WAIT_S", 0.4)
+    monkeypatch.setattr(databases, "_WAIT_S", 0.4)
 
 
 def append(path, *parts, **options):
@@ -107,7 +107,7 @@ def test_a_file_that_another_program_keeps_locked_is_left_and_the_program_named(
 
 @pytest.mark.parametrize("mode", ["DELETE", "WAL"])
 def test_a_short_lock_is_waited_for_and_what_was_committed_stays(path, monkeypatch, caplog, mode):
-    monkeypatch.setattr(geopackage_append, "_WAIT_S", 20)
+    monkeypatch.setattr(databases, "_WAIT_S", 20)
     with run_child(HOLD, path, mode) as child:
         assert child.stdout.readline() == "held\n"
         timer = threading.Timer(0.3, child.communicate, ["go\n"])
