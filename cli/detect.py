@@ -109,16 +109,7 @@ def detect(
             rich_help_panel=opt.SETTINGS,
         ),
     ] = False,
-    on_error: Annotated[
-        Literal["stop", "skip"] | None,
-        typer.Option(
-            "--on-error",
-            help="What becomes of an area of a scene that cannot be read: stop the run, or skip it "
-            "and write it as a polygon.",
-            show_default="stop",
-            rich_help_panel=opt.SETTINGS,
-        ),
-    ] = None,
+    on_error: opt.OnError = None,
     require_crs: Annotated[
         bool,
         typer.Option(

@@ -35,6 +35,7 @@ __all__ = [
     "LabelledAoi",
     "LabelsCrs",
     "ModelName",
+    "OnError",
     "Overlap",
     "Overwrite",
     "Quiet",
@@ -55,6 +56,16 @@ SETTINGS = "Settings"
 RUN = "Run"
 MESSAGES = "Messages"
 
+OnError = Annotated[
+    Literal["stop", "skip"] | None,
+    typer.Option(
+        "--on-error",
+        help="What becomes of an area of a scene that cannot be read: stop, or leave it out; detect "
+        "writes it as a polygon.",
+        show_default="stop",
+        rich_help_panel=SETTINGS,
+    ),
+]
 ModelName = Annotated[
     str,
     typer.Option(

@@ -74,6 +74,7 @@ def preview(
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
+    on_error: opt.OnError = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = 0,
@@ -116,6 +117,7 @@ def preview(
         min_score=min_score,
         score_field=score_field,
         max_side=max_side,
+        on_error=on_error or "stop",
         overwrite=overwrite,
     )
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import geopandas as gpd
 
@@ -25,6 +26,7 @@ def preview(
     bands: Sequence[int | str] = (),
     min_score: float = 0.0,
     max_side: int = 2048,
+    on_error: Literal["stop", "skip"] = "stop",
     overwrite: bool = False,
 ) -> PreviewReport:
     """Draw detections over a scene as a PNG, with a legend and a scale bar.
@@ -39,6 +41,7 @@ def preview(
         bands: Bands of the scene for red, green and blue; empty: chosen by their names.
         min_score: Leave out detections with a lower score.
         max_side: Longest side of the picture in pixels.
+        on_error: What becomes of an area of the scene that cannot be read; skip: it is left blank.
         overwrite: Replace a picture that exists.
 
     Raises:
@@ -67,5 +70,6 @@ def preview(
             bands=bands,
             min_score=min_score,
             max_side=max_side,
+            on_error=on_error,
             overwrite=overwrite,
         )

@@ -7,12 +7,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.boxes import Detections
@@ -63,6 +65,7 @@ def draw_scene(
     min_score: float = 0.0,
     score_field: str | None = None,
     max_side: int = 2048,
+    on_error: Literal["stop", "skip"] = "stop",
     overwrite: bool = False,
 ) -> PreviewReport:
     """Draw the objects of a vector file over a scene into a PNG, with a legend and a scale bar.
@@ -81,6 +84,8 @@ def draw_scene(
         score_field: Attribute with the score; None: ``score`` if there is one; empty: every object
             has score 1.
         max_side: Longest side of the image in pixels, without its footer.
+        on_error: What becomes of an area of the scene that cannot be read; skip: it is left blank,
+            with a warning.
         overwrite: Replace an existing file.
 
     Returns:
@@ -94,7 +99,8 @@ def draw_scene(
     """
     check_destination(output, (".png",), overwrite=overwrite)
     check_apart([output], [Path(scene), Path(path_of(detections))])
-    with Scene(scene, bands=bands) as raster:
+    limits = ReadingConfig(on_error=on_error)
+    with Scene(scene, bands=bands, limits=limits) as raster:
         select_colours(raster, bands)
         whole = Window(0, 0, raster.geobox.width, raster.geobox.height)
         part = _choose_window(raster.geobox, window, bounds, bounds_crs)
@@ -109,6 +115,10 @@ def draw_scene(
             max_side=max_side,
             overwrite=overwrite,
         )
+        if blank := raster.unreadable.meeting([part or whole]):
+            logger.warning(
+                "%s: areas that cannot be read and are left blank: %d", scene, len(blank)
+            )
     if len(objects.detections) and not _is_in_window(objects.detections, whole).any():
         logger.warning(
             "none of the %d objects in %s lies in the scene: check the CRS of both",

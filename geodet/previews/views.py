@@ -126,8 +126,9 @@ def read_view(scene: Scene, window: Window | None, max_side: int) -> SceneView:
         ValueError: The window is not within the scene.
     """
     width, height = scene.geobox.width, scene.geobox.height
-    if window is None:
+    if window is None and not scene.skips_damage:
         return SceneView(scene.read_overview(max_side), 0, 0, width, height)
+    window = window or Window(0, 0, width, height)  # in strips, which can be left blank alone
     if min(window.col_off, window.row_off) < 0 or window.col_end > width or window.row_end > height:
         raise ValueError(f"{window} is not within {scene.name}, {width} x {height} px")
     shrink = min(1.0, max_side / max(window.width, window.height))

@@ -47,6 +47,11 @@ class OpenRaster(Closing):
         """Metres per pixel of the raster itself, None where they are unknown."""
         return None if self.resolution is None else math.sqrt(math.prod(self.resolution))
 
+    @property
+    def skips_damage(self) -> bool:
+        """Whether areas that cannot be read are left blank."""
+        return self._limits.on_error == "skip"
+
     def abandon_reads(self) -> None:
         """End reads that wait for a server with an error at once; what they read is lost."""
         self._sources.abandon()

@@ -12,12 +12,15 @@ import shapely
 from factories_rasters import break_block
 from pretended_predictor import SMALL
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detect_report import record_path
 from geodet.detection.journal import journal_folder
 from geodet.errors import OutputError, SceneError
 from geodet.geometry.windows import Window
+from geodet.previews.preview import draw_scene
+from geodet.previews.views import read_view
 from geodet.raster.scene import Scene
 from geodet.vector.not_examined import not_examined_path
 from geodet.vector.provenance import EXAMINED
@@ -123,6 +126,24 @@ def test_the_layer_does_not_hide_the_detections_from_readers(damaged, tiny_model
     assert len(read_frame(output)) == report.detections["scene.tif"]
     assert len(read_frame(f"{output}|layername=not_examined")) == 1
     assert len(read_detections(output, ["tree"])) == report.detections["scene.tif"]
+
+
+@pytest.mark.parametrize("part", [None, Window(90, 150, 60, 60)])
+def test_pictures_leave_the_area_blank(damaged, tiny_model, tmp_path, caplog, part):
+    output, picture = tmp_path / "out.gpkg", tmp_path / "out.png"
+    report = run([damaged], output, tiny_model, preview=picture)
+    with pytest.raises(SceneError, match="cannot read") as caught:
+        draw_scene(damaged, output, picture, window=part, overwrite=True)
+    assert "--on-error skip" in caught.value.hint
+    drawn = draw_scene(damaged, output, picture, window=part, on_error="skip", overwrite=True)
+    assert part or drawn.labels == {"tree": report.detections["scene.tif"]}
+    assert "cannot be read and are left blank: 1" in caplog.text
+    with Scene(damaged, limits=ReadingConfig(on_error="skip")) as scene:
+        view = read_view(scene, part, 2048)
+    off = (0, 0) if part is None else (part.col_off, part.row_off)
+    blank = np.argwhere(~view.chip.valid)[:, ::-1] + off
+    assert (blank.min(axis=0).tolist(), blank.max(axis=0).tolist()) == ([96, 160], [127, 191])
+    assert len(blank) == 32 * 32
 
 
 def test_an_area_of_interest_leaves_out_damage_outside_of_it(damaged, tiny_model, tmp_path):
