@@ -13,7 +13,7 @@ import numpy as np
 from geodet.files.pending import PendingOutput
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Floats
-from geodet.vector.rows import FIELDS, TEXTS, Rows, VectorLayer, crs_text
+from geodet.vector.rows import TEXTS, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter
 
 __all__ = ["CsvWriter"]
@@ -27,14 +27,15 @@ class CsvWriter(RowWriter):
         self._crs = "" if layer.crs is None else safe_text(crs_text(layer.crs))
         self._file = self._temporary.open("w", encoding="utf-8", newline="")
         self._table = csv.writer(self._file, lineterminator="\n")
-        self._table.writerow(["WKT", *FIELDS, "crs"])
+        self._table.writerow(["WKT", *layer.fields, "crs"])
 
     def _close(self) -> None:
         self._file.close()
 
     def _add_rows(self, rows: Rows) -> None:
-        texts = _to_texts(rows.coordinates)
-        fields = dict(zip(FIELDS, rows.columns, strict=True))
+        known = _to_texts(rows.coordinates)
+        texts = [text if there else "" for text, there in zip(known, rows.is_placed, strict=True)]
+        fields = dict(zip(rows.fields, rows.columns, strict=True))
         fields |= {name: [safe_text(text) for text in fields[name]] for name in TEXTS}
         columns = [texts, *fields.values(), [self._crs] * len(rows)]
         self._table.writerows(zip(*columns, strict=True))

@@ -14,8 +14,9 @@ from pyproj import CRS
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.photographs.photograph import Photographs
 from geodet.vector.formats import Geometry
-from geodet.vector.rows import ARROW_TYPES, crs_text, to_arrow, to_rows
+from geodet.vector.rows import APPROXIMATE, FIELDS, arrow_types, crs_text, to_arrow, to_rows
 
 __all__ = ["ID", "object_ids", "to_frame", "to_table"]
 
@@ -65,6 +66,7 @@ def to_table(
     crs: CRS | None,
     geometry: Geometry = "box",
     salt: str,
+    photographs: Photographs | None = None,
 ) -> pyarrow.Table:
     """Return the detections of a scene as a table of Arrow.
 
@@ -77,13 +79,15 @@ def to_table(
         crs: Of the geometry; None: the scene has none.
         geometry: ``box``, polygons, or ``centroid``, points.
         salt: As for :func:`object_ids`.
+        photographs: The scenes, where they are photographs: the column ``approximate`` follows.
 
     Raises:
         OutputError: A box lies where ``crs`` is not defined.
     """
-    batch = to_arrow(to_rows(part, classes, crs, geometry), _GEOMETRY)
+    batch = to_arrow(to_rows(part, classes, crs, geometry, photographs), _GEOMETRY)
     ids = pyarrow.array(object_ids(part, classes, salt), pyarrow.string())
-    return pyarrow.table([ids, *batch.columns], schema=_schema(crs))
+    schema = _schema(crs, is_photographed=photographs is not None)
+    return pyarrow.table([ids, *batch.columns], schema=schema)
 
 
 def to_frame(
@@ -93,6 +97,7 @@ def to_frame(
     crs: CRS | None,
     geometry: Geometry = "box",
     salt: str,
+    photographs: Photographs | None = None,
 ) -> geopandas.GeoDataFrame:
     """Return the detections of scenes as one frame of geopandas.
 
@@ -102,6 +107,7 @@ def to_frame(
         crs: Of the frame; None: the scenes have none.
         geometry: ``box``, polygons, or ``centroid``, points.
         salt: As for :func:`object_ids`.
+        photographs: As for :func:`to_table`.
 
     Returns:
         A frame with the columns of :func:`to_table`, in the order of the parts; without objects it
@@ -111,11 +117,12 @@ def to_frame(
         OutputError: A box lies where ``crs`` is not defined.
     """
     tables = [
-        to_table(part, classes, crs=crs, geometry=geometry, salt=salt)
+        to_table(part, classes, crs=crs, geometry=geometry, salt=salt, photographs=photographs)
         for part in parts
         if len(part.detections)
     ]
-    table = pyarrow.concat_tables(tables) if tables else _schema(crs).empty_table()
+    empty = _schema(crs, is_photographed=photographs is not None).empty_table()
+    table = pyarrow.concat_tables(tables) if tables else empty
     frame = geopandas.GeoDataFrame.from_arrow(table)
     if crs is None:
         return frame
@@ -160,9 +167,10 @@ def _to_hex(values: NDArray[np.uint64]) -> NDArray[np.str_]:
     return texts
 
 
-def _schema(crs: CRS | None) -> pyarrow.Schema:
+def _schema(crs: CRS | None, *, is_photographed: bool) -> pyarrow.Schema:
     """Return the columns of a table, with the CRS as GeoArrow marks it."""
     about = {} if crs is None else {"crs": crs.to_json_dict(), "crs_type": "projjson"}
     marks = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps(about)}
     shapes = pyarrow.field(_GEOMETRY, pyarrow.binary(), metadata=marks)
-    return pyarrow.schema([(ID, pyarrow.string()), *ARROW_TYPES.items(), shapes])
+    types = arrow_types((*FIELDS, APPROXIMATE) if is_photographed else FIELDS)
+    return pyarrow.schema([(ID, pyarrow.string()), *types.items(), shapes])

@@ -75,6 +75,8 @@ class GdalCopyWriter(RowWriter):
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
             warnings.filterwarnings("ignore", "No SRS set on layer", RuntimeWarning)
             warnings.filterwarnings("ignore", "Value .* has been truncated", RuntimeWarning)
+            # a Shapefile has ten letters for "approximate"
+            warnings.filterwarnings("ignore", "Normalized/laundered", RuntimeWarning)
             options = {
                 "layer": LAYER,
                 "driver": self.driver,
@@ -93,12 +95,19 @@ class GdalCopyWriter(RowWriter):
 
 
 class FlatGeobufWriter(GdalCopyWriter):
-    """Writes FlatGeobuf with its spatial index, which changes the order of the rows."""
+    """Writes FlatGeobuf with its spatial index, which changes the order of the rows.
+
+    Where a photograph leaves rows without a place there is no index.
+    """
 
     driver = "FlatGeobuf"
 
     def _options(self) -> dict[str, Any]:
-        return {"layer_metadata": dict(self._layer.metadata) or None}
+        return {
+            "layer_metadata": dict(self._layer.metadata) or None,
+            # which takes no row without a place
+            "layer_options": {} if self._table.is_placed else {"SPATIAL_INDEX": "NO"},
+        }
 
 
 class GeoJsonWriter(GdalCopyWriter):

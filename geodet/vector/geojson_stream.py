@@ -13,9 +13,10 @@ from shapely.geometry.polygon import orient
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.photographs.photograph import Photographs
 from geodet.vector.formats import Geometry
 from geodet.vector.gdal_formats import is_on_earth
-from geodet.vector.rows import FIELDS, Rows, iter_slices, to_rows
+from geodet.vector.rows import Rows, iter_slices, to_rows
 
 __all__ = ["GeoJsonStream"]
 
@@ -36,12 +37,19 @@ class GeoJsonStream:
         classes: Names of the classes, by label.
         crs: Of the run: that of the first scene.
         geometry: ``box``, polygons, or ``centroid``, points.
+        photographs: The scenes, where they are photographs.
     """
 
     def __init__(
-        self, stream: TextIO, classes: Sequence[str], crs: CRS | None, geometry: Geometry = "box"
+        self,
+        stream: TextIO,
+        classes: Sequence[str],
+        crs: CRS | None,
+        geometry: Geometry = "box",
+        photographs: Photographs | None = None,
     ) -> None:
         self._stream, self._classes, self._geometry = stream, tuple(classes), geometry
+        self._photographs = photographs
         self._is_on_earth = is_on_earth(crs)
         self._crs = _WGS84 if self._is_on_earth else crs
 
@@ -53,20 +61,23 @@ class GeoJsonStream:
             OSError: The stream is closed or full.
         """
         for few in iter_slices(part, _ROWS_AT_ONCE):
-            rows = to_rows(few, self._classes, self._crs, self._geometry)
+            rows = to_rows(few, self._classes, self._crs, self._geometry, self._photographs)
             self._stream.writelines(f"{line}\n" for line in self._iter_lines(rows))
         self._stream.flush()
 
     def _iter_lines(self, rows: Rows) -> Iterator[str]:
         shapes = map(_to_geometry, self._to_parts(rows.coordinates))
         for values, geometry in zip(zip(*rows.columns, strict=True), shapes, strict=True):
-            properties = dict(zip(FIELDS, map(_rounded, values), strict=True))
+            properties = dict(zip(rows.fields, map(_rounded, values), strict=True))
             feature = {"type": "Feature", "properties": properties, "geometry": geometry}
             yield json.dumps(feature, ensure_ascii=False, allow_nan=False)
 
     def _to_parts(self, coordinates: Floats) -> Iterator[list[Floats]]:
-        """Yield the rings, or the point, of each object: several where it is split."""
+        """Yield the rings, or the point, of each object: several where it is split, or none."""
         for ring in coordinates:
+            if np.isnan(ring).any():
+                yield []
+                continue
             yield _split(ring) if self._is_on_earth else [ring]
 
 
@@ -96,8 +107,10 @@ def _corners(polygon: shapely.Polygon) -> Floats:
     return corners
 
 
-def _to_geometry(parts: Sequence[Floats]) -> dict[str, Any]:
-    """Convert the parts of an object to a geometry of GeoJSON."""
+def _to_geometry(parts: Sequence[Floats]) -> dict[str, Any] | None:
+    """Convert the parts of an object to a geometry of GeoJSON; None without any."""
+    if not parts:
+        return None
     lists = [np.round(part, _DECIMALS).tolist() for part in parts]
     if len(lists[0]) == 1:
         return {"type": "Point", "coordinates": lists[0][0]}

@@ -16,6 +16,7 @@ from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
+from geodet.vector.images_layer import add_images, write_images
 from geodet.vector.not_examined import add_not_examined, write_not_examined
 from geodet.vector.rows import FIELDS, LAYER, TEXTS, Rows, VectorLayer
 from geodet.vector.stored_styles import store_style
@@ -59,8 +60,11 @@ class GeoPackageWriter(RowWriter):
             if self._layer.metadata:
                 write_layer_metadata(self._temporary, self._layer)
             self._note_run()
+            layer = self._layer
             if self._left_out:
-                add_not_examined(self._temporary, self._left_out, self._layer.crs)
+                add_not_examined(self._temporary, self._left_out, layer.crs, layer.photographs)
+            if (images := self._images) is not None:
+                add_images(self._temporary, images)
         self._store_style()
         with raising_os_errors():
             set_dates(self._temporary)
@@ -68,6 +72,10 @@ class GeoPackageWriter(RowWriter):
     def _write_left_out(self) -> None:
         """They are a layer of the file; remove those of an earlier run that are beside it."""
         write_not_examined(self._layer.path, (), None)
+
+    def _write_images(self) -> None:
+        """They are a layer of the file; remove those of an earlier run that are beside it."""
+        write_images(self._layer.path, None)
 
     def _note_run(self) -> None:
         """Note the run in a file that its rows would be added to if it was there."""

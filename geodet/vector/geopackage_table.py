@@ -23,12 +23,12 @@ from pyproj import CRS
 from geodet.files.closable import Closing
 from geodet.vector.formats import Geometry
 from geodet.vector.rows import (
-    ARROW_TYPES,
     FIELDS,
     LAYER,
     TEXTS,
     Rows,
     VectorLayer,
+    arrow_types,
     crs_text,
     to_arrow,
 )
@@ -62,9 +62,14 @@ class GeoPackageTable(Closing):
         self._path = path
         self._layer = layer
         self._indexed = indexed
-        self._added = 0
+        self._added = self._unplaced = 0
         self._limit = _INDEXED_AT_ONCE if indexed else None
         self._stream = self._open_stream(append=False)
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether all rows so far have a place."""
+        return not self._unplaced
 
     def add(self, rows: Rows) -> None:
         """Add rows.
@@ -78,6 +83,7 @@ class GeoPackageTable(Closing):
             self._stream = self._open_stream(append=True)
         self._stream.put(to_arrow(rows, _GEOMETRY))
         self._added += len(rows)
+        self._unplaced += int((~rows.is_placed).sum())
 
     def finish(self) -> None:
         """Complete the layer and its index.
@@ -90,15 +96,17 @@ class GeoPackageTable(Closing):
         expected, written = self._added, _count_rows(self._path)
         if written != expected:  # GDAL may not tell when a disk is full
             raise OSError(f"only {written} of {expected} rows were written")
-        if self._indexed and (indexed := _count_indexed(self._path)) != expected:
-            raise OSError(f"only {indexed} of {expected} rows are in the spatial index")
+        placed = expected - self._unplaced
+        if self._indexed and (indexed := _count_indexed(self._path)) != placed:
+            raise OSError(f"only {indexed} of {placed} rows are in the spatial index")
 
     def close(self) -> None:
         """Close the file; what is not finished is left incomplete."""
         self._stream.abort()
 
     def _open_stream(self, *, append: bool) -> _ArrowStream:
-        schema = pyarrow.schema([*ARROW_TYPES.items(), (_GEOMETRY, pyarrow.binary())])
+        types = arrow_types(self._layer.fields)
+        schema = pyarrow.schema([*types.items(), (_GEOMETRY, pyarrow.binary())])
         return _ArrowStream(schema, lambda rows: self._write(rows, append=append))
 
     def _write(self, rows: pyarrow.RecordBatchReader, *, append: bool) -> None:

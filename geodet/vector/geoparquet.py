@@ -11,7 +11,7 @@ from pyarrow.parquet import ParquetWriter
 
 from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES
-from geodet.vector.rows import ARROW_TYPES, Rows, VectorLayer, to_arrow
+from geodet.vector.rows import Rows, VectorLayer, arrow_types, to_arrow
 from geodet.vector.writer import RowWriter
 
 __all__ = ["GeoParquetWriter"]
@@ -29,19 +29,21 @@ class GeoParquetWriter(RowWriter):
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
         self._low, self._high = np.full(2, np.inf), np.full(2, -np.inf)
-        self._writer = ParquetWriter(self._temporary, _schema(), compression="zstd")
+        self._schema = _schema(layer)
+        self._writer = ParquetWriter(self._temporary, self._schema, compression="zstd")
 
     def _close(self) -> None:
         self._writer.close()
 
     def _add_rows(self, rows: Rows) -> None:
-        bounds = rows.bounds
-        self._low = np.minimum(self._low, bounds[:, :2].min(axis=0))
-        self._high = np.maximum(self._high, bounds[:, 2:].max(axis=0))
+        bounds, is_placed = rows.bounds, rows.is_placed
+        self._low = np.minimum(self._low, bounds[is_placed, :2].min(axis=0, initial=np.inf))
+        self._high = np.maximum(self._high, bounds[is_placed, 2:].max(axis=0, initial=-np.inf))
         sides = [pyarrow.array(np.ascontiguousarray(side)) for side in bounds.T]
-        box = pyarrow.StructArray.from_arrays(sides, names=list(_SIDES))
+        unknown = None if is_placed.all() else pyarrow.array(~is_placed)
+        box = pyarrow.StructArray.from_arrays(sides, names=list(_SIDES), mask=unknown)
         columns = to_arrow(rows, "geometry").columns
-        self._writer.write_batch(pyarrow.record_batch([*columns, box], schema=_schema()))
+        self._writer.write_batch(pyarrow.record_batch([*columns, box], schema=self._schema))
 
     def _complete(self) -> None:
         about = {"geo": json.dumps(self._about()), **self._layer.metadata}
@@ -65,6 +67,7 @@ class GeoParquetWriter(RowWriter):
         return {"version": "1.1.0", "primary_column": "geometry", "columns": columns}
 
 
-def _schema() -> pyarrow.Schema:
+def _schema(layer: VectorLayer) -> pyarrow.Schema:
     box = pyarrow.struct([(side, pyarrow.float64()) for side in _SIDES])
-    return pyarrow.schema([*ARROW_TYPES.items(), ("geometry", pyarrow.binary()), ("bbox", box)])
+    types = arrow_types(layer.fields)
+    return pyarrow.schema([*types.items(), ("geometry", pyarrow.binary()), ("bbox", box)])

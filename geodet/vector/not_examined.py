@@ -18,6 +18,7 @@ from pyproj import CRS
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.photographs.photograph import Photographs
 
 __all__ = [
     "NOT_EXAMINED",
@@ -57,19 +58,41 @@ def not_examined_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.{NOT_EXAMINED}.geojson")
 
 
-def add_not_examined(path: Path, areas: Sequence[SkippedArea], crs: CRS | None) -> None:
+def add_not_examined(
+    path: Path,
+    areas: Sequence[SkippedArea],
+    crs: CRS | None,
+    photographs: Photographs | None = None,
+) -> None:
     """Add the layer to a GeoPackage that is closed.
+
+    Args:
+        path: The file.
+        areas: At least one.
+        crs: Of the layer.
+        photographs: The scenes, where they are photographs.
 
     Raises:
         DataSourceError, DataLayerError: It cannot be written.
     """
-    _write(path, areas, crs, driver="GPKG")
+    _write(path, areas, crs, photographs, driver="GPKG")
 
 
-def write_not_examined(output: Path, areas: Sequence[SkippedArea], crs: CRS | None) -> None:
+def write_not_examined(
+    output: Path,
+    areas: Sequence[SkippedArea],
+    crs: CRS | None,
+    photographs: Photographs | None = None,
+) -> None:
     """Write the areas beside an output, as GeoJSON in WGS 84 where there is a CRS.
 
     A file of an earlier run is replaced, and removed if there is no area.
+
+    Args:
+        output: The output.
+        areas: The areas.
+        crs: Of the output.
+        photographs: The scenes, where they are photographs.
 
     Raises:
         OutputError: The file cannot be written.
@@ -82,18 +105,28 @@ def write_not_examined(output: Path, areas: Sequence[SkippedArea], crs: CRS | No
         with replacing(path) as temporary:
             target = None if crs is None else _DEGREES
             try:
-                _write(temporary, areas, target, driver="GeoJSON")
+                _write(temporary, areas, target, photographs, driver="GeoJSON")
             except (DataSourceError, DataLayerError) as error:
                 raise OSError(str(error)) from error
 
 
-def _write(path: Path, areas: Sequence[SkippedArea], crs: CRS | None, *, driver: str) -> None:
+def _write(
+    path: Path,
+    areas: Sequence[SkippedArea],
+    crs: CRS | None,
+    photographs: Photographs | None,
+    *,
+    driver: str,
+) -> None:
     columns = {
         "scene": [area.scene for area in areas],
         "reason": [area.reason for area in areas],
         **_to_columns(areas),
     }
-    shapes = shapely.polygons(np.concatenate([_corners(area, crs) for area in areas]))
+    corners = np.concatenate([_corners(area, crs, photographs) for area in areas])
+    placed = np.isfinite(corners).all(axis=(1, 2))
+    shapes = np.full(len(areas), None, object)
+    shapes[placed] = shapely.polygons(corners[placed])
     frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
     options = {"SRID": "-1"} if driver == "GPKG" and crs is None else {}
     with warnings.catch_warnings():
@@ -118,8 +151,13 @@ def _to_columns(areas: Sequence[SkippedArea]) -> dict[str, list[int]]:
     return {name: [getattr(area.window, side) for area in areas] for name, side in sides.items()}
 
 
-def _corners(area: SkippedArea, crs: CRS | None) -> NDArray[np.float64]:
-    """Return the corners of an area in a CRS: (1, 4, 2)."""
+def _corners(
+    area: SkippedArea, crs: CRS | None, photographs: Photographs | None
+) -> NDArray[np.float64]:
+    """Return the corners of an area in a CRS: (1, 4, 2), NaN where they are unknown."""
     window = area.window
     box = np.array([[window.col_off, window.row_off, window.col_end, window.row_end]], np.float64)
+    if photographs is not None:
+        view = photographs[area.scene].view
+        return np.full((1, 4, 2), np.nan) if view is None else view.corners(box)
     return np.asarray(area.geobox.corners(box, crs), np.float64)

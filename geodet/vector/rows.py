@@ -13,22 +13,25 @@ from typing import Any
 import numpy as np
 import pyarrow
 from numpy.typing import NDArray
+from pyarrow.compute import if_else
 from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.photographs.photograph import Photograph, Photographs
 from geodet.vector.formats import Geometry
 
 __all__ = [
-    "ARROW_TYPES",
+    "APPROXIMATE",
     "FIELDS",
     "LAYER",
     "TEXTS",
     "Appending",
     "Rows",
     "VectorLayer",
+    "arrow_types",
     "crs_text",
     "iter_slices",
     "pack_wkb",
@@ -72,6 +75,13 @@ class VectorLayer:
     """``box``, polygons, or ``centroid``, points."""
     append: Appending | None = None
     """How rows are added to those that ``path`` holds, if it is there; None: they replace it."""
+    photographs: Photographs | None = None
+    """The scenes, where they are photographs, whose objects have approximate places or none."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return FIELDS if self.photographs is None else (*FIELDS, APPROXIMATE)
 
 
 def crs_text(crs: CRS) -> str:
@@ -84,8 +94,8 @@ FIELDS = ("label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m
 """The columns, in order: float64 except for :data:`TEXTS`."""
 TEXTS = ("label", "scene")
 
-ARROW_TYPES = {name: pyarrow.string() if name in TEXTS else pyarrow.float64() for name in FIELDS}
-"""The columns and their types in Arrow, in order."""
+APPROXIMATE = "approximate"
+"""A further column of objects in photographs: true where the place is approximate, else null."""
 
 _logger = logging.getLogger(__name__)
 
@@ -95,9 +105,9 @@ class Rows:
     """N rows of a layer."""
 
     fields: Mapping[str, NDArray[Any]]
-    """N values of each of :data:`FIELDS`; NaN where the area is unknown."""
+    """N values of each field of a layer; NaN where the area is unknown."""
     coordinates: Floats
-    """(N, 4, 2) corners of boxes, counter-clockwise, or (N, 1, 2) points."""
+    """(N, 4, 2) corners of boxes, counter-clockwise, or (N, 1, 2) points; NaN where unknown."""
 
     def __len__(self) -> int:
         return len(self.coordinates)
@@ -110,18 +120,26 @@ class Rows:
         return np.hstack([low, high])
 
     @property
+    def is_placed(self) -> NDArray[np.bool_]:
+        """Whether each row has a place: (N,)."""
+        return np.asarray(~np.isnan(self.coordinates[:, 0, 0]), np.bool_)
+
+    @property
     def columns(self) -> list[list[Any]]:
-        """The columns as lists of Python values, None where the area is unknown."""
-        columns = [self.fields[name].tolist() for name in FIELDS]
+        """The columns as lists of Python values, None where a value is unknown."""
+        columns = {name: values.tolist() for name, values in self.fields.items()}
         unknown = np.isnan(self.fields["area_m2"])
         if unknown.any():
-            columns[-1] = [None if math.isnan(area) else area for area in columns[-1]]
-        return columns
+            columns["area_m2"] = [None if math.isnan(a) else a for a in columns["area_m2"]]
+        if APPROXIMATE in columns:
+            columns[APPROXIMATE] = [value or None for value in columns[APPROXIMATE]]
+        return list(columns.values())
 
     @staticmethod
     def concatenate(parts: Sequence[Rows]) -> Rows:
         """Join the rows of at least one part, in order."""
-        fields = {name: np.concatenate([part.fields[name] for part in parts]) for name in FIELDS}
+        names = parts[0].fields
+        fields = {name: np.concatenate([part.fields[name] for part in parts]) for name in names}
         return Rows(fields, np.concatenate([part.coordinates for part in parts]))
 
 
@@ -133,7 +151,11 @@ def iter_slices(part: SceneDetections, size: int) -> Iterator[SceneDetections]:
 
 
 def to_rows(
-    part: SceneDetections, classes: Sequence[str], crs: CRS | None, geometry: Geometry = "box"
+    part: SceneDetections,
+    classes: Sequence[str],
+    crs: CRS | None,
+    geometry: Geometry = "box",
+    photographs: Photographs | None = None,
 ) -> Rows:
     """Compute the rows of detections, in their order.
 
@@ -142,10 +164,14 @@ def to_rows(
         classes: Names of the classes, by label.
         crs: Of the coordinates; None: the scene's own.
         geometry: ``box``, the four corners, or ``centroid``, the centre of each box.
+        photographs: The scenes, where they are photographs: coordinates are in WGS 84 where the
+            pose of the camera is known, and NaN where it is not.
 
     Raises:
         OutputError: A box lies where ``crs`` is not defined.
     """
+    if photographs is not None:
+        return _photographed_rows(part, classes, geometry, photographs[part.scene])
     found, geobox = part.detections, part.geobox
     if geometry == "centroid":
         coordinates = geobox.to_world(found.centres[:, None], crs)
@@ -158,7 +184,25 @@ def to_rows(
         )
     if geometry == "box":
         coordinates = _counter_clockwise(coordinates)
-    return Rows(_to_fields(part, classes), coordinates)
+    return Rows(_to_fields(part, classes, _areas(part)), coordinates)
+
+
+def _photographed_rows(
+    part: SceneDetections, classes: Sequence[str], geometry: Geometry, photograph: Photograph
+) -> Rows:
+    """Compute the rows of detections in a photograph."""
+    found, view = part.detections, photograph.view
+    gsd = math.nan if photograph.gsd_m is None else photograph.gsd_m
+    areas = gsd**2 * (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
+    coordinates = np.full((len(found), 1 if geometry == "centroid" else 4, 2), np.nan)
+    if view is not None and geometry == "centroid":
+        coordinates, areas = view.to_degrees(found.centres[:, None]), view.areas(found.boxes)
+    elif view is not None:
+        coordinates = _counter_clockwise(view.corners(found.boxes))
+        areas = view.areas(found.boxes)
+    fields = _to_fields(part, classes, areas)
+    fields[APPROXIMATE] = np.full(len(found), view is not None)
+    return Rows(fields, coordinates)
 
 
 def warn_of_transformation(part: SceneDetections, crs: CRS | None) -> None:
@@ -176,7 +220,9 @@ def _counter_clockwise(world: Floats) -> Floats:
     return world
 
 
-def _to_fields(part: SceneDetections, classes: Sequence[str]) -> dict[str, NDArray[Any]]:
+def _to_fields(
+    part: SceneDetections, classes: Sequence[str], areas: Floats
+) -> dict[str, NDArray[Any]]:
     """Compute the columns, in order: (N,) values each."""
     found = part.detections
     values = (
@@ -184,7 +230,7 @@ def _to_fields(part: SceneDetections, classes: Sequence[str]) -> dict[str, NDArr
         found.scores.astype(np.float64).round(6),
         np.full(len(found), part.scene, dtype=object),
         *found.boxes.T,
-        _areas(part),
+        areas,
     )
     return dict(zip(FIELDS, values, strict=True))
 
@@ -238,10 +284,16 @@ def _pack_polygons(coordinates: NDArray[np.float64]) -> NDArray[Any]:
     return polygons
 
 
+def arrow_types(fields: Iterable[str]) -> dict[str, pyarrow.DataType]:
+    """Return the types of columns in Arrow, in their order."""
+    known = {**dict.fromkeys(TEXTS, pyarrow.string()), APPROXIMATE: pyarrow.bool_()}
+    return {name: known.get(name, pyarrow.float64()) for name in fields}
+
+
 def to_arrow(rows: Rows, geometry: str) -> pyarrow.RecordBatch:
     """Convert rows to a batch of Arrow: the fields, then the geometry in WKB.
 
-    An unknown area is null.
+    An unknown area is null, and so is the geometry of a row without a place.
 
     Args:
         rows: The rows.
@@ -249,10 +301,16 @@ def to_arrow(rows: Rows, geometry: str) -> pyarrow.RecordBatch:
     """
     columns = [
         pyarrow.array(rows.fields[name], kind, from_pandas=True)
-        for name, kind in ARROW_TYPES.items()
+        for name, kind in arrow_types(rows.fields).items()
+        if name != APPROXIMATE
     ]
-    columns.append(_fixed_length_binary(pack_wkb(rows.coordinates)))
-    return pyarrow.record_batch(columns, names=[*FIELDS, geometry])
+    if APPROXIMATE in rows.fields:
+        places = rows.fields[APPROXIMATE]
+        columns.append(pyarrow.array(places, pyarrow.bool_(), mask=~places))
+    shapes, is_placed = _fixed_length_binary(pack_wkb(rows.coordinates)), rows.is_placed
+    if not is_placed.all():
+        shapes = if_else(pyarrow.array(is_placed), shapes, None)
+    return pyarrow.record_batch([*columns, shapes], names=[*rows.fields, geometry])
 
 
 def _fixed_length_binary(values: NDArray[np.uint8]) -> pyarrow.Array:

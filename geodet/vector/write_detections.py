@@ -10,6 +10,7 @@ from pyproj import CRS
 from geodet.files.outputs import raising_output_errors
 from geodet.files.pending import PendingFile, PendingFolder, PendingOutput, PendingRows
 from geodet.geometry.scene_detections import SceneDetections, common_crs
+from geodet.photographs.photograph import Photographs
 from geodet.vector.csv_format import CsvWriter
 from geodet.vector.exchange_formats import (
     FileGdbWriter,
@@ -97,6 +98,7 @@ def open_writer(
     appending: Appending | None = None,
     geometry: Geometry = "box",
     format: str | None = None,
+    photographs: Photographs | None = None,
 ) -> DetectionWriter:
     """Open a file that detections are written to part by part, as one layer, ``detections``.
 
@@ -114,6 +116,10 @@ def open_writer(
     Without a CRS, or with a local grid in GeoJSON, coordinates stay as they are. COCO and YOLO are
     in the pixels of each scene and ignore ``crs`` and ``geometry``.
 
+    Of photographs the layer is in WGS 84. A row has a place where the pose of the camera is known,
+    and a further column, ``approximate``, says so; another row has none. Where each picture was
+    taken and what it shows is the layer ``images``, or a file beside the output.
+
     Args:
         path: The output; a folder in the format ``yolo``.
         classes: Names of the classes, by label.
@@ -125,6 +131,7 @@ def open_writer(
         appending: Which rows are added; None: all, of scenes that the file does not hold.
         geometry: ``box``, polygons, or ``centroid``, points.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
+        photographs: The scenes, where they are photographs.
 
     Returns:
         The writer. Any thread may use it, one at a time.
@@ -135,7 +142,7 @@ def open_writer(
     check_output(path, overwrite=overwrite, append=append, format=format)
     chosen = choose_format(path, format)
     rule = (appending or Appending()) if append else None
-    layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, rule)
+    layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, rule, photographs)
     is_there = append and path.exists()
     with raising_output_errors(path):
         output = PendingRows(path) if is_there else _PENDING.get(chosen.name, PendingFile)(path)

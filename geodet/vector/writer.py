@@ -10,12 +10,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import OutputError
 from geodet.files.outputs import raising_output_errors
 from geodet.files.pending import PendingOutput
+from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.images_layer import ImageCounts, write_images
 from geodet.vector.not_examined import SkippedArea, write_not_examined
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
 
@@ -40,6 +43,7 @@ class DetectionWriter(ABC):
         self._temporary = output.temporary
         self._layer = layer
         self._scenes: set[str] = set()
+        self._counts: dict[str, Ints] = {}
         self._left_out: tuple[SkippedArea, ...] = ()
 
     def write(self, part: SceneDetections) -> None:
@@ -52,6 +56,9 @@ class DetectionWriter(ABC):
             ValueError: A label has no class.
         """
         self._check(part)
+        self._counts[part.scene] += np.bincount(
+            part.detections.labels, minlength=len(self._layer.classes)
+        )
         with raising_output_errors(self._layer.path):
             self._add(part)
 
@@ -79,6 +86,7 @@ class DetectionWriter(ABC):
                 self._close()
                 self._output.commit()
             self._write_left_out()
+            self._write_images()
         except BaseException:
             self.abort()
             raise
@@ -105,7 +113,21 @@ class DetectionWriter(ABC):
 
     def _write_left_out(self) -> None:
         """Write the areas that could not be read beside the output."""
-        write_not_examined(self._layer.path, self._left_out, self._layer.crs)
+        write_not_examined(
+            self._layer.path, self._left_out, self._layer.crs, self._layer.photographs
+        )
+
+    def _write_images(self) -> None:
+        """Write what is known of photographs beside the output."""
+        write_images(self._layer.path, self._images)
+
+    @property
+    def _images(self) -> ImageCounts | None:
+        """The photographs that were written, with their counts; None of other scenes."""
+        photographs = self._layer.photographs
+        if photographs is None:
+            return None
+        return ImageCounts.of(self._layer.classes, photographs, self._counts)
 
     @abstractmethod
     def _finish(self) -> None:
@@ -134,6 +156,7 @@ class DetectionWriter(ABC):
     def _begin_scene(self, part: SceneDetections) -> None:
         """Check and note a scene when its first part comes."""
         self._scenes.add(part.scene)
+        self._counts[part.scene] = np.zeros(len(self._layer.classes), np.int64)
 
 
 class RowWriter(DetectionWriter):
@@ -157,6 +180,8 @@ class RowWriter(DetectionWriter):
 
     def _begin_scene(self, part: SceneDetections) -> None:
         super()._begin_scene(part)
+        if self._layer.photographs is not None:
+            return
         if (part.geobox.crs is None) != (self._layer.crs is None):
             has, others = ("no", "one") if part.geobox.crs is None else ("a", "none")
             raise OutputError(
@@ -169,7 +194,8 @@ class RowWriter(DetectionWriter):
     def _add(self, part: SceneDetections) -> None:
         for few in iter_slices(part, ROWS_AT_ONCE):
             layer = self._layer
-            self._waiting.append(to_rows(few, layer.classes, layer.crs, layer.geometry))
+            kind = layer.geometry, layer.photographs
+            self._waiting.append(to_rows(few, layer.classes, layer.crs, *kind))
             if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:
                 self._flush()
 

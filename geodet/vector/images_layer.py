@@ -1,0 +1,181 @@
+"""What is known of each picture, and how many objects it shows: a layer, or a table.
+
+Each picture is a point where the camera was. A GeoPackage has the layer ``images``; beside any
+other output there is a GeoJSON file.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from geodet.files.outputs import raising_output_errors, replacing
+from geodet.files.spreadsheet_text import safe_text
+from geodet.geometry.arrays import Ints
+from geodet.photographs.photograph import Photograph
+
+__all__ = [
+    "IMAGES",
+    "ImageCounts",
+    "add_images",
+    "count_columns",
+    "images_path",
+    "write_image_counts",
+    "write_images",
+]
+
+IMAGES = "images"
+"""Name of the layer."""
+
+_TOTAL = "objects"
+_NUMBERS = ("gsd_m", "longitude", "latitude", "altitude_m", "height_m", "yaw_deg", "pitch_deg")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCounts:
+    """The pictures of an output, and the objects that it holds of each."""
+
+    classes: tuple[str, ...]
+    """Names of the classes, by label."""
+    images: Sequence[Photograph]
+    """N pictures."""
+    counts: Ints
+    """(N, number of classes)."""
+
+    @staticmethod
+    def of(
+        classes: Sequence[str], photographs: Mapping[str, Photograph], counts: Mapping[str, Ints]
+    ) -> ImageCounts:
+        """Gather the counts of pictures, in the order of the pictures.
+
+        Args:
+            classes: Names of the classes, by label.
+            photographs: What is known of pictures.
+            counts: Objects of each class, of those pictures that were searched.
+        """
+        images = [one for name, one in photographs.items() if name in counts]
+        rows = [counts[image.scene] for image in images]
+        table = np.array(rows, np.int64).reshape(len(images), len(classes))
+        return ImageCounts(tuple(classes), images, table)
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of the layer, in order: (N,) each."""
+        found: dict[str, NDArray[Any]] = {
+            "scene": self._texts("scene"),
+            "time": self._texts("time"),
+            _TOTAL: self.counts.sum(axis=1),
+        }
+        found |= dict(zip(count_columns(self.classes), self.counts.T, strict=True))
+        for name in _NUMBERS:
+            found[name] = np.array([getattr(image, name) for image in self.images], np.float64)
+        return found | {"gsd_from": self._texts("gsd_from"), "camera": self._texts("camera")}
+
+    def _texts(self, name: str) -> NDArray[Any]:
+        return np.array([getattr(image, name) for image in self.images], object)
+
+
+def count_columns(classes: Sequence[str]) -> list[str]:
+    """Name the column with the count of each class; names differ even in lower case.
+
+    Example:
+        >>> count_columns(["cow", "Cow", "sheep"])
+        ['objects_cow', 'objects_Cow_2', 'objects_sheep']
+    """
+    taken: set[str] = set()
+    names = []
+    for name in classes:
+        column = first = f"{_TOTAL}_{name}"
+        number = 1
+        while column.casefold() in taken:
+            number += 1
+            column = f"{first}_{number}"
+        taken.add(column.casefold())
+        names.append(column)
+    return names
+
+
+def images_path(output: Path) -> Path:
+    """Return where the pictures are, beside an output that is no GeoPackage.
+
+    Example:
+        >>> images_path(Path("animals.geojson")).name
+        'animals.geojson.images.geojson'
+    """
+    return output.with_name(f"{output.name}.{IMAGES}.geojson")
+
+
+def add_images(path: Path, found: ImageCounts) -> None:
+    """Add the layer to a GeoPackage that is closed.
+
+    Raises:
+        DataSourceError, DataLayerError: It cannot be written.
+    """
+    _write(path, found, driver="GPKG")
+
+
+def write_images(output: Path, found: ImageCounts | None) -> None:
+    """Write the pictures beside an output; without any, remove those of an earlier run.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    path = images_path(output)
+    with raising_output_errors(path):
+        if found is None:
+            path.unlink(missing_ok=True)
+            return
+        with replacing(path) as temporary:
+            try:
+                _write(temporary, found, driver="GeoJSON")
+            except (DataSourceError, DataLayerError) as error:
+                raise OSError(str(error)) from error
+
+
+def write_image_counts(path: Path, found: ImageCounts) -> None:
+    """Write a table of the pictures as CSV: name, time, place, metres per pixel and counts.
+
+    Names that a spreadsheet would run as formulas get an apostrophe before them.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    columns = found.columns
+    first = ["scene", "time", "longitude", "latitude", "gsd_m", "gsd_from", _TOTAL]
+    names = [*first, *count_columns(found.classes)]
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([safe_text(name) for name in names])
+        table.writerows(zip(*(map(_to_cell, columns[name]) for name in names), strict=True))
+
+
+def _to_cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return safe_text(value)
+    is_unknown = isinstance(value, float) and np.isnan(value)
+    return "" if is_unknown else f"{value:.10g}" if isinstance(value, float) else int(value)
+
+
+def _write(path: Path, found: ImageCounts, *, driver: str) -> None:
+    columns = found.columns
+    there = np.isfinite(columns["longitude"])
+    shapes = np.full(len(there), None, object)
+    shapes[there] = shapely.points(columns["longitude"][there], columns["latitude"][there])
+    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:4326")
+    options = {"COORDINATE_PRECISION": "9"} if driver == "GeoJSON" else {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A geometry of type", UserWarning)
+        pyogrio.write_dataframe(
+            frame, path, layer=IMAGES, driver=driver, geometry_type="Point", layer_options=options
+        )
