@@ -60,8 +60,8 @@ OnError = Annotated[
     Literal["stop", "skip"] | None,
     typer.Option(
         "--on-error",
-        help="What becomes of an area of a scene that cannot be read: stop, or leave it out; detect "
-        "writes it as a polygon.",
+        help="What becomes of an area of a scene that cannot be read: stop, or leave it out; "
+        "detect writes it as a polygon.",
         show_default="stop",
         rich_help_panel=SETTINGS,
     ),
