@@ -5,6 +5,7 @@ exits 1 if anything is wrong. It needs Debian's python3-qgis (3.22 or later) and
 """
 
 import atexit
+import html
 import json
 import os
 import shutil
@@ -21,6 +22,9 @@ from qgis.core import (  # noqa: E402
     Qgis,
     QgsApplication,
     QgsCoordinateTransform,
+    QgsExpression,
+    QgsExpressionContext,
+    QgsExpressionContextUtils,
     QgsMapRendererParallelJob,
     QgsMapSettings,
     QgsProject,
@@ -60,6 +64,7 @@ def look(case):
     if not (raster.isValid() and vector.isValid()):
         return ["it does not open"]
     problems = [*check_data(case, raster, vector), *check_style(case, vector)]
+    problems += check_tips(case, vector)
     return problems or [*check_map(case, raster, vector)]
 
 
@@ -111,6 +116,23 @@ def check_style(case, vector):
     )
     setup = fields.field("score").editorWidgetSetup()
     yield from differ("digits of score", setup.config().get("Precision"), 2)
+
+
+def check_tips(case, vector):
+    """Evaluate the map tip of each object: names of classes and scenes must bring no markup."""
+    context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(vector))
+    seen = set()
+    for feature in vector.getFeatures():
+        context.setFeature(feature)
+        tip = QgsExpression.replaceExpressionText(vector.mapTipTemplate(), context)
+        label, scene = (
+            html.escape(text, quote=False) for text in (feature["label"], case["scene"])
+        )
+        if not (tip.startswith(f"<b>{label}</b> 0.") and tip.endswith(f"<br>{scene}")):
+            yield f"the map tip is {tip!r}, without {label!r} or {scene!r}"
+            return
+        seen.add(feature["label"])
+    yield from differ("classes in map tips", sorted(seen), sorted(case["classes"]))
 
 
 def check_map(case, raster, vector):

@@ -21,7 +21,8 @@ from geodet.vector.stored_styles import write_style
 from geodet.vector.write_detections import write_detections
 
 SIDE = 480
-CLASSES = ("large tree", 'a "small" tree & <shrub>', "grün 🌳", "never found")
+CLASSES = ("large tree", 'a "small" tree & <img src=x onerror="a()">', "grün 🌳", "never found")
+SCENE = "<script src='x'>&amp;/"  # before the name of each scene
 PLACES = {  # 0.6 m on the ground in each
     "utm": (32633, Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000)),
     "mercator": (3857, Affine(0.6, 0, 3_630_000, 0, -0.6, 38_000)),
@@ -38,7 +39,7 @@ def main(folder):
         geobox = GeoBox(SIDE, SIDE, transform, CRS.from_epsg(epsg))
         raster = folder / f"{name}.tif"
         write_raster(raster, painting.pixels, geobox)
-        part = SceneDetections(raster.name, geobox, found)
+        part = SceneDetections(f"{SCENE}{raster.name}", geobox, found)
         for path, geometry in write_all(folder, name, part):
             cases.append(case(raster, path, geometry, part, epsg))
     (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
@@ -74,6 +75,7 @@ def case(raster, path, geometry, part, epsg):
         "raster_crs": f"EPSG:{epsg}",
         "classes": CLASSES[:3],
         "unused": CLASSES[3:],
+        "scene": part.scene,
         "centres": part.geobox.to_world(part.detections.centres).tolist(),
         "pixel": abs(part.geobox.transform.a),
     }
