@@ -287,8 +287,8 @@ def detect_to_files(
     """Detect objects in scenes and write them, all scenes to one layer.
 
     Detections are written as soon as no later window can change them; those of one scene among
-    several, when it is done. An object that overlapping scenes show is written once; such scenes
-    are held in memory until all are done.
+    several, when it is done. An object that overlapping scenes show is written once; such a scene
+    is written when those around it are done.
 
     If one of several scenes cannot be read to its end, the outputs are completed without any of its
     detections, their metadata names the scene where the format has metadata, and the error is

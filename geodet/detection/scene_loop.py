@@ -23,9 +23,10 @@ from geodet.detection.value_range import (
     measure_chips,
 )
 from geodet.errors import SceneError
+from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.windows import Window
-from geodet.merging.mosaics import deduplicate, is_ground_shared
+from geodet.merging.mosaics import MosaicJoiner
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import InputValues
 from geodet.raster.scene import Chip, Scene
@@ -84,30 +85,37 @@ class SceneLoop:
     def __iter__(self) -> Iterator[SceneDetections]:
         """Yield the detections of each scene, without duplicates where scenes overlap.
 
-        Scenes that overlap no other are yielded part by part or at their end; otherwise all are
-        held until the last one is done.
+        A single scene is yielded part by part, of several each when it is final, in their order:
+        one that overlaps no other at its end, the others as :class:`MosaicJoiner` says.
         """
-        parts = self._iter_scenes()
-        is_shared = self._joins_scenes and is_ground_shared(
-            [scene.footprint for scene in self._plan.scenes]
-        )
-        if not is_shared:
-            yield from parts
-            return
-        held = list(parts)
-        with self._watch.measure("merge"):
-            yield from deduplicate(held, iou_threshold=self._predictor.iou_threshold)
-
-    def _iter_scenes(self) -> Iterator[SceneDetections]:
-        """Yield the detections of a single scene part by part, of several all or nothing."""
         scenes = self._plan.scenes
         if len(scenes) == 1:
-            try:
-                yield from self._iter_scene(0, scenes[0])
-            except SceneError as error:
-                self._note_failure(0, error)
-                raise
-            return
+            yield from self._iter_single()
+        elif not self._joins_scenes:
+            for number, parts in self._iter_scenes():
+                yield from map(scenes[number].part, parts)
+        else:
+            yield from self._join(self._iter_scenes())
+
+    def _join(self, found: Iterator[tuple[int, list[Detections]]]) -> Iterator[SceneDetections]:
+        folder = None if self._journal is None else self._journal.folder.parent
+        footprints = [scene.footprint for scene in self._plan.scenes]
+        threshold = self._predictor.iou_threshold
+        with MosaicJoiner(footprints, iou_threshold=threshold, folder=folder) as joiner:
+            for number, parts in found:
+                yield from self._watch.measure_each("merge", joiner.add(number, parts))
+
+    def _iter_single(self) -> Iterator[SceneDetections]:
+        (scene,) = self._plan.scenes
+        try:
+            yield from map(scene.part, self._iter_scene(0, scene))
+        except SceneError as error:
+            self._note_failure(0, error)
+            raise
+
+    def _iter_scenes(self) -> Iterator[tuple[int, list[Detections]]]:
+        """Yield the detections of each of several scenes, none of one that fails."""
+        scenes = self._plan.scenes
         for number, scene in enumerate(scenes):
             try:
                 parts = list(self._iter_scene(number, scene))
@@ -116,10 +124,10 @@ class SceneLoop:
                 if len(self.failed) == len(scenes) + len(self._plan.failed):
                     raise
                 logger.error("%s is left out: %s", scene.name, error)
-            else:
-                yield from parts
+                parts = []
             finally:
                 self._opened.close_scene(scene.path)
+            yield number, parts
 
     def _note_failure(self, number: int, error: SceneError) -> None:
         scene = self._plan.scenes[number]
@@ -129,7 +137,7 @@ class SceneLoop:
         record = self._records[scene.name]
         record.status, record.reason = "failed", str(error)
 
-    def _iter_scene(self, number: int, planned: PlannedScene) -> Iterator[SceneDetections]:
+    def _iter_scene(self, number: int, planned: PlannedScene) -> Iterator[Detections]:
         began = time.monotonic()
         scene = self._opened.open(planned.path)
         report_choices(scene, self._about, self._config)
@@ -142,8 +150,7 @@ class SceneLoop:
             progress=self._show_overall(number),
             journal=None if self._journal is None else self._journal.open_scene(number),
         )
-        for detections in run:
-            yield planned.part(detections)
+        yield from run
         scene.clear_cache()
         self._counts.add(run.counts)
         self._note_skipped(planned, run.not_examined)

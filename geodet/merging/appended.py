@@ -10,20 +10,20 @@ import shapely
 from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.boxes import Detections, paired_iou
+from geodet.geometry.boxes import paired_iou
 from geodet.geometry.ground_pairs import GroundPairs
+from geodet.merging.met_boxes import MET_BOX, MetPairs, rank_boxes
 from geodet.merging.suppression import BoxState, states_from_pairs
 
 __all__ = ["drop_weaker"]
 
 _UPRIGHT = 1 - 1e-6  # share of its bounds that a box fills which is its own bounds
-_MET = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "i4"), ("bounds", "f8", (4,))])
 
 
 def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tuple[Ints, Ints]:
     """Return which boxes are duplicates of stronger ones.
 
-    The rule is that of :func:`geodet.merging.mosaics.deduplicate`: take the strongest box left,
+    The rule is that of :class:`geodet.merging.mosaics.MosaicJoiner`: take the strongest box left,
     drop those that overlap it by more than the threshold, repeat. So a box in the file goes where a
     stronger new one shows the same object. Memory grows with the pairs above the threshold alone.
 
@@ -36,30 +36,22 @@ def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tupl
     """
     names: dict[str, int] = {}
     found = (_meeting(pairs, iou_threshold, names) for pairs in batches)
-    met = np.concatenate([np.zeros((0, 2), _MET), *found])
-    met["scene"] = np.argsort(np.argsort(list(names)))[met["scene"]]  # in alphabetical order
+    met = np.concatenate([np.zeros((0, 2), MET_BOX), *found])
     new, first, news = np.unique(met["id"][:, 0], return_index=True, return_inverse=True)
     old, other, olds = np.unique(met["id"][:, 1], return_index=True, return_inverse=True)
-    rank = _ranks(np.concatenate([met[first, 0], met[other, 1]]))
+    name_ranks = np.argsort(np.argsort(list(names)))  # in alphabetical order
+    rank = rank_boxes(np.concatenate([met[first, 0], met[other, 1]]), name_ranks)
     pairs = np.stack([rank[news], rank[len(new) + olds]])
     states = states_from_pairs(pairs.min(axis=0), pairs.max(axis=0), np.zeros(len(rank), np.bool_))
     dropped = states[rank] == BoxState.DROPPED
     return new[dropped[: len(new)]], old[dropped[len(new) :]]
 
 
-def _ranks(boxes: NDArray[Any]) -> Ints:
-    """Return the rank of each box, from 0 for the strongest: (N,)."""
-    found = Detections(boxes["bounds"], boxes["score"], np.zeros(len(boxes), np.int64))
-    rank = np.empty(len(boxes), np.int64)
-    rank[found.ranking(boxes["scene"])] = np.arange(len(boxes))
-    return rank
-
-
-def _meeting(pairs: GroundPairs, iou_threshold: float, names: dict[str, int]) -> NDArray[Any]:
+def _meeting(pairs: GroundPairs, iou_threshold: float, names: dict[str, int]) -> MetPairs:
     """Return the pairs that overlap enough: (P, 2) records; scenes are numbered in ``names``."""
     bounds: Floats = shapely.bounds(pairs.shapes)
     enough = _iou(pairs.shapes, bounds) > iou_threshold
-    met = np.zeros((int(enough.sum()), 2), _MET)
+    met = np.zeros((int(enough.sum()), 2), MET_BOX)
     met["id"], met["score"] = pairs.ids[enough], pairs.scores[enough]
     scenes = pairs.scenes[enough].ravel().tolist()
     numbers = [names.setdefault(scene, len(names)) for scene in scenes]

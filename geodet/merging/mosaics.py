@@ -1,208 +1,232 @@
-"""Suppression of duplicates between overlapping scenes."""
+"""Suppression of duplicates between overlapping scenes, scene after scene."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import shapely
-from affine import Affine
-from pyproj import CRS
 
+from geodet.files.closable import Closing
+from geodet.files.spilled_arrays import SpilledArrays
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
-from geodet.geometry.full_turns import full_turn, seam_between
-from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
-from geodet.merging.overlapping_pairs import OverlapRule, pairs_within
-from geodet.merging.suppression import BoxState, states_from_pairs
+from geodet.merging.footprints import find_footprints, is_meeting
+from geodet.merging.met_boxes import MET_BOX, MetPairs, settle_pairs
+from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 
-__all__ = ["deduplicate", "is_ground_shared"]
+__all__ = ["MosaicJoiner"]
 
-_PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster without a georeference
+_MOST_BYTES = 256 * 2**20  # of detections that wait in memory, the rest waits in a file
+_ROW_BITS = 40  # of the identifier of a box; those above are the number of its scene
 
 
-def deduplicate(parts: Sequence[SceneDetections], *, iou_threshold: float) -> list[SceneDetections]:
-    """Keep the strongest of the detections of one object in several scenes.
+class MosaicJoiner(Closing):
+    """Keeps the strongest of the detections of one object in several scenes.
 
-    Equal to the definition: take the strongest box left, drop those of its class in *other* scenes
-    that overlap it by more than the threshold, repeat. Boxes of one scene do not compete, since
-    their duplicates are gone already. Overlap is measured on the ground in the CRS of the layer,
-    between the boxes themselves: under a rotation their bounds would be up to twice as large, and
-    join neighbours. Equal scores are taken by position, then by the scene's name, so the order of
-    scenes of one CRS does not matter.
+    Equal to the definition: take the strongest box of all scenes left, drop those of its class in
+    *other* scenes that overlap it by more than the threshold, repeat. Boxes of one scene do not
+    compete, since their duplicates are gone already. Overlap is measured on the ground in the CRS
+    of the layer, between the boxes themselves: under a rotation their bounds would be up to twice
+    as large, and join neighbours. Equal scores are taken by position, then by the scene's name, so
+    the order of scenes of one CRS does not matter.
 
     Scenes without a georeference all begin at (0, 0) and are not compared.
 
-    Args:
-        parts: What was found, by scenes; parts of one scene have its name.
-        iou_threshold: Intersection over union above which the weaker box goes.
+    Scenes come one by one. What is yielded is final: a scene when all scenes that overlap it have
+    come, no box of it waits for a box of a scene that is to come, and all scenes before it have
+    been yielded. So the rows and their order do not depend on what waits meanwhile: in a mosaic
+    whose scenes come row by row, about a row of scenes. Memory holds at most 256 MB of it, and a
+    temporary file the rest; only the pairs that cannot be decided yet all stay in memory.
 
-    Returns:
-        The parts in their order, with what is left of their detections in its order.
+    Args:
+        scenes: All scenes, each with any detections.
+        iou_threshold: Intersection over union above which the weaker box goes.
+        folder: Where to create the temporary file; None: the system's folder for them.
+        most_bytes: Of the detections that wait in memory.
 
     Raises:
         OutputError: Only some scenes have a CRS.
         ValueError: There are no scenes.
     """
-    crs = common_crs(parts)
-    placed = _place_all(parts, crs)
-    kept = [np.ones(len(part.detections), np.bool_) for part in parts]
-    shared = _shared_rows(placed)
-    dropped = _SharedBoxes.of(parts, placed, shared).dropped(iou_threshold)
-    ends = np.cumsum([int(rows.sum()) for rows in shared])
-    for keep, rows, lost in zip(kept, shared, np.split(dropped, ends[:-1]), strict=True):
-        keep[np.flatnonzero(rows)[lost]] = False
-    return [
-        replace(part, detections=part.detections.select(keep))
-        for part, keep in zip(parts, kept, strict=True)
-    ]
 
+    def __init__(
+        self,
+        scenes: Sequence[SceneDetections],
+        *,
+        iou_threshold: float,
+        folder: Path | None = None,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
+        geoboxes = [scene.geobox for scene in scenes]
+        self.footprints = find_footprints(geoboxes, common_crs(scenes))
+        """Where the scenes lie."""
+        self._names = [scene.scene for scene in scenes]
+        self._name_ranks = np.argsort(np.argsort(self._names, kind="stable"), kind="stable")
+        self._iou_threshold = iou_threshold
+        self._held = SpilledArrays(folder, most_bytes=most_bytes)
+        self._missing = np.array([len(near) + 1 for near in self.footprints.neighbours])
+        self._dropped: dict[int, Bools] = {}
+        self._failed: set[int] = set()
+        self._pairs: MetPairs = np.zeros((0, 2), MET_BOX)
+        self._next = 0
 
-def is_ground_shared(footprints: Sequence[SceneDetections]) -> bool:
-    """Whether two scenes may show the same ground, by the bounds of their footprints.
+    def add(self, number: int, found: Sequence[Detections]) -> Iterator[SceneDetections]:
+        """Add a scene, and yield the detections of the scenes that become final with it.
 
-    Args:
-        footprints: Each scene, with itself as its one detection.
-    """
-    crs = common_crs(footprints)
-    return any(rows.any() for rows in _shared_rows(_place_all(footprints, crs)))
+        Args:
+            number: The scene, from 0; each comes once, in any order.
+            found: Its detections, in any number of parts; none for a scene that failed.
+
+        Yields:
+            The scenes in their order, each with what is left of its detections in its order;
+            nothing for a scene without parts.
+
+        Raises:
+            OutputError: The temporary file cannot be written.
+        """
+        near = self.footprints.neighbours[number]
+        self._missing[[number, *near]] -= 1
+        if number == self._next and not len(near):  # the usual case needs no memory
+            yield from (self._part(number, part) for part in found)
+            self._next += 1
+        else:
+            self._hold(number, found)
+            self._settle()
+        yield from self._iter_final()
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._held.close()
+
+    def _hold(self, number: int, found: Sequence[Detections]) -> None:
+        """Keep a scene, and pair its boxes with those of the scenes that have come."""
+        whole = Detections.concatenate(found)
+        corners = self.footprints.corners(number, whole.boxes)
+        extents = self.footprints.extents
+        bounds, shared = _bounds(corners), np.zeros(len(whole), np.bool_)
+        near = self.footprints.neighbours[number]
+        for other in near.tolist():
+            shared |= is_meeting(bounds, extents[other])
+        rows = np.flatnonzero(shared)
+        arrays = (whole.boxes, whole.scores, whole.labels, rows, corners[rows])
+        self._held.add(number, arrays)
+        self._dropped[number] = np.zeros(len(whole), np.bool_)
+        if not len(found):
+            self._failed.add(number)
+            return
+        come = [other for other in near.tolist() if other in self._dropped]
+        ours = self._shared_boxes(number, np.full(4, np.nan))
+        theirs = [self._shared_boxes(other, extents[number]) for other in come]
+        if len(ours) and any(map(len, theirs)):
+            pairs = _iter_pairs(ours, _PlacedBoxes.concatenate(theirs), self._iou_threshold)
+            self._pairs = np.concatenate([self._pairs, *pairs])
+
+    def _shared_boxes(self, number: int, extent: Floats) -> _PlacedBoxes:
+        """Return the boxes that a scene shares with an extent and others, and may yet keep."""
+        _, scores, labels, rows, corners = self._held.read(number)
+        bounds = _bounds(corners)
+        near = np.flatnonzero(is_meeting(bounds, extent) & ~self._dropped[number][rows])
+        return _PlacedBoxes(
+            Detections(bounds[near], scores[rows[near]], labels[rows[near]]),
+            corners[near],
+            np.full(len(near), self.footprints.is_upright(number)),
+            np.full(len(near), number),
+            rows[near],
+        )
+
+    def _settle(self) -> None:
+        """Decide what scenes that are to come cannot change."""
+        if not len(self._pairs):
+            return
+        ids, self._pairs = settle_pairs(self._pairs, self._name_ranks, self._missing > 0)
+        scenes = ids >> _ROW_BITS
+        starts = np.flatnonzero(np.diff(scenes, prepend=-1))
+        for few in np.split(ids, starts[1:]) if len(ids) else []:
+            self._dropped[int(few[0]) >> _ROW_BITS][few & ((1 << _ROW_BITS) - 1)] = True
+
+    def _iter_final(self) -> Iterator[SceneDetections]:
+        waiting = set(np.unique(self._pairs["scene"]).tolist())
+        while self._next in self._dropped and not self._missing[self._next]:
+            if self._next in waiting:
+                return
+            boxes, scores, labels, *_ = self._held.read(self._next)
+            kept = ~self._dropped.pop(self._next)
+            self._held.remove(self._next)
+            if self._next not in self._failed:
+                yield self._part(self._next, Detections(boxes, scores, labels).select(kept))
+            self._next += 1
+
+    def _part(self, number: int, found: Detections) -> SceneDetections:
+        return SceneDetections(self._names[number], self.footprints.geoboxes[number], found)
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """The boxes of a part on the ground."""
-
-    scene: str
-    corners: Floats
-    """(N, 4, 2) in the CRS of the layer."""
-    bounds: Floats
-    """(N, 4) of the corners."""
-    extent: Floats
-    """(4,) of all; NaN without boxes."""
-    upright: bool
-    """Whether the boxes are their own bounds."""
-    unplaced: bool
-    """Whether the scene has no georeference."""
-
-
-def _place_all(parts: Sequence[SceneDetections], crs: CRS | None) -> list[_Placed]:
-    """Place the boxes of parts in a CRS, on one side of the antimeridian or beyond it."""
-    corners = [part.geobox.corners(part.detections.boxes, crs) for part in parts]
-    turn = full_turn(crs)
-    if turn:
-        middles = np.array([_middle(world) for world in corners])
-        known = np.isfinite(middles)
-        seam = seam_between(middles[known], turn) if known.any() else 0.0
-        for world, middle in zip(corners, middles, strict=True):
-            if np.isfinite(middle):
-                world[..., 0] -= np.floor((middle - seam) / turn) * turn
-    return [_place(part, world, crs) for part, world in zip(parts, corners, strict=True)]
-
-
-def _middle(world: Floats) -> float:
-    """Return the middle of the x of corners, NaN without any."""
-    x = world[..., 0][np.isfinite(world[..., 0])]
-    return float(x.min() + x.max()) / 2 if len(x) else np.nan
-
-
-def _place(part: SceneDetections, world: Floats, crs: CRS | None) -> _Placed:
-    bounds = np.hstack([world.min(axis=1), world.max(axis=1)])
-    finite = bounds[np.isfinite(bounds).all(axis=1)]
-    nothing = np.full(4, np.nan)
-    extent = np.hstack([finite[:, :2].min(0), finite[:, 2:].max(0)]) if len(finite) else nothing
-    upright = not part.geobox.needs_transformation(crs) and part.geobox.transform.is_rectilinear
-    return _Placed(part.scene, world, bounds, extent, upright, _is_unplaced(part.geobox))
-
-
-def _is_unplaced(geobox: GeoBox) -> bool:
-    return geobox.crs is None and geobox.transform == _PIXELS
-
-
-def _shared_rows(placed: Sequence[_Placed]) -> list[Bools]:
-    """Return of each part which boxes lie where another scene has boxes as well: (N,) each."""
-    extents = np.stack([part.extent for part in placed])
-    shared = []
-    for own in placed:
-        rows = np.zeros(len(own.bounds), np.bool_)
-        for other in np.flatnonzero(_intersects(extents, own.extent)).tolist():
-            them = placed[other]
-            if them.scene != own.scene and not (own.unplaced or them.unplaced):
-                rows |= _intersects(own.bounds, them.extent)
-        shared.append(rows)
-    return shared
-
-
-def _intersects(a: Floats, b: Floats) -> Bools:
-    """Whether (N, 4) bounds share a point with (4,): (N,); infinite ones share none."""
-    intersecting = np.all((a[:, :2] <= b[2:]) & (a[:, 2:] >= b[:2]), axis=1) & np.isfinite(a).all(
-        axis=1
-    )
-    return np.asarray(intersecting, np.bool_)
-
-
-@dataclass(frozen=True, slots=True)
-class _SharedBoxes:
-    """The boxes of all parts that may show the same object as a box of another scene."""
+class _PlacedBoxes:
+    """N boxes on the ground."""
 
     found: Detections
-    """N of them, whose boxes are the bounds of the corners."""
+    """Their boxes are the bounds of the corners."""
     corners: Floats
     """(N, 4, 2) in the CRS of the layer."""
     upright: Bools
     """(N,) whether a box is its own bounds."""
     scenes: Ints
-    """(N,) number of the scene's name in alphabetical order."""
+    """(N,) numbers of their scenes."""
+    rows: Ints
+    """(N,) of the boxes in their scenes."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     @staticmethod
-    def of(
-        parts: Sequence[SceneDetections], placed: Sequence[_Placed], shared: Sequence[Bools]
-    ) -> _SharedBoxes:
-        names = {name: number for number, name in enumerate(sorted({p.scene for p in parts}))}
-        numbers = np.array([names[part.scene] for part in parts], np.int64)
-        counts = [int(rows.sum()) for rows in shared]
-        found = [part.detections.select(rows) for part, rows in zip(parts, shared, strict=True)]
-        bounds = [place.bounds[rows] for place, rows in zip(placed, shared, strict=True)]
-        corners = [place.corners[rows] for place, rows in zip(placed, shared, strict=True)]
-        return _SharedBoxes(
-            replace(Detections.concatenate(found), boxes=np.concatenate(bounds)),
-            np.concatenate(corners),
-            np.repeat([place.upright for place in placed], counts),
-            np.repeat(numbers, counts),
+    def concatenate(parts: Sequence[_PlacedBoxes]) -> _PlacedBoxes:
+        return _PlacedBoxes(
+            Detections.concatenate([part.found for part in parts]),
+            np.concatenate([part.corners for part in parts]),
+            np.concatenate([part.upright for part in parts]),
+            np.concatenate([part.scenes for part in parts]),
+            np.concatenate([part.rows for part in parts]),
         )
 
-    def dropped(self, iou_threshold: float) -> Bools:
-        """Return which boxes are dropped: (N,)."""
-        order = self.found.ranking(self.scenes)
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        pairs = [rank[pair] for pair in self._iter_pairs(iou_threshold)]
-        met = np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1)
-        states = states_from_pairs(met.min(axis=0), met.max(axis=0), np.zeros(len(order), np.bool_))
-        return np.asarray(states[rank] == BoxState.DROPPED)
+    def met(self, which: Ints) -> MetPairs:
+        """Return records of some of the boxes: (M,) of :data:`MET_BOX`."""
+        met = np.zeros(len(which), MET_BOX)
+        met["id"] = (self.scenes[which] << _ROW_BITS) + self.rows[which]
+        met["scene"] = self.scenes[which]
+        met["score"], met["bounds"] = self.found.scores[which], self.found.boxes[which]
+        return met
 
-    def _iter_pairs(self, iou_threshold: float) -> Iterator[Ints]:
-        """Yield (2, P) rows of boxes of one class and two scenes that overlap enough."""
-        # tilted boxes may overlap by more than their bounds do
-        bounds_overlap = OverlapRule(iou_threshold if self.upright.all() else 0.0)
-        labels, scenes = self.found.labels, self.scenes
-        for one, other in pairs_within(self.found.boxes, bounds_overlap):
-            fits = (scenes[one] != scenes[other]) & (labels[one] == labels[other])
-            a, b = one[fits], other[fits]
-            yield np.stack([a, b])[:, self._iou(a, b, iou_threshold) > iou_threshold]
 
-    def _iou(self, a: Ints, b: Ints, threshold: float) -> Floats:
-        """Compute the overlap of pairs of boxes, 0 where it cannot exceed a threshold: (P,)."""
-        boxes, corners = self.found.boxes, self.corners
-        iou = paired_iou(boxes[a], boxes[b])
-        tilted = np.flatnonzero(~(self.upright[a] & self.upright[b]))
-        a, b = a[tilted], b[tilted]
-        most = _shared(boxes[a], boxes[b]) * (1 + 1e-6)  # of the ground; of the boxes it is less
-        near = most * (1 + threshold) > threshold * (_area(corners[a]) + _area(corners[b]))
-        iou[tilted] = 0.0
-        iou[tilted[near]] = _tilted_iou(corners[a[near]], corners[b[near]])
-        return iou
+def _iter_pairs(a: _PlacedBoxes, b: _PlacedBoxes, threshold: float) -> Iterator[MetPairs]:
+    """Yield the pairs of boxes of one class that overlap enough."""
+    are_upright = bool(a.upright.all() and b.upright.all())
+    bounds_overlap = OverlapRule(threshold if are_upright else 0.0)  # tilted ones may share more
+    for one, other in pairs_between(a.found.boxes, b.found.boxes, bounds_overlap):
+        fits = a.found.labels[one] == b.found.labels[other]
+        ours, theirs = one[fits], other[fits]
+        enough = _iou(a, ours, b, theirs, threshold) > threshold
+        yield np.stack([a.met(ours[enough]), b.met(theirs[enough])], axis=1)
+
+
+def _bounds(corners: Floats) -> Floats:
+    return np.hstack([corners.min(axis=1), corners.max(axis=1)])
+
+
+def _iou(a: _PlacedBoxes, one: Ints, b: _PlacedBoxes, other: Ints, threshold: float) -> Floats:
+    """Compute the overlap of pairs of boxes, 0 where it cannot exceed a threshold: (P,)."""
+    ours, theirs = a.found.boxes[one], b.found.boxes[other]
+    iou = paired_iou(ours, theirs)
+    tilted = np.flatnonzero(~(a.upright[one] & b.upright[other]))
+    first, second = a.corners[one[tilted]], b.corners[other[tilted]]
+    most = _shared(ours[tilted], theirs[tilted]) * (1 + 1e-6)  # of the ground; boxes share less
+    near = most * (1 + threshold) > threshold * (_area(first) + _area(second))
+    iou[tilted] = 0.0
+    iou[tilted[near]] = _tilted_iou(first[near], second[near])
+    return iou
 
 
 def _shared(a: Floats, b: Floats) -> Floats:

@@ -4,6 +4,7 @@ import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
+from joined_scenes import deduplicate
 from pyproj import CRS
 
 from geodet.geometry.boxes import Detections
@@ -11,7 +12,6 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
-from geodet.merging.mosaics import deduplicate
 
 UTM = CRS.from_epsg(32633)
 

@@ -4,6 +4,7 @@ import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joined_scenes import deduplicate
 from pyproj import CRS, Transformer
 
 from geodet.errors import OutputError
@@ -11,7 +12,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.full_turns import full_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.merging.mosaics import deduplicate, is_ground_shared
+from geodet.merging.footprints import find_footprints
+from geodet.merging.mosaics import MosaicJoiner
 
 UTM = CRS.from_epsg(32633)
 thresholds = st.sampled_from([0.1, 0.3, 0.5, 0.7])
@@ -141,8 +143,12 @@ def test_every_second_box_of_a_chain_is_dropped():
 
 def test_the_boxes_of_one_scene_do_not_compete():
     found = random_detections(np.random.default_rng(0), 60)
-    parts = [SceneDetections("a.tif", make_geobox(), found)] * 2  # two parts of one scene
-    assert list(map(as_rows, deduplicate(parts, iou_threshold=0.1))) == [as_rows(parts[0])] * 2
+    parts = [SceneDetections(name, make_geobox(), found.select(slice(0))) for name in "ab"]
+    with MosaicJoiner(parts, iou_threshold=0.1) as joiner:
+        assert not list(joiner.add(0, [found, found]))  # two parts of one scene
+        first, second = joiner.add(1, [Detections.empty()])
+    assert as_rows(first) == [*as_rows(SceneDetections("", first.geobox, found))] * 2
+    assert as_rows(second) == []
 
 
 def test_rotated_neighbours_stay_although_their_bounds_overlap():
@@ -247,4 +253,74 @@ def test_scenes_on_both_sides_of_the_antimeridian_are_compared(first, second, fa
     assert len(kept[0].detections) == 2
     boxes = kept[1].detections.boxes.tolist()
     assert [45.0, 45.0, 55.0, 55.0] not in boxes
-    assert is_ground_shared(parts)
+    assert [
+        len(near)
+        for near in find_footprints([p.geobox for p in parts], parts[0].geobox.crs).neighbours
+    ] == [1, 1]
+
+
+def iter_layouts(seed, columns, rows, *, count, tilted):
+    """Return scenes in a grid, each overlapping its neighbours, in any order."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for number in rng.permutation(columns * rows).tolist():
+        angle = float(rng.uniform(-10, 10)) if tilted else 0.0
+        geobox = make_geobox(45.0 * (number % columns), 45.0 * (number // columns), angle=angle)
+        parts.append(SceneDetections(f"s{number}.tif", geobox, random_detections(rng, count)))
+    return parts
+
+
+@given(
+    st.builds(
+        iter_layouts,
+        st.integers(0, 9999),
+        st.integers(1, 4),
+        st.integers(1, 3),
+        count=st.integers(0, 25),
+        tilted=st.booleans(),
+    ),
+    thresholds,
+    st.data(),
+)
+@settings(max_examples=40)
+def test_neither_the_order_of_arrival_nor_the_memory_changes_a_row(parts, threshold, data):
+    """Also where all detections wait in the temporary file."""
+    arrival = data.draw(st.permutations(range(len(parts))))
+    most_bytes = data.draw(st.sampled_from([0, 2000, 10**9]))
+    expected = [
+        as_rows(SceneDetections("", part.geobox, part.detections.select(np.array(rows, int))))
+        for part, rows in zip(parts, deduplicate_slowly(parts, threshold), strict=True)
+    ]
+    found = deduplicate(parts, iou_threshold=threshold, arrival=arrival, most_bytes=most_bytes)
+    assert [part.scene for part in found] == [part.scene for part in parts]
+    assert [as_rows(part) for part in found] == expected
+
+
+def test_a_scene_leaves_when_what_overlaps_it_has_come():
+    """Of a strip of scenes two are held; what is apart from the others is not held at all."""
+    boxes = random_detections(np.random.default_rng(3), 20)
+    scenes = [SceneDetections(f"{n}", make_geobox(50.0 * n), boxes) for n in range(5)]
+    scenes.append(SceneDetections("apart", make_geobox(1000.0), boxes))
+    with MosaicJoiner(scenes, iou_threshold=0.3) as joiner:
+        left = [[part.scene for part in joiner.add(n, [boxes])] for n in range(6)]
+    assert left == [[], ["0"], ["1"], ["2"], ["3", "4"], ["apart"]]
+
+
+def test_a_chain_over_several_scenes_is_settled_from_its_strongest_box():
+    """The box of each scene beats that of the one before, so the last scene decides on all."""
+    scenes = [
+        SceneDetections(f"{n}", make_geobox(50.0 * n), Detections([[0, 0, 60, 60]], [s], [0]))
+        for n, s in enumerate([0.5, 0.6, 0.7, 0.8, 0.9])
+    ]
+    with MosaicJoiner(scenes, iou_threshold=0.05) as joiner:
+        left = [list(joiner.add(n, [scenes[n].detections])) for n in range(5)]
+    assert [len(parts) for parts in left] == [0, 0, 0, 0, 5]
+    assert [len(part.detections) for part in left[-1]] == [1, 0, 1, 0, 1]
+
+
+def test_a_scene_that_failed_is_not_waited_for_and_not_yielded():
+    boxes = random_detections(np.random.default_rng(3), 20)
+    scenes = [SceneDetections(f"{n}", make_geobox(50.0 * n), boxes) for n in range(3)]
+    with MosaicJoiner(scenes, iou_threshold=0.3) as joiner:
+        left = [[part.scene for part in joiner.add(n, [boxes][n == 1 :])] for n in range(3)]
+    assert left == [[], ["0"], ["2"]]

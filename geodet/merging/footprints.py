@@ -1,0 +1,135 @@
+"""The places of scenes on the ground, and which of them overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import shapely
+from affine import Affine
+from pyproj import CRS
+
+from geodet.geometry.arrays import Bools, Floats, Ints
+from geodet.geometry.full_turns import full_turn, seam_between
+from geodet.geometry.geobox import GeoBox
+
+__all__ = ["Footprints", "find_footprints", "is_meeting"]
+
+_PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster without a georeference
+_SIDE = 21  # points along a side that stand for a scene of another CRS
+_MARGIN = 0.02  # of the longer side, for the curves between them
+
+
+@dataclass(frozen=True, slots=True)
+class Footprints:
+    """The footprints of S scenes in the CRS of a layer."""
+
+    geoboxes: tuple[GeoBox, ...]
+    """Of the scenes."""
+    crs: CRS | None
+    """Of the layer."""
+    extents: Floats
+    """(S, 4) x1 y1 x2 y2, not finite where the CRS is not defined for the whole scene."""
+    shifts: Floats
+    """(S,) added to x, so that scenes on both sides of the antimeridian lie together."""
+    neighbours: tuple[Ints, ...]
+    """Of each scene the numbers of those that may show the same ground, ascending."""
+
+    def corners(self, scene: int, boxes: Floats) -> Floats:
+        """Place the boxes of a scene on the ground.
+
+        Args:
+            scene: Its number.
+            boxes: (N, 4) in its pixels.
+
+        Returns:
+            (N, 4, 2) corners; not finite where the CRS is not defined.
+        """
+        corners = self.geoboxes[scene].corners(boxes, self.crs)
+        corners[..., 0] += self.shifts[scene]
+        return corners
+
+    def is_upright(self, scene: int) -> bool:
+        """Whether the boxes of a scene are their own bounds on the ground."""
+        geobox = self.geoboxes[scene]
+        return not geobox.needs_transformation(self.crs) and geobox.transform.is_rectilinear
+
+
+def find_footprints(geoboxes: Sequence[GeoBox], crs: CRS | None) -> Footprints:
+    """Find where scenes lie and which of them overlap, in a time that grows with the overlaps.
+
+    Scenes that only touch do not overlap. Scenes without a georeference all begin at (0, 0) and
+    overlap none.
+
+    Args:
+        geoboxes: Of the scenes.
+        crs: Of the layer; None: the scenes have none.
+    """
+    extents = np.array([_extent(geobox, crs) for geobox in geoboxes]).reshape(-1, 4)
+    shifts = _turns(extents, crs)
+    extents[:, [0, 2]] += shifts[:, None]
+    unplaced = np.array([box.crs is None and box.transform == _PIXELS for box in geoboxes], bool)
+    return Footprints(
+        tuple(geoboxes), crs, extents, shifts, tuple(_list_neighbours(extents, unplaced))
+    )
+
+
+def is_meeting(bounds: Floats, extent: Floats) -> Bools:
+    """Whether bounds share an area with a footprint.
+
+    Args:
+        bounds: (N, 4); infinite ones share none.
+        extent: (4,), or (N, 4); one that is not finite may lie anywhere.
+    """
+    inside = np.isfinite(bounds).all(axis=-1)
+    shares = (bounds[..., :2] < extent[..., 2:]) & (bounds[..., 2:] > extent[..., :2])
+    unknown = ~np.isfinite(extent).all(axis=-1)
+    meeting: Bools = inside & (shares.all(axis=-1) | unknown)
+    return meeting
+
+
+def _extent(geobox: GeoBox, crs: CRS | None) -> Floats:
+    """Return the bounds of a scene: (4,). All its boxes lie within."""
+    is_bent = geobox.needs_transformation(crs)
+    grid = _unit_grid(_SIDE if is_bent else 2) * np.array([geobox.width, geobox.height])
+    world = geobox.to_world(grid, crs)
+    low, high = world.min(axis=0), world.max(axis=0)
+    margin = _MARGIN * (high - low).max() if is_bent else 0.0
+    return np.hstack([low - margin, high + margin])
+
+
+@lru_cache
+def _unit_grid(side: int) -> Floats:
+    """Return places that are evenly spread over a unit square: (side * side, 2)."""
+    steps = np.linspace(0, 1, side)
+    return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+
+
+def _turns(extents: Floats, crs: CRS | None) -> Floats:
+    """Return what to add to x so that all scenes lie beyond the widest gap between them: (S,)."""
+    shifts = np.zeros(len(extents))
+    turn, known = full_turn(crs), np.isfinite(extents).all(axis=1)
+    if turn and known.any():
+        middles = extents[known][:, [0, 2]].mean(axis=1)
+        shifts[known] = -np.floor((middles - seam_between(middles, turn)) / turn) * turn
+    return shifts
+
+
+def _list_neighbours(extents: Floats, unplaced: Bools) -> list[Ints]:
+    """List of each scene those that it shares an area with."""
+    known = np.isfinite(extents).all(axis=1)
+    places = extents.copy()
+    if known.any():  # what may lie anywhere lies over all of them
+        places[~known] = [*extents[known, :2].min(axis=0), *extents[known, 2:].max(axis=0)]
+    else:
+        places[:] = [0.0, 0.0, 1.0, 1.0]
+    boxes = shapely.box(*places.T)
+    one, other = shapely.STRtree(boxes).query(boxes)
+    meets = is_meeting(places[one], extents[other]) | ~known[one]
+    meets &= (one != other) & ~unplaced[one] & ~unplaced[other]
+    one, other = one[meets], other[meets]
+    order = np.lexsort((other, one))
+    ends = np.cumsum(np.bincount(one, minlength=len(extents)))[:-1]
+    return np.split(other[order].astype(np.int64), ends)
