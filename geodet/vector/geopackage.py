@@ -16,9 +16,10 @@ from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
+from geodet.vector.images_append import has_images
 from geodet.vector.images_layer import add_images, write_images
 from geodet.vector.not_examined import add_not_examined, write_not_examined
-from geodet.vector.rows import FIELDS, LAYER, TEXTS, Rows, VectorLayer
+from geodet.vector.rows import APPROXIMATE, FIELDS, LAYER, TEXTS, Rows, VectorLayer
 from geodet.vector.stored_styles import store_style
 from geodet.vector.writer import RowWriter, raising_os_errors
 
@@ -36,6 +37,8 @@ class StoredLayer:
     """In capitals, as the standard writes it."""
     crs: CRS | None
     """Of its coordinates."""
+    has_photographs: bool
+    """Whether its objects are those of photographs, which are a layer of their own."""
 
 
 class GeoPackageWriter(RowWriter):
@@ -110,10 +113,15 @@ class GeoPackageAppender(RowWriter):
         with raising_os_errors():
             self._table.add(rows)
 
+    def _write_images(self) -> None:
+        """Do nothing: they are a layer of the file."""
+
     def _complete(self) -> None:
         with raising_os_errors():
             self._table.finish()
             self._table.close()
+            if (images := self._images) is not None:
+                add_images(self._temporary, images)
             _check_same(check_appendable(self._layer.path), self._layer)
             append_rows(self._layer, self._temporary, sorted(self._scenes))
 
@@ -138,9 +146,14 @@ def check_appendable(path: Path) -> StoredLayer:
                 name: kind.upper().partition("(")[0]
                 for _, name, kind, *_ in database.execute(f'PRAGMA table_info("{LAYER}")')
             }
+            has_photographs = APPROXIMATE in columns and has_images(database)
             index = f"rtree_{LAYER}_{found[1]}" if found else ""
             is_indexed = database.execute(_COUNT_TABLES, (index,)).fetchone()[0]
-            stored = StoredLayer(found[0], _read_crs(database, found[2])) if found else None
+            stored = (
+                StoredLayer(found[0], _read_crs(database, found[2]), has_photographs)
+                if found
+                else None
+            )
     except sqlite3.DatabaseError as error:
         raise _no_layer(path) from error
     if stored is None:
@@ -190,8 +203,16 @@ def _check_same(stored: StoredLayer, layer: VectorLayer) -> None:
     """Check that new rows have the CRS and the geometry of those in the file.
 
     Raises:
-        OutputError: The CRS or the kind of geometry differs.
+        OutputError: The CRS or the kind of geometry differs, or only one has photographs.
     """
+    if stored.has_photographs != (layer.photographs is not None):
+        kinds = "photographs", "georeferenced scenes"
+        held, new = kinds if stored.has_photographs else kinds[::-1]
+        raise OutputError(
+            f"{layer.path} holds objects of {held}, and the new rows are of {new}",
+            hint="write them to a file of their own",
+            path=layer.path,
+        )
     wanted = GEOMETRY_TYPES[layer.geometry]
     if stored.geometry_type.upper() != wanted.upper():
         raise OutputError(

@@ -17,7 +17,8 @@ from geodet.errors import OutputError
 from geodet.files.databases import connect_database, run_when_free
 from geodet.geometry.arrays import Ints
 from geodet.vector.geopackage_metadata import LayerMetadata
-from geodet.vector.rows import FIELDS, LAYER, VectorLayer
+from geodet.vector.images_append import append_images, extend_bounds
+from geodet.vector.rows import LAYER, VectorLayer
 from geodet.vector.stored_rows import add_geometry_functions, iter_stored_pairs
 from geodet.vector.stored_styles import add_style
 
@@ -51,7 +52,9 @@ def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
         _replace_or_refuse(database, layer, known, scenes)
         dropped = _drop_duplicates(database, layer, known)
         _store_metadata(database, layer, known, scenes)
-        _insert(database)
+        _insert(database, layer)
+        if layer.photographs is not None:
+            append_images(database, layer.classes)
         add_style(database, LAYER, layer.classes, geometry=layer.geometry)
     if any(dropped):
         _logger.info(
@@ -187,9 +190,9 @@ def _as_parameters(ids: Ints) -> Iterator[tuple[int]]:
     return ((number,) for number in ids.tolist())
 
 
-def _insert(database: sqlite3.Connection) -> None:
+def _insert(database: sqlite3.Connection, layer: VectorLayer) -> None:
     """Add the new rows that are not dropped, in their order, and extend the layer's bounds."""
-    names = ", ".join(FIELDS)
+    names = ", ".join(layer.fields)
     column, shape = _geometry_column(database), "geom"
     ours, theirs = (_srs_id(database, schema) for schema in ("fresh", "main"))
     if ours != theirs:  # a CRS without a code has another number in each file
@@ -201,14 +204,7 @@ def _insert(database: sqlite3.Connection) -> None:
         f'SELECT {shape}, {names} FROM fresh."{LAYER}" '
         "WHERE rowid NOT IN (SELECT id FROM dropped) ORDER BY rowid"
     )
-    known = "FROM fresh.gpkg_contents f WHERE f.table_name = c.table_name"
-    bounds = ", ".join(
-        f"{name} = (SELECT coalesce({low}(c.{name}, f.{name}), c.{name}, f.{name}) {known})"
-        for name, low in (("min_x", "min"), ("min_y", "min"), ("max_x", "max"), ("max_y", "max"))
-    )
-    now = "last_change = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
-    change = f"UPDATE main.gpkg_contents AS c SET {bounds}, {now} WHERE table_name = ?"
-    database.execute(change, (LAYER,))
+    extend_bounds(database, LAYER)
 
 
 def _store_metadata(

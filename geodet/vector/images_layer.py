@@ -27,6 +27,7 @@ from geodet.photographs.photograph import Photograph
 
 __all__ = [
     "IMAGES",
+    "TOTAL",
     "ImageCounts",
     "add_images",
     "count_columns",
@@ -38,7 +39,8 @@ __all__ = [
 IMAGES = "images"
 """Name of the layer."""
 
-_TOTAL = "objects"
+TOTAL = "objects"
+"""Name of the column with the number of objects of all classes."""
 _NUMBERS = ("gsd_m", "longitude", "latitude", "altitude_m", "height_m", "yaw_deg", "pitch_deg")
 
 
@@ -75,7 +77,7 @@ class ImageCounts:
         found: dict[str, NDArray[Any]] = {
             "scene": self._texts("scene"),
             "time": self._texts("time"),
-            _TOTAL: self.counts.sum(axis=1),
+            TOTAL: self.counts.sum(axis=1),
         }
         found |= dict(zip(count_columns(self.classes), self.counts.T, strict=True))
         for name in _NUMBERS:
@@ -96,7 +98,7 @@ def count_columns(classes: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     names = []
     for name in classes:
-        column = first = f"{_TOTAL}_{name}"
+        column = first = f"{TOTAL}_{name}"
         number = 1
         while column.casefold() in taken:
             number += 1
@@ -152,7 +154,7 @@ def write_image_counts(path: Path, found: ImageCounts) -> None:
         OutputError: The file cannot be written.
     """
     columns = found.columns
-    first = ["scene", "time", "longitude", "latitude", "gsd_m", "gsd_from", _TOTAL]
+    first = ["scene", "time", "longitude", "latitude", "gsd_m", "gsd_from", TOTAL]
     names = [*first, *count_columns(found.classes)]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")

@@ -9,6 +9,7 @@ from affine import Affine
 from factories_vectors import CLASSES, FIELDS, found, part, read
 from pyproj import CRS, Geod
 
+from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -17,6 +18,7 @@ from geodet.photographs.photograph import Photograph
 from geodet.vector.images_layer import ImageCounts, images_path, write_image_counts
 from geodet.vector.not_examined import SkippedArea, not_examined_path
 from geodet.vector.read_detections import read_detections
+from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer
 
 WGS_84 = CRS.from_epsg(4326)
@@ -209,3 +211,62 @@ def test_the_table_of_counts(tmp_path):
         "objects_cow": "2",
         "objects_Cow_2": "5",
     }
+
+
+class TestAppending:
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "a.gpkg"
+        write_photographs(path, metadata={"model_sha256": "first"})
+        return path
+
+    def append(self, path, name, count, *, classes=CLASSES, model="first", place=14.0, **rule):
+        photographs = {name: Photograph(name, place, 45.0, view=None, gsd_m=0.1)}
+        with open_writer(
+            path,
+            classes,
+            crs=WGS_84,
+            metadata={"model_sha256": model},
+            append=True,
+            appending=Appending(scenes=(name,), **rule),
+            photographs=photographs,
+        ) as writer:
+            writer.write(pictured(name, found(count)))
+
+    def test_more_pictures_follow(self, path):
+        self.append(path, "new.jpg", 5)
+        images = geopandas.read_file(path, layer="images")
+        assert images["scene"].tolist() == [*PHOTOGRAPHS, "new.jpg"]
+        assert images["objects"].tolist() == [4, 3, 2, 5]
+        assert images.geometry.iloc[-1].x == 14.0
+        assert len(read(path)) == 14
+        assert pyogrio.read_info(path, layer="images")["total_bounds"][0] == 14.0
+        near = geopandas.read_file(path, layer="images", bbox=(13.9, 44, 14.1, 46))
+        assert near["scene"].tolist() == ["new.jpg"]
+
+    def test_a_picture_that_comes_again_replaces_its_rows(self, path):
+        with pytest.raises(OutputError, match=r"contains detections of bare\.jpg already"):
+            self.append(path, "bare.jpg", 6)
+        self.append(path, "bare.jpg", 6, replace_scenes=True)
+        images = geopandas.read_file(path, layer="images")
+        assert images["objects"].tolist() == [4, 3, 6]
+        assert len(read(path)) == 13
+
+    def test_another_models_classes_are_further_columns(self, path):
+        before = geopandas.read_file(path, layer="images")
+        self.append(path, "bare.jpg", 6, classes=("cow", "sheep"), model="second")
+        images = geopandas.read_file(path, layer="images").set_index("scene")
+        assert images["objects"].tolist() == [4, 3, 8]
+        assert images["objects_tree"].tolist() == before["objects_tree"].tolist()
+        assert images["objects_cow"].isna().tolist() == [True, True, False]
+
+    def test_georeferenced_scenes_go_elsewhere(self, path, tmp_path):
+        scene = part(crs=WGS_84, transform=Affine(1e-5, 0, 15, 0, -1e-5, 45))
+        about = {"crs": WGS_84, "metadata": {}, "append": True}
+        with pytest.raises(OutputError, match="holds objects of photographs, and the new rows are"):
+            open_writer(path, CLASSES, **about)
+        other = tmp_path / "b.gpkg"
+        with open_writer(other, CLASSES, **about) as writer:
+            writer.write(scene)
+        with pytest.raises(OutputError, match="holds objects of georeferenced scenes"):
+            open_writer(other, CLASSES, **about, photographs=PHOTOGRAPHS)
