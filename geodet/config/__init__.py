@@ -6,13 +6,8 @@ from typing import Self
 
 from pydantic import model_validator
 
-from geodet.config.data_config import (
-    AugmentConfig,
-    DataConfig,
-    DetectConfig,
-    MatchConfig,
-    TileConfig,
-)
+from geodet.config.data_config import AugmentConfig, DataConfig, MatchConfig, TileConfig
+from geodet.config.detect_config import DetectConfig
 from geodet.config.learning_config import ModelConfig, TrainConfig
 from geodet.config.section import Section
 

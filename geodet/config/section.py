@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Section", "did_you_mean", "name_hint"]
+__all__ = ["Section", "did_you_mean", "name_hint", "parse_map"]
 
 _LONGEST = 200  # characters of a word that are compared; the time grows with their square
 
@@ -55,3 +56,20 @@ def name_hint(word: str, known: Iterable[str], title: str) -> str:
         return f"there are no {title}"
     listed = f"he {title} are {', '.join(names)}"
     return f"{question} T{listed}" if question else f"t{listed}"
+
+
+def parse_map(text: str, form: str) -> dict[str, str]:
+    """Parse ``{a=b,c=d}``; braces and quotes may be left out.
+
+    Args:
+        text: As it is typed after ``--set``.
+        form: How it is written, for the message.
+
+    Raises:
+        ValueError: It is written otherwise.
+    """
+    pairs = [p for p in re.sub(r"^\s*\{|\}\s*$", "", text).split(",") if p.strip()]
+    parts = [[word.strip().strip("\"'") for word in re.split("[=:]", pair)] for pair in pairs]
+    if not all(len(words) == 2 and all(words) for words in parts):
+        raise ValueError(f"a map of classes is written {form}")
+    return dict(parts)
