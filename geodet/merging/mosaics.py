@@ -21,6 +21,7 @@ from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 __all__ = ["MosaicJoiner"]
 
 _MOST_BYTES = 256 * 2**20  # of detections that wait in memory, the rest waits in a file
+_FEW_PAIRS = 50_000
 _ROW_BITS = 40  # of the identifier of a box; those above are the number of its scene
 
 
@@ -71,7 +72,8 @@ class MosaicJoiner(Closing):
         self._missing = np.array([len(near) + 1 for near in self.footprints.neighbours])
         self._dropped: dict[int, Bools] = {}
         self._failed: set[int] = set()
-        self._pairs: MetPairs = np.zeros((0, 2), MET_BOX)
+        self._pairs: list[MetPairs] = [np.zeros((0, 2), MET_BOX)]
+        self._most_pairs = _FEW_PAIRS
         self._next = 0
 
     def add(self, number: int, found: Sequence[Detections]) -> Iterator[SceneDetections]:
@@ -95,7 +97,8 @@ class MosaicJoiner(Closing):
             self._next += 1
         else:
             self._hold(number, found)
-            self._settle()
+        if self._is_complete(self._next) or sum(map(len, self._pairs)) > self._most_pairs:
+            self._settle()  # not for every scene: the pairs that stay are looked at again
         yield from self._iter_final()
 
     def close(self) -> None:
@@ -122,8 +125,8 @@ class MosaicJoiner(Closing):
         ours = self._shared_boxes(number, np.full(4, np.nan))
         theirs = [self._shared_boxes(other, extents[number]) for other in come]
         if len(ours) and any(map(len, theirs)):
-            pairs = _iter_pairs(ours, _PlacedBoxes.concatenate(theirs), self._iou_threshold)
-            self._pairs = np.concatenate([self._pairs, *pairs])
+            others = _PlacedBoxes.concatenate(theirs)
+            self._pairs += _iter_pairs(ours, others, self._iou_threshold)
 
     def _shared_boxes(self, number: int, extent: Floats) -> _PlacedBoxes:
         """Return the boxes that a scene shares with an extent and others, and may yet keep."""
@@ -139,20 +142,23 @@ class MosaicJoiner(Closing):
         )
 
     def _settle(self) -> None:
-        """Decide what scenes that are to come cannot change."""
-        if not len(self._pairs):
-            return
-        ids, self._pairs = settle_pairs(self._pairs, self._name_ranks, self._missing > 0)
-        scenes = ids >> _ROW_BITS
-        starts = np.flatnonzero(np.diff(scenes, prepend=-1))
+        """Decide on what scenes that are to come cannot change."""
+        pairs = np.concatenate(self._pairs)
+        ids, left = settle_pairs(pairs, self._name_ranks, self._missing > 0)
+        self._pairs, self._most_pairs = [left], max(2 * len(left), _FEW_PAIRS)
+        starts = np.flatnonzero(np.diff(ids >> _ROW_BITS, prepend=-1))
         for few in np.split(ids, starts[1:]) if len(ids) else []:
             self._dropped[int(few[0]) >> _ROW_BITS][few & ((1 << _ROW_BITS) - 1)] = True
 
+    def _is_complete(self, number: int) -> bool:
+        """Whether a scene is held, and all that overlap it have come."""
+        return number in self._dropped and not self._missing[number]
+
     def _iter_final(self) -> Iterator[SceneDetections]:
-        waiting = set(np.unique(self._pairs["scene"]).tolist())
-        while self._next in self._dropped and not self._missing[self._next]:
-            if self._next in waiting:
-                return
+        if not self._is_complete(self._next):
+            return
+        waiting = np.unique(np.concatenate(self._pairs)["scene"])
+        while self._is_complete(self._next) and self._next not in waiting:
             boxes, scores, labels, *_ = self._held.read(self._next)
             kept = ~self._dropped.pop(self._next)
             self._held.remove(self._next)
