@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,12 +86,11 @@ class SpilledArrays(Closing):
 
     def _write(self, array: NDArray[Any]) -> _Place:
         place = _Place(self._file.seek(0, 2), array.shape, array.dtype)
-        self._file.write(memoryview(np.ascontiguousarray(array)).cast("B") if array.size else b"")
+        self._file.write(np.ascontiguousarray(array).tobytes())
         return place
 
     def _read(self, place: _Place) -> NDArray[Any]:
         self._file.seek(place.offset)
-        array = np.empty(place.shape, place.dtype)
-        if array.size:
-            self._file.readinto(memoryview(array).cast("B"))
+        content = self._file.read(math.prod(place.shape) * place.dtype.itemsize)
+        array: NDArray[Any] = np.frombuffer(content, place.dtype).reshape(place.shape)
         return array

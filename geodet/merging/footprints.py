@@ -86,8 +86,7 @@ def is_meeting(bounds: Floats, extent: Floats) -> Bools:
     inside = np.isfinite(bounds).all(axis=-1)
     shares = (bounds[..., :2] < extent[..., 2:]) & (bounds[..., 2:] > extent[..., :2])
     unknown = ~np.isfinite(extent).all(axis=-1)
-    meeting: Bools = inside & (shares.all(axis=-1) | unknown)
-    return meeting
+    return np.asarray(inside & (shares.all(axis=-1) | unknown), np.bool_)
 
 
 def _extent(geobox: GeoBox, crs: CRS | None) -> Floats:
@@ -127,8 +126,8 @@ def _list_neighbours(extents: Floats, unplaced: Bools) -> list[Ints]:
         places[:] = [0.0, 0.0, 1.0, 1.0]
     boxes = shapely.box(*places.T)
     one, other = shapely.STRtree(boxes).query(boxes)
-    meets = is_meeting(places[one], extents[other]) | ~known[one]
-    meets &= (one != other) & ~unplaced[one] & ~unplaced[other]
+    meets: Bools = is_meeting(places[one], extents[other]) | ~known[one]
+    meets = meets & (one != other) & ~unplaced[one] & ~unplaced[other]
     one, other = one[meets], other[meets]
     order = np.lexsort((other, one))
     ends = np.cumsum(np.bincount(one, minlength=len(extents)))[:-1]
