@@ -1,4 +1,4 @@
-"""Models, scenes and tilesets as lines of names and values, for ``geodet info`` and ``models``."""
+"""What ``geodet info`` and ``models`` print: lines of names and values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from geodet.models.description import ModelDescription
     from geodet.tilesets.tileset_summary import TilesetSummary
+    from geodet.vector.vector_summary import VectorSummary
 
-__all__ = ["metres", "model_fields", "print_fields", "tileset_fields"]
+__all__ = ["metres", "model_fields", "print_fields", "tileset_fields", "vector_fields"]
+
+_MOST_NAMED = 5  # scenes
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
@@ -89,3 +92,61 @@ def _range(gsd: tuple[float, float] | None) -> str:
 def metres(gsd: float | None) -> str:
     """Format a ground sample distance."""
     return "unknown" if gsd is None else f"{gsd:.3g} m"
+
+
+def vector_fields(summary: VectorSummary) -> dict[str, Any]:
+    """Choose what is printed of a vector file."""
+    fields: dict[str, Any] = {
+        "file": summary.path,
+        "format": summary.format,
+        "objects": f"{summary.objects:,}",
+        "classes": _counts(summary.classes) or "no attribute label",
+    }
+    if summary.scores is not None:
+        low, middle, high = summary.scores
+        fields["scores"] = f"{low:.3g} to {high:.3g}, half above {middle:.3g}"
+    if summary.scenes:
+        fields["scenes"] = _counts(summary.scenes, most=_MOST_NAMED)
+    fields["crs"] = summary.crs or "none"
+    if not summary.made_by:
+        return fields | {"attributes": ", ".join(summary.fields), "made by": "not known"}
+    if summary.examined_ha is not None:
+        fields["examined"] = f"{summary.examined_ha:,.4g} ha"
+    fields |= {title: "; ".join(map(_text, of)) for title, of in _made_by(summary).items()}
+    skipped = f"{summary.not_examined} areas that could not be read"
+    return fields | {"not examined": skipped if summary.not_examined else "none"}
+
+
+def _made_by(summary: VectorSummary) -> dict[str, list[Any]]:
+    """Order what made a file, and leave out the settings that are at their default."""
+    from geodet.config import DetectConfig
+
+    usual = DetectConfig().model_dump(mode="json")
+    known = {title: list(values) for title, values in summary.made_by.items()}
+    settings = [
+        {key: value for key, value in one.items() if value != usual.get(key)}
+        for one in known.pop("configuration", [])
+        if isinstance(one, dict)
+    ]
+    first = ("software", "model", "model_sha256", "precision", "thresholds", "accuracy")
+    ordered = {title: known.pop(title) for title in first if title in known}
+    changed = {"settings": [one or "the defaults" for one in settings]} if settings else {}
+    return ordered | changed | known
+
+
+def _text(value: Any) -> str:
+    """Write a dictionary as names and values."""
+    if not isinstance(value, dict):
+        return str(value)
+    parts = {key: _text(one) if isinstance(one, dict) else one for key, one in value.items()}
+    return ", ".join(
+        f"{key} {one:.4g}" if isinstance(one, float) else f"{key} {one}"
+        for key, one in parts.items()
+    )
+
+
+def _counts(counts: Mapping[str, int], *, most: int | None = None) -> str:
+    """Write counts by name, the largest first."""
+    named = [f"{name} {count:,}" for name, count in list(counts.items())[:most]]
+    rest = len(counts) - len(named)
+    return ", ".join([*named, *([f"and {rest} more"] if rest else [])])

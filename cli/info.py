@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
-from .describe import metres, model_fields, print_fields, tileset_fields
+from .describe import metres, model_fields, print_fields, tileset_fields, vector_fields
 from .report import print_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["EXAMPLES", "info"]
 EXAMPLES = """\
 Examples:
 
+  geodet info trees.gpkg
   geodet info scene.tif
   geodet info tiles
   geodet info mine.safetensors
@@ -30,19 +31,20 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A raster that GDAL opens, a folder of labelled images, a model file, or a "
-            "bundled model.",
+            help="A raster that GDAL opens, a vector file, a folder of labelled images, a model "
+            "file, or a bundled model.",
             show_default=False,
         ),
     ],
     allow_outside: opt.AllowOutside = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Describe a scene, a tileset or a model.
+    """Describe a file of detections, a scene, a tileset or a model.
 
-    Of a scene: its size, bands, data type, CRS and ground sample distance. Of a tileset: its
-    format, images, objects, classes, sizes and split, and what looks wrong. Of a model: what it
-    finds, in which bands and at which resolution, and its figures.
+    Of detections: how many, and the model, settings and thresholds that made them. Of a scene: its
+    size, bands, data type, CRS and ground sample distance. Of a tileset: its format, images,
+    objects, classes, sizes and split, and what looks wrong. Of a model: what it finds, in which
+    bands and at which resolution, and its figures.
     """
     from geodet.onnx.model_files import find_description
 
@@ -50,11 +52,23 @@ def info(
     if about is not None:
         print_json(about) if as_json else print_fields(model_fields(about))
         return
+    if _is_vector(path):
+        from geodet.vector.vector_summary import summarise_vector
+
+        found = summarise_vector(path)
+        print_json(found) if as_json else print_fields(vector_fields(found))
+        return
     if _is_tileset(path):
         _print_tileset(Path(path), as_json=as_json, allow_outside=allow_outside)
         return
     fields = _scene_fields(path)
     print_json(fields) if as_json else print_fields(fields)
+
+
+def _is_vector(path: str) -> bool:
+    from geodet.vector.vector_summary import is_vector
+
+    return is_vector(path)
 
 
 def _is_tileset(path: str) -> bool:

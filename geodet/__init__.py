@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from geodet.tilesets.tile import TileReport
     from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.train import EpochReport, TrainReport
+    from geodet.vector.vector_summary import VectorSummary
 
 __all__ = [
     "AugmentConfig",
@@ -95,6 +96,7 @@ __all__ = [
     "TrainReport",
     "TrainingError",
     "VectorError",
+    "VectorSummary",
     "calibrate",
     "compare",
     "count",
@@ -174,6 +176,7 @@ _MODULES = {
         "EpochReport",
         "TrainReport",
     ),
+    "geodet.vector.vector_summary": ("VectorSummary",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

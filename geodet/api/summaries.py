@@ -1,4 +1,4 @@
-"""The public function that describes a scene, a tileset or a model."""
+"""The public function that describes a file: detections, a scene, a tileset or a model."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import find_description
 from geodet.raster.scene_summary import SceneSummary, summarise_scene
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
+from geodet.vector.vector_summary import VectorSummary, is_vector, summarise_vector
 
 __all__ = ["info"]
 
 
 def info(
     path: str | Path, *, allow_outside: bool = False
-) -> SceneSummary | TilesetSummary | ModelDescription:
-    """Describe a scene, a tileset or a model.
+) -> VectorSummary | SceneSummary | TilesetSummary | ModelDescription:
+    """Describe a file of detections, a scene, a tileset or a model.
 
     Args:
-        path: A raster that GDAL opens; a folder of labelled images, or the file with their labels;
-            a model file, or a bundled model's name.
+        path: A vector file; a raster that GDAL opens; a folder of labelled images, or the file with
+            their labels; a model file, or a bundled model's name.
         allow_outside: Whether a tileset may name, or link to, files outside of its folder.
 
     Returns:
-        Of a scene its size, bands and place; of a tileset what was recognised, counts, sizes, the
-        split, and what looks wrong; of a model what it finds, and in what.
+        Of detections their number by class, and what made them; of a scene its size, bands and
+        place; of a tileset what was recognised, counts, sizes, the split, and what looks wrong; of
+        a model what it finds, and in what.
 
     Raises:
+        VectorError: A vector file cannot be read.
         SceneError: There is no such file, or it is not a raster.
         TilesetError: A folder has no labels that are recognised, or they are broken.
         ModelFileError: There is no such model, or it is broken.
@@ -41,6 +44,8 @@ def info(
     about = find_description(str(path))
     if about is not None:
         return about
+    if is_vector(str(path)):
+        return summarise_vector(path)
     place = Path(path)
     is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES
     if place.is_dir() or is_labels:

@@ -18,7 +18,7 @@ from geodet.geometry.arrays import Floats
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
-from geodet.vector.provenance import ACCURACY, EXAMINED
+from geodet.vector.provenance import ACCURACY, EXAMINED, LEFT_OUT, THRESHOLDS
 
 __all__ = ["describe_run", "describe_scenes"]
 
@@ -39,10 +39,11 @@ def describe_run(model: Model, config: DetectConfig, predictor: Predictor) -> di
     }
 
 
+        THRESHOLDS: json.dumps(_thresholds(model.description, predictor)),
 def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     """Return what is known only at the end: how values were chosen, which ground was searched."""
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
-    notes = {"dark to bright": "; ".join(chosen), "scenes left out": join_failures(loop.failed)}
+    notes = {"dark to bright": "; ".join(chosen), LEFT_OUT: join_failures(loop.failed)}
     ground = _examined_ground(plan, loop.failed, loop.not_examined)
     return {title: text for title, text in notes.items() if text} | ground
 
@@ -54,6 +55,14 @@ def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
     known = figures.get("score_threshold")
     if known is None or objects is None or abs(known - threshold) > _SAME:
         return {}
+def _thresholds(about: ModelDescription, predictor: Predictor) -> dict[str, object]:
+    """Return the thresholds in use, those of the model where the settings name none."""
+    scores: dict[str, object] = {"score": predictor.score_threshold}
+    if len(set(predictor.class_thresholds)) > 1:
+        scores = {"score": dict(zip(about.classes, predictor.class_thresholds, strict=True))}
+    return scores | {"iou": predictor.iou_threshold}
+
+
     shares: dict[str, object] = {
         name: figures[name] for name in ("precision", "recall") if name in figures
     }

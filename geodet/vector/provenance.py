@@ -12,17 +12,33 @@ import shapely
 from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 
+from geodet.documents.json_documents import parse_json
+from geodet.documents.text import DocumentError
 from geodet.vector.formats import path_of
 from geodet.vector.rows import LAYER
 
-__all__ = ["ACCURACY", "EXAMINED", "read_examined_ground", "read_provenance"]
+__all__ = [
+    "ACCURACY",
+    "EXAMINED",
+    "LEFT_OUT",
+    "THRESHOLDS",
+    "read_examined_ground",
+    "read_provenance",
+]
 
 ACCURACY = "accuracy"
 """The title of precision and recall at the threshold in use, as JSON."""
 EXAMINED = "examined ground"
 """The title of the ground that was searched, as WKT."""
+LEFT_OUT = "scenes left out"
+"""The title of the scenes that could not be read, each with the reason."""
+THRESHOLDS = "thresholds"
+"""The title of the score and IoU thresholds in use, as JSON."""
 
 _PARQUET = (".parquet", ".geoparquet")
+_GEOJSON = (".geojson", ".json")
+_LONGEST_LINE = 64 << 20  # bytes of metadata in a GeoJSON file
+_METADATA, _HEAD = '"metadata":', 20  # of which each is on a line of its own
 _FOREIGN = ("geo", "ARROW:schema", "pandas")  # keys that other programs write
 
 
@@ -38,11 +54,32 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
             found = parquet.read_metadata(file).metadata or {}
             texts = {key.decode(): value.decode() for key, value in found.items()}
             return {key: text for key, text in texts.items() if key not in _FOREIGN}
+        if file.lower().endswith(_GEOJSON):
+            return _read_geojson(file)
         layers = pyogrio.list_layers(file)[:, 0].tolist()
         layer = LAYER if LAYER in layers else layers[0]
         return pyogrio.read_info(file, layer=layer)["layer_metadata"] or {}
     except (DataSourceError, DataLayerError, OSError, IndexError, pyarrow.ArrowException):
         return {}  # whoever reads the objects says what is wrong with the file
+    except (DocumentError, UnicodeError):
+        return {}
+
+
+def _read_geojson(file: str) -> dict[str, str]:
+    """Read the member ``metadata``, which GDAL writes on a line before the features.
+
+    Without the examined ground: it is in the CRS of the run, and the file is in WGS 84.
+    """
+    with Path(file).open(encoding="utf-8") as lines:
+        for _ in range(_HEAD):
+            line = lines.readline(_LONGEST_LINE)
+            if line.startswith(_METADATA):
+                found = parse_json(line.removeprefix(_METADATA).strip().rstrip(","))
+                texts = found.items() if isinstance(found, dict) else ()
+                return {k: text for k, text in texts if isinstance(text, str) and k != EXAMINED}
+            if not line or line.startswith('"features"'):
+                break
+    return {}
 
 
 def read_examined_ground(path: str | Path) -> shapely.Geometry | None:

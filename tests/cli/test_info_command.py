@@ -1,8 +1,8 @@
-"""The command line of info, for tilesets."""
+"""The command line of info, for tilesets and files of detections."""
 
 import json
 
-from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from factories_tilesets import paint_image, write
 
 
@@ -47,3 +47,18 @@ def test_info_names_the_option_that_reads_outside_of_a_tileset(tmp_path, invoke)
     assert json.loads(invoke("info", "t", "--allow-outside", "--json").stdout)["images"] == {
         "all": 1
     }
+
+
+def test_info_prints_what_made_a_file(invoke, make_scene, tiny_path):
+    make_scene(epsg=32633)
+    small = ("--chip-size", "64", "--overlap", "16", "--device", "cpu")
+    invoke("detect", "scene.tif", "-m", tiny_path, *small, "-o", "found.gpkg")
+    printed = dict(line.split("  ", 1) for line in invoke("info", "found.gpkg").stdout.splitlines())
+    lines = {key.strip(): value.strip() for key, value in printed.items()}
+    assert lines["settings"] == "chip_size 64, overlap 16"
+    assert lines["thresholds"].startswith("score ")
+    assert len(lines["model_sha256"]) == 64
+    assert lines["not examined"] == "none"
+    told = json.loads(invoke("info", "found.gpkg", "--json").stdout)
+    assert told["made_by"]["configuration"][0]["chip_size"] == 64
+    assert f"{told['objects']:,}" == lines["objects"]
