@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-qgis fuzz lint docs bench clean
+MAPLIBRE := 6.17.0
+
+.PHONY: demo test test-viewer test-qgis fuzz lint docs bench viewer-assets clean
 
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
@@ -15,6 +17,21 @@ test-qgis: .venv/ready
 	tests/qgis/install
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	  $(BIN)/python tests/qgis/paint.py "$$folder" && /usr/bin/python3 tests/qgis/look.py "$$folder"
+
+# Chromium comes from Debian, with playwright to click in it.
+test-viewer: .venv/ready
+	tests/browser/install $(BIN)
+	$(BIN)/python -m pytest tests/browser
+
+# What `geodet view` draws maps with, as published, from npm. The tests compare its checksums.
+viewer-assets:
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  npm pack --silent --pack-destination "$$folder" maplibre-gl@$(MAPLIBRE) && \
+	  tar -xzf "$$folder"/maplibre-gl-*.tgz -C "$$folder" && \
+	  cp "$$folder"/package/LICENSE.txt "$$folder"/package/dist/maplibre-gl.css \
+	    "$$folder"/package/dist/maplibre-gl.mjs "$$folder"/package/dist/maplibre-gl-worker.mjs \
+	    geodet/viewer/page/maplibre && \
+	  cd geodet/viewer/page/maplibre && sha256sum LICENSE.txt *.css *.mjs > SHA256SUMS
 
 # Ten thousand crafted documents, a quarter of an hour: each must be read, or refused with a hint.
 fuzz: .venv/ready

@@ -28,6 +28,7 @@ from . import (
     preview,
     tile,
     train,
+    view,
 )
 from .command_help import DocumentedCommand, DocumentedGroup
 from .process import end_if_signalled, leaving_on_signals
@@ -74,6 +75,7 @@ for _command, _examples in (
     (count.count, count.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
     (preview.preview, preview.EXAMPLES),
+    (view.view, view.EXAMPLES),
     (models.models, models.EXAMPLES),
     (info.info, info.EXAMPLES),
     (config.config, config.EXAMPLES),

@@ -64,16 +64,7 @@ def preview(
     ] = 2048,
     min_score: vec.MinScore = 0.0,
     score_field: vec.ScoreField = None,
-    bands: Annotated[
-        str | None,
-        typer.Option(
-            "--bands",
-            metavar="R,G,B",
-            help="Bands of the scene to show as red, green and blue: numbers from 1, or names.",
-            show_default="by the bands' names, or else the first",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = None,
+    bands: vec.ShownBands = None,
     on_error: opt.OnError = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,

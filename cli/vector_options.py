@@ -8,7 +8,7 @@ import typer
 
 from . import options as opt
 
-__all__ = ["MinScore", "PolygonField", "ScoreField"]
+__all__ = ["MinScore", "PolygonField", "ScoreField", "ShownBands"]
 
 MinScore = Annotated[
     float,
@@ -38,6 +38,16 @@ PolygonField = Annotated[
         metavar="NAME",
         help="The only attribute of the polygons to keep.",
         show_default="all of them",
+        rich_help_panel=opt.INPUT,
+    ),
+]
+ShownBands = Annotated[
+    str | None,
+    typer.Option(
+        "--bands",
+        metavar="R,G,B",
+        help="Bands of the scene to show as red, green and blue: numbers from 1, or names.",
+        show_default="by the bands' names, or else the first",
         rich_help_panel=opt.INPUT,
     ),
 ]

@@ -15,7 +15,7 @@ FLOORS = (
     ("onnx", "previews"),
     ("detection",),
     ("evaluation",),
-    ("counting", "demo", "training"),
+    ("counting", "demo", "training", "viewer"),
     ("api",),
     ("cli",),
 )

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
+from geodet.previews.stretch import Stretch
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.scene_labels import read_scored_objects
 from geodet.vector.formats import path_of
@@ -21,8 +21,6 @@ from geodet.vector.stored_styles import read_classes
 from geodet.vector.vector_files import read_fields
 
 __all__ = ["SceneObjects", "SceneView", "read_objects", "read_view", "to_image"]
-
-Bytes = NDArray[np.uint8]
 
 _ENLARGED_SIDE = 1024
 """Smaller images are enlarged by a whole factor up to this side."""
@@ -40,33 +38,12 @@ def to_image(chip: Chip, max_side: int) -> Image.Image:
         chip: The pixels.
         max_side: The longest side that an enlarged image may have, in pixels.
     """
-    image = Image.fromarray(_to_rgb(chip))
+    image = Image.fromarray(Stretch.of(chip).to_rgb(chip))
     factor = max(1, min(_ENLARGED_SIDE, max_side) // max(image.size))
     size = (image.width * factor, image.height * factor)
     image = image.resize(size, Image.Resampling.BICUBIC)
     valid = Image.fromarray(chip.valid).resize(size, Image.Resampling.NEAREST)
     return Image.composite(image, _checkers(size), valid)
-
-
-def _to_rgb(chip: Chip) -> Bytes:
-    """Return the first three bands, or three times the first one, as uint8: (H, W, 3)."""
-    bands = chip.pixels[:3] if len(chip.pixels) >= 3 else chip.pixels[:1]
-    if bands.dtype != np.uint8:
-        bands = np.stack([_stretched(band, chip.valid) for band in bands])
-    rgb: Bytes = np.ascontiguousarray(
-        np.broadcast_to(bands, (3, *bands.shape[1:])).transpose(1, 2, 0)
-    )
-    return rgb
-
-
-def _stretched(band: NDArray[Any], valid: NDArray[np.bool_]) -> Bytes:
-    """Map percentiles 2 and 98 of the valid values to 0 and 255, as QGIS does: (H, W)."""
-    if not valid.any():
-        return np.zeros(band.shape, np.uint8)
-    low, high = np.percentile(band[valid].astype(np.float64), (2, 98))
-    above = np.clip(np.where(valid, band, low), low, high) - low
-    stretched: Bytes = (255 * above / max(high - low, 1e-300)).round().astype(np.uint8)
-    return stretched
 
 
 def _checkers(size: tuple[int, int]) -> Image.Image:
@@ -176,6 +153,8 @@ class SceneObjects:
     """Bounds of the objects in the scene's pixels; a point has no extent."""
     classes: tuple[str, ...]
     """Names of the classes, by label."""
+    attributes: Any
+    """The attributes of each object, as rows of a frame."""
 
 
 def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) -> SceneObjects:
@@ -212,7 +191,7 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     number = {name: label for label, name in enumerate(classes)}
     labels = np.array([number[name] for name in found.objects.names], np.int64)
     detections = Detections(boxes, found.scores.astype(np.float32), labels).select(placed)
-    return SceneObjects(detections, classes)
+    return SceneObjects(detections, classes, found.attributes[placed])
 
 
 def _order_classes(path: Path, names: Sequence[str]) -> tuple[str, ...]:

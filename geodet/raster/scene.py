@@ -214,6 +214,27 @@ class Scene(OpenRaster):
         with self._on_grid(self.geobox.width * shrink, self.geobox.height * shrink):
             return self._guarded(self._read_directly, Window(0, 0, *self.grid))
 
+    def read_part(self, part: Window, width: int, height: int) -> Chip:
+        """Read a part of the raster at another resolution, from an overview where there is one.
+
+        The grid does not matter, so that threads may read at different resolutions.
+
+        Args:
+            part: In the pixels of the raster, and within it.
+            width: Columns of the result.
+            height: Its rows.
+
+        Raises:
+            SceneError: The part cannot be read.
+        """
+        source = RasterioWindow(part.col_off, part.row_off, part.width, part.height)
+
+        def read(window: Window) -> Chip:
+            pixels, data = self._read_source(source, (height, width))
+            return Chip(window, pixels, any_layer(data))
+
+        return self._guarded(read, part)
+
     def clear_cache(self) -> None:
         """Free the decoded blocks; the raster stays open."""
         if self._blocks is not None:

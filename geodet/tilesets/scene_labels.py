@@ -22,6 +22,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import find_scene_name
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.vector.antimeridian import join_at_antimeridian
+from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
 
 __all__ = ["SceneLabels", "ScoredObjects", "choose_crs", "read_scene_labels", "read_scored_objects"]
@@ -85,6 +86,8 @@ class ScoredObjects:
     """(N,) in [0, 1]."""
     scenes: tuple[str, ...]
     """Name of the scene of each detection; empty if the file has no such attribute."""
+    attributes: Any = None
+    """The attributes as a frame of N rows; None where the format has no others."""
 
     def is_of(self, scene: str) -> NDArray[np.bool_]:
         """Whether each object belongs to a scene by its attribute ``scene``: (N,).
@@ -116,7 +119,8 @@ def read_scene_labels(
     Args:
         path: A file with one layer of points or polygons, in any CRS.
         crs: CRS of the scene, to which the labels are transformed. Labels without a CRS are assumed
-            to be in it. If the scene has none, labels are assumed to be in its coordinates.
+            to be in it. If the scene has none, labels are assumed to be in its coordinates;
+            objects that were found in photographs are taken by their pixels.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any;
             empty: all objects are of one class.
         class_name: The class if no attribute has it.
@@ -154,7 +158,7 @@ def read_scored_objects(
     objects, table = _read_objects(path, crs, label_field, class_name, read_names_of_detections)
     scores = _read_scores(table, path, score_field)
     scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
-    return ScoredObjects(objects, scores, scenes)
+    return ScoredObjects(objects, scores, scenes, table)
 
 
 def _read_objects(
@@ -167,6 +171,8 @@ def _read_objects(
 ) -> tuple[SceneLabels, Any]:
     """Read geometries and classes, and the table of all attributes."""
     frame = read_frame(path)
+    if crs is None and APPROXIMATE in frame.columns and set(PIXEL_SIDES) <= set(frame.columns):
+        frame = _in_pixels(frame)
     if own_crs is not None:
         frame = frame.set_crs(choose_crs(frame.crs, own_crs, path), allow_override=True)
     frame = _drop_empty(frame, path)
@@ -185,6 +191,13 @@ def _read_objects(
     names = read_names(table, path, label_field, class_name)
     frame = _to_crs(frame, crs, path)
     return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
+
+
+def _in_pixels(frame: Any) -> Any:
+    """Place the objects of photographs in the pixels of each, of which the y are negative."""
+    x1, y1, x2, y2 = (frame[side].to_numpy(np.float64) for side in PIXEL_SIDES)
+    boxes = geopandas.GeoSeries(shapely.box(x1, -y2, x2, -y1), frame.index)
+    return frame.set_geometry(boxes.rename(frame.geometry.name))
 
 
 def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None:

@@ -23,7 +23,7 @@ from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
 from geodet.vector.not_examined import NOT_EXAMINED
 
-__all__ = ["read_extent", "read_fields", "read_frame"]
+__all__ = ["list_layers", "read_extent", "read_fields", "read_frame"]
 
 _PARQUET = (".parquet", ".geoparquet")
 _CRS = "crs"  # the column of a table that says it, as geodet writes CSV
@@ -65,6 +65,19 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
     frame = _with_plain_texts(frame) if is_table else frame
     frame = frame.set_crs(crs, allow_override=True)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
+
+
+def list_layers(path: str | Path) -> tuple[str, ...]:
+    """Return the names of the layers of a vector file that have geometries.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
+    check_vector_exists(path)
+    try:
+        return tuple(str(name) for name, kind in pyogrio.list_layers(path) if kind is not None)
+    except (DataSourceError, DataLayerError) as error:
+        raise _unreadable(path, error) from error
 
 
 def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
@@ -111,12 +124,16 @@ def _reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
     except VectorError:
         raise
     except (DataSourceError, DataLayerError, OSError, ValueError, shapely.GEOSException) as error:
-        raise VectorError(
-            f"cannot read {path} as a vector file: {error}",
-            hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
-            "GeoParquet",
-            path=path,
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> VectorError:
+    return VectorError(
+        f"cannot read {path} as a vector file: {error}",
+        hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
+        "GeoParquet",
+        path=path,
+    )
 
 
 def _only_layer(file: str) -> str:

@@ -36,7 +36,7 @@ def params_of(name):
 def test_the_commands_are_these():
     assert list(COMMANDS) == [
         *("detect", "train", "tile", "evaluate", "calibrate", "export", "count", "compare"),
-        *("preview", "models", "info", "config", "demo"),
+        *("preview", "view", "models", "info", "config", "demo"),
     ]
 
 

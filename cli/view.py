@@ -1,0 +1,120 @@
+"""The command ``geodet view``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from . import vector_options as vec
+from .report import set_up_logging
+
+__all__ = ["EXAMPLES", "view"]
+
+EXAMPLES = """\
+Examples:
+
+  geodet view scene.tif trees.gpkg
+  geodet view scene.tif trees.gpkg --errors evaluation/errors.gpkg
+  geodet view scene.tif --no-open --port 8000
+"""
+
+
+def view(
+    scene: Annotated[str, typer.Argument(help="A raster that GDAL opens.", show_default=False)],
+    detections: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A vector file with points or polygons, such as the output of detect.",
+            show_default=False,
+        ),
+    ] = None,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            "--errors",
+            metavar="FILE",
+            help="The errors.gpkg of an evaluation: true positives, false positives and misses.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    score_field: vec.ScoreField = None,
+    bands: vec.ShownBands = None,
+    own_grid: Annotated[
+        bool,
+        typer.Option(
+            "--own-grid",
+            help="Show the scene in its own pixels, not in Web Mercator.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
+    base_map: Annotated[
+        str,
+        typer.Option(
+            "--base-map",
+            metavar="URL",
+            help="Address of tiles to show below the scene, with {z}, {x} and {y}.",
+            show_default="none: nothing is read over the network",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = "",
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Port of this machine to serve the page on.",
+            show_default="a free one",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = 0,
+    no_open: Annotated[
+        bool,
+        typer.Option(
+            "--no-open",
+            help="Only print the address of the page, and open no browser.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
+    verbose: opt.Verbose = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Show a scene and its objects as a map in the browser, until Ctrl-C.
+
+    The page is served to this machine alone, under an address with a random token. It loads
+    nothing from elsewhere and works offline. A slider filters by score, with the count; a click
+    shows all attributes.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    from geodet.raster.reach import announce_reach
+    from geodet.raster.scene_lists import check_scene_exists
+    from geodet.vector.formats import check_vector_exists
+
+    check_scene_exists(scene)
+    announce_reach([scene])
+    for file in (detections, errors):
+        if file is not None:
+            check_vector_exists(file)
+    from geodet.viewer.serve_map import serve_map
+
+    def announce(address: str) -> None:
+        typer.echo(address)
+        if not quiet:
+            typer.echo("Ctrl-C ends it", err=True)
+
+    serve_map(
+        scene,
+        detections,
+        errors=errors,
+        score_field=score_field,
+        bands=opt.parse_bands(bands) or (),
+        own_grid=own_grid,
+        base_map=base_map,
+        port=port,
+        opens_browser=not no_open,
+        announce=announce,
+    )

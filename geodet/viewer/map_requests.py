@@ -1,0 +1,147 @@
+"""What the page asks for: addresses, and how each is answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+
+from geodet.errors import GeodetError
+from geodet.geometry.arrays import Bools
+from geodet.viewer.shown_layer import ShownLayer
+from geodet.viewer.shown_scene import ShownScene
+
+__all__ = ["Answer", "MapRequests"]
+
+_PAGE = Path(__file__).parent / "page"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_TILE = r"(\d{1,2})/(\d{1,9})/(\d{1,9})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent back."""
+
+    status: int
+    """Of HTTP."""
+    kind: str
+    """The type of the content."""
+    content: bytes
+    """The content."""
+
+    @staticmethod
+    def of_json(value: Any, status: int = 200) -> Answer:
+        """Return an answer in JSON."""
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return Answer(status, "application/json", text.encode())
+
+
+_NOTHING = Answer(204, "text/plain", b"")
+_UNKNOWN = Answer(404, "text/plain", b"there is no such address")
+
+Query = Mapping[str, str]
+
+
+class MapRequests:
+    """Answers the page; from several threads.
+
+    Args:
+        shown: What the map shows.
+        settings: Further entries of what the page is told at its start.
+    """
+
+    def __init__(self, shown: ShownScene, settings: Mapping[str, Any] | None = None) -> None:
+        self._shown = shown
+        self._settings = dict(settings or {})
+        self._files = {
+            path.relative_to(_PAGE).as_posix(): path for path in _PAGE.rglob("*") if path.is_file()
+        }
+        names = "|".join(shown.layers) or "none"
+        self._routes: list[tuple[re.Pattern[str], Callable[..., Answer]]] = [
+            (re.compile(r"about\.json"), self._about),
+            (re.compile(rf"scene/{_TILE}\.png"), self._picture),
+            (re.compile(rf"({names})/{_TILE}\.mvt"), self._objects),
+            (re.compile(rf"({names})/count"), self._count),
+            (re.compile(rf"({names})/step"), self._step),
+            (re.compile(rf"({names})/(\d{{1,12}})"), self._object),
+        ]
+
+    def answer(self, address: str) -> Answer:
+        """Return the answer to an address, without the token that it begins with."""
+        parts = urlsplit(address)
+        query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        name = parts.path or "index.html"
+        if name in self._files:
+            path = self._files[name]
+            kind = _TYPES.get(f".{name.rpartition('.')[2]}", "text/plain; charset=utf-8")
+            return Answer(200, kind, path.read_bytes())
+        for pattern, respond in self._routes:
+            if match := pattern.fullmatch(parts.path):
+                return _guarded(respond, query, match.groups())
+        return _UNKNOWN
+
+    def _about(self, _query: Query) -> Answer:
+        return Answer.of_json(self._shown.describe() | self._settings)
+
+    def _picture(self, _query: Query, z: str, x: str, y: str) -> Answer:
+        picture = self._shown.pictures.read(int(z), int(x), int(y))
+        return _NOTHING if picture is None else Answer(200, "image/png", picture)
+
+    def _objects(self, query: Query, name: str, z: str, x: str, y: str) -> Answer:
+        at = float(query.get("at", "0"))
+        tile = self._shown.layers[name].tile(int(z), int(x), int(y), at=at)
+        return Answer(200, "application/vnd.mapbox-vector-tile", tile) if tile else _NOTHING
+
+    def _count(self, query: Query, name: str) -> Answer:
+        layer = self._shown.layers[name]
+        view = [float(value) for value in query["view"].split(",")] if "view" in query else None
+        if view is not None and len(view) != 4:
+            raise ValueError("view has four numbers")
+        counts = layer.counts(float(query.get("at", "0")), view, _shown_classes(query, layer))
+        return Answer.of_json(
+            {"classes": counts.by_class, "view": counts.in_view, "sizes": counts.sizes}
+        )
+
+    def _step(self, query: Query, name: str) -> Answer:
+        layer = self._shown.layers[name]
+        start = int(query["from"]) if "from" in query else None
+        if start is not None and not 0 <= start < len(layer):
+            return _UNKNOWN
+        forward = query.get("by", "1") != "-1"
+        at = float(query.get("at", "0"))
+        found = layer.step(start, forward, at, _shown_classes(query, layer))
+        return _NOTHING if found is None else Answer.of_json(layer.describe(found))
+
+    def _object(self, _query: Query, name: str, row: str) -> Answer:
+        layer = self._shown.layers[name]
+        return Answer.of_json(layer.describe(int(row))) if int(row) < len(layer) else _UNKNOWN
+
+
+def _shown_classes(query: Query, layer: ShownLayer) -> Bools:
+    """Return which classes are shown: all but those that the address says are hidden."""
+    shown = np.ones(len(layer.classes), np.bool_)
+    hidden = [int(number) for number in query.get("hidden", "").split(",") if number]
+    shown[[number for number in hidden if 0 <= number < len(shown)]] = False
+    return shown
+
+
+def _guarded(respond: Callable[..., Answer], query: Query, parts: tuple[str, ...]) -> Answer:
+    """Return an answer, or what is wrong with the address or a file."""
+    try:
+        return respond(query, *parts)
+    except GeodetError as error:
+        return Answer.of_json({"error": str(error), "hint": error.hint}, 422)
+    except ValueError as error:
+        return Answer.of_json({"error": f"the address is wrong: {error}", "hint": ""}, 400)

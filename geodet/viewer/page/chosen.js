@@ -1,0 +1,141 @@
+// The object that was clicked or stepped to: its frame on the map and its attributes.
+
+import { complain, element, say } from "./dom.js";
+import { squareToLngLat } from "./frame.js";
+import { addChosen, drawChosen, drawnBy } from "./scene_map.js";
+import { ask } from "./server.js";
+
+const REACH = 4; // pixels around a click
+
+/** Chooses objects of all layers. */
+export class Chosen {
+  constructor(map, panels) {
+    this.map = map;
+    this.panels = panels;
+    this.card = document.getElementById("card");
+    this.layer = null;
+    this.object = null;
+    this.listeners = [];
+    addChosen(map);
+    map.on("click", (event) => this.click(event).catch(complain));
+    for (const panel of panels) this.showPointer(panel.layer.name);
+  }
+
+  /** Call a function whenever another object is chosen, or none. */
+  listen(callback) {
+    this.listeners.push(callback);
+  }
+
+  showPointer(name) {
+    const style = this.map.getCanvas().style;
+    for (const id of drawnBy(name, ["cells", "dots", "hits"])) {
+      this.map.on("mouseenter", id, () => (style.cursor = "pointer"));
+      this.map.on("mouseleave", id, () => (style.cursor = ""));
+    }
+  }
+
+  async click({ point }) {
+    const box = [
+      [point.x - REACH, point.y - REACH],
+      [point.x + REACH, point.y + REACH],
+    ];
+    const layers = this.panels.flatMap(({ layer }) => drawnBy(layer.name, ["cells", "dots", "hits"]));
+    const found = this.map.queryRenderedFeatures(box, { layers });
+    if (!found.length) return this.clear();
+    const best = found.reduce((a, b) => (extent(b) < extent(a) ? b : a));
+    const panel = this.panels.find(({ layer }) => layer.name === best.source);
+    return this.choose(panel, await ask(`${best.source}/${best.id}`), best.properties.n);
+  }
+
+  /** Go to the next object by falling score, or to the one before. */
+  async step(panel, by) {
+    const from = this.layer === panel.layer.name ? { from: this.object.id } : {};
+    const object = await ask(`${panel.layer.name}/step`, panel.query({ by, ...from }));
+    if (!object) return say("There is no such object");
+    this.choose(panel, object);
+    return this.approach(object);
+  }
+
+  /** Move the map to an object, near enough to see it. */
+  approach(object) {
+    const places = object.corners.map(squareToLngLat);
+    const centre = [0, 1].map((n) => places.reduce((sum, place) => sum + place[n], 0) / places.length);
+    const longest = Math.max(
+      ...[0, 1].map((n) => {
+        const values = object.corners.map((corner) => corner[n]);
+        return Math.max(...values) - Math.min(...values);
+      }),
+    );
+    const zoom = Math.min(Math.log2(70 / 512 / Math.max(longest, 1e-12)), this.map.getMaxZoom() - 1);
+    this.map.jumpTo({ center: centre, zoom: Math.max(zoom, 0) });
+  }
+
+  choose(panel, object, count) {
+    this.layer = panel.layer.name;
+    this.object = object;
+    const ring = object.corners.map(squareToLngLat);
+    drawChosen(this.map, [...ring, ring[0]]);
+    this.fill(panel, object, count);
+    const score = object.score === null ? "" : `, score ${object.score.toFixed(2)}`;
+    say(`${object.label}${score}${count > 1 ? `, the strongest of ${count} here` : ""}`);
+    this.tell();
+  }
+
+  clear() {
+    this.layer = null;
+    this.object = null;
+    drawChosen(this.map, null);
+    this.card.hidden = true;
+    this.tell();
+  }
+
+  tell() {
+    for (const callback of this.listeners) callback(this.object, this.layer);
+  }
+
+  fill(panel, object, count) {
+    const rows = [
+      ...(object.score === null ? [] : [["score", object.score.toFixed(3)]]),
+      ["pixels", object.box_px.map((side) => side.toFixed(1)).join(", ")],
+      ...Object.entries(object.attributes).filter(([key]) => !isRepeated(key)),
+    ];
+    const list = rows.flatMap(([key, value]) => [
+      element("dt", {}, key),
+      element("dd", {}, value === null ? "–" : plain(value)),
+    ]);
+    const note = count > 1 ? `the strongest of ${count} objects here: zoom in for the others` : "";
+    this.card.replaceChildren(
+      element("h2", {}, object.label),
+      note ? element("p", { className: "fine" }, note) : "",
+      element("dl", {}, ...list),
+      element(
+        "div",
+        { className: "buttons" },
+        this.button("Previous", () => this.step(panel, -1)),
+        this.button("Next", () => this.step(panel, 1)),
+        this.button("Close", async () => this.clear()),
+      ),
+    );
+    this.card.hidden = false;
+  }
+
+  button(text, work) {
+    return element("button", { type: "button", onclick: () => work().catch(complain) }, text);
+  }
+}
+
+function extent(feature) {
+  if (feature.geometry.type === "Point") return 0;
+  const ring = feature.geometry.coordinates.flat(feature.geometry.type === "Polygon" ? 1 : 2);
+  const side = (n) => Math.max(...ring.map((p) => p[n])) - Math.min(...ring.map((p) => p[n]));
+  return side(0) * side(1);
+}
+
+function isRepeated(key) {
+  return key === "score" || /^[xy][12]_px$/.test(key);
+}
+
+function plain(value) {
+  const isLong = typeof value === "number" && !Number.isInteger(value);
+  return isLong ? String(Number(value.toPrecision(6))) : String(value);
+}

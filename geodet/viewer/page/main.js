@@ -1,0 +1,90 @@
+// Starts the page: asks what is shown, opens the map, and connects the panel with it.
+
+import { Chosen } from "./chosen.js";
+import { checkbox, complain } from "./dom.js";
+import { Frame } from "./frame.js";
+import { bindKeys } from "./keys.js";
+import { LayerPanel } from "./layer_panel.js";
+import { showPlace, showScale } from "./readout.js";
+import { addObjects, addScene, drawnBy, openMap } from "./scene_map.js";
+import { ask } from "./server.js";
+
+const STEP = 0.05; // of the score, by key
+
+async function start() {
+  const about = await ask("about.json");
+  const frame = new Frame(about);
+  describe(about);
+  const map = openMap(about, frame);
+  map.on("error", ({ error }) => complain(error));
+  await new Promise((resolve) => map.once("load", resolve));
+  addScene(map, about, frame);
+  for (const layer of about.layers) addObjects(map, layer);
+  const panels = about.layers.map((layer, n) => new LayerPanel(map, layer, n === 0));
+  document.getElementById("layers").append(...panels.map((panel) => panel.element));
+  const chosen = new Chosen(map, panels);
+  const switches = addToggles(map, about);
+  showPlace(map, about, frame);
+  showScale(map, about, frame);
+  foldPanel(map);
+  bindKeys(keysOf(panels, chosen, switches));
+  map.once("idle", () => document.body.classList.add("ready"));
+  window.geodetMap = map; // for tests, and for the browser's console
+}
+
+function describe(about) {
+  const { name, width, height, crs } = about.scene;
+  document.title = `${name} – geodet`;
+  document.getElementById("title").textContent = name;
+  const own = about.frame.own_grid;
+  const grid = own ? `, in its own pixels: ${own}` : "";
+  const size = `${width} × ${height} px`;
+  document.getElementById("subtitle").textContent = `${size}${crs ? `, ${crs}` : ""}${grid}`;
+}
+
+/** Add a switch for each layer; return them by name. */
+function addToggles(map, about) {
+  const rows = [
+    ...about.layers.map((layer) => [layer.name, layer.title, drawnBy(layer.name)]),
+    ["scene", "Scene", ["scene"]],
+    ...(about.base_map ? [["base", `Base map: ${new URL(about.base_map).host}`, ["base"]]] : []),
+  ];
+  const host = document.getElementById("toggles");
+  const boxes = rows.map(([name, title, ids]) => {
+    const show = (on) =>
+      ids.forEach((id) => map.setLayoutProperty(id, "visibility", on ? "visible" : "none"));
+    const row = checkbox(title, true, show);
+    host.append(row);
+    return [name, row.querySelector("input")];
+  });
+  return new Map(boxes);
+}
+
+function foldPanel(map) {
+  const button = document.getElementById("fold");
+  button.addEventListener("click", () => {
+    const isFolded = document.body.classList.toggle("folded");
+    button.setAttribute("aria-expanded", String(!isFolded));
+    button.textContent = isFolded ? "Show panel" : "Hide panel";
+    map.resize();
+  });
+}
+
+function keysOf(panels, chosen, switches) {
+  const first = panels[0];
+  const stepped = () => panels.find(({ layer }) => layer.name === chosen.layer) ?? panels.at(-1);
+  const needed = [
+    { keys: ["n"], text: "next object by score", run: () => chosen.step(stepped(), 1) },
+    { keys: ["p"], text: "the one before", run: () => chosen.step(stepped(), -1) },
+    { keys: ["["], text: "lower score", run: () => first.choose(first.at - STEP) },
+    { keys: ["]"], text: "higher score", run: () => first.choose(first.at + STEP) },
+    { keys: ["o"], text: "objects on or off", run: () => switches.get("objects")?.click() },
+    { keys: ["e"], text: "errors on or off", run: () => switches.get("errors")?.click() },
+  ];
+  return [
+    ...(panels.length ? needed : []),
+    { keys: ["Escape"], text: "choose nothing", run: () => chosen.clear() },
+  ];
+}
+
+start().catch(complain);

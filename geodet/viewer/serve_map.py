@@ -1,0 +1,90 @@
+"""Show a scene and its objects in the browser: the tool behind ``geodet view``."""
+
+from __future__ import annotations
+
+import contextlib
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from geodet.errors import ConfigError
+from geodet.files.network import is_offline
+from geodet.previews.preview import select_colours
+from geodet.raster.scene import Scene
+from geodet.viewer.map_frame import OwnGridFrame
+from geodet.viewer.map_requests import MapRequests
+from geodet.viewer.map_server import MapServer
+from geodet.viewer.shown_scene import read_shown_scene
+
+__all__ = ["serve_map"]
+
+
+def serve_map(
+    scene: str | Path,
+    objects: Path | None,
+    *,
+    errors: Path | None = None,
+    score_field: str | None = None,
+    bands: Sequence[int | str] = (),
+    own_grid: bool = False,
+    base_map: str = "",
+    port: int = 0,
+    opens_browser: bool = True,
+    announce: Callable[[str], None] = lambda _address: None,
+) -> None:
+    """Serve a scene and its objects as a page to the browser of this machine, until Ctrl-C.
+
+    Args:
+        scene: A raster, anything that GDAL opens.
+        objects: A vector file with points or polygons in any CRS; None: none.
+        errors: The ``errors.gpkg`` of an evaluation; None: none.
+        score_field: Attribute with the score; None: ``score`` if there is one.
+        bands: Bands to show as red, green and blue; empty: those with these meanings, or else the
+            first ones.
+        own_grid: Show the scene in its own pixels, not in Web Mercator.
+        base_map: Address of tiles of a base map, with ``{z}``, ``{x}`` and ``{y}``; empty: none.
+        port: 0: a free one.
+        opens_browser: Open the page.
+        announce: Called with the address when the page can be opened.
+
+    Raises:
+        ConfigError: The port is in use, or the base map cannot be shown.
+        SceneError: The scene cannot be read.
+        VectorError: A file cannot be read.
+    """
+    _check_base_map(base_map)
+    with Scene(scene) as raster:
+        select_colours(raster, bands)
+        shown = read_shown_scene(
+            raster, objects, errors, score_field=score_field, own_grid=own_grid
+        )
+        if base_map and isinstance(shown.frame, OwnGridFrame):
+            raise ConfigError(
+                f"a base map cannot lie below this scene: {shown.frame.reason}",
+                hint="leave --base-map out",
+            )
+        requests = MapRequests(shown, {"base_map": base_map})
+        with MapServer(requests, port=port, base_map=base_map) as server:
+            announce(server.address)
+            if opens_browser:
+                webbrowser.open(server.address)
+            with contextlib.suppress(KeyboardInterrupt):
+                server.serve_forever()
+
+
+def _check_base_map(address: str) -> None:
+    if not address:
+        return
+    parts = urlsplit(address)
+    is_whole = parts.scheme in ("http", "https") and parts.netloc
+    if not is_whole or not all(f"{{{name}}}" in address for name in "zxy"):
+        raise ConfigError(
+            f"{address!r} is no address of map tiles",
+            hint="give one such as https://tiles.example.org/{z}/{x}/{y}.png",
+        )
+    if is_offline():
+        raise ConfigError(
+            f"the base map {address} is read over the network, and geodet is offline",
+            hint="leave --base-map out, or --offline",
+        )

@@ -1,0 +1,227 @@
+"""A layer of objects on the map: its tiles, its counts, and one object after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from geodet.geometry.arrays import Bools, Floats, Ints
+from geodet.geometry.boxes import Detections, box_corners
+from geodet.vector.palette import Colour
+from geodet.viewer.map_frame import TILE_PX, MapFrame
+from geodet.viewer.object_index import ObjectIndex
+from geodet.viewer.vector_tile import EXTENT, TileLayer, encode_tile
+
+__all__ = ["LayerCounts", "ShownLayer"]
+
+_MOST_OBJECTS = 5000  # of a tile that are drawn one by one
+_CELL_ZOOMS = 6  # cells of 8 x 8 pixels stand for the objects of a fuller tile
+_DOT_PX = 4.0  # longer side of a box below which it is drawn as a dot
+_BINS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCounts:
+    """How many objects have at least a score."""
+
+    by_class: list[int]
+    """All of them, by class."""
+    in_view: list[int]
+    """Those whose centre is in the part of the map that is shown, by class."""
+    sizes: list[int]
+    """All of the counted classes, by size."""
+
+
+class ShownLayer:
+    """Objects of a scene, on the map.
+
+    Args:
+        name: In addresses.
+        title: For people.
+        objects: In the pixels of the scene.
+        classes: Names of the classes, by label.
+        colours: Their colours.
+        attributes: A frame with a row for each object.
+        frame: Where the scene lies on the map.
+        unscored: Classes whose objects have no scores; they are given 1, which is not shown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        objects: Detections,
+        classes: Sequence[str],
+        colours: Sequence[Colour],
+        attributes: Any,
+        frame: MapFrame,
+        *,
+        unscored: Collection[int] = (),
+    ) -> None:
+        self.name, self.title = name, title
+        self.objects, self.classes, self.colours = objects, tuple(classes), tuple(colours)
+        self._attributes, self._unscored = attributes, frozenset(unscored)
+        self._scores = objects.scores.astype(np.float64)
+        self._corners = frame.to_square(box_corners(objects.boxes))  # (N, 4, 2)
+        self._bounds = np.hstack([self._corners.min(axis=1), self._corners.max(axis=1)])
+        self._centres = (self._bounds[:, :2] + self._bounds[:, 2:]) / 2
+        finest = frame.finest_zoom + 1
+        self._index = ObjectIndex(self._bounds, self._scores, objects.labels, finest_zoom=finest)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    @property
+    def finest_zoom(self) -> int:
+        """The zoom of the finest tiles."""
+        return self._index.finest_zoom
+
+    def tile(self, z: int, x: int, y: int, *, at: float = 0.0) -> bytes:
+        """Return a vector tile with the layers ``boxes``, ``dots`` and ``cells``.
+
+        The tile has every object that it touches, or, if those are too many, the strongest of each
+        class in each cell of 8 x 8 pixels, with the number of objects in the cell as ``n``. All
+        have the attributes ``s``, the score, and ``k``, the class.
+
+        Args:
+            z: Zoom.
+            x: Column.
+            y: Row.
+            at: Lowest score of the objects that ``n`` counts.
+        """
+        rows = self._index.centred(z, x, y)
+        if len(rows) > _MOST_OBJECTS and z < self.finest_zoom:
+            cells = self._index.cells(z, x, y, _CELL_ZOOMS, at=at)
+            numbers = {"n": cells.count.astype(np.float64)}
+            return encode_tile([self._layer("cells", cells.strongest, z, x, y, numbers)])
+        sides = (self._bounds[:, 2:] - self._bounds[:, :2]).max(axis=1, initial=0)
+        smallest = _DOT_PX / TILE_PX / 2**z
+        near = self._index.touching(z, x, y)
+        return encode_tile(
+            [
+                self._layer("boxes", near[sides[near] >= smallest], z, x, y),
+                self._layer("dots", rows[sides[rows] < smallest], z, x, y),
+            ]
+        )
+
+    def counts(self, at: float, view: Sequence[float] | None, shown: Bools) -> LayerCounts:
+        """Count the objects of at least a score, exactly.
+
+        Args:
+            at: The lowest score.
+            view: Least u and v, greatest u and v of what is shown; None: everything.
+            shown: (K,) the classes whose sizes are counted.
+        """
+        labels, kinds = self.objects.labels, len(self.classes)
+        above = self._scores >= at
+        inside = above if view is None else above & self._is_in(view)
+        sized = above & shown[labels]
+        return LayerCounts(
+            np.bincount(labels[above], minlength=kinds).tolist(),
+            np.bincount(labels[inside], minlength=kinds).tolist(),
+            np.bincount(self._size_bins[sized], minlength=_BINS).tolist(),
+        )
+
+    def score_histogram(self) -> list[list[int]]:
+        """Count the objects of each class by score, in 40 bins from 0 to 1: K rows.
+
+        A class without scores is not counted.
+        """
+        bins = np.minimum((self._scores * _BINS).astype(np.int64), _BINS - 1)
+        flat = self.objects.labels * _BINS + bins
+        counts = np.bincount(flat, minlength=len(self.classes) * _BINS)
+        table = counts.reshape(-1, _BINS)
+        table[list(self._unscored)] = 0
+        found: list[list[int]] = table.tolist()
+        return found
+
+    @property
+    def largest_size(self) -> float:
+        """The upper end of the histogram of sizes: pixels on the side of a square box.
+
+        Larger objects, one in two hundred, are counted in the last bin.
+        """
+        return float(np.quantile(self._sizes, 0.995)) if len(self) else 0.0
+
+    def describe(self, row: int) -> dict[str, Any]:
+        """Return all attributes of an object, its box in pixels and its corners on the map."""
+        values = self._attributes.iloc[row].to_dict() if len(self._attributes) else {}
+        label = int(self.objects.labels[row])
+        return {
+            "id": row,
+            "label": self.classes[label],
+            "score": None if label in self._unscored else float(self._scores[row]),
+            "box_px": self.objects.boxes[row].tolist(),
+            "corners": self._corners[row].tolist(),
+            "attributes": {str(key): _plain(value) for key, value in values.items()},
+        }
+
+    def step(self, start: int | None, forward: bool, at: float, shown: Bools) -> int | None:
+        """Return the next object by falling score, of at least a score; None if there is none.
+
+        Args:
+            start: The object to go on from; None: begin.
+            forward: To lower scores; after the last one comes the first again.
+            at: The lowest score.
+            shown: (K,) the classes that are visited.
+        """
+        ranked = self._ranked
+        wanted = (self._scores[ranked] >= at) & shown[self.objects.labels[ranked]]
+        places = np.flatnonzero(wanted)
+        if not len(places):
+            return None
+        if start is None:
+            return int(ranked[places[0 if forward else -1]])
+        here = self._rank_of[start]
+        if forward:
+            place = np.searchsorted(places, here, side="right") % len(places)
+        else:
+            place = np.searchsorted(places, here, side="left") - 1
+        return int(ranked[places[place]])
+
+    def _layer(
+        self, name: str, rows: Ints, z: int, x: int, y: int, more: dict[str, Floats] | None = None
+    ) -> TileLayer:
+        corners = self._corners[rows] if name == "boxes" else self._centres[rows, None]
+        units = (corners * 2**z - [x, y]) * EXTENT
+        values = {"s": self._scores[rows], "k": self.objects.labels[rows].astype(np.float64)}
+        return TileLayer(name, rows, units, values | (more or {}))
+
+    def _is_in(self, view: Sequence[float]) -> Bools:
+        low, high = np.array(view[:2]), np.array(view[2:])
+        inside = (self._centres >= low) & (self._centres <= high)
+        return np.asarray(inside.all(axis=1), np.bool_)
+
+    @cached_property
+    def _sizes(self) -> Floats:
+        sides = self.objects.boxes[:, 2:] - self.objects.boxes[:, :2]
+        return np.sqrt(sides[:, 0] * sides[:, 1])
+
+    @cached_property
+    def _size_bins(self) -> Ints:
+        bins = self._sizes / max(self.largest_size, 1e-12) * _BINS
+        return np.minimum(bins.astype(np.int64), _BINS - 1)
+
+    @cached_property
+    def _ranked(self) -> Ints:
+        return np.argsort(-self._scores, kind="stable")
+
+    @cached_property
+    def _rank_of(self) -> Ints:
+        ranks = np.empty(len(self), np.int64)
+        ranks[self._ranked] = np.arange(len(self))
+        return ranks
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has: None for what is missing, text for what it does not know."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,77 @@
+"""The command `geodet view`."""
+
+import http.client
+import threading
+from urllib.parse import urlsplit
+
+import geopandas
+import pytest
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from shapely import box
+
+from geodet.viewer import serve_map
+from geodet.viewer.map_server import MapServer
+
+
+@pytest.fixture
+def files(make_scene, tmp_path):
+    make_scene("scene.tif")
+    frame = geopandas.GeoDataFrame(
+        {"score": [0.9], "label": "car"},
+        geometry=[box(500_010, 4_499_980, 500_015, 4_499_985)],
+        crs="EPSG:32633",
+    )
+    frame.to_file(tmp_path / "found.geojson")
+    return "scene.tif", "found.geojson"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Ask for the page once, then end the server as Ctrl-C does; return what was answered."""
+    answers = []
+
+    def serve(server):
+        thread = threading.Thread(target=super(MapServer, server).serve_forever, args=(0.01,))
+        thread.start()
+        place = urlsplit(server.address)
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+        connection.request("GET", place.path + "about.json")
+        answers.append(connection.getresponse().read())
+        connection.close()
+        server.shutdown()
+        thread.join()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MapServer, "serve_forever", serve)
+    return answers
+
+
+def test_the_address_is_printed_and_ctrl_c_is_success(files, invoke, asked):
+    done = invoke("view", *files, "--no-open")
+    assert done.stdout.startswith("http://127.0.0.1:")
+    assert done.stdout.count("\n") == 1
+    assert b'"count":1' in asked[0]
+
+
+def test_the_browser_is_opened_with_the_address(files, invoke, asked, monkeypatch):
+    opened = []
+    monkeypatch.setattr(serve_map.webbrowser, "open", opened.append)
+    done = invoke("view", *files)
+    assert opened == [done.stdout.strip()]
+
+
+def test_a_base_map_needs_a_whole_address_and_a_network(files, invoke):
+    done = invoke("view", *files, "--base-map", "tiles/{z}/{x}/{y}", code=1)
+    assert "is no address of map tiles" in done.stderr
+    good = "https://example.org/{z}/{x}/{y}.png"
+    done = invoke("view", *files, "--own-grid", "--base-map", good, code=1)
+    assert "cannot lie below this scene: as wished" in done.stderr
+    done = invoke("--offline", "view", *files, "--base-map", good, code=1)
+    assert "geodet is offline" in done.stderr
+
+
+def test_missing_files_are_errors_before_anything_is_served(files, invoke):
+    assert "nothing.tif" in invoke("view", "nothing.tif", code=1).stderr
+    assert "none.gpkg" in invoke("view", "scene.tif", "none.gpkg", code=1).stderr
+    assert "e.gpkg" in invoke("view", *files, "--errors", "e.gpkg", code=1).stderr
+    assert "--port" in invoke("view", *files, "--port", "70000", code=2).stderr
