@@ -112,6 +112,13 @@ class BandStore:
             logger.warning("%s is computed again: %s", path, error)
             return None
 
+    def list_bands(self) -> set[int]:
+        """List the numbers of the bands that have a part, intact or not."""
+        found = (
+            path.name.removesuffix(PART_ENDING) for path in self.folder.glob(f"*{PART_ENDING}")
+        )
+        return {int(name) for name in found if name.isdecimal()}
+
     def write(self, band: int, part: BandPart) -> None:
         """Write the part of a finished band, whole or not at all.
 

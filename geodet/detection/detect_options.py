@@ -23,6 +23,7 @@ from geodet.vector.formats import (
 
 __all__ = [
     "DetectOptions",
+    "check_outputs",
     "check_paths",
     "is_new_folder",
     "list_written",
@@ -82,6 +83,31 @@ def check_paths(
         ConfigError: The options contradict each other.
     """
     paths = list_scenes([str(scene) for scene in scenes], keep_missing=True)
+    check_outputs(paths, outputs, options, read=list_files(map(str, scenes)))
+    if options.aoi is not None:
+        check_vector_exists(options.aoi)
+    return paths
+
+
+def check_outputs(
+    paths: Sequence[str],
+    outputs: Sequence[Path],
+    options: DetectOptions,
+    *,
+    read: Sequence[str | Path] = (),
+) -> None:
+    """Check that every output can be written, and replaces nothing that is read.
+
+    Args:
+        paths: The scenes.
+        outputs: Files to write.
+        options: The other paths.
+        read: More files that are read.
+
+    Raises:
+        OutputError: An output cannot be written, or would replace an input.
+        ConfigError: The options contradict each other.
+    """
     files = expand_outputs(outputs, paths)
     there = [file for file in files if not is_new_folder(file, outputs)]
     if options.format is not None and len(outputs) > 1:
@@ -89,11 +115,8 @@ def check_paths(
             f"the format {options.format} is given for {len(outputs)} outputs",
             hint="omit --format to go by the extensions, or write a single output",
         )
-    _check_outputs(paths, there, options, written=list_written(outputs))
-    if options.aoi is not None:
-        check_vector_exists(options.aoi)
-    _check_apart([*paths, *list_files(map(str, scenes))], files, options)
-    return paths
+    _check_options(paths, there, options, written=list_written(outputs))
+    _check_apart([*paths, *map(str, read)], files, options)
 
 
 def list_written(outputs: Sequence[Path]) -> set[Path]:
@@ -118,7 +141,7 @@ def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path
     return [output for output in outputs if choose_format(output, options.format).takes_style]
 
 
-def _check_outputs(
+def _check_options(
     scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]
 ) -> None:
     """Refuse outputs that would fail at the end of the run, or replace a file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyproj import CRS
@@ -50,12 +50,21 @@ class PlannedScene:
     """Geobox of the scene's own pixels."""
     dtype: str
     """Data type of the bands that are read, as numpy names it."""
-    aoi: AreaOfInterest | None
+    grid: tuple[int, int]
+    """Columns and rows at the resolution of detection."""
+    rows_kept: int
+    """See :attr:`geodet.raster.scene.Scene.rows_kept`."""
+    aoi: AreaOfInterest | None = None
     """Area of interest in the scene's own pixels; None: all of the scene."""
 
     def part(self, detections: Detections) -> SceneDetections:
         """Label detections with the scene that they are from."""
         return SceneDetections(self.name, self.geobox, detections)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The scene's own pixels per pixel of the grid, along x and y."""
+        return self.geobox.width / self.grid[0], self.geobox.height / self.grid[1]
 
     @property
     def footprint(self) -> SceneDetections:
@@ -118,8 +127,8 @@ def plan_detection(
         for path, name in zip(paths, scene_names(paths), strict=True)
     ]
     found, failed = _open_scenes(paths, records, config, opened)
-    areas = _read_areas(options, [geobox for *_, geobox, _ in found])
-    planned = [PlannedScene(*one, aoi) for one, aoi in zip(found, areas, strict=True)]
+    areas = _read_areas(options, [scene.geobox for scene in found])
+    planned = [replace(scene, aoi=aoi) for scene, aoi in zip(found, areas, strict=True)]
     met = _meeting_region(planned, records)
     for output in outputs:
         check_scene_names(output, [scene.name for scene in met], format=options.format)
@@ -156,15 +165,15 @@ def _open_scenes(
     records: Sequence[SceneRecord],
     config: DetectConfig,
     opened: OpenScenes,
-) -> tuple[list[tuple[str, str, GeoBox, str]], dict[str, SceneError]]:
+) -> tuple[list[PlannedScene], dict[str, SceneError]]:
     """Open each scene; leave open those that may be sampled.
 
     Returns:
-        Path, name, geobox and data type of each scene that can be opened, and the errors of the
-        others by name: they are left out, unless none is left.
+        The scenes that can be opened, and the errors of the others by name: they are left out,
+        unless none is left.
     """
     kept = set(paths[:: math.ceil(len(paths) / _MOST_SAMPLED)])
-    found, turned, failed = [], [], dict[str, SceneError]()
+    found, turned, failed = list[PlannedScene](), [], dict[str, SceneError]()
     for path, record in zip(paths, records, strict=True):
         try:
             scene = opened.open(path)
@@ -182,7 +191,8 @@ def _open_scenes(
                 hint="assign one with gdal_edit, or drop --require-crs",
                 path=scene.path,
             )
-        found.append((path, record.scene, scene.geobox, scene.dtype.name))
+        about = scene.geobox, scene.dtype.name, scene.grid, scene.rows_kept
+        found.append(PlannedScene(path, record.scene, *about))
         if path not in kept:
             opened.close_scene(path)
     if turned:

@@ -13,6 +13,7 @@ from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
 from geodet.models.class_thresholds import choose_thresholds, drop_weak
 from geodet.models.decode import Decoded, decode
+from geodet.models.description import ModelDescription
 from geodet.models.engine import AnyArray, AnyDevice, ChipTensors, Engine, Outputs
 from geodet.models.finite_outputs import check_boxes, check_scores
 from geodet.models.input_values import InputValues
@@ -20,7 +21,13 @@ from geodet.models.model import Model
 from geodet.onnx.backend import build_engine
 from geodet.raster.scene import Chip
 
-__all__ = ["ForwardPass", "Predictor", "build_predictor", "with_input_values"]
+__all__ = [
+    "ForwardPass",
+    "Predictor",
+    "build_predictor",
+    "predictor_on",
+    "with_input_values",
+]
 
 # The areas that the caps refer to. The paper keeps 1,000 candidates of a level, in an image with a
 # few objects (arXiv:1708.02002, section 4.1). Here a quarter of that area may be full of objects.
@@ -178,12 +185,34 @@ def build_predictor(
         ConfigError: The model has no form of that precision, or a package that it needs is missing.
     """
     about = model.description
+    engine = build_engine(model, config.precision, device)
+    if config.tta:
+        engine = FlippedEngine(engine, about.architecture)
+    return predictor_on(engine, about, config, score_threshold=score_threshold, watch=watch)
+
+
+def predictor_on(
+    engine: Engine,
+    about: ModelDescription,
+    config: DetectConfig,
+    *,
+    score_threshold: float | None = None,
+    watch: Stopwatch | None = None,
+) -> Predictor:
+    """Give an engine the thresholds of the configuration, or else the model's own.
+
+    Args:
+        engine: Computes the outputs of the network.
+        about: The model.
+        config: Thresholds, caps and value range.
+        score_threshold: Lowest score kept, in place of the configuration's.
+        watch: Times the stages.
+    """
     given = config.value_range if isinstance(config.value_range, tuple) else None
     asked = config.score_threshold if score_threshold is None else score_threshold
     thresholds = choose_thresholds(about, asked)
-    engine = build_engine(model, config.precision, device)
     return Predictor(
-        FlippedEngine(engine, about.architecture) if config.tta else engine,
+        engine,
         values=input_values(about, given),
         score_threshold=min(thresholds),
         class_thresholds=thresholds,

@@ -305,6 +305,11 @@ class OpenScenes(Closing):
         if path in self._scenes:
             self._scenes.pop(path).close()
 
+    def clear_cache(self, path: str) -> None:
+        """Drop the decoded blocks of a scene, if it is open."""
+        if path in self._scenes:
+            self._scenes[path].clear_cache()
+
     def close(self) -> None:
         """Close all scenes."""
         self.keep_only(())

@@ -5,31 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
 
-from geodet.config import DetectConfig
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
-from geodet.detection.journal import Journal
-from geodet.detection.predictor import Predictor, with_input_values
 from geodet.detection.progress import DetectCounts, DetectProgress
-from geodet.detection.scene_for_model import OpenScenes, report_choices, summarise_names
-from geodet.detection.scene_run import SceneRun
+from geodet.detection.scene_source import SceneSource
 from geodet.detection.stopwatch import Stopwatch
-from geodet.detection.value_range import (
-    describe_range,
-    fit_input_values,
-    iter_sample_chips,
-    measure_chips,
-)
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.windows import Window
 from geodet.merging.mosaics import MosaicJoiner
-from geodet.models.description import ModelDescription
-from geodet.models.input_values import InputValues
-from geodet.raster.scene import Chip, Scene
 from geodet.vector.not_examined import SkippedArea
 
 __all__ = ["SceneLoop"]
@@ -42,45 +30,43 @@ class SceneLoop:
 
     Args:
         plan: The scenes.
-        opened: Opens them.
-        predictor: Finds the objects of chips.
-        about: The model.
-        config: The settings.
+        source: Where their detections come from.
+        iou_threshold: Overlap above which an object that two scenes show is written once.
         counts: Increased by what each scene adds, when it is done.
         watch: Times the stages.
         progress: Called after each batch.
-        journal: Keeps what is found; None keeps nothing.
+        folder: Where what is held of overlapping scenes is kept; None: in memory.
         joins_scenes: Whether an object that overlapping scenes show is yielded once, or with each.
     """
 
     def __init__(
         self,
         plan: DetectionPlan,
-        opened: OpenScenes,
-        predictor: Predictor,
-        about: ModelDescription,
-        config: DetectConfig,
+        source: SceneSource,
         *,
+        iou_threshold: float,
         counts: DetectCounts,
         watch: Stopwatch,
         progress: Callable[[DetectProgress], None],
-        journal: Journal | None = None,
+        folder: Path | None = None,
         joins_scenes: bool = True,
     ) -> None:
-        self._plan, self._opened = plan, opened
-        self._predictor, self._about, self._config = predictor, about, config
+        self._plan, self._source, self._iou_threshold = plan, source, iou_threshold
         self._counts, self._watch, self._progress = counts, watch, progress
-        self._journal, self._joins_scenes = journal, joins_scenes
+        self._folder, self._joins_scenes = folder, joins_scenes
         self._records = {record.scene: record for record in plan.records}
-        self._pixels = [scene.geobox.width * scene.geobox.height for scene in plan.scenes]
-        self._by_dtype: dict[str, Predictor] = {}
+        pixels = (scene.geobox.width * scene.geobox.height for scene in plan.scenes)
+        self._pixels = [0, *accumulate(pixels)]
         self.failed: dict[str, SceneError] = dict(plan.failed)
         """Errors of the scenes that could not be read to their end, by name; nothing of such a
         scene is yielded."""
-        self.values: dict[str, str] = {}
-        """The values that count as dark and bright, by data type, where they were chosen."""
         self.not_examined: list[SkippedArea] = []
         """Areas of the scenes that could not be read and were skipped."""
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The values that count as dark and bright, by data type, where they were chosen."""
+        return self._source.values
 
     def __iter__(self) -> Iterator[SceneDetections]:
         """Yield the detections of each scene, without duplicates where scenes overlap.
@@ -98,10 +84,9 @@ class SceneLoop:
             yield from self._join(self._iter_scenes())
 
     def _join(self, found: Iterator[tuple[int, list[Detections]]]) -> Iterator[SceneDetections]:
-        folder = None if self._journal is None else self._journal.folder.parent
         footprints = [scene.footprint for scene in self._plan.scenes]
-        threshold = self._predictor.iou_threshold
-        with MosaicJoiner(footprints, iou_threshold=threshold, folder=folder) as joiner:
+        threshold = self._iou_threshold
+        with MosaicJoiner(footprints, iou_threshold=threshold, folder=self._folder) as joiner:
             for number, parts in found:
                 yield from self._watch.measure_each("merge", joiner.add(number, parts))
 
@@ -112,6 +97,8 @@ class SceneLoop:
         except SceneError as error:
             self._note_failure(0, error)
             raise
+        finally:
+            self._source.end(scene)
 
     def _iter_scenes(self) -> Iterator[tuple[int, list[Detections]]]:
         """Yield the detections of each of several scenes, none of one that fails."""
@@ -126,32 +113,20 @@ class SceneLoop:
                 logger.error("%s is left out: %s", scene.name, error)
                 parts = []
             finally:
-                self._opened.close_scene(scene.path)
+                self._source.end(scene)
             yield number, parts
 
     def _note_failure(self, number: int, error: SceneError) -> None:
         scene = self._plan.scenes[number]
-        if self._journal is not None:
-            self._journal.note_unreadable(number)
+        self._source.note_unreadable(number)
         self.failed[scene.name] = error
         record = self._records[scene.name]
         record.status, record.reason = "failed", str(error)
 
     def _iter_scene(self, number: int, planned: PlannedScene) -> Iterator[Detections]:
         began = time.monotonic()
-        scene = self._opened.open(planned.path)
-        report_choices(scene, self._about, self._config)
-        run = SceneRun(
-            scene,
-            self._predictor_for(scene, planned),
-            self._config,
-            aoi=planned.aoi,
-            watch=self._watch,
-            progress=self._show_overall(number),
-            journal=None if self._journal is None else self._journal.open_scene(number),
-        )
+        run = self._source.begin(number, planned, self._show_overall(number))
         yield from run
-        scene.clear_cache()
         self._counts.add(run.counts)
         self._note_skipped(planned, run.not_examined)
         record = self._records[planned.name]
@@ -166,46 +141,13 @@ class SceneLoop:
 
     def _show_overall(self, number: int) -> Callable[[DetectProgress], None]:
         """Return a function that adds to the progress of a scene where the run is."""
-        pixels, before = self._pixels[number], sum(self._pixels[:number])
-        done = 0
+        before, after = self._pixels[number : number + 2]
+        done, scenes = 0, len(self._plan.scenes)
 
         def show(step: DetectProgress) -> None:
             nonlocal done
             done += step.chips
-            share = (before + pixels * done / step.total) / sum(self._pixels)
-            self._progress(replace(step, number=number + 1, scenes=len(self._pixels), share=share))
+            share = (before + (after - before) * done / step.total) / self._pixels[-1]
+            self._progress(replace(step, number=number + 1, scenes=scenes, share=share))
 
         return show
-
-    def _predictor_for(self, scene: Scene, planned: PlannedScene) -> Predictor:
-        """Return the predictor for the data type of a scene, the same for all its scenes."""
-        dtype = planned.dtype
-        if dtype not in self._by_dtype:
-            with self._watch.measure("read"):
-                values = self._choose_values(scene, planned)
-            self._by_dtype[dtype] = with_input_values(self._predictor, values)
-            if values is not None:
-                self.values[dtype] = describe_range(values, self._about)
-        return self._by_dtype[dtype]
-
-    def _choose_values(self, scene: Scene, first: PlannedScene) -> InputValues | None:
-        """Sample the first scene of a data type and others of it, evenly spread."""
-        names, samples = [first.name], list(iter_sample_chips(scene, first.aoi))
-        for other in self._plan.sampled:
-            if other is not first and other.dtype == first.dtype:
-                found = self._sample(other)
-                names += [other.name] if found else []
-                samples += found
-        statistics = measure_chips(samples)
-        return fit_input_values(
-            statistics, summarise_names(names), first.dtype, self._about, self._config
-        )
-
-    def _sample(self, planned: PlannedScene) -> list[Chip]:
-        """Sample a scene whose turn is yet to come; it stays open until then, without a cache."""
-        with suppress(SceneError):  # it is reported in its turn
-            scene = self._opened.open(planned.path)
-            samples = list(iter_sample_chips(scene, planned.aoi))
-            scene.clear_cache()
-            return samples
-        return []

@@ -1,0 +1,274 @@
+"""Write what a run finds to its outputs, whatever finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geodet.config import DetectConfig
+from geodet.config.reading_config import ReadingConfig
+from geodet.detection.detect_options import DetectOptions, styled_outputs
+from geodet.detection.detect_report import (
+    DetectReport,
+    incomplete_error,
+    missing_outputs_error,
+    write_records,
+)
+from geodet.detection.detection_plan import DetectionPlan, check_files
+from geodet.detection.journal import Journal
+from geodet.detection.output_notes import describe_run, describe_scenes
+from geodet.detection.predictor import Predictor
+from geodet.detection.progress import DetectProgress
+from geodet.detection.run_outputs import RunOutputs
+from geodet.detection.scene_files import anchor_of, is_per_scene
+from geodet.detection.scene_files_writer import SceneFilesWriter
+from geodet.detection.scene_for_model import OpenScenes
+from geodet.detection.scene_loop import SceneLoop
+from geodet.detection.scene_source import SceneSource
+from geodet.detection.stopwatch import Stopwatch
+from geodet.files.locks import locked_output
+from geodet.files.outputs import raising_output_errors
+from geodet.geometry.boxes import Detections
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.merging.appended import drop_weaker
+from geodet.models.model import Model
+from geodet.previews.preview import draw_preview, select_colours
+from geodet.vector.rows import Appending
+from geodet.vector.stored_styles import write_style
+
+__all__ = ["LayerRun", "PreparedRun"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRun:
+    """What a run needs, when everything that can be refused has been."""
+
+    plan: DetectionPlan
+    """The scenes."""
+    model: Model
+    """What to look for."""
+    config: DetectConfig
+    """The settings."""
+    predictor: Predictor
+    """What computes, or has computed; its thresholds hold."""
+    opened: OpenScenes
+    """Opens the scenes; closed at the end of the run."""
+    watch: Stopwatch
+    """Times the stages."""
+    fingerprint: Mapping[str, str]
+    """Everything that the rows depend on, for the journal."""
+    started: float
+    """When the run began, by ``time.monotonic``."""
+
+
+class LayerRun(ABC):
+    """A run over scenes, to be iterated over once: yields what it writes.
+
+    Args:
+        prepared: The scenes, the model, and what goes with them.
+        outputs: Files with the same detections, each in the format of its extension; may be empty.
+        options: Formats, and what else the settings do not hold.
+        progress: Called after each batch.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        outputs: Sequence[Path],
+        options: DetectOptions,
+        progress: Callable[[DetectProgress], None],
+    ) -> None:
+        self._prepared = prepared
+        self._outputs, self._options, self._progress = tuple(outputs), options, progress
+        self._plan, self._predictor = prepared.plan, prepared.predictor
+        self._opened, self._watch = prepared.opened, prepared.watch
+        model, config = prepared.model, prepared.config
+        self.classes = model.description.classes
+        """Names of the classes, by label."""
+        self.crs = self._plan.crs
+        """CRS of the layer: that of the first scene."""
+        self.provenance = describe_run(model, config, self._predictor)
+        """The software, model and settings that make the detections, by title."""
+        self.salt = _salt(model, config)
+        """A text that is the same for the same model and settings, for stable identifiers."""
+        self.report = DetectReport(
+            outputs=self._outputs,
+            detections={scene.name: 0 for scene in self._plan.scenes},
+            labels=dict.fromkeys(self.classes, 0),
+            device=str(self._predictor.device),
+            precision=self._predictor.precision,
+            scenes=list(self._plan.records),
+            stages=self._watch.seconds,
+        )
+        """What was found so far; complete after the last detection."""
+        self._records = {one.scene: one for one in self.report.scenes}
+
+    @abstractmethod
+    def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:
+        """Open what the detections of the scenes come from.
+
+        Args:
+            journal: The folder beside the first output, where there is one.
+            stack: Closes it at the end of the run.
+        """
+
+    def __iter__(self) -> Generator[SceneDetections, None, None]:
+        """Detect, write, and yield the detections as soon as no later window can change them.
+
+        The outputs are complete when the iterator is exhausted. If it is closed before, or fails,
+        none is left, and what was found is kept in the journal beside the first output: a run of
+        the same scenes, model and settings goes on from there.
+
+        Raises:
+            SceneError: A scene could not be read to its end. Of several scenes the others are in
+                the outputs; the error's ``failed`` has the errors by scene, ``report`` the report.
+            OutputError: An output could not be written. Of several outputs the others are complete;
+                the error's ``failed`` has the errors by output, ``report`` the report.
+            DeviceError: The device has too little memory for a single chip.
+        """
+        shown: list[Detections] = []
+        with ExitStack() as stack:
+            self._create_folder(stack)
+            stack.callback(self._record)
+            stack.callback(self._opened.close)
+            for anchor in dict.fromkeys(map(anchor_of, self._outputs)):
+                stack.enter_context(locked_output(anchor))
+            # Another run may have written them between the plan and the locks.
+            check_files(self._outputs, [one.path for one in self._plan.records], self._options)
+            journal = self._open_journal(stack)
+            loop = SceneLoop(
+                self._plan,
+                self._open_source(journal, stack),
+                iou_threshold=self._predictor.iou_threshold,
+                counts=self.report,
+                watch=self._watch,
+                progress=self._progress,
+                folder=None if journal is None else journal.folder.parent,
+                joins_scenes=not any(map(is_per_scene, self._outputs)),
+            )
+            with self._open_outputs(journal, loop) as files:
+                for part in loop:
+                    self._count(part)
+                    if self._options.preview:
+                        shown.append(part.detections)
+                    with self._watch.measure("write"):
+                        files.write(part)
+                    yield part
+                with self._watch.measure("write"):
+                    files.commit(describe_scenes(self._plan, loop), loop.not_examined)
+            self.report.outputs = tuple(files.written)
+            is_kept = self._end_journal(journal, files)
+            if self._options.preview:
+                with self._watch.measure("preview"):
+                    self._draw(self._options.preview, Detections.concatenate(shown))
+        self._write_styles()
+        self._finish(loop)
+        if files.failed:
+            raise missing_outputs_error(files.failed, loop.failed, self.report, journal=is_kept)
+        if loop.failed:
+            raise incomplete_error(loop.failed, self.report)
+
+    def _create_folder(self, stack: ExitStack) -> None:
+        """Create the folder of a file for each scene; at the end remove it if it is empty."""
+        for output in filter(is_per_scene, self._outputs):
+            with raising_output_errors(output.parent):
+                output.parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(_remove_empty, output.parent)
+
+    def _open_journal(self, stack: ExitStack) -> Journal | None:
+        """Open the journal beside the first output, where there is one."""
+        if not self._outputs:
+            return None
+        journal = Journal(
+            self._outputs[0], self._prepared.fingerprint, restart=self._options.restart
+        )
+        stack.callback(journal.close)
+        return journal
+
+    def _open_outputs(self, journal: Journal | None, loop: SceneLoop) -> RunOutputs:
+        threshold = self._predictor.iou_threshold
+        appending = Appending(
+            run="" if journal is None else journal.run,
+            scenes=tuple(scene.name for scene in self._plan.scenes),
+            replace_scenes=self._options.replace_scenes,
+            drop=lambda pairs: drop_weaker(pairs, iou_threshold=threshold),
+        )
+
+        def for_scenes(output: Path) -> SceneFilesWriter:
+            assert journal is not None
+            layer = self.classes, self.provenance, self._options, appending
+            return SceneFilesWriter(output, self._plan, *layer, loop, journal)
+
+        return RunOutputs(
+            self._outputs,
+            self.classes,
+            self.crs,
+            self.provenance,
+            self._options,
+            appending,
+            for_scenes,
+        )
+
+    def _end_journal(self, journal: Journal | None, files: RunOutputs) -> bool:
+        """Remove the journal, or keep it for an output that could not be written."""
+        if journal is None:
+            return False
+        if files.failed:
+            return journal.hand_over(next(iter(files.failed)))
+        journal.remove()
+        return False
+
+    def _record(self) -> None:
+        """Write what became of each of several scenes beside the first output."""
+        if self._outputs and len(self.report.scenes) > 1:
+            write_records(self._outputs[0], self.report.scenes)
+
+    def _count(self, part: SceneDetections) -> None:
+        self.report.detections[part.scene] += len(part.detections)
+        self._records[part.scene].detections += len(part.detections)
+        counts = np.bincount(part.detections.labels, minlength=len(self.classes)).tolist()
+        for name, count in zip(self.classes, counts, strict=True):
+            self.report.labels[name] += count
+
+    def _draw(self, preview: Path, shown: Detections) -> None:
+        (one,) = self._plan.scenes
+        scene = self._opened.open(one.path)
+        select_colours(scene, self._prepared.config.bands)
+        draw_preview(preview, scene, shown, self.classes, overwrite=self._options.overwrite)
+
+    def _write_styles(self) -> None:
+        """Write the styles that QGIS looks for beside files that cannot hold one."""
+        for output in styled_outputs(self.report.outputs, self._options):
+            write_style(output, self.classes, geometry=self._options.geometry)
+
+    def _finish(self, loop: SceneLoop) -> None:
+        report = self.report
+        report.values = loop.values
+        if report.capped:
+            logger.warning(
+                "%d candidate boxes were dropped by %s; raise it, or the score threshold",
+                report.capped,
+                self._predictor.caps,
+            )
+        report.seconds = time.monotonic() - self._prepared.started
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _salt(model: Model, config: DetectConfig) -> str:
+    """Join the model and the settings, without those that only change speed and memory."""
+    speed = {"workers", "batch_size", *ReadingConfig.model_fields}
+    return model.digest + config.model_dump_json(exclude=speed)

@@ -1,0 +1,170 @@
+"""Where the detections of a run's scenes come from: here, the scenes themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from geodet.config import DetectConfig
+from geodet.detection.detection_plan import DetectionPlan, PlannedScene
+from geodet.detection.journal import Journal
+from geodet.detection.predictor import Predictor, with_input_values
+from geodet.detection.progress import DetectProgress
+from geodet.detection.scene_for_model import OpenScenes, report_choices, summarise_names
+from geodet.detection.scene_run import PiecesRun, SceneRun
+from geodet.detection.stopwatch import Stopwatch
+from geodet.detection.value_range import (
+    describe_range,
+    fit_input_values,
+    iter_sample_chips,
+    measure_chips,
+)
+from geodet.errors import SceneError
+from geodet.models.description import ModelDescription
+from geodet.models.input_values import InputValues
+from geodet.raster.scene import Chip, Scene
+
+__all__ = ["ComputedScenes", "SceneSource", "choose_values"]
+
+
+class SceneSource(Protocol):
+    """Where a run takes the detections of its scenes from, one scene after another."""
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The values that count as dark and bright, by data type, where they were chosen."""
+
+    def begin(
+        self, number: int, planned: PlannedScene, progress: Callable[[DetectProgress], None]
+    ) -> PiecesRun:
+        """Begin with a scene.
+
+        Args:
+            number: Of the scene in the plan, from 0.
+            planned: The scene.
+            progress: Called after each batch.
+
+        Raises:
+            SceneError: The scene cannot be read.
+        """
+
+    def end(self, planned: PlannedScene) -> None:
+        """Release what a scene holds, also after an error."""
+
+    def note_unreadable(self, number: int) -> None:
+        """Note that a scene could not be read to its end."""
+
+
+class ComputedScenes:
+    """Scenes that this process searches, as far as a journal does not know what is in them.
+
+    Args:
+        plan: The scenes.
+        opened: Opens them.
+        predictor: Finds the objects of chips.
+        about: The model.
+        config: The settings.
+        watch: Times the stages.
+        journal: Keeps what is found; None keeps nothing.
+    """
+
+    def __init__(
+        self,
+        plan: DetectionPlan,
+        opened: OpenScenes,
+        predictor: Predictor,
+        about: ModelDescription,
+        config: DetectConfig,
+        *,
+        watch: Stopwatch,
+        journal: Journal | None = None,
+    ) -> None:
+        self._plan, self._opened = plan, opened
+        self._predictor, self._about, self._config = predictor, about, config
+        self._watch, self._journal = watch, journal
+        self._by_dtype: dict[str, Predictor] = {}
+        self.values: dict[str, str] = {}
+        """The values that count as dark and bright, by data type, where they were chosen."""
+
+    def begin(
+        self, number: int, planned: PlannedScene, progress: Callable[[DetectProgress], None]
+    ) -> SceneRun:
+        """Open a scene, and prepare to search it."""
+        scene = self._opened.open(planned.path)
+        report_choices(scene, self._about, self._config)
+        return SceneRun(
+            scene,
+            self._predictor_for(scene, planned),
+            self._config,
+            aoi=planned.aoi,
+            watch=self._watch,
+            progress=progress,
+            journal=None if self._journal is None else self._journal.open_scene(number),
+        )
+
+    def end(self, planned: PlannedScene) -> None:
+        """Close a scene; an only one stays open, without its cache: it may be drawn."""
+        if len(self._plan.scenes) > 1:
+            self._opened.close_scene(planned.path)
+        else:
+            self._opened.clear_cache(planned.path)
+
+    def note_unreadable(self, number: int) -> None:
+        """Note in the journal that a scene could not be read: it may be mended meanwhile."""
+        if self._journal is not None:
+            self._journal.note_unreadable(number)
+
+    def _predictor_for(self, scene: Scene, planned: PlannedScene) -> Predictor:
+        """Return the predictor for the data type of a scene, the same for all its scenes."""
+        dtype = planned.dtype
+        if dtype not in self._by_dtype:
+            with self._watch.measure("read"):
+                values = choose_values(
+                    scene, planned, self._plan, self._opened, self._about, self._config
+                )
+            self._by_dtype[dtype] = with_input_values(self._predictor, values)
+            if values is not None:
+                self.values[dtype] = describe_range(values, self._about)
+        return self._by_dtype[dtype]
+
+
+def choose_values(
+    scene: Scene,
+    first: PlannedScene,
+    plan: DetectionPlan,
+    opened: OpenScenes,
+    about: ModelDescription,
+    config: DetectConfig,
+) -> InputValues | None:
+    """Choose the input statistics of a data type from samples of its scenes, evenly spread.
+
+    Args:
+        scene: The first scene of the data type, open.
+        first: The same, as it is planned.
+        plan: All scenes.
+        opened: Opens them; those that are sampled stay open, without a cache.
+        about: The model.
+        config: ``value_range``.
+
+    Returns:
+        As :func:`geodet.detection.value_range.fit_input_values`.
+    """
+    names, samples = [first.name], list(iter_sample_chips(scene, first.aoi))
+    for other in plan.sampled:
+        if other is not first and other.dtype == first.dtype:
+            found = _sample(other, opened)
+            names += [other.name] if found else []
+            samples += found
+    statistics = measure_chips(samples)
+    return fit_input_values(statistics, summarise_names(names), first.dtype, about, config)
+
+
+def _sample(planned: PlannedScene, opened: OpenScenes) -> list[Chip]:
+    """Sample a scene whose turn is yet to come; it stays open until then, without a cache."""
+    with suppress(SceneError):  # it is reported in its turn
+        scene = opened.open(planned.path)
+        samples = list(iter_sample_chips(scene, planned.aoi))
+        scene.clear_cache()
+        return samples
+    return []
