@@ -118,7 +118,7 @@ def _turns(extents: Floats, crs: CRS | None) -> Floats:
 
 def _list_neighbours(extents: Floats, unplaced: Bools) -> list[Ints]:
     """List of each scene those that it shares an area with."""
-    known: Bools = np.isfinite(extents).all(axis=1)
+    known = np.asarray(np.isfinite(extents).all(axis=1), np.bool_)
     places = extents.copy()
     if known.any():  # what may lie anywhere lies over all of them
         places[~known] = [*extents[known, :2].min(axis=0), *extents[known, 2:].max(axis=0)]
