@@ -14,7 +14,7 @@ FLOORS = (
     ("models", "tilesets"),
     ("onnx", "previews"),
     ("detection",),
-    ("evaluation",),
+    ("evaluation", "jobs"),
     ("counting", "demo", "training", "viewer"),
     ("api",),
     ("cli",),

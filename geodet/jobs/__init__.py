@@ -1,0 +1,1 @@
+"""Detections over many processes and machines: plan, search in shares, merge."""

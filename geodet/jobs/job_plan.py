@@ -1,0 +1,136 @@
+"""The plan of a job: all that its shares need to know, and the same for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from geodet.config import DetectConfig
+from geodet.detection.detect_report import SceneRecord
+from geodet.detection.detection_plan import DetectionPlan, PlannedScene
+from geodet.detection.layer_run import PreparedRun
+from geodet.detection.scene_source import choose_values
+from geodet.detection.scene_windows import SceneWindows, cut_scene
+from geodet.detection.window_plan import WindowPlan, plan_windows, warn_of_seams
+from geodet.geometry.windows import WindowGrid
+from geodet.models.input_values import InputValues
+from geodet.raster.scene_identity import identify_scene
+
+__all__ = ["JobPlan", "JobScene", "WindowNumbers", "plan_bands"]
+
+WindowNumbers = Mapping[str, int]
+"""How a scene is cut: ``size``, ``overlap``, ``align`` and ``batch_size``."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobScene:
+    """A scene of a job, and how it is cut."""
+
+    planned: PlannedScene
+    """The scene."""
+    identity: str
+    """Differs when the scene has been edited, see :func:`identify_scene`."""
+    numbers: WindowNumbers
+    """How it is cut; chosen once, since it depends on the memory that is free."""
+    bands: tuple[int, ...]
+    """Pixels of each of its bands."""
+    windows: int
+    """Number of the windows that are computed."""
+
+    def cut(self, iou_threshold: float) -> SceneWindows:
+        """Return the windows and the bands."""
+        return _cut(self.planned, self.numbers, iou_threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """The scenes of a job, and everything that what is found in them depends on."""
+
+    identifier: str
+    """Differs for other scenes, another model or other settings."""
+    scenes: tuple[JobScene, ...]
+    """In the order given, without those that do not meet the area of interest."""
+    records: tuple[SceneRecord, ...]
+    """What became of every scene that was given; so far only of those that are left out."""
+    config: DetectConfig
+    """The settings."""
+    device: str
+    """Kind of the device that the windows were chosen for: ``cpu`` or ``cuda``."""
+    iou_threshold: float
+    """Of the suppression of duplicates."""
+    values: Mapping[str, InputValues | None]
+    """The input statistics by data type, chosen from samples of the scenes; None: the model's."""
+
+    def cut(self, number: int) -> SceneWindows:
+        """Return the windows of a scene, by its number from 0."""
+        return self.scenes[number].cut(self.iou_threshold)
+
+
+def plan_bands(
+    prepared: PreparedRun,
+    identifier: str,
+    *,
+    keep: Callable[[int, WindowNumbers], WindowNumbers] = lambda _, numbers: numbers,
+) -> JobPlan:
+    """Cut the scenes of a run into bands, and choose what all of its processes must agree on.
+
+    Args:
+        prepared: The scenes, open as far as they are sampled.
+        identifier: Of the job.
+        keep: Returns how a scene was cut before, given its number and how it would be cut now.
+
+    Raises:
+        SceneError: A scene cannot be read any more.
+    """
+    plan, config = prepared.plan, prepared.config
+    threshold = prepared.predictor.iou_threshold
+    scenes = [
+        _plan_scene(scene, keep(number, _choose_numbers(scene, prepared)), threshold)
+        for number, scene in enumerate(plan.scenes)
+    ]
+    if any(scene.windows > 1 for scene in scenes):
+        warn_of_seams(config)
+    return JobPlan(
+        identifier,
+        tuple(scenes),
+        plan.records,
+        config,
+        prepared.predictor.device.type,
+        threshold,
+        _choose_all_values(prepared, plan),
+    )
+
+
+def _choose_numbers(scene: PlannedScene, prepared: PreparedRun) -> WindowNumbers:
+    kept = scene.rows_kept
+    chosen = plan_windows(prepared.predictor, prepared.config, *scene.grid, rows_kept=kept)
+    numbers = {name: getattr(chosen.grid, name) for name in ("size", "overlap", "align")}
+    return {**numbers, "batch_size": chosen.batch_size}
+
+
+def _plan_scene(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> JobScene:
+    windows = _cut(scene, numbers, threshold)
+    pixels = tuple(map(windows.count_pixels, windows.bands))
+    return JobScene(scene, identify_scene(scene.path), numbers, pixels, len(windows.wanted))
+
+
+def _cut(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> SceneWindows:
+    grid = WindowGrid(*scene.grid, numbers["size"], numbers["overlap"], numbers["align"])
+    plan = WindowPlan(grid, numbers["batch_size"])
+    return cut_scene(plan, iou_threshold=threshold, aoi=scene.aoi, scale=scene.scale)
+
+
+def _choose_all_values(
+    prepared: PreparedRun, plan: DetectionPlan
+) -> Mapping[str, InputValues | None]:
+    """Choose the input statistics of each data type, as its first scene would."""
+    about, config, opened = prepared.model.description, prepared.config, prepared.opened
+    firsts = _first_by_dtype(plan.scenes)
+    return {
+        dtype: choose_values(opened.open(first.path), first, plan, opened, about, config)
+        for dtype, first in firsts.items()
+    }
+
+
+def _first_by_dtype(scenes: Sequence[PlannedScene]) -> Mapping[str, PlannedScene]:
+    return {scene.dtype: scene for scene in reversed(scenes)}

@@ -1,0 +1,173 @@
+"""Plan a job: open all scenes once, choose what its shares must agree on, and estimate its cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from geodet.config import DetectConfig
+from geodet.detection.detect import prepare_run
+from geodet.detection.detect_options import DetectOptions
+from geodet.detection.detect_report import SceneRecord
+from geodet.detection.layer_run import PreparedRun
+from geodet.errors import OutputError
+from geodet.files.outputs import check_output_folder
+from geodet.jobs.job_documents import identify_job
+from geodet.jobs.job_folder import JOB_FILES, write_job
+from geodet.jobs.job_plan import JobPlan, plan_bands
+from geodet.jobs.shard_run import note_device
+from geodet.jobs.speed_sample import SpeedSample, sample_speed
+from geodet.merging.footprints import find_footprints
+from geodet.models.description import find_model
+from geodet.onnx.backend import load_model
+
+__all__ = ["SAMPLE_SECONDS", "PlanReport", "describe_plan", "plan_job"]
+
+SAMPLE_SECONDS = 10.0
+"""About how long a sample takes."""
+_PART_BYTES = 40  # of a detection: box, score, label and which sides are cut
+_BAND_BYTES = 2048  # of a part without any
+
+
+@dataclass(slots=True, kw_only=True)
+class PlanReport:
+    """What a job has to do, and what it will take."""
+
+    folder: Path | None
+    """The folder of the job; None where nothing was written."""
+    scenes: int
+    """Scenes to search."""
+    megapixels: float
+    """Pixels to search, each once, at the resolution of detection."""
+    windows: int
+    """Windows to compute."""
+    bands: int
+    """Parts in which they are computed: the least that a share has."""
+    overlaps: int
+    """Pairs of scenes that share ground."""
+    crs: dict[str, int]
+    """How many scenes have each CRS."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why scenes cannot be opened, by name; the job leaves them out."""
+    outside: int = 0
+    """Scenes outside of the area of interest, which are left out too."""
+    model: str = ""
+    """Name of the model."""
+    device: str = ""
+    """Device that the windows were chosen for."""
+    precision: str = ""
+    """Type of the numbers that it multiplies."""
+    megapixels_per_second: float | None = None
+    """Speed of that device in the sample; None without one."""
+    seconds: float | None = None
+    """Time that one such device would take; None without a sample."""
+    disk_bytes: int | None = None
+    """Estimated size of all parts; None without a sample."""
+
+
+def plan_job(
+    scenes: Sequence[str | Path],
+    model: str | Path,
+    config: DetectConfig,
+    options: DetectOptions,
+    *,
+    folder: Path | None = None,
+    sample_seconds: float = SAMPLE_SECONDS,
+) -> PlanReport:
+    """Plan the detection in many scenes by many processes.
+
+    Args:
+        scenes: As for a detection.
+        model: A bundled model's name, or a model file; the job gets a copy.
+        config: The settings of the job.
+        options: Device and area of interest; whether a job in the folder is replaced.
+        folder: Where the job is written; None writes nothing.
+        sample_seconds: About how long this device searches to tell how fast it is; 0: not at all.
+
+    Raises:
+        SceneError: No scene can be opened, or one has no CRS and must have one.
+        ModelFileError: There is no such model, or a scene lacks bands that it needs.
+        OutputError: The folder is not empty.
+        VectorError: The area of interest cannot be read, or meets no scene.
+        DeviceError: There is no such device.
+    """
+    if folder is not None:
+        _check_folder(folder, overwrite=options.overwrite)
+    path = find_model(model)
+    loaded = load_model(path)
+    prepared = prepare_run(scenes, [], loaded, config, options)
+    with prepared.opened:
+        plan = plan_bands(_with_whole_paths(prepared), "")
+        plan = replace(plan, identifier=identify_job(plan, loaded.digest))
+        sample = sample_speed(prepared, plan, seconds=sample_seconds) if sample_seconds else None
+    report = describe_plan(plan, sample)
+    report.model, report.folder = loaded.description.name, folder
+    report.device, report.precision = str(prepared.predictor.device), prepared.predictor.precision
+    if folder is not None:
+        note_device(write_job(folder, plan, path), prepared.predictor)
+    return report
+
+
+def describe_plan(plan: JobPlan, sample: SpeedSample | None = None) -> PlanReport:
+    """Count what a job has to do.
+
+    Args:
+        plan: The job.
+        sample: How fast a device is; None: unknown.
+    """
+    geoboxes = [scene.planned.geobox for scene in plan.scenes]
+    footprints = find_footprints(geoboxes, geoboxes[0].crs)
+    systems = Counter("none" if box.crs is None else _name(box.crs) for box in geoboxes)
+    megapixels = sum(sum(scene.bands) for scene in plan.scenes) / 1e6
+    bands = sum(len(scene.bands) for scene in plan.scenes)
+    report = PlanReport(
+        folder=None,
+        scenes=len(plan.scenes),
+        megapixels=megapixels,
+        windows=sum(scene.windows for scene in plan.scenes),
+        bands=bands,
+        overlaps=sum(map(len, footprints.neighbours)) // 2,
+        crs=dict(systems.most_common()),
+        failed={one.scene: one.reason for one in plan.records if one.status == "failed"},
+        outside=_count_outside(plan.records, len(plan.scenes)),
+    )
+    if sample is not None and sample.searched_megapixels:
+        found = sample.detections / sample.searched_megapixels
+        report.disk_bytes = round(_PART_BYTES * found * megapixels) + _BAND_BYTES * bands
+        if sample.seconds:
+            report.megapixels_per_second = sample.megapixels / sample.seconds
+            report.seconds = megapixels / report.megapixels_per_second
+    return report
+
+
+def _check_folder(folder: Path, *, overwrite: bool) -> None:
+    try:
+        check_output_folder(folder, JOB_FILES, overwrite=overwrite)
+    except OutputError as error:
+        if not (folder / JOB_FILES[0]).is_file() or overwrite:
+            raise
+        raise OutputError(
+            f"{folder} holds a job already",
+            hint=f"geodet detect --job {folder} goes on with it; --overwrite plans it anew, and "
+            "removes what was found",
+            path=folder,
+        ) from error
+
+
+def _with_whole_paths(prepared: PreparedRun) -> PreparedRun:
+    """Return scenes whose paths hold in any working directory."""
+    whole = {record.scene: record.path for record in prepared.plan.records}
+    scenes = tuple(replace(one, path=whole[one.name]) for one in prepared.plan.scenes)
+    return replace(prepared, plan=replace(prepared.plan, scenes=scenes))
+
+
+def _count_outside(records: Sequence[SceneRecord], count: int) -> int:
+    return len(records) - count - sum(record.status == "failed" for record in records)
+
+
+def _name(crs: Any) -> str:
+    authority = crs.to_authority(min_confidence=100)
+    return ":".join(authority) if authority else str(crs.name)

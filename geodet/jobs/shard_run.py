@@ -1,0 +1,208 @@
+"""Compute a share of a job: the bands that have no part yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from geodet.detection.detect_report import join_failures
+from geodet.detection.predictor import Predictor, build_predictor
+from geodet.detection.progress import DetectProgress
+from geodet.errors import ConfigError, SceneError
+from geodet.files.version import __version__
+from geodet.jobs.band_worker import BandWorker
+from geodet.jobs.job_folder import JobFolder
+from geodet.jobs.shards import Shard, share_of
+from geodet.models.device import choose_device
+
+__all__ = ["ShardReport", "describe_device", "list_tasks", "note_device", "run_shard"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class ShardReport:
+    """What a share of a job has computed."""
+
+    shard: str
+    """Which share, such as 3/64."""
+    bands: int
+    """Bands of the share."""
+    computed: int = 0
+    """Those that were computed now; the others had a part already, or their scene failed."""
+    megapixels: float = 0.0
+    """Pixels that were searched now."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Why scenes could not be read to their end, by name."""
+    device: str = ""
+    """Where the network ran."""
+    precision: str = ""
+    """Type of the numbers that it multiplied."""
+    seconds: float = 0.0
+    """From the start of the share to its last part."""
+
+
+Task = tuple[int, list[int]]
+"""The number of a scene, and of bands of it."""
+
+
+def run_shard(
+    job: JobFolder,
+    shard: Shard | None = None,
+    *,
+    device: str = "auto",
+    readers: int | None = None,
+    allow_mixed: bool = False,
+    progress: Callable[[DetectProgress], None] = lambda _: None,
+) -> ShardReport:
+    """Compute the bands of a share that have no part yet.
+
+    Any number of shares may be computed at a time, in any order, and again: what is there is not
+    computed, and what two processes compute at a time is the same.
+
+    Args:
+        job: The job.
+        shard: The share; None: all.
+        device: A name as :func:`geodet.models.device.choose_device` takes it.
+        readers: Threads that read chips; None: as many as the settings say.
+        allow_mixed: Whether another kind of device, precision or version than that of the first
+            process may compute too; the scores differ in their last digits then.
+        progress: Called after each batch.
+
+    Returns:
+        What was computed.
+
+    Raises:
+        SceneError: Some scenes could not be read; the parts of the others are complete. The error's
+            ``report`` is what was computed.
+        ConfigError: Another kind of device, precision or version has begun the job.
+        OutputError: The folder of the job cannot be written to.
+        DeviceError: There is no such device.
+    """
+    began, chosen = time.monotonic(), shard or Shard()
+    tasks, bands = list_tasks(job, chosen)
+    report = ShardReport(shard=str(chosen), bands=bands)
+    if tasks:
+        predictor = _build_predictor(job, device, allow_mixed=allow_mixed)
+        report.device, report.precision = str(predictor.device), predictor.precision
+        about, show = job.model.description, _overall(job, tasks, progress)
+        with BandWorker(job.plan, about, predictor, job.store, readers=readers) as worker:
+            for number, some in tasks:
+                _search(job, worker, number, some, report, show)
+    report.seconds = time.monotonic() - began
+    if report.failed:
+        raise failed_scenes_error(report)
+    return report
+
+
+def list_tasks(job: JobFolder, shard: Shard) -> tuple[list[Task], int]:
+    """List the bands of a share that have no part, by scene, and count all bands of the share."""
+    pixels = [scene.bands for scene in job.plan.scenes]
+    tasks, count = list[Task](), 0
+    for number, bands in share_of(pixels, shard):
+        count += len(bands)
+        there = job.store(number).list_bands()
+        if missing := [band for band in bands if band not in there]:
+            tasks.append((number, missing))
+    return tasks, count
+
+
+def failed_scenes_error(report: ShardReport) -> SceneError:
+    """Return the error of a share that is complete but for some scenes."""
+    errors = {name: SceneError(text, hint="") for name, text in report.failed.items()}
+    return SceneError(
+        f"{len(errors)} scenes could not be read; the other parts of share {report.shard} are "
+        f"complete: {join_failures(errors)}",
+        hint="repair these scenes and give the command again, or merge the job without them",
+        failed=errors,
+        report=report,
+    )
+
+
+def _search(
+    job: JobFolder,
+    worker: BandWorker,
+    number: int,
+    bands: list[int],
+    report: ShardReport,
+    progress: Callable[[DetectProgress], None],
+) -> None:
+    """Search bands of a scene; note it where it cannot be read."""
+    scene = job.plan.scenes[number]
+    try:
+        worker.search(number, bands, progress)
+    except SceneError as error:
+        logger.error("%s is left out: %s", scene.planned.name, error)
+        job.note_failure(number, str(error))
+        report.failed[scene.planned.name] = str(error)
+    else:
+        job.forget_failure(number)
+        report.computed += len(bands)
+        report.megapixels += sum(scene.bands[band] for band in bands) / 1e6
+
+
+def _build_predictor(job: JobFolder, device: str, *, allow_mixed: bool) -> Predictor:
+    """Put the model on a device, in the precision in which the job was begun."""
+    chosen, known = choose_device(device), job.read_device()
+    config = job.plan.config
+    if known is not None and chosen.partition(":")[0] == known["device"]:
+        config = config.model_copy(update={"precision": known["precision"]})
+    predictor = build_predictor(job.model, config, chosen)
+    note_device(job, predictor, allow_mixed=allow_mixed)
+    return predictor
+
+
+def note_device(job: JobFolder, predictor: Predictor, *, allow_mixed: bool = False) -> None:
+    """Have the job know what computes it, or check that it is what has begun it.
+
+    Raises:
+        ConfigError: It is another kind of device, precision or version.
+    """
+    about = describe_device(predictor)
+    known = job.agree(about)
+    if known == about:
+        return
+    words = ", ".join(
+        f"{key} {known[key]} and not {about[key]}" for key in _differing(known, about)
+    )
+    if allow_mixed:
+        logger.warning("the job was begun with %s: scores differ in their last digits", words)
+        return
+    raise ConfigError(
+        f"the job was begun with {words}",
+        hint="use the same, or --allow-mixed where the last digits of scores do not matter",
+    )
+
+
+def describe_device(predictor: Predictor) -> dict[str, Any]:
+    """Return what the last digits of scores depend on."""
+    return {
+        "device": predictor.device.type,
+        "precision": predictor.precision,
+        "software": {"geodet": __version__, **predictor.software},
+    }
+
+
+def _differing(known: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[str]:
+    return (key for key in about if known.get(key) != about[key])
+
+
+def _overall(
+    job: JobFolder, tasks: list[Task], progress: Callable[[DetectProgress], None]
+) -> Callable[[DetectProgress], None]:
+    """Return a function that adds to the progress of a scene where the share is."""
+    scenes = job.plan.scenes
+    total = sum(scenes[number].bands[band] for number, bands in tasks for band in bands)
+    numbers = {scenes[number].planned.name: place for place, (number, _) in enumerate(tasks, 1)}
+    done = 0
+
+    def show(step: DetectProgress) -> None:
+        nonlocal done
+        done += step.pixels
+        number, share = numbers[step.scene], done / max(total, 1)
+        progress(replace(step, number=number, scenes=len(numbers), share=share))
+
+    return show

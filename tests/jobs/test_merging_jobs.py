@@ -1,0 +1,189 @@
+"""A job that is planned, searched in shares and merged: the rows of one process."""
+
+import os
+import re
+
+import pytest
+from pretended_predictor import SMALL
+
+from geodet.detection import window_plan
+from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.detection.scene_for_model import open_for_model
+from geodet.errors import ConfigError, OutputError, SceneError
+from geodet.jobs.job_folder import open_job
+from geodet.jobs.merge import MergeRun
+from geodet.jobs.planning import plan_job
+from geodet.jobs.shard_run import run_shard
+from geodet.jobs.shards import Shard
+from geodet.onnx.backend import load_model
+
+CONFIG = SMALL.model_copy(update={"batch_size": 3, "join_fragments": True})
+CPU = DetectOptions(device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def bands_of_one_row(monkeypatch):
+    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+
+
+@pytest.fixture(autouse=True)
+def painted_noise_counts_as_imagery(monkeypatch):
+    monkeypatch.setattr("geodet.detection.value_range._NOISE", -1.0)
+
+
+@pytest.fixture(autouse=True)
+def same_dates(monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture
+def scenes(make_scene):
+    """Paint three scenes, of which two overlap and one has another type."""
+    return [
+        make_scene("west.tif", width=200, height=220, seed=1),
+        make_scene("east.tif", width=200, height=120, seed=2, origin=(500_060.0, 4_500_000.0)),
+        make_scene("grey.tif", width=130, height=90, seed=3, dtype="uint16", epsg=32634),
+    ]
+
+
+@pytest.fixture
+def plan(scenes, make_model, tmp_path):
+    def plan(config=CONFIG, options=CPU, scenes=scenes):
+        folder = tmp_path / "job"
+        report = plan_job(scenes, make_model(), config, options, folder=folder, sample_seconds=0)
+        return report, open_job(folder)
+
+    return plan
+
+
+def merge(job, *outputs, **options):
+    allow_missing = options.pop("allow_missing", False)
+    run = MergeRun(job, outputs, DetectOptions(**options), allow_missing=allow_missing)
+    for _ in run:
+        pass
+    return run.report
+
+
+def search(job, count=1, **options):
+    return [run_shard(job, Shard(n, count), device="cpu", **options) for n in range(1, count + 1)]
+
+
+def test_three_shares_write_what_one_process_writes(scenes, plan, make_model, tmp_path):
+    model = load_model(make_model())
+    whole = [tmp_path / f"whole.{ending}" for ending in ("gpkg", "parquet")]
+    before = detect_to_files(scenes, whole, model, CONFIG, CPU)
+    report, job = plan()
+    shards = search(job, 3)
+    merged = [tmp_path / f"merged.{ending}" for ending in ("gpkg", "parquet")]
+    after = merge(job, *merged)
+    for one, other in zip(whole, merged, strict=True):
+        assert other.read_bytes() == one.read_bytes()
+    assert after.detections == before.detections
+    assert (after.chips, after.capped, after.values) == (before.chips, before.capped, before.values)
+    assert sum(after.labels.values()) > 100
+    assert [shard.computed for shard in shards] == [shard.bands for shard in shards]
+    assert sum(shard.bands for shard in shards) == report.bands
+    assert report.overlaps == 1
+    assert report.crs == {"EPSG:32633": 2, "EPSG:32634": 1}
+
+
+def test_a_share_is_computed_once_and_a_lost_part_again(plan, tmp_path):
+    _, job = plan()
+    search(job, 2)
+    parts = sorted((job.folder / "parts").rglob("*.part"))
+    before = {path: path.stat().st_mtime_ns for path in parts}
+    lost = parts[2]
+    lost.unlink()
+    again = search(job, 3)
+    assert sum(shard.computed for shard in again) == 1
+    assert {path for path in parts if path.stat().st_mtime_ns != before[path]} == {lost}
+
+
+def test_files_for_each_scene_and_an_area_of_interest(scenes, plan, make_model, tmp_path):
+    bounds = (500_020.0, 4_499_920.0, 500_100.0, 4_499_990.0)
+    options = DetectOptions(device="cpu", bounds=bounds, bounds_crs="EPSG:32633")
+    (tmp_path / "whole").mkdir()
+    model = load_model(make_model())
+    detect_to_files(scenes[:2], [tmp_path / "whole" / "*.geojson"], model, CONFIG, options)
+    report, job = plan(options=options, scenes=scenes[:2])
+    assert report.windows < 40
+    search(job, 2)
+    merge(job, tmp_path / "merged" / "*.geojson")
+    for name in ("west.geojson", "east.geojson"):
+        found = (tmp_path / "merged" / name).read_bytes()
+        assert found == (tmp_path / "whole" / name).read_bytes()
+        assert len(found) > 1000
+
+
+def test_missing_parts_are_named_and_may_be_written_as_not_examined(plan, tmp_path):
+    _, job = plan()
+    run_shard(job, Shard(1, 2), device="cpu")
+    with pytest.raises(OutputError, match=r"bands of .*job are not computed yet: ") as refused:
+        merge(job, tmp_path / "out.gpkg")
+    assert "east.tif: " in str(refused.value)
+    assert refused.value.hint.startswith(f"geodet detect --job {job.folder}")
+    report = merge(job, tmp_path / "out.gpkg", allow_missing=True)
+    assert report.not_examined > 0
+    assert sum(report.labels.values()) > 0
+
+
+def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(
+    scenes, plan, make_model, tmp_path
+):
+    _, job = plan()
+    content, times = scenes[1].read_bytes(), scenes[1].stat()
+    scenes[1].write_bytes(b"nothing")
+    with pytest.raises(SceneError, match=r"1 scenes could not be read.*east\.tif") as failed:
+        run_shard(job, device="cpu")
+    assert failed.value.report.computed > 0
+    with pytest.raises(SceneError, match=r"1 of 3 scenes could not be read") as left_out:
+        merge(job, tmp_path / "without.gpkg")
+    assert left_out.value.report.detections["east.tif"] == 0
+    scenes[1].write_bytes(content)
+    with pytest.raises(SceneError, match="has changed since the job was planned"):
+        run_shard(job, device="cpu")  # the time of the last change is another
+    os.utime(scenes[1], ns=(times.st_atime_ns, times.st_mtime_ns))
+    run_shard(job, device="cpu")
+    assert merge(job, tmp_path / "with.gpkg").detections["east.tif"] > 0
+
+
+def test_another_precision_or_version_is_refused_unless_it_is_allowed(plan, monkeypatch):
+    _, job = plan()
+    monkeypatch.setattr("geodet.jobs.shard_run.__version__", "0.0.1")
+    with pytest.raises(ConfigError, match=re.escape("the job was begun with software")) as refused:
+        run_shard(job, device="cpu")
+    assert "--allow-mixed" in refused.value.hint
+    assert run_shard(job, device="cpu", allow_mixed=True).computed > 0
+
+
+def test_a_job_is_not_replaced_by_accident(plan, tmp_path):
+    plan()
+    with pytest.raises(OutputError, match="holds a job already"):
+        plan()
+    _, job = plan(options=DetectOptions(device="cpu", overwrite=True))
+    other = plan(
+        SMALL.model_copy(update={"iou_threshold": 0.3}), CPU.__class__(device="cpu", overwrite=True)
+    )[1]
+    assert job.plan.identifier != other.plan.identifier
+    with pytest.raises(OutputError, match="is not the folder of a job"):
+        open_job(tmp_path)
+
+
+def test_a_broken_plan_is_refused(plan):
+    _, job = plan()
+    for harm in ("", "{}", "[]", '{"identifier": 3}', '{"identifier": "a"}', '{"identifier": ""}'):
+        (job.folder / "job.json").write_text(harm)
+        with pytest.raises(OutputError, match=r"job\.json cannot be read"):
+            open_job(job.folder)
+
+
+def test_what_is_read_back_is_what_was_planned(plan):
+    _, job = plan()
+    for number, scene in enumerate(job.plan.scenes):
+        with open_for_model(scene.planned.path, job.model.description, CONFIG) as opened:
+            assert opened.geobox == scene.planned.geobox
+            assert opened.grid == scene.planned.grid
+        assert len(job.plan.cut(number).bands) == len(scene.bands)
+    assert job.plan.values["uint8"] is None
+    assert len(job.plan.values["uint16"].mean) == 3
