@@ -61,7 +61,7 @@ def lines_on_stdout(
     """
     from geodet.vector.geojson_stream import GeoJsonStream
 
-    lines = GeoJsonStream(stream, run.classes, run.crs, geometry)
+    lines = GeoJsonStream(stream, run.classes, run.crs, geometry, run.photographs)
 
     def write(part: SceneDetections) -> None:
         try:

@@ -31,6 +31,7 @@ class Seer(AtOnce):
 
     iou_threshold = 0.5
     score_threshold = 0.5
+    class_thresholds = (0.5,)
     device = HostDevice()
     precision = "float32"
     software: ClassVar = {}

@@ -172,6 +172,7 @@ def detect(
             crs=run.crs,
             geometry=geometry,
             salt=run.salt,
+            photographs=run.photographs,
         )
         if isinstance(show, DetectBar):
             show.finish(len(frame))
@@ -221,7 +222,14 @@ def iter_detect(
         with closing(iter(run)) as parts:
             for part in parts:
                 if len(part.detections):
-                    yield to_table(part, run.classes, crs=run.crs, geometry=geometry, salt=run.salt)
+                    yield to_table(
+                        part,
+                        run.classes,
+                        crs=run.crs,
+                        geometry=geometry,
+                        salt=run.salt,
+                        photographs=run.photographs,
+                    )
         if isinstance(show, DetectBar):
             show.finish(sum(run.report.labels.values()))
 

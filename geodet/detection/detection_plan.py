@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyproj import CRS
@@ -13,6 +13,12 @@ from pyproj import CRS
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths, is_new_folder, list_written
 from geodet.detection.detect_report import SceneRecord
+from geodet.detection.photographed_scenes import (
+    are_placed_by_cameras,
+    is_picture,
+    photograph_of,
+    report_photographs,
+)
 from geodet.detection.scene_files import expand_outputs, is_per_scene
 from geodet.detection.scene_for_model import (
     OpenScenes,
@@ -24,6 +30,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
+from geodet.photographs.photograph import WGS_84, Photographs
 from geodet.raster.scene_lists import is_gdal_path, scene_names
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.exchange_formats import check_driver
@@ -86,6 +93,15 @@ class DetectionPlan:
     cannot be opened or do not meet the area of interest."""
     failed: dict[str, SceneError]
     """Errors of the scenes that cannot be opened, by name."""
+    images: Photographs = field(default_factory=dict)
+    """What is known of the scenes without a georeference, by name."""
+    are_placed: bool = False
+    """Whether all are photographs that go to one layer, each in its own place or in none."""
+
+    @property
+    def photographs(self) -> Photographs | None:
+        """The photographs of the layer; None of other scenes, and of files for each scene."""
+        return self.images if self.are_placed else None
 
     @property
     def sampled(self) -> tuple[PlannedScene, ...]:
@@ -132,10 +148,17 @@ def plan_detection(
     met = _meeting_region(planned, records)
     for output in outputs:
         check_scene_names(output, [scene.name for scene in met], format=options.format)
-    warn_of_missing_georeference({scene.name: scene.geobox for scene in met}, about, config)
     has_own_files = any(map(is_per_scene, outputs))
+    pictures = {one.name: one.path for one in met if is_picture(one.geobox)}
+    images = {name: photograph_of(path, name, config) for name, path in pictures.items()}
+    geoboxes = {scene.name: scene.geobox for scene in met}
+    are_placed = not has_own_files and are_placed_by_cameras(geoboxes, images)
+    warn_of_missing_georeference(geoboxes, about, config, images, in_pixels=not are_placed)
+    report_photographs(images, are_placed=are_placed)
     crs = met[0].geobox.crs if has_own_files else common_crs([scene.footprint for scene in met])
-    plan = DetectionPlan(tuple(met), crs, tuple(records), failed)
+    plan = DetectionPlan(
+        tuple(met), WGS_84 if are_placed else crs, tuple(records), failed, images, are_placed
+    )
     opened.keep_only([scene.path for scene in plan.sampled])
     return plan
 

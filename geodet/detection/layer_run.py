@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,8 @@ class LayerRun(ABC):
         """Names of the classes, by label."""
         self.crs = self._plan.crs
         """CRS of the layer: that of the first scene."""
+        self.photographs = self._plan.photographs
+        """The scenes, where they are photographs of one layer; else None."""
         self.provenance = describe_run(model, config, self._predictor)
         """The software, model and settings that make the detections, by title."""
         self.salt = _salt(model, config)
@@ -197,11 +200,13 @@ class LayerRun(ABC):
 
     def _open_outputs(self, journal: Journal | None, loop: SceneLoop) -> RunOutputs:
         threshold = self._predictor.iou_threshold
+        # Approximate places do not tell whether two photographs show one object.
+        is_exact = self.photographs is None
         appending = Appending(
             run="" if journal is None else journal.run,
             scenes=tuple(scene.name for scene in self._plan.scenes),
             replace_scenes=self._options.replace_scenes,
-            drop=lambda pairs: drop_weaker(pairs, iou_threshold=threshold),
+            drop=partial(drop_weaker, iou_threshold=threshold) if is_exact else None,
         )
 
         def for_scenes(output: Path) -> SceneFilesWriter:
@@ -217,6 +222,7 @@ class LayerRun(ABC):
             self._options,
             appending,
             for_scenes,
+            self.photographs,
         )
 
     def _end_journal(self, journal: Journal | None, files: RunOutputs) -> bool:

@@ -24,6 +24,10 @@ __all__ = ["describe_run", "describe_scenes"]
 
 _DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
+_PLACES = (
+    "approximate: from the position, height and pose of the camera, on level ground; null where "
+    "they are unknown"
+)
 
 
 def describe_run(model: Model, config: DetectConfig, predictor: Predictor) -> dict[str, str]:
@@ -45,6 +49,9 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
     notes = {"dark to bright": "; ".join(chosen), LEFT_OUT: join_failures(loop.failed)}
     ground = _examined_ground(plan, loop.failed, loop.not_examined)
+    if plan.photographs is not None:
+        notes["places"] = _PLACES
+        ground = _photographed_ground(plan, loop.failed)
     return {title: text for title, text in notes.items() if text} | ground
 
 
@@ -107,6 +114,17 @@ def _ground(
 
     ground = shapely.transform(area, to_ground)
     return ground if ground.is_valid else shapely.make_valid(ground)
+
+
+def _photographed_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:
+    """Return the ground that photographs show, if it is known of all, as WKT in WGS 84."""
+    images = [one for name, one in plan.images.items() if name not in failed]
+    views = [image.view for image in images if image.view is not None]
+    has_parts = any(scene.aoi is not None for scene in plan.scenes)
+    if len(views) < len(images) or has_parts:
+        return {}
+    corners = np.array([view.footprint for view in views])
+    return {EXAMINED: _to_wkt(shapely.union_all(shapely.polygons(corners)))}
 
 
 def _to_wkt(area: shapely.Geometry) -> str:

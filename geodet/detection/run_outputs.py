@@ -16,6 +16,7 @@ from geodet.detection.scene_files import is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.photographs.photograph import Photographs
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer
@@ -39,6 +40,7 @@ class RunOutputs:
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
         for_scenes: Opens the files of an output that is a pattern.
+        photographs: The scenes, where they are photographs of one layer.
 
     Raises:
         OutputError: One of the outputs cannot be begun.
@@ -53,6 +55,7 @@ class RunOutputs:
         options: DetectOptions,
         appending: Appending,
         for_scenes: Callable[[Path], SceneFilesWriter],
+        photographs: Photographs | None = None,
     ) -> None:
         self.written: list[Path] = []
         """Outputs that are complete."""
@@ -75,6 +78,7 @@ class RunOutputs:
                     appending=appending,
                     geometry=options.geometry,
                     format=options.format,
+                    photographs=photographs,
                 )
             begun.pop_all()
 

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from affine import Affine
-
 from geodet.config import DetectConfig
+from geodet.detection.photographed_scenes import is_picture, photograph_of
 from geodet.errors import ModelFileError, SceneError
 from geodet.files.closable import Closing
 from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
+from geodet.photographs.photograph import Photographs
 from geodet.raster.bands import band_meanings, choose_bands
 from geodet.raster.scene import Scene
 
@@ -35,10 +35,13 @@ _GSD_TOLERANCE = 0.1  # a scene that is closer to the model's GSD is not resampl
 def open_for_model(path: str | Path, about: ModelDescription, config: DetectConfig) -> Scene:
     """Open a scene with the model's bands, on a grid of the model's ground sample distance.
 
+    That of a photograph is read from what its camera wrote.
+
     Args:
         path: A raster that GDAL opens.
         about: The model.
-        config: ``bands``, ``gsd``, ``resample``, and how long a server may take.
+        config: ``bands``, ``gsd``, ``ground_altitude``, ``resample``, and how long a server may
+            take.
 
     Returns:
         The open scene. Close it after use.
@@ -51,6 +54,10 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
     scene = Scene(path, bands=config.bands, gsd=config.gsd, limits=config)
     try:
         scene.select(_choose_bands(scene, about, config))
+        if is_picture(scene.geobox):
+            gsd = photograph_of(scene.path, scene.name, config).gsd_m
+            if gsd is not None:
+                scene.assume_gsd(gsd)
         _match_gsd(scene, about, config)
     except BaseException:
         scene.close()
@@ -72,7 +79,12 @@ def report_choices(scene: Scene, about: ModelDescription, config: DetectConfig) 
 
 
 def warn_of_missing_georeference(
-    geoboxes: Mapping[str, GeoBox], about: ModelDescription, config: DetectConfig
+    geoboxes: Mapping[str, GeoBox],
+    about: ModelDescription,
+    config: DetectConfig,
+    photographs: Photographs,
+    *,
+    in_pixels: bool = True,
 ) -> None:
     """Warn, once for all scenes, of those without a CRS and of those with unknown pixel sizes.
 
@@ -80,12 +92,14 @@ def warn_of_missing_georeference(
         geoboxes: Geoboxes of the scenes, by name.
         about: The model.
         config: The settings.
+        photographs: What is known of those without a georeference.
+        in_pixels: Whether objects of these have the coordinates of their pixels.
     """
     bare = [name for name, geobox in geoboxes.items() if geobox.crs is None]
-    pixels = [name for name in bare if geoboxes[name].transform == Affine(1, 0, 0, 0, -1, 0)]
+    pixels = [name for name in bare if is_picture(geoboxes[name])]
     placed = [name for name in bare if name not in set(pixels)]
     for names, meaning in (
-        (pixels, "pixels, x to the right, y = -row"),
+        (pixels if in_pixels else [], "pixels, x to the right, y = -row"),
         (placed, "those of its world file"),
     ):
         if names:
@@ -96,12 +110,15 @@ def warn_of_missing_georeference(
                 has,
                 meaning,
             )
-    unknown = [name for name, geobox in geoboxes.items() if geobox.ground_resolution is None]
+    known = {name for name, image in photographs.items() if image.gsd_m is not None}
+    sizeless = [name for name, geobox in geoboxes.items() if geobox.ground_resolution is None]
+    unknown = [name for name in sizeless if name not in known]
     if unknown and about.gsd is not None and config.resample and config.gsd is None:
         logger.warning(
-            "the metres per pixel of %s are unknown: nothing is resampled, although %s works at "
-            "%.3g m; set them with --set detect.gsd=METRES",
+            "the metres per pixel of %s are unknown%s: nothing is resampled, although %s works at "
+            "%.3g m; set them with --gsd METRES",
             summarise_names(unknown),
+            f", since {photographs[unknown[0]].reason}" if unknown[0] in photographs else "",
             about.name,
             about.gsd,
         )

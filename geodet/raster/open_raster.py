@@ -52,6 +52,10 @@ class OpenRaster(Closing):
         """Whether areas that cannot be read are left blank."""
         return self._limits.on_error == "skip"
 
+    def assume_gsd(self, gsd: float) -> None:
+        """Set the metres per pixel of a raster whose georeference does not tell them."""
+        self.resolution = (gsd, gsd)
+
     def abandon_reads(self) -> None:
         """End reads that wait for a server with an error at once; what they read is lost."""
         self._sources.abandon()

@@ -17,12 +17,11 @@ from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
 from geodet.vector.formats import FORMATS
-from geodet.vector.rows import LAYER
+from geodet.vector.rows import LAYER, PIXEL_SIDES
 
 __all__ = ["read_detections"]
 
-_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
-_READ = ("label", "score", *_SIDES)
+_READ = ("label", "score", *PIXEL_SIDES)
 _HINT = "geodet detect writes such files"
 
 
@@ -41,7 +40,7 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
     missing = [name for name in _READ if name not in columns]
     if missing:
         raise VectorError(f"{path} lacks the field {missing[0]}", hint=_HINT, path=path)
-    sides = [columns[name].astype(np.float64) for name in _SIDES]
+    sides = [columns[name].astype(np.float64) for name in PIXEL_SIDES]
     labels = _to_labels(columns["label"], classes, path)
     return Detections(np.stack(sides, axis=-1), columns["score"].astype(np.float32), labels)
 

@@ -27,6 +27,7 @@ __all__ = [
     "APPROXIMATE",
     "FIELDS",
     "LAYER",
+    "PIXEL_SIDES",
     "TEXTS",
     "Appending",
     "Rows",
@@ -90,7 +91,9 @@ def crs_text(crs: CRS) -> str:
     return ":".join(authority) if authority else str(crs.to_wkt())
 
 
-FIELDS = ("label", "score", "scene", "x1_px", "y1_px", "x2_px", "y2_px", "area_m2")
+PIXEL_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
+"""The columns with the sides of a box in the pixels of its scene."""
+FIELDS = ("label", "score", "scene", *PIXEL_SIDES, "area_m2")
 """The columns, in order: float64 except for :data:`TEXTS`."""
 TEXTS = ("label", "scene")
 

@@ -21,6 +21,7 @@ from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
+from geodet.vector.images_layer import IMAGES
 from geodet.vector.not_examined import NOT_EXAMINED
 
 __all__ = ["list_layers", "read_extent", "read_fields", "read_frame"]
@@ -140,7 +141,7 @@ def _only_layer(file: str) -> str:
     if _is_parquet(file):
         return ""
     named = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
-    layers = [name for name in named if name != NOT_EXAMINED] or named
+    layers = [name for name in named if name not in (NOT_EXAMINED, IMAGES)] or named
     if len(layers) != 1:
         raise VectorError(
             f"{file} has {len(layers)} layers with geometries: {', '.join(layers)}",

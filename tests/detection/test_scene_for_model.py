@@ -108,7 +108,7 @@ def test_missing_georeferences_are_warned_of_once_for_all_scenes(rgb, said):
     filed = GeoBox(9, 9, Affine(0.5, 0, 7, 0, -0.5, 9), None)
     placed = GeoBox(9, 9, Affine(0.5, 0, 5e5, 0, -0.5, 4.5e6), CRS.from_epsg(32633))
     warn_of_missing_georeference(
-        {"a": bare, "b": bare, "c": filed, "d": placed}, rgb, DetectConfig()
+        {"a": bare, "b": bare, "c": filed, "d": placed}, rgb, DetectConfig(), {}
     )
     texts = said()
     assert texts[0].startswith("2 scenes (such as a) have no CRS: coordinates in the output are p")
@@ -116,8 +116,8 @@ def test_missing_georeferences_are_warned_of_once_for_all_scenes(rgb, said):
     assert texts[2].startswith("the metres per pixel of 3 scenes (such as a) are unknown: nothing")
     assert len(texts) == 3
     for config in (DetectConfig(gsd=0.5), DetectConfig(resample=False)):
-        warn_of_missing_georeference({"d": placed}, rgb, DetectConfig())
-        warn_of_missing_georeference({"a": bare}, rgb, config)
+        warn_of_missing_georeference({"d": placed}, rgb, DetectConfig(), {})
+        warn_of_missing_georeference({"a": bare}, rgb, config, {})
     assert [text for text in said()[3:] if "metres" in text] == []
 
 

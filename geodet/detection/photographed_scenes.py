@@ -1,0 +1,100 @@
+"""Photographs among the scenes: metres per pixel from what the camera wrote, and their places."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from affine import Affine
+
+from geodet.config import DetectConfig
+from geodet.geometry.geobox import GeoBox
+from geodet.photographs.photograph import Photograph, Photographs, read_photograph
+
+__all__ = ["are_placed_by_cameras", "is_picture", "photograph_of", "report_photographs"]
+
+_logger = logging.getLogger(__name__)
+
+_PIXELS = Affine(1, 0, 0, 0, -1, 0)
+
+
+def is_picture(geobox: GeoBox) -> bool:
+    """Whether a scene has no georeference at all: its coordinates are its own pixels."""
+    return geobox.crs is None and geobox.transform == _PIXELS
+
+
+def photograph_of(path: str, name: str, config: DetectConfig) -> Photograph:
+    """Read what is known of a picture; of one that is no local file, nothing.
+
+    Args:
+        path: As GDAL opens it.
+        name: How the output names it.
+        config: ``gsd`` and ``ground_altitude``.
+    """
+    try:
+        state = Path(path).stat()
+    except (OSError, ValueError):  # remote, or in an archive
+        known = {} if config.gsd is None else {"gsd_m": config.gsd, "gsd_from": "detect.gsd"}
+        return Photograph(name, reason="it is no local file", **known)  # type: ignore[arg-type]
+    version = state.st_mtime_ns, state.st_size
+    return _read(path, name, config.gsd, config.ground_altitude, version)
+
+
+@lru_cache(maxsize=1024)
+def _read(
+    path: str, name: str, gsd: float | None, ground: float | None, _version: tuple[int, int]
+) -> Photograph:
+    """Read a photograph once, although its scene is opened several times."""
+    return read_photograph(Path(path), name, gsd=gsd, ground_altitude=ground)
+
+
+def are_placed_by_cameras(geoboxes: Mapping[str, GeoBox], photographs: Photographs) -> bool:
+    """Whether scenes go to a layer of photographs: each in its own place, or in none.
+
+    So it is if all are pictures, and there are several, which do not lie on top of each other, or
+    one whose camera wrote where it was.
+
+    Args:
+        geoboxes: Geoboxes of the scenes, by name.
+        photographs: What is known of the pictures.
+    """
+    if not geoboxes or not all(map(is_picture, geoboxes.values())):
+        return False
+    return len(geoboxes) > 1 or any(photographs[name].has_place for name in geoboxes)
+
+
+def report_photographs(photographs: Photographs, *, are_placed: bool) -> None:
+    """Log how metres per pixel were found, and which pictures have a place; once for all.
+
+    Args:
+        photographs: What is known of the pictures.
+        are_placed: Whether their objects go to one layer, each in its own place or in none.
+    """
+    images = list(photographs.values())
+    known = [image.gsd_m for image in images if image.gsd_m is not None]
+    from_cameras = [i for i in images if i.gsd_m is not None and i.gsd_from != "detect.gsd"]
+    if from_cameras:
+        _logger.info(
+            "%s: %.3g to %.3g m per pixel, from the focal length and the %s",
+            _count(len(from_cameras)),
+            min(known),
+            max(known),
+            " or the ".join(dict.fromkeys(image.gsd_from for image in from_cameras)),
+        )
+    unplaced = [image for image in images if image.view is None]
+    if are_placed and unplaced:
+        with_point = sum(image.has_place for image in unplaced)
+        _logger.warning(
+            "%s: the objects have no place, since the pose of the camera, its position or the "
+            "metres per pixel are unknown; %d have a point in the layer of images",
+            _count(len(unplaced), unplaced[0].scene),
+            with_point,
+        )
+
+
+def _count(number: int, first: str = "") -> str:
+    if number == 1:
+        return first or "1 photograph"
+    return f"{number} photographs" + (f" (such as {first})" if first else "")
