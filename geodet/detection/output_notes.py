@@ -39,11 +39,11 @@ def describe_run(model: Model, config: DetectConfig, predictor: Predictor) -> di
         "model": model.description.name,
         "model_sha256": model.digest,
         "configuration": config.model_dump_json(exclude_none=True),
+        THRESHOLDS: json.dumps(_thresholds(model.description, predictor)),
         **_accuracy(model.description, predictor.score_threshold),
     }
 
 
-        THRESHOLDS: json.dumps(_thresholds(model.description, predictor)),
 def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     """Return what is known only at the end: how values were chosen, which ground was searched."""
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
@@ -55,13 +55,6 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     return {title: text for title, text in notes.items() if text} | ground
 
 
-def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
-    """Return precision and recall of the model's validation, if they are of this threshold."""
-    figures, training = about.figures, about.training
-    objects = training.get("calibrated_objects", training.get("val_objects"))
-    known = figures.get("score_threshold")
-    if known is None or objects is None or abs(known - threshold) > _SAME:
-        return {}
 def _thresholds(about: ModelDescription, predictor: Predictor) -> dict[str, object]:
     """Return the thresholds in use, those of the model where the settings name none."""
     scores: dict[str, object] = {"score": predictor.score_threshold}
@@ -70,6 +63,13 @@ def _thresholds(about: ModelDescription, predictor: Predictor) -> dict[str, obje
     return scores | {"iou": predictor.iou_threshold}
 
 
+def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
+    """Return precision and recall of the model's validation, if they are of this threshold."""
+    figures, training = about.figures, about.training
+    objects = training.get("calibrated_objects", training.get("val_objects"))
+    known = figures.get("score_threshold")
+    if known is None or objects is None or abs(known - threshold) > _SAME:
+        return {}
     shares: dict[str, object] = {
         name: figures[name] for name in ("precision", "recall") if name in figures
     }
