@@ -53,7 +53,9 @@ function addToggles(map, about) {
   const boxes = rows.map(([name, title, ids]) => {
     const show = (on) =>
       ids.forEach((id) => map.setLayoutProperty(id, "visibility", on ? "visible" : "none"));
-    const row = checkbox(title, true, show);
+    const isShown = !(name === "objects" && about.layers.length > 1); // the errors are the same
+    if (!isShown) show(false);
+    const row = checkbox(title, isShown, show);
     host.append(row);
     return [name, row.querySelector("input")];
   });

@@ -1,0 +1,190 @@
+"""What a person does who looks at objects: the slider, classes, clicks, keys."""
+
+import pytest
+from playwright.sync_api import expect
+
+COUNT, SAID = "#objects-count", "#said"
+COLOURS = """() => {
+  const gl = document.createElement('canvas').getContext('2d');
+  const map = geodetMap.getCanvas();
+  gl.canvas.width = map.width; gl.canvas.height = map.height;
+  return new Promise((resolve) => {
+    geodetMap.once('render', () => {
+      gl.drawImage(map, 0, 0);
+      const found = {};
+      const pixels = gl.getImageData(0, 0, map.width, map.height).data;
+      for (let i = 0; i < pixels.length; i += 4) {
+        const name = pixels.slice(i, i + 3).join();
+        found[name] = (found[name] ?? 0) + 1;
+      }
+      resolve(found);
+    });
+    geodetMap.triggerRepaint();
+  });
+}"""
+DRAWN = "() => geodetMap.queryRenderedFeatures({layers: ['objects-hits']}).map((one) => one.id)"
+
+
+def settle(page):
+    page.evaluate(
+        "() => new Promise((done) => geodetMap.once('idle', done) && geodetMap.triggerRepaint())"
+    )
+
+
+def drawn(page):
+    settle(page)
+    return set(page.evaluate(DRAWN))
+
+
+def place(page, column, row):
+    """Return where a pixel of the scene is on the screen."""
+    return page.evaluate(
+        """async ([x, y]) => {
+          const { Frame } = await import(new URL('frame.js', document.baseURI).href);
+          const about = await (await fetch('about.json')).json();
+          const point = geodetMap.project(new Frame(about).toLngLat(x, y));
+          return [point.x, point.y];
+        }""",
+        [column, row],
+    )
+
+
+def click_at(page, column, row):
+    page.mouse.click(*place(page, column, row))
+
+
+def test_all_objects_are_drawn_and_counted(open_page):
+    page = open_page()
+    assert page.inner_text(COUNT) == "100 of 100"
+    assert drawn(page) == set(range(100))
+    assert page.title().startswith("scene.tif")
+    colours = page.evaluate(COLOURS)
+    assert max(colours.values()) < 1280 * 800
+
+
+def test_the_slider_filters_at_once_and_counts_exactly(open_page):
+    page = open_page()
+    page.locator("#objects-score").fill("0.7")
+    assert drawn(page) == set(range(70, 100))
+    expect(page.locator(COUNT)).to_have_text("30 of 100")
+    page.keyboard.press("Escape")
+    page.locator("#map canvas").focus()
+    page.keyboard.press("[")
+    expect(page.locator(COUNT)).to_have_text("35 of 100")
+    assert page.locator("#objects-panel input[type=number]").input_value() == "0.65"
+
+
+def test_a_class_can_be_hidden(open_page):
+    page = open_page()
+    page.get_by_label("palm").uncheck()
+    assert drawn(page) == set(range(0, 100, 2))
+    expect(page.locator(COUNT)).to_have_text("50 of 100")
+
+
+def test_a_click_shows_the_attributes_and_the_next_click_none(open_page):
+    page = open_page()
+    settle(page)
+    click_at(page, 100, 60)
+    card = page.locator("#card")
+    card.wait_for()
+    assert "tree" in card.inner_text()
+    assert "0.124" in card.inner_text()
+    click_at(page, 120, 80)
+    card.wait_for(state="hidden")
+
+
+def test_keys_step_through_objects_by_falling_score(open_page):
+    page = open_page()
+    page.keyboard.press("n")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    page.keyboard.press("n")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    page.keyboard.press("p")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    settle(page)
+    width = page.evaluate("document.querySelector('#map').clientWidth")
+    assert place(page, 380, 380) == pytest.approx([width / 2, 400], abs=2)
+
+
+def test_errors_are_walked_through_by_kind(open_page):
+    page = open_page(errors=True)
+    page.get_by_label("false positive").uncheck()
+    page.keyboard.press("n")
+    expect(page.locator(SAID)).to_have_text("miss")
+    assert drawn(page) == set()  # the objects themselves wait to be switched on
+    page.keyboard.press("o")
+    assert drawn(page)
+
+
+def test_the_panel_is_used_by_keyboard_alone(open_page):
+    page = open_page()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "fold"
+    page.keyboard.press("Enter")
+    assert page.locator("#fold").get_attribute("aria-expanded") == "false"
+    assert not page.locator("#layers").is_visible()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "objects-score"
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(COUNT)).to_have_text("99 of 100")
+
+
+def test_every_control_has_a_name(open_page):
+    page = open_page(errors=True)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('input, button, summary, [role=img]')]
+          .filter((one) => !(one.labels?.length || one.ariaLabel || one.title || one.textContent))
+          .map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_text_has_contrast(open_page, dark):
+    page = open_page(dark=dark)
+    ratios = page.evaluate(
+        """() => {
+          const light = (text) => {
+            const parts = text.match(/[\\d.]+/g).slice(0, 3).map((one) => one / 255)
+              .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+          };
+          const paper = light(getComputedStyle(document.body).backgroundColor);
+          return ['h1', '#subtitle', '.count', '.fine', 'legend', 'summary'].map((name) => {
+            const ink = light(getComputedStyle(document.querySelector(name)).color);
+            return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+          });
+        }"""
+    )
+    assert min(ratios) >= 4.5
+
+
+def test_a_narrow_page_has_the_map_above_the_panel(open_page):
+    page = open_page(width=400, height=800)
+    map_box, panel = page.locator("#map").bounding_box(), page.locator("#panel").bounding_box()
+    assert map_box["width"] == 400
+    assert panel["y"] >= map_box["y"] + map_box["height"] - 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.evaluate("document.querySelector('#panel').scrollWidth") <= 400
+
+
+def test_a_scene_in_its_own_pixels_says_why(open_page):
+    page = open_page(own_grid=True)
+    assert page.inner_text("#subtitle").endswith("in its own pixels: as wished")
+    click_at(page, 20, 20)
+    page.locator("#card").wait_for()
+    assert "10.0, 10.0, 30.0, 30.0" in page.inner_text("#card")
+
+
+def test_the_place_under_the_pointer_is_shown(open_page):
+    page = open_page()
+    settle(page)
+    page.mouse.move(*place(page, 123.5, 45.5))
+    shown = page.inner_text("#place")
+    assert "column 123, row 45" in shown
+    x, y = (float(one) for one in shown.split(" · ")[0].split(", "))
+    assert (x, y) == pytest.approx((500_000 + 123.5 * 0.6, 4_500_000 - 45.5 * 0.6), abs=0.4)
