@@ -85,16 +85,15 @@ def report_photographs(photographs: Photographs, *, are_placed: bool) -> None:
         )
     unplaced = [image for image in images if image.view is None]
     if are_placed and unplaced:
-        with_point = sum(image.has_place for image in unplaced)
         _logger.warning(
-            "%s: the objects have no place, since the pose of the camera, its position or the "
-            "metres per pixel are unknown; %d have a point in the layer of images",
+            "%s: the objects have no place on the ground, since the position of the camera, its "
+            "pose or the metres per pixel are unknown; -o FOLDER/ writes a file for each, in its "
+            "pixels",
             _count(len(unplaced), unplaced[0].scene),
-            with_point,
         )
 
 
 def _count(number: int, first: str = "") -> str:
     if number == 1:
-        return first or "1 photograph"
-    return f"{number} photographs" + (f" (such as {first})" if first else "")
+        return first or "1 picture"
+    return f"{number} pictures" + (f" (such as {first})" if first else "")

@@ -210,8 +210,8 @@ def test_missing_georeferences_are_warned_of_once_for_all_scenes_of_a_run(plan, 
     plan([make_scene(f"{name}.tif", epsg=None) for name in "abc"])
     texts = [record.getMessage() for record in caplog.records]
     assert len(texts) == 2
-    assert texts[0].startswith("3 scenes (such as a.tif) have no CRS")
-    assert texts[1].startswith("the metres per pixel of 3 scenes")
+    assert texts[0].startswith("the metres per pixel of 3 scenes")
+    assert texts[1].startswith("3 pictures (such as a.tif): the objects have no place")
 
 
 def test_a_second_run_is_appended(make_scene, tiny_model, tmp_path):

@@ -117,7 +117,7 @@ def test_without_a_pose_objects_have_no_place(make_photograph, tiny_model, tmp_p
     assert objects["approximate"].isna().all()
     assert images.geometry.isna().tolist() == [False, True]
     assert images["gsd_from"].tolist() == ["unknown", "relative altitude"]
-    assert "2 photographs (such as a.jpg): the objects have no place" in caplog.text
+    assert "2 pictures (such as a.jpg): the objects have no place" in caplog.text
     assert "since its height above the ground is unknown: nothing is resampled" in caplog.text
     assert "coordinates in the output are pixels" not in caplog.text
 
@@ -215,3 +215,11 @@ def test_the_frame_says_the_same_as_the_file(make_photograph, tiny_model, tmp_pa
     assert frame["approximate"].isna().tolist() == objects["approximate"].isna().tolist()
     (table, *_) = geodet.iter_detect(paths, tiny_model, config=config, device="cpu")
     assert table.column_names == list(frame.columns)
+
+
+def test_a_picture_without_objects_is_listed(make_photograph, tiny_model, tmp_path):
+    paths = [make_photograph("a.jpg"), make_photograph("b.jpg", seed=1)]
+    config = SMALL.model_copy(update={"score_threshold": 0.9999})
+    run(paths, tmp_path / "out.gpkg", tiny_model, config)
+    _, images = layers(tmp_path / "out.gpkg")
+    assert images["objects"].tolist() == [0, 0]
