@@ -153,8 +153,8 @@ class SceneObjects:
     """Bounds of the objects in the scene's pixels; a point has no extent."""
     classes: tuple[str, ...]
     """Names of the classes, by label."""
-    attributes: Any
-    """The attributes of each object, as rows of a frame."""
+    attributes: Any = None
+    """The attributes of each object as rows of a frame; None without objects."""
 
 
 def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) -> SceneObjects:
