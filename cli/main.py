@@ -24,7 +24,9 @@ from . import (
     evaluate,
     export,
     info,
+    merge,
     models,
+    plan,
     preview,
     tile,
     train,
@@ -67,6 +69,8 @@ app = typer.Typer(
 
 for _command, _examples in (
     (detect.detect, detect.EXAMPLES),
+    (plan.plan, plan.EXAMPLES),
+    (merge.merge, merge.EXAMPLES),
     (train.train, train.EXAMPLES),
     (tile.tile, tile.EXAMPLES),
     (evaluate.evaluate, evaluate.EXAMPLES),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from geodet.api.counts import compare, count
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
+    from geodet.api.jobs import merge, plan, search
     from geodet.api.scene_pictures import preview
     from geodet.api.summaries import info
     from geodet.api.tools import evaluate, export
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     )
     from geodet.evaluation.calibrate import CalibrateReport
     from geodet.evaluation.evaluate import EvaluateReport
+    from geodet.jobs.planning import PlanReport
+    from geodet.jobs.shard_run import ShardReport
     from geodet.models.description import ModelDescription
     from geodet.models.model import Model
     from geodet.onnx.backend import load_model
@@ -85,9 +88,11 @@ __all__ = [
     "ModelDescription",
     "ModelFileError",
     "OutputError",
+    "PlanReport",
     "PreviewReport",
     "SceneError",
     "SceneSummary",
+    "ShardReport",
     "TileConfig",
     "TileReport",
     "TilesetError",
@@ -107,8 +112,11 @@ __all__ = [
     "info",
     "iter_detect",
     "load_model",
+    "merge",
+    "plan",
     "preview",
     "resolve_config",
+    "search",
     "tile",
     "train",
 ]
@@ -125,6 +133,11 @@ _MODULES = {
     "geodet.api.detect_frames": (
         "detect",
         "iter_detect",
+    ),
+    "geodet.api.jobs": (
+        "merge",
+        "plan",
+        "search",
     ),
     "geodet.config.recipes": ("resolve_config",),
     "geodet.api.scene_pictures": ("preview",),
@@ -164,6 +177,8 @@ _MODULES = {
     ),
     "geodet.evaluation.calibrate": ("CalibrateReport",),
     "geodet.evaluation.evaluate": ("EvaluateReport",),
+    "geodet.jobs.planning": ("PlanReport",),
+    "geodet.jobs.shard_run": ("ShardReport",),
     "geodet.models.model": ("Model",),
     "geodet.models.description": ("ModelDescription",),
     "geodet.onnx.backend": ("load_model",),

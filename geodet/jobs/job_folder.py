@@ -170,10 +170,10 @@ def open_job(folder: Path) -> JobFolder:
 
 
 def _find_model(folder: Path) -> Path:
-    files = sorted((folder / _MODEL).glob("*"), key=lambda path: len(path.name))
+    files = sorted((folder / _MODEL).glob("*"), key=lambda path: path.suffix != ".safetensors")
     if not files:
         raise OutputError(f"{folder} has no model", hint="plan the job again", path=folder / _MODEL)
-    return files[0]  # NAME.safetensors before NAME.int8.onnx
+    return files[0]  # its eight-bit file lies beside it
 
 
 def _broken(path: Path, error: Exception) -> OutputError:

@@ -25,7 +25,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class ShardReport:
-    """What a share of a job has computed."""
+    """What a share of a job has computed.
+
+    Example:
+        >>> _ = geodet.plan(scene, folder=folder / "job", sample_seconds=0)
+        >>> geodet.search(folder / "job", shard=(2, 2)).shard
+        '2/2'
+    """
 
     shard: str
     """Which share, such as 3/64."""

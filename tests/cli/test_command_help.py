@@ -35,7 +35,8 @@ def params_of(name):
 
 def test_the_commands_are_these():
     assert list(COMMANDS) == [
-        *("detect", "train", "tile", "evaluate", "calibrate", "export", "count", "compare"),
+        *("detect", "plan", "merge"),
+        *("train", "tile", "evaluate", "calibrate", "export", "count", "compare"),
         *("preview", "view", "models", "info", "config", "demo"),
     ]
 

@@ -1,0 +1,102 @@
+"""The command ``geodet merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options as opt
+from . import search_options as search
+from .count_by import check_counts, write_counts
+from .found_report import print_detections, reporting
+from .report import print_json, set_up_logging
+
+__all__ = ["EXAMPLES", "merge"]
+
+EXAMPLES = """\
+Examples:
+
+  geodet merge job/ -o county.gpkg
+  geodet merge job/ -o county.gpkg -o county.parquet
+  geodet merge job/ -o 'found/*.geojson' --geometry centroid
+"""
+
+
+def merge(
+    job: Annotated[
+        Path,
+        typer.Argument(
+            metavar="JOB/", help="The folder that `geodet plan` wrote.", show_default=False
+        ),
+    ],
+    typed_outputs: Annotated[
+        list[str],
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file to write, such as trees.gpkg. May be repeated. A folder, out/ or "
+            "'out/*.geojson', gets a file for each scene, in the scene's CRS.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ],
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing",
+            help="Write what is not computed yet as areas that were not examined.",
+            rich_help_panel=opt.RUN,
+        ),
+    ] = False,
+    preview: search.Preview = None,
+    count_by: search.CountBy = None,
+    format: opt.Format = None,
+    geometry: opt.GeometryKind = "box",
+    append: opt.Append = False,
+    replace_scenes: opt.ReplaceScenes = False,
+    style: opt.Style = False,
+    overwrite: opt.Overwrite = False,
+    as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Write what the shares of a job have found to a GIS file.
+
+    The rows are those of one `geodet detect` with all scenes. Neither the scenes nor a GPU are
+    needed. The job stays as it is: it can be merged again, to other files.
+    """
+    set_up_logging(verbose=verbose, quiet=quiet)
+    from geodet.detection.detect_options import DetectOptions
+    from geodet.detection.scene_files import to_output
+
+    outputs = [to_output(typed, format) for typed in typed_outputs]
+    if count_by is not None:
+        check_counts(outputs[0], count_by, format=format, overwrite=overwrite)
+    options = DetectOptions(
+        format=format,
+        geometry=geometry,
+        append=append,
+        replace_scenes=replace_scenes,
+        style=style,
+        preview=preview,
+        overwrite=overwrite,
+    )
+    from geodet.api.progress_bars import detect_bars
+    from geodet.jobs.job_folder import open_job
+    from geodet.jobs.merge import MergeRun
+
+    with detect_bars(is_shown=not quiet) as progress, reporting(as_json) as report_to:
+        run = MergeRun(
+            open_job(job), outputs, options, allow_missing=allow_missing, progress=progress
+        )
+        report_to(run.report)
+        for _ in run:
+            pass
+    if as_json:
+        print_json(run.report)
+    else:
+        print_detections(run.report, quiet=quiet, is_merge=True)
+    if count_by is not None:
+        write_counts(outputs[0], count_by, overwrite=overwrite, quiet=quiet or as_json)

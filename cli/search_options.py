@@ -1,0 +1,122 @@
+"""The options that the commands of a detection share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import options as opt
+from .score_thresholds import parse_thresholds
+
+__all__ = [
+    "AllowMixed",
+    "CountBy",
+    "Job",
+    "Preview",
+    "RequireCrs",
+    "ShareName",
+    "SkipUniform",
+    "Tta",
+    "TypedOutputs",
+    "search_flags",
+]
+
+TypedOutputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="The file to write, such as trees.gpkg. May be repeated. A folder, out/ or "
+        "'out/*.geojson', gets a file for each scene, in the scene's CRS. -: GeoJSON lines in "
+        "WGS 84 on standard output.",
+        show_default=False,
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+Preview = Annotated[
+    Path | None,
+    typer.Option(
+        "--preview",
+        metavar="FILE.png",
+        help="Draw the detections over the scene.",
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+CountBy = Annotated[
+    Path | None,
+    typer.Option(
+        "--count-by",
+        metavar="FILE",
+        help="Polygons to count the objects in, to OUTPUT.counts.gpkg. See `geodet count`.",
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+Tta = Annotated[
+    bool,
+    typer.Option(
+        "--tta",
+        help="Average the outputs over each chip and its flips: four times the work.",
+        rich_help_panel=opt.SETTINGS,
+    ),
+]
+SkipUniform = Annotated[
+    bool,
+    typer.Option(
+        "--skip-uniform",
+        help="Skip chips without any feature, such as open water.",
+        rich_help_panel=opt.SETTINGS,
+    ),
+]
+RequireCrs = Annotated[
+    bool,
+    typer.Option(
+        "--require-crs",
+        help="Refuse a scene without a CRS.",
+        rich_help_panel=opt.SETTINGS,
+    ),
+]
+Job = Annotated[
+    Path | None,
+    typer.Option(
+        "--job",
+        metavar="JOB/",
+        help="Search what is left of a job, in place of SCENES. See `geodet plan`.",
+        rich_help_panel=opt.INPUT,
+    ),
+]
+ShareName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="With --job: search share K of N, from 1.",
+        show_default="that of the Slurm array or of RANK and WORLD_SIZE, else all",
+        rich_help_panel=opt.RUN,
+    ),
+]
+AllowMixed = Annotated[
+    bool,
+    typer.Option(
+        "--allow-mixed",
+        help="With --job: search on another kind of device, or with another version, than the job "
+        "was begun with.",
+        rich_help_panel=opt.RUN,
+    ),
+]
+
+
+def search_flags(score_threshold: str | None, bands: str | None, **others: Any) -> dict[str, Any]:
+    """Return the settings that options name, those that are not given as None.
+
+    Args:
+        score_threshold: As it is typed.
+        bands: As they are typed.
+        **others: Values of other options, by the name of their setting; switches that are off
+            leave it to the configuration.
+    """
+    given = {name: None if value is False else value for name, value in others.items()}
+    thresholds = parse_thresholds(score_threshold)
+    return given | {"score_threshold": thresholds, "bands": opt.parse_bands(bands)}

@@ -1,0 +1,110 @@
+"""The option ``--job`` of ``geodet detect``: compute a share of a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from geodet.errors import SceneError
+
+from .process import prepare_process
+from .report import print_json
+
+if TYPE_CHECKING:
+    from geodet.jobs.shard_run import ShardReport
+
+__all__ = ["refuse_with_job", "require_scenes", "search_job"]
+
+_WITH_JOB = {
+    *("job", "typed_shard", "allow_mixed", "device", "workers", "processes"),
+    *("as_json", "verbose", "quiet"),
+}
+"""What may be given with ``--job``; all else is in the plan of the job."""
+_OF_JOB = {"typed_shard": "--shard", "allow_mixed": "--allow-mixed"}
+
+
+def refuse_with_job(ctx: typer.Context) -> None:
+    """Refuse scenes and options that the plan of a job has fixed, or that merging takes."""
+    for param in ctx.command.params:
+        name = str(param.name)
+        if name in ctx.params and name not in _WITH_JOB and _is_given(ctx, name):
+            shown = "SCENES" if param.param_type_name == "argument" else param.opts[0]
+            where = "geodet merge" if shown in ("--output", "-o") else "geodet plan"
+            raise typer.BadParameter(
+                f"does not go with --job: give it to {where}", param_hint=shown
+            )
+
+
+def require_scenes(
+    ctx: typer.Context, scenes: Sequence[str] | None, outputs: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Return scenes and outputs, which must be given unless a job is searched."""
+    for name, option in _OF_JOB.items():
+        if _is_given(ctx, name):
+            raise typer.BadParameter("needs --job", param_hint=option)
+    if not scenes:
+        ctx.fail("Missing argument 'SCENES...'.")
+    if not outputs:
+        ctx.fail("Missing option '--output' / '-o'.")
+    assert scenes
+    assert outputs
+    return list(scenes), list(outputs)
+
+
+def search_job(
+    folder: Path,
+    typed_shard: str | None,
+    *,
+    device: str,
+    readers: int | None,
+    allow_mixed: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compute what is left of a share of a job, and print what was done."""
+    from geodet.jobs.shards import parse_shard, shard_from_environment
+    from geodet.models.device import check_device_name
+
+    shard = shard_from_environment(os.environ) if typed_shard is None else parse_shard(typed_shard)
+    check_device_name(device)
+    prepare_process(device)
+    from geodet.api.progress_bars import detect_bars
+    from geodet.jobs.job_folder import open_job
+    from geodet.jobs.shard_run import run_shard
+
+    try:
+        with detect_bars(is_shown=not quiet) as progress:
+            report = run_shard(
+                open_job(folder),
+                shard,
+                device=device,
+                readers=readers,
+                allow_mixed=allow_mixed,
+                progress=progress,
+            )
+    except SceneError as error:
+        if error.report is not None:
+            _print_share(error.report, as_json=as_json, quiet=quiet)
+        raise
+    _print_share(report, as_json=as_json, quiet=quiet)
+
+
+def _print_share(report: ShardReport, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    left = report.bands - report.computed
+    known = f"; {left} of its bands were there, or cannot be read" if left else ""
+    typer.echo(f"share {report.shard}: {report.computed} bands computed{known}")
+    if not quiet and report.computed:
+        rate = report.megapixels / report.seconds
+        typer.echo(f"{report.seconds:.1f} s, {rate:.2f} Mpx/s on {report.device}", err=True)
+
+
+def _is_given(ctx: typer.Context, name: str) -> Any:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")

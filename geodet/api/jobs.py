@@ -1,0 +1,223 @@
+"""The verbs of a job: plan it, search shares of it, merge what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+import geopandas as gpd
+
+from geodet.api.progress_bars import detect_bars
+from geodet.config import Config
+from geodet.config.recipes import Settings, resolve_config
+from geodet.detection.detect import DetectOptions, DetectProgress
+from geodet.detection.scene_files import to_output
+from geodet.jobs.job_folder import open_job
+from geodet.jobs.merge import MergeRun
+from geodet.jobs.planning import SAMPLE_SECONDS, PlanReport, plan_job
+from geodet.jobs.shard_run import ShardReport, run_shard
+from geodet.jobs.shards import Shard
+from geodet.vector.frames import to_frame
+
+__all__ = ["merge", "plan", "search"]
+
+_Paths = str | Path | Sequence[str | Path]
+_Progress = bool | Callable[[DetectProgress], None]
+
+
+def plan(
+    scenes: _Paths,
+    model: str | Path = "urban-trees",
+    folder: str | Path | None = None,
+    *,
+    device: str = "auto",
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    score_threshold: float | Mapping[str, float] | None = None,
+    iou_threshold: float | None = None,
+    chip_size: int | None = None,
+    overlap: int | None = None,
+    batch_size: int | None = None,
+    bands: Sequence[int | str] | None = None,
+    aoi: str | Path | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    bounds_crs: str | None = None,
+    overwrite: bool = False,
+    sample_seconds: float = SAMPLE_SECONDS,
+) -> PlanReport:
+    """Plan a detection for several processes or machines.
+
+    Args:
+        scenes: As for :func:`detect`.
+        model: A bundled model's name, or a model file, which is copied to the job.
+        folder: A new folder for the job; None writes nothing.
+        device: A device like those that will search.
+        config: As for :func:`detect`, like the settings that follow.
+        settings: Other keys.
+        score_threshold: Lowest score to keep.
+        iou_threshold: IoU above which the box with the lower score is a duplicate.
+        chip_size: Side of a window in pixels of the model.
+        overlap: Pixels that neighbouring windows share.
+        batch_size: Chips in one forward pass.
+        bands: Bands of the scene for those of the model.
+        aoi: A vector file of polygons in any CRS: search only there.
+        bounds: xmin, ymin, xmax, ymax: search only there.
+        bounds_crs: The CRS of ``bounds``; None: the scene's.
+        overwrite: Replace a job that is in the folder, with all that was found.
+        sample_seconds: About how long to search, to estimate the time; 0: not at all.
+
+    Returns:
+        What there is to do.
+
+    Raises:
+        GeodetError: As :func:`detect` raises it before it begins.
+
+    Example:
+        >>> report = plan(scene, sample_seconds=0)
+        >>> report.scenes, report.overlaps
+        (1, 0)
+    """
+    flags = {
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "chip_size": chip_size,
+        "overlap": overlap,
+        "batch_size": batch_size,
+        "bands": bands,
+    }
+    chosen = resolve_config(config, flags={"detect": flags}, settings=settings)
+    options = DetectOptions(
+        device=device,
+        aoi=None if aoi is None else Path(aoi),
+        bounds=bounds,
+        bounds_crs=bounds_crs,
+        overwrite=overwrite,
+    )
+    return plan_job(
+        _as_list(scenes),
+        model,
+        chosen.detect,
+        options,
+        folder=None if folder is None else Path(folder),
+        sample_seconds=sample_seconds,
+    )
+
+
+def search(
+    job: str | Path,
+    shard: tuple[int, int] = (1, 1),
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    allow_mixed: bool = False,
+    progress: _Progress = False,
+) -> ShardReport:
+    """Search what is left of a share of a job.
+
+    Args:
+        job: The folder of the job.
+        shard: The number of the share, from 1, and how many there are.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        workers: Reader threads; None: as many as the settings say.
+        allow_mixed: Whether another kind of device, or another version, than that which began the
+            job may compute.
+        progress: As for :func:`detect`.
+
+    Returns:
+        What was computed.
+
+    Raises:
+        SceneError: Some scenes could not be read; ``failed`` names them, and ``report`` is what was
+            computed of the others.
+        GeodetError: The job cannot be read or written, or began with something else.
+
+    Example:
+        >>> _ = plan(scene, folder=folder / "job", sample_seconds=0)
+        >>> search(folder / "job", shard=(1, 1)).computed
+        1
+    """
+    with _bars(progress) as show:
+        return run_shard(
+            open_job(Path(job)),
+            Shard(*shard),
+            device=device,
+            readers=workers,
+            allow_mixed=allow_mixed,
+            progress=show,
+        )
+
+
+def merge(
+    job: str | Path,
+    output: _Paths | None = None,
+    *,
+    geometry: Literal["box", "centroid"] = "box",
+    format: str | None = None,
+    append: bool = False,
+    replace_scenes: bool = False,
+    overwrite: bool = False,
+    allow_missing: bool = False,
+    progress: _Progress = False,
+) -> gpd.GeoDataFrame:
+    """Merge what the shares of a job have found.
+
+    Args:
+        job: The folder of the job.
+        output: As for :func:`detect`.
+        geometry: Polygons of the boxes, or points at their centres.
+        format: Name of the output's format; None: by its extension.
+        append: Add the rows to a GeoPackage that exists.
+        replace_scenes: With ``append``: replace the rows of scenes that the file holds already.
+        overwrite: Replace outputs that exist.
+        allow_missing: Write what is not computed yet as areas that were not examined.
+        progress: As for :func:`detect`.
+
+    Returns:
+        What :func:`detect` returns of all scenes.
+
+    Raises:
+        OutputError: Parts are missing, or an output exists or cannot be written.
+        SceneError: Some scenes could not be read, as by :func:`detect`.
+
+    Example:
+        >>> _ = plan(scene, folder=folder / "job", sample_seconds=0)
+        >>> _ = search(folder / "job")
+        >>> len(merge(folder / "job")) == len(geodet.detect(scene))
+        True
+    """
+    options = DetectOptions(
+        format=format,
+        geometry=geometry,
+        append=append,
+        replace_scenes=replace_scenes,
+        overwrite=overwrite,
+    )
+    outputs = [to_output(path, format) for path in _as_list(output)]
+    with _bars(progress) as show:
+        run = MergeRun(
+            open_job(Path(job)), outputs, options, allow_missing=allow_missing, progress=show
+        )
+        frame = to_frame(
+            run,
+            run.classes,
+            crs=run.crs,
+            geometry=geometry,
+            salt=run.salt,
+            photographs=run.photographs,
+        )
+    frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
+    return frame
+
+
+def _as_list(paths: _Paths | None) -> list[str | Path]:
+    if paths is None:
+        return []
+    return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
+def _bars(progress: _Progress) -> AbstractContextManager[Callable[[DetectProgress], None]]:
+    if callable(progress):
+        return nullcontext(progress)
+    return detect_bars(is_shown=progress)

@@ -1,0 +1,88 @@
+"""The verbs of a job: plan, detect --job, merge."""
+
+import json
+
+import pytest
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
+
+from geodet.detection import window_plan
+
+SMALL = ("--chip-size", 64, "--overlap", 16, "--set", "detect.precision=float32")
+
+
+@pytest.fixture(autouse=True)
+def bands_of_one_row(monkeypatch):
+    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture
+def job(invoke, make_scene, tiny_path):
+    """Plan a job of two scenes; return how."""
+    make_scene("a.tif", width=150, height=200)
+    make_scene("b.tif", width=150, height=200, seed=1, origin=(500_050.0, 4_500_000.0))
+    how = ("a.tif", "b.tif", "-m", tiny_path, "--device", "cpu", *SMALL)
+    invoke("plan", *how, "-o", "job", "--no-sample")
+    return how
+
+
+def test_a_job_in_shares_writes_the_file_of_one_command(invoke, job, tmp_path, monkeypatch):
+    invoke("detect", *job, "-o", "whole.gpkg")
+    said = invoke("detect", "--job", "job", "--shard", "1/3", "--device", "cpu").stdout
+    assert said.startswith("share 1/3: ")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    for name, value in {"MIN": 1, "MAX": 3, "COUNT": 3}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    assert invoke("detect", "--job", "job").stdout.startswith("share 2/3: ")
+    missing = invoke("merge", "job", "-o", "merged.gpkg", code=1).stderr
+    assert "not computed yet: b.tif: " in missing
+    assert "geodet detect --job job" in missing
+    report = json.loads(invoke("detect", "--job", "job", "--shard", "3/3", "--json").stdout)
+    assert report["computed"] == report["bands"] > 0
+    assert " x tree" in invoke("merge", "job", "-o", "merged.gpkg").stdout
+    assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+
+
+def test_a_plan_without_a_folder_only_prints(invoke, make_scene, tiny_path, tmp_path):
+    make_scene("a.tif", width=150, height=200)
+    before = set(tmp_path.iterdir())
+    how = ("a.tif", "-m", tiny_path, "--device", "cpu", *SMALL)
+    printed = invoke("plan", *how).stdout
+    assert "EPSG:32633 (1)" in printed
+    assert " Mpx/s" in printed
+    report = json.loads(invoke("plan", *how, "--json").stdout)
+    assert report["scenes"] == 1
+    assert report["seconds"] > 0
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_what_the_plan_has_fixed_is_refused_with_a_job(invoke, job):
+    for given in (["a.tif"], ["--tta"], ["-m", "vehicles"], ["--set", "detect.tta=true"]):
+        refused = invoke("detect", "--job", "job", *given, code=2).stderr
+        assert "does not go with --job: give it to geodet plan" in " ".join(refused.split())
+    refused = invoke("detect", "--job", "job", "-o", "out.gpkg", code=2).stderr
+    assert "geodet merge" in refused
+    assert "needs --job" in invoke("detect", "a.tif", "--shard", "1/2", code=2).stderr
+    assert "Missing argument 'SCENES...'" in invoke("detect", code=2).stderr
+    assert "Missing option '--output'" in invoke("detect", "a.tif", code=2).stderr
+
+
+def test_scenes_that_cannot_be_opened_or_read_are_named(invoke, make_scene, tiny_path, tmp_path):
+    make_scene("a.tif", width=90, height=90)
+    broken = make_scene("b.tif", width=90, height=90)
+    content = broken.read_bytes()
+    broken.write_bytes(b"nothing")
+    how = ("a.tif", "b.tif", "-m", tiny_path, "--device", "cpu", *SMALL, "--no-sample")
+    planned = invoke("plan", *how, "-o", "job", code=3)
+    assert "cannot be opened" in planned.stdout
+    assert "b.tif" in planned.stderr
+    invoke("detect", "--job", "job", "--device", "cpu")
+    assert "1 of 2 scenes could not be read" in invoke("merge", "job", "-o", "a.csv", code=3).stderr
+    broken.write_bytes(content)
+    invoke("plan", *how, "-o", "job", "--overwrite")
+    broken.write_bytes(content[: len(content) // 2])
+    failed = invoke("detect", "--job", "job", "--device", "cpu", code=3)
+    assert "share 1/1: " in failed.stdout
+    assert "b.tif" in failed.stderr
+    assert (tmp_path / "a.csv").exists()
