@@ -37,6 +37,7 @@ Examples:
   geodet detect scene.tif -o trees.geojson --aoi city.gpkg --geometry centroid
   geodet detect 'flights/*.tif' -m vehicles -o cars/
   geodet detect 16bit.tif -o trees.gpkg --bands 4,3,2 --score-threshold 0.4
+  geodet detect photos/ -m animals.onnx -o animals.gpkg --preview looks/
   geodet detect scene.tif -o - | jq .properties.score
   geodet detect --job job/ --shard 3/64
 """
@@ -58,6 +59,9 @@ def detect(
     model: opt.ModelName = "urban-trees",
     device: opt.Device = "auto",
     preview: search.Preview = None,
+    preview_format: search.PreviewFormat = "jpeg",
+    only_with_objects: search.OnlyWithObjects = False,
+    counts: search.Counts = None,
     count_by: search.CountBy = None,
     aoi: opt.Aoi = None,
     bounds: opt.Bounds = None,
@@ -71,6 +75,8 @@ def detect(
     skip_uniform: search.SkipUniform = False,
     on_error: opt.OnError = None,
     require_crs: search.RequireCrs = False,
+    gsd: search.SceneGsd = None,
+    ground_altitude: search.GroundAltitude = None,
     overwrite: opt.Overwrite = False,
     restart: Annotated[
         bool,
@@ -152,6 +158,8 @@ def detect(
         skip_uniform=skip_uniform,
         on_error=on_error,
         require_crs=require_crs,
+        gsd=gsd,
+        ground_altitude=ground_altitude,
     )
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
     corners, crs = opt.parse_bounds(bounds)
@@ -170,6 +178,9 @@ def detect(
         replace_scenes=replace_scenes,
         style=style,
         preview=preview,
+        preview_format=preview_format,
+        only_with_objects=only_with_objects,
+        image_counts=counts,
         overwrite=overwrite,
         restart=restart,
         profile=profile,

@@ -51,6 +51,9 @@ def merge(
         ),
     ] = False,
     preview: search.Preview = None,
+    preview_format: search.PreviewFormat = "jpeg",
+    only_with_objects: search.OnlyWithObjects = False,
+    counts: search.Counts = None,
     count_by: search.CountBy = None,
     format: opt.Format = None,
     geometry: opt.GeometryKind = "box",
@@ -81,6 +84,9 @@ def merge(
         replace_scenes=replace_scenes,
         style=style,
         preview=preview,
+        preview_format=preview_format,
+        only_with_objects=only_with_objects,
+        image_counts=counts,
         overwrite=overwrite,
     )
     from geodet.api.progress_bars import detect_bars

@@ -65,6 +65,8 @@ def plan(
     skip_uniform: search.SkipUniform = False,
     on_error: opt.OnError = None,
     require_crs: search.RequireCrs = False,
+    gsd: search.SceneGsd = None,
+    ground_altitude: search.GroundAltitude = None,
     overwrite: opt.Overwrite = False,
     recipe: opt.ConfigRecipe = None,
     settings: opt.Settings = None,
@@ -97,6 +99,8 @@ def plan(
         skip_uniform=skip_uniform,
         on_error=on_error,
         require_crs=require_crs,
+        gsd=gsd,
+        ground_altitude=ground_altitude,
     )
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
     corners, crs = opt.parse_bounds(bounds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,9 +13,14 @@ from .score_thresholds import parse_thresholds
 __all__ = [
     "AllowMixed",
     "CountBy",
+    "Counts",
+    "GroundAltitude",
     "Job",
+    "OnlyWithObjects",
     "Preview",
+    "PreviewFormat",
     "RequireCrs",
+    "SceneGsd",
     "ShareName",
     "SkipUniform",
     "Tta",
@@ -40,9 +45,54 @@ Preview = Annotated[
     Path | None,
     typer.Option(
         "--preview",
-        metavar="FILE.png",
-        help="Draw the detections over the scene.",
+        metavar="FILE.png|FOLDER/",
+        help="Draw the detections over the scene, or over all scenes in one picture. A folder gets "
+        "a picture of each photograph, and of each tile of other scenes.",
         rich_help_panel=opt.OUTPUT,
+    ),
+]
+PreviewFormat = Annotated[
+    Literal["jpeg", "png", "webp"],
+    typer.Option(
+        "--preview-format",
+        help="Of the pictures of a folder.",
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+OnlyWithObjects = Annotated[
+    bool,
+    typer.Option(
+        "--only-with-objects",
+        help="Leave pictures without objects out of the folder of --preview.",
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+Counts = Annotated[
+    Path | None,
+    typer.Option(
+        "--counts",
+        metavar="FILE.csv",
+        help="A table with the number of objects of each scene, and its time and place.",
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+SceneGsd = Annotated[
+    float | None,
+    typer.Option(
+        "--gsd",
+        metavar="METRES",
+        help="Metres per pixel of the scenes.",
+        show_default="from the georeference, or from what the camera wrote",
+        rich_help_panel=opt.SETTINGS,
+    ),
+]
+GroundAltitude = Annotated[
+    float | None,
+    typer.Option(
+        "--ground-altitude",
+        metavar="METRES",
+        help="Altitude of the ground, for photographs that know only their own above the sea.",
+        rich_help_panel=opt.SETTINGS,
     ),
 ]
 CountBy = Annotated[

@@ -11,6 +11,11 @@ from geodet.detection.scene_files import expand_outputs, is_per_scene
 from geodet.detection.written_files import read_written
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
+from geodet.previews.picture_options import (
+    PictureFormat,
+    check_picture_folder,
+    is_picture_folder,
+)
 from geodet.raster.scene_lists import list_files, list_scenes
 from geodet.vector.formats import (
     Geometry,
@@ -54,7 +59,14 @@ class DetectOptions:
     style: bool = False
     """Write a QGIS style beside the outputs that cannot contain one."""
     preview: Path | None = None
-    """A PNG to draw the scene and its detections to; for a single scene."""
+    """A PNG to draw the scene and its detections to, or all scenes; or a folder for a picture of
+    each, see :func:`geodet.previews.picture_options.is_picture_folder`."""
+    preview_format: PictureFormat = "jpeg"
+    """Format of the pictures of a folder."""
+    only_with_objects: bool = False
+    """Leave pictures without any object out of a folder."""
+    image_counts: Path | None = None
+    """A CSV to write the number of objects of each scene to, with its time and place."""
     overwrite: bool = False
     """Replace existing files."""
     restart: bool = False
@@ -115,7 +127,7 @@ def check_outputs(
             f"the format {options.format} is given for {len(outputs)} outputs",
             hint="omit --format to go by the extensions, or write a single output",
         )
-    _check_options(paths, there, options, written=list_written(outputs))
+    _check_options(there, options, written=list_written(outputs))
     _check_apart([*paths, *map(str, read)], files, options)
 
 
@@ -142,7 +154,7 @@ def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path
 
 
 def _check_options(
-    scenes: Sequence[str], outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]
+    outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]
 ) -> None:
     """Refuse outputs that would fail at the end of the run, or replace a file."""
     if options.aoi is not None and options.bounds is not None:
@@ -159,13 +171,17 @@ def _check_options(
             format=options.format,
         )
     preview = options.preview
-    if preview is not None:
+    if preview is not None and is_picture_folder(preview):
+        check_picture_folder(preview, overwrite=options.overwrite)
+    elif preview is not None:
         check_destination(preview, (".png",), overwrite=options.overwrite)
-        if len(scenes) > 1:
-            raise ConfigError(
-                f"a preview shows one scene, and {len(scenes)} scenes are given",
-                hint="omit --preview, or detect in each scene by itself",
-            )
+    if options.only_with_objects and not (preview and is_picture_folder(preview)):
+        raise ConfigError(
+            "pictures without objects are left out of a folder of pictures",
+            hint="give one: --preview FOLDER/",
+        )
+    if options.image_counts is not None:
+        check_destination(options.image_counts, (".csv",), overwrite=options.overwrite)
     for output in styled_outputs(outputs, options):
         check_destination(style_path(output), (".qml",), overwrite=options.overwrite)
 
@@ -176,5 +192,5 @@ def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOp
     if options.aoi is not None:
         inputs.append(Path(path_of(options.aoi)))
     styles = {style_path(output) for output in styled_outputs(outputs, options)}
-    previews = [options.preview] if options.preview else []
-    check_apart([*outputs, *previews, *sorted(styles)], inputs)
+    others = [path for path in (options.preview, options.image_counts) if path is not None]
+    check_apart([*outputs, *others, *sorted(styles)], inputs)

@@ -7,13 +7,25 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from affine import Affine
 
 from geodet.config import DetectConfig
 from geodet.geometry.geobox import GeoBox
-from geodet.photographs.photograph import Photograph, Photographs, read_photograph
+from geodet.photographs.photograph import (
+    WGS_84,
+    Photograph,
+    Photographs,
+    read_photograph,
+)
 
-__all__ = ["are_placed_by_cameras", "is_picture", "photograph_of", "report_photographs"]
+__all__ = [
+    "are_placed_by_cameras",
+    "georeferenced_image",
+    "is_picture",
+    "photograph_of",
+    "report_photographs",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +75,26 @@ def are_placed_by_cameras(geoboxes: Mapping[str, GeoBox], photographs: Photograp
     if not geoboxes or not all(map(is_picture, geoboxes.values())):
         return False
     return len(geoboxes) > 1 or any(photographs[name].has_place for name in geoboxes)
+
+
+def georeferenced_image(name: str, geobox: GeoBox) -> Photograph:
+    """Return the place of the middle of a scene, and its metres per pixel.
+
+    Args:
+        name: Of the scene.
+        geobox: Of the scene.
+    """
+    if geobox.crs is None or geobox.crs.geodetic_crs is None:
+        return Photograph(name)
+    middle = np.array([geobox.width, geobox.height]) / 2
+    longitude, latitude = geobox.to_world(middle, WGS_84).tolist()
+    return Photograph(
+        name,
+        longitude=longitude,
+        latitude=latitude,
+        gsd_m=geobox.gsd,
+        gsd_from="georeference",
+    )
 
 
 def report_photographs(photographs: Photographs, *, are_placed: bool) -> None:

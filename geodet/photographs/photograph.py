@@ -64,8 +64,8 @@ class Photograph:
     gsd_m: float | None = None
     """Metres per pixel."""
     gsd_from: str = "unknown"
-    """``relative altitude`` or ``GPS altitude`` with the focal length, ``detect.gsd``, or
-    ``unknown``."""
+    """``relative altitude`` or ``GPS altitude`` with the focal length, ``detect.gsd``,
+    ``georeference`` of a scene that has one, or ``unknown``."""
     reason: str = ""
     """Why metres per pixel are unknown."""
     view: GroundView | None = None

@@ -53,8 +53,15 @@ class ScaleBar:
             scene_width: Columns of the scene that the image shows.
             width: Columns of the image.
         """
-        known = scene.resolution is not None
-        unit = (scene.resolution or (1.0, 1.0))[0] * scene_width / width  # of one pixel
+        return ScaleBar.fitting(scene.resolution, scene_width, width)
+
+    @staticmethod
+    def fitting(
+        resolution: tuple[float, float] | None, scene_width: float, width: int
+    ) -> ScaleBar:
+        """Choose a bar for metres per pixel along x and y, otherwise as :meth:`of`."""
+        known = resolution is not None
+        unit = (resolution or (1.0, 1.0))[0] * scene_width / width  # of one pixel
         longest = unit * width / 5
         power = 10.0 ** math.floor(math.log10(longest))
         length = next(step * power for step in (5, 2, 1, 0.5) if step * power <= longest)

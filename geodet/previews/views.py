@@ -28,7 +28,7 @@ _STRIP_ROWS = 2048
 """Rows of the scene that are read at once, which limits the memory."""
 
 
-def to_image(chip: Chip, max_side: int) -> Image.Image:
+def to_image(chip: Chip, max_side: int, stretch: Stretch | None = None) -> Image.Image:
     """Return an image of a chip, enlarged by a whole factor if it is small.
 
     The first three bands are red, green and blue; a chip with fewer is grey. Values that are not
@@ -37,8 +37,9 @@ def to_image(chip: Chip, max_side: int) -> Image.Image:
     Args:
         chip: The pixels.
         max_side: The longest side that an enlarged image may have, in pixels.
+        stretch: How values become brightness; None: as above.
     """
-    image = Image.fromarray(Stretch.of(chip).to_rgb(chip))
+    image = Image.fromarray((stretch or Stretch.of(chip)).to_rgb(chip))
     factor = max(1, min(_ENLARGED_SIDE, max_side) // max(image.size))
     size = (image.width * factor, image.height * factor)
     image = image.resize(size, Image.Resampling.BICUBIC)
