@@ -240,8 +240,8 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="gpkg, geojson, geojsonl, flatgeobuf, geoparquet, csv, shapefile, kml, filegdb, coco "
-        "or yolo.",
+        help="gpkg, geojson, geojsonl, flatgeobuf, geoparquet, parquet-quadkeys, parquet-scenes, "
+        "csv, shapefile, kml, filegdb, coco or yolo.",
         show_default="by the extension of the file",
         rich_help_panel=OUTPUT,
     ),

@@ -40,6 +40,7 @@ class RunOutputs:
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
         for_scenes: Opens the files of an output that is a pattern.
+        salt: The model and the settings, as a text, for identifiers.
         photographs: The scenes, where they are photographs of one layer.
 
     Raises:
@@ -55,6 +56,7 @@ class RunOutputs:
         options: DetectOptions,
         appending: Appending,
         for_scenes: Callable[[Path], SceneFilesWriter],
+        salt: str,
         photographs: Photographs | None = None,
     ) -> None:
         self.written: list[Path] = []
@@ -78,6 +80,7 @@ class RunOutputs:
                     appending=appending,
                     geometry=options.geometry,
                     format=options.format,
+                    salt=salt,
                     photographs=photographs,
                 )
             begun.pop_all()

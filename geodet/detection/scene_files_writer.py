@@ -35,6 +35,7 @@ class SceneFilesWriter:
         appending: Which rows are appended.
         loop: What the detections come from: it knows which scenes could not be read.
         journal: Keeps which files were written, since the run may replace them when it goes on.
+        salt: The model and the settings, as a text, for identifiers.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class SceneFilesWriter:
         appending: Appending,
         loop: SceneLoop,
         journal: Journal,
+        *,
+        salt: str,
     ) -> None:
         stems = name_files([record.scene for record in plan.records])
         self._files = {one.name: file_of_scene(output, stems[one.name]) for one in plan.scenes}
@@ -54,6 +57,7 @@ class SceneFilesWriter:
         self._scenes = {scene.name: scene for scene in plan.scenes}
         self._classes, self._metadata, self._options = classes, metadata, options
         self._appending, self._loop, self._journal = appending, loop, journal
+        self._salt = salt
         self._before = read_written(journal.folder)
         self._current: tuple[PlannedScene, DetectionWriter] | None = None
         self.written: dict[str, Path] = {}
@@ -109,6 +113,7 @@ class SceneFilesWriter:
             appending=replace(self._appending, scenes=(scene.name,)),
             geometry=options.geometry,
             format=options.format,
+            salt=self._salt,
         )
         self._current = scene, writer
 

@@ -5,7 +5,7 @@ Nothing here loads GDAL: a wrong output is refused before anything slow is impor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,7 @@ __all__ = [
     "check_output_path",
     "check_vector_exists",
     "choose_format",
+    "dataset_files",
     "geodatabase_files",
     "path_of",
     "shapefile_parts",
@@ -79,6 +80,10 @@ _FORMATS = (
     Format("geojsonl", "newline-delimited GeoJSON", (".geojsonl", ".geojsons", ".ndjson")),
     Format("flatgeobuf", "FlatGeobuf", (".fgb",)),
     Format("geoparquet", "GeoParquet", (".parquet", ".geoparquet")),
+    Format("parquet-scenes", "GeoParquet data set by scene", (), is_folder=True, takes_style=False),
+    Format(
+        "parquet-quadkeys", "GeoParquet data set by quadkey", (), is_folder=True, takes_style=False
+    ),
     Format("csv", "CSV", (".csv",)),
     Format("shapefile", "Shapefile", (".shp",), driver="ESRI Shapefile"),
     Format("kml", "KML", (".kml",), takes_style=False, driver="KML"),
@@ -158,8 +163,9 @@ def check_output_path(
             path=path,
         )
     if chosen.is_folder:
-        known = geodatabase_files(path) if chosen.name == "filegdb" else yolo_files(path)
-        check_output_folder(path, known, overwrite=overwrite)
+        check_output_folder(
+            path, _FILES_OF.get(chosen.name, dataset_files)(path), overwrite=overwrite
+        )
         return
     check_destination(path, (path.suffix.lower(),), overwrite=overwrite, append=append)
     if chosen.name == "shapefile" and not overwrite:
@@ -237,3 +243,17 @@ def yolo_files(folder: Path) -> list[str]:
     # The list may be crafted, and what it names is replaced: nothing outside of the folder.
     is_inside = all(name == Path(name).name and name != ".." for name in names)
     return names if is_inside else []
+
+
+def dataset_files(folder: Path) -> list[str]:
+    """List the files of a GeoParquet data set by their names; empty for any other folder."""
+    if not folder.is_dir():
+        return []
+    names = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    return [n for n in names if n.startswith(("scene-", "quadkey-")) and n.endswith(".parquet")]
+
+
+_FILES_OF: Mapping[str, Callable[[Path], list[str]]] = {
+    "filegdb": geodatabase_files,
+    "yolo": yolo_files,
+}

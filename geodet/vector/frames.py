@@ -16,12 +16,9 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
 from geodet.vector.formats import Geometry
-from geodet.vector.rows import APPROXIMATE, FIELDS, arrow_types, crs_text, to_arrow, to_rows
+from geodet.vector.rows import APPROXIMATE, FIELDS, ID, arrow_types, crs_text, to_arrow, to_rows
 
-__all__ = ["ID", "object_ids", "to_frame", "to_table"]
-
-ID = "id"
-"""The name of the column that identifies an object."""
+__all__ = ["object_ids", "to_frame", "to_table"]
 
 _GEOMETRY = "geometry"
 _STEPS_PER_PX = 2

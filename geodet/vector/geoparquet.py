@@ -1,8 +1,10 @@
-"""Detections in GeoParquet, row group by row group."""
+"""Detections in GeoParquet, along a Hilbert curve, so that readers skip what is far."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,64 +12,95 @@ import pyarrow
 from pyarrow.parquet import ParquetWriter
 
 from geodet.files.pending import PendingOutput
+from geodet.geometry.arrays import Floats
+from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.frames import object_ids
 from geodet.vector.geopackage_table import GEOMETRY_TYPES
-from geodet.vector.rows import Rows, VectorLayer, arrow_types, to_arrow
+from geodet.vector.rows import ID, Rows, VectorLayer, arrow_types, to_arrow
+from geodet.vector.spooled_rows import BBOX, SIDES, SpooledRows, bbox_column, iter_sorted
 from geodet.vector.writer import RowWriter
 
-__all__ = ["GeoParquetWriter"]
+__all__ = ["GeoParquetWriter", "SpoolingWriter", "write_geoparquet"]
 
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
+GROUP_ROWS = 50_000
+"""Rows of a group, of which readers take all or nothing."""
+
+_GEOMETRY = "geometry"
 
 
-class GeoParquetWriter(RowWriter):
+class SpoolingWriter(RowWriter):
+    """Collects rows with identifiers and bounds in a temporary file, to sort them at the end."""
+
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
+        path = self._temporary.with_name("rows.arrow")
+        self._rows = SpooledRows(path, _schema(layer))
+
+    def _close(self) -> None:
+        self._rows.close()
+
+    def _to_rows(self, part: SceneDetections) -> Rows:
+        rows, layer = super()._to_rows(part), self._layer
+        ids = object_ids(part, layer.classes, layer.salt)
+        return Rows({ID: ids, **rows.fields}, rows.coordinates)
+
+    def _add_rows(self, rows: Rows) -> None:
+        columns = [*to_arrow(rows, _GEOMETRY).columns, bbox_column(rows.bounds)]
+        self._rows.add(pyarrow.record_batch(columns, schema=self._rows.schema))
+
+
+class GeoParquetWriter(SpoolingWriter):
     """Writes GeoParquet 1.1: WKB, the CRS as PROJJSON, and a column ``bbox`` to filter by.
 
     Reference:
         https://geoparquet.org/releases/v1.1.0
     """
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
-        super().__init__(output, layer)
-        self._low, self._high = np.full(2, np.inf), np.full(2, -np.inf)
-        self._schema = _schema(layer)
-        self._writer = ParquetWriter(self._temporary, self._schema, compression="zstd")
-
-    def _close(self) -> None:
-        self._writer.close()
-
-    def _add_rows(self, rows: Rows) -> None:
-        bounds, is_placed = rows.bounds, rows.is_placed
-        self._low = np.minimum(self._low, bounds[is_placed, :2].min(axis=0, initial=np.inf))
-        self._high = np.maximum(self._high, bounds[is_placed, 2:].max(axis=0, initial=-np.inf))
-        sides = [pyarrow.array(np.ascontiguousarray(side)) for side in bounds.T]
-        unknown = None if is_placed.all() else pyarrow.array(~is_placed)
-        box = pyarrow.StructArray.from_arrays(sides, names=list(_SIDES), mask=unknown)
-        columns = to_arrow(rows, "geometry").columns
-        self._writer.write_batch(pyarrow.record_batch([*columns, box], schema=self._schema))
-
     def _complete(self) -> None:
-        about = {"geo": json.dumps(self._about()), **self._layer.metadata}
-        self._writer.add_key_value_metadata(about)
-        self._writer.close()
+        write_geoparquet(self._temporary, self._rows, self._layer)
 
-    def _about(self) -> dict[str, Any]:
-        """Make the metadata that turn Parquet into GeoParquet."""
-        crs = self._layer.crs
-        geometry: dict[str, Any] = {
-            "encoding": "WKB",
-            "geometry_types": [GEOMETRY_TYPES[self._layer.geometry]],
-            "crs": None if crs is None else crs.to_json_dict(),
-            "edges": "planar",
-            "orientation": "counterclockwise",
-            "covering": {"bbox": {side: ["bbox", side] for side in _SIDES}},
-        }
-        if np.isfinite(self._low).all():
-            geometry["bbox"] = [*self._low.tolist(), *self._high.tolist()]
-        columns = {"geometry": geometry}
-        return {"version": "1.1.0", "primary_column": "geometry", "columns": columns}
+
+def write_geoparquet(path: Path, rows: SpooledRows, layer: VectorLayer) -> None:
+    """Write rows along the Hilbert curve of their extent to a file.
+
+    Args:
+        path: The file.
+        rows: As :class:`SpoolingWriter` collects them.
+        layer: Their layer.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    # In the schema, not beside it: readers of a folder look there alone.
+    schema = rows.schema.with_metadata(_to_metadata(layer, rows.extent))
+    with ParquetWriter(path, schema, compression="zstd") as writer:
+        waiting = rows.schema.empty_table()
+        for table in iter_sorted(rows):
+            waiting = pyarrow.concat_tables([waiting, table])
+            whole = len(waiting) // GROUP_ROWS * GROUP_ROWS
+            writer.write_table(waiting.slice(0, whole), row_group_size=GROUP_ROWS)
+            waiting = waiting.slice(whole)
+        if len(waiting):
+            writer.write_table(waiting, row_group_size=GROUP_ROWS)
+
+
+def _to_metadata(layer: VectorLayer, extent: Floats) -> Mapping[str, str]:
+    """Make the metadata that turn Parquet into GeoParquet, and those of the layer."""
+    geometry: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": [GEOMETRY_TYPES[layer.geometry]],
+        "crs": None if layer.crs is None else layer.crs.to_json_dict(),
+        "edges": "planar",
+        "orientation": "counterclockwise",
+        "covering": {BBOX: {side: [BBOX, side] for side in SIDES}},
+    }
+    if np.isfinite(extent).all():
+        geometry["bbox"] = extent.tolist()
+    about = {"version": "1.1.0", "primary_column": _GEOMETRY, "columns": {_GEOMETRY: geometry}}
+    return {"geo": json.dumps(about), **layer.metadata}
 
 
 def _schema(layer: VectorLayer) -> pyarrow.Schema:
-    box = pyarrow.struct([(side, pyarrow.float64()) for side in _SIDES])
-    types = arrow_types(layer.fields)
-    return pyarrow.schema([*types.items(), ("geometry", pyarrow.binary()), ("bbox", box)])
+    box = pyarrow.struct([(side, pyarrow.float64()) for side in SIDES])
+    types = arrow_types((ID, *layer.fields))
+    return pyarrow.schema([*types.items(), (_GEOMETRY, pyarrow.binary()), (BBOX, box)])

@@ -26,6 +26,7 @@ from geodet.vector.formats import Geometry
 __all__ = [
     "APPROXIMATE",
     "FIELDS",
+    "ID",
     "LAYER",
     "PIXEL_SIDES",
     "TEXTS",
@@ -78,6 +79,9 @@ class VectorLayer:
     """How rows are added to those that ``path`` holds, if it is there; None: they replace it."""
     photographs: Photographs | None = None
     """The scenes, where they are photographs, whose objects have approximate places or none."""
+    salt: str = ""
+    """The model and the settings, as a text, for identifiers; see
+    :func:`geodet.vector.frames.object_ids`."""
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -96,6 +100,9 @@ PIXEL_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
 FIELDS = ("label", "score", "scene", *PIXEL_SIDES, "area_m2")
 """The columns, in order: float64 except for :data:`TEXTS`."""
 TEXTS = ("label", "scene")
+
+ID = "id"
+"""A further column, before the others: an identifier of the object, in GeoParquet and frames."""
 
 APPROXIMATE = "approximate"
 """A further column of objects in photographs: true where the place is approximate, else null."""
@@ -289,7 +296,7 @@ def _pack_polygons(coordinates: NDArray[np.float64]) -> NDArray[Any]:
 
 def arrow_types(fields: Iterable[str]) -> dict[str, pyarrow.DataType]:
     """Return the types of columns in Arrow, in their order."""
-    known = {**dict.fromkeys(TEXTS, pyarrow.string()), APPROXIMATE: pyarrow.bool_()}
+    known = {**dict.fromkeys((ID, *TEXTS), pyarrow.string()), APPROXIMATE: pyarrow.bool_()}
     return {name: known.get(name, pyarrow.float64()) for name in fields}
 
 

@@ -23,6 +23,7 @@ from geodet.vector.formats import Geometry, check_output_path, choose_format
 from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
 from geodet.vector.geopackage import GeoPackageAppender, GeoPackageWriter, check_appendable
 from geodet.vector.geoparquet import GeoParquetWriter
+from geodet.vector.parquet_datasets import QuadkeyDatasetWriter, SceneDatasetWriter
 from geodet.vector.pixel_formats import CocoWriter, YoloWriter, check_yolo_names
 from geodet.vector.rows import Appending, VectorLayer
 from geodet.vector.writer import DetectionWriter
@@ -35,6 +36,8 @@ _WRITERS: Mapping[str, type[DetectionWriter]] = {
     "geojsonl": GeoJsonLinesWriter,
     "flatgeobuf": FlatGeobufWriter,
     "geoparquet": GeoParquetWriter,
+    "parquet-scenes": SceneDatasetWriter,
+    "parquet-quadkeys": QuadkeyDatasetWriter,
     "csv": CsvWriter,
     "shapefile": ShapefileWriter,
     "kml": KmlWriter,
@@ -46,6 +49,8 @@ _WRITERS: Mapping[str, type[DetectionWriter]] = {
 
 _PENDING: Mapping[str, Callable[[Path], PendingOutput]] = {
     "yolo": PendingFolder,
+    "parquet-scenes": PendingFolder,
+    "parquet-quadkeys": PendingFolder,
     "filegdb": PendingFolder,
     "shapefile": PendingShapefile,
 }
@@ -99,6 +104,7 @@ def open_writer(
     geometry: Geometry = "box",
     format: str | None = None,
     photographs: Photographs | None = None,
+    salt: str = "",
 ) -> DetectionWriter:
     """Open a file that detections are written to part by part, as one layer, ``detections``.
 
@@ -108,8 +114,9 @@ def open_writer(
 
     A row has ``label``, ``score`` (six decimals), ``scene``, ``x1_px``, ``y1_px``, ``x2_px``,
     ``y2_px`` (the scene's own pixels) and ``area_m2`` (on the ground; null without a CRS). Rows
-    keep the order of the parts, except in a FlatGeobuf. A polygon is the box's four corners through
-    the scene's transform in float64: exact under rotation and shear, counter-clockwise.
+    keep the order of the parts, except in a FlatGeobuf and in GeoParquet. A polygon is the box's
+    four corners through the scene's transform in float64: exact under rotation and shear,
+    counter-clockwise.
 
     Scenes of another CRS than the layer's are transformed to it, with a warning. GeoJSON is WGS 84
     to 1e-9 degrees (0.1 mm) after RFC 7946, which also splits what crosses the antimeridian.
@@ -132,6 +139,7 @@ def open_writer(
         geometry: ``box``, polygons, or ``centroid``, points.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
         photographs: The scenes, where they are photographs.
+        salt: The model and the settings, as a text, for identifiers.
 
     Returns:
         The writer. Any thread may use it, one at a time.
@@ -142,7 +150,9 @@ def open_writer(
     check_output(path, overwrite=overwrite, append=append, format=format)
     chosen = choose_format(path, format)
     rule = (appending or Appending()) if append else None
-    layer = VectorLayer(path, tuple(classes), crs, dict(metadata), geometry, rule, photographs)
+    layer = VectorLayer(
+        path, tuple(classes), crs, dict(metadata), geometry, rule, photographs, salt
+    )
     is_there = append and path.exists()
     with raising_output_errors(path):
         output = PendingRows(path) if is_there else _PENDING.get(chosen.name, PendingFile)(path)

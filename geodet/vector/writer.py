@@ -193,11 +193,14 @@ class RowWriter(DetectionWriter):
 
     def _add(self, part: SceneDetections) -> None:
         for few in iter_slices(part, ROWS_AT_ONCE):
-            layer = self._layer
-            kind = layer.geometry, layer.photographs
-            self._waiting.append(to_rows(few, layer.classes, layer.crs, *kind))
+            self._waiting.append(self._to_rows(few))
             if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:
                 self._flush()
+
+    def _to_rows(self, part: SceneDetections) -> Rows:
+        """Compute the rows of a part."""
+        layer = self._layer
+        return to_rows(part, layer.classes, layer.crs, layer.geometry, layer.photographs)
 
     def _flush(self) -> None:
         if any(map(len, self._waiting)):

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import shapely
 from factories_vectors import CLASSES, FIELDS, SITE, UTM, found, part, write
+from geopandas.testing import assert_geodataframe_equal
 from pyarrow import parquet
 from pyproj import CRS
 
 from geodet.geometry.boxes import Detections
-from geodet.vector import writer
+from geodet.vector import geoparquet
+from geodet.vector.frames import to_frame
+from geodet.vector.spooled_rows import iter_sorted
 from geodet.vector.write_detections import open_writer
 
 
@@ -22,14 +25,37 @@ def test_geopandas_reads_every_field(tmp_path):
     detections = found(50)
     path = write(tmp_path / "found.parquet", part(detections))
     frame = geopandas.read_parquet(path)
-    assert list(frame.columns) == [*FIELDS, "geometry"]
+    assert list(frame.columns) == ["id", *FIELDS, "geometry"]
     assert frame.crs == UTM
-    np.testing.assert_array_equal(frame[FIELDS[3:7]], detections.boxes)
-    assert frame["label"].tolist() == [CLASSES[label] for label in detections.labels]
+    expected = to_frame([part(detections)], CLASSES, crs=UTM, salt="").set_index("id")
+    assert_geodataframe_equal(frame.set_index("id").loc[expected.index], expected)
     assert frame.exterior.is_ccw.all()
     boxes = parquet.read_table(path, columns=["bbox"])["bbox"].to_pylist()
     sides = np.array([list(box.values()) for box in boxes])
     np.testing.assert_array_equal(sides, frame.bounds)
+
+
+@pytest.mark.parametrize("geometry", ["box", "centroid"])
+@pytest.mark.parametrize("most_rows", [1, 7, 300])
+def test_rows_follow_the_hilbert_curve_however_many_are_sorted_at_once(
+    tmp_path, monkeypatch, geometry, most_rows
+):
+    whole = write(tmp_path / "whole.parquet", part(found(300)), geometry=geometry)
+    monkeypatch.setattr(iter_sorted, "__kwdefaults__", {"most_rows": most_rows})
+    frame = geopandas.read_parquet(
+        write(tmp_path / "parts.parquet", part(found(300)), geometry=geometry)
+    )
+    assert frame.hilbert_distance(frame.total_bounds).is_monotonic_increasing
+    assert_geodataframe_equal(frame, geopandas.read_parquet(whole))
+    assert [file.name for file in tmp_path.iterdir() if file.suffix != ".parquet"] == []
+
+
+def test_the_salt_of_identifiers_is_that_of_frames(tmp_path):
+    path = tmp_path / "found.parquet"
+    with open_writer(path, CLASSES, crs=UTM, metadata={}, salt="model") as opened:
+        opened.write(part(found(20)))
+    expected = to_frame([part(found(20))], CLASSES, crs=UTM, salt="model")
+    assert set(geopandas.read_parquet(path)["id"]) == set(expected["id"])
 
 
 def test_the_covering_column_filters(tmp_path):
@@ -58,8 +84,8 @@ def test_metadata_are_of_version_1_1(tmp_path, geometry):
 def test_an_empty_file_has_the_full_schema(tmp_path, crs):
     path = write(tmp_path / "found.parquet", part(Detections.empty(), crs=crs))
     frame = geopandas.read_parquet(path)
-    assert list(frame.columns) == [*FIELDS, "geometry"]
-    assert parquet.read_schema(path).names == [*FIELDS, "geometry", "bbox"]
+    assert list(frame.columns) == ["id", *FIELDS, "geometry"]
+    assert parquet.read_schema(path).names == ["id", *FIELDS, "geometry", "bbox"]
     assert len(frame) == 0
     assert frame.crs == crs
     types = [str(parquet.read_schema(path).field(name).type) for name in FIELDS]
@@ -72,12 +98,12 @@ def test_areas_without_a_crs_are_null(tmp_path):
     assert frame["area_m2"].isna().all()
 
 
-def test_small_parts_share_a_row_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "ROWS_AT_ONCE", 10)
+def test_rows_of_small_parts_share_groups(tmp_path, monkeypatch):
+    monkeypatch.setattr(geoparquet, "GROUP_ROWS", 10)
     path = tmp_path / "found.parquet"
     with open_writer(path, CLASSES, crs=UTM, metadata={}) as opened:
         for seed in range(9):
             opened.write(part(found(3, seed)))
     with parquet.ParquetFile(path) as file:
         groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-    assert groups == [12, 12, 3]
+    assert groups == [10, 10, 7]
