@@ -14,7 +14,15 @@ from pyarrow import ipc
 from geodet.files.closable import Closing
 from geodet.geometry.arrays import Floats, Ints
 
-__all__ = ["BBOX", "SIDES", "SpooledRows", "bbox_column", "iter_sorted", "sides_of", "split_spooled"]
+__all__ = [
+    "BBOX",
+    "SIDES",
+    "SpooledRows",
+    "bbox_column",
+    "iter_sorted",
+    "sides_of",
+    "split_spooled",
+]
 
 BBOX = "bbox"
 """The name of the column with the bounds of each row."""
