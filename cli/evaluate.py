@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from . import options as opt
-from .process import prepare_process
+from .process import command_line, prepare_process
 from .report import print_json, print_table, set_up_logging
 from .score_thresholds import parse_thresholds
 
@@ -136,7 +136,8 @@ def evaluate(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="A folder for the figures (JSON, CSV), the curves (PNG) and the errors (GPKG).",
+            help="A folder for the figures (JSON, CSV), the curves (PNG), the errors (GPKG) and a "
+            "report (HTML).",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
@@ -186,6 +187,7 @@ def evaluate(
         "score_field": score_field,
         "output": output,
         "overwrite": overwrite,
+        "command": command_line(),
     }
     if data is not None and detections is not None:
         from geodet.evaluation.evaluate import evaluate_results
@@ -277,6 +279,7 @@ def _run_on_chips(
         device=device,
         output=output,
         overwrite=overwrite,
+        command=command_line(),
     )
 
 

@@ -19,7 +19,13 @@ from functools import cache
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["end_if_signalled", "keep_freed_memory", "leaving_on_signals", "prepare_process"]
+__all__ = [
+    "command_line",
+    "end_if_signalled",
+    "keep_freed_memory",
+    "leaving_on_signals",
+    "prepare_process",
+]
 
 _received: list[int] = []  # signals that told this process to end
 
@@ -88,6 +94,13 @@ def end_if_signalled(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def command_line() -> str:
+    """Return what was typed, for reports, without passwords and tokens."""
+    from geodet.files.command_line import join_command
+
+    return join_command(["geodet", *sys.argv[1:]])
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:

@@ -9,7 +9,7 @@ FLOORS = (
     ("errors",),
     ("documents",),
     ("config", "files", "geometry"),
-    ("photographs",),
+    ("photographs", "reports"),
     ("merging", "raster", "vector"),
     ("models", "tilesets"),
     ("onnx", "previews"),

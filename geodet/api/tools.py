@@ -67,7 +67,7 @@ def evaluate(
         label_field: The attribute with the class of ``labels``, as for :func:`tile`.
         labels_crs: CRS of labels whose file has none, as for :func:`tile`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        output: A folder for the figures, the curves and a GeoPackage of the errors.
+        output: A folder for the figures, the curves, a report and a GeoPackage of the errors.
         overwrite: Replace an evaluation that exists.
 
     Raises:

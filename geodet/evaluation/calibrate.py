@@ -21,9 +21,9 @@ from geodet.evaluation.calibration import (
     fit_scale,
     measure_reliability,
 )
-from geodet.evaluation.evaluate import detect_images, read_split
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
 from geodet.evaluation.measures import EvaluatedImage
+from geodet.evaluation.model_on_chips import detect_images, read_split
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, trace_curve
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.boxes import Detections

@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from geodet.config import Config
-from geodet.detection.predictor import build_predictor, with_input_values
-from geodet.errors import ModelFileError, TilesetError
-from geodet.evaluation.evaluated_chips import (
-    choose_input_values,
-    predict_images,
-    read_evaluated_chips,
-)
+from geodet.config.recipes import to_toml
+from geodet.evaluation.evaluated_chips import read_evaluated_chips
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
-from geodet.evaluation.measures import EvaluatedImage, Evaluation, measure
-from geodet.evaluation.report_files import write_evaluation
-from geodet.evaluation.thresholds_in_use import (
-    LOWEST_SCORE,
-    choose_by_class,
-    lowest_score,
-    warn_of_cut_scores,
+from geodet.evaluation.evaluation_page import EvaluationNotes
+from geodet.evaluation.galleries import show_image, show_scene
+from geodet.evaluation.measures import Evaluation, measure
+from geodet.evaluation.model_on_chips import (
+    detect_images,
+    lowest_threshold,
+    read_split,
+    tileset_thresholds,
 )
+from geodet.evaluation.report_files import write_evaluation
+from geodet.evaluation.thresholds_in_use import choose_by_class, lowest_score, warn_of_cut_scores
 from geodet.files.output_folders import check_evaluation_folder
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
-from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.model import Model
 from geodet.tilesets.displayed_images import open_image
-from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.labels import LabelledImage
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tile_inputs import LabelledArea
-from geodet.tilesets.tileset import read_tileset
 
 __all__ = [
     "EvaluateReport",
-    "detect_images",
     "evaluate_model",
     "evaluate_results",
     "evaluate_vectors",
-    "read_split",
 ]
 
 logger = logging.getLogger(__name__)
@@ -80,6 +72,7 @@ def evaluate_model(
     device: str = "auto",
     output: Path | None = None,
     overwrite: bool = False,
+    command: str | None = None,
 ) -> EvaluateReport:
     """Evaluate a model on labelled chips: detect, then match with the labels one to one.
 
@@ -89,8 +82,9 @@ def evaluate_model(
         config: All settings; ``match`` defines when a detection matches an object.
         split: ``train``, ``val``, ``test``, or ``all`` images whatever their part.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        output: Folder for the measures, curves and errors.
+        output: Folder for the measures, curves, errors and report.
         overwrite: Replace the files of an earlier evaluation.
+        command: The command line, for the report.
 
     Raises:
         TilesetError: The part of the split is empty or the data is broken.
@@ -106,13 +100,13 @@ def evaluate_model(
         evaluated,
         tileset.classes,
         config.match,
-        threshold=_thresholds(model, config, tileset),
-        lowest=_lowest(model, config),
+        threshold=tileset_thresholds(model, config, tileset),
+        lowest=lowest_threshold(model, config),
     )
     report = EvaluateReport(f"{len(images)} {split} images", split, len(images), evaluation, output)
     if output:
-        places = [_place(image) for image in images]
-        _write(report, places, {"model": model.description.name, "data": tileset.root.name})
+        names = {"model": model.description.name, "data": tileset.root.name}
+        _write_chips(report, images, names, config, command)
     return report
 
 
@@ -125,6 +119,7 @@ def evaluate_results(
     score_field: str = "score",
     output: Path | None = None,
     overwrite: bool = False,
+    command: str | None = None,
 ) -> EvaluateReport:
     """Evaluate detections of any program on labelled chips.
 
@@ -137,8 +132,9 @@ def evaluate_results(
         config: All settings; ``match`` defines when a detection matches an object.
         split: ``train``, ``val``, ``test``, or ``all`` images whatever their part.
         score_field: Key of the score in COCO results; empty: every detection has score 1.
-        output: Folder for the measures, curves and errors.
+        output: Folder for the measures, curves, errors and report.
         overwrite: Replace the files of an earlier evaluation.
+        command: The command line, for the report.
 
     Raises:
         TilesetError: The part of the split is empty or the data is broken.
@@ -160,8 +156,8 @@ def evaluate_results(
     title = f"{detections.name} against {len(images)} {split} images"
     report = EvaluateReport(title, split, len(images), evaluation, output)
     if output:
-        places = [_place(image) for image in images]
-        _write(report, places, {"detections": detections.name, "data": tileset.root.name})
+        names = {"detections": detections.name, "data": tileset.root.name}
+        _write_chips(report, images, names, config, command)
     return report
 
 
@@ -175,6 +171,7 @@ def evaluate_vectors(
     score_field: str = "score",
     output: Path | None = None,
     overwrite: bool = False,
+    command: str | None = None,
 ) -> EvaluateReport:
     """Evaluate detections of any program against labels of a whole scene, both in vector files.
 
@@ -188,8 +185,9 @@ def evaluate_vectors(
         scene: The raster that both belong to. Boxes are then compared in its pixels.
         area: The part that was labelled: only what has its centre there counts; None: everything.
         score_field: Attribute with the score; empty: every detection has score 1.
-        output: Folder for the measures, curves and errors.
+        output: Folder for the measures, curves, errors and report.
         overwrite: Replace the files of an earlier evaluation.
+        command: The command line, for the report.
 
     Raises:
         VectorError: A file cannot be read, or one of the two has no CRS.
@@ -224,78 +222,10 @@ def evaluate_vectors(
             "scene": scene.name if scene else None,
             "area": None if area is None else area.summary,
         }
-        _write(report, [(image.name, read.geobox, image.gsd)], names)
+        openers = [] if scene is None else [show_scene(scene)]
+        notes = EvaluationNotes(openers, to_toml(config), command)
+        _write(report, [(image.name, read.geobox, image.gsd)], names, notes)
     return report
-
-
-def read_split(
-    data: Path, split: Part, config: Config, *, other_classes: Sequence[str] = ()
-) -> tuple[Tileset, Sequence[LabelledImage]]:
-    """Read a tileset and return it with the images of one part of its split.
-
-    Args:
-        data: The tileset.
-        split: The part.
-        config: ``data``.
-        other_classes: Classes of a model, which ``data.class_map`` may rename as well.
-
-    Raises:
-        TilesetError: The part is empty or the data is broken.
-    """
-    tileset = read_tileset(data, config.data, part=split, other_classes=other_classes)
-    images = tileset.split(split)
-    if not images:
-        parts = [name for name in ("train", "val", "test") if tileset.split(name)]
-        raise TilesetError(
-            f"{data} has no {split} images",
-            hint=f"choose another part with --split: {', '.join(parts)}, or all",
-            path=data,
-        )
-    return tileset, images
-
-
-def detect_images(
-    model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
-) -> list[EvaluatedImage]:
-    """Detect on labelled images, down to low scores, with the classes of the tileset.
-
-    Raises:
-        ModelFileError: The tileset has a class that the model lacks.
-    """
-    about, label_of = model.description, _match_classes(model, tileset, config)
-    lowest = _lowest(model, config)
-    predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
-    chosen = choose_input_values(
-        images, config.data.bands, about, config.detect, name=str(tileset.root)
-    )
-    predictor = with_input_values(predictor, chosen)
-    found = predict_images(predictor, images, config.data.bands, config.detect)
-    return [
-        EvaluatedImage(
-            name=image.path.name,
-            detections=_relabelled(detections, label_of),
-            boxes=image.boxes,
-            labels=image.labels,
-            ignored=image.ignored,
-            gsd=image.gsd,
-        )
-        for detections, image in zip(found, images, strict=True)
-    ]
-
-
-def _thresholds(model: Model, config: Config, tileset: Tileset) -> list[float]:
-    """Return the score threshold of each class of a tileset."""
-    own = choose_thresholds(model.description, config.detect.score_threshold)
-    label_of = _match_classes(model, tileset, config)
-    of_label = [
-        [threshold for threshold, one in zip(own, label_of, strict=True) if one == label]
-        for label in range(len(tileset.classes))
-    ]
-    return [min(thresholds) for thresholds in of_label]  # several classes may have become one
-
-
-def _lowest(model: Model, config: Config) -> float:
-    return min(LOWEST_SCORE, *choose_thresholds(model.description, config.detect.score_threshold))
 
 
 def _place(image: LabelledImage) -> tuple[str, GeoBox, float | None]:
@@ -304,45 +234,26 @@ def _place(image: LabelledImage) -> tuple[str, GeoBox, float | None]:
         return image.path.name, scene.geobox, image.gsd
 
 
+def _write_chips(
+    report: EvaluateReport,
+    images: Sequence[LabelledImage],
+    names: Mapping[str, str | None],
+    config: Config,
+    command: str | None,
+) -> None:
+    openers = [show_image(image, config.data.bands) for image in images]
+    notes = EvaluationNotes(openers, to_toml(config), command)
+    _write(report, [_place(image) for image in images], names, notes)
+
+
 def _write(
     report: EvaluateReport,
     places: Sequence[tuple[str, GeoBox, float | None]],
-    names: dict[str, str | None],
+    names: Mapping[str, str | None],
+    notes: EvaluationNotes,
 ) -> None:
     assert report.output is not None
     about = {**names, "split": report.split, "images": report.images}
-    write_evaluation(report.output, report.evaluation, places, title=report.title, about=about)
-
-
-def _match_classes(model: Model, tileset: Tileset, config: Config) -> list[int]:
-    """Return the tileset's index of each class of the model, -1 for a class without labels.
-
-    ``data.class_map`` renames the classes of both.
-
-    If the model and the tileset have a single class each, their names may differ.
-    """
-    renamed = config.data.class_map
-    own = tuple(renamed.get(name, name) for name in model.description.classes)
-    if len(set(own)) == len(tileset.classes) == 1:
-        if own[0] != tileset.classes[0]:
-            logger.warning(
-                "detections of the class %r are compared with labels of the class %r",
-                own[0],
-                tileset.classes[0],
-            )
-        return [0] * len(own)
-    for name in tileset.classes:
-        if name not in own:
-            raise ModelFileError(
-                f"{tileset.root} has the class {name!r}, which {model.description.name} lacks",
-                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes, "
-                "or rename it with data.class_map",
-                name=model.description.name,
-            )
-    return [tileset.classes.index(name) if name in tileset.classes else -1 for name in own]
-
-
-def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:
-    """Renumber the classes as in the tileset, and drop detections of classes that it lacks."""
-    labels = np.asarray(label_of, np.int64)[detections.labels]
-    return Detections(detections.boxes, detections.scores, labels).select(labels >= 0)
+    write_evaluation(
+        report.output, report.evaluation, places, title=report.title, about=about, notes=notes
+    )

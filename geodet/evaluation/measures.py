@@ -21,7 +21,15 @@ from geodet.evaluation.threshold_curves import Comparison, MatchCounts, Threshol
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
 
-__all__ = ["ClassMeasures", "EvaluatedImage", "Evaluation", "JudgedBoxes", "judge_boxes", "measure"]
+__all__ = [
+    "ClassMeasures",
+    "EvaluatedImage",
+    "Evaluation",
+    "JudgedBoxes",
+    "judge_boxes",
+    "judge_images",
+    "measure",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,20 @@ def judge_boxes(
         "false_positives": _false_positives(result, np.flatnonzero(wrong), overlaps[0]),
         "misses": _misses(result, np.flatnonzero(missed), overlaps[1]),
     }
+
+
+def judge_images(
+    evaluation: Evaluation, gsds: Sequence[float | None]
+) -> list[dict[str, JudgedBoxes]]:
+    """Sort the boxes of all images as :func:`judge_boxes` does, at the thresholds in use.
+
+    Args:
+        evaluation: The measures.
+        gsds: Metres per pixel of each image.
+    """
+    limits = [one.scores.threshold for one in evaluation.by_class.values()]
+    results = zip(evaluation.results, gsds, strict=True)
+    return [judge_boxes(result, gsd, threshold=limits) for result, gsd in results]
 
 
 def _each(threshold: float | Sequence[float], count: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Write the files of an evaluation: measures as JSON and CSV, curves, and errors as map layers."""
+"""Write the files of an evaluation: measures, curves, a report, and errors as map layers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 
 from geodet.evaluation.charts import draw_curves
-from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_boxes
+from geodet.evaluation.confusion import count_confusions
+from geodet.evaluation.evaluation_page import (
+    EvaluationNotes,
+    describe_rule,
+    evaluation_sections,
+    run_section,
+)
+from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_images
 from geodet.evaluation.threshold_curves import MatchCounts, ThresholdCurve
 from geodet.files.outputs import replace_folder
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.geobox import GeoBox
+from geodet.reports.page_file import write_page
 from geodet.vector.error_layers import PlacedBoxes, write_layers
 
 __all__ = ["to_json", "write_evaluation"]
@@ -33,8 +41,9 @@ def write_evaluation(
     *,
     title: str,
     about: Mapping[str, Any],
+    notes: EvaluationNotes | None = None,
 ) -> None:
-    """Write ``metrics.json``, ``metrics.csv``, ``curves.png`` and ``errors.gpkg`` to a folder.
+    """Write the measures, the curves, ``report.html`` and ``errors.gpkg`` to a folder.
 
     Args:
         output: Folder that may be written; it appears when it is complete.
@@ -42,20 +51,31 @@ def write_evaluation(
         places: Name, geobox and metres per pixel of each image.
         title: Title of the curves.
         about: Names of what was compared, for the JSON file.
+        notes: What the report shows beside the measures.
 
     Raises:
+        SceneError: An image of which the report shows parts cannot be read.
         OutputError: A file cannot be written.
     """
     measures = {"all": evaluation.overall, **evaluation.by_class}
     curves = {name: _curve(one.curve) for name, one in measures.items()}
     content = {**about, **to_json(evaluation), "curves": {"threshold": _GRID, **curves}}
     content["reliability"] = {name: _reliability(one) for name, one in measures.items()}
+    notes = notes or EvaluationNotes()
+    judged = judge_images(evaluation, [gsd for _, _, gsd in places])
+    images = [(name, gsd) for name, _, gsd in places]
+    gsds, classes = [gsd for _, gsd in images], list(evaluation.by_class)
+    confusions = count_confusions(judged, gsds, len(classes), evaluation.rule)
+    content["confusion"] = {"classes": classes, "counts": confusions.tolist()}
     with replace_folder(output) as folder:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         (folder / "metrics.json").write_text(text, encoding="utf-8")
         _write_table(folder / "metrics.csv", measures)
         draw_curves(folder / "curves.png", title, measures)
-        write_layers(folder / "errors.gpkg", _layers(evaluation, places))
+        write_layers(folder / "errors.gpkg", _layers(evaluation, judged, places))
+        sections = evaluation_sections(evaluation, judged, confusions, images, notes.openers)
+        sections.append(run_section(about, notes.settings, notes.command))
+        write_page(folder / "report.html", title, describe_rule(evaluation), sections)
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -124,13 +144,14 @@ def _write_table(path: Path, measures: Mapping[str, ClassMeasures]) -> None:
 
 
 def _layers(
-    evaluation: Evaluation, places: Sequence[tuple[str, GeoBox, float | None]]
+    evaluation: Evaluation,
+    judged: Sequence[Mapping[str, JudgedBoxes]],
+    places: Sequence[tuple[str, GeoBox, float | None]],
 ) -> dict[str, list[PlacedBoxes]]:
     layers: dict[str, list[PlacedBoxes]] = {}
     classes = np.array(list(evaluation.by_class), dtype=object)
-    limits = [one.scores.threshold for one in evaluation.by_class.values()]
-    for result, (name, geobox, gsd) in zip(evaluation.results, places, strict=True):
-        for layer, rows in judge_boxes(result, gsd, threshold=limits).items():
+    for boxes, (name, geobox, _) in zip(judged, places, strict=True):
+        for layer, rows in boxes.items():
             fields = _fields(rows, name, classes)
             layers.setdefault(layer, []).append(PlacedBoxes(geobox, rows.boxes, fields))
     return layers

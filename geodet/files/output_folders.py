@@ -62,7 +62,7 @@ def check_new_tileset(output: Path, *, overwrite: bool, inputs: Sequence[Path]) 
     check_output_folder(output, TILESET_FILES, overwrite=overwrite, inputs=inputs)
 
 
-EVALUATION_FILES = ("metrics.json", "metrics.csv", "curves.png", "errors.gpkg")
+EVALUATION_FILES = ("metrics.json", "metrics.csv", "curves.png", "errors.gpkg", "report.html")
 """The names of the files in it."""
 
 

@@ -8,7 +8,7 @@ import pytest
 import shapely
 from factories_models import architecture, detections, paint_chip, seeded_network, write_coco
 
-import geodet.evaluation.evaluate
+import geodet.evaluation.model_on_chips
 from geodet.config import Config
 from geodet.errors import ModelFileError, OutputError, TilesetError
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
@@ -63,7 +63,7 @@ def detect(monkeypatch):
             nothing = ([], [], [])
             return [detections(*found.get(image.path.name, nothing)) for image in images]
 
-        monkeypatch.setattr(geodet.evaluation.evaluate, "predict_images", predict)
+        monkeypatch.setattr(geodet.evaluation.model_on_chips, "predict_images", predict)
         return seen
 
     return pretend

@@ -1,0 +1,131 @@
+"""Detect on the labelled chips of a tileset, with the classes that the chips are labelled with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from geodet.config import Config
+from geodet.detection.predictor import build_predictor, with_input_values
+from geodet.errors import ModelFileError, TilesetError
+from geodet.evaluation.evaluated_chips import choose_input_values, predict_images
+from geodet.evaluation.measures import EvaluatedImage
+from geodet.evaluation.thresholds_in_use import LOWEST_SCORE
+from geodet.geometry.boxes import Detections
+from geodet.models.class_thresholds import choose_thresholds
+from geodet.models.model import Model
+from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.splits import Part
+from geodet.tilesets.tileset import read_tileset
+
+__all__ = ["detect_images", "lowest_threshold", "read_split", "tileset_thresholds"]
+
+logger = logging.getLogger(__name__)
+
+
+def read_split(
+    data: Path, split: Part, config: Config, *, other_classes: Sequence[str] = ()
+) -> tuple[Tileset, Sequence[LabelledImage]]:
+    """Read a tileset and return it with the images of one part of its split.
+
+    Args:
+        data: The tileset.
+        split: The part.
+        config: ``data``.
+        other_classes: Classes of a model, which ``data.class_map`` may rename as well.
+
+    Raises:
+        TilesetError: The part is empty or the data is broken.
+    """
+    tileset = read_tileset(data, config.data, part=split, other_classes=other_classes)
+    images = tileset.split(split)
+    if not images:
+        parts = [name for name in ("train", "val", "test") if tileset.split(name)]
+        raise TilesetError(
+            f"{data} has no {split} images",
+            hint=f"choose another part with --split: {', '.join(parts)}, or all",
+            path=data,
+        )
+    return tileset, images
+
+
+def detect_images(
+    model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
+) -> list[EvaluatedImage]:
+    """Detect on labelled images, down to low scores, with the classes of the tileset.
+
+    Raises:
+        ModelFileError: The tileset has a class that the model lacks.
+    """
+    about, label_of = model.description, _match_classes(model, tileset, config)
+    lowest = lowest_threshold(model, config)
+    predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
+    chosen = choose_input_values(
+        images, config.data.bands, about, config.detect, name=str(tileset.root)
+    )
+    predictor = with_input_values(predictor, chosen)
+    found = predict_images(predictor, images, config.data.bands, config.detect)
+    return [
+        EvaluatedImage(
+            name=image.path.name,
+            detections=_relabelled(detections, label_of),
+            boxes=image.boxes,
+            labels=image.labels,
+            ignored=image.ignored,
+            gsd=image.gsd,
+        )
+        for detections, image in zip(found, images, strict=True)
+    ]
+
+
+def tileset_thresholds(model: Model, config: Config, tileset: Tileset) -> list[float]:
+    """Return the score threshold of each class of a tileset."""
+    own = choose_thresholds(model.description, config.detect.score_threshold)
+    label_of = _match_classes(model, tileset, config)
+    of_label = [
+        [threshold for threshold, one in zip(own, label_of, strict=True) if one == label]
+        for label in range(len(tileset.classes))
+    ]
+    return [min(thresholds) for thresholds in of_label]  # several classes may have become one
+
+
+def lowest_threshold(model: Model, config: Config) -> float:
+    """Return the score threshold that detections need for every measure."""
+    return min(LOWEST_SCORE, *choose_thresholds(model.description, config.detect.score_threshold))
+
+
+def _match_classes(model: Model, tileset: Tileset, config: Config) -> list[int]:
+    """Return the tileset's index of each class of the model, -1 for a class without labels.
+
+    ``data.class_map`` renames the classes of both.
+
+    If the model and the tileset have a single class each, their names may differ.
+    """
+    renamed = config.data.class_map
+    own = tuple(renamed.get(name, name) for name in model.description.classes)
+    if len(set(own)) == len(tileset.classes) == 1:
+        if own[0] != tileset.classes[0]:
+            logger.warning(
+                "detections of the class %r are compared with labels of the class %r",
+                own[0],
+                tileset.classes[0],
+            )
+        return [0] * len(own)
+    for name in tileset.classes:
+        if name not in own:
+            raise ModelFileError(
+                f"{tileset.root} has the class {name!r}, which {model.description.name} lacks",
+                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes, "
+                "or rename it with data.class_map",
+                name=model.description.name,
+            )
+    return [tileset.classes.index(name) if name in tileset.classes else -1 for name in own]
+
+
+def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:
+    """Renumber the classes as in the tileset, and drop detections of classes that it lacks."""
+    labels = np.asarray(label_of, np.int64)[detections.labels]
+    return Detections(detections.boxes, detections.scores, labels).select(labels >= 0)
