@@ -18,6 +18,7 @@ Examples:
 
   geodet view scene.tif trees.gpkg
   geodet view scene.tif trees.gpkg --errors evaluation/errors.gpkg
+  geodet view scene.tif trees.gpkg --reviews reviews.gpkg
   geodet view scene.tif --no-open --port 8000
 """
 
@@ -38,6 +39,16 @@ def view(
             metavar="FILE",
             help="The errors.gpkg of an evaluation: true positives, false positives and misses.",
             rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(
+            "--reviews",
+            metavar="FILE.gpkg",
+            help="Accept, reject, move, draw and delete objects; each decision is written to this "
+            "file at once. One that exists is gone on with.",
+            rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
     score_field: vec.ScoreField = None,
@@ -110,6 +121,7 @@ def view(
         scene,
         detections,
         errors=errors,
+        reviews=reviews,
         score_field=score_field,
         bands=opt.parse_bands(bands) or (),
         own_grid=own_grid,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +15,7 @@ import numpy as np
 
 from geodet.errors import GeodetError
 from geodet.geometry.arrays import Bools
+from geodet.viewer.review_desk import ReviewDesk
 from geodet.viewer.shown_layer import ShownLayer
 from geodet.viewer.shown_scene import ShownScene
 
@@ -60,10 +62,17 @@ class MapRequests:
     Args:
         shown: What the map shows.
         settings: Further entries of what the page is told at its start.
+        desk: Decides on objects; None: they are only looked at.
     """
 
-    def __init__(self, shown: ShownScene, settings: Mapping[str, Any] | None = None) -> None:
-        self._shown = shown
+    def __init__(
+        self,
+        shown: ShownScene,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        desk: ReviewDesk | None = None,
+    ) -> None:
+        self._shown, self._desk = shown, desk
         self._settings = dict(settings or {})
         self._files = {
             path.relative_to(_PAGE).as_posix(): path for path in _PAGE.rglob("*") if path.is_file()
@@ -89,11 +98,19 @@ class MapRequests:
             return Answer(200, kind, path.read_bytes())
         for pattern, respond in self._routes:
             if match := pattern.fullmatch(parts.path):
-                return _guarded(respond, query, match.groups())
+                return _guarded(partial(respond, query, *match.groups()))
         return _UNKNOWN
 
+    def receive(self, address: str, content: bytes) -> Answer:
+        """Carry out what the page asks for; there is only one address for that."""
+        if self._desk is None or address != "reviews":
+            return _UNKNOWN
+        desk = self._desk
+        return _guarded(lambda: Answer.of_json(desk.act(_to_request(content))))
+
     def _about(self, _query: Query) -> Answer:
-        return Answer.of_json(self._shown.describe() | self._settings)
+        reviews = None if self._desk is None else self._desk.describe()
+        return Answer.of_json(self._shown.describe() | self._settings | {"reviews": reviews})
 
     def _picture(self, _query: Query, z: str, x: str, y: str) -> Answer:
         picture = self._shown.pictures.read(int(z), int(x), int(y))
@@ -137,11 +154,19 @@ def _shown_classes(query: Query, layer: ShownLayer) -> Bools:
     return shown
 
 
-def _guarded(respond: Callable[..., Answer], query: Query, parts: tuple[str, ...]) -> Answer:
-    """Return an answer, or what is wrong with the address or a file."""
+def _to_request(content: bytes) -> dict[str, Any]:
+    """Parse what the page asks for."""
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError("a request is an object of JSON")
+    return value
+
+
+def _guarded(respond: Callable[[], Answer]) -> Answer:
+    """Return an answer, or what is wrong with a request or a file."""
     try:
-        return respond(query, *parts)
+        return respond()
     except GeodetError as error:
         return Answer.of_json({"error": str(error), "hint": error.hint}, 422)
     except ValueError as error:
-        return Answer.of_json({"error": f"the address is wrong: {error}", "hint": ""}, 400)
+        return Answer.of_json({"error": f"the request is wrong: {error}", "hint": ""}, 400)

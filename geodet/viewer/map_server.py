@@ -22,6 +22,8 @@ HOST = "127.0.0.1"
 
 logger = logging.getLogger(__name__)
 
+_MOST_BYTES = 2**16  # of a request
+_TOO_LARGE = Answer(413, "text/plain", b"the request is too large")
 _FORBIDDEN = Answer(403, "text/plain", b"open the address that geodet view printed")
 
 
@@ -30,7 +32,7 @@ class MapServer(ThreadingHTTPServer):
 
     Other users and programs of this machine do not know the token. A page of another site that
     finds the port is refused by the name of the host, which guards against DNS rebinding, and reads
-    nothing, since no header of CORS is sent. Nothing is written to disk.
+    nothing, since no header of CORS is sent.
 
     Args:
         requests: Answers what is asked for.
@@ -120,6 +122,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer a request for an address."""
         self._send(self._checked(self.server.requests.answer))
+
+    def do_POST(self) -> None:
+        """Carry out a request of the page itself."""
+        self._send(self._checked(self._receive))
+
+    def _receive(self, address: str) -> Answer:
+        """Read a request; other sites cannot send JSON without asking, which is never allowed."""
+        origin = self.headers.get("Origin")
+        is_json = self.headers.get_content_type() == "application/json"
+        if not is_json or (origin and not self.server.is_own(urlsplit(origin).netloc)):
+            return _FORBIDDEN
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > _MOST_BYTES:
+            self.close_connection = True
+            return _TOO_LARGE
+        return self.server.requests.receive(address, self.rfile.read(int(length)))
 
     def log_message(self, format: str, *args: object) -> None:
         """Log requests where somebody wants to see them, and not on stderr."""

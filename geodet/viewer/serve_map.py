@@ -12,9 +12,12 @@ from geodet.errors import ConfigError
 from geodet.files.network import is_offline
 from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
+from geodet.vector.formats import path_of
+from geodet.vector.reviews import check_reviews
 from geodet.viewer.map_frame import OwnGridFrame
 from geodet.viewer.map_requests import MapRequests
 from geodet.viewer.map_server import MapServer
+from geodet.viewer.review_desk import ReviewDesk
 from geodet.viewer.shown_scene import read_shown_scene
 
 __all__ = ["serve_map"]
@@ -25,6 +28,7 @@ def serve_map(
     objects: Path | None,
     *,
     errors: Path | None = None,
+    reviews: Path | None = None,
     score_field: str | None = None,
     bands: Sequence[int | str] = (),
     own_grid: bool = False,
@@ -39,6 +43,8 @@ def serve_map(
         scene: A raster, anything that GDAL opens.
         objects: A vector file with points or polygons in any CRS; None: none.
         errors: The ``errors.gpkg`` of an evaluation; None: none.
+        reviews: A GeoPackage for what the user says of the objects, made when it is not there;
+            None: they are only looked at.
         score_field: Attribute with the score; None: ``score`` if there is one.
         bands: Bands to show as red, green and blue; empty: those with these meanings, or else the
             first ones.
@@ -50,10 +56,15 @@ def serve_map(
 
     Raises:
         ConfigError: The port is in use, or the base map cannot be shown.
+        OutputError: The reviews cannot be written, or belong to other detections.
         SceneError: The scene cannot be read.
         VectorError: A file cannot be read.
     """
     _check_base_map(base_map)
+    if reviews is not None:
+        check_reviews(
+            reviews, [Path(scene), *(Path(path_of(one)) for one in (objects, errors) if one)]
+        )
     with Scene(scene) as raster:
         select_colours(raster, bands)
         shown = read_shown_scene(
@@ -64,7 +75,10 @@ def serve_map(
                 f"a base map cannot lie below this scene: {shown.frame.reason}",
                 hint="leave --base-map out",
             )
-        requests = MapRequests(shown, {"base_map": base_map})
+        desk = None
+        if reviews is not None:
+            desk = ReviewDesk(reviews, raster, shown.layers.get("objects"), shown.frame)
+        requests = MapRequests(shown, {"base_map": base_map}, desk=desk)
         with MapServer(requests, port=port, base_map=base_map) as server:
             announce(server.address)
             if opens_browser:

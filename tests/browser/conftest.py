@@ -11,6 +11,7 @@ import shapely
 from geodet.raster.scene import Scene
 from geodet.viewer.map_requests import MapRequests
 from geodet.viewer.map_server import MapServer
+from geodet.viewer.review_desk import ReviewDesk
 from geodet.viewer.shown_scene import read_shown_scene
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-viewer")
@@ -59,7 +60,7 @@ def open_page(browser, painted, tmp_path):
     """Return a function that serves the scene and opens its page."""
     closing = []
 
-    def make(*, errors=False, width=1280, height=800, own_grid=False, dark=False, **settings):
+    def make(*, errors=False, width=1280, height=800, own_grid=False, dark=False, reviews=None):
         scene = Scene(painted)
         shown = read_shown_scene(
             scene,
@@ -67,7 +68,11 @@ def open_page(browser, painted, tmp_path):
             tmp_path / "errors.gpkg" if errors else None,
             own_grid=own_grid,
         )
-        server = MapServer(MapRequests(shown, {"base_map": ""}, **settings))
+        desk = None
+        if reviews is not None:
+            objects = shown.layers.get("objects")
+            desk = ReviewDesk(tmp_path / reviews, scene, objects, shown.frame, window_px=200)
+        server = MapServer(MapRequests(shown, {"base_map": ""}, desk=desk))
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         context = browser.new_context(

@@ -4,13 +4,10 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from viewer_boxes import BOXES, LABELS, SCORES
 
 from geodet.raster.scene import Scene
 from geodet.viewer.shown_scene import read_shown_scene
-
-BOXES = np.array([[10, 10, 20, 22], [40, 30, 52, 40], [60, 50, 66, 60], [70, 5, 90, 20.0]])
-SCORES = [0.9, 0.25, 0.5, 0.75]
-LABELS = ["tree", "palm", "tree", "tree"]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tiles import read_picture, read_tile, tiles_over
 from geodet.errors import ConfigError, SceneError
 from geodet.viewer.map_requests import MapRequests
 from geodet.viewer.map_server import HOST, MapServer
+from geodet.viewer.review_desk import ReviewDesk
 
 
 class Served:
@@ -21,10 +22,10 @@ class Served:
         self.server = server
         self.token = server.address.split("/")[3]
 
-    def __call__(self, name, *, token=None, method="GET", **headers):
+    def __call__(self, name, *, token=None, method="GET", body=None, **headers):
         connection = http.client.HTTPConnection(HOST, self.server.server_port, timeout=10)
         target = f"/{self.token if token is None else token}/{name}"
-        connection.request(method, target, headers=headers)
+        connection.request(method, target, body, headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
@@ -125,12 +126,65 @@ def test_what_is_not_there_is_not_found(served, name):
 def test_a_wrong_address_is_an_error_that_says_so(served, name):
     answer, content = served(name)
     assert answer.status == 400
-    assert "the address is wrong" in json.loads(content)["error"]
+    assert "the request is wrong" in json.loads(content)["error"]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-def test_nothing_can_be_changed(served, method):
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS"])
+def test_other_methods_are_not_known(served, method):
     assert served("about.json", method=method)[0].status == 501
+
+
+def test_nothing_can_be_changed_without_reviews(served):
+    assert post(served, {"do": "undo"})[0].status == 404
+
+
+def post(served, request, name="reviews", **headers):
+    content = request if isinstance(request, bytes) else json.dumps(request).encode()
+    headers = {"Content-Type": "application/json", **headers}
+    return served(name, method="POST", body=content, **headers)
+
+
+@pytest.fixture
+def reviewed(shown, tmp_path):
+    desk = ReviewDesk(tmp_path / "r.gpkg", shown.scene, shown.layers["objects"], shown.frame)
+    with MapServer(MapRequests(shown, desk=desk)) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield Served(server)
+        server.shutdown()
+        thread.join()
+
+
+def test_decisions_are_carried_out(reviewed):
+    answer, content = post(reviewed, {"do": "judge", "source": 0, "verdict": "accepted"})
+    assert answer.status == 200
+    assert json.loads(content)["put"][0]["verdict"] == "accepted"
+    assert len(reviewed.json("about.json")["reviews"]["objects"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 403),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 403),
+        ({"Host": "evil.example"}, 403),
+    ],
+)
+def test_other_sites_may_change_nothing(reviewed, headers, status):
+    answer, _ = post(reviewed, {"do": "judge", "source": 0, "verdict": "accepted"}, **headers)
+    assert answer.status == status
+    assert reviewed.json("about.json")["reviews"]["objects"] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"do": "judge", "source": 77}', b"\xff"])
+def test_a_request_that_makes_no_sense_is_refused(reviewed, content):
+    assert post(reviewed, content)[0].status == 400
+
+
+def test_a_request_that_is_too_large_is_not_read(reviewed):
+    assert post(reviewed, b" " * (2**16 + 1))[0].status == 413
 
 
 def test_tiles_are_served_as_they_are_made(served, shown, tmp_path):

@@ -16,6 +16,8 @@ export class Chosen {
     this.layer = null;
     this.object = null;
     this.listeners = [];
+    this.resolve = (object) => object;
+    this.others = null; // a layer of the map with objects of another kind, and how to find them
     addChosen(map);
     map.on("click", (event) => this.click(event).catch(complain));
     for (const panel of panels) this.showPointer(panel.layer.name);
@@ -40,20 +42,39 @@ export class Chosen {
       [point.x + REACH, point.y + REACH],
     ];
     const layers = this.panels.flatMap(({ layer }) => drawnBy(layer.name, ["cells", "dots", "hits"]));
-    const found = this.map.queryRenderedFeatures(box, { layers });
+    if (this.others) layers.push(this.others.layer);
+    const all = this.map.queryRenderedFeatures(box, { layers });
+    const found = all.filter((feature) => !feature.state.reviewed);
     if (!found.length) return this.clear();
     const best = found.reduce((a, b) => (extent(b) < extent(a) ? b : a));
+    if (best.layer.id === this.others?.layer) {
+      return this.choose(this.panels[0], this.others.find(best.id));
+    }
     const panel = this.panels.find(({ layer }) => layer.name === best.source);
     return this.choose(panel, await ask(`${best.source}/${best.id}`), best.properties.n);
   }
 
   /** Go to the next object by falling score, or to the one before. */
   async step(panel, by) {
-    const from = this.layer === panel.layer.name ? { from: this.object.id } : {};
-    const object = await ask(`${panel.layer.name}/step`, panel.query({ by, ...from }));
+    const object = await this.seek(panel, by);
     if (!object) return say("There is no such object");
-    this.choose(panel, object);
-    return this.approach(object);
+    return this.visit(panel, object);
+  }
+
+  /** Find the next object, and go on from it the next time. */
+  async seek(panel, by) {
+    const name = panel.layer.name;
+    const from = this.from?.layer === name ? { from: this.from.id } : {};
+    const object = await ask(`${name}/step`, panel.query({ by, ...from }));
+    if (object) this.from = { layer: name, id: object.id };
+    return object;
+  }
+
+  /** Choose an object, and move the map to it. */
+  visit(panel, object) {
+    const found = this.resolve(object);
+    this.choose(panel, found);
+    this.approach(found);
   }
 
   /** Move the map to an object, near enough to see it. */
@@ -71,7 +92,9 @@ export class Chosen {
   }
 
   choose(panel, object, count) {
-    this.layer = panel.layer.name;
+    this.layer = panel?.layer.name ?? null;
+    const id = object.verdict ? object.source : object.id;
+    if (id !== null && panel) this.from = { layer: panel.layer.name, id };
     this.object = object;
     const ring = object.corners.map(squareToLngLat);
     drawChosen(this.map, [...ring, ring[0]]);
@@ -111,8 +134,12 @@ export class Chosen {
       element(
         "div",
         { className: "buttons" },
-        this.button("Previous", () => this.step(panel, -1)),
-        this.button("Next", () => this.step(panel, 1)),
+        ...(panel
+          ? [
+              this.button("Previous", () => this.step(panel, -1)),
+              this.button("Next", () => this.step(panel, 1)),
+            ]
+          : []),
         this.button("Close", async () => this.clear()),
       ),
     );

@@ -4,17 +4,18 @@ import { complain, element } from "./dom.js";
 
 /** Bind keys to work, and list them in the panel. */
 export function bindKeys(bindings) {
-  const work = new Map(bindings.flatMap(({ keys, run }) => keys.map((key) => [key, run])));
+  const work = new Map(bindings.flatMap((binding) => binding.keys.map((key) => [key, binding])));
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.matches("input:not([type=checkbox]), select, textarea");
+    const isTyping = event.target.matches("input:not([type=checkbox], [type=range]), select, textarea");
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-    const run = work.get(event.key);
-    if (!run) return;
+    const isNamed = event.key.length > 1; // an arrow, not a letter
+    const binding = work.get(event.shiftKey && isNamed ? `Shift+${event.key}` : event.key);
+    if (!binding || (binding.skip && event.target.matches(binding.skip))) return;
     event.preventDefault();
-    Promise.resolve(run()).catch(complain);
+    Promise.resolve(binding.run()).catch(complain);
   });
   const rows = document.getElementById("key-rows");
-  for (const { keys, text } of bindings) {
+  for (const { keys, text } of bindings.filter((binding) => binding.text)) {
     const names = keys.flatMap((key, n) => [...(n ? [" or "] : []), element("kbd", {}, key)]);
     rows.append(element("tr", {}, element("th", { scope: "row" }, ...names), element("td", {}, text)));
   }

@@ -6,6 +6,7 @@ import { Frame } from "./frame.js";
 import { bindKeys } from "./keys.js";
 import { LayerPanel } from "./layer_panel.js";
 import { showPlace, showScale } from "./readout.js";
+import { Review } from "./review.js";
 import { addObjects, addScene, drawnBy, openMap } from "./scene_map.js";
 import { ask } from "./server.js";
 
@@ -23,11 +24,13 @@ async function start() {
   const panels = about.layers.map((layer, n) => new LayerPanel(map, layer, n === 0));
   document.getElementById("layers").append(...panels.map((panel) => panel.element));
   const chosen = new Chosen(map, panels);
+  const review = about.reviews ? new Review(map, about, frame, panels, chosen) : null;
+  if (review) document.getElementById("layers").before(review.element);
   const switches = addToggles(map, about);
   showPlace(map, about, frame);
   showScale(map, about, frame);
   foldPanel(map);
-  bindKeys(keysOf(panels, chosen, switches));
+  bindKeys([...keysOf(panels, chosen, switches), ...(review?.keys() ?? [])]);
   map.once("idle", () => document.body.classList.add("ready"));
   window.geodetMap = map; // for tests, and for the browser's console
 }

@@ -23,6 +23,7 @@ export function openMap(about, frame) {
     fadeDuration: 0,
   });
   map.touchZoomRotate.disableRotation();
+  map.keyboard.disableRotation();
   map.addControl(new NavigationControl({ showCompass: false }), "top-left");
   return map;
 }
@@ -67,7 +68,7 @@ export function addObjects(map, layer) {
     maxzoom: layer.finest_zoom,
   });
   const colour = colours(layer);
-  const opacity = ["interpolate", ["linear"], ["get", "s"], 0, 0.7, 1, 1];
+  const opacity = unlessReviewed(["interpolate", ["linear"], ["get", "s"], 0, 0.7, 1, 1]);
   const sized = ["interpolate", ["linear"], ["ln", ["get", "n"]], 0, 1.6, 3, 3.4, 6, 5.2, 10, 8];
   const add = (kind, type, from, paint) =>
     map.addLayer({
@@ -79,10 +80,17 @@ export function addObjects(map, layer) {
     });
   const disc = { "circle-color": colour, "circle-stroke-color": DARK, "circle-opacity": opacity };
   add("cells", "circle", "cells", { ...disc, "circle-radius": sized, "circle-stroke-width": 0.6 });
-  add("dots", "circle", "dots", { ...disc, "circle-radius": 3, "circle-stroke-width": 1 });
+  const dot = { "circle-radius": 3, "circle-stroke-width": 1, "circle-stroke-opacity": unlessReviewed(1) };
+  add("dots", "circle", "dots", { ...disc, ...dot });
   add("hits", "fill", "boxes", { "fill-opacity": 0 });
-  add("halos", "line", "boxes", { "line-color": DARK, "line-width": 4, "line-opacity": 0.6 });
+  const halo = { "line-color": DARK, "line-width": 4, "line-opacity": unlessReviewed(0.6) };
+  add("halos", "line", "boxes", halo);
   add("boxes", "line", "boxes", { "line-color": colour, "line-width": 2, "line-opacity": opacity });
+}
+
+/** Return an opacity that is 0 for a detection that a decision stands for. */
+function unlessReviewed(opacity) {
+  return ["case", ["boolean", ["feature-state", "reviewed"], false], 0, opacity];
 }
 
 function colours(layer) {

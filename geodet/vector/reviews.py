@@ -1,0 +1,285 @@
+"""What people said of detections: a GeoPackage that is written with each decision."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sqlite3
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+
+from geodet.errors import OutputError, VectorError
+from geodet.files.outputs import check_apart, check_destination, replacing
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+from geodet.vector.formats import LAYER_SEPARATOR
+from geodet.vector.vector_files import read_extent
+
+__all__ = [
+    "LABELS_LAYER",
+    "WINDOWS_LAYER",
+    "ReviewFile",
+    "ReviewedObject",
+    "ReviewedWindow",
+    "Verdict",
+    "check_reviews",
+]
+
+LABELS_LAYER, WINDOWS_LAYER = "labels", "windows"
+"""Layers: the objects that are right, and the windows that were reviewed."""
+
+Verdict = Literal["accepted", "changed", "added", "rejected"]
+
+_REJECTED = "rejected"
+_OBJECT_TYPES: dict[str, str] = {
+    **{"source": "int64", "origin": "str", "verdict": "str", "label": "str", "score": "float64"},
+    **{"scene": "str", "x1_px": "float64", "y1_px": "float64", "x2_px": "float64"},
+    **{"y2_px": "float64", "reviewed_at": "str"},
+}
+_WINDOW_TYPES = {
+    **dict.fromkeys(("col_off", "row_off", "width", "height"), "int64"),
+    **{"scene": "str", "reviewed_at": "str"},
+}
+_TYPES = {LABELS_LAYER: _OBJECT_TYPES, _REJECTED: _OBJECT_TYPES, WINDOWS_LAYER: _WINDOW_TYPES}
+_HINT = "give a new file, or one that geodet view wrote with --reviews"
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedObject:
+    """A decision on an object."""
+
+    id: int
+    """Unique among the objects and windows of a file."""
+    source: int | None
+    """Number of the detection in its file; None for an object that was drawn."""
+    verdict: Verdict
+    """``accepted`` as it was, ``changed`` in its box or class, ``added``, or ``rejected``."""
+    label: str
+    """The class."""
+    score: float | None
+    """Of the detection."""
+    box_px: tuple[float, float, float, float]
+    """x1 y1 x2 y2 in the pixels of the scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedWindow:
+    """A part of a scene in which every object was looked at."""
+
+    id: int
+    """Unique among the objects and windows of a file."""
+    window: Window
+    """In the pixels of the scene."""
+
+
+class ReviewFile:
+    """The decisions on a scene, in a GeoPackage that may hold those on other scenes, too.
+
+    The layers are ``labels``, all objects that are right; ``rejected``; and ``windows``. Each
+    change is one transaction, so the file is complete whenever the program ends.
+
+    Args:
+        path: Made when it is not there.
+        scene: Name of the scene.
+        geobox: Of the scene.
+        origin: Identifies the detections that are reviewed; empty: none.
+
+    Raises:
+        OutputError: The file cannot be written, is of another kind or in another CRS, or holds
+            decisions on other detections of the scene.
+    """
+
+    def __init__(self, path: Path, scene: str, geobox: GeoBox, *, origin: str = "") -> None:
+        self.path, self._scene, self._geobox, self._origin = path, scene, geobox, origin
+        if not path.exists():
+            _create(path, geobox)
+        # GDAL is not asked while SQLite has the file: within one process it would end its locks.
+        _check_crs(path, geobox)
+        with self._transaction() as database:
+            self._reference = _check_layers(database, path)
+            self.objects = {one.id: one for one in self._read_objects(database)}
+            """The decisions on the scene, by identifier."""
+            self.windows = {one.id: one for one in self._read_windows(database)}
+            """The reviewed windows of the scene, by identifier."""
+            self._next_id: int = 1 + max(
+                database.execute(f"SELECT coalesce(max(fid), 0) FROM {layer}").fetchone()[0]
+                for layer in _TYPES
+            )
+
+    def take_id(self) -> int:
+        """Return an identifier that is not in use."""
+        taken = self._next_id
+        self._next_id += 1
+        return taken
+
+    def replace(
+        self,
+        old: Sequence[ReviewedObject | ReviewedWindow],
+        new: Sequence[ReviewedObject | ReviewedWindow],
+    ) -> None:
+        """Put decisions in the place of others, in one transaction.
+
+        Raises:
+            OutputError: The file cannot be written; it is as before.
+        """
+        with self._transaction() as database:
+            for one in old:
+                database.execute(f"DELETE FROM {_layer_of(one)} WHERE fid = ?", (one.id,))
+            for one in new:
+                self._insert(database, one)
+        for one in old:
+            self._known(one).pop(one.id)
+        for one in new:
+            self._known(one)[one.id] = one
+
+    def _known(self, one: ReviewedObject | ReviewedWindow) -> dict[int, Any]:
+        return self.objects if isinstance(one, ReviewedObject) else self.windows
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            address = f"{self.path.resolve().as_uri()}?mode=rw"
+            with contextlib.closing(sqlite3.connect(address, uri=True)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"cannot write reviews to {self.path}: {error}", hint=_HINT, path=self.path
+            ) from error
+
+    def _insert(self, database: sqlite3.Connection, one: ReviewedObject | ReviewedWindow) -> None:
+        window = one.window if isinstance(one, ReviewedWindow) else None
+        if isinstance(one, ReviewedObject):
+            box = one.box_px
+            values: dict[str, Any] = dict(
+                zip(("x1_px", "y1_px", "x2_px", "y2_px"), box, strict=True)
+            )
+            values |= {"source": one.source, "verdict": one.verdict, "label": one.label}
+            values |= {"score": one.score, "origin": self._origin}
+        else:
+            assert window is not None
+            box = (window.col_off, window.row_off, window.col_end, window.row_end)
+            names = ("col_off", "row_off", "width", "height")
+            values = {name: getattr(window, name) for name in names}
+        corners = self._geobox.corners(np.array([box], np.float64))[0]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values |= {"fid": one.id, "geom": _blob(corners, self._reference)}
+        values |= {"scene": self._scene, "reviewed_at": now}
+        columns, marks = ", ".join(values), ", ".join("?" * len(values))
+        layer = _layer_of(one)
+        database.execute(
+            f"INSERT INTO {layer} ({columns}) VALUES ({marks})", tuple(values.values())
+        )
+
+    def _read_objects(self, database: sqlite3.Connection) -> Iterator[ReviewedObject]:
+        names = "fid, source, verdict, label, score, x1_px, y1_px, x2_px, y2_px, origin"
+        for layer in (LABELS_LAYER, _REJECTED):
+            query = f"SELECT {names} FROM {layer} WHERE scene = ? ORDER BY fid"
+            for row in database.execute(query, (self._scene,)):
+                number, source, verdict, label, score, *box, origin = row
+                if source is not None and origin != self._origin:
+                    raise OutputError(
+                        f"{self.path} has decisions on other detections of {self._scene}",
+                        hint="open it with the file of detections that was reviewed, or give "
+                        "another --reviews",
+                        path=self.path,
+                    )
+                known = None if score is None or math.isnan(score) else float(score)
+                yield ReviewedObject(number, source, verdict, label, known, tuple(box))
+
+    def _read_windows(self, database: sqlite3.Connection) -> Iterator[ReviewedWindow]:
+        query = "SELECT fid, col_off, row_off, width, height FROM windows WHERE scene = ?"
+        for number, *place in database.execute(query, (self._scene,)):
+            yield ReviewedWindow(number, Window(*place))
+
+
+def check_reviews(path: Path, inputs: Sequence[Path]) -> None:
+    """Check the name of a file of reviews before anything is read.
+
+    Args:
+        path: The file.
+        inputs: Files that are read, and never written to.
+
+    Raises:
+        OutputError: It is not called ``.gpkg``, is one of the inputs, or has no folder.
+    """
+    check_destination(path, (".gpkg",), overwrite=True)
+    check_apart([path], inputs)
+
+
+def _layer_of(one: ReviewedObject | ReviewedWindow) -> str:
+    if isinstance(one, ReviewedWindow):
+        return WINDOWS_LAYER
+    return _REJECTED if one.verdict == "rejected" else LABELS_LAYER
+
+
+def _create(path: Path, geobox: GeoBox) -> None:
+    """Write a file with empty layers."""
+    with replacing(path) as temporary:
+        options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"}
+        if geobox.crs is None:
+            options["SRID"] = "-1"  # "undefined Cartesian", not degrees
+        for layer, types in _TYPES.items():
+            columns = {name: pd.Series([], dtype=kind) for name, kind in types.items()}
+            frame = geopandas.GeoDataFrame(columns, geometry=[], crs=geobox.crs)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+                pyogrio.write_dataframe(
+                    frame,
+                    temporary,
+                    layer=layer,
+                    driver="GPKG",
+                    geometry_type="Polygon",
+                    layer_options=options,
+                )
+
+
+def _check_crs(path: Path, geobox: GeoBox) -> None:
+    """Check that a file of reviews is in the CRS of a scene."""
+    try:
+        stored = read_extent(f"{path}{LAYER_SEPARATOR}{LABELS_LAYER}")[0]
+    except VectorError as error:
+        raise OutputError(f"{path} is no file of reviews", hint=_HINT, path=path) from error
+    own = geobox.crs
+    if (stored is None) != (own is None) or (stored is not None and stored != own):
+        raise OutputError(
+            f"{path} is in {'no CRS' if stored is None else stored.name}, and the scene in "
+            f"{'no CRS' if own is None else own.name}",
+            hint="give another --reviews for scenes in another CRS",
+            path=path,
+        )
+
+
+def _check_layers(database: sqlite3.Connection, path: Path) -> int:
+    """Check that a file is one of reviews; return the number of its CRS."""
+    references = set()
+    for layer, types in _TYPES.items():
+        there = {row[1] for row in database.execute(f'PRAGMA table_info("{layer}")')}
+        if not {"fid", "geom", *types} <= there:
+            raise OutputError(f"{path} is no file of reviews", hint=_HINT, path=path)
+        query = "SELECT srs_id FROM gpkg_geometry_columns WHERE table_name = ?"
+        references.add(database.execute(query, (layer,)).fetchone()[0])
+    if not os.access(path, os.W_OK) or len(references) != 1:
+        raise OutputError(f"{path} cannot be written to", hint=_HINT, path=path)
+    return int(references.pop())
+
+
+def _blob(corners: Any, reference: int) -> bytes:
+    """Return a polygon as a GeoPackage stores it, without an envelope.
+
+    Reference:
+        OGC 12-128r18, "GeoPackage encoding standard", section 2.1.3.
+    """
+    wkb: bytes = shapely.to_wkb(shapely.polygons(corners), byte_order=1)
+    return b"GP\x00\x01" + struct.pack("<i", reference) + wkb

@@ -1,0 +1,100 @@
+// Drags boxes: moves and resizes the chosen one, and draws new ones.
+
+import { drawCorners } from "./review_map.js";
+import { drawChosen } from "./scene_map.js";
+
+const REACH = 8; // pixels around a corner
+const LEAST = 4; // pixels of a drag; a shorter one draws a box of the usual size
+
+/** Turns drags on the map into boxes. */
+export class BoxEditor {
+  /** Take work for a box of the chosen object, and for a new one. */
+  constructor(map, frame, { change, add, usualSide }) {
+    this.map = map;
+    this.frame = frame;
+    this.change = change;
+    this.add = add;
+    this.usualSide = usualSide;
+    this.box = null;
+    this.isDrawing = false;
+    map.on("mousedown", (event) => this.begin(event));
+  }
+
+  /** Let a box be edited; null: none. */
+  edit(box) {
+    this.box = box;
+    drawCorners(this.map, this.frame, box);
+  }
+
+  /** Let the next drag draw a box, or not any more. */
+  draw(isDrawing) {
+    this.isDrawing = isDrawing;
+    this.map.getContainer().classList.toggle("drawing", isDrawing);
+  }
+
+  begin(event) {
+    if (event.originalEvent.button !== 0) return;
+    const start = this.frame.toPixels([event.lngLat.lng, event.lngLat.lat]);
+    const move = this.isDrawing ? (end) => span(start, end) : this.grip(event.point, start);
+    if (!move) return;
+    event.preventDefault(); // the map stays where it is
+    let box = null;
+    let moved = 0;
+    const drag = ({ lngLat, point }) => {
+      moved = Math.max(moved, Math.hypot(point.x - event.point.x, point.y - event.point.y));
+      box = move(this.frame.toPixels([lngLat.lng, lngLat.lat]));
+      drawChosen(this.map, this.frame.ring(box));
+      drawCorners(this.map, this.frame, box);
+    };
+    this.map.on("mousemove", drag);
+    this.map.once("mouseup", () => {
+      this.map.off("mousemove", drag);
+      if (this.isDrawing) this.add(moved < LEAST ? this.around(start) : box);
+      else if (moved >= LEAST) this.change(box);
+    });
+  }
+
+  /** Return how a drag from a point changes the chosen box; null where it does not hold it. */
+  grip(point, start) {
+    if (!this.box) return null;
+    const [x1, y1, x2, y2] = this.box;
+    const near = [
+      [point.x - REACH, point.y - REACH],
+      [point.x + REACH, point.y + REACH],
+    ];
+    const [corner] = this.map.queryRenderedFeatures(near, { layers: ["corners"] });
+    if (corner) {
+      const fixed = [[x2, y2], [x1, y2], [x1, y1], [x2, y1]][corner.properties.corner];
+      return (end) => span(fixed, end);
+    }
+    const [x, y] = start;
+    if (x < x1 || x > x2 || y < y1 || y > y2) return null;
+    return (end) => moved(this.box, end[0] - x, end[1] - y);
+  }
+
+  /** Return a box of the usual size around a place. */
+  around([x, y]) {
+    const half = this.usualSide() / 2;
+    return [x - half, y - half, x + half, y + half];
+  }
+
+  /** Return a box of the usual size in the middle of the map. */
+  middle() {
+    const { lng, lat } = this.map.getCenter();
+    return this.around(this.frame.toPixels([lng, lat]));
+  }
+}
+
+/** Return a box moved by pixels of the scene. */
+export function moved([x1, y1, x2, y2], dx, dy) {
+  return [x1 + dx, y1 + dy, x2 + dx, y2 + dy];
+}
+
+/** Return a box grown by pixels of the scene on each side. */
+export function grown([x1, y1, x2, y2], by) {
+  return [x1 - by, y1 - by, x2 + by, y2 + by];
+}
+
+function span([ax, ay], [bx, by]) {
+  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+}

@@ -1,0 +1,251 @@
+// The review: decisions on objects, each written by the server at once, and undone one by one.
+
+import { BoxEditor, grown, moved } from "./box_editor.js";
+import { complain, element, say, whole } from "./dom.js";
+import { addReviewed, drawReviewed, drawWindows, hideDetections } from "./review_map.js";
+import { tell } from "./server.js";
+
+const OTHER = "#ffffff"; // of classes that the detections do not have
+const USUAL_SIDE = 16; // pixels of the scene, without any object to go by
+
+/** Decides on objects, by buttons, keys and drags. */
+export class Review {
+  constructor(map, about, frame, panels, chosen) {
+    this.map = map;
+    this.frame = frame;
+    this.chosen = chosen;
+    this.panel = panels.find(({ layer }) => layer.name === "objects") ?? null;
+    this.windows = about.reviews.windows;
+    this.objects = new Map();
+    this.current = null;
+    addReviewed(map);
+    this.element = this.build(about.reviews.file);
+    this.editor = new BoxEditor(map, frame, {
+      change: (box) => this.change({ box_px: box }).catch(complain),
+      add: (box) => this.add(box).catch(complain),
+      usualSide: () => this.usualSide(),
+    });
+    chosen.resolve = (object) => this.ofSource(object) ?? object;
+    chosen.others = { layer: "reviewed-hits", find: (id) => this.objects.get(id) };
+    chosen.listen((object) => this.choose(object));
+    this.apply({ ...about.reviews, put: about.reviews.objects, removed: [] });
+  }
+
+  build(file) {
+    const button = (text, key, work) =>
+      element("button", { type: "button", onclick: () => work().catch(complain) }, text, " ", element("kbd", {}, key));
+    this.accepting = button("Accept", "a", () => this.judge("accepted"));
+    this.rejecting = button("Reject", "x", () => this.judge("rejected"));
+    this.deleting = button("Delete", "Delete", () => this.remove());
+    this.drawing = button("Draw", "d", async () => this.draw(!this.editor.isDrawing));
+    this.undoing = button("Undo", "u", () => this.undo());
+    this.progress = element("p", { className: "fine", id: "windows-done" });
+    this.label = element("input", { type: "text", id: "review-class", autocomplete: "off" });
+    this.label.setAttribute("list", "review-classes");
+    this.label.value = this.panel?.layer.classes[0]?.name ?? "object";
+    this.label.addEventListener("change", () => this.relabel().catch(complain));
+    this.names = element("datalist", { id: "review-classes" });
+    return element(
+      "section",
+      { id: "review-panel" },
+      element("h2", {}, "Review"),
+      element("p", { className: "fine" }, `Each decision is saved to ${file} at once.`),
+      element("div", { className: "buttons" }, this.accepting, this.rejecting, this.deleting, this.drawing, this.undoing),
+      element("label", { className: "row", htmlFor: "review-class" }, "Class", this.label, this.names),
+      this.progress,
+      element(
+        "div",
+        { className: "buttons" },
+        button("Window done, next", "w", () => this.finishWindow()),
+        button("Next window", "v", async () => this.nextWindow()),
+        button("Not done", "q", () => this.reopenWindow()),
+      ),
+    );
+  }
+
+  /** Send a request, and show what changed. */
+  async act(request) {
+    this.apply(await tell("reviews", request));
+  }
+
+  apply({ removed, put, reviewed, undo }) {
+    const before = new Set([...this.objects.values()].map((one) => one.source));
+    for (const id of removed) this.objects.delete(id);
+    for (const one of put) this.objects.set(one.id, withAttributes(one));
+    const after = new Set([...this.objects.values()].map((one) => one.source));
+    hideDetections(this.map, [...before].filter((id) => id !== null && !after.has(id)), false);
+    hideDetections(this.map, [...after].filter((id) => id !== null && !before.has(id)), true);
+    this.reviewed = new Set(reviewed);
+    this.undoing.disabled = undo === 0;
+    drawReviewed(this.map, [...this.objects.values()], (name) => this.colourOf(name));
+    this.showWindows();
+    this.listClasses();
+  }
+
+  colourOf(name) {
+    return this.panel?.layer.classes.find((one) => one.name === name)?.colour ?? OTHER;
+  }
+
+  listClasses() {
+    const found = [...this.objects.values()].map((one) => one.label);
+    const names = new Set([...(this.panel?.layer.classes.map((one) => one.name) ?? []), ...found]);
+    this.names.replaceChildren(...[...names].map((name) => element("option", { value: name })));
+  }
+
+  ofSource(object) {
+    if (object.verdict) return object;
+    return [...this.objects.values()].find((one) => one.source === object.id);
+  }
+
+  choose(object) {
+    const isOwn = object !== null && this.chosen.layer !== "errors";
+    this.object = isOwn ? object : null;
+    this.editor.edit(this.object?.box_px ?? null);
+    if (this.object) this.label.value = object.label;
+    const isDetection = this.object !== null && sourceOf(object) !== null;
+    this.accepting.disabled = !isDetection;
+    this.rejecting.disabled = !isDetection;
+    this.deleting.disabled = !this.object?.verdict || object.verdict === "rejected";
+  }
+
+  /** Accept or reject the chosen detection, and go on to the next without a decision. */
+  async judge(verdict) {
+    if (!this.object || sourceOf(this.object) === null) return say("Choose a detection first");
+    await this.act({ do: "judge", source: sourceOf(this.object), verdict });
+    return this.next();
+  }
+
+  async next() {
+    for (let left = this.panel.layer.count; left > 0; left -= 1) {
+      const found = await this.chosen.seek(this.panel, 1);
+      if (!found) break;
+      if (!this.ofSource(found)) return this.chosen.visit(this.panel, found);
+    }
+    this.chosen.clear();
+    return say("Every detection that is shown has been judged");
+  }
+
+  /** Change the box or the class of the chosen object. */
+  async change(what) {
+    if (!this.object) return;
+    const which = this.object.verdict ? { id: this.object.id } : { source: this.object.id };
+    const source = sourceOf(this.object);
+    const id = this.object.verdict ? this.object.id : null;
+    await this.act({ do: "change", ...which, ...what });
+    this.again((one) => (source === null ? one.id === id : one.source === source));
+  }
+
+  relabel() {
+    return this.object ? this.change({ label: this.label.value }) : Promise.resolve();
+  }
+
+  /** Add an object, and choose it. */
+  async add(box) {
+    const known = new Set(this.objects.keys());
+    await this.act({ do: "add", box_px: box, label: this.label.value });
+    this.again((one) => !known.has(one.id));
+  }
+
+  async remove() {
+    if (!this.object?.verdict) return;
+    await this.act({ do: "delete", id: this.object.id });
+    this.chosen.clear();
+  }
+
+  async undo() {
+    await this.act({ do: "undo" });
+    this.chosen.clear();
+    say("The last decision is undone");
+  }
+
+  /** Choose a reviewed object anew, since its box or class changed. */
+  again(isIt) {
+    const found = [...this.objects.values()].find(isIt);
+    if (found) this.chosen.choose(this.panel, found);
+  }
+
+  draw(isDrawing) {
+    this.editor.draw(isDrawing);
+    this.drawing.setAttribute("aria-pressed", String(isDrawing));
+    say(isDrawing ? "Drag a box, or press Enter for one in the middle of the map" : "Not drawing");
+  }
+
+  usualSide() {
+    const boxes = [...this.objects.values(), ...(this.object ? [this.object] : [])].map((one) => one.box_px);
+    const sides = boxes.map(([x1, y1, x2, y2]) => Math.sqrt((x2 - x1) * (y2 - y1))).sort((a, b) => a - b);
+    return sides.length ? sides[sides.length >> 1] : USUAL_SIDE;
+  }
+
+  showWindows() {
+    drawWindows(this.map, this.frame, this.windows, this.reviewed, this.current);
+    const done = [...this.reviewed].filter((number) => number >= 0).length;
+    this.progress.textContent = `${whole(done)} of ${whole(this.windows.length)} windows reviewed`;
+  }
+
+  /** Go to the next window that was not reviewed. */
+  nextWindow() {
+    const count = this.windows.length;
+    const start = this.current === null ? -1 : this.current;
+    for (let step = 1; step <= count; step += 1) {
+      const number = (start + step) % count;
+      if (!this.reviewed.has(number)) return this.goTo(number);
+    }
+    return say("Every window is reviewed");
+  }
+
+  goTo(number) {
+    this.current = number;
+    const [x, y, width, height] = this.windows[number];
+    const ring = this.frame.ring([x, y, x + width, y + height]);
+    const [lng, lat] = [0, 1].map((n) => ring.map((place) => place[n]));
+    const ends = [Math.min(...lng), Math.min(...lat), Math.max(...lng), Math.max(...lat)];
+    this.map.fitBounds(ends, { padding: 24, duration: 0 });
+    this.showWindows();
+    say(`Window ${number + 1} of ${this.windows.length}`);
+  }
+
+  /** Mark the window as reviewed: what is shown in it and was not rejected is right. */
+  async finishWindow() {
+    if (this.current === null) return this.nextWindow();
+    const { at, hidden } = this.panel ?? { at: 0, hidden: [] };
+    await this.act({ do: "window", number: this.current, at, hidden: [...hidden] });
+    return this.nextWindow();
+  }
+
+  async reopenWindow() {
+    if (this.current === null) return;
+    await this.act({ do: "window", number: this.current, reviewed: false });
+  }
+
+  /** Return the keys of the review. */
+  keys() {
+    const nudge = (dx, dy) => async () => this.object && this.change({ box_px: moved(this.object.box_px, dx, dy) });
+    const grow = (by) => async () => this.object && this.change({ box_px: grown(this.object.box_px, by) });
+    return [
+      { keys: ["a"], text: "accept, and go to the next", run: () => this.judge("accepted") },
+      { keys: ["x"], text: "reject, and go to the next", run: () => this.judge("rejected") },
+      { keys: ["d"], text: "draw on or off", run: () => this.draw(!this.editor.isDrawing) },
+      { keys: ["Enter"], text: "draw in the middle of the map", skip: "button, summary, a", run: async () => this.editor.isDrawing && this.add(this.editor.middle()) },
+      { keys: ["Delete", "Backspace"], text: "delete", run: () => this.remove() },
+      { keys: ["u"], text: "undo", run: () => this.undo() },
+      { keys: ["Shift+ArrowLeft"], text: "move by a pixel, likewise the other arrows", run: nudge(-1, 0) },
+      { keys: ["Shift+ArrowRight"], run: nudge(1, 0) },
+      { keys: ["Shift+ArrowUp"], run: nudge(0, -1) },
+      { keys: ["Shift+ArrowDown"], run: nudge(0, 1) },
+      { keys: [","], text: "smaller by half a pixel on each side", run: grow(-0.5) },
+      { keys: ["."], text: "larger by half a pixel on each side", run: grow(0.5) },
+      { keys: ["w"], text: "window done, go to the next", run: () => this.finishWindow() },
+      { keys: ["v"], text: "next window", run: () => this.nextWindow() },
+      { keys: ["q"], text: "window not done", run: () => this.reopenWindow() },
+    ];
+  }
+}
+
+function withAttributes(one) {
+  return { ...one, attributes: { verdict: one.verdict } };
+}
+
+/** Return the number of the detection that an object is or was; null for one that was drawn. */
+function sourceOf(object) {
+  return object.verdict ? object.source : object.id;
+}

@@ -1,0 +1,266 @@
+"""Decides on objects as the page asks, writes each decision at once, and takes it back."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geodet.geometry.boxes import Detections, box_corners
+from geodet.geometry.windows import Window, WindowGrid
+from geodet.raster.scene import Scene
+from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile, Verdict
+from geodet.viewer.map_frame import MapFrame
+from geodet.viewer.shown_layer import ShownLayer
+
+__all__ = ["WINDOW_PX", "ReviewDesk"]
+
+WINDOW_PX = 512
+"""Side of the windows that are reviewed one by one."""
+
+_LEAST_SIDE = 0.5  # pixels of a box
+_LONGEST_NAME = 200  # letters of a class
+
+Item = ReviewedObject | ReviewedWindow
+Request = Mapping[str, Any]
+
+
+class ReviewDesk:
+    """The reviews of a scene; requests may come from several threads.
+
+    Args:
+        path: The file of reviews; made when it is not there.
+        scene: The scene.
+        layer: The detections that are reviewed; None: objects are only drawn.
+        frame: Where the scene lies on the map.
+        window_px: Side of the windows that are reviewed one by one.
+
+    Raises:
+        OutputError: The file cannot be written, or belongs to other detections.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        scene: Scene,
+        layer: ShownLayer | None,
+        frame: MapFrame,
+        *,
+        window_px: int = WINDOW_PX,
+    ) -> None:
+        self._layer, self._frame, self._geobox = layer, frame, scene.geobox
+        origin = "" if layer is None else _fingerprint(layer.objects)
+        self._file = ReviewFile(path, scene.name, scene.geobox, origin=origin)
+        self._grid = WindowGrid(scene.geobox.width, scene.geobox.height, window_px, 0)
+        self._numbers = {window: number for number, window in enumerate(self._grid)}
+        self._steps: list[tuple[Sequence[Item], Sequence[Item]]] = []
+        self._lock = threading.Lock()
+        self._deeds = {
+            "judge": self._judge,
+            "change": self._change,
+            "add": self._add,
+            "delete": self._delete,
+            "window": self._mark,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that was decided, and the windows of the scene."""
+        with self._lock:
+            return {
+                "file": self._file.path.name,
+                "objects": [self._to_json(one) for one in self._file.objects.values()],
+                "reviewed": [self._number(one) for one in self._file.windows.values()],
+                "windows": [_sides(window) for window in self._grid],
+                "undo": len(self._steps),
+            }
+
+    def act(self, request: Request) -> dict[str, Any]:
+        """Carry out a request of the page, and return what changed.
+
+        Raises:
+            ValueError: The request cannot be understood.
+            OutputError: The file cannot be written; nothing changed.
+        """
+        with self._lock:
+            if request.get("do") == "undo":
+                return self._undo()
+            deed = self._deeds.get(str(request.get("do")))
+            if deed is None:
+                raise ValueError(f"{request.get('do')!r} is nothing that can be done")
+            old, new = deed(request)
+            self._file.replace(old, new)
+            self._steps.append((old, new))
+            return self._changed(old, new)
+
+    def _undo(self) -> dict[str, Any]:
+        if not self._steps:
+            return self._changed((), ())
+        old, new = self._steps[-1]
+        self._file.replace(new, old)
+        self._steps.pop()
+        return self._changed(new, old)
+
+    def _changed(self, old: Sequence[Item], new: Sequence[Item]) -> dict[str, Any]:
+        return {
+            "removed": [one.id for one in old if isinstance(one, ReviewedObject)],
+            "put": [self._to_json(one) for one in new if isinstance(one, ReviewedObject)],
+            "reviewed": [self._number(one) for one in self._file.windows.values()],
+            "undo": len(self._steps),
+        }
+
+    def _judge(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+        """Accept or reject a detection, or take that back: without a verdict."""
+        source, verdict = self._source(request), request.get("verdict")
+        if verdict not in ("accepted", "rejected", None):
+            raise ValueError(f"{verdict!r} is no verdict")
+        old = self._of_source(source)
+        return old, [] if verdict is None else [self._detection(source, verdict)]
+
+    def _change(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+        """Move or resize an object, or give it another class."""
+        if "id" in request:
+            known = self._object(request)
+            old: Sequence[Item] = [known]
+            verdict: Verdict = "added" if known.verdict == "added" else "changed"
+            base = replace(known, verdict=verdict)
+        else:
+            source = self._source(request)
+            old, base = self._of_source(source), self._detection(source, "changed")
+        label = _label(request) if "label" in request else base.label
+        box = self._box(request) if "box_px" in request else base.box_px
+        return old, [replace(base, label=label, box_px=box)]
+
+    def _add(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+        """Add an object that was drawn."""
+        box = self._box(request)
+        new = ReviewedObject(self._file.take_id(), None, "added", _label(request), None, box)
+        return [], [new]
+
+    def _delete(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+        """Remove an object that was drawn; reject a detection, as it was found."""
+        known = self._object(request)
+        if known.source is None:
+            return [known], []
+        return [known], [self._detection(known.source, "rejected")]
+
+    def _mark(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+        """Mark a window as reviewed: what is shown in it and was not judged is right.
+
+        Objects that reach into the window from outside count, so that none of its pixels shows an
+        object without a label.
+        """
+        number = _whole(request, "number")
+        if not 0 <= number < len(self._grid):
+            raise ValueError(f"window {number} of {len(self._grid)}")
+        window = self._grid[number]
+        known = [one for one in self._file.windows.values() if one.window == window]
+        if request.get("reviewed") is False:
+            return known, []
+        if known:
+            return [], []
+        at, hidden = request.get("at", 0), request.get("hidden", [])
+        if not isinstance(at, int | float) or not isinstance(hidden, list):
+            raise ValueError("a window is done at a score, without a list of classes")
+        rows = self._shown_in(window, at, hidden)
+        judged = {one.source for one in self._file.objects.values()}
+        accepted = [self._detection(row, "accepted") for row in rows if row not in judged]
+        return [], [*accepted, ReviewedWindow(self._file.take_id(), window)]
+
+    def _shown_in(self, window: Window, at: float, hidden: Sequence[int]) -> list[int]:
+        if self._layer is None:
+            return []
+        objects = self._layer.objects
+        x1, y1, x2, y2 = objects.boxes.T
+        across = (x2 > window.col_off) & (x1 < window.col_end)
+        down = (y2 > window.row_off) & (y1 < window.row_end)
+        shown = (objects.scores.astype(np.float64) >= at) & ~np.isin(objects.labels, list(hidden))
+        found: list[int] = np.flatnonzero(across & down & shown).tolist()
+        return found
+
+    def _detection(self, source: int, verdict: Verdict) -> ReviewedObject:
+        """Return a decision on a detection, as it was found."""
+        assert self._layer is not None
+        objects = self._layer.objects
+        x1, y1, x2, y2 = objects.boxes[source].tolist()
+        return ReviewedObject(
+            self._file.take_id(),
+            source,
+            verdict,
+            self._layer.classes[int(objects.labels[source])],
+            round(float(objects.scores[source]), 6),
+            (x1, y1, x2, y2),
+        )
+
+    def _of_source(self, source: int) -> list[ReviewedObject]:
+        return [one for one in self._file.objects.values() if one.source == source]
+
+    def _source(self, request: Request) -> int:
+        source = _whole(request, "source")
+        if self._layer is None or not 0 <= source < len(self._layer):
+            raise ValueError(f"there is no detection {source}")
+        return source
+
+    def _object(self, request: Request) -> ReviewedObject:
+        known = self._file.objects.get(_whole(request, "id"))
+        if known is None:
+            raise ValueError("there is no such reviewed object")
+        return known
+
+    def _box(self, request: Request) -> tuple[float, float, float, float]:
+        """Return the box of a request, clipped to the scene."""
+        try:
+            given = np.array(request.get("box_px"), np.float64)
+        except TypeError as error:
+            raise ValueError("a box has four numbers") from error
+        if given.shape != (4,) or not np.isfinite(given).all():
+            raise ValueError("a box has four numbers")
+        size = np.array([self._geobox.width, self._geobox.height] * 2)
+        x1, y1, x2, y2 = np.clip(given, 0, size).round(3).tolist()
+        if x2 - x1 < _LEAST_SIDE or y2 - y1 < _LEAST_SIDE:
+            raise ValueError("the box is smaller than half a pixel, or outside of the scene")
+        return x1, y1, x2, y2
+
+    def _number(self, one: ReviewedWindow) -> int:
+        """Return the number of a window in the grid; -1 for one of another grid."""
+        return self._numbers.get(one.window, -1)
+
+    def _to_json(self, one: ReviewedObject) -> dict[str, Any]:
+        corners = self._frame.to_square(box_corners(np.array([one.box_px])))[0]
+        return {
+            "id": one.id,
+            "source": one.source,
+            "verdict": one.verdict,
+            "label": one.label,
+            "score": one.score,
+            "box_px": list(one.box_px),
+            "corners": corners.tolist(),
+        }
+
+
+def _fingerprint(objects: Detections) -> str:
+    """Return what tells the detections of one file from others."""
+    rows = np.hstack([objects.boxes.round(2), objects.labels[:, None]])
+    return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]
+
+
+def _sides(window: Window) -> list[int]:
+    return [window.col_off, window.row_off, window.width, window.height]
+
+
+def _whole(request: Request, name: str) -> int:
+    value = request.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} is no whole number: {value!r}")
+    return value
+
+
+def _label(request: Request) -> str:
+    label = request.get("label")
+    if not isinstance(label, str) or not label.strip() or len(label) > _LONGEST_NAME:
+        raise ValueError(f"{label!r} is no name of a class")
+    return label.strip()

@@ -1,0 +1,184 @@
+"""What a person does who reviews objects: keys, drags, undo, windows."""
+
+import contextlib
+import sqlite3
+
+import pandas
+import pytest
+from on_page import SAID, click_at, drawn, place, settle
+from playwright.sync_api import expect
+
+UNDO = "#review-panel button:has-text('Undo')"
+
+
+@pytest.fixture
+def page(open_page):
+    return open_page(reviews="r.gpkg")
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads a layer of the reviews, as SQLite does while others write."""
+
+    def make(layer="labels"):
+        with contextlib.closing(sqlite3.connect(tmp_path / "r.gpkg")) as database:
+            return pandas.read_sql(f"SELECT * FROM {layer} ORDER BY fid", database)
+
+    return make
+
+
+def drag(page, start, end):
+    page.mouse.move(*place(page, *start))
+    page.mouse.down()
+    page.mouse.move(*place(page, *end), steps=5)
+    page.mouse.up()
+
+
+def box_of(row):
+    return [row["x1_px"], row["y1_px"], row["x2_px"], row["y2_px"]]
+
+
+def rows_of(read, count, layer="labels"):
+    """Wait until a layer has as many rows, and return them."""
+    for _ in range(100):
+        if len(frame := read(layer)) == count:
+            return frame
+        drag.page.wait_for_timeout(50)
+    raise AssertionError(f"{layer} has {len(read(layer))} rows, not {count}")
+
+
+@pytest.fixture(autouse=True)
+def _waiting(page):
+    drag.page = page
+
+
+def test_keys_judge_and_go_on_to_the_next(page, read):
+    page.keyboard.press("n")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    page.keyboard.press("a")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    page.keyboard.press("x")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.97")
+    assert read()["source"].tolist() == [99]
+    assert read("rejected")["source"].tolist() == [98]
+
+
+def test_a_decision_is_undone(page, read):
+    expect(page.locator(UNDO)).to_be_disabled()
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.keyboard.press("a")
+    rows_of(read, 1)
+    page.locator(UNDO).click()
+    rows_of(read, 0)
+    expect(page.locator(UNDO)).to_be_disabled()
+
+
+def test_an_object_is_dragged_and_resized_at_a_corner(page, read):
+    settle(page)
+    click_at(page, 100, 60)
+    page.locator("#card").wait_for()
+    settle(page)
+    drag(page, (100, 60), (110, 64))
+    row = rows_of(read, 1).iloc[0]
+    assert row["verdict"] == "changed"
+    assert box_of(row) == pytest.approx([100, 54, 120, 74], abs=1)
+    settle(page)
+    drag(page, (120, 74), (130, 80))
+    page.wait_for_timeout(500)
+    assert box_of(rows_of(read, 1).iloc[0]) == pytest.approx([100, 54, 130, 80], abs=1)
+
+
+def test_the_map_moves_where_no_object_is_held(page):
+    settle(page)
+    before = page.evaluate("geodetMap.getCenter().lng")
+    drag(page, (200, 200), (260, 200))
+    assert page.evaluate("geodetMap.getCenter().lng") < before
+
+
+def test_an_object_is_moved_and_grown_by_keys(page, read):
+    settle(page)
+    click_at(page, 100, 60)
+    page.locator("#card").wait_for()
+    page.keyboard.press("Shift+ArrowRight")
+    assert box_of(rows_of(read, 1).iloc[0]) == pytest.approx([91, 50, 111, 70], abs=0.01)
+    page.wait_for_timeout(300)
+    page.keyboard.press(".")
+    page.wait_for_timeout(500)
+    assert box_of(read().iloc[0]) == pytest.approx([90.5, 49.5, 111.5, 70.5], abs=0.01)
+
+
+def test_an_object_is_drawn_with_a_class_of_its_own_and_deleted(page, read):
+    settle(page)
+    page.locator("#review-class").fill("boat")
+    page.get_by_role("button", name="Draw").click()
+    drag(page, (34, 34), (48, 46))
+    row = rows_of(read, 1).iloc[0]
+    assert (row["label"], row["verdict"]) == ("boat", "added")
+    assert box_of(row) == pytest.approx([34, 34, 48, 46], abs=1)
+    expect(page.locator("#card h2")).to_have_text("boat")
+    page.get_by_role("button", name="Delete").click()
+    rows_of(read, 0)
+
+
+def test_an_object_is_drawn_by_keys_alone(page, read):
+    page.keyboard.press("d")
+    expect(page.locator(SAID)).to_contain_text("press Enter")
+    page.keyboard.press("Enter")
+    row = rows_of(read, 1).iloc[0]
+    x1, y1, x2, y2 = box_of(row)
+    assert ((x1 + x2) / 2, (y1 + y2) / 2) == pytest.approx((200, 200), abs=1)
+
+
+def test_the_class_of_the_chosen_object_is_changed(page, read):
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.locator("#review-class").fill("tree")
+    page.keyboard.press("Tab")
+    row = rows_of(read, 1).iloc[0]
+    assert (row["source"], row["label"], row["verdict"]) == (99, "tree", "changed")
+
+
+def test_windows_are_done_one_after_the_other(page, read):
+    page.locator("#objects-score").fill("0.5")
+    page.keyboard.press("w")
+    expect(page.locator(SAID)).to_have_text("Window 1 of 4")
+    page.keyboard.press("w")
+    expect(page.locator(SAID)).to_have_text("Window 2 of 4")
+    expect(page.locator("#windows-done")).to_have_text("1 of 4 windows reviewed")
+    assert len(read()) == 0  # the objects in it score less
+    page.keyboard.press("v")
+    expect(page.locator(SAID)).to_have_text("Window 3 of 4")
+    page.keyboard.press("w")
+    rows_of(read, 2, "windows")
+    assert sorted(rows_of(read, 25)["source"]) == [
+        r * 10 + c for r in range(5, 10) for c in range(5)
+    ]
+
+
+def test_a_reviewed_detection_is_drawn_by_its_decision(page):
+    before = drawn(page)
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.keyboard.press("x")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    settle(page)
+    page.evaluate("geodetMap.jumpTo({zoom: geodetMap.getZoom() - 2})")
+    settle(page)
+    state = page.evaluate(
+        "geodetMap.getFeatureState({source: 'objects', sourceLayer: 'boxes', id: 99})"
+    )
+    assert state == {"reviewed": True}
+    assert before
+
+
+def test_decisions_are_there_when_the_page_is_loaded_again(page):
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.keyboard.press("a")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    page.reload()
+    page.wait_for_selector("body.ready")
+    page.keyboard.press("n")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    assert "accepted" in page.inner_text("#card")

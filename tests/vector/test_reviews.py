@@ -1,0 +1,141 @@
+"""Files of reviews: written at once, whole, and readable by others."""
+
+import contextlib
+import sqlite3
+
+import geopandas
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from factories_rasters import NORTH_UP, TURNED
+from pyproj import CRS
+from shapely import box
+
+from geodet.errors import OutputError
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile, check_reviews
+
+UTM = CRS.from_epsg(32633)
+PLACE = GeoBox(300, 200, NORTH_UP, UTM)
+
+
+def one(file, verdict="accepted", source=3, sides=(10.0, 20.0, 30.5, 40.25), label="tree"):
+    score = None if source is None else 0.75
+    return ReviewedObject(file.take_id(), source, verdict, label, score, sides)
+
+
+def test_decisions_are_there_when_the_file_is_opened_again(tmp_path):
+    path = tmp_path / "reviews.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE, origin="x")
+    kept = [one(file), one(file, "rejected", 4), one(file, "added", None, label="palm")]
+    window = ReviewedWindow(file.take_id(), Window(0, 0, 128, 64))
+    file.replace([], [*kept, window])
+    file.replace([kept[0]], [])
+    again = ReviewFile(path, "a.tif", PLACE, origin="x")
+    assert set(again.objects.values()) == set(kept[1:])
+    assert list(again.windows.values()) == [window]
+    assert again.take_id() > window.id
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
+def test_geopandas_reads_the_objects_where_they_lie(tmp_path, transform):
+    geobox = GeoBox(300, 200, transform, UTM)
+    file = ReviewFile(tmp_path / "reviews.gpkg", "a.tif", geobox)
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 150, (30, 2))
+    boxes = np.hstack([low, low + rng.uniform(1, 50, (30, 2))])
+    file.replace([], [one(file, "added", None, tuple(sides)) for sides in boxes.tolist()])
+    frame = geopandas.read_file(tmp_path / "reviews.gpkg", layer="labels")
+    assert frame.crs == UTM
+    found = shapely.get_coordinates(frame.geometry.to_numpy()).reshape(30, 5, 2)
+    np.testing.assert_array_equal(found[:, :4], geobox.corners(boxes))
+
+
+def test_layers_say_what_became_of_an_object(tmp_path):
+    file = ReviewFile(tmp_path / "r.gpkg", "a.tif", PLACE)
+    verdicts = ("accepted", "changed", "added", "rejected")
+    file.replace([], [one(file, verdict, number) for number, verdict in enumerate(verdicts)])
+    labels = geopandas.read_file(tmp_path / "r.gpkg", layer="labels")
+    assert labels["verdict"].tolist() == ["accepted", "changed", "added"]
+    assert labels["label"].tolist() == ["tree"] * 3
+    assert len(geopandas.read_file(tmp_path / "r.gpkg", layer="rejected")) == 1
+    assert pyogrio.read_info(tmp_path / "r.gpkg", layer="labels")["features"] == 3
+
+
+def test_a_scene_without_a_crs_is_in_its_own_pixels(tmp_path):
+    geobox = GeoBox(300, 200, Affine(1, 0, 0, 0, -1, 0), None)
+    file = ReviewFile(tmp_path / "r.gpkg", "photo.jpg", geobox)
+    file.replace([], [one(file, "added", None, (10, 20, 30, 40))])
+    layer = pyogrio.read_dataframe(tmp_path / "r.gpkg", layer="labels")
+    assert layer.geometry[0].bounds == (10, -40, 30, -20)
+    assert len(ReviewFile(tmp_path / "r.gpkg", "photo.jpg", geobox).objects) == 1
+
+
+def test_scenes_share_a_file_and_keep_their_own(tmp_path):
+    path = tmp_path / "r.gpkg"
+    first = ReviewFile(path, "a.tif", PLACE, origin="x")
+    first.replace([], [one(first)])
+    second = ReviewFile(path, "b.tif", PLACE, origin="y")
+    assert second.objects == {}
+    second.replace([], [one(second, label="palm")])
+    again = ReviewFile(path, "a.tif", PLACE, origin="x")
+    assert [each.label for each in again.objects.values()] == ["tree"]
+
+
+def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "r.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE)
+    kept = one(file)
+    file.replace([], [kept])
+    with pytest.raises(OutputError, match="cannot write reviews"):
+        file.replace([kept], [one(file), kept, kept])
+    assert file.objects == {kept.id: kept}
+    assert set(ReviewFile(path, "a.tif", PLACE).objects.values()) == {kept}
+
+
+def test_reviews_of_other_detections_are_refused(tmp_path):
+    path = tmp_path / "r.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE, origin="x")
+    file.replace([], [one(file)])
+    with pytest.raises(OutputError, match=r"other detections of a\.tif"):
+        ReviewFile(path, "a.tif", PLACE, origin="y")
+
+
+def test_reviews_in_another_crs_are_refused(tmp_path):
+    path = tmp_path / "r.gpkg"
+    ReviewFile(path, "a.tif", PLACE)
+    with pytest.raises(OutputError, match="UTM zone 33N, and the scene in WGS 84 / UTM zone 34N"):
+        ReviewFile(path, "a.tif", GeoBox(300, 200, NORTH_UP, CRS.from_epsg(32634)))
+    with pytest.raises(OutputError, match="the scene in no CRS"):
+        ReviewFile(path, "a.tif", GeoBox(300, 200, NORTH_UP, None))
+
+
+def test_another_file_is_refused_and_stays(tmp_path):
+    path = tmp_path / "found.gpkg"
+    geopandas.GeoDataFrame({"label": ["a"]}, geometry=[box(0, 0, 1, 1)], crs=UTM).to_file(path)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="is no file of reviews"):
+        ReviewFile(path, "a.tif", PLACE)
+    assert path.read_bytes() == before
+    (tmp_path / "text.gpkg").write_text("no database")
+    with pytest.raises(OutputError, match="is no file of reviews"):
+        ReviewFile(tmp_path / "text.gpkg", "a.tif", PLACE)
+
+
+def test_the_detections_are_never_written_to(tmp_path):
+    with pytest.raises(OutputError, match=r"found\.gpkg"):
+        check_reviews(tmp_path / "found.gpkg", [tmp_path / "found.gpkg"])
+    with pytest.raises(OutputError, match="cannot tell the format"):
+        check_reviews(tmp_path / "reviews.geojson", [])
+
+
+def test_the_database_is_whole(tmp_path):
+    path = tmp_path / "r.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE)
+    file.replace([], [one(file) for _ in range(50)])
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert database.execute("SELECT count(*) FROM labels").fetchone() == (50,)

@@ -1,0 +1,171 @@
+"""Decisions as the page asks for them, and taking them back."""
+
+import copy
+import json
+
+import geopandas
+import numpy as np
+import pytest
+from viewer_boxes import BOXES
+
+from geodet.viewer.review_desk import ReviewDesk
+
+
+@pytest.fixture
+def desk(shown, tmp_path):
+    return ReviewDesk(
+        tmp_path / "r.gpkg", shown.scene, shown.layers["objects"], shown.frame, window_px=50
+    )
+
+
+def state(desk):
+    found = copy.deepcopy(desk.describe())
+    found.pop("undo")
+    found["objects"] = sorted(found["objects"], key=lambda one: one["id"])
+    return json.loads(json.dumps(found))
+
+
+def labels(tmp_path, layer="labels"):
+    return geopandas.read_file(tmp_path / "r.gpkg", layer=layer)
+
+
+def test_a_detection_is_accepted_rejected_and_cleared(desk, tmp_path):
+    changed = desk.act({"do": "judge", "source": 1, "verdict": "accepted"})
+    assert [one["verdict"] for one in changed["put"]] == ["accepted"]
+    assert labels(tmp_path)["label"].tolist() == ["palm"]
+    np.testing.assert_allclose(changed["put"][0]["box_px"], BOXES[1], atol=1e-6)
+    changed = desk.act({"do": "judge", "source": 1, "verdict": "rejected"})
+    assert len(changed["removed"]) == 1
+    assert len(labels(tmp_path)) == 0
+    assert labels(tmp_path, "rejected")["source"].tolist() == [1]
+    desk.act({"do": "judge", "source": 1, "verdict": None})
+    assert len(labels(tmp_path, "rejected")) == 0
+
+
+def test_a_detection_is_moved_and_gets_another_class(desk, tmp_path):
+    desk.act({"do": "change", "source": 0, "box_px": [11, 12, 21, 24]})
+    (one,) = desk.describe()["objects"]
+    assert one["verdict"] == "changed"
+    assert one["box_px"] == [11, 12, 21, 24]
+    assert one["score"] == pytest.approx(0.9)
+    desk.act({"do": "change", "id": one["id"], "label": "shrub"})
+    row = labels(tmp_path).iloc[0]
+    assert (row["label"], row["x1_px"], row["source"]) == ("shrub", 11, 0)
+
+
+def test_an_object_is_drawn_moved_and_deleted(desk, tmp_path):
+    (one,) = desk.act({"do": "add", "box_px": [1, 2, 9, 9], "label": " boat "})["put"]
+    assert one["label"] == "boat"
+    assert one["score"] is None
+    desk.act({"do": "change", "id": one["id"], "box_px": [2, 2, 10, 9]})
+    row = labels(tmp_path).iloc[0]
+    assert (row["verdict"], row["x1_px"], np.isnan(row["source"])) == ("added", 2, True)
+    desk.act({"do": "delete", "id": one["id"]})
+    assert len(labels(tmp_path)) == len(labels(tmp_path, "rejected")) == 0
+
+
+def test_a_detection_that_is_deleted_is_rejected_as_it_was_found(desk):
+    (one,) = desk.act({"do": "change", "source": 0, "box_px": [1, 1, 5, 5]})["put"]
+    (gone,) = desk.act({"do": "delete", "id": one["id"]})["put"]
+    assert gone["verdict"] == "rejected"
+    np.testing.assert_allclose(gone["box_px"], BOXES[0], atol=1e-6)
+
+
+def test_boxes_are_clipped_to_the_scene(desk):
+    (one,) = desk.act({"do": "add", "box_px": [-5, 70, 9, 99], "label": "a"})["put"]
+    assert one["box_px"] == [0, 70, 9, 80]
+
+
+def test_a_window_that_is_done_accepts_what_is_shown_in_it(desk, tmp_path):
+    desk.act({"do": "judge", "source": 0, "verdict": "rejected"})
+    changed = desk.act({"do": "window", "number": 0, "at": 0.3, "hidden": []})
+    assert changed["reviewed"] == [0]
+    assert changed["put"] == []  # the palm in it has a score of 0.25
+    changed = desk.act({"do": "window", "number": 1, "at": 0.3, "hidden": []})
+    # 46 to 96 columns, 0 to 50 rows: objects 2 and 3; the second reaches in from above.
+    assert sorted(one["source"] for one in changed["put"]) == [3]
+    assert labels(tmp_path, "windows")["col_off"].tolist() == [0, 46]
+
+
+def test_objects_that_reach_into_a_window_are_accepted_with_it(desk):
+    changed = desk.act({"do": "window", "number": 3, "at": 0, "hidden": []})
+    assert [one["source"] for one in changed["put"]] == [1, 2]
+
+
+def test_hidden_classes_are_not_accepted(desk):
+    changed = desk.act({"do": "window", "number": 0, "at": 0, "hidden": [1]})
+    assert [one["source"] for one in changed["put"]] == [1]
+
+
+def test_a_window_is_opened_again_without_its_objects_being_forgotten(desk):
+    desk.act({"do": "window", "number": 0, "at": 0, "hidden": []})
+    changed = desk.act({"do": "window", "number": 0, "reviewed": False})
+    assert changed["reviewed"] == []
+    assert changed["removed"] == []
+    assert len(desk.describe()["objects"]) == 2
+
+
+DEEDS = (
+    {"do": "judge", "source": 0, "verdict": "accepted"},
+    {"do": "judge", "source": 0, "verdict": "rejected"},
+    {"do": "change", "source": 1, "box_px": [40, 30, 50, 40]},
+    {"do": "add", "box_px": [1, 2, 9, 9], "label": "boat"},
+    {"do": "window", "number": 1, "at": 0.1, "hidden": []},
+    {"do": "judge", "source": 0, "verdict": None},
+    {"do": "window", "number": 1, "reviewed": False},
+)
+
+
+def test_undoing_everything_leads_back_to_the_beginning(desk):
+    states = [state(desk)]
+    for deed in DEEDS:
+        desk.act(deed)
+        states.append(state(desk))
+    for expected in reversed(states[:-1]):
+        desk.act({"do": "undo"})
+        assert state(desk) == expected
+    assert desk.act({"do": "undo"})["undo"] == 0
+
+
+def test_decisions_are_gone_on_with(desk, shown, tmp_path):
+    for deed in DEEDS[:5]:
+        desk.act(deed)
+    again = ReviewDesk(
+        tmp_path / "r.gpkg", shown.scene, shown.layers["objects"], shown.frame, window_px=50
+    )
+    assert state(again) == state(desk)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"do": "format"},
+        {"do": "judge", "source": 9, "verdict": "accepted"},
+        {"do": "judge", "source": "0", "verdict": "accepted"},
+        {"do": "judge", "source": 0, "verdict": "perhaps"},
+        {"do": "judge", "source": True, "verdict": "accepted"},
+        {"do": "add", "box_px": [1, 2, 3], "label": "a"},
+        {"do": "add", "box_px": [1, 2, 1.2, 9], "label": "a"},
+        {"do": "add", "box_px": [1, 2, 9, float("nan")], "label": "a"},
+        {"do": "add", "box_px": [1, 2, 9, 9], "label": " "},
+        {"do": "add", "box_px": [1, 2, 9, 9], "label": "a" * 201},
+        {"do": "add", "box_px": "all", "label": "a"},
+        {"do": "delete", "id": 99},
+        {"do": "window", "number": 4},
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_changes_nothing(desk, request_):
+    before = state(desk)
+    with pytest.raises(ValueError, match=r"."):
+        desk.act(request_)
+    assert state(desk) == before
+
+
+def test_without_detections_objects_are_drawn(shown, tmp_path):
+    desk = ReviewDesk(tmp_path / "new.gpkg", shown.scene, None, shown.frame, window_px=50)
+    desk.act({"do": "add", "box_px": [1, 2, 9, 9], "label": "boat"})
+    desk.act({"do": "window", "number": 0})
+    assert len(desk.describe()["objects"]) == 1
+    with pytest.raises(ValueError, match="no detection 0"):
+        desk.act({"do": "judge", "source": 0, "verdict": "accepted"})
