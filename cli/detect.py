@@ -20,7 +20,7 @@ from .report import (
     print_stages,
     set_up_logging,
 )
-from .shares import refuse_with_job, require_scenes, search_job
+from .shares import choose_devices, refuse_with_job, require_scenes, search_job
 from .standard_output import STANDARD_OUTPUT, check_standard_output, lines_on_stdout
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def detect(
     typed_shard: search.ShareName = None,
     allow_mixed: search.AllowMixed = False,
     model: opt.ModelName = "urban-trees",
-    device: opt.Device = "auto",
+    device: search.Devices = "auto",
+    processes: search.Processes = 1,
     preview: search.Preview = None,
     preview_format: search.PreviewFormat = "jpeg",
     only_with_objects: search.OnlyWithObjects = False,
@@ -129,6 +130,7 @@ def detect(
             job,
             typed_shard,
             device=device,
+            processes=processes,
             readers=workers,
             allow_mixed=allow_mixed,
             as_json=as_json,
@@ -165,10 +167,10 @@ def detect(
     corners, crs = opt.parse_bounds(bounds)
     from geodet.detection.detect_options import DetectOptions, check_paths
     from geodet.models.description import check_model
-    from geodet.models.device import check_device_name
 
+    devices = choose_devices(device, processes, profile=profile)
     options = DetectOptions(
-        device=device,
+        device=devices[0],
         aoi=aoi,
         bounds=corners,
         bounds_crs=crs,
@@ -189,18 +191,24 @@ def detect(
     with reporting(as_json), log_nothing():
         check_paths(scenes, outputs, options)
         check_model(model)
-        check_device_name(device)
         if count_by is not None:
             check_counts(outputs[0], count_by, format=format, overwrite=overwrite)
-    prepare_process(device)
+    prepare_process(devices[0])
     from geodet.api.progress_bars import detect_bars
-    from geodet.detection.detect import DetectionRun
+    from geodet.jobs.pooled_run import begin_run
     from geodet.onnx.backend import load_model
 
     is_shown = not quiet and not (streams and stdout.isatty())
     with detect_bars(is_shown=is_shown) as progress, reporting(as_json) as report_to:
-        run = DetectionRun(
-            scenes, outputs, load_model(model), config.detect, options, progress=progress
+        run = begin_run(
+            scenes,
+            outputs,
+            load_model(model),
+            config.detect,
+            options,
+            devices,
+            progress=progress,
+            prepare=prepare_process,
         )
         report_to(run.report)
         write = lines_on_stdout(run, stdout, geometry) if streams else _write_nothing

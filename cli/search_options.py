@@ -14,11 +14,13 @@ __all__ = [
     "AllowMixed",
     "CountBy",
     "Counts",
+    "Devices",
     "GroundAltitude",
     "Job",
     "OnlyWithObjects",
     "Preview",
     "PreviewFormat",
+    "Processes",
     "RequireCrs",
     "SceneGsd",
     "ShareName",
@@ -135,6 +137,26 @@ Job = Annotated[
         metavar="JOB/",
         help="Search what is left of a job, in place of SCENES. See `geodet plan`.",
         rich_help_panel=opt.INPUT,
+    ),
+]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda[:N,...]|all",
+        help="Where the network runs. auto: the first CUDA device, or else the CPU. cuda:0,1: a "
+        "process on each; all: on each CUDA device.",
+        rich_help_panel=opt.RUN,
+    ),
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        metavar="N",
+        help="Worker processes on each device. The result is the same.",
+        rich_help_panel=opt.RUN,
     ),
 ]
 ShareName = Annotated[

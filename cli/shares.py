@@ -17,7 +17,7 @@ from .report import print_json
 if TYPE_CHECKING:
     from geodet.jobs.shard_run import ShardReport
 
-__all__ = ["refuse_with_job", "require_scenes", "search_job"]
+__all__ = ["choose_devices", "refuse_with_job", "require_scenes", "search_job"]
 
 _WITH_JOB = {
     *("job", "typed_shard", "allow_mixed", "device", "workers", "processes"),
@@ -55,11 +55,22 @@ def require_scenes(
     return list(scenes), list(outputs)
 
 
+def choose_devices(name: str, processes: int, *, profile: bool = False) -> list[str]:
+    """List the device of each process; the stages of several cannot be shown."""
+    from geodet.jobs.device_lists import list_devices
+
+    devices = list_devices(name, processes)
+    if profile and len(devices) > 1:
+        raise typer.BadParameter("shows the stages of one process", param_hint="--profile")
+    return devices
+
+
 def search_job(
     folder: Path,
     typed_shard: str | None,
     *,
     device: str,
+    processes: int,
     readers: int | None,
     allow_mixed: bool,
     as_json: bool,
@@ -67,24 +78,24 @@ def search_job(
 ) -> None:
     """Compute what is left of a share of a job, and print what was done."""
     from geodet.jobs.shards import parse_shard, shard_from_environment
-    from geodet.models.device import check_device_name
 
     shard = shard_from_environment(os.environ) if typed_shard is None else parse_shard(typed_shard)
-    check_device_name(device)
-    prepare_process(device)
+    devices = choose_devices(device, processes)
+    prepare_process(devices[0])
     from geodet.api.progress_bars import detect_bars
     from geodet.jobs.job_folder import open_job
-    from geodet.jobs.shard_run import run_shard
+    from geodet.jobs.pooled_shard import search_shard
 
     try:
         with detect_bars(is_shown=not quiet) as progress:
-            report = run_shard(
+            report = search_shard(
                 open_job(folder),
                 shard,
-                device=device,
+                devices=devices,
                 readers=readers,
                 allow_mixed=allow_mixed,
                 progress=progress,
+                prepare=prepare_process,
             )
     except SceneError as error:
         if error.report is not None:

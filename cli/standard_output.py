@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from geodet.detection.detect import DetectionRun
+    from geodet.detection.layer_run import LayerRun
     from geodet.geometry.scene_detections import SceneDetections
     from geodet.vector.formats import Geometry
 
@@ -48,7 +48,7 @@ def check_standard_output(
 
 
 def lines_on_stdout(
-    run: DetectionRun, stream: TextIO, geometry: Geometry
+    run: LayerRun, stream: TextIO, geometry: Geometry
 ) -> Callable[[SceneDetections], None]:
     """Return a function that writes detections as lines.
 

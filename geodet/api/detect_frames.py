@@ -14,9 +14,12 @@ import pyarrow as pa
 from geodet.api.progress_bars import DetectBar, detect_bars
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
-from geodet.detection.detect import DetectionRun, DetectOptions, DetectProgress
+from geodet.detection.detect import DetectOptions, DetectProgress
+from geodet.detection.layer_run import LayerRun
 from geodet.detection.scene_files import to_output
 from geodet.errors import ConfigError
+from geodet.jobs.device_lists import list_devices
+from geodet.jobs.pooled_run import begin_run
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.vector.frames import to_frame, to_table
@@ -31,6 +34,7 @@ class DetectKeywords(TypedDict, total=False):
     """The keyword arguments of :func:`detect`, which it explains."""
 
     device: str
+    processes: int
     config: Config | str | Path | None
     settings: Settings
     score_threshold: float | Mapping[str, float] | None
@@ -58,6 +62,7 @@ def detect(
     output: Paths | None = None,
     *,
     device: str = "auto",
+    processes: int = 1,
     config: Config | str | Path | None = None,
     settings: Settings = (),
     score_threshold: float | Mapping[str, float] | None = None,
@@ -86,7 +91,9 @@ def detect(
         model: A bundled model's name, a model file, or what :func:`load_model` returned.
         output: A file to write as well, or several; the extension chooses the format. ``trees/``
             or ``trees/*.geojson`` is a file for each scene. None or an empty list writes nothing.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``; ``cuda:0,1`` or ``all`` for a process on
+            each of several.
+        processes: Worker processes on each device.
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"detect.join_fragments": True}``.
         score_threshold: Lowest score to keep, one or by class; None: the model's.
@@ -145,6 +152,7 @@ def detect(
         )
     keywords = DetectKeywords(
         device=device,
+        processes=processes,
         config=config,
         settings=settings,
         score_threshold=score_threshold,
@@ -240,7 +248,7 @@ def _begin(
     output: Paths | None,
     progress: Callable[[DetectProgress], None],
     keywords: DetectKeywords,
-) -> DetectionRun:
+) -> LayerRun:
     """Check everything that a run needs, before it begins."""
     flags: dict[str, Any] = {
         name: keywords.get(name)
@@ -256,7 +264,6 @@ def _begin(
     if bounds is not None and len(bounds) != 4:
         raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
     options = DetectOptions(
-        device=keywords.get("device", "auto"),
         aoi=None if aoi is None else Path(aoi),
         bounds=None if bounds is None else tuple(bounds),  # type: ignore[arg-type]
         bounds_crs=keywords.get("bounds_crs"),
@@ -268,8 +275,15 @@ def _begin(
         restart=keywords.get("restart", False),
     )
     outputs = [to_output(path, options.format) for path in _as_list(output)]
-    return DetectionRun(
-        _as_list(scenes), outputs, as_model(model), chosen.detect, options, progress=progress
+    devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
+    return begin_run(
+        _as_list(scenes),
+        outputs,
+        as_model(model),
+        chosen.detect,
+        options,
+        devices,
+        progress=progress,
     )
 
 

@@ -14,10 +14,12 @@ from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect import DetectOptions, DetectProgress
 from geodet.detection.scene_files import to_output
+from geodet.jobs.device_lists import list_devices
 from geodet.jobs.job_folder import open_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import SAMPLE_SECONDS, PlanReport, plan_job
-from geodet.jobs.shard_run import ShardReport, run_shard
+from geodet.jobs.pooled_shard import search_shard
+from geodet.jobs.shard_run import ShardReport
 from geodet.jobs.shards import Shard
 from geodet.vector.frames import to_frame
 
@@ -110,6 +112,7 @@ def search(
     shard: tuple[int, int] = (1, 1),
     *,
     device: str = "auto",
+    processes: int = 1,
     workers: int | None = None,
     allow_mixed: bool = False,
     progress: _Progress = False,
@@ -119,7 +122,8 @@ def search(
     Args:
         job: The folder of the job.
         shard: The number of the share, from 1, and how many there are.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: As for :func:`detect`.
+        processes: Worker processes on each device.
         workers: Reader threads; None: as many as the settings say.
         allow_mixed: Whether another kind of device, or another version, than that which began the
             job may compute.
@@ -139,10 +143,10 @@ def search(
         1
     """
     with _bars(progress) as show:
-        return run_shard(
+        return search_shard(
             open_job(Path(job)),
             Shard(*shard),
-            device=device,
+            devices=list_devices(device, processes),
             readers=workers,
             allow_mixed=allow_mixed,
             progress=show,

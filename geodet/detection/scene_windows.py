@@ -49,6 +49,7 @@ def cut_scene(
     iou_threshold: float,
     aoi: AreaOfInterest | None,
     scale: tuple[float, float],
+    band_rows: int | None = None,
 ) -> SceneWindows:
     """Choose the windows that are computed, and divide them into bands.
 
@@ -57,6 +58,7 @@ def cut_scene(
         iou_threshold: Of the suppression of duplicates.
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
         scale: The scene's own pixels per pixel of the grid, along x and y.
+        band_rows: Rows of windows of a band; None: chosen.
     """
     grid = plan.grid
     slack = choose_slack(grid.overlap, iou_threshold)
@@ -64,5 +66,5 @@ def cut_scene(
     if aoi is not None:
         on_grid = aoi.scaled(1 / scale[0], 1 / scale[1])
         wanted = [index for index in wanted if on_grid.touches(grid.core(index), margin=slack)]
-    bands = list_bands(grid, plan.batch_size, wanted)
+    bands = list_bands(grid, plan.batch_size, wanted, rows=band_rows)
     return SceneWindows(grid, plan.batch_size, slack, wanted, bands)

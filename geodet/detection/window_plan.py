@@ -23,6 +23,7 @@ from geodet.models.engine import AnyDevice
 __all__ = [
     "WindowPlan",
     "choose_slack",
+    "count_band_rows",
     "free_memory",
     "list_bands",
     "plan_windows",
@@ -93,23 +94,34 @@ def plan_windows(
     return WindowPlan(grid, config.batch_size or _batch_size(grid, pixels, predictor.device))
 
 
-def list_bands(grid: WindowGrid, batch_size: int, wanted: Sequence[int]) -> list[Sequence[int]]:
-    """Divide windows into bands: rows of windows that are computed, and kept, as one.
+def count_band_rows(grid: WindowGrid, batch_size: int) -> int:
+    """Choose how many rows of windows a band has.
 
-    A band has so many rows of the grid that it takes seconds to compute, and so many windows that
-    the batches of most are full.
+    So many that it takes seconds to compute, and that the batches of most bands are full.
+
+    Args:
+        grid: All windows.
+        batch_size: Chips of a batch.
+    """
+    pixels = grid.columns * grid[0].width * grid[0].height
+    return max(-(-_BAND_PIXELS // pixels), -(-_BAND_BATCHES * batch_size // grid.columns))
+
+
+def list_bands(
+    grid: WindowGrid, batch_size: int, wanted: Sequence[int], *, rows: int | None = None
+) -> list[Sequence[int]]:
+    """Divide windows into bands: rows of windows that are computed, and kept, as one.
 
     Args:
         grid: All windows.
         batch_size: Chips of a batch.
         wanted: Indices of the windows to compute, in rising order.
+        rows: Rows of windows of a band; None: chosen by :func:`count_band_rows`.
 
     Returns:
         Indices by band, without bands of which no window is wanted.
     """
-    pixels = grid.columns * grid[0].width * grid[0].height
-    rows = max(-(-_BAND_PIXELS // pixels), -(-_BAND_BATCHES * batch_size // grid.columns))
-    step = rows * grid.columns
+    step = (rows or count_band_rows(grid, batch_size)) * grid.columns
     starts = [bisect_left(wanted, first) for first in range(0, len(grid), step)]
     bands = [wanted[start:end] for start, end in pairwise([*starts, len(wanted)])]
     return [band for band in bands if len(band)]

@@ -11,7 +11,7 @@ from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.layer_run import PreparedRun
 from geodet.detection.scene_source import choose_values
 from geodet.detection.scene_windows import SceneWindows, cut_scene
-from geodet.detection.window_plan import WindowPlan, plan_windows, warn_of_seams
+from geodet.detection.window_plan import WindowPlan, count_band_rows, plan_windows, warn_of_seams
 from geodet.geometry.windows import WindowGrid
 from geodet.models.input_values import InputValues
 from geodet.raster.scene_identity import identify_scene
@@ -19,7 +19,8 @@ from geodet.raster.scene_identity import identify_scene
 __all__ = ["JobPlan", "JobScene", "WindowNumbers", "plan_bands"]
 
 WindowNumbers = Mapping[str, int]
-"""How a scene is cut: ``size``, ``overlap``, ``align`` and ``batch_size``."""
+"""How a scene is cut: ``size``, ``overlap``, ``align`` and ``batch_size``; in a plan ``band_rows``
+as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,9 @@ def _choose_numbers(scene: PlannedScene, prepared: PreparedRun) -> WindowNumbers
 
 
 def _plan_scene(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> JobScene:
+    grid = WindowGrid(*scene.grid, numbers["size"], numbers["overlap"], numbers["align"])
+    band_rows = count_band_rows(grid, numbers["batch_size"])
+    numbers = {**numbers, "band_rows": band_rows}
     windows = _cut(scene, numbers, threshold)
     pixels = tuple(map(windows.count_pixels, windows.bands))
     return JobScene(scene, identify_scene(scene.path), numbers, pixels, len(windows.wanted))
@@ -117,7 +121,13 @@ def _plan_scene(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -
 def _cut(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> SceneWindows:
     grid = WindowGrid(*scene.grid, numbers["size"], numbers["overlap"], numbers["align"])
     plan = WindowPlan(grid, numbers["batch_size"])
-    return cut_scene(plan, iou_threshold=threshold, aoi=scene.aoi, scale=scene.scale)
+    return cut_scene(
+        plan,
+        iou_threshold=threshold,
+        aoi=scene.aoi,
+        scale=scene.scale,
+        band_rows=numbers["band_rows"],
+    )
 
 
 def _choose_all_values(

@@ -18,7 +18,7 @@ from geodet.files.outputs import check_output_folder
 from geodet.jobs.job_documents import identify_job
 from geodet.jobs.job_folder import JOB_FILES, write_job
 from geodet.jobs.job_plan import JobPlan, plan_bands
-from geodet.jobs.shard_run import note_device
+from geodet.jobs.shard_run import check_device, describe_device
 from geodet.jobs.speed_sample import SpeedSample, sample_speed
 from geodet.merging.footprints import find_footprints
 from geodet.models.description import find_model
@@ -114,7 +114,7 @@ def plan_job(
     report.model, report.folder = loaded.description.name, folder
     report.device, report.precision = str(prepared.predictor.device), prepared.predictor.precision
     if folder is not None:
-        note_device(write_job(folder, plan, path), prepared.predictor)
+        check_device(write_job(folder, plan, path), describe_device(prepared.predictor))
     return report
 
 

@@ -18,7 +18,16 @@ from geodet.jobs.job_folder import JobFolder
 from geodet.jobs.shards import Shard, share_of
 from geodet.models.device import choose_device
 
-__all__ = ["ShardReport", "describe_device", "list_tasks", "note_device", "run_shard"]
+__all__ = [
+    "ShardReport",
+    "Task",
+    "check_device",
+    "choose_precision",
+    "describe_device",
+    "failed_scenes_error",
+    "list_tasks",
+    "run_shard",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -152,22 +161,37 @@ def _search(
 
 def _build_predictor(job: JobFolder, device: str, *, allow_mixed: bool) -> Predictor:
     """Put the model on a device, in the precision in which the job was begun."""
-    chosen, known = choose_device(device), job.read_device()
-    config = job.plan.config
-    if known is not None and chosen.partition(":")[0] == known["device"]:
-        config = config.model_copy(update={"precision": known["precision"]})
+    chosen = choose_device(device)
+    config = job.plan.config.model_copy(update={"precision": choose_precision(job, chosen)})
     predictor = build_predictor(job.model, config, chosen)
-    note_device(job, predictor, allow_mixed=allow_mixed)
+    check_device(job, describe_device(predictor), allow_mixed=allow_mixed)
     return predictor
 
 
-def note_device(job: JobFolder, predictor: Predictor, *, allow_mixed: bool = False) -> None:
+def choose_precision(job: JobFolder, device: str) -> str:
+    """Return the precision in which the job was begun, on another kind of device that of the job.
+
+    Args:
+        job: The job.
+        device: Where it is searched: ``cpu`` or ``cuda:N``.
+    """
+    known = job.read_device()
+    if known is None or known["device"] != device.partition(":")[0]:
+        return job.plan.config.precision
+    return str(known["precision"])
+
+
+def check_device(job: JobFolder, about: dict[str, Any], *, allow_mixed: bool = False) -> None:
     """Have the job know what computes it, or check that it is what has begun it.
+
+    Args:
+        job: The job.
+        about: From :func:`describe_device`.
+        allow_mixed: Whether it may be another.
 
     Raises:
         ConfigError: It is another kind of device, precision or version.
     """
-    about = describe_device(predictor)
     known = job.agree(about)
     if known == about:
         return

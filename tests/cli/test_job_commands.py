@@ -86,3 +86,19 @@ def test_scenes_that_cannot_be_opened_or_read_are_named(invoke, make_scene, tiny
     assert "share 1/1: " in failed.stdout
     assert "b.tif" in failed.stderr
     assert (tmp_path / "a.csv").exists()
+
+
+def test_several_processes_write_the_file_of_one(invoke, job, tmp_path):
+    invoke("detect", *job, "-o", "whole.gpkg")
+    invoke("detect", *job, "-o", "two.gpkg", "--processes", 2)
+    assert (tmp_path / "two.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+    said = invoke("detect", "--job", "job", "--device", "cpu", "--processes", 2).stdout
+    assert said.startswith("share 1/1: ")
+    invoke("merge", "job", "-o", "merged.gpkg")
+    assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+    refused = invoke("detect", *job, "-o", "x.gpkg", "--processes", 2, "--profile", code=2).stderr
+    assert "shows the stages of one process" in refused
+    assert (
+        "no CUDA devices"
+        in invoke("detect", *job, "-o", "x.gpkg", "--device", "all", code=1).stderr
+    )
