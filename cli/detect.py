@@ -78,6 +78,7 @@ def detect(
     require_crs: search.RequireCrs = False,
     gsd: search.SceneGsd = None,
     ground_altitude: search.GroundAltitude = None,
+    asset: search.Asset = None,
     overwrite: opt.Overwrite = False,
     restart: Annotated[
         bool,
@@ -186,6 +187,7 @@ def detect(
         overwrite=overwrite,
         restart=restart,
         profile=profile,
+        asset=asset,
     )
     # The same checks come again, with their warnings.
     with reporting(as_json), log_nothing():

@@ -67,6 +67,7 @@ def plan(
     require_crs: search.RequireCrs = False,
     gsd: search.SceneGsd = None,
     ground_altitude: search.GroundAltitude = None,
+    asset: search.Asset = None,
     overwrite: opt.Overwrite = False,
     recipe: opt.ConfigRecipe = None,
     settings: opt.Settings = None,
@@ -112,7 +113,9 @@ def plan(
         scenes,
         model,
         config.detect,
-        DetectOptions(device=device, aoi=aoi, bounds=corners, bounds_crs=crs, overwrite=overwrite),
+        DetectOptions(
+            device=device, aoi=aoi, bounds=corners, bounds_crs=crs, asset=asset, overwrite=overwrite
+        ),
         folder=output,
         sample_seconds=0.0 if no_sample else SAMPLE_SECONDS,
     )

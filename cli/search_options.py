@@ -12,6 +12,7 @@ from .score_thresholds import parse_thresholds
 
 __all__ = [
     "AllowMixed",
+    "Asset",
     "CountBy",
     "Counts",
     "Devices",
@@ -86,6 +87,16 @@ SceneGsd = Annotated[
         help="Metres per pixel of the scenes.",
         show_default="from the georeference, or from what the camera wrote",
         rich_help_panel=opt.SETTINGS,
+    ),
+]
+Asset = Annotated[
+    str | None,
+    typer.Option(
+        "--asset",
+        metavar="NAME",
+        help="The asset of each STAC item that is its scene.",
+        show_default="the only one with data",
+        rich_help_panel=opt.INPUT,
     ),
 ]
 GroundAltitude = Annotated[

@@ -47,6 +47,7 @@ class DetectKeywords(TypedDict, total=False):
     aoi: str | Path | None
     bounds: Sequence[float] | None
     bounds_crs: str | None
+    asset: str | None
     geometry: Literal["box", "centroid"]
     format: str | None
     append: bool
@@ -75,6 +76,7 @@ def detect(
     aoi: str | Path | None = None,
     bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
+    asset: str | None = None,
     geometry: Literal["box", "centroid"] = "box",
     format: str | None = None,
     append: bool = False,
@@ -109,6 +111,7 @@ def detect(
         aoi: A vector file of polygons in any CRS: search only there.
         bounds: xmin, ymin, xmax, ymax: search only there.
         bounds_crs: The CRS of ``bounds``; None: the scene's.
+        asset: The asset of each STAC item that is its scene; None: the only one with data.
         geometry: Polygons of the boxes, or points at their centres.
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
         append: Add the rows to a GeoPackage that exists, without objects that it holds already.
@@ -165,6 +168,7 @@ def detect(
         aoi=aoi,
         bounds=bounds,
         bounds_crs=bounds_crs,
+        asset=asset,
         geometry=geometry,
         format=format,
         append=append,
@@ -267,6 +271,7 @@ def _begin(
         aoi=None if aoi is None else Path(aoi),
         bounds=None if bounds is None else tuple(bounds),  # type: ignore[arg-type]
         bounds_crs=keywords.get("bounds_crs"),
+        asset=keywords.get("asset"),
         format=keywords.get("format"),
         geometry=keywords.get("geometry", "box"),
         append=keywords.get("append", False),

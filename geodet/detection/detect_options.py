@@ -42,6 +42,8 @@ class DetectOptions:
 
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    asset: str | None = None
+    """The asset of each STAC item that is its scene; None: the only one with data."""
     aoi: Path | None = None
     """A vector file with polygons, in any CRS; only objects whose centre is inside are kept."""
     bounds: tuple[float, float, float, float] | None = None
@@ -94,7 +96,7 @@ def check_paths(
         OutputError: An output cannot be written, or would replace an input.
         ConfigError: The options contradict each other.
     """
-    paths = list_scenes([str(scene) for scene in scenes], keep_missing=True)
+    paths = list_scenes([str(scene) for scene in scenes], keep_missing=True, asset=options.asset)
     check_outputs(paths, outputs, options, read=list_files(map(str, scenes)))
     if options.aoi is not None:
         check_vector_exists(options.aoi)
@@ -153,9 +155,7 @@ def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path
     return [output for output in outputs if choose_format(output, options.format).takes_style]
 
 
-def _check_options(
-    outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]
-) -> None:
+def _check_options(outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]) -> None:
     """Refuse outputs that would fail at the end of the run, or replace a file."""
     if options.aoi is not None and options.bounds is not None:
         raise ConfigError(

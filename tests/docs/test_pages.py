@@ -42,6 +42,7 @@ NOT_RUN = {
     "docs/howto/gpu.md": 2,
     "docs/howto/jobs.md": 2,
     "docs/howto/looking.md": 3,
+    "docs/howto/many-scenes.md": 1,
     "docs/howto/onnx.md": 2,
     "docs/howto/remote.md": 1,
     "docs/start/install.md": 7,

@@ -1,0 +1,106 @@
+"""A loopback server of buckets that answers as S3 does to listings and to requests by ranges."""
+
+import contextlib
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+
+class ObjectStore(ThreadingHTTPServer):
+    """Serves objects by bucket and key."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, buckets):
+        super().__init__(("127.0.0.1", 0), _Objects)
+        self.buckets, self.asked = buckets, []
+
+    @property
+    def environment(self):
+        """Variables with which GDAL finds the store."""
+        return {
+            "AWS_S3_ENDPOINT": f"127.0.0.1:{self.server_port}",
+            "AWS_HTTPS": "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+            "AWS_NO_SIGN_REQUEST": "YES",
+        }
+
+
+class _Objects(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self):
+        self._answer(is_head=True)
+
+    def do_GET(self):
+        self._answer(is_head=False)
+
+    def _answer(self, *, is_head):
+        self.server.asked.append(self.path)
+        split = urlsplit(self.path)
+        bucket, _, key = unquote(split.path).lstrip("/").partition("/")
+        objects = self.server.buckets.get(bucket, {})
+        if not key and not is_head:
+            query = {name: values[0] for name, values in parse_qs(split.query).items()}
+            return self._say(200, _list_objects(objects, **_known(query)))
+        if key not in objects:
+            return self._say(404, b"")
+        content = objects[key]
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not wanted:
+            return self._say(200, b"" if is_head else content, {}, len(content))
+        first, last = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
+        where = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
+        return self._say(206, content[first : last + 1], where)
+
+    def _say(self, status, body, headers=(), length=None):
+        self.send_response(status)
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def _known(query):
+    return {name: query.get(name, "") for name in ("prefix", "delimiter")}
+
+
+def _list_objects(objects, *, prefix, delimiter):
+    """Return the objects below a prefix in XML, and the folders, which end with the delimiter."""
+    files, folders = [], {}
+    for key in sorted(key for key in objects if key.startswith(prefix)):
+        rest = key[len(prefix) :]
+        if delimiter and delimiter in rest:
+            folders[prefix + rest.partition(delimiter)[0] + delimiter] = None
+        else:
+            files.append(
+                f"<Contents><Key>{escape(key)}</Key><Size>{len(objects[key])}</Size>"
+                "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+            )
+    common = [f"<CommonPrefixes><Prefix>{escape(f)}</Prefix></CommonPrefixes>" for f in folders]
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult '
+        'xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>"
+        f"{''.join(files)}{''.join(common)}</ListBucketResult>"
+    ).encode()
+
+
+@contextlib.contextmanager
+def serving_buckets(buckets):
+    """Yield a store of objects by bucket and key."""
+    with ObjectStore(buckets) as store:
+        thread = threading.Thread(target=store.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield store
+        finally:
+            store.shutdown()
+            thread.join()

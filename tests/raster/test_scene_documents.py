@@ -1,0 +1,218 @@
+import json
+import logging
+
+import geopandas
+import pytest
+import rasterio
+import shapely
+from object_store import serving_buckets
+from remote_server import serving
+
+from geodet.errors import SceneError
+from geodet.files.network import OFFLINE, RESTRICTED
+from geodet.raster.scene_lists import list_files, list_scenes
+
+INDEXES = ["i.gpkg", "i.parquet", "i.geojson", "i.fgb", "i.shp"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setenv("GDAL_HTTP_CONNECTTIMEOUT", "5")
+
+
+def write_index(path, locations, column="location"):
+    shapes = [shapely.box(n, 0, n + 1, 1) for n in range(len(locations))]
+    frame = geopandas.GeoDataFrame({column: locations}, geometry=shapes, crs=32633)
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_file(path)
+    return path
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return [str(folder / name) for name in names]
+
+
+def item(name, **assets):
+    return {"type": "Feature", "stac_version": "1.1.0", "id": name, "assets": assets}
+
+
+def asset(href, *roles, type="image/tiff; application=geotiff; profile=cloud-optimized"):
+    return {"href": href, "roles": list(roles), "type": type}
+
+
+def write_json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_an_index_names_scenes_relative_to_its_folder(tmp_path, name):
+    scenes = touch(tmp_path, "a.tif", "below/b.tif")
+    folder = tmp_path / "other"
+    folder.mkdir()
+    index = write_index(folder / name, ["../a.tif", scenes[1], "https://host/c.tif"])
+    found = list_scenes([str(index)])
+    assert found == [str(folder / "../a.tif"), scenes[1], "https://host/c.tif"]
+    assert list_files([str(index)]) == [str(index)]
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_a_row_that_cannot_be_used_is_named(tmp_path, name):
+    touch(tmp_path, "a.tif")
+    index = write_index(tmp_path / name, ["a.tif", "gone.tif"])
+    with pytest.raises(SceneError, match=r"i\.\w+, row 2: no such file .*gone\.tif"):
+        list_scenes([str(index)])
+    assert list_scenes([str(index)], keep_missing=True)[1].endswith("gone.tif")
+    empty = write_index(tmp_path / f"e{index.suffix}", ["a.tif", None])
+    with pytest.raises(SceneError, match=r"row 2: the column location is empty"):
+        list_scenes([str(empty)])
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_a_file_of_objects_is_no_index(tmp_path, name):
+    path = write_index(tmp_path / name, ["a"], column="label")
+    with pytest.raises(SceneError, match="is no index of scenes: it has no column location"):
+        list_scenes([str(path)])
+
+
+def test_a_geopackage_with_a_raster_is_a_scene(tmp_path, make_scene):
+    with rasterio.open(make_scene()) as scene:
+        profile = {**scene.profile, "driver": "GPKG", "dtype": "uint8", "count": 3}
+        profile = {k: v for k, v in profile.items() if k in ("driver", "dtype", "count")}
+        with rasterio.open(
+            tmp_path / "r.gpkg",
+            "w",
+            width=64,
+            height=64,
+            crs=scene.crs,
+            transform=scene.transform,
+            **profile,
+        ):
+            pass
+    assert list_scenes([str(tmp_path / "r.gpkg")]) == [str(tmp_path / "r.gpkg")]
+
+
+@pytest.mark.parametrize(
+    ("assets", "chosen"),
+    [
+        ({"only": asset("a.tif")}, "a.tif"),
+        ({"image": asset("a.tif", "data"), "other": asset("b.tif")}, "a.tif"),
+        ({"image": asset("a.tif"), "small": asset("b.tif", "thumbnail")}, "a.tif"),
+        ({"image": {"href": "a.tif"}, "text": {"href": "a.xml"}}, "a.tif"),
+        ({"image": asset("a.tif"), "page": asset("a.html", "data", type="text/html")}, "a.tif"),
+    ],
+)
+def test_the_asset_with_data_is_the_scene(tmp_path, assets, chosen):
+    (scene,) = touch(tmp_path, chosen)
+    assert list_scenes([write_json(tmp_path / "item.json", item("x", **assets))]) == [scene]
+
+
+def test_an_item_that_does_not_tell_its_scene_is_an_error(tmp_path):
+    both = item("x7", red=asset("r.tif", "data"), nir=asset("n.tif", "data"))
+    path = write_json(tmp_path / "item.json", both)
+    touch(tmp_path, "r.tif", "n.tif")
+    with pytest.raises(SceneError, match=r"item x7: it has 2 rasters with data") as caught:
+        list_scenes([path])
+    assert "--asset: it has red, nir" in caught.value.hint
+    assert list_scenes([path], asset="nir") == [str(tmp_path / "n.tif")]
+    with pytest.raises(SceneError, match=r"item x7: it has no asset blue"):
+        list_scenes([path], asset="blue")
+
+
+def write_catalogue(folder, link):
+    """Write a catalogue of a collection of two items; return the scenes that it names."""
+    scenes = touch(folder, "c/1/a.tif", "c/b.tif")
+    write_json(folder / "c/1/item.json", item("one", image=asset("./a.tif", "data")))
+    write_json(folder / "c/two.json", item("two", image=asset("b.tif", "data")))
+    links = [
+        {"rel": "item", "href": link("c/1/item.json", "1/item.json")},
+        {"rel": "item", "href": "./two.json"},
+        {"rel": "parent", "href": "../catalog.json"},
+        {"rel": "child", "href": "../catalog.json"},
+    ]
+    collection = {"type": "Collection", "stac_version": "1.1.0", "links": links}
+    write_json(folder / "c/collection.json", collection)
+    child = [{"rel": "child", "href": "./c/collection.json"}]
+    catalogue = {"type": "Catalog", "stac_version": "1.1.0", "links": child}
+    write_json(folder / "catalog.json", catalogue)
+    return scenes
+
+
+def test_a_catalogue_is_followed_to_its_items(tmp_path):
+    scenes = write_catalogue(tmp_path, lambda _, near: near)
+    assert list_scenes([str(tmp_path / "catalog.json")]) == scenes
+    many = {"type": "FeatureCollection", "features": [item("x", i=asset("c/b.tif"))]}
+    assert list_scenes([write_json(tmp_path / "items.geojson", many)]) == scenes[1:]
+
+
+def test_a_catalogue_on_a_server_is_followed_to_its_items(tmp_path):
+    with serving(tmp_path) as server:
+        write_catalogue(tmp_path, lambda whole, _: f"{server.url}/{whole}")
+        found = list_scenes([f"{server.url}/catalog.json"])
+        assert found == [f"{server.url}/c/1/a.tif", f"{server.url}/c/b.tif"]
+        broken = {"stac_version": "1.1.0", "links": [{"rel": "item", "href": "gone.json"}]}
+        write_json(tmp_path / "broken.json", broken)
+        with pytest.raises(SceneError, match=r"cannot read .*/gone\.json: HTTP status 404"):
+            list_scenes([f"{server.url}/broken.json"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "broken JSON"),
+        ('{"stac_version": "1.1.0", "type": "Catalog", "links": 3}', "has no items"),
+        ('{"stac_version": "1.1.0", "type": "Feature", "assets": [1]}', "no rasters with data"),
+        ('{"stac_version": "1", "type": "FeatureCollection", "features": [7]}', "no rasters"),
+        ('{"stac_version": "1", "links": [{"rel": "item", "href": "b.json"}]}', "b.json"),
+        ('{"stac_version": "1", "links": [{"rel": "child", "href": "l.json"}]}', "no object"),
+    ],
+)
+def test_crafted_documents_are_errors(tmp_path, content, message):
+    (tmp_path / "a.json").write_text(content)
+    (tmp_path / "l.json").write_text("[]")
+    with pytest.raises(SceneError, match=message):
+        list_scenes([str(tmp_path / "a.json")])
+
+
+def test_what_may_not_be_read_is_refused(tmp_path, monkeypatch):
+    remote = write_json(tmp_path / "r.json", item("x", image=asset("https://host/a.tif")))
+    linked = {"stac_version": "1.1.0", "links": [{"rel": "item", "href": "https://host/i.json"}]}
+    away = write_json(tmp_path / "away.json", linked)
+    touch(tmp_path, "a.tif")
+    (tmp_path / "in").mkdir()
+    outside = write_index(tmp_path / "in/i.gpkg", ["../a.tif"])
+    monkeypatch.setenv(OFFLINE, "1")
+    for named in (remote, away, "https://host/c.json", "s3://bucket/a/"):
+        with pytest.raises(SceneError, match="not allowed offline"):
+            list_scenes([named])
+    assert len(list_scenes([str(outside)])) == 1
+    monkeypatch.setenv(RESTRICTED, "1")
+    with pytest.raises(SceneError, match="is not in its folder"):
+        list_scenes([str(outside)])
+
+
+def test_scenes_of_an_index_elsewhere_are_announced(tmp_path, caplog):
+    touch(tmp_path, "a.tif")
+    (tmp_path / "in").mkdir()
+    with caplog.at_level(logging.INFO):
+        list_scenes([str(write_index(tmp_path / "in/i.gpkg", ["../a.tif"]))])
+    assert "1 of them outside of its folder" in caplog.text
+
+
+def test_a_prefix_of_an_object_store_lists_its_rasters(monkeypatch):
+    names = ["c/a.tif", "c/b.TIF", "c/notes.txt", "c/deep/d.tif", "other/e.tif", "texts/a.txt"]
+    with serving_buckets({"bucket": dict.fromkeys(names, b"x")}) as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        assert list_scenes(["s3://bucket/c/"]) == ["s3://bucket/c/a.tif", "s3://bucket/c/b.TIF"]
+        every = list_scenes(["s3://bucket/c/**"])
+        assert sorted(every) == [
+            f"s3://bucket/{n}" for n in sorted(names) if n.lower()[-3:] == "tif" and n[0] == "c"
+        ]
+        with pytest.raises(SceneError, match=r"no rasters in s3://bucket/texts/"):
+            list_scenes(["s3://bucket/texts/"])
+        with pytest.raises(SceneError, match="cannot list s3://bucket/none/: HTTP status 404"):
+            list_scenes(["s3://bucket/none/"])
