@@ -154,7 +154,7 @@ def plan_detection(
     geoboxes = {scene.name: scene.geobox for scene in met}
     are_placed = not has_own_files and are_placed_by_cameras(geoboxes, images)
     warn_of_missing_georeference(geoboxes, about, config, images, in_pixels=not are_placed)
-    report_photographs(images, are_placed=are_placed)
+    report_photographs(images, about, are_placed=are_placed)
     crs = met[0].geobox.crs if has_own_files else common_crs([scene.footprint for scene in met])
     plan = DetectionPlan(
         tuple(met), WGS_84 if are_placed else crs, tuple(records), failed, images, are_placed

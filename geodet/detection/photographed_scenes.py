@@ -12,6 +12,7 @@ from affine import Affine
 
 from geodet.config import DetectConfig
 from geodet.geometry.geobox import GeoBox
+from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import (
     WGS_84,
     Photograph,
@@ -97,23 +98,28 @@ def georeferenced_image(name: str, geobox: GeoBox) -> Photograph:
     )
 
 
-def report_photographs(photographs: Photographs, *, are_placed: bool) -> None:
+def report_photographs(
+    photographs: Photographs, about: ModelDescription, *, are_placed: bool
+) -> None:
     """Log how metres per pixel were found, and which pictures have a place; once for all.
 
     Args:
         photographs: What is known of the pictures.
+        about: The model.
         are_placed: Whether their objects go to one layer, each in its own place or in none.
     """
     images = list(photographs.values())
     known = [image.gsd_m for image in images if image.gsd_m is not None]
+    model = "" if about.gsd is None else f"; {about.name} works at {about.gsd:.3g} m"
     from_cameras = [i for i in images if i.gsd_m is not None and i.gsd_from != "detect.gsd"]
     if from_cameras:
         _logger.info(
-            "%s: %.3g to %.3g m per pixel, from the focal length and the %s",
+            "%s: %.3g to %.3g m per pixel, from the focal length and the %s%s",
             _count(len(from_cameras)),
             min(known),
             max(known),
             " or the ".join(dict.fromkeys(image.gsd_from for image in from_cameras)),
+            model,
         )
     unplaced = [image for image in images if image.view is None]
     if are_placed and unplaced:

@@ -262,6 +262,8 @@ def _report_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> 
             about.name,
             about.gsd,
         )
+    if is_picture(scene.geobox) and config.gsd is None:
+        return  # of all pictures at once
     logger.info(
         "%s has %.3g m per pixel and %s works at %.3g m: resampled while reading to %d x %d px",
         scene.name,

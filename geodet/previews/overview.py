@@ -70,16 +70,15 @@ def draw_overview(
         SceneError: A scene cannot be read.
     """
     check_destination(path, (".png",), overwrite=overwrite)
-    title = f"{len(scenes)} scenes"
     every = Detections.concatenate([scene.found.detections for scene in scenes])
     counts = _count(every, classes)
     if crs is None or any(scene.found.geobox.crs is None for scene in scenes):
-        image, scale = _draw_sheet(scenes, max_side), ScaleBar("", 0)
+        title, image, scale = "pictures", _draw_sheet(scenes, max_side), ScaleBar("", 0)
     else:
         frame = _frame_around([scene.found.geobox for scene in scenes], crs, max_side)
-        image = _draw_mosaic(scenes, frame)
+        title, image = "scenes", _draw_mosaic(scenes, frame)
         scale = ScaleBar.fitting(frame.ground_resolution, frame.width, frame.width)
-    picture = with_footer(image, title, counts, scale)
+    picture = with_footer(image, f"{len(scenes)} {title}", counts, scale)
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG")
 
