@@ -22,6 +22,7 @@ Examples:
   geodet tile scene.tif --labels trees.gpkg -o tiles --aoi labelled.gpkg
   geodet tile 'flights/*.tif' --labels cars.gpkg -o tiles --gsd 0.13
   geodet tile 'flights/*.tif' --labels labels/ -o tiles
+  geodet tile scene.tif --reviews reviews.gpkg -o tiles
 """
 
 
@@ -31,16 +32,6 @@ def tile(
         typer.Argument(
             help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
             show_default=False,
-        ),
-    ],
-    labels: Annotated[
-        list[Path],
-        typer.Option(
-            "--labels",
-            metavar="FILE",
-            help="A vector file with the objects as points or polygons, in any CRS: one for all "
-            "scenes, or repeated, one for each; or a folder with a file of each scene's name.",
-            rich_help_panel=opt.INPUT,
         ),
     ],
     output: Annotated[
@@ -53,6 +44,26 @@ def tile(
             rich_help_panel=opt.OUTPUT,
         ),
     ],
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--labels",
+            metavar="FILE",
+            help="A vector file with the objects as points or polygons, in any CRS: one for all "
+            "scenes, or repeated, one for each; or a folder with a file of each scene's name.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    reviews: Annotated[
+        Path | None,
+        typer.Option(
+            "--reviews",
+            metavar="FILE.gpkg",
+            help="In place of labels: what `geodet view --reviews` wrote. Only the windows that "
+            "were reviewed become chips.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
     label_field: opt.LabelField = None,
     labels_crs: opt.LabelsCrs = None,
     allow_outside: Annotated[
@@ -93,6 +104,8 @@ def tile(
         "tile": flags,
         "data": {"allow_outside": allow_outside or None},
     }
+    if bool(labels) == (reviews is not None):
+        raise typer.BadParameter("give --labels or --reviews, but not both", param_hint="--labels")
     config = opt.resolve(recipe, settings, flags=chosen, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)
     from geodet.files.output_folders import check_new_tileset
@@ -101,21 +114,24 @@ def tile(
 
     with log_nothing():  # the same check comes again, with its warnings
         paths = list_scenes(scenes)
-    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), *labels))
-    for file in (*labels, aoi):
+    files = [*(labels or ()), *([reviews] if reviews else ())]
+    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), *files))
+    for file in (*files, aoi):
         if file is not None:
             check_vector_exists(file)
     from geodet.api.progress_bars import count_bar
+    from geodet.tilesets.reviewed_labels import choose_labels
     from geodet.tilesets.tile import LabelledArea, tile_scene
 
+    chosen_labels, area = choose_labels(labels, reviews, LabelledArea(aoi, corners, crs))
     with count_bar("cutting chips", is_shown=not quiet) as progress:
         report = tile_scene(
             scenes,
-            labels,
+            chosen_labels,
             output,
             config.tile,
             config.data,
-            area=LabelledArea(aoi, corners, crs),
+            area=area,
             overwrite=overwrite,
             progress=progress,
         )

@@ -9,9 +9,14 @@ import numpy as np
 import rasterio
 import shapely
 from affine import Affine
+from factories_photographs import nadir_pose, write_photograph
 from PIL import Image
+from pyproj import Transformer
 
 import geodet
+from geodet.raster.scene import Scene
+from geodet.viewer.review_desk import ReviewDesk
+from geodet.viewer.shown_scene import read_shown_scene
 
 BYTES = 256
 """Side of the chips in pixels."""
@@ -108,6 +113,43 @@ def deep(folder, painted):
     shutil.copy(painted / "truth.gpkg", folder / "labels.gpkg")
 
 
+def reviews(folder, painted):
+    """Review the first windows of the scene: reviews.gpkg, as `geodet view --reviews` writes it."""
+    with Scene(painted / "scene.tif") as scene:
+        shown = read_shown_scene(scene, painted / "trees.gpkg")
+        desk = ReviewDesk(folder / "reviews.gpkg", scene, shown.layers["objects"], shown.frame)
+        for number in range(len(desk.describe()["windows"])):
+            desk.act({"do": "window", "number": number, "at": 0.4, "hidden": []})
+
+
+def photographs(folder, painted):
+    """Photograph the scene as a drone that looks down: photos/, in two rows of three that overlap.
+
+    The rows were flown in opposite directions, so every other one is upside down.
+    """
+    (folder / "photos").mkdir()
+    with rasterio.open(painted / "scene.tif") as scene:
+        pixels, transform = np.moveaxis(scene.read(), 0, -1), scene.transform
+        to_degrees = Transformer.from_crs(scene.crs, 4326, always_xy=True)
+    rows, columns = 240, 320
+    height = transform.a * 24 * np.hypot(rows, columns) / np.hypot(36, 24)  # a lens of 24 mm
+    for number in range(6):
+        row, column = divmod(number, 3)
+        top, left = row * (len(pixels) - rows), column * (pixels.shape[1] - columns) // 2
+        part = pixels[top : top + rows, left : left + columns]
+        centre = to_degrees.transform(*(transform @ (left + columns / 2, top + rows / 2)))
+        write_photograph(
+            folder / "photos" / f"DJI_{number + 1:04}.JPG",
+            part[::-1, ::-1] if row else part,
+            lonlat=centre,
+            altitude=300 + height,
+            film=24,
+            time=f"2024:05:01 10:20:{5 * number:02}",
+            offset="+02:00",
+            xmp=nadir_pose(height, yaw=180.0 if row else 0.0),
+        )
+
+
 def empty(folder, painted):
     """Leave the folder as it is: the page makes what it needs."""
 
@@ -119,6 +161,8 @@ INPUTS = {
     "deepforest": deepforest,
     "demo": demo,
     "empty": empty,
+    "photographs": photographs,
+    "reviews": reviews,
     "scenes": scenes,
     "tiles": tiles,
     "yolo": yolo,

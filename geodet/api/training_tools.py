@@ -8,6 +8,7 @@ from pathlib import Path
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
+from geodet.tilesets.reviewed_labels import choose_labels
 from geodet.tilesets.tile import LabelledArea, TileReport, tile_scene
 from geodet.training.scene_chips import ScenesWithLabels
 from geodet.training.train import EpochReport, TrainReport, run_training
@@ -17,9 +18,10 @@ __all__ = ["tile", "to_labelled_area", "train"]
 
 def tile(
     scene: str | Path | Sequence[str | Path],
-    labels: str | Path | Sequence[str | Path],
+    labels: str | Path | Sequence[str | Path] | None,
     output: str | Path,
     *,
+    reviews: str | Path | None = None,
     config: Config | str | Path | None = None,
     settings: Settings = (),
     chip_size: int | None = None,
@@ -38,8 +40,11 @@ def tile(
     Args:
         scene: A raster, or several; also folders, quoted patterns and lists, as for :func:`detect`.
         labels: Points or polygons, in any vector file that GDAL reads and in any CRS: a file for
-            all scenes, one for each in their order, or a folder with a file of each scene's name.
+            all scenes, one for each in their order, or a folder with a file of each scene's name;
+            None with ``reviews``.
         output: The folder of the tileset. It appears when it is complete.
+        reviews: What ``geodet view --reviews`` wrote, in place of labels: only the windows that
+            were reviewed become chips.
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"tile.val_fraction": 0.3}``.
         chip_size: Side of a chip in pixels of the scene.
@@ -56,6 +61,7 @@ def tile(
         progress: Called with the number of windows done and the number to do.
 
     Raises:
+        ConfigError: Neither labels nor reviews are given, or both.
         SceneError: A scene cannot be read, or its metres per pixel are needed and unknown.
         VectorError: The labels or the area cannot be read, or the area meets no scene.
         TilesetError: No label lies in a scene, or they cannot be split by place.
@@ -76,13 +82,19 @@ def tile(
         }
     }
     chosen = resolve_config(config, flags=flags, settings=settings)
+    area = to_labelled_area(aoi, bounds, bounds_crs)
+    files, part = choose_labels(
+        None if labels is None else _to_paths(labels),
+        None if reviews is None else Path(reviews),
+        area,
+    )
     return tile_scene(
         scene,
-        _to_paths(labels),
+        files,
         Path(output),
         chosen.tile,
         chosen.data,
-        area=to_labelled_area(aoi, bounds, bounds_crs),
+        area=part,
         overwrite=overwrite,
         progress=progress,
     )

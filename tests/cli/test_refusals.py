@@ -189,6 +189,8 @@ REFUSALS = {
         ("preview", "scene.tif", "none.gpkg", "-o", "new.png"),
         "no such file: none.gpkg",
     ),
+    "view: missing scene": (("view", "none.tif"), "no such file: none.tif"),
+    "view: missing detections": (("view", "scene.tif", "none.gpkg"), "no such file: none.gpkg"),
     "demo: unknown model": (("demo", "new", "-m", "none"), "unknown model 'none'"),
     "demo: folder is a file": (("demo", "scene.tif"), "scene.tif is a file"),
     "models: unknown model": (("models", "vehicle"), "did you mean 'vehicles'?"),

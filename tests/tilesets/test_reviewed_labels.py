@@ -1,0 +1,121 @@
+"""Chips from reviews: of the windows that were looked at, with what was right in them."""
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+import geodet
+from geodet.config import DataConfig
+from geodet.errors import ConfigError, VectorError
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import Window
+from geodet.raster.scene import Scene
+from geodet.tilesets.reviewed_labels import choose_labels
+from geodet.tilesets.tile import LabelledArea
+from geodet.tilesets.tileset import read_tileset
+from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile
+
+WINDOWS = [Window(0, 0, 128, 128), Window(256, 128, 128, 128)]
+CHIPS = {"tile.chip_size": 64, "tile.block_size": 64, "tile.overlap": 0, "tile.empty_share": 1.0}
+
+
+def review(path, scene, geobox, *, windows=WINDOWS, step=32):
+    """Accept objects all over a scene, reject every fourth, and mark windows as done."""
+    file = ReviewFile(path, scene, geobox)
+    places = [(x, y) for x in range(8, 380, step) for y in range(8, 250, step)]
+    objects = [
+        ReviewedObject(file.take_id(), n, verdict, "tree", 0.5, (x, y, x + 12.0, y + 12.0))
+        for n, (x, y) in enumerate(places)
+        for verdict in ("rejected" if n % 4 == 3 else "accepted",)
+    ]
+    done = [ReviewedWindow(file.take_id(), window) for window in windows]
+    file.replace([], [*objects, *done])
+    return [one for one in objects if one.verdict == "accepted"]
+
+
+@pytest.fixture
+def scene(make_scene):
+    return make_scene(width=384, height=256)
+
+
+def test_only_reviewed_windows_become_chips(scene, tmp_path):
+    with Scene(scene) as opened:
+        geobox = opened.geobox
+    right = review(tmp_path / "r.gpkg", "scene.tif", geobox)
+    report = geodet.tile(
+        scene, None, tmp_path / "tiles", reviews=tmp_path / "r.gpkg", settings=CHIPS
+    )
+    inside = [
+        one for one in right for w in WINDOWS
+        if w.col_off <= one.box_px[0] < w.col_end and w.row_off <= one.box_px[1] < w.row_end
+    ]  # fmt: skip
+    assert report.objects_kept == len(inside)
+    assert report.train + report.val + report.skipped_empty + report.skipped_overlap == 8
+    ground = shapely.union_all(
+        [shapely.polygons(geobox.corners(np.array([[w.col_off, w.row_off, w.col_end, w.row_end]])))
+         for w in WINDOWS]
+    )  # fmt: skip
+    images = read_tileset(tmp_path / "tiles", DataConfig()).images
+    for image in images:
+        with rasterio.open(image.path) as chip:
+            assert ground.buffer(1e-6).covers(shapely.box(*chip.bounds))
+    assert sum(len(image.boxes) for image in images) == len(inside)
+
+
+def test_what_was_not_looked_at_is_no_background(scene, tmp_path):
+    with Scene(scene) as opened:
+        review(tmp_path / "r.gpkg", "scene.tif", opened.geobox, windows=[Window(0, 0, 100, 100)])
+    geodet.tile(scene, None, tmp_path / "tiles", reviews=tmp_path / "r.gpkg", settings=CHIPS)
+    images = read_tileset(tmp_path / "tiles", DataConfig()).images
+    cut = [image for image in images if "_c64" in image.path.stem or "_r64" in image.path.stem]
+    assert cut
+    assert all(len(image.ignored) for image in cut)
+
+
+def test_a_window_without_objects_is_background(scene, tmp_path):
+    with Scene(scene) as opened:
+        review(tmp_path / "r.gpkg", "scene.tif", opened.geobox, step=130)
+    report = geodet.tile(
+        scene, None, tmp_path / "tiles", reviews=tmp_path / "r.gpkg", settings=CHIPS
+    )
+    assert any(
+        not len(image.boxes) for image in read_tileset(tmp_path / "tiles", DataConfig()).images
+    )
+    assert report.objects_kept >= 1
+
+
+def test_labels_or_reviews_are_given(tmp_path):
+    whole = LabelledArea()
+    with pytest.raises(ConfigError, match="no labels are given"):
+        choose_labels(None, None, whole)
+    with pytest.raises(ConfigError, match="labels and reviews are given"):
+        choose_labels(tmp_path / "l.gpkg", tmp_path / "r.gpkg", whole)
+    with pytest.raises(ConfigError, match=r"the area park\.gpkg"):
+        choose_labels(None, tmp_path / "r.gpkg", LabelledArea(aoi=tmp_path / "park.gpkg"))
+    assert choose_labels(tmp_path / "l.gpkg", None, whole) == (tmp_path / "l.gpkg", whole)
+
+
+def test_reviews_without_a_window_that_is_done_are_refused(scene, tmp_path):
+    with Scene(scene) as opened:
+        review(tmp_path / "r.gpkg", "scene.tif", opened.geobox, windows=[])
+    with pytest.raises(VectorError, match="no window is reviewed") as caught:
+        choose_labels(None, tmp_path / "r.gpkg", LabelledArea())
+    assert "key w" in caught.value.hint
+
+
+def test_scenes_without_a_crs_do_not_share_a_file(tmp_path):
+    geobox = GeoBox(384, 256, Affine(1, 0, 0, 0, -1, 0), None)
+    for name in ("a.jpg", "b.jpg"):
+        review(tmp_path / "r.gpkg", name, geobox)
+    with pytest.raises(VectorError, match=r"share their coordinates: a\.jpg, b\.jpg"):
+        choose_labels(None, tmp_path / "r.gpkg", LabelledArea())
+
+
+def test_another_file_is_refused(tmp_path, make_scene):
+    frame = geopandas.GeoDataFrame({"a": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
+    frame.to_file(tmp_path / "l.gpkg", layer="labels")
+    with pytest.raises(VectorError, match="is no file of reviews"):
+        choose_labels(None, tmp_path / "l.gpkg", LabelledArea())
