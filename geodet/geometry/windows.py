@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, overload
 
 __all__ = ["Window", "WindowGrid"]
@@ -149,16 +150,7 @@ class WindowGrid(Sequence[Window]):
         return divmod(index % count, self.columns)
 
     def _axis(self, length: int) -> _Axis:
-        if length <= self.size:
-            return _Axis(length, length, length, 0, 1)
-        size, stride, align = self.size, self.size - self.overlap, max(self.align, 1)
-        if self.align:
-            rest = length - self.overlap
-            fewest = _ceil(rest, stride // align * align)
-            stride = _ceil(_ceil(rest, fewest), align) * align
-            size = stride + self.overlap
-        last = _ceil(length - size, align) * align
-        return _Axis(length, size, stride, last, _ceil(length - size, stride) + 1)
+        return _divide(length, self.size, self.overlap, self.align)
 
 
 class _Axis(NamedTuple):
@@ -184,6 +176,21 @@ class _Axis(NamedTuple):
         if index in (0, self.windows):
             return index and self.length
         return (self.end(index - 1) + self.start(index)) // 2
+
+
+@lru_cache(maxsize=256)
+def _divide(length: int, size: int, overlap: int, align: int) -> _Axis:
+    """Divide an axis; kept, as each window of a grid asks for it."""
+    if length <= size:
+        return _Axis(length, length, length, 0, 1)
+    stride, step = size - overlap, max(align, 1)
+    if align:
+        rest = length - overlap
+        fewest = _ceil(rest, stride // step * step)
+        stride = _ceil(_ceil(rest, fewest), step) * step
+        size = stride + overlap
+    last = _ceil(length - size, step) * step
+    return _Axis(length, size, stride, last, _ceil(length - size, stride) + 1)
 
 
 def _ceil(dividend: int, divisor: int) -> int:

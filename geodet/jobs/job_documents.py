@@ -31,8 +31,8 @@ _SPEED = {"workers", "batch_size", *ReadingConfig.model_fields}
 
 def to_document(job: JobPlan) -> dict[str, Any]:
     """Convert a plan to values that JSON has; each CRS is written once."""
-    names = {scene.planned.geobox.crs: "" for scene in job.scenes}
-    numbers = {crs: number for number, crs in enumerate(names)}
+    texts = [_crs_text(scene.planned.geobox) for scene in job.scenes]
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     return {
         "layout": _LAYOUT,
         "identifier": job.identifier,
@@ -43,8 +43,10 @@ def to_document(job: JobPlan) -> dict[str, Any]:
             dtype: None if values is None else [list(map(float, part)) for part in values]
             for dtype, values in job.values.items()
         },
-        "crs": [None if crs is None else crs.srs for crs in numbers],
-        "scenes": [_from_scene(scene, numbers[scene.planned.geobox.crs]) for scene in job.scenes],
+        "crs": list(numbers),
+        "scenes": [
+            _from_scene(scene, numbers[text]) for scene, text in zip(job.scenes, texts, strict=True)
+        ],
         "records": [
             {"path": one.path, "scene": one.scene, "status": one.status, "reason": one.reason}
             for one in job.records
@@ -89,6 +91,11 @@ def from_document(content: Any) -> JobPlan:
         float(content["iou_threshold"]),
         {dtype: None if four is None else InputValues(*four) for dtype, four in values.items()},
     )
+
+
+def _crs_text(geobox: GeoBox) -> str | None:
+    """Return what a CRS was made from, from which it is made again."""
+    return None if geobox.crs is None else str(geobox.crs.srs)
 
 
 def _from_scene(scene: JobScene, crs: int) -> dict[str, Any]:

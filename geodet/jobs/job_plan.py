@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from geodet.config import DetectConfig
 from geodet.detection.detect_report import SceneRecord
@@ -85,8 +86,10 @@ def plan_bands(
     """
     plan, config = prepared.plan, prepared.config
     threshold = prepared.predictor.iou_threshold
+    chosen = {_shape(scene): scene for scene in plan.scenes}
+    numbers = {shape: _choose_numbers(scene, prepared) for shape, scene in chosen.items()}
     scenes = [
-        _plan_scene(scene, keep(number, _choose_numbers(scene, prepared)), threshold)
+        _plan_scene(scene, keep(number, numbers[_shape(scene)]), threshold)
         for number, scene in enumerate(plan.scenes)
     ]
     if any(scene.windows > 1 for scene in scenes):
@@ -111,11 +114,35 @@ def _choose_numbers(scene: PlannedScene, prepared: PreparedRun) -> WindowNumbers
 
 def _plan_scene(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> JobScene:
     grid = WindowGrid(*scene.grid, numbers["size"], numbers["overlap"], numbers["align"])
-    band_rows = count_band_rows(grid, numbers["batch_size"])
-    numbers = {**numbers, "band_rows": band_rows}
-    windows = _cut(scene, numbers, threshold)
-    pixels = tuple(map(windows.count_pixels, windows.bands))
-    return JobScene(scene, identify_scene(scene.path), numbers, pixels, len(windows.wanted))
+    numbers = {**numbers, "band_rows": count_band_rows(grid, numbers["batch_size"])}
+    if scene.aoi is None:
+        cut = grid, numbers["batch_size"], numbers["band_rows"]
+        bands, windows = _count_whole(*cut, threshold)
+    else:
+        bands, windows = _count(_cut(scene, numbers, threshold))
+    return JobScene(scene, identify_scene(scene.path), numbers, bands, windows)
+
+
+@lru_cache(maxsize=256)
+def _count_whole(
+    grid: WindowGrid, batch_size: int, band_rows: int, threshold: float
+) -> tuple[tuple[int, ...], int]:
+    """Count as :func:`_count` does; kept, as the scenes of a county are alike."""
+    plan, no_scale = WindowPlan(grid, batch_size), (1.0, 1.0)
+    windows = cut_scene(
+        plan, iou_threshold=threshold, aoi=None, scale=no_scale, band_rows=band_rows
+    )
+    return _count(windows)
+
+
+def _count(windows: SceneWindows) -> tuple[tuple[int, ...], int]:
+    """Count the pixels of each band, and the windows of all."""
+    return tuple(map(windows.count_pixels, windows.bands)), len(windows.wanted)
+
+
+def _shape(scene: PlannedScene) -> tuple[tuple[int, int], int]:
+    """Return what the windows depend on, besides the model and the settings."""
+    return scene.grid, scene.rows_kept
 
 
 def _cut(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> SceneWindows:

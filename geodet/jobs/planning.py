@@ -127,7 +127,9 @@ def describe_plan(plan: JobPlan, sample: SpeedSample | None = None) -> PlanRepor
     """
     geoboxes = [scene.planned.geobox for scene in plan.scenes]
     footprints = find_footprints(geoboxes, geoboxes[0].crs)
-    systems = Counter("none" if box.crs is None else _name(box.crs) for box in geoboxes)
+    known = {None if box.crs is None else box.crs.srs: box.crs for box in geoboxes}
+    names = {text: "none" if crs is None else _name(crs) for text, crs in known.items()}
+    systems = Counter(names[None if box.crs is None else box.crs.srs] for box in geoboxes)
     megapixels = sum(sum(scene.bands) for scene in plan.scenes) / 1e6
     bands = sum(len(scene.bands) for scene in plan.scenes)
     report = PlanReport(
