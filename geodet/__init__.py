@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
     from geodet.api.jobs import merge, plan, search
+    from geodet.api.map_pages import view
     from geodet.api.scene_pictures import preview
     from geodet.api.summaries import info
     from geodet.api.tools import evaluate, export
@@ -119,6 +120,7 @@ __all__ = [
     "search",
     "tile",
     "train",
+    "view",
 ]
 
 _MODULES = {
@@ -140,6 +142,7 @@ _MODULES = {
         "search",
     ),
     "geodet.config.recipes": ("resolve_config",),
+    "geodet.api.map_pages": ("view",),
     "geodet.api.scene_pictures": ("preview",),
     "geodet.api.summaries": ("info",),
     "geodet.api.tools": (

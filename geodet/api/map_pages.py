@@ -1,0 +1,77 @@
+"""The public function that shows scenes in the browser: view."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import geopandas as gpd
+
+from geodet.errors import ConfigError
+from geodet.viewer.serve_map import serve_map
+
+__all__ = ["view"]
+
+
+def view(
+    scene: str | Path,
+    detections: str | Path | gpd.GeoDataFrame | None = None,
+    *,
+    errors: str | Path | None = None,
+    reviews: str | Path | None = None,
+    bands: Sequence[int | str] = (),
+    own_grid: bool = False,
+    base_map: str = "",
+    port: int = 0,
+    opens_browser: bool = True,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Show a scene and its objects as a map in the browser of this machine, until Ctrl-C.
+
+    Args:
+        scene: A raster.
+        detections: What :func:`detect` returned, or a vector file of points or polygons.
+        errors: The ``errors.gpkg`` of :func:`evaluate`.
+        reviews: A GeoPackage to which decisions on the objects are written, one by one. It needs a
+            file of detections, which it belongs to.
+        bands: Bands of the scene for red, green and blue; empty: chosen by their names.
+        own_grid: Show the scene in its own pixels, not in Web Mercator.
+        base_map: Address of tiles to show below the scene, with ``{z}``, ``{x}`` and ``{y}``.
+        port: 0: a free one.
+        opens_browser: Open the page.
+        announce: Called with the address of the page.
+
+    Raises:
+        ConfigError: The port is in use, or the base map cannot be shown.
+        SceneError: The scene cannot be read.
+        VectorError: The detections or errors cannot be read.
+        OutputError: The reviews cannot be written, or belong to other detections.
+
+    Example:
+        >>> view(scene, labels)  # doctest: +SKIP
+        http://127.0.0.1:...
+    """
+    if reviews is not None and isinstance(detections, gpd.GeoDataFrame):
+        raise ConfigError(
+            "reviews belong to a file of detections, and a frame is given",
+            hint="write the frame to a file, and give its path",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(detections, gpd.GeoDataFrame):
+            source: Path | None = Path(folder) / "detections.gpkg"
+            detections.to_file(source, layer="detections")
+        else:
+            source = None if detections is None else Path(detections)
+        serve_map(
+            scene,
+            source,
+            errors=None if errors is None else Path(errors),
+            reviews=None if reviews is None else Path(reviews),
+            bands=bands,
+            own_grid=own_grid,
+            base_map=base_map,
+            port=port,
+            opens_browser=opens_browser,
+            announce=announce,
+        )
