@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -19,28 +20,60 @@ Examples:
   geodet preview scene.tif trees.gpkg -o trees.png
   geodet preview scene.tif trees.gpkg -o part.png --window 500,500,800,600
   geodet preview scene.tif cars.geojson -o cars.png --min-score 0.5
+  geodet preview scene.tif trees.gpkg -o map.pdf --outline stands.gpkg --label name
 """
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
 def preview(
     scene: Annotated[str, typer.Argument(help="A raster that GDAL opens.", show_default=False)],
-    detections: Annotated[
-        Path,
-        typer.Argument(
-            help="A vector file with points or polygons, such as the output of detect.",
-            show_default=False,
-        ),
-    ],
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE.png",
-            help="The picture to write.",
+            metavar="FILE",
+            help="The picture to write: .png, .jpg, .webp, .pdf or .svg.",
             rich_help_panel=opt.OUTPUT,
         ),
     ],
+    detections: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A vector file with points or polygons, such as the output of detect.",
+            show_default=False,
+        ),
+    ] = None,
+    outlines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--outline",
+            metavar="FILE",
+            help="Polygons to outline, in any vector format and CRS. May be repeated.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME",
+            help="Attribute to write in each polygon: that of the first --outline, then of the "
+            "second.",
+            rich_help_panel=opt.INPUT,
+        ),
+    ] = None,
+    title: Annotated[
+        str,
+        typer.Option(
+            "--title",
+            metavar="TEXT",
+            help="Title above the picture.",
+            show_default="none",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = "",
     window: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +104,10 @@ def preview(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Draw detections over a scene, or a part of it, with a legend and a scale bar.
+    """Draw detections over a scene, or a part of it, as a map with a legend.
+
+    A scale bar and an arrow to true north are drawn where the scene has a CRS. PDF and SVG hold
+    boxes, outlines and texts as vectors.
 
     Objects are boxes, or dots where boxes would be too small. Where dots would run together, a
     shading shows their density.
@@ -90,11 +126,15 @@ def preview(
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 
-    check_destination(output, (".png",), overwrite=overwrite)
+    if len(labels or ()) > len(outlines or ()):
+        raise typer.BadParameter("more labels than outlines", param_hint="--label")
+    check_destination(output, _PICTURES, overwrite=overwrite)
     check_scene_exists(scene)
     announce_reach([scene])
-    check_vector_exists(detections)
+    for file in [*([detections] if detections else []), *(outlines or ())]:
+        check_vector_exists(file)
     from geodet.geometry.windows import Window
+    from geodet.previews.map_outlines import OutlineLayer
     from geodet.previews.preview import draw_scene
 
     report = draw_scene(
@@ -108,6 +148,11 @@ def preview(
         min_score=min_score,
         score_field=score_field,
         max_side=max_side,
+        heading=title,
+        outlines=[
+            OutlineLayer(path, label)
+            for path, label in zip_longest(outlines or (), labels or (), fillvalue="")
+        ],
         on_error=on_error or "stop",
         overwrite=overwrite,
     )

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from geodet.onnx.backend import load_model
     from geodet.onnx.export import ExportReport
     from geodet.previews.preview import PreviewReport
+    from geodet.previews.map_outlines import OutlineLayer
     from geodet.raster.scene_summary import SceneSummary
     from geodet.tilesets.tile import TileReport
     from geodet.tilesets.tileset_summary import TilesetSummary
@@ -189,6 +190,7 @@ _MODULES = {
     "geodet.previews.preview": ("PreviewReport",),
     "geodet.raster.scene_summary": ("SceneSummary",),
     "geodet.tilesets.tile": ("TileReport",),
+    "geodet.previews.map_outlines": ("OutlineLayer",),
     "geodet.tilesets.tileset_summary": ("TilesetSummary",),
     "geodet.training.train": (
         "EpochReport",

@@ -10,6 +10,7 @@ from typing import Literal
 import geopandas as gpd
 
 from geodet.geometry.windows import Window
+from geodet.previews.map_outlines import OutlineLayer
 from geodet.previews.preview import PreviewReport, draw_scene
 
 __all__ = ["preview"]
@@ -17,7 +18,7 @@ __all__ = ["preview"]
 
 def preview(
     scene: str | Path,
-    detections: str | Path | gpd.GeoDataFrame,
+    detections: str | Path | gpd.GeoDataFrame | None,
     output: str | Path,
     *,
     window: Sequence[int] | None = None,
@@ -26,28 +27,33 @@ def preview(
     bands: Sequence[int | str] = (),
     min_score: float = 0.0,
     max_side: int = 2048,
+    title: str = "",
+    outlines: Sequence[OutlineLayer] = (),
     on_error: Literal["stop", "skip"] = "stop",
     overwrite: bool = False,
 ) -> PreviewReport:
-    """Draw detections over a scene as a PNG, with a legend and a scale bar.
+    """Draw detections over a scene as a map, with a legend, a scale bar and an arrow to north.
 
     Args:
         scene: A raster.
-        detections: What :func:`detect` returned, or a vector file of points or polygons.
-        output: The picture, ``.png``.
+        detections: What :func:`detect` returned, or a vector file of points or polygons;
+            None draws the scene alone.
+        output: The picture: ``.png``, ``.jpg``, ``.webp``, ``.pdf`` or ``.svg``.
         window: The part to show: column, row, width and height in pixels of the scene.
         bounds: The part to show: xmin, ymin, xmax, ymax.
         bounds_crs: The CRS of ``bounds``; None: the scene's.
         bands: Bands of the scene for red, green and blue; empty: chosen by their names.
         min_score: Leave out detections with a lower score.
         max_side: Longest side of the picture in pixels.
+        title: Title above the picture; empty: none.
+        outlines: Polygons to outline, with an attribute to write in each.
         on_error: What becomes of an area of the scene that cannot be read; skip: it is left blank.
         overwrite: Replace a picture that exists.
 
     Raises:
         ConfigError: The part lies outside of the scene.
         SceneError: The scene cannot be read.
-        VectorError: The detections cannot be read.
+        VectorError: The detections or the outlines cannot be read.
         OutputError: The picture exists, or cannot be written.
 
     Example:
@@ -56,10 +62,10 @@ def preview(
     """
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(detections, gpd.GeoDataFrame):
-            source = Path(folder) / "detections.gpkg"
-            detections.to_file(source, layer="detections")
+            source: Path | None = Path(folder) / "detections.gpkg"
+            detections.to_file(str(source), layer="detections")
         else:
-            source = Path(detections)
+            source = None if detections is None else Path(detections)
         return draw_scene(
             scene,
             source,
@@ -70,6 +76,8 @@ def preview(
             bands=bands,
             min_score=min_score,
             max_side=max_side,
+            heading=title,
+            outlines=outlines,
             on_error=on_error,
             overwrite=overwrite,
         )

@@ -7,14 +7,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from geodet.previews.sheet import Line, Sheet, Words, font_of, paint
 from geodet.raster.scene import Scene
 from geodet.vector.palette import Colour
 
-__all__ = ["ClassCount", "ScaleBar", "density_text", "with_footer"]
-
-Entry = tuple[str, Colour | None]
+__all__ = [
+    "ClassCount",
+    "Margin",
+    "OutlineMark",
+    "ScaleBar",
+    "density_text",
+    "lay_out",
+    "with_footer",
+]
 
 _PAPER: Colour = (22, 25, 30)
 _INK: Colour = (244, 245, 247)
@@ -33,6 +40,18 @@ class ClassCount:
     """Number of its objects."""
     colour: Colour
     """Colour of its objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineMark:
+    """A line in the legend that stands for outlines."""
+
+    colour: Colour
+    """Its colour."""
+
+
+Mark = Colour | OutlineMark | None
+Entry = tuple[str, Mark]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +75,7 @@ class ScaleBar:
         return ScaleBar.fitting(scene.resolution, scene_width, width)
 
     @staticmethod
-    def fitting(
-        resolution: tuple[float, float] | None, scene_width: float, width: int
-    ) -> ScaleBar:
+    def fitting(resolution: tuple[float, float] | None, scene_width: float, width: int) -> ScaleBar:
         """Choose a bar for metres per pixel along x and y, otherwise as :meth:`of`."""
         known = resolution is not None
         unit = (resolution or (1.0, 1.0))[0] * scene_width / width  # of one pixel
@@ -66,6 +83,28 @@ class ScaleBar:
         power = 10.0 ** math.floor(math.log10(longest))
         length = next(step * power for step in (5, 2, 1, 0.5) if step * power <= longest)
         return ScaleBar(_length_text(length) if known else f"{length:g} px", round(length / unit))
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What is written around an image."""
+
+    name: str
+    """Name of the scene, shortened in its middle if it is too long."""
+    counts: Sequence[ClassCount]
+    """Classes in the legend, in order."""
+    scale: ScaleBar
+    """The bar on the right."""
+    remark: str = ""
+    """Last entry of the legend."""
+    heading: str = ""
+    """Title above the image; empty: none."""
+    north: float | None = None
+    """Degrees from upwards to true north, clockwise; None: unknown, and no arrow."""
+    outlines: Sequence[ClassCount] = ()
+    """Layers of outlines in the legend, in order."""
+    has_objects: bool = True
+    """Whether detections are shown, of which there may be none."""
 
 
 def _length_text(metres: float) -> str:
@@ -118,21 +157,48 @@ def with_footer(
         scale: The bar on the right.
         remark: Last entry of the legend.
     """
-    width = max(image.width, _NARROWEST)
+    margin = Margin(title, counts, scale, remark=remark)
+    return paint(lay_out(image.size, margin), image)
+
+
+def lay_out(size: tuple[int, int], margin: Margin) -> Sheet:
+    """Arrange a heading above an image and a strip below it.
+
+    Args:
+        size: Width and height of the image; a narrow one is centred.
+        margin: What is written around it.
+    """
+    width = max(size[0], _NARROWEST)
     em = min(max(width // 68, 14), 28)
-    rows = list(_rows(_entries(counts, remark), width, em))
-    picture = Image.new("RGB", (width, image.height + round(em * (2.5 + 1.7 * len(rows)))), _PAPER)
-    picture.paste(image, ((width - image.width) // 2, 0))
-    draw = ImageDraw.Draw(picture)
-    y = image.height + 1.4 * em
-    room = _draw_scale(draw, scale, (width - em, y), em) - 3 * em
-    font = ImageFont.load_default(1.15 * em)
-    draw.text((em, y), _fitted(title, font, room), _INK, font, anchor="lm")
+    shapes = list[Line | Words]()
+    top = 0
+    if margin.heading:
+        top = round(2.8 * em)
+        text = _fitted(margin.heading, font_of(1.5 * em), width - 2 * em)
+        shapes.append(Words(text, (em, top / 2), 1.5 * em, _INK))
+    rows = list(_rows(_all_entries(margin), width, em))
+    y = top + size[1] + 1.4 * em
+    right = float(width - em)
+    if margin.north is not None:
+        shapes += _north_arrow(margin.north, (right - 0.9 * em, y + 0.25 * em), em)
+        right -= 3 * em
+    bar, left = _scale_shapes(margin.scale, (right, y), em)
+    shapes += bar
+    name = _fitted(margin.name, font_of(1.15 * em), left - 3 * em)
+    shapes.append(Words(name, (em, y), 1.15 * em, _INK))
     for row in rows:
         y += 1.7 * em
-        for x, text, colour in row:
-            _draw_entry(draw, (x, y), text, colour, em)
-    return picture
+        for x, text, mark in row:
+            shapes += _entry_shapes((x, y), text, mark, em)
+    height = top + size[1] + round(em * (2.5 + 1.7 * len(rows)))
+    return Sheet(width, height, _PAPER, ((width - size[0]) // 2, top), shapes)
+
+
+def _all_entries(margin: Margin) -> list[Entry]:
+    """Return the entries of the legend: objects, outlines, then the remark."""
+    entries = _entries(margin.counts) if margin.has_objects else []
+    entries += [(f"{one.name}  {one.count:,}", OutlineMark(one.colour)) for one in margin.outlines]
+    return [*entries, *([(margin.remark, None)] if margin.remark else [])]
 
 
 def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
@@ -143,49 +209,65 @@ def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
     return [(head, None), *legend, *([(remark, None)] if remark else [])]
 
 
-def _rows(
-    entries: Sequence[Entry], width: int, em: int
-) -> Iterator[list[tuple[float, str, Colour | None]]]:
+def _rows(entries: Sequence[Entry], width: int, em: int) -> Iterator[list[tuple[float, str, Mark]]]:
     """Yield rows of entries no wider than the picture, each entry with its x."""
-    font = ImageFont.load_default(em)
-    row: list[tuple[float, str, Colour | None]] = []
+    font = font_of(em)
+    row: list[tuple[float, str, Mark]] = []
     x = float(em)
-    for entry, colour in entries:
+    for entry, mark in entries:
         text = _fitted(entry, font, width - 4 * em)
-        length = font.getlength(text) + (1.4 * em if colour else 0)
+        length = font.getlength(text) + (1.4 * em if mark else 0)
         if row and x + length > width - em:
             yield row
             row, x = [], float(em)
-        row.append((x, text, colour))
+        row.append((x, text, mark))
         x += length + 1.5 * em
-    yield row
+    if row:
+        yield row
 
 
-def _draw_entry(
-    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, colour: Colour | None, em: int
-) -> None:
-    """Draw a text, and before it a square of its colour, if it has one."""
+def _entry_shapes(at: tuple[float, float], text: str, mark: Mark, em: int) -> list[Line | Words]:
+    """Return a text, and before it a square or a line of its colour, if it has one."""
     x, y = at
-    if colour is not None:
-        side = 0.8 * em
-        square = (x, y - side / 2, x + side, y + side / 2)
-        draw.rounded_rectangle(square, radius=0.15 * em, fill=colour)
-        x += 1.4 * em
-    draw.text((x, y), text, _PALE if colour is None else _INK, ImageFont.load_default(em), "lm")
+    side = 0.8 * em
+    if mark is None:
+        return [Words(text, at, em, _PALE)]
+    if isinstance(mark, OutlineMark):
+        shape = Line(((x, y), (x + side, y)), mark.colour, max(2, em // 7))
+    else:
+        low, high = y - side / 2, y + side / 2
+        shape = Line(((x, low), (x + side, low), (x + side, high), (x, high)), mark, 0)
+    return [shape, Words(text, (x + 1.4 * em, y), em, _INK)]
 
 
-def _draw_scale(
-    draw: ImageDraw.ImageDraw, scale: ScaleBar, right: tuple[float, float], em: int
-) -> float:
-    """Draw the bar with its length to the left of a point; return the x where it starts."""
+def _scale_shapes(
+    scale: ScaleBar, right: tuple[float, float], em: int
+) -> tuple[list[Line | Words], float]:
+    """Return the bar with its length to the left of a point, and the x where it starts."""
     x, y = right
+    if not scale.width_px:  # of pictures that show no ground together
+        return [], x
     left, line = x - scale.width_px, max(2, em // 9)
-    draw.line((left, y, x, y), _INK, line)
+    shapes: list[Line | Words] = [Line(((left, y), (x, y)), _INK, line)]
     for end in (left + line / 2, x - line / 2):
-        draw.line((end, y - 0.35 * em, end, y + 0.35 * em), _INK, line)
-    font = ImageFont.load_default(em)
-    draw.text((left - 0.6 * em, y), scale.text, _INK, font, anchor="rm")
-    return left - 0.6 * em - font.getlength(scale.text)
+        shapes.append(Line(((end, y - 0.35 * em), (end, y + 0.35 * em)), _INK, line))
+    shapes.append(Words(scale.text, (left - 0.6 * em, y), em, _INK, "rm"))
+    return shapes, left - 0.6 * em - font_of(em).getlength(scale.text)
+
+
+def _north_arrow(angle: float, centre: tuple[float, float], em: int) -> list[Line | Words]:
+    """Return an arrow to true north, two halves of it in different shades, with its letter."""
+    turn = math.radians(angle)
+
+    def turned(x: float, y: float) -> tuple[float, float]:
+        dx, dy = x * em, y * em
+        sine, cosine = math.sin(turn), math.cos(turn)
+        return centre[0] + dx * cosine - dy * sine, centre[1] + dx * sine + dy * cosine
+
+    tip, foot = turned(0, -0.75), turned(0, 0.35)
+    halves = ((turned(-0.5, 0.75), _INK), (turned(0.5, 0.75), _PALE))
+    arrow = [Line((tip, side, foot), colour, 0) for side, colour in halves]
+    return [*arrow, Words("N", turned(0, -1.25), 0.8 * em, _INK, "mm")]
 
 
 def _fitted(text: str, font: Any, room: float) -> str:

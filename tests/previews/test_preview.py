@@ -182,12 +182,12 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeyp
     assert sorted(file.name for file in tmp_path.iterdir()) == ["preview.png", "scene.tif"]
 
 
-def test_other_formats_than_png_are_refused(tmp_path):
+def test_formats_that_are_no_pictures_are_refused(tmp_path):
     with (
         Scene(paint(tmp_path / "scene.tif", grey())) as scene,
-        pytest.raises(OutputError, match=r"cannot tell the format of .*preview\.jpg"),
+        pytest.raises(OutputError, match=r"cannot tell the format of .*preview\.tif"),
     ):
-        draw_preview(tmp_path / "preview.jpg", scene, Detections.empty(), CLASSES)
+        draw_preview(tmp_path / "preview.tif", scene, Detections.empty(), CLASSES)
 
 
 @pytest.mark.parametrize("label", [-1, 3])
