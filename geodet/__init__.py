@@ -60,9 +60,9 @@ if TYPE_CHECKING:
     from geodet.models.model import Model
     from geodet.onnx.backend import load_model
     from geodet.onnx.export import ExportReport
-    from geodet.previews.preview import PreviewReport
     from geodet.previews.map_outlines import OutlineLayer
     from geodet.raster.scene_summary import SceneSummary
+    from geodet.previews.preview import PreviewReport
     from geodet.tilesets.tile import TileReport
     from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.train import EpochReport, TrainReport
@@ -90,6 +90,7 @@ __all__ = [
     "ModelDescription",
     "ModelFileError",
     "OutputError",
+    "OutlineLayer",
     "PlanReport",
     "PreviewReport",
     "SceneError",
