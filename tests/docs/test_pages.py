@@ -45,6 +45,7 @@ NOT_RUN = {
     "docs/howto/many-scenes.md": 1,
     "docs/howto/onnx.md": 2,
     "docs/howto/remote.md": 1,
+    "docs/images/README.md": 1,
     "docs/start/install.md": 7,
 }
 """Blocks that cannot run here, by page; each says why."""
