@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geodet.api.detect_frames import detect, iter_detect
     from geodet.api.jobs import merge, plan, search
     from geodet.api.map_pages import view
+    from geodet.api.photograph_frames import read_photographs
     from geodet.api.scene_pictures import preview
     from geodet.api.summaries import info
     from geodet.api.tools import evaluate, export
@@ -118,6 +119,7 @@ __all__ = [
     "merge",
     "plan",
     "preview",
+    "read_photographs",
     "resolve_config",
     "search",
     "tile",
@@ -145,6 +147,7 @@ _MODULES = {
     ),
     "geodet.config.recipes": ("resolve_config",),
     "geodet.api.map_pages": ("view",),
+    "geodet.api.photograph_frames": ("read_photographs",),
     "geodet.api.scene_pictures": ("preview",),
     "geodet.api.summaries": ("info",),
     "geodet.api.tools": (

@@ -166,7 +166,9 @@ def _place(found: SceneDetections, frame: GeoBox) -> Detections:
 def _draw_sheet(scenes: Sequence[OverviewScene], width: int) -> Image.Image:
     """Draw pictures in rows, each with a caption."""
     columns = math.ceil(math.sqrt(len(scenes)))
-    cell = min(max(width // columns, _SMALLEST_CELL), _LARGEST_CELL)
+    sides = [max(scene.found.geobox.width, scene.found.geobox.height) for scene in scenes]
+    largest = min(_LARGEST_CELL, max(sides) + _GAP)
+    cell = min(max(width // columns, _SMALLEST_CELL), largest)
     columns = min(columns, max(width // cell, 1))
     thumbs = [_draw_thumb(scene, cell - _GAP) for scene in scenes]
     rows = [thumbs[first : first + columns] for first in range(0, len(thumbs), columns)]
