@@ -1,4 +1,4 @@
-"""GDAL's options for reading a raster, and whether it is read over a network."""
+"""GDAL's options for reading a raster."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import contextlib
 import ctypes
 import math
 import os
-import re
-from pathlib import Path
 from typing import Any
 
 import rasterio._env
 
 from geodet.config.reading_config import ReadingConfig
-from geodet.files.network import is_remote_path
+from geodet.raster.linked_files import is_remote
 
-__all__ = ["forget_remote_files", "gdal_options", "is_remote"]
+__all__ = ["forget_remote_files", "gdal_options"]
 
 # Scenes keep decoded blocks for all their threads; GDAL's own cache serves the files of a VRT.
 _LOCAL = {"GDAL_CACHEMAX": 32 * 2**20, "GDAL_NUM_THREADS": 1}
@@ -28,7 +26,6 @@ _REMOTE = {
     "CPL_DEBUG": "VSICURL",  # the status of an answer stands nowhere else
     "CPL_VSIL_CURL_CACHE_SIZE": 64 * 2**20,  # shared by the handles of all threads
 }
-_XML_BYTES = 4 * 2**20  # of a description that are searched for addresses
 
 
 def gdal_options(path: str, limits: ReadingConfig | None = None) -> dict[str, Any]:
@@ -40,27 +37,6 @@ def gdal_options(path: str, limits: ReadingConfig | None = None) -> dict[str, An
     """
     options = _LOCAL | (_REMOTE | _to_options(limits or ReadingConfig()) if is_remote(path) else {})
     return {name: value for name, value in options.items() if name not in os.environ}
-
-
-def is_remote(path: str) -> bool:
-    """Whether a raster is read over a network; local archives are not.
-
-    A local file in XML, such as a VRT, is remote if it has an address in it.
-    """
-    return is_remote_path(path) or _names_remote(path)
-
-
-def _names_remote(path: str) -> bool:
-    """Whether a local file is a description of a raster, such as a VRT, with addresses in it."""
-    if not path.lower().endswith((".vrt", ".xml", ".wms")):
-        return False
-    try:
-        with Path(path).open("rb") as file:
-            text = file.read(_XML_BYTES).decode("utf-8", "replace")
-    except OSError:
-        return False  # opening it says what is wrong
-    names = re.findall(r">\s*([^<>\s][^<>]*?)\s*<", text)
-    return any(map(is_remote_path, names))
 
 
 def forget_remote_files() -> None:

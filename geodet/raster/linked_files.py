@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from xml.parsers import expat
 
 from geodet.files.network import is_remote_path
 
-__all__ = ["LinkedFiles", "find_linked_files"]
+__all__ = ["LinkedFiles", "find_linked_files", "is_remote", "links_of"]
 
 _HEAD_BYTES = 4096  # GDAL recognises a format by the first 1,024
 _ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]+:|/vsi|<")  # for GDAL alone; not C:, a drive
@@ -46,12 +47,40 @@ def find_linked_files(path: Path) -> LinkedFiles:
     found = dict.fromkeys(_iter_linked(path, {path.resolve()}))
     return LinkedFiles(
         tuple(link for link in found if isinstance(link, Path)),
-        tuple(str(link) for link in found if isinstance(link, str) and _is_remote(link)),
-        tuple(str(link) for link in found if isinstance(link, str) and not _is_remote(link)),
+        tuple(str(link) for link in found if isinstance(link, str) and _names_network(link)),
+        tuple(str(link) for link in found if isinstance(link, str) and not _names_network(link)),
     )
 
 
-def _is_remote(link: str) -> bool:
+def links_of(scene: str) -> LinkedFiles:
+    """Find what a scene reads, once for each time of change and size of its file.
+
+    Args:
+        scene: Anything that GDAL opens; of what is no local file nothing is known.
+    """
+    try:
+        changed = Path(scene).stat()
+    except (OSError, ValueError):
+        return LinkedFiles()  # not a local file, or none
+    return _find_in_state(scene, (changed.st_mtime_ns, changed.st_size))
+
+
+def is_remote(scene: str) -> bool:
+    """Whether a scene is read over a network: itself, or what a local file such as a VRT names.
+
+    Example:
+        >>> is_remote("https://host/a.tif"), is_remote("a.tif")
+        (True, False)
+    """
+    return is_remote_path(scene) or bool(links_of(scene).remote)
+
+
+@lru_cache(maxsize=256)
+def _find_in_state(scene: str, _: tuple[int, int]) -> LinkedFiles:
+    return find_linked_files(Path(scene))
+
+
+def _names_network(link: str) -> bool:
     return link.startswith(_SERVICE) or is_remote_path(link)
 
 

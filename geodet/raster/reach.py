@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from geodet.errors import SceneError
 from geodet.files.network import is_offline, is_remote_path, is_restricted
-from geodet.raster.linked_files import LinkedFiles, find_linked_files
+from geodet.raster.linked_files import LinkedFiles, links_of
 
 __all__ = ["announce_reach", "check_list_reach", "check_reach", "describe_reach"]
 
@@ -32,7 +31,7 @@ def check_reach(scene: str) -> None:
         return
     if is_remote_path(scene):
         raise _refusal(f"{scene} is read over the network", scene)
-    linked = _find_linked(scene)
+    linked = links_of(scene)
     if linked.remote:
         raise _refusal(f"{scene} reads {linked.remote[0]} over the network", scene)
     outside = [*_outside(Path(scene), linked), *linked.encoded]
@@ -79,7 +78,7 @@ def check_list_reach(path: Path, scenes: Sequence[str]) -> None:
 
 def announce_reach(scenes: Sequence[str]) -> None:
     """Log in one line what scenes, such as virtual rasters, read besides their own files."""
-    found = {scene: _find_linked(scene) for scene in scenes}
+    found = {scene: links_of(scene) for scene in scenes}
     reaching = [scene for scene, linked in found.items() if linked != LinkedFiles()]
     if not reaching:
         return
@@ -94,7 +93,7 @@ def describe_reach(scene: str) -> str:
         >>> describe_reach("a.tif")
         ''
     """
-    linked = _find_linked(scene)
+    linked = links_of(scene)
     return "" if linked == LinkedFiles() else _describe({scene: linked})
 
 
@@ -124,20 +123,6 @@ def _outside(scene: Path, linked: LinkedFiles) -> list[Path]:
 
 def _is_below(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder)
-
-
-def _find_linked(scene: str) -> LinkedFiles:
-    try:
-        changed = Path(scene).stat()
-    except (OSError, ValueError):
-        return LinkedFiles()  # not a local file, or none
-    return _find_in_state(scene, (changed.st_mtime_ns, changed.st_size))
-
-
-@lru_cache(maxsize=256)
-def _find_in_state(scene: str, _: tuple[int, int]) -> LinkedFiles:
-    """Find them once for each time of change and size of a file."""
-    return find_linked_files(Path(scene))
 
 
 def _refusal(text: str, path: str | Path) -> SceneError:

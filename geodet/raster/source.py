@@ -27,7 +27,8 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
 from geodet.raster.doubtful_alpha import varies_like_imagery
-from geodet.raster.gdal_options import gdal_options, is_remote
+from geodet.raster.gdal_options import gdal_options
+from geodet.raster.linked_files import is_remote
 from geodet.raster.orientation import AS_STORED, Turn, is_truncated_png, read_turn
 from geodet.raster.remote import access_hint
 from geodet.raster.scene_lists import check_scene_exists

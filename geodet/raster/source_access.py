@@ -16,7 +16,8 @@ from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
 from geodet.raster.gdal_messages import GdalListener
-from geodet.raster.gdal_options import forget_remote_files, gdal_options, is_remote
+from geodet.raster.gdal_options import forget_remote_files, gdal_options
+from geodet.raster.linked_files import is_remote
 from geodet.raster.remote import RemoteCalls, find_server_error
 from geodet.raster.source import Source, SourcePool
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from geodet.files.network import is_remote_path
-from geodet.raster.linked_files import find_linked_files
+from geodet.raster.gdal_options import gdal_options
+from geodet.raster.linked_files import find_linked_files, is_remote
 
 
 def write_vrt(path, *sources):
@@ -125,3 +126,20 @@ def test_a_service_is_of_the_network(tmp_path, head):
 
 def test_other_rasters_read_only_themselves(make_scene, tmp_path):
     assert find_linked_files(make_scene()) == find_linked_files(tmp_path / "missing.tif")
+
+
+def test_a_scene_is_remote_if_what_it_reads_is(tmp_path):
+    """Also through a second virtual raster; GDAL is told so, and servers are waited for."""
+    write_vrt(tmp_path / "inner.vrt", "/vsicurl/http://host/a.tif")
+    outer = str(write_vrt(tmp_path / "outer.vrt", (BESIDE, "inner.vrt")))
+    local = str(write_vrt(tmp_path / "local.vrt", (BESIDE, "a.tif")))
+    assert [is_remote(scene) for scene in (outer, local)] == [True, False]
+    assert "GDAL_HTTP_TIMEOUT" in gdal_options(outer)
+    assert "GDAL_HTTP_TIMEOUT" not in gdal_options(local)
+
+
+def test_a_scene_that_is_written_again_is_looked_into_again(tmp_path):
+    scene = str(write_vrt(tmp_path / "a.vrt", "http://host/a.tif"))
+    assert is_remote(scene)
+    write_vrt(tmp_path / "a.vrt", "a.tif")
+    assert not is_remote(scene)
