@@ -13,6 +13,7 @@ __all__ = [
     "check_class_name",
     "check_name",
     "check_plain_values",
+    "cut_short",
     "finite_number",
     "member",
     "plain_word",
@@ -20,7 +21,8 @@ __all__ = [
     "whole_number",
 ]
 
-_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes, on every file system of Linux
+# Bytes: on every file system of Linux, and half of what a path may have, for the folders before it.
+_LONGEST_NAME, _LONGEST_PATH = 255, 2047
 _LONGEST_WORD = 1000  # characters
 _BITS = 1023  # of the largest whole number that a float holds
 _KINDS: dict[type, str] = {dict: "object", list: "list", str: "text"}
@@ -90,7 +92,17 @@ def shown(value: Any, *, longest: int = 80) -> str:
     short = _Short()
     short.maxstring = short.maxother = short.maxlong = longest
     short.maxlist = short.maxdict = short.maxtuple = 8
-    text = _one_line(short.repr(value))
+    return cut_short(short.repr(value), longest=longest)
+
+
+def cut_short(text: str, *, longest: int = 80) -> str:
+    r"""Return a text for a message without quotes around it, in one line of a bounded length.
+
+    Example:
+        >>> cut_short("x,y,\nlabel"), cut_short("a" * 1000, longest=8)
+        ('x,y,?label', 'aaaaa...')
+    """
+    text = _one_line(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

@@ -101,12 +101,15 @@ class GeoBox:
     def ground_resolution(self) -> tuple[float, float] | None:
         """Width and height of the centre pixel in metres on the ground, None without a CRS.
 
+        None, too, where the CRS places the centre nowhere on the ground.
+
         Measured on the ellipsoid, so a Web Mercator or a geographic raster gets its true size.
         """
         if self.crs is None:
             return None
         right, below = self._ground_steps(np.array([[self.width / 2, self.height / 2]]))
-        return float(np.hypot(*right[:, 0])), float(np.hypot(*below[:, 0]))
+        size = float(np.hypot(*right[:, 0])), float(np.hypot(*below[:, 0]))
+        return size if np.isfinite(size).all() else None
 
     @property
     def gsd(self) -> float | None:
@@ -202,4 +205,4 @@ class _Ground:
             return xy.T
         angles = self._to_angles.transform(xy[..., 0], xy[..., 1])
         radians: Floats = np.stack(angles) * self._radians
-        return radians
+        return np.where(np.isfinite(radians), radians, np.nan)  # no place on the ground

@@ -14,7 +14,7 @@ from geodet.config import ModelConfig
 from geodet.config.section import name_hint
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
-from geodet.documents.values import check_class_name, shown
+from geodet.documents.values import check_class_name, cut_short, shown
 from geodet.errors import ModelFileError
 from geodet.files.version import __version__
 
@@ -214,4 +214,4 @@ def _first_of(failure: ValidationError) -> str:
     place = ".".join(str(part) for part in error["loc"])
     value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{place}{value}: {message}" if place else message
+    return f"{cut_short(place)}{value}: {cut_short(message, longest=400)}" if place else message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geodet.files.existence import is_there
 from geodet.models.description import (
     ModelDescription,
     find_model,
@@ -31,7 +32,7 @@ def find_description(path: str) -> ModelDescription | None:
     """
     if path.endswith(".onnx"):
         return load_onnx_description(find_model(path))
-    is_word = not Path(path).suffix and not Path(path).exists() and not is_gdal_path(path)
+    is_word = not Path(path).suffix and not is_there(path) and not is_gdal_path(path)
     if path.endswith(".safetensors") or path in dict(iter_bundled()) or is_word:
         return load_description(find_model(path))
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from geodet.documents.values import cut_short
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_inside
 from geodet.tilesets.coco import read_coco
@@ -196,7 +197,7 @@ def _unknown_layout(folder: Path) -> TilesetError:
         found = f"{len(jsons)} JSON files, none of them train.json and val.json"
     elif tables := _tables(folder):
         header = read_text(tables[0]).partition("\n")[0].strip()
-        found = f"{tables[0].name} with the columns {header}"
+        found = f"{tables[0].name} with the columns {cut_short(header)}"
     return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT, path=folder)
 
 

@@ -199,7 +199,15 @@ def _iter_places(text: str, bases: Sequence[Path]) -> Iterator[Path]:
         if len(rest) == 1 and not PurePosixPath(rest[0]).suffix and rest[0] not in PART_WORDS:
             break
         places += [base.joinpath(*rest) for base in bases]
+    places = [place for place in places if _is_possible(place)]
     yield from sorted(places, key=is_inside, reverse=True)  # stable, so otherwise in this order
+
+
+def _is_possible(place: Path) -> bool:
+    try:
+        return bool(check_name(str(place)))
+    except ValueError:
+        return False
 
 
 def _joined(base: Path, path: str | PurePosixPath) -> Path:

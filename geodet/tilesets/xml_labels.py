@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from geodet.documents.values import check_name, finite_number
 from geodet.documents.xml_documents import read_xml_root
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import (
@@ -94,7 +95,7 @@ def read_cvat(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     images, parts = [], {}
     number = 0
     for item in root.iter("image"):
-        places = [*folders, *(f / item.get("subset", "") for f in folders)]
+        places = [*folders, *(f / _subset(item, path) for f in folders)]
         image = ParsedImage(find_image(item.get("name", ""), places), f"{path}, shape ")
         if item.get("width", "").isdigit() and item.get("height", "").isdigit():
             image.size = (int(item.get("width", "")), int(item.get("height", "")))
@@ -108,6 +109,16 @@ def read_cvat(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     names = [label.findtext("name", "").strip() for label in root.iter("label")]
     labels = ParsedLabels(path, images, tuple(dict.fromkeys(filter(None, names))))
     return _with_subsets(labels, parts)
+
+
+def _subset(image: ElementTree.Element, path: Path) -> str:
+    """Return the subset of an image, which is a folder's name in exports with images."""
+    try:
+        return check_name(image.get("subset", ""))
+    except ValueError as error:
+        raise TilesetError(
+            f"{path}: the subset {error}", hint="correct the subset of the image", path=path
+        ) from error
 
 
 def _with_subsets(labels: ParsedLabels, parts: Mapping[Path, Split]) -> ParsedLabels:
@@ -144,9 +155,18 @@ def _outline(shape: ElementTree.Element, where: str) -> list[Point]:
         box = ellipse_box(*box)
     elif shape.tag == "mask":
         box = (box[0], box[1], box[0] + box[2], box[1] + box[3])
-    angle = parse_box([shape.get("rotation", "0")] * 4, where)[0]
+    angle = _angle(shape, where)
     x1, y1, x2, y2 = turned_box(box, angle) if angle else box
     return [(x1, y1), (x2, y2)]
+
+
+def _angle(shape: ElementTree.Element, where: str) -> float:
+    try:
+        return finite_number(shape.get("rotation", "0"))
+    except ValueError as error:
+        raise TilesetError(
+            f"{where}: the rotation {error}", hint="correct the rotation, in degrees"
+        ) from error
 
 
 def _parse_points(shape: ElementTree.Element, where: str) -> list[Point]:

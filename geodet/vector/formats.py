@@ -13,6 +13,7 @@ from typing import Literal
 from geodet.config.section import name_hint
 from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError, VectorError
+from geodet.files.existence import is_there
 from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder
 
@@ -191,7 +192,7 @@ def check_vector_exists(path: str | Path) -> None:
             path=path,
         )
     is_local = not file.startswith("/vsi") and "://" not in file
-    if is_local and not Path(file).exists():
+    if is_local and not is_there(file):
         raise VectorError(
             f"no such file: {file}", hint="check the path of the vector file", path=path
         )

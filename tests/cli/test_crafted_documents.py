@@ -31,6 +31,27 @@ def yaml(folder, text):
     return ["info", folder]
 
 
+def cvat(folder, subset="train", rotation="0"):
+    for name in "ab":
+        paint_image(folder / f"{name}.png")
+    shape = f"<box label='tree' xtl='1' ytl='2' xbr='9' ybr='9' rotation='{rotation}'/>"
+    image = f"<image name='a.png' width='64' height='48' subset='{subset}'>{shape}</image>"
+    write(folder / "annotations.xml", f"<annotations>{image}</annotations>")
+    return ["info", folder]
+
+
+def table(folder, header):
+    for name in "ab":
+        paint_image(folder / f"{name}.png")
+    write(folder / "labels.csv", f"{header},x,z\na.png,1,2\n")
+    return ["info", folder]
+
+
+def scene_list(folder, line):
+    write(folder / "scenes.txt", f"{line}\n")
+    return ["detect", f"@{folder / 'scenes.txt'}", "-o", folder / "out.gpkg"]
+
+
 def toml(folder, text):
     return ["config", "--config", write(folder / "a.toml", text)]
 
@@ -50,6 +71,14 @@ CASES = {
     "a side of 400 digits": lambda f: coco(f, "[1, 2, 9, 9]", f"[1, 2, {'9' * 400}, 9]"),
     "JSON of 100,000 levels": lambda f: coco(f, "[1, 2, 9, 9]", "[" * 100_000 + "]" * 100_000),
     "an annotation that is a list": lambda f: coco(f, '"annotations": [', '"annotations": [[],'),
+    "a subset of 5,000 characters": lambda f: cvat(f, subset="a" * 5000),
+    "an infinite rotation": lambda f: cvat(f, rotation="1e999"),
+    "a column of 5,000 characters": lambda f: table(f, "a" * 5000),
+    "a list of scenes with a name of 300 characters": lambda f: scene_list(f, "a" * 300),
+    "a list of scenes with a name of 5,000 characters": lambda f: scene_list(f, "a/" * 2500),
+    "a list of scenes with NUL": lambda f: scene_list(f, "a\0.tif"),
+    "a list of scenes with NUL in a name of GDAL": lambda f: scene_list(f, "/vsizip/a\0.zip"),
+    "a list of scenes with a home of nobody": lambda f: scene_list(f, "~no-such-user/a.tif"),
     "YAML of 20,000 levels": lambda f: yaml(f, "names: " + "[" * 20_000 + "]" * 20_000),
     "a bomb of aliases": lambda f: yaml(f, f"{BOMB}names: *a11\n"),
     "names that contain themselves": lambda f: yaml(f, "names: &a [*a]\n"),
@@ -72,3 +101,8 @@ def test_crafted_documents_are_refused_with_a_hint(name, invoke, tmp_path):
     assert "\nhint: " in done.stderr
     assert len(done.stderr) < 1000
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_cannot_exist_is_passed_over(invoke, tmp_path):
+    text = f"path: {'a' * 5000}\ntrain: images\nval: images\nnames: [tree]\n"
+    assert "classes" in invoke(*yaml(tmp_path, text)).stdout

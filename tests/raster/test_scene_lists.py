@@ -45,6 +45,7 @@ def test_files_are_listed_in_the_order_given(data):
         "/vsizip/a.zip/b.tif",
         "/vsicurl/https://x.org/a.tif?b=*",
         "s3://bucket/a.tif",
+        "https://x.org/a.tif?signature=" + "0" * 400,
         "https://x.org/a.tif",
         "NETCDF:a.nc:red",
         "GTIFF_DIR:2:a.tif",
