@@ -26,9 +26,11 @@ from geodet.detection.detect_report import (
 from geodet.detection.detection_plan import DetectionPlan, check_files
 from geodet.detection.journal import Journal
 from geodet.detection.output_notes import describe_run, describe_scenes
+from geodet.detection.photographed_scenes import georeferenced_image
 from geodet.detection.predictor import Predictor
 from geodet.detection.progress import DetectProgress
 from geodet.detection.run_outputs import RunOutputs
+from geodet.detection.run_previews import RunPreviews
 from geodet.detection.scene_files import anchor_of, is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.detection.scene_for_model import OpenScenes
@@ -37,11 +39,11 @@ from geodet.detection.scene_source import SceneSource
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
-from geodet.geometry.boxes import Detections
+from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
 from geodet.models.model import Model
-from geodet.previews.preview import draw_preview, select_colours
+from geodet.vector.images_layer import ImageCounts, write_image_counts
 from geodet.vector.rows import Appending
 from geodet.vector.stored_styles import write_style
 
@@ -115,6 +117,7 @@ class LayerRun(ABC):
         )
         """What was found so far; complete after the last detection."""
         self._records = {one.scene: one for one in self.report.scenes}
+        self._counts: dict[str, Ints] = {}
 
     @abstractmethod
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:
@@ -139,7 +142,7 @@ class LayerRun(ABC):
                 the error's ``failed`` has the errors by output, ``report`` the report.
             DeviceError: The device has too little memory for a single chip.
         """
-        shown: list[Detections] = []
+        previews = RunPreviews(self._options, self._plan, self._prepared.config)
         with ExitStack() as stack:
             self._create_folder(stack)
             stack.callback(self._record)
@@ -162,8 +165,7 @@ class LayerRun(ABC):
             with self._open_outputs(journal, loop) as files:
                 for part in loop:
                     self._count(part)
-                    if self._options.preview:
-                        shown.append(part.detections)
+                    previews.add(part)
                     with self._watch.measure("write"):
                         files.write(part)
                     yield part
@@ -171,9 +173,10 @@ class LayerRun(ABC):
                     files.commit(describe_scenes(self._plan, loop), loop.not_examined)
             self.report.outputs = tuple(files.written)
             is_kept = self._end_journal(journal, files)
+            self._write_counts(loop)
             if self._options.preview:
                 with self._watch.measure("preview"):
-                    self._draw(self._options.preview, Detections.concatenate(shown))
+                    previews.draw(self.classes, loop.failed)
         self._write_styles()
         self._finish(loop)
         if files.failed:
@@ -243,15 +246,23 @@ class LayerRun(ABC):
     def _count(self, part: SceneDetections) -> None:
         self.report.detections[part.scene] += len(part.detections)
         self._records[part.scene].detections += len(part.detections)
-        counts = np.bincount(part.detections.labels, minlength=len(self.classes)).tolist()
-        for name, count in zip(self.classes, counts, strict=True):
+        counts = np.bincount(part.detections.labels, minlength=len(self.classes))
+        self._counts[part.scene] = self._counts.get(part.scene, 0) + counts
+        for name, count in zip(self.classes, counts.tolist(), strict=True):
             self.report.labels[name] += count
 
-    def _draw(self, preview: Path, shown: Detections) -> None:
-        (one,) = self._plan.scenes
-        scene = self._opened.open(one.path)
-        select_colours(scene, self._prepared.config.bands)
-        draw_preview(preview, scene, shown, self.classes, overwrite=self._options.overwrite)
+    def _write_counts(self, loop: SceneLoop) -> None:
+        """Write the number of objects of each scene that was searched."""
+        if self._options.image_counts is not None:
+            names = set(self._counts) - set(loop.failed)
+            counts = {name: self._counts[name] for name in names}
+            images = {
+                scene.name: self._plan.images.get(scene.name)
+                or georeferenced_image(scene.name, scene.geobox)
+                for scene in self._plan.scenes
+            }
+            found = ImageCounts.of(self.classes, images, counts)
+            write_image_counts(self._options.image_counts, found)
 
     def _write_styles(self) -> None:
         """Write the styles that QGIS looks for beside files that cannot hold one."""
