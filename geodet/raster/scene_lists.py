@@ -8,13 +8,17 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from geodet.documents.values import check_name
 from geodet.errors import SceneError
 from geodet.files.existence import is_there
+from geodet.files.natural_order import sort_naturally
 from geodet.raster.linked_files import find_linked_files
 from geodet.raster.reach import announce_reach, check_list_reach, check_reach
+from geodet.raster.scene_documents import is_remote_document, list_documented, list_remote_scenes
+from geodet.raster.tile_indexes import INDEX_SUFFIXES
 
 __all__ = [
     "check_scene_exists",
@@ -32,6 +36,7 @@ _SUFFIXES = frozenset(
         *(".bmp", ".img", ".ecw", ".sid", ".ntf", ".nitf", ".asc", ".bil", ".kea", ".pix"),
     }
 )
+_ENDS = tuple(_SUFFIXES)
 _SIDECARS = (".aux.xml", ".ovr", ".msk", ".aux", ".tfw", ".pgw", ".jgw", ".j2w", ".wld", ".prj")
 _GDAL_PREFIX = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9_+.-]+:")  # not C:, which is a drive
 
@@ -54,7 +59,9 @@ def check_scene_exists(path: str | Path) -> None:
     check_reach(str(path))
 
 
-def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list[str]:
+def list_scenes(
+    arguments: Sequence[str], *, keep_missing: bool = False, asset: str | None = None
+) -> list[str]:
     """List the rasters that arguments name.
 
     An argument is one of
@@ -65,12 +72,18 @@ def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list
     - a pattern with ``*``, ``?`` or ``[...]``; ``**`` includes subfolders. If it does not fix the
       extension, it finds the same kinds of files as a folder;
     - a list, ``@FILE`` or a file that ends in ``.txt``: any of the above, one per line, relative to
-      the folder of the list. Empty lines and lines that begin with ``#`` are ignored.
+      the folder of the list. Empty lines and lines that begin with ``#`` are ignored;
+    - a tile index of gdaltindex, in GeoPackage, GeoParquet, GeoJSON, FlatGeobuf or Shapefile: the
+      column ``location``, relative to the folder of the index;
+    - a STAC item, a collection of items, or a static catalogue, by path or address (``.json``);
+    - a prefix of an object store, ``s3://bucket/prefix/``: its rasters; with ``**`` at its end
+      those below it as well.
 
     Args:
         arguments: At least one.
         keep_missing: Whether a file that a list names and that does not exist is returned, so that
             opening it fails in its turn, as with a broken file; otherwise it is an error.
+        asset: The asset of each STAC item that is its scene; None: the only one with data.
 
     Returns:
         Different paths in the order of the arguments; those of a folder or a pattern in natural
@@ -79,9 +92,8 @@ def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list
     Raises:
         SceneError: An argument names no raster.
     """
-    found = [
-        path for text in arguments for path in _iter_scenes(text, Path(), keep_missing=keep_missing)
-    ]
+    finding = _Finding(keep_missing, asset)
+    found = [path for text in arguments for path in _iter_scenes(text, Path(), "", finding)]
     if not found:
         raise SceneError("no scenes were given", hint="name a raster, a folder or a list")
     unique = {_identity(path): path for path in reversed(found)}
@@ -98,8 +110,10 @@ def list_scenes(arguments: Sequence[str], *, keep_missing: bool = False) -> list
 
 
 def list_files(arguments: Iterable[str]) -> list[str]:
-    """Return the paths of the lists among arguments of :func:`list_scenes`."""
-    lists = [text.removeprefix("@") for text in arguments if _is_list(text)]
+    """Return the paths of lists and indexes among arguments of :func:`list_scenes`."""
+    ends = (*INDEX_SUFFIXES, ".json")
+    named = [text for text in arguments if _is_list(text) or text.lower().endswith(ends)]
+    lists = [text.removeprefix("@") for text in named if not is_gdal_path(text)]
     return [str(_expand(text)) for text in lists]
 
 
@@ -149,9 +163,17 @@ def find_scene_name(scene: str, names: Collection[str]) -> str:
     return next((end for end in ends if end in names), "")
 
 
-def _iter_scenes(
-    text: str, base: Path, place: str = "", *, keep_missing: bool = False
-) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """How scenes are found."""
+
+    keep_missing: bool
+    """Whether a file that a list names may be missing."""
+    asset: str | None
+    """Of the items of STAC."""
+
+
+def _iter_scenes(text: str, base: Path, place: str, finding: _Finding) -> Iterator[str]:
     """Yield the rasters of an argument, relative to a folder; ``place`` is its list and line."""
     if not text.strip():  # Path would take it as the folder here
         raise SceneError(
@@ -162,23 +184,36 @@ def _iter_scenes(
     if is_list and place:
         raise SceneError(f"{place}{text} is a list in a list", hint="name its scenes instead")
     if is_list:
-        yield from _iter_list(path, keep_missing=keep_missing)
+        yield from _iter_list(path, finding)
     elif is_there(path):
-        yield from _in_folder(path, place) if path.is_dir() else [str(path)]
+        yield from _in_folder(path, place) if path.is_dir() else _of_file(path, place, finding)
+    elif is_remote_document(text) and not place:
+        for named, scene in list_remote_scenes(text, asset=finding.asset, suffixes=_ENDS):
+            yield from _iter_scenes(scene, Path(), named, finding)
     else:
-        yield from _not_there(text, path, base, place, keep_missing=keep_missing)
+        yield from _not_there(text, path, base, place, finding)
 
 
-def _not_there(
-    text: str, path: Path, base: Path, place: str, *, keep_missing: bool
-) -> Iterator[str]:
+def _of_file(path: Path, place: str, finding: _Finding) -> list[str]:
+    """Return the scenes that a document names, or else the file itself."""
+    named = None if place else list_documented(path, asset=finding.asset)
+    if named is None:
+        return [str(path)]
+    found = [
+        scene for where, text in named for scene in _iter_scenes(text, path.parent, where, finding)
+    ]
+    check_list_reach(path, found)
+    return found
+
+
+def _not_there(text: str, path: Path, base: Path, place: str, finding: _Finding) -> Iterator[str]:
     """Yield what an argument names that is no file or folder: GDAL's own names, and patterns."""
     _check_possible(text, place)
     if _GDAL_PREFIX.match(text):
         yield text
     elif glob.has_magic(text):
         yield from _matching(Path(glob.escape(str(base))) / _expand(text), place)
-    elif place and keep_missing:
+    elif place and finding.keep_missing:
         yield str(path)
     else:
         raise SceneError(
@@ -212,7 +247,7 @@ def _is_list(text: str) -> bool:
     return text.startswith("@") or text.lower().endswith(".txt")
 
 
-def _iter_list(path: Path, *, keep_missing: bool) -> Iterator[str]:
+def _iter_list(path: Path, finding: _Finding) -> Iterator[str]:
     try:
         # Notepad begins a file with a byte order mark.
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -227,7 +262,7 @@ def _iter_list(path: Path, *, keep_missing: bool) -> Iterator[str]:
         text = line.strip().strip('"')  # as Windows copies a path
         if text and not text.startswith("#"):
             place = f"{path}, line {number}: "
-            found += _iter_scenes(text, path.parent, place, keep_missing=keep_missing)
+            found += _iter_scenes(text, path.parent, place, finding)
     if not found:
         raise SceneError(f"{path} lists no scenes", hint="write one path a line", path=path)
     check_list_reach(path, found)
@@ -239,7 +274,7 @@ def _in_folder(folder: Path, place: str) -> list[str]:
     scenes = _without_sources([path for path in files if _is_raster(path)])
     if scenes:
         check_list_reach(folder, [str(path) for path in scenes if path.is_symlink()])
-        return _sorted(scenes)
+        return sort_naturally(scenes)
     others = ", ".join(sorted(path.name for path in files)[:3])
     raise SceneError(
         f"{place}no rasters in the folder {folder}",
@@ -257,7 +292,7 @@ def _matching(pattern: Path, place: str) -> list[str]:
     wanted = _is_raster if is_open else _is_no_sidecar
     scenes = _without_sources([path for path in files if wanted(path)])
     if scenes:
-        return _sorted(scenes)
+        return sort_naturally(scenes)
     looked_for = f"looked for {_suffixes()}" if is_open else "quote it where the shell expands it"
     raise SceneError(
         f"{place}nothing matches {pattern}" if not found else f"{place}no rasters match {pattern}",
@@ -291,20 +326,6 @@ def _without_sources(scenes: Sequence[Path]) -> list[Path]:
             ", ".join(path.name for path in mosaics),
         )
     return kept
-
-
-def _sorted(paths: Sequence[Path]) -> list[str]:
-    return [str(path) for path in sorted(paths, key=_natural)]
-
-
-def _natural(path: Path) -> list[tuple[list[tuple[int, int, str]], str]]:
-    """Return a key that sorts 2 before 10, folder by folder."""
-    return [(_digits_apart(part), part) for part in path.parts]
-
-
-def _digits_apart(text: str) -> list[tuple[int, int, str]]:
-    pieces = re.split(r"([0-9]+)", text.casefold())
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
 
 
 def _identity(path: str) -> str:
