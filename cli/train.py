@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
-from .process import prepare_process
+from .process import command_line, prepare_process
 from .report import log_nothing, print_json, set_up_logging
 from .train_display import train_display
 
@@ -140,9 +140,9 @@ def train(
     """Train a model on your own labelled chips, or straight from scenes and their labels.
 
     The model file holds the weights of the epoch with the best F1 on the validation chips, and the
-    score threshold of that F1. The log and the state for --resume go to a folder beside it,
-    and so do the chips of scenes. Of scenes, --set tile.chip_size=PX and the other keys of tile say
-    how they are cut.
+    score threshold of that F1. The log, the state for --resume and a report go to a folder beside
+    it, and so do the chips of scenes. Of scenes, --set tile.chip_size=PX and the other keys of tile
+    say how they are cut.
     """
     if output is None and not dry_run:
         raise typer.BadParameter("name the model file to write", param_hint="--output / -o")
@@ -196,13 +196,14 @@ def train(
             device=device,
             resume=resume,
             overwrite=overwrite,
+            command=command_line(),
             progress=display.epoch,
             step_progress=display.step,
             cut_progress=display.cut,
         )
     if os.environ.get("RANK", "0") != "0":  # under torchrun only the first process prints
         return
-    print_json(report) if as_json else _print_training(report)
+    print_json(report) if as_json else _print_training(report, quiet=quiet)
 
 
 def _choose_scenes(
@@ -293,12 +294,14 @@ def _line_to_type(plan: TrainPlan) -> str:
     return shlex.join(["geodet", *typed])
 
 
-def _print_training(report: TrainReport) -> None:
+def _print_training(report: TrainReport, *, quiet: bool) -> None:
     has_validation = report.best_f1 >= 0
     best = f"best F1 {report.best_f1:.3f} on the validation chips"
     what = best if has_validation else "no validation chips, so the last epoch"
     early = f", stopped early after {report.epochs}" if report.stopped_early else ""
     typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}{early}, {report.seconds:.0f} s")
+    if report.report is not None and not quiet:
+        typer.echo(str(report.report))
     if report.best_f1_interval is not None:
         low, high = report.best_f1_interval
         typer.echo(

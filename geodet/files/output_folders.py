@@ -15,6 +15,8 @@ __all__ = [
     "DEMO_FILES",
     "EVALUATION_FILES",
     "LABEL_SUFFIXES",
+    "LOG_FILE",
+    "REPORT_FILE",
     "STATE_FILE",
     "TILESET_FILES",
     "check_demo_folder",
@@ -62,7 +64,9 @@ def check_new_tileset(output: Path, *, overwrite: bool, inputs: Sequence[Path]) 
     check_output_folder(output, TILESET_FILES, overwrite=overwrite, inputs=inputs)
 
 
-EVALUATION_FILES = ("metrics.json", "metrics.csv", "curves.png", "errors.gpkg", "report.html")
+REPORT_FILE = "report.html"
+"""The page that an evaluation and a training write."""
+EVALUATION_FILES = ("metrics.json", "metrics.csv", "curves.png", "errors.gpkg", REPORT_FILE)
 """The names of the files in it."""
 
 
@@ -105,6 +109,8 @@ def check_demo_folder(folder: Path, *, overwrite: bool) -> None:
 BEST_FILE = "best.safetensors"
 """In the folder of a run: the best model so far."""
 
+LOG_FILE = "log.csv"
+"""The figures of each epoch, in the folder of its run."""
 STATE_FILE = "state.pt"
 """In the folder of a run: the state after the last whole epoch."""
 

@@ -16,7 +16,7 @@ import torch
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
 from geodet.files.closable import Closing
-from geodet.files.output_folders import BEST_FILE, STATE_FILE
+from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE
 from geodet.files.outputs import replacing
 from geodet.tilesets.labels import Tileset
 
@@ -30,6 +30,7 @@ __all__ = [
     "digest_labels",
     "keep_model",
     "load_state",
+    "read_log",
     "restore_model",
     "resume_run",
     "save_run",
@@ -70,7 +71,7 @@ def begin_run(folder: Path, *, resume: bool) -> None:
     try:
         folder.mkdir(exist_ok=True)
         if not resume:
-            for name in (STATE_FILE, BEST_FILE):
+            for name in (STATE_FILE, BEST_FILE, REPORT_FILE):
                 (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
@@ -239,8 +240,8 @@ class RunLog(Closing):
     """
 
     def __init__(self, folder: Path, *, epochs_done: int = 0) -> None:
-        self._file = folder / "log.csv"
-        self._rows = _read_rows(self._file)[:epochs_done] if epochs_done else []
+        self._file = folder / LOG_FILE
+        self._rows = read_log(folder)[:epochs_done] if epochs_done else []
         self._folder, self._purge_step = folder, epochs_done or None
         self._board: SummaryWriter | None = None  # opened only by the process that writes
 
@@ -267,7 +268,9 @@ class RunLog(Closing):
             self._board.add_scalar(name, value, epoch)
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Read the rows of ``log.csv`` in the folder of a run; none where there is no such file."""
+    path = folder / LOG_FILE
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

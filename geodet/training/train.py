@@ -44,6 +44,7 @@ from geodet.training.run_folder import (
     save_run,
 )
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
+from geodet.training.training_page import write_training_report
 from geodet.training.transfer import adopt_backbone, transfer_weights
 
 __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
@@ -76,6 +77,8 @@ class TrainReport:
     """The model in eight-bit integers; None where it was not written."""
     best_f1_interval: tuple[float, float] | None = None
     """The 95 % confidence interval of the best F1, where fewer than 50 objects validate."""
+    report: Path | None = None
+    """The page with the curves, the figures and pictures; None where it was not written."""
 
 
 @torch.random.fork_rng(devices=[])
@@ -87,6 +90,7 @@ def run_training(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    command: str | None = None,
     progress: Callable[[EpochReport], None] = lambda _: None,
     step_progress: Callable[[StepReport], None] = lambda _: None,
     cut_progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -95,8 +99,8 @@ def run_training(
 
     The file holds the weights of the epoch with the best F1 on the validation chips, and the score
     threshold at that F1. The folder ``NAME.run`` beside ``NAME.safetensors`` holds the log, the
-    state for ``resume`` and a copy of the model, and with ``data`` from scenes the chips that were
-    cut from them. Under ``torchrun`` the processes share the work.
+    state for ``resume``, a copy of the model and at the end ``report.html``, and with ``data`` from
+    scenes the chips that were cut from them. Under ``torchrun`` the processes share the work.
     torch's random numbers are as before when the function returns.
 
     Args:
@@ -106,6 +110,7 @@ def run_training(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         resume: Continue the run of this output.
         overwrite: Replace an existing model.
+        command: The command line, for the report.
         progress: Called after each epoch.
         step_progress: Called after each step, in each process.
         cut_progress: Called with the number of windows of the scenes done and to do.
@@ -186,6 +191,9 @@ def run_training(
         seconds=time.monotonic() - started,
         best_f1_interval=(state.best_interval[0], state.best_interval[1])
         if state.best_interval
+        else None,
+        report=write_training_report(output, state, tileset, config, fabric.device, command)
+        if fabric.is_global_zero
         else None,
     )
 
