@@ -122,7 +122,9 @@ class BandSearch:
     def _iter_chips(
         self, bands: Sequence[Sequence[int]]
     ) -> Generator[tuple[int, Chip], None, None]:
-        workers = count_readers(self._config.workers, self._predictor.device.type)
+        device = self._predictor.device.type
+        is_remote = self._scene.is_remote
+        workers = count_readers(self._config.workers, device, is_remote=is_remote)
         return iter_chips(
             self._scene,
             self._windows.grid,

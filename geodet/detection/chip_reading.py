@@ -20,17 +20,21 @@ __all__ = ["SMALLEST_PX", "count_readers", "is_uniform", "iter_chips", "local_co
 
 _READERS = 2  # beside a CPU, which computes meanwhile
 _MOST_READERS = 16  # beside a GPU: more of them wait for each other
+_REMOTE_READERS = 8  # beside a CPU: they wait for a server for most of their time
 
 
-def count_readers(workers: int | None, device_type: str) -> int:
+def count_readers(workers: int | None, device_type: str, *, is_remote: bool = False) -> int:
     """Return the number of threads that read chips ahead.
 
     Args:
         workers: The setting; None: chosen by the device and the cores that this process may use.
         device_type: ``cpu`` or ``cuda``.
+        is_remote: Whether they read over a network, where most of them wait.
     """
     if workers is not None:
         return workers
+    if is_remote:
+        return _REMOTE_READERS if device_type == "cpu" else _MOST_READERS
     return _READERS if device_type == "cpu" else max(_READERS, min(_cores(), _MOST_READERS))
 
 

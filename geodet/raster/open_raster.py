@@ -32,6 +32,8 @@ class OpenRaster(Closing):
         self, path: str | Path, *, as_stored: bool = False, limits: ReadingConfig | None = None
     ) -> None:
         self.path = str(path)
+        self.resolution: tuple[float, float] | None = None
+        """Metres per pixel along x and y on the ground; None where they are unknown."""
         self._limits = limits or ReadingConfig()
         self._sources = SourceAccess(self.path, self._limits, as_stored=as_stored)
         self.unreadable = UnreadableAreas()
@@ -55,6 +57,11 @@ class OpenRaster(Closing):
     def assume_gsd(self, gsd: float) -> None:
         """Set the metres per pixel of a raster whose georeference does not tell them."""
         self.resolution = (gsd, gsd)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is read over a network."""
+        return self._sources.is_remote
 
     def abandon_reads(self) -> None:
         """End reads that wait for a server with an error at once; what they read is lost."""
@@ -80,7 +87,6 @@ class OpenRaster(Closing):
         """How a picture is turned while it is read, by its EXIF orientation."""
         self.geobox = source.geobox
         self.resolution = (gsd, gsd) if gsd else self.geobox.ground_resolution
-        """Metres per pixel along x and y on the ground; None where they are unknown."""
         self.grid = (self.geobox.width, self.geobox.height)
         """Columns and rows of the grid that :meth:`read` serves."""
         self.count: int = source.dataset.count

@@ -45,6 +45,11 @@ class SourceAccess(Closing):
         self._listener = GdalListener(logging.WARNING if self._calls is None else logging.DEBUG)
         self._passed_on: set[str] = set()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the raster is read over a network."""
+        return self._calls is not None
+
     def call(self, function: Callable[[], _T], what: str) -> _T:
         """Call a function that uses handles, with GDAL's options.
 

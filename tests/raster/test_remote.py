@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 import rasterio.shutil
+from affine import Affine
 from factories_rasters import read_whole
-from remote_server import Fault
+from remote_server import Fault, serving
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.detection.chip_reading import iter_chips
@@ -188,3 +189,20 @@ def test_the_limits_become_gdal_options_unless_the_environment_sets_them(monkeyp
     monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "7")
     assert "GDAL_HTTP_TIMEOUT" not in gdal_options("https://host/a.tif", limits)
     assert "GDAL_HTTP_CONNECTTIMEOUT" not in gdal_options("a.tif", limits)
+
+
+def test_a_window_of_blocks_takes_about_one_request(tmp_path):
+    """Blocks side by side are asked for at once; the header comes with one request as well."""
+    path = tmp_path / "cog.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 512, 512), dtype=np.uint8)
+    profile = {"driver": "COG", "count": 3, "width": 512, "height": 512, "dtype": "uint8"}
+    place = {"crs": "EPSG:32633", "transform": Affine(1, 0, 5e5, 0, -1, 4e6)}
+    with rasterio.open(path, "w", blocksize=128, overviews="none", **profile, **place) as file:
+        file.write(pixels)
+    with serving(tmp_path) as server, Scene(f"{server.url}/cog.tif") as scene:
+        assert scene.is_remote
+        opened = len(server.asked)
+        scene.read(Window(0, 0, 512, 256))
+        assert opened <= 3
+        assert len(server.asked) - opened <= 3
+    assert not Scene(path).is_remote

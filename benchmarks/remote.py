@@ -1,0 +1,156 @@
+"""Throughput of detect on a scene behind a slow network, against the same file on the local disk.
+
+A loopback server answers requests by ranges, each after a delay; it is a process of its own. Each
+scene is a Cloud-Optimised GeoTIFF or a GeoTIFF in strips. Runs alternate between the local and the
+remote scene, so that another program that uses the machine slows down both; the ratio is of the
+best of each. "read" is the same without a network to feed: how fast the chips come.
+
+    python benchmarks/remote.py [--side 4096] [--delay 0.05] [--readers 2 8 16] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import rasterio.shutil
+from common import make_scene, print_machine
+from rich.console import Console
+from rich.table import Table
+
+import geodet
+from geodet.detection.chip_reading import iter_chips
+from geodet.geometry.windows import WindowGrid
+from geodet.models.model import Model
+from geodet.raster.gdal_options import forget_remote_files
+from geodet.raster.scene import Scene
+
+_KINDS = {
+    "COG": {"driver": "COG", "compress": "JPEG", "quality": 90, "blocksize": 512},
+    "strips": {"driver": "GTiff", "compress": "DEFLATE", "interleave": "pixel"},
+}
+
+
+def main() -> None:
+    options = _parse()
+    print_machine()
+    model = geodet.load_model(options.model)
+    table = Table(title=f"{options.side} px a side, {options.delay * 1000:.0f} ms a request")
+    for column in ("scene", "readers", "read local", "read remote", "local", "remote", "ratio"):
+        table.add_column(column, justify="right")
+    with tempfile.TemporaryDirectory() as folder:
+        files = _make_files(Path(folder), options.side)
+        here, there = multiprocessing.Pipe()
+        server = multiprocessing.Process(target=_serve, args=(folder, options.delay, there))
+        server.start()
+        try:
+            address = f"http://127.0.0.1:{here.recv()}"
+            for kind, file in files.items():
+                pair = (str(file), f"{address}/{file.name}")
+                for readers in options.readers:
+                    figures = _measure(pair, readers, model, options)
+                    table.add_row(kind, str(readers or "auto"), *figures)
+        finally:
+            server.kill()
+            server.join()
+    Console(width=110).print(table)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--delay", type=float, default=0.05)
+    parser.add_argument("--readers", type=int, nargs="+", default=[0], help="0: chosen by geodet")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="urban-trees")
+    return parser.parse_args()
+
+
+def _make_files(folder: Path, side: int) -> dict[str, Path]:
+    scene = make_scene(folder, side)
+    files = {kind: folder / f"{kind}.tif" for kind in _KINDS}
+    for kind, file in files.items():
+        rasterio.shutil.copy(str(scene), str(file), **_KINDS[kind])
+    return files
+
+
+def _measure(
+    pair: tuple[str, str], readers: int, model: Model, options: argparse.Namespace
+) -> list[str]:
+    megapixels = options.side**2 / 1e6
+
+    def read(path: str) -> None:
+        with Scene(path) as scene:
+            grid = WindowGrid(*scene.grid, 640, 64, 32)
+            workers = readers or 8
+            for _ in iter_chips(scene, grid, workers=workers, ahead=max(16, workers)):
+                pass
+
+    def detect(path: str) -> None:
+        geodet.detect(path, model, workers=readers or None)
+
+    reading = _alternate(pair, read, options.repeats)
+    detecting = _alternate(pair, detect, options.repeats)
+    rates = [f"{megapixels / seconds:.1f}" for seconds in (*reading, *detecting)]
+    return [*rates, f"{detecting[0] / detecting[1]:.2f}"]
+
+
+def _alternate(
+    pair: tuple[str, str], function: Callable[[str], None], repeats: int
+) -> tuple[float, float]:
+    """Return the fewest seconds for the local and the remote scene."""
+    best = [float("inf")] * 2
+    for _ in range(repeats):
+        for place, path in enumerate(pair):
+            forget_remote_files()
+            started = time.perf_counter()
+            function(path)
+            best[place] = min(best[place], time.perf_counter() - started)
+    return best[0], best[1]
+
+
+def _serve(folder: str, delay: float, pipe: Connection) -> None:
+    class Ranges(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self._answer(is_head=True)
+
+        def do_GET(self) -> None:
+            self._answer(is_head=False)
+
+        def _answer(self, *, is_head: bool) -> None:
+            time.sleep(delay)
+            file = Path(folder, self.path.lstrip("/"))
+            size = file.stat().st_size if file.is_file() else 0
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            first = int(wanted[1]) if wanted else 0
+            last = min(int(wanted[2] or size) if wanted else size, size - 1)
+            self.send_response(404 if not size else 206 if wanted else 200)
+            self.send_header("Accept-Ranges", "bytes")
+            if wanted and size:
+                self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+            self.send_header("Content-Length", str(last - first + 1 if size else 0))
+            self.end_headers()
+            if size and not is_head:
+                with file.open("rb") as content:
+                    os.sendfile(self.connection.fileno(), content.fileno(), first, last - first + 1)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
+    pipe.send(server.server_port)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
