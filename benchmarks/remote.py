@@ -20,6 +20,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import rasterio.shutil
 from common import make_scene, print_machine
@@ -33,7 +34,7 @@ from geodet.models.model import Model
 from geodet.raster.gdal_options import forget_remote_files
 from geodet.raster.scene import Scene
 
-_KINDS = {
+_KINDS: dict[str, dict[str, Any]] = {
     "COG": {"driver": "COG", "compress": "JPEG", "quality": 90, "blocksize": 512},
     "strips": {"driver": "GTiff", "compress": "DEFLATE", "interleave": "pixel"},
 }
