@@ -29,6 +29,7 @@ TABLES = {
     "values": ("values.py",),
     "merging": ("merging.py",),
     "merge_speed": ("merge_speed.py",),
+    "looking": ("looking.py",),
     "writing": ("writing.py",),
     "evaluation": ("evaluation.py",),
     "scoring": ("scoring.py",),

@@ -179,7 +179,8 @@ def _read_objects(
     shapes = join_at_antimeridian(frame.geometry.to_numpy(), frame.crs)
     joined = geopandas.GeoSeries(shapes, frame.index, frame.crs, name=frame.geometry.name)
     frame = frame.set_geometry(joined)
-    frame = frame.explode(ignore_index=True)
+    if not set(shapely.get_type_id(shapes).tolist()) <= _KINDS:
+        frame = frame.explode(ignore_index=True)
     kinds = shapely.get_type_id(frame.geometry.to_numpy())
     for kind in set(kinds.tolist()) - _KINDS:
         raise VectorError(
@@ -296,4 +297,5 @@ def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
     if frame.crs is None:
         logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
         return frame
-    return frame.to_crs(crs)
+    is_same = frame.crs.equals(crs, ignore_axis_order=True)
+    return frame if is_same else frame.to_crs(crs)

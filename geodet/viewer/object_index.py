@@ -40,6 +40,10 @@ class ObjectIndex:
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
         self._bounds, self._scores, self._labels = bounds, scores, labels
+        self._kinds = int(labels.max(initial=0)) + 1
+        self._ranked = np.argsort(scores, kind="stable")
+        self._rank = np.empty_like(self._ranked)
+        self._rank[self._ranked] = np.arange(len(scores))
         longest = (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0)
         self.finest_zoom = min(_zoom_for(longest), finest_zoom)
         """The zoom of the finest tiles; no common object is longer than one of them."""
@@ -76,18 +80,16 @@ class ObjectIndex:
             at: Lowest score of the objects that are counted.
         """
         part = self._slice(z, x, y)
-        rows = self._order[part]
-        cell = self._keys[part] >> (2 * max(_LEVELS - z - finer, 0))
-        order = np.lexsort((-self._scores[rows], self._labels[rows], cell))
-        rows, cell = rows[order], cell[order]
-        label = self._labels[rows]
-        is_first = np.ones(len(rows), np.bool_)
-        is_first[1:] = (cell[1:] != cell[:-1]) | (label[1:] != label[:-1])
-        starts = np.flatnonzero(is_first)
-        if not len(starts):
-            return ObjectCells(rows, rows)
-        counts = np.add.reduceat((self._scores[rows] >= at).astype(np.int64), starts)
-        return ObjectCells(rows[starts], np.maximum(counts, 1))
+        rows, kinds = self._order[part], self._kinds
+        finer = min(finer, _LEVELS - z)
+        cell = (self._keys[part] >> (2 * (_LEVELS - z - finer))) & (4**finer - 1)
+        group = cell * kinds + self._labels[rows]
+        best = np.full(4**finer * kinds, -1)
+        np.maximum.at(best, group, self._rank[rows])
+        is_used = best >= 0
+        above = self._scores[rows] >= at
+        counts = np.bincount(group[above], minlength=len(best))[is_used]
+        return ObjectCells(self._ranked[best[is_used]], np.maximum(counts, 1))
 
     def _slice(self, z: int, x: int, y: int) -> slice:
         if not (0 <= x < 2**z and 0 <= y < 2**z):

@@ -70,6 +70,7 @@ class ShownLayer:
         self._corners = frame.to_square(box_corners(objects.boxes))  # (N, 4, 2)
         self._bounds = np.hstack([self._corners.min(axis=1), self._corners.max(axis=1)])
         self._centres = (self._bounds[:, :2] + self._bounds[:, 2:]) / 2
+        self._sides_on_map = (self._bounds[:, 2:] - self._bounds[:, :2]).max(axis=1, initial=0)
         finest = frame.finest_zoom + 1
         self._index = ObjectIndex(self._bounds, self._scores, objects.labels, finest_zoom=finest)
 
@@ -99,7 +100,7 @@ class ShownLayer:
             cells = self._index.cells(z, x, y, _CELL_ZOOMS, at=at)
             numbers = {"n": cells.count.astype(np.float64)}
             return encode_tile([self._layer("cells", cells.strongest, z, x, y, numbers)])
-        sides = (self._bounds[:, 2:] - self._bounds[:, :2]).max(axis=1, initial=0)
+        sides = self._sides_on_map
         smallest = _DOT_PX / TILE_PX / 2**z
         near = self._index.touching(z, x, y)
         return encode_tile(
