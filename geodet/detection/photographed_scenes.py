@@ -18,6 +18,7 @@ from geodet.photographs.photograph import (
     Photograph,
     Photographs,
     read_photograph,
+    to_photograph,
 )
 
 __all__ = [
@@ -49,8 +50,7 @@ def photograph_of(path: str, name: str, config: DetectConfig) -> Photograph:
     try:
         state = Path(path).stat()
     except (OSError, ValueError):  # remote, or in an archive
-        known = {} if config.gsd is None else {"gsd_m": config.gsd, "gsd_from": "detect.gsd"}
-        return Photograph(name, reason="it is no local file", **known)  # type: ignore[arg-type]
+        return to_photograph(None, name, gsd=config.gsd)
     version = state.st_mtime_ns, state.st_size
     return _read(path, name, config.gsd, config.ground_altitude, version)
 
@@ -114,10 +114,9 @@ def report_photographs(
     from_cameras = [i for i in images if i.gsd_m is not None and i.gsd_from != "detect.gsd"]
     if from_cameras:
         _logger.info(
-            "%s: %.3g to %.3g m per pixel, from the focal length and the %s%s",
+            "%s: %s m per pixel, from the focal length and the %s%s",
             _count(len(from_cameras)),
-            min(known),
-            max(known),
+            " to ".join(dict.fromkeys(f"{gsd:.3g}" for gsd in (min(known), max(known)))),
             " or the ".join(dict.fromkeys(image.gsd_from for image in from_cameras)),
             model,
         )

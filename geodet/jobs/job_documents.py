@@ -6,11 +6,13 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import shapely
 from affine import Affine
+from pydantic import TypeAdapter
 from pyproj import CRS
 
 from geodet.config import DetectConfig
@@ -21,11 +23,14 @@ from geodet.documents.values import member
 from geodet.geometry.geobox import GeoBox
 from geodet.jobs.job_plan import JobPlan, JobScene
 from geodet.models.input_values import InputValues
+from geodet.photographs.photograph import Photograph, to_photograph
+from geodet.photographs.tags import PictureTags
 from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["from_document", "identify_job", "to_document"]
 
 _LAYOUT = 1
+_TAGS = TypeAdapter(PictureTags)
 _SPEED = {"workers", "batch_size", *ReadingConfig.model_fields}
 
 
@@ -47,6 +52,10 @@ def to_document(job: JobPlan) -> dict[str, Any]:
         "scenes": [
             _from_scene(scene, numbers[text]) for scene, text in zip(job.scenes, texts, strict=True)
         ],
+        "images": {
+            name: None if image.tags is None else asdict(image.tags)
+            for name, image in job.images.items()
+        },
         "records": [
             {"path": one.path, "scene": one.scene, "status": one.status, "reason": one.reason}
             for one in job.records
@@ -82,15 +91,25 @@ def from_document(content: Any) -> JobPlan:
     systems = [None if text is None else CRS(text) for text in member(content, "crs", list)]
     scenes = [_to_scene(one, systems) for one in member(content, "scenes", list)]
     values = member(content, "values", dict)
+    config = DetectConfig.model_validate(member(content, "config", dict))
     return JobPlan(
         content["identifier"],
         tuple(scenes),
         tuple(SceneRecord(**one) for one in member(content, "records", list)),
-        DetectConfig.model_validate(member(content, "config", dict)),
+        config,
         member(content, "device", str),
         float(content["iou_threshold"]),
         {dtype: None if four is None else InputValues(*four) for dtype, four in values.items()},
+        {
+            name: _to_image(name, tags, config)
+            for name, tags in member(content, "images", dict).items()
+        },
     )
+
+
+def _to_image(name: str, tags: Any, config: DetectConfig) -> Photograph:
+    known = None if tags is None else _TAGS.validate_python(tags)
+    return to_photograph(known, name, gsd=config.gsd, ground_altitude=config.ground_altitude)
 
 
 def _crs_text(geobox: GeoBox) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from geodet.config import DetectConfig
@@ -15,6 +15,7 @@ from geodet.detection.scene_windows import SceneWindows, cut_scene
 from geodet.detection.window_plan import WindowPlan, count_band_rows, plan_windows, warn_of_seams
 from geodet.geometry.windows import WindowGrid
 from geodet.models.input_values import InputValues
+from geodet.photographs.photograph import Photographs
 from geodet.raster.scene_identity import identify_scene
 
 __all__ = ["JobPlan", "JobScene", "WindowNumbers", "plan_bands"]
@@ -62,6 +63,8 @@ class JobPlan:
     """Of the suppression of duplicates."""
     values: Mapping[str, InputValues | None]
     """The input statistics by data type, chosen from samples of the scenes; None: the model's."""
+    images: Photographs = field(default_factory=dict)
+    """What is known of the scenes without a georeference, by name."""
 
     def cut(self, number: int) -> SceneWindows:
         """Return the windows of a scene, by its number from 0."""
@@ -102,6 +105,7 @@ def plan_bands(
         prepared.predictor.device.type,
         threshold,
         _choose_all_values(prepared, plan),
+        plan.images,
     )
 
 

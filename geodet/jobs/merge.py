@@ -17,6 +17,7 @@ from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
 from geodet.detection.journal import Journal
 from geodet.detection.layer_run import LayerRun, PreparedRun
+from geodet.detection.photographed_scenes import are_placed_by_cameras
 from geodet.detection.predictor import predictor_on
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_files import is_per_scene
@@ -35,6 +36,7 @@ from geodet.jobs.job_plan import JobPlan
 from geodet.jobs.recorded_engine import RecordedEngine
 from geodet.models.description import ModelDescription
 from geodet.models.engine import HostDevice
+from geodet.photographs.photograph import WGS_84
 from geodet.vector.write_detections import check_scene_names
 
 __all__ = ["MergeRun", "begin_merge", "describe_values"]
@@ -162,12 +164,15 @@ def describe_values(plan: JobPlan, about: ModelDescription) -> dict[str, str]:
 def _to_plan(job: JobPlan, outputs: Sequence[Path]) -> DetectionPlan:
     scenes = tuple(scene.planned for scene in job.scenes)
     has_own_files = any(map(is_per_scene, outputs))
+    geoboxes = {scene.name: scene.geobox for scene in scenes}
+    are_placed = not has_own_files and are_placed_by_cameras(geoboxes, job.images)
     crs = scenes[0].geobox.crs if has_own_files else common_crs([one.footprint for one in scenes])
     failed = {
         one.scene: SceneError(one.reason, hint="") for one in job.records if one.status == "failed"
     }
     records: tuple[SceneRecord, ...] = tuple(replace(record) for record in job.records)
-    return DetectionPlan(scenes, crs, records, failed)
+    layer = WGS_84 if are_placed else crs
+    return DetectionPlan(scenes, layer, records, failed, job.images, are_placed)
 
 
 def _recorded_engine(job: JobFolder) -> RecordedEngine:

@@ -13,7 +13,7 @@ from geodet.detection.detect import prepare_run
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.layer_run import PreparedRun
-from geodet.errors import ConfigError, OutputError
+from geodet.errors import OutputError
 from geodet.files.outputs import check_output_folder
 from geodet.jobs.job_documents import identify_job
 from geodet.jobs.job_folder import JOB_FILES, write_job
@@ -106,7 +106,6 @@ def plan_job(
     loaded = load_model(path)
     prepared = prepare_run(scenes, [], loaded, config, options)
     with prepared.opened:
-        _refuse_photographs(prepared)
         plan = plan_bands(_with_whole_paths(prepared), "")
         plan = replace(plan, identifier=identify_job(plan, loaded.digest))
         sample = sample_speed(prepared, plan, seconds=sample_seconds) if sample_seconds else None
@@ -150,14 +149,6 @@ def describe_plan(plan: JobPlan, sample: SpeedSample | None = None) -> PlanRepor
             report.megapixels_per_second = sample.megapixels / sample.seconds
             report.seconds = megapixels / report.megapixels_per_second
     return report
-
-
-def _refuse_photographs(prepared: PreparedRun) -> None:
-    if prepared.plan.are_placed:
-        raise ConfigError(
-            "the scenes are photographs, whose places a job does not keep",
-            hint="geodet detect takes them; give each process a folder of them",
-        )
 
 
 def _check_folder(folder: Path, *, overwrite: bool) -> None:

@@ -70,6 +70,8 @@ class Photograph:
     """Why metres per pixel are unknown."""
     view: GroundView | None = None
     """Which ground it shows; None where that is unknown."""
+    tags: PictureTags | None = None
+    """What it was made from: what the camera wrote; None if it wrote nothing."""
 
     @property
     def has_place(self) -> bool:
@@ -96,17 +98,27 @@ def read_photograph(
         gsd: Metres per pixel, in place of what the camera wrote.
         ground_altitude: Metres of the ground above sea level.
     """
-    tags = read_tags(path)
-    if tags is None:
-        known = {} if gsd is None else {"gsd_m": gsd, "gsd_from": "detect.gsd"}
-        return Photograph(name, reason="it has no EXIF data", **known)  # type: ignore[arg-type]
-    return to_photograph(tags, name, gsd=gsd, ground_altitude=ground_altitude)
+    return to_photograph(read_tags(path), name, gsd=gsd, ground_altitude=ground_altitude)
 
 
 def to_photograph(
-    tags: PictureTags, name: str, *, gsd: float | None = None, ground_altitude: float | None = None
+    tags: PictureTags | None,
+    name: str,
+    *,
+    gsd: float | None = None,
+    ground_altitude: float | None = None,
 ) -> Photograph:
-    """Make a photograph of what a camera wrote, see :func:`read_photograph`."""
+    """Make a photograph of what a camera wrote, see :func:`read_photograph`.
+
+    Args:
+        tags: What it wrote; None: nothing that can be read.
+        name: How the output names it.
+        gsd: Metres per pixel, in place of what the camera wrote.
+        ground_altitude: Metres of the ground above sea level.
+    """
+    if tags is None:
+        source = "unknown" if gsd is None else "detect.gsd"
+        return Photograph(name, gsd_m=gsd, gsd_from=source, reason="it has no EXIF data")
     focal = focal_length_px(tags, name)
     height, source = _height(tags, ground_altitude)
     reason = _doubt(tags, focal, height)
@@ -129,6 +141,7 @@ def to_photograph(
         gsd_from="unknown" if gsd is None else source,
         reason=reason,
         view=None if gsd is None else _view(tags, gsd, focal),
+        tags=tags,
     )
 
 

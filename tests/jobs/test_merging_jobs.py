@@ -3,7 +3,10 @@
 import os
 import re
 
+import geopandas
+import numpy as np
 import pytest
+from factories_photographs import nadir_pose, write_photograph
 from pretended_predictor import SMALL
 
 from geodet.detection import window_plan
@@ -187,3 +190,23 @@ def test_what_is_read_back_is_what_was_planned(plan):
         assert len(job.plan.cut(number).bands) == len(scene.bands)
     assert job.plan.values["uint8"] is None
     assert len(job.plan.values["uint16"].mean) == 3
+
+
+def test_photographs_lie_where_one_process_places_them(make_model, plan, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
+    about = {"lonlat": (15.0, 45.0), "film": 24, "time": "2024:05:01 10:20:30"}
+    paths = [
+        write_photograph(tmp_path / "a.jpg", pixels, xmp=nadir_pose(70, yaw=30.0), **about),
+        write_photograph(tmp_path / "b.jpg", pixels[::-1], **about),
+    ]
+    whole, merged = tmp_path / "whole.gpkg", tmp_path / "merged.gpkg"
+    detect_to_files(paths, [whole], load_model(make_model()), CONFIG, CPU)
+    _, job = plan(scenes=paths)
+    search(job)
+    for path in paths:
+        path.unlink()
+    merge(job, merged)
+    for layer in ("detections", "images"):
+        one, other = (geopandas.read_file(file, layer=layer) for file in (whole, merged))
+        assert one.to_json() == other.to_json()
+    assert geopandas.read_file(merged, layer="images")["objects"].min() > 0
