@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options as opt
+from . import search_options as search
 from . import vector_options as vec
 from .report import print_json, set_up_logging
+
+if TYPE_CHECKING:
+    from geodet.previews.picture_options import PictureOptions
 
 __all__ = ["EXAMPLES", "preview"]
 
@@ -20,21 +25,30 @@ Examples:
   geodet preview scene.tif trees.gpkg -o trees.png
   geodet preview scene.tif trees.gpkg -o part.png --window 500,500,800,600
   geodet preview scene.tif cars.geojson -o cars.png --min-score 0.5
-  geodet preview scene.tif trees.gpkg -o map.pdf --outline stands.gpkg --label name
+  geodet preview scene.tif trees.gpkg -o map.pdf --outline stands.gpkg
+  geodet preview photos/ animals.gpkg -o looks/ --only-with-objects
 """
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 
 def preview(
-    scene: Annotated[str, typer.Argument(help="A raster that GDAL opens.", show_default=False)],
+    scene: Annotated[
+        str,
+        typer.Argument(
+            help="A raster that GDAL opens; for a folder of pictures also a folder, a quoted "
+            "'pattern', or @FILE.",
+            show_default=False,
+        ),
+    ],
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE",
-            help="The picture to write: .png, .jpg, .webp, .pdf or .svg.",
+            metavar="FILE|FOLDER/",
+            help="The picture to write: .png, .jpg, .webp, .pdf or .svg. A folder gets a picture "
+            "of each photograph, and of each tile of other scenes.",
             rich_help_panel=opt.OUTPUT,
         ),
     ],
@@ -95,6 +109,8 @@ def preview(
             rich_help_panel=opt.OUTPUT,
         ),
     ] = 2048,
+    preview_format: search.PreviewFormat = "jpeg",
+    only_with_objects: search.OnlyWithObjects = False,
     min_score: vec.MinScore = 0.0,
     score_field: vec.ScoreField = None,
     bands: vec.ShownBands = None,
@@ -121,11 +137,24 @@ def preview(
         raise typer.BadParameter(
             f"{window!r} is not a window of whole pixels", param_hint="--window"
         )
+    from geodet.config.reading_config import ReadingConfig
     from geodet.files.outputs import check_destination
+    from geodet.previews.picture_options import PictureOptions, is_picture_folder
     from geodet.raster.reach import announce_reach
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 
+    if is_picture_folder(output):
+        given = {"--outline": outlines, "--title": title, "--window": window, "--bounds": bounds}
+        _refuse_for_folder(name for name, value in given.items() if value)
+        options = PictureOptions(preview_format, only_with_objects, max_side)
+        about = {
+            "bands": opt.parse_bands(bands) or (),
+            "limits": ReadingConfig(on_error=on_error or "stop"),
+        }
+        chosen = {"min_score": min_score, "score_field": score_field, "overwrite": overwrite}
+        _draw_folder(scene, detections, output, options, as_json=as_json, **about, **chosen)
+        return
     if len(labels or ()) > len(outlines or ()):
         raise typer.BadParameter("more labels than outlines", param_hint="--label")
     check_destination(output, _PICTURES, overwrite=overwrite)
@@ -161,6 +190,37 @@ def preview(
         return
     count = sum(report.labels.values())
     typer.echo(f"{report.output}: {count:,} object{'' if count == 1 else 's'}")
+
+
+def _refuse_for_folder(options: Iterable[str]) -> None:
+    """Refuse options that only a single picture has."""
+    for option in options:
+        raise typer.BadParameter("a folder of pictures shows the whole scenes", param_hint=option)
+
+
+def _draw_folder(
+    scene: str,
+    detections: Path | None,
+    folder: Path,
+    options: PictureOptions,
+    *,
+    as_json: bool,
+    **more: Any,
+) -> None:
+    """Draw a picture of each scene or tile, and print how many."""
+    if detections is None:
+        raise typer.BadParameter("name the detections to draw", param_hint="DETECTIONS")
+    from geodet.vector.formats import check_vector_exists
+
+    check_vector_exists(detections)
+    from geodet.detection.previewed_scenes import draw_scenes
+
+    report = draw_scenes([scene], detections, folder, options, **more)
+    if as_json:
+        print_json(report)
+        return
+    count = len(report.pictures)
+    typer.echo(f"{folder}: {count:,} picture{'' if count == 1 else 's'}")
 
 
 def _parse_numbers(text: str | None, option: str) -> tuple[float, ...]:

@@ -92,14 +92,15 @@ class ScoredObjects:
     def is_of(self, scene: str) -> NDArray[np.bool_]:
         """Whether each object belongs to a scene by its attribute ``scene``: (N,).
 
-        All are True if no object names this scene.
+        All are True if no object names this scene, unless they were found in photographs.
 
         Args:
             scene: Path of the scene; the names of scenes are ends of their paths.
         """
         name = find_scene_name(scene, set(self.scenes))
         if not name:
-            return np.ones(len(self.objects), np.bool_)
+            columns = () if self.attributes is None else self.attributes.columns
+            return np.full(len(self.objects), APPROXIMATE not in columns)
         return np.asarray(np.array(self.scenes, object) == name, np.bool_)
 
 
