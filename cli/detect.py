@@ -20,7 +20,7 @@ from .report import (
     print_stages,
     set_up_logging,
 )
-from .shares import choose_devices, refuse_with_job, require_scenes, search_job
+from .shares import choose_devices, choose_engine, refuse_with_job, require_scenes, search_job
 from .standard_output import STANDARD_OUTPUT, check_standard_output, lines_on_stdout
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def detect(
     model: opt.ModelName = "urban-trees",
     device: search.Devices = "auto",
     processes: search.Processes = 1,
+    engine: search.EngineName = "process",
+    ray_address: search.RayAddress = None,
     preview: search.Preview = None,
     preview_format: search.PreviewFormat = "jpeg",
     only_with_objects: search.OnlyWithObjects = False,
@@ -132,6 +134,8 @@ def detect(
             typed_shard,
             device=device,
             processes=processes,
+            engine=engine,
+            ray_address=ray_address,
             readers=workers,
             allow_mixed=allow_mixed,
             as_json=as_json,
@@ -167,7 +171,7 @@ def detect(
     config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
     corners, crs = opt.parse_bounds(bounds)
     from geodet.detection.detect_options import DetectOptions, check_paths
-    from geodet.models.description import check_model
+    from geodet.models.description import check_model, find_model
 
     devices = choose_devices(device, processes, profile=profile)
     options = DetectOptions(
@@ -208,9 +212,8 @@ def detect(
             load_model(model),
             config.detect,
             options,
-            devices,
+            choose_engine(engine, ray_address, devices, model=find_model(model)),
             progress=progress,
-            prepare=prepare_process,
         )
         report_to(run.report)
         write = lines_on_stdout(run, stdout, geometry) if streams else _write_nothing

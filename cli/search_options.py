@@ -16,12 +16,14 @@ __all__ = [
     "CountBy",
     "Counts",
     "Devices",
+    "EngineName",
     "GroundAltitude",
     "Job",
     "OnlyWithObjects",
     "Preview",
     "PreviewFormat",
     "Processes",
+    "RayAddress",
     "RequireCrs",
     "SceneGsd",
     "ShareName",
@@ -167,6 +169,24 @@ Processes = Annotated[
         min=1,
         metavar="N",
         help="Worker processes on each device. The result is the same.",
+        rich_help_panel=opt.RUN,
+    ),
+]
+EngineName = Annotated[
+    Literal["process", "ray"],
+    typer.Option(
+        "--engine",
+        help="What runs the workers: processes of this machine, or actors of a Ray cluster.",
+        rich_help_panel=opt.RUN,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="auto|ray://HOST:PORT",
+        help="The Ray cluster.",
+        show_default="a Ray of this machine alone",
         rich_help_panel=opt.RUN,
     ),
 ]

@@ -15,12 +15,14 @@ from .process import prepare_process
 from .report import print_json
 
 if TYPE_CHECKING:
+    from geodet.jobs.pool_engines import PoolEngine
     from geodet.jobs.shard_run import ShardReport
 
-__all__ = ["choose_devices", "refuse_with_job", "require_scenes", "search_job"]
+__all__ = ["choose_devices", "choose_engine", "refuse_with_job", "require_scenes", "search_job"]
 
 _WITH_JOB = {
     *("job", "typed_shard", "allow_mixed", "device", "workers", "processes"),
+    *("engine", "ray_address"),
     *("as_json", "verbose", "quiet"),
 }
 """What may be given with ``--job``; all else is in the plan of the job."""
@@ -65,12 +67,34 @@ def choose_devices(name: str, processes: int, *, profile: bool = False) -> list[
     return devices
 
 
+def choose_engine(
+    name: str,
+    address: str | None,
+    devices: Sequence[str],
+    *,
+    model: Path,
+    readers: int | None = None,
+) -> PoolEngine | None:
+    """Return what starts workers; None where this process searches."""
+    from geodet.jobs.pool_engines import several_processes
+
+    if name == "process":
+        return several_processes(devices, prepare=prepare_process, readers=readers)
+    from geodet.jobs.ray_engine import RayEngine
+    from geodet.models.device import choose_device
+
+    actors = len(devices) if len(devices) > 1 else None
+    return RayEngine(model, address, choose_device(devices[0]), actors)
+
+
 def search_job(
     folder: Path,
     typed_shard: str | None,
     *,
     device: str,
     processes: int,
+    engine: str,
+    ray_address: str | None,
     readers: int | None,
     allow_mixed: bool,
     as_json: bool,
@@ -86,16 +110,18 @@ def search_job(
     from geodet.jobs.job_folder import open_job
     from geodet.jobs.pooled_shard import search_shard
 
+    job = open_job(folder)
+    workers = choose_engine(engine, ray_address, devices, model=job.model_path, readers=readers)
     try:
         with detect_bars(is_shown=not quiet) as progress:
             report = search_shard(
-                open_job(folder),
+                job,
                 shard,
-                devices=devices,
+                device=devices[0],
+                engine=workers,
                 readers=readers,
                 allow_mixed=allow_mixed,
                 progress=progress,
-                prepare=prepare_process,
             )
     except SceneError as error:
         if error.report is not None:

@@ -19,6 +19,7 @@ from geodet.detection.layer_run import LayerRun
 from geodet.detection.scene_files import to_output
 from geodet.errors import ConfigError
 from geodet.jobs.device_lists import list_devices
+from geodet.jobs.pool_engines import several_processes
 from geodet.jobs.pooled_run import begin_run
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
@@ -267,7 +268,9 @@ def _begin(
     bounds, aoi = keywords.get("bounds"), keywords.get("aoi")
     if bounds is not None and len(bounds) != 4:
         raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
+    devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
     options = DetectOptions(
+        device=devices[0],
         aoi=None if aoi is None else Path(aoi),
         bounds=None if bounds is None else tuple(bounds),  # type: ignore[arg-type]
         bounds_crs=keywords.get("bounds_crs"),
@@ -280,14 +283,13 @@ def _begin(
         restart=keywords.get("restart", False),
     )
     outputs = [to_output(path, options.format) for path in _as_list(output)]
-    devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
     return begin_run(
         _as_list(scenes),
         outputs,
         as_model(model),
         chosen.detect,
         options,
-        devices,
+        several_processes(devices),
         progress=progress,
     )
 

@@ -18,6 +18,7 @@ from geodet.jobs.device_lists import list_devices
 from geodet.jobs.job_folder import open_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import SAMPLE_SECONDS, PlanReport, plan_job
+from geodet.jobs.pool_engines import several_processes
 from geodet.jobs.pooled_shard import search_shard
 from geodet.jobs.shard_run import ShardReport
 from geodet.jobs.shards import Shard
@@ -142,11 +143,13 @@ def search(
         >>> search(folder / "job", shard=(1, 1)).computed
         1
     """
+    devices = list_devices(device, processes)
     with _bars(progress) as show:
         return search_shard(
             open_job(Path(job)),
             Shard(*shard),
-            devices=list_devices(device, processes),
+            device=devices[0],
+            engine=several_processes(devices, readers=workers),
             readers=workers,
             allow_mixed=allow_mixed,
             progress=show,

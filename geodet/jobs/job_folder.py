@@ -53,6 +53,11 @@ class JobFolder:
     model: Model
     """The model, from the copy in the folder."""
 
+    @property
+    def model_path(self) -> Path:
+        """The model file."""
+        return _find_model(self.folder)
+
     def store(self, number: int) -> BandStore:
         """Return the parts of a scene, by its number from 0."""
         return BandStore(self._scene(number))

@@ -1,4 +1,4 @@
-"""Detect with several worker processes on one machine: the rows of one process."""
+"""Detect with several workers, processes of this machine or others: the rows of one process."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from geodet.detection.scene_windows import SceneWindows
 from geodet.errors import OutputError, SceneError
 from geodet.jobs.job_plan import JobPlan, WindowNumbers, plan_bands
 from geodet.jobs.merge import begin_merge, describe_values
-from geodet.jobs.worker_pool import WorkerPool, divide_tasks, scene_error
-from geodet.jobs.worker_process import Done, Failed, WorkerSetup, share_of_machine
+from geodet.jobs.pool_engines import Pool, PoolEngine
+from geodet.jobs.worker_pool import scene_error
+from geodet.jobs.worker_process import Done, Failed
 from geodet.models.model import Model
 
 __all__ = ["PooledRun", "begin_run"]
@@ -39,11 +40,10 @@ class PooledRun(LayerRun):
         outputs: As for it.
         model: What to look for.
         config: The settings.
-        options: Area of interest, formats, and what else the settings do not hold; the first device
-            is used to plan.
-        devices: The device of each process.
+        options: Area of interest, formats, and what else the settings do not hold; the device
+            is that of the engine.
+        engine: Starts the workers.
         progress: Called when a band is merged.
-        prepare: Called first in each process, with its device.
 
     Raises:
         GeodetError: As ``DetectionRun`` raises them.
@@ -56,13 +56,12 @@ class PooledRun(LayerRun):
         model: Model,
         config: DetectConfig,
         options: DetectOptions,
-        devices: Sequence[str],
+        engine: PoolEngine,
         *,
         progress: Callable[[DetectProgress], None] = lambda _: None,
-        prepare: Callable[[str], None] | None = None,
     ) -> None:
-        self._devices, self._prepare = tuple(devices), prepare
-        chosen = replace(options, device=devices[0])
+        self._engine = engine
+        chosen = replace(options, device=engine.device)
         prepared = prepare_run(scenes, outputs, model, config, chosen)
         super().__init__(prepared, outputs, chosen, progress)
 
@@ -76,29 +75,14 @@ class PooledRun(LayerRun):
         plan = plan_bands(self._prepared, "", keep=partial(_keep_windows, journal))
         store = partial(_store, folder)
         missing = _list_missing(plan, store)
-        tasks = divide_tasks(missing.items(), len(self._devices))
-        count = min(len(self._devices), len(tasks))
-        pool = stack.enter_context(WorkerPool([self._set_up(plan, store, n) for n in range(count)]))
-        pool.add(tasks)
+        model, precision = self._prepared.model, self._predictor.precision
+        pool = self._engine.open(plan, model, precision, store, missing.items())
+        stack.callback(pool.close)
         return _PooledScenes(plan, store, missing, pool, self, journal)
 
     def describe_values(self, plan: JobPlan) -> dict[str, str]:
         """Return the values that count as dark and bright, by data type."""
         return describe_values(plan, self._prepared.model.description)
-
-    def _set_up(self, plan: JobPlan, store: Callable[[int], BandStore], number: int) -> WorkerSetup:
-        device, count = self._devices[number], len(self._devices)
-        threads, readers = share_of_machine(device, count, plan.config.workers)
-        return WorkerSetup(
-            plan,
-            replace(self._prepared.model),  # without the network, if it was loaded
-            store,
-            device,
-            self._predictor.precision,
-            threads,
-            readers,
-            self._prepare,
-        )
 
 
 def begin_run(
@@ -107,12 +91,11 @@ def begin_run(
     model: Model,
     config: DetectConfig,
     options: DetectOptions,
-    devices: Sequence[str],
+    engine: PoolEngine | None,
     *,
     progress: Callable[[DetectProgress], None] = lambda _: None,
-    prepare: Callable[[str], None] | None = None,
 ) -> LayerRun:
-    """Return a detection in this process where one device is named, else in a process for each.
+    """Return a detection in this process, or in the workers of an engine.
 
     Args:
         scenes: As for :class:`geodet.detection.detect.DetectionRun`.
@@ -120,19 +103,15 @@ def begin_run(
         model: What to look for.
         config: The settings.
         options: Area of interest, formats, and what else the settings do not hold.
-        devices: The device of each process.
-        progress: Called after each batch, or with several processes when a band is merged.
-        prepare: Called first in each worker process, with its device.
+        engine: Starts the workers; None: this process searches.
+        progress: Called after each batch, or with workers when a band is merged.
 
     Raises:
         GeodetError: As ``DetectionRun`` raises them.
     """
-    if len(devices) == 1:
-        alone = replace(options, device=devices[0])
-        return DetectionRun(scenes, outputs, model, config, alone, progress=progress)
-    return PooledRun(
-        scenes, outputs, model, config, options, devices, progress=progress, prepare=prepare
-    )
+    if engine is None:
+        return DetectionRun(scenes, outputs, model, config, options, progress=progress)
+    return PooledRun(scenes, outputs, model, config, options, engine, progress=progress)
 
 
 class _PooledScenes:
@@ -143,7 +122,7 @@ class _PooledScenes:
         plan: JobPlan,
         store: Callable[[int], BandStore],
         missing: Mapping[int, list[int]],
-        pool: WorkerPool,
+        pool: Pool,
         run: PooledRun,
         journal: Journal | None,
     ) -> None:

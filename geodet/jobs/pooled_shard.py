@@ -1,14 +1,16 @@
-"""Compute a share of a job with several worker processes on one machine."""
+"""Compute a share of a job with several workers."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 from geodet.detection.progress import DetectProgress
 from geodet.jobs.job_folder import JobFolder
+from geodet.jobs.pool_engines import PoolEngine
 from geodet.jobs.shard_run import (
     ShardReport,
     check_device,
@@ -18,8 +20,7 @@ from geodet.jobs.shard_run import (
     run_shard,
 )
 from geodet.jobs.shards import Shard
-from geodet.jobs.worker_pool import WorkerPool, divide_tasks
-from geodet.jobs.worker_process import Failed, Ready, WorkerSetup, share_of_machine
+from geodet.jobs.worker_process import Failed, Ready
 from geodet.models.device import choose_device
 
 __all__ = ["search_shard"]
@@ -31,22 +32,22 @@ def search_shard(
     job: JobFolder,
     shard: Shard | None = None,
     *,
-    devices: Sequence[str] = ("auto",),
+    device: str = "auto",
+    engine: PoolEngine | None = None,
     readers: int | None = None,
     allow_mixed: bool = False,
     progress: Callable[[DetectProgress], None] = lambda _: None,
-    prepare: Callable[[str], None] | None = None,
 ) -> ShardReport:
-    """Compute the bands of a share that have no part yet, with a process for each device.
+    """Compute the bands of a share that have no part yet, in this process or in workers.
 
     Args:
         job: The job.
         shard: The share; None: all.
-        devices: The device of each process; with one, this process computes.
-        readers: Threads of each that read chips; None: chosen.
+        device: Where this process computes.
+        engine: Starts workers that compute in place of this process; None: none.
+        readers: Threads of this process that read chips; None: chosen.
         allow_mixed: As for :func:`geodet.jobs.shard_run.run_shard`.
-        progress: Called after each batch, or with several processes when bands are done.
-        prepare: Called first in each process, with its device.
+        progress: Called after each batch, or with an engine when bands are done.
 
     Returns:
         As ``run_shard``.
@@ -56,29 +57,20 @@ def search_shard(
     """
     chosen = shard or Shard()
     tasks, bands = list_tasks(job, chosen)
-    if len(devices) == 1 or not tasks:
+    if engine is None or not tasks:
         return run_shard(
             job,
             chosen,
-            device=devices[0],
+            device=device,
             readers=readers,
             allow_mixed=allow_mixed,
             progress=progress,
         )
     began = time.monotonic()
     report = ShardReport(shard=str(chosen), bands=bands)
-    named = [choose_device(device) for device in devices]
-    divided = divide_tasks(tasks, len(named))
-    setups = []
-    for device in named[: len(divided)]:
-        threads, count = share_of_machine(device, len(named), readers or job.plan.config.workers)
-        precision = choose_precision(job, device)
-        setups.append(
-            WorkerSetup(job.plan, job.model, job.store, device, precision, threads, count, prepare)
-        )
-    wanted = sum(len(some) for _, some in divided)
-    with WorkerPool(setups) as pool:
-        pool.add(divided)
+    wanted = sum(len(some) for _, some in tasks)
+    precision = choose_precision(job, choose_device(engine.device))
+    with closing(engine.open(job.plan, job.model, precision, job.store, tasks)) as pool:
         for event in pool:
             if isinstance(event, Ready):
                 check_device(job, event.about, allow_mixed=allow_mixed)

@@ -81,6 +81,8 @@ class WorkerPool(Closing):
     def close(self) -> None:
         """End the workers: those without a task at once, the others by force."""
         for worker in self._workers:
+            worker.tell_to_end()
+        for worker in self._workers:
             worker.end()
         self._workers = []
 
@@ -146,13 +148,15 @@ class _Worker:
         with suppress(OSError):  # it has died: the end of the connection says so
             self.connection.send(task)
 
-    def end(self) -> None:
+    def tell_to_end(self) -> None:
         if self.pending:
             self.process.terminate()
         else:
             with suppress(OSError):
                 self.connection.send(None)
         self.connection.close()
+
+    def end(self) -> None:
         self.process.join(_PATIENCE_S)
         if self.process.is_alive():
             self.process.kill()

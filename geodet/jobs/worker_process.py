@@ -23,7 +23,17 @@ from geodet.jobs.shard_run import Task, describe_device
 from geodet.models.device import count_threads, loaded_torch
 from geodet.models.model import Model
 
-__all__ = ["Broken", "Done", "Failed", "Log", "Ready", "WorkerSetup", "share_of_machine", "work"]
+__all__ = [
+    "Broken",
+    "Done",
+    "Failed",
+    "Log",
+    "Ready",
+    "WorkerSetup",
+    "limit_threads",
+    "share_of_machine",
+    "work",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,7 @@ def work(setup: WorkerSetup, connection: Connection, level: int) -> None:
     logger.setLevel(level)
     try:
         os.chdir(setup.folder)
-        _limit_threads(setup.threads)
+        limit_threads(setup.threads)
         if setup.prepare is not None:
             setup.prepare(setup.device)
         _search_all(setup, connection, send)
@@ -160,7 +170,12 @@ def _search(worker: BandWorker, task: Task) -> Done | Failed:
     return Done(number, bands)
 
 
-def _limit_threads(threads: int | None) -> None:
+def limit_threads(threads: int | None) -> None:
+    """Limit the threads of the network on a CPU, for this process.
+
+    Args:
+        threads: How many; None: no limit.
+    """
     if threads is None:
         return
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is loaded from now on

@@ -40,7 +40,7 @@ TRAINING = ["--epochs", "1", *(f"--set={key}={value}" for key, value in SMALLER.
 NOT_RUN = {
     "README.md": 1,
     "docs/howto/gpu.md": 2,
-    "docs/howto/jobs.md": 2,
+    "docs/howto/jobs.md": 3,
     "docs/howto/looking.md": 3,
     "docs/howto/many-scenes.md": 1,
     "docs/howto/onnx.md": 2,

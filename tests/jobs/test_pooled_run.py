@@ -12,6 +12,7 @@ from geodet.detection.journal import journal_folder
 from geodet.errors import ConfigError, DeviceError, SceneError
 from geodet.jobs import worker_pool
 from geodet.jobs.device_lists import list_devices
+from geodet.jobs.pool_engines import ProcessEngine
 from geodet.jobs.pooled_run import PooledRun
 from geodet.jobs.worker_pool import WorkerPool, divide_tasks
 from geodet.jobs.worker_process import share_of_machine
@@ -43,7 +44,12 @@ def model(make_model):
 
 def run_pooled(scenes, output, model, *, each=lambda _run, _part: None, **options):
     run = PooledRun(
-        scenes, [output], model, CONFIG, DetectOptions(device="cpu", **options), ["cpu", "cpu"]
+        scenes,
+        [output],
+        model,
+        CONFIG,
+        DetectOptions(device="cpu", **options),
+        ProcessEngine(["cpu", "cpu"]),
     )
     for part in run:
         each(run, part)
@@ -60,7 +66,7 @@ def pools(monkeypatch):
             super().__init__(setups)
             started.append(self)
 
-    monkeypatch.setattr("geodet.jobs.pooled_run.WorkerPool", Noted)
+    monkeypatch.setattr("geodet.jobs.pool_engines.WorkerPool", Noted)
     return started
 
 

@@ -1,0 +1,90 @@
+"""Actors of Ray write what one process writes; needs the package ray."""
+
+import importlib.util
+
+import pytest
+from pretended_predictor import SMALL
+
+from geodet.detection import window_plan
+from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.errors import ConfigError, SceneError
+from geodet.jobs import ray_actor
+from geodet.jobs.pooled_run import begin_run
+from geodet.jobs.ray_actor import _check_reachable, import_ray
+from geodet.jobs.ray_engine import RayEngine, RayPool
+from geodet.jobs.worker_process import Done
+from geodet.onnx.backend import load_model
+
+CONFIG = SMALL.model_copy(update={"batch_size": 3, "workers": 1})
+CPU = DetectOptions(device="cpu")
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="the package ray is not installed"
+)
+
+
+@pytest.fixture
+def cluster():
+    import ray
+
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    yield ray
+    ray.shutdown()
+
+
+@needs_ray
+@pytest.mark.filterwarnings("default")
+def test_actors_write_the_file_of_one_process_also_when_one_dies(
+    cluster, make_scene, make_model, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    scenes = [
+        make_scene("west.tif", width=200, height=420, seed=1),
+        make_scene("east.tif", width=200, height=420, seed=2, origin=(500_060.0, 4_500_000.0)),
+    ]
+    model = load_model(make_model())
+    detect_to_files(scenes, [tmp_path / "whole.gpkg"], model, CONFIG, CPU)
+    engine = RayEngine(make_model(), device="cpu", actors=2)
+    run = begin_run(scenes, [tmp_path / "ray.gpkg"], model, CONFIG, CPU, engine)
+    killed = []
+    receive = RayPool._receive
+
+    def kill_once(self, call):
+        actor, _ = self._calls[call]
+        for event in receive(self, call):
+            if not killed and isinstance(event, Done):
+                killed.append(actor)
+                cluster.kill(actor)
+            yield event
+
+    monkeypatch.setattr(RayPool, "_receive", kill_once)
+    for _ in run:
+        pass
+    assert len(killed) == 1
+    assert "a worker has died and is replaced" in caplog.text
+    assert (tmp_path / "ray.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
+    assert sum(run.report.labels.values()) > 100
+
+
+def test_without_ray_the_error_names_the_package(monkeypatch):
+    monkeypatch.setattr(ray_actor.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="needs the package ray") as refused:
+        import_ray()
+    assert "geodet[ray]" in refused.value.hint
+
+
+def test_a_machine_that_does_not_reach_the_scenes_says_so(make_scene):
+    class Scene:
+        def __init__(self, path):
+            self.planned = self
+            self.path = str(path)
+
+    class Plan:
+        def __init__(self, path):
+            self.scenes = [Scene(path)]
+
+    _check_reachable(Plan(make_scene()), "10.0.0.7")
+    _check_reachable(Plan("/vsis3/bucket/scene.tif"), "10.0.0.7")
+    with pytest.raises(SceneError, match=r"the machine 10\.0\.0\.7 does not reach /nowhere/a\.tif"):
+        _check_reachable(Plan("/nowhere/a.tif"), "10.0.0.7")
