@@ -198,8 +198,8 @@ def _read_objects(
 def _in_pixels(frame: Any) -> Any:
     """Place the objects of photographs in the pixels of each, of which the y are negative."""
     x1, y1, x2, y2 = (frame[side].to_numpy(np.float64) for side in PIXEL_SIDES)
-    boxes = geopandas.GeoSeries(shapely.box(x1, -y2, x2, -y1), frame.index)
-    return frame.set_geometry(boxes.rename(frame.geometry.name))
+    table = frame.drop(columns=frame.geometry.name)
+    return geopandas.GeoDataFrame(table, geometry=shapely.box(x1, -y2, x2, -y1))
 
 
 def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None:

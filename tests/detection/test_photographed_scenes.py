@@ -194,11 +194,13 @@ def test_a_run_that_ended_early_goes_on(make_photograph, tiny_model, tmp_path, m
         assert one.to_json() == other.to_json()
 
 
-def test_objects_are_read_back_by_their_pixels(make_photograph, tiny_model, tmp_path):
+def test_objects_are_read_back_by_their_pixels(make_photograph, tiny_model, tmp_path, caplog):
     paths = [make_photograph("a.jpg"), make_photograph("b.jpg", posed=False)]
     path = tmp_path / "out.gpkg"
     run(paths, path, tiny_model)
+    caplog.clear()
     found = read_scored_objects(path, None)
+    assert not caplog.records
     frame = geopandas.read_file(path, layer="detections", ignore_geometry=True)
     x1, y1, x2, y2 = frame[["x1_px", "y1_px", "x2_px", "y2_px"]].to_numpy().T
     expected = np.stack([x1, -y2, x2, -y1], axis=1)
