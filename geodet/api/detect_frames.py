@@ -128,7 +128,8 @@ def detect(
         A row for each detection, in the CRS of the first scene: ``id`` (the same for the same
         scene, model and settings), ``label``, ``score``, ``scene``, ``x1_px``, ``y1_px``,
         ``x2_px``, ``y2_px`` (pixels of the scene; (0, 0) is the outer corner of the first),
-        ``area_m2`` and ``geometry``. Empty, with the same columns, where nothing is found.
+        ``area_m2`` and ``geometry``. Photographs are in WGS 84, with a further column
+        ``approximate``: true where an object has a place. Empty, with the same columns, where nothing is found.
         ``attrs["provenance"]`` says which geodet, model and configuration made it,
         ``attrs["report"]`` what was counted.
 
