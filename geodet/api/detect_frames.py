@@ -129,7 +129,8 @@ def detect(
         scene, model and settings), ``label``, ``score``, ``scene``, ``x1_px``, ``y1_px``,
         ``x2_px``, ``y2_px`` (pixels of the scene; (0, 0) is the outer corner of the first),
         ``area_m2`` and ``geometry``. Photographs are in WGS 84, with a further column
-        ``approximate``: true where an object has a place. Empty, with the same columns, where nothing is found.
+        ``approximate``: true where an object has a place. Empty, with the same columns, where
+        nothing is found.
         ``attrs["provenance"]`` says which geodet, model and configuration made it,
         ``attrs["report"]`` what was counted.
 
