@@ -14,7 +14,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
-from geodet.vector.formats import path_of
+from geodet.vector.formats import dataset_files, path_of
 from geodet.vector.rows import LAYER
 
 __all__ = [
@@ -50,6 +50,9 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
     """
     file = path_of(path)
     try:
+        parts = dataset_files(Path(file))
+        if parts:  # each has the same
+            file = str(Path(file, parts[0]))
         if file.lower().endswith(_PARQUET):
             found = parquet.read_metadata(file).metadata or {}
             texts = {key.decode(): value.decode() for key, value in found.items()}

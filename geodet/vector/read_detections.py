@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
-from geodet.vector.formats import FORMATS
+from geodet.vector.formats import FORMATS, dataset_files
 from geodet.vector.rows import LAYER, PIXEL_SIDES
 
 __all__ = ["read_detections"]
@@ -35,7 +35,8 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
     Raises:
         VectorError: The file cannot be read, was written by another program, or has other classes.
     """
-    is_parquet = path.name.lower().endswith(FORMATS["geoparquet"].extensions)
+    ends = FORMATS["geoparquet"].extensions
+    is_parquet = path.name.lower().endswith(ends) or bool(dataset_files(path))
     columns = _read_parquet(path) if is_parquet else _read_with_gdal(path)
     missing = [name for name in _READ if name not in columns]
     if missing:
@@ -75,9 +76,9 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
 
 def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:
     try:
-        with parquet.ParquetFile(path) as file:
-            there = [name for name in _READ if name in file.schema_arrow.names]
-            table = file.read(columns=there)
+        data = parquet.ParquetDataset(path)
+        there = [name for name in _READ if name in data.schema.names]
+        table = data.read(columns=there)
     except (OSError, pyarrow.ArrowException) as error:
         raise VectorError(
             f"cannot read detections from {path}: {error}", hint=_HINT, path=path

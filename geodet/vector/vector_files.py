@@ -20,7 +20,12 @@ from pyproj.exceptions import CRSError
 from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
-from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
+from geodet.vector.formats import (
+    LAYER_SEPARATOR,
+    check_vector_exists,
+    dataset_files,
+    path_of,
+)
 from geodet.vector.images_layer import IMAGES
 from geodet.vector.not_examined import NOT_EXAMINED
 
@@ -111,7 +116,9 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
         return tuple(map(str, read_frame(path).columns))
     with _reading_layer(path) as (file, layer):
         if _is_parquet(file):
-            return tuple(parquet.read_schema(file).names)
+            parts = dataset_files(Path(file))
+            one = Path(file, parts[0]) if parts else file
+            return tuple(parquet.read_schema(one).names)
         return tuple(map(str, pyogrio.read_info(file, layer=layer)["fields"]))
 
 
@@ -154,7 +161,8 @@ def _only_layer(file: str) -> str:
 
 
 def _is_parquet(file: str) -> bool:
-    return file.lower().endswith(_PARQUET)
+    """Whether a path is a file of GeoParquet, or a data set of geodet's."""
+    return file.lower().endswith(_PARQUET) or bool(dataset_files(Path(file)))
 
 
 def _is_table(file: str) -> bool:

@@ -15,6 +15,9 @@ from geodet.geometry.boxes import Detections
 from geodet.vector import parquet_datasets
 from geodet.vector.frames import to_frame
 from geodet.vector.parquet_datasets import list_cells
+from geodet.vector.provenance import read_provenance
+from geodet.vector.read_detections import read_detections
+from geodet.vector.vector_files import read_extent, read_fields, read_frame
 from geodet.vector.write_detections import open_writer, write_detections
 
 FORMATS = ["parquet-scenes", "parquet-quadkeys"]
@@ -139,3 +142,19 @@ def test_a_data_set_passes_the_checks_of_geoparquet_io(tmp_path, format):
     write_parts(tmp_path / "found", format)
     command = ["gpio", "check", "all", "--all-files", str(tmp_path / "found")]
     subprocess.run(command, check=True)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_data_set_is_read_as_one_file_is(tmp_path, monkeypatch, format):
+    monkeypatch.setattr(parquet_datasets, "_MOST_ROWS", 50)
+    write_parts(tmp_path / "found", format)
+    whole = write(tmp_path / "whole.parquet", *parts())
+    expected = read_frame(whole).set_index("id")
+    assert_geodataframe_equal(
+        read_frame(tmp_path / "found").set_index("id").loc[expected.index], expected
+    )
+    assert read_fields(tmp_path / "found") == read_fields(whole)
+    np.testing.assert_allclose(read_extent(tmp_path / "found")[1], expected.total_bounds)
+    read = read_detections(tmp_path / "found", CLASSES).ranked()
+    np.testing.assert_array_equal(read.boxes, read_detections(whole, CLASSES).ranked().boxes)
+    assert read_provenance(tmp_path / "found") == {"model": "m"}
