@@ -13,7 +13,7 @@ from . import options as opt
 from . import search_options as search
 from .count_by import check_counts, write_counts
 from .found_report import print_detections, reporting
-from .process import prepare_process
+from .process import command_line, prepare_process
 from .report import (
     log_nothing,
     print_json,
@@ -63,6 +63,7 @@ def detect(
     ray_address: search.RayAddress = None,
     preview: search.Preview = None,
     preview_format: search.PreviewFormat = "jpeg",
+    page: search.Report = None,
     only_with_objects: search.OnlyWithObjects = False,
     counts: search.Counts = None,
     count_by: search.CountBy = None,
@@ -186,6 +187,8 @@ def detect(
         style=style,
         preview=preview,
         preview_format=preview_format,
+        report=page,
+        command=command_line(),
         only_with_objects=only_with_objects,
         image_counts=counts,
         overwrite=overwrite,

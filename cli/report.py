@@ -38,9 +38,9 @@ def set_up_logging(*, verbose: int, quiet: bool) -> None:
     )
     others = (logging.ERROR, logging.INFO, logging.DEBUG)[0 if is_other else min(verbose, 2)]
     # A filter, since libraries set levels of their own when they are imported.
-    handler.addFilter(lambda record: _is_ours(record) or record.levelno >= others)
+    handler.addFilter(lambda record: record.levelno >= (level if _is_ours(record) else others))
     logging.basicConfig(level=others, handlers=[handler], format="%(message)s", force=True)
-    logging.getLogger("geodet").setLevel(level)
+    logging.getLogger("geodet").setLevel(logging.INFO)  # for the report of a run, even if quiet
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

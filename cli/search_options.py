@@ -24,6 +24,7 @@ __all__ = [
     "PreviewFormat",
     "Processes",
     "RayAddress",
+    "Report",
     "RequireCrs",
     "SceneGsd",
     "ShareName",
@@ -53,6 +54,15 @@ Preview = Annotated[
         metavar="FILE.png|FOLDER/",
         help="Draw the detections over the scene, or over all scenes in one picture. A folder gets "
         "a picture of each photograph, and of each tile of other scenes.",
+        rich_help_panel=opt.OUTPUT,
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Write a page on the run: counts, densities, a map, times and warnings.",
         rich_help_panel=opt.OUTPUT,
     ),
 ]

@@ -26,6 +26,7 @@ from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_source import ComputedScenes, SceneSource
 from geodet.detection.stopwatch import Stopwatch
+from geodet.files.warning_log import WarningLog
 from geodet.models.device import choose_device, import_torch
 from geodet.models.model import Model
 
@@ -109,12 +110,13 @@ def prepare_run(
         GeodetError: As :class:`DetectionRun` raises them.
     """
     started = time.monotonic()
-    opened = OpenScenes(model.description, config)
+    opened, warnings = OpenScenes(model.description, config), WarningLog()
     try:
-        plan = plan_detection(scenes, outputs, model.description, config, options, opened)
-        device = choose_device(options.device)
-        watch = _stopwatch(device, waits=options.profile)
-        predictor = build_predictor(model, config, device, watch=watch)
+        with warnings:
+            plan = plan_detection(scenes, outputs, model.description, config, options, opened)
+            device = choose_device(options.device)
+            watch = _stopwatch(device, waits=options.profile)
+            predictor = build_predictor(model, config, device, watch=watch)
         texts = fingerprint_run(plan, model, config, options, predictor) if outputs else {}
     except BaseException:
         opened.close()
@@ -128,6 +130,7 @@ def prepare_run(
         watch=watch,
         fingerprint=texts,
         started=started,
+        warnings=warnings,
     )
 
 

@@ -67,6 +67,10 @@ class DetectOptions:
     """Format of the pictures of a folder."""
     only_with_objects: bool = False
     """Leave pictures without any object out of a folder."""
+    report: Path | None = None
+    """An HTML page on the run: counts, densities, maps, where the time went, and warnings."""
+    command: str | None = None
+    """The command line, for the report."""
     image_counts: Path | None = None
     """A CSV to write the number of objects of each scene to, with its time and place."""
     overwrite: bool = False
@@ -175,6 +179,8 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, *, written: 
         check_picture_folder(preview, overwrite=options.overwrite)
     elif preview is not None:
         check_destination(preview, (".png",), overwrite=options.overwrite)
+    if options.report is not None:
+        check_destination(options.report, (".html",), overwrite=options.overwrite)
     if options.only_with_objects and not (preview and is_picture_folder(preview)):
         raise ConfigError(
             "pictures without objects are left out of a folder of pictures",
@@ -192,5 +198,7 @@ def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOp
     if options.aoi is not None:
         inputs.append(Path(path_of(options.aoi)))
     styles = {style_path(output) for output in styled_outputs(outputs, options)}
-    others = [path for path in (options.preview, options.image_counts) if path is not None]
+    others = [
+        path for path in (options.preview, options.image_counts, options.report) if path is not None
+    ]
     check_apart([*outputs, *others, *sorted(styles)], inputs)

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,13 +23,14 @@ from geodet.detection.detect_report import (
     missing_outputs_error,
     write_records,
 )
-from geodet.detection.detection_plan import DetectionPlan, check_files
+from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
 from geodet.detection.journal import Journal
 from geodet.detection.output_notes import describe_run, describe_scenes
 from geodet.detection.photographed_scenes import georeferenced_image
 from geodet.detection.predictor import Predictor
 from geodet.detection.progress import DetectProgress
 from geodet.detection.run_outputs import RunOutputs
+from geodet.detection.run_page import RunPage
 from geodet.detection.run_previews import RunPreviews
 from geodet.detection.scene_files import anchor_of, is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
@@ -39,10 +40,12 @@ from geodet.detection.scene_source import SceneSource
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
+from geodet.files.warning_log import WarningLog
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
 from geodet.models.model import Model
+from geodet.raster.scene import Chip
 from geodet.vector.images_layer import ImageCounts, write_image_counts
 from geodet.vector.rows import Appending
 from geodet.vector.stored_styles import write_style
@@ -72,6 +75,8 @@ class PreparedRun:
     """Everything that the rows depend on, for the journal."""
     started: float
     """When the run began, by ``time.monotonic``."""
+    warnings: WarningLog = field(default_factory=WarningLog)
+    """What was warned of so far."""
 
 
 class LayerRun(ABC):
@@ -143,7 +148,9 @@ class LayerRun(ABC):
             DeviceError: The device has too little memory for a single chip.
         """
         previews = RunPreviews(self._options, self._plan, self._prepared.config)
+        page = RunPage(self._plan, self.classes, self.report) if self._options.report else None
         with ExitStack() as stack:
+            stack.enter_context(self._prepared.warnings)
             self._create_folder(stack)
             stack.callback(self._record)
             stack.callback(self._opened.close)
@@ -166,6 +173,8 @@ class LayerRun(ABC):
                 for part in loop:
                     self._count(part)
                     previews.add(part)
+                    if page is not None:
+                        page.add(part)
                     with self._watch.measure("write"):
                         files.write(part)
                     yield part
@@ -177,8 +186,10 @@ class LayerRun(ABC):
             if self._options.preview:
                 with self._watch.measure("preview"):
                     previews.draw(self.classes, loop.failed)
-        self._write_styles()
-        self._finish(loop)
+            self._write_styles()
+            self._finish(loop)
+            if page is not None:
+                self._write_page(page, previews, loop)
         if files.failed:
             raise missing_outputs_error(files.failed, loop.failed, self.report, journal=is_kept)
         if loop.failed:
@@ -268,6 +279,21 @@ class LayerRun(ABC):
         """Write the styles that QGIS looks for beside files that cannot hold one."""
         for output in styled_outputs(self.report.outputs, self._options):
             write_style(output, self.classes, geometry=self._options.geometry)
+
+    def _write_page(self, page: RunPage, previews: RunPreviews, loop: SceneLoop) -> None:
+        def read(scene: PlannedScene, side: int) -> Chip:
+            with previews.open(scene) as opened:
+                return opened.read_overview(side)
+
+        assert self._options.report is not None
+        page.write(
+            self._options.report,
+            read=read,
+            skipped=loop.not_examined,
+            warnings=self._prepared.warnings.texts,
+            about=self.provenance,
+            command=self._options.command,
+        )
 
     def _finish(self, loop: SceneLoop) -> None:
         report = self.report

@@ -20,7 +20,7 @@ from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.provenance import ACCURACY, EXAMINED, LEFT_OUT, THRESHOLDS
 
-__all__ = ["describe_run", "describe_scenes"]
+__all__ = ["describe_run", "describe_scenes", "searched_ground"]
 
 _DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
@@ -91,13 +91,13 @@ def _examined_ground(
     for area in skipped:
         holes.setdefault(area.scene, []).append(area)
     searched = [scene for scene in plan.scenes if scene.name not in failed]
-    parts = [_ground(plan, scene, holes.get(scene.name, [])) for scene in searched]
+    parts = [searched_ground(plan, scene, holes.get(scene.name, [])) for scene in searched]
     ground = shapely.union_all(np.array(parts, object))
     # Not finite where the CRS of the output is not defined.
     return {EXAMINED: _to_wkt(ground)} if np.isfinite(ground.bounds).all() else {}
 
 
-def _ground(
+def searched_ground(
     plan: DetectionPlan, scene: PlannedScene, holes: Sequence[SkippedArea]
 ) -> shapely.Geometry:
     """Return the ground that was searched in one scene, within the area of interest."""

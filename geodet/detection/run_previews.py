@@ -58,12 +58,12 @@ class RunPreviews:
             self._draw_folder(preview, scenes)
         elif len(self._plan.records) == 1:
             (only,) = scenes
-            with self._open(only) as scene:
+            with self.open(only) as scene:
                 found = self._found_in(only)
                 draw_preview(preview, scene, found, classes, overwrite=overwrite)
         else:
             shown = [
-                OverviewScene(scene.part(self._found_in(scene)), partial(self._open, scene))
+                OverviewScene(scene.part(self._found_in(scene)), partial(self.open, scene))
                 for scene in scenes
             ]
             crs = scenes[0].geobox.crs
@@ -73,11 +73,11 @@ class RunPreviews:
         stems = name_files([record.scene for record in self._plan.records])
         options = PictureOptions(self._options.preview_format, self._options.only_with_objects)
         for scene in scenes:
-            with self._open(scene) as opened:
+            with self.open(scene) as opened:
                 draw_pictures(folder, stems[scene.name], opened, self._found_in(scene), options)
 
-    def _open(self, planned: PlannedScene) -> Scene:
-        """Open a scene with the bands that a picture shows."""
+    def open(self, planned: PlannedScene) -> Scene:
+        """Open a scene with the bands that a picture shows; it is to be closed."""
         scene = Scene(planned.path, bands=self._config.bands, limits=self._config)
         try:
             select_colours(scene, self._config.bands)

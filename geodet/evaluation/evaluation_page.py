@@ -16,9 +16,9 @@ from geodet.evaluation.threshold_curves import FEW_OBJECTS
 from geodet.geometry.arrays import Ints
 from geodet.reports.chart_parts import BarChart, ChartLine, ChartRule, LineChart, nice_ticks
 from geodet.reports.page_file import PagePart, PageSection
-from geodet.reports.parts import KeyFigure, KeyFigures, ReportTable, TextBlock
+from geodet.reports.parts import KeyFigure, KeyFigures, ReportTable
 
-__all__ = ["EvaluationNotes", "describe_rule", "evaluation_sections", "run_section"]
+__all__ = ["EvaluationNotes", "describe_rule", "evaluation_sections"]
 
 _MOST_CLASSES = 12  # with charts of their own
 _STEPS = 200  # of the score thresholds of a curve
@@ -77,20 +77,6 @@ def evaluation_sections(
     else:
         sections.append(PageSection("Pictures", [], "None: give the raster with --scene."))
     return sections
-
-
-def run_section(about: Mapping[str, Any], settings: str, command: str | None) -> PageSection:
-    """Return the section on how the figures were made."""
-    known = {name: value for name, value in about.items() if value is not None}
-    parts: list[PagePart] = []
-    if known:
-        rows = tuple((name.replace("_", " "), str(value)) for name, value in known.items())
-        parts.append(ReportTable(("", ""), rows, texts=2))
-    if command is not None:
-        parts.append(TextBlock(command))
-    if settings:
-        parts.append(TextBlock(settings, "All settings"))
-    return PageSection("How it was made", parts)
 
 
 def describe_rule(evaluation: Evaluation) -> str:

@@ -18,13 +18,13 @@ from geodet.evaluation.evaluation_page import (
     EvaluationNotes,
     describe_rule,
     evaluation_sections,
-    run_section,
 )
 from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_images
 from geodet.evaluation.threshold_curves import MatchCounts, ThresholdCurve
 from geodet.files.outputs import replace_folder
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.geobox import GeoBox
+from geodet.reports.how_made import run_section
 from geodet.reports.page_file import write_page
 from geodet.vector.error_layers import PlacedBoxes, write_layers
 

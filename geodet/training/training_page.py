@@ -15,7 +15,7 @@ from geodet.config import Config
 from geodet.config.recipes import to_toml
 from geodet.errors import ModelFileError, OutputError, SceneError, TilesetError
 from geodet.evaluation.confusion import count_confusions
-from geodet.evaluation.evaluation_page import evaluation_sections, run_section
+from geodet.evaluation.evaluation_page import evaluation_sections
 from geodet.evaluation.galleries import show_image
 from geodet.evaluation.measures import judge_images, measure
 from geodet.evaluation.model_on_chips import detect_images, lowest_threshold, tileset_thresholds
@@ -24,6 +24,7 @@ from geodet.models.device import resolve_precision
 from geodet.models.model import Model
 from geodet.onnx.backend import load_model
 from geodet.reports.chart_parts import ChartLine, ChartRule, LineChart
+from geodet.reports.how_made import run_section
 from geodet.reports.page_file import PagePart, PageSection, write_page
 from geodet.reports.parts import KeyFigure, KeyFigures, ReportTable
 from geodet.tilesets.labels import LabelledImage, Tileset

@@ -1,0 +1,31 @@
+"""The last section of every report: what was run, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from geodet.reports.page_file import PagePart, PageSection
+from geodet.reports.parts import ReportTable, TextBlock
+
+__all__ = ["run_section"]
+
+
+def run_section(about: Mapping[str, Any], settings: str, command: str | None) -> PageSection:
+    """Return the section on how the figures were made.
+
+    Args:
+        about: Names of what was used; those that are None are left out.
+        settings: The settings, as TOML or JSON; empty: not shown.
+        command: The command line; None where Python code called.
+    """
+    known = {name: value for name, value in about.items() if value is not None}
+    parts: list[PagePart] = []
+    if known:
+        rows = tuple((name.replace("_", " "), str(value)) for name, value in known.items())
+        parts.append(ReportTable(("", ""), rows, texts=2))
+    if command is not None:
+        parts.append(TextBlock(command))
+    if settings:
+        parts.append(TextBlock(settings, "All settings"))
+    return PageSection("How it was made", parts)
