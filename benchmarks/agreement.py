@@ -4,6 +4,9 @@ Every row is compared with the scene in one window. Rows with another origin los
 on the upper left: multiples of the stride of the network, or not.
 
     python benchmarks/agreement.py [--scene FILE] [--side 2048] [--model urban-trees]
+    python benchmarks/agreement.py --overlaps 64 96 128 192
+
+With --overlaps, only windows of 512 px with these overlaps are compared.
 """
 
 from __future__ import annotations
@@ -44,11 +47,11 @@ def main() -> None:
         path = options.scene or make_scene(Path(name), options.side)
         for precision in ("float32", "bfloat16"):
             whole = _detect(path, model, chip_size=2**15, overlap=0, precision=precision)
-            for size, overlap in WINDOWS:
+            for size, overlap in [(512, n) for n in options.overlaps] or WINDOWS:
                 found = _detect(path, model, chip_size=size, overlap=overlap, precision=precision)
                 cells = (str(size), str(overlap), "0, 0", precision, str(len(found)))
                 table.add_row(*cells, f"{_agreement(found, whole):.4f}")
-            for x, y in ORIGINS:
+            for x, y in () if options.overlaps else ORIGINS:
                 part = _cut(path, model, x, y, Path(name) / "part.tif")
                 found = _detect(part, model, chip_size=512, overlap=128, precision=precision)
                 pair = [_inner(one, x, y) for one in (found.shifted(x, y), whole)]
@@ -61,6 +64,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scene", type=Path)
     parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--overlaps", type=int, nargs="*", default=[])
     parser.add_argument("--model", default="urban-trees")
     return parser.parse_args()
 

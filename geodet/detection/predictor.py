@@ -7,7 +7,7 @@ from copy import copy
 from functools import cached_property
 from typing import NamedTuple
 
-from geodet.config import DetectConfig
+from geodet.config import DetectConfig, ModelConfig
 from geodet.detection.flipped_engine import FlippedEngine
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import input_values
@@ -57,6 +57,7 @@ class Predictor:
         max_per_level: Most of them from a level of the pyramid, for a chip of up to 256 x 256 px;
             more for larger chips, in proportion; 0: no limit.
         object_px: Length of the largest objects in pixels; None: unknown.
+        architecture: The network, which tells how much of its surroundings an object needs.
         watch: Times the stages ``transfer``, ``forward`` and ``decode``.
     """
 
@@ -71,6 +72,7 @@ class Predictor:
         max_per_level: int = 0,
         class_thresholds: Sequence[float] = (),
         object_px: float | None = None,
+        architecture: ModelConfig | None = None,
         watch: Stopwatch | None = None,
     ) -> None:
         self.engine = engine
@@ -81,6 +83,7 @@ class Predictor:
         self.max_candidates = max_candidates
         self.max_per_level = max_per_level
         self.object_px = object_px
+        self.architecture = architecture or ModelConfig()
         self._watch = watch or Stopwatch()
 
     @property
@@ -220,6 +223,7 @@ def predictor_on(
         max_candidates=config.max_candidates,
         max_per_level=config.max_per_level,
         object_px=about.object_px,
+        architecture=about.architecture,
         watch=watch,
     )
 

@@ -17,6 +17,7 @@ import psutil
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor
 from geodet.geometry.windows import WindowGrid
+from geodet.models.context import context_px
 from geodet.models.device import import_torch
 from geodet.models.engine import AnyDevice
 
@@ -32,7 +33,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_LEAST_OVERLAP = 64  # half of it is the context that a cell needs: see the benchmark notes
+_LEAST_OVERLAP = 64  # half of it is the context that a cell needs of any network
 _LEAST_SIZE = 320  # smaller windows have so many seams that the results suffer
 _TIMES_OVERLAP = 23  # windows of 23 overlaps compute (23 / 22)^2 = 1.09 times the scene's pixels
 _LEAST_TIMES_OVERLAP = 4  # (4 / 3)^2 = 1.8: still less work than decoding strips for each window
@@ -83,7 +84,8 @@ def plan_windows(
     most = max(math.isqrt(int(pixels)), 2 * stride)
     overlap = config.overlap
     if overlap is None:
-        overlap = max(_LEAST_OVERLAP, _even(1.2 * (predictor.object_px or 0)))
+        context = context_px(predictor.architecture, config.chip_size)
+        overlap = max(context, _even(1.2 * (predictor.object_px or 0)))
         overlap = min(overlap, (config.chip_size or most) // 4)
     size = config.chip_size or min(max(_TIMES_OVERLAP * overlap, 1024), most)
     if config.chip_size is None and _is_worth(rows_kept, overlap, min(size, height)):

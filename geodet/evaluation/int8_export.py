@@ -125,6 +125,7 @@ def _with_engine(predictor: Predictor, engine: OnnxEngine) -> Predictor:
         max_candidates=predictor.max_candidates,
         max_per_level=predictor.max_per_level,
         object_px=predictor.object_px,
+        architecture=predictor.architecture,
     )
 
 

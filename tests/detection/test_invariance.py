@@ -93,5 +93,5 @@ def test_chips_of_512_px_find_what_the_default_finds(tmp_path):
     pairs = overlapping_pairs(default.boxes.astype(np.float64), small.boxes.astype(np.float64), 0.5)
     matched = len(match(pairs)[0])
     assert len(default) > 500
-    # Measured: 0.993. Of 17 objects that only one run has, 9 are within 0.011 of the threshold.
-    assert 2 * matched / (len(default) + len(small)) >= 0.99
+    # Measured: 0.998 with the overlap of 128 px that is chosen for such windows, 0.990 with 64 px.
+    assert 2 * matched / (len(default) + len(small)) >= 0.995

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import geodet.detection.window_plan
-from geodet.config import DetectConfig
+from geodet.config import DetectConfig, ModelConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.window_plan import free_memory, plan_windows
 from geodet.models.input_values import InputValues
@@ -16,7 +16,7 @@ from geodet.models.torch_engine import TorchEngine
 OPEN = DetectConfig()
 
 
-def make_predictor(object_px=None, **keys):
+def make_predictor(object_px=None, backbone="resnet18", **keys):
     return Predictor(
         TorchEngine(
             seeded_network(architecture(**keys)).eval(), torch.device("cpu"), torch.bfloat16
@@ -26,6 +26,7 @@ def make_predictor(object_px=None, **keys):
         iou_threshold=0.5,
         max_candidates=10,
         object_px=object_px,
+        architecture=ModelConfig(backbone=backbone),
     )
 
 
@@ -61,6 +62,22 @@ def test_small_scenes_are_one_window(predictor_of):
 @given(st.floats(54, 400))
 def test_the_overlap_holds_the_largest_objects(predictor_of, length):
     assert plan_windows(predictor_of(length), OPEN, 10_000, 10_000).grid.overlap >= length
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "overlap"),
+    [
+        ("resnet18", None, 64),
+        ("resnet18", 512, 64),
+        ("efficientnet_lite0", None, 96),
+        ("efficientnet_lite0", 800, 96),
+        ("efficientnet_lite0", 512, 128),
+        ("efficientnet_lite0", 320, 80),  # no more than a quarter
+    ],
+)
+def test_networks_that_look_further_have_more_overlap(backbone, size, overlap):
+    config = DetectConfig(chip_size=size)
+    assert plan_windows(make_predictor(12, backbone), config, 9000, 9000).grid.overlap == overlap
 
 
 @given(
