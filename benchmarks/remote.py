@@ -3,9 +3,12 @@
 A loopback server answers requests by ranges, each after a delay; it is a process of its own. Each
 scene is a Cloud-Optimised GeoTIFF or a GeoTIFF in strips. Runs alternate between the local and the
 remote scene, so that another program that uses the machine slows down both; the ratio is of the
-best of each. "read" is the same without a network to feed: how fast the chips come.
+best of each. "read" is how fast the chips come; "paced" has a pause after each chip in place of the
+network, as long as a network of that throughput would take, so that what else the machine does
+counts less; with --model the model itself detects.
 
     python benchmarks/remote.py [--side 4096] [--delay 0.05] [--readers 2 8 16] [--repeats 3]
+                                [--pace 5.2] [--model urban-trees]
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import geodet
-from geodet.detection.chip_reading import iter_chips
+from geodet.detection.chip_reading import count_readers, iter_chips
 from geodet.geometry.windows import WindowGrid
 from geodet.models.model import Model
 from geodet.raster.gdal_options import forget_remote_files
@@ -43,9 +47,12 @@ _KINDS: dict[str, dict[str, Any]] = {
 def main() -> None:
     options = _parse()
     print_machine()
-    model = geodet.load_model(options.model)
-    table = Table(title=f"{options.side} px a side, {options.delay * 1000:.0f} ms a request")
-    for column in ("scene", "readers", "read local", "read remote", "local", "remote", "ratio"):
+    model = geodet.load_model(options.model) if options.model else None
+    title = f"Mpx/s, {options.side} px a side, {options.delay * 1000:.0f} ms a request"
+    table = Table(title=title)
+    names = ("read", "paced", "detect") if model else ("read", "paced")
+    columns = (f"{name} {what}" for name in names for what in ("local", "remote", "ratio"))
+    for column in ("scene", "readers", *columns):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         files = _make_files(Path(folder), options.side)
@@ -71,7 +78,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.05)
     parser.add_argument("--readers", type=int, nargs="+", default=[0], help="0: chosen by geodet")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--pace", type=float, default=5.2, help="Mpx/s")
+    parser.add_argument("--model", default="", help="also detect with it")
     return parser.parse_args()
 
 
@@ -84,24 +92,27 @@ def _make_files(folder: Path, side: int) -> dict[str, Path]:
 
 
 def _measure(
-    pair: tuple[str, str], readers: int, model: Model, options: argparse.Namespace
+    pair: tuple[str, str], readers: int, model: Model | None, options: argparse.Namespace
 ) -> list[str]:
-    megapixels = options.side**2 / 1e6
-
-    def read(path: str) -> None:
+    def read(path: str, pause: float = 0.0) -> None:
         with Scene(path) as scene:
             grid = WindowGrid(*scene.grid, 640, 64, 32)
-            workers = readers or 8
-            for _ in iter_chips(scene, grid, workers=workers, ahead=max(16, workers)):
-                pass
+            workers = count_readers(readers or None, "cpu", is_remote=scene.is_remote)
+            for index, _ in iter_chips(scene, grid, workers=workers, ahead=max(16, workers)):
+                core = grid.core(index)
+                time.sleep(core.width * core.height / 1e6 * pause)
 
     def detect(path: str) -> None:
+        assert model is not None
         geodet.detect(path, model, workers=readers or None)
 
-    reading = _alternate(pair, read, options.repeats)
-    detecting = _alternate(pair, detect, options.repeats)
-    rates = [f"{megapixels / seconds:.1f}" for seconds in (*reading, *detecting)]
-    return [*rates, f"{detecting[0] / detecting[1]:.2f}"]
+    ways: list[Callable[[str], None]] = [read, partial(read, pause=1 / options.pace)]
+    figures = []
+    for way in [*ways, detect] if model else ways:
+        here, there = _alternate(pair, way, options.repeats)
+        rates = [options.side**2 / 1e6 / seconds for seconds in (here, there)]
+        figures += [*(f"{rate:.1f}" for rate in rates), f"{here / there:.2f}"]
+    return figures
 
 
 def _alternate(
