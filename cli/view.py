@@ -110,6 +110,9 @@ def view(
     for file in (detections, errors):
         if file is not None:
             check_vector_exists(file)
+    if not quiet:
+        files = [scene, *(str(file) for file in (detections, errors) if file is not None)]
+        typer.echo(f"reading {', '.join(files)}", err=True)
     from geodet.viewer.serve_map import serve_map
 
     def announce(address: str) -> None:
