@@ -12,9 +12,17 @@ if TYPE_CHECKING:
 
     from geodet.models.description import ModelDescription
     from geodet.tilesets.tileset_summary import TilesetSummary
+    from geodet.training.run_records import RunRecord
     from geodet.vector.vector_summary import VectorSummary
 
-__all__ = ["metres", "model_fields", "print_fields", "tileset_fields", "vector_fields"]
+__all__ = [
+    "metres",
+    "model_fields",
+    "print_fields",
+    "run_fields",
+    "tileset_fields",
+    "vector_fields",
+]
 
 _MOST_NAMED = 5  # scenes
 
@@ -65,6 +73,38 @@ def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:
         "gsd": _range(summary.gsd),
     }
     return fields | {f"warning {n}": text for n, text in enumerate(summary.warnings, start=1)}
+
+
+def run_fields(run: RunRecord) -> dict[str, Any]:
+    """Choose what is printed of a training: settings that are not the defaults, and figures."""
+    from geodet.config import Config
+    from geodet.training.run_records import learnt_settings
+
+    usual = learnt_settings(Config())
+    changed = {key: value for key, value in run.settings.items() if value != usual.get(key)}
+    figures = {
+        name: f"{run.best[key]:.4g}"
+        for name, key in (
+            *(("best epoch", "epoch"), ("F1", "f1"), ("precision", "precision")),
+            *(
+                ("recall", "recall"),
+                ("AP", "ap"),
+                ("AP50", "ap50"),
+                ("validation loss", "val_loss"),
+            ),
+        )
+        if key in run.best
+    }
+    about = {} if run.about is None else run.about.training
+    return {
+        "run": run.name,
+        "epochs": f"{run.epochs} of {run.epochs_planned}",
+        **{f"training {key}": value for key, value in about.items()},
+        **figures,
+        "chips/s": f"{run.chips_per_second:.1f}",
+        "model": "none yet" if run.size_mb is None else f"{run.size_mb:.1f} MB",
+        "settings": _text(changed) if changed else "the defaults",
+    }
 
 
 def _sizes(summary: TilesetSummary) -> str:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options as opt
-from .describe import metres, model_fields, print_fields, tileset_fields, vector_fields
+from .describe import (
+    metres,
+    model_fields,
+    print_fields,
+    run_fields,
+    tileset_fields,
+    vector_fields,
+)
 from .report import print_json
 
 if TYPE_CHECKING:
@@ -22,6 +29,7 @@ Examples:
   geodet info trees.gpkg
   geodet info scene.tif
   geodet info tiles
+  geodet info mine.run
   geodet info mine.safetensors
   geodet info urban-trees --json
 """
@@ -31,26 +39,33 @@ def info(
     path: Annotated[
         str,
         typer.Argument(
-            help="A raster that GDAL opens, a vector file, a folder of labelled images, a model "
-            "file, or a bundled model.",
+            help="A raster that GDAL opens, a vector file, a folder of labelled images, the "
+            "folder of a training, a model file, or a bundled model.",
             show_default=False,
         ),
     ],
     allow_outside: opt.AllowOutside = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Describe a file of detections, a scene, a tileset or a model.
+    """Describe a file of detections, a scene, a tileset, a training or a model.
 
     Of detections: how many, and the model, settings and thresholds that made them. Of a scene: its
     size, bands, data type, CRS and ground sample distance. Of a tileset: its format, images,
-    objects, classes, sizes and split, and what looks wrong. Of a model: what it finds, in which
-    bands and at which resolution, and its figures.
+    objects, classes, sizes and split, and what looks wrong. Of a training: what its settings change
+    and how good its best epoch is. Of a model: what it finds, in which bands and at which
+    resolution, and its figures.
     """
     from geodet.onnx.model_files import find_description
 
     about = find_description(path)
     if about is not None:
         print_json(about) if as_json else print_fields(model_fields(about))
+        return
+    if Path(path).is_dir() and path.rstrip("/\\").endswith(".run"):
+        from geodet.training.run_records import read_run
+
+        run = read_run(path)
+        print_json(run) if as_json else print_fields(run_fields(run))
         return
     if _is_vector(path):
         from geodet.vector.vector_summary import summarise_vector

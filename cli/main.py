@@ -17,6 +17,7 @@ from geodet.errors import GeodetError, OutputError, SceneError
 from . import (
     calibrate,
     compare,
+    compare_runs,
     config,
     count,
     demo,
@@ -78,6 +79,7 @@ for _command, _examples in (
     (export.export, export.EXAMPLES),
     (count.count, count.EXAMPLES),
     (compare.compare, compare.EXAMPLES),
+    (compare_runs.compare_runs, compare_runs.EXAMPLES),
     (preview.preview, preview.EXAMPLES),
     (view.view, view.EXAMPLES),
     (models.models, models.EXAMPLES),

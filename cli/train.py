@@ -16,6 +16,7 @@ from . import options as opt
 from .process import command_line, prepare_process
 from .report import log_nothing, print_json, set_up_logging
 from .train_display import train_display
+from .train_series import Seeds, Sweep, plan_runs, train_runs
 
 if TYPE_CHECKING:
     from geodet.tilesets.tile_inputs import LabelledArea
@@ -35,6 +36,7 @@ Examples:
   geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
   geodet train --data tiles -o mine.safetensors --set train.init=urban-trees
   geodet train --data tiles -o mine.safetensors --resume
+  geodet train --data tiles -o mine.safetensors --seeds 3 --sweep train.lr=1e-3,3e-4
   torchrun --nproc-per-node 4 -m geodet train --data tiles -o mine.safetensors
 """
 
@@ -93,6 +95,8 @@ def train(
         ),
     ] = False,
     device: opt.Device = "auto",
+    seeds: Seeds = 1,
+    sweep: Sweep = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -166,7 +170,10 @@ def train(
     from geodet.models.description import check_model
     from geodet.models.device import check_device_name
 
-    if output is not None:
+    if dry_run and (seeds > 1 or sweep):
+        raise typer.BadParameter("a dry run is of one training", param_hint="--dry-run")
+    runs = [] if output is None else plan_runs(output, config, seeds, sweep)
+    if output is not None and not runs:
         check_run(output, resume=resume, overwrite=overwrite)
     if data is not None and not scenes:
         check_tileset_exists(data)
@@ -185,6 +192,10 @@ def train(
         with count_bar("cutting chips", is_shown=bool(scenes) and not quiet) as cutting:
             plan = plan_training(source, config, device=device, cut_progress=cutting)
         print_json(plan) if as_json else _print_plan(plan)
+        return
+    if runs:
+        told = {"as_json": as_json, "quiet": quiet}
+        train_runs(source, output, runs, device=device, resume=resume, overwrite=overwrite, **told)
         return
     from geodet.training.train import run_training
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from geodet.api.jobs import merge, plan, search
     from geodet.api.map_pages import view
     from geodet.api.photograph_frames import read_photographs
+    from geodet.api.run_tools import compare_runs, train_series
     from geodet.api.scene_pictures import preview
     from geodet.api.summaries import info
     from geodet.api.tools import evaluate, export
@@ -62,10 +63,13 @@ if TYPE_CHECKING:
     from geodet.onnx.backend import load_model
     from geodet.onnx.export import ExportReport
     from geodet.previews.map_outlines import OutlineLayer
-    from geodet.raster.scene_summary import SceneSummary
     from geodet.previews.preview import PreviewReport
+    from geodet.raster.scene_summary import SceneSummary
     from geodet.tilesets.tile import TileReport
     from geodet.tilesets.tileset_summary import TilesetSummary
+    from geodet.training.run_records import RunRecord
+    from geodet.training.run_series import SeriesReport
+    from geodet.training.run_tables import RunTable
     from geodet.training.train import EpochReport, TrainReport
     from geodet.vector.vector_summary import VectorSummary
 
@@ -90,12 +94,15 @@ __all__ = [
     "ModelConfig",
     "ModelDescription",
     "ModelFileError",
-    "OutputError",
     "OutlineLayer",
+    "OutputError",
     "PlanReport",
     "PreviewReport",
+    "RunRecord",
+    "RunTable",
     "SceneError",
     "SceneSummary",
+    "SeriesReport",
     "ShardReport",
     "TileConfig",
     "TileReport",
@@ -108,6 +115,7 @@ __all__ = [
     "VectorSummary",
     "calibrate",
     "compare",
+    "compare_runs",
     "count",
     "detect",
     "detect_array",
@@ -124,6 +132,7 @@ __all__ = [
     "search",
     "tile",
     "train",
+    "train_series",
     "view",
 ]
 
@@ -146,8 +155,8 @@ _MODULES = {
         "search",
     ),
     "geodet.config.recipes": ("resolve_config",),
-    "geodet.api.map_pages": ("view",),
     "geodet.api.photograph_frames": ("read_photographs",),
+    "geodet.api.map_pages": ("view",),
     "geodet.api.scene_pictures": ("preview",),
     "geodet.api.summaries": ("info",),
     "geodet.api.tools": (
@@ -191,11 +200,18 @@ _MODULES = {
     "geodet.models.description": ("ModelDescription",),
     "geodet.onnx.backend": ("load_model",),
     "geodet.onnx.export": ("ExportReport",),
+    "geodet.previews.map_outlines": ("OutlineLayer",),
     "geodet.previews.preview": ("PreviewReport",),
     "geodet.raster.scene_summary": ("SceneSummary",),
     "geodet.tilesets.tile": ("TileReport",),
-    "geodet.previews.map_outlines": ("OutlineLayer",),
     "geodet.tilesets.tileset_summary": ("TilesetSummary",),
+    "geodet.api.run_tools": (
+        "compare_runs",
+        "train_series",
+    ),
+    "geodet.training.run_records": ("RunRecord",),
+    "geodet.training.run_series": ("SeriesReport",),
+    "geodet.training.run_tables": ("RunTable",),
     "geodet.training.train": (
         "EpochReport",
         "TrainReport",

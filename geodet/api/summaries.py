@@ -9,6 +9,7 @@ from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import find_description
 from geodet.raster.scene_summary import SceneSummary, summarise_scene
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
+from geodet.training.run_records import RunRecord, read_run
 from geodet.vector.vector_summary import VectorSummary, is_vector, summarise_vector
 
 __all__ = ["info"]
@@ -16,23 +17,24 @@ __all__ = ["info"]
 
 def info(
     path: str | Path, *, allow_outside: bool = False
-) -> VectorSummary | SceneSummary | TilesetSummary | ModelDescription:
-    """Describe a file of detections, a scene, a tileset or a model.
+) -> VectorSummary | SceneSummary | TilesetSummary | RunRecord | ModelDescription:
+    """Describe a file of detections, a scene, a tileset, a training or a model.
 
     Args:
         path: A vector file; a raster that GDAL opens; a folder of labelled images, or the file with
-            their labels; a model file, or a bundled model's name.
+            their labels; the folder of a training; a model file, or a bundled model's name.
         allow_outside: Whether a tileset may name, or link to, files outside of its folder.
 
     Returns:
         Of detections their number by class, and what made them; of a scene its size, bands and
         place; of a tileset what was recognised, counts, sizes, the split, and what looks wrong; of
-        a model what it finds, and in what.
+        a training its settings and figures; of a model what it finds, and in what.
 
     Raises:
         VectorError: A vector file cannot be read.
         SceneError: There is no such file, or it is not a raster.
         TilesetError: A folder has no labels that are recognised, or they are broken.
+        TrainingError: A folder ``NAME.run`` is not that of a training.
         ModelFileError: There is no such model, or it is broken.
 
     Example:
@@ -44,6 +46,8 @@ def info(
     about = find_description(str(path))
     if about is not None:
         return about
+    if Path(path).is_dir() and Path(path).suffix == ".run":
+        return read_run(path)
     if is_vector(str(path)):
         return summarise_vector(path)
     place = Path(path)

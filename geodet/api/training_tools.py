@@ -13,7 +13,7 @@ from geodet.tilesets.tile import LabelledArea, TileReport, tile_scene
 from geodet.training.scene_chips import ScenesWithLabels
 from geodet.training.train import EpochReport, TrainReport, run_training
 
-__all__ = ["tile", "to_labelled_area", "train"]
+__all__ = ["tile", "to_labelled_area", "to_training_data", "train"]
 
 
 def tile(
@@ -168,7 +168,7 @@ def train(
     """
     flags = {"train": {"epochs": epochs}}
     return run_training(
-        _training_data(data, labels, to_labelled_area(aoi, bounds, bounds_crs)),
+        to_training_data(data, labels, to_labelled_area(aoi, bounds, bounds_crs)),
         Path(output),
         resolve_config(config, flags=flags, settings=settings),
         device=device,
@@ -178,10 +178,10 @@ def train(
     )
 
 
-def _training_data(
+def to_training_data(
     data: str | Path | Sequence[str | Path],
     labels: str | Path | Sequence[str | Path] | None,
-    area: LabelledArea,
+    area: LabelledArea = LabelledArea(),  # noqa: B008 - frozen
 ) -> Path | ScenesWithLabels:
     """Return a tileset, or scenes with their labels."""
     if labels is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
+from geodet.models.engine import Outputs
 from geodet.models.input_values import InputValues
 from geodet.raster.scene import Chip
 from geodet.tilesets.displayed_images import open_image, read_chip
@@ -39,6 +40,9 @@ def predict_images(
     images: Sequence[LabelledImage],
     bands: Sequence[int],
     config: DetectConfig | None = None,
+    *,
+    watch: Callable[[Sequence[LabelledImage], Outputs], None] | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Detections]:
     """Detect on labelled images, at their own resolution.
 
@@ -50,6 +54,8 @@ def predict_images(
         images: Labelled images.
         bands: Bands to read, counted from 1; empty: all.
         config: Windows, batches and reader threads for large images; None: the defaults.
+        watch: Called with the images that the network takes whole, and its outputs.
+        progress: Called with the number of images done and of all.
 
     Returns:
         The detections of each image, in its pixels.
@@ -59,12 +65,14 @@ def predict_images(
     """
     found: list[Detections] = []
     capped = 0
+    progress(0, len(images))
     for group in _batches(images):
         if group[0].width * group[0].height > _WHOLE_PIXELS:
             parts, lost = _predict_windows(predictor, group[0], bands, config or DetectConfig())
         else:
-            parts, lost = _predict_whole(predictor, group, bands)
+            parts, lost = _predict_whole(predictor, group, bands, watch)
         found += parts
+        progress(len(found), len(images))
         capped += lost
     if capped:
         logger.warning("%d candidate boxes were dropped by %s", capped, predictor.caps)
@@ -131,13 +139,19 @@ def compare_images(
 
 
 def _predict_whole(
-    predictor: Predictor, images: Sequence[LabelledImage], bands: Sequence[int]
+    predictor: Predictor,
+    images: Sequence[LabelledImage],
+    bands: Sequence[int],
+    watch: Callable[[Sequence[LabelledImage], Outputs], None] | None,
 ) -> tuple[list[Detections], int]:
     """Detect on images of one size in one pass; return the number of dropped candidates as well."""
     chips = [read_chip(image, bands) for image in images]
     for chip, image in zip(chips, images, strict=True):
         _check_bands(len(chip.pixels), predictor, image)
-    decoded = predictor(chips)
+    started = predictor.start(predictor.stack(chips))
+    if watch is not None:
+        watch(images, started.outputs)
+    decoded = predictor.finish(started)
     return [one.detections for one in decoded], sum(one.capped for one in decoded)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from geodet.config import Config, TrainConfig
 from geodet.detection.predictor import Predictor
 from geodet.errors import ModelFileError, TrainingError
+from geodet.evaluation.average_precision import mean_ap, measure_ap
 from geodet.evaluation.evaluated_chips import compare_images, predict_images
 from geodet.evaluation.threshold_curves import FEW_OBJECTS, MatchCounts, best_counts
 from geodet.models.checkpoint import save_model
@@ -25,13 +27,26 @@ from geodet.models.torch_engine import TorchEngine
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 from geodet.training.band_statistics import BandStatistics
+from geodet.training.losses import RetinaNetLoss
 from geodet.training.run_folder import RunState, keep_model
+from geodet.training.validation_loss import ValidationLoss
 
 __all__ = ["BestModelKeeper", "is_best", "is_stale"]
 
 _DEFAULT_THRESHOLD = 0.3  # score threshold of a model without validation images
 _DEFAULT_IOU = 0.5  # Lin et al. 2017, section 4.1, "Inference"
 _LOWEST_SCORE = 0.05  # of the detections that are validated
+
+
+class _Validation(NamedTuple):
+    """What a validation found."""
+
+    scores: MatchCounts | None
+    """Counts at the best threshold; None without images."""
+    precisions: dict[str, float]
+    """Average precisions; none where nothing is labelled."""
+    loss: dict[str, float]
+    """The loss; none where no image is taken whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,8 @@ class BestModelKeeper:
     """Of the training images."""
     device: torch.device
     """Device of the validation."""
+    loss: RetinaNetLoss
+    """Loss of the training, which is measured on the validation images, too."""
 
     def __call__(self, state: RunState) -> dict[str, float]:
         """Validate the last epoch of the state, and keep its weights if they are the best.
@@ -69,23 +86,24 @@ class BestModelKeeper:
         network = self.averaged.module
         assert isinstance(network, RetinaNet)
         try:
-            scores = self._validate(network)
+            validation = self._validate(network)
         except ModelFileError as error:  # the scores or boxes are not finite
             raise TrainingError(
                 f"the scores became infinite in epoch {state.epoch}: {error}",
                 hint="lower train.learning_rate or raise train.warmup",
                 path=self.output,
             ) from error
+        scores, precisions = validation.scores, validation.precisions
         if is_best(state, scores):
-            save_model(self.output, network, self._describe(scores))
+            save_model(self.output, network, self._describe(scores, precisions))
             keep_model(self.output)
-        return _figures(scores)
+        return _figures(scores) | precisions | validation.loss
 
-    def _validate(self, network: RetinaNet) -> MatchCounts | None:
-        """Score the validation images; None if there are none."""
+    def _validate(self, network: RetinaNet) -> _Validation:
+        """Score the validation images."""
         images = self.tileset.split("val")
         if not images:
-            return None
+            return _Validation(None, {}, {})
         limits = self.config.detect
         _, dtype = self._bands()
         of_training = self.statistics
@@ -102,11 +120,18 @@ class BestModelKeeper:
             max_candidates=limits.max_candidates,
             max_per_level=limits.max_per_level,
         )
-        found = predict_images(predictor, images, self.config.data.bands, limits)
+        losses = ValidationLoss(self.loss, self.config.train.box_weight)
+        bands = self.config.data.bands
+        found = predict_images(predictor, images, bands, limits, watch=losses.add)
         results = compare_images(found, images, self.config.match)
-        return best_counts(results, lowest=_LOWEST_SCORE)
+        ap = mean_ap(measure_ap(results, len(self.tileset.classes), sides=None))
+        known = {name: value for name, value in (("ap", ap.ap), ("ap50", ap.ap50)) if value >= 0}
+        scores = best_counts(results, lowest=_LOWEST_SCORE)
+        return _Validation(scores, known, losses.figures())
 
-    def _describe(self, scores: MatchCounts | None) -> ModelDescription:
+    def _describe(
+        self, scores: MatchCounts | None, precisions: Mapping[str, float]
+    ) -> ModelDescription:
         """Describe the model for its file."""
         config, tileset = self.config, self.tileset
         images = tileset.split("train")
@@ -134,7 +159,7 @@ class BestModelKeeper:
                 "seed": config.train.seed,
                 **({"init": Path(config.train.init).stem} if config.train.init else {}),
             },
-            figures={} if scores is None else _figures(scores),
+            figures={} if scores is None else {**_figures(scores), **precisions},
         )
 
     def _bands(self) -> tuple[tuple[str, ...], str]:

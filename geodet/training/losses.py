@@ -24,6 +24,7 @@ __all__ = [
     "BoxLoss",
     "ClassificationLoss",
     "HardExamples",
+    "LossSums",
     "Losses",
     "RetinaNetLoss",
     "Target",
@@ -242,6 +243,19 @@ class Losses(NamedTuple):
     """Box loss per positive anchor."""
 
 
+class LossSums(NamedTuple):
+    """The losses of chips before they are divided, all scalars."""
+
+    classification: Tensor
+    """Sum over the anchors that are not ignored, or that are mined."""
+    box: Tensor
+    """Sum over the positive anchors."""
+    counted: Tensor
+    """Divisor of the first: positive anchors, or mined ones."""
+    positives: Tensor
+    """Divisor of the second: positive anchors."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetinaNetLoss:
     """Match anchors with labels, and compare the network's outputs with them.
@@ -263,6 +277,15 @@ class RetinaNetLoss:
 
     def __call__(self, outputs: Outputs, targets: Sequence[Target]) -> Losses:
         """Compute the losses of N chips with N targets."""
+        sums = self.sums(outputs, targets)
+        # DDP averages the gradients of the processes. With the mean of their counts as divisor, the
+        # sum over all processes is divided by the positives of all.
+        counts = torch.stack([sums.counted, sums.positives]).float()
+        divisors = mean_over_processes(counts).clamp(min=1)
+        return Losses(sums.classification / divisors[0], sums.box / divisors[1])
+
+    def sums(self, outputs: Outputs, targets: Sequence[Target]) -> LossSums:
+        """Sum the losses of N chips with N targets, in this process alone."""
         anchors = outputs.anchors
         levels = torch.split(anchors, list(outputs.level_sizes or (len(anchors),)))
         boxes = PackedBoxes([target.boxes for target in targets])
@@ -275,8 +298,4 @@ class RetinaNetLoss:
         chip, anchor = torch.nonzero(matches > BACKGROUND, as_tuple=True)  # (P,)
         learnt = boxes.boxes[objects[chip, anchor]]
         box = self.box(outputs.deltas[chip, anchor].float(), anchors[anchor], learnt)
-        # DDP averages the gradients of the processes. With the mean of their counts as divisor, the
-        # sum over all processes is divided by the positives of all.
-        positives = torch.full_like(count, len(chip))
-        divisors = mean_over_processes(torch.stack([count, positives]).float()).clamp(min=1)
-        return Losses(classification / divisors[0], box / divisors[1])
+        return LossSums(classification, box, count, torch.full_like(count, len(chip)))

@@ -19,6 +19,7 @@ from geodet.files.closable import Closing
 from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE
 from geodet.files.outputs import replacing
 from geodet.tilesets.labels import Tileset
+from geodet.training.run_about import write_run_about
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -62,8 +63,10 @@ class RunState:
     """Ends of the 95 % confidence interval of the best F1; empty with 50 objects and more."""
 
 
-def begin_run(folder: Path, *, resume: bool) -> None:
+def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
     """Create the folder of a run and, unless it resumes, delete the state of an earlier run.
+
+    Its ``run.json`` says with which settings it runs.
 
     Raises:
         OutputError: The folder cannot be created.
@@ -77,6 +80,7 @@ def begin_run(folder: Path, *, resume: bool) -> None:
         raise OutputError(
             f"cannot create {folder}: {error}", hint="choose another folder", path=folder
         ) from error
+    write_run_about(folder, config)
 
 
 def keep_model(output: Path) -> None:
@@ -252,7 +256,7 @@ class RunLog(Closing):
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Add the figures of an epoch."""
-        self._rows.append({"epoch": epoch, **figures})
+        self._rows.append({"run": self._folder.stem, "epoch": epoch, **figures})
         with (
             replacing(self._file) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,

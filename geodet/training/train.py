@@ -137,7 +137,9 @@ def run_training(
     schedule = build_schedule(optimizer, settings, settings.epochs * len(loader))
     compute_loss = build_loss(settings, config.model, class_counts=_count_objects(tileset))
     guard = StepGuard(network, folder, is_main=fabric.is_global_zero)
-    keep_if_best = BestModelKeeper(output, averaged, config, tileset, statistics, fabric.device)
+    keep_if_best = BestModelKeeper(
+        output, averaged, config, tileset, statistics, fabric.device, compute_loss
+    )
     parts = {
         "network": network,
         "averaged": averaged,
@@ -149,7 +151,7 @@ def run_training(
     state = resume_run(folder, parts, config, data=digest) if resume else RunState()
     restore_model(output, state, is_main=fabric.is_global_zero)
 
-    begin_run(folder, resume=resume)
+    begin_run(folder, config, resume=resume)
     with RunLog(folder, epochs_done=state.epoch) as log:
         while state.epoch < settings.epochs and not is_stale(state, settings):
             sampler.epoch = state.epoch

@@ -36,7 +36,7 @@ def params_of(name):
 def test_the_commands_are_these():
     assert list(COMMANDS) == [
         *("detect", "plan", "merge"),
-        *("train", "tile", "evaluate", "calibrate", "export", "count", "compare"),
+        *("train", "tile", "evaluate", "calibrate", "export", "count", "compare", "compare-runs"),
         *("preview", "view", "models", "info", "config", "demo"),
     ]
 

@@ -89,14 +89,16 @@ def read_log(folder):
         return list(csv.DictReader(file))
 
 
-def test_a_log_has_one_row_per_epoch(tmp_path):
+def test_a_log_has_one_row_per_epoch_with_the_name_of_the_run(tmp_path):
     with RunLog(tmp_path) as log:
         log.write(1, {"loss": 0.5})
-        assert read_log(tmp_path) == [{"epoch": "1", "loss": "0.5"}]  # at once, for who watches
+        assert read_log(tmp_path) == [
+            {"run": tmp_path.stem, "epoch": "1", "loss": "0.5"}
+        ]  # at once, for who watches
         log.write(2, {"loss": 0.25, "f1": 0.75})
     assert read_log(tmp_path) == [
-        {"epoch": "1", "loss": "0.5", "f1": ""},
-        {"epoch": "2", "loss": "0.25", "f1": "0.75"},
+        {"run": tmp_path.name, "epoch": "1", "loss": "0.5", "f1": ""},
+        {"run": tmp_path.name, "epoch": "2", "loss": "0.25", "f1": "0.75"},
     ]
     assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
 
@@ -141,7 +143,7 @@ def configured(section, **changes):
 )
 def test_a_run_resumes_only_with_its_own_settings(tmp_path, section, key, value):
     folder = tmp_path / "a.run"
-    begin_run(folder, resume=False)
+    begin_run(folder, Config(), resume=False)
     save_run(folder, RunState(epoch=3), {}, Config(), data="x")
     assert resume_run(folder, {}, Config(), data="x") == RunState(epoch=3)
     expected = rf"a\.run began with {section}\.{key} = .*, not {value!r}"
@@ -162,14 +164,14 @@ def test_a_run_resumes_only_with_its_own_settings(tmp_path, section, key, value)
     ],
 )
 def test_how_a_run_computes_may_change(tmp_path, section, key, value):
-    begin_run(tmp_path / "a.run", resume=False)
+    begin_run(tmp_path / "a.run", Config(), resume=False)
     save_run(tmp_path / "a.run", RunState(epoch=3), {}, Config(), data="x")
     now = configured(section, **{key: value})
     assert resume_run(tmp_path / "a.run", {}, now, data="x").epoch == 3
 
 
 def test_a_state_of_other_counts_is_an_error(tmp_path):
-    begin_run(tmp_path / "a.run", resume=False)
+    begin_run(tmp_path / "a.run", Config(), resume=False)
     config = Config().model_dump_json()
     state = {"counts": {"years": 1}, "config": config, "data": "x"}
     save_state(tmp_path / "a.run" / "state.pt", state)
@@ -213,7 +215,7 @@ def test_a_digest_does_not_depend_on_the_place_of_the_data():
 
 def test_one_process_restores_the_model_from_its_copy(tmp_path):
     output, state = tmp_path / "a.safetensors", RunState(epoch=3, best_epoch=2)
-    begin_run(tmp_path / "a.run", resume=False)
+    begin_run(tmp_path / "a.run", Config(), resume=False)
     output.write_bytes(b"epoch 2")
     keep_model(output)
     output.write_bytes(b"somebody's")
@@ -228,11 +230,11 @@ def test_one_process_restores_the_model_from_its_copy(tmp_path):
 
 def test_the_copy_of_an_earlier_run_is_not_restored(tmp_path):
     output = tmp_path / "a.safetensors"
-    begin_run(tmp_path / "a.run", resume=False)
+    begin_run(tmp_path / "a.run", Config(), resume=False)
     output.write_bytes(b"old")
     keep_model(output)
     output.unlink()
-    begin_run(tmp_path / "a.run", resume=False)
+    begin_run(tmp_path / "a.run", Config(), resume=False)
     with pytest.raises(TrainingError, match="with it the weights of the best epoch, 2"):
         restore_model(output, RunState(best_epoch=2), is_main=True)
     restore_model(output, RunState(epoch=4), is_main=True)  # no epoch has been the best yet

@@ -72,7 +72,8 @@ def test_the_model_describes_itself(run, tileset):
     assert about.bands == ("red", "green", "blue")
     assert about.architecture == SQUARES.model.model_copy(update={"anchors": "given"})
     best = epochs[report.best_epoch - 1].figures
-    assert about.figures == {k: best[k] for k in ("f1", "precision", "recall", "score_threshold")}
+    names = ("f1", "precision", "recall", "score_threshold", "ap", "ap50")
+    assert about.figures == {name: best[name] for name in names}
     assert about.score_threshold == best["score_threshold"]
     assert about.training == {
         "data": tileset.name,

@@ -1,0 +1,97 @@
+"""The options ``--seeds`` and ``--sweep`` of ``geodet train``: several runs, one after another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options as opt
+from .report import print_json, print_table
+from .train_display import train_display
+
+if TYPE_CHECKING:
+    from geodet.config import Config
+    from geodet.training.run_series import SeriesReport, SeriesRun
+    from geodet.training.scene_chips import ScenesWithLabels
+
+__all__ = ["Seeds", "Sweep", "plan_runs", "train_runs"]
+
+Seeds = Annotated[
+    int,
+    typer.Option(
+        "--seeds",
+        min=1,
+        metavar="N",
+        help="Train N times with other random numbers; print mean and standard deviation.",
+        rich_help_panel=opt.RUN,
+    ),
+]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sweep",
+        metavar="KEY=VALUE,VALUE",
+        help="Train with each value, such as train.lr=1e-3,3e-4. Repeated, every combination is "
+        "trained; finished runs are not done again.",
+        rich_help_panel=opt.RUN,
+    ),
+]
+
+
+def plan_runs(output: Path, config: Config, seeds: int, sweep: list[str] | None) -> list[SeriesRun]:
+    """List the runs; none where neither option asks for several."""
+    if seeds == 1 and not sweep:
+        return []
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise typer.BadParameter("under torchrun one training at a time", param_hint="--seeds")
+    from geodet.training.run_series import parse_sweep, plan_series
+
+    return plan_series(output, config, seeds=seeds, sweep=parse_sweep(sweep or ()))
+
+
+def train_runs(
+    source: Path | ScenesWithLabels,
+    output: Path,
+    runs: list[SeriesRun],
+    *,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train the runs one after another, and print them side by side."""
+    from geodet.training.run_series import run_series
+    from geodet.training.train import run_training
+
+    def train(run: SeriesRun, goes_on: bool) -> None:
+        with train_display(quiet=quiet) as display:
+            run_training(
+                source,
+                run.output,
+                run.config,
+                device=device,
+                resume=goes_on,
+                overwrite=overwrite,
+                progress=display.epoch,
+                step_progress=display.step,
+                cut_progress=display.cut,
+            )
+
+    def announce(number: int, count: int, run: SeriesRun) -> None:
+        if not quiet:
+            typer.echo(f"run {number} of {count}: {run.output.name}", err=True)
+
+    report = run_series(output, runs, train, resume=resume, overwrite=overwrite, progress=announce)
+    print_json(report) if as_json else _print_series(report)
+
+
+def _print_series(report: SeriesReport) -> None:
+    print_table("", list(report.table.columns), [list(row) for row in report.table.rows])
+    for group, figures in report.spread.items():
+        texts = [f"{name} {mean:.3f} +- {spread:.3f}" for name, (mean, spread) in figures.items()]
+        typer.echo(f"{group or 'all runs'}: {', '.join(texts)}")
+    typer.echo(f"{report.model}: the model with the best F1")
