@@ -196,7 +196,7 @@ def _run_pooled(scenes: list[Path], output: Path, count: int) -> int:
 
 def show_kills(options: argparse.Namespace, folder: Path) -> None:
     """Kill a share again and again; count what is computed twice, and compare the rows."""
-    scene = make_scene(folder, max(options.side, 8192) // 2048 * 2048)
+    scene = make_scene(folder, options.side // 2048 * 2048)
     job, words = folder / "job", ["detect", "--job", "job", "--device", "cpu", "-q"]
     settings = DetectConfig(precision="float32")
     plan_job([scene], "urban-trees", settings, CPU, folder=job, sample_seconds=0)

@@ -80,9 +80,11 @@ def choose_engine(
 
     if name == "process":
         return several_processes(devices, prepare=prepare_process, readers=readers)
+    from geodet.jobs.ray_actor import import_ray
     from geodet.jobs.ray_engine import RayEngine
     from geodet.models.device import choose_device
 
+    import_ray()  # before any scene is opened
     actors = len(devices) if len(devices) > 1 else None
     return RayEngine(model, address, choose_device(devices[0]), actors)
 

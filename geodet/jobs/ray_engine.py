@@ -57,7 +57,8 @@ class RayEngine:
     ) -> RayPool:
         """Start the actors, no more than there are tasks."""
         ray = import_ray()
-        if not ray.is_initialized():
+        is_ours = not ray.is_initialized()
+        if is_ours:
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         is_gpu = self.device.startswith("cuda")
@@ -79,7 +80,7 @@ class RayEngine:
             "cuda" if is_gpu else "cpu",
             threads,
         )
-        pool = RayPool(setup, min(count, len(divided)), needs, store)
+        pool = RayPool(setup, min(count, len(divided)), needs, store, leaves=is_ours)
         pool.add(divided)
         return pool
 
@@ -94,6 +95,7 @@ class RayPool:
         count: Number of the actors.
         needs: What Ray reserves for each.
         store: Returns the folder of the parts of a scene, by its number.
+        leaves: Whether this process leaves the cluster at the end, and ends one of its own.
     """
 
     def __init__(
@@ -102,8 +104,10 @@ class RayPool:
         count: int,
         needs: dict[str, int],
         store: Callable[[int], BandStore],
+        *,
+        leaves: bool,
     ) -> None:
-        self._ray = import_ray()
+        self._ray, self._leaves = import_ray(), leaves
         self._remote = self._ray.remote(BandActor).options(**needs)
         self._setup, self._store = setup, store
         self._queue: deque[Task] = deque()
@@ -139,6 +143,9 @@ class RayPool:
             self._ray.kill(actor)
         self._actors = {}
         self._calls = {}
+        if self._leaves:
+            self._ray.shutdown()
+            self._leaves = False
 
     def _start(self) -> None:
         actor = self._remote.remote(self._setup)
