@@ -4,6 +4,9 @@ import pytest
 from on_page import COLOURS, COUNT, SAID, click_at, drawn, place, settle
 from playwright.sync_api import expect
 
+from geodet.errors import SceneError
+from geodet.raster.scene import Scene
+
 
 def test_all_objects_are_drawn_and_counted(open_page):
     page = open_page()
@@ -140,3 +143,18 @@ def test_the_place_under_the_pointer_is_shown(open_page):
     assert "column 123, row 45" in shown
     x, y = (float(one) for one in shown.split(" · ")[0].split(", "))
     assert (x, y) == pytest.approx((500_000 + 123.5 * 0.6, 4_500_000 - 45.5 * 0.6), abs=0.4)
+
+
+def test_a_part_that_cannot_be_read_is_said_with_its_hint(open_page, monkeypatch):
+    def fail(*_):
+        raise SceneError("cannot read it", hint="mend it")
+
+    monkeypatch.setattr(Scene, "read_part", fail)
+    page = open_page()
+    message = page.locator("#message")
+    expect(message).to_contain_text("cannot read it")
+    expect(message).to_contain_text("mend it")
+    assert "http" not in message.inner_text()
+    message.get_by_role("button", name="Close").click()
+    settle(page)
+    page.problems.clear()  # the browser notes the answer with status 422

@@ -17,7 +17,7 @@ async function start() {
   const frame = new Frame(about);
   describe(about);
   const map = openMap(about, frame);
-  map.on("error", ({ error }) => complain(error));
+  map.on("error", ({ error }) => explain(error).catch(complain));
   await new Promise((resolve) => map.once("load", resolve));
   addScene(map, about, frame);
   for (const layer of about.layers) addObjects(map, layer);
@@ -33,6 +33,13 @@ async function start() {
   bindKeys([...keysOf(panels, chosen, switches), ...(review?.keys() ?? [])]);
   map.once("idle", () => document.body.classList.add("ready"));
   window.geodetMap = map; // for tests, and for the browser's console
+}
+
+/** Show what the server said of a tile that it could not make. */
+async function explain(error) {
+  const text = error.body ? await error.body.text() : "";
+  const said = text.startsWith("{") ? JSON.parse(text) : { error: error.message, hint: "" };
+  complain([said.error, said.hint].filter(Boolean).join(" – "));
 }
 
 function describe(about) {
