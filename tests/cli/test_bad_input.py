@@ -108,9 +108,14 @@ def mixed_georeferences(folder, make_scene):
     return ["detect", make_scene("a.tif"), make_scene("b.tif", epsg=None), "-o", "out.gpkg"]
 
 
-def preview_of_two(folder, make_scene):
-    scenes = [make_scene("a.tif"), make_scene("b.tif")]
-    return ["detect", *scenes, "-o", "out.gpkg", "--preview", "out.png"]
+def pictures_into_a_full_folder(folder, make_scene):
+    (folder / "looks").mkdir()
+    (folder / "looks" / "mine.jpg").touch()
+    return ["detect", make_scene(), "-o", "out.gpkg", "--preview", "looks"]
+
+
+def some_pictures_of_no_folder(folder, make_scene):
+    return ["detect", make_scene(), "-o", "out.gpkg", "--only-with-objects"]
 
 
 def empty_tileset(folder, make_scene):
@@ -248,7 +253,8 @@ CASES = {
     unknown_recipe: "urban-tree",
     broken_recipe: "bad.toml",
     mixed_georeferences: "no CRS",
-    preview_of_two: "one scene",
+    pictures_into_a_full_folder: "looks is not empty",
+    some_pictures_of_no_folder: "left out of a folder of pictures",
     empty_tileset: "tiles",
     missing_tileset: "tiles",
     label_outside_its_image: "outside",
