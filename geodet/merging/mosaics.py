@@ -21,6 +21,7 @@ from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 __all__ = ["MosaicJoiner"]
 
 _MOST_BYTES = 256 * 2**20  # of detections that wait in memory, the rest waits in a file
+_AT_ONCE = 500_000  # boxes that are placed on the ground at once, in 50 MB
 _FEW_PAIRS = 50_000
 _ROW_BITS = 40  # of the identifier of a box; those above are the number of its scene
 
@@ -108,25 +109,32 @@ class MosaicJoiner(Closing):
     def _hold(self, number: int, found: Sequence[Detections]) -> None:
         """Keep a scene, and pair its boxes with those of the scenes that have come."""
         whole = Detections.concatenate(found)
-        corners = self.footprints.corners(number, whole.boxes)
-        extents = self.footprints.extents
-        bounds, shared = _bounds(corners), np.zeros(len(whole), np.bool_)
-        near = self.footprints.neighbours[number]
-        for other in near.tolist():
-            shared |= is_meeting(bounds, extents[other])
-        rows = np.flatnonzero(shared)
-        arrays = (whole.boxes, whole.scores, whole.labels, rows, corners[rows])
-        self._held.add(number, arrays)
+        placed = list(self._iter_shared(number, whole.boxes))
+        rows, corners = map(np.concatenate, zip(*placed, strict=True))
+        self._held.add(number, (whole.boxes, whole.scores, whole.labels, rows, corners))
         self._dropped[number] = np.zeros(len(whole), np.bool_)
         if not len(found):
             self._failed.add(number)
             return
-        come = [other for other in near.tolist() if other in self._dropped]
+        near = self.footprints.neighbours[number].tolist()
+        come = [other for other in near if other in self._dropped]
         ours = self._shared_boxes(number, np.full(4, np.nan))
-        theirs = [self._shared_boxes(other, extents[number]) for other in come]
+        extent = self.footprints.extents[number]
+        theirs = [self._shared_boxes(other, extent) for other in come]
         if len(ours) and any(map(len, theirs)):
             others = _PlacedBoxes.concatenate(theirs)
             self._pairs += _iter_pairs(ours, others, self._iou_threshold)
+
+    def _iter_shared(self, number: int, boxes: Floats) -> Iterator[tuple[Ints, Floats]]:
+        """Yield the rows of the boxes that lie in footprints of others, and their corners."""
+        near = self.footprints.neighbours[number].tolist()
+        for start in range(0, max(len(boxes), 1), _AT_ONCE):
+            corners = self.footprints.corners(number, boxes[start : start + _AT_ONCE])
+            bounds, shared = _bounds(corners), np.zeros(len(corners), np.bool_)
+            for other in near:
+                shared |= is_meeting(bounds, self.footprints.extents[other])
+            rows = np.flatnonzero(shared)
+            yield rows + start, corners[rows]
 
     def _shared_boxes(self, number: int, extent: Floats) -> _PlacedBoxes:
         """Return the boxes that a scene shares with an extent and others, and may yet keep."""

@@ -324,3 +324,10 @@ def test_a_scene_that_failed_is_not_waited_for_and_not_yielded():
     with MosaicJoiner(scenes, iou_threshold=0.3) as joiner:
         left = [[part.scene for part in joiner.add(n, [boxes][n == 1 :])] for n in range(3)]
     assert left == [[], ["0"], ["2"]]
+
+
+def test_the_boxes_of_a_scene_may_be_placed_in_parts(monkeypatch):
+    parts = build(5, 4, 25, tilted=True)
+    whole = list(map(as_rows, deduplicate(parts, iou_threshold=0.3)))
+    monkeypatch.setattr("geodet.merging.mosaics._AT_ONCE", 7)
+    assert list(map(as_rows, deduplicate(parts, iou_threshold=0.3))) == whole
