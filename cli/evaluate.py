@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from . import options as opt
-from .process import command_line, prepare_process
+from .evaluate_chips import evaluate_on_chips
+from .process import command_line
 from .report import print_json, print_table, set_up_logging
 from .score_thresholds import parse_thresholds
 
 if TYPE_CHECKING:
-    from geodet.config import Config
     from geodet.evaluation.evaluate import EvaluateReport
     from geodet.evaluation.measures import ClassMeasures, Evaluation
     from geodet.tilesets.splits import Part
@@ -195,7 +195,8 @@ def evaluate(
         part = cast("Part", split)
         report = evaluate_results(detections, data, config, split=part, **files)
     elif data is not None:
-        report = _run_on_chips(data, model, split, config, device, output, overwrite=overwrite)
+        told = {"overwrite": overwrite, "quiet": quiet}
+        report = evaluate_on_chips(data, model, split, config, device, output, **told)
     else:
         from geodet.evaluation.evaluate import evaluate_vectors
         from geodet.tilesets.tile_inputs import LabelledArea
@@ -250,37 +251,6 @@ def _check_files(
     if scene is not None:
         check_scene_exists(scene)
         announce_reach([str(scene)])
-
-
-def _run_on_chips(
-    data: Path,
-    model: str,
-    split: str,
-    config: Config,
-    device: str,
-    output: Path | None,
-    *,
-    overwrite: bool,
-) -> EvaluateReport:
-    from geodet.models.description import check_model
-    from geodet.models.device import check_device_name
-
-    check_model(model)
-    check_device_name(device)
-    prepare_process(device)
-    from geodet.evaluation.evaluate import evaluate_model
-    from geodet.onnx.backend import load_model
-
-    return evaluate_model(
-        load_model(model),
-        data,
-        config,
-        split=cast("Part", split),
-        device=device,
-        output=output,
-        overwrite=overwrite,
-        command=command_line(),
-    )
 
 
 def _print_as_json(report: EvaluateReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def evaluate_model(
     output: Path | None = None,
     overwrite: bool = False,
     command: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> EvaluateReport:
     """Evaluate a model on labelled chips: detect, then match with the labels one to one.
 
@@ -85,6 +86,7 @@ def evaluate_model(
         output: Folder for the measures, curves, errors and report.
         overwrite: Replace the files of an earlier evaluation.
         command: The command line, for the report.
+        progress: Called with the number of chips done and of all.
 
     Raises:
         TilesetError: The part of the split is empty or the data is broken.
@@ -95,7 +97,7 @@ def evaluate_model(
         check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
     own = model.description.classes
     tileset, images = read_split(data, split, config, other_classes=own)
-    evaluated = detect_images(model, tileset, images, config, device)
+    evaluated = detect_images(model, tileset, images, config, device, progress=progress)
     evaluation = measure(
         evaluated,
         tileset.classes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,13 @@ def read_split(
 
 
 def detect_images(
-    model: Model, tileset: Tileset, images: Sequence[LabelledImage], config: Config, device: str
+    model: Model,
+    tileset: Tileset,
+    images: Sequence[LabelledImage],
+    config: Config,
+    device: str,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[EvaluatedImage]:
     """Detect on labelled images, down to low scores, with the classes of the tileset.
 
@@ -67,7 +73,8 @@ def detect_images(
         images, config.data.bands, about, config.detect, name=str(tileset.root)
     )
     predictor = with_input_values(predictor, chosen)
-    found = predict_images(predictor, images, config.data.bands, config.detect)
+    bands = config.data.bands
+    found = predict_images(predictor, images, bands, config.detect, progress=progress)
     return [
         EvaluatedImage(
             name=image.path.name,

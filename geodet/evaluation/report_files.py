@@ -70,7 +70,7 @@ def write_evaluation(
     with replace_folder(output) as folder:
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         (folder / "metrics.json").write_text(text, encoding="utf-8")
-        _write_table(folder / "metrics.csv", measures)
+        _write_table(folder / "metrics.csv", measures, run=_name_of_run(about))
         draw_curves(folder / "curves.png", title, measures)
         write_layers(folder / "errors.gpkg", _layers(evaluation, judged, places))
         sections = evaluation_sections(evaluation, judged, confusions, images, notes.openers)
@@ -130,13 +130,19 @@ def _reliability(measures: ClassMeasures) -> list[dict[str, float | int | None]]
     ]
 
 
-def _write_table(path: Path, measures: Mapping[str, ClassMeasures]) -> None:
+def _name_of_run(about: Mapping[str, Any]) -> str:
+    """Return the model or the file that was evaluated."""
+    return str(about.get("model") or about.get("detections") or "")
+
+
+def _write_table(path: Path, measures: Mapping[str, ClassMeasures], *, run: str) -> None:
     rows = []
     for name, one in measures.items():
         plain = _class_to_json(one)
         best = plain.pop("best")
         chosen = {f"best_{key}": best[key] for key in _BEST}
-        rows.append({"class": safe_text(name), **plain, **chosen})
+        names = {"run": safe_text(run), "class": safe_text(name)}
+        rows.append({**names, **plain, **chosen})
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()

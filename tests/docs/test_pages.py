@@ -46,6 +46,7 @@ NOT_RUN = {
     "docs/howto/onnx.md": 2,
     "docs/howto/remote.md": 2,
     "docs/images/README.md": 1,
+    "docs/howto/runs.md": 1,
     "docs/start/install.md": 7,
 }
 """Blocks that cannot run here, by page; each says why."""

@@ -123,6 +123,7 @@ def test_curves_equal_counts_at_each_threshold(tmp_path):
 def test_the_table_has_the_values_of_the_json_file(tmp_path):
     folder = write(tmp_path / "out", evaluation())
     content, rows = read_json(folder), read_table(folder)
+    assert len({row["run"] for row in rows}) == 1
     assert [row["class"] for row in rows] == ["all", *CLASSES]
     for row, figures in zip(rows, (content["overall"], *content["by_class"].values()), strict=True):
         best = figures.pop("best")
