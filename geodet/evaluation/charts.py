@@ -46,8 +46,19 @@ def draw_curves(path: Path, title: str, measures: Mapping[str, ClassMeasures]) -
         _draw_thresholds(left, name, one)
         _draw_precision_recall(middle, name, one)
         _draw_reliability(right, name, one)
-    axes[0, 0].legend(loc="lower left", fontsize=8, framealpha=0.9)
+    _add_legend(chart, axes[0])
     chart.savefig(path)
+
+
+def _add_legend(chart: Any, axes: Any) -> None:
+    """Add one legend for all rows, below them, where it hides no curve."""
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    chart.legend(
+        list(handles.values()), list(handles), loc="outside lower center", ncols=8, fontsize=9
+    )
 
 
 def _choose_rows(measures: Mapping[str, ClassMeasures]) -> dict[str, ClassMeasures]:
@@ -96,8 +107,8 @@ def _draw_precision_recall(axis: Any, name: str, measures: ClassMeasures) -> Non
     for f1 in (0.2, 0.4, 0.6, 0.8):
         recall = np.linspace(f1 / (2 - f1), 1, 60)
         axis.plot(recall, f1 * recall / (2 * recall - f1), color="#cccccc", linewidth=0.8, zorder=0)
-        axis.annotate(f"F1 {f1}", (1, f1 / (2 - f1)), fontsize=7, color="#888888", ha="right")
-    axis.legend(loc="lower left", fontsize=8, framealpha=0.9)
+        beside = {"ha": "left", "va": "center", "annotation_clip": False}
+        axis.annotate(f" F1 {f1}", (1, f1 / (2 - f1)), fontsize=7, color="#888888", **beside)
     _finish(axis, f"{name}: {_describe(measures)}", "recall", "precision")
 
 
@@ -111,7 +122,6 @@ def _draw_reliability(axis: Any, name: str, measures: ClassMeasures) -> None:
         most = max(one.count for one in bins)
         sizes = [8 + 60 * one.count / most for one in bins]
         axis.scatter(score, precision, s=sizes, color=_LINES["precision"][0])
-    axis.legend(loc="lower right", fontsize=8, framealpha=0.9)
     error = "" if math.isnan(measures.score_error) else f", error {measures.score_error:.3f}"
     _finish(axis, f"{name}: reliability{error}", "score", "share that is right")
 
