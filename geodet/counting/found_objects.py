@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.vector_files import read_fields, read_frame
 
 __all__ = ["FoundObjects", "read_found_objects"]
+
+_logger = logging.getLogger(__name__)
 
 _SIZE = "area_m2"
 _CLASSES = ("label", "class", "name")
@@ -105,6 +108,8 @@ def read_found_objects(
     frame = read_frame(path, columns=[field for field in fields if field in wanted])
     shapes = join_at_antimeridian(frame.geometry.to_numpy(), frame.crs)
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    if not there.all():
+        _logger.warning("%s: %d objects have no place and are left out", path, (~there).sum())
     frame, shapes = frame[there], shapes[there]
     names = np.array(read_names_of_detections(frame, path, label_field, "object"), object)
     classes, labels = np.unique(names.astype(str), return_inverse=True)

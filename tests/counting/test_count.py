@@ -134,3 +134,11 @@ def test_half_of_what_is_needed_is_refused(tmp_path):
 def test_the_polygons_are_not_overwritten(trees, stands):
     with pytest.raises(OutputError, match="is an input"):
         count_objects(trees, CountPlaces(stands), stands, overwrite=True)
+
+
+def test_objects_without_a_place_are_left_out_with_a_warning(tmp_path, stands, caplog):
+    shapes = [at(1, 1, 2, 2), None, None]
+    path = write(tmp_path / "found.gpkg", shapes, label=["tree"] * 3, score=[0.9] * 3)
+    report = count_objects(path, CountPlaces(stands))
+    assert report.objects == 1
+    assert "2 objects have no place and are left out" in caplog.text
