@@ -300,7 +300,8 @@ class LayerRun(ABC):
         report.values = loop.values
         if report.capped:
             logger.warning(
-                "%d candidate boxes were dropped by %s; raise it, or the score threshold",
+                "%d candidate boxes were dropped by %s, those with the lowest scores in crowded "
+                "places; only if objects are missing there, raise it",
                 report.capped,
                 self._predictor.caps,
             )

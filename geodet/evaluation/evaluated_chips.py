@@ -75,7 +75,14 @@ def predict_images(
         progress(len(found), len(images))
         capped += lost
     if capped:
-        logger.warning("%d candidate boxes were dropped by %s", capped, predictor.caps)
+        # Each epoch of a training would repeat it.
+        logger.log(
+            logging.DEBUG if watch is not None else logging.INFO,
+            "%d candidate boxes with the lowest scores were dropped by %s; no need to act: AP may "
+            "be a little low, precision and recall at the score threshold are as a rule the same",
+            capped,
+            predictor.caps,
+        )
     return found
 
 

@@ -166,7 +166,8 @@ def test_a_cap_that_binds_is_reported(make_scene, tiny_model, tmp_path, caplog):
     assert len(layer) <= 3 < len(free)
     assert layer["score"].max() == free["score"].max()
     assert f"{report.capped} candidate boxes were dropped by detect.max_per_level" in caplog.text
-    assert "=1000 or detect.max_candidates=3; raise it" in caplog.text
+    assert "=1000 or detect.max_candidates=3, those with the lowest scores" in caplog.text
+    assert "only if objects are missing there, raise it" in caplog.text
     config = SMALL.model_copy(update={"max_per_level": 2})
     layer, report = run(path, tmp_path / "level.gpkg", tiny_model, config)
     assert report.capped == candidates - 2 * len(tiny_model.network.anchors.strides)
