@@ -5,7 +5,7 @@ import pytest
 import rasterio.warp
 from affine import Affine
 from factories_rasters import NORTH_UP, TURNED
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
@@ -26,6 +26,7 @@ PLACES = st.tuples(st.floats(0, 300), st.floats(0, 200))
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+@settings(max_examples=30)
 @given(place=PLACES)
 def test_places_are_found_again(frame, place):
     again = frame.to_pixels(frame.to_square(np.array(place)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geodet.viewer.object_index import ObjectIndex
@@ -26,6 +26,7 @@ def tile_of(zoom, share):
 TILES = st.tuples(st.integers(0, 5), st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)))
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 5), count=st.integers(0, 300), tile=TILES)
 def test_objects_are_found_by_their_centres(seed, count, tile):
     objects = scattered(count, seed)
@@ -35,6 +36,7 @@ def test_objects_are_found_by_their_centres(seed, count, tile):
     assert sorted(index_of(objects).centred(z, x, y).tolist()) == expected.tolist()
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 5), count=st.integers(0, 300), tile=TILES, giants=st.booleans())
 def test_objects_are_found_in_every_tile_that_they_touch(seed, count, tile, giants):
     bounds, scores, labels = scattered(count, seed)
@@ -49,6 +51,7 @@ def test_objects_are_found_in_every_tile_that_they_touch(seed, count, tile, gian
     assert index.touching(z, x, y).tolist() == np.flatnonzero(touches).tolist()
 
 
+@settings(max_examples=40)
 @given(seed=st.integers(0, 5), at=st.floats(0, 1))
 def test_cells_have_the_strongest_object_of_each_class_and_the_count(seed, at):
     bounds, scores, labels = scattered(400, seed)

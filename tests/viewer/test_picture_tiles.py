@@ -130,8 +130,8 @@ def test_a_part_that_cannot_be_read_is_an_error(make_scene, monkeypatch):
 
 
 def test_positions_between_the_nodes_of_the_mesh_are_right(make_scene):
-    scene, frame, _ = opened(make_scene(width=2000, height=2000, rotation=10))
-    (z, x, y), *_ = tiles_over(frame, frame.finest_zoom - 2)
+    scene, frame, _ = opened(make_scene(width=600, height=600, rotation=10))
+    (z, x, y), *_ = tiles_over(frame, frame.finest_zoom - 1)
     places = tile_positions(frame, z, x, y)
     column, row = 301, 77
     uv = (np.array([x, y]) + (np.array([column, row]) + 0.5) / TILE_PX) / 2**z

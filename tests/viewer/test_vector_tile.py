@@ -2,7 +2,7 @@
 
 import numpy as np
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiles import read_tile
 
@@ -20,6 +20,7 @@ def corners(boxes):
     return flat.reshape(-1, 4, 2).astype(float)
 
 
+@settings(max_examples=30)
 @given(objects=st.lists(OBJECT, min_size=1, max_size=20))
 def test_gdal_reads_what_was_encoded(tmp_path, objects):
     boxes, ids, scores, labels = zip(*objects, strict=True)
