@@ -35,9 +35,9 @@ def shown_files(tmp_path_factory):
     return folder / "scene.tif", folder / "found.gpkg", folder / "errors.gpkg"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shown(shown_files):
-    """Read what the map shows of these files."""
+    """Read what the map shows of these files, once: nothing changes it."""
     path, objects, errors = shown_files
     with Scene(path) as scene:
         yield read_shown_scene(scene, objects, errors)
