@@ -93,15 +93,18 @@ def _count(every: Detections, classes: Sequence[str]) -> list[ClassCount]:
 
 
 def _frame_around(geoboxes: Sequence[GeoBox], crs: CRS, max_side: int) -> GeoBox:
-    """Return the grid of a mosaic of scenes, of at most ``max_side`` pixels."""
-    corners = np.concatenate([_bounds(geobox, crs) for geobox in geoboxes]).reshape(-1, 2)
-    corners = corners[np.isfinite(corners).all(axis=1)]
+    """Return the grid of a mosaic: at most ``max_side`` pixels, none finer than those of a scene."""
+    bounds = np.stack([_bounds(geobox, crs) for geobox in geoboxes])
+    is_known = np.isfinite(bounds).all(axis=(1, 2))
+    corners = bounds[is_known].reshape(-1, 2)
     if not len(corners):
         raise SceneError(
             f"the scenes lie outside of {crs.name}", hint="draw each by itself: --preview FOLDER/"
         )
     (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
-    step = max(right - left, top - bottom) / max_side
+    sides = np.array([[geobox.width, geobox.height] for geobox in geoboxes])[is_known]
+    finest = ((bounds[is_known, 1] - bounds[is_known, 0]) / sides).min()
+    step = max(right - left, top - bottom, finest * max_side) / max_side
     size = (max(math.ceil((right - left) / step), 1), max(math.ceil((top - bottom) / step), 1))
     return GeoBox(*size, Affine(step, 0, left, 0, -step, top), crs)
 
