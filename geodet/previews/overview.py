@@ -93,7 +93,7 @@ def _count(every: Detections, classes: Sequence[str]) -> list[ClassCount]:
 
 
 def _frame_around(geoboxes: Sequence[GeoBox], crs: CRS, max_side: int) -> GeoBox:
-    """Return the grid of a mosaic: at most ``max_side`` pixels, none finer than those of a scene."""
+    """Return the grid of a mosaic of at most ``max_side`` pixels, no finer than its scenes."""
     bounds = np.stack([_bounds(geobox, crs) for geobox in geoboxes])
     is_known = np.isfinite(bounds).all(axis=(1, 2))
     corners = bounds[is_known].reshape(-1, 2)
