@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 MAPLIBRE := 6.17.0
 
-.PHONY: demo test test-viewer test-qgis fuzz lint docs bench viewer-assets clean
+.PHONY: demo test test-viewer test-qgis qgis-plugin fuzz lint docs bench viewer-assets clean
 
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
@@ -16,7 +16,14 @@ test: .venv/ready
 test-qgis: .venv/ready
 	tests/qgis/install
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	  $(BIN)/python tests/qgis/paint.py "$$folder" && /usr/bin/python3 tests/qgis/look.py "$$folder"
+	  $(BIN)/python tests/qgis/paint.py "$$folder" && /usr/bin/python3 tests/qgis/look.py "$$folder" && \
+	  $(BIN)/python integrations/qgis/make_plugin.py "$$folder" && \
+	  /usr/bin/python3 tests/qgis/provide.py "$$folder" $(BIN)/geodet
+
+# dist/geodet_provider.zip, which QGIS installs: Plugins, Manage and Install Plugins, Install from ZIP.
+qgis-plugin: .venv/ready
+	$(BIN)/python integrations/qgis/make_options.py
+	$(BIN)/python integrations/qgis/make_plugin.py dist
 
 # Chromium comes from Debian, with playwright to click in it.
 test-viewer: .venv/ready

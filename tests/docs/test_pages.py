@@ -44,6 +44,7 @@ NOT_RUN = {
     "docs/howto/looking.md": 3,
     "docs/howto/many-scenes.md": 1,
     "docs/howto/onnx.md": 2,
+    "docs/howto/qgis.md": 1,
     "docs/howto/remote.md": 2,
     "docs/images/README.md": 1,
     "docs/howto/runs.md": 1,

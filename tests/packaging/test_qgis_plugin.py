@@ -1,0 +1,147 @@
+"""The QGIS plugin: its table is current, and it runs a command as QGIS needs it."""
+
+import ast
+import importlib.util
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from geodet.files.version import __version__
+
+FOLDER = Path(__file__).parents[2] / "integrations" / "qgis"
+PLUGIN = FOLDER / "geodet_provider"
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+command = load(PLUGIN / "command.py")
+TABLE = json.loads((PLUGIN / "options.json").read_text(encoding="utf-8"))
+DETECT = next(one for one in TABLE if one["name"] == "detect")
+
+
+class Feedback:
+    """Keeps what a command shows; cancels after a line."""
+
+    def __init__(self, cancel_after=None):
+        self.lines, self.shares, self.commands = [], [], []
+        self.cancel_after = cancel_after
+
+    def isCanceled(self):  # noqa: N802
+        return self.cancel_after in self.lines
+
+    def setProgress(self, share):  # noqa: N802
+        self.shares.append(share)
+
+    def pushInfo(self, text):  # noqa: N802
+        self.lines.append(text)
+
+    def pushCommandInfo(self, text):  # noqa: N802
+        self.commands.append(text)
+
+
+def run(code, feedback=None, **options):
+    feedback = feedback or Feedback()
+    command.run_command([sys.executable, "-c", code], feedback, **options)
+    return feedback
+
+
+def test_the_table_is_that_of_the_command_line():
+    make = load(FOLDER / "make_options.py")
+    written = (PLUGIN / "options.json").read_text(encoding="utf-8")
+    assert written == make.to_text(make.read_commands()), "run integrations/qgis/make_options.py"
+
+
+def test_the_plugin_imports_qgis_and_the_standard_library_alone():
+    known = {*sys.stdlib_module_names, "qgis", "processing"}
+    for path in PLUGIN.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert {alias.name.split(".")[0] for alias in node.names} <= known
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                assert node.module.split(".")[0] in known
+
+
+def test_the_zip_holds_the_plugin_with_the_version_of_geodet(tmp_path):
+    path = load(FOLDER / "make_plugin.py").write_zip(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        about = archive.read("geodet_provider/metadata.txt").decode()
+    assert {name.split("/")[0] for name in names} == {"geodet_provider"}
+    assert {"geodet_provider/__init__.py", "geodet_provider/options.json"} <= set(names)
+    assert f"\nversion={__version__}\n" in about
+
+
+def test_values_become_words_of_the_command_line():
+    values = {
+        "scenes": ["/a b.tif", "-c.tif"],
+        "output": "/x.gpkg",
+        "tta": True,
+        "iou_threshold": 0.4,
+    }
+    values |= {"model": "urban-trees", "bands": "", "chip_size": None, "skip_uniform": False}
+    assert command.build_words(DETECT, values) == [
+        *("detect", "--output=/x.gpkg", "--tta", "--iou-threshold=0.4", "--overwrite"),
+        *("--", "/a b.tif", "-c.tif"),
+    ]
+
+
+def test_a_missing_program_is_said_with_the_way_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(command.CommandError, match=r"no program geodet.*pipx install geodet"):
+        command.find_program("")
+    assert command.find_program(sys.executable) == [sys.executable]
+
+
+def test_bars_become_progress_and_lines_are_shown():
+    code = (
+        "import sys; w = sys.stderr.write; "
+        r"w('\x1b[32mscene.tif ━━━╸ 12.5 %  3.1 Mpx/s\x1b[0m\r\x1b[2K━━━━ 5/10 steps\n'); "
+        "print('24 x tree')"
+    )
+    feedback = run(code)
+    assert sorted(feedback.shares) == [12.5, 50.0, 100]
+    assert feedback.lines == ["24 x tree"]
+
+
+def test_the_text_of_a_failure_is_shown():
+    with pytest.raises(command.CommandError, match="error: no such file\nhint: look again"):
+        run("print('error: no such file'); print('hint: look again'); raise SystemExit(1)")
+
+
+def test_a_cancelled_command_may_clean_up(tmp_path):
+    trace = tmp_path / "cleaned"
+    code = (
+        "import pathlib, time\n"
+        "try:\n    print('begun', flush=True); time.sleep(30)\n"
+        f"except KeyboardInterrupt:\n    pathlib.Path({str(trace)!r}).touch()"
+    )
+    # Under a shell's & Python ignores SIGINT; the command restores what people have.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code
+    with pytest.raises(command.CommandError, match="cancelled"):
+        run(code, Feedback(cancel_after="begun"))
+    assert trace.exists()
+
+
+def test_a_command_that_does_not_end_is_killed():
+    code = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "print('begun', flush=True); time.sleep(30)"
+    )
+    with pytest.raises(command.CommandError, match="cancelled"):
+        run(code, Feedback(cancel_after="begun"), patience=0.3)
+
+
+def test_the_command_gets_nothing_of_the_python_of_qgis(monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", "/usr")
+    monkeypatch.setenv("PROJ_LIB", "/usr/share/proj")
+    kept = command.environment()
+    assert not {"PYTHONHOME", "PROJ_LIB"} & kept.keys()
+    assert kept["PATH"]
