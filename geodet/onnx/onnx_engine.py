@@ -19,9 +19,9 @@ from geodet.onnx.session import open_session, read_description, read_origin
 
 __all__ = ["OnnxEngine"]
 
-_BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 930.0}
-"""More than a pass takes (about 210 and 400), so that windows of some 850 px are chosen: larger
-ones gain little, and take more memory."""
+_BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 1290.0}
+"""More than a pass takes (about 210 and 400), so that windows of some 720 px are chosen for eight
+bits, with which a detection stays below 500 MiB: larger ones gain little."""
 
 
 class OnnxEngine:

@@ -65,6 +65,7 @@ def open_session(content: bytes | Path, *, threads: int = 0, folded: Path | None
         check_onnx_file(content)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.enable_mem_pattern = False  # takes memory, and no less time
     options.log_severity_level = 3  # errors: they are raised as well
     if folded is not None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
