@@ -53,7 +53,7 @@ from geodet.jobs.job_folder import open_job, write_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import describe_plan, plan_job
 from geodet.jobs.pool_engines import several_processes
-from geodet.jobs.pooled_run import begin_run
+from geodet.jobs.pooled_run import begin_detection
 from geodet.jobs.shard_run import run_shard
 from geodet.models.description import find_model
 from geodet.models.model import Model
@@ -190,7 +190,7 @@ def show_processes(options: argparse.Namespace, folder: Path) -> None:
 def _run_pooled(scenes: list[Path], output: Path, count: int) -> int:
     torch.set_num_threads(count)  # which the processes share
     model, config = _model(), DetectConfig(precision="float32")
-    run = begin_run(scenes, [output], model, config, CPU, several_processes(["cpu"] * count))
+    run = begin_detection(scenes, [output], model, config, CPU, several_processes(["cpu"] * count))
     return sum(len(part.detections) for part in run)
 
 

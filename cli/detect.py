@@ -204,12 +204,12 @@ def detect(
             check_counts(outputs[0], count_by, format=format, overwrite=overwrite)
     prepare_process(devices[0])
     from geodet.api.progress_bars import detect_bars
-    from geodet.jobs.pooled_run import begin_run
+    from geodet.jobs.pooled_run import begin_detection
     from geodet.onnx.backend import load_model
 
     is_shown = not quiet and not (streams and stdout.isatty())
     with detect_bars(is_shown=is_shown) as progress, reporting(as_json) as report_to:
-        run = begin_run(
+        run = begin_detection(
             scenes,
             outputs,
             load_model(model),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from geodet.api.counts import compare, count
     from geodet.api.detect_arrays import detect_array
     from geodet.api.detect_frames import detect, iter_detect
-    from geodet.api.jobs import merge, plan, search
+    from geodet.api.job_tools import merge, plan, search
     from geodet.api.map_pages import view
     from geodet.api.photograph_frames import read_photographs
     from geodet.api.run_tools import compare_runs, train_series
@@ -149,7 +149,7 @@ _MODULES = {
         "detect",
         "iter_detect",
     ),
-    "geodet.api.jobs": (
+    "geodet.api.job_tools": (
         "merge",
         "plan",
         "search",

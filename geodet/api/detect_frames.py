@@ -20,7 +20,7 @@ from geodet.detection.scene_files import to_output
 from geodet.errors import ConfigError
 from geodet.jobs.device_lists import list_devices
 from geodet.jobs.pool_engines import several_processes
-from geodet.jobs.pooled_run import begin_run
+from geodet.jobs.pooled_run import begin_detection
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.vector.frames import to_frame, to_table
@@ -285,7 +285,7 @@ def _begin(
         restart=keywords.get("restart", False),
     )
     outputs = [to_output(path, options.format) for path in _as_list(output)]
-    return begin_run(
+    return begin_detection(
         _as_list(scenes),
         outputs,
         as_model(model),

@@ -29,7 +29,7 @@ from geodet.jobs.worker_pool import scene_error
 from geodet.jobs.worker_process import Done, Failed
 from geodet.models.model import Model
 
-__all__ = ["PooledRun", "begin_run"]
+__all__ = ["PooledRun", "begin_detection"]
 
 
 class PooledRun(LayerRun):
@@ -85,7 +85,7 @@ class PooledRun(LayerRun):
         return describe_values(plan, self._prepared.model.description)
 
 
-def begin_run(
+def begin_detection(
     scenes: Sequence[str | Path],
     outputs: Sequence[Path],
     model: Model,

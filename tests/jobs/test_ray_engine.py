@@ -9,7 +9,7 @@ from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.errors import ConfigError, SceneError
 from geodet.jobs import ray_actor
-from geodet.jobs.pooled_run import begin_run
+from geodet.jobs.pooled_run import begin_detection
 from geodet.jobs.ray_actor import _check_reachable, import_ray
 from geodet.jobs.ray_engine import RayEngine, RayPool
 from geodet.jobs.worker_process import Done
@@ -46,7 +46,7 @@ def test_actors_write_the_file_of_one_process_also_when_one_dies(
     model = load_model(make_model())
     detect_to_files(scenes, [tmp_path / "whole.gpkg"], model, CONFIG, CPU)
     engine = RayEngine(make_model(), device="cpu", actors=2)
-    run = begin_run(scenes, [tmp_path / "ray.gpkg"], model, CONFIG, CPU, engine)
+    run = begin_detection(scenes, [tmp_path / "ray.gpkg"], model, CONFIG, CPU, engine)
     killed = []
     receive = RayPool._receive
 
