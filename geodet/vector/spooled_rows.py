@@ -84,7 +84,7 @@ class SpooledRows(Closing):
         if self._writer is None:
             return
         self.finish()
-        with pyarrow.memory_map(str(self.path)) as file, ipc.open_file(file) as reader:
+        with pyarrow.OSFile(str(self.path)) as file, ipc.open_file(file) as reader:
             for number in range(reader.num_record_batches):
                 yield reader.get_batch(number)
 
