@@ -117,7 +117,9 @@ class RunPage:
         if areas:
             counted = sum(report.detections[name] for name in areas)
             area = sum(areas.values())
-            figures.append(KeyFigure("Searched", f"{area:,.4g} ha", "of ground, no data included"))
+            figures.append(
+                KeyFigure("Searched", f"{area:,.4g} ha", "of ground, with parts without data")
+            )
             figures.append(KeyFigure("Density", f"{counted / area:,.3g} per ha"))
         ended = sum(one.status == "ok" for one in report.scenes)
         figures.append(KeyFigure("Scenes", f"{ended:,}", f"of {len(report.scenes):,}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -221,11 +220,10 @@ def _sizes(
     edges = np.linspace(0.0, ticks[-1], 2 * len(ticks) - 1)
     ends = np.append(edges[:-1], np.inf)
     counts = np.histogram(sides, ends)[0], np.histogram(lost, ends)[0]
-    texts = [f"{a:g}–{b:g}" for a, b in itertools.pairwise(edges[:-1])]  # noqa: RUF001
-    texts.append(f"over {edges[-2]:g}")
+    texts = [*(f"{edge:g}" for edge in edges[:-2]), f"{edges[-2]:g}+"]
     return BarChart(
         title="Objects by size",
-        x_label=f"longer side ({'m' if has_metres else 'px'})",
+        x_label=f"longer side from ({'m' if has_metres else 'px'})",
         y_label="objects",
         names=("found", "missed"),
         styles=("right", "missed"),

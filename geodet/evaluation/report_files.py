@@ -21,6 +21,7 @@ from geodet.evaluation.evaluation_page import (
 )
 from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_images
 from geodet.evaluation.threshold_curves import MatchCounts, ThresholdCurve
+from geodet.files.output_folders import REPORT_FILE
 from geodet.files.outputs import replace_folder
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.geobox import GeoBox
@@ -75,7 +76,8 @@ def write_evaluation(
         write_layers(folder / "errors.gpkg", _layers(evaluation, judged, places))
         sections = evaluation_sections(evaluation, judged, confusions, images, notes.openers)
         sections.append(run_section(about, notes.settings, notes.command))
-        write_page(folder / "report.html", title, describe_rule(evaluation), sections)
+        model = f"{about['model']}: " if about.get("model") else ""
+        write_page(folder / REPORT_FILE, f"{model}{title}", describe_rule(evaluation), sections)
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
