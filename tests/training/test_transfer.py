@@ -150,7 +150,7 @@ def test_another_backbone_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "backbone"), [("urban-trees", "efficientnet_lite0"), ("vehicles", "resnet18")]
+    ("model", "backbone"), [("urban-trees", "efficientnet_lite0"), ("thermal", "resnet18")]
 )
 def test_the_backbone_is_that_of_the_first_weights_unless_one_is_set(model, backbone):
     init = f"train.init={model}"
