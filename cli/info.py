@@ -67,6 +67,10 @@ def info(
         run = read_run(path)
         print_json(run) if as_json else print_fields(run_fields(run))
         return
+    if "|" not in path:  # refused before GDAL is loaded
+        from geodet.raster.scene_lists import check_scene_exists
+
+        check_scene_exists(path)
     if _is_vector(path):
         from geodet.vector.vector_summary import summarise_vector
 

@@ -36,7 +36,7 @@ Examples:
   geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
   geodet train --data tiles -o mine.safetensors --set train.init=urban-trees
   geodet train --data tiles -o mine.safetensors --resume
-  geodet train --data tiles -o mine.safetensors --seeds 3 --sweep train.lr=1e-3,3e-4
+  geodet train --data tiles -o mine.safetensors --sweep train.lr=1e-3,3e-4
   torchrun --nproc-per-node 4 -m geodet train --data tiles -o mine.safetensors
 """
 

@@ -147,7 +147,7 @@ class LayerRun(ABC):
                 the error's ``failed`` has the errors by output, ``report`` the report.
             DeviceError: The device has too little memory for a single chip.
         """
-        previews = RunPreviews(self._options, self._plan, self._prepared.config)
+        previews = RunPreviews(self._options, self._plan, self._opened, self._prepared.config)
         page = RunPage(self._plan, self.classes, self.report) if self._options.report else None
         with ExitStack() as stack:
             stack.enter_context(self._prepared.warnings)

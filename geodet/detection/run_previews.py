@@ -10,6 +10,7 @@ from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.scene_files import name_files
+from geodet.detection.scene_for_model import OpenScenes
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.overview import OverviewScene, draw_overview
@@ -27,11 +28,18 @@ class RunPreviews:
     Args:
         options: The preview and its format; nothing is kept without one.
         plan: The scenes.
+        opened: Has a lone scene open.
         config: Bands, and what becomes of areas that cannot be read.
     """
 
-    def __init__(self, options: DetectOptions, plan: DetectionPlan, config: DetectConfig) -> None:
-        self._options, self._plan, self._config = options, plan, config
+    def __init__(
+        self,
+        options: DetectOptions,
+        plan: DetectionPlan,
+        opened: OpenScenes,
+        config: DetectConfig,
+    ) -> None:
+        self._options, self._plan, self._opened, self._config = options, plan, opened, config
         self._found: dict[str, list[Detections]] = {}
 
     def add(self, part: SceneDetections) -> None:
@@ -58,9 +66,9 @@ class RunPreviews:
             self._draw_folder(preview, scenes)
         elif len(self._plan.records) == 1:
             (only,) = scenes
-            with self.open(only) as scene:
-                found = self._found_in(only)
-                draw_preview(preview, scene, found, classes, overwrite=overwrite)
+            scene = self._opened.open(only.path)
+            select_colours(scene, self._config.bands)
+            draw_preview(preview, scene, self._found_in(only), classes, overwrite=overwrite)
         else:
             shown = [
                 OverviewScene(scene.part(self._found_in(scene)), partial(self.open, scene))

@@ -8,8 +8,6 @@ import math
 import os
 from typing import Any
 
-import rasterio._env
-
 from geodet.config.reading_config import ReadingConfig
 from geodet.raster.linked_files import is_remote
 
@@ -45,6 +43,8 @@ def forget_remote_files() -> None:
     A file whose server did not answer is otherwise missing from then on. GDAL's function has no
     counterpart in rasterio; where it cannot be found, the retries of an opening fail as well.
     """
+    import rasterio._env
+
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(rasterio._env.__file__).VSICurlClearCache()
 

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
-import rasterio
-import rasterio._env
-
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.raster.gdal_messages import GdalListener
@@ -111,6 +108,8 @@ _FOLDER_MODE = 0o040000
 @cache
 def _gdal() -> Any:
     """Return the functions of the GDAL that rasterio has loaded."""
+    import rasterio._env
+
     try:
         gdal = ctypes.CDLL(rasterio._env.__file__)
         text, handle, size = ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t
@@ -148,6 +147,8 @@ def _call(
     path: str, function: Callable[[], _T | None], what: str, limits: ReadingConfig | None
 ) -> _T:
     """Call a function of GDAL's, again where the server failed in passing."""
+    import rasterio  # loads GDAL, which most scenes are listed without
+
     limits = limits or ReadingConfig()
     options = gdal_options(path, limits)
     with GdalListener(logging.DEBUG) as listener:

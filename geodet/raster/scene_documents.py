@@ -9,9 +9,12 @@ from geodet.files.network import is_remote_path
 from geodet.raster.reach import check_reach
 from geodet.raster.remote_files import list_remote_folder
 from geodet.raster.stac import is_stac, list_stac_scenes, read_listing
-from geodet.raster.tile_indexes import INDEX_SUFFIXES, read_tile_index
+from geodet.raster.tile_indexes import read_tile_index
 
-__all__ = ["is_remote_document", "list_documented", "list_remote_scenes"]
+__all__ = ["INDEX_SUFFIXES", "is_remote_document", "list_documented", "list_remote_scenes"]
+
+INDEX_SUFFIXES = (".gpkg", ".parquet", ".geoparquet", ".geojson", ".fgb", ".shp")
+"""Extensions of tile indexes; a ``.gpkg`` may be a raster as well."""
 
 _JSON = (".json", ".geojson")
 _TILED = "tiled-assets"  # a STAC item that GDAL opens as one raster

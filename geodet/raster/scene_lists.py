@@ -17,8 +17,12 @@ from geodet.files.existence import is_there
 from geodet.files.natural_order import sort_naturally
 from geodet.raster.linked_files import find_linked_files
 from geodet.raster.reach import announce_reach, check_list_reach, check_reach
-from geodet.raster.scene_documents import is_remote_document, list_documented, list_remote_scenes
-from geodet.raster.tile_indexes import INDEX_SUFFIXES
+from geodet.raster.scene_documents import (
+    INDEX_SUFFIXES,
+    is_remote_document,
+    list_documented,
+    list_remote_scenes,
+)
 
 __all__ = [
     "check_scene_exists",

@@ -5,19 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyogrio
-from pyarrow import ArrowException, parquet
-from pyogrio.errors import DataLayerError, DataSourceError
-
 from geodet.errors import SceneError
 
-__all__ = ["INDEX_SUFFIXES", "LOCATION", "read_tile_index"]
+__all__ = ["LOCATION", "read_tile_index"]
 
 LOCATION = "location"
 """The column of gdaltindex."""
-
-INDEX_SUFFIXES = (".gpkg", ".parquet", ".geoparquet", ".geojson", ".fgb", ".shp")
-"""Extensions of tile indexes; a ``.gpkg`` may be a raster as well."""
 
 _PARQUET = (".parquet", ".geoparquet")
 
@@ -50,6 +43,8 @@ def read_tile_index(path: Path) -> list[tuple[int, str]] | None:
 
 
 def _read_parquet(path: Path) -> list[Any]:
+    from pyarrow import ArrowException, parquet
+
     try:
         with parquet.ParquetFile(path) as file:
             _check_fields(path, file.schema_arrow.names)
@@ -59,6 +54,9 @@ def _read_parquet(path: Path) -> list[Any]:
 
 
 def _read_vectors(path: Path) -> list[Any] | None:
+    import pyogrio  # takes long to load, and few lists are tile indexes
+    from pyogrio.errors import DataLayerError, DataSourceError
+
     try:
         layers = [str(name) for name, _ in pyogrio.list_layers(path)]
         if not layers and path.suffix.lower() == ".gpkg":

@@ -132,5 +132,5 @@ def test_ctrl_c_exits_130_and_keeps_the_state(tmp_path, settings, workers):
     state = load_state(tmp_path / "a.run" / "state.pt")
     assert state["counts"]["epoch"] >= 2
     names = {path.name.partition(".tfevents")[0] for path in (tmp_path / "a.run").iterdir()}
-    assert names == {"best.safetensors", "events.out", "log.csv", "state.pt"}
+    assert names == {"best.safetensors", "events.out", "log.csv", "run.json", "state.pt"}
     assert Config.model_validate_json(state["config"]).train.epochs == 9999

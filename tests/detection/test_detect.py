@@ -28,7 +28,7 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detect_report import record_path
 from geodet.detection.predictor import build_predictor
 from geodet.detection.scene_run import detect_scene
-from geodet.errors import ConfigError, ModelFileError, OutputError, SceneError
+from geodet.errors import ModelFileError, OutputError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.models.checkpoint import load_checkpoint
@@ -421,14 +421,13 @@ def test_one_bad_output_is_refused_before_any_is_written(make_scene, tiny_model,
     assert not outputs[0].exists()
 
 
-def test_a_preview_of_two_scenes_is_refused(make_scene, tiny_model, tmp_path):
+def test_a_preview_shows_one_scene_or_two(make_scene, tiny_model, tmp_path):
     preview = tmp_path / "view.png"
     run(make_scene(), tmp_path / "out.gpkg", tiny_model, preview=preview)
     assert preview.stat().st_size > 0
     paths = [make_scene("a.tif"), make_scene("b.tif")]
-    with pytest.raises(ConfigError, match="a preview shows one scene, and 2 scenes are given"):
-        run(paths, tmp_path / "two.gpkg", tiny_model, preview=tmp_path / "two.png")
-    assert not (tmp_path / "two.gpkg").exists()
+    run(paths, tmp_path / "two.gpkg", tiny_model, preview=tmp_path / "two.png")
+    assert (tmp_path / "two.png").stat().st_size > 0
 
 
 # With a stub that knows where the objects are: what is left is the joining of windows

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pretended_predictor import AtOnce
 
 import geodet.raster.scene
-from geodet.config import DetectConfig
+from geodet.config import DetectConfig, ModelConfig
 from geodet.detection import window_plan as planning
 from geodet.detection.scene_run import SceneRun, detect_scene
 from geodet.geometry.boxes import Detections
@@ -39,6 +39,7 @@ class Seer(AtOnce):
     device = torch.device("cpu")
     stride = 8
     object_px = None
+    architecture = ModelConfig(backbone="resnet18")
     bytes_per_pixel = 1000.0
     values = InputValues((0.0,), (10.0,))
 

@@ -168,7 +168,8 @@ def commands_of(path):
 def test_the_documentation_shows_every_command():
     shown = {words[1] for path in list_pages() for words in commands_of(path)}
     assert {
-        command.name or command.callback.__name__ for command in app.registered_commands
+        command.name or command.callback.__name__.replace("_", "-")
+        for command in app.registered_commands
     } <= shown
 
 

@@ -58,7 +58,7 @@ def detect(monkeypatch):
     seen = []
 
     def pretend(found):
-        def predict(predictor, images, _bands, _config):
+        def predict(predictor, images, _bands, _config, **_):
             seen.append(predictor.score_threshold)
             nothing = ([], [], [])
             return [detections(*found.get(image.path.name, nothing)) for image in images]

@@ -13,6 +13,7 @@ from remote_server import Fault
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
+from geodet.raster import gdal_messages
 from geodet.raster.scene import Scene
 
 SKIP = ReadingConfig(on_error="skip", retries=0)
@@ -111,7 +112,8 @@ def test_what_gdal_warns_of_in_a_damaged_jpeg_is_passed_on_once(make_scene, capl
     assert "jpeg" in told[0].getMessage().lower()
 
 
-def test_the_log_of_rasterio_is_as_before(make_scene):
+def test_the_log_of_rasterio_is_as_before(make_scene, monkeypatch):
+    monkeypatch.setattr(gdal_messages, "_ear", gdal_messages._Ear())  # others may be open
     loggers = [logging.getLogger(name) for name in ("rasterio._env", "rasterio._err")]
     before = [(one.level, list(one.filters)) for one in loggers]
     with Scene(make_scene()) as scene:

@@ -90,11 +90,13 @@ def test_a_run_leaves_a_log_a_state_and_a_board(run):
     report, epochs = run
     folder = report.model.with_suffix(".run")
     names = sorted(file.name.partition(".tfevents")[0] for file in folder.iterdir())
-    assert names == ["best.safetensors", "events.out", "log.csv", "report.html", "state.pt"]
+    logs = ["events.out", "log.csv", "report.html", "run.json"]
+    assert names == ["best.safetensors", *logs, "state.pt"]
     assert sorted(file.name for file in folder.parent.iterdir()) == [folder.name, report.model.name]
     rows = read_log(report.model)
     assert [row["epoch"] for row in rows] == [str(n) for n in range(1, 13)]
     for row, epoch in zip(rows, epochs, strict=True):
+        assert row.pop("run") == report.model.stem
         assert {k: float(v) for k, v in row.items() if k != "epoch"} == epoch.figures
     assert load_state(folder / "state.pt")["counts"]["epoch"] == 12
 
