@@ -244,7 +244,7 @@ def _county(count: int) -> list[PlannedScene]:
 
 
 def _without_files() -> None:
-    """Let a plan neither look for the scenes nor sample them."""
+    """Make a plan that neither looks for the scenes nor samples them."""
     changes = {
         "identify_scene": lambda _: "200000000 bytes of 2026-01-01, header 0123456789abcdef",
         "_choose_all_values": lambda *_: {"uint8": None},

@@ -74,7 +74,7 @@ def lines_on_stdout(
 
 
 def _discard(stream: TextIO) -> None:
-    """Let what is still buffered go nowhere, or Python complains when it ends."""
+    """Discard what is still buffered; Python would complain when it ends."""
     with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

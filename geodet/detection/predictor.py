@@ -202,7 +202,7 @@ def predictor_on(
     score_threshold: float | None = None,
     watch: Stopwatch | None = None,
 ) -> Predictor:
-    """Give an engine the thresholds of the configuration, or else the model's own.
+    """Set for an engine the thresholds of the configuration, or else the model's own.
 
     Args:
         engine: Computes the outputs of the network.

@@ -79,7 +79,7 @@ def evaluation_sections(
 
 
 def describe_rule(evaluation: Evaluation) -> str:
-    """Say when a detection matches an object."""
+    """Describe when a detection matches an object."""
     rule = evaluation.rule
     by = f"IoU of at least {rule.iou:g}" if rule.by == "iou" else f"within {rule.distance_m:g} m"
     return f"Detections and objects of a class are matched one to one: {by}."
