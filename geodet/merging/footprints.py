@@ -37,17 +37,17 @@ class Footprints:
     neighbours: tuple[Ints, ...]
     """Of each scene the numbers of those that may show the same ground, ascending."""
 
-    def corners(self, scene: int, boxes: Floats) -> Floats:
-        """Place the boxes of a scene on the ground.
+    def place(self, scene: int, pixels: Floats) -> Floats:
+        """Place the corners of the boxes of a scene on the ground.
 
         Args:
             scene: Its number.
-            boxes: (N, 4) in its pixels.
+            pixels: (N, 4, 2) corners in its pixels.
 
         Returns:
             (N, 4, 2) corners; not finite where the CRS is not defined.
         """
-        corners = self.geoboxes[scene].corners(boxes, self.crs)
+        corners = self.geoboxes[scene].to_world(pixels, self.crs)
         corners[..., 0] += self.shifts[scene]
         return corners
 

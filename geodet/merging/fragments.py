@@ -9,6 +9,7 @@ import numpy as np
 
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import bounding_oriented, extents_across
 from geodet.geometry.windows import Window
 from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 
@@ -52,7 +53,8 @@ class JoinRule:
     """When two boxes are fragments of one object."""
 
     alignment: float = 0.5
-    """Intersection over union of their extents along the seam, at least; above 0."""
+    """Intersection over union of their extents along the seam, at least; above 0. Oriented boxes are
+    measured across the longer one of the two."""
     tolerance: float = 1.0
     """Pixels that may lie between them."""
 
@@ -105,7 +107,11 @@ def _iter_links(found: Detections, cut: Bools, rule: JoinRule) -> Iterator[_Link
         before, behind = np.flatnonzero(cut[:, axis + 2]), np.flatnonzero(cut[:, axis])
         for i, j in pairs_between(grown[before], grown[behind], OverlapRule(0.0)):
             a, b = before[i], behind[j]
-            aligned = _alignment(found.boxes[a], found.boxes[b], 1 - axis)
+            aligned = (
+                _alignment(found.boxes[a], found.boxes[b], 1 - axis)
+                if found.oriented is None
+                else _shared_extent(*extents_across(found.oriented[a], found.oriented[b]).T)
+            )
             facing = _is_facing(found.boxes[a], found.boxes[b], axis, rule.tolerance)
             facing &= (aligned >= rule.alignment) & (found.labels[a] == found.labels[b])
             links = (-aligned[facing], a[facing], b[facing])
@@ -122,8 +128,12 @@ def _is_facing(a: Floats, b: Floats, axis: int, tolerance: float) -> Bools:
 def _alignment(a: Floats, b: Floats, axis: int) -> Floats:
     """Compute the intersection over union along one axis: (P,); 0 where both are empty."""
     low, high = axis, axis + 2
-    shared = np.clip(np.minimum(a[:, high], b[:, high]) - np.maximum(a[:, low], b[:, low]), 0, None)
-    union = (a[:, high] - a[:, low]) + (b[:, high] - b[:, low]) - shared
+    return _shared_extent(a[:, low], a[:, high], b[:, low], b[:, high])
+
+
+def _shared_extent(a1: Floats, a2: Floats, b1: Floats, b2: Floats) -> Floats:
+    shared = np.clip(np.minimum(a2, b2) - np.maximum(a1, b1), 0, None)
+    union = (a2 - a1) + (b2 - b1) - shared
     aligned: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return aligned
 
@@ -160,7 +170,10 @@ def _groups(count: int, pairs: list[tuple[int, int]]) -> Ints:
 
 
 def _bounding_detections(found: Detections, groups: Ints) -> Detections:
-    """Return one box around each group, with the highest score in it."""
+    """Return one box around each group, with the highest score in it.
+
+    Of oriented boxes it is the rectangle of least area around all their corners.
+    """
     order = np.argsort(groups, kind="stable")
     groups, found = groups[order], found.select(order)
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
@@ -169,4 +182,7 @@ def _bounding_detections(found: Detections, groups: Ints) -> Detections:
     low = np.minimum.reduceat(found.boxes[:, :2], starts)
     high = np.maximum.reduceat(found.boxes[:, 2:], starts)
     scores = np.maximum.reduceat(found.scores, starts)
+    if found.oriented is not None:
+        around = bounding_oriented(found.oriented, starts)
+        return Detections.of_oriented(around, scores, found.labels[starts])
     return Detections(np.hstack([low, high]), scores, found.labels[starts])

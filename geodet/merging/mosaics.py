@@ -73,6 +73,7 @@ class MosaicJoiner(Closing):
         self._missing = np.array([len(near) + 1 for near in self.footprints.neighbours])
         self._dropped: dict[int, Bools] = {}
         self._failed: set[int] = set()
+        self._oriented = False
         self._pairs: list[MetPairs] = [np.zeros((0, 2), MET_BOX)]
         self._most_pairs = _FEW_PAIRS
         self._next = 0
@@ -109,9 +110,10 @@ class MosaicJoiner(Closing):
     def _hold(self, number: int, found: Sequence[Detections]) -> None:
         """Keep a scene, and pair its boxes with those of the scenes that have come."""
         whole = Detections.concatenate(found)
-        placed = list(self._iter_shared(number, whole.boxes))
+        placed = list(self._iter_shared(number, whole.corners))
         rows, corners = map(np.concatenate, zip(*placed, strict=True))
-        self._held.add(number, (whole.boxes, whole.scores, whole.labels, rows, corners))
+        self._held.add(number, (whole.shapes, whole.scores, whole.labels, rows, corners))
+        self._oriented |= whole.oriented is not None
         self._dropped[number] = np.zeros(len(whole), np.bool_)
         if not len(found):
             self._failed.add(number)
@@ -125,11 +127,11 @@ class MosaicJoiner(Closing):
             others = _PlacedBoxes.concatenate(theirs)
             self._pairs += _iter_pairs(ours, others, self._iou_threshold)
 
-    def _iter_shared(self, number: int, boxes: Floats) -> Iterator[tuple[Ints, Floats]]:
+    def _iter_shared(self, number: int, pixels: Floats) -> Iterator[tuple[Ints, Floats]]:
         """Yield the rows of the boxes that lie in footprints of others, and their corners."""
         near = self.footprints.neighbours[number].tolist()
-        for start in range(0, max(len(boxes), 1), _AT_ONCE):
-            corners = self.footprints.corners(number, boxes[start : start + _AT_ONCE])
+        for start in range(0, max(len(pixels), 1), _AT_ONCE):
+            corners = self.footprints.place(number, pixels[start : start + _AT_ONCE])
             bounds, shared = _bounds(corners), np.zeros(len(corners), np.bool_)
             for other in near:
                 shared |= is_meeting(bounds, self.footprints.extents[other])
@@ -144,7 +146,7 @@ class MosaicJoiner(Closing):
         return _PlacedBoxes(
             Detections(bounds[near], scores[rows[near]], labels[rows[near]]),
             corners[near],
-            np.full(len(near), self.footprints.is_upright(number)),
+            np.full(len(near), self.footprints.is_upright(number) and not self._oriented),
             np.full(len(near), number),
             rows[near],
         )
@@ -167,11 +169,12 @@ class MosaicJoiner(Closing):
             return
         waiting = np.unique(np.concatenate(self._pairs)["scene"])
         while self._is_complete(self._next) and self._next not in waiting:
-            boxes, scores, labels, *_ = self._held.read(self._next)
+            shapes, scores, labels, *_ = self._held.read(self._next)
             kept = ~self._dropped.pop(self._next)
             self._held.remove(self._next)
             if self._next not in self._failed:
-                yield self._part(self._next, Detections(boxes, scores, labels).select(kept))
+                whole = Detections.of_shapes(shapes, scores, labels)
+                yield self._part(self._next, whole.select(kept))
             self._next += 1
 
     def _part(self, number: int, found: Detections) -> SceneDetections:

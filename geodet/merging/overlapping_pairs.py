@@ -8,6 +8,8 @@ enough lie in the same strip or in adjacent ones. The key of a box is the number
 a span wider than the layer, plus the x of its centre. In the order of keys, what may overlap a box
 lies in one range for each of these strips, whose ends a binary search finds. What lies in the
 ranges are candidates; they are compared in parts of bounded size.
+
+Oriented boxes are searched by their bounds, which only need share an area, and then compared.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geodet.geometry.arrays import Bools, Floats, Ints
+from geodet.geometry.oriented_boxes import shared_areas
 
 __all__ = ["OverlapPairs", "OverlapRule", "pairs_between", "pairs_within"]
 
@@ -62,13 +65,19 @@ class OverlapRule:
         return enough | (shared / second > self.share) if self.share < 1 else enough
 
 
+_TOUCH = OverlapRule(0.0, 0.0)  # of bounds: oriented boxes may fill little of them
+
+
 def pairs_within(boxes: Floats, rule: OverlapRule) -> OverlapPairs:
     """Pair the boxes of one set that overlap enough, each two once, in any order.
 
     Args:
-        boxes: (N, 4) of one frame, of any sizes.
+        boxes: (N, 4) of one frame, of any sizes; or (N, 9), oriented ones behind their bounds, as
+            :attr:`geodet.geometry.boxes.Detections.shapes`.
         rule: When they overlap enough, without a share.
     """
+    boxes, oriented = _split(boxes)
+    wanted, rule = rule, rule if oriented is None else _TOUCH
     layers = _layers_by_size(boxes, _longest_side(boxes))
     sweeps = []
     for place, layer in enumerate(layers):
@@ -76,17 +85,19 @@ def pairs_within(boxes: Floats, rule: OverlapRule) -> OverlapPairs:
         for finer in layers[place + 1 :]:
             if finer.longest > rule.ratio * layer.shortest:
                 sweeps.append(_sweep_across(finer, layer, rule.reach, is_swapped=False))
-    return OverlapPairs(rule, sweeps)
+    return OverlapPairs(wanted, sweeps, None if oriented is None else (oriented, oriented))
 
 
 def pairs_between(first: Floats, second: Floats, rule: OverlapRule) -> OverlapPairs:
     """Pair the boxes of one set with those of another that overlap them enough, each two once.
 
     Args:
-        first: (N, 4) boxes.
-        second: (M, 4) boxes of the same frame.
+        first: (N, 4) boxes, or (N, 9) as for :func:`pairs_within`.
+        second: (M, 4) boxes of the same frame, or (M, 9) likewise.
         rule: When they overlap enough.
     """
+    (first, turned), (second, other) = _split(first), _split(second)
+    wanted, rule = rule, rule if turned is None else _TOUCH
     longest = max(_longest_side(first), _longest_side(second))
     sweeps = []
     for a in _layers_by_size(first, longest):
@@ -94,7 +105,14 @@ def pairs_between(first: Floats, second: Floats, rule: OverlapRule) -> OverlapPa
             fine, coarse = (a, b) if a.longest <= b.longest else (b, a)
             if fine.longest > rule.ratio * coarse.shortest:
                 sweeps.append(_sweep_across(fine, coarse, rule.reach, is_swapped=fine is b))
-    return OverlapPairs(rule, sweeps)
+    return OverlapPairs(
+        wanted, sweeps, None if turned is None or other is None else (turned, other)
+    )
+
+
+def _split(boxes: Floats) -> tuple[Floats, Floats | None]:
+    """Separate the bounds of oriented boxes from what is behind them."""
+    return boxes[:, :4], boxes[:, 4:] if boxes.shape[1] > 4 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +123,8 @@ class OverlapPairs:
     """When boxes overlap enough."""
     sweeps: list[_Sweep]
     """Each over boxes of about one size."""
+    oriented: tuple[Floats, Floats] | None = None
+    """(N, 5) and (M, 5) oriented boxes of the two sets; None: the boxes are axis-aligned."""
 
     @property
     def candidates(self) -> int:
@@ -118,7 +138,8 @@ class OverlapPairs:
                 pair = self._compare(sweep, sought, among)
                 ours = sweep.sought.rows.take(sought[pair])
                 theirs = sweep.among.rows.take(among[pair])
-                yield (theirs, ours) if sweep.is_swapped else (ours, theirs)
+                first, second = (theirs, ours) if sweep.is_swapped else (ours, theirs)
+                yield (first, second) if self.oriented is None else self._turned(first, second)
 
     def _compare(self, sweep: _Sweep, sought: Ints, among: Ints) -> Ints:
         """Return the positions of the candidates that overlap enough.
@@ -130,8 +151,18 @@ class OverlapPairs:
         ours, theirs = (x2 - x1) * (y2 - y1), (u2 - u1) * (v2 - v1)
         wide = (np.minimum(x2, u2) - np.maximum(x1, u1)).clip(0)
         shared = wide * (np.minimum(y2, v2) - np.maximum(y1, v1)).clip(0)
+        if self.oriented is not None:
+            return np.flatnonzero(shared)
         areas = (theirs, ours) if sweep.is_swapped else (ours, theirs)
         return np.flatnonzero(self.rule.holds(shared, *areas))
+
+    def _turned(self, first: Ints, second: Ints) -> tuple[Ints, Ints]:
+        """Return those of the pairs whose oriented boxes overlap enough."""
+        assert self.oriented is not None
+        a, b = self.oriented[0].take(first, axis=0), self.oriented[1].take(second, axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a box without an area is in no pair
+            enough = self.rule.holds(shared_areas(a, b), a[:, 2] * a[:, 3], b[:, 2] * b[:, 3])
+        return first[enough], second[enough]
 
 
 @dataclass(frozen=True, slots=True)

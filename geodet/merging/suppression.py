@@ -58,9 +58,9 @@ def suppression_states(
         detections change the state of no other box.
     """
     is_cut: Bools = np.any(cut, axis=1)
-    states = np.zeros(len(ranked), np.int8)
+    states, shapes = np.zeros(len(ranked), np.int8), ranked.shapes
     for rows in _rows_by_class(ranked.labels):
-        boxes = ranked.boxes.take(rows, axis=0)
+        boxes = shapes.take(rows, axis=0)
         states[rows] = _states_in_class(boxes, is_cut[rows], rule, waits[rows])
     return states
 
