@@ -56,3 +56,12 @@ class Config(Section):
                 'train.pretrained needs batch norms, not model.backbone_norm = "group"'
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_box_loss(self) -> Self:
+        if self.model.boxes == "oriented" and self.train.box_loss == "giou":
+            raise ValueError(
+                'train.box_loss = "giou" compares axis-aligned boxes: with model.boxes = '
+                '"oriented", choose smooth_l1 or l1'
+            )
+        return self

@@ -59,6 +59,11 @@ class ModelConfig(Section):
         description="smooth maps before each stride of the backbone, so that detections depend "
         "less on where a window begins",
     )
+    boxes: Literal["axis_aligned", "oriented"] = Field(
+        "axis_aligned",
+        description="what the network finds; oriented: boxes at any angle, learnt from labels with "
+        "four corners",
+    )
     levels: tuple[int, int] = Field(
         (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
     )

@@ -105,7 +105,9 @@ class FlippedEngine:
             return self._engine.forward(pixels, valid, values)
         xp = array_namespace(pixels)
         found = self._engine.forward(xp.flip(pixels, axis=axes), xp.flip(valid, axis=axes), values)
-        signs = [-1.0 if -1 in axes else 1.0, -1.0 if -2 in axes else 1.0, 1.0, 1.0]
+        # A flip mirrors one shift of the centre, and the direction of an oriented box.
+        x, y = (-1.0 if axis in axes else 1.0 for axis in (-1, -2))
+        signs = [x, y, 1.0, 1.0, 1.0, x * y][: found.deltas.shape[-1]]
         sign = xp.asarray(signs, dtype=found.deltas.dtype, device=device_of(found.deltas))
         over = tuple(axis - 2 for axis in axes)  # rows and columns come before anchors and values
         return Outputs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,15 @@ from scipy.sparse.csgraph import connected_components
 from geodet.evaluation.matching import overlapping_pairs
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.boxes import paired_iou
+from geodet.geometry.oriented_boxes import oriented_of_boxes, oriented_shapes
 
 __all__ = ["AveragePrecision", "mean_ap", "measure_ap"]
 
 _IOU_50, _IOU_75 = 0, 5  # places in COCO's ten overlaps, 0.5 to 0.95
 _LEAST_IOU = 0.5 - 1e-6  # just below COCO's lowest overlap, because of rounding
 _BIN = 100  # detections and objects that COCO sees as one image; its cost is quadratic
+_SIDES = 4  # columns of an axis-aligned box
 _ENDLESS = 1e18  # px², more than any box
 
 
@@ -67,6 +70,9 @@ def measure_ap(
     run = COCOeval_faster(truth, truth.loadRes(found), "bbox", ranges=ranges)
     run.params.areaRng[0] = [0, _ENDLESS]
     run.params.maxDets = [most]
+    shapes = [result.compared for result in results]
+    if any(first.shape[1] > _SIDES for first, _ in shapes):
+        run.computeIoU = _OrientedOverlaps.of(shapes, found, content["annotations"]).between
     run.evaluate()
     run.accumulate()
     precision = np.asarray(run.eval["precision"])[..., 0]  # (T, R, K, A): T overlaps, R recalls
@@ -108,8 +114,9 @@ def _to_coco(
     labels: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for result, (found_bin, label_bin) in zip(results, bins, strict=True):
-        found += _annotations(result.detections.boxes, result.detections.labels, found_bin)
-        labels += _annotations(result.boxes, result.labels, label_bin)
+        detected, labelled = result.compared
+        found += _annotations(detected, result.detections.labels, found_bin)
+        labels += _annotations(labelled, result.labels, label_bin)
     # COCO ranks equal scores by image and position, which bins change. Ranks have no ties.
     scores = np.concatenate([np.zeros(0), *(r.detections.scores for r in results)])
     ranks = np.argsort(np.argsort(-scores, kind="stable")) / max(len(scores), 1)
@@ -127,8 +134,56 @@ def _to_coco(
     return content, found, int(most)
 
 
+@dataclass(frozen=True, slots=True)
+class _OrientedOverlaps:
+    """Overlaps of oriented boxes in the place of those that COCO computes."""
+
+    detections: Floats
+    """(N, 9) shapes of all detections."""
+    objects: Floats
+    """(M, 9) shapes of all objects."""
+    rows: tuple[dict[tuple[int, int], list[int]], ...]
+    """Rows of detections, the strongest first, and of objects, by bin and class."""
+
+    @staticmethod
+    def of(
+        shapes: Sequence[tuple[Floats, Floats]],
+        found: Sequence[dict[str, Any]],
+        labels: Sequence[dict[str, Any]],
+    ) -> _OrientedOverlaps:
+        """Group the shapes of all images, whose annotations come in the same order."""
+        both = [np.concatenate([_with_angles(pair[side]) for pair in shapes]) for side in (0, 1)]
+        ranked = sorted(range(len(found)), key=lambda row: -found[row]["score"])
+        rows = _by_bin(found, ranked), _by_bin(labels, range(len(labels)))
+        return _OrientedOverlaps(*both, rows)
+
+    def between(self, image: int, category: int) -> Floats | list[float]:
+        """Return the overlaps of the detections of a bin and class with its objects: (D, G)."""
+        found, truth = (of.get((image, category), []) for of in self.rows)
+        if not found or not truth:
+            return []
+        return paired_iou(self.detections[found][:, None], self.objects[truth])
+
+
+def _by_bin(
+    annotations: Sequence[dict[str, Any]], order: Iterable[int]
+) -> dict[tuple[int, int], list[int]]:
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row in order:
+        one = annotations[row]
+        rows.setdefault((one["image_id"], one["category_id"]), []).append(row)
+    return rows
+
+
+def _with_angles(shapes: Floats) -> Floats:
+    """Return (N, 9) shapes; those of an image that has none are its boxes."""
+    return shapes if shapes.shape[1] > _SIDES else oriented_shapes(oriented_of_boxes(shapes))
+
+
 def _annotations(boxes: Floats, labels: Ints, images: Ints) -> list[dict[str, Any]]:
-    places = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
+    places = np.hstack([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]])
+    if boxes.shape[1] > _SIDES:  # COCO takes the area from this box, and no overlap
+        places = np.hstack([boxes[:, 4:6] - boxes[:, 6:8] / 2, boxes[:, 6:8]])
     areas = np.prod(places[:, 2:], axis=1)
     rows = zip(places.tolist(), areas.tolist(), labels.tolist(), images.tolist(), strict=True)
     return [
@@ -152,7 +207,7 @@ def _bin(result: Comparison) -> Ints:
     found, size = len(result.detections), len(result.detections) + len(result.boxes)
     if not 0 < found < size:
         return np.arange(size) // _BIN
-    pairs = overlapping_pairs(result.detections.boxes, result.boxes, _LEAST_IOU)
+    pairs = overlapping_pairs(*result.compared, _LEAST_IOU)
     same = result.detections.labels[pairs.detection] == result.labels[pairs.label]
     links = pairs.detection[same], found + pairs.label[same]
     graph = coo_array((np.ones(len(links[0])), links), shape=(size, size))

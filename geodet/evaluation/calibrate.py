@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,6 @@ from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.model_on_chips import detect_images, read_split
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, trace_curve
 from geodet.files.outputs import check_apart, check_destination
-from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import save_model
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
@@ -211,12 +210,13 @@ def _compared(image: EvaluatedImage, number: list[int], rule: MatchConfig) -> Co
     found = image.detections
     detected, kept = labels[found.labels], labels[image.labels] >= 0
     return Comparison.of(
-        Detections(found.boxes, found.scores, detected).select(detected >= 0),
+        replace(found, labels=detected).select(detected >= 0),
         image.boxes[kept],
         labels[image.labels][kept],
         ignored=image.ignored,
         rule=rule,
         gsd=image.gsd,
+        oriented=None if image.oriented is None else image.oriented[kept],
     )
 
 
@@ -244,8 +244,8 @@ def _rescored(one: Comparison, scales: Sequence[ScoreScale]) -> Comparison:
     for label, scale in enumerate(scales):
         here = found.labels == label
         scores[here] = scale(scores[here])
-    changed = Detections(found.boxes, scores.astype(np.float32), found.labels)
-    return Comparison(changed, one.boxes, one.labels, one.pairs)
+    changed = replace(found, scores=scores.astype(np.float32))
+    return Comparison(changed, one.boxes, one.labels, one.pairs, one.oriented)
 
 
 def _held_out(results: Sequence[Comparison], classes: int) -> list[Comparison]:

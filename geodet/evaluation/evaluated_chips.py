@@ -140,6 +140,7 @@ def compare_images(
             ignored=image.ignored,
             rule=rule,
             gsd=image.gsd,
+            oriented=image.oriented,
         )
         for detections, image in zip(found, images, strict=True)
     ]
@@ -248,6 +249,7 @@ def read_evaluated_chips(
                 labels=truth[image.labels],
                 ignored=image.ignored,
                 gsd=image.gsd,
+                oriented=image.oriented,
             )
         )
     return evaluated, classes

@@ -16,7 +16,7 @@ from shapely import STRtree, box
 from geodet.config import MatchConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.boxes import Detections, paired_iou
+from geodet.geometry.boxes import Detections, comparable, paired_iou
 
 __all__ = ["MatchPairs", "candidate_pairs", "match", "overlapping_pairs", "raises_matches"]
 
@@ -46,7 +46,8 @@ def candidate_pairs(
 
     Args:
         detections: N detections.
-        boxes: (M, 4) labelled objects, in the same pixels.
+        boxes: (M, 4) labelled objects, in the same pixels; or (M, 9) with oriented boxes, as
+            ``Detections.shapes``. Where detections have oriented ones, too, these are compared.
         labels: (M,) their classes.
         rule: When two boxes match.
         gsd: Metres per pixel; required to match by distance.
@@ -57,20 +58,23 @@ def candidate_pairs(
     if not len(detections) or not len(boxes):
         return MatchPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     if rule.by == "iou":
-        pairs = overlapping_pairs(detections.boxes, boxes, rule.iou)
+        pairs = overlapping_pairs(*comparable(detections.shapes, boxes), rule.iou)
     else:
         if gsd is None:
             raise TilesetError(
                 "cannot match by distance: the metres per pixel of an image are unknown",
                 hint="set data.gsd, or use match.by=iou",
             )
-        pairs = _close_pairs(detections.centres, boxes, rule.distance_m / gsd)
+        pairs = _close_pairs(detections.centres, boxes[:, :4], rule.distance_m / gsd)
     return pairs.select(detections.labels[pairs.detection] == labels[pairs.label])
 
 
 def overlapping_pairs(a: Floats, b: Floats, least: float) -> MatchPairs:
-    """Find every pair of boxes of ``a`` and ``b`` whose IoU is at least ``least``, above 0."""
-    found, truth = STRtree(box(*b.T)).query(box(*a.T))
+    """Find every pair of boxes of ``a`` and ``b`` whose IoU is at least ``least``, above 0.
+
+    Both are (N, 4) and (M, 4) boxes, or (N, 9) and (M, 9) with oriented ones.
+    """
+    found, truth = STRtree(box(*b[:, :4].T)).query(box(*a[:, :4].T))
     iou = paired_iou(a[found], b[truth])
     return MatchPairs(found, truth, 1.0 - iou).select(iou >= least)
 

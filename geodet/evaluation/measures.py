@@ -48,6 +48,8 @@ class EvaluatedImage:
     """(G, 4) regions; a detection with its centre in one does not count."""
     gsd: float | None
     """Metres per pixel on the ground, None if unknown."""
+    oriented: Floats | None = None
+    """(M, 5) oriented boxes of the objects; None: they have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def measure(
             ignored=image.ignored,
             rule=rule,
             gsd=image.gsd,
+            oriented=image.oriented,
         )
         for image in images
     )
@@ -242,7 +245,7 @@ def _largest_overlaps(result: Comparison, kept: NDArray[np.bool_]) -> tuple[Floa
     """Return the largest IoU within the class of each detection (N,) and each object (M,)."""
     of_found, of_truth = np.zeros(len(result.detections)), np.zeros(len(result.boxes))
     if len(of_found) and len(of_truth):
-        pairs = overlapping_pairs(result.detections.boxes, result.boxes, 1e-9)
+        pairs = overlapping_pairs(*result.compared, 1e-9)
         same = result.detections.labels[pairs.detection] == result.labels[pairs.label]
         pairs = pairs.select(same & kept[pairs.detection])
         np.maximum.at(of_found, pairs.detection, 1.0 - pairs.cost)
@@ -254,11 +257,12 @@ def _true_positives(result: Comparison, found: Ints, truth: Ints, gsd: float | N
     detections, boxes = result.detections.select(found), result.boxes[truth]
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     distances = np.linalg.norm(detections.centres - centres, axis=1)
+    detected, labelled = result.compared
     return JudgedBoxes(
         detections.boxes,
         detections.labels,
         detections.scores.astype(np.float64),
-        paired_iou(detections.boxes, boxes),
+        paired_iou(detected[found], labelled[truth]),
         distances * (math.nan if gsd is None else gsd),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ def detect_images(
             labels=image.labels,
             ignored=image.ignored,
             gsd=image.gsd,
+            oriented=image.oriented,
         )
         for detections, image in zip(found, images, strict=True)
     ]
@@ -135,4 +137,4 @@ def _match_classes(model: Model, tileset: Tileset, config: Config) -> list[int]:
 def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:
     """Renumber the classes as in the tileset, and drop detections of classes that it lacks."""
     labels = np.asarray(label_of, np.int64)[detections.labels]
-    return Detections(detections.boxes, detections.scores, labels).select(labels >= 0)
+    return replace(detections, labels=labels).select(labels >= 0)

@@ -12,6 +12,7 @@ from geodet.config import MatchConfig
 from geodet.evaluation.matching import MatchPairs, candidate_pairs, raises_matches
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import oriented_shapes
 
 __all__ = [
     "FEW_OBJECTS",
@@ -42,6 +43,8 @@ class Comparison:
     """(M,) their classes."""
     pairs: MatchPairs
     """Detections and objects of the same class that may match."""
+    oriented: Floats | None = None
+    """(M, 5) oriented boxes of the labelled objects; None: they have none."""
     raises: NDArray[np.bool_] = field(init=False)
     """(N,) see :func:`geodet.evaluation.matching.raises_matches`."""
 
@@ -57,6 +60,7 @@ class Comparison:
         ignored: Floats,
         rule: MatchConfig,
         gsd: float | None,
+        oriented: Floats | None = None,
     ) -> Comparison:
         """Compare detections with labels, both in the same pixels.
 
@@ -67,13 +71,24 @@ class Comparison:
             ignored: (G, 4) regions; a detection with its centre in one does not count.
             rule: When two boxes match.
             gsd: Metres per pixel; required to match by distance.
+            oriented: (M, 5) oriented boxes of the objects, which are compared with oriented
+                detections; None: the boxes are compared.
 
         Raises:
             TilesetError: The rule is a distance in metres and the GSD is unknown.
         """
         counted = detections.select(~_centres_inside(detections, ignored))
-        pairs = candidate_pairs(counted, boxes, labels, rule=rule, gsd=gsd)
-        return Comparison(counted, boxes, labels, pairs)
+        turned = None if counted.oriented is None else oriented
+        truth = boxes if turned is None else oriented_shapes(turned)
+        pairs = candidate_pairs(counted, truth, labels, rule=rule, gsd=gsd)
+        return Comparison(counted, boxes, labels, pairs, oriented)
+
+    @property
+    def compared(self) -> tuple[Floats, Floats]:
+        """The detections and the objects as they are compared: boxes, or (N, 9) and (M, 9)."""
+        if self.detections.oriented is None or self.oriented is None:
+            return self.detections.boxes, self.boxes
+        return self.detections.shapes, oriented_shapes(self.oriented)
 
 
 @dataclass(frozen=True, slots=True)

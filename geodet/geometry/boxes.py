@@ -49,8 +49,8 @@ class Detections:
     labels: NDArray[np.int64]
     """(N,) int64, index of the class."""
     oriented: Floats | None = None
-    """(N, 5) float64, cx cy length width angle, see :mod:`geodet.geometry.oriented_boxes`; ``boxes``
-    are their bounds. None: the boxes are axis-aligned."""
+    """(N, 5) float64, cx cy length width angle, whose bounds ``boxes`` are; see
+    :mod:`geodet.geometry.oriented_boxes`. None: the boxes are axis-aligned."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__

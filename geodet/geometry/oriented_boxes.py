@@ -7,6 +7,7 @@ the direction of the longer side in radians, from the x axis towards the y axis,
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import shapely
@@ -17,16 +18,19 @@ __all__ = [
     "bounding_oriented",
     "cut_oriented",
     "extents_across",
+    "fit_labels",
     "fit_outlines",
     "fit_quads",
     "hulls",
     "map_oriented",
     "oriented_corners",
     "oriented_of_boxes",
+    "oriented_shapes",
     "shared_areas",
     "with_longer_side_first",
 ]
 
+_TILTED = 1e-3  # of an angle, in radians times two
 _SIGNS = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]]) / 2
 
 
@@ -91,6 +95,33 @@ def hulls(oriented: Floats) -> Floats:
     length, width = oriented[:, 2], oriented[:, 3]
     reach = np.stack([length * cos + width * sin, length * sin + width * cos], axis=-1) / 2
     return np.hstack([oriented[:, :2] - reach, oriented[:, :2] + reach])
+
+
+def fit_labels(boxes: Floats, quads: Mapping[int, Sequence[tuple[float, float]]]) -> Floats | None:
+    """Fit oriented boxes to labels of which some have four corners.
+
+    Args:
+        boxes: (N, 4) boxes of all labels, which stand for those without corners.
+        quads: Four corners, by the row of the label.
+
+    Returns:
+        (N, 5); None if no label stands at an angle, so that the boxes say everything.
+    """
+    if not quads:
+        return None
+    fitted = fit_quads(np.array(list(quads.values()), np.float64))
+    has_area = fitted[:, 3] > 0  # not of corners on one line
+    rows, fitted = np.array(list(quads))[has_area], fitted[has_area]
+    if not (np.abs(np.sin(2 * fitted[:, 4])) > _TILTED).any():
+        return None
+    oriented = oriented_of_boxes(boxes)
+    oriented[rows] = fitted
+    return oriented
+
+
+def oriented_shapes(oriented: Floats) -> Floats:
+    """Return bounds and oriented boxes side by side: (N, 9)."""
+    return np.hstack([hulls(oriented), oriented])
 
 
 _EDGES = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2], [1, 3]])

@@ -53,8 +53,8 @@ class JoinRule:
     """When two boxes are fragments of one object."""
 
     alignment: float = 0.5
-    """Intersection over union of their extents along the seam, at least; above 0. Oriented boxes are
-    measured across the longer one of the two."""
+    """Intersection over union of their extents along the seam, at least; above 0. Of oriented
+    boxes: across the longer one of the two."""
     tolerance: float = 1.0
     """Pixels that may lie between them."""
 

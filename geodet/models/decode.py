@@ -6,6 +6,7 @@ The arrays may be NumPy's, as on a CPU, or PyTorch's on a CUDA device: the rules
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
 from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.merging.merger import suppress
-from geodet.models.box_coding import decode_boxes
+from geodet.models.box_coding import DELTAS, decode_boxes, decode_oriented
 from geodet.models.device_suppression import DeviceCandidates, suppress_on_device
 from geodet.models.engine import AnyArray, Outputs
 
@@ -75,8 +77,11 @@ def decode(
         passing = _Candidates(*(column[kept] for column in passing))
     image, anchor, label, scores = passing
     counts = _counts(image, len(outputs.logits))
-    boxes = decode_boxes(_float32(outputs.deltas[image, anchor]), outputs.anchors[anchor])
-    if is_torch_array(boxes):
+    deltas, anchors = _float32(outputs.deltas[image, anchor]), outputs.anchors[anchor]
+    if deltas.shape[-1] == DELTAS["oriented"]:
+        found = _oriented(decode_oriented(deltas, anchors), scores, label)
+        best = _best_of_chips(found, counts, iou_threshold, max_candidates)
+    elif is_torch_array(boxes := decode_boxes(deltas, anchors)):
         best = suppress_on_device(
             DeviceCandidates(image, boxes, scores, label),
             counts,
@@ -85,10 +90,8 @@ def decode(
             max_candidates=max_candidates,
         )
     else:
-        ends = accumulate(counts)
-        of_chips = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
         found = Detections(boxes, scores, label)
-        best = [_best_boxes(found.select(of), iou_threshold, max_candidates) for of in of_chips]
+        best = _best_of_chips(found, counts, iou_threshold, max_candidates)
     return [
         Decoded(one, before - min(count, max_candidates))
         for one, before, count in zip(best, passed, counts, strict=True)
@@ -157,6 +160,23 @@ def _strongest(groups: AnyArray, scores: AnyArray, count: int) -> AnyArray:
 def _where(array: AnyArray) -> dict[str, AnyArray]:
     """Return the device of an array, as a keyword of functions that make another one there."""
     return {"device": array.device} if is_torch_array(array) else {}
+
+
+def _oriented(boxes: AnyArray, scores: AnyArray, labels: AnyArray) -> Detections:
+    """Return detections in host memory: oriented boxes are compared there on any device."""
+    if is_torch_array(boxes):
+        boxes, scores, labels = (part.cpu().numpy() for part in (boxes, scores, labels))
+    rows = with_longer_side_first(np.asarray(boxes, np.float64))
+    return Detections.of_oriented(rows, scores, labels)
+
+
+def _best_of_chips(
+    found: Detections, counts: Sequence[int], iou_threshold: float, max_candidates: int
+) -> list[Detections]:
+    """Return the strongest candidates of each chip, whose numbers are given."""
+    ends = accumulate(counts)
+    of_chips = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    return [_best_boxes(found.select(of), iou_threshold, max_candidates) for of in of_chips]
 
 
 def _best_boxes(found: Detections, iou_threshold: float, max_candidates: int) -> Detections:

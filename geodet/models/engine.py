@@ -25,7 +25,8 @@ class Outputs(NamedTuple):
     logits: AnyArray
     """(N, R, K) class scores before the sigmoid."""
     deltas: AnyArray
-    """(N, R, 4) corrections of the anchors, see :func:`geodet.models.box_coding.encode_boxes`."""
+    """(N, R, 4) corrections of the anchors, see :func:`geodet.models.box_coding.encode_boxes`; or
+    (N, R, 6) of oriented boxes, see :func:`~geodet.models.box_coding.encode_oriented`."""
     anchors: AnyArray
     """(R, 4) x1 y1 x2 y2 in chip pixels, the same for every image."""
     level_sizes: tuple[int, ...] = ()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from geodet.config import ModelConfig
 from geodet.models.anchors import Anchors
 from geodet.models.backbone import Backbone
+from geodet.models.box_coding import DELTAS
 from geodet.models.engine import Outputs
 from geodet.models.pyramid import Pyramid
 from geodet.models.timm_backbone import TIMM, TimmBackbone
@@ -36,7 +37,7 @@ class Head(nn.Module):
         channels: Channels of the pyramid.
         convs: Number of hidden convolutions.
         anchors: Anchors per cell.
-        outputs: Outputs per anchor: K classes, or 4 deltas.
+        outputs: Outputs per anchor: K classes, or 4 deltas, or 6 of oriented boxes.
         levels: Number of pyramid levels.
         norm: Normalisation of each hidden layer, which allows a higher learning rate from random
             weights. ``batch``: with separate statistics for each level, as in Ghiasi et al. 2019,
@@ -156,7 +157,7 @@ class RetinaNet(nn.Module):
             config.channels,
             convs=config.head_convs,
             anchors=self.anchors.per_cell,
-            outputs=4,
+            outputs=DELTAS[config.boxes],
             levels=last - first + 1,
             norm=config.head_norm,
         )

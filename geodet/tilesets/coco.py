@@ -12,7 +12,8 @@ import numpy as np
 from geodet.documents.values import finite_number, plain_word, shown, whole_number
 from geodet.errors import OutputError, TilesetError
 from geodet.geometry.arrays import Floats
-from geodet.tilesets.coco_shapes import annotation_box
+from geodet.geometry.oriented_boxes import oriented_corners
+from geodet.tilesets.coco_shapes import annotation_box, single_outline
 from geodet.tilesets.labels import (
     LabelledImage,
     ParsedImage,
@@ -31,9 +32,9 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     """Read a COCO JSON file.
 
     Objects with ``iscrowd`` become ignored regions. An object without ``bbox`` has the bounds of
-    its ``segmentation``. Ids are numbers or text. An image may have the key ``split``. The keys
-    that :func:`write_tileset` adds are read as well: ``place`` and ``gsd`` of an image,
-    ``whole_bbox`` of an object.
+    its ``segmentation``; a polygon with four corners is an oriented box, too. Ids are numbers or
+    text. An image may have the key ``split``. The keys that :func:`write_tileset` adds are read as
+    well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object.
 
     Args:
         path: The file.
@@ -160,10 +161,11 @@ def _add_annotation(
     box = annotation_box(entry)
     if box is None:
         return False
+    outline = () if "whole_bbox" in entry else single_outline(entry)
     if "whole_bbox" in entry:
         image.frame = "whole"
     ignored = str(entry.get("iscrowd", 0)).lower() in ("1", "true")
-    image.add(box, names[found["category"]], number, ignored=ignored)
+    image.add(box, names[found["category"]], number, ignored=ignored, outline=outline)
     return True
 
 
@@ -189,7 +191,8 @@ def write_tileset(tileset: Tileset) -> None:
     """Write the labels of a tileset into its folder, as the COCO files train.json and val.json.
 
     ``bbox`` is clipped to the image, as other tools expect. If that changes a box, the whole box is
-    stored in ``whole_bbox``. Each image has its ``place`` and, if known, its ``gsd``.
+    stored in ``whole_bbox``. Oriented boxes are polygons in ``segmentation``. Each image has its
+    ``place`` and, if known, its ``gsd``.
 
     Args:
         tileset: All images must be below its root.
@@ -237,6 +240,8 @@ def _iter_annotations(number: int, image: LabelledImage) -> Iterator[dict[str, A
     boxes = np.concatenate([image.boxes, image.ignored])
     labels = [*image.labels.tolist(), *[0] * len(image.ignored)]
     clipped = np.clip(boxes, 0, [image.width, image.height] * 2)
+    shapes = [] if image.oriented is None else oriented_corners(image.oriented).reshape(-1, 8)
+    corners = {row: shape.round(3).tolist() for row, shape in enumerate(shapes)}
     for index, (box, visible) in enumerate(zip(boxes, clipped, strict=True)):
         x, y, width, height = _to_xywh(visible)
         annotation = {
@@ -246,6 +251,8 @@ def _iter_annotations(number: int, image: LabelledImage) -> Iterator[dict[str, A
             "area": width * height,
             "iscrowd": int(index >= len(image.boxes)),
         }
+        if index in corners:
+            annotation["segmentation"] = [corners[index]]
         whole = {} if np.array_equal(box, visible) else {"whole_bbox": _to_xywh(box)}
         yield annotation | whole
 

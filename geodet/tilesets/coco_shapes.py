@@ -10,7 +10,7 @@ from geodet.documents.values import finite_number, member, shown, whole_number
 from geodet.tilesets.labels import Box
 from geodet.tilesets.outlines import bounds_of
 
-__all__ = ["annotation_box", "mask_box", "polygon_box"]
+__all__ = ["annotation_box", "mask_box", "polygon_box", "single_outline"]
 
 _LONGEST_RUN = 60  # bits
 
@@ -35,6 +35,23 @@ def annotation_box(entry: Mapping[str, Any]) -> Box | None:
     if "bbox" not in entry:
         raise ValueError("it has neither bbox nor segmentation")
     return None
+
+
+def single_outline(entry: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return the points of an annotation whose segmentation is one polygon of four corners.
+
+    Args:
+        entry: The annotation; what is no such polygon has no points.
+    """
+    rings = entry.get("segmentation")
+    ring = rings[0] if isinstance(rings, list) and len(rings) == 1 else rings
+    if not isinstance(ring, list) or len(ring) not in (8, 10):  # open or closed
+        return []
+    try:
+        values = [finite_number(value) for value in ring]
+    except ValueError:
+        return []
+    return list(zip(values[::2], values[1::2], strict=True))
 
 
 def _parse_bbox(values: Any) -> Box:

@@ -34,7 +34,7 @@ def is_dota(file: Path) -> bool:
 
 
 def read_dota(pairs: Iterable[LabelPair]) -> ParsedLabels:
-    """Read the text files of DOTA. The four corners become their bounds, in pixels.
+    """Read the text files of DOTA: four corners of each object, in pixels.
 
     Objects marked as difficult become ignored regions. Lines ``imagesource:`` and ``gsd:`` may
     come first; the metres per pixel are used where the image has no georeference.
@@ -72,7 +72,7 @@ def _add_line(image: ParsedImage, line: str, number: int, file: Path) -> None:
     corners = [float(word) for word in words[:8]]
     is_difficult = len(words) > 9 and words[9] == "1"
     points = list(zip(corners[::2], corners[1::2], strict=True))
-    image.add(bounds_of(points), words[8], number, ignored=is_difficult)
+    image.add(bounds_of(points), words[8], number, ignored=is_difficult, outline=points)
 
 
 def _is_number(word: str) -> bool:

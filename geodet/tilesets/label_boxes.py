@@ -8,9 +8,10 @@ from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import cut_oriented, fit_labels
 from geodet.tilesets.labels import ParsedImage
 
-__all__ = ["point_box_side", "to_pixel_boxes"]
+__all__ = ["point_box_side", "to_oriented_boxes", "to_pixel_boxes"]
 
 
 def to_pixel_boxes(
@@ -49,6 +50,30 @@ def to_pixel_boxes(
     elif item.frame != "whole":
         np.clip(boxes, 0, bounds, out=boxes)
     return boxes
+
+
+def to_oriented_boxes(item: ParsedImage, geobox: GeoBox, boxes: Floats) -> Floats | None:
+    """Fit oriented boxes to the labels of an image that have four corners.
+
+    Args:
+        item: The parsed labels of the image.
+        geobox: The image's geobox.
+        boxes: (N, 4) from :func:`to_pixel_boxes`, which stand for the other labels.
+
+    Returns:
+        (N, 5) cut at the edges of the image, see
+        :func:`geodet.geometry.oriented_boxes.cut_oriented`; None if no label stands at an angle.
+    """
+    sides = [geobox.width, geobox.height] if item.frame == "shares" else [1.0, 1.0]
+    quads = {
+        row: [(x * sides[0], y * sides[1]) for x, y in quad]
+        for row, quad in enumerate(item.quads)
+        if quad is not None
+    }
+    fitted = fit_labels(boxes, quads)
+    if fitted is None or item.frame == "whole":
+        return fitted
+    return cut_oriented(fitted, geobox.width, geobox.height)
 
 
 def point_box_side(config: DataConfig, gsd: float | None, where: object) -> float:

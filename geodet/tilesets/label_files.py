@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from geodet.config import DataConfig, TileConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import fit_labels
 from geodet.tilesets.boundary import check_inside, staying_inside
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.vector.extents import compare_file_extent
@@ -39,6 +40,9 @@ class LabelsOfScene:
     """(N,) True where the label is a point."""
     row: Ints
     """(N,) number of each object, counted over all files."""
+    oriented: Floats | None = None
+    """(N, 5) oriented boxes of polygons with four corners, and the boxes of others; None: none
+    stands at an angle."""
 
 
 def pair_labels(
@@ -144,7 +148,7 @@ class LabelFiles:
         found = self._files[path].read(geobox)
         if path not in self._read:
             self._read[path] = sum(len(self._files[known].names) for known in self._read)
-        return LabelsOfScene(found.boxes, found.is_point, found.row + self._read[path])
+        return replace(found, row=found.row + self._read[path])
 
     def check_found(self, read: Sequence[LabelsOfScene], first: GeoBox) -> None:
         """Check that each file has a label in a scene, and warn of those that are in none.
@@ -205,7 +209,12 @@ class _LabelFile:
         inside = np.isfinite(boxes).all(axis=1)
         bounds = np.array([geobox.width, geobox.height])
         inside &= np.all((boxes[:, 2:] >= 0) & (boxes[:, :2] <= bounds), axis=1)
-        return LabelsOfScene(boxes[inside], found.is_point[inside], np.flatnonzero(inside))
+        return LabelsOfScene(
+            boxes[inside],
+            found.is_point[inside],
+            np.flatnonzero(inside),
+            fit_labels(boxes[inside], found.quads(geobox, inside)),
+        )
 
     def _in_crs(self, crs: CRS | None) -> SceneLabels:
         for known, labels in self._known:

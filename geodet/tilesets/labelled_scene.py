@@ -31,6 +31,8 @@ class LabelledScene:
     """The part that was labelled; None: all of it."""
     name: str = ""
     """A name that no other scene has."""
+    oriented: Floats | None = None
+    """(N, 5) oriented boxes, None if no label stands at an angle."""
 
     @property
     def is_inside(self) -> NDArray[np.bool_]:

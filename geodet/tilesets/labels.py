@@ -23,6 +23,7 @@ from geodet.documents.values import check_name, shown
 from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
+from geodet.geometry.oriented_boxes import oriented_of_boxes, oriented_shapes
 from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.splits import Part, Split
 
@@ -32,6 +33,8 @@ __all__ = [
     "LabelledImage",
     "ParsedImage",
     "ParsedLabels",
+    "Point",
+    "Quad",
     "Tileset",
     "find_image",
     "parse_box",
@@ -45,6 +48,8 @@ FARTHEST_PX = 1e9
 """Pixels beyond which no image has a place; NumPy computes with their squares and more."""
 
 Box = tuple[float, float, float, float]
+Point = tuple[float, float]
+Quad = tuple[Point, Point, Point, Point]
 Frame = Literal["pixels", "whole", "shares", "centres"]
 
 
@@ -72,6 +77,19 @@ class LabelledImage:
     """Metres per pixel on the ground, None if unknown."""
     as_stored: bool = False
     """Whether the EXIF orientation is ignored: the labels are of the picture as it is stored."""
+    oriented: Floats | None = None
+    """(N, 5) float64 oriented boxes of labels with four corners, and the boxes of others; None: no
+    label stands at an angle. See :mod:`geodet.geometry.oriented_boxes`."""
+
+    @property
+    def oriented_boxes(self) -> Floats:
+        """(N, 5) oriented boxes; of labels without them, the boxes."""
+        return oriented_of_boxes(self.boxes) if self.oriented is None else self.oriented
+
+    @property
+    def shapes(self) -> Floats:
+        """(N, 4) boxes, or (N, 9) with oriented ones, as ``Detections.shapes``."""
+        return self.boxes if self.oriented is None else oriented_shapes(self.oriented)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,8 @@ class ParsedImage:
     """Line or element of each object, counted from 1."""
     ignored: list[bool] = field(default_factory=list)
     """Whether each object is a region that neither trains nor counts."""
+    quads: list[Quad | None] = field(default_factory=list)
+    """The corners of each object, in the frame of its box, where the labels have four."""
     size: tuple[int, int] | None = None
     """Width and height, if the labels contain them."""
     place: str | None = None
@@ -121,7 +141,15 @@ class ParsedImage:
     as_stored: bool = False
     """Whether the labels fit the picture only as it is stored, without its EXIF orientation."""
 
-    def add(self, box: Box, name: str | None, number: int, *, ignored: bool = False) -> None:
+    def add(
+        self,
+        box: Box,
+        name: str | None,
+        number: int,
+        *,
+        ignored: bool = False,
+        outline: Sequence[Point] = (),
+    ) -> None:
         """Add an object.
 
         Args:
@@ -129,6 +157,7 @@ class ParsedImage:
             name: Its class; None if the format has no classes.
             number: Its line or element, for error messages.
             ignored: Whether it neither trains nor counts.
+            outline: The points that the labels have of it; four different ones are its corners.
 
         Raises:
             TilesetError: The class is empty, or a coordinate is no number that an image can have.
@@ -151,6 +180,15 @@ class ParsedImage:
         self.names.append(name)
         self.numbers.append(number)
         self.ignored.append(ignored)
+        self.quads.append(_quad_of(outline))
+
+
+def _quad_of(outline: Sequence[Point]) -> Quad | None:
+    """Return the four corners of an outline, which may be closed or repeated; None of others."""
+    match tuple(dict.fromkeys(outline)) if 4 <= len(outline) <= 10 else ():
+        case (a, b, c, d):
+            return a, b, c, d
+    return None
 
 
 @dataclass(slots=True)

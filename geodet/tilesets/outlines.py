@@ -13,7 +13,7 @@ from geodet.tilesets.csv_tables import IMAGE_COLUMNS, LABEL_COLUMNS, read_rows
 from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, find_image
 from geodet.vector.coordinate_tables import MISSING
 
-__all__ = ["add_outline", "bounds_of", "ellipse_box", "read_outline_table", "turned_box"]
+__all__ = ["add_outline", "bounds_of", "ellipse_box", "read_outline_table", "turned_corners"]
 
 Point = tuple[float, float]
 
@@ -34,19 +34,18 @@ def ellipse_box(x: float, y: float, rx: float, ry: float) -> Box:
     return x - abs(rx), y - abs(ry), x + abs(rx), y + abs(ry)
 
 
-def turned_box(box: Box, degrees: float) -> Box:
-    """Return the bounds of a box that is turned about its centre.
+def turned_corners(box: Box, degrees: float) -> list[Point]:
+    """Return the corners of a box that is turned about its centre, from x towards y.
 
     Example:
-        >>> turned_box((0, 0, 4, 2), 90)
-        (1.0, -1.0, 3.0, 3.0)
+        >>> turned_corners((0, 0, 4, 2), 90)
+        [(3.0, -1.0), (3.0, 3.0), (1.0, 3.0), (1.0, -1.0)]
     """
     x1, y1, x2, y2 = box
-    cosine, sine = (round(abs(f(math.radians(degrees))), 12) for f in (math.cos, math.sin))
-    width, height = x2 - x1, y2 - y1
-    half_width = (width * cosine + height * sine) / 2
-    half_height = (width * sine + height * cosine) / 2
-    return ellipse_box((x1 + x2) / 2, (y1 + y2) / 2, half_width, half_height)
+    cosine, sine = (round(f(math.radians(degrees)), 12) for f in (math.cos, math.sin))
+    x, y, wide, high = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
+    steps = [(-wide, -high), (wide, -high), (wide, high), (-wide, high)]
+    return [(x + a * cosine - b * sine, y + a * sine + b * cosine) for a, b in steps]
 
 
 def add_outline(
@@ -55,6 +54,7 @@ def add_outline(
     name: str | None,
     number: int,
     ignored: bool = False,
+    corners: Sequence[Point] = (),
 ) -> None:
     """Add an object by the points of its outline; a single point is a labelled point.
 
@@ -64,6 +64,7 @@ def add_outline(
         name: Its class; None if the format has no classes.
         number: Its element, for error messages.
         ignored: Whether it neither trains nor counts.
+        corners: Its four corners, where they are not those of the outline.
 
     Raises:
         TilesetError: There is no point, the class is empty, or the image has both points and boxes.
@@ -79,7 +80,7 @@ def add_outline(
             hint="label the objects of one image either by points or by outlines",
         )
     image.frame = "centres" if is_point else image.frame
-    image.add(bounds_of(points), name, number, ignored=ignored)
+    image.add(bounds_of(points), name, number, ignored=ignored, outline=corners or points)
 
 
 _GEOMETRIES = ("geometry", "wkt", "geom", "polygon")

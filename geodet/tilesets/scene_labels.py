@@ -16,7 +16,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.geometry.arrays import Floats
+from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.scene_lists import find_scene_name
@@ -27,6 +27,7 @@ from geodet.vector.vector_files import read_frame
 
 __all__ = ["SceneLabels", "ScoredObjects", "choose_crs", "read_scene_labels", "read_scored_objects"]
 
+_CLOSED_QUAD = 5  # vertices, the first one twice
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
 
 _NameReader = Callable[[Any, Path, str | None, str], tuple[str, ...]]
@@ -65,15 +66,37 @@ class SceneLabels:
             (N, 4) float64, x1 y1 x2 y2; a point has no extent. Not finite for an object whose
             coordinates do not exist in the CRS.
         """
-        vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
-        first = np.flatnonzero(np.diff(owner, prepend=-1))
-        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
-            near = _near(vertices, first, geobox)
-            pixels = geobox.to_pixels(near)  # (V, 2), V vertices of all the objects
+        pixels, first = self._pixel_vertices(geobox)
         if not len(first):
             return np.zeros((0, 4))
         low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
         return np.hstack([low, high])
+
+    def quads(
+        self, geobox: GeoBox, which: NDArray[np.bool_]
+    ) -> dict[int, list[tuple[float, float]]]:
+        """Return the corners, in the pixels of a raster, of polygons that have four.
+
+        Args:
+            geobox: As for :meth:`to_pixels`.
+            which: (N,) objects to return, whose coordinates are finite.
+
+        Returns:
+            Corners by the place of the object among these, none for objects of other kinds.
+        """
+        pixels, first = self._pixel_vertices(geobox)
+        counts = np.diff(first, append=len(pixels))
+        rows = np.flatnonzero(counts[which] == _CLOSED_QUAD)
+        corners = pixels[first[which][rows, None] + np.arange(4)]
+        listed = zip(rows.tolist(), corners.tolist(), strict=True)
+        return {row: [(x, y) for x, y in quad] for row, quad in listed}
+
+    def _pixel_vertices(self, geobox: GeoBox) -> tuple[Floats, Ints]:
+        """Return the vertices of all objects in pixels, (V, 2), and the first of each object."""
+        vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
+            return geobox.to_pixels(_near(vertices, first, geobox)), first
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from geodet.files.closable import Closing
 from geodet.files.output_folders import check_new_tileset
 from geodet.files.outputs import replace_folder
 from geodet.geometry.arrays import Floats
+from geodet.geometry.oriented_boxes import cut_oriented
+from geodet.geometry.windows import Window
 from geodet.raster.scene_lists import list_scenes
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.chip_plan import ChipPlan, plan_chips
@@ -208,6 +210,7 @@ def _label_chip(chip: _ChipFile, plan: ChipPlan, inputs: TileInputs) -> Labelled
     clipped = np.clip(boxes, 0, [window.width, window.height] * 2)
     # The centre of a box around a point must stay the point.
     whole = np.where(inputs.is_point[shown, None], boxes, clipped)
+    seen = None if inputs.oriented is None else _cut(inputs.oriented[shown[kept]], window)
     aoi = inputs.scenes[scene].aoi
     outside: Floats = np.zeros((0, 4)) if aoi is None else outside_boxes(aoi, window)
     return LabelledImage(
@@ -220,7 +223,14 @@ def _label_chip(chip: _ChipFile, plan: ChipPlan, inputs: TileInputs) -> Labelled
         place=plan.blocks[chip.window],
         split=chip.split,
         gsd=inputs.gsd[scene],
+        oriented=seen,
     )
+
+
+def _cut(oriented: Floats, window: Window) -> Floats:
+    """Return oriented boxes in the pixels of a window, cut at its edges."""
+    moved = oriented - np.array([window.col_off, window.row_off, 0, 0, 0])
+    return cut_oriented(moved, window.width, window.height)
 
 
 def _report(

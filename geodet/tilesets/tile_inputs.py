@@ -15,6 +15,7 @@ from geodet.config import DataConfig, TileConfig
 from geodet.errors import ConfigError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import oriented_of_boxes
 from geodet.raster.scene_lists import scene_names
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
@@ -80,6 +81,15 @@ class TileInputs:
     def boxes(self) -> Floats:
         """(N, 4) boxes of the objects, each in the pixels of its scene's grid."""
         return np.concatenate([scene.boxes for scene in self.scenes])
+
+    @property
+    def oriented(self) -> Floats | None:
+        """(N, 5) oriented boxes likewise; None if no label has four corners."""
+        found = [scene.oriented for scene in self.scenes]
+        if all(part is None for part in found):
+            return None
+        parts = zip(self.scenes, found, strict=True)
+        return np.concatenate([oriented_of_boxes(s.boxes) if o is None else o for s, o in parts])
 
     @property
     def is_point(self) -> NDArray[np.bool_]:
@@ -151,7 +161,8 @@ def read_tile_inputs(
         if is_point.any():
             half = point_box_side(data, gsd, files[i]) / 2
             boxes[is_point] += np.array([-half, -half, half, half])
-        scenes.append(LabelledScene(geobox, boxes, is_point, areas[i], names[i]))
+        one = LabelledScene(geobox, boxes, is_point, areas[i], names[i], found.oriented)
+        scenes.append(one)
         if areas[i] is None:
             _warn_of_far_parts(scenes[-1], paths[i], config.chip_size)
     row = np.concatenate([found.row for found in read])

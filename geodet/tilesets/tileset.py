@@ -16,7 +16,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.class_fields import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.duplicate_images import find_duplicates
-from geodet.tilesets.label_boxes import to_pixel_boxes
+from geodet.tilesets.label_boxes import to_oriented_boxes, to_pixel_boxes
 from geodet.tilesets.labels import LabelledImage, ParsedImage, ParsedLabels, Tileset
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.splits import (
@@ -212,6 +212,7 @@ def _label_image(
 ) -> LabelledImage:
     gsd = geobox.gsd or item.gsd or config.gsd
     boxes = to_pixel_boxes(item, geobox, gsd, config)
+    oriented = to_oriented_boxes(item, geobox, boxes)
     names = [name or config.class_name for name in item.names]
     labels = np.array([_class_number(name, classes, config) for name in names], np.int64)
     unused = np.array(item.ignored, bool) | (labels < 0)
@@ -227,6 +228,7 @@ def _label_image(
         split=split,
         gsd=gsd,
         as_stored=item.as_stored,
+        oriented=None if oriented is None else oriented[kept & ~unused],
     )
 
 

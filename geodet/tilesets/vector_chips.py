@@ -110,7 +110,10 @@ def _add_objects(
     near = np.sort(tree.query(shapely.polygons(corners), predicate="intersects"))
     part = SceneLabels(objects.geometries[near], tuple(objects.names[row] for row in near))
     boxes, is_point = part.to_pixels(geobox), part.is_point
-    clipped = np.clip(boxes, 0, np.tile(size, 2))
+    clipped, quads = (
+        np.clip(boxes, 0, np.tile(size, 2)),
+        part.quads(geobox, np.isfinite(boxes).all(axis=1)),
+    )
     added = []
     for row, number in enumerate(near.tolist()):
         share = _area(clipped[row]) / max(_area(boxes[row]), 1e-12)
@@ -123,7 +126,9 @@ def _add_objects(
             points = [(x1, y1), (x2, y2)] if share > 0 else []
         if points:
             ignored = not is_point[row] and share < TileConfig().min_visible
-            add_outline(item, points, part.names[row], number + 1, ignored=ignored)
+            add_outline(
+                item, points, part.names[row], number + 1, ignored, corners=quads.get(row, ())
+            )
             added.append(number)
     return added
 

@@ -16,7 +16,7 @@ from geodet.tilesets.labels import (
     parse_box,
     raising_tileset_errors,
 )
-from geodet.tilesets.outlines import Point, add_outline, ellipse_box, turned_box
+from geodet.tilesets.outlines import Point, add_outline, ellipse_box, turned_corners
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 
@@ -156,7 +156,9 @@ def _outline(shape: ElementTree.Element, where: str) -> list[Point]:
     elif shape.tag == "mask":
         box = (box[0], box[1], box[0] + box[2], box[1] + box[3])
     angle = _angle(shape, where)
-    x1, y1, x2, y2 = turned_box(box, angle) if angle else box
+    if angle:
+        return turned_corners(box, angle)
+    x1, y1, x2, y2 = box
     return [(x1, y1), (x2, y2)]
 
 

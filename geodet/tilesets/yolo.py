@@ -8,7 +8,15 @@ from typing import Any
 
 from geodet.documents.values import member, plain_word, shown, whole_number
 from geodet.errors import TilesetError
-from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, parse_yaml_labels, read_text
+from geodet.tilesets.labels import (
+    Box,
+    ParsedImage,
+    ParsedLabels,
+    Point,
+    parse_yaml_labels,
+    read_text,
+)
+from geodet.tilesets.outlines import bounds_of
 
 __all__ = ["read_names", "read_yolo"]
 
@@ -33,7 +41,8 @@ def read_yolo(
 ) -> ParsedLabels:
     """Read YOLO text files: a class index and, as shares of the sides, centre x, centre y, w, h.
 
-    A polygon (three corners or more) becomes its bounds. A box with a score is refused: it is a
+    A polygon (three corners or more) becomes its bounds, and with four corners an oriented box, as
+    in the format YOLO-OBB. A box with a score is refused: it is a
     detection, and a model must not be trained on detections by mistake.
 
     Args:
@@ -50,7 +59,7 @@ def read_yolo(
         lines = read_text(file).splitlines() if file.is_file() else []
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                index, box = _parse_yolo(line, f"{file}, line {number}")
+                index, box, outline = _parse_yolo(line, f"{file}, line {number}")
                 if not 0 <= index < len(names):
                     raise TilesetError(
                         f"{file}, line {number}: class {shown(index)} is not one of the"
@@ -58,12 +67,12 @@ def read_yolo(
                         hint="classes are counted from 0; add the missing names",
                         path=file,
                     )
-                image.add(box, names[index], number)
+                image.add(box, names[index], number, outline=outline)
         images.append(image)
     return ParsedLabels(names_file, images, tuple(names))
 
 
-def _parse_yolo(line: str, where: str) -> tuple[int, Box]:
+def _parse_yolo(line: str, where: str) -> tuple[int, Box, list[Point]]:
     index, *values = line.split()
     try:
         number, shares = int(index), [float(value) for value in values]
@@ -79,10 +88,10 @@ def _parse_yolo(line: str, where: str) -> tuple[int, Box]:
         )
     if len(shares) == 4:
         x, y, w, h = shares
-        return number, (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        return number, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), []
     if len(shares) >= 6 and len(shares) % 2 == 0:
-        xs, ys = shares[::2], shares[1::2]
-        return number, (min(xs), min(ys), max(xs), max(ys))
+        points = list(zip(shares[::2], shares[1::2], strict=True))
+        return number, bounds_of(points), points
     raise TilesetError(f"{where}: {len(shares)} numbers after the class", hint=_HINT)
 
 

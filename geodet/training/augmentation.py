@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from geodet.config import AugmentConfig
 from geodet.geometry.arrays import Bools, Floats
+from geodet.geometry.oriented_boxes import cut_oriented, hulls, map_oriented
 from geodet.models.input_values import ABSURD
 from geodet.raster.scene import Chip
 from geodet.training.band_statistics import BandStatistics
 
-__all__ = ["ChipAugmentation", "Crop", "share_boxes"]
+__all__ = ["ChipAugmentation", "Crop", "share_boxes", "share_oriented"]
 
 _MIN_VISIBLE = 0.4  # of a box, for a crop to count it as an object
 _MIN_SIDE = 1.0  # pixels of its visible part likewise
+_QUARTER_TURN = np.array([[0.0, 1.0], [-1.0, 0.0]])  # counterclockwise where y runs down
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,15 @@ class Crop:
         turned = np.rot90(values, self.turns)
         return turned[:, ::-1] if self.is_mirrored else turned
 
-    def move(self, boxes: Floats) -> Floats:
+    def move(self, boxes: Floats, oriented: Floats | None = None) -> Floats:
         """Convert (N, 4) boxes to pixels of the crop, without cutting them at its edges.
 
         A box that is rotated by an angle becomes the bounds of the rotated box, which is right for
-        objects that fill their boxes.
+        objects that fill their boxes. Of (N, 5) oriented boxes of the same objects the bounds are
+        right in any case.
         """
+        if self.angle and oriented is not None:
+            return hulls(self.move_oriented(oriented))
         inside = self._tilted(boxes - self._corner) if self.angle else boxes - self._corner
         x1, y1, x2, y2 = (inside * (self.size / self.side)).T
         for _ in range(self.turns):
@@ -126,6 +131,16 @@ class Crop:
         if self.is_mirrored:
             x1, x2 = self.size - x2, self.size - x1
         return np.stack([x1, y1, x2, y2], axis=1)
+
+    def move_oriented(self, oriented: Floats) -> Floats:
+        """Convert (N, 5) oriented boxes likewise; they turn with the image, exactly."""
+        middle, zoom = self.side / 2, self.size / self.side
+        symmetry = np.linalg.matrix_power(_QUARTER_TURN, self.turns)
+        if self.is_mirrored:
+            symmetry = np.diag([-1.0, 1.0]) @ symmetry
+        around = oriented - np.array([self.column + middle, self.row + middle, 0, 0, 0])
+        turned = map_oriented(around, zoom * symmetry @ self._rotation)
+        return turned + np.array([self.size / 2, self.size / 2, 0, 0, 0])
 
     def _tilted(self, boxes: Floats) -> Floats:
         x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
@@ -189,6 +204,28 @@ def share_boxes(boxes: Floats, size: int, *, whole: bool) -> tuple[Floats, Bools
     sides, full = seen[:, 2:] - seen[:, :2], boxes[:, 2:] - boxes[:, :2]
     enough = sides.prod(axis=1) >= _MIN_VISIBLE * full.prod(axis=1)
     return seen, enough & (sides >= _MIN_SIDE).all(axis=1)
+
+
+def share_oriented(oriented: Floats, size: int, *, whole: bool) -> tuple[Floats, Bools]:
+    """Separate the objects of a crop from slivers, as :func:`share_boxes` does.
+
+    A box that the edge cuts becomes the box of the same angle around what is visible.
+
+    Args:
+        oriented: (N, 5) in pixels of the crop, not cut at its edges.
+        size: Side of the crop.
+        whole: Whether the boxes are drawn around points.
+
+    Returns:
+        (N, 5) boxes, and (N,) whether each is an object.
+    """
+    seen = cut_oriented(oriented, size, size)
+    if whole:
+        centres = oriented[:, :2]
+        is_object = np.all((centres >= 0) & (centres <= size), axis=1)
+        return np.where(is_object[:, None], oriented, seen), is_object
+    enough = seen[:, 2:4].prod(axis=1) >= _MIN_VISIBLE * oriented[:, 2:4].prod(axis=1)
+    return seen, enough & (seen[:, 3] >= _MIN_SIDE)
 
 
 class ChipAugmentation:

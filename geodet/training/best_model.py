@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
 from geodet.config import Config, TrainConfig
@@ -25,7 +24,7 @@ from geodet.models.input_values import InputValues, trained_bounds
 from geodet.models.retinanet import RetinaNet
 from geodet.models.torch_engine import TorchEngine
 from geodet.tilesets.displayed_images import open_image
-from geodet.tilesets.labels import Tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.losses import RetinaNetLoss
 from geodet.training.run_folder import RunState, keep_model
@@ -146,7 +145,7 @@ class BestModelKeeper:
             dtype=dtype,
             **{key: tuple(values) for key, values in self.statistics._asdict().items()},
             gsd=sorted(distances)[len(distances) // 2] if distances else None,
-            object_px=_longest([image.boxes for image in images]),
+            object_px=_longest(images),
             score_threshold=scores.threshold if scores else _DEFAULT_THRESHOLD,
             iou_threshold=config.detect.iou_threshold or _DEFAULT_IOU,
             training={
@@ -169,9 +168,14 @@ class BestModelKeeper:
             return data.band_names or scene.band_names, scene.dtype.name
 
 
-def _longest(boxes: Sequence[NDArray[np.float64]]) -> float | None:
-    """Return the 99 % quantile of the boxes' longer sides in pixels; None without boxes."""
-    sides = np.concatenate([(of[:, 2:] - of[:, :2]).max(axis=1, initial=0) for of in boxes])
+def _longest(images: Sequence[LabelledImage]) -> float | None:
+    """Return the 99 % quantile of the boxes' longer sides in pixels; None without boxes.
+
+    Of oriented boxes too, since an object may stand at any angle where the model is used.
+    """
+    bounds = [(image.boxes[:, 2:] - image.boxes[:, :2]).max(axis=1, initial=0) for image in images]
+    lengths = [image.oriented_boxes[:, 2] for image in images]
+    sides = np.maximum(np.concatenate(bounds), np.concatenate(lengths))
     return float(np.percentile(sides, 99)) if len(sides) else None
 
 

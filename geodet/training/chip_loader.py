@@ -62,6 +62,7 @@ def load_chips(
         augment=config.augment,
         chip_size=settings.chip_size,
         seed=settings.seed,
+        oriented=config.model.boxes == "oriented",
         cache_bytes=settings.cache_mib * 2**20 // local_processes(),
     )
     sampler = EpochSampler(

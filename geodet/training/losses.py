@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import generalized_box_iou_loss, nms, sigmoid_focal_loss
 
-from geodet.models.box_coding import decode_boxes, encode_boxes
+from geodet.models.box_coding import decode_boxes, encode_boxes, encode_oriented
 from geodet.models.engine import Outputs
 from geodet.training.assigners import BACKGROUND, IGNORED, Assigner
 from geodet.training.distributed import mean_over_processes
@@ -36,6 +36,8 @@ __all__ = [
     "l1_loss",
     "smooth_l1_loss",
 ]
+
+_ORIENTED = 5  # columns of an oriented box
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +190,9 @@ class BoxLoss(Protocol):
         """Compare predicted deltas with objects.
 
         Args:
-            deltas: (P, 4) predicted deltas of the anchors.
+            deltas: (P, 4) predicted deltas of the anchors, or (P, 6) of oriented boxes.
             anchors: (P, 4) x1 y1 x2 y2 in pixels.
-            boxes: (P, 4) objects that the anchors learn, likewise.
+            boxes: (P, 4) objects that the anchors learn, likewise, or (P, 5) oriented ones.
 
         Returns:
             A scalar, 0 without positive anchors.
@@ -201,16 +203,25 @@ class BoxLoss(Protocol):
 def smooth_l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
     """Sum the smooth L1 distances of the deltas: squared up to 1/9, linear beyond.
 
+    Oriented objects have more of both.
+
     Reference:
         Girshick 2015, arXiv:1504.08083, equation 3; 1/9 is Detectron's value for RetinaNet.
     """
-    wanted = encode_boxes(boxes, anchors)
+    wanted = _encode(boxes, anchors)
     return F.smooth_l1_loss(deltas, wanted, beta=1 / 9, reduction="sum")
 
 
 def l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
     """Sum the L1 distances of the deltas."""
-    return F.l1_loss(deltas, encode_boxes(boxes, anchors), reduction="sum")
+    return F.l1_loss(deltas, _encode(boxes, anchors), reduction="sum")
+
+
+def _encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Compute the deltas of (P, 4) boxes, or of (P, 5) oriented ones."""
+    encode = encode_oriented if boxes.shape[-1] == _ORIENTED else encode_boxes
+    deltas: Tensor = encode(boxes, anchors)
+    return deltas
 
 
 def giou_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
@@ -232,6 +243,12 @@ class Target(NamedTuple):
     """(M,) int64 class indices."""
     ignored: Tensor
     """(G, 4) regions that train neither as objects nor as background."""
+    oriented: Tensor | None = None
+    """(M, 5) float32 oriented boxes, whose bounds ``boxes`` are; None: boxes are learnt."""
+
+    def to(self, device: torch.device) -> Target:
+        """Copy the labels to a device."""
+        return Target(*(None if part is None else part.to(device) for part in self))
 
 
 class Losses(NamedTuple):
@@ -296,6 +313,12 @@ class RetinaNetLoss:
             outputs.logits.float(), matches, labels[objects.clamp(max=len(labels) - 1)], anchors
         )
         chip, anchor = torch.nonzero(matches > BACKGROUND, as_tuple=True)  # (P,)
-        learnt = boxes.boxes[objects[chip, anchor]]
+        learnt = _learnt(targets, boxes)[objects[chip, anchor]]
         box = self.box(outputs.deltas[chip, anchor].float(), anchors[anchor], learnt)
         return LossSums(classification, box, count, torch.full_like(count, len(chip)))
+
+
+def _learnt(targets: Sequence[Target], boxes: PackedBoxes) -> Tensor:
+    """Return what the boxes of all chips are learnt from: (M, 4) boxes or (M, 5) oriented ones."""
+    oriented = [target.oriented for target in targets if target.oriented is not None]
+    return torch.cat(oriented) if oriented else boxes.boxes

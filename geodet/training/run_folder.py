@@ -126,7 +126,8 @@ def digest_labels(tileset: Tileset) -> str:
     for image in tileset.images:
         about = image.path.name, image.place, image.split, image.width, image.height, image.gsd
         digest.update(repr(about).encode())
-        for array in (image.boxes, image.labels, image.ignored):
+        oriented = [] if image.oriented is None else [image.oriented]
+        for array in (image.boxes, image.labels, image.ignored, *oriented):
             digest.update(repr(array.shape).encode() + array.tobytes())
     return digest.hexdigest()
 

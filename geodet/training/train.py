@@ -23,6 +23,7 @@ from geodet.tilesets.tileset import read_tileset
 from geodet.training.anchor_fit import settle_anchors
 from geodet.training.band_statistics import BandStatistics, measure_bands
 from geodet.training.best_model import BestModelKeeper, is_stale
+from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.chip_loader import TrainingBatch, load_chips
 from geodet.training.distributed import (
     disconnect_processes,
@@ -213,13 +214,14 @@ def _read_data(
         The tileset, and the settings with the name of the data.
     """
     if isinstance(data, Path):
-        return read_tileset(data, config.data), config
+        return with_boxes_to_learn(read_tileset(data, config.data), config.model), config
     if fabric.is_global_zero:
         cut_for_run(data, folder, config, progress=progress)
     fabric.barrier()
     name = config.train.data_name or data.name
     named = config.model_copy(update={"train": config.train.model_copy(update={"data_name": name})})
-    return read_tileset(folder / CHIPS_FOLDER, config.data), named
+    chips = read_tileset(folder / CHIPS_FOLDER, config.data)
+    return with_boxes_to_learn(chips, config.model), named
 
 
 def _measure(tileset: Tileset, config: Config) -> BandStatistics:
@@ -274,5 +276,5 @@ def _to_device(
     batch: TrainingBatch, statistics: BandStatistics, device: torch.device
 ) -> tuple[Tensor, list[Target]]:
     pixels, valid = batch.pixels.to(device), batch.valid.to(device)
-    targets = [Target(*(part.to(device) for part in target)) for target in batch.targets]
+    targets = [target.to(device) for target in batch.targets]
     return standardise(pixels, valid, statistics.mean, statistics.std), targets

@@ -21,6 +21,7 @@ from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset
 from geodet.training.anchor_fit import best_overlaps, collect_objects, settle_anchors
 from geodet.training.band_statistics import measure_bands
+from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.chip_loader import load_chips
 from geodet.training.losses import Target
 from geodet.training.objective import build_loss
@@ -102,7 +103,7 @@ def plan_training(
     if isinstance(data, ScenesWithLabels):
         with cut_for_a_while(data, config, progress=cut_progress) as chips:
             return plan_training(chips, config, device=device)
-    tileset = read_tileset(data, config.data)
+    tileset = with_boxes_to_learn(read_tileset(data, config.data), config.model)
     train, val = tileset.split("train"), tileset.split("val")
     objects = collect_objects(train)
     if not len(objects.boxes):

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from geodet.config import AugmentConfig
-from geodet.geometry.arrays import Bools
+from geodet.geometry.arrays import Bools, Floats
+from geodet.geometry.oriented_boxes import hulls
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip
 from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
-from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes
+from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes, share_oriented
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.losses import Target
 
@@ -119,6 +120,7 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         augment: How chips are varied.
         chip_size: Side of a crop in pixels.
         seed: Seed of the variation.
+        oriented: Whether oriented boxes are learnt.
         cache_bytes: Memory for decoded images, shared by all workers.
     """
 
@@ -131,11 +133,13 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         augment: AugmentConfig,
         chip_size: int,
         seed: int,
+        oriented: bool = False,
         cache_bytes: int = 2**31,
     ) -> None:
         self.images = tuple(images)
         self.bands = tuple(bands)
         self.seed = seed
+        self._oriented = oriented
         self._augment, self._chip_size = augment, chip_size
         self._augmentation = ChipAugmentation(augment, statistics, size=chip_size)
         self._image_of = [i for i, m in enumerate(images) for _ in range(count_crops(m, chip_size))]
@@ -181,15 +185,26 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         return chip
 
     def _target(self, image: LabelledImage, crop: Crop) -> Target:
-        boxes, is_object = share_boxes(crop.move(image.boxes), self._chip_size, whole=self._whole)
+        boxes, is_object, turned = self._objects(image, crop)
         regions = crop.move(image.ignored).clip(0, self._chip_size)
-        regions = np.concatenate([regions, boxes[~is_object]])
+        regions = np.concatenate([regions, boxes[~is_object].clip(0, self._chip_size)])
         regions = regions[np.all(regions[:, 2:] > regions[:, :2], axis=1)]
         return Target(
             torch.from_numpy(boxes[is_object].astype(np.float32)),
             torch.from_numpy(image.labels[is_object].astype(np.int64)),
             torch.from_numpy(regions.astype(np.float32)),
+            None if turned is None else torch.from_numpy(turned[is_object].astype(np.float32)),
         )
+
+    def _objects(self, image: LabelledImage, crop: Crop) -> tuple[Floats, Bools, Floats | None]:
+        """Return the boxes in a crop, whether each is an object, and the oriented boxes."""
+        size, whole = self._chip_size, self._whole
+        if not self._oriented:
+            moved = crop.move(image.boxes, image.oriented)
+            return *share_boxes(moved, size, whole=whole), None
+        moved = crop.move_oriented(image.oriented_boxes)
+        turned, is_object = share_oriented(moved, size, whole=whole)
+        return hulls(turned), is_object, turned
 
 
 def count_crops(image: LabelledImage, chip_size: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from geodet.models.box_coding import DELTAS
 from geodet.models.engine import Outputs
 from geodet.tilesets.labels import LabelledImage
 from geodet.training.losses import RetinaNetLoss, Target
@@ -34,7 +35,8 @@ class ValidationLoss:
             outputs: For them, in their order.
         """
         with torch.inference_mode():
-            targets = [_to_target(image, outputs.logits.device) for image in images]
+            is_oriented = outputs.deltas.shape[-1] == DELTAS["oriented"]
+            targets = [_to_target(image, outputs.logits.device, is_oriented) for image in images]
             sums = torch.stack([part.double() for part in self._loss.sums(outputs, targets)])
             self._sums = sums if self._sums is None else self._sums + sums
 
@@ -47,9 +49,10 @@ class ValidationLoss:
         return {"val_loss": parts[0] + self._weight * parts[1]}
 
 
-def _to_target(image: LabelledImage, device: torch.device) -> Target:
-    boxes, ignored = (
+def _to_target(image: LabelledImage, device: torch.device, is_oriented: bool) -> Target:
+    boxes, ignored, oriented = (
         torch.as_tensor(array, dtype=torch.float32, device=device)
-        for array in (image.boxes, image.ignored)
+        for array in (image.boxes, image.ignored, image.oriented_boxes)
     )
-    return Target(boxes, torch.as_tensor(image.labels, device=device), ignored)
+    labels = torch.as_tensor(image.labels, device=device)
+    return Target(boxes, labels, ignored, oriented if is_oriented else None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.tilesets.layouts import find_labels
-from geodet.tilesets.outlines import turned_box
+from geodet.tilesets.outlines import bounds_of, turned_corners
 from geodet.tilesets.tileset import read_tileset
 
 side = st.floats(0.5, 50)
@@ -23,7 +23,7 @@ side = st.floats(0.5, 50)
 def test_the_bounds_of_a_turned_box_are_those_of_shapely(x, y, width, height, degrees):
     box = (x, y, x + width, y + height)
     expected = shapely.affinity.rotate(shapely.box(*box), degrees, origin="center").bounds
-    np.testing.assert_allclose(turned_box(box, degrees), expected, atol=1e-6)
+    np.testing.assert_allclose(bounds_of(turned_corners(box, degrees)), expected, atol=1e-6)
 
 
 def cvat(folder, shapes, attributes="", **images):

@@ -1,0 +1,243 @@
+"""Train a model of oriented and one of axis-aligned boxes on painted cars and ships; print AP50 of both.
+
+The same chips, the same first weights, the same number of steps. Each model is scored by the overlap
+with the true rectangles, an axis-aligned box being a rectangle itself, and by that of the bounds.
+
+    python benchmarks/oriented.py --folder oriented-runs --epochs 30
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import print_machine
+from PIL import Image, ImageDraw, ImageFilter
+
+from geodet.config import Config, DataConfig, MatchConfig
+from geodet.config.recipes import resolve_config
+from geodet.detection.predictor import build_predictor
+from geodet.evaluation.average_precision import mean_ap, measure_ap
+from geodet.evaluation.evaluated_chips import predict_images
+from geodet.evaluation.threshold_curves import Comparison
+from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import (
+    cut_oriented,
+    hulls,
+    oriented_corners,
+    oriented_of_boxes,
+    with_longer_side_first,
+)
+from geodet.models.checkpoint import load_checkpoint
+from geodet.tilesets.coco import write_tileset
+from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.tileset import read_tileset
+from geodet.training.train import run_training
+
+SIDE = 256
+CLASSES = ("car", "ship")
+ZOOM = 4  # subpixels that are painted
+ROW = 40
+CAR_INKS = ((226, 226, 226), (150, 152, 156), (48, 50, 56), (62, 74, 100), (122, 58, 54))
+RUN = {
+    "train": {"batch_size": 8, "chip_size": SIDE, "learning_rate": 1e-3, "int8": False},
+    "augment": {"rotate": 45, "scale": 0.1, "brightness": 0.1, "contrast": 0.1},
+}
+
+
+def main() -> None:
+    """Paint, train both models and print the table."""
+    logging.getLogger("geodet").setLevel(logging.ERROR)
+    wanted = _parse()
+    folder = wanted.folder
+    torch.set_num_threads(wanted.threads)
+    data = folder / "tiles"
+    if not data.exists():
+        paint_tileset(data, train=wanted.train, test=wanted.test)
+    print_machine()
+    images = read_tileset(data, DataConfig(), part="val").split("val")
+    objects = sum(len(image.boxes) for image in images)
+    print(f"{wanted.train} training images, {len(images)} test images of {objects} objects")
+    print("| boxes | AP50 by rectangles | car | ship | AP75 by rectangles | AP50 by bounds |")
+    print("|---|---|---|---|---|---|")
+    for boxes in ("axis_aligned", "oriented"):
+        model = folder / f"{boxes}-{wanted.epochs}-{wanted.seed}.safetensors"
+        config = configure(boxes, wanted)
+        if not model.exists():
+            run_training(data, model, config, device="cpu", overwrite=True)
+        print(_row(boxes, model, images, config), flush=True)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--train", type=int, default=48)
+    parser.add_argument("--test", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def configure(boxes: str, wanted: argparse.Namespace) -> Config:
+    """Return the settings of a run: those of the recipe vehicles, on painted chips."""
+    base = resolve_config("vehicles").model_dump()
+    base["model"] |= {"boxes": boxes}
+    base["data"] = {}
+    base["train"] |= RUN["train"] | {
+        "epochs": wanted.epochs,
+        "seed": wanted.seed,
+        "validate_every": wanted.epochs,
+        "model_name": boxes,
+    }
+    base["augment"] |= RUN["augment"]
+    return Config.model_validate(base)
+
+
+def paint_tileset(folder: Path, *, train: int, test: int) -> None:
+    """Paint images of parking lots and harbours, and write them as a tileset."""
+    images = []
+    (folder / "images").mkdir(parents=True)
+    for number in range(train + test):
+        split = "train" if number < train else "val"
+        path = folder / "images" / f"{number:03d}.png"
+        pixels, boxes, labels = paint_image(np.random.default_rng(number))
+        Image.fromarray(pixels).save(path)
+        nothing = np.zeros((0, 4))
+        bounds = hulls(boxes).clip(0, SIDE)
+        images.append(
+            LabelledImage(
+                path, SIDE, SIDE, bounds, labels, nothing, path.name, split, 0.3, oriented=boxes
+            )
+        )
+    write_tileset(Tileset(folder, CLASSES, tuple(images)))
+
+
+def paint_image(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Paint one image: uint8 pixels, (N, 5) rectangles and (N,) classes."""
+    is_harbour = random.random() < 0.4
+    ground = (58, 76, 84) if is_harbour else (104, 103, 106)
+    canvas = Image.new("RGB", (SIDE * ZOOM, SIDE * ZOOM), ground)
+    draw = ImageDraw.Draw(canvas)
+    place = place_ships if is_harbour else place_cars
+    boxes = place(random)
+    for box in boxes:
+        (_paint_ship if is_harbour else _paint_car)(draw, box, random)
+    small = canvas.resize((SIDE, SIDE), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.6))
+    noise = random.normal(0, 5, (SIDE, SIDE, 1)) + random.normal(0, 3, (SIDE, SIDE, 3))
+    pixels = (np.asarray(small, float) + noise).clip(0, 255).astype(np.uint8)
+    seen = cut_oriented(boxes, SIDE, SIDE)
+    whole = boxes[:, 2:4].prod(axis=1)
+    kept = (seen[:, 2:4].prod(axis=1) > 0.4 * whole) & (seen[:, 3] > 2)
+    return pixels, seen[kept], np.full(int(kept.sum()), int(is_harbour))
+
+
+def place_cars(random: np.random.Generator) -> np.ndarray:
+    """Park cars side by side in rows of one angle, with gaps."""
+    angle, rows = random.uniform(-np.pi, np.pi), []
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    slant = random.choice([0.0, 0.0, 0.6])  # slanted bays
+    for down in np.arange(-SIDE, SIDE, ROW):
+        for along in np.arange(-SIDE, SIDE, 9.5):
+            if random.random() < 0.35:
+                continue
+            centre = turn @ [along, down] + SIDE / 2 + random.normal(0, 0.5, 2)
+            sides = random.uniform([14, 6], [17, 7.2])
+            rows.append([*centre, *sides, angle + np.pi / 2 + slant + random.normal(0, 0.03)])
+    return _inside(np.array(rows))
+
+
+def place_ships(random: np.random.Generator) -> np.ndarray:
+    """Anchor ships at any angles and moor some side by side."""
+    rows: list[list[float]] = []
+    for _ in range(random.integers(3, 8)):
+        centre, angle = random.uniform(20, SIDE - 20, 2), random.uniform(-np.pi, np.pi)
+        length = random.uniform(24, 80)
+        width = length * random.uniform(0.18, 0.26)
+        across = np.array([-np.sin(angle), np.cos(angle)])
+        for step in range(random.integers(1, 4)):
+            moored = centre + across * step * (width + 2)
+            rows.append([*moored, length * random.uniform(0.8, 1), width, angle])
+    return _inside(_apart(np.array(rows)))
+
+
+def _inside(rows: np.ndarray) -> np.ndarray:
+    bounds = hulls(rows)
+    meets = np.all((bounds[:, 2:] > 0) & (bounds[:, :2] < SIDE), axis=1)
+    return with_longer_side_first(rows[meets])
+
+
+def _apart(rows: np.ndarray) -> np.ndarray:
+    """Drop rectangles that touch one before them."""
+    import shapely
+
+    kept: list[int] = []
+    shapes = shapely.polygons(oriented_corners(rows))
+    for row, shape in enumerate(shapes):
+        if not any(shape.intersects(shapes[other]) for other in kept):
+            kept.append(row)
+    return rows[kept]
+
+
+def _paint_car(draw: ImageDraw.ImageDraw, box: np.ndarray, random: np.random.Generator) -> None:
+    ink = CAR_INKS[random.integers(len(CAR_INKS))]
+    shadow = box + [1.2, 1.2, 0, 0, 0]
+    _fill(draw, oriented_corners(shadow[None])[0], (60, 60, 64))
+    _fill(draw, oriented_corners(box[None])[0], ink)
+    glass = box.copy()
+    glass[2:4] = box[2] * 0.55, box[3] * 0.8
+    _fill(draw, oriented_corners(glass[None])[0], tuple(int(v * 0.6) for v in ink))
+
+
+def _paint_ship(draw: ImageDraw.ImageDraw, box: np.ndarray, random: np.random.Generator) -> None:
+    x, y, length, width, angle = box
+    outline = np.array([[-0.5, -0.35], [-0.4, -0.5], [0.25, -0.5], [0.5, 0], [0.25, 0.5]])
+    outline = np.vstack([outline, [[-0.4, 0.5], [-0.5, 0.35]]]) * [length, width]
+    outline *= random.choice([-1, 1])  # the bow may be at either end
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    _fill(draw, outline @ turn.T + [x, y], (168, 164, 158))
+    _fill(draw, outline * 0.7 @ turn.T + [x, y], (128, 92, 82))
+
+
+def _fill(draw: ImageDraw.ImageDraw, points: np.ndarray, ink: tuple[int, ...]) -> None:
+    draw.polygon([(float(x) * ZOOM, float(y) * ZOOM) for x, y in points], fill=ink)
+
+
+def _row(boxes: str, model: Path, images: tuple[LabelledImage, ...], config: Config) -> str:
+    predictor = build_predictor(load_checkpoint(model), config.detect, "cpu", score_threshold=0.01)
+    found = predict_images(predictor, images, (), config.detect)
+    turned = [replace(one, oriented=_rectangles(one)) for one in found]
+    by_rectangle = _measure(turned, images, oriented=True)
+    by_bounds = _measure(found, images, oriented=False)
+    both = mean_ap(by_rectangle), mean_ap(by_bounds)
+    cells = (both[0].ap50, *(one.ap50 for one in by_rectangle), both[0].ap75, both[1].ap50)
+    return f"| {boxes} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |"
+
+
+def _rectangles(found: Detections) -> np.ndarray:
+    return oriented_of_boxes(found.boxes) if found.oriented is None else found.oriented
+
+
+def _measure(found: list[Detections], images: tuple[LabelledImage, ...], *, oriented: bool):  # type: ignore[no-untyped-def]
+    rule = MatchConfig(by="iou", iou=0.5)
+    compared = [
+        Comparison.of(
+            one if oriented else replace(one, oriented=None),
+            hulls(image.oriented_boxes),
+            image.labels,
+            ignored=image.ignored,
+            rule=rule,
+            gsd=None,
+            oriented=image.oriented_boxes if oriented else None,
+        )
+        for one, image in zip(found, images, strict=True)
+    ]
+    return measure_ap(compared, len(CLASSES), sides=None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from factories_tilesets import NORTH_UP, paint_geotiff, paint_image, write
+from pyproj import CRS
+
+from geodet.config import DataConfig, TileConfig
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import oriented_corners
+from geodet.tilesets.tile import tile_scene
+from geodet.tilesets.tileset import read_tileset
+
+BOX = np.array([30.0, 20.0, 20.0, 8.0, 0.5])  # in images of 64 x 48 px
+QUAD = oriented_corners(BOX[None])[0]
+
+
+def numbers(scale=1.0):
+    return (QUAD / scale).ravel().tolist()
+
+
+def as_dota(folder):
+    write(folder / "labelTxt" / "a.txt", f"{' '.join(map(str, numbers()))} ship 0\n")
+
+
+def as_yolo(folder):
+    shares = " ".join(map(str, numbers([64, 48])))
+    write(folder / "labels" / "a.txt", f"0 {shares}\n")
+    write(folder / "classes.txt", "ship\n")
+
+
+def as_coco(folder):
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [numbers()]}
+    content = {
+        "images": [{"id": 1, "file_name": "images/a.png"}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": [annotation],
+    }
+    write(folder / "labels.json", json.dumps(content))
+
+
+def as_labelme(folder):
+    shape = {"label": "ship", "shape_type": "polygon", "points": QUAD.tolist()}
+    write(folder / "images" / "a.json", json.dumps({"imagePath": "a.png", "shapes": [shape]}))
+
+
+def as_cvat(folder):
+    x, y, length, width, angle = BOX
+    sides = f'xtl="{x - length / 2}" ytl="{y - width / 2}" xbr="{x + length / 2}"'
+    box = f'<box label="ship" {sides} ybr="{y + width / 2}" rotation="{np.degrees(angle)}"/>'
+    image = f'<image name="a.png">{box}</image>'
+    write(folder / "annotations.xml", f"<annotations>{image}</annotations>")
+
+
+@pytest.mark.parametrize("write_labels", [as_dota, as_yolo, as_coco, as_labelme, as_cvat])
+def test_four_corners_of_any_format_are_an_oriented_box(tmp_path, write_labels):
+    paint_image(tmp_path / "images" / "a.png")
+    write_labels(tmp_path)
+    (image,) = read_tileset(tmp_path, DataConfig(), part="all").images
+    np.testing.assert_allclose(image.oriented, [BOX], atol=1e-6)
+    low, high = QUAD.min(axis=0), QUAD.max(axis=0)
+    np.testing.assert_allclose(image.boxes, [[*low, *high]], atol=1e-6)
+
+
+def test_labels_without_an_angle_have_no_oriented_boxes(tmp_path):
+    paint_image(tmp_path / "images" / "a.png")
+    write(tmp_path / "labelTxt" / "a.txt", "4 4 20 4 20 9 4 9 ship 0\n")
+    (image,) = read_tileset(tmp_path, DataConfig(), part="all").images
+    assert image.oriented is None
+    np.testing.assert_allclose(image.oriented_boxes, [[12, 6.5, 16, 5, 0]])
+
+
+def test_an_oriented_box_is_cut_at_the_edge_of_its_image(tmp_path):
+    paint_image(tmp_path / "images" / "a.png")
+    moved = " ".join(map(str, (QUAD - [30, 0]).ravel()))
+    write(tmp_path / "labelTxt" / "a.txt", f"{moved} ship 0\n4 4 20 4 20 9 4 9 ship 0\n")
+    (image,) = read_tileset(tmp_path, DataConfig(), part="all").images
+    assert image.oriented[0, 4] == pytest.approx(0.5)
+    assert 10 < image.oriented[0, 2] < 14
+    np.testing.assert_allclose(image.oriented[1], [12, 6.5, 16, 5, 0])
+
+
+def test_polygons_on_the_ground_stay_oriented_boxes_in_the_chips(tmp_path):
+    scene = paint_geotiff(tmp_path / "scene.tif", width=200, height=200)
+    geobox = GeoBox(200, 200, NORTH_UP, CRS.from_epsg(32610))
+    places = [(40.0, 50.0), (150.0, 140.0)]
+    quads = [QUAD + np.array(place) - BOX[:2] for place in places]
+    shapes = shapely.polygons(geobox.to_world(np.array(quads)))
+    geopandas.GeoDataFrame(geometry=shapes, crs=geobox.crs).to_file(tmp_path / "ships.gpkg")
+    chips, sizes = tmp_path / "tiles", TileConfig(chip_size=100)
+    tile_scene(scene, tmp_path / "ships.gpkg", chips, sizes, DataConfig())
+    images = read_tileset(chips, DataConfig(), part="all").images
+    found = np.concatenate([i.oriented for i in images if i.oriented is not None])
+    whole = found[np.isclose(found[:, 2], BOX[2], atol=0.01)]
+    assert len(whole) >= 2
+    np.testing.assert_allclose(whole[:, 2:], np.tile(BOX[2:], (len(whole), 1)), atol=0.01)
