@@ -61,7 +61,8 @@ def lines_on_stdout(
     """
     from geodet.vector.geojson_stream import GeoJsonStream
 
-    lines = GeoJsonStream(stream, run.classes, run.crs, geometry, run.photographs)
+    place = run.crs, geometry, run.photographs
+    lines = GeoJsonStream(stream, run.classes, *place, oriented=run.oriented)
 
     def write(part: SceneDetections) -> None:
         try:

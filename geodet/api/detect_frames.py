@@ -188,6 +188,7 @@ def detect(
             geometry=geometry,
             salt=run.salt,
             photographs=run.photographs,
+            oriented=run.oriented,
         )
         if isinstance(show, DetectBar):
             show.finish(len(frame))
@@ -244,6 +245,7 @@ def iter_detect(
                         geometry=geometry,
                         salt=run.salt,
                         photographs=run.photographs,
+                        oriented=run.oriented,
                     )
         if isinstance(show, DetectBar):
             show.finish(sum(run.report.labels.values()))

@@ -213,6 +213,7 @@ def merge(
             geometry=geometry,
             salt=run.salt,
             photographs=run.photographs,
+            oriented=run.oriented,
         )
     frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
     return frame

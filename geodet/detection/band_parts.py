@@ -59,7 +59,7 @@ class BandPart:
         found = self.detections
         np.savez(
             stream,
-            boxes=found.boxes,
+            shapes=found.shapes,
             scores=found.scores,
             labels=found.labels,
             cut=self.cut,
@@ -80,7 +80,7 @@ class BandPart:
         if hashlib.sha256(body).digest() != digest:
             raise ValueError("its checksum is wrong")
         with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-            found = Detections(arrays["boxes"], arrays["scores"], arrays["labels"])
+            found = Detections.of_shapes(arrays["shapes"], arrays["scores"], arrays["labels"])
             empty, capped = arrays["counts"].tolist()
             areas = (Window(*area) for area in arrays["areas"].tolist())
             skipped = dict(zip(areas, arrays["reasons"].tolist(), strict=True))

@@ -103,6 +103,8 @@ class LayerRun(ABC):
         model, config = prepared.model, prepared.config
         self.classes = model.description.classes
         """Names of the classes, by label."""
+        self.oriented = model.description.architecture.boxes == "oriented"
+        """Whether the boxes stand at any angle."""
         self.crs = self._plan.crs
         """CRS of the layer: that of the first scene."""
         self.photographs = self._plan.photographs
@@ -226,7 +228,8 @@ class LayerRun(ABC):
         def for_scenes(output: Path) -> SceneFilesWriter:
             assert journal is not None
             layer = self.classes, self.provenance, self._options, appending
-            return SceneFilesWriter(output, self._plan, *layer, loop, journal, salt=self.salt)
+            about = {"salt": self.salt, "oriented": self.oriented}
+            return SceneFilesWriter(output, self._plan, *layer, loop, journal, **about)
 
         return RunOutputs(
             self._outputs,
@@ -238,6 +241,7 @@ class LayerRun(ABC):
             for_scenes,
             self.salt,
             self.photographs,
+            oriented=self.oriented,
         )
 
     def _end_journal(self, journal: Journal | None, files: RunOutputs) -> bool:

@@ -42,6 +42,7 @@ class RunOutputs:
         for_scenes: Opens the files of an output that is a pattern.
         salt: The model and the settings, as a text, for identifiers.
         photographs: The scenes, where they are photographs of one layer.
+        oriented: Whether the boxes stand at any angle.
 
     Raises:
         OutputError: One of the outputs cannot be begun.
@@ -58,6 +59,8 @@ class RunOutputs:
         for_scenes: Callable[[Path], SceneFilesWriter],
         salt: str,
         photographs: Photographs | None = None,
+        *,
+        oriented: bool = False,
     ) -> None:
         self.written: list[Path] = []
         """Outputs that are complete."""
@@ -82,6 +85,7 @@ class RunOutputs:
                     format=options.format,
                     salt=salt,
                     photographs=photographs,
+                    oriented=oriented,
                 )
             begun.pop_all()
 

@@ -36,6 +36,7 @@ class SceneFilesWriter:
         loop: What the detections come from: it knows which scenes could not be read.
         journal: Keeps which files were written, since the run may replace them when it goes on.
         salt: The model and the settings, as a text, for identifiers.
+        oriented: Whether the boxes stand at any angle.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class SceneFilesWriter:
         journal: Journal,
         *,
         salt: str,
+        oriented: bool = False,
     ) -> None:
         stems = name_files([record.scene for record in plan.records])
         self._files = {one.name: file_of_scene(output, stems[one.name]) for one in plan.scenes}
@@ -57,7 +59,7 @@ class SceneFilesWriter:
         self._scenes = {scene.name: scene for scene in plan.scenes}
         self._classes, self._metadata, self._options = classes, metadata, options
         self._appending, self._loop, self._journal = appending, loop, journal
-        self._salt = salt
+        self._salt, self._oriented = salt, oriented
         self._before = read_written(journal.folder)
         self._current: tuple[PlannedScene, DetectionWriter] | None = None
         self.written: dict[str, Path] = {}
@@ -114,6 +116,7 @@ class SceneFilesWriter:
             geometry=options.geometry,
             format=options.format,
             salt=self._salt,
+            oriented=self._oriented,
         )
         self._current = scene, writer
 

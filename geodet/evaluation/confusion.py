@@ -11,6 +11,7 @@ from geodet.evaluation.matching import candidate_pairs, match
 from geodet.evaluation.measures import JudgedBoxes
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import oriented_shapes
 
 __all__ = ["count_confusions"]
 
@@ -55,6 +56,8 @@ def _match_any(
 ) -> tuple[Ints, Ints]:
     """Match false positives with misses of any class."""
     scores: Floats = wrong.scores
-    detections = Detections(wrong.boxes, scores.astype(np.float32), np.zeros(len(scores), np.int64))
+    nothing = np.zeros(len(scores), np.int64)
+    detections = Detections(wrong.boxes, scores.astype(np.float32), nothing, wrong.oriented)
     labels = np.zeros(len(missed.labels), np.int64)
-    return match(candidate_pairs(detections, missed.boxes, labels, rule=rule, gsd=gsd))
+    truth = missed.boxes if missed.oriented is None else oriented_shapes(missed.oriented)
+    return match(candidate_pairs(detections, truth, labels, rule=rule, gsd=gsd))

@@ -240,7 +240,12 @@ def read_evaluated_chips(
     evaluated = []
     for image, objects, listed in zip(images, found, names_of, strict=True):
         labels = number_of(listed)
-        detected = Detections(objects.boxes, objects.scores.astype(np.float32), labels)
+        scores, turned = objects.scores.astype(np.float32), objects.oriented
+        detected = (
+            Detections(objects.boxes, scores, labels)
+            if turned is None
+            else Detections.of_oriented(turned, scores, labels)
+        )
         evaluated.append(
             EvaluatedImage(
                 name=image.path.name,

@@ -82,7 +82,8 @@ def read_evaluated_scene(
 
     With a scene, the frame is its pixels, and objects outside of the scene do not count. Without
     one, the frame is the detections' projected CRS, or the UTM zone of their centre, in pixels of
-    ``data.gsd`` if that is set. Boxes are the bounds of each object in that frame.
+    ``data.gsd`` if that is set. Boxes are the bounds of each object in that frame; where detections
+    and labels have four corners at an angle, these are compared.
 
     Args:
         detections: Vector file with scores, written by detect or by another program. With a scene
@@ -111,6 +112,7 @@ def read_evaluated_scene(
     )
     found_boxes, sized = _to_boxes(found.objects, frame, config, detections)
     truth_boxes, truth_sized = _to_boxes(truth, frame, config, labels)
+    turned, truth_turned = (part.to_oriented(frame.geobox) for part in (found.objects, truth))
     here = _is_inside(found_boxes, frame, detections)
     if scene:
         here &= found.is_of(str(scene))
@@ -134,11 +136,14 @@ def read_evaluated_scene(
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
     image = EvaluatedImage(
         name=frame.scene or detections.name,
-        detections=_detections(found_boxes, found.scores, found_labels, kept),
+        detections=Detections(
+            found_boxes, found.scores.astype(np.float32), found_labels, turned
+        ).select(kept),
         boxes=truth_boxes[counted],
         labels=truth_labels[counted],
         ignored=truth_boxes[ignored],
         gsd=frame.gsd,
+        oriented=None if truth_turned is None else truth_turned[counted],
     )
     has_pixels = bool(scene or config.data.gsd or crs is None)
     return EvaluatedScene(image, classes, frame.geobox, has_pixels, sized and truth_sized)
@@ -155,10 +160,6 @@ def _read_found(path: Path, frame: _Frame, score_field: str, class_name: str) ->
         logger.warning("%s: no detection belongs to %s", path, frame.scene)
     size = (frame.geobox.width, frame.geobox.height)
     return results.of(frame.scene, size).placed(frame.geobox)
-
-
-def _detections(boxes: Floats, scores: Floats, labels: Ints, kept: NDArray[np.bool_]) -> Detections:
-    return Detections(boxes[kept], scores[kept].astype(np.float32), labels[kept])
 
 
 def _scene_frame(path: Path, config: Config) -> _Frame:

@@ -102,6 +102,8 @@ class JudgedBoxes:
     """(R,) IoU with the match; without one, the largest IoU with a candidate of its class."""
     distance_m: Floats
     """(R,) metres between the centres of a match; NaN without one or without a GSD."""
+    oriented: Floats | None = None
+    """(R, 5) oriented boxes; None: they are axis-aligned."""
 
 
 def measure(
@@ -264,17 +266,19 @@ def _true_positives(result: Comparison, found: Ints, truth: Ints, gsd: float | N
         detections.scores.astype(np.float64),
         paired_iou(detected[found], labelled[truth]),
         distances * (math.nan if gsd is None else gsd),
+        detections.oriented,
     )
 
 
 def _false_positives(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
     wrong = result.detections.select(rows)
     scores = wrong.scores.astype(np.float64)
-    return JudgedBoxes(
-        wrong.boxes, wrong.labels, scores, overlaps[rows], np.full(len(rows), np.nan)
-    )
+    unknown = np.full(len(rows), np.nan)
+    return JudgedBoxes(wrong.boxes, wrong.labels, scores, overlaps[rows], unknown, wrong.oriented)
 
 
 def _misses(result: Comparison, rows: Ints, overlaps: Floats) -> JudgedBoxes:
     unknown = np.full(len(rows), np.nan)
-    return JudgedBoxes(result.boxes[rows], result.labels[rows], unknown, overlaps[rows], unknown)
+    boxes, labels = result.boxes[rows], result.labels[rows]
+    turned = None if result.oriented is None else result.oriented[rows]
+    return JudgedBoxes(boxes, labels, unknown, overlaps[rows], unknown, turned)

@@ -161,7 +161,9 @@ def _layers(
     for boxes, (name, geobox, _) in zip(judged, places, strict=True):
         for layer, rows in boxes.items():
             fields = _fields(rows, name, classes)
-            layers.setdefault(layer, []).append(PlacedBoxes(geobox, rows.boxes, fields))
+            layers.setdefault(layer, []).append(
+                PlacedBoxes(geobox, rows.boxes, fields, rows.oriented)
+            )
     return layers
 
 

@@ -135,6 +135,20 @@ class GeoBox:
         area: Floats = np.abs(ax * by - ay * bx)
         return area
 
+    def ground_matrices(self, xy: Floats) -> Floats:
+        """Measure how a step in pixels goes over the ground.
+
+        Args:
+            xy: (N, 2) pixel coordinates at which to measure.
+
+        Returns:
+            (N, 2, 2) that map columns and rows to metres east and north; NaN without a CRS.
+        """
+        if self.crs is None:
+            return np.full((len(xy), 2, 2), np.nan)
+        steps: Floats = np.stack(self._ground_steps(np.asarray(xy, np.float64)), axis=-1)
+        return steps.swapaxes(0, 1)
+
     def _ground_steps(self, xy: Floats) -> tuple[Floats, Floats]:
         """Measure one pixel to the right and one down as (2, N) metres east and north."""
         assert self.crs is not None

@@ -91,7 +91,11 @@ class GroundView:
 
     def areas(self, boxes: Floats) -> Floats:
         """Measure boxes (N, 4) on the ground in square metres: (N,)."""
-        x, y = np.moveaxis(self.to_metres(box_corners(boxes)), -1, 0)
+        return self.quad_areas(box_corners(boxes))
+
+    def quad_areas(self, corners: Floats) -> Floats:
+        """Measure what (N, 4, 2) corners enclose on the ground, in square metres: (N,)."""
+        x, y = np.moveaxis(self.to_metres(corners), -1, 0)
         crossed = x * np.roll(y, -1, axis=-1) - y * np.roll(x, -1, axis=-1)
         areas: Floats = np.abs(crossed.sum(axis=-1)) / 2
         return areas

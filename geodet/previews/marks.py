@@ -63,6 +63,9 @@ def _iter_objects(shown: Detections) -> Iterator[tuple[list[float], Ink]]:
 
 def _draw_boxes(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
     """Draw outlines around boxes: all halos first, so that none covers a neighbour."""
+    if shown.oriented is not None:
+        _draw_quads(draw, shown)
+        return
     for is_halo in (True, False):
         for (x1, y1, x2, y2), ink in _iter_objects(shown):
             side = math.sqrt((x2 - x1) * (y2 - y1))
@@ -73,6 +76,17 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
             left, top = round(x1) - out, round(y1) - out
             frame = (left, top, max(round(x2) - 1 + out, left), max(round(y2) - 1 + out, top))
             draw.rectangle(frame, outline=_HALO if is_halo else ink, width=out + inner)
+
+
+def _draw_quads(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
+    """Draw outlines of oriented boxes likewise."""
+    sides, quads = np.sqrt(shown.areas).tolist(), shown.corners.tolist()
+    for is_halo in (True, False):
+        for (_, ink), quad, side in zip(_iter_objects(shown), quads, sides, strict=True):
+            line = min(max(round(0.36 * math.sqrt(side)), 1), 4)
+            rim = (1 if line < 3 else 2) if is_halo else 0
+            ring = [(x, y) for x, y in [*quad, *quad[:2]]]  # beyond the end: the last corner joins
+            draw.line(ring, _HALO if is_halo else ink, line + 2 * rim, joint="curve")
 
 
 def _draw_dots(overlay: Image.Image, shown: Detections) -> None:

@@ -17,6 +17,7 @@ from geodet.errors import SceneError
 from geodet.files.outputs import check_destination, replacing
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import fit_quads
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.footer import ClassCount, ScaleBar, with_footer
 from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
@@ -158,12 +159,14 @@ def _add_scene(
 
 
 def _place(found: SceneDetections, frame: GeoBox) -> Detections:
-    """Move the boxes of a scene into the pixels of a mosaic, as their bounds."""
-    corners = frame.to_pixels(found.geobox.corners(found.detections.boxes, frame.crs))
+    """Move the boxes of a scene into the pixels of a mosaic, axis-aligned ones as their bounds."""
+    corners = frame.to_pixels(found.geobox.to_world(found.detections.corners, frame.crs))
+    is_known = np.isfinite(corners).all(axis=(1, 2))
+    kept, corners = found.detections.select(is_known), corners[is_known]
+    if kept.oriented is not None:
+        return Detections.of_oriented(fit_quads(corners), kept.scores, kept.labels)
     boxes = np.hstack([corners.min(axis=1), corners.max(axis=1)])
-    is_known = np.isfinite(boxes).all(axis=1)
-    placed = Detections(boxes, found.detections.scores, found.detections.labels)
-    return placed.select(is_known)
+    return Detections(boxes, kept.scores, kept.labels)
 
 
 def _draw_sheet(scenes: Sequence[OverviewScene], width: int) -> Image.Image:

@@ -72,9 +72,9 @@ def _draw_objects(axes: Any, objects: Detections, clip: Any) -> None:
 
     are_dots = is_dot(objects)
     boxes, dots = objects.select(~are_dots), objects.select(are_dots)
-    sides = np.sqrt(np.prod(boxes.boxes[:, 2:] - boxes.boxes[:, :2], axis=1))
+    sides = np.sqrt(boxes.areas)
     widths = np.clip(np.round(0.36 * np.sqrt(sides)), 1, 4)
-    corners = boxes.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    corners = boxes.corners
     spacing = np.sqrt(clip.get_width() * clip.get_height() / max(len(objects), 1))
     across = 2 * min(max(0.2 * spacing, 1.25), 3.5)
     for rim in (1.0, 0.0):

@@ -191,7 +191,8 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     classes = _order_classes(path, found.objects.names)
     number = {name: label for label, name in enumerate(classes)}
     labels = np.array([number[name] for name in found.objects.names], np.int64)
-    detections = Detections(boxes, found.scores.astype(np.float32), labels).select(placed)
+    turned = found.objects.to_oriented(scene.geobox)
+    detections = Detections(boxes, found.scores.astype(np.float32), labels, turned).select(placed)
     return SceneObjects(detections, classes, found.attributes[placed])
 
 

@@ -13,8 +13,12 @@ import shapely
 from geodet.documents.values import finite_number, member, plain_word, shown, whole_number
 from geodet.errors import TilesetError, VectorError
 from geodet.geometry.arrays import Floats
+from geodet.geometry.boxes import box_corners
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.labels import FARTHEST_PX, Box, read_json_labels, read_text
+from geodet.geometry.oriented_boxes import fit_labels, oriented_corners
+from geodet.tilesets.coco_shapes import single_outline
+from geodet.tilesets.labels import FARTHEST_PX, Box, Point, read_json_labels, read_text
+from geodet.tilesets.outlines import bounds_of
 from geodet.tilesets.scene_labels import SceneLabels, ScoredObjects
 from geodet.tilesets.yolo import read_names
 
@@ -35,10 +39,17 @@ class PixelObjects:
     """(N,) in [0, 1]."""
     names: tuple[str, ...]
     """Class of each object."""
+    oriented: Floats | None = None
+    """(N, 5) oriented boxes; None: none stands at an angle."""
+
+    @property
+    def corners(self) -> Floats:
+        """(N, 4, 2) corners of the boxes."""
+        return box_corners(self.boxes) if self.oriented is None else oriented_corners(self.oriented)
 
     def placed(self, geobox: GeoBox) -> ScoredObjects:
         """Return the objects in the world coordinates of the image."""
-        shapes = np.asarray(shapely.polygons(geobox.corners(self.boxes)), np.object_)
+        shapes = np.asarray(shapely.polygons(geobox.to_world(self.corners)), np.object_)
         return ScoredObjects(SceneLabels(shapes, self.names), self.scores, ())
 
 
@@ -52,6 +63,8 @@ class _Detection:
     """x1 y1 x2 y2, in pixels or in shares of the image's sides."""
     score: float
     """In [0, 1]."""
+    quad: Sequence[Point] = ()
+    """Its four corners, if the results have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,15 @@ class PixelResults:
         boxes = np.array([one.box for one in found], np.float64).reshape(-1, 4)
         unit = np.array([*size, *size], np.float64) if self.are_shares else 1.0
         scores = np.array([one.score for one in found], np.float64)
-        return PixelObjects(boxes * unit, scores, tuple(one.name for one in found))
+        sides = size if self.are_shares else (1, 1)
+        quads = {
+            row: [(x * sides[0], y * sides[1]) for x, y in one.quad]
+            for row, one in enumerate(found)
+            if one.quad
+        }
+        oriented = fit_labels(boxes * unit, quads)
+        names = tuple(one.name for one in found)
+        return PixelObjects(boxes * unit, scores, names, oriented)
 
 
 def is_pixel_results(path: Path) -> bool:
@@ -155,7 +176,8 @@ def _to_detection(entry: Mapping[str, Any], score_field: str) -> _Detection:
             raise ValueError(f"it has no {key}")
     x, y, width, height = (finite_number(value) for value in values)
     score = finite_number(entry[score_field]) if score_field else 1.0
-    return _checked(plain_word(entry["category"]), (x, y, x + width, y + height), score)
+    box = x, y, x + width, y + height
+    return _checked(plain_word(entry["category"]), box, score, single_outline(entry))
 
 
 def _read_yolo(folder: Path, score_field: str) -> dict[str, list[_Detection]]:
@@ -178,18 +200,23 @@ def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _De
             raise ValueError(f"the class {shown(number)} is no index")
         if len(shares) < 4:
             raise ValueError(f"{len(shares)} numbers after the class")
-        label, (x, y, w, h, *scores) = whole_number(number), [float(share) for share in shares]
+        label, values = whole_number(number), [float(share) for share in shares]
+        quad = list(zip(values[:8:2], values[1:8:2], strict=True)) if len(values) >= 8 else []
+        if quad:
+            scores, box = values[8:], bounds_of(quad)
+        else:
+            x, y, w, h, *scores = values
+            box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
         if not 0 <= label < len(names):
             raise ValueError(f"class {label} is not one of the {len(names)} in {_NAMES}")
         if len(scores) > 1 or (score_field and not scores):
             raise ValueError(f"{len(shares)} numbers after the class")
-        box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        return _checked(names[label], box, scores[0] if score_field else 1.0)
+        return _checked(names[label], box, scores[0] if score_field else 1.0, quad)
     except ValueError as error:
         raise VectorError(f"{where}: {error}", hint=_YOLO_HINT) from error
 
 
-def _checked(name: str, box: Box, score: float) -> _Detection:
+def _checked(name: str, box: Box, score: float, quad: Sequence[Point]) -> _Detection:
     """Return a detection, after checking its box and score."""
     if not np.isfinite(box).all():
         raise ValueError(f"the box {box} is not finite")
@@ -197,4 +224,4 @@ def _checked(name: str, box: Box, score: float) -> _Detection:
         raise ValueError(f"the box {box} is beyond any image")
     if not 0 <= score <= 1:
         raise ValueError(f"the score {score:g} is not in [0, 1]")
-    return _Detection(name, box, score)
+    return _Detection(name, box, score, quad)

@@ -19,6 +19,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import fit_labels
 from geodet.raster.scene_lists import find_scene_name
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.vector.antimeridian import join_at_antimeridian
@@ -71,6 +72,24 @@ class SceneLabels:
             return np.zeros((0, 4))
         low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
         return np.hstack([low, high])
+
+    def to_oriented(self, geobox: GeoBox) -> Floats | None:
+        """Fit oriented boxes to polygons with four corners, in the pixels of a raster.
+
+        Args:
+            geobox: As for :meth:`to_pixels`.
+
+        Returns:
+            (N, 5), of other objects the bounds; None if no object stands at an angle.
+        """
+        boxes = self.to_pixels(geobox)
+        known = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
+        fitted = fit_labels(boxes[known], self.quads(geobox, known))
+        if fitted is None:
+            return None
+        oriented = np.full((len(boxes), 5), np.nan)
+        oriented[known] = fitted
+        return oriented
 
     def quads(
         self, geobox: GeoBox, which: NDArray[np.bool_]

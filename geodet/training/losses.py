@@ -248,7 +248,9 @@ class Target(NamedTuple):
 
     def to(self, device: torch.device) -> Target:
         """Copy the labels to a device."""
-        return Target(*(None if part is None else part.to(device) for part in self))
+        boxes, labels, ignored = (part.to(device) for part in self[:3])
+        turned = None if self.oriented is None else self.oriented.to(device)
+        return Target(boxes, labels, ignored, turned)
 
 
 class Losses(NamedTuple):

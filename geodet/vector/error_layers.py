@@ -19,6 +19,7 @@ from pyproj import CRS
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import box_corners
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import oriented_corners
 
 __all__ = ["PlacedBoxes", "write_layers"]
 
@@ -35,6 +36,8 @@ class PlacedBoxes:
     """(R, 4) in the image's pixels."""
     fields: Mapping[str, NDArray[Any] | Sequence[Any]]
     """Columns of R values."""
+    oriented: Floats | None = None
+    """(R, 5) oriented boxes, which are drawn in the place of the boxes; None: there are none."""
 
 
 def write_layers(path: Path, layers: Mapping[str, Sequence[PlacedBoxes]]) -> None:
@@ -69,9 +72,11 @@ def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
 
 def _to_polygons(part: PlacedBoxes, crs: CRS | None) -> NDArray[np.object_]:
     """Return the polygon of each box: (R,)."""
+    turned = part.oriented
+    corners = box_corners(part.boxes) if turned is None else oriented_corners(turned)
     if crs is None and part.geobox.crs is not None:
-        return np.asarray(shapely.polygons(box_corners(part.boxes) * [1.0, -1.0]), np.object_)
-    return np.asarray(shapely.polygons(part.geobox.corners(part.boxes, crs)), np.object_)
+        return np.asarray(shapely.polygons(corners * [1.0, -1.0]), np.object_)
+    return np.asarray(shapely.polygons(part.geobox.to_world(corners, crs)), np.object_)
 
 
 def _write(path: Path, name: str, frame: Any) -> None:

@@ -16,7 +16,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
 from geodet.vector.formats import Geometry
-from geodet.vector.rows import APPROXIMATE, FIELDS, ID, arrow_types, crs_text, to_arrow, to_rows
+from geodet.vector.rows import ID, arrow_types, crs_text, list_fields, to_arrow, to_rows
 
 __all__ = ["object_ids", "to_frame", "to_table"]
 
@@ -64,6 +64,7 @@ def to_table(
     geometry: Geometry = "box",
     salt: str,
     photographs: Photographs | None = None,
+    oriented: bool = False,
 ) -> pyarrow.Table:
     """Return the detections of a scene as a table of Arrow.
 
@@ -77,13 +78,15 @@ def to_table(
         geometry: ``box``, polygons, or ``centroid``, points.
         salt: As for :func:`object_ids`.
         photographs: The scenes, where they are photographs: the column ``approximate`` follows.
+        oriented: Whether the boxes stand at any angle, and have the columns of such boxes.
 
     Raises:
         OutputError: A box lies where ``crs`` is not defined.
     """
-    batch = to_arrow(to_rows(part, classes, crs, geometry, photographs), _GEOMETRY)
+    rows = to_rows(part, classes, crs, geometry, photographs, oriented=oriented)
+    batch = to_arrow(rows, _GEOMETRY)
     ids = pyarrow.array(object_ids(part, classes, salt), pyarrow.string())
-    schema = _schema(crs, is_photographed=photographs is not None)
+    schema = _schema(crs, list_fields(photographs, oriented))
     return pyarrow.table([ids, *batch.columns], schema=schema)
 
 
@@ -95,6 +98,7 @@ def to_frame(
     geometry: Geometry = "box",
     salt: str,
     photographs: Photographs | None = None,
+    oriented: bool = False,
 ) -> geopandas.GeoDataFrame:
     """Return the detections of scenes as one frame of geopandas.
 
@@ -105,6 +109,7 @@ def to_frame(
         geometry: ``box``, polygons, or ``centroid``, points.
         salt: As for :func:`object_ids`.
         photographs: As for :func:`to_table`.
+        oriented: As for :func:`to_table`.
 
     Returns:
         A frame with the columns of :func:`to_table`, in the order of the parts; without objects it
@@ -114,11 +119,19 @@ def to_frame(
         OutputError: A box lies where ``crs`` is not defined.
     """
     tables = [
-        to_table(part, classes, crs=crs, geometry=geometry, salt=salt, photographs=photographs)
+        to_table(
+            part,
+            classes,
+            crs=crs,
+            geometry=geometry,
+            salt=salt,
+            photographs=photographs,
+            oriented=oriented,
+        )
         for part in parts
         if len(part.detections)
     ]
-    empty = _schema(crs, is_photographed=photographs is not None).empty_table()
+    empty = _schema(crs, list_fields(photographs, oriented)).empty_table()
     table = pyarrow.concat_tables(tables) if tables else empty
     frame = geopandas.GeoDataFrame.from_arrow(table)
     if crs is None:
@@ -164,10 +177,10 @@ def _to_hex(values: NDArray[np.uint64]) -> NDArray[np.str_]:
     return texts
 
 
-def _schema(crs: CRS | None, *, is_photographed: bool) -> pyarrow.Schema:
+def _schema(crs: CRS | None, fields: Sequence[str]) -> pyarrow.Schema:
     """Return the columns of a table, with the CRS as GeoArrow marks it."""
     about = {} if crs is None else {"crs": crs.to_json_dict(), "crs_type": "projjson"}
     marks = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": json.dumps(about)}
     shapes = pyarrow.field(_GEOMETRY, pyarrow.binary(), metadata=marks)
-    types = arrow_types((*FIELDS, APPROXIMATE) if is_photographed else FIELDS)
+    types = arrow_types(fields)
     return pyarrow.schema([(ID, pyarrow.string()), *types.items(), shapes])

@@ -38,6 +38,7 @@ class GeoJsonStream:
         crs: Of the run: that of the first scene.
         geometry: ``box``, polygons, or ``centroid``, points.
         photographs: The scenes, where they are photographs.
+        oriented: Whether the boxes stand at any angle.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class GeoJsonStream:
         crs: CRS | None,
         geometry: Geometry = "box",
         photographs: Photographs | None = None,
+        *,
+        oriented: bool = False,
     ) -> None:
         self._stream, self._classes, self._geometry = stream, tuple(classes), geometry
-        self._photographs = photographs
+        self._photographs, self._oriented = photographs, oriented
         self._is_on_earth = is_on_earth(crs)
         self._crs = _WGS84 if self._is_on_earth else crs
 
@@ -61,7 +64,14 @@ class GeoJsonStream:
             OSError: The stream is closed or full.
         """
         for few in iter_slices(part, _ROWS_AT_ONCE):
-            rows = to_rows(few, self._classes, self._crs, self._geometry, self._photographs)
+            rows = to_rows(
+                few,
+                self._classes,
+                self._crs,
+                self._geometry,
+                self._photographs,
+                oriented=self._oriented,
+            )
             self._stream.writelines(f"{line}\n" for line in self._iter_lines(rows))
         self._stream.flush()
 

@@ -19,6 +19,7 @@ from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, writ
 from geodet.vector.images_append import has_images
 from geodet.vector.images_layer import add_images, write_images
 from geodet.vector.not_examined import add_not_examined, write_not_examined
+from geodet.vector.oriented_fields import ORIENTED_FIELDS
 from geodet.vector.rows import APPROXIMATE, FIELDS, LAYER, TEXTS, Rows, VectorLayer
 from geodet.vector.stored_styles import store_style
 from geodet.vector.writer import RowWriter, raising_os_errors
@@ -39,6 +40,8 @@ class StoredLayer:
     """Of its coordinates."""
     has_photographs: bool
     """Whether its objects are those of photographs, which are a layer of their own."""
+    has_oriented: bool
+    """Whether its boxes stand at any angle, and have the columns of such boxes."""
 
 
 class GeoPackageWriter(RowWriter):
@@ -150,7 +153,12 @@ def check_appendable(path: Path) -> StoredLayer:
             index = f"rtree_{LAYER}_{found[1]}" if found else ""
             is_indexed = database.execute(_COUNT_TABLES, (index,)).fetchone()[0]
             stored = (
-                StoredLayer(found[0], _read_crs(database, found[2]), has_photographs)
+                StoredLayer(
+                    found[0],
+                    _read_crs(database, found[2]),
+                    has_photographs,
+                    set(ORIENTED_FIELDS) <= set(columns),
+                )
                 if found
                 else None
             )
@@ -210,6 +218,14 @@ def _check_same(stored: StoredLayer, layer: VectorLayer) -> None:
         held, new = kinds if stored.has_photographs else kinds[::-1]
         raise OutputError(
             f"{layer.path} holds objects of {held}, and the new rows are of {new}",
+            hint="write them to a file of their own",
+            path=layer.path,
+        )
+    if stored.has_oriented != layer.oriented:
+        kinds = "oriented", "axis-aligned"
+        held, new = kinds if stored.has_oriented else kinds[::-1]
+        raise OutputError(
+            f"{layer.path} holds {held} boxes, and the new rows are {new} ones",
             hint="write them to a file of their own",
             path=layer.path,
         )

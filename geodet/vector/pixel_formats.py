@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
 
+import numpy as np
+
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
+from geodet.geometry.arrays import Floats
+from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES
@@ -49,6 +53,8 @@ class CocoWriter(DetectionWriter):
     def _to_entries(self, part: SceneDetections, image: int) -> list[dict[str, object]]:
         found = part.detections
         columns = (found.boxes.tolist(), found.scores.tolist(), found.labels.tolist())
+        shapes = found.corners.reshape(-1, 8).round(3).tolist() if self._layer.oriented else []
+        outlines = [{"segmentation": [shape]} for shape in shapes] or [{}] * len(found)
         return [
             {
                 "image_id": image,
@@ -58,7 +64,8 @@ class CocoWriter(DetectionWriter):
                 "file_name": part.scene,
                 "category": self._layer.classes[label],
             }
-            for (x1, y1, x2, y2), score, label in zip(*columns, strict=True)
+            | outline
+            for (x1, y1, x2, y2), score, label, outline in zip(*columns, outlines, strict=True)
         ]
 
 
@@ -66,8 +73,9 @@ class YoloWriter(DetectionWriter):
     """Writes a folder of YOLO text: a file per scene, ``classes.txt`` and ``geodet.json``.
 
     A line is the class from 0, then centre x, centre y, width and height as shares of the scene's
-    sides, then the score. A scene without objects has an empty file. ``geodet.json``
-    has the metadata and lists the files, so that ``overwrite`` removes no other one.
+    sides, or x and y of the four corners of an oriented box, then the score. A scene without
+    objects has an empty file. ``geodet.json`` has the metadata and lists the files, so that
+    ``overwrite`` removes no other one.
     """
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
@@ -92,11 +100,18 @@ class YoloWriter(DetectionWriter):
         file = self._open(part)
         width, height = part.geobox.width, part.geobox.height
         found = part.detections
-        columns = (found.labels.tolist(), found.boxes.tolist(), found.scores.tolist())
-        for label, (x1, y1, x2, y2), score in zip(*columns, strict=True):
-            centre = (x1 + x2) / 2 / width, (y1 + y2) / 2 / height
-            shares = *centre, (x2 - x1) / width, (y2 - y1) / height
+        shares_of_all = self._shares(found, width, height).tolist()
+        columns = (found.labels.tolist(), shares_of_all, found.scores.tolist())
+        for label, shares, score in zip(*columns, strict=True):
             file.write(f"{label} {' '.join(map(repr, shares))} {round(score, 6)}\n")
+
+    def _shares(self, found: Detections, width: int, height: int) -> Floats:
+        """Return centre and sides as shares of a scene, (N, 4), or (N, 8) corners."""
+        sides = np.array([width, height], np.float64)
+        if self._layer.oriented:
+            return (found.corners / sides).reshape(-1, 8)
+        low, high = found.boxes[:, :2], found.boxes[:, 2:]
+        return np.hstack([(low + high) / 2 / sides, (high - low) / sides])
 
     def _open(self, part: SceneDetections) -> TextIOWrapper:
         """Return the open file of a scene; parts of several scenes may alternate."""

@@ -17,11 +17,13 @@ from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
 from geodet.vector.formats import FORMATS, dataset_files
+from geodet.vector.oriented_fields import ORIENTED_FIELDS, oriented_from_fields
 from geodet.vector.rows import LAYER, PIXEL_SIDES
 
 __all__ = ["read_detections"]
 
 _READ = ("label", "score", *PIXEL_SIDES)
+_KNOWN = (*_READ, *ORIENTED_FIELDS)
 _HINT = "geodet detect writes such files"
 
 
@@ -43,7 +45,9 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
         raise VectorError(f"{path} lacks the field {missing[0]}", hint=_HINT, path=path)
     sides = [columns[name].astype(np.float64) for name in PIXEL_SIDES]
     labels = _to_labels(columns["label"], classes, path)
-    return Detections(np.stack(sides, axis=-1), columns["score"].astype(np.float32), labels)
+    boxes = np.stack(sides, axis=-1)
+    oriented = oriented_from_fields(boxes, dict(columns))
+    return Detections(boxes, columns["score"].astype(np.float32), labels, oriented)
 
 
 def _to_labels(names: NDArray[Any], classes: Sequence[str], path: Path) -> NDArray[np.int64]:
@@ -62,7 +66,7 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
     layer = LAYER if path.suffix.lower() == ".gpkg" else None  # a style is a layer, too
     try:
         about, _, _, columns = pyogrio.raw.read(
-            str(path), layer=layer, columns=list(_READ), read_geometry=False
+            str(path), layer=layer, columns=list(_KNOWN), read_geometry=False
         )
     except (DataSourceError, DataLayerError) as error:
         raise VectorError(
@@ -77,7 +81,7 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
 def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:
     try:
         data = parquet.ParquetDataset(path)
-        there = [name for name in _READ if name in data.schema.names]
+        there = [name for name in _KNOWN if name in data.schema.names]
         table = data.read(columns=there)
     except (OSError, pyarrow.ArrowException) as error:
         raise VectorError(

@@ -22,6 +22,8 @@ from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photograph, Photographs
 from geodet.vector.formats import Geometry
+from geodet.vector.oriented_fields import ORIENTED_FIELDS, measure_oriented
+from geodet.vector.wkb_encoding import pack_wkb
 
 __all__ = [
     "APPROXIMATE",
@@ -36,7 +38,7 @@ __all__ = [
     "arrow_types",
     "crs_text",
     "iter_slices",
-    "pack_wkb",
+    "list_fields",
     "to_arrow",
     "to_rows",
     "warn_of_transformation",
@@ -82,11 +84,13 @@ class VectorLayer:
     salt: str = ""
     """The model and the settings, as a text, for identifiers; see
     :func:`geodet.vector.frames.object_ids`."""
+    oriented: bool = False
+    """Whether the boxes stand at any angle."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The columns, in order."""
-        return FIELDS if self.photographs is None else (*FIELDS, APPROXIMATE)
+        return list_fields(self.photographs, self.oriented)
 
 
 def crs_text(crs: CRS) -> str:
@@ -101,11 +105,25 @@ FIELDS = ("label", "score", "scene", *PIXEL_SIDES, "area_m2")
 """The columns, in order: float64 except for :data:`TEXTS`."""
 TEXTS = ("label", "scene")
 
+
+def list_fields(photographs: Photographs | None, oriented: bool) -> tuple[str, ...]:
+    """List the columns of a layer, in order.
+
+    Args:
+        photographs: The scenes, where they are photographs.
+        oriented: Whether the boxes stand at any angle.
+    """
+    last = () if photographs is None else (APPROXIMATE,)
+    return (*FIELDS, *(ORIENTED_FIELDS if oriented else ()), *last)
+
+
 ID = "id"
 """A further column, before the others: an identifier of the object, in GeoParquet and frames."""
 
 APPROXIMATE = "approximate"
 """A further column of objects in photographs: true where the place is approximate, else null."""
+
+_MEASURED = {"area_m2", *ORIENTED_FIELDS}  # columns whose values may be unknown
 
 _logger = logging.getLogger(__name__)
 
@@ -138,9 +156,9 @@ class Rows:
     def columns(self) -> list[list[Any]]:
         """The columns as lists of Python values, None where a value is unknown."""
         columns = {name: values.tolist() for name, values in self.fields.items()}
-        unknown = np.isnan(self.fields["area_m2"])
-        if unknown.any():
-            columns["area_m2"] = [None if math.isnan(a) else a for a in columns["area_m2"]]
+        for name in _MEASURED & columns.keys():
+            if np.isnan(self.fields[name]).any():
+                columns[name] = [None if math.isnan(value) else value for value in columns[name]]
         if APPROXIMATE in columns:
             columns[APPROXIMATE] = [value or None for value in columns[APPROXIMATE]]
         return list(columns.values())
@@ -166,6 +184,8 @@ def to_rows(
     crs: CRS | None,
     geometry: Geometry = "box",
     photographs: Photographs | None = None,
+    *,
+    oriented: bool = False,
 ) -> Rows:
     """Compute the rows of detections, in their order.
 
@@ -176,17 +196,18 @@ def to_rows(
         geometry: ``box``, the four corners, or ``centroid``, the centre of each box.
         photographs: The scenes, where they are photographs: coordinates are in WGS 84 where the
             pose of the camera is known, and NaN where it is not.
+        oriented: Whether the boxes stand at any angle, and have the columns of such boxes.
 
     Raises:
         OutputError: A box lies where ``crs`` is not defined.
     """
     if photographs is not None:
-        return _photographed_rows(part, classes, geometry, photographs[part.scene])
+        return _photographed_rows(part, classes, geometry, photographs[part.scene], oriented)
     found, geobox = part.detections, part.geobox
     if geometry == "centroid":
         coordinates = geobox.to_world(found.centres[:, None], crs)
     else:
-        coordinates = geobox.corners(found.boxes, crs)
+        coordinates = geobox.to_world(found.corners, crs)
     if crs is not None and geobox.needs_transformation(crs) and not np.isfinite(coordinates).all():
         raise OutputError(
             f"{part.scene} lies outside of {crs.name}, the CRS of the output",
@@ -194,23 +215,30 @@ def to_rows(
         )
     if geometry == "box":
         coordinates = _counter_clockwise(coordinates)
-    return Rows(_to_fields(part, classes, _areas(part)), coordinates)
+    fields = _to_fields(part, classes, _areas(part))
+    return Rows(fields | (measure_oriented(found, geobox) if oriented else {}), coordinates)
 
 
 def _photographed_rows(
-    part: SceneDetections, classes: Sequence[str], geometry: Geometry, photograph: Photograph
+    part: SceneDetections,
+    classes: Sequence[str],
+    geometry: Geometry,
+    photograph: Photograph,
+    oriented: bool,
 ) -> Rows:
     """Compute the rows of detections in a photograph."""
     found, view = part.detections, photograph.view
     gsd = math.nan if photograph.gsd_m is None else photograph.gsd_m
-    areas = gsd**2 * (found.boxes[:, 2:] - found.boxes[:, :2]).prod(axis=1)
+    areas = gsd**2 * found.areas
     coordinates = np.full((len(found), 1 if geometry == "centroid" else 4, 2), np.nan)
     if view is not None and geometry == "centroid":
-        coordinates, areas = view.to_degrees(found.centres[:, None]), view.areas(found.boxes)
+        coordinates, areas = view.to_degrees(found.centres[:, None]), view.quad_areas(found.corners)
     elif view is not None:
-        coordinates = _counter_clockwise(view.corners(found.boxes))
-        areas = view.areas(found.boxes)
+        coordinates = _counter_clockwise(view.to_degrees(found.corners))
+        areas = view.quad_areas(found.corners)
     fields = _to_fields(part, classes, areas)
+    if oriented:
+        fields |= measure_oriented(found, part.geobox, photograph)
     fields[APPROXIMATE] = np.full(len(found), view is not None)
     return Rows(fields, coordinates)
 
@@ -247,51 +275,8 @@ def _to_fields(
 
 def _areas(part: SceneDetections) -> Floats:
     """Measure each box on the ground in square metres: (N,), NaN without a CRS."""
-    boxes = part.detections.boxes
-    sides = boxes[:, 2:] - boxes[:, :2]
-    areas: Floats = sides[:, 0] * sides[:, 1] * part.geobox.pixel_area(part.detections.centres)
-    return areas
-
-
-_HEAD = [("order", "u1"), ("type", "<u4")]
-_POINT = np.dtype([*_HEAD, ("xy", "<f8", (1, 2))])
-_POLYGON = np.dtype([*_HEAD, ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))])
-
-_LITTLE_ENDIAN = 1
-_POINT_TYPE, _POLYGON_TYPE = 1, 3
-
-
-def pack_wkb(coordinates: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Encode points or rings of four corners in WKB.
-
-    Args:
-        coordinates: (N, 1, 2) points, or (N, 4, 2) corners in order, which are closed here.
-
-    Returns:
-        (N, 21) bytes of points or (N, 93) of polygons.
-
-    Reference:
-        OGC 06-103r4, "Simple feature access, part 1", section 8.
-    """
-    records = (
-        _pack_points(coordinates) if coordinates.shape[1] == 1 else _pack_polygons(coordinates)
-    )
-    return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
-
-
-def _pack_points(coordinates: NDArray[np.float64]) -> NDArray[Any]:
-    points = np.zeros(len(coordinates), _POINT)
-    points["order"], points["type"], points["xy"] = _LITTLE_ENDIAN, _POINT_TYPE, coordinates
-    return points
-
-
-def _pack_polygons(coordinates: NDArray[np.float64]) -> NDArray[Any]:
-    polygons = np.zeros(len(coordinates), _POLYGON)
-    polygons["order"], polygons["type"] = _LITTLE_ENDIAN, _POLYGON_TYPE
-    polygons["rings"], polygons["points"] = 1, 5
-    polygons["xy"][:, :4] = coordinates
-    polygons["xy"][:, 4] = coordinates[:, 0]
-    return polygons
+    found = part.detections
+    return found.areas * part.geobox.pixel_area(found.centres)
 
 
 def arrow_types(fields: Iterable[str]) -> dict[str, pyarrow.DataType]:

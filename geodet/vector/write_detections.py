@@ -105,6 +105,7 @@ def open_writer(
     format: str | None = None,
     photographs: Photographs | None = None,
     salt: str = "",
+    oriented: bool = False,
 ) -> DetectionWriter:
     """Open a file that detections are written to part by part, as one layer, ``detections``.
 
@@ -116,7 +117,8 @@ def open_writer(
     ``y2_px`` (the scene's own pixels) and ``area_m2`` (on the ground; null without a CRS). Rows
     keep the order of the parts, except in a FlatGeobuf and in GeoParquet. A polygon is the box's
     four corners through the scene's transform in float64: exact under rotation and shear,
-    counter-clockwise.
+    counter-clockwise. Oriented boxes have more columns, see
+    :data:`geodet.vector.oriented_fields.ORIENTED_FIELDS`.
 
     Scenes of another CRS than the layer's are transformed to it, with a warning. GeoJSON is WGS 84
     to 1e-9 degrees (0.1 mm) after RFC 7946, which also splits what crosses the antimeridian.
@@ -140,6 +142,7 @@ def open_writer(
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
         photographs: The scenes, where they are photographs.
         salt: The model and the settings, as a text, for identifiers.
+        oriented: Whether the boxes stand at any angle.
 
     Returns:
         The writer. Any thread may use it, one at a time.
@@ -151,7 +154,7 @@ def open_writer(
     chosen = choose_format(path, format)
     rule = (appending or Appending()) if append else None
     layer = VectorLayer(
-        path, tuple(classes), crs, dict(metadata), geometry, rule, photographs, salt
+        path, tuple(classes), crs, dict(metadata), geometry, rule, photographs, salt, oriented
     )
     is_there = append and path.exists()
     with raising_output_errors(path):
@@ -178,6 +181,7 @@ def write_detections(
     appending: Appending | None = None,
     geometry: Geometry = "box",
     format: str | None = None,
+    oriented: bool = False,
 ) -> None:
     """Write the boxes of one or more scenes, in the first one's CRS: :func:`open_writer` at once.
 
@@ -192,6 +196,7 @@ def write_detections(
         appending: Which rows are added; None: all, of scenes that the file does not hold.
         geometry: ``box``, polygons, or ``centroid``, points.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
+        oriented: Whether the boxes stand at any angle.
 
     Raises:
         OutputError: The file exists or cannot be written, or only some scenes have a CRS. A file
@@ -208,6 +213,7 @@ def write_detections(
         appending=appending,
         geometry=geometry,
         format=format,
+        oriented=oriented,
     ) as writer:
         for part in parts:
             writer.write(part)

@@ -200,7 +200,8 @@ class RowWriter(DetectionWriter):
     def _to_rows(self, part: SceneDetections) -> Rows:
         """Compute the rows of a part."""
         layer = self._layer
-        return to_rows(part, layer.classes, layer.crs, layer.geometry, layer.photographs)
+        place = layer.crs, layer.geometry, layer.photographs
+        return to_rows(part, layer.classes, *place, oriented=layer.oriented)
 
     def _flush(self) -> None:
         if any(map(len, self._waiting)):

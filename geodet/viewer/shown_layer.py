@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from geodet.geometry.arrays import Bools, Floats, Ints
-from geodet.geometry.boxes import Detections, box_corners
+from geodet.geometry.boxes import Detections
 from geodet.vector.palette import Colour
 from geodet.viewer.map_frame import TILE_PX, MapFrame
 from geodet.viewer.object_index import ObjectIndex
@@ -67,7 +67,7 @@ class ShownLayer:
         self.objects, self.classes, self.colours = objects, tuple(classes), tuple(colours)
         self._attributes, self._unscored = attributes, frozenset(unscored)
         self._scores = objects.scores.astype(np.float64)
-        self._corners = frame.to_square(box_corners(objects.boxes))  # (N, 4, 2)
+        self._corners = frame.to_square(objects.corners)  # (N, 4, 2)
         self._bounds = np.hstack([self._corners.min(axis=1), self._corners.max(axis=1)])
         self._centres = (self._bounds[:, :2] + self._bounds[:, 2:]) / 2
         self._sides_on_map = (self._bounds[:, 2:] - self._bounds[:, :2]).max(axis=1, initial=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from geodet.errors import VectorError
-from geodet.geometry.boxes import Detections, box_corners
+from geodet.geometry.boxes import Detections
 from geodet.previews.views import SceneObjects, read_objects
 from geodet.raster.scene import Scene
 from geodet.vector.formats import LAYER_SEPARATOR
@@ -135,7 +135,7 @@ def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:
     parts = [_read_kind(path, name, scene) for name in there]
     kinds = [_ERRORS[name] for name in there]
     boxes = [
-        Detections(one.boxes, one.scores, np.full(len(one), number))
+        replace(one, labels=np.full(len(one), number))
         for number, one in enumerate(part.detections for part in parts)
     ]
     frames = [part.attributes for part in parts]
@@ -160,7 +160,7 @@ def _placed(
     unscored: Sequence[int] = (),
 ) -> ShownLayer:
     """Return a layer of the objects that have a place on the map."""
-    places = frame.to_square(box_corners(found.detections.boxes))
+    places = frame.to_square(found.detections.corners)
     known = np.asarray(np.isfinite(places).all(axis=(1, 2)), np.bool_)
     if not known.all():
         logger.warning("%d objects lie where the map has no place", int((~known).sum()))

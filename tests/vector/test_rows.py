@@ -11,7 +11,8 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
-from geodet.vector.rows import Rows, iter_slices, pack_wkb, to_arrow, to_rows
+from geodet.vector.rows import Rows, iter_slices, to_arrow, to_rows
+from geodet.vector.wkb_encoding import pack_wkb
 
 
 def test_slices_together_are_the_whole_in_order():
