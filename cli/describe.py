@@ -43,6 +43,7 @@ def model_fields(about: ModelDescription) -> dict[str, Any]:
         "bands": ", ".join(about.bands),
         "values": about.dtype,
         "gsd": metres(about.gsd),
+        "boxes": about.architecture.boxes.replace("_", "-"),
         "backbone": about.architecture.backbone,
         "score threshold": about.score_threshold,
         "iou threshold": about.iou_threshold,

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from geodet.errors import ConfigError, ModelFileError
 from geodet.files.outputs import check_destination, replacing
-from geodet.models.box_coding import decode_boxes
+from geodet.models.box_coding import DELTAS, decode_boxes, decode_oriented
+from geodet.models.engine import Outputs
 from geodet.models.input_values import trained_bounds
 from geodet.models.inputs import standardise
 from geodet.models.model import Model
@@ -107,6 +109,15 @@ def export_model(
     return ExportReport(output, reader, len(content) / 1e6, *differences)
 
 
+def _boxes(outputs: Outputs) -> Tensor:
+    """Return what the output ``boxes`` of :func:`geodet.onnx.graph.plain_graph` holds."""
+    deltas, anchors = outputs.deltas, outputs.anchors
+    if deltas.shape[-1] != DELTAS["oriented"]:
+        boxes: Tensor = decode_boxes(deltas, anchors)
+        return boxes
+    return torch.cat([decode_oriented(deltas, anchors)[..., :4], deltas[..., 4:]], dim=-1)
+
+
 def with_metadata(graph: Any, about: dict[str, str]) -> bytes:
     """Return the bytes of a file with a graph and metadata."""
     for key, value in about.items():
@@ -132,7 +143,7 @@ def _compare(graph: Any, model: Model) -> tuple[float, float]:
         bounds = trained_bounds(about.dtype, about.low, about.high)
         scaled = standardise(given, valid, about.mean, about.std, *bounds)
         outputs = model.network(scaled)
-    wanted = decode_boxes(outputs.deltas, outputs.anchors), outputs.logits.sigmoid()
+    wanted = _boxes(outputs), outputs.logits.sigmoid()
     session = open_session(graph.SerializeToString(), threads=torch.get_num_threads())
     found = session.run(["boxes", "scores"], {"pixels": pixels})
     boxes, scores = (

@@ -29,7 +29,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from geodet.errors import ModelFileError
 from geodet.models.backbone import Backbone
-from geodet.models.box_coding import LARGEST_FACTOR
+from geodet.models.box_coding import DELTAS, LARGEST_FACTOR
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import ABSURD, trained_bounds
 from geodet.models.retinanet import Head, RetinaNet
@@ -60,7 +60,7 @@ class TileFormat(NamedTuple):
 
 class _Raw(NamedTuple):
     boxes: str
-    """(N, R, 4) x1 y1 x2 y2."""
+    """(N, R, 4) x1 y1 x2 y2, or (N, R, 6) of oriented boxes."""
     scores: str
     """(N, R, K)."""
     logits: str
@@ -79,10 +79,13 @@ def plain_graph(network: RetinaNet, about: ModelDescription) -> Any:
         An ``onnx.ModelProto``. Input: ``pixels`` (N, C, H, W) float32 in the units of the data.
         Outputs: ``boxes`` (N, R, 4) x1 y1 x2 y2 in pixels and ``scores`` (N, R, K) of all R
         anchors, and ``logits``, ``deltas`` and ``anchors`` (R, 4), from which they are computed.
+        Oriented boxes are (N, R, 6): centre x and y, length, width, and the last two deltas v and
+        w, of which the angle is atan2(w, v) / 2.
     """
     nodes = Nodes()
     raw = _raw(nodes, network, _standardised(nodes, "pixels", about))
-    of_class, of_box = ("batch", "anchor", len(about.classes)), ("batch", "anchor", 4)
+    sides = DELTAS[about.architecture.boxes]
+    of_class, of_box = ("batch", "anchor", len(about.classes)), ("batch", "anchor", sides)
     kinds: TensorShapes = {
         "boxes": of_box,
         "scores": of_class,
@@ -143,7 +146,8 @@ def _raw(nodes: Nodes, network: RetinaNet, images: str) -> _Raw:
     deltas = _head(nodes, network.regressor, levels)
     placed = [_anchors(nodes, network, index, level) for index, level in enumerate(levels)]
     anchors = nodes.add("Concat", *placed, axis=0)
-    boxes = _decoded(nodes, deltas, anchors)
+    decoded = _decoded_oriented if network.config.boxes == "oriented" else _decoded
+    boxes = decoded(nodes, deltas, anchors)
     return _Raw(boxes, nodes.add("Sigmoid", logits), logits, deltas, anchors)
 
 
@@ -223,17 +227,30 @@ def _centres(nodes: Nodes, level: str, stride: int, *, axis: int, shape: tuple[i
 
 def _decoded(nodes: Nodes, deltas: str, anchors: str) -> str:
     """Follow :func:`geodet.models.box_coding.decode_boxes`."""
-    half = nodes.constant(0.5)
-    low, high = nodes.part(anchors, 0, 2, axis=1), nodes.part(anchors, 2, 4, axis=1)
-    middle = nodes.add("Mul", nodes.add("Add", low, high), half)
-    sides = nodes.add("Sub", high, low)
-    shift = nodes.add("Mul", nodes.part(deltas, 0, 2, axis=2), sides)
-    centre = nodes.add("Add", middle, shift)
-    most = nodes.constant(math.log(LARGEST_FACTOR))
-    factor = nodes.add("Exp", nodes.add("Min", nodes.part(deltas, 2, 4, axis=2), most))
-    reach = nodes.add("Mul", nodes.add("Mul", sides, factor), half)
+    centre, sides, factor = _moved(nodes, deltas, anchors)
+    reach = nodes.add("Mul", nodes.add("Mul", sides, factor), nodes.constant(0.5))
     corners = nodes.add("Sub", centre, reach), nodes.add("Add", centre, reach)
     return nodes.add("Concat", *corners, axis=2)
+
+
+def _decoded_oriented(nodes: Nodes, deltas: str, anchors: str) -> str:
+    """Follow :func:`geodet.models.box_coding.decode_oriented`, but for the angle."""
+    centre, sides, factor = _moved(nodes, deltas, anchors)
+    wide, high = nodes.part(sides, 0, 1, axis=1), nodes.part(sides, 1, 2, axis=1)
+    side = nodes.add("Sqrt", nodes.add("Mul", wide, high))
+    turn = nodes.part(deltas, 4, 6, axis=2)
+    return nodes.add("Concat", centre, nodes.add("Mul", side, factor), turn, axis=2)
+
+
+def _moved(nodes: Nodes, deltas: str, anchors: str) -> tuple[str, str, str]:
+    """Return the centres of boxes, the sides of their anchors and the factors on these."""
+    low, high = nodes.part(anchors, 0, 2, axis=1), nodes.part(anchors, 2, 4, axis=1)
+    middle = nodes.add("Mul", nodes.add("Add", low, high), nodes.constant(0.5))
+    sides = nodes.add("Sub", high, low)
+    shift = nodes.add("Mul", nodes.part(deltas, 0, 2, axis=2), sides)
+    most = nodes.constant(math.log(LARGEST_FACTOR))
+    factor = nodes.add("Exp", nodes.add("Min", nodes.part(deltas, 2, 4, axis=2), most))
+    return nodes.add("Add", middle, shift), sides, factor
 
 
 def _suppressed(nodes: Nodes, raw: _Raw, form: TileFormat, *, classes: int) -> str:

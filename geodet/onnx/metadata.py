@@ -37,6 +37,12 @@ def tile_format(about: ModelDescription, reader: Reader, tile_size: int) -> Tile
         github.com/PUTvision/qgis-plugin-deepness, ``processing/models``; geodeep 0.9,
         ``detection.py``.
     """
+    if about.architecture.boxes == "oriented":
+        raise ModelFileError(
+            f"{about.name} finds oriented boxes, and {reader} reads axis-aligned ones",
+            hint="--reader plain takes it, which geodet itself reads",
+            name=about.name,
+        )
     is_deepness = reader == "deepness"
     if not is_deepness:
         _check_for_geodeep(about)
