@@ -126,8 +126,8 @@ class MosaicJoiner(Closing):
         if len(ours) and any(map(len, theirs)):
             others = PlacedBoxes.concatenate(theirs)
             ranks, threshold = self._name_ranks, self._iou_threshold
-            found = list(iter_met_pairs(ours, others, ranks, threshold))
-            self._note_pairs(number, np.concatenate([np.zeros((0, 2), np.int64), *found]))
+            met = iter_met_pairs(ours, others, ranks, threshold)
+            self._note_pairs(number, np.concatenate([np.zeros((0, 2), np.int64), *met]))
 
     def _iter_shared(self, number: int, boxes: Floats) -> Iterator[tuple[Ints, Floats]]:
         """Yield the rows of the boxes that lie in footprints of others, and their corners."""
