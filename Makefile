@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 MAPLIBRE := 6.17.0
+# Installs in a third of pip's time, and links files that an earlier environment has.
+UV := 0.13.9
 
 .PHONY: demo test test-viewer test-qgis qgis-plugin fuzz lint docs bench viewer-assets clean
 
@@ -64,8 +66,9 @@ bench-all: .venv/ready
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "geodet needs Python 3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet uv==$(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch .venv/ready
 
 clean:

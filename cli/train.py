@@ -34,7 +34,7 @@ Examples:
   geodet train --scene 'flights/*.tif' --labels cars.gpkg -o mine.safetensors
   geodet train --data tiles --dry-run
   geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
-  geodet train --data tiles -o mine.safetensors --set train.init=urban-trees
+  geodet train --data tiles -o mine.safetensors --init urban-trees
   geodet train --data tiles -o mine.safetensors --resume
   geodet train --data tiles -o mine.safetensors --sweep train.lr=1e-3,3e-4
   torchrun --nproc-per-node 4 -m geodet train --data tiles -o mine.safetensors
@@ -117,6 +117,15 @@ def train(
             rich_help_panel=opt.SETTINGS,
         ),
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="NAME|PATH",
+            help="Go on from the weights of a model, a bundled one or a file.",
+            rich_help_panel=opt.SETTINGS,
+        ),
+    ] = None,
     chip_size: opt.ChipSize = None,
     gsd: opt.ChipGsd = None,
     batch_size: Annotated[
@@ -155,6 +164,7 @@ def train(
     scenes = _choose_scenes(data, scenes, labels, has_cuts=has_cuts)
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = {
+        "init": init,
         "epochs": epochs,
         "chip_size": chip_size,
         "batch_size": batch_size,

@@ -26,9 +26,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
         "conf confidence threshold score thresh conf-thres conf-thresh conf-threshold min-score "
         "score-thresh score-thr box-score-thresh": "--score-threshold|--min-score",
         "iou iou-thres iou-thresh nms nms-iou nms-threshold": "--iou-threshold",
-        "weights checkpoint ckpt model-path model-file pretrained weight": "--model|"
-        "--set train.init=MODEL",
-        "init": "--set train.init=MODEL",
+        "weights checkpoint ckpt model-path model-file pretrained weight": "--model|--init",
         "imgsz img-size img image-size imgsize tile-size patch-size window-size crop-size size "
         "slice-size": "--chip-size",
         "out output-dir output-file output-path out-dir outdir save-dir project dst dest save "
@@ -133,7 +131,7 @@ def _instead(
 
 
 def _is_setting_of(way: str, command: str) -> bool:
-    """Whether the command has the section of a setting such as ``--set train.init=MODEL``."""
+    """Whether the command has the section of a setting such as ``--set train.seed=N``."""
     option, _, setting = way.partition(" ")
     if option != "--set":
         return True

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from geodet.api.photograph_frames import read_photographs
     from geodet.api.run_tools import compare_runs, train_series
     from geodet.api.scene_pictures import preview
+    from geodet.api.suggestions import suggest
     from geodet.api.summaries import info
     from geodet.api.tools import evaluate, export
     from geodet.api.training_tools import tile, train
@@ -65,12 +66,14 @@ if TYPE_CHECKING:
     from geodet.previews.map_outlines import OutlineLayer
     from geodet.previews.preview import PreviewReport
     from geodet.raster.scene_summary import SceneSummary
+    from geodet.suggesting.suggest import SuggestReport
     from geodet.tilesets.tile import TileReport
     from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.run_records import RunRecord
     from geodet.training.run_series import SeriesReport
     from geodet.training.run_tables import RunTable
     from geodet.training.train import EpochReport, TrainReport
+    from geodet.vector.suggested_windows import SuggestedWindow
     from geodet.vector.vector_summary import VectorSummary
 
 __all__ = [
@@ -104,6 +107,8 @@ __all__ = [
     "SceneSummary",
     "SeriesReport",
     "ShardReport",
+    "SuggestReport",
+    "SuggestedWindow",
     "TileConfig",
     "TileReport",
     "TilesetError",
@@ -130,6 +135,7 @@ __all__ = [
     "read_photographs",
     "resolve_config",
     "search",
+    "suggest",
     "tile",
     "train",
     "train_series",
@@ -158,6 +164,7 @@ _MODULES = {
     "geodet.api.photograph_frames": ("read_photographs",),
     "geodet.api.map_pages": ("view",),
     "geodet.api.scene_pictures": ("preview",),
+    "geodet.api.suggestions": ("suggest",),
     "geodet.api.summaries": ("info",),
     "geodet.api.tools": (
         "evaluate",
@@ -203,6 +210,7 @@ _MODULES = {
     "geodet.previews.map_outlines": ("OutlineLayer",),
     "geodet.previews.preview": ("PreviewReport",),
     "geodet.raster.scene_summary": ("SceneSummary",),
+    "geodet.suggesting.suggest": ("SuggestReport",),
     "geodet.tilesets.tile": ("TileReport",),
     "geodet.tilesets.tileset_summary": ("TilesetSummary",),
     "geodet.api.run_tools": (
@@ -216,6 +224,7 @@ _MODULES = {
         "EpochReport",
         "TrainReport",
     ),
+    "geodet.vector.suggested_windows": ("SuggestedWindow",),
     "geodet.vector.vector_summary": ("VectorSummary",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

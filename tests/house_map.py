@@ -14,7 +14,7 @@ FLOORS = (
     ("models", "tilesets"),
     ("onnx", "previews"),
     ("detection",),
-    ("evaluation", "jobs"),
+    ("evaluation", "jobs", "suggesting"),
     ("counting", "demo", "training", "viewer"),
     ("api",),
     ("cli",),

@@ -43,10 +43,9 @@ class DetectBar:
         else:
             self._pixels += step.pixels
         self._found[step.scene] = step.detections
-        where = f"scene {step.number} of {step.scenes}: " if step.scenes > 1 else ""
         self._bar.update(
             self._task,
-            description=f"{where}{step.scene}",
+            description=_describe(step),
             completed=step.share,
             rate=self._pixels / 1e6 / max(self._bar.tasks[0].elapsed or 0.0, 1e-3),
             found=sum(self._found.values()),
@@ -55,6 +54,14 @@ class DetectBar:
     def finish(self, written: int) -> None:
         """Show the number of objects that were written, without duplicates."""
         self._bar.update(self._task, found=written)
+
+
+def _describe(step: DetectProgress) -> str:
+    if step.all_parts:  # of several workers, which are in several scenes
+        failed = f", {step.failures} scenes failed" if step.failures else ""
+        return f"{step.parts} of {step.all_parts} parts{failed}"
+    where = f"scene {step.number} of {step.scenes}: " if step.scenes > 1 else ""
+    return f"{where}{step.scene}"
 
 
 @contextmanager

@@ -117,6 +117,26 @@ class AugmentConfig(Section):
     )
     blur: float = Field(0.1, ge=0, le=1, description="share of the chips that are blurred")
     noise: float = Field(0.0, ge=0, le=1, description="share of the chips that get sensor noise")
+    haze: float = Field(
+        0.0, ge=0, lt=1, description="largest share of white light over the image, as of thin haze"
+    )
+    shading: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="largest change of brightness across a chip, in any direction, one side "
+        "brighter and the other darker, as under a low sun or at the edge of a frame",
+    )
+    coarsening: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the chips that lose resolution: reduced to between 0.4 and 0.9 of "
+        "their size and enlarged again",
+    )
+    jpeg: float = Field(
+        0.0, ge=0, le=1, description="share of the chips compressed as JPEG, of quality 30 to 90"
+    )
 
 
 class MatchConfig(Section):

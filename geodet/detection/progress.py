@@ -45,9 +45,9 @@ class DetectProgress:
     scene: str
     """File name of the scene."""
     chips: int
-    """Windows done since the last report, with those that were skipped."""
+    """Windows done since the last report, with those that were skipped; or parts, of workers."""
     total: int
-    """Windows of the scene."""
+    """Windows of the scene, or its parts."""
     pixels: int
     """Pixels of the grid done since the last report, each counted once."""
     detections: int
@@ -60,3 +60,9 @@ class DetectProgress:
     """Share of the pixels of all scenes that is done, in [0, 1]."""
     resumed: bool = False
     """Whether an earlier run that was interrupted has done these windows."""
+    parts: int = 0
+    """Of several workers: the parts that all of them have done."""
+    all_parts: int = 0
+    """Parts that they have to do; 0 without workers."""
+    failures: int = 0
+    """Scenes that they could not read to their end."""

@@ -232,7 +232,7 @@ def _fit_scales(results: Sequence[Comparison], classes: int) -> list[ScoreScale]
         raise ModelFileError(
             "right detections do not score higher than wrong ones on these labels",
             hint="check that the labels and `match` fit the model; or train on them: geodet train "
-            "--set train.init=MODEL",
+            "--init MODEL",
         )
     return scales
 

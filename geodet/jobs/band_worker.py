@@ -54,8 +54,8 @@ class BandWorker(Closing):
         number: int,
         bands: Iterable[int],
         progress: Callable[[DetectProgress], None] = lambda _: None,
-    ) -> None:
-        """Search bands of a scene.
+    ) -> int:
+        """Search bands of a scene, and return the number of detections in them.
 
         Args:
             number: Of the scene in the plan.
@@ -84,6 +84,7 @@ class BandWorker(Closing):
                 found += len(piece.part.detections)
                 pixels = windows.count_pixels(piece.windows)
                 progress(DetectProgress(planned.name, len(piece.windows), total, pixels, found))
+        return found
 
     def close(self) -> None:
         """Close the open scene."""

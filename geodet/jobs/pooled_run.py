@@ -22,6 +22,7 @@ from geodet.detection.scene_run import PiecesRun
 from geodet.detection.scene_source import SceneSource
 from geodet.detection.scene_windows import SceneWindows
 from geodet.errors import OutputError, SceneError
+from geodet.jobs.fleet_progress import FleetProgress
 from geodet.jobs.job_plan import JobPlan, WindowNumbers, plan_bands
 from geodet.jobs.merge import begin_merge, describe_values
 from geodet.jobs.pool_engines import Pool, PoolEngine
@@ -43,7 +44,7 @@ class PooledRun(LayerRun):
         options: Area of interest, formats, and what else the settings do not hold; the device
             is that of the engine.
         engine: Starts the workers.
-        progress: Called when a band is merged.
+        progress: Called when workers have searched bands, with the progress of all of them.
 
     Raises:
         GeodetError: As ``DetectionRun`` raises them.
@@ -60,10 +61,10 @@ class PooledRun(LayerRun):
         *,
         progress: Callable[[DetectProgress], None] = lambda _: None,
     ) -> None:
-        self._engine = engine
+        self._engine, self._show = engine, progress
         chosen = replace(options, device=engine.device)
         prepared = prepare_run(scenes, outputs, model, config, chosen)
-        super().__init__(prepared, outputs, chosen, progress)
+        super().__init__(prepared, outputs, chosen, lambda _: None)
 
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:
         """Start the processes; their parts are in the journal, or else in a temporary folder."""
@@ -76,9 +77,16 @@ class PooledRun(LayerRun):
         store = partial(_store, folder)
         missing = _list_missing(plan, store)
         model, precision = self._prepared.model, self._predictor.precision
+        others = sum(
+            size
+            for number, scene in enumerate(plan.scenes)
+            for band, size in enumerate(scene.bands)
+            if band not in missing.get(number, ())
+        )
+        fleet = FleetProgress(plan, missing.items(), self._show, others=others)
         pool = self._engine.open(plan, model, precision, store, missing.items())
         stack.callback(pool.close)
-        return _PooledScenes(plan, store, missing, pool, self, journal)
+        return _PooledScenes(plan, store, missing, pool, self, fleet, journal)
 
     def describe_values(self, plan: JobPlan) -> dict[str, str]:
         """Return the values that count as dark and bright, by data type."""
@@ -104,7 +112,7 @@ def begin_detection(
         config: The settings.
         options: Area of interest, formats, and what else the settings do not hold.
         engine: Starts the workers; None: this process searches.
-        progress: Called after each batch, or with workers when a band is merged.
+        progress: Called after each batch, or with workers when these have searched bands.
 
     Raises:
         GeodetError: As ``DetectionRun`` raises them.
@@ -124,9 +132,10 @@ class _PooledScenes:
         missing: Mapping[int, list[int]],
         pool: Pool,
         run: PooledRun,
+        fleet: FleetProgress,
         journal: Journal | None,
     ) -> None:
-        self._plan, self._store, self._pool, self._journal = plan, store, pool, journal
+        self._plan, self._store, self._fleet, self._journal = plan, store, fleet, journal
         self._waited = {(number, band) for number, bands in missing.items() for band in bands}
         self._computed = frozenset(self._waited)
         self._events = iter(pool)
@@ -167,9 +176,11 @@ class _PooledScenes:
             event = next(self._events)
             if isinstance(event, Done):
                 self._waited -= {(event.number, one) for one in event.bands}
+                self._fleet.note_done(event.number, event.bands, event.found)
             elif isinstance(event, Failed):
                 path = self._plan.scenes[event.number].planned.path
                 self._failed.setdefault(event.number, scene_error(event, path))
+                self._fleet.note_failure(event.number)
 
 
 def _keep_windows(journal: Journal | None, number: int, numbers: WindowNumbers) -> WindowNumbers:

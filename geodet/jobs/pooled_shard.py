@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 
 from geodet.detection.progress import DetectProgress
+from geodet.jobs.fleet_progress import FleetProgress
 from geodet.jobs.job_folder import JobFolder
 from geodet.jobs.pool_engines import PoolEngine
 from geodet.jobs.shard_run import (
@@ -68,7 +68,7 @@ def search_shard(
         )
     began = time.monotonic()
     report = ShardReport(shard=str(chosen), bands=bands)
-    wanted = sum(len(some) for _, some in tasks)
+    fleet = FleetProgress(job.plan, tasks, progress)
     precision = choose_precision(job, choose_device(engine.device))
     with closing(engine.open(job.plan, job.model, precision, job.store, tasks)) as pool:
         for event in pool:
@@ -78,10 +78,10 @@ def search_shard(
                 report.precision = str(event.about["precision"])
             elif isinstance(event, Failed):
                 _note_failure(job, report, event)
+                fleet.note_failure(event.number)
             else:
                 _count(job, report, event.number, event.bands)
-                share = report.computed / wanted
-                progress(replace(_step(job, event.number, event.bands), share=share))
+                fleet.note_done(event.number, event.bands, event.found)
     report.seconds = time.monotonic() - began
     if report.failed:
         raise failed_scenes_error(report)
@@ -102,12 +102,3 @@ def _count(job: JobFolder, report: ShardReport, number: int, bands: Sequence[int
         job.forget_failure(number)
     report.computed += len(bands)
     report.megapixels += sum(scene.bands[band] for band in bands) / 1e6
-
-
-def _step(job: JobFolder, number: int, bands: Sequence[int]) -> DetectProgress:
-    scene = job.plan.scenes[number]
-    pixels = sum(scene.bands[band] for band in bands)
-    store = job.store(number)
-    found = sum(len(part.detections) for band in bands if (part := store.read(band)))
-    step = DetectProgress(scene.planned.name, len(bands), len(scene.bands), pixels, found)
-    return replace(step, number=number + 1, scenes=len(job.plan.scenes))

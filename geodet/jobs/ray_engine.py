@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -193,9 +193,14 @@ class RayPool:
             self._queue = deque(one for one in self._queue if one[0] != task[0])
             yield result
             return
-        for band, content in result.items():
-            self._store(task[0]).write(band, BandPart.from_bytes(content))
-        yield Done(*task)
+        yield Done(*task, self._write(task[0], result))
+
+    def _write(self, number: int, contents: Mapping[int, bytes]) -> int:
+        """Write the parts that have travelled, and count the detections in them."""
+        parts = {band: BandPart.from_bytes(content) for band, content in contents.items()}
+        for band, part in parts.items():
+            self._store(number).write(band, part)
+        return sum(len(part.detections) for part in parts.values())
 
     def _replace(self, actor: Any, task: Task | None, error: Exception) -> None:
         """Start another actor in place of one that has died, and do its tasks again."""

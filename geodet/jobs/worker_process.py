@@ -78,6 +78,8 @@ class Done:
     """Of the scene."""
     bands: Sequence[int]
     """Their numbers."""
+    found: int
+    """Detections in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +166,9 @@ def _search_all(setup: WorkerSetup, connection: Connection, send: Callable[[Any]
 def _search(worker: BandWorker, task: Task) -> Done | Failed:
     number, bands = task
     try:
-        worker.search(number, bands)
+        return Done(number, bands, worker.search(number, bands))
     except SceneError as error:
         return Failed(number, str(error), error.hint)
-    return Done(number, bands)
 
 
 def limit_threads(threads: int | None) -> None:

@@ -10,13 +10,14 @@ import shapely
 from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.boxes import paired_iou
+from geodet.geometry.boxes import Detections, paired_iou
 from geodet.geometry.ground_pairs import GroundPairs
-from geodet.merging.met_boxes import MET_BOX, MetPairs, rank_boxes
 from geodet.merging.suppression import BoxState, states_from_pairs
 
 __all__ = ["drop_weaker"]
 
+_MET_BOX = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "i4"), ("bounds", "f8", (4,))])
+_MetBoxes = NDArray[Any]
 _UPRIGHT = 1 - 1e-6  # share of its bounds that a box fills which is its own bounds
 
 
@@ -36,27 +37,35 @@ def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tupl
     """
     names: dict[str, int] = {}
     found = (_meeting(pairs, iou_threshold, names) for pairs in batches)
-    met = np.concatenate([np.zeros((0, 2), MET_BOX), *found])
+    met = np.concatenate([np.zeros((0, 2), _MET_BOX), *found])
     new, first, news = np.unique(met["id"][:, 0], return_index=True, return_inverse=True)
     old, other, olds = np.unique(met["id"][:, 1], return_index=True, return_inverse=True)
     name_ranks = np.argsort(np.argsort(list(names)))  # in alphabetical order
-    rank = rank_boxes(np.concatenate([met[first, 0], met[other, 1]]), name_ranks)
+    rank = _rank(np.concatenate([met[first, 0], met[other, 1]]), name_ranks)
     pairs = np.stack([rank[news], rank[len(new) + olds]])
     states = states_from_pairs(pairs.min(axis=0), pairs.max(axis=0), np.zeros(len(rank), np.bool_))
     dropped = states[rank] == BoxState.DROPPED
     return new[dropped[: len(new)]], old[dropped[len(new) :]]
 
 
-def _meeting(pairs: GroundPairs, iou_threshold: float, names: dict[str, int]) -> MetPairs:
+def _meeting(pairs: GroundPairs, iou_threshold: float, names: dict[str, int]) -> _MetBoxes:
     """Return the pairs that overlap enough: (P, 2) records; scenes are numbered in ``names``."""
     bounds: Floats = shapely.bounds(pairs.shapes)
     enough = _iou(pairs.shapes, bounds) > iou_threshold
-    met = np.zeros((int(enough.sum()), 2), MET_BOX)
+    met = np.zeros((int(enough.sum()), 2), _MET_BOX)
     met["id"], met["score"] = pairs.ids[enough], pairs.scores[enough]
     scenes = pairs.scenes[enough].ravel().tolist()
     numbers = [names.setdefault(scene, len(names)) for scene in scenes]
     met["scene"], met["bounds"] = np.reshape(numbers, (-1, 2)), bounds[enough]
     return met
+
+
+def _rank(boxes: _MetBoxes, name_ranks: Ints) -> Ints:
+    """Return the rank of each box, from 0 for the strongest: (N,); ties by position, then name."""
+    found = Detections(boxes["bounds"], boxes["score"], np.zeros(len(boxes), np.int64))
+    rank = np.empty(len(boxes), np.int64)
+    rank[found.ranking(name_ranks[boxes["scene"]])] = np.arange(len(boxes))
+    return rank
 
 
 def _iou(shapes: NDArray[Any], bounds: Floats) -> Floats:

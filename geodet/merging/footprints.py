@@ -83,10 +83,16 @@ def is_meeting(bounds: Floats, extent: Floats) -> Bools:
         bounds: (N, 4); infinite ones share none.
         extent: (4,), or (N, 4); one that is not finite may lie anywhere.
     """
-    inside = np.isfinite(bounds).all(axis=-1)
-    shares = (bounds[..., :2] < extent[..., 2:]) & (bounds[..., 2:] > extent[..., :2])
-    unknown = ~np.isfinite(extent).all(axis=-1)
-    return np.asarray(inside & (shares.all(axis=-1) | unknown), np.bool_)
+    left, top, right, bottom = ours = np.moveaxis(bounds, -1, 0)
+    x1, y1, x2, y2 = theirs = np.moveaxis(extent, -1, 0)
+    shares = (left < x2) & (top < y2) & (right > x1) & (bottom > y1)
+    return np.asarray(_are_finite(ours) & (shares | ~_are_finite(theirs)), np.bool_)
+
+
+def _are_finite(sides: Floats) -> Bools:
+    """Whether all of (4, ...) sides are finite: (...); a reduction over a last axis is slow."""
+    left, top, right, bottom = np.isfinite(sides)
+    return np.asarray(left & top & right & bottom, np.bool_)
 
 
 def _extent(geobox: GeoBox, crs: CRS | None) -> Floats:

@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Bools, Ints
-from geodet.geometry.boxes import Detections
-from geodet.merging.suppression import BoxState, states_from_pairs
+from geodet.merging.suppression import BoxState
 
-__all__ = ["MET_BOX", "MetPairs", "rank_boxes", "settle_pairs"]
+__all__ = ["ROW_BITS", "MetPairs", "identify_rows", "settle_pairs"]
 
-MET_BOX = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "i4"), ("bounds", "f8", (4,))])
-"""A box of a pair: an identifier, its score, the number of its scene, its bounds on the ground."""
+ROW_BITS = 40
+"""Bits of the identifier of a box that have its row; those above have the number of its scene."""
 
-MetPairs = NDArray[Any]
-"""(P, 2) of :data:`MET_BOX`: boxes of one class and two scenes that overlap enough."""
+MetPairs = Ints
+"""(P, 2) identifiers of boxes of one class and two scenes that overlap enough, the stronger box
+first."""
 
 
-def settle_pairs(pairs: MetPairs, name_ranks: Ints, is_open: Bools) -> tuple[Ints, MetPairs]:
-    """Find the boxes that stronger ones drop, and the pairs that cannot be decided yet.
-
-    Equal scores are taken by position, then by the scene's name.
+def identify_rows(scenes: Ints, rows: Ints) -> Ints:
+    """Return the identifiers of boxes: (N,).
 
     Args:
-        pairs: All pairs that are known of their boxes.
-        name_ranks: (S,) place of each scene's name in alphabetical order, by the scene's number.
+        scenes: (N,) numbers of their scenes.
+        rows: (N,) their rows in these.
+    """
+    return (scenes << ROW_BITS) + rows
+
+
+def settle_pairs(pairs: MetPairs, is_open: Bools) -> tuple[Ints, MetPairs]:
+    """Find the boxes that stronger ones drop, and the pairs that cannot be decided yet.
+
+    Pairs of two boxes of open scenes need not be given: nothing is decided by them.
+
+    Args:
+        pairs: All pairs that are known of the boxes of scenes that are not open.
         is_open: (S,) scenes whose boxes may yet meet others.
 
     Returns:
         The identifiers of the boxes that are dropped, ascending, whatever is found later; and the
         pairs of which both boxes wait for others.
     """
-    ids, first, inverse = np.unique(pairs["id"].ravel(), return_index=True, return_inverse=True)
-    boxes = pairs.ravel()[first]
-    rank = rank_boxes(boxes, name_ranks)
-    met = rank[inverse].reshape(-1, 2)
-    waits = np.zeros(len(boxes), np.bool_)
-    waits[rank] = is_open[boxes["scene"]]
-    states = states_from_pairs(met.min(axis=1), met.max(axis=1), waits)
-    left = (states[met] == BoxState.WAITING).all(axis=1)
-    return ids[states[rank] == BoxState.DROPPED], pairs[left]
+    ids, met = np.unique(pairs, return_inverse=True)
+    met = met.reshape(-1, 2)
+    states = _states(met, is_open[ids >> ROW_BITS])
+    left: Bools = (states == BoxState.WAITING)[met].all(axis=1)
+    return ids[states == BoxState.DROPPED], pairs[left]
 
 
-def rank_boxes(boxes: NDArray[Any], name_ranks: Ints) -> Ints:
-    """Return the rank of each box, from 0 for the strongest.
+def _states(pairs: Ints, waits: Bools) -> NDArray[np.int8]:
+    """Compute which boxes survive, in rounds that need no order of all boxes: (N,).
 
-    Args:
-        boxes: (N,) of :data:`MET_BOX`.
-        name_ranks: (S,) place of each scene's name in alphabetical order, by the scene's number.
+    A box that no stronger one overlaps any more is settled; it drops those that it overlaps, or
+    makes them wait. There are as many rounds as boxes in the longest chain of weaker and weaker
+    ones, which alternate between scenes: a few.
     """
-    found = Detections(boxes["bounds"], boxes["score"], np.zeros(len(boxes), np.int64))
-    rank = np.empty(len(boxes), np.int64)
-    rank[found.ranking(name_ranks[boxes["scene"]])] = np.arange(len(boxes))
-    return rank
+    states = np.where(waits, BoxState.WAITING, BoxState.KEPT).astype(np.int8)
+    strong, weak = pairs[:, 0], pairs[:, 1]
+    while len(strong):
+        beaten = np.zeros(len(states), np.bool_)
+        beaten[weak] = True
+        led = ~beaten[strong]
+        by_kept = led & (states[strong] == BoxState.KEPT)
+        states[weak[led & ~by_kept]] = BoxState.WAITING
+        states[weak[by_kept]] = BoxState.DROPPED
+        dropped = states == BoxState.DROPPED
+        still = ~(led | dropped[strong] | dropped[weak])
+        strong, weak = strong[still], weak[still]
+    return states

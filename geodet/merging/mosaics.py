@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import shapely
 
 from geodet.files.closable import Closing
 from geodet.files.spilled_arrays import SpilledArrays
 from geodet.geometry.arrays import Bools, Floats, Ints
-from geodet.geometry.boxes import Detections, paired_iou
+from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.merging.footprints import find_footprints, is_meeting
-from geodet.merging.met_boxes import MET_BOX, MetPairs, settle_pairs
-from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
+from geodet.merging.met_boxes import ROW_BITS, MetPairs, settle_pairs
+from geodet.merging.placed_boxes import PlacedBoxes, corner_bounds, iter_met_pairs
 
 __all__ = ["MosaicJoiner"]
 
 _MOST_BYTES = 256 * 2**20  # of detections that wait in memory, the rest waits in a file
 _AT_ONCE = 500_000  # boxes that are placed on the ground at once, in 50 MB
 _FEW_PAIRS = 50_000
-_ROW_BITS = 40  # of the identifier of a box; those above are the number of its scene
+_ROW = (1 << ROW_BITS) - 1
 
 
 class MosaicJoiner(Closing):
@@ -74,8 +72,10 @@ class MosaicJoiner(Closing):
         self._dropped: dict[int, Bools] = {}
         self._failed: set[int] = set()
         self._oriented = False
-        self._pairs: list[MetPairs] = [np.zeros((0, 2), MET_BOX)]
+        self._open: dict[tuple[int, int], MetPairs] = {}  # of two scenes that others may yet meet
+        self._pairs: list[MetPairs] = []
         self._most_pairs = _FEW_PAIRS
+        self._undecided: set[int] = set()
         self._next = 0
 
     def add(self, number: int, found: Sequence[Detections]) -> Iterator[SceneDetections]:
@@ -99,7 +99,9 @@ class MosaicJoiner(Closing):
             self._next += 1
         else:
             self._hold(number, found)
-        if self._is_complete(self._next) or sum(map(len, self._pairs)) > self._most_pairs:
+        closed = [one for one in (number, *near.tolist()) if not self._missing[one]]
+        self._pairs += self._take_pairs(closed)
+        if closed and (self._is_complete(self._next) or self._has_many_pairs()):
             self._settle()  # not for every scene: the pairs that stay are looked at again
         yield from self._iter_final()
 
@@ -124,26 +126,28 @@ class MosaicJoiner(Closing):
         extent = self.footprints.extents[number]
         theirs = [self._shared_boxes(other, extent) for other in come]
         if len(ours) and any(map(len, theirs)):
-            others = _PlacedBoxes.concatenate(theirs)
-            self._pairs += _iter_pairs(ours, others, self._iou_threshold)
+            others = PlacedBoxes.concatenate(theirs)
+            ranks, threshold = self._name_ranks, self._iou_threshold
+            met = iter_met_pairs(ours, others, ranks, threshold)
+            self._note_pairs(number, np.concatenate([np.zeros((0, 2), np.int64), *met]))
 
     def _iter_shared(self, number: int, pixels: Floats) -> Iterator[tuple[Ints, Floats]]:
         """Yield the rows of the boxes that lie in footprints of others, and their corners."""
         near = self.footprints.neighbours[number].tolist()
         for start in range(0, max(len(pixels), 1), _AT_ONCE):
             corners = self.footprints.place(number, pixels[start : start + _AT_ONCE])
-            bounds, shared = _bounds(corners), np.zeros(len(corners), np.bool_)
+            bounds, shared = corner_bounds(corners), np.zeros(len(corners), np.bool_)
             for other in near:
                 shared |= is_meeting(bounds, self.footprints.extents[other])
             rows = np.flatnonzero(shared)
             yield rows + start, corners[rows]
 
-    def _shared_boxes(self, number: int, extent: Floats) -> _PlacedBoxes:
+    def _shared_boxes(self, number: int, extent: Floats) -> PlacedBoxes:
         """Return the boxes that a scene shares with an extent and others, and may yet keep."""
         _, scores, labels, rows, corners = self._held.read(number)
-        bounds = _bounds(corners)
+        bounds = corner_bounds(corners)
         near = np.flatnonzero(is_meeting(bounds, extent) & ~self._dropped[number][rows])
-        return _PlacedBoxes(
+        return PlacedBoxes(
             Detections(bounds[near], scores[rows[near]], labels[rows[near]]),
             corners[near],
             np.full(len(near), self.footprints.is_upright(number) and not self._oriented),
@@ -151,24 +155,49 @@ class MosaicJoiner(Closing):
             rows[near],
         )
 
+    def _note_pairs(self, number: int, pairs: MetPairs) -> None:
+        """Keep the pairs of a scene with each of the others, until one of the two is closed."""
+        others = (pairs >> ROW_BITS).sum(axis=1) - number
+        order = np.argsort(others, kind="stable")
+        starts = np.flatnonzero(np.diff(others[order], prepend=-1))
+        for rows in np.split(order, starts[1:]) if len(order) else []:
+            self._open[_couple(number, int(others[rows[0]]))] = pairs[rows]
+
+    def _take_pairs(self, closed: Iterable[int]) -> Iterator[MetPairs]:
+        """Yield the pairs of scenes that no other will meet, without those that are decided."""
+        for one in closed:
+            for other in self.footprints.neighbours[one].tolist():
+                pairs = self._open.pop(_couple(one, other), None)
+                if pairs is not None:
+                    yield pairs[~self._are_dropped(pairs, (one, other)).any(axis=1)]
+
+    def _are_dropped(self, pairs: MetPairs, scenes: Iterable[int]) -> Bools:
+        """Whether boxes of some scenes are dropped: as many."""
+        dropped = np.zeros(pairs.shape, np.bool_)
+        for scene in scenes:
+            here = pairs >> ROW_BITS == scene
+            dropped[here] = self._dropped[scene][pairs[here] & _ROW]
+        return dropped
+
+    def _has_many_pairs(self) -> bool:
+        return sum(map(len, self._pairs)) > self._most_pairs
+
     def _settle(self) -> None:
         """Decide on what scenes that are to come cannot change."""
-        pairs = np.concatenate(self._pairs)
-        ids, left = settle_pairs(pairs, self._name_ranks, self._missing > 0)
+        pairs = np.concatenate([np.zeros((0, 2), np.int64), *self._pairs])
+        ids, left = settle_pairs(pairs, self._missing > 0)
         self._pairs, self._most_pairs = [left], max(2 * len(left), _FEW_PAIRS)
-        starts = np.flatnonzero(np.diff(ids >> _ROW_BITS, prepend=-1))
+        self._undecided = set(np.unique(left >> ROW_BITS).tolist())
+        starts = np.flatnonzero(np.diff(ids >> ROW_BITS, prepend=-1))
         for few in np.split(ids, starts[1:]) if len(ids) else []:
-            self._dropped[int(few[0]) >> _ROW_BITS][few & ((1 << _ROW_BITS) - 1)] = True
+            self._dropped[int(few[0]) >> ROW_BITS][few & _ROW] = True
 
     def _is_complete(self, number: int) -> bool:
         """Whether a scene is held, and all that overlap it have come."""
         return number in self._dropped and not self._missing[number]
 
     def _iter_final(self) -> Iterator[SceneDetections]:
-        if not self._is_complete(self._next):
-            return
-        waiting = np.unique(np.concatenate(self._pairs)["scene"])
-        while self._is_complete(self._next) and self._next not in waiting:
+        while self._is_complete(self._next) and self._next not in self._undecided:
             shapes, scores, labels, *_ = self._held.read(self._next)
             kept = ~self._dropped.pop(self._next)
             self._held.remove(self._next)
@@ -181,90 +210,5 @@ class MosaicJoiner(Closing):
         return SceneDetections(self._names[number], self.footprints.geoboxes[number], found)
 
 
-@dataclass(frozen=True, slots=True)
-class _PlacedBoxes:
-    """N boxes on the ground."""
-
-    found: Detections
-    """Their boxes are the bounds of the corners."""
-    corners: Floats
-    """(N, 4, 2) in the CRS of the layer."""
-    upright: Bools
-    """(N,) whether a box is its own bounds."""
-    scenes: Ints
-    """(N,) numbers of their scenes."""
-    rows: Ints
-    """(N,) of the boxes in their scenes."""
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @staticmethod
-    def concatenate(parts: Sequence[_PlacedBoxes]) -> _PlacedBoxes:
-        return _PlacedBoxes(
-            Detections.concatenate([part.found for part in parts]),
-            np.concatenate([part.corners for part in parts]),
-            np.concatenate([part.upright for part in parts]),
-            np.concatenate([part.scenes for part in parts]),
-            np.concatenate([part.rows for part in parts]),
-        )
-
-    def met(self, which: Ints) -> MetPairs:
-        """Return records of some of the boxes: (M,) of :data:`MET_BOX`."""
-        met = np.zeros(len(which), MET_BOX)
-        met["id"] = (self.scenes[which] << _ROW_BITS) + self.rows[which]
-        met["scene"] = self.scenes[which]
-        met["score"], met["bounds"] = self.found.scores[which], self.found.boxes[which]
-        return met
-
-
-def _iter_pairs(a: _PlacedBoxes, b: _PlacedBoxes, threshold: float) -> Iterator[MetPairs]:
-    """Yield the pairs of boxes of one class that overlap enough."""
-    are_upright = bool(a.upright.all() and b.upright.all())
-    bounds_overlap = OverlapRule(threshold if are_upright else 0.0)  # tilted ones may share more
-    for one, other in pairs_between(a.found.boxes, b.found.boxes, bounds_overlap):
-        fits = a.found.labels[one] == b.found.labels[other]
-        ours, theirs = one[fits], other[fits]
-        enough = _iou(a, ours, b, theirs, threshold) > threshold
-        yield np.stack([a.met(ours[enough]), b.met(theirs[enough])], axis=1)
-
-
-def _bounds(corners: Floats) -> Floats:
-    return np.hstack([corners.min(axis=1), corners.max(axis=1)])
-
-
-def _iou(a: _PlacedBoxes, one: Ints, b: _PlacedBoxes, other: Ints, threshold: float) -> Floats:
-    """Compute the overlap of pairs of boxes, 0 where it cannot exceed a threshold: (P,)."""
-    ours, theirs = a.found.boxes[one], b.found.boxes[other]
-    iou = paired_iou(ours, theirs)
-    tilted = np.flatnonzero(~(a.upright[one] & b.upright[other]))
-    first, second = a.corners[one[tilted]], b.corners[other[tilted]]
-    most = _shared(ours[tilted], theirs[tilted]) * (1 + 1e-6)  # of the ground; boxes share less
-    near = most * (1 + threshold) > threshold * (_area(first) + _area(second))
-    iou[tilted] = 0.0
-    iou[tilted[near]] = _tilted_iou(first[near], second[near])
-    return iou
-
-
-def _shared(a: Floats, b: Floats) -> Floats:
-    """Compute the areas that pairs of boxes share: (P,)."""
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared: Floats = sides.clip(0).prod(axis=1)
-    return shared
-
-
-def _area(corners: Floats) -> Floats:
-    """Compute the areas of quadrilaterals from their diagonals: (P,)."""
-    (x, y), (u, v) = (corners[:, 2] - corners[:, 0]).T, (corners[:, 3] - corners[:, 1]).T
-    area: Floats = np.abs(x * v - y * u) / 2
-    return area
-
-
-def _tilted_iou(a: Floats, b: Floats) -> Floats:
-    """Compute the intersection over union of (P, 4, 2) quadrilaterals: (P,)."""
-    origin = a[:, :1]  # a northing of millions leaves few digits for the area
-    first, second = shapely.polygons(a - origin), shapely.polygons(b - origin)
-    shared = shapely.area(shapely.intersection(first, second))
-    union = shapely.area(first) + shapely.area(second) - shared
-    iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return iou
+def _couple(one: int, other: int) -> tuple[int, int]:
+    return min(one, other), max(one, other)

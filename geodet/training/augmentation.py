@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from geodet.geometry.oriented_boxes import cut_oriented, hulls, map_oriented
 from geodet.models.input_values import ABSURD
 from geodet.raster.scene import Chip
 from geodet.training.band_statistics import BandStatistics
+from geodet.training.pixel_variations import compose_variations
 
 __all__ = ["ChipAugmentation", "Crop", "share_boxes", "share_oriented"]
 
@@ -229,7 +229,7 @@ def share_oriented(oriented: Floats, size: int, *, whole: bool) -> tuple[Floats,
 
 
 class ChipAugmentation:
-    """Cuts a crop out of a chip and varies its brightness, contrast, tint, blur and noise.
+    """Cuts a crop out of a chip and varies its light, its sharpness, its noise and its compression.
 
     Args:
         config: How much is varied.
@@ -254,7 +254,7 @@ class ChipAugmentation:
             chip: The whole image.
             crop: The part of it, of this augmentation's size.
             source: Source of the draws.
-            seed: Seed of albumentations' second source, which none of the variations reads.
+            seed: Seed of albumentations' second source.
 
         Returns:
             (C, size, size) pixels, uint8 or float32 in the units of the data, and (size, size)
@@ -262,7 +262,7 @@ class ChipAugmentation:
         """
         # One source for all variations: with set_random_seed each would get a source of its own
         # that draws the same numbers, so that the blur would decide the noise.
-        self._vary = self._vary or _compose(self._config, self._size)
+        self._vary = self._vary or compose_variations(self._config, self._size)
         self._vary.set_random_state(source, random.Random(seed))  # type: ignore[attr-defined]
         varied = self._vary(
             image=self._to_augmentable(crop.cut(chip.pixels)),
@@ -297,36 +297,3 @@ class ChipAugmentation:
         low = np.asarray(self._statistics.low, np.float32)
         high = np.asarray(self._statistics.high, np.float32)
         return low, np.maximum(high, low + 1e-6)
-
-
-def _compose(config: AugmentConfig, size: int) -> Callable[..., dict[str, NDArray[Any]]]:
-    """Build the variations of pixel values that occur between images taken from straight above."""
-    augment = _import_albumentations()
-    gamma = 100 * config.gamma
-    tint = (1 - config.tint, 1 + config.tint)
-    composed: Callable[..., dict[str, NDArray[Any]]] = augment.Compose(
-        [
-            augment.Resize(size, size, area_for_downscale="image"),
-            augment.RandomBrightnessContrast(config.brightness, config.contrast, p=0.8),
-            augment.RandomGamma((100 - gamma, 100 + gamma), p=0.5 * float(gamma > 0)),
-            augment.MultiplicativeNoise(tint, per_channel=True, p=float(config.tint > 0)),
-            augment.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 1.2), p=config.blur),
-            augment.GaussNoise(std_range=(0.005, 0.03), p=config.noise),
-        ]
-    )
-    return composed
-
-
-def _import_albumentations() -> Any:
-    """Import albumentations without the request for its newest version that it sends on import."""
-    switch = "NO_ALBUMENTATIONS_UPDATE"
-    before = os.environ.get(switch)
-    os.environ[switch] = "1"
-    try:
-        import albumentations
-    finally:
-        if before is None:
-            del os.environ[switch]
-        else:
-            os.environ[switch] = before
-    return albumentations

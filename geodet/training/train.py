@@ -16,6 +16,7 @@ from torch import Tensor
 from geodet.config import Config
 from geodet.errors import ConfigError, TilesetError
 from geodet.files.output_folders import CHIPS_FOLDER, check_run
+from geodet.models.depthwise import train_depthwise_in_float32
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.labels import Tileset
@@ -259,6 +260,7 @@ def _build(
         gsds = [image.gsd for image in tileset.split("train") if image.gsd is not None]
         transfer_weights(network, config.train.init, gsd=float(np.median(gsds)) if gsds else None)
     network.backbone.freeze(config.train.frozen_stages)
+    train_depthwise_in_float32(network)
     network.to(fabric.device).to(memory_format=torch.channels_last)
     if fabric.world_size > 1:
         synchronise_norms(network, fabric.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from geodet.vector.formats import FORMATS, dataset_files
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, oriented_from_fields
 from geodet.vector.rows import LAYER, PIXEL_SIDES
 
-__all__ = ["read_detections"]
+__all__ = ["iter_scene_detections", "read_detections"]
 
 _READ = ("label", "score", *PIXEL_SIDES)
-_KNOWN = (*_READ, *ORIENTED_FIELDS)
+_COLUMNS = (*_READ, "scene", *ORIENTED_FIELDS)
 _HINT = "geodet detect writes such files"
+_ROWS = 200_000  # that are read at once
 
 
 def read_detections(path: Path, classes: Sequence[str]) -> Detections:
@@ -40,6 +41,48 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
     ends = FORMATS["geoparquet"].extensions
     is_parquet = path.name.lower().endswith(ends) or bool(dataset_files(path))
     columns = _read_parquet(path) if is_parquet else _read_with_gdal(path)
+    return _to_detections(columns, classes, path)
+
+
+def iter_scene_detections(path: Path, classes: Sequence[str]) -> Iterator[tuple[str, Detections]]:
+    """Read back detections some rows at a time, those of each scene in a part together.
+
+    Args:
+        path: As for :func:`read_detections`.
+        classes: Likewise.
+
+    Yields:
+        The name of a scene, and detections in its pixels; a scene may come again.
+
+    Raises:
+        VectorError: As for :func:`read_detections`.
+    """
+    ends = FORMATS["geoparquet"].extensions
+    if path.name.lower().endswith(ends) or dataset_files(path):
+        yield from _by_scene(_read_parquet(path), classes, path)
+        return
+    start = 0
+    while True:
+        columns = _read_with_gdal(path, skip_features=start, max_features=_ROWS)
+        yield from _by_scene(columns, classes, path)
+        start += _ROWS
+        if len(columns["score"]) < _ROWS:
+            return
+
+
+def _by_scene(
+    columns: Mapping[str, NDArray[Any]], classes: Sequence[str], path: Path
+) -> Iterator[tuple[str, Detections]]:
+    found = _to_detections(columns, classes, path)
+    if "scene" not in columns:
+        raise VectorError(f"{path} lacks the field scene", hint=_HINT, path=path)
+    for name in dict.fromkeys(columns["scene"].tolist()):
+        yield str(name), found.select(columns["scene"] == name)
+
+
+def _to_detections(
+    columns: Mapping[str, NDArray[Any]], classes: Sequence[str], path: Path
+) -> Detections:
     missing = [name for name in _READ if name not in columns]
     if missing:
         raise VectorError(f"{path} lacks the field {missing[0]}", hint=_HINT, path=path)
@@ -62,11 +105,11 @@ def _to_labels(names: NDArray[Any], classes: Sequence[str], path: Path) -> NDArr
     return np.array([number_of[name] for name in names.tolist()], np.int64)
 
 
-def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
+def _read_with_gdal(path: Path, **part: int) -> Mapping[str, NDArray[Any]]:
     layer = LAYER if path.suffix.lower() == ".gpkg" else None  # a style is a layer, too
     try:
         about, _, _, columns = pyogrio.raw.read(
-            str(path), layer=layer, columns=list(_KNOWN), read_geometry=False
+            str(path), layer=layer, columns=list(_COLUMNS), read_geometry=False, **part
         )
     except (DataSourceError, DataLayerError) as error:
         raise VectorError(
@@ -81,7 +124,7 @@ def _read_with_gdal(path: Path) -> Mapping[str, NDArray[Any]]:
 def _read_parquet(path: Path) -> Mapping[str, NDArray[Any]]:
     try:
         data = parquet.ParquetDataset(path)
-        there = [name for name in _KNOWN if name in data.schema.names]
+        there = [name for name in _COLUMNS if name in data.schema.names]
         table = data.read(columns=there)
     except (OSError, pyarrow.ArrowException) as error:
         raise VectorError(

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
+from pyproj import CRS
 
 from geodet.errors import OutputError, VectorError
 from geodet.files.outputs import check_apart, check_destination, replacing
@@ -35,6 +36,8 @@ __all__ = [
     "ReviewedWindow",
     "Verdict",
     "check_reviews",
+    "write_polygons",
+    "write_review_layers",
 ]
 
 LABELS_LAYER, WINDOWS_LAYER = "labels", "windows"
@@ -104,7 +107,8 @@ class ReviewFile:
     def __init__(self, path: Path, scene: str, geobox: GeoBox, *, origin: str = "") -> None:
         self.path, self._scene, self._geobox, self._origin = path, scene, geobox, origin
         if not path.exists():
-            _create(path, geobox)
+            with replacing(path) as temporary:
+                write_review_layers(temporary, geobox.crs)
         # GDAL is not asked while SQLite has the file: within one process it would end its locks.
         _check_crs(path, geobox)
         with self._transaction() as database:
@@ -204,6 +208,42 @@ class ReviewFile:
             yield ReviewedWindow(number, Window(*place))
 
 
+def write_review_layers(path: Path, crs: CRS | None) -> None:
+    """Write a GeoPackage with the layers of reviews, all of them empty.
+
+    Args:
+        path: A file that is not there.
+        crs: Of the scenes; None: they have none.
+    """
+    for layer, types in _TYPES.items():
+        columns = {name: pd.Series([], dtype=kind) for name, kind in types.items()}
+        frame = geopandas.GeoDataFrame(columns, geometry=[], crs=crs)
+        write_polygons(path, layer, frame)
+
+
+def write_polygons(path: Path, layer: str, frame: geopandas.GeoDataFrame) -> None:
+    """Add a layer of polygons to a GeoPackage, with identifiers that SQLite alone can extend.
+
+    Args:
+        path: The file; made when it is not there.
+        layer: The name of the layer.
+        frame: Its rows; may be empty, or without a CRS.
+    """
+    options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"}
+    if frame.crs is None:
+        options["SRID"] = "-1"  # "undefined Cartesian", not degrees
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.write_dataframe(
+            frame,
+            path,
+            layer=layer,
+            driver="GPKG",
+            geometry_type="Polygon",
+            layer_options=options,
+        )
+
+
 def check_reviews(path: Path, inputs: Sequence[Path]) -> None:
     """Check the name of a file of reviews before anything is read.
 
@@ -222,27 +262,6 @@ def _layer_of(one: ReviewedObject | ReviewedWindow) -> str:
     if isinstance(one, ReviewedWindow):
         return WINDOWS_LAYER
     return _REJECTED if one.verdict == "rejected" else LABELS_LAYER
-
-
-def _create(path: Path, geobox: GeoBox) -> None:
-    """Write a file with empty layers."""
-    with replacing(path) as temporary:
-        options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"}
-        if geobox.crs is None:
-            options["SRID"] = "-1"  # "undefined Cartesian", not degrees
-        for layer, types in _TYPES.items():
-            columns = {name: pd.Series([], dtype=kind) for name, kind in types.items()}
-            frame = geopandas.GeoDataFrame(columns, geometry=[], crs=geobox.crs)
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-                pyogrio.write_dataframe(
-                    frame,
-                    temporary,
-                    layer=layer,
-                    driver="GPKG",
-                    geometry_type="Polygon",
-                    layer_options=options,
-                )
 
 
 def _check_crs(path: Path, geobox: GeoBox) -> None:

@@ -15,6 +15,7 @@ from geodet.geometry.boxes import Detections, box_corners
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
 from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile, Verdict
+from geodet.vector.suggested_windows import read_suggestions
 from geodet.viewer.map_frame import MapFrame
 from geodet.viewer.shown_layer import ShownLayer
 
@@ -38,7 +39,7 @@ class ReviewDesk:
         scene: The scene.
         layer: The detections that are reviewed; None: objects are only drawn.
         frame: Where the scene lies on the map.
-        window_px: Side of the windows that are reviewed one by one.
+        window_px: Side of the windows that are reviewed one by one, where the file suggests none.
 
     Raises:
         OutputError: The file cannot be written, or belongs to other detections.
@@ -56,8 +57,13 @@ class ReviewDesk:
         self._layer, self._frame, self._geobox = layer, frame, scene.geobox
         origin = "" if layer is None else _fingerprint(layer.objects)
         self._file = ReviewFile(path, scene.name, scene.geobox, origin=origin)
-        self._grid = WindowGrid(scene.geobox.width, scene.geobox.height, window_px, 0)
-        self._numbers = {window: number for number, window in enumerate(self._grid)}
+        suggested = read_suggestions(path, scene.name)
+        size = scene.geobox.width, scene.geobox.height
+        self._windows: Sequence[Window] = [one.window for one in suggested] or WindowGrid(
+            *size, window_px, 0
+        )
+        self._reasons = [one.reason for one in suggested]
+        self._numbers = {window: number for number, window in enumerate(self._windows)}
         self._steps: list[tuple[Sequence[Item], Sequence[Item]]] = []
         self._lock = threading.Lock()
         self._deeds = {
@@ -75,7 +81,8 @@ class ReviewDesk:
                 "file": self._file.path.name,
                 "objects": [self._to_json(one) for one in self._file.objects.values()],
                 "reviewed": [self._number(one) for one in self._file.windows.values()],
-                "windows": [_sides(window) for window in self._grid],
+                "windows": [_sides(window) for window in self._windows],
+                "reasons": self._reasons,
                 "undo": len(self._steps),
             }
 
@@ -155,9 +162,9 @@ class ReviewDesk:
         object without a label.
         """
         number = _whole(request, "number")
-        if not 0 <= number < len(self._grid):
-            raise ValueError(f"window {number} of {len(self._grid)}")
-        window = self._grid[number]
+        if not 0 <= number < len(self._windows):
+            raise ValueError(f"window {number} of {len(self._windows)}")
+        window = self._windows[number]
         known = [one for one in self._file.windows.values() if one.window == window]
         if request.get("reviewed") is False:
             return known, []

@@ -37,7 +37,7 @@ def test_the_commands_are_these():
     assert list(COMMANDS) == [
         *("detect", "plan", "merge"),
         *("train", "tile", "evaluate", "calibrate", "export", "count", "compare", "compare-runs"),
-        *("preview", "view", "models", "info", "config", "demo"),
+        *("preview", "view", "suggest", "models", "info", "config", "demo"),
     ]
 
 

@@ -108,6 +108,11 @@ def test_a_run_prints_lines_and_one_result(invoke, settings):
     assert done.stdout.startswith("a.safetensors: best F1")
     early = invoke(*settings, "--device", "cpu", "--overwrite", "--set", "train.patience=1", "-q")
     assert "stopped early after" in early.stdout
+    again = ("-o", "b.safetensors", "--init", "a.safetensors", "--epochs", 1, "--device", "cpu")
+    invoke(*settings, *again)
+    assert '"init": "a.safetensors"' in (invoke.folder / "b.run" / "run.json").read_text()
+    refused = invoke(*settings, *again[:2], "--init", "none", "--overwrite", code=1)
+    assert "unknown model 'none'" in refused.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")

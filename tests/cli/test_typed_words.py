@@ -27,7 +27,7 @@ def test_a_misspelt_command_is_still_suggested_by_its_letters(invoke):
         (("detect", "a.tif", "--conf-thres", "0.3"), "write --score-threshold 0.3"),
         (("detect", "--source", "a.tif"), "write the scene without an option: geodet detect a.tif"),
         (("detect", "a.tif", "--weights", "m.pt"), "write --model m.pt"),
-        (("train", "--weights", "m.pt"), "write --set train.init=m.pt"),
+        (("train", "--weights", "m.pt"), "write --init m.pt"),
         (("detect", "a.tif", "--imgsz", "640"), "write --chip-size 640"),
         (("train", "--img_size", "640"), "write --chip-size 640"),
         (("detect", "a.tif", "--out", "b.gpkg"), "write --output b.gpkg"),

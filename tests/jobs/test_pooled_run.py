@@ -42,7 +42,9 @@ def model(make_model):
     return load_model(make_model())
 
 
-def run_pooled(scenes, output, model, *, each=lambda _run, _part: None, **options):
+def run_pooled(
+    scenes, output, model, *, each=lambda _run, _part: None, progress=lambda _: None, **options
+):
     run = PooledRun(
         scenes,
         [output],
@@ -50,6 +52,7 @@ def run_pooled(scenes, output, model, *, each=lambda _run, _part: None, **option
         CONFIG,
         DetectOptions(device="cpu", **options),
         ProcessEngine(["cpu", "cpu"]),
+        progress=progress,
     )
     for part in run:
         each(run, part)
@@ -85,7 +88,11 @@ def test_two_processes_write_the_file_of_one_also_when_one_is_killed(
             yield event
 
     monkeypatch.setattr(WorkerPool, "_receive", kill_once)
-    report = run_pooled(scenes, tmp_path / "two.gpkg", model)
+    steps = []
+    report = run_pooled(scenes, tmp_path / "two.gpkg", model, progress=steps.append)
+    assert [step.share for step in steps] == sorted(step.share for step in steps)
+    assert steps[-1].parts == steps[-1].all_parts == sum(step.chips for step in steps)
+    assert (steps[-1].share, steps[-1].failures) == (1.0, 0)
     assert (tmp_path / "two.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
     assert sum(report.labels.values()) > 100
     assert len(killed) == 1
@@ -109,6 +116,7 @@ def test_an_interrupted_run_goes_on_with_any_number_of_processes(scenes, model, 
 
 def test_a_scene_that_cannot_be_read_is_left_out(make_scene, scenes, model, tmp_path, monkeypatch):
     broken = make_scene("broken.tif", width=200, height=420, compress=None)
+    steps = []
     plan = PooledRun._open_source
 
     def break_it(self, journal, stack):
@@ -118,7 +126,8 @@ def test_a_scene_that_cannot_be_read_is_left_out(make_scene, scenes, model, tmp_
 
     monkeypatch.setattr(PooledRun, "_open_source", break_it)
     with pytest.raises(SceneError, match="1 of 2 scenes could not be read") as failed:
-        run_pooled([broken, scenes[0]], tmp_path / "out.gpkg", model)
+        run_pooled([broken, scenes[0]], tmp_path / "out.gpkg", model, progress=steps.append)
+    assert (steps[-1].share, steps[-1].failures) == (1.0, 1)
     assert failed.value.report.detections["west.tif"] > 0
 
 

@@ -15,7 +15,7 @@ from factories_training import (
     small_fixture,  # noqa: F401 - a fixture
 )
 
-from geodet.training.augmentation import _import_albumentations
+from geodet.training.pixel_variations import _import_albumentations
 from geodet.training.train import run_training
 
 LOADS_NOTHING = """
@@ -29,7 +29,7 @@ import os, urllib.request
 def refuse(*_, **__):
     raise SystemExit("asked the network")
 urllib.request.urlopen = urllib.request.OpenerDirector.open = refuse
-from geodet.training.augmentation import _import_albumentations
+from geodet.training.pixel_variations import _import_albumentations
 print(_import_albumentations().__name__, os.environ.get("NO_ALBUMENTATIONS_UPDATE"))
 """
 

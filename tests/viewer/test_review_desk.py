@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from viewer_boxes import BOXES
 
+from geodet.geometry.windows import Window
+from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
 from geodet.viewer.review_desk import ReviewDesk
 
 
@@ -169,3 +171,16 @@ def test_without_detections_objects_are_drawn(shown, tmp_path):
     assert len(desk.describe()["objects"]) == 1
     with pytest.raises(ValueError, match="no detection 0"):
         desk.act({"do": "judge", "source": 0, "verdict": "accepted"})
+
+
+def test_suggested_windows_are_reviewed_in_their_order_with_their_reasons(shown, tmp_path):
+    path, geobox = tmp_path / "r.gpkg", shown.scene.geobox
+    places = [Window(40, 10, 30, 20), Window(0, 0, 30, 20)]
+    suggested = [SuggestedWindow(shown.scene.name, one, 1.0, 2, "doubt") for one in places]
+    write_suggestions(path, suggested, {shown.scene.name: geobox}, geobox.crs)
+    desk = ReviewDesk(path, shown.scene, shown.layers["objects"], shown.frame)
+    about = desk.describe()
+    assert about["windows"] == [[40, 10, 30, 20], [0, 0, 30, 20]]
+    assert about["reasons"] == ["doubt", "doubt"]
+    assert desk.act({"do": "window", "number": 1})["reviewed"] == [1]
+    assert desk.describe()["reviewed"] == [1]

@@ -16,6 +16,7 @@ export class Review {
     this.chosen = chosen;
     this.panel = panels.find(({ layer }) => layer.name === "objects") ?? null;
     this.windows = about.reviews.windows;
+    this.reasons = about.reviews.reasons; // of windows that geodet suggest chose
     this.objects = new Map();
     this.current = null;
     addReviewed(map);
@@ -58,6 +59,7 @@ export class Review {
         { className: "buttons" },
         button("Window done, next", "w", () => this.finishWindow()),
         button("Next window", "v", async () => this.nextWindow()),
+        button("Previous", "b", async () => this.previousWindow()),
         button("Not done", "q", () => this.reopenWindow()),
       ),
     );
@@ -193,6 +195,11 @@ export class Review {
     return say("Every window is reviewed");
   }
 
+  previousWindow() {
+    const count = this.windows.length;
+    return this.goTo(((this.current ?? 0) - 1 + count) % count);
+  }
+
   goTo(number) {
     this.current = number;
     const [x, y, width, height] = this.windows[number];
@@ -201,7 +208,8 @@ export class Review {
     const ends = [Math.min(...lng), Math.min(...lat), Math.max(...lng), Math.max(...lat)];
     this.map.fitBounds(ends, { padding: 24, duration: 0 });
     this.showWindows();
-    say(`Window ${number + 1} of ${this.windows.length}`);
+    const reason = this.reasons[number] ? `: ${this.reasons[number]}` : "";
+    say(`Window ${number + 1} of ${this.windows.length}${reason}`);
   }
 
   /** Mark the window as reviewed: what is shown in it and was not rejected is right. */
@@ -236,6 +244,7 @@ export class Review {
       { keys: ["."], text: "larger by half a pixel on each side", run: grow(0.5) },
       { keys: ["w"], text: "window done, go to the next", run: () => this.finishWindow() },
       { keys: ["v"], text: "next window", run: () => this.nextWindow() },
+      { keys: ["b"], text: "window before", run: () => this.previousWindow() },
       { keys: ["q"], text: "window not done", run: () => this.reopenWindow() },
     ];
   }

@@ -1,0 +1,105 @@
+"""The public function that says what to label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from geodet.api.progress_bars import count_bar
+from geodet.config import Config
+from geodet.config.recipes import Settings, resolve_config
+from geodet.detection.detect_options import DetectOptions
+from geodet.errors import ConfigError
+from geodet.models.model import Model
+from geodet.onnx.backend import as_model
+from geodet.suggesting.suggest import SuggestReport, suggest_windows
+from geodet.suggesting.suggest_options import Rule, SuggestTask
+
+__all__ = ["suggest"]
+
+
+def suggest(
+    scenes: str | Path | Sequence[str | Path],
+    output: str | Path,
+    model: str | Path | Model = "urban-trees",
+    *,
+    budget: int = 16,
+    by: Rule = "uncertainty",
+    detections: str | Path | None = None,
+    reviewed: str | Path | None = None,
+    chip_size: int | None = None,
+    device: str = "auto",
+    config: Config | str | Path | None = None,
+    settings: Settings = (),
+    bands: Sequence[int | str] | None = None,
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
+    overwrite: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+) -> SuggestReport:
+    """Suggest which windows of scenes to label, so that a model learns most from them.
+
+    Args:
+        scenes: As for :func:`detect`; also a folder of chips without labels.
+        output: The GeoPackage to write. :func:`view` opens it with ``reviews``, and :func:`tile`
+            cuts chips of the windows that were reviewed.
+        model: The model that is to learn.
+        budget: Windows to suggest.
+        by: ``uncertainty`` (scores near the threshold), ``disagreement`` (objects that are not
+            found alike when the window is turned; twice the work), or ``rarity`` (objects of rare
+            classes). Rare classes weigh more in all of them.
+        detections: What :func:`detect` found in the scenes with ``model``, at a low threshold: the
+            network is not run.
+        reviewed: A file of reviews whose windows are done.
+        chip_size: Side of a window in pixels at the resolution of the model; None: 512.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        config: A configuration, a recipe's name or a TOML file.
+        settings: Other keys of ``detect``.
+        bands: As for :func:`detect`.
+        aoi: A vector file of polygons in any CRS: suggest only there.
+        bounds: xmin, ymin, xmax, ymax: suggest only there.
+        bounds_crs: The CRS of ``bounds``; None: the scene's.
+        overwrite: Replace a file that exists.
+        progress: True shows a bar; a function is called with the windows done and of all.
+
+    Raises:
+        ConfigError: The arguments do not go together.
+        SceneError: No scene can be read.
+        ModelFileError: There is no such model, or a scene lacks bands that it needs.
+        VectorError: The detections, the reviews or the area cannot be read.
+        OutputError: The output exists or cannot be written, or the scenes have several CRSs.
+
+    Example:
+        >>> report = suggest(scene, folder / "suggested.gpkg", budget=1, chip_size=128)
+        >>> "near the threshold" in report.windows[0].reason
+        True
+    """
+    flags: dict[str, Any] = {"chip_size": chip_size, "bands": bands}
+    chosen = resolve_config(config, flags={"detect": flags}, settings=settings)
+    if bounds is not None and len(bounds) != 4:
+        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
+    options = DetectOptions(
+        device=device,
+        aoi=_to_path(aoi),
+        bounds=None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3]),
+        bounds_crs=bounds_crs,
+        overwrite=overwrite,
+    )
+    task = SuggestTask(budget, by, _to_path(detections), _to_path(reviewed))
+    paths = [scenes] if isinstance(scenes, str | Path) else scenes
+    with count_bar("looking at windows", is_shown=progress is True) as bar:
+        return suggest_windows(
+            paths,
+            Path(output),
+            as_model(model),
+            chosen.detect,
+            task,
+            options,
+            progress=progress if callable(progress) else bar,
+        )
+
+
+def _to_path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)

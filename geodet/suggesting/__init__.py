@@ -1,0 +1,1 @@
+"""Choose the windows of scenes that are worth labelling."""
