@@ -228,8 +228,15 @@ class LayerRun(ABC):
         def for_scenes(output: Path) -> SceneFilesWriter:
             assert journal is not None
             layer = self.classes, self.provenance, self._options, appending
-            about = {"salt": self.salt, "oriented": self.oriented}
-            return SceneFilesWriter(output, self._plan, *layer, loop, journal, **about)
+            return SceneFilesWriter(
+                output,
+                self._plan,
+                *layer,
+                loop,
+                journal,
+                salt=self.salt,
+                oriented=self.oriented,
+            )
 
         return RunOutputs(
             self._outputs,

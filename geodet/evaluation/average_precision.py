@@ -152,10 +152,12 @@ class _OrientedOverlaps:
         labels: Sequence[dict[str, Any]],
     ) -> _OrientedOverlaps:
         """Group the shapes of all images, whose annotations come in the same order."""
-        both = [np.concatenate([_with_angles(pair[side]) for pair in shapes]) for side in (0, 1)]
+        detected, labelled = (
+            np.concatenate([_with_angles(pair[side]) for pair in shapes]) for side in (0, 1)
+        )
         ranked = sorted(range(len(found)), key=lambda row: -found[row]["score"])
         rows = _by_bin(found, ranked), _by_bin(labels, range(len(labels)))
-        return _OrientedOverlaps(*both, rows)
+        return _OrientedOverlaps(detected, labelled, rows)
 
     def between(self, image: int, category: int) -> Floats | list[float]:
         """Return the overlaps of the detections of a bin and class with its objects: (D, G)."""

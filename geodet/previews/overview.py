@@ -161,7 +161,7 @@ def _add_scene(
 def _place(found: SceneDetections, frame: GeoBox) -> Detections:
     """Move the boxes of a scene into the pixels of a mosaic, axis-aligned ones as their bounds."""
     corners = frame.to_pixels(found.geobox.to_world(found.detections.corners, frame.crs))
-    is_known = np.isfinite(corners).all(axis=(1, 2))
+    is_known = np.asarray(np.isfinite(corners).all(axis=(1, 2)), np.bool_)
     kept, corners = found.detections.select(is_known), corners[is_known]
     if kept.oriented is not None:
         return Detections.of_oriented(fit_quads(corners), kept.scores, kept.labels)

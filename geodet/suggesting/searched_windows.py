@@ -156,4 +156,7 @@ def _turn(chip: Chip) -> Chip:
 def _turn_back(found: Detections, width: int, height: int) -> Detections:
     """Return the boxes of a turned chip as they lie in the chip itself."""
     ends = np.array([width, height, width, height])
-    return Detections((ends - found.boxes)[:, [2, 3, 0, 1]], found.scores, found.labels)
+    boxes, turned = (ends - found.boxes)[:, [2, 3, 0, 1]], found.oriented
+    if turned is not None:  # half a turn leaves the angles of rectangles
+        turned = np.hstack([ends[:2] - turned[:, :2], turned[:, 2:]])
+    return Detections(boxes, found.scores, found.labels, turned)

@@ -120,7 +120,7 @@ class WindowRater:
     def _best_partner(self, a: Detections, b: Detections) -> Floats:
         """Return for each object the chance of the surest one of its class on it, or 0: (N,)."""
         best, chances = np.zeros(len(a)), self._chances(b)
-        for ours, theirs in pairs_between(a.boxes, b.boxes, OverlapRule(_SAME)):
+        for ours, theirs in pairs_between(a.shapes, b.shapes, OverlapRule(_SAME)):
             is_same = a.labels[ours] == b.labels[theirs]
             np.maximum.at(best, ours[is_same], chances[theirs[is_same]])
         return best

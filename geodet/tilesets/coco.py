@@ -240,8 +240,9 @@ def _iter_annotations(number: int, image: LabelledImage) -> Iterator[dict[str, A
     boxes = np.concatenate([image.boxes, image.ignored])
     labels = [*image.labels.tolist(), *[0] * len(image.ignored)]
     clipped = np.clip(boxes, 0, [image.width, image.height] * 2)
-    shapes = [] if image.oriented is None else oriented_corners(image.oriented).reshape(-1, 8)
-    corners = {row: shape.round(3).tolist() for row, shape in enumerate(shapes)}
+    turned = np.zeros((0, 5)) if image.oriented is None else image.oriented
+    shapes = oriented_corners(turned).reshape(-1, 8).round(3).tolist()
+    corners = dict(enumerate(shapes))
     for index, (box, visible) in enumerate(zip(boxes, clipped, strict=True)):
         x, y, width, height = _to_xywh(visible)
         annotation = {

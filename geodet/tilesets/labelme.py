@@ -10,8 +10,8 @@ from typing import Any
 from geodet.documents.values import finite_number, member, plain_word, shown
 from geodet.errors import TilesetError
 from geodet.tilesets.image_lists import LabelPair
-from geodet.tilesets.labels import ParsedImage, ParsedLabels, read_json_labels
-from geodet.tilesets.outlines import Point, add_outline, ellipse_box
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, Point, read_json_labels
+from geodet.tilesets.outlines import add_outline, ellipse_box
 
 __all__ = ["read_labelme"]
 

@@ -10,12 +10,10 @@ import shapely
 
 from geodet.errors import TilesetError
 from geodet.tilesets.csv_tables import IMAGE_COLUMNS, LABEL_COLUMNS, read_rows
-from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, find_image
+from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, Point, find_image
 from geodet.vector.coordinate_tables import MISSING
 
 __all__ = ["add_outline", "bounds_of", "ellipse_box", "read_outline_table", "turned_corners"]
-
-Point = tuple[float, float]
 
 
 def bounds_of(points: Sequence[Point]) -> Box:

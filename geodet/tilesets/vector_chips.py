@@ -112,7 +112,7 @@ def _add_objects(
     boxes, is_point = part.to_pixels(geobox), part.is_point
     clipped, quads = (
         np.clip(boxes, 0, np.tile(size, 2)),
-        part.quads(geobox, np.isfinite(boxes).all(axis=1)),
+        part.quads(geobox, np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)),
     )
     added = []
     for row, number in enumerate(near.tolist()):

@@ -13,12 +13,13 @@ from geodet.errors import TilesetError
 from geodet.tilesets.labels import (
     ParsedImage,
     ParsedLabels,
+    Point,
     find_image,
     raising_tileset_errors,
     read_json_labels,
     read_text,
 )
-from geodet.tilesets.outlines import Point, add_outline, ellipse_box
+from geodet.tilesets.outlines import add_outline, ellipse_box
 
 __all__ = ["is_via", "read_via", "read_via_table"]
 

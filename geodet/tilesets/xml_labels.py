@@ -12,11 +12,12 @@ from geodet.errors import TilesetError
 from geodet.tilesets.labels import (
     ParsedImage,
     ParsedLabels,
+    Point,
     find_image,
     parse_box,
     raising_tileset_errors,
 )
-from geodet.tilesets.outlines import Point, add_outline, ellipse_box, turned_corners
+from geodet.tilesets.outlines import add_outline, ellipse_box, turned_corners
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 

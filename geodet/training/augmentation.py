@@ -140,7 +140,8 @@ class Crop:
             symmetry = np.diag([-1.0, 1.0]) @ symmetry
         around = oriented - np.array([self.column + middle, self.row + middle, 0, 0, 0])
         turned = map_oriented(around, zoom * symmetry @ self._rotation)
-        return turned + np.array([self.size / 2, self.size / 2, 0, 0, 0])
+        moved: Floats = turned + np.array([self.size / 2, self.size / 2, 0, 0, 0])
+        return moved
 
     def _tilted(self, boxes: Floats) -> Floats:
         x, y = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
