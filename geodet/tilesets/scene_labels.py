@@ -25,7 +25,16 @@ from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["SceneLabels", "ScoredObjects", "choose_crs", "read_scene_labels", "read_scored_objects"]
+__all__ = [
+    "SceneLabels",
+    "ScoredObjects",
+    "bounds_in_pixels",
+    "choose_crs",
+    "must_transform",
+    "read_scene_labels",
+    "read_scored_objects",
+    "read_scores",
+]
 
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
 
@@ -66,14 +75,7 @@ class SceneLabels:
             coordinates do not exist in the CRS.
         """
         vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
-        first = np.flatnonzero(np.diff(owner, prepend=-1))
-        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
-            near = _near(vertices, first, geobox)
-            pixels = geobox.to_pixels(near)  # (V, 2), V vertices of all the objects
-        if not len(first):
-            return np.zeros((0, 4))
-        low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
-        return np.hstack([low, high])
+        return bounds_in_pixels(vertices, np.flatnonzero(np.diff(owner, prepend=-1)), geobox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def read_scored_objects(
         VectorError: As for labels, or the scores are missing or not in [0, 1].
     """
     objects, table = _read_objects(path, crs, label_field, class_name, read_names_of_detections)
-    scores = _read_scores(table, path, score_field)
+    scores = read_scores(table, path, score_field)
     scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
     return ScoredObjects(objects, scores, scenes, table)
 
@@ -233,6 +235,26 @@ def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None
     return said
 
 
+def bounds_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
+    """Compute the bounds of each object in the pixels of a raster, from its vertices.
+
+    Args:
+        vertices: (V, 2) of all objects, in their order, in the CRS of the raster.
+        first: (N,) the first vertex of each object.
+        geobox: The raster's.
+
+    Returns:
+        (N, 4) float64, x1 y1 x2 y2. Not finite for an object whose coordinates do not exist in the
+        CRS.
+    """
+    if not len(first):
+        return np.zeros((0, 4))
+    with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
+        pixels = geobox.to_pixels(_near(vertices, first, geobox))
+    low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
+    return np.hstack([low, high])
+
+
 def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
     """Move each object as a whole by full turns to the side of the globe where a raster lies.
 
@@ -252,7 +274,12 @@ def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
     return np.stack([whole + np.repeat(shifts, lengths), vertices[:, 1]], axis=-1)
 
 
-def _read_scores(table: Any, path: Path, field: str) -> Floats:
+def read_scores(table: Any, path: Path, field: str) -> Floats:
+    """Read the score of each object from an attribute; 1 for all if the name is empty: (N,).
+
+    Raises:
+        VectorError: There is no such attribute, or a score is not in [0, 1].
+    """
     if not field or not len(table):
         return np.ones(len(table))
     if field not in table.columns:
@@ -289,14 +316,24 @@ def _drop_empty(frame: Any, path: Path) -> Any:
 
 
 def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
+    return frame.to_crs(crs) if must_transform(frame.crs, crs, path) else frame
+
+
+def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
+    """Return whether objects have to be transformed; warn where a CRS is assumed.
+
+    Args:
+        found: The CRS of the objects, None if their file has none.
+        crs: That of the scene, None if it has none.
+        path: The file of the objects.
+    """
     if crs is None:
-        if frame.crs is not None:
+        if found is not None:
             logger.warning(
                 "the scene has no CRS: %s is assumed to be in the scene's coordinates", path
             )
-        return frame
-    if frame.crs is None:
+        return False
+    if found is None:
         logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
-        return frame
-    is_same = frame.crs.equals(crs, ignore_axis_order=True)
-    return frame if is_same else frame.to_crs(crs)
+        return False
+    return not found.equals(crs, ignore_axis_order=True)
