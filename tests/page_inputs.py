@@ -120,6 +120,7 @@ def reviews(folder, painted):
         desk = ReviewDesk(folder / "reviews.gpkg", scene, shown.layers["objects"], shown.frame)
         for number in range(len(desk.describe()["windows"])):
             desk.act({"do": "window", "number": number, "at": 0.4, "hidden": []})
+        shown.pictures.close()
 
 
 def photographs(folder, painted):

@@ -21,6 +21,7 @@ __all__ = [
     "fit_labels",
     "fit_outlines",
     "fit_quads",
+    "fit_tilted",
     "hulls",
     "map_oriented",
     "oriented_corners",
@@ -117,6 +118,21 @@ def fit_labels(boxes: Floats, quads: Mapping[int, Sequence[tuple[float, float]]]
     oriented = oriented_of_boxes(boxes)
     oriented[rows] = fitted
     return oriented
+
+
+def fit_tilted(corners: Floats) -> Floats | None:
+    """Fit oriented boxes to quadrilaterals where any of them stands at an angle.
+
+    Args:
+        corners: (N, 4, 2), in order.
+
+    Returns:
+        (N, 5), not finite where corners are not; None where the bounds say everything.
+    """
+    dx, dy = (corners[:, 1] - corners[:, 0]).T
+    with np.errstate(invalid="ignore"):
+        tilted = 2 * np.abs(dx * dy) > _TILTED * (dx**2 + dy**2)
+    return fit_quads(corners) if tilted.any() else None
 
 
 def oriented_shapes(oriented: Floats) -> Floats:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.previews.stretch import Stretch
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.scene_labels import read_scored_objects
+from geodet.tilesets.uniform_objects import read_uniform_objects
 from geodet.vector.formats import path_of
 from geodet.vector.stored_styles import read_classes
 from geodet.vector.vector_files import read_fields
@@ -155,7 +157,8 @@ class SceneObjects:
     classes: tuple[str, ...]
     """Names of the classes, by label."""
     attributes: Any = None
-    """The attributes of each object as rows of a frame; None without objects."""
+    """The attributes of each object as rows of a frame or of a table of Arrow; None without
+    objects."""
 
 
 def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) -> SceneObjects:
@@ -177,15 +180,24 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     """
     if score_field is None:
         score_field = "score" if "score" in read_fields(path) else ""
+    quick = read_uniform_objects(path, scene.geobox, score_field=score_field)
+    if quick is None:
+        return _read_others(path, scene, score_field)
+    classes = _order_classes(path, quick.names)
+    labels = np.array([classes.index(name) for name in quick.names], np.int64)[quick.places]
+    scores = quick.scores.astype(np.float32)
+    detections = Detections(quick.boxes, scores, labels, quick.oriented)
+    placed = _have_place(quick.boxes, path)
+    if placed.all():
+        return SceneObjects(detections, classes, quick.attributes)
+    return SceneObjects(detections.select(placed), classes, quick.attributes.filter(placed))
+
+
+def _read_others(path: Path, scene: Scene, score_field: str) -> SceneObjects:
+    """Read objects of any shapes."""
     found = read_scored_objects(path, scene.geobox.crs, score_field=score_field)
     boxes = found.objects.to_pixels(scene.geobox)
-    placed = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
-    if not placed.all():
-        logger.warning(
-            "%s: %d objects are left out: their coordinates do not exist in the scene's CRS",
-            path,
-            (~placed).sum(),
-        )
+    placed = _have_place(boxes, path)
     if scene.geobox.crs is None:
         placed &= found.is_of(scene.path)
     classes = _order_classes(path, found.objects.names)
@@ -194,6 +206,18 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     turned = found.objects.to_oriented(scene.geobox)
     detections = Detections(boxes, found.scores.astype(np.float32), labels, turned).select(placed)
     return SceneObjects(detections, classes, found.attributes[placed])
+
+
+def _have_place(boxes: Floats, path: Path) -> Bools:
+    """Return which boxes have coordinates, and warn of the others."""
+    placed = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
+    if not placed.all():
+        logger.warning(
+            "%s: %d objects are left out: their coordinates do not exist in the scene's CRS",
+            path,
+            (~placed).sum(),
+        )
+    return placed
 
 
 def _order_classes(path: Path, names: Sequence[str]) -> tuple[str, ...]:

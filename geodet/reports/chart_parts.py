@@ -18,7 +18,8 @@ from geodet.geometry.arrays import Floats
 __all__ = ["BarChart", "ChartLine", "ChartRule", "LineChart", "Tick", "nice_ticks"]
 
 _WIDTH, _HEIGHT = 380, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 370, 24, 210  # of the area in which lines are drawn
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 370, 24, 210  # of the area in which lines are drawn, at least
+_LETTER, _BESIDE = 6.4, 26  # width of a digit, and what the label of the y axis and gaps take
 _LEAST_SHARE, _LEAST_SPAN = 1e-6, 1e-12  # of the values of an axis: less is rounding
 _MOST_POINTS = 400  # of a line: more than pixels are not seen
 
@@ -83,7 +84,11 @@ class LineChart:
 
     width: ClassVar = _WIDTH
     height: ClassVar = _HEIGHT
-    frame: ClassVar = (_LEFT, _TOP, _RIGHT, _BOTTOM)
+
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of the area in which lines are drawn."""
+        return _left_of(self.y_ticks), _TOP, _RIGHT, _BOTTOM
 
     @property
     def x_ends(self) -> tuple[float, float]:
@@ -116,8 +121,8 @@ class LineChart:
 
     def place_x(self, value: float) -> float:
         """Return the column of a value of x."""
-        low, high = self.x_ends
-        return round(_LEFT + (_RIGHT - _LEFT) * (value - low) / (high - low), 1)
+        (low, high), left = self.x_ends, self.frame[0]
+        return round(left + (_RIGHT - left) * (value - low) / (high - low), 1)
 
     def place_y(self, value: float) -> float:
         """Return the row of a value of y."""
@@ -159,7 +164,11 @@ class BarChart:
 
     width: ClassVar = _WIDTH
     height: ClassVar = _HEIGHT
-    frame: ClassVar = (_LEFT, _TOP, _RIGHT, _BOTTOM)
+
+    @property
+    def frame(self) -> tuple[int, int, int, int]:
+        """Return left, top, right and bottom of the area in which bars are drawn."""
+        return _left_of(self.y_ticks), _TOP, _RIGHT, _BOTTOM
 
     @property
     def _top(self) -> float:
@@ -174,21 +183,23 @@ class BarChart:
     @property
     def x_ticks(self) -> list[Tick]:
         """Return the texts below the bars."""
-        step = (_RIGHT - _LEFT) / max(len(self.bars), 1)
+        left = self.frame[0]
+        step = (_RIGHT - left) / max(len(self.bars), 1)
         return [
-            Tick(round(_LEFT + step * (index + 0.5), 1), text)
+            Tick(round(left + step * (index + 0.5), 1), text)
             for index, (text, _) in enumerate(self.bars)
         ]
 
     def rectangles(self) -> list[tuple[float, float, float, float, str, str]]:
         """Return the left, top, width, height, style and text of each part of each bar."""
-        step = (_RIGHT - _LEFT) / max(len(self.bars), 1)
+        start = self.frame[0]
+        step = (_RIGHT - start) / max(len(self.bars), 1)
         found = []
         for index, (text, parts) in enumerate(self.bars):
             below = 0.0
             for name, style, part in zip(self.names, self.styles, parts, strict=True):
                 top, bottom = self._row(below + part), self._row(below)
-                left = round(_LEFT + step * (index + 0.1), 1)
+                left = round(start + step * (index + 0.1), 1)
                 about = f"{text}: {part:g} {name}"
                 found.append((left, top, round(0.8 * step, 1), bottom - top, style, about))
                 below += part
@@ -196,6 +207,12 @@ class BarChart:
 
     def _row(self, value: float) -> float:
         return round(_BOTTOM - (_BOTTOM - _TOP) * value / self._top, 1)
+
+
+def _left_of(ticks: Sequence[Tick]) -> int:
+    """Return where the area begins: right of the label of the y axis and of its numbers."""
+    longest = max((len(tick.text) for tick in ticks), default=0)
+    return max(_LEFT, math.ceil(_BESIDE + _LETTER * longest))
 
 
 def nice_ticks(low: float, high: float) -> list[float]:

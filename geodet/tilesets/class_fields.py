@@ -14,9 +14,17 @@ from geodet.config import DataConfig
 from geodet.config.section import did_you_mean, name_hint
 from geodet.documents.values import check_class_name, shown
 from geodet.errors import TilesetError, VectorError
+from geodet.geometry.arrays import Ints
 from geodet.tilesets.labels import ParsedLabels
 
-__all__ = ["map_classes", "map_names", "read_label_names", "read_names_of_detections"]
+__all__ = [
+    "CLASS_FIELDS",
+    "encode_names_of_detections",
+    "map_classes",
+    "map_names",
+    "read_label_names",
+    "read_names_of_detections",
+]
 
 
 def map_classes(
@@ -91,7 +99,7 @@ def _check_keys(known: set[str], source: object, config: DataConfig) -> None:
             )
 
 
-_CLASS_FIELDS = ("label", "class", "name")
+CLASS_FIELDS = ("label", "class", "name")
 _FEW, _MANY = 20, 10  # classes that may be proposed at most; that may be a mistake at least
 _NO_CLASS = frozenset({"none", "null", "<null>", "nan", "n/a"})
 
@@ -148,6 +156,29 @@ def read_names_of_detections(
     return (class_name,) * len(table) if column is None else _read_column(table, path, column)
 
 
+def encode_names_of_detections(table: Any, path: Path, class_name: str) -> tuple[Ints, list[str]]:
+    """Read the class of each detection as its place in a list of names, which is quick for many.
+
+    Args:
+        table: The attributes of the objects, a DataFrame.
+        path: The file, for messages.
+        class_name: The class if there is no attribute ``label``, ``class`` or ``name``.
+
+    Returns:
+        (N,) places, and the distinct names.
+
+    Raises:
+        VectorError: An object has no class.
+    """
+    column = _choose_column(table, path, None)
+    if column is None:
+        return np.zeros(len(table), np.int64), [class_name]
+    places, names = _encode_column(table, path, column)
+    distinct = list(dict.fromkeys(names))  # 1 and "1" are one class
+    number = np.array([distinct.index(name) for name in names], np.int64)
+    return number[places], distinct
+
+
 def _choose_column(table: Any, path: Path, field: str | None) -> Any:
     """Return the column with the class, None if there is none."""
     if field == "":
@@ -165,7 +196,7 @@ def _choose_column(table: Any, path: Path, field: str | None) -> Any:
             path=path,
         )
     lower = {str(column).lower(): column for column in table.columns}
-    known = [lower[name] for name in _CLASS_FIELDS if name in lower]
+    known = [lower[name] for name in CLASS_FIELDS if name in lower]
     for column in known:
         _check_plain(table[column], path, column)
     return next((column for column in known if not _is_missing(table[column]).all()), None)
@@ -191,6 +222,12 @@ def _is_missing(column: Any) -> Any:
 
 
 def _read_column(table: Any, path: Path, column: Any) -> tuple[str, ...]:
+    places, name_of = _encode_column(table, path, column)
+    return tuple([name_of[place] for place in places.tolist()])
+
+
+def _encode_column(table: Any, path: Path, column: Any) -> tuple[Any, list[str]]:
+    """Return the place of each object's class in a list of names, and the list."""
     missing = _is_missing(table[column])
     if missing.any():
         null = int(table[column].isna().sum())
@@ -205,11 +242,11 @@ def _read_column(table: Any, path: Path, column: Any) -> tuple[str, ...]:
         )
     places, distinct = table[column].factorize()
     name_of = [_to_name(value) for value in distinct]
-    names = tuple([name_of[place] for place in places.tolist()])
-    odd = [name for name in names if name.lower() in _NO_CLASS]
+    odd = [place for place, name in enumerate(name_of) if name.lower() in _NO_CLASS]
     if odd:
-        logger.warning("%s: %d objects are of the class %r", path, len(odd), odd[0])
-    return names
+        count = int(np.isin(places, odd).sum())
+        logger.warning("%s: %d objects are of the class %r", path, count, name_of[odd[0]])
+    return places, name_of
 
 
 def _to_name(value: Any) -> str:

@@ -16,7 +16,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
@@ -26,7 +26,17 @@ from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["SceneLabels", "ScoredObjects", "choose_crs", "read_scene_labels", "read_scored_objects"]
+__all__ = [
+    "SceneLabels",
+    "ScoredObjects",
+    "bounds_in_pixels",
+    "choose_crs",
+    "must_transform",
+    "quads_in_pixels",
+    "read_scene_labels",
+    "read_scored_objects",
+    "read_scores",
+]
 
 _CLOSED_QUAD = 5  # vertices, the first one twice
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
@@ -67,11 +77,8 @@ class SceneLabels:
             (N, 4) float64, x1 y1 x2 y2; a point has no extent. Not finite for an object whose
             coordinates do not exist in the CRS.
         """
-        pixels, first = self._pixel_vertices(geobox)
-        if not len(first):
-            return np.zeros((0, 4))
-        low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
-        return np.hstack([low, high])
+        vertices, first = self._vertices()
+        return bounds_in_pixels(vertices, first, geobox)
 
     def to_oriented(self, geobox: GeoBox) -> Floats | None:
         """Fit oriented boxes to polygons with four corners, in the pixels of a raster.
@@ -103,19 +110,15 @@ class SceneLabels:
         Returns:
             Corners by the place of the object among these, none for objects of other kinds.
         """
-        pixels, first = self._pixel_vertices(geobox)
-        counts = np.diff(first, append=len(pixels))
-        rows = np.flatnonzero(counts[which] == _CLOSED_QUAD)
-        corners = pixels[first[which][rows, None] + np.arange(4)]
-        listed = zip(rows.tolist(), corners.tolist(), strict=True)
+        corners = quads_in_pixels(*self._vertices(), geobox)[which]
+        rows = np.flatnonzero(np.isfinite(corners).all(axis=(1, 2)))
+        listed = zip(rows.tolist(), corners[rows].tolist(), strict=True)
         return {row: [(x, y) for x, y in quad] for row, quad in listed}
 
-    def _pixel_vertices(self, geobox: GeoBox) -> tuple[Floats, Ints]:
-        """Return the vertices of all objects in pixels, (V, 2), and the first of each object."""
+    def _vertices(self) -> tuple[Floats, NDArray[np.intp]]:
+        """Return the vertices of all objects, (V, 2), and the first of each object."""
         vertices, owner = shapely.get_coordinates(self.geometries, return_index=True)
-        first = np.flatnonzero(np.diff(owner, prepend=-1))
-        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
-            return geobox.to_pixels(_near(vertices, first, geobox)), first
+        return vertices, np.flatnonzero(np.diff(owner, prepend=-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ def read_scored_objects(
         VectorError: As for labels, or the scores are missing or not in [0, 1].
     """
     objects, table = _read_objects(path, crs, label_field, class_name, read_names_of_detections)
-    scores = _read_scores(table, path, score_field)
+    scores = read_scores(table, path, score_field)
     scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
     return ScoredObjects(objects, scores, scenes, table)
 
@@ -275,6 +278,46 @@ def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None
     return said
 
 
+def bounds_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
+    """Compute the bounds of each object in the pixels of a raster, from its vertices.
+
+    Args:
+        vertices: (V, 2) of all objects, in their order, in the CRS of the raster.
+        first: (N,) the first vertex of each object.
+        geobox: The raster's.
+
+    Returns:
+        (N, 4) float64, x1 y1 x2 y2. Not finite for an object whose coordinates do not exist in the
+        CRS.
+    """
+    if not len(first):
+        return np.zeros((0, 4))
+    with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
+        pixels = geobox.to_pixels(_near(vertices, first, geobox))
+    low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
+    return np.hstack([low, high])
+
+
+def quads_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
+    """Compute the corners of objects that have four, in the pixels of a raster.
+
+    Args:
+        vertices: As for :func:`bounds_in_pixels`.
+        first: Likewise.
+        geobox: The raster's.
+
+    Returns:
+        (N, 4, 2) float64; not finite for other objects.
+    """
+    corners = np.full((len(first), 4, 2), np.nan)
+    rows = np.flatnonzero(np.diff(first, append=len(vertices)) == _CLOSED_QUAD)
+    if len(rows):
+        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
+            pixels = geobox.to_pixels(_near(vertices, first, geobox))
+        corners[rows] = pixels[first[rows, None] + np.arange(4)]
+    return corners
+
+
 def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
     """Move each object as a whole by full turns to the side of the globe where a raster lies.
 
@@ -294,7 +337,12 @@ def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
     return np.stack([whole + np.repeat(shifts, lengths), vertices[:, 1]], axis=-1)
 
 
-def _read_scores(table: Any, path: Path, field: str) -> Floats:
+def read_scores(table: Any, path: Path, field: str) -> Floats:
+    """Read the score of each object from an attribute; 1 for all if the name is empty: (N,).
+
+    Raises:
+        VectorError: There is no such attribute, or a score is not in [0, 1].
+    """
     if not field or not len(table):
         return np.ones(len(table))
     if field not in table.columns:
@@ -331,14 +379,24 @@ def _drop_empty(frame: Any, path: Path) -> Any:
 
 
 def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
+    return frame.to_crs(crs) if must_transform(frame.crs, crs, path) else frame
+
+
+def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
+    """Return whether objects have to be transformed; warn where a CRS is assumed.
+
+    Args:
+        found: The CRS of the objects, None if their file has none.
+        crs: That of the scene, None if it has none.
+        path: The file of the objects.
+    """
     if crs is None:
-        if frame.crs is not None:
+        if found is not None:
             logger.warning(
                 "the scene has no CRS: %s is assumed to be in the scene's coordinates", path
             )
-        return frame
-    if frame.crs is None:
+        return False
+    if found is None:
         logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
-        return frame
-    is_same = frame.crs.equals(crs, ignore_axis_order=True)
-    return frame if is_same else frame.to_crs(crs)
+        return False
+    return not found.equals(crs, ignore_axis_order=True)

@@ -29,7 +29,16 @@ from geodet.vector.formats import (
 from geodet.vector.images_layer import IMAGES
 from geodet.vector.not_examined import NOT_EXAMINED
 
-__all__ = ["list_layers", "read_extent", "read_fields", "read_frame"]
+__all__ = [
+    "crs_or_none",
+    "is_parquet",
+    "is_table",
+    "list_layers",
+    "read_extent",
+    "read_fields",
+    "read_frame",
+    "reading_layer",
+]
 
 _PARQUET = (".parquet", ".geoparquet")
 _CRS = "crs"  # the column of a table that says it, as geodet writes CSV
@@ -56,19 +65,19 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
         table = read_coordinates(Path(path_of(path)))
         table = table.set_crs(_table_crs(table, path_of(path)), allow_override=True)
         return table if columns is None else table[[*columns, table.geometry.name]]
-    with _reading_layer(path) as (file, layer):
-        if _is_parquet(file):
+    with reading_layer(path) as (file, layer):
+        if is_parquet(file):
             return _read_parquet(file, columns)
-        is_table = _is_table(file)
-        wanted = None if columns is None else [*columns, _CRS] if is_table else columns
+        is_text = is_table(file)
+        wanted = None if columns is None else [*columns, _CRS] if is_text else columns
         with np.errstate(invalid="ignore"):  # of coordinates that are NaN: readers check them
             frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise VectorError(
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
         )
-    crs = _table_crs(frame, file) if is_table else _crs_or_none(frame.crs)
-    frame = _with_plain_texts(frame) if is_table else frame
+    crs = _table_crs(frame, file) if is_text else crs_or_none(frame.crs)
+    frame = _with_plain_texts(frame) if is_text else frame
     frame = frame.set_crs(crs, allow_override=True)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
 
@@ -95,14 +104,14 @@ def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
     Raises:
         VectorError: As for :func:`read_frame`.
     """
-    if _is_parquet(path_of(path)) or _is_table(path_of(path)):
+    if is_parquet(path_of(path)) or is_table(path_of(path)):
         frame = read_frame(path, columns=[])
         return frame.crs, np.asarray(frame.total_bounds)
-    with _reading_layer(path) as (file, layer):
+    with reading_layer(path) as (file, layer):
         info = pyogrio.read_info(file, layer=layer, force_total_bounds=True)
     bounds = info["total_bounds"]
     extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
-    return _crs_or_none(info["crs"]), extent
+    return crs_or_none(info["crs"]), extent
 
 
 def read_fields(path: str | Path) -> tuple[str, ...]:
@@ -114,8 +123,8 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
     check_vector_exists(path)
     if _is_coordinate_table(path_of(path)):
         return tuple(map(str, read_frame(path).columns))
-    with _reading_layer(path) as (file, layer):
-        if _is_parquet(file):
+    with reading_layer(path) as (file, layer):
+        if is_parquet(file):
             parts = dataset_files(Path(file))
             one = Path(file, parts[0]) if parts else file
             return tuple(parquet.read_schema(one).names)
@@ -123,7 +132,7 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
 
 
 @contextmanager
-def _reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
+def reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
     """Yield the file and the name of the layer; turn errors of the block into ``VectorError``."""
     file, _, layer = str(path).partition(LAYER_SEPARATOR)
     check_vector_exists(path)
@@ -145,7 +154,7 @@ def _unreadable(path: str | Path, error: Exception) -> VectorError:
 
 
 def _only_layer(file: str) -> str:
-    if _is_parquet(file):
+    if is_parquet(file):
         return ""
     named = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
     layers = [name for name in named if name not in (NOT_EXAMINED, IMAGES)] or named
@@ -160,17 +169,18 @@ def _only_layer(file: str) -> str:
     return layers[0]
 
 
-def _is_parquet(file: str) -> bool:
-    """Whether a path is a file of GeoParquet, or a data set of geodet's."""
+def is_parquet(file: str) -> bool:
+    """Return whether a path is a file of GeoParquet, or a data set of geodet's."""
     return file.lower().endswith(_PARQUET) or bool(dataset_files(Path(file)))
 
 
-def _is_table(file: str) -> bool:
+def is_table(file: str) -> bool:
+    """Return whether a path is a table of text."""
     return file.lower().endswith((".csv", ".tsv"))
 
 
 def _is_coordinate_table(file: str) -> bool:
-    return _is_table(file) and Path(file).is_file() and has_coordinates(Path(file))
+    return is_table(file) and Path(file).is_file() and has_coordinates(Path(file))
 
 
 def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:
@@ -193,7 +203,7 @@ def _table_crs(frame: Any, file: str) -> CRS | None:
     texts = {str(text).strip() for text in frame[_CRS].dropna()} if _CRS in frame.columns else set()
     known = texts - {""}
     if not known:
-        return _crs_or_none(frame.crs)
+        return crs_or_none(frame.crs)
     if len(texts) > 1:
         raise VectorError(
             f"{file} has objects in several CRSs: {', '.join(sorted(texts))[:200]}",
@@ -210,7 +220,7 @@ def _table_crs(frame: Any, file: str) -> CRS | None:
         ) from error
 
 
-def _crs_or_none(crs: Any) -> CRS | None:
+def crs_or_none(crs: Any) -> CRS | None:
     """Return a CRS, or None for the two by which a GeoPackage marks a layer without one."""
     known = CRS.from_user_input(crs) if crs else None
     return None if known is None or known.name.startswith("Undefined ") else known

@@ -80,6 +80,7 @@ class MapRequests:
         names = "|".join(shown.layers) or "none"
         self._routes: list[tuple[re.Pattern[str], Callable[..., Answer]]] = [
             (re.compile(r"about\.json"), self._about),
+            (re.compile(r"scene/ready"), self._ready),
             (re.compile(rf"scene/{_TILE}\.png"), self._picture),
             (re.compile(rf"({names})/{_TILE}\.mvt"), self._objects),
             (re.compile(rf"({names})/count"), self._count),
@@ -111,6 +112,10 @@ class MapRequests:
     def _about(self, _query: Query) -> Answer:
         reviews = None if self._desk is None else self._desk.describe()
         return Answer.of_json(self._shown.describe() | self._settings | {"reviews": reviews})
+
+    def _ready(self, _query: Query) -> Answer:
+        """Answer when the overview of the scene is read."""
+        return Answer.of_json({"is_ready": self._shown.pictures.wait()})
 
     def _picture(self, _query: Query, z: str, x: str, y: str) -> Answer:
         picture = self._shown.pictures.read(int(z), int(x), int(y))

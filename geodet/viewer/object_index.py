@@ -37,14 +37,14 @@ class ObjectIndex:
 
     def __init__(self, bounds: Floats, scores: Floats, labels: Ints, *, finest_zoom: int) -> None:
         keys = _quadkeys((bounds[:, :2] + bounds[:, 2:]) / 2)
-        self._order = np.argsort(keys, kind="stable")
+        self._order = np.argsort(keys)
         self._keys = keys[self._order]
         self._bounds, self._scores, self._labels = bounds, scores, labels
         self._kinds = int(labels.max(initial=0)) + 1
-        self._ranked = np.argsort(scores, kind="stable")
+        self._ranked = np.argsort(scores)
         self._rank = np.empty_like(self._ranked)
         self._rank[self._ranked] = np.arange(len(scores))
-        longest = (bounds[:, 2:] - bounds[:, :2]).max(axis=1, initial=0)
+        longest = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
         self.finest_zoom = min(_zoom_for(longest), finest_zoom)
         """The zoom of the finest tiles; no common object is longer than one of them."""
         self._large = np.flatnonzero(longest > 2.0**-self.finest_zoom)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+from concurrent.futures import Future
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -27,24 +29,45 @@ class PictureTiles:
     """Tiles of a scene, stretched as a preview of the whole scene is.
 
     :meth:`read` may be called from several threads. Tiles that are coarser than an overview of the
-    scene are made from it, so that a scene without overviews is read as a whole only once.
+    scene are made from it, so that a scene without overviews is read as a whole only once. A thread
+    reads the overview meanwhile, since this takes long where a large scene has none.
 
     Args:
         scene: Open, with the bands to show. It stays open as long as tiles are read.
         frame: Where the scene lies on the map.
-
-    Raises:
-        SceneError: The scene cannot be read.
     """
 
     def __init__(self, scene: Scene, frame: MapFrame) -> None:
         self._scene, self._frame = scene, frame
-        self._overview = scene.read_overview(_OVERVIEW_PX)
-        self._stretch = Stretch.of(self._overview)
-        self._overview_step = scene.geobox.width / self._overview.pixels.shape[2]
+        width, height = scene.geobox.width, scene.geobox.height
+        self._whole = Window(0, 0, width, height)
+        self._overview_step = max(1.0, max(width, height) / _OVERVIEW_PX)
+        self._overview: Future[tuple[Chip, Stretch]] = Future()
+        Thread(target=self._read_overview, daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the overview is read; return whether it is.
+
+        Args:
+            seconds: At most so long; None: as long as it takes.
+
+        Raises:
+            SceneError: The scene cannot be read.
+        """
+        try:
+            self._overview.result(seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Wait until no thread reads the scene, which can then be closed."""
+        self._overview.exception()
 
     def read(self, z: int, x: int, y: int) -> bytes | None:
         """Return a tile as PNG, transparent where there is no data; None outside of the scene.
+
+        It is None as well as long as the tile needs the overview, and that is not read.
 
         Raises:
             SceneError: This part of the scene cannot be read.
@@ -53,8 +76,28 @@ class PictureTiles:
         part = self._part(places)
         if part is None:
             return None
-        chip, part = self._read_chip(part, _pixels_per_step(places))
+        step = _pixels_per_step(places)
+        if not self._overview.done() and (self._is_coarse(step) or self._has_stretch):
+            return None
+        chip, part = self._read_chip(part, step)
         return _to_png(*self._placed(chip, part, places))
+
+    def _read_overview(self) -> None:
+        whole, step = self._whole, self._overview_step
+        size = max(round(whole.width / step), 1), max(round(whole.height / step), 1)
+        try:
+            chip = self._scene.read_part(whole, *size)
+            self._overview.set_result((chip, Stretch.of(chip)))
+        except Exception as error:
+            self._overview.set_exception(error)
+
+    def _is_coarse(self, step: float) -> bool:
+        return 1 < self._overview_step <= step
+
+    @property
+    def _has_stretch(self) -> bool:
+        """Whether values become brightness by how they are distributed; not those of bytes."""
+        return self._scene.dtype != np.uint8
 
     def _part(self, places: Floats) -> Window | None:
         """Return the pixels of the scene that a tile needs, None without any."""
@@ -70,9 +113,8 @@ class PictureTiles:
 
     def _read_chip(self, part: Window, step: float) -> tuple[Chip, Window]:
         """Read a part at the resolution of a tile, or return the overview of all of the scene."""
-        if self._overview_step > 1 and step >= self._overview_step:
-            whole = self._scene.geobox
-            return self._overview, Window(0, 0, whole.width, whole.height)
+        if self._is_coarse(step):
+            return self._overview.result()[0], self._whole
         if step <= 1:
             return self._scene.read_part(part, part.width, part.height), part
         size = math.ceil(part.width / step), math.ceil(part.height / step)
@@ -84,7 +126,8 @@ class PictureTiles:
         scale = np.array([columns / part.width, rows / part.height])
         at = ((places - [part.col_off, part.row_off]) * scale - 0.5).astype(np.float32)
         across, down = np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1])
-        rgb = self._stretch.to_rgb(chip)
+        stretch = self._overview.result()[1] if self._has_stretch else Stretch.of(chip)
+        rgb = stretch.to_rgb(chip)
         colours = cv2.remap(rgb, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         valid = chip.valid.astype(np.uint8)
         shown = cv2.remap(valid, across, down, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

@@ -83,7 +83,7 @@ def serve_map(
             announce(server.address)
             if opens_browser:
                 webbrowser.open(server.address)
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.closing(shown.pictures), contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import numpy as np
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.vector.palette import Colour
+from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.map_frame import TILE_PX, MapFrame
 from geodet.viewer.object_index import ObjectIndex
 from geodet.viewer.vector_tile import EXTENT, TileLayer, encode_tile
@@ -46,8 +46,9 @@ class ShownLayer:
         objects: In the pixels of the scene.
         classes: Names of the classes, by label.
         colours: Their colours.
-        attributes: A frame with a row for each object.
+        attributes: Of each object; none at all for objects without attributes.
         frame: Where the scene lies on the map.
+        bounds: (N, 4) least u and v, greatest u and v of each object on the square of the map.
         unscored: Classes whose objects have no scores; they are given 1, which is not shown.
     """
 
@@ -58,19 +59,19 @@ class ShownLayer:
         objects: Detections,
         classes: Sequence[str],
         colours: Sequence[Colour],
-        attributes: Any,
+        attributes: AttributeRows,
         frame: MapFrame,
+        bounds: Floats,
         *,
         unscored: Collection[int] = (),
     ) -> None:
         self.name, self.title = name, title
         self.objects, self.classes, self.colours = objects, tuple(classes), tuple(colours)
         self._attributes, self._unscored = attributes, frozenset(unscored)
+        self._frame, self._bounds = frame, bounds
         self._scores = objects.scores.astype(np.float64)
-        self._corners = frame.to_square(objects.corners)  # (N, 4, 2)
-        self._bounds = np.hstack([self._corners.min(axis=1), self._corners.max(axis=1)])
-        self._centres = (self._bounds[:, :2] + self._bounds[:, 2:]) / 2
-        self._sides_on_map = (self._bounds[:, 2:] - self._bounds[:, :2]).max(axis=1, initial=0)
+        self._centres = np.asfortranarray((bounds[:, :2] + bounds[:, 2:]) / 2)
+        self._sides_on_map = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
         finest = frame.finest_zoom + 1
         self._index = ObjectIndex(self._bounds, self._scores, objects.labels, finest_zoom=finest)
 
@@ -121,9 +122,9 @@ class ShownLayer:
         labels, kinds = self.objects.labels, len(self.classes)
         above = self._scores >= at
         inside = above if view is None else above & self._is_in(view)
-        sized = above & shown[labels]
+        sized = above if shown.all() else above & shown[labels]
         return LayerCounts(
-            np.bincount(labels[above], minlength=kinds).tolist(),
+            [len(one) - int(np.searchsorted(one, at)) for one in self._scores_by_class],
             np.bincount(labels[inside], minlength=kinds).tolist(),
             np.bincount(self._size_bins[sized], minlength=_BINS).tolist(),
         )
@@ -151,15 +152,14 @@ class ShownLayer:
 
     def describe(self, row: int) -> dict[str, Any]:
         """Return all attributes of an object, its box in pixels and its corners on the map."""
-        values = self._attributes.iloc[row].to_dict() if len(self._attributes) else {}
         label = int(self.objects.labels[row])
         return {
             "id": row,
             "label": self.classes[label],
             "score": None if label in self._unscored else float(self._scores[row]),
             "box_px": self.objects.boxes[row].tolist(),
-            "corners": self._corners[row].tolist(),
-            "attributes": {str(key): _plain(value) for key, value in values.items()},
+            "corners": self._corners(np.array([row]))[0].tolist(),
+            "attributes": self._attributes.read(row),
         }
 
     def step(self, start: int | None, forward: bool, at: float, shown: Bools) -> int | None:
@@ -188,15 +188,25 @@ class ShownLayer:
     def _layer(
         self, name: str, rows: Ints, z: int, x: int, y: int, more: dict[str, Floats] | None = None
     ) -> TileLayer:
-        corners = self._corners[rows] if name == "boxes" else self._centres[rows, None]
+        corners = self._corners(rows) if name == "boxes" else self._centres[rows, None]
         units = (corners * 2**z - [x, y]) * EXTENT
         values = {"s": self._scores[rows], "k": self.objects.labels[rows].astype(np.float64)}
         return TileLayer(name, rows, units, values | (more or {}))
 
+    def _corners(self, rows: Ints) -> Floats:
+        """Return where the corners of objects lie on the square: (M, 4, 2)."""
+        return self._frame.to_square(self.objects.select(rows).corners)
+
     def _is_in(self, view: Sequence[float]) -> Bools:
-        low, high = np.array(view[:2]), np.array(view[2:])
-        inside = (self._centres >= low) & (self._centres <= high)
-        return np.asarray(inside.all(axis=1), np.bool_)
+        west, north, east, south = view
+        u, v = self._centres.T
+        return (u >= west) & (u <= east) & (v >= north) & (v <= south)
+
+    @cached_property
+    def _scores_by_class(self) -> list[Floats]:
+        """The scores of each class, rising."""
+        labels = self.objects.labels
+        return [np.sort(self._scores[labels == label]) for label in range(len(self.classes))]
 
     @cached_property
     def _sizes(self) -> Floats:
@@ -217,12 +227,3 @@ class ShownLayer:
         ranks = np.empty(len(self), np.int64)
         ranks[self._ranked] = np.arange(len(self))
         return ranks
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that JSON has: None for what is missing, text for what it does not know."""
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
@@ -18,15 +17,18 @@ from geodet.raster.scene import Scene
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.palette import Colour, class_colour
 from geodet.vector.vector_files import list_layers
+from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.map_frame import MapFrame, OwnGridFrame, choose_frame
 from geodet.viewer.picture_tiles import PictureTiles
 from geodet.viewer.shown_layer import ShownLayer
+from geodet.viewer.square_mesh import SquareMesh
 
 __all__ = ["ShownScene", "read_shown_scene"]
 
 logger = logging.getLogger(__name__)
 
 _MESH_CELLS = 64
+_SOON_READ = 4096**2  # pixels of a scene whose overview is waited for, and so what is wrong with it
 _ERRORS = {
     "false_positives": ("false positive", class_colour(3)),
     "misses": ("miss", class_colour(1)),
@@ -44,7 +46,7 @@ class ShownScene:
     frame: MapFrame
     """Where it lies on the map."""
     pictures: PictureTiles
-    """Its tiles."""
+    """Its tiles; they are closed before the scene is."""
     layers: dict[str, ShownLayer]
     """By name: ``objects``, and ``errors`` if there are any."""
 
@@ -60,6 +62,7 @@ class ShownScene:
                 "crs": "" if geobox.crs is None else geobox.crs.name,
                 "gsd": self.scene.gsd,
                 "transform": list(geobox.transform)[:6],
+                "is_ready": self.pictures.wait(0),
             },
             "frame": {
                 "own_grid": frame.reason if isinstance(frame, OwnGridFrame) else "",
@@ -96,7 +99,7 @@ def read_shown_scene(
     score_field: str | None = None,
     own_grid: bool = False,
 ) -> ShownScene:
-    """Read the objects of a scene, and an overview of it.
+    """Read the objects of a scene, and begin to read an overview of it.
 
     Args:
         scene: Open, with the bands to show.
@@ -114,13 +117,15 @@ def read_shown_scene(
     if errors is not None:
         layers.append(_read_errors(errors, scene, frame))
     pictures = PictureTiles(scene, frame)
+    pictures.wait(None if scene.geobox.width * scene.geobox.height <= _SOON_READ else 0)
     return ShownScene(scene, frame, pictures, {layer.name: layer for layer in layers})
 
 
 def _read_layer(path: Path, scene: Scene, frame: MapFrame, score_field: str | None) -> ShownLayer:
     found = read_objects(path, scene, score_field=score_field)
     colours = [class_colour(label) for label in range(len(found.classes))]
-    return _placed("objects", "Objects", found, found.classes, colours, frame)
+    tables = [found.attributes]
+    return _placed("objects", "Objects", found.detections, tables, found.classes, colours, frame)
 
 
 def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:
@@ -138,11 +143,10 @@ def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:
         replace(one, labels=np.full(len(one), number))
         for number, one in enumerate(part.detections for part in parts)
     ]
-    frames = [part.attributes for part in parts]
-    joined = SceneObjects(Detections.concatenate(boxes), (), pd.concat(frames))
     names, colours = zip(*kinds, strict=True)
     unscored = [number for number, name in enumerate(there) if name == "misses"]
-    return _placed("errors", "Errors", joined, names, colours, frame, unscored)
+    joined, tables = Detections.concatenate(boxes), [part.attributes for part in parts]
+    return _placed("errors", "Errors", joined, tables, names, colours, frame, unscored)
 
 
 def _read_kind(path: Path, layer: str, scene: Scene) -> SceneObjects:
@@ -153,16 +157,20 @@ def _read_kind(path: Path, layer: str, scene: Scene) -> SceneObjects:
 def _placed(
     name: str,
     title: str,
-    found: SceneObjects,
+    objects: Detections,
+    tables: Sequence[Any],
     classes: Sequence[str],
     colours: Sequence[Colour],
     frame: MapFrame,
     unscored: Sequence[int] = (),
 ) -> ShownLayer:
     """Return a layer of the objects that have a place on the map."""
-    places = frame.to_square(found.detections.corners)
-    known = np.asarray(np.isfinite(places).all(axis=(1, 2)), np.bool_)
+    bounds = SquareMesh(frame).to_bounds(objects.boxes)
+    attributes = AttributeRows.of(*tables)
+    known = np.asarray(np.isfinite(bounds).all(axis=1), np.bool_)
     if not known.all():
         logger.warning("%d objects lie where the map has no place", int((~known).sum()))
-    objects, attributes = found.detections.select(known), found.attributes[known]
-    return ShownLayer(name, title, objects, classes, colours, attributes, frame, unscored=unscored)
+        objects, attributes, bounds = objects.select(known), attributes.select(known), bounds[known]
+    return ShownLayer(
+        name, title, objects, classes, colours, attributes, frame, bounds, unscored=unscored
+    )

@@ -93,6 +93,7 @@ def open_page(browser, painted, tmp_path):
             server.shutdown()
             thread.join()
             server.server_close()
+            shown.pictures.close()
             scene.close()
             assert page.problems == []
             assert {url for url in page.asked if not url.startswith(("blob:", "data:"))} <= {

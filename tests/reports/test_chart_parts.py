@@ -82,3 +82,10 @@ def test_stacked_bars_stand_on_each_other():
     assert found[3] == pytest.approx(3 * missed[3], abs=0.2)
     assert (nothing[3], rest[3]) == (0, pytest.approx(found[3] + missed[3]))
     assert found[5] == "0-5: 30 found"
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=9))
+def test_numbers_of_the_y_axis_leave_room_for_its_label(values):
+    one = chart(list(range(len(values))), values)
+    longest = max(len(tick.text) for tick in one.y_ticks)
+    assert one.frame[0] - 6 - 6.2 * longest >= 16  # the label ends there

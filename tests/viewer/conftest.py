@@ -40,4 +40,6 @@ def shown(shown_files):
     """Read what the map shows of these files, once: nothing changes it."""
     path, objects, errors = shown_files
     with Scene(path) as scene:
-        yield read_shown_scene(scene, objects, errors)
+        found = read_shown_scene(scene, objects, errors)
+        assert found.pictures.wait()
+        yield found

@@ -30,7 +30,9 @@ def smooth(path):
 def opened(path, **options):
     scene = Scene(path)
     frame = choose_frame(scene.geobox, **options)
-    return scene, frame, PictureTiles(scene, frame)
+    pictures = PictureTiles(scene, frame)
+    assert pictures.wait()
+    return scene, frame, pictures
 
 
 @pytest.mark.parametrize("rotation", [0, 25])

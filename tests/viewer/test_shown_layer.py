@@ -11,8 +11,10 @@ from geodet.geometry.boxes import Detections, box_corners
 from geodet.geometry.geobox import GeoBox
 from geodet.vector.palette import class_colour
 from geodet.viewer import shown_layer
+from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.map_frame import OwnGridFrame
 from geodet.viewer.shown_layer import ShownLayer
+from geodet.viewer.square_mesh import SquareMesh
 
 SIDE = 2000
 CLASSES = ("tree", "palm", "shrub")
@@ -27,7 +29,8 @@ def make_layer(count=300, seed=0, **more):
     objects = Detections(boxes, scores, rng.integers(0, 3, count))
     frame = pd.DataFrame({"number": np.arange(count), "note": ["a", None] * (count // 2)})
     colours = [class_colour(k) for k in range(3)]
-    return ShownLayer("objects", "Objects", objects, CLASSES, colours, frame, FRAME, **more)
+    rows, bounds = AttributeRows.of(frame), SquareMesh(FRAME).to_bounds(boxes)
+    return ShownLayer("objects", "Objects", objects, CLASSES, colours, rows, FRAME, bounds, **more)
 
 
 ALL = np.ones(3, bool)

@@ -7,7 +7,7 @@ import { bindKeys } from "./keys.js";
 import { LayerPanel } from "./layer_panel.js";
 import { showPlace, showScale } from "./readout.js";
 import { Review } from "./review.js";
-import { addObjects, addScene, drawnBy, openMap } from "./scene_map.js";
+import { addObjects, addScene, drawnBy, openMap, sceneTiles } from "./scene_map.js";
 import { ask } from "./server.js";
 
 const STEP = 0.05; // of the score, by key
@@ -20,6 +20,7 @@ async function start() {
   map.on("error", ({ error }) => explain(error).catch(complain));
   await new Promise((resolve) => map.once("load", resolve));
   addScene(map, about, frame);
+  if (!about.scene.is_ready) showWhenReady(map).catch(complain);
   for (const layer of about.layers) addObjects(map, layer);
   const panels = about.layers.map((layer, n) => new LayerPanel(map, layer, n === 0));
   document.getElementById("layers").append(...panels.map((panel) => panel.element));
@@ -33,6 +34,18 @@ async function start() {
   bindKeys([...keysOf(panels, chosen, switches), ...(review?.keys() ?? [])]);
   map.once("idle", () => document.body.classList.add("ready"));
   window.geodetMap = map; // for tests, and for the browser's console
+}
+
+/** Draw the scene when its overview is read, which takes long where a large scene has none. */
+async function showWhenReady(map) {
+  const busy = document.getElementById("busy");
+  busy.hidden = false;
+  try {
+    await ask("scene/ready");
+  } finally {
+    busy.hidden = true;
+  }
+  map.getSource("scene").setTiles([sceneTiles("overview")]);
 }
 
 /** Show what the server said of a tile that it could not make. */

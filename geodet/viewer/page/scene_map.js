@@ -32,6 +32,11 @@ function backdrop() {
   return { id: "backdrop", type: "background", paint: { "background-color": "#2b2f36" } };
 }
 
+/** Return the address of the scene's tiles; another word makes the map ask for them again. */
+export function sceneTiles(word) {
+  return address("scene/{z}/{x}/{y}.png") + (word && `?${word}`);
+}
+
 /** Add the base map, if there is one, and the scene. */
 export function addScene(map, about, frame) {
   if (about.base_map) {
@@ -40,7 +45,7 @@ export function addScene(map, about, frame) {
   }
   map.addSource("scene", {
     type: "raster",
-    tiles: [address("scene/{z}/{x}/{y}.png")],
+    tiles: [sceneTiles("")],
     tileSize: TILE,
     maxzoom: about.frame.finest_zoom,
     bounds: about.frame.own_grid ? undefined : frame.bounds(),

@@ -1,0 +1,84 @@
+"""Objects of one shape are read as others are, and in a tenth of the time."""
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyproj import CRS
+
+from geodet.geometry.geobox import GeoBox
+from geodet.previews import views
+from geodet.previews.views import read_objects
+from geodet.raster.geotiff import write_raster
+from geodet.raster.scene import Scene
+from geodet.vector.uniform_shapes import read_uniform_layer
+
+BOX = st.tuples(st.integers(-30, 90), st.integers(-30, 90), st.integers(1, 20), st.integers(1, 20))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """Write a scene under a sheared transform, once; yield it open."""
+    path = tmp_path_factory.mktemp("scenes") / "a.tif"
+    place = Affine(0.5, 0.1, 1_700_000, 0.1, -0.5, 5_000_000)
+    geobox = GeoBox(64, 64, place, CRS.from_epsg(3857))
+    write_raster(path, np.zeros((3, 64, 64), np.uint8), geobox)
+    with Scene(path) as opened:
+        yield opened
+
+
+def frame_of(scene, boxes, kind, epsg):
+    corners = scene.geobox.corners(np.array([[x, y, x + w, y + h] for x, y, w, h in boxes], float))
+    shapes = shapely.points(corners[:, 0]) if kind == "points" else shapely.polygons(corners)
+    if kind == "mixed":
+        shapes[0] = shapely.buffer(shapes[0], 1)
+    count = len(boxes)
+    frame = geopandas.GeoDataFrame(
+        {
+            "class": [("tree", "palm", "tree ")[n % 3] for n in range(count)],
+            "score": np.linspace(0, 1, count),
+            "note": [None if n % 2 else f"n{n}" for n in range(count)],
+        },
+        geometry=shapes,
+        crs=scene.geobox.crs,
+    )
+    return frame if epsg is None else frame.to_crs(epsg)
+
+
+@settings(max_examples=10)
+@given(
+    boxes=st.lists(BOX, min_size=1, max_size=8),
+    kind=st.sampled_from(["boxes", "points"]),
+    epsg=st.sampled_from([None, 4326]),
+    end=st.sampled_from([".gpkg", ".fgb", ".geojson", ".parquet"]),
+)
+def test_objects_of_one_shape_are_read_as_any_others(scene, tmp_path, boxes, kind, epsg, end):
+    path = tmp_path / f"found{end}"
+    path.unlink(missing_ok=True)
+    frame = frame_of(scene, boxes, kind, epsg)
+    frame.to_parquet(path) if end == ".parquet" else frame.to_file(path)
+    assert read_uniform_layer(path) is not None
+    found, expected = read_objects(path, scene), views._read_others(path, scene, "score")
+    np.testing.assert_allclose(found.detections.boxes, expected.detections.boxes, atol=1e-9)
+    np.testing.assert_array_equal(found.detections.scores, expected.detections.scores)
+    np.testing.assert_array_equal(found.detections.labels, expected.detections.labels)
+    assert found.classes == expected.classes
+    notes = [note if isinstance(note, str) else None for note in expected.attributes["note"]]
+    assert found.attributes["note"].to_pylist() == notes
+
+
+def test_objects_of_several_shapes_are_read_one_by_one(scene, tmp_path):
+    path = tmp_path / "mixed.gpkg"
+    frame_of(scene, [(1, 2, 3, 4), (5, 6, 7, 8)], "mixed", None).to_file(path)
+    assert read_uniform_layer(path) is None
+    assert len(read_objects(path, scene).detections) == 2
+
+
+@pytest.mark.parametrize("shape", [None, shapely.Point(1, 2, 3), shapely.Point()])
+def test_an_odd_shape_is_left_to_the_other_reader(tmp_path, shape):
+    shapes = [shapely.Point(1, 2), shape]
+    geopandas.GeoDataFrame(geometry=shapes, crs=4326).to_file(tmp_path / "odd.gpkg")
+    assert read_uniform_layer(tmp_path / "odd.gpkg") is None
