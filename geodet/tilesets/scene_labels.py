@@ -17,11 +17,11 @@ from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
-from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
 from geodet.raster.scene_lists import find_scene_name
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
+from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
@@ -29,16 +29,13 @@ from geodet.vector.vector_files import read_frame
 __all__ = [
     "SceneLabels",
     "ScoredObjects",
-    "bounds_in_pixels",
     "choose_crs",
     "must_transform",
-    "quads_in_pixels",
     "read_scene_labels",
     "read_scored_objects",
     "read_scores",
 ]
 
-_CLOSED_QUAD = 5  # vertices, the first one twice
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
 
 _NameReader = Callable[[Any, Path, str | None, str], tuple[str, ...]]
@@ -276,65 +273,6 @@ def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None
             path=path,
         )
     return said
-
-
-def bounds_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
-    """Compute the bounds of each object in the pixels of a raster, from its vertices.
-
-    Args:
-        vertices: (V, 2) of all objects, in their order, in the CRS of the raster.
-        first: (N,) the first vertex of each object.
-        geobox: The raster's.
-
-    Returns:
-        (N, 4) float64, x1 y1 x2 y2. Not finite for an object whose coordinates do not exist in the
-        CRS.
-    """
-    if not len(first):
-        return np.zeros((0, 4))
-    with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
-        pixels = geobox.to_pixels(_near(vertices, first, geobox))
-    low, high = np.minimum.reduceat(pixels, first), np.maximum.reduceat(pixels, first)
-    return np.hstack([low, high])
-
-
-def quads_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
-    """Compute the corners of objects that have four, in the pixels of a raster.
-
-    Args:
-        vertices: As for :func:`bounds_in_pixels`.
-        first: Likewise.
-        geobox: The raster's.
-
-    Returns:
-        (N, 4, 2) float64; not finite for other objects.
-    """
-    corners = np.full((len(first), 4, 2), np.nan)
-    rows = np.flatnonzero(np.diff(first, append=len(vertices)) == _CLOSED_QUAD)
-    if len(rows):
-        with np.errstate(invalid="ignore"):  # infinite where coordinates do not exist in the CRS
-            pixels = geobox.to_pixels(_near(vertices, first, geobox))
-        corners[rows] = pixels[first[rows, None] + np.arange(4)]
-    return corners
-
-
-def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
-    """Move each object as a whole by full turns to the side of the globe where a raster lies.
-
-    Args:
-        vertices: (V, 2) of all objects, in their order.
-        first: (N,) the first vertex of each object that has any.
-        geobox: The raster's.
-    """
-    turn = full_turn(geobox.crs)
-    if not turn or not len(first):
-        return vertices
-    lengths = np.diff(np.append(first, len(vertices)))
-    whole = within_half_turn(vertices[:, 0], np.repeat(vertices[first, 0], lengths), turn)
-    middles = (np.minimum.reduceat(whole, first) + np.maximum.reduceat(whole, first)) / 2
-    centre = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)[0]
-    shifts = within_half_turn(middles, centre, turn) - middles
-    return np.stack([whole + np.repeat(shifts, lengths), vertices[:, 1]], axis=-1)
 
 
 def read_scores(table: Any, path: Path, field: str) -> Floats:

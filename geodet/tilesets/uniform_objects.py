@@ -13,12 +13,8 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_tilted
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
-from geodet.tilesets.scene_labels import (
-    bounds_in_pixels,
-    must_transform,
-    quads_in_pixels,
-    read_scores,
-)
+from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
+from geodet.tilesets.scene_labels import must_transform, read_scores
 from geodet.vector.rows import APPROXIMATE
 from geodet.vector.uniform_shapes import read_uniform_layer
 
