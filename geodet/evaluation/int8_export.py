@@ -133,6 +133,14 @@ def _against(found: list[Detections], wanted: list[Detections]) -> list[Comparis
     """Compare detections with others, as if these were labels."""
     nothing = np.zeros((0, 4))
     return [
-        Comparison.of(one, other.boxes, other.labels, ignored=nothing, rule=_SAME, gsd=None)
+        Comparison.of(
+            one,
+            other.boxes,
+            other.labels,
+            ignored=nothing,
+            rule=_SAME,
+            gsd=None,
+            oriented=other.oriented,
+        )
         for one, other in zip(found, wanted, strict=True)
     ]

@@ -18,6 +18,7 @@ import numpy as np
 
 from geodet.documents.values import shown
 from geodet.errors import ModelFileError
+from geodet.models.box_coding import DELTAS
 from geodet.models.description import ModelDescription
 
 __all__ = ["check_onnx_file", "check_session"]
@@ -78,7 +79,7 @@ def check_session(session: Any, about: ModelDescription, path: Path) -> None:
     for name, shapes, place, what, count in (
         ("pixels", inputs, 1, "bands", len(about.bands)),
         ("logits", outputs, 2, "classes", len(about.classes)),
-        ("deltas", outputs, 2, "numbers of a box", 4),
+        ("deltas", outputs, 2, "numbers of a box", DELTAS[about.architecture.boxes]),
     ):
         shape = shapes.get(name, ())
         found = shape[place] if len(shape) > place else None
