@@ -51,6 +51,7 @@ class DetectKeywords(TypedDict, total=False):
     asset: str | None
     geometry: Literal["box", "centroid"]
     format: str | None
+    report: str | Path | None
     append: bool
     replace_scenes: bool
     overwrite: bool
@@ -80,6 +81,7 @@ def detect(
     asset: str | None = None,
     geometry: Literal["box", "centroid"] = "box",
     format: str | None = None,
+    report: str | Path | None = None,
     append: bool = False,
     replace_scenes: bool = False,
     overwrite: bool = False,
@@ -115,6 +117,7 @@ def detect(
         asset: The asset of each STAC item that is its scene; None: the only one with data.
         geometry: Polygons of the boxes, or points at their centres.
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
+        report: A page to write on the run, ``.html``: counts, densities, a map, times, warnings.
         append: Add the rows to a GeoPackage that exists, without objects that it holds already.
         replace_scenes: With ``append``: replace the rows of scenes that the file holds already,
             which is refused otherwise.
@@ -174,6 +177,7 @@ def detect(
         asset=asset,
         geometry=geometry,
         format=format,
+        report=report,
         append=append,
         replace_scenes=replace_scenes,
         overwrite=overwrite,
@@ -267,7 +271,7 @@ def _begin(
     chosen = resolve_config(
         keywords.get("config"), flags={"detect": flags}, settings=keywords.get("settings", ())
     )
-    bounds, aoi = keywords.get("bounds"), keywords.get("aoi")
+    bounds, aoi, page = keywords.get("bounds"), keywords.get("aoi"), keywords.get("report")
     if bounds is not None and len(bounds) != 4:
         raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
     devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
@@ -279,6 +283,7 @@ def _begin(
         asset=keywords.get("asset"),
         format=keywords.get("format"),
         geometry=keywords.get("geometry", "box"),
+        report=None if page is None else Path(page),
         append=keywords.get("append", False),
         replace_scenes=keywords.get("replace_scenes", False),
         overwrite=keywords.get("overwrite", False),
