@@ -11,6 +11,7 @@ from pyproj import CRS, Transformer
 
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.row_chunks import map_rows
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
 from geodet.tilesets.scene_labels import bounds_in_pixels, must_transform, read_scores
 from geodet.vector.rows import APPROXIMATE
@@ -67,9 +68,13 @@ def read_uniform_objects(
     places, names = encode_names_of_detections(table, path, class_name)
     scores = read_scores(table, path, score_field)
     vertices = _in_crs(layer.vertices, layer.crs, geobox.crs, path)
-    first = np.arange(len(vertices)) * vertices.shape[1]
-    boxes = bounds_in_pixels(vertices.reshape(-1, 2), first, geobox)
+    boxes = map_rows(lambda part: _to_boxes(part, geobox), vertices)
     return UniformObjects(boxes, places, names, scores, layer.attributes)
+
+
+def _to_boxes(vertices: Floats, geobox: GeoBox) -> Floats:
+    first = np.arange(len(vertices)) * vertices.shape[1]
+    return bounds_in_pixels(vertices.reshape(-1, 2), first, geobox)
 
 
 def _in_crs(vertices: Floats, found: CRS | None, crs: CRS | None, path: Path) -> Floats:

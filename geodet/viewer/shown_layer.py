@@ -200,7 +200,7 @@ class ShownLayer:
     def _is_in(self, view: Sequence[float]) -> Bools:
         west, north, east, south = view
         u, v = self._centres.T
-        return (u >= west) & (u <= east) & (v >= north) & (v <= south)
+        return np.asarray((u >= west) & (u <= east) & (v >= north) & (v <= south), np.bool_)
 
     @cached_property
     def _scores_by_class(self) -> list[Floats]:
