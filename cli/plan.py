@@ -30,13 +30,7 @@ Examples:
 
 
 def plan(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(
-            help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
-            show_default=False,
-        ),
-    ],
+    scenes: search.Scenes,
     output: Annotated[
         Path | None,
         typer.Option(
