@@ -7,7 +7,7 @@ import { bindKeys } from "./keys.js";
 import { LayerPanel } from "./layer_panel.js";
 import { showPlace, showScale } from "./readout.js";
 import { Review } from "./review.js";
-import { addObjects, addScene, drawnBy, openMap, sceneTiles } from "./scene_map.js";
+import { addObjects, addScene, drawnBy, openMap, sceneTiles, showAll } from "./scene_map.js";
 import { ask } from "./server.js";
 
 const STEP = 0.05; // of the score, by key
@@ -31,7 +31,8 @@ async function start() {
   showPlace(map, about, frame);
   showScale(map, about, frame);
   foldPanel(map);
-  bindKeys([...keysOf(panels, chosen, switches), ...(review?.keys() ?? [])]);
+  const home = { keys: ["0"], text: "the whole scene", run: () => showAll(map, frame) };
+  bindKeys([...keysOf(panels, chosen, switches), home, ...(review?.keys() ?? [])]);
   map.once("idle", () => document.body.classList.add("ready"));
   window.geodetMap = map; // for tests, and for the browser's console
 }
