@@ -1,7 +1,8 @@
 """Whether detections depend on how a scene is cut: F1 between windows of several kinds.
 
-Every row is compared with the scene in one window. Rows with another origin lose columns and rows
-on the upper left: multiples of the stride of the network, or not.
+Every row is compared with the scene in one window of the same precision, and the rows "all" with
+one in float32. Rows with another origin lose columns and rows on the upper left: multiples of the
+stride of the network, or not.
 
     python benchmarks/agreement.py [--scene FILE] [--side 2048] [--model urban-trees]
     python benchmarks/agreement.py --overlaps 64 96 128 192
@@ -45,8 +46,11 @@ def main() -> None:
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as name:
         path = options.scene or make_scene(Path(name), options.side)
+        exact = _detect(path, model, chip_size=2**15, overlap=0, precision="float32")
         for precision in ("float32", "bfloat16"):
             whole = _detect(path, model, chip_size=2**15, overlap=0, precision=precision)
+            cells = ("all", "0", "0, 0", precision, str(len(whole)))
+            table.add_row(*cells, f"{_agreement(whole, exact):.4f}")
             for size, overlap in [(512, n) for n in options.overlaps] or WINDOWS:
                 found = _detect(path, model, chip_size=size, overlap=overlap, precision=precision)
                 cells = (str(size), str(overlap), "0, 0", precision, str(len(found)))

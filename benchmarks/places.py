@@ -27,7 +27,6 @@ from rich.console import Console
 from rich.table import Table
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-THRESHOLDS = [i / 50 for i in range(5, 46)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,10 @@ def plan(options: argparse.Namespace) -> Iterator[Run]:
 
 def _train_and_score(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     """Train without the places, and trace F1 on each of them."""
-    import geodet.training.train as training
-    from geodet.config import Config, DataConfig
+    from place_training import count_epochs, trace_f1, train_on
+
+    from geodet.config import Config
     from geodet.config.recipes import resolve_config
-    from geodet.tilesets.labels import Tileset
     from geodet.tilesets.tileset import read_tileset
     from geodet_cli.process import prepare_process
 
@@ -135,55 +134,21 @@ def _train_and_score(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     known = [i for i in whole.images if task.place(i.path.stem) not in run.held_out]
     if run.task == "urban-trees":  # of known cities the validation places stay unseen, too
         known = [image for image in known if image.split == "train"]
-    shown = tuple(_as_training(image) for image in known)
-    area = config.train.chip_size**2
-    crops = sum(max(1, round(image.width * image.height / area)) for image in shown)
-    epochs = {"epochs": max(1, round(run.chips / crops)), "epoch_chips": None}
-    if config.train.epoch_chips or run.chips < crops:
-        raise SystemExit(f"{run.chips} chips are less than an epoch of {crops}")
-    config = config.model_copy(update={"train": config.train.model_copy(update=epochs)})
-
-    def without_places(_path: Path, _config: DataConfig) -> Tileset:
-        return Tileset(whole.root, whole.classes, shown)
-
-    # Without validation images training does not validate, and keeps its last weights.
-    training.read_tileset = without_places
+    epochs = count_epochs(known, run.chips, config.train.chip_size)
+    passes = {"epochs": epochs, "epoch_chips": None}
+    config = config.model_copy(update={"train": config.train.model_copy(update=passes)})
     with tempfile.TemporaryDirectory() as folder:
         kept = options.keep or Path(folder)
         kept.mkdir(parents=True, exist_ok=True)
         output = kept / f"{run.key.replace(' | ', '_').replace(' ', '-')}.safetensors"
-        training.run_training(data, output, config, device="cpu", overwrite=True)
+        train_on(whole, known, config, output)
         held_out = [i for i in whole.images if task.place(i.path.stem) in run.held_out]
         return {
-            place: _score(output, [i for i in held_out if task.place(i.path.stem) == place], config)
+            place: trace_f1(
+                output, [i for i in held_out if task.place(i.path.stem) == place], config
+            )
             for place in run.held_out
         }
-
-
-def _as_training(image: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(image, split="train")
-
-
-def _score(model: Path, images: Sequence[Any], config: Any) -> dict[str, Any]:
-    """Return F1, precision and recall at all thresholds."""
-    from geodet.detection.predictor import build_predictor
-    from geodet.evaluation.evaluated_chips import compare_images, predict_images
-    from geodet.evaluation.threshold_curves import trace_curve
-    from geodet.models.checkpoint import load_checkpoint
-
-    predictor = build_predictor(
-        load_checkpoint(model), config.detect, "cpu", score_threshold=THRESHOLDS[0]
-    )
-    found = predict_images(predictor, images, config.data.bands, config.detect)
-    curve = trace_curve(compare_images(found, images, config.match))
-    points = [curve.at(threshold) for threshold in THRESHOLDS]
-    return {
-        "f1": [round(point.f1, 4) for point in points],
-        "precision": [round(point.precision, 4) for point in points],
-        "recall": [round(point.recall, 4) for point in points],
-    }
 
 
 def _print(rows: Sequence[dict[str, Any]], task: str) -> None:

@@ -8,7 +8,7 @@ network, as long as a network of that throughput would take, so that what else t
 counts less; with --model the model itself detects.
 
     python benchmarks/remote.py [--side 4096] [--delay 0.05] [--readers 2 8 16] [--repeats 3]
-                                [--pace 5.2] [--model urban-trees]
+                                [--pace 5.2] [--model urban-trees] [--ways read] [--kinds COG]
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     model = geodet.load_model(options.model) if options.model else None
     title = f"Mpx/s, {options.side} px a side, {options.delay * 1000:.0f} ms a request"
     table = Table(title=title)
-    names = ("read", "paced", "detect") if model else ("read", "paced")
+    names = (*options.ways, *(["detect"] if model else []))
     columns = (f"{name} {what}" for name in names for what in ("local", "remote", "ratio"))
     for column in ("scene", "readers", *columns):
         table.add_column(column, justify="right")
@@ -63,7 +63,7 @@ def main() -> None:
             address = f"http://127.0.0.1:{here.recv()}"
             for kind, file in files.items():
                 pair = (str(file), f"{address}/{file.name}")
-                for readers in options.readers:
+                for readers in options.readers if kind in options.kinds else ():
                     figures = _measure(pair, readers, model, options)
                     table.add_row(kind, str(readers or "auto"), *figures)
         finally:
@@ -79,6 +79,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--readers", type=int, nargs="+", default=[0], help="0: chosen by geodet")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--pace", type=float, default=5.2, help="Mpx/s")
+    parser.add_argument("--ways", nargs="*", default=["read", "paced"], help="read, paced")
+    parser.add_argument("--kinds", nargs="+", default=list(_KINDS), help="COG, strips")
     parser.add_argument("--model", default="", help="also detect with it")
     return parser.parse_args()
 
@@ -106,7 +108,8 @@ def _measure(
         assert model is not None
         geodet.detect(path, model, workers=readers or None)
 
-    ways: list[Callable[[str], None]] = [read, partial(read, pause=1 / options.pace)]
+    known = {"read": read, "paced": partial(read, pause=1 / options.pace)}
+    ways: list[Callable[[str], None]] = [known[name] for name in options.ways]
     figures = []
     for way in [*ways, detect] if model else ways:
         here, there = _alternate(pair, way, options.repeats)

@@ -45,13 +45,7 @@ Examples:
 
 def detect(
     ctx: typer.Context,
-    scenes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
-            show_default=False,
-        ),
-    ] = None,
+    scenes: search.ScenesOrJob = None,
     typed_outputs: search.TypedOutputs = None,
     job: search.Job = None,
     typed_shard: search.ShareName = None,

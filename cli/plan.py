@@ -30,13 +30,7 @@ Examples:
 
 
 def plan(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(
-            help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
-            show_default=False,
-        ),
-    ],
+    scenes: search.Scenes,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -138,7 +132,7 @@ def _print_plan(report: PlanReport) -> None:
         "CRS": ", ".join(systems),
         "pixels": f"{report.megapixels:,.1f} Mpx",
         "windows": f"{report.windows:,} in {report.bands:,} bands",
-        "model": f"{report.model}, {report.precision} on {report.device}",
+        "model": ", ".join(filter(None, [report.model, report.precision])) + f" on {report.device}",
         "time": None if report.seconds is None else _time(report),
         "disk": None if report.disk_bytes is None else f"{report.disk_bytes / 1e6:,.1f} MB",
         "job": report.folder,

@@ -27,6 +27,8 @@ __all__ = [
     "Report",
     "RequireCrs",
     "SceneGsd",
+    "Scenes",
+    "ScenesOrJob",
     "ShareName",
     "SkipUniform",
     "Tta",
@@ -34,6 +36,12 @@ __all__ = [
     "search_flags",
 ]
 
+_SCENES = typer.Argument(
+    help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
+    show_default=False,
+)
+Scenes = Annotated[list[str], _SCENES]
+ScenesOrJob = Annotated[list[str] | None, _SCENES]
 TypedOutputs = Annotated[
     list[str] | None,
     typer.Option(

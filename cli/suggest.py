@@ -10,7 +10,7 @@ import typer
 from . import options as opt
 from .process import prepare_process
 from .report import log_nothing, print_json, set_up_logging
-from .search_options import search_flags
+from .search_options import Scenes, search_flags
 
 if TYPE_CHECKING:
     from geodet.suggesting.suggest import SuggestReport
@@ -29,13 +29,7 @@ Examples:
 
 
 def suggest(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(
-            help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
-            show_default=False,
-        ),
-    ],
+    scenes: Scenes,
     output: Annotated[
         Path,
         typer.Option(

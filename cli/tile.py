@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from . import options as opt
+from . import search_options as search
 from .report import log_nothing, print_json, set_up_logging
 
 __all__ = ["EXAMPLES", "tile"]
@@ -27,13 +28,7 @@ Examples:
 
 
 def tile(
-    scenes: Annotated[
-        list[str],
-        typer.Argument(
-            help="Rasters that GDAL opens, folders, quoted 'patterns', or @FILE: a list of them.",
-            show_default=False,
-        ),
-    ],
+    scenes: search.Scenes,
     output: Annotated[
         Path,
         typer.Option(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +55,41 @@ class Dataset:
         return self.config.data.bands
 
 
-def read_dataset(root: Path, name: str) -> Dataset:
-    """Read a tileset the way geodet's recipe does, without weights of another model."""
+def read_dataset(
+    root: Path,
+    name: str,
+    *,
+    weights: str = "",
+    is_held_out: Callable[[LabelledImage], bool] | None = None,
+) -> Dataset:
+    """Read a tileset the way geodet's recipe does, without weights of another model.
+
+    Args:
+        root: The tileset.
+        name: The recipe.
+        weights: First weights of the backbone, EfficientNet-Lite0; empty: random ones.
+        is_held_out: Whether an image is scored and not trained on; the other validation images are
+            left out, then. None: the tileset's own split.
+    """
+    first = {"init": None, "pretrained": weights or None, "int8": False}
     config = resolve_config(CONFIGS / f"{name}.toml", flags={"train": {"seed": 0}})
-    config = config.model_copy(update={"train": config.train.model_copy(update={"init": None})})
-    return Dataset(name, root, config, read_tileset(root, config.data))
+    config = config.model_copy(update={"train": config.train.model_copy(update=first)})
+    if weights:
+        model = config.model.model_copy(update={"backbone": "efficientnet_lite0"})
+        config = config.model_copy(update={"model": model})
+    tileset = read_tileset(root, config.data)
+    if is_held_out is not None:
+        tileset = _hold_out(tileset, is_held_out)
+    return Dataset(name, root, config, tileset)
+
+
+def _hold_out(tileset: Tileset, is_held_out: Callable[[LabelledImage], bool]) -> Tileset:
+    images = [
+        replace(image, split="val" if is_held_out(image) else "train")
+        for image in tileset.images
+        if is_held_out(image) or image.split == "train"
+    ]
+    return replace(tileset, images=tuple(images))
 
 
 def read_rgb(image: LabelledImage, bands: tuple[int, ...]) -> NDArray[np.uint8]:

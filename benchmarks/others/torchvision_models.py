@@ -23,6 +23,7 @@ from geodet.geometry.boxes import Detections
 from geodet.tilesets.labels import LabelledImage
 from others.chips import BATCH, Dataset, clip_boxes, read_rgb
 from others.result import PeerResult
+from others.shared_backbone import SHARED
 
 _EPOCHS, _STEPS = 26, (16, 22)
 _IMAGES_A_STEP = 16  # that the reference's rates are for
@@ -39,14 +40,51 @@ MODELS: dict[str, tuple[Build, float, bool]] = {
 def run_torchvision(
     name: str, dataset: Dataset, *, minutes: float, seed: int, batch: int
 ) -> PeerResult:
-    """Train for some minutes and detect on the validation images."""
+    """Train for some minutes at torchvision's defaults and detect on the validation images."""
     torch.manual_seed(seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     build, rate, is_enlarged = MODELS[name]
     side = min(dataset.train[0].width, dataset.train[0].height)
     size = {} if is_enlarged else {"min_size": side, "max_size": 10 * side}
     classes = len(dataset.classes) + 1  # 0 is the background
-    model = build(weights=None, weights_backbone=None, num_classes=classes, **size).to(device)
+    model = build(weights=None, weights_backbone=None, num_classes=classes, **size)
+    budget = {"minutes": minutes, "seed": seed, "batch": batch}
+    return _train_and_detect(name, model, dataset, rate=rate, **budget)
+
+
+def run_shared(
+    name: str, dataset: Dataset, *, weights: str, minutes: float, seed: int, batch: int
+) -> PeerResult:
+    """Train for some minutes on the backbone that all share, and detect.
+
+    Args:
+        name: One of those of :data:`others.shared_backbone.SHARED`.
+        dataset: Its images.
+        weights: First weights of the backbone.
+        minutes: Of training.
+        seed: Of the heads' weights and the batches.
+        batch: Images in a step.
+    """
+    torch.manual_seed(seed)
+    build, rate, factor = SHARED[name]
+    side = round(factor * min(dataset.train[0].width, dataset.train[0].height))
+    classes = len(dataset.classes) + 1  # 0 is the background
+    model = build(weights=weights, num_classes=classes, min_size=side, max_size=10 * side)
+    budget = {"minutes": minutes, "seed": seed, "batch": batch}
+    return _train_and_detect(name, model, dataset, rate=rate, **budget)
+
+
+def _train_and_detect(
+    name: str,
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    rate: float,
+    minutes: float,
+    seed: int,
+    batch: int,
+) -> PeerResult:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
     batches = partial(_batches, dataset, batch=batch, seed=seed, device=device)
     result = _train(model, batches, rate=rate * batch / _IMAGES_A_STEP, seconds=60 * minutes)
     seconds, steps, is_finite = result

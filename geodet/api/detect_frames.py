@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
 import geopandas as gpd
 import pyarrow as pa
 
-from geodet.api.progress_bars import DetectBar, detect_bars
+from geodet.api.call_arguments import (
+    Paths,
+    ProgressChoice,
+    check_corners,
+    list_paths,
+    resolve_search,
+    showing_progress,
+)
+from geodet.api.progress_bars import DetectBar
 from geodet.config import Config
-from geodet.config.recipes import Settings, resolve_config
+from geodet.config.recipes import Settings
 from geodet.detection.detect import DetectOptions, DetectProgress
 from geodet.detection.layer_run import LayerRun
 from geodet.detection.scene_files import to_output
@@ -25,10 +33,7 @@ from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.vector.frames import to_frame, to_table
 
-__all__ = ["DetectKeywords", "ProgressChoice", "detect", "iter_detect"]
-
-Paths = str | Path | Sequence[str | Path]
-ProgressChoice = bool | Callable[[DetectProgress], None]
+__all__ = ["DetectKeywords", "detect", "iter_detect"]
 
 
 class DetectKeywords(TypedDict, total=False):
@@ -51,6 +56,7 @@ class DetectKeywords(TypedDict, total=False):
     asset: str | None
     geometry: Literal["box", "centroid"]
     format: str | None
+    report: str | Path | None
     append: bool
     replace_scenes: bool
     overwrite: bool
@@ -80,6 +86,7 @@ def detect(
     asset: str | None = None,
     geometry: Literal["box", "centroid"] = "box",
     format: str | None = None,
+    report: str | Path | None = None,
     append: bool = False,
     replace_scenes: bool = False,
     overwrite: bool = False,
@@ -115,6 +122,7 @@ def detect(
         asset: The asset of each STAC item that is its scene; None: the only one with data.
         geometry: Polygons of the boxes, or points at their centres.
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
+        report: A page to write on the run, ``.html``: counts, densities, a map, times, warnings.
         append: Add the rows to a GeoPackage that exists, without objects that it holds already.
         replace_scenes: With ``append``: replace the rows of scenes that the file holds already,
             which is refused otherwise.
@@ -174,12 +182,13 @@ def detect(
         asset=asset,
         geometry=geometry,
         format=format,
+        report=report,
         append=append,
         replace_scenes=replace_scenes,
         overwrite=overwrite,
         restart=restart,
     )
-    with _bars(progress) as show:
+    with showing_progress(progress) as show:
         run = _begin(scenes, model, output, show, keywords)
         frame = to_frame(
             run,
@@ -232,7 +241,7 @@ def iter_detect(
             f"iter_detect() got an unexpected keyword argument {name!r}"
             + "".join(f"; did you mean {word!r}?" for word in near)
         )
-    with _bars(keywords.pop("progress", False)) as show:
+    with showing_progress(keywords.pop("progress", False)) as show:
         run = _begin(scenes, model, output, show, keywords)
         geometry = keywords.get("geometry", "box")
         with closing(iter(run)) as parts:
@@ -266,47 +275,30 @@ def _begin(
             *("batch_size", "workers", "bands"),
         )
     }
-    chosen = resolve_config(
-        keywords.get("config"), flags={"detect": flags}, settings=keywords.get("settings", ())
-    )
-    bounds, aoi = keywords.get("bounds"), keywords.get("aoi")
-    if bounds is not None and len(bounds) != 4:
-        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
+    config = resolve_search(keywords.get("config"), keywords.get("settings", ()), flags)
+    aoi, page = keywords.get("aoi"), keywords.get("report")
     devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
     options = DetectOptions(
         device=devices[0],
         aoi=None if aoi is None else Path(aoi),
-        bounds=None if bounds is None else tuple(bounds),  # type: ignore[arg-type]
+        bounds=check_corners(keywords.get("bounds")),
         bounds_crs=keywords.get("bounds_crs"),
         asset=keywords.get("asset"),
         format=keywords.get("format"),
         geometry=keywords.get("geometry", "box"),
+        report=None if page is None else Path(page),
         append=keywords.get("append", False),
         replace_scenes=keywords.get("replace_scenes", False),
         overwrite=keywords.get("overwrite", False),
         restart=keywords.get("restart", False),
     )
-    outputs = [to_output(path, options.format) for path in _as_list(output)]
+    outputs = [to_output(path, options.format) for path in list_paths(output)]
     return begin_detection(
-        _as_list(scenes),
+        list_paths(scenes),
         outputs,
         as_model(model),
-        chosen.detect,
+        config,
         options,
         several_processes(devices),
         progress=progress,
     )
-
-
-def _as_list(paths: Paths | None) -> list[str | Path]:
-    if paths is None:
-        return []
-    return [paths] if isinstance(paths, str | Path) else list(paths)
-
-
-def _bars(
-    progress: ProgressChoice,
-) -> AbstractContextManager[Callable[[DetectProgress], None]]:
-    if callable(progress):
-        return nullcontext(progress)
-    return detect_bars(is_shown=progress)

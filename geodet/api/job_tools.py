@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import geopandas as gpd
 
-from geodet.api.progress_bars import detect_bars
+from geodet.api.call_arguments import (
+    Paths,
+    ProgressChoice,
+    check_corners,
+    list_paths,
+    resolve_search,
+    showing_progress,
+)
 from geodet.config import Config
-from geodet.config.recipes import Settings, resolve_config
-from geodet.detection.detect import DetectOptions, DetectProgress
+from geodet.config.recipes import Settings
+from geodet.detection.detect import DetectOptions
 from geodet.detection.scene_files import to_output
 from geodet.jobs.device_lists import list_devices
 from geodet.jobs.job_folder import open_job
@@ -26,12 +32,9 @@ from geodet.vector.frames import to_frame
 
 __all__ = ["merge", "plan", "search"]
 
-_Paths = str | Path | Sequence[str | Path]
-_Progress = bool | Callable[[DetectProgress], None]
-
 
 def plan(
-    scenes: _Paths,
+    scenes: Paths,
     model: str | Path = "urban-trees",
     folder: str | Path | None = None,
     *,
@@ -45,8 +48,9 @@ def plan(
     batch_size: int | None = None,
     bands: Sequence[int | str] | None = None,
     aoi: str | Path | None = None,
-    bounds: tuple[float, float, float, float] | None = None,
+    bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
+    asset: str | None = None,
     overwrite: bool = False,
     sample_seconds: float = SAMPLE_SECONDS,
 ) -> PlanReport:
@@ -68,6 +72,7 @@ def plan(
         aoi: A vector file of polygons in any CRS: search only there.
         bounds: xmin, ymin, xmax, ymax: search only there.
         bounds_crs: The CRS of ``bounds``; None: the scene's.
+        asset: The asset of each STAC item that is its scene; None: the only one with data.
         overwrite: Replace a job that is in the folder, with all that was found.
         sample_seconds: About how long to search, to estimate the time; 0: not at all.
 
@@ -90,18 +95,18 @@ def plan(
         "batch_size": batch_size,
         "bands": bands,
     }
-    chosen = resolve_config(config, flags={"detect": flags}, settings=settings)
     options = DetectOptions(
         device=device,
         aoi=None if aoi is None else Path(aoi),
-        bounds=bounds,
+        bounds=check_corners(bounds),
         bounds_crs=bounds_crs,
+        asset=asset,
         overwrite=overwrite,
     )
     return plan_job(
-        _as_list(scenes),
+        list_paths(scenes),
         model,
-        chosen.detect,
+        resolve_search(config, settings, flags),
         options,
         folder=None if folder is None else Path(folder),
         sample_seconds=sample_seconds,
@@ -116,7 +121,7 @@ def search(
     processes: int = 1,
     workers: int | None = None,
     allow_mixed: bool = False,
-    progress: _Progress = False,
+    progress: ProgressChoice = False,
 ) -> ShardReport:
     """Search what is left of a share of a job.
 
@@ -144,7 +149,7 @@ def search(
         1
     """
     devices = list_devices(device, processes)
-    with _bars(progress) as show:
+    with showing_progress(progress) as show:
         return search_shard(
             open_job(Path(job)),
             Shard(*shard),
@@ -158,7 +163,7 @@ def search(
 
 def merge(
     job: str | Path,
-    output: _Paths | None = None,
+    output: Paths | None = None,
     *,
     geometry: Literal["box", "centroid"] = "box",
     format: str | None = None,
@@ -166,7 +171,7 @@ def merge(
     replace_scenes: bool = False,
     overwrite: bool = False,
     allow_missing: bool = False,
-    progress: _Progress = False,
+    progress: ProgressChoice = False,
 ) -> gpd.GeoDataFrame:
     """Merge what the shares of a job have found.
 
@@ -201,8 +206,8 @@ def merge(
         replace_scenes=replace_scenes,
         overwrite=overwrite,
     )
-    outputs = [to_output(path, format) for path in _as_list(output)]
-    with _bars(progress) as show:
+    outputs = [to_output(path, format) for path in list_paths(output)]
+    with showing_progress(progress) as show:
         run = MergeRun(
             open_job(Path(job)), outputs, options, allow_missing=allow_missing, progress=show
         )
@@ -217,15 +222,3 @@ def merge(
         )
     frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
     return frame
-
-
-def _as_list(paths: _Paths | None) -> list[str | Path]:
-    if paths is None:
-        return []
-    return [paths] if isinstance(paths, str | Path) else list(paths)
-
-
-def _bars(progress: _Progress) -> AbstractContextManager[Callable[[DetectProgress], None]]:
-    if callable(progress):
-        return nullcontext(progress)
-    return detect_bars(is_shown=progress)

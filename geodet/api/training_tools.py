@@ -127,6 +127,7 @@ def train(
     config: Config | str | Path | None = None,
     settings: Settings = (),
     epochs: int | None = None,
+    init: str | Path | None = None,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -144,8 +145,9 @@ def train(
         bounds: xmin, ymin, xmax, ymax in place of ``aoi``.
         bounds_crs: The CRS of ``bounds``; None: that of each scene.
         config: A configuration, a recipe's name or a TOML file.
-        settings: Other keys, such as ``{"train.init": "urban-trees"}``.
+        settings: Other keys, such as ``{"train.patience": 10}``.
         epochs: Passes over the training chips.
+        init: A model whose weights the training goes on from: a bundled model's name or a file.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         resume: Continue an interrupted run.
         overwrite: Replace a model that exists.
@@ -166,7 +168,7 @@ def train(
         >>> report.epochs
         1
     """
-    flags = {"train": {"epochs": epochs}}
+    flags = {"train": {"epochs": epochs, "init": None if init is None else str(init)}}
     return run_training(
         to_training_data(data, labels, to_labelled_area(aoi, bounds, bounds_crs)),
         Path(output),

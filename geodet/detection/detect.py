@@ -21,9 +21,9 @@ from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
 from geodet.detection.layer_run import LayerRun, PreparedRun
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
 from geodet.detection.progress import DetectProgress
-from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_source import ComputedScenes, SceneSource
 from geodet.detection.stopwatch import Stopwatch
 from geodet.files.warning_log import WarningLog
@@ -96,6 +96,8 @@ def prepare_run(
     model: Model,
     config: DetectConfig,
     options: DetectOptions,
+    *,
+    is_one_layer: bool = True,
 ) -> PreparedRun:
     """Open the scenes, put the model on its device, and check all that a detection needs.
 
@@ -105,6 +107,7 @@ def prepare_run(
         model: What to look for.
         config: The settings.
         options: Device, area of interest, formats.
+        is_one_layer: Whether all scenes go to one layer, unless the outputs say otherwise.
 
     Raises:
         GeodetError: As :class:`DetectionRun` raises them.
@@ -113,7 +116,10 @@ def prepare_run(
     opened, warnings = OpenScenes(model.description, config), WarningLog()
     try:
         with warnings:
-            plan = plan_detection(scenes, outputs, model.description, config, options, opened)
+            about = model.description
+            plan = plan_detection(
+                scenes, outputs, about, config, options, opened, is_one_layer=is_one_layer
+            )
             device = choose_device(options.device)
             watch = _stopwatch(device, waits=options.profile)
             predictor = build_predictor(model, config, device, watch=watch)

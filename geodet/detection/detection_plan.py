@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pyproj import CRS
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, check_paths, is_new_folder, list_written
 from geodet.detection.detect_report import SceneRecord
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import (
     are_placed_by_cameras,
     is_picture,
@@ -21,7 +23,6 @@ from geodet.detection.photographed_scenes import (
 )
 from geodet.detection.scene_files import expand_outputs, is_per_scene
 from geodet.detection.scene_for_model import (
-    OpenScenes,
     summarise_names,
     warn_of_missing_georeference,
 )
@@ -31,6 +32,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import WGS_84, Photographs
+from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import is_gdal_path, scene_names
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.exchange_formats import check_driver
@@ -116,6 +118,8 @@ def plan_detection(
     config: DetectConfig,
     options: DetectOptions,
     opened: OpenScenes,
+    *,
+    is_one_layer: bool = True,
 ) -> DetectionPlan:
     """Open every scene and check everything that a detection needs.
 
@@ -127,6 +131,7 @@ def plan_detection(
         options: Area of interest, formats, and what else the settings do not hold.
         opened: Opens the scenes. Those that the plan samples stay open, as far as the area of
             interest leaves them in; the others are closed.
+        is_one_layer: Whether all scenes go to one layer, unless the outputs say otherwise.
 
     Raises:
         SceneError: A scene cannot be opened, has no CRS and must have one, or has pixels of a size
@@ -155,7 +160,8 @@ def plan_detection(
     are_placed = not has_own_files and are_placed_by_cameras(geoboxes, images)
     warn_of_missing_georeference(geoboxes, about, config, images, in_pixels=not are_placed)
     report_photographs(images, about, are_placed=are_placed)
-    crs = met[0].geobox.crs if has_own_files else common_crs([scene.footprint for scene in met])
+    is_one = is_one_layer and not has_own_files
+    crs = common_crs([scene.footprint for scene in met]) if is_one else met[0].geobox.crs
     plan = DetectionPlan(
         tuple(met), WGS_84 if are_placed else crs, tuple(records), failed, images, are_placed
     )
@@ -197,27 +203,21 @@ def _open_scenes(
     """
     kept = set(paths[:: math.ceil(len(paths) / _MOST_SAMPLED)])
     found, turned, failed = list[PlannedScene](), [], dict[str, SceneError]()
-    for path, record in zip(paths, records, strict=True):
-        try:
-            scene = opened.open(path)
-        except SceneError as error:
-            failed[record.scene] = error
-            record.status, record.reason = "failed", str(error)
-            if len(failed) == len(paths):
-                raise
-            logger.error("%s is left out: %s", record.scene, error)
-            continue
-        turned += [] if scene.turn.is_none else [scene.name]
-        if scene.geobox.crs is None and config.require_crs:
-            raise SceneError(
-                f"{scene.path} has no CRS",
-                hint="assign one with gdal_edit, or drop --require-crs",
-                path=scene.path,
-            )
-        about = scene.geobox, scene.dtype.name, scene.grid, scene.rows_kept
-        found.append(PlannedScene(path, record.scene, *about))
-        if path not in kept:
-            opened.close_scene(path)
+    with closing(opened.iter_opened(paths)) as scenes:
+        for path, record, scene in zip(paths, records, scenes, strict=True):
+            if isinstance(scene, SceneError):
+                failed[record.scene] = scene
+                record.status, record.reason = "failed", str(scene)
+                if len(failed) == len(paths):
+                    raise scene
+                logger.error("%s is left out: %s", record.scene, scene)
+                continue
+            turned += [] if scene.turn.is_none else [scene.name]
+            _check_crs(scene, config)
+            about = scene.geobox, scene.dtype.name, scene.grid, scene.rows_kept
+            found.append(PlannedScene(path, record.scene, *about))
+            if path not in kept:
+                opened.close_scene(path)
     if turned:
         logger.info(
             "turned by EXIF orientation: %s; pixels in the output are those of the displayed "
@@ -225,6 +225,15 @@ def _open_scenes(
             summarise_names(turned),
         )
     return found, failed
+
+
+def _check_crs(scene: Scene, config: DetectConfig) -> None:
+    if scene.geobox.crs is None and config.require_crs:
+        raise SceneError(
+            f"{scene.path} has no CRS",
+            hint="assign one with gdal_edit, or drop --require-crs",
+            path=scene.path,
+        )
 
 
 def _read_areas(

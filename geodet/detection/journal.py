@@ -28,6 +28,7 @@ from pathlib import Path
 from geodet.detection.band_parts import PART_ENDING, BandStore
 from geodet.detection.journal_plan import PLAN_NAME, JournalPlan, read_plan
 from geodet.detection.scene_files import anchor_of, beside
+from geodet.detection.written_files import read_written
 from geodet.documents.json_documents import parse_json
 from geodet.documents.values import whole_number
 from geodet.errors import OutputError
@@ -65,7 +66,7 @@ class Journal:
         if restart:
             self.remove()
         with raising_output_errors(self.folder):
-            if self._count_parts():
+            if self._holds_work():
                 self.run = self._check(fingerprint)
             else:
                 self.remove()
@@ -87,9 +88,9 @@ class Journal:
         return SceneJournal(self.folder / f"{number:04d}")
 
     def close(self) -> None:
-        """Remove the folder if it holds no part; otherwise it is kept for the next run."""
+        """Remove the folder unless the next run may go on from it."""
         with contextlib.suppress(OSError):
-            if not self._count_parts():
+            if not self._holds_work():
                 self.remove()
 
     def hand_over(self, output: Path) -> bool:
@@ -115,10 +116,11 @@ class Journal:
         """
         _remove(self.folder)
 
-    def _count_parts(self) -> int:
+    def _holds_work(self) -> bool:
+        """Whether there are parts, or files of scenes that a run without parts has written."""
         if not (self.folder / PLAN_NAME).exists():
-            return 0
-        return sum(1 for _ in self.folder.glob(f"*/*{PART_ENDING}"))
+            return False
+        return any(self.folder.glob(f"*/*{PART_ENDING}")) or bool(read_written(self.folder))
 
     def _check(self, fingerprint: Mapping[str, str]) -> str:
         """Check that the parts are of a run that would compute the same; return its identifier."""

@@ -25,6 +25,7 @@ from geodet.detection.detect_report import (
 )
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
 from geodet.detection.journal import Journal
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.output_notes import describe_run, describe_scenes
 from geodet.detection.photographed_scenes import georeferenced_image
 from geodet.detection.predictor import Predictor
@@ -34,7 +35,6 @@ from geodet.detection.run_page import RunPage
 from geodet.detection.run_previews import RunPreviews
 from geodet.detection.scene_files import anchor_of, is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
-from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_source import SceneSource
 from geodet.detection.stopwatch import Stopwatch

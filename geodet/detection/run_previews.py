@@ -9,8 +9,8 @@ from pathlib import Path
 from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.scene_files import name_files
-from geodet.detection.scene_for_model import OpenScenes
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.overview import OverviewScene, draw_overview

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from geodet.config import DetectConfig
 from geodet.detection.photographed_scenes import is_picture, photograph_of
 from geodet.errors import ModelFileError, SceneError
-from geodet.files.closable import Closing
 from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import Photographs
@@ -17,7 +16,6 @@ from geodet.raster.bands import band_meanings, choose_bands
 from geodet.raster.scene import Scene
 
 __all__ = [
-    "OpenScenes",
     "open_for_model",
     "report_choices",
     "summarise_names",
@@ -286,49 +284,3 @@ def _report_other_gsd(scene: Scene, about: ModelDescription, gsd: float) -> None
             max(scene.gsd / gsd, gsd / scene.gsd),
             "small" if scene.gsd > gsd else "large",
         )
-
-
-class OpenScenes(Closing):
-    """Open scenes by path, to be used in a ``with`` block that closes them.
-
-    An opening costs round trips to the server of a remote scene, so a scene that is still needed
-    stays open; as a run may have thousands of scenes, :meth:`keep_only` closes the others.
-
-    Args:
-        about: The model.
-        config: Bands and ground sample distance.
-    """
-
-    def __init__(self, about: ModelDescription, config: DetectConfig) -> None:
-        self._about, self._config = about, config
-        self._scenes: dict[str, Scene] = {}
-
-    def open(self, path: str) -> Scene:
-        """Return the open scene of a path; open it for the model unless it is open.
-
-        Raises:
-            SceneError: The scene cannot be opened.
-            ModelFileError: The scene lacks bands that the model needs.
-        """
-        if path not in self._scenes:
-            self._scenes[path] = open_for_model(path, self._about, self._config)
-        return self._scenes[path]
-
-    def keep_only(self, paths: Collection[str]) -> None:
-        """Close all scenes but these."""
-        for path in set(self._scenes) - set(paths):
-            self._scenes.pop(path).close()
-
-    def close_scene(self, path: str) -> None:
-        """Close a scene, if it is open."""
-        if path in self._scenes:
-            self._scenes.pop(path).close()
-
-    def clear_cache(self, path: str) -> None:
-        """Drop the decoded blocks of a scene, if it is open."""
-        if path in self._scenes:
-            self._scenes[path].clear_cache()
-
-    def close(self) -> None:
-        """Close all scenes."""
-        self.keep_only(())

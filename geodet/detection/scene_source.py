@@ -9,9 +9,10 @@ from typing import Protocol
 from geodet.config import DetectConfig
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.journal import Journal
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import Predictor, with_input_values
 from geodet.detection.progress import DetectProgress
-from geodet.detection.scene_for_model import OpenScenes, report_choices, summarise_names
+from geodet.detection.scene_for_model import report_choices, summarise_names
 from geodet.detection.scene_run import PiecesRun, SceneRun
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import (

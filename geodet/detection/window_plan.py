@@ -19,7 +19,7 @@ from geodet.detection.predictor import Predictor
 from geodet.geometry.windows import WindowGrid
 from geodet.models.context import context_px
 from geodet.models.device import import_torch
-from geodet.models.engine import AnyDevice
+from geodet.models.engine import AnyDevice, HostDevice
 
 __all__ = [
     "WindowPlan",
@@ -41,6 +41,7 @@ _MEMORY = 640 * 2**20  # most bytes of activations on a CPU
 _LEAST_MEMORY = 40 * 2**20
 _FREE_SHARE = 4  # times as much memory must be free, for other programs
 _MEMORY_SHARE = 0.5  # of the free memory of a CUDA device
+_MEMORY_ELSEWHERE = 16 * 2**30  # of a CUDA device that only another machine has
 _BATCH_PIXELS = {"cpu": 2**19, "cuda": 2**25}  # larger batches are no faster
 _BAND_PIXELS = 2**24  # least of a band: seconds of work, next to which writing its part is nothing
 _BAND_BATCHES = 8  # least of a band: the last batch of each may be small
@@ -184,6 +185,8 @@ def _memory(device: AnyDevice) -> float:
     """Return the bytes that activations may take."""
     if device.type != "cuda":
         return _memory_of_machine()
+    if isinstance(device, HostDevice):
+        return _MEMORY_SHARE * _MEMORY_ELSEWHERE
     free, _ = import_torch().cuda.mem_get_info(device)
     return _MEMORY_SHARE * float(free)
 

@@ -15,13 +15,13 @@ import shapely
 from geodet.geometry.arrays import Floats, Ints
 
 __all__ = [
+    "any_tilted",
     "bounding_oriented",
     "cut_oriented",
     "extents_across",
     "fit_labels",
     "fit_outlines",
     "fit_quads",
-    "fit_tilted",
     "hulls",
     "map_oriented",
     "oriented_corners",
@@ -120,19 +120,11 @@ def fit_labels(boxes: Floats, quads: Mapping[int, Sequence[tuple[float, float]]]
     return oriented
 
 
-def fit_tilted(corners: Floats) -> Floats | None:
-    """Fit oriented boxes to quadrilaterals where any of them stands at an angle.
-
-    Args:
-        corners: (N, 4, 2), in order.
-
-    Returns:
-        (N, 5), not finite where corners are not; None where the bounds say everything.
-    """
-    dx, dy = (corners[:, 1] - corners[:, 0]).T
-    with np.errstate(invalid="ignore"):
-        tilted = 2 * np.abs(dx * dy) > _TILTED * (dx**2 + dy**2)
-    return fit_quads(corners) if tilted.any() else None
+def any_tilted(edges: Floats) -> bool:
+    """Whether any of (N, 2, 2) edges from one point to another is not along an axis."""
+    dx, dy = (edges[:, 1] - edges[:, 0]).T
+    with np.errstate(invalid="ignore"):  # points that have no place
+        return bool((2 * np.abs(dx * dy) > _TILTED * (dx**2 + dy**2)).any())
 
 
 def oriented_shapes(oriented: Floats) -> Floats:

@@ -17,11 +17,11 @@ from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
 from geodet.detection.journal import Journal
 from geodet.detection.layer_run import LayerRun, PreparedRun
+from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import are_placed_by_cameras
 from geodet.detection.predictor import predictor_on
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_files import is_per_scene
-from geodet.detection.scene_for_model import OpenScenes
 from geodet.detection.scene_merge import SceneMerge
 from geodet.detection.scene_run import PiecesRun
 from geodet.detection.scene_source import SceneSource

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,18 +14,25 @@ from geodet.detection.detect import prepare_run
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.layer_run import PreparedRun
+from geodet.detection.predictor import predictor_on
 from geodet.errors import OutputError
 from geodet.files.outputs import check_output_folder
 from geodet.jobs.job_documents import identify_job
 from geodet.jobs.job_folder import JOB_FILES, write_job
 from geodet.jobs.job_plan import JobPlan, plan_bands
+from geodet.jobs.recorded_engine import RecordedEngine
 from geodet.jobs.shard_run import check_device, describe_device
 from geodet.jobs.speed_sample import SpeedSample, sample_speed
 from geodet.merging.footprints import find_footprints
 from geodet.models.description import find_model
+from geodet.models.device import check_device_name, has_cuda
+from geodet.models.engine import HostDevice
+from geodet.models.model import Model
 from geodet.onnx.backend import load_model
 
 __all__ = ["SAMPLE_SECONDS", "PlanReport", "describe_plan", "plan_job"]
+
+logger = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 10.0
 """About how long a sample takes."""
@@ -98,23 +106,52 @@ def plan_job(
         ModelFileError: There is no such model, or a scene lacks bands that it needs.
         OutputError: The folder is not empty.
         VectorError: The area of interest cannot be read, or meets no scene.
-        DeviceError: There is no such device.
+        DeviceError: There is no such device; that this machine has no CUDA device is none.
     """
     if folder is not None:
         _check_folder(folder, overwrite=options.overwrite)
     path = find_model(model)
     loaded = load_model(path)
-    prepared = prepare_run(scenes, [], loaded, config, options)
+    is_here = not options.device.startswith("cuda") or has_cuda()
+    prepare = _prepare if is_here else _prepare_elsewhere
+    prepared = prepare(scenes, loaded, config, options)
     with prepared.opened:
         plan = plan_bands(_with_whole_paths(prepared), "")
         plan = replace(plan, identifier=identify_job(plan, loaded.digest))
-        sample = sample_speed(prepared, plan, seconds=sample_seconds) if sample_seconds else None
+        is_sampled = is_here and sample_seconds
+        sample = sample_speed(prepared, plan, seconds=sample_seconds) if is_sampled else None
     report = describe_plan(plan, sample)
     report.model, report.folder = loaded.description.name, folder
     report.device, report.precision = str(prepared.predictor.device), prepared.predictor.precision
     if folder is not None:
-        check_device(write_job(folder, plan, path), describe_device(prepared.predictor))
+        job = write_job(folder, plan, path)
+        if is_here:
+            check_device(job, describe_device(prepared.predictor))
     return report
+
+
+def _prepare(
+    scenes: Sequence[str | Path], model: Model, config: DetectConfig, options: DetectOptions
+) -> PreparedRun:
+    """Prepare for a device of this machine; whether the scenes share a CRS matters to the merge."""
+    return prepare_run(scenes, [], model, config, options, is_one_layer=False)
+
+
+def _prepare_elsewhere(
+    scenes: Sequence[str | Path], model: Model, config: DetectConfig, options: DetectOptions
+) -> PreparedRun:
+    """Prepare for a CUDA device that only other machines have: windows are chosen for its kind."""
+    check_device_name(options.device)
+    logger.warning(
+        "this machine has no CUDA device: windows are chosen for one with 16 GB, and nothing is "
+        "sampled"
+    )
+    alike = config.model_copy(update={"precision": "float32"})
+    prepared = _prepare(scenes, model, alike, replace(options, device="cpu"))
+    here = prepared.predictor
+    engine = RecordedEngine(HostDevice("cuda"), "", {}, here.stride, here.bytes_per_pixel)
+    predictor = predictor_on(engine, model.description, config)
+    return replace(prepared, predictor=predictor, config=config)
 
 
 def describe_plan(plan: JobPlan, sample: SpeedSample | None = None) -> PlanReport:
@@ -125,7 +162,8 @@ def describe_plan(plan: JobPlan, sample: SpeedSample | None = None) -> PlanRepor
         sample: How fast a device is; None: unknown.
     """
     geoboxes = [scene.planned.geobox for scene in plan.scenes]
-    footprints = find_footprints(geoboxes, geoboxes[0].crs)
+    placed = [box for box in geoboxes if box.crs is not None] or geoboxes
+    footprints = find_footprints(placed, placed[0].crs)
     known = {None if box.crs is None else box.crs.srs: box.crs for box in geoboxes}
     names = {text: "none" if crs is None else _name(crs) for text, crs in known.items()}
     systems = Counter(names[None if box.crs is None else box.crs.srs] for box in geoboxes)

@@ -1,4 +1,4 @@
-"""What has computed the parts of a job, in place of what computes."""
+"""What has computed the parts of a job, or will, in place of what computes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RecordedEngine"]
 
 @dataclass(frozen=True, slots=True)
 class RecordedEngine:
-    """An engine of which only the facts are left: the network is not needed to merge parts."""
+    """An engine of which only the facts are known, as the network is not needed to merge parts."""
 
     device: HostDevice = field(default_factory=HostDevice)
     """The kind of device that has computed."""
@@ -25,11 +25,14 @@ class RecordedEngine:
     software: dict[str, str] = field(default_factory=dict)
     """Version of the library that has computed, by its name."""
     stride: int = 1
-    """Not needed: how scenes are cut is known."""
+    """Stride of the coarsest level, in pixels; of no interest where it is known how scenes are
+    cut."""
+    memory: float = 1.0
+    """Bytes of a forward pass per pixel of its chips, likewise."""
 
-    def bytes_per_pixel(self, values: InputValues) -> float:
-        """Raise an error: nothing is computed here."""
-        return self._refuse(values)
+    def bytes_per_pixel(self, values: InputValues) -> float:  # noqa: ARG002
+        """Return the memory of a forward pass, in bytes per pixel of its chips."""
+        return self.memory
 
     def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
         """Raise an error: nothing is computed here."""
@@ -44,4 +47,4 @@ class RecordedEngine:
         return self._refuse(pixels, valid, values)
 
     def _refuse(self, *_: Any) -> NoReturn:
-        raise NotImplementedError("parts are merged without the network")
+        raise NotImplementedError("nothing is computed without the network")

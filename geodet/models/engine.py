@@ -51,7 +51,7 @@ class AnyDevice(Protocol):
 
 
 class HostDevice(NamedTuple):
-    """The CPU, where PyTorch is not loaded."""
+    """The CPU, where PyTorch is not loaded, or a device of another machine."""
 
     type: str = "cpu"
     """Kind of the device."""

@@ -10,7 +10,6 @@ import logging
 import math
 import re
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from PIL.ExifTags import GPS, IFD, Base
 
 from geodet.documents.text import DocumentError
 from geodet.documents.xml_documents import parse_xml_root
+from geodet.files.ignored_warnings import ignoring_warnings
 
 __all__ = ["PictureTags", "read_tags"]
 
@@ -96,8 +96,7 @@ def read_tags(path: Path) -> PictureTags | None:
         The tags; None of a file that is no picture. Tags that are broken are left out, with a
         warning.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, about what it does not know of the file
+    with ignoring_warnings():  # of Pillow, about what it does not know of the file
         try:
             with Image.open(path) as picture:
                 return _read_all(picture, path)

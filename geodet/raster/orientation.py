@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.files.ignored_warnings import ignoring_warnings
 from geodet.geometry.windows import Window
 
 __all__ = ["AS_STORED", "Turn", "is_truncated_png", "iter_png_chunks", "read_turn"]
@@ -167,10 +167,9 @@ def _read_from_file(path: Path, driver: str) -> int:
     try:
         if driver == "PNG":
             return _orientation_in(_png_exif(path))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about what it does not know of the file
-            with Image.open(path) as picture:
-                return int(picture.getexif().get(_TAG, 1))
+        # Pillow warns of what it does not know of the file.
+        with ignoring_warnings(), Image.open(path) as picture:
+            return int(picture.getexif().get(_TAG, 1))
     except (OSError, ValueError, TypeError, SyntaxError, UnidentifiedImageError):
         return 1
     except Image.DecompressionBombError:

@@ -60,7 +60,7 @@ class ServerError(OSError):
             return "the server limits how much it is asked: read with fewer threads (--workers 1), \
 or raise detect.retries and detect.retry_delay"
         if not self.is_transient:
-            return f"check the address: {access_hint(path)}"
+            return access_hint(path)
         if self.status >= 500:
             return (
                 "the server fails; run the command again when it is well, or raise detect.retries"

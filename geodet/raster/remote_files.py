@@ -41,7 +41,7 @@ def read_remote_file(path: str, *, largest: int, limits: ReadingConfig | None = 
 
     def read() -> bytes | None:
         gdal = _gdal()
-        file = gdal.VSIFOpenL(_to_gdal(path), b"rb")
+        file = gdal.VSIFOpenL(_to_gdal(path, web="vsicurl_streaming"), b"rb")
         if not file:
             return None
         try:
@@ -165,12 +165,18 @@ def _call(
         return RemoteCalls(path, limits).call(attempt, what)
 
 
-def _to_gdal(path: str) -> bytes:
-    """Return an address as GDAL's path."""
+def _to_gdal(path: str, *, web: str = "vsicurl") -> bytes:
+    """Return an address as GDAL's path.
+
+    Args:
+        path: The address.
+        web: The system for ``https://``; a program that answers there, such as a STAC API, may know
+            neither the length of its answer nor parts of it, which streaming does not ask for.
+    """
     found = _ADDRESS.match(path)
     if found is None:
         return path.encode("utf-8", "surrogateescape")
     scheme = found["scheme"].lower()
     system = _SYSTEMS.get(scheme)
-    text = f"/vsicurl/{path}" if system is None else f"/{system}/{path[found.end() :]}"
+    text = f"/{web}/{path}" if system is None else f"/{system}/{path[found.end() :]}"
     return text.encode("utf-8", "surrogateescape")

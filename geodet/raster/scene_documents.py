@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from pathlib import Path
 
 from geodet.errors import SceneError
 from geodet.files.network import is_remote_path
 from geodet.raster.reach import check_reach
-from geodet.raster.remote_files import list_remote_folder
-from geodet.raster.stac import is_stac, list_stac_scenes, read_listing
+from geodet.raster.remote_files import list_remote_folder, read_remote_file
+from geodet.raster.stac import is_stac, list_stac_scenes, read_listing, resolve_link
 from geodet.raster.tile_indexes import read_tile_index
 
 __all__ = ["INDEX_SUFFIXES", "is_remote_document", "list_documented", "list_remote_scenes"]
@@ -17,6 +19,9 @@ INDEX_SUFFIXES = (".gpkg", ".parquet", ".geoparquet", ".geojson", ".fgb", ".shp"
 """Extensions of tile indexes; a ``.gpkg`` may be a raster as well."""
 
 _JSON = (".json", ".geojson")
+_REMOTE_INDEXES = tuple(suffix for suffix in INDEX_SUFFIXES if suffix != ".shp")  # several files
+_LARGEST_INDEX = 256 << 20  # bytes
+_API = re.compile(r"/(search|items|collections/[^/]+)$")  # of a STAC API
 _TILED = "tiled-assets"  # a STAC item that GDAL opens as one raster
 _RASTER_INDEXES = (".gti.gpkg", ".gti.fgb")  # that GDAL opens as one raster, too
 
@@ -60,9 +65,13 @@ def is_remote_document(text: str) -> bool:
     Example:
         >>> [is_remote_document(t) for t in ("s3://a/b/", "https://a/item.json", "s3://a/b.tif")]
         [True, True, False]
+        >>> is_remote_document("https://host/stac/search?collections=naip&limit=100")
+        True
     """
     plain = text.partition("?")[0].lower()
-    return is_remote_path(text) and plain.endswith(("/", "/**", *_JSON))
+    if plain.endswith(_RASTER_INDEXES) or not is_remote_path(text):
+        return False
+    return plain.endswith(("/", "/**", *_JSON, *_REMOTE_INDEXES)) or _is_api(text)
 
 
 def list_remote_scenes(
@@ -82,10 +91,15 @@ def list_remote_scenes(
         SceneError: It cannot be read or listed, or names no scenes; or geodet is offline.
     """
     check_reach(text)
+    plain = text.partition("?")[0].lower()
+    if plain.endswith(_REMOTE_INDEXES) and not plain.endswith(_JSON):
+        return _list_remote_index(text, plain)
     if not text.endswith(("/", "/**")):
         content = read_listing(text)
         if is_stac(content):
             return _list_stac(text, content, asset) or [(f"{text}: ", text)]
+        if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+            return _list_remote_index(text, plain)
         raise SceneError(f"{text} is no STAC document", hint="check the address", path=text)
     folder, is_recursive = text.removesuffix("**"), text.endswith("**")
     found = list_remote_folder(folder, is_recursive=is_recursive)
@@ -98,6 +112,30 @@ def list_remote_scenes(
             path=text,
         )
     return [(f"{text}: ", scene) for scene in scenes]
+
+
+def _is_api(text: str) -> bool:
+    """Whether an address is that of items in an API, as far as its path tells."""
+    plain = text.partition("?")[0]
+    return plain.startswith(("http://", "https://")) and bool(_API.search(plain))
+
+
+def _list_remote_index(text: str, plain: str) -> list[tuple[str, str]]:
+    """List the scenes of a tile index on a server; a GeoPackage without vectors is one itself."""
+    content = read_remote_file(text, largest=_LARGEST_INDEX)
+    with tempfile.TemporaryDirectory(prefix="geodet-") as folder:
+        copy = Path(folder, "index").with_suffix(Path(plain).suffix)
+        copy.write_bytes(content)
+        try:
+            rows = read_tile_index(copy)
+        except SceneError as error:
+            told = str(error).replace(str(copy), text)
+            raise SceneError(told, hint=error.hint, path=text) from error
+    if rows is None:
+        return [(f"{text}: ", text)]
+    if not rows:
+        raise SceneError(f"{text} has no rows", hint="write an index with gdaltindex", path=text)
+    return [(f"{text}, row {number}: ", resolve_link(text, place)) for number, place in rows]
 
 
 def _list_stac(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
+from geodet.files.ignored_warnings import ignoring_warnings
 from geodet.geometry.arrays import all_true, empty_apart, is_all_true
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -171,37 +170,9 @@ def quietly(path: str, limits: ReadingConfig | None = None) -> Iterator[None]:
 
     For ``with`` blocks that open files. Options and filters are restored at the end.
     """
-    with _silence, rasterio.Env(**gdal_options(path, limits)):
+    silence = ignoring_warnings(NotGeoreferencedWarning)
+    with silence, rasterio.Env(**gdal_options(path, limits)):
         yield
-
-
-class _Silence:
-    """Ignores a warning from when the first thread begins a block until the last one ends its own.
-
-    ``warnings.catch_warnings`` alone is not made for threads, and a lock would make all others wait
-    for one that waits for a server.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._count = 0
-        self._filters = contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._count == 0:
-                self._filters.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._count -= 1
-            if self._count == 0:
-                self._filters.close()
-
-
-_silence = _Silence()
 
 
 def open_source(

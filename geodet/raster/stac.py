@@ -1,7 +1,9 @@
-"""The rasters that STAC documents name: items, collections of items, and static catalogues.
+"""The rasters that STAC documents name: items, collections of items, catalogues, and APIs.
 
 Reference:
-    https://github.com/radiantearth/stac-spec, version 1.1.0
+    https://github.com/radiantearth/stac-spec, version 1.1.0, and
+    https://github.com/radiantearth/stac-api-spec, version 1.0.0: links with the relations ``items``
+    and ``next``
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from geodet.files.network import is_remote_path
 from geodet.raster.reach import check_list_reach, check_reach
 from geodet.raster.remote_files import read_remote_file
 
-__all__ = ["is_stac", "list_stac_scenes", "read_listing"]
+__all__ = ["is_stac", "list_stac_scenes", "read_listing", "resolve_link"]
 
 _LARGEST = 256 << 20  # bytes of a document on a server
 _DEEPEST = 20  # catalogues within each other
@@ -90,19 +92,46 @@ def _iter_items(
     if kind == "Feature":
         yield path, content
     elif kind == "FeatureCollection":
-        for item in _list_of(content, "features"):
-            yield path, item
+        yield from _iter_pages(path, content, seen)
     else:
         items = _fresh_links(path, content, "item", seen)
         with ThreadPoolExecutor(_READERS) as pool:
             yield from zip(items, pool.map(read_listing, items), strict=True)
-        for below in _fresh_links(path, content, "child", seen):
+        # An API has pages of items in place of a link to each.
+        pages = [] if items else _fresh_links(path, content, "items", seen)
+        for below in [*pages, *_fresh_links(path, content, "child", seen)]:
             yield from _iter_items(below, read_listing(below), seen, depth + 1)
+
+
+def _iter_pages(
+    path: str, content: Mapping[str, Any], seen: set[str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the items of a page and of those that follow it."""
+    while True:
+        items = _list_of(content, "features")
+        for item in items:
+            yield path, item
+        following = _fresh_links(path, content, "next", seen) if items else []
+        if not following:
+            return
+        _check_method(path, content)
+        path = following[0]
+        content = read_listing(path)
+
+
+def _check_method(path: str, content: Mapping[str, Any]) -> None:
+    for link in _list_of(content, "links"):
+        if isinstance(link, dict) and link.get("rel") == "next" and link.get("method") == "POST":
+            raise SceneError(
+                f"{path} is one page of a search whose next page has to be asked for with POST",
+                hint="name the search by an address, such as .../search?collections=NAME&bbox=...",
+                path=path,
+            )
 
 
 def _fresh_links(path: str, content: Mapping[str, Any], kind: str, seen: set[str]) -> list[str]:
     """Return where the links of a kind lead that were not followed yet, which they are now."""
-    linked = dict.fromkeys(_resolve(path, href) for rel, href in _links(content) if rel == kind)
+    linked = dict.fromkeys(resolve_link(path, href) for rel, href in _links(content) if rel == kind)
     fresh = [one for one in linked if os.path.normpath(one) not in seen]
     if not is_remote_path(path):
         check_list_reach(Path(path), fresh)
@@ -133,7 +162,7 @@ def _choose_asset(path: str, item: Any, name: str | None) -> str:
             hint=f"choose one with --asset: it has {', '.join(known) or 'none'}",
             path=path,
         )
-    return _resolve(path, known[fitting[0]]["href"])
+    return resolve_link(path, known[fitting[0]]["href"])
 
 
 def _is_raster(asset: Mapping[str, Any]) -> bool:
@@ -158,13 +187,17 @@ def _list_of(content: Mapping[str, Any], key: str) -> list[Any]:
     return [one for one in found if not isinstance(one, list)] if isinstance(found, list) else []
 
 
-def _resolve(base: str, href: str) -> str:
+def resolve_link(base: str, href: str) -> str:
     """Return where a link of a document leads.
 
+    Args:
+        base: The path or address of the document.
+        href: The link, absolute or relative to it.
+
     Example:
-        >>> _resolve("https://host/a/catalog.json", "../b/item.json")
+        >>> resolve_link("https://host/a/catalog.json", "../b/item.json")
         'https://host/b/item.json'
-        >>> _resolve("s3://bucket/a/item.json", "./a.tif")
+        >>> resolve_link("s3://bucket/a/item.json", "./a.tif")
         's3://bucket/a/a.tif'
     """
     href = href.removeprefix("file://")

@@ -11,7 +11,8 @@ from pyproj import CRS, Transformer
 
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.oriented_boxes import fit_tilted
+from geodet.geometry.oriented_boxes import any_tilted, fit_quads
+from geodet.geometry.row_chunks import map_rows
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.tilesets.scene_labels import must_transform, read_scores
@@ -19,6 +20,8 @@ from geodet.vector.rows import APPROXIMATE
 from geodet.vector.uniform_shapes import read_uniform_layer
 
 __all__ = ["UniformObjects", "read_uniform_objects"]
+
+_CLOSED_QUAD = 5  # vertices, the first one twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,22 @@ def read_uniform_objects(
     places, names = encode_names_of_detections(table, path, class_name)
     scores = read_scores(table, path, score_field)
     vertices = _in_crs(layer.vertices, layer.crs, geobox.crs, path)
-    flat, first = vertices.reshape(-1, 2), np.arange(len(vertices)) * vertices.shape[1]
-    boxes = bounds_in_pixels(flat, first, geobox)
-    turned = fit_tilted(quads_in_pixels(flat, first, geobox))
+    boxes = map_rows(lambda part: _to_boxes(part, geobox), vertices)
+    turned = _to_oriented(vertices, geobox)
     return UniformObjects(boxes, places, names, scores, layer.attributes, turned)
+
+
+def _to_boxes(vertices: Floats, geobox: GeoBox) -> Floats:
+    first = np.arange(len(vertices)) * vertices.shape[1]
+    return bounds_in_pixels(vertices.reshape(-1, 2), first, geobox)
+
+
+def _to_oriented(vertices: Floats, geobox: GeoBox) -> Floats | None:
+    """Fit oriented boxes to (N, 5, 2) closed outlines where any stands at an angle."""
+    if vertices.shape[1] != _CLOSED_QUAD or not any_tilted(geobox.to_pixels(vertices[:, :2])):
+        return None
+    first = np.arange(len(vertices)) * _CLOSED_QUAD
+    return fit_quads(quads_in_pixels(vertices.reshape(-1, 2), first, geobox))
 
 
 def _in_crs(vertices: Floats, found: CRS | None, crs: CRS | None, path: Path) -> Floats:

@@ -22,7 +22,7 @@ from geodet.errors import VectorError
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.arrays import Floats
 from geodet.geometry.ground_area import ground_areas
-from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, path_of
+from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, dataset_files, path_of
 from geodet.vector.not_examined import NOT_EXAMINED, not_examined_path
 from geodet.vector.provenance import EXAMINED, read_examined_ground, read_provenance
 from geodet.vector.rows import LAYER, crs_text
@@ -86,7 +86,7 @@ def is_vector(path: str) -> bool:
         return bool(_layers(path))  # a GeoPackage may hold a raster
     if file.endswith(_MAYBE_LABELS):
         return Path(path).is_file() and _has_objects(path)
-    return file.endswith(_ENDS)
+    return file.endswith(_ENDS) or bool(dataset_files(Path(path)))
 
 
 def summarise_vector(path: str | Path) -> VectorSummary:
@@ -138,11 +138,11 @@ class _Head:
 
 def _read_head(path: str | Path) -> _Head:
     file = path_of(path)
-    if file.lower().endswith(_PARQUET):
-        with parquet.ParquetFile(file) as table:
-            about = table.metadata.metadata or {}
-            names = tuple(table.schema_arrow.names)
-            return _Head("Parquet", None, table.metadata.num_rows, _parquet_crs(about), names)
+    if files := _parquet_files(file):
+        rows = sum(parquet.read_metadata(one).num_rows for one in files)
+        with parquet.ParquetFile(files[0]) as table:
+            crs, names = _parquet_crs(table.metadata.metadata or {}), table.schema_arrow.names
+        return _Head("Parquet", None, rows, crs, tuple(names))
     layer = _choose_layer(path)
     info = pyogrio.read_info(file, layer=layer, force_feature_count=True)
     fields = tuple(map(str, info["fields"]))
@@ -150,6 +150,13 @@ def _read_head(path: str | Path) -> _Head:
     if crs is not None and crs.name.startswith("Undefined "):  # how a GeoPackage says none
         crs = None
     return _Head(info["driver"], layer, int(info["features"]), crs, fields)
+
+
+def _parquet_files(file: str) -> list[str]:
+    """List the file, or the files of a data set; none where it is not GeoParquet."""
+    if file.lower().endswith(_PARQUET):
+        return [file]
+    return [str(Path(file, name)) for name in sorted(dataset_files(Path(file)))]
 
 
 def _choose_layer(path: str | Path) -> str:
@@ -201,9 +208,10 @@ def _iter_batches(path: str | Path, about: _Head) -> Iterator[pyarrow.RecordBatc
     wanted = [name for name in columns if name in about.fields]
     if not wanted:
         return
-    if file.lower().endswith(_PARQUET):
-        with parquet.ParquetFile(file) as table:
+    for one in (files := _parquet_files(file)):
+        with parquet.ParquetFile(one) as table:
             yield from table.iter_batches(columns=wanted)
+    if files:
         return
     opened = pyogrio.raw.open_arrow(
         file, layer=about.layer, columns=wanted, read_geometry=False, use_pyarrow=True

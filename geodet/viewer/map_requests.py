@@ -19,7 +19,7 @@ from geodet.viewer.review_desk import ReviewDesk
 from geodet.viewer.shown_layer import ShownLayer
 from geodet.viewer.shown_scene import ShownScene
 
-__all__ = ["Answer", "MapRequests"]
+__all__ = ["Answer", "MapRequests", "guarded", "read_page_file"]
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -29,6 +29,7 @@ _TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_FILES = {path.relative_to(_PAGE).as_posix(): path for path in _PAGE.rglob("*") if path.is_file()}
 _TILE = r"(\d{1,2})/(\d{1,9})/(\d{1,9})"
 
 
@@ -56,6 +57,14 @@ _UNKNOWN = Answer(404, "text/plain", b"there is no such address")
 Query = Mapping[str, str]
 
 
+def read_page_file(name: str) -> Answer | None:
+    """Return a file of the page itself, None where it has none of this name."""
+    path = _FILES.get(name or "index.html")
+    if path is None:
+        return None
+    return Answer(200, _TYPES.get(path.suffix, "text/plain; charset=utf-8"), path.read_bytes())
+
+
 class MapRequests:
     """Answers the page; from several threads.
 
@@ -74,9 +83,6 @@ class MapRequests:
     ) -> None:
         self._shown, self._desk = shown, desk
         self._settings = dict(settings or {})
-        self._files = {
-            path.relative_to(_PAGE).as_posix(): path for path in _PAGE.rglob("*") if path.is_file()
-        }
         names = "|".join(shown.layers) or "none"
         self._routes: list[tuple[re.Pattern[str], Callable[..., Answer]]] = [
             (re.compile(r"about\.json"), self._about),
@@ -92,14 +98,11 @@ class MapRequests:
         """Return the answer to an address, without the token that it begins with."""
         parts = urlsplit(address)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-        name = parts.path or "index.html"
-        if name in self._files:
-            path = self._files[name]
-            kind = _TYPES.get(f".{name.rpartition('.')[2]}", "text/plain; charset=utf-8")
-            return Answer(200, kind, path.read_bytes())
+        if file := read_page_file(parts.path):
+            return file
         for pattern, respond in self._routes:
             if match := pattern.fullmatch(parts.path):
-                return _guarded(partial(respond, query, *match.groups()))
+                return guarded(partial(respond, query, *match.groups()))
         return _UNKNOWN
 
     def receive(self, address: str, content: bytes) -> Answer:
@@ -107,7 +110,11 @@ class MapRequests:
         if self._desk is None or address != "reviews":
             return _UNKNOWN
         desk = self._desk
-        return _guarded(lambda: Answer.of_json(desk.act(_to_request(content))))
+        return guarded(lambda: Answer.of_json(desk.act(_to_request(content))))
+
+    def close(self) -> None:
+        """Wait until nothing reads the scene any more; then it can be closed."""
+        self._shown.pictures.close()
 
     def _about(self, _query: Query) -> Answer:
         reviews = None if self._desk is None else self._desk.describe()
@@ -167,7 +174,7 @@ def _to_request(content: bytes) -> dict[str, Any]:
     return value
 
 
-def _guarded(respond: Callable[[], Answer]) -> Answer:
+def guarded(respond: Callable[[], Answer]) -> Answer:
     """Return an answer, or what is wrong with a request or a file."""
     try:
         return respond()

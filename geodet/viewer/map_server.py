@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geodet.errors import ConfigError
+from geodet.viewer.late_requests import LateRequests
 from geodet.viewer.map_requests import Answer, MapRequests
 
 __all__ = ["HOST", "MapServer"]
@@ -45,7 +46,9 @@ class MapServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, requests: MapRequests, *, port: int = 0, base_map: str = "") -> None:
+    def __init__(
+        self, requests: MapRequests | LateRequests, *, port: int = 0, base_map: str = ""
+    ) -> None:
         self.requests = requests
         self._token = secrets.token_urlsafe(24)
         self._policy = _content_policy(base_map)

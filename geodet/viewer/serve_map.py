@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import webbrowser
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,13 +15,16 @@ from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
 from geodet.vector.formats import path_of
 from geodet.vector.reviews import check_reviews
+from geodet.viewer.late_requests import LateRequests
 from geodet.viewer.map_frame import OwnGridFrame
 from geodet.viewer.map_requests import MapRequests
 from geodet.viewer.map_server import MapServer
 from geodet.viewer.review_desk import ReviewDesk
-from geodet.viewer.shown_scene import read_shown_scene
+from geodet.viewer.shown_scene import ShownScene, read_shown_scene
 
 __all__ = ["serve_map"]
+
+_SOON = 0.3  # seconds within which the objects are read, or else the page is opened before
 
 
 def serve_map(
@@ -65,26 +69,39 @@ def serve_map(
         check_reviews(
             reviews, [Path(scene), *(Path(path_of(one)) for one in (objects, errors) if one)]
         )
-    with Scene(scene) as raster:
+    with Scene(scene) as raster, ThreadPoolExecutor(1) as reader:
         select_colours(raster, bands)
-        shown = read_shown_scene(
-            raster, objects, errors, score_field=score_field, own_grid=own_grid
-        )
-        if base_map and isinstance(shown.frame, OwnGridFrame):
-            raise ConfigError(
-                f"a base map cannot lie below this scene: {shown.frame.reason}",
-                hint="leave --base-map out",
+
+        def read() -> MapRequests:
+            shown = read_shown_scene(
+                raster, objects, errors, score_field=score_field, own_grid=own_grid
             )
-        desk = None
-        if reviews is not None:
-            desk = ReviewDesk(reviews, raster, shown.layers.get("objects"), shown.frame)
-        requests = MapRequests(shown, {"base_map": base_map}, desk=desk)
-        with MapServer(requests, port=port, base_map=base_map) as server:
+            return _answering(shown, base_map, reviews)
+
+        late = LateRequests(reader.submit(read))
+        late.wait(_SOON)
+        with MapServer(late, port=port, base_map=base_map) as server:
+            late.stop_when_failed(server.shutdown)
             announce(server.address)
             if opens_browser:
                 webbrowser.open(server.address)
-            with contextlib.closing(shown.pictures), contextlib.suppress(KeyboardInterrupt):
+            with contextlib.closing(late), contextlib.suppress(KeyboardInterrupt):
                 server.serve_forever()
+        late.wait()
+
+
+def _answering(shown: ShownScene, base_map: str, reviews: Path | None) -> MapRequests:
+    """Return what answers the page."""
+    if base_map and isinstance(shown.frame, OwnGridFrame):
+        shown.pictures.close()
+        raise ConfigError(
+            f"a base map cannot lie below this scene: {shown.frame.reason}",
+            hint="leave --base-map out",
+        )
+    desk = None
+    if reviews is not None:
+        desk = ReviewDesk(reviews, shown.scene, shown.layers.get("objects"), shown.frame)
+    return MapRequests(shown, {"base_map": base_map}, desk=desk)
 
 
 def _check_base_map(address: str) -> None:

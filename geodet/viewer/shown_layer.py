@@ -14,13 +14,19 @@ from geodet.geometry.boxes import Detections
 from geodet.vector.palette import Colour
 from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.map_frame import TILE_PX, MapFrame
-from geodet.viewer.object_index import ObjectIndex
+from geodet.viewer.object_index import ObjectCells, ObjectIndex
 from geodet.viewer.vector_tile import EXTENT, TileLayer, encode_tile
 
 __all__ = ["LayerCounts", "ShownLayer"]
 
 _MOST_OBJECTS = 5000  # of a tile that are drawn one by one
-_CELL_ZOOMS = 6  # cells of 8 x 8 pixels stand for the objects of a fuller tile
+_CELL_ZOOMS = (
+    6,
+    5,
+    4,
+    3,
+)  # cells of 8 x 8 to 64 x 64 pixels stand for the objects of a fuller tile
+_MOST_CELLS = 6000  # of a tile, so that the browser follows the slider
 _DOT_PX = 4.0  # longer side of a box below which it is drawn as a dot
 _BINS = 40
 
@@ -87,8 +93,8 @@ class ShownLayer:
         """Return a vector tile with the layers ``boxes``, ``dots`` and ``cells``.
 
         The tile has every object that it touches, or, if those are too many, the strongest of each
-        class in each cell of 8 x 8 pixels, with the number of objects in the cell as ``n``. All
-        have the attributes ``s``, the score, and ``k``, the class.
+        class in each cell of 8 x 8 pixels or more, with the number of objects in the cell as ``n``.
+        All have the attributes ``s``, the score, and ``k``, the class.
 
         Args:
             z: Zoom.
@@ -98,7 +104,7 @@ class ShownLayer:
         """
         rows = self._index.centred(z, x, y)
         if len(rows) > _MOST_OBJECTS and z < self.finest_zoom:
-            cells = self._index.cells(z, x, y, _CELL_ZOOMS, at=at)
+            cells = self._cells(z, x, y, at)
             numbers = {"n": cells.count.astype(np.float64)}
             return encode_tile([self._layer("cells", cells.strongest, z, x, y, numbers)])
         sides = self._sides_on_map
@@ -185,6 +191,14 @@ class ShownLayer:
             place = np.searchsorted(places, here, side="left") - 1
         return int(ranked[places[place]])
 
+    def _cells(self, z: int, x: int, y: int, at: float) -> ObjectCells:
+        """Count the objects of a tile in the finest cells of which there are not too many."""
+        for finer in _CELL_ZOOMS:
+            cells = self._index.cells(z, x, y, finer, at=at)
+            if len(cells.count) <= _MOST_CELLS:
+                break
+        return cells
+
     def _layer(
         self, name: str, rows: Ints, z: int, x: int, y: int, more: dict[str, Floats] | None = None
     ) -> TileLayer:
@@ -200,7 +214,7 @@ class ShownLayer:
     def _is_in(self, view: Sequence[float]) -> Bools:
         west, north, east, south = view
         u, v = self._centres.T
-        return (u >= west) & (u <= east) & (v >= north) & (v <= south)
+        return np.asarray((u >= west) & (u <= east) & (v >= north) & (v <= south), np.bool_)
 
     @cached_property
     def _scores_by_class(self) -> list[Floats]:

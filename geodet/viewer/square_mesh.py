@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geodet.geometry.arrays import Bools, Floats
+from geodet.geometry.row_chunks import map_rows
 from geodet.viewer.map_frame import MapFrame
 
 __all__ = ["SquareMesh"]
@@ -45,8 +46,12 @@ class SquareMesh:
         Returns:
             (N, 4) least u and v, greatest u and v; not finite where the map has no such place.
         """
+        return map_rows(self._bounds, boxes)
+
+    def _bounds(self, boxes: Floats) -> Floats:
         centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-        inside = ((boxes[:, :2] >= 0) & (boxes[:, 2:] <= self._size)).all(axis=1) & self.is_exact
+        within = (boxes[:, :2] >= 0) & (boxes[:, 2:] <= self._size)
+        inside = np.asarray(within.all(axis=1) & self.is_exact, np.bool_)
         bounds = np.empty_like(boxes)
         _fill(bounds, inside, self._interpolated(centres, halves, inside))
         _fill(bounds, ~inside, self._exact(boxes[~inside]))

@@ -180,6 +180,13 @@ def test_what_does_not_fit_is_named(scene, keywords, message):
     assert caught.value.hint
 
 
+def test_a_report_counts_the_rows_and_is_not_replaced_unasked(scene, tiny_model, tmp_path):
+    frame = geodet.detect(scene, tiny_model, device="cpu", report=tmp_path / "page.html")
+    assert f"{len(frame):,}" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    with pytest.raises(geodet.OutputError, match="exists already"):
+        geodet.detect(scene, tiny_model, report=tmp_path / "page.html")
+
+
 def test_an_output_that_exists_is_kept(scene, tiny_model, tmp_path):
     output = tmp_path / "out.gpkg"
     output.write_text("mine")

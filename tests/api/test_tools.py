@@ -34,6 +34,8 @@ def test_a_tileset_is_trained_on_evaluated_and_loaded(tmp_path):
     measured = geodet.evaluate(report.model, tmp_path / "tiles", device="cpu")
     assert measured.images == 4
     assert geodet.load_model(report.model).description.classes == ("square",)
+    with pytest.raises(geodet.ModelFileError, match="unknown model 'none'"):
+        geodet.train(tmp_path / "tiles", tmp_path / "b.safetensors", init="none", settings=TINY)
 
 
 def test_a_frame_is_drawn_as_its_file_is(make_scene, tiny_model, tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detection_plan import plan_detection
-from geodet.detection.scene_for_model import OpenScenes
+from geodet.detection.open_scenes import OpenScenes
 from geodet.errors import ConfigError, OutputError, VectorError
 from geodet.raster.orientation import Turn
 from geodet.raster.scene import Scene

@@ -41,6 +41,7 @@ NOT_RUN = {
     "README.md": 1,
     "docs/howto/gpu.md": 2,
     "docs/howto/jobs.md": 3,
+    "docs/howto/labelling.md": 3,
     "docs/howto/looking.md": 3,
     "docs/howto/many-scenes.md": 1,
     "docs/howto/onnx.md": 2,

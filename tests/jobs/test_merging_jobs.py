@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import closing
 
 import geopandas
 import numpy as np
@@ -210,3 +211,37 @@ def test_photographs_lie_where_one_process_places_them(make_model, plan, tmp_pat
         one, other = (geopandas.read_file(file, layer=layer) for file in (whole, merged))
         assert one.to_json() == other.to_json()
     assert geopandas.read_file(merged, layer="images")["objects"].min() > 0
+
+
+def test_a_job_for_cuda_is_planned_where_there_is_none(plan, monkeypatch, caplog):
+    monkeypatch.setattr("geodet.jobs.planning.has_cuda", lambda: False)
+    report, job = plan(options=DetectOptions(device="cuda"))
+    assert (job.plan.device, report.device, report.precision) == ("cuda", "cuda", "")
+    assert job.read_device() is None
+    assert "windows are chosen for one with 16 GB" in caplog.text
+
+
+def test_scenes_with_and_without_a_crs_are_merged_to_files_of_their_own(make_scene, plan, tmp_path):
+    scenes = [make_scene("a.tif", seed=1), make_scene("bare.tif", seed=2, epsg=None)]
+    report, job = plan(scenes=scenes)
+    assert report.crs == {"EPSG:32633": 1, "none": 1}
+    search(job)
+    with pytest.raises(OutputError, match=r"1 of 2 scenes have no CRS, such as bare\.tif"):
+        merge(job, tmp_path / "one.gpkg")
+    found = merge(job, tmp_path / "found" / "*.geojson")
+    assert {path.name for path in found.outputs} == {"a.geojson", "bare.geojson"}
+
+
+def test_a_merge_to_a_folder_that_was_interrupted_goes_on(plan, tmp_path):
+    _, job = plan()
+    search(job)
+    output = tmp_path / "merged" / "*.geojson"
+    with closing(iter(MergeRun(job, [output], DetectOptions()))) as parts:
+        for _ in parts:
+            if list(output.parent.glob("*.geojson")):
+                break
+    assert len(list(output.parent.glob("*.geojson"))) == 1
+    assert len(merge(job, output).outputs) == 3
+    assert not list(output.parent.glob("*.partial"))
+    with pytest.raises(OutputError, match="exists"):
+        merge(job, output)

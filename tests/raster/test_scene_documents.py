@@ -2,6 +2,7 @@ import json
 import logging
 
 import geopandas
+import numpy as np
 import pytest
 import rasterio
 import shapely
@@ -10,6 +11,8 @@ from remote_server import serving
 
 from geodet.errors import SceneError
 from geodet.files.network import OFFLINE, RESTRICTED
+from geodet.geometry.windows import Window
+from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import list_files, list_scenes
 
 INDEXES = ["i.gpkg", "i.parquet", "i.geojson", "i.fgb", "i.shp"]
@@ -160,6 +163,39 @@ def test_a_catalogue_on_a_server_is_followed_to_its_items(tmp_path):
             list_scenes([f"{server.url}/broken.json"])
 
 
+def page(*names, **following):
+    links = [{"rel": "next", **following}] if following else []
+    features = [item(name, image=asset(f"{name}.tif")) for name in names]
+    return {"type": "FeatureCollection", "features": features, "links": links}
+
+
+def test_the_pages_of_an_api_are_followed(tmp_path):
+    with serving(tmp_path) as server:
+        first = f"{server.url}/pages/items?limit=2"
+        links = [{"rel": "items", "href": first}, {"rel": "child", "href": "gone"}]
+        collection = {"type": "Collection", "stac_version": "1.1.0", "links": links[:1]}
+        write_json(tmp_path / "collections/trees", collection)
+        write_json(tmp_path / "pages/items", page("a", "b", href=f"{server.url}/pages/2?token=x"))
+        write_json(tmp_path / "pages/2", page("c", href=first))  # once round is enough
+        named = [f"{server.url}/pages/{name}.tif" for name in "abc"]
+        assert list_scenes([f"{server.url}/collections/trees"]) == named
+        assert list_scenes([first]) == named
+        write_json(tmp_path / "search", page("a", href=f"{server.url}/search2", method="POST"))
+        with pytest.raises(SceneError, match="has to be asked for with POST"):
+            list_scenes([f"{server.url}/search"])
+
+
+@pytest.mark.parametrize("name", ["i.gpkg", "i.parquet", "i.geojson", "i.fgb"])
+def test_an_index_on_a_server_names_scenes_beside_it(tmp_path, name):
+    write_index(tmp_path / name, ["a.tif", "below/b.tif", "s3://bucket/c.tif"])
+    write_index(tmp_path / f"none{name[1:]}", ["a"], column="label")
+    with serving(tmp_path) as server:
+        near = [f"{server.url}/{scene}" for scene in ("a.tif", "below/b.tif")]
+        assert list_scenes([f"{server.url}/{name}"]) == [*near, "s3://bucket/c.tif"]
+        with pytest.raises(SceneError, match=r"http://.*/none\.\w+ is no index of scenes"):
+            list_scenes([f"{server.url}/none{name[1:]}"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -217,3 +253,16 @@ def test_a_prefix_of_an_object_store_lists_its_rasters(monkeypatch):
             list_scenes(["s3://bucket/texts/"])
         with pytest.raises(SceneError, match="cannot list s3://bucket/none/: HTTP status 404"):
             list_scenes(["s3://bucket/none/"])
+
+
+@pytest.mark.parametrize("system", ["s3", "gs", "az"])
+def test_scenes_of_an_object_store_are_listed_and_read(monkeypatch, make_scene, system):
+    content = make_scene().read_bytes()
+    with serving_buckets({"bucket": {"c/a.tif": content, "c/notes.txt": b"x"}}) as store:
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        (path,) = list_scenes([f"{system}://bucket/c/"])
+        assert path == f"{system}://bucket/c/a.tif"
+        with Scene(path) as far, Scene(make_scene()) as near:
+            window = Window(0, 0, 64, 64)
+            np.testing.assert_array_equal(far.read(window).pixels, near.read(window).pixels)

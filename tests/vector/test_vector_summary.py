@@ -41,6 +41,16 @@ def test_counts_are_those_of_the_rows(tmp_path, scene, tiny_model, suffix):
     assert bool(about.made_by) == (suffix in KNOWS)
 
 
+def test_a_data_set_of_geoparquet_is_one_layer(tmp_path, make_scene, tiny_model):
+    scenes = [make_scene(f"{name}.tif", seed=n) for n, name in enumerate("ab")]
+    output = tmp_path / "county"
+    rows = geodet.detect(scenes, tiny_model, output=output, format="parquet-scenes", **SMALL)
+    about = geodet.info(output)
+    assert (about.format, about.objects, about.crs) == ("Parquet", len(rows), "EPSG:32633")
+    assert about.scenes == rows["scene"].value_counts().to_dict()
+    assert about.made_by["model"] == (tiny_model.description.name,)
+
+
 @pytest.mark.parametrize("suffix", KNOWS)
 def test_what_made_a_file_is_read_from_it(tmp_path, scene, tiny_model, suffix):
     output = tmp_path / f"found{suffix}"

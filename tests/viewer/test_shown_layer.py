@@ -83,6 +83,16 @@ def test_a_full_tile_has_cells_that_any_threshold_can_filter(tmp_path, monkeypat
     assert cells["n"][cells["s"] >= 0.5].sum() == above
 
 
+def test_a_tile_has_no_more_cells_than_a_browser_can_filter(tmp_path, monkeypatch):
+    monkeypatch.setattr(shown_layer, "_MOST_OBJECTS", 100)
+    monkeypatch.setattr(shown_layer, "_MOST_CELLS", 200)
+    layer = make_layer(1000)
+    (z, x, y), *_ = tiles_over(FRAME, FRAME.finest_zoom - 4)
+    cells = read_tile(layer.tile(z, x, y), tmp_path, "cells")
+    assert len(cells) <= 200
+    assert cells["n"].sum() == 1000
+
+
 @pytest.mark.parametrize("at", [0, 0.3, 0.55, 1])
 def test_counts_are_exact(at):
     layer = make_layer()

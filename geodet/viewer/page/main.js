@@ -7,13 +7,13 @@ import { bindKeys } from "./keys.js";
 import { LayerPanel } from "./layer_panel.js";
 import { showPlace, showScale } from "./readout.js";
 import { Review } from "./review.js";
-import { addObjects, addScene, drawnBy, openMap, sceneTiles } from "./scene_map.js";
+import { addObjects, addScene, drawnBy, openMap, sceneTiles, showAll } from "./scene_map.js";
 import { ask } from "./server.js";
 
 const STEP = 0.05; // of the score, by key
 
 async function start() {
-  const about = await ask("about.json");
+  const about = await whileBusy("Reading the objects …", ask("about.json"));
   const frame = new Frame(about);
   describe(about);
   const map = openMap(about, frame);
@@ -31,20 +31,27 @@ async function start() {
   showPlace(map, about, frame);
   showScale(map, about, frame);
   foldPanel(map);
-  bindKeys([...keysOf(panels, chosen, switches), ...(review?.keys() ?? [])]);
+  const home = { keys: ["0"], text: "the whole scene", run: () => showAll(map, frame) };
+  bindKeys([...keysOf(panels, chosen, switches), home, ...(review?.keys() ?? [])]);
   map.once("idle", () => document.body.classList.add("ready"));
   window.geodetMap = map; // for tests, and for the browser's console
 }
 
-/** Draw the scene when its overview is read, which takes long where a large scene has none. */
-async function showWhenReady(map) {
+/** Say what the page waits for, and return what it waited for. */
+async function whileBusy(text, work) {
   const busy = document.getElementById("busy");
+  busy.textContent = text;
   busy.hidden = false;
   try {
-    await ask("scene/ready");
+    return await work;
   } finally {
     busy.hidden = true;
   }
+}
+
+/** Draw the scene when its overview is read, which takes long where a large scene has none. */
+async function showWhenReady(map) {
+  await whileBusy("Reading an overview of the scene …", ask("scene/ready"));
   map.getSource("scene").setTiles([sceneTiles("overview")]);
 }
 

@@ -28,6 +28,11 @@ export function openMap(about, frame) {
   return map;
 }
 
+/** Show the whole scene. */
+export function showAll(map, frame) {
+  map.fitBounds(frame.bounds(), { padding: 20, duration: 0 });
+}
+
 function backdrop() {
   return { id: "backdrop", type: "background", paint: { "background-color": "#2b2f36" } };
 }

@@ -1,0 +1,72 @@
+"""Arguments that several public functions take: paths, settings of a detection, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from geodet.api.progress_bars import detect_bars
+from geodet.config import Config, DetectConfig
+from geodet.config.recipes import Settings, resolve_config
+from geodet.detection.progress import DetectProgress
+from geodet.errors import ConfigError
+
+__all__ = [
+    "Paths",
+    "ProgressChoice",
+    "check_corners",
+    "list_paths",
+    "resolve_search",
+    "showing_progress",
+]
+
+Paths = str | Path | Sequence[str | Path]
+"""One path or several."""
+ProgressChoice = bool | Callable[[DetectProgress], None]
+"""True shows a bar; a function is called with each step."""
+
+
+def list_paths(paths: Paths | None) -> list[str | Path]:
+    """Return the paths as a list; none for None."""
+    if paths is None:
+        return []
+    return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
+def check_corners(bounds: Sequence[float] | None) -> tuple[float, float, float, float] | None:
+    """Return bounds as four numbers.
+
+    Raises:
+        ConfigError: They are not four.
+    """
+    if bounds is None:
+        return None
+    if len(bounds) != 4:
+        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
+    x1, y1, x2, y2 = bounds
+    return x1, y1, x2, y2
+
+
+def resolve_search(
+    config: Config | str | Path | None, settings: Settings, flags: Mapping[str, Any]
+) -> DetectConfig:
+    """Return the settings of a detection.
+
+    Args:
+        config: A configuration, a recipe's name or a TOML file.
+        settings: Other keys.
+        flags: Keywords of the function, by the name of their setting; None: not given.
+
+    Raises:
+        ConfigError: A setting does not exist or does not fit.
+    """
+    return resolve_config(config, flags={"detect": dict(flags)}, settings=settings).detect
+
+
+def showing_progress(
+    progress: ProgressChoice,
+) -> AbstractContextManager[Callable[[DetectProgress], None]]:
+    """Return what shows the progress, for a ``with`` block."""
+    return nullcontext(progress) if callable(progress) else detect_bars(is_shown=progress)

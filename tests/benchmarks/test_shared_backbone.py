@@ -1,0 +1,68 @@
+"""The contest of detectors on one backbone: what is built, and what is held out."""
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import geodet
+from geodet.tilesets.labels import LabelledImage, Tileset
+
+FOLDER = Path(geodet.__file__).parents[1] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks are not in the wheel")
+
+
+@pytest.fixture(autouse=True)
+def _import_as_scripts_do(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+@pytest.mark.parametrize("name", ["RetinaNet", "FCOS", "Faster R-CNN"])
+def test_each_detector_trains_and_detects_on_the_shared_backbone(name):
+    from others.shared_backbone import SHARED
+
+    torch.manual_seed(0)
+    build, _, factor = SHARED[f"{name}, native size"]
+    few = {"rpn_post_nms_top_n_train": 20, "rpn_post_nms_top_n_test": 20}  # or it takes seconds
+    options = few if name == "Faster R-CNN" else {}
+    model = build(weights="", num_classes=2, min_size=64, max_size=640, **options)
+    images = [torch.rand(3, 64, 64) for _ in range(2)]
+    boxes = torch.tensor([[10.0, 10.0, 22.0, 22.0], [30.0, 40.0, 44.0, 50.0]])
+    targets = [{"boxes": boxes, "labels": torch.ones(2, dtype=torch.int64)}] * 2
+    losses = model(images, targets)
+    assert factor == 1
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    with torch.inference_mode():
+        found = model.eval()(images)
+    assert all({"boxes", "scores", "labels"} <= one.keys() for one in found)
+
+
+def test_held_out_places_are_scored_and_known_validation_places_left_out():
+    from others.chips import _hold_out
+
+    empty = np.zeros((0, 4))
+    one = LabelledImage(
+        Path("a.tif"), 8, 8, empty, np.zeros(0, np.int64), empty, "a", "train", None
+    )
+    images = [
+        replace(one, path=Path(f"{city}_{split}.tif"), split=split)
+        for city in ("a", "b")
+        for split in ("train", "val")
+    ]
+    tileset = Tileset(Path(), ("tree",), tuple(images))
+    held = _hold_out(tileset, lambda image: image.path.stem.startswith("b"))
+    assert [image.path.stem for image in held.split("train")] == ["a_train"]
+    assert [image.path.stem for image in held.split("val")] == ["b_train", "b_val"]
+
+
+def test_rows_of_another_backbone_are_not_mixed():
+    from detectors import _budget
+
+    plain = Namespace(task="vehicles", minutes=3.0, threads=1, weights="", fold=None)
+    assert _budget(plain) == {"task": "vehicles", "minutes": 3.0, "threads": 1}
+    shared = Namespace(**vars(plain) | {"weights": "package", "fold": 1})
+    assert _budget(shared) == _budget(plain) | {"weights": "package", "fold": 1}
