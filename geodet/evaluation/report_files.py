@@ -27,7 +27,7 @@ from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.geobox import GeoBox
 from geodet.reports.how_made import run_section
 from geodet.reports.page_file import write_page
-from geodet.vector.error_layers import PlacedBoxes, write_layers
+from geodet.vector.error_layers import ErrorBoxes, write_layers
 
 __all__ = ["to_json", "write_evaluation"]
 
@@ -155,14 +155,14 @@ def _layers(
     evaluation: Evaluation,
     judged: Sequence[Mapping[str, JudgedBoxes]],
     places: Sequence[tuple[str, GeoBox, float | None]],
-) -> dict[str, list[PlacedBoxes]]:
-    layers: dict[str, list[PlacedBoxes]] = {}
+) -> dict[str, list[ErrorBoxes]]:
+    layers: dict[str, list[ErrorBoxes]] = {}
     classes = np.array(list(evaluation.by_class), dtype=object)
     for boxes, (name, geobox, _) in zip(judged, places, strict=True):
         for layer, rows in boxes.items():
             fields = _fields(rows, name, classes)
             layers.setdefault(layer, []).append(
-                PlacedBoxes(geobox, rows.boxes, fields, rows.oriented)
+                ErrorBoxes(geobox, rows.boxes, fields, rows.oriented)
             )
     return layers
 

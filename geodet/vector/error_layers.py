@@ -21,13 +21,13 @@ from geodet.geometry.boxes import box_corners
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_corners
 
-__all__ = ["PlacedBoxes", "write_layers"]
+__all__ = ["ErrorBoxes", "write_layers"]
 
 _WGS_84 = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedBoxes:
+class ErrorBoxes:
     """Boxes of one image, with attributes."""
 
     geobox: GeoBox
@@ -40,7 +40,7 @@ class PlacedBoxes:
     """(R, 5) oriented boxes, which are drawn in the place of the boxes; None: there are none."""
 
 
-def write_layers(path: Path, layers: Mapping[str, Sequence[PlacedBoxes]]) -> None:
+def write_layers(path: Path, layers: Mapping[str, Sequence[ErrorBoxes]]) -> None:
     """Write layers of polygons to a new GeoPackage.
 
     The layers are in the CRS of the images, or in WGS 84 if the images have several. If an image
@@ -70,7 +70,7 @@ def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
     return known[0] if len(distinct) == 1 else _WGS_84
 
 
-def _to_polygons(part: PlacedBoxes, crs: CRS | None) -> NDArray[np.object_]:
+def _to_polygons(part: ErrorBoxes, crs: CRS | None) -> NDArray[np.object_]:
     """Return the polygon of each box: (R,)."""
     turned = part.oriented
     corners = box_corners(part.boxes) if turned is None else oriented_corners(turned)

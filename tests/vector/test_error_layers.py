@@ -7,7 +7,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from geodet.geometry.geobox import GeoBox
-from geodet.vector.error_layers import PlacedBoxes, write_layers
+from geodet.vector.error_layers import ErrorBoxes, write_layers
 
 UTM = CRS.from_epsg(32633)
 TURNED = Affine.translation(500_000, 4_500_000) @ Affine.rotation(30) @ Affine.scale(0.5, -0.5)
@@ -17,7 +17,7 @@ BOX = [[10.0, 20, 30, 50]]
 def placed(crs, transform=TURNED, boxes=BOX, name="a"):
     boxes = np.array(boxes, np.float64).reshape(-1, 4)
     fields = {"label": np.array([name] * len(boxes), object), "score": np.full(len(boxes), 0.5)}
-    return PlacedBoxes(GeoBox(100, 100, transform, crs), boxes, fields)
+    return ErrorBoxes(GeoBox(100, 100, transform, crs), boxes, fields)
 
 
 def read(path, layer):
