@@ -3,7 +3,7 @@
 The same chips, the same first weights, the same number of steps. Each model is scored by the
 overlap with the true rectangles, an axis-aligned box being one itself, and by that of the bounds.
 
-    python benchmarks/oriented.py --folder oriented-runs --epochs 36
+    python benchmarks/oriented.py --folder oriented-runs --epochs 30
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ CAR_INKS = ((226, 226, 226), (150, 152, 156), (48, 50, 56), (62, 74, 100), (122,
 MODEL = {  # small, and from random weights: minutes on two cores
     "backbone_level": 3,
     "levels": (3, 3),
-    "channels": 64,
-    "head_convs": 2,
+    "channels": 48,
+    "head_convs": 1,
     "anchors": "fit",
     "anchor_sizes": (24.0,),
 }
@@ -80,7 +80,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--train", type=int, default=48)
     parser.add_argument("--test", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
