@@ -19,6 +19,7 @@ def test_suggested_windows_come_in_their_order_with_their_reasons(open_page, pai
     expect(page.locator(SAID)).to_have_text("Window 1 of 3: reason 0")
     page.keyboard.press("v")
     expect(page.locator(SAID)).to_have_text("Window 2 of 3: reason 1")
+    expect(page.locator("#window-reason")).to_have_text("This one: reason 1")
     page.keyboard.press("b")
     expect(page.locator(SAID)).to_have_text("Window 1 of 3: reason 0")
     page.keyboard.press("w")
