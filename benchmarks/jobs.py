@@ -6,7 +6,7 @@ timed. Files go to a folder, by default a temporary one.
     python benchmarks/jobs.py overhead [--side 6144] [--repeats 3]
     python benchmarks/jobs.py planning [--scenes 10000 100000]
     python benchmarks/jobs.py merging [--counts 1000000 10000000] [--output county.parquet]
-    python benchmarks/jobs.py processes [--side 3072] [--engines process ray]
+    python benchmarks/jobs.py processes [--side 2048] [--engines process ray]
     python benchmarks/jobs.py kills [--kills 5]
 """
 
@@ -22,8 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,11 @@ from geodet.jobs.job_documents import from_document, to_document
 from geodet.jobs.job_folder import open_job, write_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import describe_plan, plan_job
-from geodet.jobs.pool_engines import several_processes
+from geodet.jobs.pool_engines import ProcessEngine
 from geodet.jobs.pooled_run import begin_detection
 from geodet.jobs.ray_engine import RayEngine
 from geodet.jobs.shard_run import run_shard
+from geodet.jobs.worker_process import Ready
 from geodet.models.description import find_model
 from geodet.models.model import Model
 from geodet.onnx.backend import load_model
@@ -176,16 +177,20 @@ def _write_parts(folder: Path, count: int) -> None:
 def show_processes(options: argparse.Namespace, folder: Path) -> None:
     """Compare two workers of one thread with one worker of one thread."""
     scenes = _make_neighbours(folder, options.side)
-    table = _table("eight scenes, one thread a worker", "workers", "wall, s", "CPU, s", "rows")
+    columns = "workers", "in all, s", "from the first ready, s", "times as fast", "CPU, s", "rows"
+    table = _table("eight scenes, one thread a worker", *columns)
     layers = []
     for engine in options.engines:
+        alone = 0.0
         for count in (1, 2):
             output = folder / f"{engine}{count}.gpkg"
             found = _apart(_run_pooled, scenes, output, engine, count)
-            times = f"{found['wall']:.1f}", f"{found['cpu']:.1f}"
-            table.add_row(f"{count} {engine}", *times, f"{found['result']:,}")
+            rows, spent = found["result"]
+            alone = alone or spent
+            times = f"{found['wall']:.1f}", f"{spent:.1f}", f"{alone / spent:.2f}"
+            table.add_row(f"{count} {engine}", *times, f"{found['cpu']:.1f}", f"{rows:,}")
             layers.append(geopandas.read_file(output, layer="detections"))
-    Console().print(table)
+    Console(width=110).print(table)
     print(f"identical rows: {all(layers[0].equals(layer) for layer in layers)}")
 
 
@@ -201,14 +206,52 @@ def _make_neighbours(folder: Path, side: int) -> list[Path]:
     return scenes
 
 
-def _run_pooled(scenes: list[Path], output: Path, engine: str, count: int) -> int:
+def _run_pooled(scenes: list[Path], output: Path, engine: str, count: int) -> tuple[int, float]:
+    """Return the number of rows, and the seconds from when the first worker was ready."""
     torch.set_num_threads(count)  # which the processes share
-    model, config = _model(), DetectConfig()
-    workers: Any = several_processes(["cpu"] * count)
+    model, began = _model(), list[float]()
+    workers: Any = ProcessEngine(["cpu"] * count)
     if engine == "ray":
         workers = RayEngine(find_model("urban-trees"), device="cpu", actors=count, threads=1)
-    run = begin_detection(scenes, [output], model, config, CPU, workers)
-    return sum(len(part.detections) for part in run)
+    timed = TimedEngine(workers, began)
+    run = begin_detection(scenes, [output], model, DetectConfig(), CPU, timed)
+    rows = sum(len(part.detections) for part in run)
+    return rows, time.monotonic() - began[0]
+
+
+@dataclass(frozen=True)
+class TimedEngine:
+    """Notes when the first worker of an engine is ready."""
+
+    engine: Any
+    began: list[float]
+
+    @property
+    def device(self) -> str:
+        """The device to plan with."""
+        return str(self.engine.device)
+
+    def open(self, *arguments: Any) -> Any:
+        """Start the workers."""
+        return TimedPool(self.engine.open(*arguments), self.began)
+
+
+@dataclass(frozen=True)
+class TimedPool:
+    """Notes when the first worker of a pool is ready."""
+
+    pool: Any
+    began: list[float]
+
+    def __iter__(self) -> Iterator[Any]:
+        for event in self.pool:
+            if isinstance(event, Ready):
+                self.began.append(time.monotonic())
+            yield event
+
+    def close(self) -> None:
+        """End the workers."""
+        self.pool.close()
 
 
 def show_kills(options: argparse.Namespace, folder: Path) -> None:

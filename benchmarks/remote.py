@@ -19,7 +19,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
@@ -56,20 +57,31 @@ def main() -> None:
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         files = _make_files(Path(folder), options.side)
-        here, there = multiprocessing.Pipe()
-        server = multiprocessing.Process(target=_serve, args=(folder, options.delay, there))
-        server.start()
-        try:
-            address = f"http://127.0.0.1:{here.recv()}"
+        with serving(Path(folder), options.delay) as address:
             for kind, file in files.items():
                 pair = (str(file), f"{address}/{file.name}")
                 for readers in options.readers if kind in options.kinds else ():
                     figures = _measure(pair, readers, model, options)
                     table.add_row(kind, str(readers or "auto"), *figures)
-        finally:
-            server.kill()
-            server.join()
     Console(width=110).print(table)
+
+
+@contextmanager
+def serving(folder: Path, delay: float) -> Iterator[str]:
+    """Yield the address of a server of the files of a folder, a process of its own.
+
+    Args:
+        folder: Where the files are.
+        delay: Seconds before each answer.
+    """
+    here, there = multiprocessing.Pipe()
+    server = multiprocessing.Process(target=_serve, args=(str(folder), delay, there))
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{here.recv()}"
+    finally:
+        server.kill()
+        server.join()
 
 
 def _parse() -> argparse.Namespace:

@@ -15,6 +15,7 @@ _COMMANDS = {
     "export": "convert onnx",
     "preview": "show draw plot view visualize visualise render",
     "models": "list weights zoo",
+    "suggest": "query active-learning sample",
     "config": "recipes settings cfg configure",
     "info": "describe inspect stats",
 }

@@ -13,15 +13,17 @@ author = copyright = "The geodet developers"
 version = release = geodet.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # reads what myst_parser reads, and notebooks
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
     "from_code",
 ]
-source_suffix = {".md": "markdown"}
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build", "images/README.md"]
+nb_execution_mode = "off"  # python docs/execute_notebook.py stores what the cells show
+nb_mime_priority_overrides = [("html", "image/png", 0)]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 smartquotes = False  # options begin with two dashes
 myst_heading_anchors = 3  # [text](page.md#heading) is checked, too

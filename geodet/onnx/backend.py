@@ -23,7 +23,7 @@ from geodet.models.device import (
 from geodet.models.engine import Engine
 from geodet.models.model import Model, hash_file, int8_path
 from geodet.onnx.onnx_engine import OnnxEngine
-from geodet.onnx.precision_probe import Forms, fastest_precision
+from geodet.onnx.precision_probe import Forms, fastest_library, fastest_precision
 from geodet.onnx.session import has_onnxruntime, load_onnx_description
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def build_engine(model: Model, precision: str, device: str) -> Engine:
     """
     chosen = choose_device(device)
     if model.onnx is not None:
-        return _onnx_engine(model.onnx, precision, device)
+        return fastest_library(model, _onnx_engine(model.onnx, precision, device))
     if precision == "int8" and chosen != "cpu":
         raise DeviceError(
             f"detect.precision = int8 computes on the CPU, and the device is {chosen}",
@@ -158,7 +158,7 @@ def _int8_engine(model: Model, *, is_asked: bool) -> OnnxEngine | None:
     else:
         engine = OnnxEngine(model.int8)
         if engine.source == model.digest:
-            return engine
+            return fastest_library(model, engine)
         reason = f"{model.int8} was made from other weights"
         logger.warning("%s: it is not used", reason)
     if is_asked:

@@ -1,8 +1,9 @@
-"""Run an ONNX file with onnxruntime, without PyTorch."""
+"""Run an ONNX file with onnxruntime or OpenVINO, without PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from geodet.models.description import ModelDescription
 from geodet.models.device import count_threads
 from geodet.models.engine import ChipTensors, HostDevice, Outputs
 from geodet.models.input_values import InputValues, to_model_units, trained_bounds
+from geodet.onnx.openvino_session import open_in_openvino
 from geodet.onnx.session import open_session, read_description, read_origin
 
 __all__ = ["OnnxEngine"]
@@ -24,11 +26,15 @@ _BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 1290.0}
 bits, with which a detection stays below 500 MiB: larger ones gain little."""
 
 
+_OUTPUTS = ("logits", "deltas", "anchors")
+
+
 class OnnxEngine:
-    """A network in onnxruntime, as :class:`geodet.models.engine.Engine`.
+    """A network in an ONNX file, as :class:`geodet.models.engine.Engine`.
 
     Args:
-        path: A file for the reader ``plain``.
+        path: A file for the reader ``plain``, which onnxruntime opens and checks.
+        library: What computes: ``onnxruntime`` or ``openvino``.
         threads: Threads of a pass; None: as :func:`geodet.models.device.count_threads` counts.
 
     Raises:
@@ -39,11 +45,16 @@ class OnnxEngine:
     device = HostDevice()
     """The CPU."""
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        self._session = open_session(path, threads=threads or count_threads())
+    def __init__(
+        self, path: Path, *, library: str = "onnxruntime", threads: int | None = None
+    ) -> None:
+        self.path, threads = path, threads or count_threads()
+        self._session = open_session(path, threads=threads)
         self.about: ModelDescription = read_description(self._session, path)
         self.precision, self.source = read_origin(self._session)
-        self.software = {"onnxruntime": _version()}
+        self.software = {library: _version(library)}
+        if library == "openvino":
+            self._session = open_in_openvino(path, _OUTPUTS, threads=threads)
         bounds = trained_bounds(self.about.dtype, self.about.low, self.about.high)
         self._own = InputValues(self.about.mean, self.about.std, *bounds)
         self._run_options = _only_what_is_asked()
@@ -73,9 +84,7 @@ class OnnxEngine:
     ) -> Outputs:
         """Compute the outputs of (N, C, H, W) pixels and (N, H, W) valid."""
         fed = {"pixels": np.ascontiguousarray(to_model_units(pixels, valid, values, self._own))}
-        logits, deltas, anchors = self._session.run(
-            ["logits", "deltas", "anchors"], fed, self._run_options
-        )
+        logits, deltas, anchors = self._session.run([*_OUTPUTS], fed, self._run_options)
         return Outputs(
             logits, deltas, anchors, _level_sizes(self.about.architecture, *pixels.shape[-2:])
         )
@@ -90,8 +99,10 @@ def _only_what_is_asked() -> Any:
     return options
 
 
-def _version() -> str:
-    import onnxruntime
+def _version(library: str) -> str:
+    if library == "openvino":
+        return version(library)
+    import onnxruntime  # whose distribution may have another name
 
     return str(onnxruntime.__version__)
 

@@ -159,6 +159,8 @@ class SceneObjects:
     attributes: Any = None
     """The attributes of each object as rows of a frame or of a table of Arrow; None without
     objects."""
+    has_scores: bool = True
+    """Whether the file has scores; they are 1 where it has none."""
 
 
 def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) -> SceneObjects:
@@ -184,13 +186,15 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     if quick is None:
         return _read_others(path, scene, score_field)
     classes = _order_classes(path, quick.names)
+    has_scores = bool(score_field)
     labels = np.array([classes.index(name) for name in quick.names], np.int64)[quick.places]
     scores = quick.scores.astype(np.float32)
     detections = Detections(quick.boxes, scores, labels, quick.oriented)
     placed = _have_place(quick.boxes, path)
     if placed.all():
-        return SceneObjects(detections, classes, quick.attributes)
-    return SceneObjects(detections.select(placed), classes, quick.attributes.filter(placed))
+        return SceneObjects(detections, classes, quick.attributes, has_scores)
+    attributes = quick.attributes.filter(placed)
+    return SceneObjects(detections.select(placed), classes, attributes, has_scores)
 
 
 def _read_others(path: Path, scene: Scene, score_field: str) -> SceneObjects:
@@ -205,7 +209,7 @@ def _read_others(path: Path, scene: Scene, score_field: str) -> SceneObjects:
     labels = np.array([number[name] for name in found.objects.names], np.int64)
     turned = found.objects.to_oriented(scene.geobox)
     detections = Detections(boxes, found.scores.astype(np.float32), labels, turned).select(placed)
-    return SceneObjects(detections, classes, found.attributes[placed])
+    return SceneObjects(detections, classes, found.attributes[placed], bool(score_field))
 
 
 def _have_place(boxes: Floats, path: Path) -> Bools:

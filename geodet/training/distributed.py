@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,7 @@ __all__ = [
     "launch_processes",
     "local_processes",
     "mean_over_processes",
+    "name_precision",
     "synchronise_norms",
 ]
 
@@ -34,7 +35,6 @@ def launch_processes(precision: str, device: str) -> Fabric:
         DeviceError: This machine has no such device.
     """
     chosen = resolve_device(device)
-    dtype = resolve_precision(precision, chosen)
     world, local = int(os.environ.get("WORLD_SIZE", "1")), local_processes()
     one = [chosen.index or 0] if chosen.type == "cuda" else 1
     fabric = Fabric(
@@ -42,10 +42,21 @@ def launch_processes(precision: str, device: str) -> Fabric:
         devices=local if world > 1 else one,
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",
-        precision="bf16-mixed" if dtype == torch.bfloat16 else "32-true",
+        precision=name_precision(precision, chosen),
     )
     fabric.launch()
     return fabric
+
+
+def name_precision(precision: str, device: torch.device) -> Literal["bf16-mixed", "32-true"]:
+    """Return Fabric's name of the precision of a training.
+
+    Args:
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        device: Of the training.
+    """
+    dtype = resolve_precision(precision, device)
+    return "bf16-mixed" if dtype == torch.bfloat16 else "32-true"
 
 
 def disconnect_processes(fabric: Fabric) -> None:

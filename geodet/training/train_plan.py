@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 
 from geodet.config import Config
 from geodet.errors import TilesetError
+from geodet.models.depthwise import train_depthwise_in_float32
 from geodet.models.device import resolve_device
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
@@ -23,6 +24,7 @@ from geodet.training.anchor_fit import best_overlaps, collect_objects, settle_an
 from geodet.training.band_statistics import measure_bands
 from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.chip_loader import load_chips
+from geodet.training.distributed import name_precision
 from geodet.training.losses import Target
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
@@ -144,10 +146,12 @@ def _time_steps(
     """Return the chips and the steps of an epoch, and the seconds of a step."""
     alone = config.model_copy(update={"train": config.train.model_copy(update={"workers": 0})})
     statistics = measure_bands(images, config.data.bands)
-    fabric = Fabric(accelerator=device.type, devices=1)
+    precision = name_precision(config.train.precision, device)
+    fabric = Fabric(accelerator=device.type, devices=1, precision=precision)
     names = tuple(map(str, range(classes)))
     loader, sampler = load_chips(Tileset(data, names, tuple(images)), statistics, alone, fabric)
     network = RetinaNet(config.model, bands=len(statistics.mean), classes=classes)
+    train_depthwise_in_float32(network)
     network.to(device).to(memory_format=torch.channels_last).train()
     compute_loss = build_loss(config.train, config.model, class_counts=[1] * classes)
     seconds = []
@@ -156,7 +160,9 @@ def _time_steps(
         targets = [Target(*(part.to(device) for part in target)) for target in batch.targets]
         pixels, valid = batch.pixels.to(device), batch.valid.to(device)
         inputs = standardise(pixels, valid, statistics.mean, statistics.std)
-        losses = compute_loss(network(inputs), targets)
+        with fabric.autocast():  # as a training computes
+            outputs = network(inputs)
+        losses = compute_loss(outputs, targets)
         (losses.classification + losses.box).backward()  # type: ignore[no-untyped-call]
         if device.type == "cuda":
             torch.cuda.synchronize(device)

@@ -116,8 +116,9 @@ def _read_with_gdal(path: Path, **part: int) -> Mapping[str, NDArray[Any]]:
             f"cannot read detections from {path}: {error}", hint=_HINT, path=path
         ) from error
     found = dict(zip(about["fields"], columns, strict=True))
-    if path.suffix.lower() == ".csv" and "label" in found:
-        found["label"] = np.array([plain_text(name) for name in found["label"]], object)
+    if path.suffix.lower() == ".csv":
+        for name in {"label", "scene"} & set(found):
+            found[name] = np.array([plain_text(text) for text in found[name]], object)
     return found
 
 

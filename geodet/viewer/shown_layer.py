@@ -20,12 +20,7 @@ from geodet.viewer.vector_tile import EXTENT, TileLayer, encode_tile
 __all__ = ["LayerCounts", "ShownLayer"]
 
 _MOST_OBJECTS = 5000  # of a tile that are drawn one by one
-_CELL_ZOOMS = (
-    6,
-    5,
-    4,
-    3,
-)  # cells of 8 x 8 to 64 x 64 pixels stand for the objects of a fuller tile
+_CELL_ZOOMS = range(6, 2, -1)  # cells of 8 to 64 pixels stand for the objects of a fuller tile
 _MOST_CELLS = 6000  # of a tile, so that the browser follows the slider
 _DOT_PX = 4.0  # longer side of a box below which it is drawn as a dot
 _BINS = 40
@@ -88,6 +83,11 @@ class ShownLayer:
     def finest_zoom(self) -> int:
         """The zoom of the finest tiles."""
         return self._index.finest_zoom
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether the objects of any class have scores."""
+        return not self._unscored >= set(range(len(self.classes)))
 
     def tile(self, z: int, x: int, y: int, *, at: float = 0.0) -> bytes:
         """Return a vector tile with the layers ``boxes``, ``dots`` and ``cells``.

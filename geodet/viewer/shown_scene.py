@@ -86,6 +86,7 @@ class ShownScene:
             "count": len(layer),
             "finest_zoom": layer.finest_zoom,
             "scores": layer.score_histogram(),
+            "has_scores": layer.has_scores,
             "size_unit": "px" if gsd is None else "m",
             "largest_size": layer.largest_size * (gsd or 1.0),
         }
@@ -125,7 +126,10 @@ def _read_layer(path: Path, scene: Scene, frame: MapFrame, score_field: str | No
     found = read_objects(path, scene, score_field=score_field)
     colours = [class_colour(label) for label in range(len(found.classes))]
     tables = [found.attributes]
-    return _placed("objects", "Objects", found.detections, tables, found.classes, colours, frame)
+    unscored = () if found.has_scores else range(len(found.classes))
+    return _placed(
+        "objects", "Objects", found.detections, tables, found.classes, colours, frame, unscored
+    )
 
 
 def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:

@@ -4,6 +4,7 @@ Each page is run from top to bottom in a folder of its own. What takes minutes a
 smaller: ``geodet demo`` paints 640 px, and a training is one epoch of a small network.
 """
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from cli_runner import Runner
 from doc_pages import PROJECT, list_pages, page_name, read_blocks
@@ -209,3 +211,14 @@ def geodet_command_line():
 def split_at_and(words):
     text = shlex.join(words).replace("'&&'", "&&")
     return [shlex.split(part) for part in text.split(" && ")]
+
+
+def test_the_cells_of_the_notebook_run_in_their_order(painted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    INPUTS["demo"](tmp_path, painted)
+    notebook = json.loads((PROJECT / "docs" / "howto" / "notebook.ipynb").read_text("utf-8"))
+    names = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    plt.close("all")

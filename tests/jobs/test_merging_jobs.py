@@ -2,60 +2,99 @@
 
 import os
 import re
+import shutil
 from contextlib import closing
+from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
+from affine import Affine
 from factories_photographs import nadir_pose, write_photograph
 from pretended_predictor import SMALL
+from pyproj import CRS
 
 from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.scene_for_model import open_for_model
 from geodet.errors import ConfigError, OutputError, SceneError
+from geodet.geometry.geobox import GeoBox
 from geodet.jobs.job_folder import open_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import plan_job
 from geodet.jobs.shard_run import run_shard
 from geodet.jobs.shards import Shard
 from geodet.onnx.backend import load_model
+from geodet.raster.geotiff import write_raster
 
 CONFIG = SMALL.model_copy(update={"batch_size": 3, "join_fragments": True})
 CPU = DetectOptions(device="cpu")
 
 
-@pytest.fixture(autouse=True)
-def bands_of_one_row(monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+@pytest.fixture(scope="module", autouse=True)
+def one_county():
+    """Have bands of one row, take painted noise for imagery, and date all files alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window_plan, "_BAND_PIXELS", 1)
+        patch.setattr(window_plan, "_BAND_BATCHES", 0)
+        patch.setattr("geodet.detection.value_range._NOISE", -1.0)
+        patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        yield
 
 
-@pytest.fixture(autouse=True)
-def painted_noise_counts_as_imagery(monkeypatch):
-    monkeypatch.setattr("geodet.detection.value_range._NOISE", -1.0)
+@pytest.fixture(scope="module")
+def model_path(make_model):
+    return make_model()
 
 
-@pytest.fixture(autouse=True)
-def same_dates(monkeypatch):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Paint three scenes, of which two overlap and one has another type; tests leave them alone."""
+    folder = tmp_path_factory.mktemp("scenes")
+    sizes = {"west": (200, 220, 0), "east": (200, 120, 60), "grey": (130, 90, 0)}
+    for number, (name, (width, height, x)) in enumerate(sizes.items(), start=1):
+        pixels = np.random.default_rng(number).integers(20, 90, (3, height, width))
+        place = Affine(0.6, 0, 500_000 + x, 0, -0.6, 4_500_000)
+        is_grey = name == "grey"
+        geobox = GeoBox(width, height, place, CRS.from_epsg(32634 if is_grey else 32633))
+        stored = (pixels * 257).astype(np.uint16) if is_grey else pixels.astype(np.uint8)
+        write_raster(folder / f"{name}.tif", stored, geobox)
+    return [folder / f"{name}.tif" for name in sizes]
+
+
+@pytest.fixture(scope="module")
+def planned(scenes, model_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jobs") / "planned"
+    return plan_job(scenes, model_path, CONFIG, CPU, folder=folder, sample_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def searched(planned):
+    """Search a copy of the job in three shares; return its folder and what the shares said."""
+    folder = planned.folder.with_name("searched")
+    shutil.copytree(planned.folder, folder)
+    return folder, search(open_job(folder), 3)
 
 
 @pytest.fixture
-def scenes(make_scene):
-    """Paint three scenes, of which two overlap and one has another type."""
-    return [
-        make_scene("west.tif", width=200, height=220, seed=1),
-        make_scene("east.tif", width=200, height=120, seed=2, origin=(500_060.0, 4_500_000.0)),
-        make_scene("grey.tif", width=130, height=90, seed=3, dtype="uint16", epsg=32634),
-    ]
+def job(planned, tmp_path):
+    """Return a copy of the job that is planned."""
+    return open_job(shutil.copytree(planned.folder, tmp_path / "job"))
 
 
 @pytest.fixture
-def plan(scenes, make_model, tmp_path):
-    def plan(config=CONFIG, options=CPU, scenes=scenes):
+def searched_job(searched, tmp_path):
+    """Return a copy of the job that is searched."""
+    return open_job(shutil.copytree(searched[0], tmp_path / "job"))
+
+
+@pytest.fixture
+def plan(model_path, tmp_path):
+    """Return a function that plans a job of other scenes or settings."""
+
+    def plan(scenes, config=CONFIG, options=CPU):
         folder = tmp_path / "job"
-        report = plan_job(scenes, make_model(), config, options, folder=folder, sample_seconds=0)
+        report = plan_job(scenes, model_path, config, options, folder=folder, sample_seconds=0)
         return report, open_job(folder)
 
     return plan
@@ -73,14 +112,15 @@ def search(job, count=1, **options):
     return [run_shard(job, Shard(n, count), device="cpu", **options) for n in range(1, count + 1)]
 
 
-def test_three_shares_write_what_one_process_writes(scenes, plan, make_model, tmp_path):
-    model = load_model(make_model())
+def test_three_shares_write_what_one_process_writes(
+    scenes, planned, searched, searched_job, model_path, tmp_path
+):
+    model = load_model(model_path)
     whole = [tmp_path / f"whole.{ending}" for ending in ("gpkg", "parquet")]
     before = detect_to_files(scenes, whole, model, CONFIG, CPU)
-    report, job = plan()
-    shards = search(job, 3)
+    report, shards = planned, searched[1]
     merged = [tmp_path / f"merged.{ending}" for ending in ("gpkg", "parquet")]
-    after = merge(job, *merged)
+    after = merge(searched_job, *merged)
     for one, other in zip(whole, merged, strict=True):
         assert other.read_bytes() == one.read_bytes()
     assert after.detections == before.detections
@@ -92,25 +132,23 @@ def test_three_shares_write_what_one_process_writes(scenes, plan, make_model, tm
     assert report.crs == {"EPSG:32633": 2, "EPSG:32634": 1}
 
 
-def test_a_share_is_computed_once_and_a_lost_part_again(plan, tmp_path):
-    _, job = plan()
-    search(job, 2)
-    parts = sorted((job.folder / "parts").rglob("*.part"))
+def test_a_share_is_computed_once_and_a_lost_part_again(searched_job):
+    parts = sorted((searched_job.folder / "parts").rglob("*.part"))
     before = {path: path.stat().st_mtime_ns for path in parts}
     lost = parts[2]
     lost.unlink()
-    again = search(job, 3)
+    again = search(searched_job, 2)
     assert sum(shard.computed for shard in again) == 1
     assert {path for path in parts if path.stat().st_mtime_ns != before[path]} == {lost}
 
 
-def test_files_for_each_scene_and_an_area_of_interest(scenes, plan, make_model, tmp_path):
+def test_files_for_each_scene_and_an_area_of_interest(scenes, plan, model_path, tmp_path):
     bounds = (500_020.0, 4_499_920.0, 500_100.0, 4_499_990.0)
     options = DetectOptions(device="cpu", bounds=bounds, bounds_crs="EPSG:32633")
     (tmp_path / "whole").mkdir()
-    model = load_model(make_model())
+    model = load_model(model_path)
     detect_to_files(scenes[:2], [tmp_path / "whole" / "*.geojson"], model, CONFIG, options)
-    report, job = plan(options=options, scenes=scenes[:2])
+    report, job = plan(scenes[:2], options=options)
     assert report.windows < 40
     search(job, 2)
     merge(job, tmp_path / "merged" / "*.geojson")
@@ -120,9 +158,10 @@ def test_files_for_each_scene_and_an_area_of_interest(scenes, plan, make_model, 
         assert len(found) > 1000
 
 
-def test_missing_parts_are_named_and_may_be_written_as_not_examined(plan, tmp_path):
-    _, job = plan()
-    run_shard(job, Shard(1, 2), device="cpu")
+def test_missing_parts_are_named_and_may_be_written_as_not_examined(searched_job, tmp_path):
+    job = searched_job
+    for part in job.store(1).folder.glob("*.part"):
+        part.unlink()
     with pytest.raises(OutputError, match=r"bands of .*job are not computed yet: ") as refused:
         merge(job, tmp_path / "out.gpkg")
     assert "east.tif: " in str(refused.value)
@@ -132,10 +171,9 @@ def test_missing_parts_are_named_and_may_be_written_as_not_examined(plan, tmp_pa
     assert sum(report.labels.values()) > 0
 
 
-def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(
-    scenes, plan, make_model, tmp_path
-):
-    _, job = plan()
+def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(scenes, plan, tmp_path):
+    scenes = [Path(shutil.copy2(scene, tmp_path)) for scene in scenes]
+    _, job = plan(scenes)
     content, times = scenes[1].read_bytes(), scenes[1].stat()
     scenes[1].write_bytes(b"nothing")
     with pytest.raises(SceneError, match=r"1 scenes could not be read.*east\.tif") as failed:
@@ -152,38 +190,32 @@ def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(
     assert merge(job, tmp_path / "with.gpkg").detections["east.tif"] > 0
 
 
-def test_another_precision_or_version_is_refused_unless_it_is_allowed(plan, monkeypatch):
-    _, job = plan()
+def test_another_precision_or_version_is_refused_unless_it_is_allowed(job, monkeypatch):
     monkeypatch.setattr("geodet.jobs.shard_run.__version__", "0.0.1")
     with pytest.raises(ConfigError, match=re.escape("the job was begun with software")) as refused:
         run_shard(job, device="cpu")
     assert "--allow-mixed" in refused.value.hint
-    assert run_shard(job, device="cpu", allow_mixed=True).computed > 0
+    assert run_shard(job, Shard(1, 8), device="cpu", allow_mixed=True).computed > 0
 
 
-def test_a_job_is_not_replaced_by_accident(plan, tmp_path):
-    plan()
+def test_a_job_is_not_replaced_by_accident(scenes, job, plan, tmp_path):
     with pytest.raises(OutputError, match="holds a job already"):
-        plan()
-    _, job = plan(options=DetectOptions(device="cpu", overwrite=True))
-    other = plan(
-        SMALL.model_copy(update={"iou_threshold": 0.3}), CPU.__class__(device="cpu", overwrite=True)
-    )[1]
+        plan(scenes)
+    changed = SMALL.model_copy(update={"iou_threshold": 0.3})
+    other = plan(scenes, changed, DetectOptions(device="cpu", overwrite=True))[1]
     assert job.plan.identifier != other.plan.identifier
     with pytest.raises(OutputError, match="is not the folder of a job"):
         open_job(tmp_path)
 
 
-def test_a_broken_plan_is_refused(plan):
-    _, job = plan()
+def test_a_broken_plan_is_refused(job):
     for harm in ("", "{}", "[]", '{"identifier": 3}', '{"identifier": "a"}', '{"identifier": ""}'):
         (job.folder / "job.json").write_text(harm)
         with pytest.raises(OutputError, match=r"job\.json cannot be read"):
             open_job(job.folder)
 
 
-def test_what_is_read_back_is_what_was_planned(plan):
-    _, job = plan()
+def test_what_is_read_back_is_what_was_planned(job):
     for number, scene in enumerate(job.plan.scenes):
         with open_for_model(scene.planned.path, job.model.description, CONFIG) as opened:
             assert opened.geobox == scene.planned.geobox
@@ -193,7 +225,7 @@ def test_what_is_read_back_is_what_was_planned(plan):
     assert len(job.plan.values["uint16"].mean) == 3
 
 
-def test_photographs_lie_where_one_process_places_them(make_model, plan, tmp_path):
+def test_photographs_lie_where_one_process_places_them(model_path, plan, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3)).astype(np.uint8)
     about = {"lonlat": (15.0, 45.0), "film": 24, "time": "2024:05:01 10:20:30"}
     paths = [
@@ -201,8 +233,8 @@ def test_photographs_lie_where_one_process_places_them(make_model, plan, tmp_pat
         write_photograph(tmp_path / "b.jpg", pixels[::-1], **about),
     ]
     whole, merged = tmp_path / "whole.gpkg", tmp_path / "merged.gpkg"
-    detect_to_files(paths, [whole], load_model(make_model()), CONFIG, CPU)
-    _, job = plan(scenes=paths)
+    detect_to_files(paths, [whole], load_model(model_path), CONFIG, CPU)
+    _, job = plan(paths)
     search(job)
     for path in paths:
         path.unlink()
@@ -213,9 +245,9 @@ def test_photographs_lie_where_one_process_places_them(make_model, plan, tmp_pat
     assert geopandas.read_file(merged, layer="images")["objects"].min() > 0
 
 
-def test_a_job_for_cuda_is_planned_where_there_is_none(plan, monkeypatch, caplog):
+def test_a_job_for_cuda_is_planned_where_there_is_none(scenes, plan, monkeypatch, caplog):
     monkeypatch.setattr("geodet.jobs.planning.has_cuda", lambda: False)
-    report, job = plan(options=DetectOptions(device="cuda"))
+    report, job = plan(scenes[:1], options=DetectOptions(device="cuda"))
     assert (job.plan.device, report.device, report.precision) == ("cuda", "cuda", "")
     assert job.read_device() is None
     assert "windows are chosen for one with 16 GB" in caplog.text
@@ -223,7 +255,7 @@ def test_a_job_for_cuda_is_planned_where_there_is_none(plan, monkeypatch, caplog
 
 def test_scenes_with_and_without_a_crs_are_merged_to_files_of_their_own(make_scene, plan, tmp_path):
     scenes = [make_scene("a.tif", seed=1), make_scene("bare.tif", seed=2, epsg=None)]
-    report, job = plan(scenes=scenes)
+    report, job = plan(scenes)
     assert report.crs == {"EPSG:32633": 1, "none": 1}
     search(job)
     with pytest.raises(OutputError, match=r"1 of 2 scenes have no CRS, such as bare\.tif"):
@@ -232,9 +264,8 @@ def test_scenes_with_and_without_a_crs_are_merged_to_files_of_their_own(make_sce
     assert {path.name for path in found.outputs} == {"a.geojson", "bare.geojson"}
 
 
-def test_a_merge_to_a_folder_that_was_interrupted_goes_on(plan, tmp_path):
-    _, job = plan()
-    search(job)
+def test_a_merge_to_a_folder_that_was_interrupted_goes_on(searched_job, tmp_path):
+    job = searched_job
     output = tmp_path / "merged" / "*.geojson"
     with closing(iter(MergeRun(job, [output], DetectOptions()))) as parts:
         for _ in parts:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from geodet.onnx.backend import load_model
 from geodet.onnx.precision_probe import (
     Forms,
     choice_file,
+    fastest_library,
     fastest_precision,
     remember_precision,
 )
@@ -83,3 +85,54 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(model, tmp_path, said):
     (tmp_path / "cache").write_text("a file")
     assert fastest_precision(forms(model, int8=1, float32=10)) == "int8"
     assert any("is not kept" in line for line in said(20))
+
+
+class SleepingFile(Sleeper):
+    """An ONNX file in a library that takes so many milliseconds."""
+
+    path = Path("tiny.int8.onnx")
+    about = load_model("thermal").description
+
+
+@pytest.fixture
+def with_openvino(monkeypatch):
+    """Pretend that OpenVINO is installed; return a function that says how long it takes."""
+    monkeypatch.setattr("geodet.onnx.precision_probe.has_openvino", lambda: True)
+
+    def takes(milliseconds):
+        other = SleepingFile("int8", milliseconds)
+        monkeypatch.setattr("geodet.onnx.precision_probe.OnnxEngine", lambda *_, library: other)
+        return other
+
+    return takes
+
+
+def test_without_openvino_nothing_is_measured(model, monkeypatch):
+    monkeypatch.setattr("geodet.onnx.precision_probe.has_openvino", lambda: False)
+    engine = SleepingFile("int8", 1)
+    assert fastest_library(model, engine) is engine
+    assert engine.calls == 0
+
+
+def test_openvino_is_chosen_where_it_is_a_tenth_faster_and_measured_once(model, with_openvino):
+    engine, other = SleepingFile("int8", 20), with_openvino(2)
+    assert fastest_library(model, engine) is other
+    calls = other.calls
+    assert calls > 0
+    assert fastest_library(model, engine) is other
+    assert other.calls == calls
+
+
+@pytest.mark.parametrize("milliseconds", [20.2, 40])
+def test_onnxruntime_stays_where_openvino_gains_little(model, with_openvino, milliseconds):
+    engine = SleepingFile("int8", 20)
+    with_openvino(milliseconds)
+    assert fastest_library(model, engine) is engine
+
+
+def test_each_precision_has_a_choice_of_its_own(model, with_openvino):
+    engine, other = SleepingFile("int8", 20), with_openvino(2)
+    assert fastest_library(model, engine) is other
+    slow = SleepingFile("float32", 2)
+    with_openvino(20)
+    assert fastest_library(model, slow) is slow

@@ -4,9 +4,12 @@ import json
 import shlex
 
 import numpy as np
+import pytest
+import torch
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 from factories_training import SQUARES, configured, small_fixture  # noqa: F401 - a fixture
 
+from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.tileset import read_tileset
 from geodet.training.train import run_training
 from geodet.training.train_plan import plan_training
@@ -36,6 +39,20 @@ def test_a_plan_counts_what_a_training_does(small, tmp_path):
     assert plan.steps == SQUARES.train.epochs * steps[-1].steps
     assert plan.seconds_an_epoch > 0
     assert sorted(small.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("precision", "is_mixed"), [("bfloat16", True), ("float32", False)])
+def test_steps_are_timed_in_the_precision_of_the_training(small, monkeypatch, precision, is_mixed):
+    seen, forward = [], RetinaNet.forward
+
+    def watched(self, *args):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return forward(self, *args)
+
+    monkeypatch.setattr(RetinaNet, "forward", watched)
+    plan_training(small, configured(precision=precision), device="cpu")
+    assert seen
+    assert set(seen) == {is_mixed}
 
 
 def test_a_plan_proposes_epochs_and_a_chip_size(small):

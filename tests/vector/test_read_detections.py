@@ -4,7 +4,8 @@ from factories_vectors import CLASSES, found, part, write
 
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
-from geodet.vector.read_detections import read_detections
+from geodet.vector import read_detections as read_detections_module
+from geodet.vector.read_detections import iter_scene_detections, read_detections
 
 SUFFIXES = [".gpkg", ".geojson", ".geojsonl", ".fgb", ".parquet", ".csv"]
 
@@ -49,3 +50,16 @@ def test_another_class_is_an_error(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(30)))
     with pytest.raises(VectorError, match="has the class palm, which is not one of tree, pole"):
         read_detections(path, ("tree", "pole"))
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.csv", "a.parquet"])
+def test_parts_of_rows_are_all_rows_with_their_scenes(tmp_path, monkeypatch, name):
+    parts = [part(found(count, seed=count), scene=f"{count}.tif") for count in (5, 7)]
+    write(tmp_path / name, *parts)
+    monkeypatch.setattr(read_detections_module, "_ROWS", 4)
+    rows = list(iter_scene_detections(tmp_path / name, CLASSES))
+    assert name.endswith("parquet") or len(rows) > 2
+    for one in parts:
+        boxes = np.concatenate([some.boxes for scene, some in rows if scene == one.scene])
+        given = one.detections.boxes
+        np.testing.assert_allclose(boxes[np.lexsort(boxes.T)], given[np.lexsort(given.T)])

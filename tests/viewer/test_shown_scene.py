@@ -52,6 +52,18 @@ def test_a_photograph_is_shown_in_its_own_pixels(make_scene, tmp_path):
     np.testing.assert_allclose(found.layers["objects"].describe(0)["box_px"], [10, 10, 20, 30])
 
 
+@pytest.mark.parametrize("score", ["", "score,"])
+def test_objects_without_scores_show_none(make_scene, tmp_path, score):
+    value = score and "0.5,"
+    ring = '"POLYGON ((10 -30, 20 -30, 20 -10, 10 -10, 10 -30))"'
+    (tmp_path / "found.csv").write_text(f"label,{score}geometry\na,{value}{ring}\n")
+    with Scene(make_scene("photo.jpg", epsg=None)) as scene:
+        found = read_shown_scene(scene, tmp_path / "found.csv")
+    (layer,) = found.describe()["layers"]
+    assert layer["has_scores"] == bool(score)
+    assert found.layers["objects"].describe(0)["score"] == (0.5 if score else None)
+
+
 def test_a_scene_alone_has_no_layers(make_scene):
     with Scene(make_scene()) as scene:
         assert read_shown_scene(scene, None).describe()["layers"] == []

@@ -66,9 +66,13 @@ export class LayerPanel {
       element("h2", {}, title),
       this.summary,
       this.inView,
-      element("label", { htmlFor: id, className: "caption" }, "Lowest score"),
-      element("div", { className: "slider" }, this.slider, this.number),
-      scores,
+      element(
+        "div",
+        { hidden: !this.layer.has_scores },
+        element("label", { htmlFor: id, className: "caption" }, "Lowest score"),
+        element("div", { className: "slider" }, this.slider, this.number),
+        scores,
+      ),
       element("fieldset", {}, element("legend", {}, name === "errors" ? "Kinds" : "Classes"), ...rows),
       element("details", { open: isFirst }, element("summary", {}, "Sizes"), sizes),
     );

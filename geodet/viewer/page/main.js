@@ -111,10 +111,11 @@ function keysOf(panels, chosen, switches) {
     { keys: ["["], text: "lower score", run: () => first.choose(first.at - STEP) },
     { keys: ["]"], text: "higher score", run: () => first.choose(first.at + STEP) },
     { keys: ["o"], text: "objects on or off", run: () => switches.get("objects")?.click() },
-    { keys: ["e"], text: "errors on or off", run: () => switches.get("errors")?.click() },
   ];
+  const errors = { keys: ["e"], text: "errors on or off", run: () => switches.get("errors").click() };
   return [
     ...(panels.length ? needed : []),
+    ...(switches.has("errors") ? [errors] : []),
     { keys: ["Escape"], text: "choose nothing", run: () => chosen.clear() },
   ];
 }

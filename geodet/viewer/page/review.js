@@ -34,13 +34,20 @@ export class Review {
 
   build(file) {
     const button = (text, key, work) =>
-      element("button", { type: "button", onclick: () => work().catch(complain) }, text, " ", element("kbd", {}, key));
+      element(
+        "button",
+        { type: "button", ariaKeyShortcuts: key, onclick: () => work().catch(complain) },
+        text,
+        " ",
+        element("kbd", { ariaHidden: "true" }, key),
+      );
     this.accepting = button("Accept", "a", () => this.judge("accepted"));
     this.rejecting = button("Reject", "x", () => this.judge("rejected"));
     this.deleting = button("Delete", "Delete", () => this.remove());
     this.drawing = button("Draw", "d", async () => this.draw(!this.editor.isDrawing));
     this.undoing = button("Undo", "u", () => this.undo());
     this.progress = element("p", { className: "fine", id: "windows-done" });
+    this.reason = element("p", { className: "fine", id: "window-reason" });
     this.label = element("input", { type: "text", id: "review-class", autocomplete: "off" });
     this.label.setAttribute("list", "review-classes");
     this.label.value = this.panel?.layer.classes[0]?.name ?? "object";
@@ -54,6 +61,7 @@ export class Review {
       element("div", { className: "buttons" }, this.accepting, this.rejecting, this.deleting, this.drawing, this.undoing),
       element("label", { className: "row", htmlFor: "review-class" }, "Class", this.label, this.names),
       this.progress,
+      this.reason,
       element(
         "div",
         { className: "buttons" },
@@ -208,8 +216,9 @@ export class Review {
     const ends = [Math.min(...lng), Math.min(...lat), Math.max(...lng), Math.max(...lat)];
     this.map.fitBounds(ends, { padding: 24, duration: 0 });
     this.showWindows();
-    const reason = this.reasons[number] ? `: ${this.reasons[number]}` : "";
-    say(`Window ${number + 1} of ${this.windows.length}${reason}`);
+    const reason = this.reasons[number] ?? "";
+    this.reason.textContent = reason && `This one: ${reason}`;
+    say(`Window ${number + 1} of ${this.windows.length}${reason && `: ${reason}`}`);
   }
 
   /** Mark the window as reviewed: what is shown in it and was not rejected is right. */
