@@ -17,6 +17,7 @@ from geodet.detection.detection_plan import DetectionPlan, plan_detection
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
 from geodet.errors import OutputError
+from geodet.geometry.windows import Window
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.device import choose_device
 from geodet.models.model import Model
@@ -91,6 +92,7 @@ def suggest_windows(
     """
     started, chosen = time.monotonic(), options or DetectOptions()
     check_suggestion(scenes, output, task, chosen)
+    reviewed = [] if task.reviewed is None else read_reviewed_windows(task.reviewed)
     config = config.model_copy(update={"chip_size": config.chip_size or WINDOW_SIDE, "overlap": 0})
     thresholds = np.array(choose_thresholds(model.description, config.score_threshold))
     is_calibrated = "calibrated_on" in model.description.training
@@ -102,7 +104,7 @@ def suggest_windows(
             rated, failed = _search(plan, opened, model, config, rater, chosen, progress)
         else:
             rated, failed = _read(task.detections, plan, model, config, rater), {}
-    windows = _choose(rated, plan, crs, task, model.description.classes)
+    windows = _choose(rated, reviewed, plan, crs, task, model.description.classes)
     geoboxes = {scene.name: scene.geobox for scene in plan.scenes}
     write_suggestions(output, windows, geoboxes, crs)
     return SuggestReport(output, windows, len(rated), time.monotonic() - started, failed)
@@ -166,13 +168,13 @@ def _only_crs(plan: DetectionPlan, output: Path) -> CRS | None:
 
 def _choose(
     rated: RatedWindows,
+    reviewed: Sequence[tuple[str, Window]],
     plan: DetectionPlan,
     crs: CRS | None,
     task: SuggestTask,
     classes: Sequence[str],
 ) -> list[SuggestedWindow]:
     """Choose windows of value that lie apart, also from those that were reviewed."""
-    reviewed = [] if task.reviewed is None else read_reviewed_windows(task.reviewed)
     rated = rated.select(rated.outside_of(reviewed)) if reviewed else rated
     values, count = rated.values(), len(rated)
     known = {scene.name: scene for scene in plan.scenes}

@@ -31,6 +31,7 @@ __all__ = [
 SUGGESTIONS_LAYER = "suggestions"
 """The layer, beside those of :mod:`geodet.vector.reviews`."""
 
+_HINT = "give a file that geodet suggest or geodet view --reviews wrote"
 _PLACE = ("col_off", "row_off", "width", "height")
 
 
@@ -108,7 +109,7 @@ def read_suggestions(path: Path, scene: str) -> list[SuggestedWindow]:
     """
     names = (*_PLACE, "value", "objects", "reason")
     rows = _read_rows(path, SUGGESTIONS_LAYER, names, "WHERE scene = ? ORDER BY rank", scene)
-    return [SuggestedWindow(scene, Window(*row[:4]), *row[4:]) for row in rows]
+    return [SuggestedWindow(scene, Window(*row[:4]), *row[4:]) for row in rows or ()]
 
 
 def read_reviewed_windows(path: Path) -> list[tuple[str, Window]]:
@@ -121,26 +122,28 @@ def read_reviewed_windows(path: Path) -> list[tuple[str, Window]]:
         VectorError: The file is none of reviews.
     """
     rows = _read_rows(path, WINDOWS_LAYER, ("scene", *_PLACE), "ORDER BY fid")
+    if rows is None:
+        raise VectorError(f"{path} is no file of reviews", hint=_HINT, path=path)
     return [(str(scene), Window(*place)) for scene, *place in rows]
 
 
 def _read_rows(
     path: Path, layer: str, names: Sequence[str], rest: str, *values: str
-) -> list[tuple[Any, ...]]:
-    """Read columns of a layer; no rows where the file or the layer is not there."""
+) -> list[tuple[Any, ...]] | None:
+    """Read columns of a layer; None where the file or the layer is not there."""
     if not path.exists():
-        return []
+        return None
     address = f"{path.resolve().as_uri()}?mode=ro"
     query = f"SELECT {', '.join(names)} FROM {layer} {rest}"
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
             known = "SELECT count(*) FROM sqlite_master WHERE name = ?"
             is_there = database.execute(known, (layer,)).fetchone()[0]
-            return database.execute(query, values).fetchall() if is_there else []
+            return database.execute(query, values).fetchall() if is_there else None
     except sqlite3.Error as error:
         raise VectorError(
             f"cannot read the layer {layer} of {path}: {error}",
-            hint="give a file that geodet suggest or geodet view --reviews wrote",
+            hint=_HINT,
             path=path,
         ) from error
 
