@@ -6,7 +6,7 @@ MAPLIBRE := 6.17.0
 # Installs in a third of pip's time, and links files that an earlier environment has.
 UV := 0.13.9
 
-.PHONY: demo test test-viewer test-qgis qgis-plugin fuzz lint docs bench viewer-assets clean
+.PHONY: demo test test-viewer test-qgis qgis-plugin fuzz lint docs bench bench-all bench-quick viewer-assets clean
 
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
@@ -62,6 +62,11 @@ bench: .venv/ready
 # All tables, for a night: hours, and what peers need in environments of their own.
 bench-all: .venv/ready
 	$(BIN)/python benchmarks/every_table.py --folder runs/benchmarks
+
+# Each table at its smallest size, to see that none is broken.
+bench-quick: .venv/ready
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	  $(BIN)/python benchmarks/every_table.py --quick --folder "$$folder"
 
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "geodet needs Python 3.11")'

@@ -4,7 +4,11 @@ A table that is there is not made again, so the same command goes on after an in
 its file to repeat it. The environments of the peers take 6 GB each; they are made where
 --environments names a folder, and what is there is used again.
 
-    python benchmarks/every_table.py --folder FOLDER [--environments FOLDER] [--only NAME ...]
+    python benchmarks/every_table.py --folder FOLDER [--environments FOLDER] [--only NAME ...] \
+        [--quick]
+
+--quick runs each table at its smallest size, to see that none is broken; its figures mean nothing.
+Those that have one size only, and the peers, are left out of it; what takes five minutes fails.
 """
 
 from __future__ import annotations
@@ -42,6 +46,25 @@ TABLES = {
     "variants": ("variants.py",),
     "peers": ("peers.py", "--repeats", "3"),
 }
+QUICK = {
+    "throughput": ("throughput.py", "--side", "2048", "--repeats", "1"),
+    "precisions": ("precisions.py", "--side", "2048", "--repeats", "1"),
+    "precisions_memory": ("precisions.py", "--memory", "--side", "2048"),
+    "memory": ("memory.py", "--sides", "2048"),
+    "onnx_speed": ("onnx_speed.py", "--side", "64", "--batch", "1", "--rounds", "1"),
+    "compiled": ("compiled.py", "--side", "64", "--rounds", "1"),
+    "agreement": ("agreement.py", "--side", "2048", "--overlaps", "64"),
+    "merge_speed": ("merge_speed.py", "--counts", "1000", "--crowd", "1000"),
+    "joining": ("joining.py", "--counts", "1000", "--scenes", "4"),
+    "geoparquet": ("geoparquet.py", "--counts", "1000"),
+    "remote": ("remote.py", "--side", "2048", "--repeats", "1", "--ways", "read"),
+    "looking": ("looking.py", "--count", "1000", "--side", "2048"),
+    "writing": ("writing.py", "--count", "1000", "--runs", "1"),
+    "evaluation": ("evaluation.py", "--count", "1000"),
+    "training": ("training.py", "--chips", "8", "--epochs", "2"),
+}
+"""The smallest size of each table that has one; the others have one size, which takes long."""
+_QUICK_LIMIT = 300.0  # seconds
 PEERS = {
     "sahi": ("sahi", "torch", "torchvision", f"{HERE.parent}[onnx]"),
     "geodeep": ("geodeep",),
@@ -55,11 +78,13 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     pythons = _make_environments(options.environments) if options.environments else {}
     failed = []
-    for name in options.only or TABLES:
-        words = list(TABLES[name])
+    tables = QUICK if options.quick else TABLES
+    for name in options.only or tables:
+        words = list(tables[name])
         if name == "peers":
             words += [word for peer, path in pythons.items() for word in (f"--{peer}-python", path)]
-        if not _make_table(options.folder / f"{name}.txt", words):
+        limit = _QUICK_LIMIT if options.quick else None
+        if not _make_table(options.folder / f"{name}.txt", words, limit=limit):
             failed.append(name)
     print(f"failed: {', '.join(failed)}" if failed else "all tables are there")
     sys.exit(bool(failed))
@@ -70,7 +95,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--environments", type=Path)
     parser.add_argument("--only", nargs="*", choices=sorted(TABLES), default=[])
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    if options.quick and (missing := sorted(set(options.only) - set(QUICK))):
+        parser.error(f"no quick form of {', '.join(missing)}")
+    return options
 
 
 def _make_environments(folder: Path) -> dict[str, str]:
@@ -85,7 +114,7 @@ def _make_environments(folder: Path) -> dict[str, str]:
     return pythons
 
 
-def _make_table(path: Path, words: list[str]) -> bool:
+def _make_table(path: Path, words: list[str], *, limit: float | None = None) -> bool:
     """Run a benchmark, unless its table is there; return whether it is."""
     if path.is_file():
         print(f"{path.stem}: is there")
@@ -94,8 +123,14 @@ def _make_table(path: Path, words: list[str]) -> bool:
     started = time.monotonic()
     with unfinished.open("w", encoding="utf-8") as file:
         command = [sys.executable, str(HERE / words[0]), *words[1:]]
-        done = subprocess.run(command, check=False, stdout=file, stderr=subprocess.STDOUT)
-    is_done = done.returncode == 0
+        try:
+            subprocess.run(
+                command, check=True, stdout=file, stderr=subprocess.STDOUT, timeout=limit
+            )
+            is_done = True
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            is_done = False
+            print(error)
     print(f"{path.stem}: {'done' if is_done else 'failed'}, {time.monotonic() - started:.0f} s")
     if is_done:
         unfinished.rename(path)

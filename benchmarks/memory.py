@@ -1,9 +1,10 @@
 """Peak resident memory of detect for scenes of different sizes: it must not grow with the scene.
 
-Each scene is processed by a process of its own; the peak includes Python, torch and the model,
-which are also counted alone, as the process holds them before it detects.
+Each scene is processed by a process of its own; the peak includes Python, the libraries and the
+model, which are also counted alone, as the process holds them before it detects.
 
-    python benchmarks/memory.py [--sides 4096 16384] [--model urban-trees] [--repeats 2]
+    python benchmarks/memory.py [--sides 4096 16384] [--model urban-trees] [--repeats 2] \
+        [--precision int8]
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from common import make_scene, print_machine
 from rich.console import Console
 from rich.table import Table
 
+HERE = Path(__file__).parent
 _CHILD = """
 import sys
 from pathlib import Path
@@ -27,12 +29,13 @@ sys.path.insert(0, sys.argv[4])
 from others.timed import peak_mib
 from geodet.config import DetectConfig
 from geodet.detection.detect import detect_to_files
-from geodet.models.checkpoint import load_checkpoint
+from geodet.onnx.backend import load_model
 from geodet_cli.process import prepare_process
-prepare_process("auto")
-model = load_checkpoint(sys.argv[3])
+prepare_process("cpu")
+model = load_model(sys.argv[3])
+config = DetectConfig(precision=sys.argv[5])
 loaded = peak_mib()
-report = detect_to_files([sys.argv[1]], [Path(sys.argv[2])], model, DetectConfig())
+report = detect_to_files([sys.argv[1]], [Path(sys.argv[2])], model, config)
 print(loaded, peak_mib(), sum(report.labels.values()), report.seconds)
 """
 
@@ -42,15 +45,18 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[4096, 16384])
     parser.add_argument("--model", default="urban-trees")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--precision", default="int8")
     options = parser.parse_args()
     print_machine()
-    table = Table(title=f"Peak resident memory of detect, median of {options.repeats}")
+    table = Table(
+        title=f"Peak resident memory of detect, {options.precision}, median of {options.repeats}"
+    )
     for column in ("scene", "peak MiB", "of the first", "over the model", "detections", "seconds"):
         table.add_column(column, justify="right")
     runs: dict[int, list[tuple[float, ...]]] = {side: [] for side in options.sides}
     with tempfile.TemporaryDirectory() as name:
         for _, side in itertools.product(range(options.repeats), options.sides):
-            runs[side].append(_measure(Path(name), side, options.model))
+            runs[side].append(_measure(Path(name), side, options))
             print(side, *runs[side][-1], flush=True)
     first = median(peak for _, peak, *_ in runs[options.sides[0]])
     for side, own in runs.items():
@@ -60,9 +66,9 @@ def main() -> None:
     Console(width=100).print(table)
 
 
-def _measure(folder: Path, side: int, model: str) -> tuple[float, ...]:
+def _measure(folder: Path, side: int, options: argparse.Namespace) -> tuple[float, ...]:
     scene, output = make_scene(folder, side), folder / f"{side}.gpkg"
-    arguments = map(str, (scene, output, model, Path(__file__).parent))
+    arguments = map(str, (scene, output, options.model, HERE, options.precision))
     command = [sys.executable, "-c", _CHILD, *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     output.unlink()
