@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.windows import Window
 from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
@@ -240,3 +242,16 @@ def test_an_image_is_crowded_where_most_objects_are_close(heap, expected):
 
 def test_an_image_without_objects_is_not_crowded():
     assert not is_crowded(Detections.empty(), SIZE)
+
+
+def test_oriented_boxes_are_drawn_along_their_sides():
+    rows = np.array([[50.0, 50, 60, 20, np.pi / 4]])
+    image = Image.new("RGB", (100, 100))
+    draw_objects(image, Detections.of_oriented(rows, [1.0], [0]))
+    drawn = np.asarray(image).any(axis=2)
+    ring = shapely.LinearRing(oriented_corners(rows)[0])
+    y, x = np.nonzero(drawn)
+    assert shapely.distance(ring, shapely.points(x + 0.5, y + 0.5)).max() < 5
+    corners = oriented_corners(rows)[0]
+    middles = (corners + np.roll(corners, 1, axis=0)) / 2
+    assert all(drawn[int(v), int(u)] for u, v in middles)
