@@ -1,4 +1,4 @@
-"""Read scored objects of one shape, such as boxes, in a tenth of the time of other objects."""
+"""Read scored objects by their vertices alone, in a tenth of the time where they are boxes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from geodet.geometry.arrays import Floats, Ints
@@ -14,14 +15,14 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.row_chunks import map_rows
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
 from geodet.tilesets.scene_labels import bounds_in_pixels, must_transform, read_scores
+from geodet.vector.arrow_shapes import read_shape_layer
 from geodet.vector.rows import APPROXIMATE
-from geodet.vector.uniform_shapes import read_uniform_layer
 
-__all__ = ["UniformObjects", "read_uniform_objects"]
+__all__ = ["ArrowObjects", "read_arrow_objects"]
 
 
 @dataclass(frozen=True, slots=True)
-class UniformObjects:
+class ArrowObjects:
     """Scored objects in the pixels of a scene."""
 
     boxes: Floats
@@ -36,9 +37,9 @@ class UniformObjects:
     """Table of Arrow with N rows."""
 
 
-def read_uniform_objects(
+def read_arrow_objects(
     path: Path, geobox: GeoBox, *, score_field: str, class_name: str = "object"
-) -> UniformObjects | None:
+) -> ArrowObjects | None:
     """Read scored objects as :func:`geodet.tilesets.scene_labels.read_scored_objects` does.
 
     Args:
@@ -49,13 +50,14 @@ def read_uniform_objects(
         class_name: The class if no attribute has it.
 
     Returns:
-        None where the objects are not of one shape, the attribute with the score is missing, or the
-        attributes say to which of several scenes without a CRS an object belongs.
+        None where :func:`geodet.vector.arrow_shapes.read_shape_layer` reads nothing, the attribute
+        with the score is missing, or the attributes say to which of several scenes without a CRS an
+        object belongs.
 
     Raises:
         VectorError: The file cannot be read, an object has no class, or a score is wrong.
     """
-    layer = read_uniform_layer(path)
+    layer = read_shape_layer(path)
     if layer is None:
         return None
     known = layer.attributes.column_names
@@ -68,13 +70,21 @@ def read_uniform_objects(
     places, names = encode_names_of_detections(table, path, class_name)
     scores = read_scores(table, path, score_field)
     vertices = _in_crs(layer.vertices, layer.crs, geobox.crs, path)
-    boxes = map_rows(lambda part: _to_boxes(part, geobox), vertices)
-    return UniformObjects(boxes, places, names, scores, layer.attributes)
+    boxes = _to_boxes(vertices, layer.first, geobox)
+    return ArrowObjects(boxes, places, names, scores, layer.attributes)
 
 
-def _to_boxes(vertices: Floats, geobox: GeoBox) -> Floats:
-    first = np.arange(len(vertices)) * vertices.shape[1]
-    return bounds_in_pixels(vertices.reshape(-1, 2), first, geobox)
+def _to_boxes(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
+    """Return the bounds of objects in pixels, chunk by chunk where all have as many vertices."""
+    each = len(vertices) // len(first)
+    if (first != np.arange(len(first)) * each).any() or len(vertices) != len(first) * each:
+        return bounds_in_pixels(vertices, first, geobox)
+
+    def work(part: Floats) -> Floats:
+        starts = np.arange(len(part)) * each
+        return bounds_in_pixels(part.reshape(-1, 2), starts, geobox)
+
+    return map_rows(work, vertices.reshape(-1, each, 2))
 
 
 def _in_crs(vertices: Floats, found: CRS | None, crs: CRS | None, path: Path) -> Floats:
