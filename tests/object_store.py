@@ -1,11 +1,12 @@
 """A loopback server of buckets that answers as S3, GCS and Azure do to listings and ranges."""
 
 import contextlib
-import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from range_handler import RangeHandler
 
 
 class ObjectStore(ThreadingHTTPServer):
@@ -22,11 +23,12 @@ class ObjectStore(ThreadingHTTPServer):
     def environment(self):
         """Variables with which GDAL finds the store."""
         here = f"http://127.0.0.1:{self.server_port}"
+        azure = {"AccountName": "account", "AccountKey": "a2V5", "BlobEndpoint": here}
         return {
             "CPL_GS_ENDPOINT": f"{here}/",
             "GS_NO_SIGN_REQUEST": "YES",
             "AZURE_NO_SIGN_REQUEST": "YES",
-            "AZURE_STORAGE_CONNECTION_STRING": f"AccountName=account;AccountKey=a2V5;BlobEndpoint={here}",
+            "AZURE_STORAGE_CONNECTION_STRING": ";".join(map("=".join, azure.items())),
             "AWS_S3_ENDPOINT": f"127.0.0.1:{self.server_port}",
             "AWS_HTTPS": "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
@@ -34,15 +36,7 @@ class ObjectStore(ThreadingHTTPServer):
         }
 
 
-class _Objects(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self):
-        self._answer(is_head=True)
-
-    def do_GET(self):
-        self._answer(is_head=False)
-
+class _Objects(RangeHandler):
     def _answer(self, *, is_head):
         self.server.asked.append(self.path)
         split = urlsplit(self.path)
@@ -51,27 +45,15 @@ class _Objects(BaseHTTPRequestHandler):
         if not key and not is_head:
             query = {name: values[0] for name, values in parse_qs(split.query).items()}
             is_azure = query.get("comp") == "list"
-            return self._say(200, _list_objects(objects, **_known(query), is_azure=is_azure))
+            return self.say(200, _list_objects(objects, **_known(query), is_azure=is_azure))
         if key not in objects:
-            return self._say(404, b"")
+            return self.say(404, b"")
         content = objects[key]
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if not wanted:
-            return self._say(200, b"" if is_head else content, {}, len(content))
-        first, last = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
+        first, last, is_part = self.wanted(len(content))
+        if not is_part:
+            return self.say(200, b"" if is_head else content, {}, len(content))
         where = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
-        return self._say(206, content[first : last + 1], where)
-
-    def _say(self, status, body, headers=(), length=None):
-        self.send_response(status)
-        for name, value in dict(headers).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        return self.say(206, content[first : last + 1], where)
 
 
 def _known(query):

@@ -1,12 +1,13 @@
 """A loopback server of files, asked by ranges, that fails as real ones do."""
 
 import contextlib
-import re
 import socket
 import struct
 import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from range_handler import RangeHandler
 
 IN_BODY = ("stall-body", "truncate", "drip")
 """Faults that an answer without a body cannot have."""
@@ -74,31 +75,21 @@ class RemoteServer(ThreadingHTTPServer):
         pass  # a client that left
 
 
-class _Ranges(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self):
-        self._answer(is_head=True)
-
-    def do_GET(self):
-        self._answer(is_head=False)
-
+class _Ranges(RangeHandler):
     def _answer(self, *, is_head):
         file = self.server.folder / self.path.partition("?")[0].lstrip("/")
         if not file.is_file():
             return self._say(404, b"")
         content = file.read_bytes()
         headers = {"Accept-Ranges": "bytes"}
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        first = int(wanted[1]) if wanted else 0
-        last = min(int(wanted[2] or len(content)) if wanted else len(content), len(content) - 1)
-        if wanted:
+        first, last, is_part = self.wanted(len(content))
+        if is_part:
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         body = content[first : last + 1]
         fault = self.server.take_fault(first, is_head=is_head)
         if fault is not None and not self._fail(fault, headers, body):
             return None
-        return self._say(206 if wanted else 200, b"" if is_head else body, headers, len(body))
+        return self._say(206 if is_part else 200, b"" if is_head else body, headers, len(body))
 
     def _fail(self, fault, headers, body):
         """Fail as a fault says; return whether to answer nevertheless."""
@@ -134,16 +125,7 @@ class _Ranges(BaseHTTPRequestHandler):
     def _say(self, status, body, headers=(), length=None):
         with self.server.lock:
             self.server.asked.append((self.command, self.path, status, len(body)))
-        self.send_response(status)
-        for name, value in dict(headers).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
-
-    def log_message(self, *_):
-        pass
+        self.say(status, body, headers, length)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.previews.stretch import Stretch
 from geodet.raster.scene import Chip, Scene
+from geodet.tilesets.arrow_objects import read_arrow_objects
 from geodet.tilesets.scene_labels import read_scored_objects
-from geodet.tilesets.uniform_objects import read_uniform_objects
 from geodet.vector.formats import path_of
 from geodet.vector.stored_styles import read_classes
 from geodet.vector.vector_files import read_fields
@@ -182,7 +182,7 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
     """
     if score_field is None:
         score_field = "score" if "score" in read_fields(path) else ""
-    quick = read_uniform_objects(path, scene.geobox, score_field=score_field)
+    quick = read_arrow_objects(path, scene.geobox, score_field=score_field)
     if quick is None:
         return _read_others(path, scene, score_field)
     classes = _order_classes(path, quick.names)

@@ -50,6 +50,7 @@ def painted(make_scene, tmp_path):
         crs=crs,
     )
     frame.to_file(tmp_path / "found.gpkg", layer="detections")
+    frame.drop(columns="score").to_file(tmp_path / "unscored.gpkg")
     for layer, part in (("false_positives", frame[:5]), ("misses", frame[5:9])):
         part.to_file(tmp_path / "errors.gpkg", layer=layer)
     return path
@@ -60,11 +61,20 @@ def open_page(browser, painted, tmp_path):
     """Return a function that serves the scene and opens its page."""
     closing = []
 
-    def make(*, errors=False, width=1280, height=800, own_grid=False, dark=False, reviews=None):
+    def make(
+        *,
+        errors=False,
+        width=1280,
+        height=800,
+        own_grid=False,
+        dark=False,
+        reviews=None,
+        scores=True,
+    ):
         scene = Scene(painted)
         shown = read_shown_scene(
             scene,
-            tmp_path / "found.gpkg",
+            tmp_path / ("found.gpkg" if scores else "unscored.gpkg"),
             tmp_path / "errors.gpkg" if errors else None,
             own_grid=own_grid,
         )

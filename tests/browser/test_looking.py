@@ -1,11 +1,14 @@
 """What a person does who looks at objects: the slider, classes, clicks, keys."""
 
+import threading
+
 import pytest
 from on_page import COLOURS, COUNT, SAID, click_at, drawn, place, settle
 from playwright.sync_api import expect
 
 from geodet.errors import SceneError
 from geodet.raster.scene import Scene
+from geodet.viewer import shown_scene
 
 
 def test_all_objects_are_drawn_and_counted(open_page):
@@ -146,7 +149,11 @@ def test_the_place_under_the_pointer_is_shown(open_page):
 
 
 def test_a_part_that_cannot_be_read_is_said_with_its_hint(open_page, monkeypatch):
-    def fail(*_):
+    overview = iter([Scene.read_part])
+
+    def fail(*given):
+        for read in overview:
+            return read(*given)
         raise SceneError("cannot read it", hint="mend it")
 
     monkeypatch.setattr(Scene, "read_part", fail)
@@ -158,3 +165,39 @@ def test_a_part_that_cannot_be_read_is_said_with_its_hint(open_page, monkeypatch
     message.get_by_role("button", name="Close").click()
     settle(page)
     page.problems.clear()  # the browser notes the answer with status 422
+
+
+def test_objects_are_drawn_while_the_overview_of_the_scene_is_read(open_page, monkeypatch):
+    """A large scene without overviews takes long to read as a whole."""
+    read, may_go_on = Scene.read_part, threading.Event()
+    overview = iter([may_go_on])
+
+    def wait(*given):
+        for event in overview:
+            assert event.wait(120)
+        return read(*given)
+
+    monkeypatch.setattr(Scene, "read_part", wait)
+    monkeypatch.setattr(shown_scene, "_SOON_READ", 0)
+    page = open_page(errors=True)
+    try:
+        expect(page.locator("#busy")).to_have_text("Reading an overview of the scene …")
+        page.keyboard.press("o")
+        assert drawn(page)
+    finally:
+        may_go_on.set()
+    expect(page.locator("#busy")).to_be_hidden()
+    page.keyboard.press("o")
+    settle(page)
+    page.keyboard.press("0")
+    assert len(page.evaluate(COLOURS)) > 100  # of the scene, no longer of the backdrop
+
+
+def test_a_layer_without_scores_has_no_slider(open_page):
+    page = open_page(scores=False)
+    expect(page.locator(COUNT)).to_have_text("100 of 100")
+    assert not page.locator("#objects-score").is_visible()
+    settle(page)
+    click_at(page, 100, 60)
+    page.locator("#card").wait_for()
+    assert "score" not in page.inner_text("#card")

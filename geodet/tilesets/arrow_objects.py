@@ -1,4 +1,4 @@
-"""Read scored objects of one shape, such as boxes, in a tenth of the time of other objects."""
+"""Read scored objects by their vertices alone, in a tenth of the time where they are boxes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.oriented_boxes import any_tilted, fit_quads
+from geodet.geometry.oriented_boxes import any_tilted, fit_quads, oriented_of_boxes
 from geodet.geometry.row_chunks import map_rows
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.tilesets.scene_labels import must_transform, read_scores
+from geodet.vector.arrow_shapes import read_shape_layer
 from geodet.vector.rows import APPROXIMATE
-from geodet.vector.uniform_shapes import read_uniform_layer
 
-__all__ = ["UniformObjects", "read_uniform_objects"]
+__all__ = ["ArrowObjects", "read_arrow_objects"]
 
 _CLOSED_QUAD = 5  # vertices, the first one twice
 
 
 @dataclass(frozen=True, slots=True)
-class UniformObjects:
+class ArrowObjects:
     """Scored objects in the pixels of a scene."""
 
     boxes: Floats
@@ -42,9 +43,9 @@ class UniformObjects:
     """(N, 5) oriented boxes of shapes with four corners; None: none stands at an angle."""
 
 
-def read_uniform_objects(
+def read_arrow_objects(
     path: Path, geobox: GeoBox, *, score_field: str, class_name: str = "object"
-) -> UniformObjects | None:
+) -> ArrowObjects | None:
     """Read scored objects as :func:`geodet.tilesets.scene_labels.read_scored_objects` does.
 
     Args:
@@ -55,13 +56,14 @@ def read_uniform_objects(
         class_name: The class if no attribute has it.
 
     Returns:
-        None where the objects are not of one shape, the attribute with the score is missing, or the
-        attributes say to which of several scenes without a CRS an object belongs.
+        None where :func:`geodet.vector.arrow_shapes.read_shape_layer` reads nothing, the attribute
+        with the score is missing, or the attributes say to which of several scenes without a CRS an
+        object belongs.
 
     Raises:
         VectorError: The file cannot be read, an object has no class, or a score is wrong.
     """
-    layer = read_uniform_layer(path)
+    layer = read_shape_layer(path)
     if layer is None:
         return None
     known = layer.attributes.column_names
@@ -74,22 +76,34 @@ def read_uniform_objects(
     places, names = encode_names_of_detections(table, path, class_name)
     scores = read_scores(table, path, score_field)
     vertices = _in_crs(layer.vertices, layer.crs, geobox.crs, path)
-    boxes = map_rows(lambda part: _to_boxes(part, geobox), vertices)
-    turned = _to_oriented(vertices, geobox)
-    return UniformObjects(boxes, places, names, scores, layer.attributes, turned)
+    boxes = _to_boxes(vertices, layer.first, geobox)
+    turned = _to_oriented(vertices, layer.first, geobox, boxes)
+    return ArrowObjects(boxes, places, names, scores, layer.attributes, turned)
 
 
-def _to_boxes(vertices: Floats, geobox: GeoBox) -> Floats:
-    first = np.arange(len(vertices)) * vertices.shape[1]
-    return bounds_in_pixels(vertices.reshape(-1, 2), first, geobox)
+def _to_boxes(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
+    """Return the bounds of objects in pixels, chunk by chunk where all have as many vertices."""
+    each = len(vertices) // len(first)
+    if (first != np.arange(len(first)) * each).any() or len(vertices) != len(first) * each:
+        return bounds_in_pixels(vertices, first, geobox)
+
+    def work(part: Floats) -> Floats:
+        starts = np.arange(len(part)) * each
+        return bounds_in_pixels(part.reshape(-1, 2), starts, geobox)
+
+    return map_rows(work, vertices.reshape(-1, each, 2))
 
 
-def _to_oriented(vertices: Floats, geobox: GeoBox) -> Floats | None:
-    """Fit oriented boxes to (N, 5, 2) closed outlines where any stands at an angle."""
-    if vertices.shape[1] != _CLOSED_QUAD or not any_tilted(geobox.to_pixels(vertices[:, :2])):
+def _to_oriented(
+    vertices: Floats, first: NDArray[np.intp], geobox: GeoBox, boxes: Floats
+) -> Floats | None:
+    """Fit oriented boxes to outlines with four corners, where any stands at an angle: (N, 5)."""
+    rows = np.flatnonzero(np.diff(first, append=len(vertices)) == _CLOSED_QUAD)
+    if not any_tilted(geobox.to_pixels(vertices[first[rows, None] + np.arange(2)])):
         return None
-    first = np.arange(len(vertices)) * _CLOSED_QUAD
-    return fit_quads(quads_in_pixels(vertices.reshape(-1, 2), first, geobox))
+    oriented = oriented_of_boxes(boxes)
+    oriented[rows] = fit_quads(quads_in_pixels(vertices, first, geobox)[rows])
+    return oriented
 
 
 def _in_crs(vertices: Floats, found: CRS | None, crs: CRS | None, path: Path) -> Floats:
