@@ -6,6 +6,7 @@ numbers of the draws and the boxes travel to the device, so that no processor co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -172,9 +173,14 @@ class DeviceChips:
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False), valid
 
     def _vary(self, pixels: Tensor) -> Tensor:
-        """Vary brightness, contrast, gamma, tint, sharpness and noise of each chip."""
+        """Vary light, gamma, tint, sharpness and noise of each chip, but not its compression."""
         augment, count = self._augment, len(pixels)
         x = pixels / 255
+        if augment.haze:
+            share = self._some(0.5, count) * self._uniform(0, augment.haze, count)
+            x = x * (1 - share) + share
+        if augment.shading:
+            x = (x * self._shades(count)).clamp_(0, 1)
         toned = self._some(0.8, count)
         contrast = 1 + toned * self._uniform(-augment.contrast, augment.contrast, count)
         brightness = toned * self._uniform(-augment.brightness, augment.brightness, count)
@@ -185,6 +191,8 @@ class DeviceChips:
         if augment.tint:
             tint = self._uniform(1 - augment.tint, 1 + augment.tint, count, x.shape[1])
             x = (x * tint).clamp_(0, 1)
+        if augment.coarsening:
+            x = torch.where(self._some(augment.coarsening, count) > 0, self._coarser(x), x)
         if augment.blur:
             x = self._blurred(x, self._some(augment.blur, count))
         if augment.noise:
@@ -192,6 +200,20 @@ class DeviceChips:
             noise = torch.randn(x.shape, generator=self._noise, device=self._device)
             x = (x + spread * noise).clamp_(0, 1)
         return (255 * x).round_()
+
+    def _shades(self, count: int) -> Tensor:
+        """Return factors that rise across each chip in some direction: (N, 1, S, S)."""
+        change = self._some(0.5, count) * self._uniform(0, self._augment.shading, count)
+        angle = self._uniform(0, 2 * math.pi, count)
+        across = torch.linspace(-1, 1, self._size, device=self._device)
+        plane = angle.cos() * across + angle.sin() * across[:, None]
+        return 1 + change * plane / (angle.cos().abs() + angle.sin().abs())
+
+    def _coarser(self, x: Tensor) -> Tensor:
+        """Reduce all chips to one share of their sides, and enlarge them again."""
+        share = float(self._draws.uniform(0.4, 0.9))
+        small = F.interpolate(x, scale_factor=share, mode="bilinear", antialias=True)
+        return F.interpolate(small, size=x.shape[-2:], mode="bilinear")
 
     def _blurred(self, x: Tensor, some: Tensor) -> Tensor:
         sigma = self._uniform(0.3, 1.2, len(x)) * some + 1e-3 * (1 - some)  # (N, 1, 1, 1)

@@ -1,15 +1,18 @@
 """Shrink labelled imagery for a machine that takes few megabytes, and read it there.
 
     python benchmarks/gpu/pack_data.py --data DATA [--output .gpu] [--first-mib 9]
+    python benchmarks/gpu/pack_data.py --data DATA --thermal [--output .gpu]
 
 ``DATA`` holds the folders ``urban-trees`` and ``vehicles``. Chips of trees become two WebP files
 each, colours and near-infrared; frames of vehicles become one. There are two archives, since a call
-to the machine takes few: the first has the tables, the vehicles, and as many chips as fit.
+to the machine takes few: the first has the tables, the vehicles, and as many chips as fit. The
+frames of ``thermal`` go into an archive of their own, with a table of their boxes.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import tarfile
 from collections.abc import Iterator
@@ -21,9 +24,13 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["decode_chip", "decode_frame", "read_archives"]
+from geodet.config.recipes import resolve_config
+from geodet.tilesets.tileset import read_tileset
 
-_COLOURS, _NEAR_INFRARED, _FRAMES = 83, 80, 82  # WebP qualities
+__all__ = ["BOXES", "decode_chip", "decode_frame", "read_archives"]
+
+BOXES = "thermal/boxes.csv"
+_COLOURS, _NEAR_INFRARED, _FRAMES, _THERMAL = 83, 80, 82, 90  # WebP qualities
 
 Member = tuple[str, bytes]
 
@@ -33,7 +40,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path(".gpu"))
     parser.add_argument("--first-mib", type=float, default=9.0)
+    parser.add_argument("--thermal", action="store_true")
     options = parser.parse_args()
+    if options.thermal:
+        pack_thermal(options.data / "thermal", options.output)
+        return
     pack(options.data, options.output, first_mib=options.first_mib)
 
 
@@ -45,11 +56,35 @@ def pack(data: Path, output: Path, *, first_mib: float) -> None:
         used = 0
         for name, content in _members(data):
             used += len(content) + 512
-            tar = first if used < first_mib * 2**20 else second
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
+            _add(first if used < first_mib * 2**20 else second, name, content)
     print(", ".join(f"{path}: {path.stat().st_size / 2**20:.1f} MiB" for path in paths))
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def pack_thermal(data: Path, output: Path) -> None:
+    """Write ``thermal.tar``: the frames, and a row for each box; class -1 is a region to ignore."""
+    output.mkdir(parents=True, exist_ok=True)
+    tileset = read_tileset(data, resolve_config("thermal").data)
+    with tarfile.open(output / "thermal.tar", "w") as tar:
+        rows = io.StringIO()
+        table = csv.writer(rows)
+        table.writerow(tileset.classes)
+        for image in tileset.images:
+            common = (image.path.stem, image.split)
+            for box, label in zip(image.boxes.tolist(), image.labels.tolist(), strict=True):
+                table.writerow([*common, label, *box])
+            for box in image.ignored.tolist():
+                table.writerow([*common, -1, *box])
+            with Image.open(image.path) as frame:
+                content = _encode(frame.convert("RGB"), _THERMAL)
+            _add(tar, f"thermal/{image.split}/{image.path.stem}.webp", content)
+        _add(tar, BOXES, rows.getvalue().encode())
+    print(f"thermal.tar: {(output / 'thermal.tar').stat().st_size / 2**20:.1f} MiB")
 
 
 def _members(data: Path) -> Iterator[Member]:

@@ -7,6 +7,11 @@ are written as they come; what the time does not allow is left out.
 
     python benchmarks/gpu/travel.py .gpu/data1.tar .gpu/data2.tar --site .gpu/site.tar.xz \
         --weights WEIGHTS.pth --results RESULTS --minutes 4.6
+
+With the archive of thermal frames alone, variants of ``thermal`` are trained, with three seeds:
+
+    python benchmarks/gpu/travel.py .gpu/thermal.tar --site .gpu/site.tar.xz \
+        --weights WEIGHTS.pth --results RESULTS --minutes 4.6
 """
 
 from __future__ import annotations
@@ -40,6 +45,13 @@ STRONG = {
 }
 ENTROPY = {"train.classification_loss": "cross_entropy"}
 SMOOTH = {"model.antialias": True}
+PHOTOMETRY = {
+    "haze": {"augment.haze": 0.4},
+    "shading": {"augment.shading": 0.15},
+    "coarsening": {"augment.coarsening": 0.3},
+}
+"""Variations of the pretrained network, joined where they help."""
+LITE = {"model.backbone": "efficientnet_lite0"}
 FRESH = {"train.init": None}
 _TO_SCORE, _GRACE = 22.0, 15.0  # seconds
 _LEAST_GAIN = 0.003  # of the mean F1 of the cities, for a change to be kept
@@ -51,84 +63,98 @@ def main() -> None:
     options.results.mkdir(parents=True, exist_ok=True)
     _prepare(options.site)
     os.environ["OMP_NUM_THREADS"] = "2"
-    from travel_data import read_trees_and_vehicles
+    from travel_data import read_labelled
+
+    sets = read_labelled(options.archives)
+    if options.tiny:
+        sets = {name: one.every(9 if name == "vehicles" else 40) for name, one in sets.items()}
+    counts = ", ".join(f"{len(one.images)} of {name}" for name, one in sets.items())
+    print(f"images: {counts}; {time.monotonic() - started:.1f} s", flush=True)
+    crew = Crew(options, sets, end=started + 60 * options.minutes)
+    pretrained = FRESH | LITE | {"train.pretrained": str(options.weights)}
+    if "thermal" in sets:
+        _train_thermal(crew, pretrained)
+    elif options.vehicles:
+        _train_vehicles(crew, pretrained)
+    else:
+        _train_trees(crew, pretrained, options.variants)
+    crew.stop()
+
+
+def _train_thermal(crew: Crew, pretrained: dict[str, Any]) -> None:
+    """Train thermal models on two sets of levels, with three seeds."""
     from travel_run import Task
 
-    trees, vehicles = read_trees_and_vehicles(options.archives)
-    if options.tiny:
-        trees, vehicles = trees.every(40), vehicles.every(9)
-    print(
-        f"{len(trees.images)} chips, {len(vehicles.images)} frames, "
-        f"{time.monotonic() - started:.1f} s",
-        flush=True,
-    )
-    crew = Crew(options, trees, vehicles, end=started + 60 * options.minutes)
-    lite = {"model.backbone": "efficientnet_lite0", "train.pretrained": str(options.weights)}
-    variants = {
-        "base": FRESH,
-        "lite": FRESH | lite,
-        "strong": FRESH | STRONG,
-        "smooth": FRESH | SMOOTH,
-        "entropy": FRESH | ENTROPY,
-        "years": FRESH,
+    coarse = {
+        "model.levels": [3, 4],
+        "model.anchor_sizes": [12.0, 36.0],
+        "model.anchor_scales": [1.0, 1.414, 2.0, 2.828],
     }
+    variants = {"thermal": pretrained, "thermal, stride 8": pretrained | coarse}
+    tasks = [
+        Task(f"final {name}/seed {seed}", "thermal", changes, chips=60_000, seed=seed, side=192)
+        for seed in range(3)
+        for name, changes in variants.items()
+    ]
+    crew.run(tasks, until=1.0)
+
+
+def _variants(pretrained: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the changes of each variant of the tree model."""
+    random = {"base": {}, "strong": STRONG, "smooth": SMOOTH, "entropy": ENTROPY}
+    found = {name: FRESH | changes for name, changes in (random | {"random weights": LITE}).items()}
+    return found | {name: pretrained | one for name, one in ({"lite": {}} | PHOTOMETRY).items()}
+
+
+def _train_vehicles(crew: Crew, pretrained: dict[str, Any]) -> None:
+    """Train vehicles on one street, with two seeds."""
+    from travel_run import Task
+
+    variants = {"lite": pretrained, "base": {}, "lite strong": pretrained | STRONG}
+    tasks = [
+        Task(f"final vehicles, {name}/seed {seed}", "vehicles", changes, chips=8_000, seed=seed)
+        for name, changes in variants.items()
+        for seed in (0, 1)
+    ]
+    crew.run(tasks, until=1.0)
+
+
+def _train_trees(crew: Crew, pretrained: dict[str, Any], names: list[str]) -> None:
+    """Compare variants by leaving cities out, and train the best one on all places."""
+    from travel_run import Task
+
+    known = _variants(pretrained)
+    variants = {name: known[name] for name in names}
     folds = [
         Task(f"{name}/{'+'.join(pair)}", "urban-trees", changes, held_out=pair)
         for name, changes in variants.items()
         for pair in PAIRS
     ]
-    folds = [
-        replace(task, years=("2020",)) if task.name.startswith("years/") else task for task in folds
-    ]
-    streets = [
-        Task(f"{name}/seed {seed}", "vehicles", changes, chips=8_000, seed=seed)
-        for name, changes in (
-            ("vehicles, lite", FRESH | lite),
-            ("vehicles, base", {}),
-            ("vehicles, lite strong", FRESH | lite | STRONG),
-        )
-        for seed in (0, 1)
-    ]
-    crew.run(folds[:12] + streets[:2] + folds[12:15] + streets[2:] + folds[15:], until=0.42)
+    crew.run(folds, until=0.5)
     means = crew.means()
-    helped = [
-        c
-        for c, n in ((STRONG, "strong"), (ENTROPY, "entropy"), (SMOOTH, "smooth"))
-        if means.get(n, 0) > means.get("base", 1) + _LEAST_GAIN
-    ]
-    joined = {key: value for change in helped for key, value in change.items()}
-    print(f"kept: {joined}", flush=True)
-    for name, changes in (("base, joined", {}), ("lite, joined", lite)):
-        variants[name] = FRESH | changes | joined
+    least = means.get("lite", 1) + _LEAST_GAIN
+    helped = [name for name in PHOTOMETRY if means.get(name, 0) > least]
+    joined = pretrained | {k: v for name in helped for k, v in PHOTOMETRY[name].items()}
+    print(f"{means}; kept: {helped}", flush=True)
+    if len(helped) > 1:
+        variants["joined"] = joined
+        crew.run(
+            [
+                Task(f"joined/{'+'.join(pair)}", "urban-trees", joined, held_out=pair)
+                for pair in PAIRS
+            ],
+            until=0.62,
+        )
+        means = crew.means()
+    best = max((n for n in means if n in variants), key=means.__getitem__, default=names[0])
     crew.run(
         [
-            Task(f"{name}/{'+'.join(pair)}", "urban-trees", variants[name], held_out=pair)
-            for name in ("lite, joined", "base, joined")
-            for pair in PAIRS
-            if joined
-        ],
-        until=0.58,
-    )
-    means = crew.means()
-    print(means, flush=True)
-    best = [
-        max(
-            (n for n in means if n in variants and ("lite" in n) == is_lite),
-            key=means.__getitem__,
-            default="lite" if is_lite else "base",
-        )
-        for is_lite in (True, False)
-    ]
-    crew.run(
-        [
-            Task(f"final {recipe}, {name}", recipe, variants[name], seconds=crew.seconds_left())
-            for name in best
+            Task(f"final {recipe}, {best}", recipe, variants[best], seconds=crew.seconds_left())
             for recipe in ("urban-trees", "urban-trees-nir")
         ]
-        + _few_shots(Task, variants, max(means, key=means.__getitem__, default="base")),
+        + _few_shots(Task, variants, best),
         until=1.0,
     )
-    crew.stop()
 
 
 def _prepare(site: Path | None) -> None:
@@ -177,20 +203,17 @@ class Crew:
 
     Args:
         options: Of the command line.
-        trees: Chips of trees.
-        vehicles: Frames of vehicles.
+        sets: Labelled images by name.
         end: When all must be done, by the monotonic clock.
     """
 
-    def __init__(
-        self, options: argparse.Namespace, trees: Any, vehicles: Any, *, end: float
-    ) -> None:
+    def __init__(self, options: argparse.Namespace, sets: dict[str, Any], *, end: float) -> None:
         self._options, self._start, self._end = options, time.monotonic(), end
         context = multiprocessing.get_context("fork")
         self._tasks: Queue[Any] = context.Queue()
         self._results: Queue[Any] = context.Queue()
         self.rows: list[dict[str, Any]] = []
-        given = (self._tasks, self._results, trees, vehicles, options)
+        given = (self._tasks, self._results, sets, options)
         self._workers = [
             context.Process(target=_work, args=given, daemon=True) for _ in range(options.workers)
         ]
@@ -250,6 +273,8 @@ class Crew:
 
 def _line(row: dict[str, Any]) -> str:
     parts = [f"val {row['val']['f1']:.3f} at {row['val']['score_threshold']:.2f}"]
+    if "ap50" in row:
+        parts.append(f"AP50 {row['ap50']:.3f}, AP {row['ap']:.3f}")
     for city in row["task"]["held_out"]:
         own = row[f"{city}, own best"]["f1"]
         parts.append(f"{city} {row[city]['f1']:.3f} (own best {own:.3f})")
@@ -260,7 +285,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _work(
-    tasks: Queue[Any], results: Queue[Any], trees: Any, vehicles: Any, options: argparse.Namespace
+    tasks: Queue[Any], results: Queue[Any], sets: dict[str, Any], options: argparse.Namespace
 ) -> None:
     import torch
     from travel_run import train_task
@@ -269,10 +294,10 @@ def _work(
     while True:
         task = tasks.get()
         output = _file(task.name)
-        if "final" in output.name or ("lite" in output.name and "seed_0" in output.name):
+        if "final" in output.name:
             output = options.results / output.name
         try:
-            row = train_task(task, trees, vehicles, device=options.device, output=output)
+            row = train_task(task, sets, device=options.device, output=output)
             results.put(row)
         except Exception as error:  # the other tasks go on
             traceback.print_exc()
@@ -282,10 +307,13 @@ def _work(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archives", type=Path, nargs=2)
+    parser.add_argument("archives", type=Path, nargs="+")
     parser.add_argument("--site", type=Path)
     parser.add_argument("--weights", type=Path, required=True, help="of EfficientNet-Lite0")
     parser.add_argument("--results", type=Path, required=True)
+    new = ["lite", "random weights", *PHOTOMETRY]
+    parser.add_argument("--variants", nargs="+", choices=list(_variants({})), default=new)
+    parser.add_argument("--vehicles", action="store_true", help="train these instead of trees")
     parser.add_argument("--minutes", type=float, default=4.6)
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pack_data import decode_chip, decode_frame, read_archives
+from pack_data import BOXES, decode_chip, decode_frame, read_archives
 
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip
 from geodet.tilesets.labels import LabelledImage
 
-__all__ = ["LabelledPixels", "read_trees_and_vehicles"]
+__all__ = ["LabelledPixels", "read_labelled"]
 
 _BOX = 12.0  # pixels around the point of a tree: 7.2 m
 _CYCLIST = 4
@@ -35,6 +35,8 @@ class LabelledPixels:
     """(C, H, W) of each image."""
     about: tuple[dict[str, str], ...]
     """City, year and fold of each image."""
+    classes: tuple[str, ...] = ("",)
+    """Names of the classes; one without a name is called what the recipe calls it."""
 
     def where(self, is_wanted: Callable[[dict[str, str]], bool]) -> LabelledPixels:
         """Return a part of the images."""
@@ -43,15 +45,18 @@ class LabelledPixels:
             tuple(self.images[i] for i in kept),
             tuple(self.pixels[i] for i in kept),
             tuple(self.about[i] for i in kept),
+            self.classes,
         )
 
     def every(self, step: int) -> LabelledPixels:
         """Return each so-manieth image."""
-        return LabelledPixels(self.images[::step], self.pixels[::step], self.about[::step])
+        parts = (self.images[::step], self.pixels[::step], self.about[::step])
+        return LabelledPixels(*parts, self.classes)
 
     def bands(self, count: int) -> LabelledPixels:
         """Return the first bands of all images."""
-        return LabelledPixels(self.images, tuple(p[:count] for p in self.pixels), self.about)
+        pixels = tuple(p[:count] for p in self.pixels)
+        return LabelledPixels(self.images, pixels, self.about, self.classes)
 
     def reader(self) -> Callable[[LabelledImage, Any], Chip]:
         """Return a function that reads the chip of an image from here."""
@@ -65,9 +70,16 @@ class LabelledPixels:
         return read
 
 
-def read_trees_and_vehicles(archives: list[Path]) -> tuple[LabelledPixels, LabelledPixels]:
-    """Decode all images in as many processes as there are cores."""
+def read_labelled(archives: list[Path]) -> dict[str, LabelledPixels]:
+    """Decode all images of the archives: ``trees`` and ``vehicles``, or ``thermal``, or all."""
     files = read_archives(archives)
+    found = {"thermal": _thermal(files)} if BOXES in files else {}
+    if "urban-trees/images.csv" in files:
+        found |= dict(zip(("trees", "vehicles"), _trees_and_vehicles(files), strict=True))
+    return found
+
+
+def _trees_and_vehicles(files: dict[str, bytes]) -> tuple[LabelledPixels, LabelledPixels]:
     with ProcessPoolExecutor() as pool:
         names = sorted(name for name in files if name.endswith(".rgb.webp"))
         parts = [(files[name], files[name.replace(".rgb.", ".nir.")]) for name in names]
@@ -121,21 +133,54 @@ def _vehicles(
     return LabelledPixels(tuple(images), tuple(pictures), tuple(about))
 
 
+def _thermal(files: dict[str, bytes]) -> LabelledPixels:
+    """Read the frames and their boxes; regions to ignore are left out of the training only."""
+    classes, *rows = csv.reader(io.StringIO(files[BOXES].decode()))
+    labels: dict[str, list[list[float]]] = defaultdict(list)
+    for stem, _, *numbers in rows:
+        labels[stem].append([float(number) for number in numbers])
+    names = sorted(name for name in files if name.startswith("thermal/") and "webp" in name)
+    with ProcessPoolExecutor() as pool:
+        pictures = list(pool.map(decode_frame, [files[name] for name in names], chunksize=16))
+    images, about = [], []
+    for name, picture in zip(names, pictures, strict=True):
+        _, fold, file = name.split("/")
+        table = np.reshape(labels[Path(file).stem], (-1, 5))
+        known = table[:, 0] >= 0
+        height, width = picture.shape[1:]
+        images.append(
+            _labelled(
+                Path(file).stem,
+                table[known, 1:],
+                (width, height),
+                fold,
+                file,
+                None,
+                table[~known, 1:],
+                table[known, 0].astype(np.int64),
+            )
+        )
+        about.append({"fold": fold, "city": "", "year": ""})
+    pixels = tuple(picture[:1] for picture in pictures)
+    return LabelledPixels(tuple(images), pixels, tuple(about), tuple(classes))
+
+
 def _labelled(
     stem: str,
     boxes: NDArray[np.float64],
     size: tuple[int, int],
     fold: str,
     place: str,
-    gsd: float,
+    gsd: float | None,
     ignored: NDArray[np.float64] | None = None,
+    labels: NDArray[np.int64] | None = None,
 ) -> LabelledImage:
     return LabelledImage(
         path=Path(stem),
         width=size[0],
         height=size[1],
         boxes=boxes,
-        labels=np.zeros(len(boxes), np.int64),
+        labels=np.zeros(len(boxes), np.int64) if labels is None else labels,
         ignored=np.zeros((0, 4)) if ignored is None else ignored,
         place=place,
         split="train" if fold == "train" else "val",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from geodet.config import Config
 from geodet.config.recipes import resolve_config
 from geodet.detection.predictor import build_predictor
 from geodet.evaluation import evaluated_chips
+from geodet.evaluation.average_precision import mean_ap, measure_ap
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, best_counts, count_matches
 from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
@@ -60,12 +62,19 @@ class Task:
 
 
 def train_task(
-    task: Task, trees: LabelledPixels, vehicles: LabelledPixels, *, device: str, output: Path
+    task: Task, sets: Mapping[str, LabelledPixels], *, device: str, output: Path
 ) -> dict[str, Any]:
-    """Train, write the model file, and score it."""
+    """Train, write the model file, and score it.
+
+    Args:
+        task: What to train.
+        sets: Labelled images by name, see :func:`travel_data.read_labelled`.
+        device: Where.
+        output: The model file.
+    """
     started = time.monotonic()
     config = resolve_config(task.recipe, settings={"train.seed": task.seed, **task.changes})
-    data = vehicles if task.recipe == "vehicles" else trees
+    data = sets[task.recipe if task.recipe in sets else "trees"]
     data = data.bands(4 if "nir" in task.recipe else 3)
     rest = data.where(lambda a: a["city"] not in task.held_out)
     train = rest.where(lambda a: a["fold"] == "train" and a["year"] in (task.years or a["year"]))
@@ -78,7 +87,11 @@ def train_task(
     save_model(output, network, about)
     trained = time.monotonic()
     chosen = best_counts(_compare(output, val, config, device), lowest=_LOWEST_SCORE)
-    figures = {"chips_per_second": speed, "val": _numbers(chosen)}
+    figures: dict[str, Any] = {"chips_per_second": speed, "val": _numbers(chosen)}
+    if config.match.by == "iou":
+        results = _compare(output, val, config, device)
+        average = mean_ap(measure_ap(results, len(val.classes), sides=config.match.size_bounds_px))
+        figures |= {"ap": average.ap, "ap50": average.ap50}
     about = about.model_copy(update={"score_threshold": chosen.threshold})
     save_model(output, network, about.model_copy(update={"figures": _numbers(chosen)}))
     for city in task.held_out:
@@ -99,10 +112,8 @@ def _share(city: LabelledPixels, task: Task) -> tuple[LabelledPixels, LabelledPi
         train = city.where(lambda a: a["place"] in chosen)
         if len(train.images) >= task.few:
             break
-    few = LabelledPixels(
-        train.images[: task.few], train.pixels[: task.few], train.about[: task.few]
-    )
-    return few, city.where(lambda a: a["place"] not in chosen)
+    kept = (train.images[: task.few], train.pixels[: task.few], train.about[: task.few])
+    return LabelledPixels(*kept, train.classes), city.where(lambda a: a["place"] not in chosen)
 
 
 def _train(
@@ -113,7 +124,7 @@ def _train(
     network = RetinaNet(
         config.model,
         bands=len(train.pixels[0]),
-        classes=1,
+        classes=len(train.classes),
         weights=settings.pretrained or None,
         prior=settings.prior,
     )
@@ -200,7 +211,7 @@ def _describe(
         name=config.train.model_name,
         description=config.train.description,
         architecture=config.model,
-        classes=(config.data.one_class or config.data.class_name,),
+        classes=train.classes if all(train.classes) else (_only_class(config),),
         bands=config.data.band_names or ("red", "green", "blue", "nir")[:bands],
         dtype="uint8",
         mean=tuple(mean),
@@ -219,6 +230,10 @@ def _describe(
             "seed": config.train.seed,
         },
     )
+
+
+def _only_class(config: Config) -> str:
+    return config.data.one_class or config.data.class_name
 
 
 def _numbers(counts: MatchCounts) -> dict[str, float]:
