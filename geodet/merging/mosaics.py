@@ -14,7 +14,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.merging.footprints import find_footprints, is_meeting
 from geodet.merging.met_boxes import ROW_BITS, MetPairs, settle_pairs
-from geodet.merging.placed_boxes import PlacedBoxes, corner_bounds, iter_met_pairs
+from geodet.merging.placed_boxes import MosaicBoxes, corner_bounds, iter_met_pairs
 
 __all__ = ["MosaicJoiner"]
 
@@ -126,7 +126,7 @@ class MosaicJoiner(Closing):
         extent = self.footprints.extents[number]
         theirs = [self._shared_boxes(other, extent) for other in come]
         if len(ours) and any(map(len, theirs)):
-            others = PlacedBoxes.concatenate(theirs)
+            others = MosaicBoxes.concatenate(theirs)
             ranks, threshold = self._name_ranks, self._iou_threshold
             met = iter_met_pairs(ours, others, ranks, threshold)
             self._note_pairs(number, np.concatenate([np.zeros((0, 2), np.int64), *met]))
@@ -142,12 +142,12 @@ class MosaicJoiner(Closing):
             rows = np.flatnonzero(shared)
             yield rows + start, corners[rows]
 
-    def _shared_boxes(self, number: int, extent: Floats) -> PlacedBoxes:
+    def _shared_boxes(self, number: int, extent: Floats) -> MosaicBoxes:
         """Return the boxes that a scene shares with an extent and others, and may yet keep."""
         _, scores, labels, rows, corners = self._held.read(number)
         bounds = corner_bounds(corners)
         near = np.flatnonzero(is_meeting(bounds, extent) & ~self._dropped[number][rows])
-        return PlacedBoxes(
+        return MosaicBoxes(
             Detections(bounds[near], scores[rows[near]], labels[rows[near]]),
             corners[near],
             np.full(len(near), self.footprints.is_upright(number) and not self._oriented),

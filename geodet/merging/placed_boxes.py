@@ -13,11 +13,11 @@ from geodet.geometry.boxes import Detections, paired_iou
 from geodet.merging.met_boxes import MetPairs, identify_rows
 from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 
-__all__ = ["PlacedBoxes", "corner_bounds", "iter_met_pairs"]
+__all__ = ["MosaicBoxes", "corner_bounds", "iter_met_pairs"]
 
 
 @dataclass(frozen=True, slots=True)
-class PlacedBoxes:
+class MosaicBoxes:
     """N boxes on the ground."""
 
     found: Detections
@@ -35,9 +35,9 @@ class PlacedBoxes:
         return len(self.rows)
 
     @staticmethod
-    def concatenate(parts: Sequence[PlacedBoxes]) -> PlacedBoxes:
+    def concatenate(parts: Sequence[MosaicBoxes]) -> MosaicBoxes:
         """Join boxes of several scenes, in order."""
-        return PlacedBoxes(
+        return MosaicBoxes(
             Detections.concatenate([part.found for part in parts]),
             np.concatenate([part.corners for part in parts]),
             np.concatenate([part.upright for part in parts]),
@@ -55,7 +55,7 @@ def corner_bounds(corners: Floats) -> Floats:
 
 
 def iter_met_pairs(
-    a: PlacedBoxes, b: PlacedBoxes, name_ranks: Ints, iou_threshold: float
+    a: MosaicBoxes, b: MosaicBoxes, name_ranks: Ints, iou_threshold: float
 ) -> Iterator[MetPairs]:
     """Yield the pairs of boxes of one class that overlap enough, the stronger box first.
 
@@ -87,7 +87,7 @@ def iter_met_pairs(
 
 
 def _are_stronger(
-    a: PlacedBoxes, one: Ints, b: PlacedBoxes, other: Ints, name_ranks: Ints
+    a: MosaicBoxes, one: Ints, b: MosaicBoxes, other: Ints, name_ranks: Ints
 ) -> Bools:
     """Whether the first box of each pair is the stronger one: (P,)."""
     ours, theirs = a.found.scores[one], b.found.scores[other]
@@ -103,7 +103,7 @@ def _are_stronger(
     return first
 
 
-def _iou(a: PlacedBoxes, one: Ints, b: PlacedBoxes, other: Ints, threshold: float) -> Floats:
+def _iou(a: MosaicBoxes, one: Ints, b: MosaicBoxes, other: Ints, threshold: float) -> Floats:
     """Compute the overlap of pairs of boxes, 0 where it cannot exceed a threshold: (P,)."""
     ours, theirs = a.found.boxes[one], b.found.boxes[other]
     iou = paired_iou(ours, theirs)
