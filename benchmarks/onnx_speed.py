@@ -63,13 +63,12 @@ def _build(name: str) -> dict[str, Predictor]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         export_model(load_checkpoint(name), file, reader="plain")
-        exported = load_onnx_model(file)
-    full, half = DetectConfig(precision="float32"), DetectConfig(precision="bfloat16")
-    return {
-        "PyTorch float32": build_predictor(load_checkpoint(name), full, "cpu"),
-        "PyTorch bfloat16": build_predictor(load_checkpoint(name), half, "cpu"),
-        "onnxruntime float32": build_predictor(exported, full, "cpu"),
-    }
+        full, half = DetectConfig(precision="float32"), DetectConfig(precision="bfloat16")
+        return {
+            "PyTorch float32": build_predictor(load_checkpoint(name), full, "cpu"),
+            "PyTorch bfloat16": build_predictor(load_checkpoint(name), half, "cpu"),
+            "onnxruntime float32": build_predictor(load_onnx_model(file), full, "cpu"),
+        }
 
 
 def _paint_chips(count: int, side: int) -> list[Chip]:

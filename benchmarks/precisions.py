@@ -1,10 +1,13 @@
 """Is detection in eight-bit integers worth it on this CPU? From file to GeoPackage, in turn.
 
 Each precision detects in the same scene, and then runs the bare forward pass over the chips of its
-own windows; quote the ratios, not the seconds. --memory measures the peak of one detection in a
-process of its own instead, as the command line runs it.
+own windows; quote the ratios, not the seconds. Eight-bit integers come once more in OpenVINO where
+that is installed. --memory measures the peak of one detection in a process of its own instead, as
+the command line runs it. --processor counts processor seconds, with one thread, which other work on
+the machine hardly changes: reading ahead then counts in full.
 
-    python benchmarks/precisions.py [--side 4096] [--repeats 3] [--model NAME] [--memory]
+    python benchmarks/precisions.py [--side 4096] [--repeats 3] [--model NAME] [--memory] \
+        [--processor]
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
+import torch
 from common import make_scene, print_machine
 from rich.console import Console
 from rich.table import Table
@@ -33,20 +39,25 @@ from geodet.detection.window_plan import plan_windows
 from geodet.models.engine import ChipTensors
 from geodet.models.model import Model
 from geodet.onnx.backend import load_model
+from geodet.onnx.onnx_engine import OnnxEngine
+from geodet.onnx.openvino_session import has_openvino
 from geodet.raster.scene import Scene
 from geodet_cli.process import prepare_process
 
 PRECISIONS = ("int8", "bfloat16", "float32")
+_IN_OPENVINO = "int8, OpenVINO"
+FORMS = (*PRECISIONS, _IN_OPENVINO) if has_openvino() else PRECISIONS
 _COMMAND = """
-import json, resource, sys, time
+import json, sys, time
 started = time.perf_counter()
+sys.path.insert(0, sys.argv.pop(1))
+from others.timed import peak_mib
 from geodet_cli.main import run
 try:
     run()
 except SystemExit as left:
     assert not left.code, left.code
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([time.perf_counter() - started, peak, "torch" in sys.modules]))
+print(json.dumps([time.perf_counter() - started, peak_mib(), "torch" in sys.modules]))
 """
 
 
@@ -66,13 +77,16 @@ def main() -> None:
             _print_memory(options, {one: _run_command(scene, one, options) for one in PRECISIONS})
             return
         prepare_process("cpu")  # as the command line does
+        if options.processor:
+            torch.set_num_threads(1)
         model = load_model(options.model)
-        chips = {one: _prepare(scene, model, one) for one in PRECISIONS}
-        rounds: dict[str, list[Round]] = {one: [] for one in PRECISIONS}
+        chips = {one: _prepare(scene, model, one) for one in FORMS}
+        rounds: dict[str, list[Round]] = {one: [] for one in FORMS}
         for number in range(options.repeats):
             for one, made in rounds.items():
                 output = Path(name) / f"{one}_{number}.gpkg"
-                made.append(_run_round(scene, model, one, output, *chips[one]))
+                clock = time.process_time if options.processor else time.perf_counter
+                made.append(_run_round(scene, model, one, output, *chips[one], clock=clock))
     _print(options, rounds)
 
 
@@ -82,13 +96,15 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="urban-trees")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--processor", action="store_true")
     return parser.parse_args()
 
 
 def _prepare(scene: Path, model: Model, precision: str) -> tuple[Predictor, list[ChipTensors]]:
     """Read the chips of the windows that detect chooses, and run the first two batches."""
     config = _config(precision)
-    predictor = build_predictor(model, config, "cpu")
+    with _library_of(precision):
+        predictor = build_predictor(model, config, "cpu")
     with Scene(scene) as opened:
         grid, batch_size = plan_windows(predictor, config, *opened.grid, rows_kept=opened.rows_kept)
         read = iter_batches(iter_chips(opened, grid, workers=2, ahead=8), batch_size=batch_size)
@@ -104,18 +120,31 @@ def _run_round(
     output: Path,
     predictor: Predictor,
     batches: Sequence[ChipTensors],
+    *,
+    clock: Callable[[], float],
 ) -> Round:
-    start = time.perf_counter()
-    report = detect_to_files(
-        [scene], [output], model, _config(precision), DetectOptions(device="cpu")
-    )
-    middle = time.perf_counter()
+    start = clock()
+    with _library_of(precision):
+        report = detect_to_files(
+            [scene], [output], model, _config(precision), DetectOptions(device="cpu")
+        )
+    middle = clock()
     _forward_all(predictor, batches)
-    return Round(middle - start, time.perf_counter() - middle, sum(report.labels.values()))
+    return Round(middle - start, clock() - middle, sum(report.labels.values()))
 
 
 def _config(precision: str) -> DetectConfig:
-    return DetectConfig.model_validate({"precision": precision})
+    return DetectConfig.model_validate({"precision": precision.partition(",")[0]})
+
+
+def _library_of(precision: str) -> AbstractContextManager[object]:
+    """Have an ONNX file computed by the library of a row, whichever is faster."""
+
+    def choose(_: Model, engine: OnnxEngine) -> OnnxEngine:
+        is_other = precision == _IN_OPENVINO
+        return OnnxEngine(engine.path, library="openvino") if is_other else engine
+
+    return patch("geodet.onnx.backend.fastest_library", choose)
 
 
 def _forward_all(predictor: Predictor, batches: Sequence[ChipTensors]) -> None:
@@ -127,7 +156,8 @@ def _forward_all(predictor: Predictor, batches: Sequence[ChipTensors]) -> None:
 def _run_command(scene: Path, precision: str, options: argparse.Namespace) -> tuple[float, ...]:
     words = ("detect", str(scene), "-o", str(scene.parent / f"{precision}.gpkg"), "--quiet")
     settings = ("--device", "cpu", "-m", options.model, "--set", f"detect.precision={precision}")
-    command = [sys.executable, "-c", _COMMAND, *words, *settings]
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", _COMMAND, here, *words, *settings]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak, has_torch = json.loads(done.stdout.splitlines()[-1])
     return float(seconds), float(peak), float(has_torch)
@@ -139,7 +169,8 @@ def _print(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> None:
         title=f"{options.model}, {options.side} x {options.side} px, from file to GeoPackage, "
         f"median of {options.repeats}"
     )
-    columns = ("", "seconds", "Mpx/s", "times the bare pass", "times int8's seconds", "objects")
+    seconds_of = "processor seconds, one thread" if options.processor else "seconds"
+    columns = ("", seconds_of, "Mpx/s", "times the bare pass", "times int8's seconds", "objects")
     for column in columns:
         table.add_column(column)
     pixels = options.side**2 / 1e6
