@@ -4,21 +4,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories_models import architecture
+from factories_models import architecture, write_tileset
+from factories_training import SQUARES
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 from pydantic import ValidationError
 
 from geodet.config import Config
+from geodet.detection.predictor import build_predictor
 from geodet.errors import TilesetError
 from geodet.geometry.oriented_boxes import hulls, oriented_corners, oriented_of_boxes
 from geodet.models.box_coding import encode_oriented
+from geodet.models.checkpoint import load_checkpoint
 from geodet.models.engine import Outputs
+from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.tileset import read_tileset
 from geodet.training.augmentation import Crop, share_oriented
 from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.losses import Target
 from geodet.training.objective import build_loss
+from geodet.training.train import run_training
 
 SHIP = np.array([[30.0, 20.0, 24.0, 8.0, 0.5]])
 crops = st.builds(
@@ -103,3 +110,37 @@ def test_labels_without_angles_are_refused_and_others_completed():
     both = with_boxes_to_learn(replace(tileset, images=(plain, ship)), config)
     np.testing.assert_allclose(both.images[0].oriented, [[4.5, 2, 9, 4, 0]])
     np.testing.assert_allclose(both.images[1].boxes, hulls(SHIP))
+
+
+def write_bars(folder, count=4):
+    """Write images of bright bars at angles, labelled as YOLO-OBB."""
+    random = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    (folder / "classes.txt").write_text("bar\n")
+    for number in range(count):
+        image = Image.new("RGB", (64, 64), (30, 30, 30))
+        rows = [[x, 32, 26, 9, random.uniform(-1.5, 1.5)] for x in (18, 46)]
+        quads = oriented_corners(np.array(rows))
+        for quad in quads:
+            ImageDraw.Draw(image).polygon(list(map(tuple, quad)), fill=(220, 220, 220))
+        image.save(folder / "images" / f"{number}.png")
+        lines = [f"0 {' '.join(map(str, (quad / 64).ravel()))}\n" for quad in quads]
+        (folder / "labels" / f"{number}.txt").write_text("".join(lines))
+    return folder
+
+
+def test_a_run_writes_a_model_of_oriented_boxes(tmp_path):
+    config = SQUARES.model_copy(update={"model": architecture(boxes="oriented")})
+    config = config.model_copy(
+        update={"train": config.train.model_copy(update={"epochs": 2, "int8": False})}
+    )
+    report = run_training(write_bars(tmp_path / "bars"), tmp_path / "bars.safetensors", config)
+    model = load_checkpoint(report.model)
+    assert model.description.architecture.boxes == "oriented"
+    predictor = build_predictor(model, config.detect, "cpu", score_threshold=0.01)
+    images = read_tileset(tmp_path / "bars", config.data, part="all").images
+    (decoded,) = predictor([read_chip(images[0], ())])
+    assert decoded.detections.oriented.shape == (len(decoded.detections), 5)
+    with pytest.raises(TilesetError, match="no oriented boxes"):
+        run_training(write_tileset(tmp_path / "squares"), tmp_path / "no.safetensors", config)
