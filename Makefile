@@ -53,7 +53,7 @@ lint: .venv/ready
 
 # Warnings are errors: broken links, unknown keys, commands without a page.
 docs: .venv/ready
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -b html docs docs/_build/html
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/throughput.py

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from geodet.errors import ConfigError
+from geodet.errors import ConfigError, GeodetError
 from geodet.files.network import is_offline
 from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
@@ -78,29 +78,32 @@ def serve_map(
             )
             return _answering(shown, base_map, reviews)
 
-        late = LateRequests(reader.submit(read))
-        late.wait(_SOON)
-        with MapServer(late, port=port, base_map=base_map) as server:
-            late.stop_when_failed(server.shutdown)
-            announce(server.address)
-            if opens_browser:
-                webbrowser.open(server.address)
-            with contextlib.closing(late), contextlib.suppress(KeyboardInterrupt):
-                server.serve_forever()
-        late.wait()
+        with contextlib.closing(LateRequests(reader.submit(read))) as late:
+            late.wait(_SOON)
+            with MapServer(late, port=port, base_map=base_map) as server:
+                late.stop_when_failed(server.shutdown)
+                announce(server.address)
+                if opens_browser:
+                    webbrowser.open(server.address)
+                with contextlib.suppress(KeyboardInterrupt):
+                    server.serve_forever()
+            late.wait()
 
 
 def _answering(shown: ShownScene, base_map: str, reviews: Path | None) -> MapRequests:
     """Return what answers the page."""
-    if base_map and isinstance(shown.frame, OwnGridFrame):
-        shown.pictures.close()
-        raise ConfigError(
-            f"a base map cannot lie below this scene: {shown.frame.reason}",
-            hint="leave --base-map out",
-        )
-    desk = None
-    if reviews is not None:
-        desk = ReviewDesk(reviews, shown.scene, shown.layers.get("objects"), shown.frame)
+    try:
+        if base_map and isinstance(shown.frame, OwnGridFrame):
+            raise ConfigError(
+                f"a base map cannot lie below this scene: {shown.frame.reason}",
+                hint="leave --base-map out",
+            )
+        desk = None
+        if reviews is not None:
+            desk = ReviewDesk(reviews, shown.scene, shown.layers.get("objects"), shown.frame)
+    except GeodetError:
+        shown.pictures.close()  # before the scene is closed
+        raise
     return MapRequests(shown, {"base_map": base_map}, desk=desk)
 
 

@@ -28,6 +28,9 @@ try:
 except SystemExit as left:
     code = left.code or 0
 found = {name.split(".")[0] for name in sys.modules}
+if sys.platform.startswith("linux"):
+    status = open("/proc/self/status").read().split()
+    print("peak kB", status[status.index("VmHWM:") + 1], file=sys.stderr)
 print(sorted(found & {"torch", "torchvision", "onnx"}), file=sys.stderr)
 sys.exit(code)
 """
@@ -63,3 +66,14 @@ def test_what_is_missing_is_named(geodet_without_torch, make_scene, make_model, 
     wanted = {"auto": "needs the package torch", "cuda": "no device 'cuda'"}[device]
     assert wanted in done.stderr
     assert "hint: " in done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the kernel for the peak")
+def test_a_window_in_integers_takes_less_than_500_mib(geodet_without_torch, make_scene):
+    scene = make_scene(width=1200, height=1100, bands=3)
+    words = ("-m", "urban-trees", "--set", "detect.resample=false", "--json", "--device", "cpu")
+    done = geodet_without_torch("detect", scene, "-o", "found.gpkg", *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["precision"] == "int8"
+    (line,) = (one for one in done.stderr.splitlines() if one.startswith("peak kB"))
+    assert int(line.split()[-1]) < 500 * 1024, line
