@@ -7,7 +7,7 @@ the command line runs it. --processor counts processor seconds, with one thread,
 the machine hardly changes: reading ahead then counts in full.
 
     python benchmarks/precisions.py [--side 4096] [--repeats 3] [--model NAME] [--memory] \
-        [--processor]
+        [--processor] [--forms int8 float32]
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def main() -> None:
         if options.processor:
             torch.set_num_threads(1)
         model = load_model(options.model)
-        chips = {one: _prepare(scene, model, one) for one in FORMS}
-        rounds: dict[str, list[Round]] = {one: [] for one in FORMS}
+        chips = {one: _prepare(scene, model, one) for one in options.forms}
+        rounds: dict[str, list[Round]] = {one: [] for one in options.forms}
         for number in range(options.repeats):
             for one, made in rounds.items():
                 output = Path(name) / f"{one}_{number}.gpkg"
@@ -97,6 +97,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--model", default="urban-trees")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--processor", action="store_true")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="int8 is one")
     return parser.parse_args()
 
 
