@@ -178,7 +178,7 @@ class PlainLoop:
         )
         for pixels, labels in self.loader:
             images = torch.stack([(image.to(self.device) - mean) / std for image in pixels])
-            targets = [Target(*(part.to(self.device) for part in target)) for target in labels]
+            targets = [target.to(self.device) for target in labels]
             loss = torch.stack([*self.criterion(self.network(images), targets)]).sum()
             if not math.isfinite(loss.item()):
                 sys.exit(f"the loss of the plain loop is {loss.item()}")

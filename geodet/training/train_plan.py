@@ -25,7 +25,6 @@ from geodet.training.band_statistics import measure_bands
 from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.chip_loader import load_chips
 from geodet.training.distributed import name_precision
-from geodet.training.losses import Target
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
@@ -157,7 +156,7 @@ def _time_steps(
     seconds = []
     for batch in [*islice(loader, 1)] * _STEPS_TIMED:
         began = time.monotonic()
-        targets = [Target(*(part.to(device) for part in target)) for target in batch.targets]
+        targets = [target.to(device) for target in batch.targets]
         pixels, valid = batch.pixels.to(device), batch.valid.to(device)
         inputs = standardise(pixels, valid, statistics.mean, statistics.std)
         with fabric.autocast():  # as a training computes
