@@ -81,6 +81,8 @@ class LineChart:
     """The ends of the x axis; None: those of the lines."""
     y_range: tuple[float, float] | None = None
     """The ends of the y axis; None: those of the lines."""
+    is_counted: bool = False
+    """Whether x counts something, such as epochs, so that the axis shows whole numbers."""
 
     width: ClassVar = _WIDTH
     height: ClassVar = _HEIGHT
@@ -108,6 +110,8 @@ class LineChart:
         """Return the numbers of the x axis."""
         low, high = self.x_ends
         values = [value for value in nice_ticks(low, high) if low <= value <= high]
+        if self.is_counted and any(float(value).is_integer() for value in values):
+            values = [value for value in values if float(value).is_integer()]
         texts = _texts(values)
         return [Tick(self.place_x(v), text) for v, text in zip(values, texts, strict=True)]
 

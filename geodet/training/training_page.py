@@ -137,6 +137,7 @@ def _chart(
         lines=lines,
         rules=rules,
         y_range=(0.0, 1.0) if is_share else None,
+        is_counted=True,
     )
 
 

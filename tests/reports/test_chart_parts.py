@@ -68,6 +68,13 @@ def test_numbers_beside_an_axis_are_short(ends, texts):
     assert shown[: len(texts)] == texts
 
 
+@pytest.mark.parametrize("last", [2, 3, 12])
+def test_an_axis_that_counts_shows_whole_numbers(last):
+    shown = [tick.text for tick in chart([1, last], [0, 1], is_counted=True).x_ticks]
+    assert all(text.isdigit() for text in shown)
+    assert len(shown) >= 2
+
+
 def test_stacked_bars_stand_on_each_other():
     bars = BarChart(
         title="t",
