@@ -116,9 +116,9 @@ def test_warnings_are_shown_without_secrets(make_scene, detect, monkeypatch):
     logger = logging.getLogger("geodet.detection")
     plan = detect_module.plan_detection
 
-    def warn(*values):
+    def warn(*values, **options):
         logger.warning("slow: %s", "https://me:word@example.org/a.tif?token=x")
-        return plan(*values)
+        return plan(*values, **options)
 
     monkeypatch.setattr(detect_module, "plan_detection", warn)
     _, page = detect(dark(make_scene))
