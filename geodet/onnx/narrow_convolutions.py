@@ -21,7 +21,7 @@ from geodet.onnx.nodes import import_onnx
 __all__ = ["split_narrow_convolutions"]
 
 _MOST_PRODUCTS = 64  # more outputs than that: one step is as fast
-_STRIDES = ([], [1, 1])
+_STRIDES: tuple[list[int], ...] = ([], [1, 1])
 
 
 def split_narrow_convolutions(graph: Any, names: Collection[str]) -> Any:
