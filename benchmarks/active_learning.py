@@ -251,32 +251,33 @@ def show(rows: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
 
 
 def plot(rows: dict[str, dict[str, Any]], output: Path) -> None:
-    """Draw F1 against chips and against objects, a line for each way to choose."""
+    """Draw the gain of F1 against chips and against objects, a line for each way to choose."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
-    base = [one["f1"] for one in rows.values() if one["arm"] == "base"]
+    base = {one["seed"]: one["f1"] for one in rows.values() if one["arm"] == "base"}
+    rows = {key: one | {"gain": one["f1"] - base[one["seed"]]} for key, one in rows.items()}
     for arm, marker in zip((*ARMS, CONTROL), "so^x", strict=True):
         own = [one for one in rows.values() if one["arm"] == arm]
         if not own:
             continue
         budgets = sorted({one["chips"] for one in own})
         of_budget = [[one for one in own if one["chips"] == n] for n in budgets]
-        means = [sum(one["f1"] for one in some) / len(some) for some in of_budget]
+        means = [sum(one["gain"] for one in some) / len(some) for some in of_budget]
         objects = [sum(one["objects"] for one in some) / len(some) for some in of_budget]
         for axis, at, name in ((axes[0], budgets, "chips"), (axes[1], objects, "objects")):
             (line,) = axis.plot(at, means, marker=marker, label=arm)
-            each = [one[name] for one in own], [one["f1"] for one in own]
+            each = [one[name] for one in own], [one["gain"] for one in own]
             axis.plot(*each, marker, color=line.get_color(), alpha=0.35, markersize=4)
     for axis, name in zip(axes, ("labelled chips", "labelled objects"), strict=True):
-        axis.axhline(sum(base) / len(base), color="grey", linestyle=":", label="not trained on")
+        axis.axhline(0.0, color="grey", linestyle=":", label="not trained on")
         axis.set_xlabel(name)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("F1 on other places")
-    axes[0].legend()
+    axes[0].set_ylabel("gain of F1 on other places")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.savefig(output, dpi=100)
 
 
