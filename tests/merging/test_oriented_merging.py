@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
@@ -34,6 +34,7 @@ def listed(pairs):
 
 
 @given(seeds, thresholds)
+@settings(max_examples=25)
 def test_the_pairs_of_oriented_boxes_are_those_of_brute_force(seed, threshold):
     found, others = make_oriented(seed).shapes, make_oriented(seed + 1, 20).shapes
     rule = OverlapRule(threshold)
@@ -45,6 +46,7 @@ def test_the_pairs_of_oriented_boxes_are_those_of_brute_force(seed, threshold):
 
 
 @given(seeds, thresholds)
+@settings(max_examples=25)
 def test_suppression_of_oriented_boxes_is_that_of_the_definition(seed, threshold):
     found = make_oriented(seed).ranked()
     iou = paired_iou(found.shapes[:, None], found.shapes[None])

@@ -133,7 +133,7 @@ def write_bars(folder, count=4):
 def test_a_run_writes_a_model_of_oriented_boxes(tmp_path):
     config = SQUARES.model_copy(update={"model": architecture(boxes="oriented")})
     config = config.model_copy(
-        update={"train": config.train.model_copy(update={"epochs": 2, "int8": False})}
+        update={"train": config.train.model_copy(update={"epochs": 1, "int8": False})}
     )
     report = run_training(write_bars(tmp_path / "bars"), tmp_path / "bars.safetensors", config)
     model = load_checkpoint(report.model)
