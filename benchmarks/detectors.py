@@ -85,7 +85,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _hold_out(options: argparse.Namespace) -> Callable[[LabelledImage], bool] | None:
-    """Tell the images of the places that are left out."""
+    """Return the images of the places that are left out."""
     if options.fold is None:
         return None
     if options.task not in TASKS:

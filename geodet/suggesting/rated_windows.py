@@ -54,7 +54,7 @@ class RatedWindows:
         return values
 
     def outside_of(self, reviewed: Sequence[tuple[str, Window]]) -> Bools:
-        """Tell which windows share no pixel with those that were reviewed: (M,)."""
+        """Find the windows that share no pixel with those that were reviewed: (M,)."""
         by_scene: dict[str, list[Window]] = {}
         for name, window in reviewed:
             by_scene.setdefault(name, []).append(window)

@@ -175,7 +175,7 @@ def class_weights(expected: Floats) -> Floats:
 
 
 def describe_rating(rule: Rule, rating: Rating, classes: Sequence[str]) -> str:
-    """Say in words what a rating counts."""
+    """Describe what a rating counts."""
     if rule == "rarity":
         counts = [(n, name) for n, name in zip(rating.expected, classes, strict=True) if n >= 0.5]
         return ", ".join(f"{n:.0f} {name}" for n, name in sorted(counts)) or "no object is expected"
