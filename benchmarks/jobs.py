@@ -1,4 +1,4 @@
-"""What jobs cost: the layer itself, planning, merging many parts, several processes, kills.
+"""What jobs cost: the layer itself, planning, merging many parts, kills.
 
 Each row is a process of its own, so its CPU seconds and its peak are its own; imports are not
 timed. Files go to a folder, by default a temporary one.
@@ -6,7 +6,6 @@ timed. Files go to a folder, by default a temporary one.
     python benchmarks/jobs.py overhead [--side 6144] [--repeats 3]
     python benchmarks/jobs.py planning [--scenes 10000 100000]
     python benchmarks/jobs.py merging [--counts 1000000 10000000] [--output county.parquet]
-    python benchmarks/jobs.py processes [--side 2048] [--engines process ray]
     python benchmarks/jobs.py kills [--kills 5]
 """
 
@@ -22,15 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
-import rasterio
-import torch
 from affine import Affine
 from common import make_scene, print_machine
 from pyproj import CRS
@@ -53,15 +50,10 @@ from geodet.jobs.job_documents import from_document, to_document
 from geodet.jobs.job_folder import open_job, write_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import describe_plan, plan_job
-from geodet.jobs.pool_engines import ProcessEngine
-from geodet.jobs.pooled_run import begin_detection
-from geodet.jobs.ray_engine import RayEngine
 from geodet.jobs.shard_run import run_shard
-from geodet.jobs.worker_process import Ready
 from geodet.models.description import find_model
 from geodet.models.model import Model
 from geodet.onnx.backend import load_model
-from geodet.raster.geotiff import write_raster
 
 CPU = DetectOptions(device="cpu", overwrite=True)
 SIDE, STEP = 10_000, 9_000  # of a county's scenes, in pixels
@@ -70,15 +62,12 @@ UTM = CRS.from_epsg(32633)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "what", choices=["overhead", "planning", "merging", "processes", "kills"], nargs="+"
-    )
+    parser.add_argument("what", choices=["overhead", "planning", "merging", "kills"], nargs="+")
     parser.add_argument("--side", type=int, default=6144)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scenes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--output", default="county.parquet")
-    parser.add_argument("--engines", nargs="+", default=["process"], help="process, ray")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -174,86 +163,6 @@ def _write_parts(folder: Path, count: int) -> None:
             job.store(number).write(band, BandPart(found, np.zeros((len(boxes), 4), np.bool_)))
 
 
-def show_processes(options: argparse.Namespace, folder: Path) -> None:
-    """Compare two workers of one thread with one worker of one thread."""
-    scenes = _make_neighbours(folder, options.side)
-    columns = "workers", "in all, s", "from the first ready, s", "times as fast", "CPU, s", "rows"
-    table = _table("eight scenes, one thread a worker", *columns)
-    layers = []
-    for engine in options.engines:
-        alone = 0.0
-        for count in (1, 2):
-            output = folder / f"{engine}{count}.gpkg"
-            found = _apart(_run_pooled, scenes, output, engine, count)
-            rows, spent = found["result"]
-            alone = alone or spent
-            times = f"{found['wall']:.1f}", f"{spent:.1f}", f"{alone / spent:.2f}"
-            table.add_row(f"{count} {engine}", *times, f"{found['cpu']:.1f}", f"{rows:,}")
-            layers.append(geopandas.read_file(output, layer="detections"))
-    Console(width=110).print(table)
-    print(f"identical rows: {all(layers[0].equals(layer) for layer in layers)}")
-
-
-def _make_neighbours(folder: Path, side: int) -> list[Path]:
-    """Make eight scenes of one painted town, each a tenth of its side into the one before."""
-    with rasterio.open(make_scene(folder, -(-side // 2048) * 2048)) as town:
-        pixels = town.read(window=((0, side), (0, side)))
-        place = town.transform
-    scenes = [folder / f"{number}.tif" for number in range(8)]
-    for number, scene in enumerate(scenes):
-        moved = place * Affine.translation(0.9 * side * number, 0)
-        write_raster(scene, pixels, GeoBox(side, side, moved, UTM))
-    return scenes
-
-
-def _run_pooled(scenes: list[Path], output: Path, engine: str, count: int) -> tuple[int, float]:
-    """Return the number of rows, and the seconds from when the first worker was ready."""
-    torch.set_num_threads(count)  # which the processes share
-    model, began = _model(), list[float]()
-    workers: Any = ProcessEngine(["cpu"] * count)
-    if engine == "ray":
-        workers = RayEngine(find_model("urban-trees"), device="cpu", actors=count, threads=1)
-    timed = TimedEngine(workers, began)
-    run = begin_detection(scenes, [output], model, DetectConfig(), CPU, timed)
-    rows = sum(len(part.detections) for part in run)
-    return rows, time.monotonic() - began[0]
-
-
-@dataclass(frozen=True)
-class TimedEngine:
-    """Notes when the first worker of an engine is ready."""
-
-    engine: Any
-    began: list[float]
-
-    @property
-    def device(self) -> str:
-        """The device to plan with."""
-        return str(self.engine.device)
-
-    def open(self, *arguments: Any) -> Any:
-        """Start the workers."""
-        return TimedPool(self.engine.open(*arguments), self.began)
-
-
-@dataclass(frozen=True)
-class TimedPool:
-    """Notes when the first worker of a pool is ready."""
-
-    pool: Any
-    began: list[float]
-
-    def __iter__(self) -> Iterator[Any]:
-        for event in self.pool:
-            if isinstance(event, Ready):
-                self.began.append(time.monotonic())
-            yield event
-
-    def close(self) -> None:
-        """End the workers."""
-        self.pool.close()
-
-
 def show_kills(options: argparse.Namespace, folder: Path) -> None:
     """Kill a share again and again; count what is computed twice, and compare the rows."""
     scene = make_scene(folder, options.side // 2048 * 2048)
@@ -347,7 +256,7 @@ def _apart(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
 
 def _measure(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-    if function in (_run_alone, _run_job, _run_pooled):
+    if function in (_run_alone, _run_job):
         _model().network  # noqa: B018 - imports what the run would import
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began, wall = _cpu(), time.monotonic()
