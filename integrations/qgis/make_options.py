@@ -13,11 +13,18 @@ import typer
 
 from geodet_cli.detect import detect
 from geodet_cli.evaluate import evaluate
+from geodet_cli.suggest import suggest
 from geodet_cli.tile import tile
 from geodet_cli.train import train
 
 TABLE = Path(__file__).parent / "geodet_provider" / "options.json"
-TITLES = {detect: "Detect", train: "Train", evaluate: "Evaluate", tile: "Tile"}
+TITLES = {
+    detect: "Detect",
+    suggest: "Suggest",
+    train: "Train",
+    evaluate: "Evaluate",
+    tile: "Tile",
+}
 LEFT_OUT = {
     *("--json", "--verbose", "--quiet", "--overwrite", "--append", "--replace-scene", "--format"),
     *("--job", "--shard", "--allow-mixed", "--discard", "--restart", "--profile", "--engine"),
@@ -26,9 +33,10 @@ LEFT_OUT = {
 }
 """Options of batch work, of terminals, and what Processing does itself."""
 FIRST = {"scenes", "data", "scene", "labels", "model", "output", "detections", "aoi", "epochs"}
+FIRST |= {"budget", "by", "reviews"}
 """Options that are shown at once; the others are advanced."""
 REQUIRED = {("detect", "scenes"), ("detect", "output"), ("train", "output"), ("tile", "output")}
-REQUIRED |= {("tile", "scenes"), ("tile", "labels")}
+REQUIRED |= {("tile", "scenes"), ("suggest", "scenes"), ("suggest", "output")}
 KINDS = {
     "scenes": "rasters",
     "aoi": "vector",
@@ -41,10 +49,13 @@ KINDS = {
 }
 OUTPUTS = {
     "detect": "new vector",
+    "suggest": "new vector",
     "train": "new file",
     "evaluate": "new folder",
     "tile": "new folder",
 }
+LAYERS = {"suggest": "suggestions"}
+"""Layers to open of outputs in which they are not the first."""
 FILTERS = {
     "preview": "PNG (*.png)",
     "report": "HTML (*.html)",
@@ -96,6 +107,7 @@ def to_option(command, parameter, hint, info, flag):
         "least": info.min,
         "most": info.max,
         "filter": FILTERS.get(name, ""),
+        "layer": LAYERS.get(command) if name == "output" else None,
         "is_required": (command, parameter.name) in REQUIRED or (command, name) in REQUIRED,
         "is_advanced": name not in FIRST and parameter.name not in FIRST,
     }

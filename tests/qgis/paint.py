@@ -1,7 +1,7 @@
 """Paint scenes in three CRSs and write their trees with geodet's writers, for the check in QGIS.
 
 python tests/qgis/paint.py FOLDER: writes rasters, vector files and cases.json, which tells look.py
-what QGIS must find in them.
+what QGIS must find in them, and truth.gpkg, the trees of utm.tif in one class, for provide.py.
 """
 
 import json
@@ -42,6 +42,10 @@ def main(folder):
         part = SceneDetections(f"{SCENE}{raster.name}", geobox, found)
         for path, geometry in write_all(folder, name, part):
             cases.append(case(raster, path, geometry, part, epsg))
+        if name == "utm":
+            trees = Detections(found.boxes, found.scores, np.zeros(len(found), np.int64))
+            truth = SceneDetections(raster.name, geobox, trees)
+            write_detections(folder / "truth.gpkg", [truth], ["tree"], metadata={}, overwrite=True)
     (folder / "cases.json").write_text(json.dumps(cases), encoding="utf-8")
 
 

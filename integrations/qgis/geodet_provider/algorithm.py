@@ -77,6 +77,10 @@ class GeodetAlgorithm(QgsProcessingAlgorithm):
             run_command(words, feedback)
         except CommandError as error:
             raise QgsProcessingException(str(error)) from error
+        for option in self.command["options"]:
+            if option["layer"] is not None and option["name"] in outputs:
+                path = outputs[option["name"]]
+                outputs[option["name"]] = open_layer(path, option["layer"], context)
         return outputs
 
     def value_of(self, option, parameters, context, feedback):
@@ -104,6 +108,16 @@ class GeodetAlgorithm(QgsProcessingAlgorithm):
         if kind == "choice":
             return option["choices"][self.parameterAsEnum(parameters, name, context)]
         return self.parameterAsString(parameters, name, context)
+
+
+def open_layer(path, layer, context):
+    """Return the address of a layer of a file, which the project opens in place of the first."""
+    address = f"{path}|layername={layer}"
+    to_load = context.layersToLoadOnCompletion()
+    if path in to_load:
+        to_load[address] = to_load.pop(path)
+        context.setLayersToLoadOnCompletion(to_load)
+    return address
 
 
 def to_parameter(option):
