@@ -7,6 +7,7 @@ number of steps. Results are added to a file: the command continues where it was
 end it writes the plot and prints the table.
 
     python benchmarks/active_learning.py --folder runs/active --plot active-learning.webp
+    python benchmarks/active_learning.py --base FILE --city riverside   # of places.py --keep
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import functools
 import logging
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,8 +40,10 @@ LIGHT = (
     "train.workers=0",
 )
 # Stages of the backbone stay as they are: a step costs a third.
-GOES_ON = ("train.epochs=1", "train.learning_rate=1e-4", "train.ema_decay=0.95")
-FROZEN = "train.frozen_stages=4"
+LIGHT_STEPS = ("train.learning_rate=1e-4", "train.frozen_stages=4")
+# With a base model that was trained in earnest: its own network, and the rate of few-shot.
+FULL = (f"train.batch_size={BATCH}", "train.int8=false", "train.workers=0", "train.pretrained=")
+FULL_STEPS = ("train.learning_rate=3e-4",)
 ARMS = ("random", "uncertainty", "disagreement")
 CONTROL = "elsewhere"
 """Chips of the cities that the base knows: what the steps do without any label of the city."""
@@ -79,6 +83,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--folder", type=Path, default=Path("runs/active"))
     parser.add_argument("--city", default="palm_springs", help="left out of the base model")
+    parser.add_argument(
+        "--base", type=Path, help="model that has not seen the city; unset: trained"
+    )
     parser.add_argument("--epochs", type=int, default=1, help="of the base model")
     parser.add_argument("--budgets", type=int, nargs="+", default=[16, 32, 8], help="in chips")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=[*ARMS, CONTROL])
@@ -121,6 +128,10 @@ def make_base(options: argparse.Namespace, images: Sequence[Any]) -> None:
     done = options.folder / "base.done"
     if done.exists():
         return
+    if options.base is not None:
+        shutil.copyfile(options.base, options.folder / "base.safetensors")
+        done.write_text(f"{options.base.name}\n")
+        return
     others = [image for image in images if city_of(image) != options.city]
     settings = [f"train.epochs={options.epochs}", "train.init=vehicles", "train.ema_decay=0.99"]
     started = time.process_time()
@@ -136,7 +147,8 @@ def train(
     from geodet.config.recipes import resolve_config
     from geodet.tilesets.labels import Tileset
 
-    config = resolve_config("urban-trees", settings=[*LIGHT, *settings])
+    network = LIGHT if options.base is None else FULL
+    config = resolve_config("urban-trees", settings=[*network, *settings])
     whole = read_whole(options.data)
     training.read_tileset = lambda *_: Tileset(whole.root, whole.classes, tuple(images))
     training.write_training_report = lambda *_: None  # its pictures take longer than a short run
@@ -162,8 +174,9 @@ def run(
     started = time.process_time()
     chosen = [replace(one, split="train") for one in choose(options, pool, arm, budget, seed)]
     output = options.folder / f"{arm}-{budget}-{seed}.safetensors"
-    settings = [*GOES_ON, FROZEN, f"train.init={options.folder / 'base.safetensors'}"]
-    settings += [f"train.seed={seed}", f"train.epoch_chips={options.steps * BATCH}"]
+    settings = [*(LIGHT_STEPS if options.base is None else FULL_STEPS), "train.ema_decay=0.95"]
+    settings += [f"train.init={options.folder / 'base.safetensors'}", f"train.seed={seed}"]
+    settings += ["train.epochs=1", f"train.epoch_chips={options.steps * BATCH}"]
     train(options, chosen, output, settings)
     row = {"key": key, "arm": arm, "seed": seed, "chips": budget}
     row |= {"objects": sum(len(one.boxes) for one in chosen), **score(output, exam)}

@@ -6,14 +6,17 @@ stride of the network, or not.
 
     python benchmarks/agreement.py [--scene FILE] [--side 2048] [--model urban-trees]
     python benchmarks/agreement.py --overlaps 64 96 128 192
+    python benchmarks/agreement.py --origins [--tta]
 
-With --overlaps, only windows of 512 px with these overlaps are compared.
+With --overlaps, only windows of 512 px with these overlaps are compared; with --origins, only
+scenes cut at another origin.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,24 +43,26 @@ MARGIN = 160  # pixels from the edges of a scene that was cut, whose objects hav
 def main() -> None:
     options = _parse()
     print_machine()
-    model = load_checkpoint(options.model)
+    model, tta = load_checkpoint(options.model), {"tta": options.tta}
     table = Table(title=f"F1 of detections against those of one window, {options.model}")
     for column in ("chip", "overlap", "origin", "precision", "objects", "F1"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as name:
         path = options.scene or make_scene(Path(name), options.side)
-        exact = _detect(path, model, chip_size=2**15, overlap=0, precision="float32")
+        exact = _detect(path, model, chip_size=2**15, overlap=0, precision="float32", **tta)
         for precision in ("float32", "bfloat16"):
-            whole = _detect(path, model, chip_size=2**15, overlap=0, precision=precision)
+            whole = _detect(path, model, chip_size=2**15, overlap=0, precision=precision, **tta)
             cells = ("all", "0", "0, 0", precision, str(len(whole)))
             table.add_row(*cells, f"{_agreement(whole, exact):.4f}")
-            for size, overlap in [(512, n) for n in options.overlaps] or WINDOWS:
-                found = _detect(path, model, chip_size=size, overlap=overlap, precision=precision)
+            for size, overlap in _windows(options):
+                found = _detect(
+                    path, model, chip_size=size, overlap=overlap, precision=precision, **tta
+                )
                 cells = (str(size), str(overlap), "0, 0", precision, str(len(found)))
                 table.add_row(*cells, f"{_agreement(found, whole):.4f}")
             for x, y in () if options.overlaps else ORIGINS:
                 part = _cut(path, model, x, y, Path(name) / "part.tif")
-                found = _detect(part, model, chip_size=512, overlap=128, precision=precision)
+                found = _detect(part, model, chip_size=512, overlap=128, precision=precision, **tta)
                 pair = [_inner(one, x, y) for one in (found.shifted(x, y), whole)]
                 cells = ("512", "128", f"{x}, {y}", precision, str(len(found)))
                 table.add_row(*cells, f"{_agreement(*pair):.4f}")
@@ -70,7 +75,15 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--overlaps", type=int, nargs="*", default=[])
     parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--origins", action="store_true", help="other origins only")
+    parser.add_argument("--tta", action="store_true", help="average over flips")
     return parser.parse_args()
+
+
+def _windows(options: argparse.Namespace) -> Sequence[tuple[int, int]]:
+    if options.origins:
+        return ((512, 128),)
+    return [(512, overlap) for overlap in options.overlaps] or WINDOWS
 
 
 def _detect(path: Path, model: Model, **settings: object) -> Detections:
