@@ -18,7 +18,9 @@ from geodet.evaluation.int8_export import export_int8
 from geodet.geometry.geobox import GeoBox
 from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model
+from geodet.onnx.narrow_convolutions import split_narrow_convolutions
 from geodet.onnx.onnx_engine import OnnxEngine
+from geodet.onnx.quantise import LayerErrors
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
@@ -67,7 +69,21 @@ def model():
 @pytest.fixture(scope="module")
 def exported(model, scene, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "trees.int8.onnx"
-    return export_int8(model, path, scene, Config())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geodet.onnx.quantise._COMPARED", 2)  # tries some thirty layers on each chip
+        return export_int8(model, path, scene, Config())
+
+
+@pytest.fixture
+def known_layers(exported, monkeypatch):
+    """Leave the layers in float that were found for the scene: to try them again takes long."""
+
+    def quantise(quantiser, chips, score_threshold):
+        kept = exported.layers_in_float
+        graph = quantiser.quantise([name for name in quantiser.convolutions if name not in kept])
+        return split_narrow_convolutions(graph, quantiser.outputs), LayerErrors(0.0, 0.0), kept
+
+    monkeypatch.setattr(int8_export, "quantise_within", quantise)
 
 
 def test_the_file_finds_what_the_model_finds(exported, model, scene):
@@ -90,12 +106,14 @@ def test_the_file_finds_what_the_model_finds(exported, model, scene):
     assert counts[1] > 100
 
 
+@pytest.mark.usefixtures("known_layers")
 def test_labels_are_compared_where_there_are_any(model, tiles, tmp_path):
     report = export_int8(model, tmp_path / "a.onnx", tiles, Config())
     assert report.f1 == pytest.approx(report.f1_of_floats, abs=0.03)  # of few labels
     assert report.f1_of_floats > 0.1
 
 
+@pytest.mark.usefixtures("known_layers")
 def test_a_file_that_finds_something_else_is_refused(model, tiles, tmp_path, monkeypatch):
     monkeypatch.setattr(int8_export, "_LEAST_AGREEMENT", 1.01)
     with pytest.raises(
@@ -118,6 +136,7 @@ def test_imagery_too_small_to_check_with_is_refused(model, tmp_path):
         export_int8(model, tmp_path / "a.onnx", tmp_path, Config())
 
 
+@pytest.mark.usefixtures("known_layers")
 def test_imagery_without_objects_is_refused(model, tmp_path):
     geobox = GeoBox(128, 128, Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000), CRS.from_epsg(32633))
     dark = np.random.default_rng(0).integers(0, 9, (3, 128, 128)).astype(np.uint8)
