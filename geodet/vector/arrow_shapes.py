@@ -112,8 +112,6 @@ def _alike(shapes: Any) -> _Vertices | None:
     numbers = [np.ascontiguousarray(rows[:, len(head) :]).view("<f8") for rows in parts]
     joined = np.concatenate(numbers)
     vertices = joined.reshape(len(joined), -1, 2)
-    if len(head) == _POLYGON_HEAD:
-        vertices = vertices[:, :-1]  # the last one closes the ring
     return vertices.reshape(-1, 2), np.arange(len(vertices)) * vertices.shape[1]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyproj import CRS
 
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.previews import views
 from geodet.previews.views import read_objects
 from geodet.raster.geotiff import write_raster
@@ -33,6 +34,9 @@ def scene(tmp_path_factory):
 def frame_of(scene, boxes, kind, epsg):
     corners = scene.geobox.corners(np.array([[x, y, x + w, y + h] for x, y, w, h in boxes], float))
     shapes = shapely.points(corners[:, 0]) if kind == "points" else shapely.polygons(corners)
+    if kind == "turned":
+        rows = [[x, y, w + 21, h, (n % 5 - 2) / 2] for n, (x, y, w, h) in enumerate(boxes, 1)]
+        shapes = shapely.polygons(scene.geobox.to_world(oriented_corners(np.array(rows, float))))
     if kind == "mixed":
         shapes[0] = shapely.buffer(shapes[0], 1)
     count = len(boxes)
@@ -51,7 +55,7 @@ def frame_of(scene, boxes, kind, epsg):
 @settings(max_examples=12)
 @given(
     boxes=st.lists(BOX, min_size=1, max_size=8),
-    kind=st.sampled_from(["boxes", "points", "mixed"]),
+    kind=st.sampled_from(["boxes", "turned", "points", "mixed"]),
     epsg=st.sampled_from([None, 4326]),
     end=st.sampled_from([".gpkg", ".fgb", ".geojson", ".parquet"]),
 )
@@ -66,6 +70,11 @@ def test_vertices_alone_give_the_same_objects(scene, tmp_path, boxes, kind, epsg
     np.testing.assert_array_equal(found.detections.scores, expected.detections.scores)
     np.testing.assert_array_equal(found.detections.labels, expected.detections.labels)
     assert found.classes == expected.classes
+    assert (found.detections.oriented is None) == (expected.detections.oriented is None)
+    if kind == "turned":
+        turned = found.detections.oriented, expected.detections.oriented
+        np.testing.assert_allclose(*turned, atol=1e-6)
+        assert np.abs(turned[0][:, 4]).max() > 0.1
     notes = [note if isinstance(note, str) else None for note in expected.attributes["note"]]
     assert found.attributes["note"].to_pylist() == notes
 
