@@ -89,10 +89,11 @@ def parts_of(output):
 def test_a_run_interrupted_after_any_batch_writes_the_same_rows(
     make_scene, tiny_model, tmp_path, seen
 ):
-    path = make_scene(**WIDE)
+    path = make_scene(width=200, height=260, nodata=0, holes=[(80, 0, 160, 100)])
     run([path], tmp_path / "whole.gpkg", tiny_model)
     whole, batches = rows(tmp_path / "whole.gpkg"), list(seen)
-    assert len(whole) > 100
+    assert len(whole) > 40
+    assert len(batches) >= 8
     for after in range(1, len(batches) + 1):
         output = tmp_path / f"after{after}.gpkg"
         with pytest.raises(KeyboardInterrupt):
@@ -100,7 +101,7 @@ def test_a_run_interrupted_after_any_batch_writes_the_same_rows(
         done, first = len(parts_of(output)), len(seen)
         report = run([path], output, tiny_model)
         assert rows(output).equals(whole)
-        assert report.chips == 60
+        assert report.chips == 24
         assert report.detections == {"scene.tif": len(whole)}
         assert not journal_folder(output).exists()
         # what was finished is not computed again, and the rest in the same batches
@@ -271,13 +272,14 @@ def test_bands_are_whole_rows_of_the_wanted_windows(data):
 
 
 CHILD = """
-    import logging, sys
+    import logging, sys, torch
     from geodet.config import DetectConfig
     from geodet.detection import window_plan
     from geodet.detection.detect import DetectionRun, DetectOptions, detect_to_files
     from geodet.models.checkpoint import load_checkpoint
     from pathlib import Path
 
+    torch.set_num_threads(1)  # as in the tests: the last bits of scores depend on it
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("geodet").setLevel(logging.DEBUG)
     window_plan._BAND_PIXELS, window_plan._BAND_BATCHES = 1, 0
@@ -292,10 +294,10 @@ CHILD = """
 def test_a_run_that_is_killed_goes_on_and_computes_no_finished_band_twice(
     make_scene, make_model, tmp_path
 ):
-    path, model, output = make_scene(width=300, height=500), make_model(), tmp_path / "out.gpkg"
+    path, model, output = make_scene(width=300, height=300), make_model(), tmp_path / "out.gpkg"
     arguments = [sys.executable, "-c", textwrap.dedent(CHILD), str(path)]
     begun, finished = [], []
-    for lines in (3, 8, None):  # of the log, after which it is killed
+    for lines in (8, None):  # of the log, after which it is killed
         child = subprocess.Popen(
             [*arguments, str(output), str(model)], stderr=subprocess.PIPE, text=True
         )
@@ -311,8 +313,8 @@ def test_a_run_that_is_killed_goes_on_and_computes_no_finished_band_twice(
         killed = lines is not None
         assert child.wait(60) == (-signal.SIGKILL if killed else 0)
         assert output.exists() != killed
-    assert sorted(finished) == sorted(set(begun)) == list(range(11))
+    assert sorted(finished) == sorted(set(begun)) == list(range(6))
     whole = tmp_path / "whole.gpkg"
-    subprocess.run([*arguments, str(whole), str(model)], check=True, capture_output=True)
+    run([path], whole, load_checkpoint(model), SMALL.model_copy(update={"batch_size": 3}))
     assert rows(output).equals(rows(whole))
     assert not journal_folder(output).exists()
