@@ -69,7 +69,7 @@ def suggest(
         SceneError: No scene can be read.
         ModelFileError: There is no such model, or a scene lacks bands that it needs.
         VectorError: The detections, the reviews or the area cannot be read.
-        OutputError: The output exists or cannot be written, or the scenes have several CRSs.
+        OutputError: The output exists or cannot be written, or only some scenes have a CRS.
 
     Example:
         >>> report = suggest(scene, folder / "suggested.gpkg", budget=1, chip_size=128)

@@ -16,7 +16,6 @@ from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan, plan_detection
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
-from geodet.errors import OutputError
 from geodet.geometry.windows import Window
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.device import choose_device
@@ -88,7 +87,7 @@ def suggest_windows(
         ConfigError: The budget is not positive, or the rule needs what is not there.
         SceneError: No scene can be read.
         VectorError: The detections or the reviews cannot be read.
-        OutputError: The output exists or cannot be written, or the scenes have several CRSs.
+        OutputError: The output exists or cannot be written, or only some scenes have a CRS.
     """
     started, chosen = time.monotonic(), options or DetectOptions()
     check_suggestion(scenes, output, task, chosen)
@@ -99,7 +98,8 @@ def suggest_windows(
     rater = WindowRater(task.rule, thresholds, is_calibrated)
     with OpenScenes(model.description, config) as opened:
         plan = plan_detection(scenes, [], model.description, config, chosen, opened)
-        crs = _only_crs(plan, output)
+        # Photographs that cameras place have no CRS themselves, and are reviewed in their pixels.
+        crs = None if plan.scenes[0].geobox.crs is None else plan.crs
         if task.detections is None:
             rated, failed = _search(plan, opened, model, config, rater, chosen, progress)
         else:
@@ -150,20 +150,6 @@ def _read(
             least,
         )
     return rated
-
-
-def _only_crs(plan: DetectionPlan, output: Path) -> CRS | None:
-    """Return the CRS of all scenes: a review works in that of its scene."""
-    first = plan.scenes[0].geobox.crs
-    for scene in plan.scenes[1:]:
-        own = scene.geobox.crs
-        if (own is None) != (first is None) or (first is not None and own != first):
-            raise OutputError(
-                f"{plan.scenes[0].name} and {scene.name} have different CRSs",
-                hint="suggest windows of the scenes of each CRS in a run of its own",
-                path=output,
-            )
-    return first
 
 
 def _choose(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import sqlite3
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -20,21 +18,25 @@ import pandas as pd
 import pyogrio
 import shapely
 from pyproj import CRS
+from pyproj.exceptions import ProjError
 
 from geodet.errors import OutputError, VectorError
 from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.vector.formats import LAYER_SEPARATOR
+from geodet.vector.reviewed_items import (
+    OBJECT_COLUMNS,
+    ReviewedObject,
+    ReviewedWindow,
+    to_reviewed_object,
+)
 from geodet.vector.vector_files import read_extent
 
 __all__ = [
     "LABELS_LAYER",
     "WINDOWS_LAYER",
     "ReviewFile",
-    "ReviewedObject",
-    "ReviewedWindow",
-    "Verdict",
     "check_reviews",
     "write_polygons",
     "write_review_layers",
@@ -43,13 +45,12 @@ __all__ = [
 LABELS_LAYER, WINDOWS_LAYER = "labels", "windows"
 """Layers: the objects that are right, and the windows that were reviewed."""
 
-Verdict = Literal["accepted", "changed", "added", "rejected"]
-
 _REJECTED = "rejected"
 _OBJECT_TYPES: dict[str, str] = {
     **{"source": "int64", "origin": "str", "verdict": "str", "label": "str", "score": "float64"},
     **{"scene": "str", "x1_px": "float64", "y1_px": "float64", "x2_px": "float64"},
-    **{"y2_px": "float64", "reviewed_at": "str"},
+    **{"y2_px": "float64", "length_px": "float64", "width_px": "float64", "angle_px": "float64"},
+    **{"reviewed_at": "str"},
 }
 _WINDOW_TYPES = {
     **dict.fromkeys(("col_off", "row_off", "width", "height"), "int64"),
@@ -57,34 +58,6 @@ _WINDOW_TYPES = {
 }
 _TYPES = {LABELS_LAYER: _OBJECT_TYPES, _REJECTED: _OBJECT_TYPES, WINDOWS_LAYER: _WINDOW_TYPES}
 _HINT = "give a new file, or one that geodet view wrote with --reviews"
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedObject:
-    """A decision on an object."""
-
-    id: int
-    """Unique among the objects and windows of a file."""
-    source: int | None
-    """Number of the detection in its file; None for an object that was drawn."""
-    verdict: Verdict
-    """``accepted`` as it was, ``changed`` in its box or class, ``added``, or ``rejected``."""
-    label: str
-    """The class."""
-    score: float | None
-    """Of the detection."""
-    box_px: tuple[float, float, float, float]
-    """x1 y1 x2 y2 in the pixels of the scene."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedWindow:
-    """A part of a scene in which every object was looked at."""
-
-    id: int
-    """Unique among the objects and windows of a file."""
-    window: Window
-    """In the pixels of the scene."""
 
 
 class ReviewFile:
@@ -100,8 +73,8 @@ class ReviewFile:
         origin: Identifies the detections that are reviewed; empty: none.
 
     Raises:
-        OutputError: The file cannot be written, is of another kind or in another CRS, or holds
-            decisions on other detections of the scene.
+        OutputError: The file cannot be written, is of another kind, cannot hold places of the
+            scene, or holds decisions on other detections of the scene.
     """
 
     def __init__(self, path: Path, scene: str, geobox: GeoBox, *, origin: str = "") -> None:
@@ -110,7 +83,7 @@ class ReviewFile:
             with replacing(path) as temporary:
                 write_review_layers(temporary, geobox.crs)
         # GDAL is not asked while SQLite has the file: within one process it would end its locks.
-        _check_crs(path, geobox)
+        self._crs = _read_crs(path, geobox)
         with self._transaction() as database:
             self._reference = _check_layers(database, path)
             self.objects = {one.id: one for one in self._read_objects(database)}
@@ -163,20 +136,10 @@ class ReviewFile:
             ) from error
 
     def _insert(self, database: sqlite3.Connection, one: ReviewedObject | ReviewedWindow) -> None:
-        window = one.window if isinstance(one, ReviewedWindow) else None
+        values = one.columns()
         if isinstance(one, ReviewedObject):
-            box = one.box_px
-            values: dict[str, Any] = dict(
-                zip(("x1_px", "y1_px", "x2_px", "y2_px"), box, strict=True)
-            )
-            values |= {"source": one.source, "verdict": one.verdict, "label": one.label}
-            values |= {"score": one.score, "origin": self._origin}
-        else:
-            assert window is not None
-            box = (window.col_off, window.row_off, window.col_end, window.row_end)
-            names = ("col_off", "row_off", "width", "height")
-            values = {name: getattr(window, name) for name in names}
-        corners = self._geobox.corners(np.array([box], np.float64))[0]
+            values["origin"] = self._origin
+        corners = self._geobox.to_world(one.corners_px, self._crs)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values |= {"fid": one.id, "geom": _blob(corners, self._reference)}
         values |= {"scene": self._scene, "reviewed_at": now}
@@ -187,20 +150,19 @@ class ReviewFile:
         )
 
     def _read_objects(self, database: sqlite3.Connection) -> Iterator[ReviewedObject]:
-        names = "fid, source, verdict, label, score, x1_px, y1_px, x2_px, y2_px, origin"
+        names = ", ".join(("fid", *OBJECT_COLUMNS, "origin"))
         for layer in (LABELS_LAYER, _REJECTED):
             query = f"SELECT {names} FROM {layer} WHERE scene = ? ORDER BY fid"
             for row in database.execute(query, (self._scene,)):
-                number, source, verdict, label, score, *box, origin = row
-                if source is not None and origin != self._origin:
+                one, origin = to_reviewed_object(row[0], row[1:-1]), row[-1]
+                if one.source is not None and origin != self._origin:
                     raise OutputError(
                         f"{self.path} has decisions on other detections of {self._scene}",
                         hint="open it with the file of detections that was reviewed, or give "
                         "another --reviews",
                         path=self.path,
                     )
-                known = None if score is None or math.isnan(score) else float(score)
-                yield ReviewedObject(number, source, verdict, label, known, tuple(box))
+                yield one
 
     def _read_windows(self, database: sqlite3.Connection) -> Iterator[ReviewedWindow]:
         query = "SELECT fid, col_off, row_off, width, height FROM windows WHERE scene = ?"
@@ -264,20 +226,30 @@ def _layer_of(one: ReviewedObject | ReviewedWindow) -> str:
     return _REJECTED if one.verdict == "rejected" else LABELS_LAYER
 
 
-def _check_crs(path: Path, geobox: GeoBox) -> None:
-    """Check that a file of reviews is in the CRS of a scene."""
+def _read_crs(path: Path, geobox: GeoBox) -> CRS | None:
+    """Return the CRS of a file of reviews, in which a scene must have a place."""
     try:
         stored = read_extent(f"{path}{LAYER_SEPARATOR}{LABELS_LAYER}")[0]
     except VectorError as error:
         raise OutputError(f"{path} is no file of reviews", hint=_HINT, path=path) from error
     own = geobox.crs
-    if (stored is None) != (own is None) or (stored is not None and stored != own):
+    if (stored is None) != (own is None) or not _has_place(geobox, stored):
         raise OutputError(
             f"{path} is in {'no CRS' if stored is None else stored.name}, and the scene in "
             f"{'no CRS' if own is None else own.name}",
-            hint="give another --reviews for scenes in another CRS",
+            hint="give another --reviews for this scene",
             path=path,
         )
+    return stored
+
+
+def _has_place(geobox: GeoBox, crs: CRS | None) -> bool:
+    """Whether a CRS has places for the corners of a scene."""
+    whole = np.array([[0, 0, geobox.width, geobox.height]], np.float64)
+    try:
+        return bool(np.isfinite(geobox.corners(whole, crs)).all())
+    except ProjError:
+        return False
 
 
 def _check_layers(database: sqlite3.Connection, path: Path) -> int:

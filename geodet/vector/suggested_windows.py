@@ -69,14 +69,14 @@ def write_suggestions(
         path: The GeoPackage, which is replaced.
         windows: In the order in which they are to be looked at.
         geoboxes: Of their scenes, by name.
-        crs: Of all scenes; None: they have none.
+        crs: Of the file; None: the scenes have none.
 
     Raises:
         OutputError: The file cannot be written.
     """
     boxes = [_sides(one.window) for one in windows]
     corners = [
-        geoboxes[one.scene].corners(np.array([box], np.float64))[0]
+        geoboxes[one.scene].corners(np.array([box], np.float64), crs)[0]
         for one, box in zip(windows, boxes, strict=True)
     ]
     columns = {

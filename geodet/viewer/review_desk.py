@@ -11,10 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from geodet.geometry.boxes import Detections, box_corners
+from geodet.geometry.arrays import Floats
+from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
-from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile, Verdict
+from geodet.vector.reviewed_items import (
+    OrientedPx,
+    ReviewedObject,
+    ReviewedWindow,
+    Verdict,
+    bounds_of_oriented,
+)
+from geodet.vector.reviews import ReviewFile
 from geodet.vector.suggested_windows import read_suggestions
 from geodet.viewer.map_frame import MapFrame
 from geodet.viewer.shown_layer import ShownLayer
@@ -139,8 +148,16 @@ class ReviewDesk:
             source = self._source(request)
             old, base = self._of_source(source), self._detection(source, "changed")
         label = _label(request) if "label" in request else base.label
-        box = self._box(request) if "box_px" in request else base.box_px
-        return old, [replace(base, label=label, box_px=box)]
+        return old, [replace(self._reshaped(base, request), label=label)]
+
+    def _reshaped(self, base: ReviewedObject, request: Request) -> ReviewedObject:
+        """Return an object in the box of a request, if it has one."""
+        if "oriented_px" in request:
+            turned = self._oriented(request)
+            return replace(base, box_px=bounds_of_oriented(turned), oriented_px=turned)
+        if "box_px" in request:
+            return replace(base, box_px=self._box(request), oriented_px=None)
+        return base
 
     def _add(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
         """Add an object that was drawn."""
@@ -194,13 +211,15 @@ class ReviewDesk:
         assert self._layer is not None
         objects = self._layer.objects
         x1, y1, x2, y2 = objects.boxes[source].tolist()
+        box, turned = (x1, y1, x2, y2), self._layer.oriented(source)
         return ReviewedObject(
             self._file.take_id(),
             source,
             verdict,
             self._layer.classes[int(objects.labels[source])],
             round(float(objects.scores[source]), 6),
-            (x1, y1, x2, y2),
+            box if turned is None else bounds_of_oriented(turned),
+            turned,
         )
 
     def _of_source(self, source: int) -> list[ReviewedObject]:
@@ -220,24 +239,29 @@ class ReviewDesk:
 
     def _box(self, request: Request) -> tuple[float, float, float, float]:
         """Return the box of a request, clipped to the scene."""
-        try:
-            given = np.array(request.get("box_px"), np.float64)
-        except TypeError as error:
-            raise ValueError("a box has four numbers") from error
-        if given.shape != (4,) or not np.isfinite(given).all():
-            raise ValueError("a box has four numbers")
+        given = _numbers(request, "box_px", 4)
         size = np.array([self._geobox.width, self._geobox.height] * 2)
         x1, y1, x2, y2 = np.clip(given, 0, size).round(3).tolist()
         if x2 - x1 < _LEAST_SIDE or y2 - y1 < _LEAST_SIDE:
             raise ValueError("the box is smaller than half a pixel, or outside of the scene")
         return x1, y1, x2, y2
 
+    def _oriented(self, request: Request) -> OrientedPx:
+        """Return the oriented box of a request, whose centre has to be in the scene."""
+        given = _numbers(request, "oriented_px", 5)
+        size = np.array([self._geobox.width, self._geobox.height])
+        is_inside = bool(((given[:2] >= 0) & (given[:2] <= size)).all())
+        if not is_inside or given[2:4].min() < _LEAST_SIDE:
+            raise ValueError("the box is smaller than half a pixel, or outside of the scene")
+        x, y, length, width, angle = with_longer_side_first(given[None])[0].tolist()
+        return round(x, 3), round(y, 3), round(length, 3), round(width, 3), angle
+
     def _number(self, one: ReviewedWindow) -> int:
         """Return the number of a window in the grid; -1 for one of another grid."""
         return self._numbers.get(one.window, -1)
 
     def _to_json(self, one: ReviewedObject) -> dict[str, Any]:
-        corners = self._frame.to_square(box_corners(np.array([one.box_px])))[0]
+        corners = self._frame.to_square(one.corners_px)
         return {
             "id": one.id,
             "source": one.source,
@@ -245,6 +269,7 @@ class ReviewDesk:
             "label": one.label,
             "score": one.score,
             "box_px": list(one.box_px),
+            "oriented_px": None if one.oriented_px is None else list(one.oriented_px),
             "corners": corners.tolist(),
         }
 
@@ -264,6 +289,18 @@ def _whole(request: Request, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} is no whole number: {value!r}")
     return value
+
+
+def _numbers(request: Request, name: str, count: int) -> Floats:
+    """Return finite numbers of a request: (count,)."""
+    wrong = f"{name} has {count} numbers"
+    try:
+        given = np.array(request.get(name), np.float64)
+    except TypeError as error:
+        raise ValueError(wrong) from error
+    if given.shape != (count,) or not np.isfinite(given).all():
+        raise ValueError(wrong)
+    return given
 
 
 def _label(request: Request) -> str:

@@ -164,9 +164,17 @@ class ShownLayer:
             "label": self.classes[label],
             "score": None if label in self._unscored else float(self._scores[row]),
             "box_px": self.objects.boxes[row].tolist(),
+            "oriented_px": self.oriented(row),
             "corners": self._corners(np.array([row]))[0].tolist(),
             "attributes": self._attributes.read(row),
         }
+
+    def oriented(self, row: int) -> tuple[float, float, float, float, float] | None:
+        """Return the oriented box of an object in pixels; None where the boxes are axis-aligned."""
+        if self.objects.oriented is None:
+            return None
+        x, y, length, width, angle = self.objects.oriented[row].tolist()
+        return x, y, length, width, angle
 
     def step(self, start: int | None, forward: bool, at: float, shown: Bools) -> int | None:
         """Return the next object by falling score, of at least a score; None if there is none.

@@ -46,7 +46,7 @@ class ShownScene:
     frame: MapFrame
     """Where it lies on the map."""
     pictures: PictureTiles
-    """Its tiles; they are closed before the scene is."""
+    """Its tiles."""
     layers: dict[str, ShownLayer]
     """By name: ``objects``, and ``errors`` if there are any."""
 
@@ -87,6 +87,7 @@ class ShownScene:
             "finest_zoom": layer.finest_zoom,
             "scores": layer.score_histogram(),
             "has_scores": layer.has_scores,
+            "is_oriented": layer.objects.oriented is not None,
             "size_unit": "px" if gsd is None else "m",
             "largest_size": layer.largest_size * (gsd or 1.0),
         }

@@ -15,7 +15,8 @@ from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 from geodet.suggesting.searched_windows import _turn, _turn_back
 from geodet.suggesting.suggest import WINDOW_SIDE
-from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile
+from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.vector.reviews import ReviewFile
 from geodet.vector.suggested_windows import read_reviewed_windows, read_suggestions
 from geodet.viewer.review_desk import WINDOW_PX
 
@@ -133,6 +134,28 @@ def test_chips_of_a_folder_are_windows(make_scene, tiny_model, tmp_path):
     assert len({one.scene for one in report.windows}) == 2
 
 
+def test_scenes_of_two_crss_are_reviewed_and_cut_in_one_file(
+    make_scene, make_model, tmp_path, invoke
+):
+    size = {"width": 64, "height": 32}
+    scenes = [make_scene(f"{n}.tif", epsg=n, seed=n, **size) for n in (32633, 32634)]
+    path = tmp_path / "s.gpkg"
+    report = suggest(scenes, path, make_model(), budget=4, **SMALL)
+    assert rows(path).crs.to_epsg() == 32633
+    for epsg, scene in zip((32633, 32634), scenes, strict=True):
+        with Scene(scene) as raster:
+            ends = raster.geobox.corners(np.array([[0, 0, 64, 32.0]]))[0]
+            shown = rows(path).query("scene == @raster.name").to_crs(epsg).total_bounds
+            np.testing.assert_allclose(shown, [*ends.min(0), *ends.max(0)], atol=1e-3)
+            file = ReviewFile(path, raster.name, raster.geobox)
+            windows = [one.window for one in report.windows if one.scene == raster.name]
+        drawn = ReviewedObject(file.take_id(), None, "added", "tree", None, (8, 8, 20, 20))
+        file.replace([], [drawn, *(ReviewedWindow(file.take_id(), one) for one in windows)])
+    tiles = tmp_path / "tiles"
+    invoke("tile", *scenes, "--reviews", path, "-o", tiles, "--chip-size", "32", *NO_SPLIT)
+    assert sum(1 for _ in tiles.rglob("*.tif")) == 2  # a window with an object in each scene
+
+
 def test_a_scene_that_cannot_be_read_is_left_out_unless_it_is_the_only_one(
     make_scene, tiny_model, tmp_path
 ):
@@ -156,8 +179,8 @@ def test_what_cannot_be_suggested_is_refused_with_a_hint(make_scene, tiny_model,
     with pytest.raises(OutputError, match="exists already"):
         suggest(scene, path, tiny_model)
     assert path.read_bytes() == b"kept"
-    other = make_scene("other.tif", epsg=32634)
-    with pytest.raises(OutputError, match="different CRSs"):
+    other = make_scene("other.tif", epsg=None)
+    with pytest.raises(OutputError, match="1 of 2 scenes have no CRS"):
         suggest([scene, other], tmp_path / "t.gpkg", tiny_model)
     (tmp_path / "none.gpkg").write_bytes(b"no database" * 99)
     with pytest.raises(VectorError, match="cannot read the layer windows"):

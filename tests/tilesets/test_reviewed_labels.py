@@ -16,7 +16,8 @@ from geodet.raster.scene import Scene
 from geodet.tilesets.reviewed_labels import choose_labels
 from geodet.tilesets.tile import LabelledArea
 from geodet.tilesets.tileset import read_tileset
-from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile
+from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.vector.reviews import ReviewFile
 
 WINDOWS = [Window(0, 0, 128, 128), Window(256, 128, 128, 128)]
 CHIPS = {"tile.chip_size": 64, "tile.block_size": 64, "tile.overlap": 0, "tile.empty_share": 1.0}

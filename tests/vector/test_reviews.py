@@ -16,7 +16,8 @@ from shapely import box
 from geodet.errors import OutputError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.vector.reviews import ReviewedObject, ReviewedWindow, ReviewFile, check_reviews
+from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow, bounds_of_oriented
+from geodet.vector.reviews import ReviewFile, check_reviews
 
 UTM = CRS.from_epsg(32633)
 PLACE = GeoBox(300, 200, NORTH_UP, UTM)
@@ -52,6 +53,24 @@ def test_geopandas_reads_the_objects_where_they_lie(tmp_path, transform):
     assert frame.crs == UTM
     found = shapely.get_coordinates(frame.geometry.to_numpy()).reshape(30, 5, 2)
     np.testing.assert_array_equal(found[:, :4], geobox.corners(boxes))
+
+
+def test_an_oriented_object_is_a_rectangle_and_comes_back(tmp_path):
+    turned = (100.0, 80.0, 40.0, 10.0, 0.5)
+    path = tmp_path / "r.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE)
+    kept = ReviewedObject(
+        file.take_id(), 3, "accepted", "ship", 0.5, bounds_of_oriented(turned), turned
+    )
+    file.replace([], [kept, one(file, "added", None)])
+    frame = geopandas.read_file(path, layer="labels")
+    found = shapely.get_coordinates(frame.geometry.to_numpy()[:1])[:4]
+    np.testing.assert_allclose(found, PLACE.to_world(kept.corners_px))
+    assert frame["length_px"].tolist()[0] == 40
+    assert np.isnan(frame["length_px"].tolist()[1])
+    again, drawn = ReviewFile(path, "a.tif", PLACE).objects.values()
+    assert again.oriented_px == pytest.approx(turned)
+    assert drawn.oriented_px is None
 
 
 def test_layers_say_what_became_of_an_object(tmp_path):
@@ -104,11 +123,25 @@ def test_reviews_of_other_detections_are_refused(tmp_path):
         ReviewFile(path, "a.tif", PLACE, origin="y")
 
 
-def test_reviews_in_another_crs_are_refused(tmp_path):
+def test_a_scene_in_another_crs_is_reviewed_in_that_of_the_file(tmp_path):
+    path, geobox = tmp_path / "r.gpkg", GeoBox(300, 200, NORTH_UP, CRS.from_epsg(32634))
+    ReviewFile(path, "a.tif", PLACE)
+    file = ReviewFile(path, "b.tif", geobox)
+    file.replace([], [one(file, "added", None, (10, 20, 30, 40))])
+    frame = geopandas.read_file(path, layer="labels")
+    assert frame.crs == UTM
+    found = shapely.get_coordinates(frame.to_crs(32634).geometry.to_numpy())[:4]
+    np.testing.assert_allclose(found, geobox.corners(np.array([[10, 20, 30, 40.0]]))[0], atol=1e-4)
+    (again,) = ReviewFile(path, "b.tif", geobox).objects.values()
+    assert again.box_px == (10, 20, 30, 40)
+
+
+def test_a_scene_without_a_place_in_the_crs_of_the_reviews_is_refused(tmp_path):
     path = tmp_path / "r.gpkg"
     ReviewFile(path, "a.tif", PLACE)
-    with pytest.raises(OutputError, match="UTM zone 33N, and the scene in WGS 84 / UTM zone 34N"):
-        ReviewFile(path, "a.tif", GeoBox(300, 200, NORTH_UP, CRS.from_epsg(32634)))
+    moon = CRS.from_user_input("+proj=longlat +R=1737400 +no_defs")
+    with pytest.raises(OutputError, match="UTM zone 33N, and the scene in"):
+        ReviewFile(path, "a.tif", GeoBox(300, 200, NORTH_UP, moon))
     with pytest.raises(OutputError, match="the scene in no CRS"):
         ReviewFile(path, "a.tif", GeoBox(300, 200, NORTH_UP, None))
 

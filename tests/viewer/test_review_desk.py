@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 from viewer_boxes import BOXES
 
+from geodet.geometry.boxes import Detections
+from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.geometry.windows import Window
 from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
+from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.review_desk import ReviewDesk
+from geodet.viewer.shown_layer import ShownLayer
+from geodet.viewer.square_mesh import SquareMesh
+
+ROW = np.array([48.0, 30.0, 20.0, 6.0, 0.4])
 
 
 @pytest.fixture
@@ -53,6 +60,34 @@ def test_a_detection_is_moved_and_gets_another_class(desk, tmp_path):
     desk.act({"do": "change", "id": one["id"], "label": "shrub"})
     row = labels(tmp_path).iloc[0]
     assert (row["label"], row["x1_px"], row["source"]) == ("shrub", 11, 0)
+
+
+@pytest.fixture
+def turned_desk(shown, tmp_path):
+    """Return a desk of one oriented detection."""
+    boxes = Detections.of_oriented(ROW[None], np.array([0.9]), np.array([0]))
+    bounds = SquareMesh(shown.frame).to_bounds(boxes.boxes)
+    layer = ShownLayer(
+        "objects", "", boxes, ["ship"], [(0, 0, 0)], AttributeRows.of(None), shown.frame, bounds
+    )
+    return ReviewDesk(tmp_path / "r.gpkg", shown.scene, layer, shown.frame)
+
+
+def test_an_oriented_detection_keeps_its_angle(turned_desk, shown, tmp_path):
+    (one,) = turned_desk.act({"do": "judge", "source": 0, "verdict": "accepted"})["put"]
+    assert one["oriented_px"] == pytest.approx(ROW.tolist())
+    expected = shown.frame.to_square(oriented_corners(ROW[None])[0])
+    np.testing.assert_allclose(one["corners"], expected, rtol=1e-12)
+    moved = [50.0, 32.0, 5.0, 20.0, 0.4]  # the shorter side first
+    turned_desk.act({"do": "change", "source": 0, "oriented_px": moved})
+    row = labels(tmp_path).iloc[0]
+    sides = row[["length_px", "width_px", "angle_px"]].tolist()
+    assert sides == pytest.approx([20, 5, np.degrees(0.4) - 90])
+    middle = (row["x1_px"] + row["x2_px"]) / 2, (row["y1_px"] + row["y2_px"]) / 2
+    assert middle == pytest.approx((50, 32), abs=1e-3)
+    for wrong in ([200, 32, 20, 5, 0], [50, 32, 20, 0.1, 0], [50, 32, 20, 5]):
+        with pytest.raises(ValueError, match=r"smaller than half a pixel|has 5 numbers"):
+            turned_desk.act({"do": "change", "source": 0, "oriented_px": wrong})
 
 
 def test_an_object_is_drawn_moved_and_deleted(desk, tmp_path):

@@ -2,6 +2,7 @@
 
 import { drawCorners } from "./review_map.js";
 import { drawChosen } from "./scene_map.js";
+import { cornersOf, holds, moved, resized, span } from "./shapes.js";
 
 const REACH = 8; // pixels around a corner
 const LEAST = 4; // pixels of a drag; a shorter one draws a box of the usual size
@@ -39,9 +40,9 @@ export class BoxEditor {
     if (!move) return;
     event.preventDefault(); // the map stays where it is
     let box = null;
-    let moved = 0;
+    let way = 0;
     const drag = ({ lngLat, point }) => {
-      moved = Math.max(moved, Math.hypot(point.x - event.point.x, point.y - event.point.y));
+      way = Math.max(way, Math.hypot(point.x - event.point.x, point.y - event.point.y));
       box = move(this.frame.toPixels([lngLat.lng, lngLat.lat]));
       drawChosen(this.map, this.frame.ring(box));
       drawCorners(this.map, this.frame, box);
@@ -49,27 +50,25 @@ export class BoxEditor {
     this.map.on("mousemove", drag);
     this.map.once("mouseup", () => {
       this.map.off("mousemove", drag);
-      if (this.isDrawing) this.add(moved < LEAST ? this.around(start) : box);
-      else if (moved >= LEAST) this.change(box);
+      if (this.isDrawing) this.add(way < LEAST ? this.around(start) : box);
+      else if (way >= LEAST) this.change(box);
     });
   }
 
   /** Return how a drag from a point changes the chosen box; null where it does not hold it. */
   grip(point, start) {
     if (!this.box) return null;
-    const [x1, y1, x2, y2] = this.box;
     const near = [
       [point.x - REACH, point.y - REACH],
       [point.x + REACH, point.y + REACH],
     ];
     const [corner] = this.map.queryRenderedFeatures(near, { layers: ["corners"] });
     if (corner) {
-      const fixed = [[x2, y2], [x1, y2], [x1, y1], [x2, y1]][corner.properties.corner];
-      return (end) => span(fixed, end);
+      const fixed = cornersOf(this.box)[(corner.properties.corner + 2) % 4];
+      return (end) => resized(this.box, fixed, end);
     }
-    const [x, y] = start;
-    if (x < x1 || x > x2 || y < y1 || y > y2) return null;
-    return (end) => moved(this.box, end[0] - x, end[1] - y);
+    if (!holds(this.box, start)) return null;
+    return (end) => moved(this.box, end[0] - start[0], end[1] - start[1]);
   }
 
   /** Return a box of the usual size around a place. */
@@ -83,18 +82,4 @@ export class BoxEditor {
     const { lng, lat } = this.map.getCenter();
     return this.around(this.frame.toPixels([lng, lat]));
   }
-}
-
-/** Return a box moved by pixels of the scene. */
-export function moved([x1, y1, x2, y2], dx, dy) {
-  return [x1 + dx, y1 + dy, x2 + dx, y2 + dy];
-}
-
-/** Return a box grown by pixels of the scene on each side. */
-export function grown([x1, y1, x2, y2], by) {
-  return [x1 - by, y1 - by, x2 + by, y2 + by];
-}
-
-function span([ax, ay], [bx, by]) {
-  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
 }

@@ -1,5 +1,7 @@
 // Where the pixels of the scene lie on the map.
 
+import { cornersOf } from "./shapes.js";
+
 /** Converts pixels of the scene to longitude and latitude, and back. */
 export class Frame {
   constructor(about) {
@@ -45,8 +47,9 @@ export class Frame {
   }
 
   /** Return the corners of a box, as the ring of a polygon. */
-  ring([x1, y1, x2, y2]) {
-    return [[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]].map(([x, y]) => this.toLngLat(x, y));
+  ring(shape) {
+    const corners = cornersOf(shape);
+    return [...corners, corners[0]].map(([x, y]) => this.toLngLat(x, y));
   }
 
   /** Return the west, south, east and north end of the scene. */

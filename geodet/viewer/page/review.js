@@ -1,12 +1,14 @@
 // The review: decisions on objects, each written by the server at once, and undone one by one.
 
-import { BoxEditor, grown, moved } from "./box_editor.js";
+import { BoxEditor } from "./box_editor.js";
 import { complain, element, say, whole } from "./dom.js";
 import { addReviewed, drawReviewed, drawWindows, hideDetections } from "./review_map.js";
 import { tell } from "./server.js";
+import { asRequest, grown, moved, shapeOf, turned } from "./shapes.js";
 
 const OTHER = "#ffffff"; // of classes that the detections do not have
 const USUAL_SIDE = 16; // pixels of the scene, without any object to go by
+const TURN = 5; // degrees by key
 
 /** Decides on objects, by buttons, keys and drags. */
 export class Review {
@@ -15,6 +17,7 @@ export class Review {
     this.frame = frame;
     this.chosen = chosen;
     this.panel = panels.find(({ layer }) => layer.name === "objects") ?? null;
+    this.isOriented = this.panel?.layer.is_oriented ?? false;
     this.windows = about.reviews.windows;
     this.reasons = about.reviews.reasons; // of windows that geodet suggest chose
     this.objects = new Map();
@@ -22,7 +25,7 @@ export class Review {
     addReviewed(map);
     this.element = this.build(about.reviews.file);
     this.editor = new BoxEditor(map, frame, {
-      change: (box) => this.change({ box_px: box }).catch(complain),
+      change: (shape) => this.change(asRequest(shape)).catch(complain),
       add: (box) => this.add(box).catch(complain),
       usualSide: () => this.usualSide(),
     });
@@ -45,6 +48,8 @@ export class Review {
     this.rejecting = button("Reject", "x", () => this.judge("rejected"));
     this.deleting = button("Delete", "Delete", () => this.remove());
     this.drawing = button("Draw", "d", async () => this.draw(!this.editor.isDrawing));
+    this.turning = button("Turn", "t", () => this.reshape((shape) => turned(shape, TURN)));
+    this.turning.hidden = !this.isOriented;
     this.undoing = button("Undo", "u", () => this.undo());
     this.progress = element("p", { className: "fine", id: "windows-done" });
     this.reason = element("p", { className: "fine", id: "window-reason" });
@@ -58,7 +63,7 @@ export class Review {
       { id: "review-panel" },
       element("h2", {}, "Review"),
       element("p", { className: "fine" }, `Each decision is saved to ${file} at once.`),
-      element("div", { className: "buttons" }, this.accepting, this.rejecting, this.deleting, this.drawing, this.undoing),
+      element("div", { className: "buttons" }, this.accepting, this.rejecting, this.deleting, this.drawing, this.turning, this.undoing),
       element("label", { className: "row", htmlFor: "review-class" }, "Class", this.label, this.names),
       this.progress,
       this.reason,
@@ -110,11 +115,12 @@ export class Review {
   choose(object) {
     const isOwn = object !== null && this.chosen.layer !== "errors";
     this.object = isOwn ? object : null;
-    this.editor.edit(this.object?.box_px ?? null);
+    this.editor.edit(this.object && shapeOf(this.object));
     if (this.object) this.label.value = object.label;
     const isDetection = this.object !== null && sourceOf(object) !== null;
     this.accepting.disabled = !isDetection;
     this.rejecting.disabled = !isDetection;
+    this.turning.disabled = this.object === null;
     this.deleting.disabled = !this.object?.verdict || object.verdict === "rejected";
   }
 
@@ -143,6 +149,11 @@ export class Review {
     const id = this.object.verdict ? this.object.id : null;
     await this.act({ do: "change", ...which, ...what });
     this.again((one) => (source === null ? one.id === id : one.source === source));
+  }
+
+  /** Change the box of the chosen object by a function. */
+  async reshape(work) {
+    if (this.object) await this.change(asRequest(work(shapeOf(this.object))));
   }
 
   relabel() {
@@ -236,8 +247,13 @@ export class Review {
 
   /** Return the keys of the review. */
   keys() {
-    const nudge = (dx, dy) => async () => this.object && this.change({ box_px: moved(this.object.box_px, dx, dy) });
-    const grow = (by) => async () => this.object && this.change({ box_px: grown(this.object.box_px, by) });
+    const nudge = (dx, dy) => () => this.reshape((shape) => moved(shape, dx, dy));
+    const grow = (by) => () => this.reshape((shape) => grown(shape, by));
+    const turn = (degrees) => () => this.reshape((shape) => turned(shape, degrees));
+    const turns = [
+      { keys: ["t"], text: "turn by five degrees", run: turn(TURN) },
+      { keys: ["T"], text: "turn back", run: turn(-TURN) },
+    ];
     return [
       { keys: ["a"], text: "accept, and go to the next", run: () => this.judge("accepted") },
       { keys: ["x"], text: "reject, and go to the next", run: () => this.judge("rejected") },
@@ -251,6 +267,7 @@ export class Review {
       { keys: ["Shift+ArrowDown"], run: nudge(0, 1) },
       { keys: [","], text: "smaller by half a pixel on each side", run: grow(-0.5) },
       { keys: ["."], text: "larger by half a pixel on each side", run: grow(0.5) },
+      ...(this.isOriented ? turns : []),
       { keys: ["w"], text: "window done, go to the next", run: () => this.finishWindow() },
       { keys: ["v"], text: "next window", run: () => this.nextWindow() },
       { keys: ["b"], text: "window before", run: () => this.previousWindow() },
@@ -260,7 +277,9 @@ export class Review {
 }
 
 function withAttributes(one) {
-  return { ...one, attributes: { verdict: one.verdict } };
+  const [, , length, width, angle] = one.oriented_px ?? [];
+  const sides = { length_px: length, width_px: width, angle_px: (angle * 180) / Math.PI };
+  return { ...one, attributes: { verdict: one.verdict, ...(one.oriented_px ? sides : {}) } };
 }
 
 /** Return the number of the detection that an object is or was; null for one that was drawn. */

@@ -1,0 +1,114 @@
+"""What a review decides: objects, and windows in which every object was looked at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from geodet.geometry.arrays import Floats
+from geodet.geometry.boxes import box_corners
+from geodet.geometry.oriented_boxes import hulls, oriented_corners
+from geodet.geometry.windows import Window
+
+__all__ = [
+    "OBJECT_COLUMNS",
+    "BoxPx",
+    "OrientedPx",
+    "ReviewedObject",
+    "ReviewedWindow",
+    "Verdict",
+    "bounds_of_oriented",
+    "to_reviewed_object",
+]
+
+Verdict = Literal["accepted", "changed", "added", "rejected"]
+BoxPx = tuple[float, float, float, float]
+OrientedPx = tuple[float, float, float, float, float]
+
+_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
+_TURNED = ("length_px", "width_px", "angle_px")
+OBJECT_COLUMNS = ("source", "verdict", "label", "score", *_SIDES, *_TURNED)
+"""Columns of an object; the last three, as ``geodet detect`` writes them, are empty for a box that
+is not oriented."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedObject:
+    """A decision on an object."""
+
+    id: int
+    """Unique among the objects and windows of a file."""
+    source: int | None
+    """Number of the detection in its file; None for an object that was drawn."""
+    verdict: Verdict
+    """``accepted`` as it was, ``changed`` in its box or class, ``added``, or ``rejected``."""
+    label: str
+    """The class."""
+    score: float | None
+    """Of the detection."""
+    box_px: BoxPx
+    """x1 y1 x2 y2 in the pixels of the scene."""
+    oriented_px: OrientedPx | None = None
+    """x and y of the centre, length, width and angle of an oriented box, whose bounds ``box_px``
+    has; None: the box is axis-aligned."""
+
+    @property
+    def corners_px(self) -> Floats:
+        """The corners in the pixels of the scene: (4, 2)."""
+        if self.oriented_px is None:
+            corners: Floats = box_corners(np.array([self.box_px], np.float64))[0]
+        else:
+            corners = oriented_corners(np.array([self.oriented_px], np.float64))[0]
+        return corners
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values of :data:`OBJECT_COLUMNS`."""
+        turned: tuple[float | None, ...] = (None, None, None)
+        if self.oriented_px is not None:
+            _, _, length, width, angle = self.oriented_px
+            turned = length, width, math.degrees(angle)
+        values = (self.source, self.verdict, self.label, self.score, *self.box_px, *turned)
+        return dict(zip(OBJECT_COLUMNS, values, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedWindow:
+    """A part of a scene in which every object was looked at."""
+
+    id: int
+    """Unique among the objects and windows of a file."""
+    window: Window
+    """In the pixels of the scene."""
+
+    @property
+    def corners_px(self) -> Floats:
+        """The corners in the pixels of the scene: (4, 2)."""
+        window = self.window
+        sides = window.col_off, window.row_off, window.col_end, window.row_end
+        corners: Floats = box_corners(np.array([sides], np.float64))[0]
+        return corners
+
+    def columns(self) -> dict[str, Any]:
+        """Return its place as columns."""
+        return {
+            name: getattr(self.window, name) for name in ("col_off", "row_off", "width", "height")
+        }
+
+
+def bounds_of_oriented(oriented: OrientedPx) -> BoxPx:
+    """Return the bounds of an oriented box."""
+    x1, y1, x2, y2 = hulls(np.array([oriented], np.float64))[0].tolist()
+    return x1, y1, x2, y2
+
+
+def to_reviewed_object(number: int, values: tuple[Any, ...]) -> ReviewedObject:
+    """Return an object from its identifier and the values of :data:`OBJECT_COLUMNS`."""
+    source, verdict, label, score, x1, y1, x2, y2, length, width, angle = values
+    known = None if score is None or math.isnan(score) else float(score)
+    turned = None
+    if length is not None and not math.isnan(length):
+        turned = ((x1 + x2) / 2, (y1 + y2) / 2, length, width, math.radians(angle))
+    return ReviewedObject(number, source, verdict, label, known, (x1, y1, x2, y2), turned)
