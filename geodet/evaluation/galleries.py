@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -89,12 +90,18 @@ def _choose(kind: str, parts: Sequence[JudgedBoxes]) -> list[tuple[int, int]]:
     """Return the image and the row of the boxes to show."""
     images = np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts])
     rows = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(p.labels)) for p in parts)])
-    sizes = [np.prod(part.boxes[:, 2:] - part.boxes[:, :2], axis=1) for part in parts]
+    sizes = [np.prod(_sides(part), axis=1) for part in parts]
     keys = sizes if kind == "misses" else [part.scores for part in parts]
     order = np.argsort(-np.concatenate([np.zeros(0), *keys]), kind="stable")
     if kind != "false_positives":
         order = _evenly(order)
     return [(int(images[row]), int(rows[row])) for row in order[:_MOST]]
+
+
+def _sides(part: JudgedBoxes) -> Floats:
+    """Return the sides of boxes: (R, 2)."""
+    turned = part.oriented
+    return part.boxes[:, 2:] - part.boxes[:, :2] if turned is None else turned[:, 2:4]
 
 
 def _evenly(order: Ints) -> Ints:
@@ -133,12 +140,22 @@ def _marks(
     moved = closeup.place(part.boxes)
     size = np.array([closeup.width, closeup.height])
     seen = np.flatnonzero(np.all((moved[:, 2:] > 0) & (moved[:, :2] < size), axis=1))
+    turned = _with_angles(moved)
+    if part.oriented is not None:
+        turned = closeup.place_oriented(part.oriented)
     return [
-        _to_mark(moved[row], _STYLES[kind], is_subject=(kind, row) == (place[0], place[2]))
+        _to_mark(turned[row], _STYLES[kind], is_subject=(kind, row) == (place[0], place[2]))
         for row in seen.tolist()
     ]
 
 
-def _to_mark(box: Floats, style: str, *, is_subject: bool) -> MarkedBox:
-    x1, y1, x2, y2 = box.tolist()
-    return MarkedBox(x1, y1, x2 - x1, y2 - y1, style, is_subject)
+def _with_angles(boxes: Floats) -> Floats:
+    """Return boxes (R, 4) as centres, sides in their order, and angles of 0: (R, 5)."""
+    low, high = np.hsplit(boxes, 2)
+    return np.hstack([(low + high) / 2, high - low, np.zeros((len(boxes), 1))])
+
+
+def _to_mark(oriented: Floats, style: str, *, is_subject: bool) -> MarkedBox:
+    x, y, length, width, angle = oriented.tolist()
+    left, top = x - length / 2, y - width / 2
+    return MarkedBox(left, top, length, width, style, is_subject, math.degrees(angle))

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from geodet.geometry.arrays import Floats
+from geodet.geometry.oriented_boxes import map_oriented
 from geodet.geometry.windows import Window
 from geodet.previews.stretch import Stretch
 from geodet.raster.scene import Scene
@@ -39,11 +40,20 @@ class Closeup:
 
     def place(self, boxes: Floats) -> Floats:
         """Move (N, 4) boxes from the scene's pixels into those of the picture."""
-        window = self.window
-        scale = np.array([self.width / window.width, self.height / window.height] * 2)
-        offset = np.array([window.col_off, window.row_off] * 2)
-        moved: Floats = (boxes - offset) * scale
+        moved: Floats = (boxes - np.tile(self._offset, 2)) * np.tile(self._scale, 2)
         return moved
+
+    def place_oriented(self, oriented: Floats) -> Floats:
+        """Move (N, 5) oriented boxes from the scene's pixels into those of the picture."""
+        return map_oriented(oriented - [*self._offset, 0, 0, 0], np.diag(self._scale))
+
+    @property
+    def _offset(self) -> Floats:
+        return np.array([self.window.col_off, self.window.row_off], np.float64)
+
+    @property
+    def _scale(self) -> Floats:
+        return np.array([self.width / self.window.width, self.height / self.window.height])
 
 
 def cut_closeups(scene: Scene, boxes: Floats) -> Iterator[Closeup]:

@@ -75,6 +75,14 @@ class MarkedBox:
     """``right``, ``wrong``, ``missed``, or ``class`` and a number from 0 to 6."""
     is_subject: bool = False
     """Whether the picture shows this one, and others by the way."""
+    angle: float = 0.0
+    """Degrees by which it is turned clockwise about its centre."""
+
+    @property
+    def turn(self) -> str:
+        """How SVG turns it; empty for a box that is not turned."""
+        x, y = self.x + self.width / 2, self.y + self.height / 2
+        return f"rotate({self.angle:.2f} {x:.2f} {y:.2f})" if self.angle else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from readings_html import addresses_of, figures_of, read_page, tables_of, text_of
-from shapely import box
+from shapely import box, polygons
 
 from geodet.config import Config
 from geodet.evaluation import report_files
 from geodet.evaluation.evaluate import evaluate_vectors
+from geodet.geometry.oriented_boxes import oriented_corners
+from geodet.raster.scene import Scene
 
 CLASSES = ('<img src="x">', "$bus$ & Bäume")
 KIND = {"tile": {"label_field": "kind"}}
@@ -150,3 +152,18 @@ def test_the_galleries_are_limited(tmp_path, make_scene):
     captions = [text_of(one) for one in page.iter("figcaption") if text_of(one).startswith("a 0")]
     worst = [float(text[2:6]) for text in captions[:18]]
     assert worst == pytest.approx(scores[:18], abs=0.006)
+
+
+def test_pictures_show_rectangles_at_their_angles(tmp_path, make_scene):
+    scene = make_scene()
+    rows = np.array([[30.0, 30, 20, 8, 0.5], [70, 50, 24, 10, -0.3]])
+    with Scene(scene) as raster:
+        shapes = polygons(raster.geobox.to_world(oriented_corners(rows)))
+    fields = {"kind": ["ship"] * 2, "label": ["ship"] * 2, "score": [0.9, 0.8]}
+    for name in ("found", "truth"):
+        geopandas.GeoDataFrame(fields, geometry=shapes, crs=32633).to_file(
+            tmp_path / f"{name}.gpkg"
+        )
+    page, _ = report((tmp_path / "found.gpkg", tmp_path / "truth.gpkg"), tmp_path, scene=scene)
+    turns = {mark.get("transform", "").split(" ")[0] for mark in page.iter("rect")} - {""}
+    assert turns == {f"rotate({np.degrees(angle):.2f}" for angle in rows[:, 4]}
