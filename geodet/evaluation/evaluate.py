@@ -152,9 +152,10 @@ def evaluate_results(
     )
     chosen = config.detect.score_threshold
     found = Detections.concatenate([image.detections for image in evaluated])
-    threshold = choose_by_class(chosen, classes, lowest_score(found))
+    lowest = lowest_score(found)
+    threshold = choose_by_class(chosen, classes, lowest)
     warn_of_cut_scores(found, detections)
-    evaluation = measure(evaluated, classes, config.match, threshold=threshold)
+    evaluation = measure(evaluated, classes, config.match, threshold=threshold, lowest=lowest)
     title = f"{detections.name} against {len(images)} {split} images"
     report = EvaluateReport(title, split, len(images), evaluation, output)
     if output:
@@ -207,11 +208,13 @@ def evaluate_vectors(
         if not count:
             logger.warning("%s contains no object that counts", path)
     warn_of_cut_scores(image.detections, detections)
+    lowest = lowest_score(image.detections)
     evaluation = measure(
         [image],
         read.classes,
         config.match,
-        threshold=choose_by_class(chosen, read.classes, lowest_score(image.detections)),
+        threshold=choose_by_class(chosen, read.classes, lowest),
+        lowest=lowest,
         has_boxes=read.has_boxes,
         has_pixels=read.has_pixels,
     )

@@ -123,7 +123,8 @@ def measure(
         classes: Names of the classes, by label.
         rule: When two boxes match, and the bounds of small, medium and large.
         threshold: Score threshold in use, one or by class.
-        lowest: Score threshold with which the detections were made.
+        lowest: Score threshold with which the detections were made, or their lowest score: what
+            lies below it is not known, so no lower threshold is the best.
         has_boxes: Whether the labels have an extent. If not, there is no average precision.
         has_pixels: Whether the frame is in pixels. If not, there is none by size.
 

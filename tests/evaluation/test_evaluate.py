@@ -277,6 +277,8 @@ def test_measures_of_vector_files_equal_those_computed_by_hand(vectors):
     assert overall(report) == MatchCounts(0.3, 2, 3, 3)
     assert by_class(report) == {"bus": MatchCounts(0.3, 1, 1, 1), "car": MatchCounts(0.3, 1, 2, 2)}
     assert best(report) == MatchCounts(0.55, 2, 2, 3)
+    # All down to 0.3, the lowest score in the file, is as good: what lies below is not known.
+    assert report.evaluation.by_class["bus"].best == MatchCounts(0.55, 1, 1, 1)
     strict = Config.model_validate(KIND | {"detect": {"score_threshold": 0.85}})
     assert overall(evaluate_vectors(*vectors, strict)) == MatchCounts(0.85, 1, 1, 3)
     assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
