@@ -216,7 +216,8 @@ class _Comparison:
         boxes, scores = [np.zeros(1)], [np.zeros(1)]
         for chip, wanted, counted in zip(self._chips, self._wanted, self._counted, strict=True):
             found = session.run(["boxes", "scores"], {"pixels": chip})
-            boxes.append(np.abs(found[0] - wanted[0])[counted].ravel())
+            # Of oriented boxes, what follows the first four columns is no coordinate.
+            boxes.append(np.abs(found[0] - wanted[0])[counted][:, :4].ravel())
             scores.append(np.abs(found[1] - wanted[1])[counted].ravel())
         return LayerErrors(*(float(np.concatenate(part).mean()) for part in (scores, boxes)))
 

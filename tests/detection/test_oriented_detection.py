@@ -5,11 +5,13 @@ import shapely
 from factories_models import architecture
 from pretended_predictor import SMALL
 
+from geodet.config import Config
 from geodet.detection.band_parts import BandPart
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.flipped_engine import FlippedEngine
 from geodet.detection.predictor import build_predictor
 from geodet.errors import ModelFileError
+from geodet.evaluation.int8_export import export_int8
 from geodet.geometry.boxes import Detections, paired_iou
 from geodet.geometry.oriented_boxes import hulls
 from geodet.models.checkpoint import load_checkpoint
@@ -79,6 +81,22 @@ def test_a_plain_file_of_onnx_finds_the_same(make_scene, tmp_path, oriented_mode
     )
     assert len(first) == len(second)
     assert (paired_iou(first.shapes, second.shapes) > 0.99).mean() > 0.95
+
+
+def test_eight_bits_find_the_same_rectangles(make_scene, tmp_path, oriented_model):
+    model = load_checkpoint(oriented_model)
+    scene = make_scene("s.tif", width=256, height=256)
+    report = export_int8(model, tmp_path / "m.onnx", scene, Config())
+    assert report.agreement >= 0.95
+    assert report.box_difference_px < 0.1
+    detect(scene, tmp_path / "floats.gpkg", oriented_model)
+    auto = SMALL.model_copy(update={"precision": "auto"})
+    detect(scene, tmp_path / "eight.gpkg", tmp_path / "m.onnx", auto)
+    floats, eight = (
+        read_detections(tmp_path / f"{stem}.gpkg", ("tree",)).shapes for stem in ("floats", "eight")
+    )
+    nearest = paired_iou(floats[:, None], eight).max(axis=1)
+    assert (nearest > 0.9).mean() > 0.8, nearest
 
 
 def test_averages_over_flips_are_those_of_the_flipped_chip(make_scene, oriented_model):
