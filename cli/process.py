@@ -84,7 +84,7 @@ def leaving_on_signals() -> Iterator[None]:
 
 
 def end_if_signalled(code: int) -> None:
-    """End a process that was told to end, without waiting for threads that wait for a server.
+    """End a process that was told to end, without waiting for threads that read or wait.
 
     Functions registered with :mod:`atexit` run; what Python and PyTorch tear down after them takes
     seconds on a busy machine, and serves nothing.

@@ -9,6 +9,7 @@ import typer
 
 from . import options as opt
 from . import vector_options as vec
+from .process import end_if_signalled
 from .report import set_up_logging
 
 __all__ = ["EXAMPLES", "view"]
@@ -133,3 +134,4 @@ def view(
         opens_browser=not no_open,
         announce=announce,
     )
+    end_if_signalled(0)

@@ -57,7 +57,8 @@ def view(
             "reviews belong to a file of detections, and a frame is given",
             hint="write the frame to a file, and give its path",
         )
-    with tempfile.TemporaryDirectory() as folder:
+    # Windows keeps a file that is still being read when Ctrl-C ends the page.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if isinstance(detections, gpd.GeoDataFrame):
             source: Path | None = Path(folder) / "detections.gpkg"
             detections.to_file(source, layer="detections")

@@ -45,8 +45,6 @@ class LateRequests:
         Raises:
             GeodetError: Reading failed.
         """
-        if self._found.cancelled():
-            return
         try:
             self._found.result(seconds)
         except TimeoutError:
@@ -57,14 +55,9 @@ class LateRequests:
         """Call a function when reading has failed and the page had time to show why."""
 
         def check(found: Future[MapRequests]) -> None:
-            if not found.cancelled() and found.exception() is not None:
+            if found.exception() is not None:
                 timer = Timer(_TOLD, stop)
                 timer.daemon = True
                 timer.start()
 
         self._found.add_done_callback(check)
-
-    def close(self) -> None:
-        """Wait until nothing reads the scene any more."""
-        if not self._found.cancel() and self._found.exception() is None:
-            self._found.result().close()

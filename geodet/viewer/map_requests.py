@@ -112,10 +112,6 @@ class MapRequests:
         desk = self._desk
         return guarded(lambda: Answer.of_json(desk.act(_to_request(content))))
 
-    def close(self) -> None:
-        """Wait until nothing reads the scene any more; then it can be closed."""
-        self._shown.pictures.close()
-
     def _about(self, _query: Query) -> Answer:
         reviews = None if self._desk is None else self._desk.describe()
         return Answer.of_json(self._shown.describe() | self._settings | {"reviews": reviews})

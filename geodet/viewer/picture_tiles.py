@@ -33,7 +33,8 @@ class PictureTiles:
     reads the overview meanwhile, since this takes long where a large scene has none.
 
     Args:
-        scene: Open, with the bands to show. It stays open as long as tiles are read.
+        scene: Open, with the bands to show. It stays open as long as tiles are read; the overview
+            that is being read when it is closed is not waited for.
         frame: Where the scene lies on the map.
     """
 
@@ -61,7 +62,7 @@ class PictureTiles:
         return True
 
     def close(self) -> None:
-        """Wait until no thread reads the scene, which can then be closed."""
+        """Wait until no thread reads the overview."""
         self._overview.exception()
 
     def read(self, z: int, x: int, y: int) -> bytes | None:

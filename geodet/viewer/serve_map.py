@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import webbrowser
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 from geodet.errors import ConfigError, GeodetError
@@ -69,7 +69,7 @@ def serve_map(
         check_reviews(
             reviews, [Path(scene), *(Path(path_of(one)) for one in (objects, errors) if one)]
         )
-    with Scene(scene) as raster, ThreadPoolExecutor(1) as reader:
+    with Scene(scene) as raster:
         select_colours(raster, bands)
 
         def read() -> MapRequests:
@@ -78,16 +78,35 @@ def serve_map(
             )
             return _answering(shown, base_map, reviews)
 
-        with contextlib.closing(LateRequests(reader.submit(read))) as late:
-            late.wait(_SOON)
-            with MapServer(late, port=port, base_map=base_map) as server:
-                late.stop_when_failed(server.shutdown)
-                announce(server.address)
-                if opens_browser:
-                    webbrowser.open(server.address)
-                with contextlib.suppress(KeyboardInterrupt):
-                    server.serve_forever()
-            late.wait()
+        late = LateRequests(_begin(read))
+        late.wait(_SOON)
+        with MapServer(late, port=port, base_map=base_map) as server:
+            late.stop_when_failed(server.shutdown)
+            announce(server.address)
+            if opens_browser:
+                webbrowser.open(server.address)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                return  # what is still being read is not waited for
+        late.wait()
+
+
+def _begin(read: Callable[[], MapRequests]) -> Future[MapRequests]:
+    """Begin to read in a thread that no process waits for at its end.
+
+    The scene may be closed meanwhile: a handle that the thread has is closed when it comes back.
+    """
+    found: Future[MapRequests] = Future()
+
+    def work() -> None:
+        try:
+            found.set_result(read())
+        except BaseException as error:
+            found.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return found
 
 
 def _answering(shown: ShownScene, base_map: str, reviews: Path | None) -> MapRequests:
@@ -102,7 +121,7 @@ def _answering(shown: ShownScene, base_map: str, reviews: Path | None) -> MapReq
         if reviews is not None:
             desk = ReviewDesk(reviews, shown.scene, shown.layers.get("objects"), shown.frame)
     except GeodetError:
-        shown.pictures.close()  # before the scene is closed
+        shown.pictures.close()  # GDAL may not be reading when the process ends with the error
         raise
     return MapRequests(shown, {"base_map": base_map}, desk=desk)
 

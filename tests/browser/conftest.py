@@ -103,7 +103,6 @@ def open_page(browser, painted, tmp_path):
             server.shutdown()
             thread.join()
             server.server_close()
-            shown.pictures.close()
             scene.close()
             assert page.problems == []
             assert {url for url in page.asked if not url.startswith(("blob:", "data:"))} <= {

@@ -106,3 +106,17 @@ def test_a_second_ctrl_c_ends_the_process_at_once():
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == -signal.SIGINT
         assert time.monotonic() - began < 1
+
+
+def test_ctrl_c_ends_a_page_whose_scene_is_still_being_read(server, cog):
+    server.fault = Fault("stall", first_byte=100_000)
+    command = ["-m", "geodet", "view", f"{server.url}/cog.tif", "--no-open"]
+    process = start(command, server, cog.parent)
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    time.sleep(0.5)  # the page is served
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 3
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors

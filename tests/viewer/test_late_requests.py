@@ -26,7 +26,6 @@ def test_the_page_comes_at_once_and_all_else_when_the_objects_are_read(shown):
     assert json.loads(answers[0].content)["layers"]
     assert late.receive("reviews", b"{}").status == 404
     late.wait()
-    late.close()
 
 
 def test_the_page_is_told_what_is_wrong_and_the_server_stops(monkeypatch):
@@ -39,12 +38,5 @@ def test_the_page_is_told_what_is_wrong_and_the_server_stops(monkeypatch):
     answer = late.answer("about.json")
     assert (answer.status, json.loads(answer.content)["hint"]) == (422, "mend it")
     assert stopped.wait(10)
-    late.close()
     with pytest.raises(VectorError, match="cannot read it"):
         late.wait()
-
-
-def test_nothing_is_waited_for_that_has_not_begun():
-    late = LateRequests(Future())
-    late.close()
-    late.wait()
