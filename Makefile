@@ -11,8 +11,9 @@ UV := 0.13.9
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
 
+# Half of the tests to each process, in their order: what the tests of a file share is made once.
 test: .venv/ready
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # QGIS comes from Debian, with its own Python.
 test-qgis: .venv/ready

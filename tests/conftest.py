@@ -28,8 +28,8 @@ torch.set_num_threads(1)  # the networks here are too small for more
 
 # A machine under load is not a bug, and make_scene may paint anew in every example.
 _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
-# The same examples in every run, so that a failure is the change's; other ones on demand.
-settings.register_profile("geodet", derandomize=True, **_QUIET)
+# The same examples in every run, so that a failure is the change's; others, and more, on demand.
+settings.register_profile("geodet", derandomize=True, max_examples=50, **_QUIET)
 settings.register_profile("explore", **_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "geodet"))
 
