@@ -39,7 +39,7 @@ def example_files(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _example_names(request, doctest_namespace):
-    """Lend the docstrings of the public functions the names that they use."""
+    """Define the names that the docstrings of the public functions use."""
     examples = request.node.dtest.examples if isinstance(request.node, pytest.DoctestItem) else ()
     if not any(word in example.source for example in examples for word in _WORDS):
         return

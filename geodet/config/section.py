@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Ask whether the nearest known name was meant.
+    """Return the question whether the nearest known name was meant.
 
     Args:
         word: What was given.

@@ -12,7 +12,7 @@ __all__ = ["programs_using"]
 
 
 def programs_using(path: Path) -> list[str]:
-    """Return the other programs that have a file open, as far as the system tells.
+    """Return the other programs that have a file open, where the system lists them.
 
     Example:
         >>> programs_using(Path("missing.gpkg"))

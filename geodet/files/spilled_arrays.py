@@ -67,7 +67,7 @@ class SpilledArrays(Closing):
         return tuple(self._read(place) for place in self._spilled[key])
 
     def remove(self, key: int) -> None:
-        """Forget the arrays of a number; the file is cut when all that it has is forgotten."""
+        """Drop the arrays of a number; the file is cut when all that it holds are dropped."""
         if key in self._held:
             self._bytes -= sum(array.nbytes for array in self._held.pop(key))
             return
@@ -76,7 +76,7 @@ class SpilledArrays(Closing):
             self._file.truncate(0)
 
     def close(self) -> None:
-        """Forget everything and remove the file."""
+        """Drop all arrays and remove the file."""
         self._held.clear()
         self._spilled.clear()
         if self._file is not None:

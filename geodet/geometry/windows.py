@@ -180,7 +180,7 @@ class _Axis(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _divide(length: int, size: int, overlap: int, align: int) -> _Axis:
-    """Divide an axis; kept, as each window of a grid asks for it."""
+    """Divide an axis; cached, since each window of a grid needs it."""
     if length <= size:
         return _Axis(length, length, length, 0, 1)
     stride, step = size - overlap, max(align, 1)

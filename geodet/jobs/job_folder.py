@@ -99,7 +99,7 @@ class JobFolder:
             return f"its note cannot be read: {error}"
 
     def agree(self, about: dict[str, Any]) -> dict[str, Any]:
-        """Have the first process say what computes; return what the first one said.
+        """Write what computes, where no process has yet; return what the first process wrote.
 
         Raises:
             OutputError: The folder cannot be written to.

@@ -59,7 +59,7 @@ class WorkerPool(Closing):
         self._queue.extend(tasks)
 
     def drop_scene(self, number: int) -> None:
-        """Forget what is left of a scene."""
+        """Remove what is left of a scene."""
         self._queue = deque(task for task in self._queue if task[0] != number)
 
     def __iter__(self) -> Iterator[Ready | Done | Failed]:

@@ -167,7 +167,7 @@ def count_threads() -> int:
 
 
 def cpu_name() -> str:
-    """Return the name of the processor, as far as the system tells it."""
+    """Return the name of the processor, where the system has it."""
     path = Path("/proc/cpuinfo")
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

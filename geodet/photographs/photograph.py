@@ -28,7 +28,7 @@ WGS_84 = CRS.from_epsg(4326)
 _logger = logging.getLogger(__name__)
 
 _NADIR_DEG = 15.0
-"""A camera that looks straight down to this angle sees the ground at one scale, nearly."""
+"""Degrees from straight down up to which a photograph has nearly one scale."""
 _FILM_DIAGONAL_MM = math.hypot(36, 24)
 _SENSOR_MM = (1.0, 100.0)  # widths that sensors have
 _AGREES = 1.2  # two focal lengths that differ by more contradict each other

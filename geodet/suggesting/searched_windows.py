@@ -1,4 +1,4 @@
-"""Show the windows of scenes to a model, one by one, and turned where that is asked for."""
+"""Search the windows of scenes with a model, one by one, and turned on request."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class SuggestTask:
     rule: Rule = "uncertainty"
     """What makes a window worth labelling."""
     detections: Path | None = None
-    """What ``geodet detect`` found in the scenes; None: the network looks at them."""
+    """What ``geodet detect`` found in the scenes; None: the network searches them."""
     reviewed: Path | None = None
     """A file of reviews: its windows are not suggested again, nor what touches them."""
 

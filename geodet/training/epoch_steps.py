@@ -147,7 +147,7 @@ class StepGuard:
         self._epoch, self.accepted, self.skipped = epoch, 0, 0
 
     def begin_step(self) -> None:
-        """Copy the buffers before the network sees the batch."""
+        """Copy the buffers before the network computes the batch."""
         for copy, buffer in zip(self._before, self._buffers, strict=True):
             copy.copy_(buffer)
 

@@ -1,4 +1,4 @@
-"""The loss, the optimizer and the schedule that a configuration asks for."""
+"""The loss, the optimizer and the schedule that a configuration chooses."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class LateRequests:
         return guarded(lambda: self._found.result().answer(address))
 
     def receive(self, address: str, content: bytes) -> Answer:
-        """Carry out what the page asks for."""
+        """Run the action that the page requests."""
         return guarded(lambda: self._found.result().receive(address, content))
 
     def wait(self, seconds: float | None = None) -> None:

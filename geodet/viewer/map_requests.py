@@ -1,4 +1,4 @@
-"""What the page asks for: addresses, and how each is answered."""
+"""The requests of the page: addresses, and the answer to each."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class MapRequests:
         return _UNKNOWN
 
     def receive(self, address: str, content: bytes) -> Answer:
-        """Carry out what the page asks for; there is only one address for that."""
+        """Run the action that the page requests; there is one address for all actions."""
         if self._desk is None or address != "reviews":
             return _UNKNOWN
         desk = self._desk
@@ -163,7 +163,7 @@ def _shown_classes(query: Query, layer: ShownLayer) -> Bools:
 
 
 def _to_request(content: bytes) -> dict[str, Any]:
-    """Parse what the page asks for."""
+    """Parse a request of the page."""
     value = json.loads(content)
     if not isinstance(value, dict):
         raise ValueError("a request is an object of JSON")

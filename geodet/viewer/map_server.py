@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.requests.receive(address, self.rfile.read(int(length)))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log requests where somebody wants to see them, and not on stderr."""
+        """Log requests at the level of debugging, not on stderr."""
         logger.debug(format, *args)
 
     def _checked(self, respond: Callable[[str], Answer]) -> Answer:

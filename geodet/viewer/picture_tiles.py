@@ -1,4 +1,4 @@
-"""The scene as tiles of pictures, each read when the browser asks for it."""
+"""The scene as tiles of pictures, each read when the browser requests it."""
 
 from __future__ import annotations
 

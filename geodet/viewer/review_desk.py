@@ -275,7 +275,7 @@ class ReviewDesk:
 
 
 def _fingerprint(objects: Detections) -> str:
-    """Return what tells the detections of one file from others."""
+    """Return a value that differs between files with different detections."""
     rows = np.hstack([objects.boxes.round(2), objects.labels[:, None]])
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]
 
