@@ -66,6 +66,18 @@ def test_only_reviewed_windows_become_chips(scene, tmp_path):
     assert sum(len(image.boxes) for image in images) == len(inside)
 
 
+def test_rectangles_become_labels_at_their_angles(scene, tmp_path):
+    turned = (30.0, 30.0, 30.0, 8.0, 0.5)
+    with Scene(scene) as opened:
+        file = ReviewFile(tmp_path / "r.gpkg", "scene.tif", opened.geobox)
+    kept = ReviewedObject(file.take_id(), None, "added", "ship", None, (0, 0, 1, 1), turned)
+    file.replace([], [kept, ReviewedWindow(file.take_id(), Window(0, 0, 64, 64))])
+    settings = CHIPS | {"tile.val_fraction": 0}
+    geodet.tile(scene, None, tmp_path / "tiles", reviews=tmp_path / "r.gpkg", settings=settings)
+    (image,) = read_tileset(tmp_path / "tiles", DataConfig()).images
+    np.testing.assert_allclose(image.oriented, [turned], atol=0.01)
+
+
 def test_what_was_not_looked_at_is_no_background(scene, tmp_path):
     with Scene(scene) as opened:
         review(tmp_path / "r.gpkg", "scene.tif", opened.geobox, windows=[Window(0, 0, 100, 100)])
