@@ -56,16 +56,16 @@ def source(*pairs, area=None):
 
 
 def weights(output):
+    state = read_state(output)
     return {
-        (part, key): value
-        for part in ("network", "averaged")
-        for key, value in read_state(output)[part].items()
+        (part, key): value for part in ("network", "averaged") for key, value in state[part].items()
     }
 
 
 def assert_same_weights(one, other):
+    found = weights(other)
     for key, value in weights(one).items():
-        torch.testing.assert_close(weights(other)[key], value, rtol=0, atol=0)
+        torch.testing.assert_close(found[key], value, rtol=0, atol=0)
 
 
 def chip_times(output):

@@ -49,6 +49,13 @@ def run_script(folder, config, data, output, *, threads, launcher=(), stop=()):
     )
 
 
+def assert_same_weights(output, other, **tolerance):
+    found, wanted = read_state(output), read_state(other)
+    for part in ("network", "averaged"):
+        for key, value in wanted[part].items():
+            torch.testing.assert_close(found[part][key], value, **tolerance)
+
+
 def test_a_killed_run_ends_like_an_uninterrupted_one(small, tmp_path):
     config = configured(epochs=3)
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
@@ -61,9 +68,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(small, tmp_path):
     assert process.returncode != 0
     assert read_state(killed)["counts"]["epoch"] == 1
     run_training(small, killed, config, device="cpu", resume=True)
-    for part in ("network", "averaged"):
-        for key, value in read_state(whole)[part].items():
-            torch.testing.assert_close(read_state(killed)[part][key], value, rtol=0, atol=1e-6)
+    assert_same_weights(killed, whole, rtol=0, atol=1e-6)
     assert [row["loss"] for row in read_log(killed)] == [row["loss"] for row in read_log(whole)]
 
 
@@ -76,9 +81,7 @@ def test_two_processes_train_the_model_of_one(small, tmp_path):
         printed, _ = process.communicate(timeout=600)
     assert (process.returncode, printed.count("finished")) == (0, 2)
     run_training(small, one, config, device="cpu")
-    for part in ("network", "averaged"):
-        for key, value in read_state(one)[part].items():
-            torch.testing.assert_close(read_state(two)[part][key], value, rtol=1e-3, atol=1e-4)
+    assert_same_weights(two, one, rtol=1e-3, atol=1e-4)
     assert list(load_file(two)) == list(load_file(one))
     for a, b in zip(read_log(two), read_log(one), strict=True):
         for name in ("loss", "classification_loss", "box_loss", "gradient_norm", "f1"):
