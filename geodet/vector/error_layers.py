@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import box_corners
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_corners
+from geodet.vector.polygon_layers import write_polygons
 
 __all__ = ["ErrorBoxes", "write_layers"]
 
@@ -59,7 +57,7 @@ def write_layers(path: Path, layers: Mapping[str, Sequence[ErrorBoxes]]) -> None
         shapes = np.concatenate([_to_polygons(part, crs) for part in parts])
         keys = parts[0].fields
         columns = {key: np.concatenate([part.fields[key] for part in parts]) for key in keys}
-        _write(path, name, geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs))
+        write_polygons(path, name, geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs))
 
 
 def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
@@ -77,20 +75,3 @@ def _to_polygons(part: ErrorBoxes, crs: CRS | None) -> NDArray[np.object_]:
     if crs is None and part.geobox.crs is not None:
         return np.asarray(shapely.polygons(corners * [1.0, -1.0]), np.object_)
     return np.asarray(shapely.polygons(part.geobox.to_world(corners, crs)), np.object_)
-
-
-def _write(path: Path, name: str, frame: Any) -> None:
-    options = {} if frame.crs is not None else {"SRID": "-1"}  # "undefined Cartesian", not degrees
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-            pyogrio.write_dataframe(
-                frame,
-                path,
-                layer=name,
-                driver="GPKG",
-                geometry_type="Polygon",
-                layer_options=options,
-            )
-    except (DataSourceError, DataLayerError) as error:
-        raise OSError(str(error)[-160:]) from error

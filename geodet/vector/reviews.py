@@ -6,7 +6,6 @@ import contextlib
 import os
 import sqlite3
 import struct
-import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import geopandas
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 from pyproj import CRS
 from pyproj.exceptions import ProjError
@@ -25,6 +23,7 @@ from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.vector.formats import LAYER_SEPARATOR
+from geodet.vector.polygon_layers import write_polygons
 from geodet.vector.reviewed_items import (
     OBJECT_COLUMNS,
     ReviewedObject,
@@ -38,7 +37,6 @@ __all__ = [
     "WINDOWS_LAYER",
     "ReviewFile",
     "check_reviews",
-    "write_polygons",
     "write_review_layers",
 ]
 
@@ -180,30 +178,7 @@ def write_review_layers(path: Path, crs: CRS | None) -> None:
     for layer, types in _TYPES.items():
         columns = {name: pd.Series([], dtype=kind) for name, kind in types.items()}
         frame = geopandas.GeoDataFrame(columns, geometry=[], crs=crs)
-        write_polygons(path, layer, frame)
-
-
-def write_polygons(path: Path, layer: str, frame: geopandas.GeoDataFrame) -> None:
-    """Add a layer of polygons to a GeoPackage, with identifiers that SQLite alone can extend.
-
-    Args:
-        path: The file; made when it is not there.
-        layer: The name of the layer.
-        frame: Its rows; may be empty, or without a CRS.
-    """
-    options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"}
-    if frame.crs is None:
-        options["SRID"] = "-1"  # "undefined Cartesian", not degrees
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-        pyogrio.write_dataframe(
-            frame,
-            path,
-            layer=layer,
-            driver="GPKG",
-            geometry_type="Polygon",
-            layer_options=options,
-        )
+        write_polygons(path, layer, frame, is_edited=True)
 
 
 def check_reviews(path: Path, inputs: Sequence[Path]) -> None:

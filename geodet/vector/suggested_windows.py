@@ -18,7 +18,8 @@ from geodet.errors import VectorError
 from geodet.files.outputs import replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.vector.reviews import WINDOWS_LAYER, write_polygons, write_review_layers
+from geodet.vector.polygon_layers import write_polygons
+from geodet.vector.reviews import WINDOWS_LAYER, write_review_layers
 
 __all__ = [
     "SUGGESTIONS_LAYER",
@@ -91,7 +92,7 @@ def write_suggestions(
     frame = geopandas.GeoDataFrame(columns, geometry=[*map(shapely.Polygon, corners)], crs=crs)
     with replacing(path) as temporary:
         write_review_layers(temporary, crs)
-        write_polygons(temporary, SUGGESTIONS_LAYER, frame)
+        write_polygons(temporary, SUGGESTIONS_LAYER, frame, is_edited=True)
 
 
 def read_suggestions(path: Path, scene: str) -> list[SuggestedWindow]:

@@ -1,0 +1,46 @@
+"""Layers of polygons in GeoPackages that hold no detections."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
+
+__all__ = ["write_polygons"]
+
+
+def write_polygons(
+    path: Path, layer: str, frame: geopandas.GeoDataFrame, *, is_edited: bool = False
+) -> None:
+    """Add a layer of polygons to a GeoPackage.
+
+    Args:
+        path: The file; made when it is not there.
+        layer: The name of the layer.
+        frame: Its rows; may be empty, or without a CRS.
+        is_edited: Whether rows will be added by SQLite alone: the column of identifiers is called
+            ``fid``, and there is no spatial index.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"} if is_edited else {}
+    if frame.crs is None:
+        options["SRID"] = "-1"  # "undefined Cartesian", not degrees
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+            pyogrio.write_dataframe(
+                frame,
+                path,
+                layer=layer,
+                driver="GPKG",
+                geometry_type="Polygon",
+                layer_options=options,
+            )
+    except (DataSourceError, DataLayerError) as error:
+        raise OSError(str(error)[-160:]) from error
