@@ -26,7 +26,7 @@ from geodet.models.description import ModelDescription
 from geodet.models.input_values import InputValues
 from geodet.raster.scene import Chip, Scene
 
-__all__ = ["ComputedScenes", "SceneSource", "choose_values"]
+__all__ = ["ComputedScenes", "PredictorsByType", "SceneSource", "choose_values"]
 
 
 class SceneSource(Protocol):
@@ -81,12 +81,14 @@ class ComputedScenes:
         watch: Stopwatch,
         journal: Journal | None = None,
     ) -> None:
-        self._plan, self._opened = plan, opened
-        self._predictor, self._about, self._config = predictor, about, config
+        self._plan, self._opened, self._about, self._config = plan, opened, about, config
+        self._predictors = PredictorsByType(plan, opened, predictor, about, config)
         self._watch, self._journal = watch, journal
-        self._by_dtype: dict[str, Predictor] = {}
-        self.values: dict[str, str] = {}
+
+    @property
+    def values(self) -> dict[str, str]:
         """The values that count as dark and bright, by data type, where they were chosen."""
+        return self._predictors.values
 
     def begin(
         self, number: int, planned: PlannedScene, progress: Callable[[DetectProgress], None]
@@ -94,9 +96,11 @@ class ComputedScenes:
         """Open a scene, and prepare to search it."""
         scene = self._opened.open(planned.path)
         report_choices(scene, self._about, self._config)
+        with self._watch.measure("read"):
+            predictor = self._predictors.choose(scene, planned)
         return SceneRun(
             scene,
-            self._predictor_for(scene, planned),
+            predictor,
             self._config,
             aoi=planned.aoi,
             watch=self._watch,
@@ -116,18 +120,40 @@ class ComputedScenes:
         if self._journal is not None:
             self._journal.note_unreadable(number)
 
-    def _predictor_for(self, scene: Scene, planned: PlannedScene) -> Predictor:
-        """Return the predictor for the data type of a scene, the same for all its scenes."""
+
+class PredictorsByType:
+    """The predictors for the scenes of a plan: one for each data type.
+
+    Args:
+        plan: The scenes.
+        opened: Opens them.
+        predictor: With the model's own input statistics.
+        about: The model.
+        config: ``value_range``.
+    """
+
+    def __init__(
+        self,
+        plan: DetectionPlan,
+        opened: OpenScenes,
+        predictor: Predictor,
+        about: ModelDescription,
+        config: DetectConfig,
+    ) -> None:
+        self._predictor, self._inputs = predictor, (plan, opened, about, config)
+        self._found: dict[str, Predictor] = {}
+        self.values: dict[str, str] = {}
+        """The values that count as dark and bright, by data type, where they were chosen."""
+
+    def choose(self, scene: Scene, planned: PlannedScene) -> Predictor:
+        """Return the predictor for the data type of a scene, which is open."""
         dtype = planned.dtype
-        if dtype not in self._by_dtype:
-            with self._watch.measure("read"):
-                values = choose_values(
-                    scene, planned, self._plan, self._opened, self._about, self._config
-                )
-            self._by_dtype[dtype] = with_input_values(self._predictor, values)
+        if dtype not in self._found:
+            values = choose_values(scene, planned, *self._inputs)
+            self._found[dtype] = with_input_values(self._predictor, values)
             if values is not None:
-                self.values[dtype] = describe_range(values, self._about)
-        return self._by_dtype[dtype]
+                self.values[dtype] = describe_range(values, self._inputs[2])
+        return self._found[dtype]
 
 
 def choose_values(

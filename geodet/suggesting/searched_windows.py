@@ -14,9 +14,9 @@ from geodet.detection.batches import OutOfMemoryRetry, iter_batches
 from geodet.detection.chip_reading import count_readers, iter_chips
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.predictor import Predictor, with_input_values
+from geodet.detection.predictor import Predictor
 from geodet.detection.scene_for_model import report_choices
-from geodet.detection.scene_source import choose_values
+from geodet.detection.scene_source import PredictorsByType
 from geodet.detection.scene_windows import SceneWindows, cut_scene
 from geodet.detection.window_plan import plan_windows
 from geodet.errors import SceneError
@@ -76,7 +76,7 @@ class WindowSearch:
         self._plan, self._opened, self._predictor = plan, opened, predictor
         self._about, self._config, self._is_turned = about, config, is_turned
         self._progress, self._done = progress, 0
-        self._by_dtype: dict[str, Predictor] = {}
+        self._predictors = PredictorsByType(plan, opened, predictor, about, config)
         self._total = sum(len(self._cut(scene).wanted) for scene in plan.scenes)
         self.failed: dict[str, SceneError] = dict(plan.failed)
         """Errors of the scenes that could not be read, by name."""
@@ -106,7 +106,7 @@ class WindowSearch:
     def _iter_scene(self, planned: PlannedScene) -> Iterator[SearchedWindow]:
         scene = self._opened.open(planned.path)
         report_choices(scene, self._about, self._config)
-        predictor, cut = self._predictor_for(planned), self._cut(planned)
+        predictor, cut = self._predictors.choose(scene, planned), self._cut(planned)
         see: OutOfMemoryRetry[Chip, tuple[Detections, Detections | None]] = OutOfMemoryRetry(
             lambda chips: self._see(predictor, chips)
         )
@@ -122,16 +122,6 @@ class WindowSearch:
                 for (index, _), (straight, turned) in zip(batch.chips, found, strict=True):
                     window = to_scene_pixels(cut.grid[index], planned)
                     yield SearchedWindow(planned, window, straight, turned)
-
-    def _predictor_for(self, planned: PlannedScene) -> Predictor:
-        """Return the predictor for the data type of a scene, the same for all its scenes."""
-        if planned.dtype not in self._by_dtype:
-            scene = self._opened.open(planned.path)
-            values = choose_values(
-                scene, planned, self._plan, self._opened, self._about, self._config
-            )
-            self._by_dtype[planned.dtype] = with_input_values(self._predictor, values)
-        return self._by_dtype[planned.dtype]
 
     def _see(
         self, predictor: Predictor, chips: Sequence[Chip]
