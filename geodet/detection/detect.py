@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from geodet.config import DetectConfig
@@ -22,7 +23,7 @@ from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
 from geodet.detection.layer_run import LayerRun, PreparedRun
 from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.predictor import build_predictor
+from geodet.detection.predictor import Predictor, build_predictor
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_source import ComputedScenes, SceneSource
 from geodet.detection.stopwatch import Stopwatch
@@ -35,9 +36,18 @@ __all__ = [
     "DetectProgress",
     "DetectReport",
     "DetectionRun",
+    "PreparedSearch",
     "detect_to_files",
     "prepare_run",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSearch(PreparedRun):
+    """What a run needs that searches scenes itself."""
+
+    predictor: Predictor
+    """Finds the objects of chips."""
 
 
 class DetectionRun(LayerRun):
@@ -75,6 +85,7 @@ class DetectionRun(LayerRun):
     ) -> None:
         chosen = options or DetectOptions()
         prepared = prepare_run(scenes, outputs, model, config, chosen)
+        self._network = prepared.predictor
         super().__init__(prepared, outputs, chosen, progress)
 
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:  # noqa: ARG002
@@ -82,7 +93,7 @@ class DetectionRun(LayerRun):
         return ComputedScenes(
             self._plan,
             self._opened,
-            self._predictor,
+            self._network,
             self._prepared.model.description,
             self._prepared.config,
             watch=self._watch,
@@ -98,7 +109,7 @@ def prepare_run(
     options: DetectOptions,
     *,
     is_one_layer: bool = True,
-) -> PreparedRun:
+) -> PreparedSearch:
     """Open the scenes, put the model on its device, and check all that a detection needs.
 
     Args:
@@ -127,7 +138,7 @@ def prepare_run(
     except BaseException:
         opened.close()
         raise
-    return PreparedRun(
+    return PreparedSearch(
         plan=plan,
         model=model,
         config=config,

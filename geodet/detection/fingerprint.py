@@ -10,7 +10,7 @@ from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan
 from geodet.detection.journal import scene_key
-from geodet.detection.predictor import Predictor
+from geodet.detection.predictor import PredictorFacts
 from geodet.files.version import __version__
 from geodet.models.model import Model
 from geodet.raster.scene_identity import identify_scene
@@ -27,7 +27,7 @@ def fingerprint_run(
     model: Model,
     config: DetectConfig,
     options: DetectOptions,
-    predictor: Predictor,
+    predictor: PredictorFacts,
 ) -> dict[str, str]:
     """Return the scenes, model, settings, area and software of a run, as texts by name.
 

@@ -28,7 +28,7 @@ from geodet.detection.journal import Journal
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.output_notes import describe_run, describe_scenes
 from geodet.detection.photographed_scenes import georeferenced_image
-from geodet.detection.predictor import Predictor
+from geodet.detection.predictor import PredictorFacts
 from geodet.detection.progress import DetectProgress
 from geodet.detection.run_outputs import RunOutputs
 from geodet.detection.run_page import RunPage
@@ -65,7 +65,7 @@ class PreparedRun:
     """What to look for."""
     config: DetectConfig
     """The settings."""
-    predictor: Predictor
+    predictor: PredictorFacts
     """What computes, or has computed; its thresholds hold."""
     opened: OpenScenes
     """Opens the scenes; closed at the end of the run."""

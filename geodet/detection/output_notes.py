@@ -11,7 +11,7 @@ import shapely
 from geodet.config import DetectConfig
 from geodet.detection.detect_report import join_failures
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
-from geodet.detection.predictor import Predictor
+from geodet.detection.predictor import PredictorFacts
 from geodet.detection.scene_loop import SceneLoop
 from geodet.files.version import __version__
 from geodet.geometry.arrays import Floats
@@ -30,7 +30,7 @@ _PLACES = (
 )
 
 
-def describe_run(model: Model, config: DetectConfig, predictor: Predictor) -> dict[str, str]:
+def describe_run(model: Model, config: DetectConfig, predictor: PredictorFacts) -> dict[str, str]:
     """Return the software, model and settings that make detections, by title."""
     return {
         "software": f"geodet {__version__}",
@@ -55,7 +55,7 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     return {title: text for title, text in notes.items() if text} | ground
 
 
-def _thresholds(about: ModelDescription, predictor: Predictor) -> dict[str, object]:
+def _thresholds(about: ModelDescription, predictor: PredictorFacts) -> dict[str, object]:
     """Return the thresholds in use, those of the model where the settings name none."""
     scores: dict[str, object] = {"score": predictor.score_threshold}
     if len(set(predictor.class_thresholds)) > 1:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Required, TypedDict, Unpack
 
 from geodet.config import DetectConfig, ModelConfig
 from geodet.detection.flipped_engine import FlippedEngine
@@ -14,7 +14,7 @@ from geodet.detection.value_range import input_values
 from geodet.models.class_thresholds import choose_thresholds, drop_weak
 from geodet.models.decode import Decoded, decode
 from geodet.models.description import ModelDescription
-from geodet.models.engine import AnyArray, AnyDevice, ChipTensors, Engine, Outputs
+from geodet.models.engine import AnyArray, AnyDevice, ChipTensors, Engine, EngineFacts, Outputs
 from geodet.models.finite_outputs import check_boxes, check_scores
 from geodet.models.input_values import InputValues
 from geodet.models.model import Model
@@ -24,8 +24,9 @@ from geodet.raster.scene import Chip
 __all__ = [
     "ForwardPass",
     "Predictor",
+    "PredictorFacts",
     "build_predictor",
-    "predictor_on",
+    "facts_of",
     "with_input_values",
 ]
 
@@ -43,11 +44,22 @@ class ForwardPass(NamedTuple):
     """Pixels of a chip."""
 
 
-class Predictor:
-    """A network on a device, with the statistics of its input and the thresholds of its output.
+class _Terms(TypedDict, total=False):
+    values: Required[InputValues]
+    score_threshold: Required[float]
+    iou_threshold: Required[float]
+    max_candidates: Required[int]
+    max_per_level: int
+    class_thresholds: Sequence[float]
+    object_px: float | None
+    architecture: ModelConfig | None
+
+
+class PredictorFacts:
+    """The device of a network, the statistics of its input and the thresholds of its output.
 
     Args:
-        engine: Computes the outputs of the network.
+        engine: Computes the outputs of the network, or has computed them.
         values: Statistics that turn pixel values into network inputs.
         score_threshold: Lowest score that is kept.
         class_thresholds: Lowest score of each class, not below that of all; empty: that of all.
@@ -58,12 +70,11 @@ class Predictor:
             more for larger chips, in proportion; 0: no limit.
         object_px: Length of the largest objects in pixels; None: unknown.
         architecture: The network, which tells how much of its surroundings an object needs.
-        watch: Times the stages ``transfer``, ``forward`` and ``decode``.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineFacts,
         *,
         values: InputValues,
         score_threshold: float,
@@ -73,7 +84,6 @@ class Predictor:
         class_thresholds: Sequence[float] = (),
         object_px: float | None = None,
         architecture: ModelConfig | None = None,
-        watch: Stopwatch | None = None,
     ) -> None:
         self.engine = engine
         self.values = values
@@ -84,7 +94,6 @@ class Predictor:
         self.max_per_level = max_per_level
         self.object_px = object_px
         self.architecture = architecture or ModelConfig()
-        self._watch = watch or Stopwatch()
 
     @property
     def device(self) -> AnyDevice:
@@ -117,6 +126,24 @@ class Predictor:
     def bytes_per_pixel(self) -> float:
         """Estimated memory of a forward pass, in bytes per pixel of its chips."""
         return self.engine.bytes_per_pixel(self.values)
+
+
+class Predictor(PredictorFacts):
+    """A network on a device: chips in, detections out.
+
+    Args:
+        engine: Computes the outputs of the network.
+        watch: Times the stages ``transfer``, ``forward`` and ``decode``.
+        **terms: As of :class:`PredictorFacts`.
+    """
+
+    engine: Engine
+
+    def __init__(
+        self, engine: Engine, *, watch: Stopwatch | None = None, **terms: Unpack[_Terms]
+    ) -> None:
+        super().__init__(engine, **terms)
+        self._watch = watch or Stopwatch()
 
     def __call__(self, chips: Sequence[Chip]) -> list[Decoded]:
         """Detect objects in chips.
@@ -191,31 +218,27 @@ def build_predictor(
     engine = build_engine(model, config.precision, device)
     if config.tta:
         engine = FlippedEngine(engine, about.architecture)
-    return predictor_on(engine, about, config, score_threshold=score_threshold, watch=watch)
+    asked = config.score_threshold if score_threshold is None else score_threshold
+    return Predictor(engine, watch=watch, **_choose_terms(about, config, asked))
 
 
-def predictor_on(
-    engine: Engine,
-    about: ModelDescription,
-    config: DetectConfig,
-    *,
-    score_threshold: float | None = None,
-    watch: Stopwatch | None = None,
-) -> Predictor:
-    """Set for an engine the thresholds of the configuration, or else the model's own.
+def facts_of(engine: EngineFacts, about: ModelDescription, config: DetectConfig) -> PredictorFacts:
+    """Return the thresholds of the configuration, or else the model's own, for an engine.
 
     Args:
-        engine: Computes the outputs of the network.
+        engine: Computes the outputs of the network, or has computed them.
         about: The model.
         config: Thresholds, caps and value range.
-        score_threshold: Lowest score kept, in place of the configuration's.
-        watch: Times the stages.
     """
+    return PredictorFacts(engine, **_choose_terms(about, config, config.score_threshold))
+
+
+def _choose_terms(
+    about: ModelDescription, config: DetectConfig, asked: float | Mapping[str, float] | None
+) -> _Terms:
     given = config.value_range if isinstance(config.value_range, tuple) else None
-    asked = config.score_threshold if score_threshold is None else score_threshold
     thresholds = choose_thresholds(about, asked)
-    return Predictor(
-        engine,
+    return _Terms(
         values=input_values(about, given),
         score_threshold=min(thresholds),
         class_thresholds=thresholds,
@@ -224,7 +247,6 @@ def predictor_on(
         max_per_level=config.max_per_level,
         object_px=about.object_px,
         architecture=about.architecture,
-        watch=watch,
     )
 
 

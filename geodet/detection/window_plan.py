@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psutil
 
 from geodet.config import DetectConfig
-from geodet.detection.predictor import Predictor
+from geodet.detection.predictor import PredictorFacts
 from geodet.geometry.windows import WindowGrid
 from geodet.models.context import context_px
 from geodet.models.device import import_torch
@@ -58,7 +58,7 @@ class WindowPlan(NamedTuple):
 
 
 def plan_windows(
-    predictor: Predictor,
+    predictor: PredictorFacts,
     config: DetectConfig,
     width: int,
     height: int,

@@ -19,7 +19,7 @@ from geodet.detection.journal import Journal
 from geodet.detection.layer_run import LayerRun, PreparedRun
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import are_placed_by_cameras
-from geodet.detection.predictor import predictor_on
+from geodet.detection.predictor import facts_of
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_files import is_per_scene
 from geodet.detection.scene_merge import SceneMerge
@@ -83,7 +83,7 @@ class MergeRun(LayerRun):
             plan=plan,
             model=job.model,
             config=config,
-            predictor=predictor_on(_recorded_engine(job), about, config),
+            predictor=facts_of(_recorded_engine(job), about, config),
             opened=OpenScenes(about, config),
             watch=Stopwatch(),
             fingerprint={"job": job.plan.identifier},

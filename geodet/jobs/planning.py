@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from geodet.config import DetectConfig
-from geodet.detection.detect import prepare_run
+from geodet.detection.detect import PreparedSearch, prepare_run
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.layer_run import PreparedRun
-from geodet.detection.predictor import predictor_on
+from geodet.detection.predictor import facts_of
 from geodet.errors import OutputError
 from geodet.files.outputs import check_output_folder
 from geodet.jobs.job_documents import identify_job
@@ -118,8 +118,9 @@ def plan_job(
     with prepared.opened:
         plan = plan_bands(_with_whole_paths(prepared), "")
         plan = replace(plan, identifier=identify_job(plan, loaded.digest))
-        is_sampled = is_here and sample_seconds
-        sample = sample_speed(prepared, plan, seconds=sample_seconds) if is_sampled else None
+        sample = None
+        if sample_seconds and isinstance(prepared, PreparedSearch):
+            sample = sample_speed(prepared, plan, seconds=sample_seconds)
     report = describe_plan(plan, sample)
     report.model, report.folder = loaded.description.name, folder
     report.device, report.precision = str(prepared.predictor.device), prepared.predictor.precision
@@ -132,7 +133,7 @@ def plan_job(
 
 def _prepare(
     scenes: Sequence[str | Path], model: Model, config: DetectConfig, options: DetectOptions
-) -> PreparedRun:
+) -> PreparedSearch:
     """Prepare for a device of this machine; whether the scenes share a CRS matters to the merge."""
     return prepare_run(scenes, [], model, config, options, is_one_layer=False)
 
@@ -150,8 +151,17 @@ def _prepare_elsewhere(
     prepared = _prepare(scenes, model, alike, replace(options, device="cpu"))
     here = prepared.predictor
     engine = RecordedEngine(HostDevice("cuda"), "", {}, here.stride, here.bytes_per_pixel)
-    predictor = predictor_on(engine, model.description, config)
-    return replace(prepared, predictor=predictor, config=config)
+    return PreparedRun(
+        plan=prepared.plan,
+        model=model,
+        config=config,
+        predictor=facts_of(engine, model.description, config),
+        opened=prepared.opened,
+        watch=prepared.watch,
+        fingerprint=prepared.fingerprint,
+        started=prepared.started,
+        warnings=prepared.warnings,
+    )
 
 
 def describe_plan(plan: JobPlan, sample: SpeedSample | None = None) -> PlanReport:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
 
-from numpy.typing import NDArray
-
-from geodet.models.engine import AnyArray, ChipTensors, HostDevice, Outputs
+from geodet.models.engine import HostDevice
 from geodet.models.input_values import InputValues
 
 __all__ = ["RecordedEngine"]
@@ -16,7 +12,7 @@ __all__ = ["RecordedEngine"]
 
 @dataclass(frozen=True, slots=True)
 class RecordedEngine:
-    """An engine of which only the facts are known, as the network is not needed to merge parts."""
+    """The facts of an engine, as the network is not needed to merge parts."""
 
     device: HostDevice = field(default_factory=HostDevice)
     """The kind of device that has computed."""
@@ -33,18 +29,3 @@ class RecordedEngine:
     def bytes_per_pixel(self, values: InputValues) -> float:  # noqa: ARG002
         """Return the memory of a forward pass, in bytes per pixel of its chips."""
         return self.memory
-
-    def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
-        """Raise an error: nothing is computed here."""
-        return self._refuse(pixels, valid)
-
-    def start(self, tensors: ChipTensors) -> ChipTensors:
-        """Raise an error: nothing is computed here."""
-        return self._refuse(tensors)
-
-    def forward(self, pixels: AnyArray, valid: AnyArray, values: InputValues) -> Outputs:
-        """Raise an error: nothing is computed here."""
-        return self._refuse(pixels, valid, values)
-
-    def _refuse(self, *_: Any) -> NoReturn:
-        raise NotImplementedError("nothing is computed without the network")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from geodet.detection.detect_report import join_failures
-from geodet.detection.predictor import Predictor, build_predictor
+from geodet.detection.predictor import Predictor, PredictorFacts, build_predictor
 from geodet.detection.progress import DetectProgress
 from geodet.errors import ConfigError, SceneError
 from geodet.files.version import __version__
@@ -207,7 +207,7 @@ def check_device(job: JobFolder, about: dict[str, Any], *, allow_mixed: bool = F
     )
 
 
-def describe_device(predictor: Predictor) -> dict[str, Any]:
+def describe_device(predictor: PredictorFacts) -> dict[str, Any]:
     """Return what the last digits of scores depend on."""
     return {
         "device": predictor.device.type,

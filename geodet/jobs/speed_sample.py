@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from geodet.detection.band_search import BandSearch
-from geodet.detection.layer_run import PreparedRun
+from geodet.detection.detect import PreparedSearch
 from geodet.detection.predictor import with_input_values
 from geodet.errors import SceneError
 from geodet.jobs.job_plan import JobPlan
@@ -29,7 +29,7 @@ class SpeedSample:
     """Pixels with those of the first batch, in which the detections were found."""
 
 
-def sample_speed(prepared: PreparedRun, plan: JobPlan, *, seconds: float) -> SpeedSample:
+def sample_speed(prepared: PreparedSearch, plan: JobPlan, *, seconds: float) -> SpeedSample:
     """Search bands of scenes that are evenly spread until a time is over, and keep nothing.
 
     Args:
@@ -49,7 +49,7 @@ def sample_speed(prepared: PreparedRun, plan: JobPlan, *, seconds: float) -> Spe
 
 
 def _search(
-    prepared: PreparedRun, plan: JobPlan, number: int, sample: SpeedSample, seconds: float
+    prepared: PreparedSearch, plan: JobPlan, number: int, sample: SpeedSample, seconds: float
 ) -> None:
     planned = plan.scenes[number].planned
     scene, windows = prepared.opened.open(planned.path), plan.cut(number)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from geodet.models.input_values import InputValues
 
-__all__ = ["AnyArray", "AnyDevice", "ChipTensors", "Engine", "HostDevice", "Outputs"]
+__all__ = [
+    "AnyArray",
+    "AnyDevice",
+    "ChipTensors",
+    "Engine",
+    "EngineFacts",
+    "HostDevice",
+    "Outputs",
+]
 
 AnyArray = Any
 """A NumPy array or a tensor."""
@@ -61,8 +69,8 @@ class HostDevice(NamedTuple):
         return self.type
 
 
-class Engine(Protocol):
-    """Computes the outputs of a network on a device."""
+class EngineFacts(Protocol):
+    """What computes the outputs of a network: its device and its precision."""
 
     @property
     def device(self) -> Any:
@@ -82,6 +90,10 @@ class Engine(Protocol):
 
     def bytes_per_pixel(self, values: InputValues) -> float:
         """Return the memory of a forward pass, in bytes per pixel of its chips."""
+
+
+class Engine(EngineFacts, Protocol):
+    """Computes the outputs of a network on a device."""
 
     def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
         """Stack the arrays of chips in memory from which the device reads them."""
