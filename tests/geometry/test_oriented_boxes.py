@@ -70,8 +70,8 @@ def test_a_rectangle_is_fitted_from_its_corners_in_any_order(oriented, first, is
 @given(st.lists(st.tuples(place, place), min_size=4, max_size=4))
 def test_the_fitted_rectangle_of_four_points_is_the_smallest(points):
     fitted = fit_quads(np.array([points]))
-    cloud = shapely.MultiPoint(points)
-    assert polygons(fitted)[0].buffer(1e-6).covers(cloud)
+    cloud = shapely.MultiPoint(points)  # which may lie on one line: no buffer is around that
+    assert shapely.distance(polygons(fitted)[0], shapely.points(points)).max() <= 1e-6
     smallest = shapely.area(shapely.oriented_envelope(cloud))
     assert np.prod(fitted[0, 2:4]) <= smallest + 1e-6 * (1 + smallest)
 
@@ -95,8 +95,9 @@ def test_a_cut_box_lies_in_the_whole_one_and_shows_all_of_the_frame(oriented):
     whole, cut = polygons(oriented), polygons(cut_oriented(oriented, 12, 8))
     seen = shapely.intersection(whole, frame)
     assert shapely.covers(shapely.buffer(whole, 1e-6), cut).all()
-    assert (shapely.covers(shapely.buffer(cut, 1e-6), seen) | shapely.is_empty(seen)).all()
-    assert (shapely.area(cut)[shapely.area(seen) == 0] == 0).all()
+    is_seen = shapely.area(seen) > 0  # the others may touch the frame
+    assert shapely.covers(shapely.buffer(cut[is_seen], 1e-6), seen[is_seen]).all()
+    assert (shapely.area(cut)[~is_seen] == 0).all()
 
 
 def test_outlines_of_any_number_of_points_are_fitted():
