@@ -34,7 +34,7 @@ def test_detections_against_labels_print_a_table(tmp_path, vectors, invoke):
         "0.667",
         "2",
         "1",
-        "0.450",
+        "0.850",
         "0.667",
     ]
     assert rows(precisions)["bus"] == ["1.000", "1.000", "1.000"]

@@ -49,7 +49,7 @@ def found_with(town, model, **settings):
 
 
 def test_bfloat16_finds_what_float32_finds(town, model):
-    """The same objects, boxes within half a pixel and scores within 0.02.
+    """The same objects, boxes within half a pixel and scores within 0.05.
 
     Two boxes of one tree may change places where their scores are that close, and what is that
     close to the threshold may come or go.
@@ -62,7 +62,7 @@ def test_bfloat16_finds_what_float32_finds(town, model):
     sure = exact.select(exact.scores >= lowest)
     apart = np.abs(sure.boxes[:, None] - rough.boxes[None]).max(axis=-1)
     nearest = apart.argmin(axis=1)
-    same = (apart.min(axis=1) <= 0.5) & (np.abs(rough.scores[nearest] - sure.scores) <= 0.02)
+    same = (apart.min(axis=1) <= 0.5) & (np.abs(rough.scores[nearest] - sure.scores) <= 0.05)
     assert len(sure) > 100
     assert same.mean() >= 0.97
     matched = pairwise_iou(sure.boxes, rough.boxes).max(axis=1)
