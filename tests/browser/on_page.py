@@ -48,3 +48,11 @@ def place(page, column, row):
 
 def click_at(page, column, row):
     page.mouse.click(*place(page, column, row))
+
+
+def drag(page, start, end):
+    """Drag from one pixel of the scene to another."""
+    page.mouse.move(*place(page, *start))
+    page.mouse.down()
+    page.mouse.move(*place(page, *end), steps=5)
+    page.mouse.up()

@@ -8,7 +8,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from on_page import click_at, place, settle
+from on_page import click_at, drag, settle
 
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.raster.scene import Scene
@@ -35,24 +35,18 @@ def reviewed(page, folder):
     return row
 
 
-def drag(page, start, end):
-    page.mouse.move(*place(page, *start))
-    page.mouse.down()
-    page.mouse.move(*place(page, *end), steps=5)
-    page.mouse.up()
-    settle(page)
-
-
 def test_a_rectangle_is_moved_resized_and_turned_at_its_angle(page, tmp_path):
     settle(page)
     click_at(page, 200, 200)
     page.locator("#card").wait_for()
     settle(page)
     drag(page, (200, 200), (210, 190))
+    settle(page)
     assert reviewed(page, tmp_path) == pytest.approx((60, 20, 30, 210, 190), abs=1)
     corner = oriented_corners(ROW[None] + [10, -10, 0, 0, 0])[0, 2]
     along = 10 * np.array([math.cos(ROW[4]), math.sin(ROW[4])])
     drag(page, corner, corner + along)
+    settle(page)
     expected = (70, 20, 30, *(np.array([210, 190]) + along / 2))
     assert reviewed(page, tmp_path) == pytest.approx(expected, abs=1)
     page.keyboard.press("t")

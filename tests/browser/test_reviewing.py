@@ -5,7 +5,7 @@ import sqlite3
 
 import pandas
 import pytest
-from on_page import SAID, click_at, drawn, place, settle
+from on_page import SAID, click_at, drag, drawn, settle
 from playwright.sync_api import expect
 
 UNDO = "#review-panel button:has-text('Undo')"
@@ -25,13 +25,6 @@ def read(tmp_path):
             return pandas.read_sql(f"SELECT * FROM {layer} ORDER BY fid", database)
 
     return make
-
-
-def drag(page, start, end):
-    page.mouse.move(*place(page, *start))
-    page.mouse.down()
-    page.mouse.move(*place(page, *end), steps=5)
-    page.mouse.up()
 
 
 def box_of(row):
