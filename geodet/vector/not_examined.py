@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.photographs.photograph import Photographs
+from geodet.vector.polygon_layers import write_polygons
 
 __all__ = [
     "NOT_EXAMINED",
@@ -73,7 +71,7 @@ def add_not_examined(
         photographs: The scenes, where they are photographs.
 
     Raises:
-        DataSourceError, DataLayerError: It cannot be written.
+        OSError: It cannot be written.
     """
     _write(path, areas, crs, photographs, driver="GPKG")
 
@@ -104,10 +102,7 @@ def write_not_examined(
             return
         with replacing(path) as temporary:
             target = None if crs is None else _DEGREES
-            try:
-                _write(temporary, areas, target, photographs, driver="GeoJSON")
-            except (DataSourceError, DataLayerError) as error:
-                raise OSError(str(error)) from error
+            _write(temporary, areas, target, photographs, driver="GeoJSON")
 
 
 def _write(
@@ -128,17 +123,7 @@ def _write(
     shapes = np.full(len(areas), None, object)
     shapes[placed] = shapely.polygons(corners[placed])
     frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
-    options = {"SRID": "-1"} if driver == "GPKG" and crs is None else {}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-        pyogrio.write_dataframe(
-            frame,
-            path,
-            layer=NOT_EXAMINED,
-            driver=driver,
-            geometry_type="Polygon",
-            layer_options=options,
-        )
+    write_polygons(path, NOT_EXAMINED, frame, driver=driver)
 
 
 def _to_columns(areas: Sequence[SkippedArea]) -> dict[str, list[int]]:

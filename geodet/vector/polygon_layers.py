@@ -1,4 +1,4 @@
-"""Layers of polygons in GeoPackages that hold no detections."""
+"""Layers of polygons that are no detections."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ __all__ = ["write_polygons"]
 
 
 def write_polygons(
-    path: Path, layer: str, frame: geopandas.GeoDataFrame, *, is_edited: bool = False
+    path: Path,
+    layer: str,
+    frame: geopandas.GeoDataFrame,
+    *,
+    driver: str = "GPKG",
+    is_edited: bool = False,
 ) -> None:
-    """Add a layer of polygons to a GeoPackage.
+    """Add a layer of polygons to a GeoPackage, or write a file of it.
 
     Args:
         path: The file; made when it is not there.
         layer: The name of the layer.
         frame: Its rows; may be empty, or without a CRS.
+        driver: The name of the format in GDAL.
         is_edited: Whether rows will be added by SQLite alone: the column of identifiers is called
             ``fid``, and there is no spatial index.
 
@@ -29,7 +35,7 @@ def write_polygons(
         OSError: The file cannot be written.
     """
     options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"} if is_edited else {}
-    if frame.crs is None:
+    if frame.crs is None and driver == "GPKG":
         options["SRID"] = "-1"  # "undefined Cartesian", not degrees
     try:
         with warnings.catch_warnings():
@@ -38,7 +44,7 @@ def write_polygons(
                 frame,
                 path,
                 layer=layer,
-                driver="GPKG",
+                driver=driver,
                 geometry_type="Polygon",
                 layer_options=options,
             )
