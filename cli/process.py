@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
-from typing import NoReturn
 
 __all__ = [
     "command_line",
@@ -29,6 +28,7 @@ __all__ = [
 
 _received: list[int] = []  # signals that told this process to end
 
+_SECONDS_TO_REPEAT = 0.05  # of a signal that came during an import
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
 
 
@@ -103,16 +103,43 @@ def command_line() -> str:
     return join_command(["geodet", *sys.argv[1:]])
 
 
-def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _repeated_after_import(number, frame):
+        return
     signal.signal(number, signal.SIG_DFL)
     _received.append(number)
     raise KeyboardInterrupt
 
 
-def _leave(number: int, _: FrameType | None) -> None:
+def _leave(number: int, frame: FrameType | None) -> None:
+    if _repeated_after_import(number, frame):
+        return
     _received.append(number)
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
     sys.exit(128 + number)
+
+
+def _repeated_after_import(number: int, frame: FrameType | None) -> bool:
+    """Send a signal again a little later if it came while a module is being imported.
+
+    PyTorch imports modules of Python from C++, and an exception that reaches those frames aborts
+    the process.
+
+    Returns:
+        Whether a module is being imported, and so the signal is sent again.
+    """
+    importing = any(f.f_globals.get("__name__") == "importlib._bootstrap" for f in _stack(frame))
+    if importing:
+        again = threading.Timer(_SECONDS_TO_REPEAT, signal.raise_signal, [number])
+        again.daemon = True
+        again.start()
+    return importing
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _has_cuda() -> bool:

@@ -63,14 +63,22 @@ class RunState:
     """Ends of the 95 % confidence interval of the best F1; empty with 50 objects and more."""
 
 
-def begin_run(folder: Path, config: Config, *, resume: bool) -> None:
+def begin_run(folder: Path, config: Config, *, resume: bool, is_main: bool = True) -> None:
     """Create the folder of a run and, unless it resumes, delete the state of an earlier run.
 
     Its ``run.json`` says with which settings it runs.
 
+    Args:
+        folder: Folder of the run.
+        config: All settings.
+        resume: Whether the run goes on from its state.
+        is_main: Whether this process is the one that writes.
+
     Raises:
         OutputError: The folder cannot be created.
     """
+    if not is_main:
+        return
     try:
         folder.mkdir(exist_ok=True)
         if not resume:

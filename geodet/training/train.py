@@ -153,7 +153,7 @@ def run_training(
     state = resume_run(folder, parts, config, data=digest) if resume else RunState()
     restore_model(output, state, is_main=fabric.is_global_zero)
 
-    begin_run(folder, config, resume=resume)
+    begin_run(folder, config, resume=resume, is_main=fabric.is_global_zero)
     with RunLog(folder, epochs_done=state.epoch) as log:
         while state.epoch < settings.epochs and not is_stale(state, settings):
             sampler.epoch = state.epoch

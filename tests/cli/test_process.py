@@ -1,8 +1,11 @@
 """What the command line sets of its process, and the library does not."""
 
+import importlib
 import platform
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -38,3 +41,20 @@ def test_auto_is_a_cpu_where_there_is_no_cuda_device(monkeypatch, has_cuda, is_k
     monkeypatch.setattr(process, "keep_freed_memory", lambda: kept.append(True))
     process.prepare_process("auto")
     assert bool(kept) == is_kept
+
+
+def test_ctrl_c_during_an_import_waits_for_its_end(tmp_path, monkeypatch):
+    """PyTorch imports modules from C++, where an exception would abort the process."""
+    lines = ["import signal, time", "signal.raise_signal(signal.SIGINT)", "time.sleep(0.2)"]
+    (tmp_path / "interrupted_import.py").write_text("\n".join([*lines, "complete = True"]))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(process, "_received", [])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with process.leaving_on_signals():
+            module = importlib.import_module("interrupted_import")
+            assert module.complete
+            with pytest.raises(KeyboardInterrupt):
+                time.sleep(5)
+    finally:
+        signal.signal(signal.SIGINT, before)
