@@ -25,6 +25,9 @@ def test_no_more_are_computed_than_may_wait():
     taken = []
     items = iter_ahead(counting(50, taken), most=3, name="ahead")
     assert next(items) == 0
+    deadline = time.monotonic() + 10
+    while len(taken) < 1 + 3 + 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
     time.sleep(0.1)
     assert len(taken) == 1 + 3 + 1  # taken, waiting, and the one that waits for room
     items.close()
