@@ -53,14 +53,14 @@ def main() -> None:
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        _paint(place / "scene.tif", options.side)
-        _scatter(place / "found.gpkg", options.side, options.count)
+        paint_scene(place / "scene.tif", options.side)
+        scatter_boxes(place / "found.gpkg", options.side, options.count)
         for row in _measure(place):
             table.add_row(*row)
     Console(width=100).print(table)
 
 
-def _paint(path: Path, side: int) -> None:
+def paint_scene(path: Path, side: int) -> None:
     rng = np.random.default_rng(0)
     profile = {"width": side, "height": side, "count": 3, "dtype": "uint8", "crs": "EPSG:32633"}
     place = {"transform": _transform(), "tiled": True, "compress": "deflate", "zlevel": 1}
@@ -76,7 +76,7 @@ def _transform() -> Affine:
     return Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
 
 
-def _scatter(path: Path, side: int, count: int) -> None:
+def scatter_boxes(path: Path, side: int, count: int) -> None:
     rng = np.random.default_rng(0)
     low = rng.uniform(0, side - 20, (count, 2))
     boxes = np.hstack([low, low + rng.uniform(6, 18, (count, 2))])
