@@ -45,8 +45,8 @@ def list_documented(path: Path, *, asset: str | None) -> list[tuple[str, str]] |
         return None
     if name.endswith(_JSON):
         content = read_listing(str(path))
-        if is_stac(content):
-            return _list_stac(str(path), content, asset)
+        if is_stac(content):  # whole paths, as links are resolved once: here
+            return _list_stac(str(path.absolute()), content, asset)
         if not isinstance(content, dict) or content.get("type") != "FeatureCollection":
             return None
     elif not name.endswith(INDEX_SUFFIXES):

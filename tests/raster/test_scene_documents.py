@@ -145,11 +145,14 @@ def write_catalogue(folder, link):
     return scenes
 
 
-def test_a_catalogue_is_followed_to_its_items(tmp_path):
+def test_a_catalogue_is_followed_to_its_items(tmp_path, monkeypatch):
     scenes = write_catalogue(tmp_path, lambda _, near: near)
     assert list_scenes([str(tmp_path / "catalog.json")]) == scenes
     many = {"type": "FeatureCollection", "features": [item("x", i=asset("c/b.tif"))]}
     assert list_scenes([write_json(tmp_path / "items.geojson", many)]) == scenes[1:]
+    monkeypatch.chdir(tmp_path.parent)
+    for name, named in (("catalog.json", scenes), ("items.geojson", scenes[1:])):
+        assert list_scenes([f"{tmp_path.name}/{name}"]) == named
 
 
 def test_a_catalogue_on_a_server_is_followed_to_its_items(tmp_path):
