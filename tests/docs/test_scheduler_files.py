@@ -28,6 +28,12 @@ def test_the_batch_file_is_a_shell_script():
     assert SBATCH.read_text(encoding="utf-8").startswith("#!/bin/bash\n#SBATCH ")
 
 
+def test_srun_is_told_the_cores_of_a_task():
+    text = SBATCH.read_text(encoding="utf-8")  # since Slurm 22.05 it does not ask sbatch for them
+    assert "#SBATCH --ntasks=1\n" in text
+    assert '\nsrun --cpus-per-task="$SLURM_CPUS_PER_TASK" geodet detect ' in text
+
+
 @pytest.mark.parametrize("kind", ["sbatch", "ray"])
 def test_commands_in_the_files_have_options_that_exist(kind):
     if kind == "ray":
