@@ -9,6 +9,8 @@ Reference: https://docs.ray.io/en/latest/ray-core/actors.html
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from geodet.detection.band_parts import BandPart, BandStore
-from geodet.errors import DeviceError
+from geodet.errors import ConfigError, DeviceError
 from geodet.jobs.job_plan import JobPlan
 from geodet.jobs.ray_actor import ActorSetup, BandActor, import_ray
 from geodet.jobs.shard_run import Task
@@ -59,7 +61,7 @@ class RayEngine:
         ray = import_ray()
         is_ours = not ray.is_initialized()
         if is_ours:
-            ray.init(address=self.address, log_to_driver=False, logging_level=logging.ERROR)
+            _join(ray, self.address)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         is_gpu = self.device.startswith("cuda")
         gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -218,6 +220,21 @@ class RayPool:
             self._start()
         if task is not None and not self._is_done(task):
             self._queue.appendleft(task)
+
+
+def _join(ray: Any, address: str | None) -> None:
+    """Join a cluster, or start one; what SIGTERM does stays, which Ray would change."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"Ray cannot be reached at {address or 'this machine'}: {' '.join(str(error).split())}",
+            hint="check --ray-address; without it a Ray of this machine alone is started",
+        ) from error
+    finally:
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _key(task: Task) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Actors of Ray write what one process writes; needs the package ray."""
 
 import importlib.util
+import signal
 
 import pytest
 from pretended_predictor import SMALL
@@ -11,7 +12,7 @@ from geodet.errors import ConfigError, SceneError
 from geodet.jobs import ray_actor
 from geodet.jobs.pooled_run import begin_detection
 from geodet.jobs.ray_actor import _check_reachable, import_ray
-from geodet.jobs.ray_engine import RayEngine, RayPool
+from geodet.jobs.ray_engine import RayEngine, RayPool, _join
 from geodet.jobs.worker_process import Done
 from geodet.onnx.backend import load_model
 
@@ -65,6 +66,32 @@ def test_actors_write_the_file_of_one_process_also_when_one_dies(
     assert "a worker has died and is replaced" in caplog.text
     assert (tmp_path / "ray.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
     assert sum(run.report.labels.values()) > 100
+
+
+def test_ray_leaves_the_handler_of_sigterm_as_it_is():
+    class Ray:
+        def init(self, **_):
+            signal.signal(signal.SIGTERM, lambda *_: None)
+
+    def ours(*_):
+        pass
+
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        _join(Ray(), None)
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_cluster_that_is_not_there_is_an_error_with_its_address():
+    class Ray:
+        def init(self, **_):
+            raise ConnectionError("Could not find any running Ray instance.\nPlease specify one.")
+
+    with pytest.raises(ConfigError, match=r"reached at auto: Could not find .* specify one") as no:
+        _join(Ray(), "auto")
+    assert "--ray-address" in no.value.hint
 
 
 def test_without_ray_the_error_names_the_package(monkeypatch):
