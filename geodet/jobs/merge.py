@@ -107,7 +107,8 @@ class _StoredScenes:
         self, number: int, planned: PlannedScene, progress: Callable[[DetectProgress], None]
     ) -> PiecesRun:
         if number in self._failures:
-            raise SceneError(self._failures[number], hint="", path=planned.path)
+            hint = f"geodet detect --job {self._job.folder} computes it where it can be read"
+            raise SceneError(self._failures[number], hint=hint, path=planned.path)
         return begin_merge(
             self._job.plan,
             number,

@@ -131,7 +131,8 @@ def failed_scenes_error(report: ShardReport) -> SceneError:
     return SceneError(
         f"{len(errors)} scenes could not be read; the other parts of share {report.shard} are "
         f"complete: {join_failures(errors)}",
-        hint="repair these scenes and give the command again, or merge the job without them",
+        hint="repair these scenes, or have this machine reach them under these paths, and give the "
+        "command again; or merge the job without them",
         failed=errors,
         report=report,
     )

@@ -190,6 +190,15 @@ def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(scenes, plan
     assert merge(job, tmp_path / "with.gpkg").detections["east.tif"] > 0
 
 
+def test_a_job_of_which_no_scene_could_be_read_says_how_to_go_on(job, tmp_path):
+    for number in range(3):
+        job.note_failure(number, "no such file: /elsewhere/a.tif")
+    with pytest.raises(SceneError, match="no such file: /elsewhere/a") as refused:
+        merge(job, tmp_path / "none.gpkg")
+    assert refused.value.hint.startswith(f"geodet detect --job {job.folder} ")
+    assert not (tmp_path / "none.gpkg").exists()
+
+
 def test_another_precision_or_version_is_refused_unless_it_is_allowed(job, monkeypatch):
     monkeypatch.setattr("geodet.jobs.shard_run.__version__", "0.0.1")
     with pytest.raises(ConfigError, match=re.escape("the job was begun with software")) as refused:
