@@ -69,7 +69,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "losses": (
         ("thermal", "urban-trees"),
         {
-            "focal loss": (),
+            "focal loss": (f"{_LOSS}focal",),
             "cross entropy, no prior": (f"{_LOSS}cross_entropy", _NO_PRIOR),
             "cross entropy": (f"{_LOSS}cross_entropy",),
             "balanced cross entropy": (f"{_LOSS}balanced_cross_entropy",),
@@ -100,7 +100,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "prior": (
         ("thermal",),
         {
-            "SGD, focal loss": _PAPER_SGD,
+            "SGD, focal loss": (*_PAPER_SGD, f"{_LOSS}focal"),
             "SGD, cross entropy, no prior": (*_PAPER_SGD, f"{_LOSS}cross_entropy", _NO_PRIOR),
             "SGD, cross entropy": (*_PAPER_SGD, f"{_LOSS}cross_entropy"),
         },

@@ -191,7 +191,8 @@ def test_every_table_is_made_once_and_a_failure_is_said(tmp_path, monkeypatch, c
     for said in ("done, ", "is there"):
         with pytest.raises(SystemExit, match="True"):
             every_table.main()
-        lines = capsys.readouterr().out.splitlines()
+        why, *lines = capsys.readouterr().out.splitlines()
+        assert why.endswith("returned non-zero exit status 3.")
         assert lines[0].startswith("a: failed, ")
         assert lines[1].startswith(f"b: {said}")
         assert lines[2] == "failed: a"
