@@ -174,12 +174,12 @@ def show_kills(options: argparse.Namespace, folder: Path) -> None:
     for kill in range(options.kills + 1):
         process = subprocess.Popen([sys.executable, "-m", "geodet", *words], cwd=folder)
         goal = (kill + 1) * total // (options.kills + 1)
-        while process.poll() is None and len(list(job.rglob("*.part"))) < goal:
+        while process.poll() is None and len(list(job.rglob("*.parquet"))) < goal:
             time.sleep(0.02)
         if kill < options.kills and process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.wait()
-        now = {path: path.stat().st_mtime_ns for path in job.rglob("*.part")}
+        now = {path: path.stat().st_mtime_ns for path in job.rglob("*.parquet")}
         again += sum(now[path] != known for path, known in written.items())
         written = now
     _merge(job, folder / "job.gpkg")

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -97,6 +98,9 @@ class BandStore:
         folder: Where the parts are; it need not exist.
     """
 
+    ending: ClassVar[str] = PART_ENDING
+    """Of the names of the files."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         """Where the parts are."""
@@ -105,7 +109,7 @@ class BandStore:
         """Read the part of a band; None where there is none that is intact."""
         path = self._part(band)
         try:
-            return BandPart.from_bytes(path.read_bytes())
+            return self._decode(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -114,9 +118,8 @@ class BandStore:
 
     def list_bands(self) -> set[int]:
         """List the numbers of the bands that have a part, intact or not."""
-        found = (
-            path.name.removesuffix(PART_ENDING) for path in self.folder.glob(f"*{PART_ENDING}")
-        )
+        paths = self.folder.glob(f"*{self.ending}")
+        found = (path.name.removesuffix(self.ending) for path in paths)
         return {int(name) for name in found if name.isdecimal()}
 
     def write(self, band: int, part: BandPart) -> None:
@@ -127,7 +130,19 @@ class BandStore:
         """
         with raising_output_errors(self.folder.parent):
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_synced(self._part(band), part.to_bytes())
+            write_synced(self._part(band), self._encode(band, part))
 
     def _part(self, band: int) -> Path:
-        return self.folder / f"{band:06d}{PART_ENDING}"
+        return self.folder / f"{band:06d}{self.ending}"
+
+    def _encode(self, band: int, part: BandPart) -> bytes:  # noqa: ARG002 - others name the band
+        """Return the content of the file of a band."""
+        return part.to_bytes()
+
+    def _decode(self, content: bytes) -> BandPart:
+        """Convert back.
+
+        Raises:
+            ValueError: The content is not intact.
+        """
+        return BandPart.from_bytes(content)

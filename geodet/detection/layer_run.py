@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config import DetectConfig
-from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detect_report import (
     DetectReport,
@@ -26,7 +25,7 @@ from geodet.detection.detect_report import (
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
 from geodet.detection.journal import Journal
 from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.output_notes import describe_run, describe_scenes
+from geodet.detection.output_notes import describe_run, describe_scenes, salt_of
 from geodet.detection.photographed_scenes import georeferenced_image
 from geodet.detection.predictor import PredictorFacts
 from geodet.detection.progress import DetectProgress
@@ -111,7 +110,7 @@ class LayerRun(ABC):
         """The scenes, where they are photographs of one layer; else None."""
         self.provenance = describe_run(model, config, self._predictor)
         """The software, model and settings that make the detections, by title."""
-        self.salt = _salt(model, config)
+        self.salt = salt_of(model, config)
         """A text that is the same for the same model and settings, for stable identifiers."""
         self.report = DetectReport(
             outputs=self._outputs,
@@ -322,9 +321,3 @@ class LayerRun(ABC):
 def _remove_empty(folder: Path) -> None:
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _salt(model: Model, config: DetectConfig) -> str:
-    """Join the model and the settings, without those that only change speed and memory."""
-    speed = {"workers", "batch_size", *ReadingConfig.model_fields}
-    return model.digest + config.model_dump_json(exclude=speed)

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 
 from geodet.config import DetectConfig
+from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_report import join_failures
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.predictor import PredictorFacts
@@ -20,7 +21,7 @@ from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.provenance import ACCURACY, EXAMINED, LEFT_OUT, THRESHOLDS
 
-__all__ = ["describe_run", "describe_scenes", "searched_ground"]
+__all__ = ["describe_run", "describe_scenes", "salt_of", "searched_ground"]
 
 _DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
@@ -42,6 +43,15 @@ def describe_run(model: Model, config: DetectConfig, predictor: PredictorFacts) 
         THRESHOLDS: json.dumps(_thresholds(model.description, predictor)),
         **_accuracy(model.description, predictor.score_threshold),
     }
+
+
+def salt_of(model: Model, config: DetectConfig) -> str:
+    """Join the model and the settings, without those that only change speed and memory.
+
+    The text is the same for the same model and settings, for stable identifiers.
+    """
+    speed = {"workers", "batch_size", *ReadingConfig.model_fields}
+    return model.digest + config.model_dump_json(exclude=speed)
 
 
 def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:

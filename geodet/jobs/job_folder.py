@@ -4,8 +4,8 @@
       job.json                    the plan: scenes, how they are cut, settings
       model/NAME.safetensors      a copy of the model, with its eight-bit file if it has one
       device.json                 what computes: kind of device, precision, versions
-      parts/000/000012/000003.part   the fourth band of scene 12, as in the journal of a detection
-      parts/000/000012/failed.json   why scene 12 could not be read to its end
+      parts/000/000012/000003.parquet  the fourth band of scene 12
+      parts/000/000012/failed.json     why scene 12 could not be read to its end
 
 Any number of processes on any machines may write to it at a time: a file appears as a whole, and
 whoever computes a part again writes the same. Nothing is removed but the note of a scene that can
@@ -23,7 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from geodet.detection.band_parts import BandStore
+from geodet.detection.output_notes import describe_run, salt_of
+from geodet.detection.predictor import PredictorFacts, facts_of
 from geodet.documents.json_documents import parse_json, read_json
 from geodet.documents.values import member
 from geodet.errors import OutputError
@@ -31,6 +32,9 @@ from geodet.files.outputs import raising_output_errors, replace_folder
 from geodet.files.synced_files import write_synced
 from geodet.jobs.job_documents import from_document, to_document
 from geodet.jobs.job_plan import JobPlan
+from geodet.jobs.placed_parts import PartNotes, PlacedParts
+from geodet.jobs.recorded_engine import RecordedEngine
+from geodet.models.engine import HostDevice
 from geodet.models.model import Model, int8_path
 from geodet.onnx.backend import load_model
 
@@ -58,9 +62,21 @@ class JobFolder:
         """The model file."""
         return _find_model(self.folder)
 
-    def store(self, number: int) -> BandStore:
+    def store(self, number: int) -> PlacedParts:
         """Return the parts of a scene, by its number from 0."""
-        return BandStore(self._scene(number))
+        scene = self.plan.scenes[number].planned
+        return PlacedParts(self._scene(number), scene, self.model.description.classes, self._note)
+
+    def recorded_facts(self) -> PredictorFacts:
+        """Return what is known of what computes, as far as a process has begun.
+
+        Raises:
+            OutputError: The file that says it is broken.
+        """
+        known = self.read_device() or {"device": self.plan.device, "precision": "", "software": {}}
+        software = {name: text for name, text in known["software"].items() if name != "geodet"}
+        engine = RecordedEngine(HostDevice(known["device"]), known["precision"], software)
+        return facts_of(engine, self.model.description, self.plan.config)
 
     def list_missing(self, number: int) -> list[int]:
         """List the bands of a scene that have no part."""
@@ -127,6 +143,13 @@ class JobFolder:
             return texts | {"software": member(known, "software", dict)}
         except ValueError as error:
             raise _broken(path, error) from error
+
+    def _note(self) -> PartNotes:
+        """Return what a part says of how it was made."""
+        about = describe_run(self.model, self.plan.config, self.recorded_facts())
+        return PartNotes(
+            salt_of(self.model, self.plan.config), {"job": self.plan.identifier, **about}
+        )
 
     def _scene(self, number: int) -> Path:
         return self.folder / _PARTS / f"{number // _SCENES_OF_A_FOLDER:03d}" / f"{number:06d}"

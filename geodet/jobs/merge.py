@@ -19,7 +19,6 @@ from geodet.detection.journal import Journal
 from geodet.detection.layer_run import LayerRun, PreparedRun
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import are_placed_by_cameras
-from geodet.detection.predictor import facts_of
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_files import is_per_scene
 from geodet.detection.scene_merge import SceneMerge
@@ -33,9 +32,7 @@ from geodet.geometry.scene_detections import common_crs
 from geodet.geometry.windows import Window
 from geodet.jobs.job_folder import JobFolder
 from geodet.jobs.job_plan import JobPlan
-from geodet.jobs.recorded_engine import RecordedEngine
 from geodet.models.description import ModelDescription
-from geodet.models.engine import HostDevice
 from geodet.photographs.photograph import WGS_84
 from geodet.vector.write_detections import check_scene_names
 
@@ -78,13 +75,12 @@ class MergeRun(LayerRun):
         for output in outputs:
             check_scene_names(output, [one.name for one in plan.scenes], format=options.format)
         self._failures = _check_complete(job, allow_missing=allow_missing)
-        about, config = job.model.description, job.plan.config
         prepared = PreparedRun(
             plan=plan,
             model=job.model,
-            config=config,
-            predictor=facts_of(_recorded_engine(job), about, config),
-            opened=OpenScenes(about, config),
+            config=job.plan.config,
+            predictor=job.recorded_facts(),
+            opened=OpenScenes(job.model.description, job.plan.config),
             watch=Stopwatch(),
             fingerprint={"job": job.plan.identifier},
             started=started,
@@ -174,12 +170,6 @@ def _to_plan(job: JobPlan, outputs: Sequence[Path]) -> DetectionPlan:
     records: tuple[SceneRecord, ...] = tuple(replace(record) for record in job.records)
     layer = WGS_84 if are_placed else crs
     return DetectionPlan(scenes, layer, records, failed, job.images, are_placed)
-
-
-def _recorded_engine(job: JobFolder) -> RecordedEngine:
-    known = job.read_device() or {"device": job.plan.device, "precision": "", "software": {}}
-    software = {name: text for name, text in known["software"].items() if name != "geodet"}
-    return RecordedEngine(HostDevice(known["device"]), known["precision"], software)
 
 
 def _check_complete(job: JobFolder, *, allow_missing: bool) -> dict[int, str]:

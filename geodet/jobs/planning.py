@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 10.0
 """About how long a sample takes."""
-_PART_BYTES = 40  # of a detection: box, score, label and which sides are cut
-_BAND_BYTES = 2048  # of a part without any
+_PART_BYTES = 100  # of a detection: an identifier, a polygon and its bounds take half of it
+_BAND_BYTES = 5000  # of a part without any
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,10 +9,11 @@ Reference: https://docs.ray.io/en/latest/ray-core/actors.html
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class RayEngine:
     actors: int | None = None
     """How many; None: one for each GPU of the cluster, or for each machine without."""
     threads: int | None = None
-    """Cores of an actor on a CPU; None: those of a machine by its actors."""
+    """Cores of an actor on a CPU; None: those of the smallest machine by its actors."""
 
     def open(
         self,
@@ -70,8 +71,7 @@ class RayEngine:
                 "the Ray cluster has no GPUs", hint="use --device cpu", device=self.device
             )
         count = self.actors or (gpus if is_gpu else len(nodes))
-        cores = int(ray.cluster_resources().get("CPU", 1))
-        threads = self.threads or max(cores // count, 1)
+        threads = self.threads or _share_of_cores(nodes, count)
         divided = divide_tasks(tasks, count)
         needs = {"num_gpus": 1, "num_cpus": 1} if is_gpu else {"num_cpus": threads}
         setup = ActorSetup(
@@ -91,6 +91,7 @@ class RayPool:
     """Actors that share tasks; an actor that dies is replaced, and its tasks are done again.
 
     When no task is left, idle actors do again what others are slow with; whoever is first counts.
+    What an actor cannot read another one tries, as it may be on another machine.
 
     Args:
         setup: What each actor needs to know.
@@ -115,6 +116,8 @@ class RayPool:
         self._queue: deque[Task] = deque()
         self._deaths: Counter[int] = Counter()
         self._done: set[tuple[int, int]] = set()
+        self._refused: dict[tuple[int, int], Any] = {}
+        self._left_out: set[int] = set()
         self._actors: dict[Any, int] = {}
         self._calls: dict[Any, tuple[Any, Task | None]] = {}
         for _ in range(count):
@@ -157,13 +160,15 @@ class RayPool:
     def _hand_out(self) -> None:
         for _ in range(_AHEAD):
             for actor, busy in self._actors.items():
-                if busy < _AHEAD and (task := self._next(busy)) is not None:
+                if busy < _AHEAD and (task := self._next(actor, busy)) is not None:
                     self._actors[actor] += 1
                     self._calls[actor.search.remote(task)] = actor, task
 
-    def _next(self, busy: int) -> Task | None:
-        if self._queue:
-            return self._queue.popleft()
+    def _next(self, actor: Any, busy: int) -> Task | None:
+        for task in self._queue:
+            if self._refused.get(_key(task)) != actor:
+                self._queue.remove(task)
+                return task
         if busy:
             return None
         tasks = [task for _, task in self._calls.values() if task is not None]
@@ -188,14 +193,23 @@ class RayPool:
             return
         assert task is not None
         self._actors[actor] -= 1
-        if self._is_done(task):
+        if self._is_done(task) or (isinstance(result, Failed) and self._tries_again(task, actor)):
             return
         self._done.add(_key(task))
         if isinstance(result, Failed):
+            self._left_out.add(task[0])
             self._queue = deque(one for one in self._queue if one[0] != task[0])
             yield result
             return
         yield Done(*task, self._write(task[0], result))
+
+    def _tries_again(self, task: Task, actor: Any) -> bool:
+        """Have another actor try what one cannot read; once, and not if the scene is left out."""
+        if task[0] in self._left_out or len(self._actors) == 1 or _key(task) in self._refused:
+            return False
+        self._refused[_key(task)] = actor
+        self._queue.appendleft(task)
+        return True
 
     def _write(self, number: int, contents: Mapping[int, bytes]) -> int:
         """Write the parts that have travelled, and count the detections in them."""
@@ -235,6 +249,12 @@ def _join(ray: Any, address: str | None) -> None:
     finally:
         if callable(handler) and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+def _share_of_cores(nodes: Sequence[Mapping[str, Any]], count: int) -> int:
+    """Return the cores of each of some actors, so that every machine has room for its share."""
+    smallest = min(int(node["Resources"].get("CPU", 1)) for node in nodes)
+    return max(smallest // math.ceil(count / len(nodes)), 1)
 
 
 def _key(task: Task) -> tuple[int, int]:

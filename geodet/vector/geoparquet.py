@@ -20,7 +20,13 @@ from geodet.vector.rows import ID, Rows, VectorLayer, arrow_types, to_arrow
 from geodet.vector.spooled_rows import BBOX, SIDES, SpooledRows, bbox_column, iter_sorted
 from geodet.vector.writer import RowWriter
 
-__all__ = ["GeoParquetWriter", "SpoolingWriter", "write_geoparquet"]
+__all__ = [
+    "GROUP_ROWS",
+    "GeoParquetWriter",
+    "SpoolingWriter",
+    "geoparquet_metadata",
+    "write_geoparquet",
+]
 
 GROUP_ROWS = 50_000
 """Rows of a group, of which readers take all or nothing."""
@@ -72,7 +78,7 @@ def write_geoparquet(path: Path, rows: SpooledRows, layer: VectorLayer) -> None:
         OSError: It cannot be written.
     """
     # In the schema, not beside it: readers of a folder look there alone.
-    schema = rows.schema.with_metadata(_to_metadata(layer, rows.extent))
+    schema = rows.schema.with_metadata(geoparquet_metadata(layer, rows.extent))
     with ParquetWriter(path, schema, compression="zstd") as writer:
         waiting = rows.schema.empty_table()
         for table in iter_sorted(rows):
@@ -84,8 +90,13 @@ def write_geoparquet(path: Path, rows: SpooledRows, layer: VectorLayer) -> None:
             writer.write_table(waiting, row_group_size=GROUP_ROWS)
 
 
-def _to_metadata(layer: VectorLayer, extent: Floats) -> Mapping[str, str]:
-    """Make the metadata that turn Parquet into GeoParquet, and those of the layer."""
+def geoparquet_metadata(layer: VectorLayer, extent: Floats) -> Mapping[str, str]:
+    """Make the metadata that turn Parquet into GeoParquet, and those of the layer.
+
+    Args:
+        layer: The layer, whose geometry is in the column ``geometry``.
+        extent: (4,) bounds of all rows, not finite where none has a place.
+    """
     geometry: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": [GEOMETRY_TYPES[layer.geometry]],

@@ -19,6 +19,7 @@ __all__ = [
     "SIDES",
     "SpooledRows",
     "bbox_column",
+    "hilbert_places",
     "iter_sorted",
     "sides_of",
     "split_spooled",
@@ -175,7 +176,19 @@ def _sort(rows: SpooledRows, extent: Floats) -> pyarrow.Table:
 
 def _curve(batch: pyarrow.RecordBatch, extent: Floats) -> Ints:
     """Return where rows lie along the Hilbert curve of an extent: (N,)."""
-    sides = sides_of(batch)
+    return hilbert_places(sides_of(batch), extent)
+
+
+def hilbert_places(sides: Floats, extent: Floats) -> Ints:
+    """Return where boxes lie along the Hilbert curve of an extent.
+
+    Args:
+        sides: (N, 4) bounds, NaN where a box has no place: it lies after all others.
+        extent: (4,) bounds of all.
+
+    Returns:
+        (N,) places.
+    """
     centres = (sides[:, :2] + sides[:, 2:]) / 2
     placed = np.isfinite(centres).all(axis=1)
     places = np.full(len(sides), _UNPLACED, np.int64)

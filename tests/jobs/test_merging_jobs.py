@@ -133,7 +133,7 @@ def test_three_shares_write_what_one_process_writes(
 
 
 def test_a_share_is_computed_once_and_a_lost_part_again(searched_job):
-    parts = sorted((searched_job.folder / "parts").rglob("*.part"))
+    parts = sorted((searched_job.folder / "parts").rglob("*.parquet"))
     before = {path: path.stat().st_mtime_ns for path in parts}
     lost = parts[2]
     lost.unlink()
@@ -160,7 +160,7 @@ def test_files_for_each_scene_and_an_area_of_interest(scenes, plan, model_path, 
 
 def test_missing_parts_are_named_and_may_be_written_as_not_examined(searched_job, tmp_path):
     job = searched_job
-    for part in job.store(1).folder.glob("*.part"):
+    for part in job.store(1).folder.glob("*.parquet"):
         part.unlink()
     with pytest.raises(OutputError, match=r"bands of .*job are not computed yet: ") as refused:
         merge(job, tmp_path / "out.gpkg")

@@ -12,8 +12,8 @@ from geodet.errors import ConfigError, SceneError
 from geodet.jobs import ray_actor
 from geodet.jobs.pooled_run import begin_detection
 from geodet.jobs.ray_actor import _check_reachable, import_ray
-from geodet.jobs.ray_engine import RayEngine, RayPool, _join
-from geodet.jobs.worker_process import Done
+from geodet.jobs.ray_engine import RayEngine, RayPool, _join, _share_of_cores
+from geodet.jobs.worker_process import Done, Failed, Ready
 from geodet.onnx.backend import load_model
 
 CONFIG = SMALL.model_copy(update={"batch_size": 3, "workers": 1})
@@ -115,3 +115,93 @@ def test_a_machine_that_does_not_reach_the_scenes_says_so(make_scene):
     _check_reachable(Plan("/vsis3/bucket/scene.tif"), "10.0.0.7")
     with pytest.raises(SceneError, match=r"the machine 10\.0\.0\.7 does not reach /nowhere/a\.tif"):
         _check_reachable(Plan("/nowhere/a.tif"), "10.0.0.7")
+
+
+class PretendedCall:
+    """Answers at once."""
+
+    def __init__(self, result):
+        self.result = result
+
+
+class PretendedActor:
+    """Cannot read some tasks."""
+
+    def __init__(self, number, broken):
+        self.number, self.broken = number, broken
+        self.start = self.search = self
+
+    def remote(self, *task):
+        if not task:
+            return PretendedCall(Ready("cpu", {}))
+        if task[0] in self.broken:
+            return PretendedCall(Failed(task[0][0], f"actor {self.number} cannot read it", ""))
+        return PretendedCall({})
+
+
+class PretendedRay:
+    """Starts actors, each with the tasks that it cannot read."""
+
+    def __init__(self, broken):
+        self.left = list(enumerate(broken))
+
+    def remote(self, _):
+        return self
+
+    def options(self, **_):
+        return PretendedFactory(self.left)
+
+    def wait(self, calls, num_returns):
+        return calls[:num_returns], calls[num_returns:]
+
+    def get(self, call):
+        return call.result
+
+
+class PretendedFactory:
+    """What Ray makes of a class: starts actors."""
+
+    def __init__(self, left):
+        self.left = left
+
+    def remote(self, _):
+        return PretendedActor(*self.left.pop(0))
+
+
+@pytest.fixture
+def run_tasks(monkeypatch):
+    """Return a function that has two actors do tasks, and returns what became of them."""
+
+    def run(broken, tasks):
+        monkeypatch.setattr("geodet.jobs.ray_engine.import_ray", lambda: PretendedRay(broken))
+        pool = RayPool(None, len(broken), {}, lambda _: None, leaves=False)
+        pool.add(tasks)
+        return [event for event in pool if not isinstance(event, Ready)]
+
+    return run
+
+
+def test_what_one_actor_cannot_read_another_tries(run_tasks):
+    first, second = (0, [0, 1]), (1, [0])
+    events = run_tasks([[first, second], []], [first, second])
+    assert sorted(event.number for event in events if isinstance(event, Done)) == [0, 1]
+    assert not any(isinstance(event, Failed) for event in events)
+
+
+def test_a_scene_that_two_actors_cannot_read_is_left_out_once(run_tasks):
+    tasks = [(0, [0]), (0, [1]), (0, [2]), (0, [3]), (0, [4]), (1, [0])]
+    events = run_tasks([tasks[:5], tasks[:5]], tasks)
+    assert [event for event in events if isinstance(event, Done)] == [Done(1, [0], 0)]
+    assert {event.number for event in events if isinstance(event, Failed)} == {0}
+
+
+def test_one_actor_alone_does_not_try_again(run_tasks):
+    (event,) = run_tasks([[(0, [0])]], [(0, [0])])
+    assert isinstance(event, Failed)
+
+
+def test_every_machine_has_room_for_its_actors():
+    nodes = [{"Resources": {"CPU": 4.0}}, {"Resources": {"CPU": 64.0}}]
+    assert _share_of_cores(nodes, 2) == 4
+    assert _share_of_cores(nodes, 4) == 2
+    assert _share_of_cores(nodes, 100) == 1

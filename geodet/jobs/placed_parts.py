@@ -1,0 +1,166 @@
+"""The parts of a scene of a job as GeoParquet: what is found can be looked at before the merge.
+
+Rows are in the scene's CRS, along a Hilbert curve, with the identifiers that they keep where the
+merge leaves their boxes as they are. The columns from ``row`` on are what the merge reads: the
+order in which rows were found, boxes in the pixels of the scene's grid to the last digit, and which
+of their sides the edge of a window cuts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow
+from numpy.typing import NDArray
+from pyarrow import parquet
+from pyarrow.compute import index_in
+
+from geodet.detection.band_parts import BandPart, BandStore
+from geodet.detection.detection_plan import PlannedScene
+from geodet.documents.json_documents import parse_json
+from geodet.documents.values import member
+from geodet.geometry.boxes import Detections
+from geodet.geometry.windows import Window
+from geodet.vector.frames import object_ids
+from geodet.vector.geoparquet import GROUP_ROWS, geoparquet_metadata
+from geodet.vector.rows import ID, VectorLayer, to_arrow, to_rows
+from geodet.vector.spooled_rows import BBOX, bbox_column, hilbert_places
+
+__all__ = ["PartNotes", "PlacedParts"]
+
+_GEOMETRY, _ROW, _ABOUT = "geometry", "row", "part"
+_SHAPE = (
+    *("grid_x1", "grid_y1", "grid_x2", "grid_y2"),
+    *("grid_cx", "grid_cy", "grid_length", "grid_width", "grid_angle"),
+)
+_AXIS_ALIGNED = 4  # of these columns are of boxes that are not oriented
+_CUT = ("cut_left", "cut_top", "cut_right", "cut_bottom")
+
+
+@dataclass(frozen=True, slots=True)
+class PartNotes:
+    """What a part says of how it was made."""
+
+    salt: str
+    """Of the identifiers, see :func:`geodet.vector.frames.object_ids`."""
+    metadata: Mapping[str, str]
+    """The job, the software, the model and the settings, by title."""
+
+
+class PlacedParts(BandStore):
+    """The finished bands of one scene in GeoParquet 1.1, a file for each.
+
+    Args:
+        folder: Where the parts are; it need not exist.
+        scene: The scene.
+        classes: Names of the classes, by label.
+        note: Returns what a part says of how it was made.
+
+    Reference:
+        https://geoparquet.org/releases/v1.1.0
+    """
+
+    ending: ClassVar[str] = ".parquet"
+
+    def __init__(
+        self,
+        folder: Path,
+        scene: PlannedScene,
+        classes: Sequence[str],
+        note: Callable[[], PartNotes],
+    ) -> None:
+        super().__init__(folder)
+        self._scene, self._classes, self._note = scene, tuple(classes), note
+
+    def _encode(self, band: int, part: BandPart) -> bytes:
+        notes, found = self._note(), part.detections
+        placed = self._scene.part(found.scaled(*self._scene.scale))
+        crs = placed.geobox.crs
+        rows = to_rows(placed, self._classes, crs)
+        bounds, shapes = rows.bounds, found.shapes
+        known = to_arrow(rows, _GEOMETRY)
+        columns = {
+            ID: pyarrow.array(object_ids(placed, self._classes, notes.salt), pyarrow.string()),
+            "label": known["label"],
+            "score": found.scores,
+            "scene": known["scene"],
+            _GEOMETRY: known[_GEOMETRY],
+            BBOX: bbox_column(bounds),
+            _ROW: np.arange(len(found), dtype=np.int32),
+            **dict(zip(_SHAPE[: shapes.shape[1]], np.ascontiguousarray(shapes.T), strict=True)),
+            **dict(zip(_CUT, np.ascontiguousarray(part.cut.T), strict=True)),
+        }
+        low = np.fmin.reduce(bounds, axis=0, initial=np.inf)
+        high = np.fmax.reduce(bounds, axis=0, initial=-np.inf)
+        extent = np.concatenate([low[:2], high[2:]])
+        about = {"path": self._scene.path, "band": str(band), **notes.metadata}
+        layer = VectorLayer(self.folder, self._classes, crs, {**about, _ABOUT: _describe(part)})
+        order = np.argsort(hilbert_places(bounds, extent), kind="stable")
+        table = pyarrow.table(columns).take(pyarrow.array(order))
+        stream = pyarrow.BufferOutputStream()
+        # Arrow's own schema, which is left out, would hold the metadata a second time.
+        options = {"compression": "zstd", "store_schema": False}
+        with parquet.ParquetWriter(stream, table.schema, **options) as writer:
+            writer.write_table(table, row_group_size=GROUP_ROWS)
+            writer.add_key_value_metadata(geoparquet_metadata(layer, extent))
+        return bytes(stream.getvalue())
+
+    def _decode(self, content: bytes) -> BandPart:
+        try:
+            return _read(content, self._classes)
+        except (pyarrow.ArrowException, KeyError, UnicodeError) as error:
+            raise ValueError(str(error)) from error
+
+
+def _describe(part: BandPart) -> str:
+    """Return what the rows do not say, with a checksum of all that is read again."""
+    return json.dumps({**_summarise(part), "sha256": _checksum(part)})
+
+
+def _summarise(part: BandPart) -> dict[str, object]:
+    skipped = [[*astuple(area), why] for area, why in part.not_examined.items()]
+    return {"empty": part.empty, "capped": part.capped, "not_examined": skipped}
+
+
+def _checksum(part: BandPart) -> str:
+    found = part.detections
+    digest = hashlib.sha256(json.dumps(_summarise(part)).encode())
+    for values in (found.shapes, found.scores, found.labels, part.cut):
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()
+
+
+def _read(content: bytes, classes: Sequence[str]) -> BandPart:
+    with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
+        names = file.schema_arrow.names
+        shape = _SHAPE if _SHAPE[-1] in names else _SHAPE[:_AXIS_ALIGNED]
+        table = file.read(["label", "score", _ROW, *shape, *_CUT], use_threads=False)
+        notes = parse_json(file.schema_arrow.metadata[_ABOUT.encode()].decode())
+    order = np.argsort(table[_ROW].to_numpy())
+    known = index_in(table["label"], pyarrow.array(classes, pyarrow.string()))
+    labels = known.fill_null(-1).to_numpy()
+    part = BandPart(
+        Detections.of_shapes(
+            _stack(table, shape)[order],
+            table["score"].to_numpy()[order],
+            labels[order],
+        ),
+        _stack(table, _CUT)[order].astype(np.bool_),
+        member(notes, "empty", int),
+        member(notes, "capped", int),
+        {Window(*area): str(why) for *area, why in member(notes, "not_examined", list)},
+    )
+    if _checksum(part) != member(notes, "sha256", str):
+        raise ValueError("its checksum is wrong")
+    return part
+
+
+def _stack(table: pyarrow.Table, names: Sequence[str]) -> NDArray[Any]:
+    """Return columns side by side: (N, columns)."""
+    return np.stack([table[name].to_numpy() for name in names], axis=-1)
