@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from geodet.documents.json_documents import parse_json, read_json
 from geodet.documents.text import DocumentError
@@ -202,13 +203,20 @@ def resolve_link(base: str, href: str) -> str:
     """
     href = href.removeprefix("file://")
     away = _AWAY.match(href)
-    if away is not None and (away[0] != "/" or not is_remote_path(base)):
+    if away is not None and away[0] != "/":
         return href
     if not is_remote_path(base):
-        return str(Path(base).parent / href)
+        return _decoded(str(Path(base).parent / href))
     scheme, _, rest = base.partition("://")
     host, _, folder = rest.partition("/")
     if href.startswith("/"):
         return f"{scheme}://{host}{href}"
     inside = posixpath.normpath(posixpath.join("/", posixpath.dirname(folder), href))
     return f"{scheme}://{host}{inside}"
+
+
+def _decoded(path: str) -> str:
+    """Read ``%20`` and the like in a link to a local file, unless a file has that very name."""
+    if "%" not in path or Path(path).exists() or not Path(unquote(path)).exists():
+        return path
+    return unquote(path)

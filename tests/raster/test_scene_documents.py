@@ -126,6 +126,17 @@ def test_an_item_that_does_not_tell_its_scene_is_an_error(tmp_path):
         list_scenes([path], asset="blue")
 
 
+def test_encoded_links_lead_to_local_files_unless_a_file_has_that_very_name(tmp_path):
+    spaced, literal = touch(tmp_path, "a b.tif", "c%20d.tif")
+    for href, expected in (("a%20b.tif", spaced), ("./c%20d.tif", literal), ("c d.tif", None)):
+        path = write_json(tmp_path / "item.json", item("one", image=asset(href, "data")))
+        if expected is None:
+            with pytest.raises(SceneError, match=r"no such file .*c d\.tif"):
+                list_scenes([path])
+        else:
+            assert list_scenes([path]) == [expected]
+
+
 def write_catalogue(folder, link):
     """Write a catalogue of a collection of two items; return the scenes that it names."""
     scenes = touch(folder, "c/1/a.tif", "c/b.tif")
