@@ -47,7 +47,7 @@ def compare_runs(
         OutputError: A file exists or cannot be written.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> series = train_series(
         ...     tiles, folder / "mine.safetensors", seeds=2, epochs=1, settings=small
         ... )
@@ -105,7 +105,7 @@ def train_series(
         GeodetError: As :func:`train` does; the runs before are kept.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> report = train_series(
         ...     tiles, folder / "mine.safetensors", seeds=2, epochs=1, settings=small
         ... )

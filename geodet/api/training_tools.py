@@ -163,7 +163,7 @@ def train(
         DeviceError: The device is not there, or has too little memory.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> report = train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
         >>> report.epochs
         1

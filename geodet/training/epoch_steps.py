@@ -51,7 +51,7 @@ class EpochReport:
     Example:
         >>> def show(epoch: geodet.EpochReport) -> None:
         ...     print(f"epoch {epoch.epoch} of {epoch.epochs}")
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> report = geodet.train(
         ...     tiles, folder / "mine.safetensors", epochs=1, settings=small, progress=show
         ... )

@@ -35,7 +35,7 @@ class RunRecord:
     """A training run as its folder describes it.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> report = geodet.train(tiles, folder / "mine.safetensors", epochs=2, settings=small)
         >>> run = geodet.info(folder / "mine.run")
         >>> run.name, run.epochs

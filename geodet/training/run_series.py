@@ -45,7 +45,7 @@ class SeriesReport:
     """Result of a series of trainings.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> report = geodet.train_series(
         ...     tiles, folder / "mine.safetensors", seeds=2, epochs=1, settings=small
         ... )

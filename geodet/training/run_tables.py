@@ -44,7 +44,7 @@ class RunTable:
     """A table of runs: cells are texts, as they are printed.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> for seed in (1, 2):
         ...     settings = {**small, "train.seed": seed}
         ...     report = geodet.train(

@@ -57,7 +57,7 @@ class TrainReport:
     """Result of a training run.
 
     Example:
-        >>> small = {"model.channels": 16, "train.chip_size": 64, "train.batch_size": 4}
+        >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
         >>> report = geodet.train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
         >>> report.model.name
         'mine.safetensors'

@@ -19,6 +19,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model
 from geodet.onnx.narrow_convolutions import split_narrow_convolutions
+from geodet.onnx.nodes import import_onnx
 from geodet.onnx.onnx_engine import OnnxEngine
 from geodet.onnx.quantise import LayerErrors
 from geodet.raster.geotiff import write_raster
@@ -67,23 +68,42 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def exported(model, scene, tmp_path_factory):
+def layers():
+    """Return a function that leaves the layers in float that the bundled file has in float.
+
+    Which these should be tests/onnx/test_quantise.py asks: to try all of a real network takes half
+    a minute.
+    """
+    graph = import_onnx().load(load_model("urban-trees").int8).graph
+    made = {name: node for node in graph.node for name in node.output}
+    kept = tuple(
+        node.name
+        for node in graph.node
+        if node.op_type == "Conv"
+        and node.input[1] not in made  # weights as they are
+    )
+
+    def quantise(quantiser, chips, score_threshold):
+        inner = [name for name in quantiser.convolutions if name not in kept]
+        assert 0 < len(inner) < len(quantiser.convolutions)
+        graph = split_narrow_convolutions(quantiser.quantise(inner), quantiser.outputs)
+        return graph, LayerErrors(0.0, 0.0), kept
+
+    return quantise
+
+
+@pytest.fixture(scope="module")
+def exported(model, scene, layers, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "trees.int8.onnx"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("geodet.onnx.quantise._COMPARED", 2)  # tries some thirty layers on each chip
+        patch.setattr(int8_export, "quantise_within", layers)
         return export_int8(model, path, scene, Config())
 
 
 @pytest.fixture
-def known_layers(exported, monkeypatch):
-    """Leave the layers in float that were found for the scene: to try them again takes long."""
-
-    def quantise(quantiser, chips, score_threshold):
-        kept = exported.layers_in_float
-        graph = quantiser.quantise([name for name in quantiser.convolutions if name not in kept])
-        return split_narrow_convolutions(graph, quantiser.outputs), LayerErrors(0.0, 0.0), kept
-
-    monkeypatch.setattr(int8_export, "quantise_within", quantise)
+def known_layers(layers, monkeypatch):
+    """Leave the layers in float that the bundled file has in float."""
+    monkeypatch.setattr(int8_export, "quantise_within", layers)
 
 
 def test_the_file_finds_what_the_model_finds(exported, model, scene):
