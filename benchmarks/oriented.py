@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from geodet.geometry.oriented_boxes import (
     with_longer_side_first,
 )
 from geodet.models.checkpoint import load_checkpoint
+from geodet.models.description import find_model
 from geodet.tilesets.coco import write_tileset
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset
@@ -211,15 +213,37 @@ def _fill(draw: ImageDraw.ImageDraw, points: np.ndarray, ink: tuple[int, ...]) -
     draw.polygon([(float(x) * ZOOM, float(y) * ZOOM) for x, y in points], fill=ink)
 
 
-def _row(boxes: str, model: Path, images: tuple[LabelledImage, ...], config: Config) -> str:
-    predictor = build_predictor(load_checkpoint(model), config.detect, "cpu", score_threshold=0.01)
-    found = predict_images(predictor, images, (), config.detect)
-    turned = [replace(one, oriented=_rectangles(one)) for one in found]
+def _row(boxes: str, model: Path, images: Sequence[LabelledImage], config: Config) -> str:
+    found, turned = _predict(model, images, config)
     by_rectangle = _measure(turned, images, oriented=True)
-    by_bounds = _measure(found, images, oriented=False)
-    both = mean_ap(by_rectangle), mean_ap(by_bounds)
+    both = mean_ap(by_rectangle), mean_ap(_measure(found, images, oriented=False))
     cells = (both[0].ap50, *(one.ap50 for one in by_rectangle), both[0].ap75, both[1].ap50)
     return f"| {boxes} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |"
+
+
+def score_rectangles(
+    model: str | Path, images: Sequence[LabelledImage], config: Config
+) -> tuple[float, float, float]:
+    """Return AP50 and AP75 by rectangles, and AP50 by bounds; an axis-aligned box is a rectangle.
+
+    Args:
+        model: A model file, or the name of a bundled one.
+        images: With labels of a single class.
+        config: Of the detection.
+    """
+    found, turned = _predict(find_model(model), images, config)
+    by_rectangle = mean_ap(_measure(turned, images, oriented=True, classes=1))
+    by_bounds = mean_ap(_measure(found, images, oriented=False, classes=1))
+    return by_rectangle.ap50, by_rectangle.ap75, by_bounds.ap50
+
+
+def _predict(
+    model: Path, images: Sequence[LabelledImage], config: Config
+) -> tuple[list[Detections], list[Detections]]:
+    """Return what a model finds, as it is and as rectangles."""
+    predictor = build_predictor(load_checkpoint(model), config.detect, "cpu", score_threshold=0.01)
+    found = predict_images(predictor, images, config.data.bands, config.detect)
+    return found, [replace(one, oriented=_rectangles(one)) for one in found]
 
 
 def _rectangles(found: Detections) -> np.ndarray:
@@ -227,7 +251,11 @@ def _rectangles(found: Detections) -> np.ndarray:
 
 
 def _measure(
-    found: list[Detections], images: tuple[LabelledImage, ...], *, oriented: bool
+    found: list[Detections],
+    images: Sequence[LabelledImage],
+    *,
+    oriented: bool,
+    classes: int = len(CLASSES),
 ) -> list[AveragePrecision]:
     rule = MatchConfig(by="iou", iou=0.5)
     compared = [
@@ -242,7 +270,7 @@ def _measure(
         )
         for one, image in zip(found, images, strict=True)
     ]
-    return measure_ap(compared, len(CLASSES), sides=None)
+    return measure_ap(compared, classes, sides=None)
 
 
 if __name__ == "__main__":
