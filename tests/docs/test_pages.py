@@ -42,7 +42,8 @@ TRAINING = ["--epochs", "1", *(f"--set={key}={value}" for key, value in SMALLER.
 NOT_RUN = {
     "README.md": 1,
     "docs/howto/gpu.md": 2,
-    "docs/howto/jobs.md": 3,
+    "docs/howto/jobs.md": 2,
+    "docs/howto/kubernetes.md": 2,
     "docs/howto/labelling.md": 3,
     "docs/howto/looking.md": 3,
     "docs/howto/many-scenes.md": 1,
@@ -50,6 +51,7 @@ NOT_RUN = {
     "docs/howto/oriented-boxes.md": 1,
     "docs/howto/qgis.md": 1,
     "docs/howto/remote.md": 2,
+    "docs/howto/slurm.md": 1,
     "docs/images/README.md": 1,
     "docs/howto/runs.md": 1,
     "docs/start/install.md": 8,

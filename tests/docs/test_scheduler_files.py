@@ -12,6 +12,7 @@ from doc_pages import PROJECT
 from geodet_cli.main import app
 
 SBATCH = PROJECT / "docs/howto/county.sbatch"
+JOB = PROJECT / "docs/howto/county-job.yaml"
 RAY_JOB = PROJECT / "docs/howto/county-rayjob.yaml"
 COMMANDS = typer.main.get_command(app).commands
 
@@ -55,3 +56,24 @@ def test_the_ray_job_has_what_kuberay_needs():
         pod = group["template"]["spec"]
         mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_indexed_job_has_as_many_shares_as_it_tells_them():
+    job = yaml.safe_load(JOB.read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"], job["spec"]["completionMode"]) == (
+        "batch/v1",
+        "Job",
+        "Indexed",
+    )
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    variables = {one["name"]: one for one in container["env"]}
+    assert int(variables["WORLD_SIZE"]["value"]) == job["spec"]["completions"]
+    place = variables["RANK"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert place == "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    assert {mount["name"] for mount in container["volumeMounts"]} == {
+        volume["name"] for volume in pod["volumes"]
+    }
+    name, *words = container["args"]
+    known = {option for param in COMMANDS[name].params for option in param.opts}
+    assert {word for word in words if word.startswith("-")} <= known
