@@ -52,9 +52,10 @@ def load_model(name: str | Path) -> Model:
     are read when they are first needed.
 
     Args:
-        name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``, ``thermal``), a
-            ``.safetensors`` file that :func:`geodet.train` wrote, or an ``.onnx`` file that
-            :func:`geodet.export` wrote with ``reader="plain"``.
+        name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``,
+            ``vehicles-oriented``, ``thermal``), a ``.safetensors`` file that
+            :func:`geodet.train` wrote, or an ``.onnx`` file that :func:`geodet.export` wrote with
+            ``reader="plain"``.
 
     Raises:
         ModelFileError: There is no such model, or the file is not a model of geodet.

@@ -79,8 +79,7 @@ def layers():
     kept = tuple(
         node.name
         for node in graph.node
-        if node.op_type == "Conv"
-        and node.input[1] not in made  # weights as they are
+        if node.op_type == "Conv" and node.input[1] not in made  # weights as they are
     )
 
     def quantise(quantiser, chips, score_threshold):
