@@ -1,8 +1,8 @@
 """Run the algorithms of the plugin in QGIS, without a screen.
 
 /usr/bin/python3 tests/qgis/provide.py FOLDER GEODET: the folder holds geodet_provider.zip, and
-utm.tif and truth.gpkg of paint.py. Exits 1 if anything is wrong. Train is only listed: it takes
-minutes, and calls the command as the others do.
+utm.tif and truth.gpkg of paint.py. Exits 1 if anything is wrong. Train learns for one epoch, with a
+tiny network.
 """
 
 import os
@@ -14,6 +14,14 @@ from pathlib import Path
 
 PROFILE = Path("profiles") / "default" / "python" / "plugins"
 NAMES = ("detect", "suggest", "train", "evaluate", "tile")
+TINY = """[model]
+backbone_level = 2
+levels = [2, 2]
+anchor_sizes = [12.0]
+[train]
+epochs = 1
+int8 = false
+"""
 
 
 def main(folder, program):
@@ -52,11 +60,17 @@ def runs(folder):
     scene, truth, found = (folder / name for name in ("utm.tif", "truth.gpkg", "provided.gpkg"))
     tiles, evaluation, suggested = (folder / name for name in ("tiles", "evaluation", "to do.gpkg"))
     scenes, looking = f"scenes={scene}", ("device=cpu", "chip_size=128")
-    labels = f"labels={truth}"
+    labels, model, recipe = f"labels={truth}", folder / "mine.safetensors", folder / "tiny.toml"
+    recipe.write_text(TINY, encoding="utf-8")
     return [
         ("detect", [scenes, f"output={found}", "device=cpu"], found),
         ("suggest", [scenes, f"output={suggested}", "budget=2", *looking], suggested),
         ("tile", [scenes, labels, f"output={tiles}", "chip_size=128"], tiles / "train.json"),
+        (
+            "train",
+            [f"data={tiles}", f"output={model}", f"config={recipe}", "device=cpu"],
+            model,
+        ),
         (
             "evaluate",
             [f"detections={found}", labels, f"scene={scene}", f"output={evaluation}"],
