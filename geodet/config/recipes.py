@@ -96,13 +96,19 @@ def iter_recipes() -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def to_toml(config: Config) -> str:
+def to_toml(config: Config, *, sections: Iterable[str] = ()) -> str:
     """Convert a configuration to TOML that :func:`resolve_config` reads.
 
     A comment after each key describes it; a key that is not set is commented out.
+
+    Args:
+        config: The configuration.
+        sections: The only ones that are written; empty: all.
     """
-    lines = []
+    chosen, lines = set(sections), list[str]()
     for section, fields in _sections().items():
+        if chosen and section not in chosen:
+            continue
         values = getattr(config, section)
         lines += ["", f"[{section}]"]
         for key, field in fields.model_fields.items():

@@ -40,6 +40,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_SECTIONS = ("data", "tile", "match", "detect")  # of the settings that an evaluation reads
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluateReport:
@@ -228,7 +230,7 @@ def evaluate_vectors(
             "area": None if area is None else area.summary,
         }
         openers = [] if scene is None else [show_scene(scene)]
-        notes = EvaluationNotes(openers, to_toml(config), command)
+        notes = EvaluationNotes(openers, to_toml(config, sections=_SECTIONS), command)
         _write(report, [(image.name, read.geobox, image.gsd)], names, notes)
     return report
 
@@ -247,7 +249,7 @@ def _write_chips(
     command: str | None,
 ) -> None:
     openers = [show_image(image, config.data.bands) for image in images]
-    notes = EvaluationNotes(openers, to_toml(config), command)
+    notes = EvaluationNotes(openers, to_toml(config, sections=_SECTIONS), command)
     _write(report, [_place(image) for image in images], names, notes)
 
 

@@ -17,7 +17,7 @@ from geodet.reports.chart_parts import BarChart, ChartLine, ChartRule, LineChart
 from geodet.reports.page_file import PagePart, PageSection
 from geodet.reports.parts import KeyFigure, KeyFigures, ReportTable
 
-__all__ = ["EvaluationNotes", "describe_rule", "evaluation_sections"]
+__all__ = ["EvaluationNotes", "describe_rule", "evaluation_sections", "label_section"]
 
 _MOST_CLASSES = 12  # with charts of their own
 _STEPS = 200  # of the score thresholds of a curve
@@ -65,9 +65,8 @@ def evaluation_sections(
         PageSection("Curves", _curves(named), "How the measures depend on the score threshold."),
         PageSection("Sizes", [_sizes(evaluation, judged, gsds)]),
     ]
-    if len(evaluation.by_class) > 1:
-        table = _confusion_table(confusions, list(evaluation.by_class))
-        sections.append(PageSection("Confusions", [table]))
+    table = _confusion_table(confusions, list(evaluation.by_class))
+    sections.append(PageSection("Confusions", [table]))
     if openers:
         names = [name for name, _ in images]
         galleries = build_galleries(judged, names, openers, list(evaluation.by_class))
@@ -76,6 +75,46 @@ def evaluation_sections(
     else:
         sections.append(PageSection("Pictures", [], "None: give the raster with --scene."))
     return sections
+
+
+def label_section(
+    evaluation: Evaluation, images: Sequence[tuple[str, float | None]]
+) -> PageSection:
+    """Return the section on what was labelled: objects by class, and their sizes.
+
+    Args:
+        evaluation: The measures.
+        images: Name and metres per pixel of each image.
+    """
+    gsds = [gsd for _, gsd in images]
+    units, unit = _units(gsds)
+    longest = [_sides(r.boxes) * u for r, u in zip(evaluation.results, units, strict=True)]
+    sides = np.concatenate([np.zeros(0), *longest])
+    labels = np.concatenate([np.zeros(0, np.int64), *(one.labels for one in evaluation.results)])
+    rows = tuple(
+        (name, f"{int((labels == number).sum()):,}", *_quantiles(sides[labels == number], unit))
+        for number, name in enumerate(evaluation.by_class)
+    )
+    known = sorted({f"{gsd:.3g}" for gsd in gsds if gsd is not None})
+    ground = f"{known[0]} to {known[-1]}" if len(known) > 1 else "".join(known) or "unknown"
+    table = ReportTable(
+        ("class", "objects", "1 % are shorter than", "median length", "1 % are longer than"),
+        rows,
+        note=f"Images: {len(images):,}. Metres per pixel: {ground}. A length is the longer side.",
+    )
+    return PageSection("Data", [table])
+
+
+def _quantiles(sides: Any, unit: str) -> tuple[str, ...]:
+    if not len(sides):
+        return ("-",) * 3
+    return tuple(f"{value:.1f} {unit}" for value in np.quantile(sides, [0.01, 0.5, 0.99]))
+
+
+def _units(gsds: Sequence[float | None]) -> tuple[list[float], str]:
+    """Return what lengths in each image are multiplied by, and the unit that they have then."""
+    has_metres = all(gsd is not None for gsd in gsds)
+    return [gsd if has_metres and gsd else 1.0 for gsd in gsds], "m" if has_metres else "px"
 
 
 def describe_rule(evaluation: Evaluation) -> str:
@@ -211,8 +250,7 @@ def _sizes(
     gsds: Sequence[float | None],
 ) -> BarChart:
     """Return the numbers of objects that were found and missed, by their longer side."""
-    has_metres = all(gsd is not None for gsd in gsds)
-    units = [gsd if has_metres and gsd else 1.0 for gsd in gsds]
+    units, unit = _units(gsds)
     every = [_sides(r.boxes) * u for r, u in zip(evaluation.results, units, strict=True)]
     missed = [_sides(j["misses"].boxes) * u for j, u in zip(judged, units, strict=True)]
     sides, lost = (np.concatenate([np.zeros(0), *parts]) for parts in (every, missed))
@@ -223,7 +261,7 @@ def _sizes(
     texts = [*(f"{edge:g}" for edge in edges[:-2]), f"{edges[-2]:g}+"]
     return BarChart(
         title="Objects by size",
-        x_label=f"longer side from ({'m' if has_metres else 'px'})",
+        x_label=f"longer side from ({unit})",
         y_label="objects",
         names=("found", "missed"),
         styles=("right", "missed"),

@@ -18,6 +18,7 @@ from geodet.evaluation.evaluation_page import (
     EvaluationNotes,
     describe_rule,
     evaluation_sections,
+    label_section,
 )
 from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes, judge_images
 from geodet.evaluation.threshold_curves import MatchCounts, ThresholdCurve
@@ -75,6 +76,7 @@ def write_evaluation(
         draw_curves(folder / "curves.png", title, measures)
         write_layers(folder / "errors.gpkg", _layers(evaluation, judged, places))
         sections = evaluation_sections(evaluation, judged, confusions, images, notes.openers)
+        sections.append(label_section(evaluation, images))
         sections.append(run_section(about, notes.settings, notes.command))
         model = f"{about['model']}: " if about.get("model") else ""
         write_page(folder / REPORT_FILE, f"{model}{title}", describe_rule(evaluation), sections)

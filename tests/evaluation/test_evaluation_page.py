@@ -59,6 +59,7 @@ def files(tmp_path, make_scene):
 
 
 def report(files, tmp_path, *, scene=None, **options):
+    tmp_path.mkdir(exist_ok=True)
     output = tmp_path / "out"
     evaluate_vectors(*files[:2], Config.model_validate(KIND), scene=scene, output=output, **options)
     page = read_page(output / "report.html")
@@ -72,7 +73,7 @@ def test_the_page_shows_the_numbers_of_the_json_file(files, tmp_path):
         shown = figures[{"f1": "F1", "ap50": "AP50"}.get(name, name.capitalize())]
         assert float(shown) == pytest.approx(overall[name], abs=5e-4)
     assert (figures["Objects"], figures["Detections"]) == ("4", "2")
-    by_class, ap, confusion, _ = tables_of(page)
+    by_class, ap, confusion, _, _ = tables_of(page)
     assert [row[0] for row in by_class[1:]] == ["all", *sorted(CLASSES)]
     for row in by_class[2:]:
         one, cells = metrics["by_class"][row[0]], dict(zip(by_class[0], row, strict=True))
@@ -133,7 +134,26 @@ def test_the_page_tells_how_it_was_made(files, tmp_path):
     blocks = [text_of(block) for block in page.iter("pre")]
     assert blocks[0] == "geodet evaluate --labels '<b>'"
     assert "[match]" in blocks[1]
+    assert "[model]" not in blocks[1]  # the detections may be of another program
     assert ["labels", "truth.gpkg"] in tables_of(page)[-1]
+
+
+def test_the_page_says_what_was_labelled_also_with_one_class(files, tmp_path):
+    page, _ = report(files, tmp_path)
+    data = tables_of(page)[-2]
+    assert [row[:2] for row in data[1:]] == [[name, "2"] for name in sorted(CLASSES)]
+    assert [row[3] for row in data[1:]] == ["7.2 m", "7.2 m"]
+    page, _ = report(files, tmp_path / "scene", scene=files[2])
+    assert [row[3] for row in tables_of(page)[-2][1:]] == ["7.2 m", "7.2 m"]
+    assert "Metres per pixel: 0.6." in text_of(page)
+    for path in files[:2]:
+        frame = geopandas.read_file(path)
+        frame["kind" if "kind" in frame else "label"] = "one"
+        frame.to_file(path)
+    page, metrics = report(files, tmp_path / "again")
+    confusion = tables_of(page)[2]
+    assert confusion[0] == ["labelled as", "one", "(not found)"]
+    assert [[int(n) for n in row[1:]] for row in confusion[1:]] == metrics["confusion"]["counts"]
 
 
 def test_the_galleries_are_limited(tmp_path, make_scene):
