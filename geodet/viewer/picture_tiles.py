@@ -1,4 +1,9 @@
-"""The scene as tiles of pictures, each read when the browser requests it."""
+"""The scene as tiles of pictures, each read when the browser requests it.
+
+rio-tiler cuts tiles of rasters with a CRS. Scenes have any form that detection reads, with ground
+control points or without a place, are turned as photographs are, and are stretched as a preview is:
+so :class:`geodet.raster.scene.Scene` reads the pixels here as well.
+"""
 
 from __future__ import annotations
 
