@@ -145,9 +145,12 @@ class MapRequests:
         if start is not None and not 0 <= start < len(layer):
             return _UNKNOWN
         forward = query.get("by", "1") != "-1"
-        at = float(query.get("at", "0"))
-        found = layer.step(start, forward, at, _shown_classes(query, layer))
-        return _NOTHING if found is None else Answer.of_json(layer.describe(found))
+        at, shown = float(query.get("at", "0")), _shown_classes(query, layer)
+        found = layer.step(start, forward, at, shown)
+        if found is None:
+            return _NOTHING
+        rank, count = layer.rank(found, at, shown)
+        return Answer.of_json(layer.describe(found) | {"rank": rank, "of": count})
 
     def _object(self, _query: Query, name: str, row: str) -> Answer:
         layer = self._shown.layers[name]

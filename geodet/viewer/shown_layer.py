@@ -185,9 +185,7 @@ class ShownLayer:
             at: The lowest score.
             shown: (K,) the classes that are visited.
         """
-        ranked = self._ranked
-        wanted = (self._scores[ranked] >= at) & shown[self.objects.labels[ranked]]
-        places = np.flatnonzero(wanted)
+        ranked, places = self._ranked, self._places(at, shown)
         if not len(places):
             return None
         if start is None:
@@ -198,6 +196,23 @@ class ShownLayer:
         else:
             place = np.searchsorted(places, here, side="left") - 1
         return int(ranked[places[place]])
+
+    def rank(self, row: int, at: float, shown: Bools) -> tuple[int, int]:
+        """Return which object it is by falling score, from 1, and of how many.
+
+        Args:
+            row: The object.
+            at: The lowest score.
+            shown: (K,) the classes that are counted.
+        """
+        places = self._places(at, shown)
+        return 1 + int(np.searchsorted(places, self._rank_of[row])), len(places)
+
+    def _places(self, at: float, shown: Bools) -> Ints:
+        """Return which places in the order by falling score are shown."""
+        ranked = self._ranked
+        wanted = (self._scores[ranked] >= at) & shown[self.objects.labels[ranked]]
+        return np.flatnonzero(wanted)
 
     def _cells(self, z: int, x: int, y: int, at: float) -> ObjectCells:
         """Count the objects of a tile in the finest cells of which there are not too many."""

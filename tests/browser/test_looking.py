@@ -54,21 +54,50 @@ def test_a_click_shows_the_attributes_and_the_next_click_none(open_page):
 def test_keys_step_through_objects_by_falling_score(open_page):
     page = open_page()
     page.keyboard.press("n")
-    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99, 1 of 100")
     page.keyboard.press("n")
-    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98, 2 of 100")
     page.keyboard.press("p")
-    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99, 1 of 100")
     settle(page)
     width = page.evaluate("document.querySelector('#map').clientWidth")
     assert place(page, 380, 380) == pytest.approx([width / 2, 400], abs=2)
+
+
+def test_the_button_that_was_pressed_keeps_the_focus(open_page):
+    page = open_page()
+    page.keyboard.press("n")
+    page.locator("#card button:has-text('Next')").focus()
+    for said in ("tree, score 0.98, 2 of 100", "palm, score 0.97, 3 of 100"):
+        page.keyboard.press("Enter")
+        expect(page.locator(SAID)).to_have_text(said)
+        assert page.evaluate("document.activeElement.textContent") == "Next"
+    page.get_by_role("button", name="Close").last.click()
+    assert page.evaluate("document.activeElement === geodetMap.getCanvas()")
+
+
+def test_a_text_is_said_again(open_page):
+    page = open_page()
+    page.locator("#objects-score").fill("0.99")
+    for _ in range(2):
+        page.evaluate(
+            """() => {
+              const said = document.querySelector('#said');
+              window.heard = new Promise((done) => {
+                const hear = () => said.textContent && done(said.textContent);
+                new MutationObserver(hear).observe(said, { childList: true });
+              });
+            }"""
+        )
+        page.keyboard.press("n")
+        assert page.evaluate("heard") == "palm, score 0.99, 1 of 1"
 
 
 def test_errors_are_walked_through_by_kind(open_page):
     page = open_page(errors=True)
     page.get_by_label("false positive").uncheck()
     page.keyboard.press("n")
-    expect(page.locator(SAID)).to_have_text("miss")
+    expect(page.locator(SAID)).to_have_text("miss, 1 of 4")
     assert drawn(page) == set()  # the objects themselves wait to be switched on
     page.keyboard.press("o")
     assert drawn(page)

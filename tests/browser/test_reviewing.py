@@ -47,11 +47,11 @@ def _waiting(page):
 
 def test_keys_judge_and_go_on_to_the_next(page, read):
     page.keyboard.press("n")
-    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.99, 1 of 100")
     page.keyboard.press("a")
-    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98, 2 of 100")
     page.keyboard.press("x")
-    expect(page.locator(SAID)).to_have_text("palm, score 0.97")
+    expect(page.locator(SAID)).to_have_text("palm, score 0.97, 3 of 100")
     assert read()["source"].tolist() == [99]
     assert read("rejected")["source"].tolist() == [98]
 
@@ -99,6 +99,21 @@ def test_an_object_is_moved_and_grown_by_keys(page, read):
     page.keyboard.press(".")
     page.wait_for_timeout(500)
     assert box_of(read().iloc[0]) == pytest.approx([90.5, 49.5, 111.5, 70.5], abs=0.01)
+
+
+def test_width_and_height_are_changed_apart_by_keys(page):
+    settle(page)
+    click_at(page, 100, 60)
+    card = page.locator("#card")
+    for key, box in (
+        ("l", "89.5, 50.0, 110.5, 70.0"),
+        ("k", "89.5, 50.5, 110.5, 69.5"),
+        ("j", "90.0, 50.5, 110.0, 69.5"),
+        ("i", "90.0, 50.0, 110.0, 70.0"),
+    ):
+        card.wait_for()
+        page.keyboard.press(key)
+        expect(card).to_contain_text(box)
 
 
 def test_an_object_is_drawn_with_a_class_of_its_own_and_deleted(page, read):
@@ -154,7 +169,7 @@ def test_a_reviewed_detection_is_drawn_by_its_decision(page):
     page.keyboard.press("n")
     page.locator("#card").wait_for()
     page.keyboard.press("x")
-    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98, 2 of 100")
     settle(page)
     page.evaluate("geodetMap.jumpTo({zoom: geodetMap.getZoom() - 2})")
     settle(page)
@@ -169,9 +184,9 @@ def test_decisions_are_there_when_the_page_is_loaded_again(page):
     page.keyboard.press("n")
     page.locator("#card").wait_for()
     page.keyboard.press("a")
-    expect(page.locator(SAID)).to_have_text("tree, score 0.98")
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98, 2 of 100")
     page.reload()
     page.wait_for_selector("body.ready")
     page.keyboard.press("n")
-    expect(page.locator(SAID)).to_have_text("palm, score 0.99")
+    expect(page.locator(SAID)).to_have_text("palm, accepted, score 0.99, 1 of 100")
     assert "accepted" in page.inner_text("#card")

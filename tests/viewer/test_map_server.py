@@ -217,6 +217,7 @@ def test_counts_steps_and_attributes_are_answered(served):
     assert served.json("objects/step")["score"] == pytest.approx(0.9)
     second = served.json("objects/step?from=0&by=1")
     assert second["attributes"]["note"] == "d"
+    assert (second["rank"], second["of"]) == (2, 4)
     assert served.json("objects/step?from=0&by=-1&hidden=0")["id"] == 2
     assert served("objects/step?hidden=0,1")[0].status == 204
     assert served.json("errors/1")["score"] is None

@@ -146,6 +146,8 @@ def test_steps_visit_all_objects_by_falling_score_and_begin_again():
     assert layer.step(visited[-1], True, 0.4, shown) == visited[0]
     assert layer.step(visited[0], False, 0.4, shown) == visited[-1]
     assert layer.step(visited[5], False, 0.4, shown) == visited[4]
+    ranks = [layer.rank(row, 0.4, shown) for row in visited]
+    assert ranks == [(rank, wanted.sum()) for rank in range(1, len(visited) + 1)]
 
 
 def test_a_step_from_an_object_that_is_hidden_goes_to_the_nearest():

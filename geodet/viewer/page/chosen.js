@@ -46,12 +46,14 @@ export class Chosen {
     const all = this.map.queryRenderedFeatures(box, { layers });
     const found = all.filter((feature) => !feature.state.reviewed);
     if (!found.length) return this.clear();
-    const best = found.reduce((a, b) => (extent(b) < extent(a) ? b : a));
+    const reviewed = this.others ? found.filter(({ source }) => source !== "errors") : [];
+    const among = reviewed.length ? reviewed : found; // an error has no decision of its own
+    const best = among.reduce((a, b) => (extent(b) < extent(a) ? b : a));
     if (best.layer.id === this.others?.layer) {
       return this.choose(this.panels[0], this.others.find(best.id));
     }
     const panel = this.panels.find(({ layer }) => layer.name === best.source);
-    return this.choose(panel, await ask(`${best.source}/${best.id}`), best.properties.n);
+    return this.choose(panel, await ask(`${best.source}/${best.id}`), best.properties);
   }
 
   /** Go to the next object by falling score, or to the one before. */
@@ -73,7 +75,7 @@ export class Chosen {
   /** Choose an object, and move the map to it. */
   visit(panel, object) {
     const found = this.resolve(object);
-    this.choose(panel, found);
+    this.choose(panel, found, { rank: object.rank, of: object.of });
     this.approach(found);
   }
 
@@ -91,16 +93,23 @@ export class Chosen {
     this.map.jumpTo({ center: centre, zoom: Math.max(zoom, 0) });
   }
 
-  choose(panel, object, count) {
+  /** Choose an object: the strongest of n in a cell, or the one of a rank among those shown. */
+  choose(panel, object, { n, rank, of } = {}) {
     this.layer = panel?.layer.name ?? null;
     const id = object.verdict ? object.source : object.id;
     if (id !== null && panel) this.from = { layer: panel.layer.name, id };
     this.object = object;
     const ring = object.corners.map(squareToLngLat);
     drawChosen(this.map, [...ring, ring[0]]);
-    this.fill(panel, object, count);
-    const score = object.score === null ? "" : `, score ${object.score.toFixed(2)}`;
-    say(`${object.label}${score}${count > 1 ? `, the strongest of ${count} here` : ""}`);
+    this.fill(panel, object, n);
+    const said = [
+      object.label,
+      object.verdict,
+      object.score === null ? "" : `score ${object.score.toFixed(2)}`,
+      n > 1 ? `the strongest of ${n} here` : "",
+      rank ? `${rank} of ${of}` : "",
+    ];
+    say(said.filter(Boolean).join(", "));
     this.tell();
   }
 
@@ -108,7 +117,9 @@ export class Chosen {
     this.layer = null;
     this.object = null;
     drawChosen(this.map, null);
+    const hadFocus = this.card.contains(document.activeElement);
     this.card.hidden = true;
+    if (hadFocus) this.map.getCanvas().focus();
     this.tell();
   }
 
@@ -127,7 +138,7 @@ export class Chosen {
       element("dd", {}, value === null ? "–" : plain(value)),
     ]);
     const note = count > 1 ? `the strongest of ${count} objects here: zoom in for the others` : "";
-    this.card.replaceChildren(
+    this.renew(
       element("h2", {}, object.label),
       note ? element("p", { className: "fine" }, note) : "",
       element("dl", {}, ...list),
@@ -144,6 +155,15 @@ export class Chosen {
       ),
     );
     this.card.hidden = false;
+  }
+
+  /** Replace what the card shows; the button of the same name has the focus again. */
+  renew(...children) {
+    const focused = document.activeElement;
+    const name = this.card.contains(focused) ? focused.textContent : null;
+    this.card.replaceChildren(...children);
+    const buttons = [...this.card.querySelectorAll("button")];
+    buttons.find((button) => button.textContent === name)?.focus();
   }
 
   button(text, work) {

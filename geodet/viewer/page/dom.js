@@ -33,9 +33,15 @@ export function whole(number) {
   return numbers.format(number);
 }
 
+const SAID_MS = 50; // after which a text is new to a screen reader, though it is the one before
+let saying;
+
 /** Say something to people who do not see the page. */
 export function say(text) {
-  document.getElementById("said").textContent = text;
+  const region = document.getElementById("said");
+  region.textContent = "";
+  clearTimeout(saying);
+  saying = setTimeout(() => (region.textContent = text), SAID_MS);
 }
 
 /** Show an error until the next one, or until it is clicked away. */

@@ -32,7 +32,7 @@ async function start() {
   showScale(map, about, frame);
   foldPanel(map);
   const home = { keys: ["0"], text: "the whole scene", run: () => showAll(map, frame) };
-  bindKeys([...keysOf(panels, chosen, switches), home, ...(review?.keys() ?? [])]);
+  bindKeys([...keysOf(panels, chosen, switches, review), home, ...(review?.keys() ?? [])]);
   map.once("idle", () => document.body.classList.add("ready"));
   window.geodetMap = map; // for tests, and for the browser's console
 }
@@ -83,7 +83,8 @@ function addToggles(map, about) {
   const boxes = rows.map(([name, title, ids]) => {
     const show = (on) =>
       ids.forEach((id) => map.setLayoutProperty(id, "visibility", on ? "visible" : "none"));
-    const isShown = !(name === "objects" && about.layers.length > 1); // the errors are the same
+    // The errors are the same objects; but a window that is done accepts the detections shown in it.
+    const isShown = name !== "objects" || about.layers.length === 1 || about.reviews !== null;
     if (!isShown) show(false);
     const row = checkbox(title, isShown, show);
     host.append(row);
@@ -102,9 +103,12 @@ function foldPanel(map) {
   });
 }
 
-function keysOf(panels, chosen, switches) {
+function keysOf(panels, chosen, switches, review) {
   const first = panels[0];
-  const stepped = () => panels.find(({ layer }) => layer.name === chosen.layer) ?? panels.at(-1);
+  const named = (name) => panels.find(({ layer }) => layer.name === name);
+  const isReviewed = () => review && switches.get("objects")?.checked;
+  const usual = () => (isReviewed() ? named("objects") : panels.at(-1));
+  const stepped = () => named(chosen.layer) ?? usual();
   const needed = [
     { keys: ["n"], text: "next object by score", run: () => chosen.step(stepped(), 1) },
     { keys: ["p"], text: "the one before", run: () => chosen.step(stepped(), -1) },

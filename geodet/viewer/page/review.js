@@ -248,7 +248,9 @@ export class Review {
   /** Return the keys of the review. */
   keys() {
     const nudge = (dx, dy) => () => this.reshape((shape) => moved(shape, dx, dy));
-    const grow = (by) => () => this.reshape((shape) => grown(shape, by));
+    const grow = (by, across) => () => this.reshape((shape) => grown(shape, by, across));
+    const [less, more] = this.isOriented ? ["shorter", "longer"] : ["narrower", "wider"];
+    const [low, high] = this.isOriented ? ["narrower", "wider"] : ["lower", "higher"];
     const turn = (degrees) => () => this.reshape((shape) => turned(shape, degrees));
     const turns = [
       { keys: ["t"], text: "turn by five degrees", run: turn(TURN) },
@@ -267,6 +269,10 @@ export class Review {
       { keys: ["Shift+ArrowDown"], run: nudge(0, 1) },
       { keys: [","], text: "smaller by half a pixel on each side", run: grow(-0.5) },
       { keys: ["."], text: "larger by half a pixel on each side", run: grow(0.5) },
+      { keys: ["j"], text: `${less} by half a pixel on each side`, run: grow(-0.5, 0) },
+      { keys: ["l"], text: `${more} by half a pixel on each side`, run: grow(0.5, 0) },
+      { keys: ["k"], text: `${low} by half a pixel on each side`, run: grow(0, -0.5) },
+      { keys: ["i"], text: `${high} by half a pixel on each side`, run: grow(0, 0.5) },
       ...(this.isOriented ? turns : []),
       { keys: ["w"], text: "window done, go to the next", run: () => this.finishWindow() },
       { keys: ["v"], text: "next window", run: () => this.nextWindow() },

@@ -37,11 +37,14 @@ export function moved(shape, dx, dy) {
   return shape.map((side, n) => side + [dx, dy][n % 2]);
 }
 
-/** Return a box grown by pixels of the scene on each side. */
-export function grown(shape, by) {
-  if (!isOriented(shape)) return shape.map((side, n) => side + (n < 2 ? -by : by));
+/** Return a box grown on each side by pixels of the scene: in width and height, or along and across. */
+export function grown(shape, by, across = by) {
+  if (!isOriented(shape)) {
+    const [x1, y1, x2, y2] = shape;
+    return [x1 - by, y1 - across, x2 + by, y2 + across];
+  }
   const [x, y, length, width, angle] = shape;
-  return [x, y, length + 2 * by, width + 2 * by, angle];
+  return [x, y, length + 2 * by, width + 2 * across, angle];
 }
 
 /** Return an oriented box turned clockwise by degrees; an axis-aligned one becomes oriented. */
