@@ -9,6 +9,7 @@ overlap with the true rectangles, an axis-aligned box being one itself, and by t
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ from geodet.training.train import run_training
 SIDE = 96
 CLASSES = ("car", "ship")
 ZOOM = 4  # subpixels that are painted
+FINER = 1.4  # a car of 34 x 14 px is 4.4 x 1.9 m at 0.13 m per pixel
 ROW, BAY = 56, 13.5  # of a parking lot, in pixels
 CAR_INKS = ((226, 226, 226), (150, 152, 156), (48, 50, 56), (62, 74, 100), (122, 58, 54))
 MODEL = {  # small, and from random weights: minutes on two cores
@@ -121,6 +123,34 @@ def paint_tileset(folder: Path, *, train: int, test: int) -> None:
             )
         )
     write_tileset(Tileset(folder, CLASSES, tuple(images)))
+
+
+def paint_lots(folder: Path, count: int) -> list[LabelledImage]:
+    """Paint parking lots whose cars are as large as at 0.13 m per pixel.
+
+    Args:
+        folder: Where; created if it is not there.
+        count: How many.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    side, found = round(SIDE * FINER), list[LabelledImage]()
+    for seed in itertools.count(5000):  # none that trains or tests
+        pixels, boxes, labels = paint_image(np.random.default_rng(seed))
+        if not len(labels) or labels[0] != CLASSES.index("car"):
+            continue
+        path = folder / f"{seed}.png"
+        larger = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
+        larger.save(path)
+        boxes = boxes * np.array([FINER, FINER, FINER, FINER, 1])
+        bounds, none = hulls(boxes).clip(0, side), np.zeros((0, 4))
+        found.append(
+            LabelledImage(
+                path, side, side, bounds, labels, none, path.name, "val", 0.13, oriented=boxes
+            )
+        )
+        if len(found) == count:
+            break
+    return found
 
 
 def paint_image(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
