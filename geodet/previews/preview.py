@@ -23,7 +23,7 @@ from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
 from geodet.previews.sheet import Line, Sheet, Words, paint, paint_shapes
 from geodet.previews.shown_part import choose_part
 from geodet.previews.vector_pictures import VECTOR_SUFFIXES, write_vector_picture
-from geodet.previews.views import SceneView, read_objects, read_view, to_image
+from geodet.previews.views import SceneView, read_objects, read_view, to_image, warn_of_miss
 from geodet.raster.bands import choose_bands
 from geodet.raster.scene import Scene
 from geodet.vector.formats import path_of
@@ -117,6 +117,7 @@ def draw_scene(
         if detections is not None:
             objects = read_objects(detections, raster, score_field=score_field)
             found, classes = objects.detections, objects.classes
+            warn_of_miss(detections, found, raster)
         shown = found.select(found.scores >= np.float32(min_score))
         draw_preview(
             output,

@@ -18,11 +18,12 @@ from geodet.previews.stretch import Stretch
 from geodet.raster.scene import Chip, Scene
 from geodet.tilesets.arrow_objects import read_arrow_objects
 from geodet.tilesets.scene_labels import read_scored_objects
+from geodet.vector.extents import compare_file_extent
 from geodet.vector.formats import path_of
 from geodet.vector.stored_styles import read_classes
 from geodet.vector.vector_files import read_fields
 
-__all__ = ["SceneObjects", "SceneView", "read_objects", "read_view", "to_image"]
+__all__ = ["SceneObjects", "SceneView", "read_objects", "read_view", "to_image", "warn_of_miss"]
 
 _ENLARGED_SIDE = 1024
 """Smaller images are enlarged by a whole factor up to this side."""
@@ -222,6 +223,27 @@ def _have_place(boxes: Floats, path: Path) -> Bools:
             (~placed).sum(),
         )
     return placed
+
+
+def warn_of_miss(path: Path, objects: Detections, scene: Scene) -> None:
+    """Warn if none of the objects of a file meets a scene.
+
+    Args:
+        path: The file.
+        objects: Its objects in the pixels of the scene.
+        scene: The scene.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
+    boxes, size = objects.boxes, np.array([scene.geobox.width, scene.geobox.height])
+    is_meeting = ((boxes[:, 2:] >= 0) & (boxes[:, :2] <= size)).all(axis=1)
+    if len(boxes) and not is_meeting.any():
+        logger.warning(
+            "%s: none of its %d objects meets %s: %s",
+            *(path, len(boxes), scene.name),
+            compare_file_extent(path, scene.geobox, what="objects"),
+        )
 
 
 def _order_classes(path: Path, names: Sequence[str]) -> tuple[str, ...]:

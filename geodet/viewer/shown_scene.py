@@ -12,7 +12,7 @@ import numpy as np
 
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
-from geodet.previews.views import SceneObjects, read_objects
+from geodet.previews.views import SceneObjects, read_objects, warn_of_miss
 from geodet.raster.scene import Scene
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.palette import Colour, class_colour
@@ -125,6 +125,7 @@ def read_shown_scene(
 
 def _read_layer(path: Path, scene: Scene, frame: MapFrame, score_field: str | None) -> ShownLayer:
     found = read_objects(path, scene, score_field=score_field)
+    warn_of_miss(path, found.detections, scene)
     colours = [class_colour(label) for label in range(len(found.classes))]
     tables = [found.attributes]
     unscored = () if found.has_scores else range(len(found.classes))

@@ -8,7 +8,7 @@ import shapely
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.previews.views import read_objects
+from geodet.previews.views import read_objects, warn_of_miss
 from geodet.raster.scene import Scene
 from geodet.vector.stored_styles import write_style
 from geodet.vector.write_detections import write_detections
@@ -126,3 +126,15 @@ def test_formats_that_gdal_does_not_read_whole(make_scene, tmp_path, end):
         found = read_objects(path, other).detections
     assert len(found) == 3
     assert 0 < found.centres.max() < 80
+
+
+@pytest.mark.parametrize("end", [".gpkg", ".geojson", ".csv", ".parquet"])
+@pytest.mark.parametrize(("km", "warns"), [(0, False), (1000, True)])
+def test_objects_that_all_lie_elsewhere_are_warned_of(make_scene, tmp_path, caplog, end, km, warns):
+    with Scene(make_scene("near.tif")) as near:
+        path = write(tmp_path / f"out{end}", near)
+    with Scene(make_scene("other.tif", origin=(500_000 + km * 1000, 4_500_000))) as other:
+        warn_of_miss(path, read_objects(path, other).detections, other)
+    assert ("none of its 3 objects meets other.tif" in caplog.text) is warns
+    assert (str(path) in caplog.text) is warns
+    assert ("and the scene" in caplog.text) is warns
