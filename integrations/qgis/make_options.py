@@ -56,6 +56,8 @@ OUTPUTS = {
 }
 LAYERS = {"suggest": "suggestions"}
 """Layers to open of outputs in which they are not the first."""
+LABELS = {"detect": "Detections", "suggest": "Suggestions"}
+"""Labels of outputs, which QGIS also gives to a layer in a temporary file."""
 FILTERS = {
     "preview": "PNG (*.png)",
     "report": "HTML (*.html)",
@@ -95,11 +97,12 @@ def to_option(command, parameter, hint, info, flag):
     default = None if parameter.default in (inspect.Parameter.empty, ...) else parameter.default
     base = plain_type(hint)
     choices = [str(one) for one in get_args(base)] if get_origin(base) is Literal else []
+    label = name.replace("-", " ").capitalize()
     kind = OUTPUTS[command] if name == "output" else kind_of(parameter.name, name, base, choices)
     return {
         "name": name.replace("-", "_"),
         "flag": flag,
-        "label": name.replace("-", " ").capitalize(),
+        "label": LABELS.get(command, label) if name == "output" else label,
         "help": info.help,
         "kind": kind,
         "choices": choices,

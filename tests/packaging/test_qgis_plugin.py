@@ -3,8 +3,10 @@
 import ast
 import importlib.util
 import json
+import sqlite3
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ def load(path):
 
 
 command = load(PLUGIN / "command.py")
+outputs = load(PLUGIN / "outputs.py")
 TABLE = json.loads((PLUGIN / "options.json").read_text(encoding="utf-8"))
 DETECT = next(one for one in TABLE if one["name"] == "detect")
 
@@ -91,6 +94,31 @@ def test_values_become_words_of_the_command_line():
         *("detect", "--output=/x.gpkg", "--tta", "--iou-threshold=0.4", "--overwrite"),
         *("--", "/a b.tif", "-c.tif"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "name"),
+    [
+        ("/a/loaded trees.gpkg", "Detections", "loaded trees"),
+        ("/a/trees.v2.fgb", "", "trees.v2"),
+        ("/tmp/x/output.gpkg", "Detections", "Detections"),
+        ("/a/trees.gpkg", "Chosen in a model", "Chosen in a model"),
+    ],
+)
+def test_a_layer_is_named_after_its_file_unless_someone_chose_a_name(path, given, name):
+    option = next(one for one in DETECT["options"] if one["name"] == "output")
+    assert outputs.name_layer(path, option, given) == name
+
+
+def test_the_layers_of_errors_are_read_where_there_are_errors(tmp_path):
+    folder = tmp_path / "50 % #1?"
+    assert outputs.error_layers(folder)[1] == []
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "errors.gpkg")) as package, package:
+        package.execute("CREATE TABLE gpkg_contents (table_name TEXT, data_type TEXT)")
+        rows = [("misses", "features"), ("styles", "attributes"), ("extra", "features")]
+        package.executemany("INSERT INTO gpkg_contents VALUES (?, ?)", rows)
+    assert outputs.error_layers(folder) == (folder / "errors.gpkg", ["misses", "extra"])
 
 
 def test_a_missing_program_is_said_with_the_way_out(monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PROFILE = Path("profiles") / "default" / "python" / "plugins"
 NAMES = ("detect", "suggest", "train", "evaluate", "tile")
+KEPT = []  # what QGIS needs for as long as this process runs
 TINY = """[model]
 backbone_level = 2
 levels = [2, 2]
@@ -32,10 +33,11 @@ def main(folder, program):
     wrong += [problem for one in runs(folder) if (problem := run(*one))]
     refused = qgis("run", "geodet:detect", "--", "scenes=none.tif", f"output={folder / 'no.gpkg'}")
     wrong += [] if refused.returncode else ["detect accepted a scene that is not there"]
-    wrong += load(folder, "suggest", {"output": str(folder / "loaded.gpkg")}, "rank")
+    loaded = loads(folder)
+    wrong += [problem for one in loaded for problem in load(*one)]
     for one in wrong:
         print(f"FAIL {one}")
-    print(f"{len(NAMES)} algorithms, {len(runs(folder))} runs, a refusal, a layer of a project")
+    print(f"{len(NAMES)} algorithms, {len(runs(folder))} runs, a refusal, {len(loaded)} projects")
     sys.stdout.flush()
     os._exit(bool(wrong))  # as in look.py
 
@@ -87,25 +89,82 @@ def run(name, parameters, written):
     return f"{name} did not write {written.name}: {done.stdout[-800:]}{done.stderr[-400:]}"
 
 
-def load(folder, name, parameters, field):
-    """Run an algorithm as the toolbox does; look for the field in the layer of the project."""
-    from qgis.core import QgsApplication, QgsProject
+def loads(folder):
+    """Start QGIS in this process; return algorithms, parameters, and a check of their layers."""
+    start(folder)
+    scene, truth = str(folder / "utm.tif"), str(folder / "truth.gpkg")
+    scenes, found = {"scenes": [scene], "device": "cpu"}, str(folder / "loaded trees.gpkg")
+    windows = {"output": str(folder / "loaded.gpkg"), "chip_size": 128, "budget": 2}
+    compared = {"detections": found, "labels": truth, "scene": scene}
+    return [
+        ("detect", scenes | {"output": found}, ["loaded trees"], check_style),
+        ("detect", scenes | {"output": "TEMPORARY_OUTPUT"}, ["Detections"], check_style),
+        ("detect", scenes | {"output": found.replace("gpkg", "fgb")}, ["loaded trees"], None),
+        ("suggest", scenes | windows, ["loaded"], check_windows),
+        (
+            "evaluate",
+            compared | {"output": str(folder / "loaded evaluation")},
+            ["false_positives", "misses", "true_positives"],
+            check_errors,
+        ),
+    ]
+
+
+def start(folder):
+    from qgis.core import QgsApplication
 
     application = QgsApplication([], False)
     application.initQgis()
+    KEPT.append(application)
     sys.path += ["/usr/share/qgis/python/plugins", str(folder / "profile" / PROFILE)]
-    import processing
     from geodet_provider.provider import GeodetProvider
     from processing.core.Processing import Processing
 
     Processing.initialize()
     provider = GeodetProvider()
     QgsApplication.processingRegistry().addProvider(provider)
-    given = {"scenes": [str(folder / "utm.tif")], "device": "cpu", "chip_size": 128, "budget": 2}
-    processing.runAndLoadResults(f"geodet:{name}", given | parameters)
-    layers = QgsProject.instance().mapLayers().values()
-    fields = [[field.name() for field in layer.fields()] for layer in layers]
-    return [] if len(fields) == 1 and field in fields[0] else [f"{name} opened {fields}"]
+    KEPT.append(provider)
+
+
+def load(name, parameters, wanted, check):
+    """Run an algorithm as the toolbox does; look at the layers that the project has then."""
+    import processing
+    from qgis.core import QgsProject
+
+    QgsProject.instance().clear()
+    processing.runAndLoadResults(f"geodet:{name}", parameters)
+    layers = list(QgsProject.instance().mapLayers().values())
+    names = sorted(layer.name() for layer in layers)
+    if names != wanted or not all(layer.isValid() for layer in layers):
+        return [f"{name} opened {names}, not {wanted}"]
+    return [f"{name}: {one}" for layer in layers for one in (check(layer) if check else [])]
+
+
+def check_style(layer):
+    """Compare a layer with the same file opened directly, which has the style that it stores."""
+    from qgis.core import QgsVectorLayer
+
+    if layer.renderer().type() != "categorizedSymbol":
+        return [f"the renderer is {layer.renderer().type()}"]
+    direct = QgsVectorLayer(layer.source(), "direct", "ogr")
+    shown, stored = ([describe(one.renderer()), labels_of(one)] for one in (layer, direct))
+    return [] if shown == stored and shown[1] else [f"{shown}, and the file stores {stored}"]
+
+
+def describe(renderer):
+    return [(one.value(), one.symbol().dump()) for one in renderer.categories()]
+
+
+def labels_of(layer):
+    return layer.labelsEnabled() and layer.labeling().settings().fieldName
+
+
+def check_windows(layer):
+    return [] if "rank" in layer.fields().names() else [f"the fields are {layer.fields().names()}"]
+
+
+def check_errors(layer):
+    return [] if f"errors.gpkg|layername={layer.name()}" in layer.source() else [layer.source()]
 
 
 def qgis(*words):

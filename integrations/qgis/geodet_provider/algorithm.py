@@ -19,6 +19,7 @@ from qgis.core import (
 )
 
 from .command import PROGRAM_SETTING, CommandError, build_words, find_program, run_command
+from .layers import open_errors, open_layer
 
 NUMBERS = {
     "integer": QgsProcessingParameterNumber.Integer,
@@ -64,7 +65,7 @@ class GeodetAlgorithm(QgsProcessingAlgorithm):
             self.addParameter(parameter)
 
     def processAlgorithm(self, parameters, context, feedback):  # noqa: N802
-        """Run the command; what it writes is added to the project as Processing does."""
+        """Run the command, and name the layers to add to the project."""
         values, outputs = {}, {}
         for option in self.command["options"]:
             value = self.value_of(option, parameters, context, feedback)
@@ -77,10 +78,16 @@ class GeodetAlgorithm(QgsProcessingAlgorithm):
             run_command(words, feedback)
         except CommandError as error:
             raise QgsProcessingException(str(error)) from error
+        return self.open_outputs(outputs, context)
+
+    def open_outputs(self, outputs, context):
+        """Return the outputs, whose layers QGIS adds to the project once the algorithm has run."""
         for option in self.command["options"]:
-            if option["layer"] is not None and option["name"] in outputs:
-                path = outputs[option["name"]]
-                outputs[option["name"]] = open_layer(path, option["layer"], context)
+            name = option["name"]
+            if name in outputs and option["kind"] == "new vector":
+                outputs[name] = open_layer(outputs[name], option, context, self.id())
+        if self.name() == "evaluate" and "output" in outputs:
+            open_errors(outputs["output"], context)
         return outputs
 
     def value_of(self, option, parameters, context, feedback):
@@ -108,16 +115,6 @@ class GeodetAlgorithm(QgsProcessingAlgorithm):
         if kind == "choice":
             return option["choices"][self.parameterAsEnum(parameters, name, context)]
         return self.parameterAsString(parameters, name, context)
-
-
-def open_layer(path, layer, context):
-    """Return the address of a layer of a file, which the project opens in place of the first."""
-    address = f"{path}|layername={layer}"
-    to_load = context.layersToLoadOnCompletion()
-    if path in to_load:
-        to_load[address] = to_load.pop(path)
-        context.setLayersToLoadOnCompletion(to_load)
-    return address
 
 
 def to_parameter(option):
