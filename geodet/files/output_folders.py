@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import OutputError, TilesetError, TrainingError
-from geodet.files.outputs import check_destination, check_output_folder
+from geodet.files.outputs import check_destination, check_output_folder, hint_at_folder
 
 __all__ = [
     "BEST_FILE",
@@ -143,7 +143,7 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
     if not output.parent.is_dir():
         raise OutputError(
             f"no folder {output.parent} for {output.name}",
-            hint="create the folder first",
+            hint=hint_at_folder(output.parent),
             path=output,
         )
     if output.exists() and not (overwrite or resume):

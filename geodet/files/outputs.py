@@ -15,6 +15,7 @@ __all__ = [
     "check_apart",
     "check_destination",
     "check_output_folder",
+    "hint_at_folder",
     "raising_output_errors",
     "replace_folder",
     "replacing",
@@ -45,7 +46,7 @@ def check_destination(
     if not path.parent.is_dir():
         raise OutputError(
             f"no folder {path.parent} to write {path.name} to",
-            hint="create the folder first",
+            hint=hint_at_folder(path.parent),
             path=path,
         )
     if path.is_dir():
@@ -62,6 +63,14 @@ def check_destination(
             hint="choose another folder",
             path=path,
         ) from error
+
+
+def hint_at_folder(folder: Path) -> str:
+    """Return what to do about a folder that is not there: a file may be in its place."""
+    for place in (folder, *folder.parents):
+        if place.is_file():
+            return f"{place} is a file: choose another folder"
+    return "create the folder first"
 
 
 def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:

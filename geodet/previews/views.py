@@ -240,8 +240,9 @@ def warn_of_miss(path: Path, objects: Detections, scene: Scene) -> None:
     is_meeting = ((boxes[:, 2:] >= 0) & (boxes[:, :2] <= size)).all(axis=1)
     if len(boxes) and not is_meeting.any():
         logger.warning(
-            "%s: none of its %d objects meets %s: %s",
-            *(path, len(boxes), scene.name),
+            "%s: no object meets %s: %s",
+            path,
+            scene.name,
             compare_file_extent(path, scene.geobox, what="objects"),
         )
 

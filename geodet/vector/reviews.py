@@ -36,6 +36,7 @@ __all__ = [
     "LABELS_LAYER",
     "WINDOWS_LAYER",
     "ReviewFile",
+    "check_review_layers",
     "check_reviews",
     "write_review_layers",
 ]
@@ -82,7 +83,7 @@ class ReviewFile:
                 write_review_layers(temporary, geobox.crs)
         # GDAL is not asked while SQLite has the file: within one process it would end its locks.
         self._crs = _read_crs(path, geobox)
-        with self._transaction() as database:
+        with _transaction(path) as database:
             self._reference = _check_layers(database, path)
             self.objects = {one.id: one for one in self._read_objects(database)}
             """The decisions on the scene, by identifier."""
@@ -109,7 +110,7 @@ class ReviewFile:
         Raises:
             OutputError: The file cannot be written; it is as before.
         """
-        with self._transaction() as database:
+        with _transaction(self.path) as database:
             for one in old:
                 database.execute(f"DELETE FROM {_layer_of(one)} WHERE fid = ?", (one.id,))
             for one in new:
@@ -121,17 +122,6 @@ class ReviewFile:
 
     def _known(self, one: ReviewedObject | ReviewedWindow) -> dict[int, Any]:
         return self.objects if isinstance(one, ReviewedObject) else self.windows
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            address = f"{self.path.resolve().as_uri()}?mode=rw"
-            with contextlib.closing(sqlite3.connect(address, uri=True)) as database, database:
-                yield database
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"cannot write reviews to {self.path}: {error}", hint=_HINT, path=self.path
-            ) from error
 
     def _insert(self, database: sqlite3.Connection, one: ReviewedObject | ReviewedWindow) -> None:
         values = one.columns()
@@ -193,6 +183,34 @@ def check_reviews(path: Path, inputs: Sequence[Path]) -> None:
     """
     check_destination(path, (".gpkg",), overwrite=True)
     check_apart([path], inputs)
+
+
+def check_review_layers(path: Path, geobox: GeoBox) -> None:
+    """Check that a file, if it is there, can hold reviews of a scene.
+
+    Args:
+        path: The file.
+        geobox: Of the scene.
+
+    Raises:
+        OutputError: It is of another kind, cannot be written, or cannot hold places of the scene.
+    """
+    if path.exists():
+        _read_crs(path, geobox)
+        with _transaction(path) as database:
+            _check_layers(database, path)
+
+
+@contextlib.contextmanager
+def _transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        address = f"{path.resolve().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as database, database:
+            yield database
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"cannot write reviews to {path}: {error}", hint=_HINT, path=path
+        ) from error
 
 
 def _layer_of(one: ReviewedObject | ReviewedWindow) -> str:

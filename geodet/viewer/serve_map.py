@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import webbrowser
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,17 +15,18 @@ from geodet.files.network import is_offline
 from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
 from geodet.vector.formats import path_of
-from geodet.vector.reviews import check_reviews
+from geodet.vector.reviews import check_review_layers, check_reviews
 from geodet.viewer.late_requests import LateRequests
 from geodet.viewer.map_frame import OwnGridFrame
 from geodet.viewer.map_requests import MapRequests
 from geodet.viewer.map_server import MapServer
 from geodet.viewer.review_desk import ReviewDesk
-from geodet.viewer.shown_scene import ShownScene, read_shown_scene
+from geodet.viewer.shown_scene import ShownScene, list_error_layers, read_shown_scene
 
 __all__ = ["serve_map"]
 
 _SOON = 0.3  # seconds within which the objects are read, or else the page is opened before
+_FILLED_IN = {"z", "x", "y", "ratio", "prefix", "quadkey"}  # by MapLibre
 
 
 def serve_map(
@@ -69,8 +71,12 @@ def serve_map(
         check_reviews(
             reviews, [Path(scene), *(Path(path_of(one)) for one in (objects, errors) if one)]
         )
+    if errors is not None:
+        list_error_layers(errors)
     with Scene(scene) as raster:
         select_colours(raster, bands)
+        if reviews is not None:
+            check_review_layers(reviews, raster.geobox)
 
         def read() -> MapRequests:
             shown = read_shown_scene(
@@ -130,6 +136,13 @@ def _check_base_map(address: str) -> None:
     if not address:
         return
     parts = urlsplit(address)
+    unknown = sorted(set(re.findall("{([^{}]*)}", address)) - _FILLED_IN)
+    if unknown:
+        raise ConfigError(
+            f"the page does not fill in {{{unknown[0]}}} in {address!r}",
+            hint="give a whole address with {z}, {x} and {y} alone: for {s} one of its servers, "
+            "such as a",
+        )
     is_whole = parts.scheme in ("http", "https") and parts.netloc
     if not is_whole or not all(f"{{{name}}}" in address for name in "zxy"):
         raise ConfigError(

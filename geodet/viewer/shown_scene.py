@@ -23,7 +23,7 @@ from geodet.viewer.picture_tiles import PictureTiles
 from geodet.viewer.shown_layer import ShownLayer
 from geodet.viewer.square_mesh import SquareMesh
 
-__all__ = ["ShownScene", "read_shown_scene"]
+__all__ = ["ShownScene", "list_error_layers", "read_shown_scene"]
 
 logger = logging.getLogger(__name__)
 
@@ -136,13 +136,7 @@ def _read_layer(path: Path, scene: Scene, frame: MapFrame, score_field: str | No
 
 def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:
     """Read the layers of the errors as one, whose classes are the kinds of errors."""
-    there = [name for name in _ERRORS if name in list_layers(path)]
-    if not there:
-        raise VectorError(
-            f"{path} has none of the layers {', '.join(_ERRORS)}",
-            hint="give the errors.gpkg that geodet evaluate writes",
-            path=path,
-        )
+    there = list_error_layers(path)
     parts = [_read_kind(path, name, scene) for name in there]
     kinds = [_ERRORS[name] for name in there]
     boxes = [
@@ -153,6 +147,23 @@ def _read_errors(path: Path, scene: Scene, frame: MapFrame) -> ShownLayer:
     unscored = [number for number, name in enumerate(there) if name == "misses"]
     joined, tables = Detections.concatenate(boxes), [part.attributes for part in parts]
     return _placed("errors", "Errors", joined, tables, names, colours, frame, unscored)
+
+
+def list_error_layers(path: Path) -> list[str]:
+    """Return the layers of errors that a file has.
+
+    Raises:
+        VectorError: It has none, or cannot be read.
+    """
+    layers = list_layers(path)
+    there = [name for name in _ERRORS if name in layers]
+    if not there:
+        raise VectorError(
+            f"{path} has none of the layers {', '.join(_ERRORS)}",
+            hint="give the errors.gpkg that geodet evaluate writes",
+            path=path,
+        )
+    return there
 
 
 def _read_kind(path: Path, layer: str, scene: Scene) -> SceneObjects:

@@ -1,5 +1,6 @@
 """A page in headless Chromium, with real clicks and keys."""
 
+import io
 import shutil
 import threading
 
@@ -7,6 +8,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from PIL import Image
 
 from geodet.raster.scene import Scene
 from geodet.viewer.map_requests import MapRequests
@@ -21,6 +23,8 @@ sync_api.expect.set_options(timeout=20_000)
 FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 SIDE = 400
 SLOW_MS = 60_000
+GREY_TILE = io.BytesIO()
+Image.new("L", (256, 256), 128).save(GREY_TILE, "PNG")
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +74,7 @@ def open_page(browser, painted, tmp_path):
         dark=False,
         reviews=None,
         scores=True,
+        base_map="",
     ):
         scene = Scene(painted)
         shown = read_shown_scene(
@@ -82,13 +87,17 @@ def open_page(browser, painted, tmp_path):
         if reviews is not None:
             objects = shown.layers.get("objects")
             desk = ReviewDesk(tmp_path / reviews, scene, objects, shown.frame, window_px=200)
-        server = MapServer(MapRequests(shown, {"base_map": ""}, desk=desk))
+        server = MapServer(MapRequests(shown, {"base_map": base_map}, desk=desk), base_map=base_map)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
         page = context.new_page()
+        if base_map:
+            host = "https://tiles.example.org/**"
+            far = {"Access-Control-Allow-Origin": "*"}
+            page.route(host, lambda route: route.fulfill(body=GREY_TILE.getvalue(), headers=far))
         page.set_default_timeout(SLOW_MS)
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))

@@ -230,3 +230,12 @@ def test_a_layer_without_scores_has_no_slider(open_page):
     click_at(page, 100, 60)
     page.locator("#card").wait_for()
     assert "score" not in page.inner_text("#card")
+
+
+def test_a_base_map_is_drawn_with_the_name_of_its_server(open_page):
+    page = open_page(base_map="https://tiles.example.org/{z}/{x}/{y}.png")
+    expect(page.locator("#attribution")).to_have_text("Base map: tiles.example.org")
+    assert page.locator("#attribution").is_visible()
+    tiles = [url for url in page.asked if url.startswith("https://tiles.example.org/")]
+    assert tiles
+    page.asked = []

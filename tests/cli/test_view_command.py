@@ -63,6 +63,10 @@ def test_the_browser_is_opened_with_the_address(files, invoke, asked, monkeypatc
 def test_a_base_map_needs_a_whole_address_and_a_network(files, invoke):
     done = invoke("view", *files, "--base-map", "tiles/{z}/{x}/{y}", code=1)
     assert "is no address of map tiles" in done.stderr
+    servers = "https://{s}.example.org/{z}/{x}/{y}.png"
+    done = invoke("view", *files, "--base-map", servers, code=1)
+    assert "does not fill in {s}" in done.stderr
+    assert "one of its servers" in done.stderr
     good = "https://example.org/{z}/{x}/{y}.png"
     done = invoke("view", *files, "--own-grid", "--base-map", good, code=1)
     assert "cannot lie below this scene: as wished" in done.stderr
@@ -75,3 +79,29 @@ def test_missing_files_are_errors_before_anything_is_served(files, invoke):
     assert "none.gpkg" in invoke("view", "scene.tif", "none.gpkg", code=1).stderr
     assert "e.gpkg" in invoke("view", *files, "--errors", "e.gpkg", code=1).stderr
     assert "--port" in invoke("view", *files, "--port", "70000", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--reviews", "other.gpkg", "is no file of reviews"),
+        ("--reviews", "found.geojson/r.gpkg", "found.geojson is a file: choose another folder"),
+        ("--errors", "other.gpkg", "has none of the layers"),
+    ],
+)
+def test_a_wrong_file_is_refused_before_objects_are_read(
+    files, invoke, monkeypatch, tmp_path, option, name, message
+):
+    geopandas.read_file(tmp_path / "found.geojson").to_file(tmp_path / "other.gpkg")
+    monkeypatch.setattr(serve_map, "read_shown_scene", None)
+    done = invoke("view", *files, option, name, code=1)
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_objects_that_lie_elsewhere_are_warned_of(files, invoke, asked, tmp_path):
+    frame = geopandas.read_file(tmp_path / "found.geojson").to_crs(32633)
+    frame.geometry = frame.translate(1_000_000)
+    frame.to_file(tmp_path / "far.gpkg")
+    done = invoke("view", files[0], "far.gpkg", "--no-open")
+    assert "far.gpkg: no object meets scene.tif" in done.stderr

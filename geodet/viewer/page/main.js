@@ -66,10 +66,15 @@ function describe(about) {
   const { name, width, height, crs } = about.scene;
   document.title = `${name} – geodet`;
   document.getElementById("title").textContent = name;
+  document.getElementById("attribution").textContent = about.base_map && baseMapOf(about);
   const own = about.frame.own_grid;
   const grid = own ? `, in its own pixels: ${own}` : "";
   const size = `${width} × ${height} px`;
   document.getElementById("subtitle").textContent = `${size}${crs ? `, ${crs}` : ""}${grid}`;
+}
+
+function baseMapOf(about) {
+  return `Base map: ${new URL(about.base_map).host}`;
 }
 
 /** Add a switch for each layer; return them by name. */
@@ -77,7 +82,7 @@ function addToggles(map, about) {
   const rows = [
     ...about.layers.map((layer) => [layer.name, layer.title, drawnBy(layer.name)]),
     ["scene", "Scene", ["scene"]],
-    ...(about.base_map ? [["base", `Base map: ${new URL(about.base_map).host}`, ["base"]]] : []),
+    ...(about.base_map ? [["base", baseMapOf(about), ["base"]]] : []),
   ];
   const host = document.getElementById("toggles");
   const boxes = rows.map(([name, title, ids]) => {
