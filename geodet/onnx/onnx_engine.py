@@ -23,8 +23,8 @@ __all__ = ["OnnxEngine"]
 
 _BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 640.0}
 _BYTES_IN_OPENVINO = {"float32": 1000.0, "int8": 1290.0}
-"""More than a pass takes (in integers some 120, and 200 in OpenVINO), so that windows of
-1,024 and 721 px are chosen for eight bits, with which a detection stays below 500 MiB."""
+"""More than a pass takes (in integers 120 or more, and 200 in OpenVINO), so that windows of
+1,024 and 721 px are chosen for eight bits."""
 _OUTPUTS = ("logits", "deltas", "anchors")
 
 
