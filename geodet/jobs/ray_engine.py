@@ -9,7 +9,6 @@ Reference: https://docs.ray.io/en/latest/ray-core/actors.html
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import threading
 from collections import Counter, deque
@@ -48,7 +47,7 @@ class RayEngine:
     actors: int | None = None
     """How many; None: one for each GPU of the cluster, or for each machine without."""
     threads: int | None = None
-    """Cores of an actor on a CPU; None: those of the smallest machine by its actors."""
+    """Cores of an actor on a CPU; None: as many as keep the most cores busy."""
 
     def open(
         self,
@@ -71,7 +70,10 @@ class RayEngine:
                 "the Ray cluster has no GPUs", hint="use --device cpu", device=self.device
             )
         count = self.actors or (gpus if is_gpu else len(nodes))
-        threads = self.threads or _share_of_cores(nodes, count)
+        cores = int(ray.cluster_resources().get("CPU", 1))
+        threads = self.threads or max(cores // count, 1)
+        if not is_gpu and self.threads is None:
+            count, threads = _share_cores(nodes, count)
         divided = divide_tasks(tasks, count)
         needs = {"num_gpus": 1, "num_cpus": 1} if is_gpu else {"num_cpus": threads}
         setup = ActorSetup(
@@ -251,10 +253,16 @@ def _join(ray: Any, address: str | None) -> None:
             signal.signal(signal.SIGTERM, handler)
 
 
-def _share_of_cores(nodes: Sequence[Mapping[str, Any]], count: int) -> int:
-    """Return the cores of each of some actors, so that every machine has room for its share."""
-    smallest = min(int(node["Resources"].get("CPU", 1)) for node in nodes)
-    return max(smallest // math.ceil(count / len(nodes)), 1)
+def _share_cores(nodes: Sequence[Mapping[str, Any]], most: int) -> tuple[int, int]:
+    """Return how many actors there is room for, and the cores of each: the most that are busy.
+
+    Machines differ, and the head of a cluster may have no core to give.
+    """
+    cores = [int(node["Resources"].get("CPU", 0)) for node in nodes]
+    shares = range(1, max(*cores, 1) + 1)
+    room = {share: min(most, sum(one // share for one in cores)) for share in shares}
+    share = max(shares, key=lambda one: (one * room[one], room[one]))
+    return max(room[share], 1), share
 
 
 def _key(task: Task) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from geodet.errors import ConfigError, SceneError
 from geodet.jobs import ray_actor
 from geodet.jobs.pooled_run import begin_detection
 from geodet.jobs.ray_actor import _check_reachable, import_ray
-from geodet.jobs.ray_engine import RayEngine, RayPool, _join, _share_of_cores
+from geodet.jobs.ray_engine import RayEngine, RayPool, _join, _share_cores
 from geodet.jobs.worker_process import Done, Failed, Ready
 from geodet.onnx.backend import load_model
 
@@ -200,8 +200,16 @@ def test_one_actor_alone_does_not_try_again(run_tasks):
     assert isinstance(event, Failed)
 
 
-def test_every_machine_has_room_for_its_actors():
-    nodes = [{"Resources": {"CPU": 4.0}}, {"Resources": {"CPU": 64.0}}]
-    assert _share_of_cores(nodes, 2) == 4
-    assert _share_of_cores(nodes, 4) == 2
-    assert _share_of_cores(nodes, 100) == 1
+@pytest.mark.parametrize(
+    ("cores", "most", "expected"),
+    [
+        ([16, 16], 2, (2, 16)),
+        ([2], 2, (2, 1)),
+        ([1, 8, 8, 8], 4, (3, 8)),  # a head of one core
+        ([0, 8, 8], 3, (2, 8)),
+        ([4, 64], 2, (2, 32)),
+        ([0], 1, (1, 1)),
+    ],
+)
+def test_actors_have_room_and_keep_most_cores_busy(cores, most, expected):
+    assert _share_cores([{"Resources": {"CPU": float(one)}} for one in cores], most) == expected
