@@ -16,9 +16,10 @@ from geodet.geometry.boxes import Detections
 from geodet.models.model import Model
 from geodet.onnx.export import ExportReport, with_metadata
 from geodet.onnx.graph import plain_graph
+from geodet.onnx.layers_in_float import quantise_within
 from geodet.onnx.metadata import describe
 from geodet.onnx.onnx_engine import OnnxEngine
-from geodet.onnx.quantise import Quantiser, quantise_within
+from geodet.onnx.quantise import Quantiser
 from geodet.onnx.session import PRECISION_KEY, SOURCE_KEY
 from geodet.tilesets.labels import Tileset
 

@@ -12,6 +12,10 @@ the first two layers of an EfficientNet-Lite0 alone changed scores by 0.025 in p
 
 Weights have seven bits. Processors without VNNI add two products of eight bits in sixteen, which
 overflow; with seven they do not, so the results are the same on every processor.
+
+Before, channels are scaled so that the steps suit all of them
+(:mod:`geodet.onnx.equalise_channels`); afterwards what rounding shifts is taken out of the biases
+(:mod:`geodet.onnx.correct_biases`).
 """
 
 from __future__ import annotations
@@ -20,52 +24,21 @@ import math
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.onnx.narrow_convolutions import split_narrow_convolutions
+from geodet.onnx.correct_biases import add_to_biases, find_shifts
+from geodet.onnx.equalise_channels import equalise_channels
+from geodet.onnx.inner_results import own_constant
 from geodet.onnx.nodes import import_onnx
 from geodet.onnx.session import open_session
 
-__all__ = ["LayerErrors", "Quantiser", "quantise_within"]
+__all__ = ["Quantiser"]
 
-_SCORE_ERROR, _BOX_ERROR_PX = 0.005, 0.1
-"""Mean differences from the floats above which another layer is left in float."""
-_SHARE_IN_FLOAT = 0.3
-"""Of the layers, that may be left in float to come below."""
-_COMPARED = 6  # chips on which differences are measured
+_SHIFTED = 4  # chips on which shifts are measured
 _ACTIVATIONS = ("Clip", "Relu")
-
-
-class LayerErrors(NamedTuple):
-    """Mean differences from the graph in floats, over the anchors that may pass the threshold."""
-
-    score: float
-    """Of scores."""
-    box_px: float
-    """Of box coordinates, in pixels."""
-
-    @property
-    def shares(self) -> tuple[float, float]:
-        """Both, as multiples of what is allowed."""
-        return self.score / _SCORE_ERROR, self.box_px / _BOX_ERROR_PX
-
-    @property
-    def relative(self) -> float:
-        """The larger of the two multiples."""
-        return max(self.shares)
-
-    def excess_from(self, alone: LayerErrors) -> float:
-        """Return how much of what is too large goes when a layer stays in float.
-
-        Args:
-            alone: The errors of a graph of which only that layer is rounded. Those of layers add
-                up by their squares.
-        """
-        pairs = zip(self.shares, alone.shares, strict=True)
-        return sum(one**2 for all_of_them, one in pairs if all_of_them > 1)
 
 
 class Quantiser:
@@ -85,7 +58,10 @@ class Quantiser:
             folder = Path(name)
             self._graph = _folded(graph, folder)
             self._shape = chips[0].shape
+            equalise_channels(self._graph, chips, self.outputs)
             self._ranges = _calibrate(self._graph, chips, folder)
+        rounded = self._round(self.convolutions)
+        self._shifts = find_shifts(rounded, self._graph, chips[:_SHIFTED])
 
     @property
     def convolutions(self) -> list[str]:
@@ -139,6 +115,12 @@ class Quantiser:
 
     def quantise(self, names: Collection[str]) -> Any:
         """Return the graph with these convolutions in eight-bit integers."""
+        graph = self._round(names)
+        add_to_biases(graph, self._shifts, names)
+        return graph
+
+    def _round(self, names: Collection[str]) -> Any:
+        """Return the graph with rounded convolutions, whose biases are those of the floats."""
         from onnxruntime.quantization import QuantType
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
@@ -167,66 +149,6 @@ class Quantiser:
         ]
 
 
-def quantise_within(
-    quantiser: Quantiser, chips: Sequence[NDArray[np.float32]], score_threshold: float
-) -> tuple[Any, LayerErrors, tuple[str, ...]]:
-    """Quantise all convolutions but those that the outputs need in float.
-
-    The last convolutions, of which nothing averages the rounding, stay in float, and so does the
-    first one, which has too few channels to be faster in integers. While the result is too far from
-    the floats, another layer joins them: the one that takes most from what is too large for its
-    multiplications.
-
-    Args:
-        quantiser: Of a graph for the reader ``plain``.
-        chips: Arrays (1, C, H, W) in the units of the data.
-        score_threshold: Of the model; anchors with half of it or more are compared.
-
-    Returns:
-        The graph, its differences from the floats, and the layers that are left in float.
-    """
-    comparison = _Comparison(quantiser.floats(), chips[:_COMPARED], score_threshold / 2)
-    kept = quantiser.outputs | quantiser.first
-    in_float = [name for name in quantiser.convolutions if name in kept]
-    inner = [name for name in quantiser.convolutions if name not in kept]
-    graph = quantiser.quantise(inner)
-    errors, alone = comparison.measure(graph), dict[str, LayerErrors]()
-    costs = quantiser.costs
-    while errors.relative > 1 and len(in_float) < _SHARE_IN_FLOAT * len(quantiser.convolutions):
-        if not alone:
-            alone = {name: comparison.measure(quantiser.quantise([name])) for name in inner}
-        worst = max(inner, key=lambda name: errors.excess_from(alone[name]) / costs[name])
-        inner.remove(worst)
-        in_float.append(worst)
-        graph = quantiser.quantise(inner)
-        errors = comparison.measure(graph)
-    return split_narrow_convolutions(graph, quantiser.outputs), errors, tuple(in_float)
-
-
-class _Comparison:
-    """The outputs of a graph in floats, to compare others with."""
-
-    def __init__(self, graph: Any, chips: Sequence[NDArray[np.float32]], least: float) -> None:
-        self._chips = chips
-        self._wanted = [self._run(graph, chip) for chip in chips]
-        self._counted = [scores.max(axis=-1) >= least for _, scores in self._wanted]
-
-    def measure(self, graph: Any) -> LayerErrors:
-        session = open_session(graph.SerializeToString())
-        boxes, scores = [np.zeros(1)], [np.zeros(1)]
-        for chip, wanted, counted in zip(self._chips, self._wanted, self._counted, strict=True):
-            found = session.run(["boxes", "scores"], {"pixels": chip})
-            # Of oriented boxes, what follows the first four columns is no coordinate.
-            boxes.append(np.abs(found[0] - wanted[0])[counted][:, :4].ravel())
-            scores.append(np.abs(found[1] - wanted[1])[counted].ravel())
-        return LayerErrors(*(float(np.concatenate(part).mean()) for part in (scores, boxes)))
-
-    def _run(self, graph: Any, chip: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        session = open_session(graph.SerializeToString())
-        found: list[NDArray[np.float32]] = session.run(["boxes", "scores"], {"pixels": chip})
-        return found
-
-
 def _folded(graph: Any, folder: Path) -> Any:
     """Fold norms into convolutions, as onnxruntime does when it opens a file."""
     path = folder / "folded.onnx"
@@ -234,6 +156,8 @@ def _folded(graph: Any, folder: Path) -> Any:
     folded = import_onnx().load(str(path))
     for index, node in enumerate(folded.graph.node):  # those that were fused have no name
         node.name = node.name or f"{node.op_type.lower()}_of_{index}"
+        if node.op_type == "Conv" and len(node.input) > 2:
+            own_constant(folded, node, 2)  # what rounding shifts differs between levels
     return folded
 
 

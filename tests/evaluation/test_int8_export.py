@@ -18,10 +18,10 @@ from geodet.evaluation.int8_export import export_int8
 from geodet.geometry.geobox import GeoBox
 from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model
+from geodet.onnx.layers_in_float import LayerErrors
 from geodet.onnx.narrow_convolutions import split_narrow_convolutions
 from geodet.onnx.nodes import import_onnx
 from geodet.onnx.onnx_engine import OnnxEngine
-from geodet.onnx.quantise import LayerErrors
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
@@ -86,7 +86,7 @@ def layers():
         inner = [name for name in quantiser.convolutions if name not in kept]
         assert 0 < len(inner) < len(quantiser.convolutions)
         graph = split_narrow_convolutions(quantiser.quantise(inner), quantiser.outputs)
-        return graph, LayerErrors(0.0, 0.0), kept
+        return graph, LayerErrors(0.0, 0.0, 0.1, 12.0), kept
 
     return quantise
 
