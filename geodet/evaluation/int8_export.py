@@ -16,7 +16,7 @@ from geodet.geometry.boxes import Detections
 from geodet.models.model import Model
 from geodet.onnx.export import ExportReport, with_metadata
 from geodet.onnx.graph import plain_graph
-from geodet.onnx.layers_in_float import quantise_within
+from geodet.onnx.layers_in_float import QuantisedGraph, iter_quantised
 from geodet.onnx.metadata import describe
 from geodet.onnx.onnx_engine import OnnxEngine
 from geodet.onnx.quantise import Quantiser
@@ -62,9 +62,27 @@ def export_int8(
     about = model.description
     samples = read_int8_samples(about, source, config)
     quantiser = Quantiser(plain_graph(model.network, about), samples.calibrating)
-    graph, errors, in_float = quantise_within(quantiser, samples.calibrating, about.score_threshold)
+    refusal = None
+    for found in iter_quantised(quantiser, samples.calibrating, about.score_threshold):
+        try:
+            return _write(found, output, model, samples, config)
+        except ModelFileError as error:  # a graph that is nearer to the floats may pass
+            refusal = error
+    assert refusal is not None  # there is one graph at least
+    raise refusal
+
+
+def _write(
+    found: QuantisedGraph, output: Path, model: Model, samples: Int8Samples, config: Config
+) -> ExportReport:
+    """Write a graph, if it passes the check.
+
+    Raises:
+        ModelFileError: It does not.
+    """
     keys = {PRECISION_KEY: "int8", SOURCE_KEY: model.digest}
-    content = with_metadata(graph, describe(about, "plain", tile_size=0, overlap=0) | keys)
+    about = describe(model.description, "plain", tile_size=0, overlap=0) | keys
+    content = with_metadata(found.graph, about)
     with replacing(output) as temporary:
         temporary.write_bytes(content)
         checked = _check(model, temporary, samples, config)
@@ -72,10 +90,10 @@ def export_int8(
         output,
         "plain",
         len(content) / 1e6,
-        errors.score,
-        errors.box_px,
+        found.errors.score,
+        found.errors.box_px,
         precision="int8",
-        layers_in_float=in_float,
+        layers_in_float=found.in_float,
         **checked,
     )
 

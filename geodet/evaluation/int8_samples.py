@@ -33,7 +33,7 @@ from geodet.tilesets.tileset import read_tileset
 
 __all__ = ["Int8Samples", "is_tileset", "read_int8_samples"]
 
-_CALIBRATING, _CHECKED = 32, 48  # chips at most
+_CALIBRATING, _CHECKED = 32, 96  # chips at most
 _SIDE = 512  # in pixels, of the largest chip that calibrates, and of the chips of a scene
 _EVERY = 4  # image of a tileset without validation images that is held out
 

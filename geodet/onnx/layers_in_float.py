@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +12,14 @@ from geodet.onnx.narrow_convolutions import split_narrow_convolutions
 from geodet.onnx.quantise import Quantiser
 from geodet.onnx.session import open_session
 
-__all__ = ["LayerErrors", "quantise_within"]
+__all__ = ["LayerErrors", "QuantisedGraph", "iter_quantised"]
 
 _SCORE_ERROR, _BOX_ERROR = 0.05, 0.01
 """Mean differences from the floats above which another layer is left in float: of scores as a share
 of their standard deviation, which is wider with cross entropy than with focal loss, and of
 coordinates as a share of the side of a box."""
+_LIMITS = (1.0, 0.75)
+"""Of the errors, as multiples of these: the second is tried where objects differ too much."""
 _SHARE_IN_FLOAT = 0.3
 """Of the multiplications, that may be left in float to come below."""
 _COMPARED = 6  # chips on which differences are measured
@@ -46,56 +48,69 @@ class LayerErrors(NamedTuple):
         """The larger of the two multiples."""
         return max(self.shares)
 
-    def excess_from(self, alone: LayerErrors) -> float:
+    def excess_from(self, alone: LayerErrors, limit: float = 1.0) -> float:
         """Return how much of what is too large goes when a layer stays in float.
 
         Args:
             alone: The errors of a graph of which only that layer is rounded. Those of layers add
                 up by their squares.
+            limit: Multiple of what is allowed, above which an error is too large.
         """
         pairs = zip(self.shares, alone.shares, strict=True)
-        return sum(one**2 for all_of_them, one in pairs if all_of_them > 1)
+        return sum(one**2 for all_of_them, one in pairs if all_of_them > limit)
 
 
-def quantise_within(
+class QuantisedGraph(NamedTuple):
+    """A graph in eight-bit integers."""
+
+    graph: Any
+    """The ``onnx.ModelProto``."""
+    errors: LayerErrors
+    """Its differences from the floats."""
+    in_float: tuple[str, ...]
+    """Names of the convolutions that are left in float."""
+
+
+def iter_quantised(
     quantiser: Quantiser, chips: Sequence[NDArray[np.float32]], score_threshold: float
-) -> tuple[Any, LayerErrors, tuple[str, ...]]:
-    """Quantise all convolutions but those that the outputs need in float.
+) -> Iterator[QuantisedGraph]:
+    """Quantise all convolutions but those that the outputs need in float; again with more of these.
 
     The last convolutions, of which nothing averages the rounding, stay in float, and so does the
     first one, which has too few channels to be faster in integers. While the result is too far from
     the floats, another layer joins them: the one that takes most from what is too large for its
-    multiplications, as long as it may.
+    multiplications, as long as it may. Who goes on gets a graph that is nearer to the floats, where
+    there is one.
 
     Args:
         quantiser: Of a graph for the reader ``plain``.
         chips: Arrays (1, C, H, W) in the units of the data.
         score_threshold: Of the model; anchors with half of it or more are compared.
-
-    Returns:
-        The graph, its differences from the floats, and the layers that are left in float.
     """
     comparison = _Comparison(quantiser.floats(), chips[:_COMPARED], score_threshold / 2)
     kept = quantiser.outputs | quantiser.first
     in_float = [name for name in quantiser.convolutions if name in kept]
     inner = [name for name in quantiser.convolutions if name not in kept]
-    graph = quantiser.quantise(inner)
-    errors, alone = comparison.measure(graph), dict[str, LayerErrors]()
+    errors, alone = comparison.measure(quantiser.quantise(inner)), dict[str, LayerErrors]()
     costs = quantiser.costs
     most = _SHARE_IN_FLOAT * sum(costs.values())
-    while errors.relative > 1:
-        if not alone:
-            alone = {name: comparison.measure(quantiser.quantise([name])) for name in inner}
-        spent = sum(costs[name] for name in in_float)
-        payable = [name for name in inner if spent + costs[name] <= most]
-        if not payable:
-            break
-        worst = max(payable, key=lambda name: errors.excess_from(alone[name]) / costs[name])
-        inner.remove(worst)
-        in_float.append(worst)
-        graph = quantiser.quantise(inner)
-        errors = comparison.measure(graph)
-    return split_narrow_convolutions(graph, quantiser.outputs), errors, tuple(in_float)
+    for limit in _LIMITS:
+        changed = limit == _LIMITS[0]
+        while errors.relative > limit:
+            if not alone:
+                alone = {name: comparison.measure(quantiser.quantise([name])) for name in inner}
+            spent = sum(costs[name] for name in in_float)
+            payable = [name for name in inner if spent + costs[name] <= most]
+            if not payable:
+                break
+            gains = {n: errors.excess_from(alone[n], limit) / costs[n] for n in payable}
+            worst = max(gains, key=gains.__getitem__)
+            inner.remove(worst)
+            in_float.append(worst)
+            errors, changed = comparison.measure(quantiser.quantise(inner)), True
+        if changed:
+            narrow = split_narrow_convolutions(quantiser.quantise(inner), quantiser.outputs)
+            yield QuantisedGraph(narrow, errors, tuple(in_float))
 
 
 class _Comparison:

@@ -18,7 +18,7 @@ from geodet.evaluation.int8_export import export_int8
 from geodet.geometry.geobox import GeoBox
 from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model
-from geodet.onnx.layers_in_float import LayerErrors
+from geodet.onnx.layers_in_float import LayerErrors, QuantisedGraph
 from geodet.onnx.narrow_convolutions import split_narrow_convolutions
 from geodet.onnx.nodes import import_onnx
 from geodet.onnx.onnx_engine import OnnxEngine
@@ -86,7 +86,7 @@ def layers():
         inner = [name for name in quantiser.convolutions if name not in kept]
         assert 0 < len(inner) < len(quantiser.convolutions)
         graph = split_narrow_convolutions(quantiser.quantise(inner), quantiser.outputs)
-        return graph, LayerErrors(0.0, 0.0, 0.1, 12.0), kept
+        yield QuantisedGraph(graph, LayerErrors(0.0, 0.0, 0.1, 12.0), kept)
 
     return quantise
 
@@ -95,14 +95,14 @@ def layers():
 def exported(model, scene, layers, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "trees.int8.onnx"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(int8_export, "quantise_within", layers)
+        patch.setattr(int8_export, "iter_quantised", layers)
         return export_int8(model, path, scene, Config())
 
 
 @pytest.fixture
 def known_layers(layers, monkeypatch):
     """Leave the layers in float that the bundled file has in float."""
-    monkeypatch.setattr(int8_export, "quantise_within", layers)
+    monkeypatch.setattr(int8_export, "iter_quantised", layers)
 
 
 def test_the_file_finds_what_the_model_finds(exported, model, scene):
@@ -141,6 +141,26 @@ def test_a_file_that_finds_something_else_is_refused(model, tiles, tmp_path, mon
     ):
         export_int8(model, tmp_path / "a.onnx", tiles, Config())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_nearer_to_the_floats_is_tried_where_the_first_is_refused(
+    model, scene, layers, tmp_path, monkeypatch
+):
+    def two_graphs(quantiser, chips, score_threshold):
+        (found,) = layers(quantiser, chips, score_threshold)
+        empty = type(found.graph)()
+        empty.CopyFrom(found.graph)
+        for one in empty.graph.initializer:
+            if one.data_type == one.INT8:  # weights
+                one.raw_data = bytes(len(one.raw_data))
+        yield found._replace(graph=empty, in_float=("none",))
+        yield found
+
+    monkeypatch.setattr(int8_export, "iter_quantised", two_graphs)
+    report = export_int8(model, tmp_path / "a.onnx", scene, Config())
+    assert len(report.layers_in_float) > 1
+    assert report.agreement >= 0.95
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
 
 
 def test_a_file_is_replaced_only_when_asked(model, scene, tmp_path):
