@@ -107,7 +107,7 @@ def groups(command: Any, context: Any) -> Iterator[tuple[str, list[tuple[str, st
 
 
 def examples(epilog: str) -> Iterator[nodes.Node]:
-    """Tell the commands in an epilog from the words around them."""
+    """Separate the commands in an epilog from the words around them."""
     commands: list[str] = []
     for line in [*inspect.cleandoc(epilog).replace("\b", "").splitlines(), ""]:
         if line.strip().lstrip("$ ").startswith(("geodet ", "torchrun ")) or (
@@ -197,12 +197,12 @@ _WORDS = {int: "whole number", float: "number", str: "text", bool: "true or fals
 
 
 def type_name(field: FieldInfo) -> str:
-    """Say in words what values a key takes."""
+    """Return in words which values a key takes."""
     return annotation_name(field.annotation) + limits(field)
 
 
 def annotation_name(annotation: Any) -> str:
-    """Say in words what values an annotation admits."""
+    """Return in words which values an annotation admits."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return " | ".join(map(str, inner))
@@ -218,7 +218,7 @@ def annotation_name(annotation: Any) -> str:
 
 
 def limits(field: FieldInfo) -> str:
-    """Say the bounds of a number."""
+    """Return the bounds of a number in words."""
     found = []
     for limit in field.metadata:
         for kind, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):

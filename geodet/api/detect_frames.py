@@ -224,8 +224,8 @@ def iter_detect(
         **keywords: As for :func:`detect`.
 
     Yields:
-        Tables with the columns of :func:`detect`. The geometry is WKB, and its field says so as
-        GeoArrow does: ``geopandas.GeoDataFrame.from_arrow(table)`` and DuckDB read it.
+        Tables with the columns of :func:`detect`. The geometry is WKB, in a field
+        of GeoArrow's type: ``geopandas.GeoDataFrame.from_arrow(table)`` and DuckDB read it.
 
     Raises:
         GeodetError: As :func:`detect` does, when the iterator gets there.

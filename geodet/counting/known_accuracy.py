@@ -56,7 +56,7 @@ def choose_estimator(
         min_score: The lowest score of those that count.
 
     Returns:
-        None where nobody knows it; a warning says so.
+        None where it is not known; a warning is logged then.
 
     Raises:
         ConfigError: The shares or the plots cannot be used.

@@ -127,7 +127,7 @@ class OutOfMemoryRetry(Generic[_Item, _Result]):
 
         Returns:
             Its result, or None if memory ran out: then call this object with the items, which
-            warns and goes on with fewer at a time.
+            warns and continues with fewer at a time.
         """
         if self._most is not None and size > self._most:
             return None

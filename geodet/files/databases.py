@@ -27,7 +27,7 @@ _SIDECARS = ("-wal", "-shm", "-journal")
 
 
 def connect_database(path: Path) -> sqlite3.Connection:
-    """Connect to a database that is there; statements that others block fail at once.
+    """Connect to an existing database; statements that others block fail at once.
 
     Raises:
         sqlite3.Error: It cannot be opened.

@@ -31,7 +31,7 @@ def locked_output(output: Path) -> Iterator[None]:
 
     The lock is the operating system's on ``.geodet-OUTPUT.lock`` beside the output: it ends with
     the process, however that ends, and the file of a dead process locks nothing. On drives without
-    such locks a warning says so.
+    such locks a warning is logged.
 
     Raises:
         OutputError: Another run has it; the message says which process, where, and since when.

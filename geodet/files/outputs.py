@@ -30,12 +30,12 @@ def check_destination(
     Args:
         path: The file.
         suffixes: What its name may end in.
-        overwrite: Whether a file that is there may be replaced.
+        overwrite: Whether an existing file may be replaced.
         append: Whether it is changed in place.
 
     Raises:
-        OutputError: Another suffix, no such folder, a folder that cannot be written to, or a file
-            that is there and may not be replaced, or that another program works with.
+        OutputError: Another suffix, no such folder, a folder that cannot be written to, or an
+            existing file that may not be replaced or that another program works with.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(

@@ -11,7 +11,7 @@ __all__ = ["write_synced"]
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all, also after a power failure.
+    """Write a file as a whole or not at all, also if the power fails.
 
     Several processes may write one file: each has a temporary file of its own.
 

@@ -105,7 +105,7 @@ class JobFolder:
             (self._scene(number) / _FAILED).unlink(missing_ok=True)
 
     def read_failure(self, number: int) -> str:
-        """Read why a scene could not be read to its end; empty where nothing says so."""
+        """Return why a scene could not be read to its end; empty without a note of it."""
         try:
             note = parse_json((self._scene(number) / _FAILED).read_text(encoding="utf-8"))
             return str(member(note, "error", str))

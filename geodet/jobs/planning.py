@@ -207,7 +207,7 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
             raise
         raise OutputError(
             f"{folder} holds a job already",
-            hint=f"geodet detect --job {folder} goes on with it; --overwrite plans it anew, and "
+            hint=f"geodet detect --job {folder} continues it; --overwrite plans it anew, and "
             "removes what was found",
             path=folder,
         ) from error

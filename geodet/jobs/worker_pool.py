@@ -145,7 +145,7 @@ class _Worker:
 
     def hand(self, task: Task) -> None:
         self.pending.append(task)
-        with suppress(OSError):  # it has died: the end of the connection says so
+        with suppress(OSError):  # it has died: the end of the connection shows it
             self.connection.send(task)
 
     def tell_to_end(self) -> None:

@@ -54,8 +54,8 @@ def suppression_states(
         waits: (N,) boxes that may yet overlap a stronger one: they cannot be kept now.
 
     Returns:
-        (N,) states. A box waits if ``waits`` says so, or if a box that waits would drop it. More
-        detections change the state of no other box.
+        (N,) states. A box waits if ``waits`` is true for it, or if one that waits would drop it.
+        More detections change the state of no other box.
     """
     is_cut: Bools = np.any(cut, axis=1)
     states, shapes = np.zeros(len(ranked), np.int8), ranked.shapes

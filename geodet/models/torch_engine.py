@@ -143,7 +143,7 @@ def stack_tensors(
 
 
 def _stack_masks(masks: Sequence[NDArray[np.bool_]], *, pinned: bool) -> Tensor:
-    """Stack masks, unless no chip has a hole and a single byte says so."""
+    """Stack masks; of chips without a hole a single byte is kept."""
     if all(is_all_true(mask) for mask in masks):
         height, width = masks[0].shape
         return whole_mask((len(masks), height, width))

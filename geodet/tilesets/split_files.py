@@ -226,7 +226,7 @@ def set_parts(
     Args:
         labels: The labels of all images; they are changed.
         parts: Part of each image.
-        source: What says so, for messages.
+        source: Where the parts are from, for messages.
         others: Where images without a part are, for the warning.
     """
     has_val = "val" in parts.values()

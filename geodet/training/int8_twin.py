@@ -26,8 +26,8 @@ def can_write_int8() -> bool:
 def write_int8(output: Path, tileset: Tileset, config: Config) -> Path | None:
     """Write the eight-bit file beside a model, after comparing what both find.
 
-    A model whose eight-bit form finds something else has none, and is detected with in floats; the
-    log says so. A file that is left from other weights is removed.
+    A model whose eight-bit form finds something else has none, and detects in floats, which is
+    logged. A file that is left from other weights is removed.
 
     Args:
         output: The model file.

@@ -139,8 +139,8 @@ def check_output_path(
 
     Args:
         path: The output.
-        overwrite: Whether a file that is there may be replaced.
-        append: Whether rows are added to a file that is there.
+        overwrite: Whether an existing file may be replaced.
+        append: Whether rows are added to an existing file.
         format: A name in :data:`FORMATS`; None goes by the extension.
 
     Raises:

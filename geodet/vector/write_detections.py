@@ -63,8 +63,8 @@ def check_output(
 
     Args:
         path: The output.
-        overwrite: Whether a file that is there may be replaced.
-        append: Whether rows are added to a file that is there.
+        overwrite: Whether an existing file may be replaced.
+        append: Whether rows are added to an existing file.
         format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
 
     Raises:
@@ -125,9 +125,9 @@ def open_writer(
     Without a CRS, or with a local grid in GeoJSON, coordinates stay as they are. COCO and YOLO are
     in the pixels of each scene and ignore ``crs`` and ``geometry``.
 
-    Of photographs the layer is in WGS 84. A row has a place where the pose of the camera is known,
-    and a further column, ``approximate``, says so; another row has none. Where each picture was
-    taken and what it shows is the layer ``images``, or a file beside the output.
+    Of photographs the layer is in WGS 84. A row has a place, and true in a further column,
+    ``approximate``, where the pose of the camera is known; another row has neither. Where
+    each picture was taken and what it shows is the layer ``images``, or a file beside the output.
 
     Args:
         path: The output; a folder in the format ``yolo``.
