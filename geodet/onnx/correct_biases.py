@@ -2,9 +2,10 @@
 
 Rounding moves the results of a channel to one side, as a rule by a fraction of a step, and a
 network adds up what its layers move. Nagel et al. 2019 (arXiv:1906.04721, section 4.2) subtract the
-mean error of each channel. Here it is the median: where a few objects give values a thousand times
-those of the ground, their errors decide the mean, and boxes of ``thermal`` moved by 2 px more. The
-error of a layer is measured with its inputs as the floats are, so all of them in one pass.
+mean error of each channel. Here it is the median of each chip: where a few objects give values a
+thousand times those of the ground, their errors decide the mean, and boxes of ``thermal`` moved by
+2 px more. The error of a layer is measured with its inputs as the floats are, so all of them in one
+pass.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ def find_shifts(
     """
     here, there = _results_of_convolutions(rounded), _results_of_convolutions(floats)
     asked = [*here.values(), *(_FLOATS + name for name in there.values())]
-    apart: dict[str, list[NDArray[np.float32]]] = {name: [] for name in here}
+    shifts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in here}
     for found in iter_inner_results(_side_by_side(rounded, floats), asked, chips):
-        for name, parts in apart.items():
+        for name, of_chips in shifts.items():
             difference = found[_FLOATS + there[name]] - found[here[name]]  # (1, C, H, W)
-            parts.append(difference.reshape(difference.shape[1], -1))
-    return {name: np.median(np.hstack(parts), axis=1) for name, parts in apart.items()}
+            of_chips.append(np.median(difference, axis=(0, 2, 3)))
+    return {name: np.mean(of_chips, axis=0) for name, of_chips in shifts.items()}
 
 
 def add_to_biases(
