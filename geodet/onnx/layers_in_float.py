@@ -74,13 +74,13 @@ class QuantisedGraph(NamedTuple):
 def iter_quantised(
     quantiser: Quantiser, chips: Sequence[NDArray[np.float32]], score_threshold: float
 ) -> Iterator[QuantisedGraph]:
-    """Quantise all convolutions but those that the outputs need in float; again with more of these.
+    """Quantise all convolutions but those that the outputs need in float; then with more of these.
 
     The last convolutions, of which nothing averages the rounding, stay in float, and so does the
     first one, which has too few channels to be faster in integers. While the result is too far from
     the floats, another layer joins them: the one that takes most from what is too large for its
-    multiplications, as long as it may. Who goes on gets a graph that is nearer to the floats, where
-    there is one.
+    multiplications, until too many would. The second graph, if there is one, is nearer to the
+    floats than the first.
 
     Args:
         quantiser: Of a graph for the reader ``plain``.

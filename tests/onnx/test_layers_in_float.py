@@ -4,23 +4,10 @@ import numpy as np
 import pytest
 from small_graphs import float_convolutions, run_graph
 
-from geodet.onnx.graph import plain_graph
 from geodet.onnx.layers_in_float import LayerErrors, iter_quantised
-from geodet.onnx.quantise import Quantiser
 
 THRESHOLD = 0.3
 MEASURE = "geodet.onnx.layers_in_float._Comparison.measure"
-
-
-@pytest.fixture(scope="module")
-def chips():
-    source = np.random.default_rng(1)
-    return [source.uniform(0, 255, (1, 3, 64, 64)).astype(np.float32) for _ in range(3)]
-
-
-@pytest.fixture(scope="module")
-def quantiser(tiny_model, chips):
-    return Quantiser(plain_graph(tiny_model.network, tiny_model.description), chips)
 
 
 def errors_of(score, box_px=0.0):

@@ -1,24 +1,12 @@
 """Convolutions in eight-bit integers: which are, and how far the outputs are from the floats."""
 
 import numpy as np
-import pytest
 from small_graphs import float_convolutions, make_clipped_graph, run_graph
 
 from geodet.onnx.graph import plain_graph
 from geodet.onnx.quantise import Quantiser
 
 OUTPUTS = ("boxes", "scores")
-
-
-@pytest.fixture(scope="module")
-def chips():
-    source = np.random.default_rng(1)
-    return [source.uniform(0, 255, (1, 3, 64, 64)).astype(np.float32) for _ in range(3)]
-
-
-@pytest.fixture(scope="module")
-def quantiser(tiny_model, chips):
-    return Quantiser(plain_graph(tiny_model.network, tiny_model.description), chips)
 
 
 def test_folding_changes_nothing_but_rounding(quantiser, tiny_model, chips):
