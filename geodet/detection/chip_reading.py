@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.geometry.arrays import is_all_true
-from geodet.geometry.windows import WindowGrid
+from geodet.geometry.arrays import empty_apart, is_all_true
+from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Chip, Scene
 
 __all__ = ["SMALLEST_PX", "count_readers", "is_uniform", "iter_chips", "local_contrast"]
@@ -63,7 +63,7 @@ def iter_chips(
         indices: Indices of the windows to read, in rising order; None: all.
 
     Yields:
-        The index of a window, and its chip.
+        The index of a window, and its chip, without data where the window lies outside of the grid.
 
     Raises:
         SceneError: A window cannot be read. The threads have ended by then.
@@ -91,10 +91,25 @@ def iter_chips(
 def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int) -> Future[Chip]:
     """Have a window read, whose blocks are kept from now on, not from when a thread begins."""
     window, below = grid[index], index + grid.columns
-    forget = scene.expect(window, grid[below].row_off if below < len(grid) else grid.height)
-    future = pool.submit(scene.read, window)
+    inner = window.from_corner()
+    forget = scene.expect(inner, grid[below].row_off if below < len(grid) else grid.height)
+    future = pool.submit(_read, scene, window, inner)
     future.add_done_callback(lambda _: forget())
     return future
+
+
+def _read(scene: Scene, window: Window, inner: Window) -> Chip:
+    """Read the inner part of a window, and add what lies before the first column and row."""
+    chip = scene.read(inner)
+    if inner == window:
+        return chip
+    shape = (window.height, window.width)
+    part = np.s_[inner.row_off - window.row_off :, inner.col_off - window.col_off :]
+    pixels = empty_apart((len(chip.pixels), *shape), chip.pixels.dtype)
+    valid = empty_apart(shape, np.bool_)
+    pixels[:], valid[:] = 0, False
+    pixels[:, *part], valid[part] = chip.pixels, chip.valid
+    return Chip(window, pixels, valid)
 
 
 _Contrast = NDArray[np.float32]

@@ -76,6 +76,11 @@ class PlannedScene:
         return self.geobox.width / self.grid[0], self.geobox.height / self.grid[1]
 
     @property
+    def first_cell(self) -> tuple[int, int]:
+        """Column and row of the first cell of the grid, counted from the origin of the CRS."""
+        return self.geobox.first_cell(self.grid)
+
+    @property
     def footprint(self) -> SceneDetections:
         """A detection as large as the scene."""
         sides = (self.geobox.width, self.geobox.height)

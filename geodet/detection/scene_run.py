@@ -20,7 +20,7 @@ from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.window_plan import WindowPlan, plan_windows, warn_of_seams
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
-from geodet.geometry.windows import Window, WindowGrid
+from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 
@@ -199,10 +199,10 @@ def _plan_windows(
     scene: Scene, predictor: Predictor, config: DetectConfig, journal: SceneJournal | None
 ) -> WindowPlan:
     """Choose the windows, or take those of the journal."""
-    plan = plan_windows(predictor, config, *scene.grid, rows_kept=scene.rows_kept)
+    first_cell = scene.geobox.first_cell(scene.grid)
+    plan = plan_windows(
+        predictor, config, *scene.grid, rows_kept=scene.rows_kept, first_cell=first_cell
+    )
     if journal is None:
         return plan
-    numbers = {name: getattr(plan.grid, name) for name in ("size", "overlap", "align")}
-    chosen = journal.choose_windows({**numbers, "batch_size": plan.batch_size})
-    grid = WindowGrid(*scene.grid, chosen["size"], chosen["overlap"], chosen["align"])
-    return WindowPlan(grid, chosen["batch_size"])
+    return WindowPlan.from_numbers(scene.grid, journal.choose_windows(plan.numbers))

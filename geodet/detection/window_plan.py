@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +48,9 @@ _BAND_BATCHES = 8  # least of a band: the last batch of each may be small
 _CGROUP = Path("/sys/fs/cgroup")
 
 
+_NUMBERS = ("size", "overlap", "align", "left", "top")  # of a WindowGrid
+
+
 class WindowPlan(NamedTuple):
     """The windows of a scene and the batch size."""
 
@@ -55,6 +58,23 @@ class WindowPlan(NamedTuple):
     """Windows in the pixels of the scene's grid."""
     batch_size: int
     """Chips of the largest window in one forward pass."""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """All that :meth:`from_numbers` needs besides the size of the grid."""
+        chosen = {name: getattr(self.grid, name) for name in _NUMBERS}
+        return {**chosen, "batch_size": self.batch_size}
+
+    @classmethod
+    def from_numbers(cls, size: tuple[int, int], numbers: Mapping[str, int]) -> WindowPlan:
+        """Restore a plan.
+
+        Args:
+            size: Columns and rows of the scene's grid.
+            numbers: As :attr:`numbers` returns them; others are left out.
+        """
+        grid = WindowGrid(*size, **{name: numbers[name] for name in _NUMBERS})
+        return cls(grid, numbers["batch_size"])
 
 
 def plan_windows(
@@ -64,13 +84,16 @@ def plan_windows(
     height: int,
     *,
     rows_kept: float = math.inf,
+    first_cell: tuple[int, int] = (0, 0),
 ) -> WindowPlan:
     """Choose the window size, overlap and batch size that the configuration leaves open.
 
     The overlap is as long as the largest objects that the model was trained on, and no shorter than
     the context that it needs. Windows are so large that the overlap costs at most 10 % of a large
     scene; smaller where activations would not fit in memory, or where the scene cannot keep the
-    decoded blocks of a row of windows. Starts are multiples of the network's coarsest stride.
+    decoded blocks of a row of windows. Starts are multiples of the network's coarsest stride,
+    counted from the origin of the CRS: the network sees a place in the same way in all scenes that
+    were cut from one mosaic, and finds the same objects there.
 
     Args:
         predictor: The network and its device.
@@ -79,6 +102,8 @@ def plan_windows(
         height: Rows of the scene's grid.
         rows_kept: Rows of the tallest windows for which each block is decoded once, see
             :attr:`geodet.raster.scene.Scene.rows_kept`.
+        first_cell: Column and row of the grid's first cell, see
+            :meth:`geodet.geometry.geobox.GeoBox.first_cell`.
     """
     stride = predictor.stride
     pixels = _memory(predictor.device) / predictor.bytes_per_pixel
@@ -93,7 +118,8 @@ def plan_windows(
         size = int(rows_kept)
     size = max(size, overlap + 1)
     align = min(stride, 2 ** int(math.log2(size - overlap)))
-    grid = WindowGrid(width, height, size=size, overlap=overlap, align=align)
+    left, top = (cell % align for cell in first_cell)
+    grid = WindowGrid(width, height, size, overlap, align, left, top)
     return WindowPlan(grid, config.batch_size or _batch_size(grid, pixels, predictor.device))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -15,6 +16,8 @@ from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.windows import Window
 
 __all__ = ["GeoBox"]
+
+_ROUNDING = 0.41
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,33 @@ class GeoBox:
         """Return the geobox of a window of this raster."""
         transform = self.transform @ Affine.translation(window.col_off, window.row_off)
         return GeoBox(window.width, window.height, transform, self.crs)
+
+    def first_cell(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Return where the first cell of a grid over the raster lies, in cells from the origin.
+
+        The cells are counted from the origin of the world coordinates, so that rasters that were
+        cut from one mosaic give each place of it the same number. Cells whose edges do not pass
+        through the origin are rounded to one place for all of them.
+
+        Args:
+            grid: Columns and rows; the raster's own, or those that it is resampled to.
+
+        Returns:
+            Column and row; (0, 0) without a georeference.
+
+        Example:
+            >>> box = GeoBox(100, 50, Affine(0.5, 0, 600000, 0, -0.5, 4000000), None)
+            >>> box.first_cell((100, 50)), box.first_cell((50, 25))
+            ((1200000, -8000000), (600000, -4000000))
+        """
+        if self.transform.is_degenerate:
+            return 0, 0
+        column, row = ~self.transform @ (0.0, 0.0)
+        cells = -column * grid[0] / self.width, -row * grid[1] / self.height
+        if not np.isfinite(cells).all():
+            return 0, 0
+        # Half and third cells are frequent: neither lies near to where rounding changes.
+        return math.floor(cells[0] + _ROUNDING), math.floor(cells[1] + _ROUNDING)
 
     def to_world(self, xy: Floats, crs: CRS | None = None) -> Floats:
         """Map pixel coordinates to world coordinates.

@@ -49,6 +49,16 @@ class Window:
         """One past the last row."""
         return self.row_off + self.height
 
+    def from_corner(self) -> Window:
+        """Return the part that does not lie before the first column and row of the raster.
+
+        Example:
+            >>> Window(-3, 0, 10, 10).from_corner()
+            Window(col_off=0, row_off=0, width=7, height=10)
+        """
+        left, top = max(self.col_off, 0), max(self.row_off, 0)
+        return Window(left, top, self.col_end - left, self.row_end - top)
+
     def shifted(self, cols: int, rows: int) -> Window:
         """Move the window by whole pixels."""
         return Window(self.col_off + cols, self.row_off + rows, self.width, self.height)
@@ -73,9 +83,13 @@ class WindowGrid(Sequence[Window]):
     small as so many may be. They are equal, which keeps memory from being cut to pieces; only the
     last is shorter, by less than ``align``, where the raster's length asks for it.
 
+    With ``left`` and ``top`` the multiples are counted from a place before the raster's corner, and
+    the first window of an axis begins there, partly outside of the raster. So rasters that were cut
+    from one mosaic can be divided alike.
+
     Raises:
         ValueError: The raster is empty, or not ``0 <= overlap <= size - align`` and ``overlap <
-            size``.
+            size``, or ``left`` or ``top`` is not in ``[0, align)``.
 
     Example:
         >>> grid = WindowGrid(width=100, height=50, size=64, overlap=16)
@@ -85,6 +99,9 @@ class WindowGrid(Sequence[Window]):
         Window(col_off=0, row_off=0, width=50, height=50)
         >>> list(WindowGrid(width=98, height=50, size=64, overlap=16, align=8))[-1]
         Window(col_off=40, row_off=0, width=58, height=50)
+        >>> shifted = WindowGrid(width=98, height=50, size=64, overlap=16, align=8, left=3)
+        >>> [(window.col_off, window.col_end) for window in shifted]
+        [(-3, 61), (37, 98)]
     """
 
     width: int
@@ -97,6 +114,10 @@ class WindowGrid(Sequence[Window]):
     """Pixels that two neighbours share: exactly, but for the last two of an axis, at least."""
     align: int = 0
     """Starts are multiples of it; 0: the last window lies flush with the raster's end."""
+    left: int = 0
+    """Columns before the raster from which starts are counted."""
+    top: int = 0
+    """Rows above the raster from which starts are counted."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -110,16 +131,21 @@ class WindowGrid(Sequence[Window]):
                 f"starts cannot be multiples of {self.align} where windows of {self.size} px share "
                 f"{self.overlap}"
             )
+        if not all(0 <= before < max(self.align, 1) for before in (self.left, self.top)):
+            raise ValueError(
+                f"starts that are multiples of {self.align} cannot be counted from {self.left} "
+                f"columns and {self.top} rows before the raster"
+            )
 
     @property
     def columns(self) -> int:
         """Number of windows in a row."""
-        return self._axis(self.width).windows
+        return self._across.windows
 
     @property
     def rows(self) -> int:
         """Number of rows of windows."""
-        return self._axis(self.height).windows
+        return self._down.windows
 
     def __len__(self) -> int:
         return self.columns * self.rows
@@ -132,14 +158,14 @@ class WindowGrid(Sequence[Window]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         row, column = self._row_and_column(index)
-        across, down = self._axis(self.width), self._axis(self.height)
+        across, down = self._across, self._down
         col_off, row_off = across.start(column), down.start(row)
         return Window(col_off, row_off, across.end(column) - col_off, down.end(row) - row_off)
 
     def core(self, index: int) -> Window:
         """Return the part of the raster that window ``index`` owns, in raster pixels."""
         row, column = self._row_and_column(index)
-        across, down = self._axis(self.width), self._axis(self.height)
+        across, down = self._across, self._down
         left, top = across.cut(column), down.cut(row)
         return Window(left, top, across.cut(column + 1) - left, down.cut(row + 1) - top)
 
@@ -149,23 +175,30 @@ class WindowGrid(Sequence[Window]):
             raise IndexError(f"window {index} of a grid of {count}")
         return divmod(index % count, self.columns)
 
-    def _axis(self, length: int) -> _Axis:
-        return _divide(length, self.size, self.overlap, self.align)
+    @property
+    def _across(self) -> _Axis:
+        return _divide(self.width, self.size, self.overlap, self.align, self.left)
+
+    @property
+    def _down(self) -> _Axis:
+        return _divide(self.height, self.size, self.overlap, self.align, self.top)
 
 
 class _Axis(NamedTuple):
     """The windows along one axis."""
 
     length: int
+    before: int
+    """Pixels before the raster at which the first one starts."""
     size: int
     stride: int
     last: int
-    """Where the last one starts."""
+    """Where the last one starts, counted from the first."""
     windows: int
 
     def start(self, index: int) -> int:
         """Return the first pixel of a window."""
-        return min(index * self.stride, self.last)
+        return min(index * self.stride, self.last) - self.before
 
     def end(self, index: int) -> int:
         """Return one past the last pixel of a window."""
@@ -179,18 +212,19 @@ class _Axis(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _divide(length: int, size: int, overlap: int, align: int) -> _Axis:
+def _divide(length: int, size: int, overlap: int, align: int, before: int) -> _Axis:
     """Divide an axis; cached, since each window of a grid needs it."""
-    if length <= size:
-        return _Axis(length, length, length, 0, 1)
+    whole = length + before
+    if whole <= size:
+        return _Axis(length, before, whole, whole, 0, 1)
     stride, step = size - overlap, max(align, 1)
     if align:
-        rest = length - overlap
+        rest = whole - overlap
         fewest = _ceil(rest, stride // step * step)
         stride = _ceil(_ceil(rest, fewest), step) * step
         size = stride + overlap
-    last = _ceil(length - size, step) * step
-    return _Axis(length, size, stride, last, _ceil(length - size, stride) + 1)
+    last = _ceil(whole - size, step) * step
+    return _Axis(length, before, size, stride, last, _ceil(whole - size, stride) + 1)
 
 
 def _ceil(dividend: int, divisor: int) -> int:

@@ -13,7 +13,6 @@ from geodet.detection.layer_run import PreparedRun
 from geodet.detection.scene_source import choose_values
 from geodet.detection.scene_windows import SceneWindows, cut_scene
 from geodet.detection.window_plan import WindowPlan, count_band_rows, plan_windows, warn_of_seams
-from geodet.geometry.windows import WindowGrid
 from geodet.models.input_values import InputValues
 from geodet.photographs.photograph import Photographs
 from geodet.raster.scene_identity import identify_scene
@@ -21,6 +20,8 @@ from geodet.raster.scene_identity import identify_scene
 __all__ = ["JobPlan", "JobScene", "WindowNumbers", "plan_bands"]
 
 WindowNumbers = Mapping[str, int]
+
+_STRIDES = 2**12  # a multiple of the stride of every network
 """How a scene is cut: ``size``, ``overlap``, ``align`` and ``batch_size``; in a plan ``band_rows``
 as well."""
 
@@ -110,31 +111,27 @@ def plan_bands(
 
 
 def _choose_numbers(scene: PlannedScene, prepared: PreparedRun) -> WindowNumbers:
-    kept = scene.rows_kept
-    chosen = plan_windows(prepared.predictor, prepared.config, *scene.grid, rows_kept=kept)
-    numbers = {name: getattr(chosen.grid, name) for name in ("size", "overlap", "align")}
-    return {**numbers, "batch_size": chosen.batch_size}
+    about = prepared.predictor, prepared.config
+    return plan_windows(
+        *about, *scene.grid, rows_kept=scene.rows_kept, first_cell=scene.first_cell
+    ).numbers
 
 
 def _plan_scene(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> JobScene:
-    grid = WindowGrid(*scene.grid, numbers["size"], numbers["overlap"], numbers["align"])
-    numbers = {**numbers, "band_rows": count_band_rows(grid, numbers["batch_size"])}
+    plan = WindowPlan.from_numbers(scene.grid, numbers)
+    numbers = {**numbers, "band_rows": count_band_rows(*plan)}
     if scene.aoi is None:
-        cut = grid, numbers["batch_size"], numbers["band_rows"]
-        bands, windows = _count_whole(*cut, threshold)
+        bands, windows = _count_whole(plan, numbers["band_rows"], threshold)
     else:
         bands, windows = _count(_cut(scene, numbers, threshold))
     return JobScene(scene, identify_scene(scene.path), numbers, bands, windows)
 
 
 @lru_cache(maxsize=256)
-def _count_whole(
-    grid: WindowGrid, batch_size: int, band_rows: int, threshold: float
-) -> tuple[tuple[int, ...], int]:
+def _count_whole(plan: WindowPlan, band_rows: int, threshold: float) -> tuple[tuple[int, ...], int]:
     """Count as :func:`_count` does; kept, as the scenes of a county are alike."""
-    plan, no_scale = WindowPlan(grid, batch_size), (1.0, 1.0)
     windows = cut_scene(
-        plan, iou_threshold=threshold, aoi=None, scale=no_scale, band_rows=band_rows
+        plan, iou_threshold=threshold, aoi=None, scale=(1.0, 1.0), band_rows=band_rows
     )
     return _count(windows)
 
@@ -144,16 +141,15 @@ def _count(windows: SceneWindows) -> tuple[tuple[int, ...], int]:
     return tuple(map(windows.count_pixels, windows.bands)), len(windows.wanted)
 
 
-def _shape(scene: PlannedScene) -> tuple[tuple[int, int], int]:
+def _shape(scene: PlannedScene) -> tuple[tuple[int, int], int, tuple[int, int]]:
     """Return what the windows depend on, besides the model and the settings."""
-    return scene.grid, scene.rows_kept
+    column, row = scene.first_cell
+    return scene.grid, scene.rows_kept, (column % _STRIDES, row % _STRIDES)
 
 
 def _cut(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> SceneWindows:
-    grid = WindowGrid(*scene.grid, numbers["size"], numbers["overlap"], numbers["align"])
-    plan = WindowPlan(grid, numbers["batch_size"])
     return cut_scene(
-        plan,
+        WindowPlan.from_numbers(scene.grid, numbers),
         iou_threshold=threshold,
         aoi=scene.aoi,
         scale=scene.scale,

@@ -170,7 +170,7 @@ class Scene(OpenRaster):
     def source_area(self, window: Window) -> Window:
         """Return the pixels of the raster that a window of the grid covers, in part at least."""
         sx, sy = self.scale
-        left, top = int(window.col_off * sx), int(window.row_off * sy)
+        left, top = max(int(window.col_off * sx), 0), max(int(window.row_off * sy), 0)
         right = min(math.ceil(window.col_end * sx), self.geobox.width)
         bottom = min(math.ceil(window.row_end * sy), self.geobox.height)
         return Window(left, top, max(right - left, 1), max(bottom - top, 1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import geodet.detection.chip_reading
 from geodet.detection.chip_reading import count_readers, iter_chips
 from geodet.errors import SceneError
-from geodet.geometry.windows import WindowGrid
+from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Chip, Scene
 
 GRID = WindowGrid(100, 60, 10, 0)  # 60 windows
@@ -157,6 +157,24 @@ def test_chips_are_those_that_rasterio_reads(make_scene, workers):
             expected = scene.read(grid[index])
             np.testing.assert_array_equal(chip.pixels, expected.pixels)
             np.testing.assert_array_equal(chip.valid, expected.valid)
+
+
+def test_windows_that_begin_before_the_scene_have_no_data_there(make_scene):
+    with Scene(make_scene(nodata=0, holes=[(0, 0, 5, 9)])) as scene:
+        grid = WindowGrid(*scene.grid, 32, 8, 8, 3, 6)
+        chips = dict(iter_chips(scene, grid, workers=2, ahead=3))
+        whole = scene.read(Window(0, 0, *scene.grid))
+    pixels = np.pad(whole.pixels, ((0, 0), (6, 0), (3, 0)))
+    valid = np.pad(whole.valid, ((6, 0), (3, 0)))
+    assert (grid[0].col_off, grid[0].row_off) == (-3, -6)
+    for index, chip in chips.items():
+        window = grid[index]
+        assert chip.window == window
+        part = np.s_[
+            window.row_off + 6 : window.row_end + 6, window.col_off + 3 : window.col_end + 3
+        ]
+        np.testing.assert_array_equal(chip.pixels, pixels[:, *part])
+        np.testing.assert_array_equal(chip.valid, valid[part])
 
 
 # Files

@@ -3,7 +3,7 @@ import pytest
 import rasterio.transform
 import shapely
 from affine import Affine
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
@@ -73,6 +73,24 @@ def test_a_crop_shows_the_same_ground(geobox, xy, column, row, width, height):
     assert (crop.width, crop.height, crop.crs) == (width, height, geobox.crs)
     in_whole = xy + np.array([column, row])
     np.testing.assert_allclose(crop.to_world(xy), geobox.to_world(in_whole), rtol=1e-14, atol=1e-8)
+
+
+@given(geoboxes(), st.integers(0, 40), st.integers(0, 40))
+def test_a_crop_counts_the_same_cells(geobox, column, row):
+    first = geobox.first_cell((geobox.width, geobox.height))
+    assume(all(0.02 < part < 0.98 for part in rounded_parts(geobox)))  # else it may round otherwise
+    crop = geobox.crop(Window(column, row, 50, 50))
+    assert np.subtract(crop.first_cell((50, 50)), first).tolist() == [column, row]
+
+
+def rounded_parts(geobox):
+    """Return what is left of the cells before the first one when they are rounded."""
+    return np.mod(-np.array(~geobox.transform @ (0.0, 0.0)) + 0.41, 1).tolist()
+
+
+@pytest.mark.parametrize("transform", [Affine.identity(), Affine(0, 0, 5, 0, 0, 7)])
+def test_without_a_place_the_first_cell_is_that_of_the_raster(transform):
+    assert GeoBox(60, 50, transform, None).first_cell((30, 25)) == (0, 0)
 
 
 @given(geoboxes())

@@ -16,7 +16,8 @@ def grids(draw, longest=90, aligns=ALIGNS):
     sides = st.integers(1, longest)
     overlap = draw(st.integers(0, size - 1))
     align = min(draw(aligns), size - overlap)
-    return WindowGrid(draw(sides), draw(sides), size, overlap, align)
+    before = st.integers(0, max(align - 1, 0))
+    return WindowGrid(draw(sides), draw(sides), size, overlap, align, draw(before), draw(before))
 
 
 def starts(length, size, overlap):
@@ -63,20 +64,22 @@ def spans(windows, axis):
 @given(grids(aligns=st.integers(1, 9)), st.sampled_from(["columns", "rows"]))
 def test_aligned_windows_are_few_and_even_and_start_at_multiples(grid, axis):
     length = grid.width if axis == "columns" else grid.height
+    before = grid.left if axis == "columns" else grid.top
     found = spans(grid, axis)
-    assert (found[0][0], found[-1][1]) == (0, length)
+    assert (found[0][0], found[-1][1]) == (-before, length)
     assert len(found) == getattr(grid, axis)
-    assert all(start % grid.align == 0 for start, _ in found)
+    assert all((start + before) % grid.align == 0 for start, _ in found)
     assert all(end - start <= grid.size for start, end in found)
     shared = [a[1] - b[0] for a, b in pairwise(found)]
     assert all(pixels == grid.overlap for pixels in shared[:-1])
     assert all(pixels >= grid.overlap for pixels in shared[-1:])
     *rest, last = [end - start for start, end in found]
+    whole = length + before
     assert len({*rest}) <= 1
-    assert max(rest, default=length) - grid.align < last <= max(rest, default=length)
+    assert max(rest, default=whole) - grid.align < last <= max(rest, default=whole)
     # No grid of fewer windows of this size, overlap and alignment covers the axis.
     most = (grid.size - grid.overlap) // grid.align * grid.align
-    assert len(found) == 1 or (len(found) - 1) * most + grid.overlap < length
+    assert len(found) == 1 or (len(found) - 1) * most + grid.overlap < whole
 
 
 @given(grids(aligns=st.just(0)))
@@ -89,8 +92,8 @@ def test_neighbours_share_the_overlap_at_least(grid):
 def test_a_core_keeps_half_the_overlap_from_each_interior_edge(grid):
     for index, window in enumerate(grid):
         core, half = grid.core(index), grid.overlap // 2
-        assert core.col_off - window.col_off >= (half if window.col_off else 0)
-        assert core.row_off - window.row_off >= (half if window.row_off else 0)
+        assert core.col_off - window.col_off >= (half if window.col_off > 0 else 0)
+        assert core.row_off - window.row_off >= (half if window.row_off > 0 else 0)
         assert window.col_end - core.col_end >= (half if window.col_end < grid.width else 0)
         assert window.row_end - core.row_end >= (half if window.row_end < grid.height else 0)
 
@@ -148,6 +151,9 @@ def test_an_index_beyond_the_grid_is_an_error(index):
         ((5, 5, 4, 4), r"overlap 4 must be in \[0, size\), and size is 4"),
         ((5, 5, 4, -1), "overlap -1 must be in"),
         ((5, 5, 0, 0), "overlap 0 must be in .*, and size is 0"),
+        ((5, 5, 4, 0, 2, 2, 0), "multiples of 2 cannot be counted from 2 columns and 0 rows"),
+        ((5, 5, 4, 0, 2, 0, -1), "multiples of 2 cannot be counted from 0 columns and -1 rows"),
+        ((5, 5, 4, 0, 0, 1, 0), "multiples of 0 cannot be counted from 1 columns and 0 rows"),
     ],
 )
 def test_an_impossible_grid_is_an_error(arguments, message):
