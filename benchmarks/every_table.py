@@ -22,6 +22,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TABLES = {
+    "starting": ("starting.py",),
     "throughput": ("throughput.py", "--side", "8192"),
     "precisions": ("precisions.py",),
     "precisions_memory": ("precisions.py", "--memory", "--side", "8192"),
@@ -47,6 +48,7 @@ TABLES = {
     "peers": ("peers.py", "--repeats", "3"),
 }
 QUICK = {
+    "starting": ("starting.py", "--repeats", "1"),
     "throughput": ("throughput.py", "--side", "2048", "--repeats", "1"),
     "precisions": ("precisions.py", "--side", "2048", "--repeats", "1"),
     "precisions_memory": ("precisions.py", "--memory", "--side", "2048"),

@@ -2,6 +2,7 @@
 
 import ast
 from collections import defaultdict
+from itertools import chain
 
 import pytest
 from house_map import FLOOR, FLOORS, PACKAGE, PROJECT, imports_of, iter_modules, picture, room_of
@@ -117,7 +118,8 @@ def declared(path):
 def bound(path):
     """List what a module defines or imports at its top."""
     yield from defined(path)
-    for node in parse(path).body:
+    parts = ([*n.body, *n.orelse] if isinstance(n, ast.If) else [n] for n in parse(path).body)
+    for node in chain.from_iterable(parts):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from (alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from geodet.raster.scene_lists import find_scene_name
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.vector.antimeridian import join_at_antimeridian
+from geodet.vector.lazy_modules import geopandas
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyarrow import parquet
@@ -23,6 +22,7 @@ from pyproj import CRS
 
 from geodet.geometry.arrays import Floats
 from geodet.vector.formats import path_of
+from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.vector_files import crs_or_none, is_parquet, is_table, reading_layer
 
 __all__ = ["ShapeLayer", "read_shape_layer"]

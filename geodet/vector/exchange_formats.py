@@ -10,14 +10,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pyogrio
-
 from geodet.errors import OutputError
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput, keep_complete, rename_new
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
 from geodet.vector.gdal_formats import GdalCopyWriter, GeoJsonWriter, is_on_earth
+from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, VectorLayer
 from geodet.vector.writer import raising_os_errors
 

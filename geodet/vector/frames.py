@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-import geopandas
 import numpy as np
 import pyarrow
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
 from geodet.vector.formats import Geometry
+from geodet.vector.lazy_modules import geopandas
 from geodet.vector.rows import ID, arrow_types, crs_text, list_fields, to_arrow, to_rows
 
 __all__ = ["object_ids", "to_frame", "to_table"]

@@ -8,12 +8,12 @@ import shutil
 import warnings
 from typing import Any, ClassVar
 
-import pyogrio
 from pyproj import CRS
 
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
+from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter, raising_os_errors
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow
-import pyogrio
 import shapely
 from pyproj import CRS
 
 from geodet.files.closable import Closing
 from geodet.vector.formats import Geometry
+from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import (
     FIELDS,
     LAYER,

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Ints
 from geodet.photographs.photograph import Photograph
+from geodet.vector.lazy_modules import geopandas, pyogrio
 
 __all__ = [
     "IMAGES",
@@ -141,7 +139,7 @@ def write_images(output: Path, found: ImageCounts | None) -> None:
         with replacing(path) as temporary:
             try:
                 _write(temporary, found, driver="GeoJSON")
-            except (DataSourceError, DataLayerError) as error:
+            except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
                 raise OSError(str(error)) from error
 
 

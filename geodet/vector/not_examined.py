@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.photographs.photograph import Photographs
+from geodet.vector.lazy_modules import geopandas
 from geodet.vector.polygon_layers import write_polygons
 
 __all__ = [

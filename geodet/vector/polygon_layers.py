@@ -6,9 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import geopandas
-import pyogrio
-from pyogrio.errors import DataLayerError, DataSourceError
+from geodet.vector.lazy_modules import geopandas, pyogrio
 
 __all__ = ["write_polygons"]
 
@@ -48,5 +46,5 @@ def write_polygons(
                 geometry_type="Polygon",
                 layer_options=options,
             )
-    except (DataSourceError, DataLayerError) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise OSError(str(error)[-160:]) from error

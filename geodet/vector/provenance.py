@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow
-import pyogrio
 import shapely
 from pyarrow import parquet
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
 from geodet.vector.formats import dataset_files, path_of
+from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER
 
 __all__ = [
@@ -62,7 +61,13 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
         layers = pyogrio.list_layers(file)[:, 0].tolist()
         layer = LAYER if LAYER in layers else layers[0]
         return pyogrio.read_info(file, layer=layer)["layer_metadata"] or {}
-    except (DataSourceError, DataLayerError, OSError, IndexError, pyarrow.ArrowException):
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        OSError,
+        IndexError,
+        pyarrow.ArrowException,
+    ):
         return {}  # whoever reads the objects says what is wrong with the file
     except (DocumentError, UnicodeError):
         return {}

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pyarrow
 from pyarrow import ipc
 
 from geodet.files.closable import Closing
 from geodet.geometry.arrays import Floats, Ints
+from geodet.vector.lazy_modules import geopandas
 
 __all__ = [
     "BBOX",

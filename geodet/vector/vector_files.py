@@ -7,13 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyarrow import parquet
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -27,6 +24,7 @@ from geodet.vector.formats import (
     path_of,
 )
 from geodet.vector.images_layer import IMAGES
+from geodet.vector.lazy_modules import geopandas, pyogrio
 from geodet.vector.not_examined import NOT_EXAMINED
 
 __all__ = [
@@ -91,7 +89,7 @@ def list_layers(path: str | Path) -> tuple[str, ...]:
     check_vector_exists(path)
     try:
         return tuple(str(name) for name, kind in pyogrio.list_layers(path) if kind is not None)
-    except (DataSourceError, DataLayerError) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -140,7 +138,13 @@ def reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
         yield file, layer or _only_layer(file)
     except VectorError:
         raise
-    except (DataSourceError, DataLayerError, OSError, ValueError, shapely.GEOSException) as error:
+    except (
+        pyogrio.errors.DataSourceError,
+        pyogrio.errors.DataLayerError,
+        OSError,
+        ValueError,
+        shapely.GEOSException,
+    ) as error:
         raise _unreadable(path, error) from error
 
 

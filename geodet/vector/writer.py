@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import OutputError
 from geodet.files.outputs import raising_output_errors
@@ -19,6 +18,7 @@ from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.images_layer import ImageCounts, write_images
+from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.not_examined import SkippedArea, write_not_examined
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
 
@@ -214,7 +214,7 @@ def raising_os_errors() -> Iterator[None]:
     """Turn the errors of GDAL and SQLite, when a file cannot be written, into ``OSError``."""
     try:
         yield
-    except (DataSourceError, DataLayerError, sqlite3.Error) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error) as error:
         raise OSError(_shortened(str(error))) from error
 
 

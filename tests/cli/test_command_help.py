@@ -5,8 +5,10 @@ import re
 import pytest
 import typer
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from typer.testing import CliRunner
 
 from geodet_cli import options
+from geodet_cli.main import _app_for as app_for
 from geodet_cli.main import app
 
 PROGRAM = typer.main.get_command(app)
@@ -39,6 +41,19 @@ def test_the_commands_are_these():
         *("train", "tile", "evaluate", "calibrate", "export", "count", "compare", "compare-runs"),
         *("preview", "view", "suggest", "models", "info", "config", "demo"),
     ]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_the_same_where_it_is_prepared_alone(name):
+    alone = app_for(["--offline", name, "-h"])
+    assert list(typer.main.get_command(alone).commands) == [name]
+    outputs = [CliRunner().invoke(one, ["--offline", name, "-h"]).output for one in (alone, app)]
+    assert outputs[0] == outputs[1] != ""
+
+
+@pytest.mark.parametrize("words", [[], ["-h"], ["-h", "detect"], ["detct"], ["--offline"]])
+def test_a_line_without_a_command_has_all_of_them(words):
+    assert app_for(words) is app
 
 
 @pytest.mark.parametrize("name", COMMANDS)
