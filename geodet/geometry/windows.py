@@ -84,8 +84,9 @@ class WindowGrid(Sequence[Window]):
     last is shorter, by less than ``align``, where the raster's length asks for it.
 
     With ``left`` and ``top`` the multiples are counted from a place before the raster's corner, and
-    the first window of an axis begins there, partly outside of the raster. So rasters that were cut
-    from one mosaic can be divided alike.
+    the first window of an axis begins there, partly outside of the raster; an axis that needs no
+    more than one window has no second one for that. So rasters that were cut from one mosaic can be
+    divided alike.
 
     Raises:
         ValueError: The raster is empty, or not ``0 <= overlap <= size - align`` and ``overlap <
@@ -215,7 +216,7 @@ class _Axis(NamedTuple):
 def _divide(length: int, size: int, overlap: int, align: int, before: int) -> _Axis:
     """Divide an axis; cached, since each window of a grid needs it."""
     whole = length + before
-    if whole <= size:
+    if length <= size:
         return _Axis(length, before, whole, whole, 0, 1)
     stride, step = size - overlap, max(align, 1)
     if align:

@@ -152,7 +152,7 @@ def test_the_report_counts_chips_and_detections_by_scene_and_class(
 
 
 def test_a_cap_that_binds_is_reported(make_scene, tiny_model, tmp_path, caplog):
-    path = make_scene(width=64, height=64)
+    path = make_scene(width=64, height=64, origin=(0.0, 0.0))
     free, _ = run(path, tmp_path / "free.gpkg", tiny_model)
     predictor = build_predictor(tiny_model, SMALL, "cpu")
     with Scene(path) as scene:
@@ -273,7 +273,7 @@ def test_values_of_each_other_dtype_are_matched_to_the_training_images(
     town = paint_town(96, 80, seed=3, gsd=0.6).pixels * np.array([[[13]], [[20]], [[7]]]) + 500
     kinds = {"a.tif": "uint16", "b.tif": "float64", "c.tif": "uint16"}
     for n, (name, dtype) in enumerate(kinds.items()):
-        place = Affine(0.6, 0, 500_000 + 100 * n, 0, -0.6, 4_500_000)
+        place = Affine(0.6, 0, 500_000 + 57.6 * n, 0, -0.6, 4_500_000)  # 96 px apart
         geobox = GeoBox(96, 80, place, CRS.from_epsg(32633))
         write_raster(tmp_path / name, (town * 0.01 if n == 1 else town).astype(dtype), geobox)
     paths = [tmp_path / name for name in kinds]

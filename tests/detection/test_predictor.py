@@ -26,7 +26,7 @@ from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 
 SIDE = 640
-PLACE = Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000)
+PLACE = Affine(0.6, 0, 446995.2, 0, -0.6, 5411001.6)  # multiples of the stride from the origin
 
 
 @pytest.fixture(scope="module")
