@@ -48,6 +48,7 @@ def compare_runs(
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> series = train_series(
         ...     tiles, folder / "mine.safetensors", seeds=2, epochs=1, settings=small
         ... )
@@ -106,6 +107,7 @@ def train_series(
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> report = train_series(
         ...     tiles, folder / "mine.safetensors", seeds=2, epochs=1, settings=small
         ... )

@@ -164,6 +164,7 @@ def train(
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> report = train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
         >>> report.epochs
         1

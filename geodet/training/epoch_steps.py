@@ -52,6 +52,7 @@ class EpochReport:
         >>> def show(epoch: geodet.EpochReport) -> None:
         ...     print(f"epoch {epoch.epoch} of {epoch.epochs}")
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> report = geodet.train(
         ...     tiles, folder / "mine.safetensors", epochs=1, settings=small, progress=show
         ... )

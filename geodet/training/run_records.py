@@ -36,6 +36,7 @@ class RunRecord:
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> report = geodet.train(tiles, folder / "mine.safetensors", epochs=2, settings=small)
         >>> run = geodet.info(folder / "mine.run")
         >>> run.name, run.epochs

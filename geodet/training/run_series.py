@@ -46,6 +46,7 @@ class SeriesReport:
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> report = geodet.train_series(
         ...     tiles, folder / "mine.safetensors", seeds=2, epochs=1, settings=small
         ... )

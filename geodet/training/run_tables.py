@@ -45,6 +45,7 @@ class RunTable:
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> for seed in (1, 2):
         ...     settings = {**small, "train.seed": seed}
         ...     report = geodet.train(

@@ -58,6 +58,7 @@ class TrainReport:
 
     Example:
         >>> small = {"model.backbone_level": 2, "model.levels": [2, 2], "model.anchor_sizes": [12]}
+        >>> small |= {"train.chip_size": 64, "train.batch_size": 4}
         >>> report = geodet.train(tiles, folder / "mine.safetensors", epochs=1, settings=small)
         >>> report.model.name
         'mine.safetensors'
