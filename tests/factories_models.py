@@ -170,6 +170,7 @@ EXPORTED = {
     "plain heads": architecture((3, 3), 3, backbone_norm="frozen_batch", head_norm="none"),
     "bottlenecks": architecture((2, 2), 2, backbone="resnet50"),
     "smoothed strides": architecture((2, 3), antialias=True),
+    "limited activations": architecture((2, 3), activation="relu6"),
     "EfficientNet-Lite0": architecture((2, 3), backbone="efficientnet_lite0", antialias=True),
 }
 

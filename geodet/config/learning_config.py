@@ -59,6 +59,11 @@ class ModelConfig(Section):
         description="smooth maps before each stride of the backbone, so that detections depend "
         "less on where a window begins",
     )
+    activation: Literal["relu", "relu6"] = Field(
+        "relu",
+        description="what follows the hidden layers of a ResNet and of the heads; relu6: at most "
+        "6, which loses less in eight-bit integers",
+    )
     boxes: Literal["axis_aligned", "oriented"] = Field(
         "axis_aligned",
         description="what the network finds; oriented: boxes at any angle, learnt from labels with "

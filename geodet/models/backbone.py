@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from geodet.models.activations import Activation, limit_activations
 from geodet.models.antialiasing import smooth_before_strides
 from geodet.models.efficientnet_lite import build_efficientnet_lite0
 from geodet.models.first_weights import NormLayer, load_resnet
@@ -40,6 +41,7 @@ class Backbone(nn.Module):
             holds them, or a file, see :mod:`geodet.models.first_weights`; None for random weights.
         antialias: Whether maps are smoothed before each stride, see
             :mod:`geodet.models.antialiasing`.
+        activation: Of the layers of a ResNet; EfficientNet-Lite0 always has ReLU6.
 
     Reference:
         He et al. 2015, arXiv:1512.03385; EfficientNet: Tan & Le 2019, arXiv:1905.11946.
@@ -54,6 +56,7 @@ class Backbone(nn.Module):
         norm: BackboneNorm = "batch",
         weights: str | None = None,
         antialias: bool = False,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         build = build_efficientnet_lite0 if name == "efficientnet_lite0" else load_resnet
@@ -65,6 +68,8 @@ class Backbone(nn.Module):
         self._frozen: list[nn.Module] = []
         if antialias:
             smooth_before_strides(self)
+        if activation == "relu6":
+            limit_activations(self)
 
     def freeze(self, stages: int) -> None:
         """Exclude the first parts of the backbone from training, and the statistics of their norms.

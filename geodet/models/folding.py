@@ -144,7 +144,7 @@ class _FoldedHead(nn.Module):
     def _fold_level(head: Head, norms: Sequence[nn.Module]) -> nn.Sequential:
         layers: list[nn.Module] = []
         for convolution, norm in zip(head.convs, norms, strict=True):
-            layers += [_fold(cast("nn.Conv2d", convolution), norm), nn.ReLU(inplace=True)]
+            layers += [_fold(cast("nn.Conv2d", convolution), norm), deepcopy(head.activation)]
         return nn.Sequential(*layers)
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:

@@ -12,10 +12,10 @@ from collections.abc import MutableMapping
 from typing import Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geodet.config import ModelConfig
+from geodet.models.activations import Activation, new_activation
 from geodet.models.anchors import Anchors
 from geodet.models.backbone import Backbone
 from geodet.models.box_coding import DELTAS
@@ -44,6 +44,7 @@ class Head(nn.Module):
             arXiv:1904.07392, section 4.1; in detection it is a fixed scale, so that a score does
             not depend on the rest of the chip. ``group``: in groups of 16 channels over the whole
             chip (Wu & He 2018, arXiv:1803.08494). ``none``: as in the paper.
+        activation: Of each hidden layer.
         prior: Initial sigmoid of the outputs; None for outputs that are not probabilities. With a
             small one the many background anchors do not dominate the first steps.
 
@@ -61,6 +62,7 @@ class Head(nn.Module):
         outputs: int,
         levels: int = 1,
         norm: HeadNorm = "none",
+        activation: Activation = "relu",
         prior: float | None = None,
     ) -> None:
         super().__init__()
@@ -72,6 +74,7 @@ class Head(nn.Module):
         self.norms = nn.ModuleList(
             nn.ModuleList(_norm(norm, channels) for _ in range(convs)) for _ in range(own)
         )
+        self.activation = new_activation(activation)
         self.last = nn.Conv2d(channels, anchors * outputs, 3, padding=1)
         _initialise(self, 0.0 if prior is None else -math.log((1 - prior) / prior))
 
@@ -88,7 +91,7 @@ class Head(nn.Module):
     def _hidden(self, index: int, x: Tensor) -> Tensor:
         norms = cast("nn.ModuleList", self.norms[index if len(self.norms) > 1 else 0])
         for convolution, norm in zip(self.convs, norms, strict=True):
-            x = F.relu(norm(convolution(x)), inplace=True)
+            x = self.activation(norm(convolution(x)))
         return x
 
 
@@ -151,6 +154,7 @@ class RetinaNet(nn.Module):
             outputs=classes,
             levels=last - first + 1,
             norm=config.head_norm,
+            activation=config.activation,
             prior=prior,
         )
         self.regressor = Head(
@@ -160,6 +164,7 @@ class RetinaNet(nn.Module):
             outputs=DELTAS[config.boxes],
             levels=last - first + 1,
             norm=config.head_norm,
+            activation=config.activation,
         )
         self.register_load_state_dict_pre_hook(_rename_on_load)  # type: ignore[no-untyped-call]
 
@@ -196,6 +201,7 @@ def _build_backbone(
         norm=config.backbone_norm,
         weights=weights,
         antialias=config.antialias,
+        activation=config.activation,
     )
 
 

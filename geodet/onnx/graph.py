@@ -196,7 +196,7 @@ def _head(nodes: Nodes, head: Head, levels: list[str]) -> str:
         norms = cast("nn.ModuleList", head.norms[index if len(head.norms) > 1 else 0])
         x = level
         for convolution, norm in zip(head.convs, norms, strict=True):
-            x = nodes.layers([convolution, norm, nn.ReLU()], x)
+            x = nodes.layers([convolution, norm, head.activation], x)
         maps = nodes.add("Transpose", nodes.layer(head.last, x), perm=[0, 2, 3, 1])
         flat.append(nodes.add("Reshape", maps, nodes.ints(0, -1, head.outputs)))
     return nodes.add("Concat", *flat, axis=1)

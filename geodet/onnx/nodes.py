@@ -169,7 +169,7 @@ class Nodes:
         if isinstance(block, Bottleneck):
             steps += [block.relu, block.conv3, block.bn3]
         shortcut = x if block.downsample is None else self.layer(block.downsample, x)
-        return self.add("Relu", self.add("Add", self.layers(steps, x), shortcut))
+        return self.layer(block.relu, self.add("Add", self.layers(steps, x), shortcut))
 
     def _inverted_residual(self, block: InvertedResidual, x: str) -> str:
         inner = self.layer(block.block, x)

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 _STEM = "backbone.stem.conv.weight"
 _SCORES = "classifier.last."
 _OF_THE_BACKBONE = ("backbone", "antialias")  # what decides which weights there are
+_ACTIVATION = "activation"
 _FAR_OFF = 1.5  # times the GSD of the model: worth a warning
 # Parts that exist once for each pyramid level, numbered from the first level.
 _OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
@@ -40,9 +41,9 @@ class Transfer(NamedTuple):
 
 
 def adopt_backbone(config: Config) -> Config:
-    """Take the kind of the backbone from the model that a training starts from.
+    """Take the backbone and the activation from the model that a training starts from.
 
-    Settings that name a backbone stay.
+    Settings that name them stay.
 
     Args:
         config: All settings.
@@ -50,14 +51,17 @@ def adopt_backbone(config: Config) -> Config:
     Raises:
         ModelFileError: There is no such model.
     """
+    if not config.train.init:
+        return config
     given = config.model.model_fields_set
-    if not config.train.init or given & set(_OF_THE_BACKBONE):
-        return config
     model = load_description(find_model(config.train.init)).architecture
-    taken = {key: getattr(model, key) for key in _OF_THE_BACKBONE}
-    if taken == {key: getattr(config.model, key) for key in _OF_THE_BACKBONE}:
+    wanted = [] if given & set(_OF_THE_BACKBONE) else [*_OF_THE_BACKBONE]
+    wanted += [] if _ACTIVATION in given else [_ACTIVATION]
+    taken = {key: getattr(model, key) for key in wanted}
+    if taken == {key: getattr(config.model, key) for key in wanted}:
         return config
-    logger.info("train.init = %s: its backbone is used, %s", config.train.init, model.backbone)
+    if "backbone" in wanted:
+        logger.info("train.init = %s: its backbone is used, %s", config.train.init, model.backbone)
     return config.model_copy(update={"model": config.model.model_copy(update=taken)})
 
 

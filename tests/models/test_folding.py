@@ -15,6 +15,7 @@ CONFIGS = {
     "frozen norms": architecture(backbone_norm="frozen_batch", head_norm="batch"),
     "bottlenecks": architecture((2, 3), backbone="resnet50", head_norm="batch"),
     "smoothed strides": architecture((2, 4), antialias=True, head_norm="batch"),
+    "limited activations": architecture((2, 4), activation="relu6", head_norm="batch"),
     "EfficientNet-Lite0": architecture((2, 4), backbone="efficientnet_lite0", head_norm="batch"),
     "P6 and P7": architecture((3, 7), head_norm="batch"),
     "no hidden layers": architecture((2, 3), head_convs=0, head_norm="batch"),

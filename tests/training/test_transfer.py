@@ -158,8 +158,18 @@ def test_the_backbone_is_that_of_the_first_weights_unless_one_is_set(model, back
     passed_on = resolve_config(resolve_config(settings=[init]))
     assert adopt_backbone(passed_on).model.backbone == backbone
     chosen = resolve_config(settings=[init, "model.backbone=resnet50"])
-    assert adopt_backbone(chosen) == chosen
+    assert adopt_backbone(chosen).model.backbone == "resnet50"
     assert adopt_backbone(resolve_config()) == Config()
+
+
+def test_the_activation_comes_from_the_model_unless_it_is_set(tmp_path):
+    path, _ = saved(tmp_path, architecture(activation="relu6"))
+    init = f"train.init={path}"
+    assert adopt_backbone(resolve_config(settings=[init])).model.activation == "relu6"
+    both = resolve_config(settings=[init, "model.backbone=resnet18"])
+    assert adopt_backbone(both).model.activation == "relu6"
+    chosen = resolve_config(settings=[init, "model.activation=relu"])
+    assert adopt_backbone(chosen).model.activation == "relu"
 
 
 def test_an_unknown_model_is_refused():
