@@ -33,7 +33,7 @@ __all__ = ["Chip", "Scene"]
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = (96 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
+_BLOCK_BYTES = (16 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
 _MORE_ROWS = 3  # rows of the raster that a window of a resampled grid needs beyond its own
 
 
