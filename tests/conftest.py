@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from factories_rasters import BACKGROUND, BYTE_IN, OBJECT
 from hypothesis import HealthCheck, settings
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
@@ -32,12 +33,6 @@ _QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.function_scope
 settings.register_profile("geodet", derandomize=True, max_examples=50, **_QUIET)
 settings.register_profile("explore", **_QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "geodet"))
-
-BACKGROUND, OBJECT = (20, 90), 230
-"""Brightness of the painted ground (from, below) and of objects, in bytes."""
-
-BYTE_IN = {"uint8": 1, "uint16": 257, "int16": 128}
-"""A byte's unit in other types of whole numbers."""
 
 TINY = ModelConfig(
     backbone="resnet18",

@@ -12,6 +12,12 @@ from factories_tilesets import shared_data
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 
+BACKGROUND, OBJECT = (20, 90), 230
+"""Brightness of the painted ground (from, below) and of objects, in bytes."""
+
+BYTE_IN = {"uint8": 1, "uint16": 257, "int16": 128}
+"""A byte's unit in other types of whole numbers."""
+
 HOLES = [(10, 5, 40, 30), (0, 70, 96, 80)]
 
 

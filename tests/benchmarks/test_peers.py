@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from factories_rasters import OBJECT
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
 import geodet
-from conftest import OBJECT
 from geodet.config import DetectConfig, MatchConfig
 from geodet.detection.predictor import build_predictor
 from geodet.geometry.windows import Window

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import shapely
 from factories_kinds import KINDS, OBJECTS, PALM, TREE, Place
-from factories_rasters import real_file
+from factories_rasters import BYTE_IN, real_file
 from pretended_predictor import SMALL, BrightnessSeer
 from pretended_predictor import Seer as Knowing
 from pyproj import CRS, Transformer
 from readings import READERS, WGS_84, read_with_gdal, read_with_ogr2ogr
 
 import geodet.detection.detect as detect_module
-from conftest import BYTE_IN
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_checkpoint
