@@ -39,9 +39,9 @@ from geodet.detection.band_parts import BandPart
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
-from geodet.detection.layer_run import PreparedRun
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import build_predictor
+from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.stopwatch import Stopwatch
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox

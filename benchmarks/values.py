@@ -25,7 +25,8 @@ from scoring import score_images
 
 from geodet.config import DetectConfig
 from geodet.detection.predictor import Predictor, build_predictor, with_input_values
-from geodet.detection.value_range import fit_input_values, measure_chips
+from geodet.detection.scene_statistics import measure_chips
+from geodet.detection.value_range import fit_input_values
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_checkpoint
 from geodet.models.model import Model

@@ -13,7 +13,8 @@ import shapely
 from geodet.config import DetectConfig
 from geodet.detection.photographed_scenes import photograph_of
 from geodet.photographs.photograph import WGS_84, Photograph
-from geodet.raster.scene_lists import list_scenes, scene_names
+from geodet.raster.scene_lists import list_scenes
+from geodet.raster.scene_names import scene_names
 
 __all__ = ["read_photographs"]
 

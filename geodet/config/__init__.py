@@ -8,8 +8,9 @@ from pydantic import model_validator
 
 from geodet.config.data_config import AugmentConfig, DataConfig, MatchConfig, TileConfig
 from geodet.config.detect_config import DetectConfig
-from geodet.config.learning_config import ModelConfig, TrainConfig
+from geodet.config.model_config import ModelConfig
 from geodet.config.section import Section
+from geodet.config.train_config import TrainConfig
 
 __all__ = [
     "AugmentConfig",

@@ -21,9 +21,10 @@ from geodet.detection.detect_report import DetectReport
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.fingerprint import fingerprint_run
 from geodet.detection.journal import Journal
-from geodet.detection.layer_run import LayerRun, PreparedRun
+from geodet.detection.layer_run import LayerRun
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.predictor import Predictor, build_predictor
+from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_source import ComputedScenes, SceneSource
 from geodet.detection.stopwatch import Stopwatch

@@ -33,7 +33,8 @@ from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import WGS_84, Photographs
 from geodet.raster.scene import Scene
-from geodet.raster.scene_lists import is_gdal_path, scene_names
+from geodet.raster.scene_lists import is_gdal_path
+from geodet.raster.scene_names import scene_names
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.exchange_formats import check_driver
 from geodet.vector.formats import choose_format

@@ -6,15 +6,13 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detect_report import (
     DetectReport,
@@ -22,12 +20,11 @@ from geodet.detection.detect_report import (
     missing_outputs_error,
     write_records,
 )
-from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
+from geodet.detection.detection_plan import PlannedScene, check_files
 from geodet.detection.journal import Journal
-from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.output_notes import describe_run, describe_scenes, salt_of
 from geodet.detection.photographed_scenes import georeferenced_image
-from geodet.detection.predictor import PredictorFacts
+from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.progress import DetectProgress
 from geodet.detection.run_outputs import RunOutputs
 from geodet.detection.run_page import RunPage
@@ -36,46 +33,19 @@ from geodet.detection.scene_files import anchor_of, is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_source import SceneSource
-from geodet.detection.stopwatch import Stopwatch
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
-from geodet.files.warning_log import WarningLog
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
-from geodet.models.model import Model
 from geodet.raster.scene import Chip
 from geodet.vector.images_layer import ImageCounts, write_image_counts
 from geodet.vector.rows import Appending
 from geodet.vector.stored_styles import write_style
 
-__all__ = ["LayerRun", "PreparedRun"]
+__all__ = ["LayerRun"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRun:
-    """What a run needs, when everything that can be refused has been."""
-
-    plan: DetectionPlan
-    """The scenes."""
-    model: Model
-    """What to look for."""
-    config: DetectConfig
-    """The settings."""
-    predictor: PredictorFacts
-    """What computes, or has computed; its thresholds hold."""
-    opened: OpenScenes
-    """Opens the scenes; closed at the end of the run."""
-    watch: Stopwatch
-    """Times the stages."""
-    fingerprint: Mapping[str, str]
-    """Everything that the rows depend on, for the journal."""
-    started: float
-    """When the run began, by ``time.monotonic``."""
-    warnings: WarningLog = field(default_factory=WarningLog)
-    """What was warned of so far."""
 
 
 class LayerRun(ABC):

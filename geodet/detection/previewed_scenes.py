@@ -16,7 +16,8 @@ from geodet.previews.picture_options import PictureOptions, check_picture_folder
 from geodet.previews.preview import select_colours
 from geodet.previews.views import read_objects
 from geodet.raster.scene import Scene
-from geodet.raster.scene_lists import list_scenes, scene_names
+from geodet.raster.scene_lists import list_scenes
+from geodet.raster.scene_names import scene_names
 from geodet.vector.formats import path_of
 
 __all__ = ["PicturesReport", "draw_scenes"]

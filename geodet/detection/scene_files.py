@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import OutputError
-from geodet.raster.scene_lists import scene_names
+from geodet.raster.scene_names import scene_names
 from geodet.vector.formats import FORMATS, choose_format
 
 __all__ = [
@@ -122,7 +122,7 @@ def name_files(names: Sequence[str]) -> dict[str, str]:
     """Name the file of each scene, without its extension where that is clear.
 
     Args:
-        names: Different names of scenes, see :func:`geodet.raster.scene_lists.scene_names`.
+        names: Different names of scenes, see :func:`geodet.raster.scene_names.scene_names`.
 
     Returns:
         Names by those of the scenes. They differ even where upper and lower case are the same, and

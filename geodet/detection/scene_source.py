@@ -14,13 +14,9 @@ from geodet.detection.predictor import Predictor, with_input_values
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_for_model import report_choices, summarise_names
 from geodet.detection.scene_run import PiecesRun, SceneRun
+from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.detection.stopwatch import Stopwatch
-from geodet.detection.value_range import (
-    describe_range,
-    fit_input_values,
-    iter_sample_chips,
-    measure_chips,
-)
+from geodet.detection.value_range import describe_range, fit_input_values
 from geodet.errors import SceneError
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import InputValues

@@ -12,7 +12,8 @@ import numpy as np
 from geodet.config import Config, DetectConfig, MatchConfig
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_run import detect_scene
-from geodet.detection.value_range import fit_input_values, iter_sample_chips, measure_chips
+from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
+from geodet.detection.value_range import fit_input_values
 from geodet.errors import ModelFileError, VectorError
 from geodet.evaluation.evaluated_scene import choose_classes
 from geodet.evaluation.measures import EvaluatedImage

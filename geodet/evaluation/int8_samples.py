@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from geodet.config import Config
 from geodet.detection.predictor import Predictor, with_input_values
 from geodet.detection.scene_for_model import open_for_model
-from geodet.detection.value_range import fit_input_values, input_values, measure_chips
+from geodet.detection.scene_statistics import measure_chips
+from geodet.detection.value_range import fit_input_values, input_values
 from geodet.errors import TilesetError
 from geodet.evaluation.evaluated_chips import (
     choose_input_values,

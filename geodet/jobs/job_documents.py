@@ -29,7 +29,7 @@ from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["from_document", "identify_job", "to_document"]
 
-_LAYOUT = 2
+_LAYOUT = 3
 _TAGS = TypeAdapter(PictureTags)
 _SPEED = {"workers", "batch_size", *ReadingConfig.model_fields}
 

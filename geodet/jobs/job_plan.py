@@ -9,7 +9,7 @@ from functools import lru_cache
 from geodet.config import DetectConfig
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
-from geodet.detection.layer_run import PreparedRun
+from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.scene_source import choose_values
 from geodet.detection.scene_windows import SceneWindows, cut_scene
 from geodet.detection.window_plan import WindowPlan, count_band_rows, plan_windows, warn_of_seams

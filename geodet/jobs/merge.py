@@ -16,9 +16,10 @@ from geodet.detection.detect_options import DetectOptions, check_outputs
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene, check_files
 from geodet.detection.journal import Journal
-from geodet.detection.layer_run import LayerRun, PreparedRun
+from geodet.detection.layer_run import LayerRun
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import are_placed_by_cameras
+from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.progress import DetectProgress
 from geodet.detection.scene_files import is_per_scene
 from geodet.detection.scene_merge import SceneMerge

@@ -27,9 +27,10 @@ from geodet.documents.json_documents import parse_json
 from geodet.documents.values import member
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
+from geodet.vector.arrow_rows import to_arrow
 from geodet.vector.frames import object_ids
 from geodet.vector.geoparquet import GROUP_ROWS, geoparquet_metadata
-from geodet.vector.rows import ID, VectorLayer, to_arrow, to_rows
+from geodet.vector.rows import ID, VectorLayer, to_rows
 from geodet.vector.spooled_rows import BBOX, bbox_column, hilbert_places
 
 __all__ = ["PartNotes", "PlacedParts"]

@@ -13,8 +13,8 @@ from geodet.config import DetectConfig
 from geodet.detection.detect import PreparedSearch, prepare_run
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detect_report import SceneRecord
-from geodet.detection.layer_run import PreparedRun
 from geodet.detection.predictor import facts_of
+from geodet.detection.prepared_run import PreparedRun
 from geodet.errors import OutputError
 from geodet.files.outputs import check_output_folder
 from geodet.jobs.job_documents import identify_job

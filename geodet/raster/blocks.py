@@ -1,4 +1,4 @@
-"""Blocks of decoded pixels, shared between reader threads, and how large they should be."""
+"""Blocks of decoded pixels, shared between reader threads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 
 from geodet.geometry.arrays import all_true, empty_apart, is_all_true
 from geodet.geometry.windows import Window
 
-__all__ = ["Block", "BlockStore", "any_layer", "block_shape", "file_blocks"]
+__all__ = ["Block", "BlockStore", "any_layer"]
 
 Block = tuple[NDArray[Any], NDArray[np.bool_]]
 """Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data."""
@@ -261,51 +259,3 @@ def _cells(window: Window, origin: Window) -> tuple[slice, slice]:
     """Return a window as slices, rows and columns, of an array that begins at another window."""
     inner = window.shifted(-origin.col_off, -origin.row_off)
     return slice(inner.row_off, inner.row_end), slice(inner.col_off, inner.col_end)
-
-
-_ROWS = 64  # narrow strips are read together, up to so many rows
-_TILE = 512  # small tiles are read together, up to so many pixels on each side
-_BLOCK_BYTES = 8 * 2**20  # most bytes of a group of strips, so that no thread waits long for one
-
-
-def block_shape(
-    size: tuple[int, int], blocks: tuple[int, int], bytes_per_pixel: int
-) -> tuple[int, int]:
-    """Choose the width and height of the blocks to read a raster in.
-
-    They are whole blocks of the file, several where those are small: whole rows of a striped file,
-    groups of tiles of a tiled one.
-
-    Args:
-        size: Width and height of the raster.
-        blocks: Width and height of the file's own blocks, see :func:`file_blocks`.
-        bytes_per_pixel: Bytes of a pixel in all bands that are read.
-    """
-    width, height = min(blocks[0], size[0]), min(blocks[1], size[1])
-    if width < size[0]:
-        return min(_round_up(_TILE, width), size[0]), min(_round_up(_TILE, height), size[1])
-    rows = min(_ROWS, _BLOCK_BYTES // (width * bytes_per_pixel) or 1)
-    return width, min(_round_up(rows, height), size[1])
-
-
-def _round_up(least: int, size: int) -> int:
-    """Return the smallest multiple of a size that is not below the least."""
-    return -(-least // size) * size
-
-
-def file_blocks(dataset: Any) -> tuple[int, int]:
-    """Return the width and height of a file's blocks; for a mosaic, of those of its first file.
-
-    Args:
-        dataset: An open raster.
-    """
-    rows, columns = map(int, dataset.block_shapes[0])
-    members = [name for name in dataset.files if not name.endswith((".vrt", ".ovr", ".msk"))]
-    if dataset.driver != "VRT" or not members:
-        return columns, rows
-    try:
-        with rasterio.open(members[0]) as member:
-            rows, columns = map(int, member.block_shapes[0])
-            return columns, rows
-    except RasterioError:  # the file is missing; reading raises an error if it needs it
-        return columns, rows

@@ -10,7 +10,7 @@ from rasterio.errors import RasterioError
 from geodet.config.reading_config import ReadingConfig
 from geodet.files.closable import Closing
 from geodet.raster.bands import band_meanings
-from geodet.raster.blocks import file_blocks
+from geodet.raster.block_layout import file_blocks
 from geodet.raster.source import Source, quietly
 from geodet.raster.source_access import SourceAccess
 from geodet.raster.unreadable import UnreadableAreas

@@ -19,7 +19,8 @@ from geodet.errors import SceneError
 from geodet.geometry.arrays import drop_spare_pages
 from geodet.geometry.windows import Window
 from geodet.raster.bands import common_dtype, find_band
-from geodet.raster.blocks import Block, BlockStore, any_layer, block_shape
+from geodet.raster.block_layout import block_shape
+from geodet.raster.blocks import Block, BlockStore, any_layer
 from geodet.raster.open_raster import OpenRaster
 from geodet.raster.remote import ServerError
 from geodet.raster.resampling import AxisWeights, resample

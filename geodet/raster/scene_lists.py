@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +24,7 @@ from geodet.raster.scene_documents import (
     list_remote_scenes,
 )
 
-__all__ = [
-    "check_scene_exists",
-    "find_scene_name",
-    "is_gdal_path",
-    "list_files",
-    "list_scenes",
-    "scene_names",
-]
+__all__ = ["check_scene_exists", "is_gdal_path", "list_files", "list_scenes"]
 
 # Extensions of the scenes of a folder. GDAL opens more, but not only rasters: .gpkg, .pdf, .txt.
 _SUFFIXES = frozenset(
@@ -119,52 +112,6 @@ def list_files(arguments: Iterable[str]) -> list[str]:
     named = [text for text in arguments if _is_list(text) or text.lower().endswith(ends)]
     lists = [text.removeprefix("@") for text in named if not is_gdal_path(text)]
     return [str(_expand(text)) for text in lists]
-
-
-def scene_names(scenes: Sequence[str]) -> list[str]:
-    """Name each scene by the shortest end of its path that no other scene has.
-
-    Args:
-        scenes: Different paths.
-
-    Returns:
-        File names, preceded by as many folders as make them unique, joined by slashes.
-
-    Example:
-        >>> scene_names(["2023/north/a.tif", "2024/north/a.tif", "2024/b.tif"])
-        ['2023/north/a.tif', '2024/north/a.tif', 'b.tif']
-    """
-    parts = [_to_parts(scene) for scene in scenes]
-    names: dict[int, str] = {}
-    depth = 0
-    while len(names) < len(scenes):
-        depth += 1
-        left = [row for row in range(len(scenes)) if row not in names]
-        ends = {row: "/".join(parts[row][-depth:]) for row in left}
-        shared = Counter(ends.values())
-        for row, end in ends.items():
-            if shared[end] == 1 or depth >= len(parts[row]):
-                names[row] = end
-    return [names[row] for row in range(len(scenes))]
-
-
-def find_scene_name(scene: str, names: Collection[str]) -> str:
-    """Find the name that :func:`scene_names` gave a scene among others.
-
-    Args:
-        scene: Path of the scene.
-        names: Names of several scenes.
-
-    Returns:
-        The longest name that the path ends with; empty if there is none.
-
-    Example:
-        >>> find_scene_name("flights/2/a.tif", ["1/a.tif", "2/a.tif"])
-        '2/a.tif'
-    """
-    parts = _to_parts(scene)
-    ends = ["/".join(parts[-depth:]) for depth in range(len(parts), 0, -1)]
-    return next((end for end in ends if end in names), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,12 +282,3 @@ def _without_sources(scenes: Sequence[Path]) -> list[Path]:
 def _identity(path: str) -> str:
     """Return a text that is the same for all paths of a file."""
     return path if is_gdal_path(path) else os.path.normcase(Path(path).resolve())
-
-
-def _to_parts(scene: str) -> list[str]:
-    """Split a path into folders and file name, after making a relative one absolute."""
-    if is_gdal_path(scene):
-        return [part for part in re.split(r"[/\\]", scene) if part]
-    path = Path(scene).absolute()
-    drive = [path.drive] if path.drive else []
-    return [*drive, *path.parts[1:]]

@@ -18,7 +18,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
-from geodet.raster.scene_lists import find_scene_name
+from geodet.raster.scene_names import find_scene_name
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
 from geodet.vector.antimeridian import join_at_antimeridian

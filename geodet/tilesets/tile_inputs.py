@@ -16,7 +16,7 @@ from geodet.errors import ConfigError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
-from geodet.raster.scene_lists import scene_names
+from geodet.raster.scene_names import scene_names
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side

@@ -20,8 +20,8 @@ from geodet.training.assigners import (
     ThresholdAssigner,
     wasserstein_similarity,
 )
+from geodet.training.box_losses import BoxLoss, giou_loss, l1_loss, smooth_l1_loss
 from geodet.training.losses import (
-    BoxLoss,
     ClassificationLoss,
     HardExamples,
     RetinaNetLoss,
@@ -29,9 +29,6 @@ from geodet.training.losses import (
     cross_entropy,
     focal_loss,
     focal_star_loss,
-    giou_loss,
-    l1_loss,
-    smooth_l1_loss,
 )
 
 __all__ = ["average_weights", "balanced_weights", "build_loss", "build_optimizer", "build_schedule"]

@@ -14,9 +14,10 @@ from pyproj import CRS
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
+from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.formats import Geometry
 from geodet.vector.lazy_modules import geopandas
-from geodet.vector.rows import ID, arrow_types, crs_text, list_fields, to_arrow, to_rows
+from geodet.vector.rows import ID, crs_text, list_fields, to_rows
 
 __all__ = ["object_ids", "to_frame", "to_table"]
 

@@ -20,18 +20,10 @@ import shapely
 from pyproj import CRS
 
 from geodet.files.closable import Closing
+from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.formats import Geometry
 from geodet.vector.lazy_modules import pyogrio
-from geodet.vector.rows import (
-    FIELDS,
-    LAYER,
-    TEXTS,
-    Rows,
-    VectorLayer,
-    arrow_types,
-    crs_text,
-    to_arrow,
-)
+from geodet.vector.rows import FIELDS, LAYER, TEXTS, Rows, VectorLayer, crs_text
 
 __all__ = ["GEOMETRY_TYPES", "GeoPackageTable", "write_layer_metadata"]
 

@@ -14,9 +14,10 @@ from pyarrow.parquet import ParquetWriter
 from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.frames import object_ids
 from geodet.vector.geopackage_table import GEOMETRY_TYPES
-from geodet.vector.rows import ID, Rows, VectorLayer, arrow_types, to_arrow
+from geodet.vector.rows import ID, Rows, VectorLayer
 from geodet.vector.spooled_rows import BBOX, SIDES, SpooledRows, bbox_column, iter_sorted
 from geodet.vector.writer import RowWriter
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
-from pyarrow.compute import if_else
 from pyproj import CRS
 
 from geodet.errors import OutputError
@@ -23,7 +21,6 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photograph, Photographs
 from geodet.vector.formats import Geometry
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, measure_oriented
-from geodet.vector.wkb_encoding import pack_wkb
 
 __all__ = [
     "APPROXIMATE",
@@ -35,11 +32,9 @@ __all__ = [
     "Appending",
     "Rows",
     "VectorLayer",
-    "arrow_types",
     "crs_text",
     "iter_slices",
     "list_fields",
-    "to_arrow",
     "to_rows",
     "warn_of_transformation",
 ]
@@ -277,40 +272,3 @@ def _areas(part: SceneDetections) -> Floats:
     """Measure each box on the ground in square metres: (N,), NaN without a CRS."""
     found = part.detections
     return found.areas * part.geobox.pixel_area(found.centres)
-
-
-def arrow_types(fields: Iterable[str]) -> dict[str, pyarrow.DataType]:
-    """Return the types of columns in Arrow, in their order."""
-    known = {**dict.fromkeys((ID, *TEXTS), pyarrow.string()), APPROXIMATE: pyarrow.bool_()}
-    return {name: known.get(name, pyarrow.float64()) for name in fields}
-
-
-def to_arrow(rows: Rows, geometry: str) -> pyarrow.RecordBatch:
-    """Convert rows to a batch of Arrow: the fields, then the geometry in WKB.
-
-    An unknown area is null, and so is the geometry of a row without a place.
-
-    Args:
-        rows: The rows.
-        geometry: The name of the column with the geometry.
-    """
-    columns = [
-        pyarrow.array(rows.fields[name], kind, from_pandas=True)
-        for name, kind in arrow_types(rows.fields).items()
-        if name != APPROXIMATE
-    ]
-    if APPROXIMATE in rows.fields:
-        places = rows.fields[APPROXIMATE]
-        columns.append(pyarrow.array(places, pyarrow.bool_(), mask=~places))
-    shapes, is_placed = _fixed_length_binary(pack_wkb(rows.coordinates)), rows.is_placed
-    if not is_placed.all():
-        shapes = if_else(pyarrow.array(is_placed), shapes, None)
-    return pyarrow.record_batch([*columns, shapes], names=[*rows.fields, geometry])
-
-
-def _fixed_length_binary(values: NDArray[np.uint8]) -> pyarrow.Array:
-    """Make a binary column of (N, length) bytes without copying them."""
-    count, length = values.shape
-    ends = np.arange(count + 1, dtype=np.int32) * np.int32(length)
-    buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(values)]
-    return pyarrow.Array.from_buffers(pyarrow.binary(), count, buffers)

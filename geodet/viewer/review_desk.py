@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.geometry.windows import Window, WindowGrid
@@ -26,6 +25,13 @@ from geodet.vector.reviewed_items import (
 from geodet.vector.reviews import ReviewFile
 from geodet.vector.suggested_windows import read_suggestions
 from geodet.viewer.map_frame import MapFrame
+from geodet.viewer.review_requests import (
+    LEAST_SIDE_PX,
+    Request,
+    requested_label,
+    requested_number,
+    requested_numbers,
+)
 from geodet.viewer.shown_layer import ShownLayer
 
 __all__ = ["WINDOW_PX", "ReviewDesk"]
@@ -33,11 +39,8 @@ __all__ = ["WINDOW_PX", "ReviewDesk"]
 WINDOW_PX = 512
 """Side of the windows that are reviewed one by one."""
 
-_LEAST_SIDE = 0.5  # pixels of a box
-_LONGEST_NAME = 200  # letters of a class
 
 Item = ReviewedObject | ReviewedWindow
-Request = Mapping[str, Any]
 
 
 class ReviewDesk:
@@ -147,7 +150,7 @@ class ReviewDesk:
         else:
             source = self._source(request)
             old, base = self._of_source(source), self._detection(source, "changed")
-        label = _label(request) if "label" in request else base.label
+        label = requested_label(request) if "label" in request else base.label
         return old, [replace(self._reshaped(base, request), label=label)]
 
     def _reshaped(self, base: ReviewedObject, request: Request) -> ReviewedObject:
@@ -162,7 +165,9 @@ class ReviewDesk:
     def _add(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
         """Add an object that was drawn."""
         box = self._box(request)
-        new = ReviewedObject(self._file.take_id(), None, "added", _label(request), None, box)
+        new = ReviewedObject(
+            self._file.take_id(), None, "added", requested_label(request), None, box
+        )
         return [], [new]
 
     def _delete(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
@@ -178,7 +183,7 @@ class ReviewDesk:
         Objects that reach into the window from outside count, so that none of its pixels shows an
         object without a label.
         """
-        number = _whole(request, "number")
+        number = requested_number(request, "number")
         if not 0 <= number < len(self._windows):
             raise ValueError(f"window {number} of {len(self._windows)}")
         window = self._windows[number]
@@ -226,32 +231,32 @@ class ReviewDesk:
         return [one for one in self._file.objects.values() if one.source == source]
 
     def _source(self, request: Request) -> int:
-        source = _whole(request, "source")
+        source = requested_number(request, "source")
         if self._layer is None or not 0 <= source < len(self._layer):
             raise ValueError(f"there is no detection {source}")
         return source
 
     def _object(self, request: Request) -> ReviewedObject:
-        known = self._file.objects.get(_whole(request, "id"))
+        known = self._file.objects.get(requested_number(request, "id"))
         if known is None:
             raise ValueError("there is no such reviewed object")
         return known
 
     def _box(self, request: Request) -> tuple[float, float, float, float]:
         """Return the box of a request, clipped to the scene."""
-        given = _numbers(request, "box_px", 4)
+        given = requested_numbers(request, "box_px", 4)
         size = np.array([self._geobox.width, self._geobox.height] * 2)
         x1, y1, x2, y2 = np.clip(given, 0, size).round(3).tolist()
-        if x2 - x1 < _LEAST_SIDE or y2 - y1 < _LEAST_SIDE:
+        if x2 - x1 < LEAST_SIDE_PX or y2 - y1 < LEAST_SIDE_PX:
             raise ValueError("the box is smaller than half a pixel, or outside of the scene")
         return x1, y1, x2, y2
 
     def _oriented(self, request: Request) -> OrientedPx:
         """Return the oriented box of a request, whose centre has to be in the scene."""
-        given = _numbers(request, "oriented_px", 5)
+        given = requested_numbers(request, "oriented_px", 5)
         size = np.array([self._geobox.width, self._geobox.height])
         is_inside = bool(((given[:2] >= 0) & (given[:2] <= size)).all())
-        if not is_inside or given[2:4].min() < _LEAST_SIDE:
+        if not is_inside or given[2:4].min() < LEAST_SIDE_PX:
             raise ValueError("the box is smaller than half a pixel, or outside of the scene")
         x, y, length, width, angle = with_longer_side_first(given[None])[0].tolist()
         return round(x, 3), round(y, 3), round(length, 3), round(width, 3), angle
@@ -282,29 +287,3 @@ def _fingerprint(objects: Detections) -> str:
 
 def _sides(window: Window) -> list[int]:
     return [window.col_off, window.row_off, window.width, window.height]
-
-
-def _whole(request: Request, name: str) -> int:
-    value = request.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is no whole number: {value!r}")
-    return value
-
-
-def _numbers(request: Request, name: str, count: int) -> Floats:
-    """Return finite numbers of a request: (count,)."""
-    wrong = f"{name} has {count} numbers"
-    try:
-        given = np.array(request.get(name), np.float64)
-    except TypeError as error:
-        raise ValueError(wrong) from error
-    if given.shape != (count,) or not np.isfinite(given).all():
-        raise ValueError(wrong)
-    return given
-
-
-def _label(request: Request) -> str:
-    label = request.get("label")
-    if not isinstance(label, str) or not label.strip() or len(label) > _LONGEST_NAME:
-        raise ValueError(f"{label!r} is no name of a class")
-    return label.strip()

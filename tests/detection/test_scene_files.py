@@ -16,7 +16,7 @@ import geodet
 from geodet.detection.journal import journal_folder
 from geodet.detection.scene_files import name_files, to_output
 from geodet.errors import GeodetError, OutputError
-from geodet.raster.scene_lists import scene_names
+from geodet.raster.scene_names import scene_names
 
 SMALL = ("--device", "cpu", "--chip-size", "64", "--overlap", "16")
 WINDOWS = {"device": "cpu", "chip_size": 64, "overlap": 16}

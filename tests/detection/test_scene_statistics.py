@@ -3,7 +3,7 @@ import pytest
 import rasterio
 import shapely
 
-from geodet.detection.value_range import iter_sample_chips, measure_chips
+from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Chip, Scene

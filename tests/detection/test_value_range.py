@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.config import DetectConfig
-from geodet.detection.value_range import (
-    SceneStatistics,
-    fit_input_values,
-    input_values,
-    iter_sample_chips,
-    measure_chips,
-)
+from geodet.detection.scene_statistics import SceneStatistics, iter_sample_chips, measure_chips
+from geodet.detection.value_range import fit_input_values, input_values
 from geodet.raster.scene import Scene
 
 MEAN, STD = (100.0, 110.0, 90.0), (40.0, 30.0, 50.0)

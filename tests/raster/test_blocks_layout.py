@@ -3,7 +3,7 @@ import rasterio
 from factories_rasters import mosaic_of_files
 
 import geodet.raster.blocks
-from geodet.raster.blocks import block_shape, file_blocks
+from geodet.raster.block_layout import block_shape, file_blocks
 
 
 def shape_of(raster, bytes_per_pixel):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.errors import SceneError
-from geodet.raster.scene_lists import find_scene_name, list_files, list_scenes, scene_names
+from geodet.raster.scene_lists import list_files, list_scenes
+from geodet.raster.scene_names import find_scene_name, scene_names
 
 
 @pytest.fixture

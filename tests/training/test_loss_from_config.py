@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from geodet.config import TrainConfig
 from geodet.training.assigners import AtssAssigner, ThresholdAssigner
-from geodet.training.losses import giou_loss, l1_loss, smooth_l1_loss
+from geodet.training.box_losses import giou_loss, l1_loss, smooth_l1_loss
 from geodet.training.objective import balanced_weights, build_loss
 
 BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [4.0, 4.0, 12.0, 12.0]])

@@ -10,7 +10,8 @@ from geodet.config import TrainConfig
 from geodet.models.box_coding import encode_boxes
 from geodet.models.engine import Outputs
 from geodet.training.assigners import BACKGROUND, IGNORED
-from geodet.training.losses import HardExamples, RetinaNetLoss, giou_loss, l1_loss, smooth_l1_loss
+from geodet.training.box_losses import giou_loss, l1_loss, smooth_l1_loss
+from geodet.training.losses import HardExamples, RetinaNetLoss
 from geodet.training.objective import build_loss
 from geodet.training.packed_boxes import PackedBoxes
 

@@ -11,7 +11,8 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
-from geodet.vector.rows import Rows, iter_slices, to_arrow, to_rows
+from geodet.vector.arrow_rows import to_arrow
+from geodet.vector.rows import Rows, iter_slices, to_rows
 from geodet.vector.wkb_encoding import pack_wkb
 
 
