@@ -14,9 +14,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready
 	$(BIN)/geodet demo demo --overwrite
 
-# Half of the tests to each process, in their order: what the tests of a file share is made once.
+# A share of the tests to each process, in their order: what the tests of a file share is made once. Three keep two processors busy,
+# since many tests wait for a program that they have started.
 test: .venv/ready
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 # QGIS comes from Debian, with its own Python.
 test-qgis: .venv/ready

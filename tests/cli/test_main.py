@@ -108,7 +108,7 @@ def test_the_device_that_auto_chose_is_logged(tmp_path, make_scene, tiny_path, i
 
 
 def test_set_overrides_options(tmp_path, make_scene, tiny_path, invoke):
-    scene = make_scene(width=96, height=96)
+    scene = make_scene(width=96, height=96, origin=(0.0, 0.0))
     common = ("detect", scene, "--model", tiny_path, "--json", "--chip-size", 64, "--overlap", 0)
     flags = invoke(*common, "-o", "a.gpkg")
     wins = invoke(*common, "-o", "b.gpkg", "--set", "detect.chip_size=48")
