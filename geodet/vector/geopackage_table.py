@@ -125,6 +125,8 @@ class _AbortedError(Exception):
 class _ArrowStream:
     """Batches for a function that reads them all, which runs in a thread of its own.
 
+    It is called when the first batch is there: what it imports would delay the search before.
+
     Args:
         schema: Of the batches.
         read: Reads the stream to its end.
@@ -136,6 +138,7 @@ class _ArrowStream:
         # One batch waits while another is written: the memory is that of three.
         self._batches: queue.Queue[pyarrow.RecordBatch | _AbortedError | None] = queue.Queue(1)
         self._error: BaseException | None = None
+        self._begun, self._is_aborted = threading.Event(), False
         stream = pyarrow.RecordBatchReader.from_batches(schema, self._iter_batches())
         self._thread = threading.Thread(target=self._run, args=(read, stream), daemon=True)
         self._thread.start()
@@ -146,6 +149,7 @@ class _ArrowStream:
         Raises:
             Exception: What the function raised, at this batch or at an earlier one.
         """
+        self._begun.set()
         while self._thread.is_alive():
             with contextlib.suppress(queue.Full):
                 self._batches.put(batch, timeout=0.05)
@@ -164,6 +168,8 @@ class _ArrowStream:
 
     def abort(self) -> None:
         """Stop the function; after :meth:`finish` this does nothing."""
+        self._is_aborted = True
+        self._begun.set()
         while self._thread.is_alive():
             with contextlib.suppress(queue.Empty):
                 self._batches.get_nowait()
@@ -182,6 +188,9 @@ class _ArrowStream:
     def _run(
         self, read: Callable[[pyarrow.RecordBatchReader], None], stream: pyarrow.RecordBatchReader
     ) -> None:
+        self._begun.wait()
+        if self._is_aborted:
+            return
         try:
             read(stream)
         except BaseException as error:  # raised where the batches come from
