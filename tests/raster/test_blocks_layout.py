@@ -2,7 +2,7 @@ import pytest
 import rasterio
 from factories_rasters import mosaic_of_files
 
-import geodet.raster.blocks
+import geodet.raster.block_layout
 from geodet.raster.block_layout import block_shape, file_blocks
 
 
@@ -32,7 +32,7 @@ def test_wide_strips_are_read_by_fewer_rows(make_scene):
 
 
 def test_a_mosaic_of_striped_files_is_read_by_the_files_width(make_scene, monkeypatch):
-    monkeypatch.setattr(geodet.raster.blocks, "_TILE", 16)
+    monkeypatch.setattr(geodet.raster.block_layout, "_TILE", 16)
     with rasterio.open(mosaic_of_files(make_scene)) as raster:
         assert raster.block_shapes[0] == (80, 96)
         with rasterio.open(raster.files[1]) as member:
