@@ -18,23 +18,11 @@ from geodet.vector.area_of_interest import AreaOfInterest
 __all__ = ["SceneStatistics", "iter_sample_chips", "measure_chips"]
 
 _PLACES, _SIDE = 12, 16  # most windows along each axis, and their side in pixels
-
-
 _FAILURES = 8  # reading stops then: each window would wait for a server that does not answer
-
-
 _PERCENTILES = (0.5, 99.5)  # values beyond are glints, clouds and broken pixels
-
-
 _COMMON = 0.005  # share of the pixels from which a value may be fill
-
-
 _FAR_FROM_MIDDLE = 4.0  # fill is so many times the range of all other values away from them
-
-
 _ABSURD = 1e30  # no measurement is larger
-
-
 _ROUNDING = 1e-6  # of a mean; smaller deviations are rounding errors
 
 

@@ -10,11 +10,7 @@ from rasterio.errors import RasterioError
 __all__ = ["block_shape", "file_blocks"]
 
 _ROWS = 64  # narrow strips are read together, up to so many rows
-
-
 _TILE = 512  # small tiles are read together, up to so many pixels on each side
-
-
 _BLOCK_BYTES = 8 * 2**20  # most bytes of a group of strips, so that no thread waits long for one
 
 
