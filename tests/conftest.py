@@ -1,5 +1,6 @@
 """Painted scenes and a small untrained model: what most tests need, and no binary files."""
 
+import functools
 import logging
 import os
 import warnings
@@ -54,6 +55,15 @@ def _same_environment():
     if dict(os.environ) != before:
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _never_synced():
+    """Leave files to the system's cache: no test pulls the plug."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        patch.setenv("OGR_SQLITE_SYNCHRONOUS", "OFF")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -182,7 +192,8 @@ def make_model(tmp_path_factory):
             "high": (255.0,) * bands,
             "gsd": 0.6,
         } | fields
-        network = seeded_network(description["architecture"], bands, description["classes"], seed)
+        architecture, classes = description["architecture"], tuple(description["classes"])
+        network = seeded_network(architecture, bands, classes, seed)
         if "score_threshold" not in fields:
             description["score_threshold"] = score_quantile(network, bands, 1 - share)
         save_model(folder / name, network, ModelDescription(**description))
@@ -197,6 +208,7 @@ def tiny_model(make_model):
     return load_checkpoint(make_model())
 
 
+@functools.cache
 def seeded_network(architecture, bands, classes, seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

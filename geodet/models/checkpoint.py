@@ -13,6 +13,7 @@ from geodet.models.description import HEADER_KEY, ModelDescription, find_model, 
 from geodet.models.model import Model, hash_file
 from geodet.models.retinanet import RetinaNet
 from geodet.models.stored_weights import is_stored, load_weights
+from geodet.models.unfilled import Unfilled
 
 __all__ = ["load_checkpoint", "load_network", "save_model"]
 
@@ -40,9 +41,10 @@ def load_network(path: Path) -> tuple[RetinaNet, ModelDescription]:
     """
     description = load_description(path)
     weights = load_weights(path, description)
-    network = RetinaNet(
-        description.architecture, bands=len(description.bands), classes=len(description.classes)
-    )
+    with Unfilled():
+        network = RetinaNet(
+            description.architecture, bands=len(description.bands), classes=len(description.classes)
+        )
     network.load_state_dict(weights, strict=False)  # the step counters are not stored
     return network.eval().to(memory_format=torch.channels_last), description
 

@@ -13,6 +13,7 @@ from geodet.documents.values import shown
 from geodet.errors import ModelFileError
 from geodet.models.description import ModelDescription
 from geodet.models.retinanet import RetinaNet, rename_former_weights
+from geodet.models.unfilled import Unfilled
 
 __all__ = ["is_stored", "load_weights"]
 
@@ -70,7 +71,7 @@ def _check_shapes(
 ) -> None:
     given = dict(shapes)
     rename_former_weights(given)
-    with torch.device("meta"):  # shapes without memory
+    with torch.device("meta"), Unfilled():  # shapes without memory
         network = RetinaNet(about.architecture, bands=len(about.bands), classes=len(about.classes))
     own = {key: tuple(t.shape) for key, t in network.state_dict().items() if is_stored(key)}
     wrong = sorted(key for key in own.keys() | given.keys() if own.get(key) != given.get(key))

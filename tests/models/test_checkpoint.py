@@ -303,3 +303,12 @@ def test_every_bundled_model_can_be_loaded():
 def test_a_class_with_nul_is_no_class():
     with pytest.raises(ValueError, match="NUL"):
         ModelDescription(**(DESCRIPTION.model_dump() | {"classes": ["tr\0ee"]}))
+
+
+def test_loading_draws_no_random_numbers(model_file):
+    """They would be overwritten, and the numbers of a library's user would change."""
+    before = torch.get_rng_state()
+    network = load_checkpoint(model_file).network
+    assert torch.equal(torch.get_rng_state(), before)
+    stored = load_file(model_file)
+    assert {key for key, _ in network.named_parameters()} <= stored.keys()
