@@ -26,14 +26,16 @@ def run_geodet(dataset: Dataset, *, minutes: float, seed: int) -> PeerResult:
     """Train by the recipe of the task and detect on the validation images."""
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     prepare_process("auto")  # as the command line does
-    # The speed of the first chips, decoded and all, says how many epochs fit.
-    trial, _ = _train(dataset, dataset.train[:_TRIAL_IMAGES], epochs=1, seed=seed)
+    # A second epoch says how many fit: the first one also decodes the chips and warms up.
+    ends: list[float] = []
+    _train(dataset, dataset.train[:_TRIAL_IMAGES], epochs=2, seed=seed, ends=ends)
+    trial = ends[1] - ends[0]
     crops = sum(_crops(image, dataset.config) for image in dataset.train)
     share = sum(_crops(image, dataset.config) for image in dataset.train[:_TRIAL_IMAGES]) / crops
     epochs = max(1, int(60 * minutes * share / trial))
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "model.safetensors"
-        seconds, _ = _train(dataset, dataset.train, epochs=epochs, seed=seed, output=output)
+        seconds = _train(dataset, dataset.train, epochs=epochs, seed=seed, output=output)
         model = load_checkpoint(output)
         predictor = build_predictor(
             model, dataset.config.detect, "auto", score_threshold=_LOWEST_SCORE
@@ -59,8 +61,13 @@ def _train(
     epochs: int,
     seed: int,
     output: Path | None = None,
-) -> tuple[float, Path]:
-    """Train on some images and give the seconds; without an output the model is thrown away."""
+    ends: list[float] | None = None,
+) -> float:
+    """Train on some images and give the seconds; without an output the model is thrown away.
+
+    The moments at which epochs ended are added to a list.
+    """
+    ended = [] if ends is None else ends
 
     def training_half(_path: Path, _config: DataConfig) -> Tileset:
         return Tileset(dataset.root, dataset.classes, images)
@@ -71,8 +78,10 @@ def _train(
     config = dataset.config.model_copy(update={"train": settings})
     with tempfile.TemporaryDirectory() as folder:
         path = output or Path(folder) / "trial.safetensors"
-        report = geodet.training.train.run_training(dataset.root, path, config)
-    return report.seconds, path
+        report = geodet.training.train.run_training(
+            dataset.root, path, config, progress=lambda _: ended.append(time.monotonic())
+        )
+    return report.seconds
 
 
 def _crops(image: LabelledImage, config: Config) -> int:
