@@ -4,8 +4,9 @@ The base is a model that was trained without the city, such as `places.py --keep
 some of the city's places, of one year each, train by the recipe few-shot; all chips of its other
 places are scored. The score threshold is the one that is best on the labelled chips, which is what
 a user has. "From nothing" is the same network and training, from random weights or from those of
-``--pretrained``. Results are added to a file: the command continues where it was stopped, and
-without a base it prints what the file holds.
+``--pretrained``. A ``--variant`` adapts with settings other than the recipe's. Results are added to
+a file: the command continues where it was stopped, and without a base it prints what the file
+holds.
 
     python benchmarks/few_shot.py --base FILE.safetensors --cities riverside santa_monica
 """
@@ -69,14 +70,20 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, help="a model that has not seen the cities")
     parser.add_argument("--cities", nargs="+", default=["riverside", "santa_monica"])
     parser.add_argument("--shots", type=int, nargs="+", default=[10, 25, 50, 100])
-    parser.add_argument("--ways", nargs="+", default=["adapted", "from nothing"])
+    parser.add_argument("--ways", nargs="*", default=["adapted", "from nothing"])
     parser.add_argument("--drawn", type=int, default=2000, help="chips that a training draws")
+    parser.add_argument(
+        "--variant", nargs="+", action="append", default=[], metavar=("NAME", "KEY=VALUE")
+    )
     parser.add_argument("--pretrained", default="", help="first weights of 'from nothing'")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("few_shot.jsonl"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.variants = {name: settings for name, *settings in options.variant}
+    options.ways += options.variants
+    return options
 
 
 def plan(options: argparse.Namespace) -> Iterator[Shot]:
@@ -120,13 +127,14 @@ def _train_and_score(shot: Shot, options: argparse.Namespace) -> dict[str, Any]:
     from geodet_cli.process import prepare_process
 
     prepare_process("cpu")  # as the command line does
-    init = str(options.base) if shot.way == "adapted" else ""
+    init = "" if shot.way == "from nothing" else str(options.base)
     settings = [f"train.init={init}", "train.int8=false", f"train.seed={shot.seed}"]
     settings += ["data.bands=[1,2,3]", 'data.band_names=["red","green","blue"]']
     if shot.way == "from nothing":  # a new network needs larger steps
         settings += [f"train.pretrained={options.pretrained}", "train.learning_rate=1e-3"]
     epochs = 10  # of the recipe
     settings += [f"train.epochs={epochs}", f"train.epoch_chips={max(1, shot.drawn // epochs)}"]
+    settings += options.variants.get(shot.way, [])
     config = resolve_config("few-shot", settings=settings)
     whole = read_tileset(options.data / "urban-trees", config.data)
     own = [image for image in whole.images if TASK.place(image.path.stem) == shot.city]

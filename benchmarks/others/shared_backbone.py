@@ -78,13 +78,13 @@ def _build(make: Callable[..., nn.Module], *, weights: str, **options: Any) -> n
     return make(LitePyramid(weights), **options)
 
 
-SHARED: dict[str, tuple[Callable[..., nn.Module], float, float]] = {
-    f"{name}, {size}": (partial(_build, make), rate, factor)
-    for name, make, rate in (
-        ("RetinaNet", _retinanet, 0.01),
-        ("FCOS", _fcos, 0.01),
-        ("Faster R-CNN", _faster_rcnn, 0.02),
-    )
+SHARED: dict[str, tuple[Callable[..., nn.Module], float]] = {
+    f"{name}, {size}": (partial(_build, make), factor)
     for size, factor in (("native size", 1.0), ("enlarged twice", 2.0))
+    for name, make in (
+        ("RetinaNet", _retinanet),
+        ("FCOS", _fcos),
+        ("Faster R-CNN", _faster_rcnn),
+    )
 }
-"""Name to (constructor, rate for 16 images a step, how much images are enlarged)."""
+"""Name to (constructor, how much images are enlarged)."""

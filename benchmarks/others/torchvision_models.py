@@ -1,4 +1,4 @@
-"""Torchvision's detectors, trained as its reference script does.
+"""Torchvision's detectors, trained as its reference script does, or as geodet trains.
 
 Reference:
     The defaults of ``references/detection/train.py`` in torchvision's repository: SGD, momentum
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torchvision.models import detection
 
 from geodet.geometry.boxes import Detections
+from geodet.models.device import resolve_precision
 from geodet.tilesets.labels import LabelledImage
 from others.chips import BATCH, Dataset, clip_boxes, read_rgb
 from others.result import PeerResult
@@ -27,6 +29,48 @@ from others.shared_backbone import SHARED
 
 _EPOCHS, _STEPS = 26, (16, 22)
 _IMAGES_A_STEP = 16  # that the reference's rates are for
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a detector is trained."""
+
+    build: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+    """Builds the optimizer, with the highest rate."""
+    factor: Callable[[float], float]
+    """The rate's factor at a share of the time."""
+    largest_norm: float = math.inf
+    """Of the gradient."""
+    precision: str = "float32"
+    """As in ``train.precision``."""
+
+
+def _reference(rate: float, batch: int) -> Way:
+    """Train as torchvision's script does, at a rate for 16 images a step."""
+    scaled = rate * batch / _IMAGES_A_STEP
+    build = partial(torch.optim.SGD, lr=scaled, momentum=0.9, weight_decay=1e-4)
+    return Way(build, _reference_factor)
+
+
+def _reference_factor(share: float) -> float:
+    """Rise in the first epoch, then fall by two steps."""
+    epoch = _EPOCHS * share
+    return min(1.0, 0.001 + epoch) * 0.1 ** sum(epoch >= step for step in _STEPS)
+
+
+def _as_geodet() -> Way:
+    """Train as geodet does by default."""
+    build = partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.05)
+    return Way(build, _cosine, largest_norm=1.0, precision="auto")
+
+
+def _cosine(share: float) -> float:
+    """Rise in the first twentieth, then fall to zero."""
+    rising = 0.05
+    if share < rising:
+        return max(share / rising, 0.01)
+    return 0.5 * (1 + math.cos(math.pi * min((share - rising) / (1 - rising), 1.0)))
+
 
 Build = Callable[..., nn.Module]
 MODELS: dict[str, tuple[Build, float, bool]] = {
@@ -48,7 +92,7 @@ def run_torchvision(
     classes = len(dataset.classes) + 1  # 0 is the background
     model = build(weights=None, weights_backbone=None, num_classes=classes, **size)
     budget = {"minutes": minutes, "seed": seed, "batch": batch}
-    return _train_and_detect(name, model, dataset, rate=rate, **budget)
+    return _train_and_detect(name, model, dataset, _reference(rate, batch), **budget)
 
 
 def run_shared(
@@ -65,20 +109,20 @@ def run_shared(
         batch: Images in a step.
     """
     torch.manual_seed(seed)
-    build, rate, factor = SHARED[name]
+    build, factor = SHARED[name]
     side = round(factor * min(dataset.train[0].width, dataset.train[0].height))
     classes = len(dataset.classes) + 1  # 0 is the background
     model = build(weights=weights, num_classes=classes, min_size=side, max_size=10 * side)
     budget = {"minutes": minutes, "seed": seed, "batch": batch}
-    return _train_and_detect(name, model, dataset, rate=rate, **budget)
+    return _train_and_detect(name, model, dataset, _as_geodet(), **budget)
 
 
 def _train_and_detect(
     name: str,
     model: nn.Module,
     dataset: Dataset,
+    way: Way,
     *,
-    rate: float,
     minutes: float,
     seed: int,
     batch: int,
@@ -86,26 +130,52 @@ def _train_and_detect(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
     batches = partial(_batches, dataset, batch=batch, seed=seed, device=device)
-    result = _train(model, batches, rate=rate * batch / _IMAGES_A_STEP, seconds=60 * minutes)
-    seconds, steps, is_finite = result
-    note = f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights, float32"
+    precision = resolve_precision(way.precision, device)
+    if precision != torch.float32:
+        model.to(memory_format=torch.channels_last)
+    use = partial(torch.autocast, device.type, precision, precision != torch.float32)
+    _score_in_float32(model)
+    with use():
+        seconds, steps, is_finite = _train(model, batches, way, seconds=60 * minutes)
+    note = f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights, {str(precision).removeprefix('torch.')}"
     if not is_finite:
         note = "diverged: the loss is not finite"
         return PeerResult(name, None, seconds, float(steps * batch), math.nan, note)
-    found, speed = _detect(model, dataset, device)
+    with use():
+        found, speed = _detect(model, dataset, device)
     return PeerResult(name, found, seconds, float(steps * batch), speed, note)
+
+
+def _score_in_float32(model: nn.Module) -> None:
+    """Make what the heads say float32, whatever they compute in: losses and boxes need it."""
+
+    def widen(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        return _widened(output)
+
+    for name, part in model.named_modules():
+        if name in ("head", "rpn.head", "roi_heads.box_predictor"):
+            part.register_forward_hook(widen)
+
+
+def _widened(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, dict):
+        return {key: _widened(value) for key, value in output.items()}
+    return type(output)(map(_widened, output))
 
 
 def _train(
     model: nn.Module,
     batches: Callable[[], Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]],
+    way: Way,
     *,
-    rate: float,
     seconds: float,
 ) -> tuple[float, int, bool]:
     """Train until the time is over; gives the seconds, the steps, whether the loss was finite."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=1e-4)
+    optimizer = way.build(parameters)
+    highest = optimizer.param_groups[0]["lr"]
     model.train()
     started, steps = time.perf_counter(), 0
     for images, targets in batches():
@@ -113,22 +183,17 @@ def _train(
         if passed >= seconds:
             break
         for group in optimizer.param_groups:
-            group["lr"] = rate * _factor(_EPOCHS * passed / seconds)
+            group["lr"] = highest * way.factor(passed / seconds)
         loss = sum(model(images, targets).values())
         assert isinstance(loss, Tensor)
         if not torch.isfinite(loss):
             return passed, steps, False
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(parameters, way.largest_norm)
         optimizer.step()
         steps += 1
     return time.perf_counter() - started, steps, True
-
-
-def _factor(epoch: float) -> float:
-    """Return the reference's schedule: a rise in the first epoch, then two steps down."""
-    rising = min(1.0, 0.001 + epoch)
-    return rising * 0.1 ** sum(epoch >= step for step in _STEPS)
 
 
 def _batches(

@@ -24,21 +24,36 @@ def _import_as_scripts_do(monkeypatch):
 @pytest.mark.parametrize("name", ["RetinaNet", "FCOS", "Faster R-CNN"])
 def test_each_detector_trains_and_detects_on_the_shared_backbone(name):
     from others.shared_backbone import SHARED
+    from others.torchvision_models import _score_in_float32
 
     torch.manual_seed(0)
-    build, _, factor = SHARED[f"{name}, native size"]
+    build, factor = SHARED[f"{name}, native size"]
     few = {"rpn_post_nms_top_n_train": 20, "rpn_post_nms_top_n_test": 20}  # or it takes seconds
     options = few if name == "Faster R-CNN" else {}
     model = build(weights="", num_classes=2, min_size=64, max_size=640, **options)
     images = [torch.rand(3, 64, 64) for _ in range(2)]
     boxes = torch.tensor([[10.0, 10.0, 22.0, 22.0], [30.0, 40.0, 44.0, 50.0]])
     targets = [{"boxes": boxes, "labels": torch.ones(2, dtype=torch.int64)}] * 2
-    losses = model(images, targets)
+    _score_in_float32(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model(images, targets)
     assert factor == 1
     assert all(torch.isfinite(loss) for loss in losses.values())
-    with torch.inference_mode():
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         found = model.eval()(images)
     assert all({"boxes", "scores", "labels"} <= one.keys() for one in found)
+    assert {one["scores"].dtype for one in found} == {torch.float32}
+
+
+def test_the_rate_of_the_contest_rises_and_falls_to_nothing():
+    from others.torchvision_models import _cosine
+
+    assert _cosine(0.0) == 0.01
+    assert _cosine(0.025) == pytest.approx(0.5)
+    assert _cosine(0.05) == 1
+    assert _cosine(0.525) == pytest.approx(0.5)
+    assert _cosine(1.0) == _cosine(1.1) == 0
 
 
 def test_held_out_places_are_scored_and_known_validation_places_left_out():
