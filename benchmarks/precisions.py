@@ -47,6 +47,7 @@ from geodet_cli.process import prepare_process
 PRECISIONS = ("int8", "bfloat16", "float32")
 _IN_OPENVINO = "int8, OpenVINO"
 FORMS = (*PRECISIONS, _IN_OPENVINO) if has_openvino() else PRECISIONS
+FLOATS = ("bfloat16", "float32")
 _COMMAND = """
 import json, sys, time
 started = time.perf_counter()
@@ -80,13 +81,18 @@ def main() -> None:
         if options.processor:
             torch.set_num_threads(1)
         model = load_model(options.model)
-        chips = {one: _prepare(scene, model, one) for one in options.forms}
-        rounds: dict[str, list[Round]] = {one: [] for one in options.forms}
+        rows = {one: (model, one) for one in options.forms}
+        if options.beside:
+            other = load_model(options.beside)
+            rows |= {f"{one}, {options.beside.stem}": (other, one) for one in FLOATS}
+        chips = {row: _prepare(scene, *of) for row, of in rows.items()}
+        rounds: dict[str, list[Round]] = {row: [] for row in rows}
         for number in range(options.repeats):
-            for one, made in rounds.items():
-                output = Path(name) / f"{one}_{number}.gpkg"
+            for row, made in rounds.items():
+                output = Path(name) / f"{number}_{len(made)}.gpkg"
                 clock = time.process_time if options.processor else time.perf_counter
-                made.append(_run_round(scene, model, one, output, *chips[one], clock=clock))
+                made.append(_run_round(scene, *rows[row], output, *chips[row], clock=clock))
+                output.unlink()
     _print(options, rounds)
 
 
@@ -95,9 +101,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="urban-trees")
+    parser.add_argument("--beside", type=Path, help="another model, in floats")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--processor", action="store_true")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="int8 is one")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     return parser.parse_args()
 
 
@@ -171,7 +178,15 @@ def _print(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> None:
         f"median of {options.repeats}"
     )
     seconds_of = "processor seconds, one thread" if options.processor else "seconds"
-    columns = ("", seconds_of, "Mpx/s", "times the bare pass", "times int8's seconds", "objects")
+    first = next(iter(rounds))
+    columns = (
+        "",
+        seconds_of,
+        "Mpx/s",
+        "times the bare pass",
+        f"times {first}'s seconds",
+        "objects",
+    )
     for column in columns:
         table.add_column(column)
     pixels = options.side**2 / 1e6
@@ -179,8 +194,8 @@ def _print(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> None:
         seconds = statistics.median(one.whole for one in made)
         cells = (f"{seconds:.2f}", f"{pixels / seconds:.2f}")
         of_bare = _spread([one.whole / one.bare for one in made])
-        of_int8 = _spread([a.whole / b.whole for a, b in zip(made, rounds["int8"], strict=True)])
-        table.add_row(name, *cells, of_bare, of_int8, str(made[-1].objects))
+        of_first = _spread([a.whole / b.whole for a, b in zip(made, rounds[first], strict=True)])
+        table.add_row(name, *cells, of_bare, of_first, str(made[-1].objects))
     Console(width=120).print(table)
 
 

@@ -137,7 +137,8 @@ def _train_and_detect(
     _score_in_float32(model)
     with use():
         seconds, steps, is_finite = _train(model, batches, way, seconds=60 * minutes)
-    note = f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights, {str(precision).removeprefix('torch.')}"
+    weights = sum(p.numel() for p in model.parameters()) / 1e6
+    note = f"{weights:.1f} M weights, {str(precision).removeprefix('torch.')}"
     if not is_finite:
         note = "diverged: the loss is not finite"
         return PeerResult(name, None, seconds, float(steps * batch), math.nan, note)
