@@ -135,7 +135,8 @@ class TrainConfig(Section):
     )
     init: str | None = Field(
         None,
-        description="model to start from, a bundled model or a file; weights that fit are taken",
+        description="model to start from, a bundled model or a file; weights that fit are taken, "
+        "and for imagery like its own the means and deviations that scale the pixels",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="floating-point type; auto: bfloat16 where the hardware supports it"

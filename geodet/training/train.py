@@ -19,6 +19,7 @@ from geodet.files.output_folders import CHIPS_FOLDER, check_run
 from geodet.models.depthwise import train_depthwise_in_float32
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
+from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 from geodet.tilesets.tileset import read_tileset
 from geodet.training.anchor_fit import settle_anchors
@@ -47,7 +48,7 @@ from geodet.training.run_folder import (
 )
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
 from geodet.training.training_page import write_training_report
-from geodet.training.transfer import adopt_backbone, transfer_weights
+from geodet.training.transfer import adopt_backbone, adopt_inputs, transfer_weights
 
 __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
 
@@ -243,7 +244,10 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
             hint="name each band that is used",
             key="data.band_names",
         )
-    return statistics
+    if not config.train.init:
+        return statistics
+    with open_image(images[0], config.data.bands) as first:
+        return adopt_inputs(statistics, config.train.init, first.dtype.name)
 
 
 def _build(

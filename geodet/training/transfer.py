@@ -17,8 +17,9 @@ from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import find_model, load_description
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
+from geodet.training.band_statistics import BandStatistics
 
-__all__ = ["Transfer", "adopt_backbone", "transfer_weights"]
+__all__ = ["Transfer", "adopt_backbone", "adopt_inputs", "transfer_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ _SCORES = "classifier.last."
 _OF_THE_BACKBONE = ("backbone", "antialias")  # what decides which weights there are
 _ACTIVATION = "activation"
 _FAR_OFF = 1.5  # times the GSD of the model: worth a warning
+_OTHER_SPREAD = 2.0  # times the deviation of the model's pixels: imagery of another kind
 # Parts that exist once for each pyramid level, numbered from the first level.
 _OF_A_LEVEL = re.compile(r"(.*\.(?:inner_blocks|layer_blocks|norms)\.)(\d+)(\..*)")
 
@@ -63,6 +65,34 @@ def adopt_backbone(config: Config) -> Config:
     if "backbone" in wanted:
         logger.info("train.init = %s: its backbone is used, %s", config.train.init, model.backbone)
     return config.model_copy(update={"model": config.model.model_copy(update=taken)})
+
+
+def adopt_inputs(own: BandStatistics, name: str | Path, dtype: str) -> BandStatistics:
+    """Take the means and deviations of the model that a training starts from, if data are alike.
+
+    Its weights know pixels that are scaled by them, and a few chips measure others. Where the
+    number of bands or the type differs, a mean lies more than a deviation away, or a deviation is
+    less than half or more than twice the model's, the training's own are used. The range of the
+    values is always its own.
+
+    Args:
+        own: Of the training pixels.
+        name: A bundled model's name, or a model file.
+        dtype: Data type of the training pixels.
+
+    Raises:
+        ModelFileError: There is no such model.
+    """
+    model = load_description(find_model(name))
+    if (len(own.mean), dtype) != (len(model.mean), model.dtype):
+        return own
+    for mean, std, known_mean, known_std in zip(
+        own.mean, own.std, model.mean, model.std, strict=True
+    ):
+        is_near = abs(mean - known_mean) <= known_std
+        if not (is_near and 1 / _OTHER_SPREAD <= std / known_std <= _OTHER_SPREAD):
+            return own
+    return own._replace(mean=list(model.mean), std=list(model.std))
 
 
 def transfer_weights(network: RetinaNet, name: str | Path, *, gsd: float | None = None) -> Transfer:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from factories_models import write_tileset
+from factories_models import paint_chip, random_squares, write_tileset
 from factories_training import (
     SQUARES,
     configured,
@@ -163,3 +163,21 @@ def test_each_step_is_reported(small, tmp_path):
     assert [(s.epoch, s.step) for s in steps] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert {(s.epochs, s.steps) for s in steps} == {(2, 2)}
     assert all(s.loss > 0 and s.chips_per_second > 0 for s in steps)
+
+
+def test_a_run_that_starts_from_a_model_keeps_its_inputs(run, tmp_path):
+    """Three images of a brighter day measure other statistics than the weights know."""
+    first, _ = run
+    brighter = write_tileset(tmp_path / "brighter", train=3, val=1)
+    for number in range(3):
+        paint_chip(brighter / f"train_{number}.png", random_squares(number), dark=40)
+
+    def inputs(name, **changes):
+        output = tmp_path / f"{name}.safetensors"
+        run_training(brighter, output, configured(epochs=1, **changes), device="cpu")
+        about = load_checkpoint(output).description
+        return about.mean, about.std
+
+    known = load_checkpoint(first.model).description
+    assert inputs("later", init=str(first.model)) == (known.mean, known.std)
+    assert inputs("alone") != (known.mean, known.std)

@@ -10,7 +10,8 @@ from geodet.errors import ConfigError, ModelFileError
 from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
-from geodet.training.transfer import adopt_backbone, transfer_weights
+from geodet.training.band_statistics import BandStatistics
+from geodet.training.transfer import adopt_backbone, adopt_inputs, transfer_weights
 
 STEM = "backbone.stem.conv.weight"
 
@@ -207,3 +208,46 @@ def test_a_model_of_another_gsd_is_warned_of(caplog, gsd, warning):
     transfer_weights(network, "urban-trees", gsd=gsd)
     assert warning in caplog.text
     assert ("geodet tile --gsd 0.6" in caplog.text) == bool(warning)
+
+
+def model_of_inputs(folder, mean, std, dtype="uint8"):
+    description = ModelDescription(
+        name="a",
+        architecture=architecture(),
+        classes=("tree",),
+        bands=tuple("rgbn"[: len(mean)]),
+        dtype=dtype,
+        mean=mean,
+        std=std,
+        low=(0.0,) * len(mean),
+        high=(255.0,) * len(mean),
+        gsd=None,
+        score_threshold=0.5,
+    )
+    path = folder / "inputs.safetensors"
+    save_model(path, seeded_network(bands=len(mean)), description)
+    return path
+
+
+OWN = BandStatistics([100.0, 120.0], [30.0, 40.0], [1.0, 2.0], [250.0, 251.0])
+
+
+def test_a_training_keeps_the_inputs_of_the_model_that_it_starts_from(tmp_path):
+    path = model_of_inputs(tmp_path, (110.0, 100.0), (45.0, 40.0))
+    assert adopt_inputs(OWN, path, "uint8") == OWN._replace(mean=[110.0, 100.0], std=[45.0, 40.0])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "dtype"),
+    [
+        ((110.0, 100.0), (45.0, 40.0), "uint16"),
+        ((110.0, 100.0, 90.0), (45.0, 40.0, 40.0), "uint8"),
+        ((150.0, 100.0), (45.0, 40.0), "uint8"),
+        ((110.0, 100.0), (45.0, 81.0), "uint8"),
+        ((110.0, 100.0), (14.0, 40.0), "uint8"),
+    ],
+    ids=["another type", "more bands", "other means", "smaller deviation", "larger deviation"],
+)
+def test_imagery_of_another_kind_is_scaled_by_its_own_statistics(tmp_path, mean, std, dtype):
+    path = model_of_inputs(tmp_path, mean, std, dtype)
+    assert adopt_inputs(OWN, path, "uint8") == OWN
