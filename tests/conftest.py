@@ -62,7 +62,6 @@ def _never_synced():
     """Leave files to the system's cache: no test pulls the plug."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
-        patch.setenv("OGR_SQLITE_SYNCHRONOUS", "OFF")
         yield
 
 
