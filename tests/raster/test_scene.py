@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from factories_rasters import HOLES, mosaic, read_mask, read_whole
+from factories_rasters import HOLES, mosaic, read_mask, read_whole, side_by_side
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
@@ -423,31 +423,6 @@ def test_a_truncated_file_is_an_error_that_names_the_window(make_scene):
     assert "truncated" in error.value.hint
     assert str(last) in str(error.value)
     assert str(path) in str(error.value)
-
-
-def side_by_side(vrt, names, width=48, height=80):
-    """Write a mosaic of files as gdalbuildvrt does: it opens them when it has to."""
-    size = f'xSize="{width}" ySize="{height}"'
-    sources = [
-        f'<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
-        f"<SourceBand>%d</SourceBand>"
-        f'<SourceProperties RasterXSize="{width}" RasterYSize="{height}" DataType="Byte" />'
-        f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{i * width}" yOff="0" {size}/>'
-        "</SimpleSource>"
-        for i, name in enumerate(names)
-    ]
-    bands = "".join(
-        f'<VRTRasterBand dataType="Byte" band="{band}"><NoDataValue>0</NoDataValue>'
-        + "".join(source % band for source in sources)
-        + "</VRTRasterBand>"
-        for band in (1, 2, 3)
-    )
-    vrt.write_text(
-        f'<VRTDataset rasterXSize="{width * len(names)}" rasterYSize="{height}">'
-        "<SRS>EPSG:32633</SRS><GeoTransform>500000, 0.6, 0, 4500000, 0, -0.6</GeoTransform>"
-        f"{bands}</VRTDataset>"
-    )
-    return vrt
 
 
 @pytest.mark.parametrize("names", [("a.tif", "gone.tif"), ("gone.tif", "a.tif")])
