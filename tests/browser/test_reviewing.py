@@ -95,9 +95,10 @@ def test_an_object_is_moved_and_grown_by_keys(page, read):
     page.locator("#card").wait_for()
     page.keyboard.press("Shift+ArrowRight")
     assert box_of(rows_of(read, 1).iloc[0]) == pytest.approx([91, 50, 111, 70], abs=0.01)
-    page.wait_for_timeout(300)
+    card = page.locator("#card")
+    card.get_by_text("91.0, 50.0, 111.0, 70.0").wait_for()  # the next key changes what is shown
     page.keyboard.press(".")
-    page.wait_for_timeout(500)
+    card.get_by_text("90.5, 49.5, 111.5, 70.5").wait_for()
     assert box_of(read().iloc[0]) == pytest.approx([90.5, 49.5, 111.5, 70.5], abs=0.01)
 
 
