@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from geodet.files.network import is_remote_path
 
-__all__ = ["LinkedFiles", "find_linked_files", "is_remote", "links_of"]
+__all__ = ["LinkedFiles", "find_linked_files", "is_remote", "links_of", "named_file"]
 
 _HEAD_BYTES = 4096  # GDAL recognises a format by the first 1,024
 _ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]+:|/vsi|<")  # for GDAL alone; not C:, a drive
@@ -78,6 +78,19 @@ def is_remote(scene: str) -> bool:
 @lru_cache(maxsize=256)
 def _find_in_state(scene: str, _: tuple[int, int]) -> LinkedFiles:
     return find_linked_files(Path(scene))
+
+
+def named_file(text: str, folder: Path, *, is_relative: bool) -> Path | None:
+    """Return the local file that a VRT names; None for what only GDAL understands.
+
+    Args:
+        text: The name, as it stands in the VRT.
+        folder: Of the VRT.
+        is_relative: Whether the name is relative to the folder.
+    """
+    if _ENCODED.match(text):
+        return None
+    return folder / text if is_relative else Path(text)
 
 
 def _names_network(link: str) -> bool:
@@ -147,7 +160,6 @@ class _LinkReader:
             inner = _LinkReader(self._folder)
             inner.parser.Parse(text, True)
             self.links += inner.links or ["a raster described in it"]
-        elif _ENCODED.match(text):
-            self.links.append(text)
         elif text:
-            self.links.append(self._folder / text if self._is_relative else Path(text))
+            file = named_file(text, self._folder, is_relative=self._is_relative)
+            self.links.append(text if file is None else file)

@@ -7,6 +7,7 @@ what a missing file should show is known before anything is read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.geometry.windows import Window
-from geodet.raster.linked_files import links_of
+from geodet.raster.linked_files import links_of, named_file
 
 __all__ = ["MissingMember", "find_missing_members", "refuse_missing"]
 
@@ -63,7 +64,7 @@ def find_missing_members(scene: str) -> tuple[MissingMember, ...]:
     Args:
         scene: Anything that GDAL opens; of what is no local VRT nothing is known.
     """
-    if all(file.exists() for file in links_of(scene).files):
+    if all(map(os.path.exists, links_of(scene).files)):
         return ()
     root = _parse(Path(scene))
     return () if root is None else tuple(_iter_missing(root, Path(scene).parent, _DEEPEST))
@@ -75,11 +76,12 @@ def _iter_missing(root: ET.Element, folder: Path, depth: int) -> Iterator[Missin
         named = source.find("SourceFilename")
         if named is None or not named.text:
             continue
-        file = folder / named.text if named.get("relativeToVRT") == "1" else Path(named.text)
+        is_relative = named.get("relativeToVRT", "0").strip() not in ("", "0")
+        file = named_file(named.text.strip(), folder, is_relative=is_relative)
         place = _place(source.find("DstRect")) or whole
-        if "://" in named.text or named.text.startswith("/vsi"):
+        if file is None:
             continue
-        if not file.exists():
+        if not os.path.exists(file):  # noqa: PTH110 - Path's raises an error where it may not look
             yield MissingMember(file, place)
         elif depth and file.suffix.lower() == ".vrt" and (inner := _parse(file)) is not None:
             shown = _place(source.find("SrcRect")) or _whole(inner)

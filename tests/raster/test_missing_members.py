@@ -53,3 +53,13 @@ def test_what_is_whole_or_no_mosaic_misses_nothing(make_scene, tmp_path):
     addresses = side_by_side(tmp_path / "far.vrt", ("a.tif", "/vsimem/b.tif"))
     for scene in (a, whole, addresses, tmp_path / "none.tif", "https://host/a.tif"):
         assert find_missing_members(str(scene)) == ()
+
+
+def test_what_only_gdal_understands_is_not_missed(make_scene, tmp_path):
+    """It is no file, and beside a file that is missing it must be read as before."""
+    make_scene("a.tif", width=48)
+    names = ("GTIFF_DIR:1:a.tif", "/vsimem/b.tif", "gone.tif")
+    mosaic = side_by_side(tmp_path / "mosaic.vrt", names)
+    missing = find_missing_members(str(mosaic))
+    assert {member.file for member in missing} == {tmp_path / "gone.tif"}
+    assert {member.place for member in missing} == {(96.0, 0.0, 144.0, 80.0)}
