@@ -27,7 +27,7 @@ from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
 from geodet.onnx.backend import load_onnx_model
 from geodet.onnx.export import export_model
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet_cli.process import prepare_process
 
 

@@ -30,7 +30,7 @@ from geodet.evaluation.threshold_curves import Comparison, best_counts, count_ma
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.tilesets.tileset import read_tileset
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

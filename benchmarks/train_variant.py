@@ -20,7 +20,7 @@ from geodet.detection.predictor import build_predictor
 from geodet.errors import TrainingError
 from geodet.evaluation import evaluated_chips as validation
 from geodet.models.checkpoint import load_checkpoint
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset
 from geodet.training import band_statistics, training_chips

@@ -30,7 +30,7 @@ from geodet.detection.value_range import fit_input_values
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_checkpoint
 from geodet.models.model import Model
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.tilesets.displayed_images import read_chip
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

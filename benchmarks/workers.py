@@ -41,8 +41,8 @@ from geodet.jobs.ray_engine import RayEngine
 from geodet.jobs.worker_process import Ready
 from geodet.models.description import find_model
 from geodet.onnx.backend import load_model
+from geodet.raster.chip import Chip
 from geodet.raster.geotiff import write_raster
-from geodet.raster.scene import Chip
 
 MODEL = "urban-trees"
 LIMIT = "bare forward pass"

@@ -21,7 +21,7 @@ from geodet.detection.window_plan import plan_windows
 from geodet.geometry.windows import Window
 from geodet.models.engine import ChipTensors, Outputs
 from geodet.models.torch_engine import stack_tensors
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 __all__ = ["overlap", "parts"]
 

@@ -16,7 +16,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn, retinanet_resn
 from geodet.config import DetectConfig
 from geodet.detection.predictor import build_predictor
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 __all__ = ["peers"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pack_data import BOXES, decode_chip, decode_frame, read_archives
 
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.tilesets.labels import LabelledImage
 
 __all__ = ["LabelledPixels", "read_labelled"]

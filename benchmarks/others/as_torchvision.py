@@ -17,7 +17,7 @@ from geodet.models.decode import decode
 from geodet.models.engine import Outputs
 from geodet.models.inputs import standardise
 from geodet.models.model import Model
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 
 class Plain(nn.Module):

@@ -19,7 +19,8 @@ from geodet.detection.stopwatch import Stopwatch
 from geodet.geometry.windows import Window
 from geodet.merging.fragments import cut_sides
 from geodet.merging.merger import keep_owned
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["BandPiece", "BandSearch"]

@@ -14,7 +14,7 @@ from geodet.detection.predictor import Predictor
 from geodet.errors import DeviceError
 from geodet.models.decode import Decoded
 from geodet.models.device import loaded_torch
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 __all__ = ["BatchPipeline", "BatchResult", "ChipBatch", "OutOfMemoryRetry", "iter_batches"]
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import empty_apart, is_all_true
 from geodet.geometry.windows import Window, WindowGrid
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 
 __all__ = ["SMALLEST_PX", "count_readers", "is_uniform", "iter_chips", "local_contrast"]
 

@@ -38,7 +38,7 @@ from geodet.files.outputs import raising_output_errors
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.vector.images_layer import ImageCounts, write_image_counts
 from geodet.vector.rows import Appending
 from geodet.vector.stored_styles import write_style

@@ -19,7 +19,7 @@ from geodet.models.finite_outputs import check_boxes, check_scores
 from geodet.models.input_values import InputValues
 from geodet.models.model import Model
 from geodet.onnx.backend import build_engine
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 __all__ = [
     "ForwardPass",

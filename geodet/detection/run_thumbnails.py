@@ -14,7 +14,7 @@ from geodet.files.command_line import hide_secrets
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.closeups import to_jpeg
 from geodet.previews.stretch import Stretch
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.reports.parts import Gallery, Picture
 from geodet.vector.palette import class_colour
 

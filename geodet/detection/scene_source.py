@@ -20,7 +20,8 @@ from geodet.detection.value_range import describe_range, fit_input_values
 from geodet.errors import SceneError
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import InputValues
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 
 __all__ = ["ComputedScenes", "PredictorsByType", "SceneSource", "choose_values"]
 

@@ -12,7 +12,8 @@ import numpy as np
 from geodet.errors import SceneError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["SceneStatistics", "iter_sample_chips", "measure_chips"]

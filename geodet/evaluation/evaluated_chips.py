@@ -22,7 +22,7 @@ from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
 from geodet.models.engine import Outputs
 from geodet.models.input_values import InputValues
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.tilesets.displayed_images import open_image, read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results

@@ -27,7 +27,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.models.description import ModelDescription
 from geodet.models.input_values import InputValues, to_model_units
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.tileset import read_tileset

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 __all__ = ["Stretch"]
 

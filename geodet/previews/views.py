@@ -15,7 +15,8 @@ from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.previews.stretch import Stretch
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.tilesets.arrow_objects import read_arrow_objects
 from geodet.tilesets.scene_labels import read_scored_objects
 from geodet.vector.extents import compare_file_extent

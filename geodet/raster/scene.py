@@ -6,12 +6,9 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.config.reading_config import ReadingConfig
@@ -21,6 +18,7 @@ from geodet.geometry.windows import Window
 from geodet.raster.bands import common_dtype, find_band
 from geodet.raster.block_layout import block_shape
 from geodet.raster.blocks import Block, BlockStore, any_layer
+from geodet.raster.chip import Chip
 from geodet.raster.missing_members import refuse_missing
 from geodet.raster.open_raster import OpenRaster
 from geodet.raster.remote import ServerError
@@ -31,24 +29,12 @@ from geodet.raster.unreadable import (
     unreadable_error,
 )
 
-__all__ = ["Chip", "Scene"]
+__all__ = ["Scene"]
 
 logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = (16 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
 _MORE_ROWS = 3  # rows of the raster that a window of a resampled grid needs beyond its own
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """The pixels of one window."""
-
-    window: Window
-    """Where the chip lies in its scene's grid."""
-    pixels: NDArray[Any]
-    """(C, H, W) in the scene's own dtype and units."""
-    valid: NDArray[np.bool_]
-    """(H, W), True where there is data."""
 
 
 class Scene(OpenRaster):

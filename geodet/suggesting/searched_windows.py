@@ -23,7 +23,7 @@ from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.models.description import ModelDescription
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.suggesting.rated_windows import to_scene_pixels
 
 __all__ = ["SearchedWindow", "WindowSearch"]

@@ -19,9 +19,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geodet.errors import SceneError, TilesetError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.raster.chip import Chip
 from geodet.raster.orientation import AS_STORED, Turn, read_turn
 from geodet.raster.reach import check_reach
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.scene import Scene
 from geodet.raster.source import check_complete
 from geodet.tilesets.labels import LabelledImage, ParsedImage
 

@@ -15,7 +15,7 @@ from geodet.config import AugmentConfig
 from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.oriented_boxes import cut_oriented, hulls, map_oriented
 from geodet.models.input_values import ABSURD
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.pixel_variations import compose_variations
 

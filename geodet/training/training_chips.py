@@ -15,7 +15,7 @@ from geodet.config import AugmentConfig
 from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.oriented_boxes import hulls
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.tilesets.displayed_images import read_chip
 from geodet.tilesets.labels import LabelledImage
 from geodet.training.augmentation import ChipAugmentation, Crop, share_boxes, share_oriented

@@ -20,7 +20,8 @@ from PIL import Image
 from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.windows import Window
 from geodet.previews.stretch import Stretch
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.viewer.map_frame import TILE_PX, MapFrame
 
 __all__ = ["PictureTiles", "tile_positions"]

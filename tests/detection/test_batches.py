@@ -15,7 +15,7 @@ from geodet.errors import DeviceError, SceneError
 from geodet.geometry.windows import Window
 from geodet.models.decode import Decoded
 from geodet.models.engine import ChipTensors
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 
 def make_batch(first, count, *, empty=()):

@@ -12,7 +12,8 @@ import geodet.detection.chip_reading
 from geodet.detection.chip_reading import count_readers, iter_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 
 GRID = WindowGrid(100, 60, 10, 0)  # 60 windows
 

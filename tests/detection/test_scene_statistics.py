@@ -6,7 +6,8 @@ import shapely
 from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.vector.area_of_interest import AreaOfInterest
 
 

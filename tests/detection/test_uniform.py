@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from geodet.detection.chip_reading import SMALLEST_PX, is_uniform, local_contrast
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 DTYPES = ["uint8", "uint16", "int16", "float32"]
 

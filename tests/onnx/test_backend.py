@@ -13,7 +13,7 @@ from geodet.models.checkpoint import load_checkpoint
 from geodet.onnx.backend import load_model, load_onnx_model
 from geodet.onnx.export import export_model
 from geodet.onnx.session import load_onnx_description, open_session
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 
 
 @pytest.mark.parametrize("name", ["gone.safetensors", "gone.onnx"])

@@ -9,7 +9,8 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.previews import views
 from geodet.previews.views import read_view, to_image
-from geodet.raster.scene import Chip, Scene
+from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 
 WIDTH, HEIGHT = 301, 203
 

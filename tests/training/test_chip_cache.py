@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.geometry.windows import Window
-from geodet.raster.scene import Chip
+from geodet.raster.chip import Chip
 from geodet.training.training_chips import ChipCache
 
 
