@@ -11,7 +11,14 @@ from xml.parsers import expat
 
 from geodet.files.network import is_remote_path
 
-__all__ = ["LinkedFiles", "find_linked_files", "is_remote", "links_of", "named_file"]
+__all__ = [
+    "LinkedFiles",
+    "find_linked_files",
+    "is_remote",
+    "links_of",
+    "named_file",
+    "state_of",
+]
 
 _HEAD_BYTES = 4096  # GDAL recognises a format by the first 1,024
 _ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]+:|/vsi|<")  # for GDAL alone; not C:, a drive
@@ -58,11 +65,8 @@ def links_of(scene: str) -> LinkedFiles:
     Args:
         scene: Anything that GDAL opens; of what is no local file nothing is known.
     """
-    try:
-        changed = Path(scene).stat()
-    except (OSError, ValueError):
-        return LinkedFiles()  # not a local file, or none
-    return _find_in_state(scene, (changed.st_mtime_ns, changed.st_size))
+    state = state_of(scene)
+    return LinkedFiles() if state is None else _find_in_state(scene, state)
 
 
 def is_remote(scene: str) -> bool:
@@ -73,6 +77,15 @@ def is_remote(scene: str) -> bool:
         (True, False)
     """
     return is_remote_path(scene) or bool(links_of(scene).remote)
+
+
+def state_of(scene: str) -> tuple[int, int] | None:
+    """Return the time of change of a local file and its size; None of anything else."""
+    try:
+        changed = Path(scene).stat()
+    except (OSError, ValueError):
+        return None
+    return changed.st_mtime_ns, changed.st_size
 
 
 @lru_cache(maxsize=256)

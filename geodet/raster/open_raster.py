@@ -11,7 +11,7 @@ from geodet.config.reading_config import ReadingConfig
 from geodet.files.closable import Closing
 from geodet.raster.bands import band_meanings
 from geodet.raster.block_layout import file_blocks
-from geodet.raster.missing_members import find_missing_members
+from geodet.raster.mosaic_members import MosaicMembers, find_members
 from geodet.raster.source import Source, quietly
 from geodet.raster.source_access import SourceAccess
 from geodet.raster.unreadable import UnreadableAreas
@@ -77,7 +77,7 @@ class OpenRaster(Closing):
         with self._sources.lend() as source:
             self._describe_source(source, gsd)
         # Of one that is warped while it is read the places would be others.
-        self._missing = () if self.warped_by else find_missing_members(str(self.path))
+        self._members = MosaicMembers(() if self.warped_by else find_members(self.path))
         self.doubtful_alpha = self._find_doubtful_alpha()
         """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
         self.all_meanings = band_meanings(self._names, self._colours, self.doubtful_alpha)

@@ -19,7 +19,6 @@ from geodet.raster.bands import common_dtype, find_band
 from geodet.raster.block_layout import block_shape
 from geodet.raster.blocks import Block, BlockStore, any_layer
 from geodet.raster.chip import Chip
-from geodet.raster.missing_members import refuse_missing
 from geodet.raster.open_raster import OpenRaster
 from geodet.raster.remote import ServerError
 from geodet.raster.resampling import AxisWeights, resample
@@ -235,8 +234,8 @@ class Scene(OpenRaster):
         self.clear_cache()
 
     def _read_source(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> Block:
-        refuse_missing(self._missing, window)
         with self._sources.lend() as source:
+            self._members.open_shown(window)
             return source.read(self.bands, self._mask_band, window, shape)
 
     def _make_blocks(self) -> BlockStore | None:
