@@ -102,6 +102,28 @@ def test_an_object_is_moved_and_grown_by_keys(page, read):
     assert box_of(read().iloc[0]) == pytest.approx([90.5, 49.5, 111.5, 70.5], abs=0.01)
 
 
+def test_keys_that_come_before_an_answer_change_what_the_answer_brings(page, read):
+    """None of several fast changes is lost, and the next object is the next one."""
+    settle(page)
+    click_at(page, 100, 60)
+    page.locator("#card").wait_for()
+
+    def answer_late(route):
+        page.wait_for_timeout(150)
+        route.continue_()
+
+    page.route("**/reviews", answer_late)
+    for key in ("Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown", "."):
+        page.keyboard.press(key)
+    page.locator("#card").get_by_text("91.5, 50.5, 112.5, 71.5").wait_for()
+    assert box_of(rows_of(read, 1).iloc[0]) == pytest.approx([91.5, 50.5, 112.5, 71.5], abs=0.01)
+    page.keyboard.press("Escape")
+    for key in ("n", "a", "x"):
+        page.keyboard.press(key)
+    rows_of(read, 1, "rejected")
+    assert read("rejected")["source"].tolist() != read()["source"].tolist()[-1:]
+
+
 def test_width_and_height_are_changed_apart_by_keys(page):
     settle(page)
     click_at(page, 100, 60)

@@ -1,7 +1,8 @@
 // The object that was clicked or stepped to: its frame on the map and its attributes.
 
-import { complain, element, say } from "./dom.js";
+import { element, say } from "./dom.js";
 import { squareToLngLat } from "./frame.js";
+import { inOrder } from "./order.js";
 import { addChosen, drawChosen, drawnBy } from "./scene_map.js";
 import { ask } from "./server.js";
 
@@ -19,7 +20,10 @@ export class Chosen {
     this.resolve = (object) => object;
     this.others = null; // a layer of the map with objects of another kind, and how to find them
     addChosen(map);
-    map.on("click", (event) => this.click(event).catch(complain));
+    map.on("click", ({ point }) => {
+      const clicked = this.drawnAt(point); // before other work moves the map
+      inOrder(() => this.take(clicked));
+    });
     for (const panel of panels) this.showPointer(panel.layer.name);
   }
 
@@ -36,7 +40,8 @@ export class Chosen {
     }
   }
 
-  async click({ point }) {
+  /** List what is drawn at a point of the map and can be chosen. */
+  drawnAt(point) {
     const box = [
       [point.x - REACH, point.y - REACH],
       [point.x + REACH, point.y + REACH],
@@ -44,13 +49,18 @@ export class Chosen {
     const layers = this.panels.flatMap(({ layer }) => drawnBy(layer.name, ["cells", "dots", "hits"]));
     if (this.others) layers.push(this.others.layer);
     const all = this.map.queryRenderedFeatures(box, { layers });
-    const found = all.filter((feature) => !feature.state.reviewed);
+    return all.filter((feature) => !feature.state.reviewed);
+  }
+
+  /** Choose the smallest of some features; nothing if there are none. */
+  async take(found) {
     if (!found.length) return this.clear();
     const reviewed = this.others ? found.filter(({ source }) => source !== "errors") : [];
     const among = reviewed.length ? reviewed : found; // an error has no decision of its own
     const best = among.reduce((a, b) => (extent(b) < extent(a) ? b : a));
     if (best.layer.id === this.others?.layer) {
-      return this.choose(this.panels[0], this.others.find(best.id));
+      const object = this.others.find(best.id); // gone if it was deleted meanwhile
+      return object ? this.choose(this.panels[0], object) : this.clear();
     }
     const panel = this.panels.find(({ layer }) => layer.name === best.source);
     return this.choose(panel, await ask(`${best.source}/${best.id}`), best.properties);
@@ -167,7 +177,7 @@ export class Chosen {
   }
 
   button(text, work) {
-    return element("button", { type: "button", onclick: () => work().catch(complain) }, text);
+    return element("button", { type: "button", onclick: () => inOrder(work) }, text);
   }
 }
 

@@ -1,6 +1,7 @@
 // Keys that work wherever the focus is, but not while somebody types.
 
-import { complain, element } from "./dom.js";
+import { element } from "./dom.js";
+import { inOrder } from "./order.js";
 
 /** Bind keys to work, and list them in the panel. */
 export function bindKeys(bindings) {
@@ -12,7 +13,7 @@ export function bindKeys(bindings) {
     const binding = work.get(event.shiftKey && isNamed ? `Shift+${event.key}` : event.key);
     if (!binding || (binding.skip && event.target.matches(binding.skip))) return;
     event.preventDefault();
-    Promise.resolve(binding.run()).catch(complain);
+    inOrder(binding.run);
   });
   const rows = document.getElementById("key-rows");
   for (const { keys, text } of bindings.filter((binding) => binding.text)) {

@@ -1,7 +1,8 @@
 // The review: decisions on objects, each written by the server at once, and undone one by one.
 
 import { BoxEditor } from "./box_editor.js";
-import { complain, element, say, whole } from "./dom.js";
+import { element, say, whole } from "./dom.js";
+import { inOrder } from "./order.js";
 import { addReviewed, drawReviewed, drawWindows, hideDetections } from "./review_map.js";
 import { tell } from "./server.js";
 import { asRequest, grown, moved, shapeOf, turned } from "./shapes.js";
@@ -25,8 +26,8 @@ export class Review {
     addReviewed(map);
     this.element = this.build(about.reviews.file);
     this.editor = new BoxEditor(map, frame, {
-      change: (shape) => this.change(asRequest(shape)).catch(complain),
-      add: (box) => this.add(box).catch(complain),
+      change: (shape) => inOrder(() => this.change(asRequest(shape))),
+      add: (box) => inOrder(() => this.add(box)),
       usualSide: () => this.usualSide(),
     });
     chosen.resolve = (object) => this.ofSource(object) ?? object;
@@ -39,7 +40,7 @@ export class Review {
     const button = (text, key, work) =>
       element(
         "button",
-        { type: "button", ariaKeyShortcuts: key, onclick: () => work().catch(complain) },
+        { type: "button", ariaKeyShortcuts: key, onclick: () => inOrder(work) },
         text,
         " ",
         element("kbd", { ariaHidden: "true" }, key),
@@ -56,7 +57,7 @@ export class Review {
     this.label = element("input", { type: "text", id: "review-class", autocomplete: "off" });
     this.label.setAttribute("list", "review-classes");
     this.label.value = this.panel?.layer.classes[0]?.name ?? "object";
-    this.label.addEventListener("change", () => this.relabel().catch(complain));
+    this.label.addEventListener("change", () => inOrder(() => this.relabel()));
     this.names = element("datalist", { id: "review-classes" });
     return element(
       "section",
