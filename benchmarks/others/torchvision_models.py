@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -135,8 +136,7 @@ def _train_and_detect(
         model.to(memory_format=torch.channels_last)
     use = partial(torch.autocast, device.type, precision, precision != torch.float32)
     _score_in_float32(model)
-    with use():
-        seconds, steps, is_finite = _train(model, batches, way, seconds=60 * minutes)
+    seconds, steps, is_finite = _train(model, batches, way, use, seconds=60 * minutes)
     weights = sum(p.numel() for p in model.parameters()) / 1e6
     note = f"{weights:.1f} M weights, {str(precision).removeprefix('torch.')}"
     if not is_finite:
@@ -170,10 +170,14 @@ def _train(
     model: nn.Module,
     batches: Callable[[], Iterator[tuple[list[Tensor], list[dict[str, Tensor]]]]],
     way: Way,
+    use: Callable[[], AbstractContextManager[None]],
     *,
     seconds: float,
 ) -> tuple[float, int, bool]:
-    """Train until the time is over; gives the seconds, the steps, whether the loss was finite."""
+    """Train until the time is over; gives the seconds, the steps, whether the loss was finite.
+
+    The precision is entered for each step: within one use, weights are rounded only once.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = way.build(parameters)
     highest = optimizer.param_groups[0]["lr"]
@@ -185,7 +189,8 @@ def _train(
             break
         for group in optimizer.param_groups:
             group["lr"] = highest * way.factor(passed / seconds)
-        loss = sum(model(images, targets).values())
+        with use():
+            loss = sum(model(images, targets).values())
         assert isinstance(loss, Tensor)
         if not torch.isfinite(loss):
             return passed, steps, False

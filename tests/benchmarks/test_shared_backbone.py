@@ -46,6 +46,34 @@ def test_each_detector_trains_and_detects_on_the_shared_backbone(name):
     assert {one["scores"].dtype for one in found} == {torch.float32}
 
 
+def test_steps_in_bfloat16_compute_with_the_weights_of_the_step_before():
+    """Autocast keeps rounded weights while it lasts: a loss that never changes is one of these."""
+    from functools import partial
+
+    from others.torchvision_models import Way, _train
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(4, 1)
+    losses = []
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, images, _targets):
+            losses.append(self.layer(images).float().square().mean())
+            return {"loss": losses[-1]}
+
+    batch = torch.rand(8, 4) + 1
+    way = Way(partial(torch.optim.SGD, lr=0.05), lambda _: 1.0)
+    use = partial(torch.autocast, "cpu", torch.bfloat16)
+    batches = lambda: iter([(batch, None)] * 6)  # noqa: E731
+    _, steps, is_finite = _train(Network(), batches, way, use, seconds=60.0)
+    assert (steps, is_finite) == (6, True)
+    assert losses[-1] < losses[1] < losses[0]
+
+
 def test_the_rate_of_the_contest_rises_and_falls_to_nothing():
     from others.torchvision_models import _cosine
 
