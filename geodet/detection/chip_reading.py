@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from geodet.geometry.arrays import empty_apart, is_all_true
 from geodet.geometry.windows import Window, WindowGrid
+from geodet.models.device import count_cores
 from geodet.raster.chip import Chip
 from geodet.raster.scene import Scene
 
@@ -36,14 +36,7 @@ def count_readers(workers: int | None, device_type: str, *, is_remote: bool = Fa
         return workers
     if is_remote:
         return _REMOTE_READERS if device_type == "cpu" else _MOST_READERS
-    return _READERS if device_type == "cpu" else max(_READERS, min(_cores(), _MOST_READERS))
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; some systems tell only how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return _READERS if device_type == "cpu" else max(_READERS, min(count_cores(), _MOST_READERS))
 
 
 def iter_chips(

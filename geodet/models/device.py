@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check_device_name",
     "choose_device",
+    "count_cores",
     "count_threads",
     "cpu_name",
     "has_cuda",
@@ -161,9 +162,14 @@ def count_threads() -> int:
         return int(torch.get_num_threads())
     if given := os.environ.get("OMP_NUM_THREADS", ""):
         return int(given) if given.isdigit() else 1
-    usable = len(psutil.Process().cpu_affinity()) if hasattr(os, "sched_getaffinity") else None
-    cores = psutil.cpu_count(logical=False) or 1
-    return min(cores, usable or cores)
+    return min(psutil.cpu_count(logical=False) or 1, count_cores())
+
+
+def count_cores() -> int:
+    """Return the cores that this process may use; some systems tell only how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_name() -> str:

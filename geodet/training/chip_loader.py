@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 from geodet.config import Config
 from geodet.errors import ConfigError
 from geodet.geometry.arrays import Bools
+from geodet.models.device import count_cores
 from geodet.tilesets.labels import Tileset
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.distributed import local_processes
@@ -90,7 +90,7 @@ def load_chips(
 def _choose_workers(workers: int | None, device: torch.device) -> int:
     if workers is not None:
         return workers
-    cores = (os.cpu_count() or 1) // local_processes()
+    cores = count_cores() // local_processes()
     return min(8, cores - 1) if device.type == "cuda" and cores > 1 else 0
 
 

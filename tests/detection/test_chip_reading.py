@@ -262,7 +262,7 @@ def test_odd_scenes_are_read_whole(make_scene, size, factor):
 def test_readers_are_chosen_by_the_device_and_the_cores(
     monkeypatch, workers, device, cores, expected
 ):
-    monkeypatch.setattr(geodet.detection.chip_reading, "_cores", lambda: cores)
+    monkeypatch.setattr(geodet.detection.chip_reading, "count_cores", lambda: cores)
     assert count_readers(workers, device) == expected
 
 
@@ -271,5 +271,5 @@ def test_readers_are_chosen_by_the_device_and_the_cores(
     [(None, "cpu", 8), (None, "cuda", 16), (1, "cpu", 1), (20, "cuda", 20)],
 )
 def test_more_threads_wait_for_a_server(monkeypatch, workers, device, expected):
-    monkeypatch.setattr(geodet.detection.chip_reading, "_cores", lambda: 1)
+    monkeypatch.setattr(geodet.detection.chip_reading, "count_cores", lambda: 1)
     assert count_readers(workers, device, is_remote=True) == expected

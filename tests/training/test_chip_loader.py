@@ -4,10 +4,11 @@ from factories_models import architecture
 from hypothesis import given
 from hypothesis import strategies as st
 
+import geodet.training.chip_loader
 from geodet.config import Config, TrainConfig
 from geodet.errors import ConfigError
 from geodet.models.retinanet import RetinaNet
-from geodet.training.chip_loader import EpochSampler, _check_norms
+from geodet.training.chip_loader import EpochSampler, _check_norms, _choose_workers
 
 
 @given(
@@ -126,3 +127,22 @@ def test_frozen_norms_measure_nothing():
     some = train.model_copy(update={"frozen_stages": 4})
     with pytest.raises(ConfigError, match="single value at stride 32"):
         _check_norms(Config(model=architecture((2, 3), 5), train=some), processes=1)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "processes", "expected"),
+    [
+        ("cpu", 16, 1, 0),
+        ("cuda", 1, 1, 0),
+        ("cuda", 4, 1, 3),
+        ("cuda", 16, 4, 3),
+        ("cuda", 64, 1, 8),
+    ],
+)
+def test_workers_are_chosen_by_the_cores_that_the_process_may_use(
+    monkeypatch, device, cores, processes, expected
+):
+    monkeypatch.setattr(geodet.training.chip_loader, "count_cores", lambda: cores)
+    monkeypatch.setattr(geodet.training.chip_loader, "local_processes", lambda: processes)
+    assert _choose_workers(None, torch.device(device)) == expected
+    assert _choose_workers(5, torch.device(device)) == 5

@@ -18,6 +18,8 @@ from geodet.training.training_chips import TrainingChips
 
 PLAIN = AugmentConfig(flips=False, scale=0, brightness=0, contrast=0, tint=0, blur=0)
 STRONG = AugmentConfig(scale=0.4, gamma=0.2, blur=0.5, noise=0.5)
+# PyTorch advises against two workers where there is one core.
+ON_ONE_CORE = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 UNITS = {"uint8": 1, "uint16": 100, "float32": 1 / 255}
 """How many of its unit a byte is in each dtype."""
 
@@ -183,6 +185,7 @@ def test_chips_differ_from_epoch_to_epoch(tmp_path):
     assert not any(same_items(items[0], item) for item in items[1:])
 
 
+@ON_ONE_CORE
 def test_the_number_of_workers_changes_nothing(tmp_path):
     images = [
         painted(tmp_path / f"{i}.png", random_squares(i), ignored=[[0, 0, 9, 9]]) for i in range(5)
@@ -320,6 +323,7 @@ def test_an_image_is_read_once(tmp_path, monkeypatch):
     assert len(read) == 14
 
 
+@ON_ONE_CORE
 def test_workers_share_what_they_read(tmp_path, monkeypatch):
     images = [painted(tmp_path / f"{i}.png") for i in range(3)]
     log, original = tmp_path / "log", training_chips.read_chip
