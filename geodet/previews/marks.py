@@ -20,7 +20,9 @@ Size = tuple[int, int]
 
 _HALO: Ink = (*DARK, 150)
 _DOT_BELOW_PX = 6.0
-"""Longer side in the image below which a box is drawn as a dot."""
+"""Longer side in the image below which most boxes of a class are drawn as dots."""
+_UNLIKE = 1.5
+"""How many times larger or smaller than that a box of the class is that is drawn otherwise."""
 _CELL_PX = 8
 _CROWD = 6.0
 """Dots in a cell of 8 x 8 pixels: more would run together."""
@@ -32,7 +34,8 @@ _MUTED = 0.55
 def draw_objects(image: Image.Image, shown: Detections) -> None:
     """Draw every object onto an image: boxes, and over them dots for small objects.
 
-    A box of less than six pixels is drawn as a dot, and a higher score is more opaque.
+    Boxes of a class that has mostly less than six pixels are drawn as dots, and a higher score is
+    more opaque.
 
     Args:
         image: Changed in place.
@@ -46,9 +49,17 @@ def draw_objects(image: Image.Image, shown: Detections) -> None:
 
 
 def is_dot(shown: Detections) -> NDArray[np.bool_]:
-    """Whether each object is too small to be drawn as a box: (N,)."""
-    sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
-    too_small: NDArray[np.bool_] = sides.max(axis=1, initial=0) < _DOT_BELOW_PX
+    """Whether each object is too small to be drawn as a box: (N,).
+
+    Objects of a class whose sizes are about the limit are drawn alike.
+    """
+    longer = (shown.boxes[:, 2:] - shown.boxes[:, :2]).max(axis=1, initial=0)
+    limits = np.full(len(shown), _DOT_BELOW_PX)
+    for label in np.unique(shown.labels).tolist():
+        of_class = shown.labels == label
+        are_boxes = np.median(longer[of_class]) >= _DOT_BELOW_PX
+        limits[of_class] *= 1 / _UNLIKE if are_boxes else _UNLIKE
+    too_small: NDArray[np.bool_] = longer < limits
     return too_small
 
 

@@ -71,6 +71,15 @@ def test_six_pixels_on_the_longer_side_make_a_box(box, expected):
     assert is_dot(found([box])).tolist() == [expected]
 
 
+def test_a_class_of_sizes_about_six_pixels_is_drawn_alike():
+    """A picture of boxes with dots among them says that these are something else."""
+    sides = np.array([5.0, 5.9, 6.1, 6.4, 6.8, 3.9, 5.8, 5.9, 5.0, 8.9, 9.0])
+    boxes = np.stack([sides * 0, sides * 0, sides, sides / 2], axis=1)
+    labels = np.array([0] * 6 + [1] * 5)
+    mixed = Detections(boxes, np.ones(11), labels)
+    assert np.flatnonzero(is_dot(mixed)).tolist() == [5, 6, 7, 8, 9]
+
+
 def test_without_objects_the_image_is_unchanged():
     assert (drawn(Detections.empty()) == GREY).all()
     assert is_dot(Detections.empty()).tolist() == []
