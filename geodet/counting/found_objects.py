@@ -16,7 +16,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.tilesets.class_fields import read_names_of_detections
-from geodet.vector.antimeridian import join_at_antimeridian
+from geodet.vector.antimeridian import make_objects_whole
 from geodet.vector.vector_files import read_fields, read_frame
 
 __all__ = ["FoundObjects", "read_found_objects"]
@@ -106,7 +106,7 @@ def read_found_objects(
     score = _choose(score_field, "score", fields, path)
     wanted = {_SIZE, score, label_field} | {f for f in fields if f.lower() in _CLASSES}
     frame = read_frame(path, columns=[field for field in fields if field in wanted])
-    shapes = join_at_antimeridian(frame.geometry.to_numpy(), frame.crs)
+    shapes = make_objects_whole(frame.geometry.to_numpy(), frame.crs)
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     if not there.all():
         _logger.warning("%s: %d objects have no place and are left out", path, (~there).sum())

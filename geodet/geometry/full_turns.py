@@ -10,7 +10,7 @@ from pyproj.exceptions import ProjError
 
 from geodet.geometry.arrays import Floats
 
-__all__ = ["full_turn", "seam_between", "within_half_turn"]
+__all__ = ["full_turn", "seam_between", "turns_together", "within_half_turn"]
 
 _STEP = 30.0  # degrees between the places at which a projection is probed
 _LATITUDES = (0.0, 45.0)
@@ -94,3 +94,31 @@ def seam_between(x: Floats, turn: float) -> float:
     gaps = np.diff(np.append(around, around[0] + turn))
     widest = int(gaps.argmax())
     return float(around[widest] + gaps[widest] / 2 - turn)
+
+
+def turns_together(x: Floats, crs: CRS | None) -> Floats:
+    """Return what to add to the x of shapes so that neighbours on the globe lie together.
+
+    Nothing where they lie within half a turn already, as most do.
+
+    Args:
+        x: (N, V) coordinates of their vertices; a shape whose are not finite stays where it is.
+        crs: Theirs; None: plain pixels.
+
+    Returns:
+        (N, 1) multiples of a full turn.
+
+    Example:
+        >>> x = np.array([[178.0, 179.0], [-179.0, -178.0]])
+        >>> (x + turns_together(x, CRS.from_epsg(4326))).tolist()
+        [[178.0, 179.0], [181.0, 182.0]]
+    """
+    shifts = np.zeros((len(x), 1))
+    turn, known = full_turn(crs), np.isfinite(x).all(axis=1)
+    if not turn or not known.any():
+        return shifts
+    middles = x[known].mean(axis=1)
+    if np.ptp(middles) > turn / 2:
+        turns = np.floor((middles - seam_between(middles, turn)) / turn)
+        shifts[known, 0] = -turns * turn
+    return shifts

@@ -12,7 +12,7 @@ from affine import Affine
 from pyproj import CRS
 
 from geodet.geometry.arrays import Bools, Floats, Ints
-from geodet.geometry.full_turns import full_turn, seam_between
+from geodet.geometry.full_turns import turns_together
 from geodet.geometry.geobox import GeoBox
 
 __all__ = ["Footprints", "find_footprints", "is_meeting"]
@@ -114,12 +114,7 @@ def _unit_grid(side: int) -> Floats:
 
 def _turns(extents: Floats, crs: CRS | None) -> Floats:
     """Return what to add to x so that all scenes lie beyond the widest gap between them: (S,)."""
-    shifts = np.zeros(len(extents))
-    turn, known = full_turn(crs), np.isfinite(extents).all(axis=1)
-    if turn and known.any():
-        middles = extents[known][:, [0, 2]].mean(axis=1)
-        shifts[known] = -np.floor((middles - seam_between(middles, turn)) / turn) * turn
-    return shifts
+    return turns_together(extents[:, [0, 2]], crs)[:, 0]
 
 
 def _list_neighbours(extents: Floats, unplaced: Bools) -> list[Ints]:

@@ -15,7 +15,9 @@ from pyproj import CRS
 
 from geodet.errors import SceneError
 from geodet.files.outputs import check_destination, replacing
+from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
+from geodet.geometry.full_turns import full_turn, turns_together, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_quads
 from geodet.geometry.scene_detections import SceneDetections
@@ -96,6 +98,7 @@ def _count(every: Detections, classes: Sequence[str]) -> list[ClassCount]:
 def _frame_around(geoboxes: Sequence[GeoBox], crs: CRS, max_side: int) -> GeoBox:
     """Return the grid of a mosaic of at most ``max_side`` pixels, no finer than its scenes."""
     bounds = np.stack([_bounds(geobox, crs) for geobox in geoboxes])
+    bounds[..., 0] += turns_together(bounds[..., 0], crs)
     is_known = np.isfinite(bounds).all(axis=(1, 2))
     corners = bounds[is_known].reshape(-1, 2)
     if not len(corners):
@@ -114,6 +117,13 @@ def _bounds(geobox: GeoBox, crs: CRS) -> NDArray[np.float64]:
     """Return the lower left and the upper right corner of a scene in a CRS: (2, 2)."""
     world = geobox.corners(np.array([[0.0, 0.0, geobox.width, geobox.height]]), crs)[0]
     return np.stack([world.min(axis=0), world.max(axis=0)])
+
+
+def _moved_to(geobox: GeoBox, world: Floats) -> Floats:
+    """Move places (..., 2) by full turns to the side of the globe where a raster lies."""
+    middle = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)[0]
+    moved = within_half_turn(world[..., 0], middle, full_turn(geobox.crs))
+    return np.stack([moved, world[..., 1]], axis=-1)
 
 
 def _draw_mosaic(scenes: Sequence[OverviewScene], frame: GeoBox) -> Image.Image:
@@ -138,7 +148,7 @@ def _add_scene(
     """Add a scene to a mosaic, where it is still free."""
     geobox = scene.found.geobox
     assert frame.crs is not None
-    (x1, y2), (x2, y1) = frame.to_pixels(_bounds(geobox, frame.crs))
+    (x1, y2), (x2, y1) = frame.to_pixels(_moved_to(frame, _bounds(geobox, frame.crs)))
     if not np.isfinite([x1, y1, x2, y2]).all():
         return
     left, top = max(int(x1), 0), max(int(y1), 0)
@@ -147,7 +157,8 @@ def _add_scene(
         chip = raster.read_overview(max(16, round(max(x2 - x1, y2 - y1) * _FINER)))
         rgb = Stretch.of(chip).to_rgb(chip)
     y, x = np.mgrid[top:bottom, left:right] + 0.5
-    own = geobox.to_pixels(frame.to_world(np.stack([x, y], axis=-1), geobox.crs))
+    world = frame.to_world(np.stack([x, y], axis=-1), geobox.crs)
+    own = geobox.to_pixels(_moved_to(geobox, world))
     with np.errstate(invalid="ignore"):
         scaled = own * [rgb.shape[1] / geobox.width, rgb.shape[0] / geobox.height]
     is_inside = np.isfinite(scaled).all(axis=-1)
@@ -160,7 +171,8 @@ def _add_scene(
 
 def _place(found: SceneDetections, frame: GeoBox) -> Detections:
     """Move the boxes of a scene into the pixels of a mosaic, axis-aligned ones as their bounds."""
-    corners = frame.to_pixels(found.geobox.to_world(found.detections.corners, frame.crs))
+    world = found.geobox.to_world(found.detections.corners, frame.crs)
+    corners = frame.to_pixels(_moved_to(frame, world))
     is_known = np.asarray(np.isfinite(corners).all(axis=(1, 2)), np.bool_)
     kept, corners = found.detections.select(is_known), corners[is_known]
     if kept.oriented is not None:

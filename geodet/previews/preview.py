@@ -180,8 +180,8 @@ def draw_preview(
     """Draw an open scene or a part of it with its detections, a legend, a scale bar and north.
 
     The first three bands are red, green and blue, see :func:`select_colours`; a scene with fewer is
-    grey. Values that are not uint8 are stretched between their percentiles 2 and 98. Boxes of a class
-    that would mostly be smaller than six pixels are drawn as dots, and a higher score is more
+    grey. Values that are not uint8 are stretched between their percentiles 2 and 98. Boxes of a
+    class that would mostly be smaller than six pixels are drawn as dots, and a higher score is more
     opaque. Where dots would run together, a shading shows their density over a darkened image. The
     colours are those of :func:`geodet.vector.palette.class_colour`, as in QGIS.
 

@@ -10,6 +10,7 @@ from pyproj import CRS
 
 from geodet.detection.detection_plan import PlannedScene
 from geodet.geometry.arrays import Bools, Floats
+from geodet.geometry.full_turns import turns_together
 from geodet.geometry.windows import Window
 from geodet.suggesting.window_ratings import Rating, class_weights
 
@@ -84,7 +85,8 @@ def place_windows(
     corners = np.stack([scene.geobox.corners(_box_of(one), crs)[0] for scene, one in pairs])
     if crs is None:
         corners += _shifts(scenes, 10 * float(np.ptp(corners, axis=(0, 1)).max()))
-    elif crs.is_geographic:
+    corners[..., 0] += turns_together(corners[..., 0], crs)
+    if crs is not None and crs.is_geographic:
         corners[..., 0] *= np.cos(np.radians(corners[..., 1].mean()))
     edges = corners - np.roll(corners, 1, axis=1)
     sides: Floats = np.hypot(edges[..., 0], edges[..., 1]).mean(axis=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geodet.config import TileConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.full_turns import turns_together
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.tilesets.labelled_scene import LabelledScene, share_inside
 from geodet.tilesets.splits import Split, pick_val_places
@@ -288,14 +289,18 @@ def drop_shared_ground(
     if len(placed) < 2:
         return stays
     crs = scenes[placed[0]].geobox.crs
-    shapes = np.full(len(windows), None, object)
+    placed_corners = np.full((len(windows), 4, 2), np.nan)
     for index in placed:
         rows = np.flatnonzero(owner == index)
         corners = scenes[index].geobox.corners(
             _to_corners([windows[row] for row in rows.tolist()]), crs
         )
-        finite = np.isfinite(corners).all(axis=(1, 2))
-        shapes[rows[finite]] = shapely.polygons(corners[finite])
+        placed_corners[rows] = corners
+    finite = np.isfinite(placed_corners).all(axis=(1, 2))
+    # Scenes on the two sides of the antimeridian may show the same ground.
+    placed_corners[..., 0] += turns_together(placed_corners[..., 0], crs)
+    shapes = np.full(len(windows), None, object)
+    shapes[finite] = shapely.polygons(placed_corners[finite])
     val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
     row, other = shapely.STRtree(shapes[val]).query(shapes[train], predicate="intersects")
     row, other = train[row], val[other]

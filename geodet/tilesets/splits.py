@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
+from geodet.geometry.full_turns import turns_together
 from geodet.geometry.geobox import GeoBox
 
 __all__ = [
@@ -96,7 +97,9 @@ def _connected(geoboxes: Sequence[GeoBox]) -> NDArray[np.int32]:
     from scipy.sparse import coo_array  # which previews and detections do without
     from scipy.sparse.csgraph import connected_components
 
-    polygons = shapely.polygons([_footprint(box) for box in geoboxes])
+    corners = np.stack([_footprint(box) for box in geoboxes])  # of one CRS
+    corners[..., 0] += turns_together(corners[..., 0], geoboxes[0].crs)
+    polygons = shapely.polygons(corners)
     first, second = shapely.STRtree(polygons).query(polygons, predicate="intersects")
     count = len(geoboxes)
     links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))

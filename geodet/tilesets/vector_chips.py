@@ -10,7 +10,8 @@ import shapely
 
 from geodet.config import TileConfig
 from geodet.errors import TilesetError
-from geodet.geometry.arrays import Floats
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.full_turns import full_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
@@ -107,7 +108,7 @@ def _add_objects(
     """Add the objects that a chip shows, and return their numbers in the file."""
     size = np.array([geobox.width, geobox.height], np.float64)
     corners = geobox.to_world(np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * size)
-    near = np.sort(tree.query(shapely.polygons(corners), predicate="intersects"))
+    near = _find_near(corners, full_turn(geobox.crs), tree)
     part = SceneLabels(objects.geometries[near], tuple(objects.names[row] for row in near))
     boxes, is_point = part.to_pixels(geobox), part.is_point
     clipped, quads = (
@@ -131,6 +132,14 @@ def _add_objects(
             )
             added.append(number)
     return added
+
+
+def _find_near(corners: Floats, turn: float, tree: shapely.STRtree) -> Ints:
+    """Return the objects that meet a chip, also where their longitudes differ by a full turn."""
+    turns = [0.0, -turn, turn] if turn else [0.0]
+    chips = shapely.polygons([corners + np.array([one, 0.0]) for one in turns])
+    found: Ints = np.unique(tree.query(chips, predicate="intersects")[1])
+    return found
 
 
 def _area(box: Floats) -> float:

@@ -7,9 +7,9 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geodet.geometry.full_turns import full_turn
+from geodet.geometry.full_turns import full_turn, within_half_turn
 
-__all__ = ["join_at_antimeridian"]
+__all__ = ["join_at_antimeridian", "make_objects_whole"]
 
 _Shapes = NDArray[np.object_]
 
@@ -40,6 +40,35 @@ def join_at_antimeridian(shapes: _Shapes, crs: CRS | None) -> _Shapes:
     for row in np.flatnonzero(is_multiple & (west <= -edge) & (east >= edge)):
         joined[row] = _joined(shapely.get_parts(shapes[row]), half, edge)
     return joined
+
+
+def make_objects_whole(shapes: _Shapes, crs: CRS | None) -> _Shapes:
+    """Join what is cut at the antimeridian, and what runs around the globe instead of over it.
+
+    Programs that know no antimeridian write an object there with vertices at 179.9 and -179.9
+    degrees. An object is narrower than half a turn: its vertices are moved to those beside the
+    first one.
+
+    Args:
+        shapes: (N,) objects, which are small, such as detections.
+        crs: Theirs.
+
+    Returns:
+        (N,) geometries.
+    """
+    shapes, turn = join_at_antimeridian(shapes, crs).copy(), full_turn(crs)
+    if not turn:
+        return shapes
+    west, _, east, _ = shapely.bounds(shapes).T
+    for row in np.flatnonzero(east - west > turn / 2):
+        first = shapely.get_coordinates(shapes[row])[0, 0]
+        shapes[row] = shapely.transform(
+            shapes[row],
+            lambda xy, first=first: np.column_stack(
+                [within_half_turn(xy[:, 0], first, turn), xy[:, 1]]
+            ),
+        )
+    return shapes
 
 
 def _joined(parts: _Shapes, half: float, edge: float) -> shapely.Geometry:

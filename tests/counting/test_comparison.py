@@ -7,11 +7,11 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from geodet.counting.compare import compare_dates
 from geodet.counting.comparison import match_dates
-from geodet.counting.found_objects import FoundObjects
+from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.errors import VectorError
 
 UTM = CRS.from_epsg(32633)
@@ -135,3 +135,19 @@ def test_a_date_that_looked_elsewhere_changes_nothing(tmp_path, caplog):
 def test_one_date_without_crs_is_refused(tmp_path):
     with pytest.raises(VectorError, match="has no CRS"):
         match_dates(BEFORE, objects([(0, 0)], crs=None), distance=3)
+
+
+def test_objects_that_another_program_wrote_around_the_globe_are_kept(tmp_path):
+    """Their vertices lie at 179.9 and -179.9 degrees, and their middle at 0."""
+    zone = CRS.from_epsg(32701)  # ends at 180 degrees west
+    x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(-180.0, -17.0)
+    shapes = [shapely.box(x + at - 3, y, x + at + 3, y + 6) for at in (-20, 0, 1, 20)]
+    frame = geopandas.GeoDataFrame({"label": ["tree"] * 4}, geometry=shapes, crs=zone)
+    frame.to_file(tmp_path / "utm.gpkg")
+    wrapped = frame.to_crs(4326)
+    assert (wrapped.bounds.maxx - wrapped.bounds.minx > 300).sum() == 2
+    wrapped.to_file(tmp_path / "degrees.gpkg")
+    found = [read_found_objects(tmp_path / name) for name in ("utm.gpkg", "degrees.gpkg")]
+    compared = match_dates(*found, distance=1)
+    assert [len(rows) for rows in compared.kept] == [4, 4]
+    assert np.ptp(found[1].centres[:, 0] % 360) < 0.01

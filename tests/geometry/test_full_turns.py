@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
 
-from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
+from geodet.geometry.full_turns import (
+    full_turn,
+    seam_between,
+    turns_together,
+    within_half_turn,
+)
 from geodet.geometry.geobox import GeoBox
 
 EQUATOR = 2 * np.pi * 6378137.0
@@ -68,3 +73,26 @@ def test_a_raster_over_the_antimeridian_is_continuous_in_degrees():
     width = Geod(ellps="WGS84").inv(*world[0], *world[1])[2]
     assert np.ptp(world[:, 0]) < 0.001
     assert width == pytest.approx(20 * 0.6, rel=1e-3)
+
+
+@given(
+    st.lists(st.floats(-40, 40), min_size=1, max_size=6),
+    st.floats(-180, 180),
+    st.sampled_from([4326, 3857]),
+)
+def test_neighbours_lie_together_wherever_they_are_on_the_globe(offsets, middle, epsg):
+    crs = CRS.from_epsg(epsg)
+    degree = full_turn(crs) / 360
+    x = ((np.array(offsets) + middle + 180) % 360 - 180) * degree
+    shifts = turns_together(np.append(x, np.nan)[:, None], crs)[:, 0]
+    assert shifts[-1] == 0
+    assert np.ptp(x + shifts[:-1]) == pytest.approx(np.ptp(offsets) * degree, abs=1e-6 * degree)
+    turns = shifts / full_turn(crs)
+    np.testing.assert_allclose(turns, np.round(turns), atol=1e-9)
+
+
+def test_what_has_no_full_turn_stays():
+    far = np.array([[-1e7], [1e7]])
+    assert turns_together(far, None).tolist() == [[0], [0]]
+    assert turns_together(far, CRS.from_epsg(32633)).tolist() == [[0], [0]]
+    assert turns_together(np.zeros((0, 4)), CRS.from_epsg(4326)).tolist() == []

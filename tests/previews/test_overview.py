@@ -91,3 +91,22 @@ def test_an_existing_picture_is_not_replaced(make_scene, draw):
     draw(paths, [[], []], max_side=100)
     with pytest.raises(OutputError, match="exists already"):
         draw(paths, [[], []], max_side=100)
+
+
+def test_scenes_on_the_two_sides_of_the_antimeridian_lie_side_by_side(make_scene, draw):
+    step, crs = 0.00001, CRS.from_epsg(4326)
+    about = {"width": 200, "height": 200, "epsg": 4326, "pixel_size": step}
+    west = make_scene("w.tif", origin=(180 - 200 * step, -17.0), **about)
+    pictures = [
+        draw(
+            [west, make_scene("e.tif", origin=(x, -17.0), **about)],
+            [[], [(50, 50, 150, 150)]],
+            crs=crs,
+            max_side=400,
+            overwrite=True,
+        )
+        for x in (180.0, -180.0)
+    ]
+    assert pictures[0].shape[1] >= 400
+    np.testing.assert_array_equal(*pictures)
+    assert (pictures[1][100, 5:395] != 236).any(axis=1).all()  # no ground between them

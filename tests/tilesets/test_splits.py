@@ -105,3 +105,10 @@ def test_patterns_that_match_no_image_or_all_are_refused(pattern, which):
 def test_one_place_cannot_be_split(places):
     with pytest.raises(TilesetError, match="no split is possible: all images show one place"):
         choose_split("ab"[: len(places)], places, DataConfig())
+
+
+def test_images_on_the_two_sides_of_the_antimeridian_share_a_place():
+    degrees = CRS.from_epsg(4326)
+    lefts = (179.99, -180.0, 180.01, 10.0)
+    boxes = [GeoBox(10, 10, Affine(0.001, 0, x, 0, -0.001, -17), degrees) for x in lefts]
+    assert find_places("abcd", boxes) == ["a", "a", "a", "d"]

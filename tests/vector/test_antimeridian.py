@@ -9,10 +9,11 @@ from pyproj import CRS, Transformer
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from geodet.geometry.boxes import Detections
+from geodet.geometry.full_turns import full_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.tilesets.scene_labels import read_scene_labels
-from geodet.vector.antimeridian import join_at_antimeridian
+from geodet.vector.antimeridian import join_at_antimeridian, make_objects_whole
 from geodet.vector.write_detections import write_detections
 
 WGS84 = CRS.from_epsg(4326)
@@ -111,3 +112,24 @@ def test_labels_over_the_antimeridian_are_whole_in_web_mercator(over_the_line, t
     assert len(sides) == 20
     # Mercator stretches by 1 / cos(latitude)
     np.testing.assert_allclose(sides[:, 0, 0], 12 / np.cos(np.radians(17)), rtol=0.05)
+
+
+@pytest.mark.parametrize("epsg", [4326, 3857])
+def test_an_object_around_the_globe_is_the_small_one_over_the_antimeridian(epsg):
+    """Programs that know no antimeridian write its vertices on both sides."""
+    crs = CRS.from_epsg(epsg)
+    degree = 1.0 if epsg == 4326 else full_turn(crs) / 360
+    small = box(179.9, -17, 180.2, -16)
+    wide = shapely.transform(
+        small, lambda xy: np.column_stack([(xy[:, 0] + 180) % 360 - 180, xy[:, 1]])
+    )
+    usual = box(10, 0, 11, 1)
+    shapes = np.array([wide, usual, None], object)
+    shapes = shapely.transform(shapes, lambda xy: xy * degree)
+    whole = make_objects_whole(shapes, crs)
+    expected = shapely.transform(small, lambda xy: xy * degree)
+    west, _, east, _ = whole[0].bounds
+    assert east - west == pytest.approx(0.3 * degree, rel=1e-6)
+    assert whole[0].area == pytest.approx(expected.area, rel=1e-6)
+    assert whole[1].equals(shapes[1])
+    assert whole[2] is None
