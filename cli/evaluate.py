@@ -174,8 +174,9 @@ def evaluate(
             "score_threshold": parse_thresholds(score_threshold),
             "iou_threshold": iou_threshold,
         },
-        "tile": {"label_field": label_field, "labels_crs": labels_crs},
+        "tile": {"labels_crs": labels_crs},
     }
+    flags["tile" if data is None else "data"]["label_field"] = label_field
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
     _check_files(data, detections, labels, scene, output, overwrite=overwrite)

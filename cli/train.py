@@ -159,7 +159,7 @@ def train(
     """
     if output is None and not dry_run:
         raise typer.BadParameter("name the model file to write", param_hint="--output / -o")
-    cuts = {"label_field": label_field, "labels_crs": labels_crs, "gsd": gsd}
+    cuts = {"labels_crs": labels_crs, "gsd": gsd}
     has_cuts = any(value is not None for value in (*cuts.values(), aoi, bounds))
     scenes = _choose_scenes(data, scenes, labels, has_cuts=has_cuts)
     set_up_logging(verbose=verbose, quiet=quiet)
@@ -174,6 +174,7 @@ def train(
     sections = (*known, "tile") if scenes else known
     layers: dict[str, dict[str, Any]] = {"train": flags, "tile": cuts}
     layers["data"] = {"allow_outside": allow_outside or None}
+    layers["tile" if scenes else "data"]["label_field"] = label_field
     config = opt.resolve(recipe, settings, flags=layers, sections=sections)
     corners, crs = opt.parse_bounds(bounds)
     from geodet.files.output_folders import check_run, check_tileset_exists
@@ -243,8 +244,8 @@ def _choose_scenes(
         return scenes or [str(data)]
     if has_cuts:
         raise typer.BadParameter(
-            "--label-field, --crs, --aoi, --bounds and --gsd belong to scenes: give them to "
-            "geodet tile, or give --labels as well",
+            "--crs, --aoi, --bounds and --gsd belong to scenes: give them to geodet tile, or give "
+            "--labels as well",
             param_hint="--data",
         )
     return []

@@ -33,6 +33,11 @@ class DataConfig(Section):
         (), description="classes that are neither object nor background, such as DontCare"
     )
     class_name: str = Field("object", description="class of the objects whose labels have none")
+    label_field: str | None = Field(
+        None,
+        description="attribute with the class, of labels in a vector file beside chips; unset: "
+        "label, class or name; empty: all objects are of one class",
+    )
     one_class: str = Field(
         "",
         description="one class for all objects, whatever their labels say; empty: the labels' own",

@@ -15,7 +15,7 @@ from pyproj import CRS, Transformer
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, within_half_turn
-from geodet.tilesets.class_fields import read_names_of_detections
+from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.vector.antimeridian import make_objects_whole
 from geodet.vector.vector_files import read_fields, read_frame
 
@@ -100,7 +100,8 @@ def read_found_objects(
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
 
     Raises:
-        VectorError: The file cannot be read, or it lacks a field that was named.
+        VectorError: The file cannot be read, it lacks a field that was named, or objects without
+            scores have nearly as many classes as there are objects.
     """
     fields = read_fields(path)
     score = _choose(score_field, "score", fields, path)
@@ -111,7 +112,9 @@ def read_found_objects(
     if not there.all():
         _logger.warning("%s: %d objects have no place and are left out", path, (~there).sum())
     frame, shapes = frame[there], shapes[there]
-    names = np.array(read_names_of_detections(frame, path, label_field, "object"), object)
+    # Objects without a score are labels, whose attribute may hold a name for each.
+    read_names = read_label_names if score is None else read_names_of_detections
+    names = np.array(read_names(frame, path, label_field, "object"), object)
     classes, labels = np.unique(names.astype(str), return_inverse=True)
     found = FoundObjects(
         path,

@@ -16,12 +16,14 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
+from geodet.errors import SceneError
 from geodet.files.ignored_warnings import ignoring_warnings
 from geodet.geometry.windows import Window
 from geodet.raster.linked_files import links_of, named_file, state_of
+from geodet.raster.source import check_complete
 
 __all__ = ["Member", "MosaicMembers", "find_members"]
 
@@ -60,7 +62,8 @@ class MosaicMembers:
             window: In the pixels of the mosaic.
 
         Raises:
-            RasterioIOError: One cannot be opened; it is tried again the next time.
+            RasterioIOError: One cannot be opened, or lacks its end; it is tried again the next
+                time.
         """
         if not self._to_open:
             return
@@ -70,8 +73,16 @@ class MosaicMembers:
         for number in np.flatnonzero(shown).tolist():
             name = self._names[number]
             if name in self._to_open:
-                with ignoring_warnings(NotGeoreferencedWarning), rasterio.open(name):
-                    self._to_open.discard(name)
+                _open(name)
+                self._to_open.discard(name)
+
+
+def _open(name: str) -> None:
+    with ignoring_warnings(NotGeoreferencedWarning), rasterio.open(name) as member:
+        try:
+            check_complete(member)
+        except SceneError as error:
+            raise RasterioIOError(str(error)) from None
 
 
 def find_members(scene: str) -> tuple[Member, ...]:

@@ -35,7 +35,7 @@ class OpenRaster(Closing):
         self.path = str(path)
         self.resolution: tuple[float, float] | None = None
         """Metres per pixel along x and y on the ground; None where they are unknown."""
-        self._limits = limits or ReadingConfig()
+        self._limits, self._has_limits = limits or ReadingConfig(), limits is not None
         self._sources = SourceAccess(self.path, self._limits, as_stored=as_stored)
         self.unreadable = UnreadableAreas()
         """Areas that were skipped, in the pixels of the raster."""

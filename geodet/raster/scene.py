@@ -264,7 +264,8 @@ class Scene(OpenRaster):
         except SceneError:
             raise
         except UNREADABLE as error:
-            raise unreadable_error(self.path, window, error) from error
+            can_skip = self._has_limits
+            raise unreadable_error(self.path, window, error, can_skip=can_skip) from error
 
     def _read_blocks(self, window: Window) -> Chip:
         assert self._blocks is not None

@@ -118,11 +118,21 @@ def _paste(parts: dict[Window, Block], block: Window) -> Block:
     return pixels, data
 
 
-def unreadable_error(path: str, window: Window, error: BaseException) -> SceneError:
-    """Return the error of a window that cannot be read."""
+def unreadable_error(
+    path: str, window: Window, error: BaseException, *, can_skip: bool
+) -> SceneError:
+    """Return the error of a window that cannot be read.
+
+    Args:
+        path: The raster.
+        window: In its pixels.
+        error: Why.
+        can_skip: Whether a setting of whoever reads leaves out such windows.
+    """
+    rest = "; --on-error skip leaves out what cannot be read" if can_skip else ""
     return SceneError(
         f"cannot read {window} of {path}: {_cause(error)}",
-        hint=_hint(path, _cause(error)),
+        hint=_hint(path, _cause(error), rest),
         path=path,
     )
 
@@ -131,9 +141,8 @@ def _cause(error: BaseException) -> str:
     return str(error.__cause__ or error)  # rasterio puts GDAL's own message there
 
 
-def _hint(path: str, cause: str) -> str:
+def _hint(path: str, cause: str, rest: str) -> str:
     """Name the part of a mosaic that is missing or damaged, where it can be told."""
-    rest = "; --on-error skip leaves out what cannot be read"
     if path.lower().endswith(".vrt") and Path(path).is_file():
         parts = find_linked_files(Path(path)).files
         missing = [part for part in parts if not part.exists()]

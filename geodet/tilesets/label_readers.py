@@ -39,17 +39,18 @@ _LABELME_FOLDERS = ("annotations", "labels", "json")
 _TEXT_FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
 
 
-def find_undivided(folder: Path, root: Path) -> ParsedLabels:
+def find_undivided(folder: Path, root: Path, label_field: str | None = None) -> ParsedLabels:
     """Read a folder that has no files or sub-folders for the parts of a split.
 
     Args:
         folder: The folder.
         root: That of the tileset, which may contain the names of classes.
+        label_field: Attribute of a vector file with the class, see :func:`find_labels`.
 
     Raises:
         TilesetError: No format is recognised, or a label file is broken.
     """
-    labels = _find_one_file(folder) or _find_file_for_each(folder, root)
+    labels = _find_one_file(folder) or _find_file_for_each(folder, root, label_field)
     if labels is None:
         raise _unknown_layout(folder)
     return with_image_sets(_with_folder_splits(labels, folder), folder)
@@ -141,7 +142,7 @@ def _tables(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("*.csv")) if file.name != "images.csv"]
 
 
-def _find_file_for_each(folder: Path, root: Path) -> ParsedLabels | None:
+def _find_file_for_each(folder: Path, root: Path, label_field: str | None) -> ParsedLabels | None:
     """Read images with a label file each, or one vector file; None if there is none."""
     images = list_images(folder)
     for name, pairs in _iter_pairs(images, folder):
@@ -154,7 +155,7 @@ def _find_file_for_each(folder: Path, root: Path) -> ParsedLabels | None:
         return labels
     if images and (file := find_vector_file(folder)):
         check_inside(file)
-        labels = read_vector_chips(file, images)
+        labels = read_vector_chips(file, images, label_field)
         labels.layout = "vector file and chips"
         return labels
     return None

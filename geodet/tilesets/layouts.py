@@ -37,12 +37,16 @@ __all__ = ["find_labels"]
 _PARTS: tuple[Split, ...] = ("train", "val", "test")
 
 
-def find_labels(path: Path, *, allow_outside: bool = False) -> ParsedLabels:
+def find_labels(
+    path: Path, *, allow_outside: bool = False, label_field: str | None = None
+) -> ParsedLabels:
     """Read the labels of a tileset in any known format.
 
     Args:
         path: A folder, or one label file.
         allow_outside: Whether its files may name, or link to, what is outside of its folder.
+        label_field: Attribute of a vector file with the class; None: ``label``, ``class`` or
+            ``name``, if any; empty: all objects are of one class.
 
     Raises:
         TilesetError: The path does not exist, no format is recognised, a label file is broken, or
@@ -50,19 +54,19 @@ def find_labels(path: Path, *, allow_outside: bool = False) -> ParsedLabels:
     """
     check_tileset_exists(path)
     with staying_inside(tileset_root(path), is_open=allow_outside):
-        labels = _read_labels(path)
+        labels = _read_labels(path, label_field)
         check_images_inside(image.path for image in labels.images)
     return labels
 
 
-def _read_labels(path: Path) -> ParsedLabels:
+def _read_labels(path: Path, label_field: str | None) -> ParsedLabels:
     if path.is_dir():
-        return _read_folder(path, path)
+        return _read_folder(path, path, label_field)
     listed = _read_listed(path) if path.suffix.lower() in {".yaml", ".yml", ".data"} else None
     return _with_table(listed or read_label_file(path), path.parent)
 
 
-def _read_folder(folder: Path, root: Path) -> ParsedLabels:
+def _read_folder(folder: Path, root: Path, label_field: str | None) -> ParsedLabels:
     """Read one folder; ``root`` is that of the tileset, which may contain data.yaml for all."""
     if listed := _read_listed(folder):
         return _with_table(listed, folder)
@@ -75,16 +79,16 @@ def _read_folder(folder: Path, root: Path) -> ParsedLabels:
         place.name for place in folders.values()
     )
     if {"train", "val"} <= folders.keys():
-        read = {split: _read_folder(place, root) for split, place in folders.items()}
+        read = {split: _read_folder(place, root, label_field) for split, place in folders.items()}
         return _joined(folder, read, source)
     try:
-        return _with_table(find_undivided(folder, root), folder)
+        return _with_table(find_undivided(folder, root, label_field), folder)
     except TilesetError as error:
         if not folders:
             raise
         unknown = error
     try:
-        read = {split: _read_folder(place, root) for split, place in folders.items()}
+        read = {split: _read_folder(place, root, label_field) for split, place in folders.items()}
     except TilesetError as error:
         raise error from unknown
     return _joined(folder, read, source)

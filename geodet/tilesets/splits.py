@@ -125,8 +125,9 @@ def choose_split(
 
     If ``config.val`` has patterns of file names, the images that match validate. Otherwise a share
     of the places validates, the same on every machine. Of images without a place, the last ones in
-    natural order validate, as one run, because neighbouring frames of a flight look the same. No
-    image is chosen as a test image.
+    natural order validate, as one run, because neighbouring frames of a flight look the same; those
+    that differ in their ending alone, such as a.png and a.jpg, go together. No image is chosen as a
+    test image.
 
     Args:
         names: Names of the images; patterns match the file name or its stem.
@@ -146,7 +147,10 @@ def choose_split(
         for name, chosen in pick_val_places([p for p in places if p], config.val_fraction)
         if chosen
     }
-    unknown = sorted((n for n, p in zip(names, places, strict=True) if p is None), key=natural_key)
+    unplaced = {
+        n: str(PurePath(n).with_suffix("")) for n, p in zip(names, places, strict=True) if p is None
+    }
+    unknown = sorted(set(unplaced.values()), key=natural_key)
     run = unknown[len(unknown) - _share(len(unknown), config.val_fraction) :]
     if not val and not run:
         raise TilesetError(
@@ -155,7 +159,7 @@ def choose_split(
         )
     chosen = set(run)
     return [
-        "val" if (name in chosen if place is None else place in val) else "train"
+        "val" if (unplaced[name] in chosen if place is None else place in val) else "train"
         for name, place in zip(names, places, strict=True)
     ]
 

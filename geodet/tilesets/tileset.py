@@ -59,7 +59,14 @@ def read_tileset(
         TilesetError: Files are missing or broken, or the training images have no objects.
     """
     root = path if path.is_dir() else path.parent
-    found = find_labels(path, allow_outside=config.allow_outside)
+    field = config.label_field
+    found = find_labels(path, allow_outside=config.allow_outside, label_field=field)
+    if field is not None and "vector file" not in found.layout:
+        raise TilesetError(
+            f"{found.source}: labels in {found.layout} have no attributes to choose from",
+            hint="data.label_field is for a vector file beside chips; data.class_map renames",
+            path=found.source,
+        )
     labels = map_classes(found, config, others=other_classes)
     _check_files(labels)
     items = sorted(labels.images, key=lambda item: natural_key(_relative(item.path, root)))

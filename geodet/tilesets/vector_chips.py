@@ -49,7 +49,9 @@ def find_vector_file(folder: Path) -> Path | None:
     return files[0] if files else None
 
 
-def read_vector_chips(path: Path, images: Sequence[Path]) -> ParsedLabels:
+def read_vector_chips(
+    path: Path, images: Sequence[Path], label_field: str | None = None
+) -> ParsedLabels:
     """Read the objects that each chip shows, as boxes in its pixels.
 
     An object of which a chip shows too little, as with ``geodet tile``, is an ignored region there.
@@ -57,6 +59,8 @@ def read_vector_chips(path: Path, images: Sequence[Path]) -> ParsedLabels:
     Args:
         path: The vector file, in any CRS.
         images: The chips.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any;
+            empty: all objects are of one class.
 
     Raises:
         TilesetError: A chip has no georeference, is as large as a scene, or no chip has an object.
@@ -71,7 +75,7 @@ def read_vector_chips(path: Path, images: Sequence[Path]) -> ParsedLabels:
     for item, geobox in zip(items, geoboxes, strict=True):
         key = geobox.crs.to_wkt() if geobox.crs else ""
         if key not in read:
-            objects = read_scene_labels(path, geobox.crs)
+            objects = read_scene_labels(path, geobox.crs, label_field=label_field)
             read[key] = objects, shapely.STRtree(objects.geometries)
         shown.update(_add_objects(item, geobox, *read[key]))
     count = len(next(iter(read.values()))[0])

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 from factories_rasters import side_by_side
+from PIL import Image
 
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
@@ -109,3 +111,17 @@ def test_what_only_gdal_can_open_is_left_to_it(make_scene, tmp_path):
     options = '<OpenOptions><OOI key="NUM_THREADS">2</OOI></OpenOptions></SimpleSource>'
     mosaic.write_text(mosaic.read_text().replace("</SimpleSource>", options))
     assert find_members(str(mosaic)) == ()
+
+
+def test_a_picture_without_its_end_is_refused_in_a_mosaic_as_by_itself(make_scene, tmp_path):
+    """GDAL fills what is missing of a PNG with zeros, without a word."""
+    pixels = np.random.default_rng(0).integers(1, 255, (80, 48, 3), np.uint8)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    whole = (tmp_path / "b.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(whole[: len(whole) // 3])
+    mosaic = side_by_side(tmp_path / "mosaic.vrt", ("a.png", "b.png"))
+    with Scene(mosaic) as scene:
+        with pytest.raises(SceneError, match=r"cannot read Window.*b\.png is truncated"):
+            scene.read(NEEDS_IT)
+        assert scene.read(ELSEWHERE).pixels.all()

@@ -43,14 +43,16 @@ def test_only_the_block_of_the_file_that_is_damaged_is_left_blank(damaged):
     assert "IReadBlock failed" in found[Window(32, 16, 16, 16)]
 
 
-def test_by_default_a_damaged_block_is_an_error(damaged):
+@pytest.mark.parametrize("limits", [None, ReadingConfig()])
+def test_by_default_a_damaged_block_is_an_error(damaged, limits):
+    """Only where a setting leaves it out, as in detect, does the hint name the setting."""
     with (
-        Scene(damaged[0]) as scene,
+        Scene(damaged[0], limits=limits) as scene,
         pytest.raises(SceneError, match="cannot read Window") as caught,
     ):
         scene.read(Window(0, 0, 96, 80))
     assert "gdalinfo -checksum" in caught.value.hint
-    assert "--on-error skip" in caught.value.hint
+    assert ("--on-error skip" in caught.value.hint) == (limits is not None)
 
 
 @pytest.mark.parametrize("grid", [(96, 80), (48, 40), (120, 100)])

@@ -112,3 +112,12 @@ def test_images_on_the_two_sides_of_the_antimeridian_share_a_place():
     lefts = (179.99, -180.0, 180.01, 10.0)
     boxes = [GeoBox(10, 10, Affine(0.001, 0, x, 0, -0.001, -17), degrees) for x in lefts]
     assert find_places("abcd", boxes) == ["a", "a", "a", "d"]
+
+
+def test_files_of_one_name_go_together():
+    """A picture in two formats would otherwise train and validate."""
+    names = [f"{stem}{ending}" for stem in ("a", "b", "c", "d/c") for ending in (".jpg", ".png")]
+    parts = choose_split(names, [None] * len(names), DataConfig(val_fraction=0.3))
+    assert dict(zip(names, parts, strict=True)) == {
+        name: "val" if name.startswith("d/c") else "train" for name in names
+    }
