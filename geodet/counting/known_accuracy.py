@@ -17,6 +17,9 @@ __all__ = ["KnownAccuracy", "choose_estimator"]
 
 logger = logging.getLogger(__name__)
 
+_OF_A_RUN = (ACCURACY, "model_sha256", "thresholds")
+"""Metadata that give an accuracy its meaning; those of a second run have a 2 after them."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownAccuracy:
@@ -79,7 +82,12 @@ def _ratio_of_plots(sample: Path, plots: Path, found: FoundObjects) -> PlotRatio
 def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:
     """Return the accuracy at the threshold in use, as the metadata of the detections say it."""
     hint = "--precision and --recall, or --sample and --aoi, give an interval of the true count"
-    text = read_provenance(path).get(ACCURACY, "")
+    about = read_provenance(path)
+    text = about.get(ACCURACY, "")
+    if different := sorted(one for one in _OF_A_RUN if f"{one} 2" in about):  # by appending
+        said = " and ".join(different)
+        logger.warning("%s: its runs differ in %s, and so in accuracy; %s", path, said, hint)
+        return None
     try:
         stored = json.loads(text) if text else {}
         if stored and min_score <= float(stored["score_threshold"]):

@@ -167,6 +167,11 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, *, written: 
         )
     if options.replace_scenes and not options.append:
         raise ConfigError("scenes are replaced when appending", hint="add --append")
+    if options.replace_scenes and (options.aoi is not None or options.bounds is not None):
+        raise ConfigError(
+            "a scene is replaced as a whole, but only an area of it would be searched",
+            hint="leave out --aoi and --bounds, or write the area to a file of its own",
+        )
     for output in outputs:
         check_output_path(
             output,

@@ -44,7 +44,8 @@ def parse_xml_root(content: bytes) -> ElementTree.Element:
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     declared = _ENCODING.match(content)
     encoding = encoding or (declared.group(1).decode("ascii") if declared else "utf-8")
-    text = _DECLARATION.sub("", _decoded(content, encoding), count=1)
+    why = "which it declares" if declared else "as XML is unless it declares another encoding"
+    text = _DECLARATION.sub("", _decoded(content, encoding, why), count=1)
     if _ENTITY.search(text):
         raise DocumentError(
             "broken XML: it declares entities, which labels do not need",
@@ -56,13 +57,12 @@ def parse_xml_root(content: bytes) -> ElementTree.Element:
         raise DocumentError(f"broken XML: {error}", hint="export the labels again") from error
 
 
-def _decoded(content: bytes, encoding: str) -> str:
+def _decoded(content: bytes, encoding: str, why: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise DocumentError(
-            f"broken XML: it is not in {encoding}, which it declares: {error.reason} at byte"
-            f" {error.start}",
+            f"broken XML: it is not in {encoding}, {why}: {error.reason} at byte {error.start}",
             hint="correct the encoding in its first line, or save the file in UTF-8",
         ) from error
     except (LookupError, ValueError) as error:  # an unknown codec, or one of bytes such as zip

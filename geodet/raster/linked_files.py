@@ -15,6 +15,7 @@ __all__ = [
     "LinkedFiles",
     "find_linked_files",
     "is_remote",
+    "is_vrt",
     "links_of",
     "named_file",
     "state_of",
@@ -77,6 +78,15 @@ def is_remote(scene: str) -> bool:
         (True, False)
     """
     return is_remote_path(scene) or bool(links_of(scene).remote)
+
+
+def is_vrt(path: Path) -> bool:
+    """Whether a local file is a VRT, whatever its name ends in."""
+    try:
+        with path.open("rb") as file:
+            return b"<vrtdataset" in file.read(_HEAD_BYTES).lower()
+    except (OSError, ValueError):
+        return False
 
 
 def state_of(scene: str) -> tuple[int, int] | None:

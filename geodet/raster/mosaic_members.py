@@ -8,7 +8,9 @@ each window that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,15 +24,17 @@ from rasterio.windows import Window as RasterioWindow
 from geodet.errors import SceneError
 from geodet.files.ignored_warnings import ignoring_warnings
 from geodet.geometry.windows import Window
-from geodet.raster.linked_files import links_of, named_file, state_of
+from geodet.raster.linked_files import is_vrt, links_of, named_file, state_of
 from geodet.raster.source import check_complete
 
 __all__ = ["Member", "MosaicMembers", "find_members"]
 
+_NAMED = re.compile(r"<SourceFilename([^>]*)>([^<]+)<", re.IGNORECASE)
 _DEEPEST = 8  # mosaics of mosaics
 
 Place = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
+_ANYWHERE: Place = (-math.inf, -math.inf, math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ class Member:
     """Its path, or another name that GDAL opens."""
     place: Place
     """What it fills, in the pixels of the VRT."""
+    band: int | None = None
+    """The band of the VRT that shows it; None: any may."""
+    options: tuple[tuple[str, str], ...] = ()
+    """With which it is opened."""
 
 
 class MosaicMembers:
@@ -51,15 +59,19 @@ class MosaicMembers:
     """
 
     def __init__(self, members: Sequence[Member] = ()) -> None:
-        self._names = [member.name for member in members]
+        self._members = tuple(members)
         self._places = np.array([member.place for member in members]).reshape(-1, 4)
-        self._to_open = set(self._names)
+        self._bands = np.array([member.band or 0 for member in members], np.int64)
+        self._to_open = {(member.name, member.options) for member in members}
 
-    def open_shown(self, window: Window | RasterioWindow) -> None:
+    def open_shown(
+        self, window: Window | RasterioWindow, bands: Collection[int] | None = None
+    ) -> None:
         """Open the members that a window shows, unless that was done before.
 
         Args:
             window: In the pixels of the mosaic.
+            bands: Those that are read; None: any.
 
         Raises:
             RasterioIOError: One cannot be opened, or lacks its end; it is tried again the next
@@ -70,15 +82,18 @@ class MosaicMembers:
         left, top, right, bottom = self._places.T
         shown = (left < window.col_off + window.width) & (right > window.col_off)
         shown &= (top < window.row_off + window.height) & (bottom > window.row_off)
+        if bands is not None:
+            shown &= np.isin(self._bands, [0, *bands])
         for number in np.flatnonzero(shown).tolist():
-            name = self._names[number]
-            if name in self._to_open:
-                _open(name)
-                self._to_open.discard(name)
+            member = self._members[number]
+            key = member.name, member.options
+            if key in self._to_open:
+                _open(*key)
+                self._to_open.discard(key)
 
 
-def _open(name: str) -> None:
-    with ignoring_warnings(NotGeoreferencedWarning), rasterio.open(name) as member:
+def _open(name: str, options: tuple[tuple[str, str], ...]) -> None:
+    with ignoring_warnings(NotGeoreferencedWarning), rasterio.open(name, **dict(options)) as member:
         try:
             check_complete(member)
         except SceneError as error:
@@ -88,8 +103,8 @@ def _open(name: str) -> None:
 def find_members(scene: str) -> tuple[Member, ...]:
     """Find what a local VRT shows, with the members of those members that are VRTs.
 
-    Left out are members that are opened with options, and names relative to the VRT that are no
-    paths: only GDAL knows how to open them.
+    Left out are names relative to the VRT that are no paths: only GDAL knows how to open them. Of a
+    text that is no XML, which GDAL may read all the same, any member may be shown anywhere.
 
     Args:
         scene: Anything that GDAL opens; of what is no local VRT nothing is known.
@@ -102,63 +117,118 @@ def find_members(scene: str) -> tuple[Member, ...]:
 
 @lru_cache(maxsize=16)  # a run opens its scenes more than once
 def _find_in_state(scene: str, _: tuple[int, int]) -> tuple[Member, ...]:
-    path = Path(scene)
-    root = _parse(path)
-    # A member is named once for each band.
-    return () if root is None else tuple(dict.fromkeys(_iter_members(root, (path,))))
+    return _Finding().members(Path(scene))
 
 
-def _iter_members(root: ET.Element, path: tuple[Path, ...]) -> Iterator[Member]:
-    """Yield the members of a VRT, the last one of a path through mosaics of mosaics."""
-    whole = _whole(root)
-    for source in root.iter():
-        name = _name_of(source, path[-1].parent)
-        if name is None:
-            continue
-        place = _place(source.find("DstRect")) or whole
-        yield Member(name, place)
-        file = Path(name)
-        if file.suffix.lower() != ".vrt" or file in path or len(path) > _DEEPEST:
-            continue
-        if (inner := _parse(file)) is not None:
-            shown = _place(source.find("SrcRect")) or _whole(inner)
-            for member in _iter_members(inner, (*path, file)):
-                if (part := _overlap(member.place, shown)) is not None:
-                    yield Member(member.name, _moved(part, shown, place))
+class _Finding:
+    """The members of a VRT and of those that it shows, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Member, ...]] = {}
+
+    def members(self, path: Path, depth: int = 0) -> tuple[Member, ...]:
+        """Return the members of a VRT; none while they are being found, of one that shows itself.
+
+        Args:
+            path: The VRT.
+            depth: How many others show it.
+        """
+        if path not in self._known:
+            self._known[path] = ()
+            found = self._iter_members(path, depth) if depth <= _DEEPEST else ()
+            self._known[path] = tuple(dict.fromkeys(found))
+        return self._known[path]
+
+    def _iter_members(self, path: Path, depth: int) -> Iterator[Member]:
+        root = _parse(path)
+        if root is None:
+            yield from (Member(name, _ANYWHERE) for name in _iter_names(path))
+            return
+        whole = _whole(root)
+        for source, band in _iter_sources(root):
+            name = _name_of(source, path.parent)
+            if name is None:
+                continue
+            place = _place(source.find("dstrect")) or whole
+            yield Member(name, place, band, _options_of(source))
+            file = Path(name)
+            if not is_vrt(file):
+                continue
+            shown = _place(source.find("srcrect"))
+            for member in self.members(file, depth + 1):
+                inner = _overlap(member.place, shown) if shown else None
+                moved = _moved(inner, shown, place) if inner and shown else place
+                if inner or not shown:
+                    yield Member(member.name, moved, band, member.options)
+
+
+def _iter_sources(root: ET.Element) -> Iterator[tuple[ET.Element, int | None]]:
+    """Yield the elements that may name a member, and the bands that they are of."""
+    for number, part in enumerate(root.findall("vrtrasterband"), start=1):
+        band = part.get("band", "")
+        yield from ((one, int(band) if band.isdecimal() else number) for one in part.iter())
+    for part in root:
+        if part.tag != "vrtrasterband":
+            yield from ((one, None) for one in part.iter())
 
 
 def _name_of(source: ET.Element, folder: Path) -> str | None:
     """Return the name that opens a source of a VRT; None for any other element."""
-    named = source.find("SourceFilename")
-    if named is None or not named.text or source.find("OpenOptions") is not None:
+    named = source.find("sourcefilename")
+    if named is None or not named.text:
         return None
     text = named.text.strip()
-    is_relative = named.get("relativeToVRT", "0").strip() not in ("", "0")
+    is_relative = named.get("relativetovrt", "0").strip() not in ("", "0")
     file = named_file(text, folder, is_relative=is_relative)
     if file is not None:
         return str(file)
     return None if is_relative else text
 
 
+def _iter_names(path: Path) -> Iterator[str]:
+    """Yield the names in a text that is no XML."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return
+    for about, name in _NAMED.findall(text):
+        is_relative = 'relativetovrt="1"' in about.lower().replace(" ", "")
+        file = named_file(name.strip(), path.parent, is_relative=is_relative)
+        if file is not None:
+            yield str(file)
+
+
+def _options_of(source: ET.Element) -> tuple[tuple[str, str], ...]:
+    options = source.findall("openoptions/ooi")
+    return tuple((one.get("key", ""), (one.text or "").strip()) for one in options)
+
+
 def _parse(path: Path) -> ET.Element | None:
+    """Read a VRT with all names of elements and attributes in lower case: GDAL ignores it."""
     try:
         root = ET.parse(path).getroot()
-        _whole(root)
-    except (ET.ParseError, OSError, ValueError):  # no XML, or a size that is no number
+    except (ET.ParseError, OSError, ValueError):  # no XML
         return None
+    for one in root.iter():
+        one.tag, known = one.tag.lower(), {key.lower(): one.attrib[key] for key in one.attrib}
+        one.attrib.clear()
+        one.attrib.update(known)
     return root
 
 
 def _whole(root: ET.Element) -> Place:
-    return 0.0, 0.0, float(root.get("rasterXSize", "0")), float(root.get("rasterYSize", "0"))
+    try:
+        return 0.0, 0.0, float(root.get("rasterxsize", "")), float(root.get("rasterysize", ""))
+    except ValueError:
+        return _ANYWHERE
 
 
 def _place(element: ET.Element | None) -> Place | None:
     if element is None:
         return None
     try:
-        left, top = float(element.get("xOff", "")), float(element.get("yOff", ""))
-        width, height = float(element.get("xSize", "")), float(element.get("ySize", ""))
+        left, top = float(element.get("xoff", "")), float(element.get("yoff", ""))
+        width, height = float(element.get("xsize", "")), float(element.get("ysize", ""))
     except ValueError:
         return None
     return left, top, left + width, top + height

@@ -235,8 +235,16 @@ class Scene(OpenRaster):
 
     def _read_source(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> Block:
         with self._sources.lend() as source:
-            self._members.open_shown(window)
+            if not self._is_in_overview(window, shape):
+                # Of an expanded palette the bands are others.
+                bands = None if source.held else {*self.bands, self._mask_band or 0}
+                self._members.open_shown(window, bands)
             return source.read(self.bands, self._mask_band, window, shape)
+
+    def _is_in_overview(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> bool:
+        """Whether GDAL reads a window from a file of overviews, and not from the members."""
+        reduction = min(window.height / shape[0], window.width / shape[1])
+        return self._has_overviews and reduction >= 2 and Path(f"{self.path}.ovr").is_file()
 
     def _make_blocks(self) -> BlockStore | None:
         """Share decoded blocks between threads, unless a single one is too large to keep many."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import rasterio
 from rasterio.errors import RasterioError
 
+from geodet.raster.linked_files import links_of
 from geodet.raster.scene_lists import is_gdal_path
 from geodet.raster.source import quietly
 
@@ -31,7 +32,9 @@ def identify_scene(path: str) -> str:
     """
     if is_gdal_path(path) or not Path(path).is_file():
         return ""
-    files = dict.fromkeys([path, *sorted(_list_files(path))])
+    # GDAL lists the files of a mosaic, but not those of the mosaics in it.
+    linked = map(str, links_of(path).files)
+    files = dict.fromkeys([path, *sorted({*_list_files(path), *linked})])
     texts = [_identify_file(Path(file)) for file in files]
     if len(texts) == 1:
         return texts[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,6 +45,9 @@ def map_classes(
         TilesetError: The map names a class that the labels lack, or a name is one that files cannot
             hold.
     """
+    for image in labels.images:
+        image.names = [None if name is None else _composed(name) for name in image.names]
+    labels.classes = tuple(dict.fromkeys(map(_composed, labels.classes)))
     used = {name for image in labels.images for name in image.names if name is not None}
     _check_names({*used, *labels.classes}, labels.source)
     if not config.class_map:
@@ -56,6 +60,11 @@ def map_classes(
     declared = (config.class_map.get(name, name) for name in labels.classes)
     labels.classes = tuple(dict.fromkeys(declared))
     return labels
+
+
+def _composed(name: str) -> str:
+    """Return a name with its accents as part of the letters, as most programs write them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def map_names(
@@ -73,7 +82,7 @@ def map_names(
         TilesetError: The map names a class that no object has, or a name is one that files cannot
             hold.
     """
-    listed = tuple(names)
+    listed = tuple(map(_composed, names))
     if listed:
         _check_names({*listed, *others}, source)
         _check_keys({*listed, *others}, source, config)

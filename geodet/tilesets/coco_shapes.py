@@ -24,10 +24,12 @@ def annotation_box(entry: Mapping[str, Any]) -> Box | None:
     Raises:
         ValueError: The annotation has none of them, or a broken one.
     """
-    for key in ("whole_bbox", "bbox"):
-        if entry.get(key):
-            return _parse_bbox(entry[key])
     segmentation = entry.get("segmentation")
+    for key in ("whole_bbox", "bbox"):
+        value = entry.get(key)
+        is_unfilled = isinstance(value, list) and not any(value)  # some programs write zeros
+        if value and not (is_unfilled and segmentation):
+            return _parse_bbox(value)
     if isinstance(segmentation, dict):
         return mask_box(segmentation)
     if segmentation:

@@ -34,6 +34,7 @@ _HINT = (
     "a tileset has train.json and val.json (COCO), or images with YOLO or Pascal VOC labels, or a"
     " CSV with the columns image,x,y or image_path,xmin,ymin,xmax,ymax,label"
 )
+_ENCODINGS = ("ascii", "utf-16-le", "utf-16-be")  # how the characters of a tag are stored
 _VOC_FOLDERS = ("annotations", "Annotations")
 _LABELME_FOLDERS = ("annotations", "labels", "json")
 _TEXT_FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
@@ -79,7 +80,7 @@ def _kind_of(file: Path) -> str | None:
     if suffix == ".xml":
         check_inside(file)
         head = file.read_bytes()
-        return "CVAT" if b"<annotations" in head else None
+        return "CVAT" if any("<annotations".encode(one) in head for one in _ENCODINGS) else None
     text = read_text(file) if suffix in {".json", ".geojson"} else ""
     if '"images"' in text and '"annotations"' in text:
         return "COCO"

@@ -244,16 +244,21 @@ def set_parts(
 
 
 def with_image_sets(labels: ParsedLabels, folder: Path) -> ParsedLabels:
-    """Set the split from ``ImageSets/Main/train.txt``, ``val.txt`` and so on, if they exist.
+    """Set the split from lists of images, if they exist.
+
+    They are ``train.txt``, ``val.txt`` and so on in ``ImageSets/Main``, in another folder of
+    ``ImageSets``, or beside the labels, where both must exist and name images.
 
     Raises:
         TilesetError: A name stands for no image, or is in two parts.
     """
-    files = _find_image_sets(folder)
-    if not files or any(image.split for image in labels.images):
+    if any(image.split for image in labels.images):
         return labels
     by_name = {image.path.stem: image.path for image in labels.images}
     by_name |= {image.path.name: image.path for image in labels.images}
+    files = _find_image_sets(folder) or _find_plain_lists(folder, by_name)
+    if not files:
+        return labels
     parts: dict[Path, Split] = {}
     for split, file in files.items():
         for number, line in enumerate(read_text(file).splitlines(), start=1):
@@ -276,16 +281,31 @@ def with_image_sets(labels: ParsedLabels, folder: Path) -> ParsedLabels:
 
 
 def _find_image_sets(folder: Path) -> dict[Split, Path]:
-    for place in (folder / "ImageSets" / "Main", folder / "ImageSets"):
-        if not place.is_dir():
-            continue
-        files = {file.stem.lower(): file for file in sorted(place.glob("*.txt"))}
-        found: dict[Split, Path] = {}
-        for word, split in PART_WORDS.items():
-            if word in files:
-                found.setdefault(split, files[word])
-        if "trainval" in files and not found.keys() & {"train", "val"}:
-            found["train"] = files["trainval"]
-        if found:
-            return found
+    """Find the lists in ImageSets: those in Main first, whatever the case of the names."""
+    roots = [one for one in sorted(folder.iterdir()) if one.name.lower() == "imagesets"]
+    for root in filter(Path.is_dir, roots):
+        inner = sorted(filter(Path.is_dir, root.iterdir()), key=lambda p: p.name.lower() != "main")
+        for place in (*inner, root):
+            if found := _find_parts(place):
+                return found
     return {}
+
+
+def _find_parts(place: Path) -> dict[Split, Path]:
+    files = {file.stem.lower(): file for file in sorted(place.glob("*.txt"))}
+    found: dict[Split, Path] = {}
+    for word, split in PART_WORDS.items():
+        if word in files:
+            found.setdefault(split, files[word])
+    if "trainval" in files and not found.keys() & {"train", "val"}:
+        found["train"] = files["trainval"]
+    return found
+
+
+def _find_plain_lists(folder: Path, by_name: Mapping[str, Path]) -> dict[Split, Path]:
+    """Find the lists beside the labels, as older versions of YOLO and other programs have them."""
+    found = _find_parts(folder)
+    if not {"train", "val"} <= found.keys():
+        return {}
+    first = [next(iter(read_text(file).split()), "") for file in found.values()]
+    return found if all(PurePosixPath(name).name in by_name for name in first) else {}

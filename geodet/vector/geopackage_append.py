@@ -122,6 +122,13 @@ def _replace_or_refuse(
     held = _held(database, layer, known, scenes)
     if not layer.append.replace_scenes:
         _refuse(layer, held)
+    elif new := [scene for scene in scenes if scene not in held]:
+        _logger.warning(
+            "%s holds no rows of %s, so that none are replaced; its scenes have the names with "
+            "which they were given",
+            layer.path,
+            ", ".join(new[:3]) + (" and others" if len(new) > 3 else ""),
+        )
     for scene in held:
         rule = f"scene = ? AND {_rows_of_model(database, layer, known)}"
         database.execute(f'DELETE FROM main."{LAYER}" AS e WHERE {rule}', (scene,))

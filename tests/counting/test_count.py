@@ -142,3 +142,14 @@ def test_objects_without_a_place_are_left_out_with_a_warning(tmp_path, stands, c
     report = count_objects(path, CountPlaces(stands))
     assert report.objects == 1
     assert "2 objects have no place and are left out" in caplog.text
+
+
+@pytest.mark.parametrize("title", ["accuracy", "thresholds", "model_sha256"])
+def test_runs_of_other_thresholds_or_models_in_one_file_have_no_common_accuracy(
+    tmp_path, stands, caplog, title
+):
+    about = {"accuracy": json.dumps(STORED), title: json.dumps(STORED), f"{title} 2": "other"}
+    found = write(tmp_path / "two.gpkg", [at(1, 1, 2, 2)], about, label=["tree"], score=[0.9])
+    report = count_objects(found, CountPlaces(stands))
+    assert "estimate" not in report.total
+    assert f"its runs differ in {title}" in caplog.text

@@ -245,6 +245,9 @@ def test_a_scene_that_is_there_is_refused_or_replaced(make_scene, tiny_model, tm
     assert len(replaced) <= len(together)
     with pytest.raises(ConfigError, match="scenes are replaced when appending"):
         run(scenes, tiny_model, tmp_path / "new.gpkg", replace_scenes=True)
+    area = {"bounds": (500_000.0, 4_499_990.0, 500_010.0, 4_500_000.0)}
+    with pytest.raises(ConfigError, match="a scene is replaced as a whole"):
+        run(scenes[1:], tiny_model, out, append=True, replace_scenes=True, **area)
 
 
 def test_an_object_in_two_overlapping_scenes_is_written_once(make_scene, tiny_model, tmp_path):

@@ -35,3 +35,9 @@ def test_crafted_xml_is_refused(file, text, message):
 def test_depth_needs_no_limit(file):
     file.write_text("<a>" * 100_000 + "</a>" * 100_000)
     assert sum(1 for _ in read_xml_root(file).iter("a")) == 100_000
+
+
+def test_an_encoding_that_nobody_declared_is_not_said_to_be(file):
+    file.write_bytes("<a>Bäume</a>".encode("latin-1"))
+    with pytest.raises(DocumentError, match="unless it declares another"):
+        read_xml_root(file)

@@ -1,6 +1,7 @@
 import os
 
 import rasterio.shutil
+from factories_rasters import side_by_side
 
 from geodet.raster.scene_identity import identify_scene
 
@@ -45,3 +46,13 @@ def test_a_mosaic_is_another_when_a_member_changes(make_scene, tmp_path):
 
 def test_a_remote_scene_has_nothing_but_its_path():
     assert identify_scene("/vsicurl/https://example.com/scene.tif") == ""
+
+
+def test_a_mosaic_is_another_when_a_member_of_a_mosaic_in_it_changes(make_scene, tmp_path):
+    member = make_scene("member.tif", width=48)
+    side_by_side(tmp_path / "inner.vrt", ("member.tif", "member.tif"))
+    outer = side_by_side(tmp_path / "outer.vrt", ("inner.vrt",), 96)
+    before = identify_scene(str(outer))
+    assert identify_scene(str(outer)) == before
+    change(member)
+    assert identify_scene(str(outer)) != before

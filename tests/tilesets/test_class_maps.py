@@ -82,3 +82,12 @@ def test_a_class_with_nul_is_refused_wherever_it_comes_from(data):
         write_coco(data / f"{split}.json", boxes, ("car", "va\0n", "tree"))
     with pytest.raises(TilesetError, match="NUL"):
         read_tileset(data, DataConfig())
+
+
+def test_letters_with_accents_are_one_class_however_they_are_stored(tmp_path):
+    """macOS writes them apart."""
+    for split, name in (("train", "Ba\u0308ume"), ("val", "B\u00e4ume")):
+        paint_image(tmp_path / f"{split}.png")
+        write_coco(tmp_path / f"{split}.json", {f"{split}.png": [(0, 1, 1, 5, 5)]}, (name,))
+    assert read_tileset(tmp_path, DataConfig()).classes == ("B\u00e4ume",)
+    assert map_names(["Ba\u0308ume"], "a.gpkg", DataConfig()) == ("B\u00e4ume",)

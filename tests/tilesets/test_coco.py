@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from geodet.config import DataConfig
 from geodet.errors import OutputError, TilesetError
 from geodet.tilesets.coco import read_coco, write_tileset
-from geodet.tilesets.coco_shapes import mask_box
+from geodet.tilesets.coco_shapes import annotation_box, mask_box
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.layouts import find_labels
 from geodet.tilesets.tileset import read_tileset
@@ -255,3 +255,10 @@ def test_the_boxes_are_those_of_pycocotools(tmp_path):
         assert [oracle.cats[a["category_id"]]["name"] for a in found] == image.names
         boxes = [a["bbox"] for a in found]
         assert [(x, y, x + w, y + h) for x, y, w, h in boxes] == image.boxes
+
+
+@pytest.mark.parametrize("bbox", [[0, 0, 0, 0], [], None])
+def test_a_box_that_nobody_filled_gives_way_to_the_outline(bbox):
+    entry = {"bbox": bbox, "segmentation": [[1, 2, 5, 2, 5, 8, 1, 8]]}
+    assert annotation_box(entry) == (1, 2, 5, 8)
+    assert annotation_box({"bbox": [0, 0, 0, 0]}) == (0, 0, 0, 0)

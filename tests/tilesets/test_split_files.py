@@ -270,3 +270,22 @@ def test_a_folder_named_test_beside_images_with_labels_is_not_the_tileset(tmp_pa
     write(tmp_path / "classes.txt", "tree\n")
     paint_image(tmp_path / "test" / "other.png")
     assert {image.path.stem for image in find_labels(tmp_path).images} == PLAN.keys()
+
+
+@pytest.mark.parametrize("place", ["imagesets/main", "ImageSets/Segmentation", "ImageSets", "."])
+def test_lists_of_images_split_wherever_programs_put_them(tmp_path, place):
+    for name in PLAN:
+        paint_image(tmp_path / "JPEGImages" / f"{name}.png")
+        write_voc(tmp_path / "Annotations" / f"{name}.xml", [("tree", 1, 2, 3, 4)])
+    for part in ("train", "val", "test"):
+        write(tmp_path / place / f"{part}.txt", "\n".join(listed(part)))
+    assert parts(read_tileset(tmp_path, DataConfig())) == PLAN
+
+
+def test_other_texts_beside_the_labels_are_no_lists(tmp_path):
+    for name in PLAN:
+        paint_image(tmp_path / f"{name}.png")
+        write_voc(tmp_path / f"{name}.xml", [("tree", 1, 2, 3, 4)])
+    for part in ("train", "val"):
+        write(tmp_path / f"{part}.txt", "notes on this part\n")
+    assert not any(image.split for image in find_labels(tmp_path).images)

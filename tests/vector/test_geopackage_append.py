@@ -216,6 +216,13 @@ def test_a_scene_is_replaced_where_asked(path, tmp_path):
     assert not litter(tmp_path)
 
 
+def test_a_scene_of_which_nothing_is_replaced_is_warned_of(path, caplog):
+    """Its name in the file may have a folder before it: the old rows stay."""
+    appending = Appending(scenes=("a.tif", "x.tif"), replace_scenes=True)
+    append(path, part(found(1), scene="x.tif"), appending=appending)
+    assert "holds no rows of x.tif, so that none are replaced" in caplog.text
+
+
 def test_a_replaced_scene_without_objects_is_emptied(path):
     append(path, part(found(0)), appending=Appending(scenes=("a.tif",), replace_scenes=True))
     assert len(read(path)) == 0
