@@ -18,6 +18,7 @@ from geodet.files.databases import connect_database, run_when_free
 from geodet.geometry.arrays import Ints
 from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.images_append import append_images, extend_bounds
+from geodet.vector.not_examined import NOT_EXAMINED
 from geodet.vector.rows import LAYER, VectorLayer
 from geodet.vector.stored_rows import add_geometry_functions, iter_stored_pairs
 from geodet.vector.stored_styles import add_style
@@ -129,9 +130,17 @@ def _replace_or_refuse(
             layer.path,
             ", ".join(new[:3]) + (" and others" if len(new) > 3 else ""),
         )
+    if layer.append.replace_scenes and _has_table(database, NOT_EXAMINED):
+        forget = f'DELETE FROM main."{NOT_EXAMINED}" WHERE scene = ?'
+        database.executemany(forget, [(scene,) for scene in scenes])
     for scene in held:
         rule = f"scene = ? AND {_rows_of_model(database, layer, known)}"
         database.execute(f'DELETE FROM main."{LAYER}" AS e WHERE {rule}', (scene,))
+
+
+def _has_table(database: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?"
+    return database.execute(query, (name,)).fetchone() is not None
 
 
 def _held(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -73,7 +74,7 @@ def add_not_examined(
     Raises:
         OSError: It cannot be written.
     """
-    _write(path, areas, crs, photographs, driver="GPKG")
+    write_polygons(path, NOT_EXAMINED, _to_frame(areas, crs, photographs), driver="GPKG")
 
 
 def write_not_examined(
@@ -81,6 +82,8 @@ def write_not_examined(
     areas: Sequence[SkippedArea],
     crs: CRS | None,
     photographs: Photographs | None = None,
+    *,
+    searched: Collection[str] | None = None,
 ) -> None:
     """Write the areas beside an output, as GeoJSON in WGS 84 where there is a CRS.
 
@@ -91,28 +94,34 @@ def write_not_examined(
         areas: The areas.
         crs: Of the output.
         photographs: The scenes, where they are photographs.
+        searched: Names of the scenes that were added to a file: the areas of its other scenes stay.
+            None: the output is new.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    import pandas as pd  # with geopandas, which is imported late
+
     path = not_examined_path(output)
+    target = None if crs is None else _DEGREES
     with raising_output_errors(path):
-        if not areas:
+        frames = [_to_frame(areas, target, photographs)] if areas else []
+        if searched is not None and path.exists():
+            known = geopandas.read_file(path)
+            if not (kept := known[~known["scene"].isin(list(searched))]).empty:
+                frames.insert(0, kept)
+        if not frames:
             path.unlink(missing_ok=True)
             return
         with replacing(path) as temporary:
-            target = None if crs is None else _DEGREES
-            _write(temporary, areas, target, photographs, driver="GeoJSON")
+            whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+            write_polygons(temporary, NOT_EXAMINED, whole, driver="GeoJSON")
 
 
-def _write(
-    path: Path,
-    areas: Sequence[SkippedArea],
-    crs: CRS | None,
-    photographs: Photographs | None,
-    *,
-    driver: str,
-) -> None:
+def _to_frame(
+    areas: Sequence[SkippedArea], crs: CRS | None, photographs: Photographs | None
+) -> Any:
+    """Return the areas as a GeoDataFrame."""
     columns = {
         "scene": [area.scene for area in areas],
         "reason": [area.reason for area in areas],
@@ -122,8 +131,7 @@ def _write(
     placed = np.isfinite(corners).all(axis=(1, 2))
     shapes = np.full(len(areas), None, object)
     shapes[placed] = shapely.polygons(corners[placed])
-    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
-    write_polygons(path, NOT_EXAMINED, frame, driver=driver)
+    return geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
 
 
 def _to_columns(areas: Sequence[SkippedArea]) -> dict[str, list[int]]:

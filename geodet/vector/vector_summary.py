@@ -284,8 +284,8 @@ def _count_not_examined(path: str | Path) -> int:
     file = Path(path_of(path))
     beside = not_examined_path(file)
     sources: Sequence[tuple[Path, str | None]] = [(beside, None)] if beside.exists() else []
-    if NOT_EXAMINED in _layers(file):
-        sources = [(file, NOT_EXAMINED)]
+    if NOT_EXAMINED in _layers(file):  # and beside it, what was left out of rows that came later
+        sources = [*sources, (file, NOT_EXAMINED)]
     return sum(
         int(pyogrio.read_info(one, layer=layer, force_feature_count=True)["features"])
         for one, layer in sources

@@ -113,8 +113,10 @@ class DetectionWriter(ABC):
 
     def _write_left_out(self) -> None:
         """Write the areas that could not be read beside the output."""
+        layer = self._layer
+        searched = None if layer.append is None else self._scenes
         write_not_examined(
-            self._layer.path, self._left_out, self._layer.crs, self._layer.photographs
+            layer.path, self._left_out, layer.crs, layer.photographs, searched=searched
         )
 
     def _write_images(self) -> None:

@@ -26,6 +26,7 @@ from geodet.vector.not_examined import not_examined_path
 from geodet.vector.provenance import EXAMINED
 from geodet.vector.read_detections import read_detections
 from geodet.vector.vector_files import read_frame
+from geodet.vector.vector_summary import summarise_vector
 
 PAINT = {"width": 300, "height": 260, "tiled": True, "blockxsize": 32, "blockysize": 32}
 AREA = Window(96, 160, 32, 32)  # the block that is damaged
@@ -118,6 +119,24 @@ def test_rows_that_are_appended_have_them_beside_the_file(damaged, tiny_model, t
     run([damaged.with_name("intact.tif")], output, tiny_model)
     run([damaged], output, tiny_model, append=True)
     assert len(geopandas.read_file(not_examined_path(output))) == 1
+
+
+def test_rows_that_are_appended_leave_the_areas_of_other_scenes(damaged, tiny_model, tmp_path):
+    """Those of a scene that is searched again are anew, in the layer as well."""
+    output, intact = tmp_path / "out.gpkg", damaged.with_name("intact.tif")
+    other = damaged.with_name("other.tif")
+    other.write_bytes(damaged.read_bytes())
+    layer = f"{output}|layername=not_examined"
+    run([damaged], output, tiny_model)
+    run([other], output, tiny_model, append=True)
+    run([intact], output, tiny_model, append=True)
+    assert geopandas.read_file(not_examined_path(output)).scene.tolist() == ["other.tif"]
+    assert summarise_vector(output).not_examined == 2
+    for scene in (damaged, other):
+        scene.write_bytes(intact.read_bytes())
+        run([scene], output, tiny_model, append=True, replace_scenes=True)
+    assert not not_examined_path(output).exists()
+    assert len(read_frame(layer)) == 0
 
 
 def test_the_layer_does_not_hide_the_detections_from_readers(damaged, tiny_model, tmp_path):
