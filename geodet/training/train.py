@@ -37,6 +37,7 @@ from geodet.training.epoch_steps import EpochMeter, EpochReport, StepGuard, Step
 from geodet.training.int8_twin import write_int8
 from geodet.training.losses import Target
 from geodet.training.objective import average_weights, build_loss, build_optimizer, build_schedule
+from geodet.training.one_at_a_time import one_at_a_time
 from geodet.training.run_folder import (
     RunLog,
     RunState,
@@ -85,6 +86,7 @@ class TrainReport:
     """The page with the curves, the figures and pictures; None where it was not written."""
 
 
+@one_at_a_time
 @torch.random.fork_rng(devices=[])
 def run_training(
     data: Path | ScenesWithLabels,
@@ -121,7 +123,7 @@ def run_training(
 
     Raises:
         TilesetError: The data has no training images, or nothing to learn from.
-        OutputError: The model exists already or cannot be written.
+        OutputError: The model exists already or cannot be written, or another run is writing it.
         TrainingError: The loss stays not finite, or there is no run to resume.
         ConfigError: Settings do not fit the data, the processes or each other.
         DeviceError: This machine has no such device.

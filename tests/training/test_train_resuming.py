@@ -132,3 +132,17 @@ def test_a_resumed_run_restores_a_deleted_model_file(small, tmp_path):
         run_training(small, output, configured(epochs=1), device="cpu", resume=True)
     assert "--overwrite" in caught.value.hint
     assert not output.exists()
+
+
+def test_two_trainings_do_not_write_one_model(small, tmp_path):
+    output, config = tmp_path / "m.safetensors", configured(epochs=1)
+    refused = []
+
+    def meanwhile(_report):
+        with pytest.raises(OutputError, match="another run is writing") as caught:
+            run_training(small, output, config, device="cpu", overwrite=True)
+        refused.append(caught.value)
+
+    run_training(small, output, config, device="cpu", progress=meanwhile)
+    assert len(refused) == 1
+    assert not list(tmp_path.glob(".geodet-*.lock"))
