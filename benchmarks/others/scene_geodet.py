@@ -6,21 +6,19 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-import torch
 from timed import Rows, measure, read_order
 
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
-from geodet.models.checkpoint import load_checkpoint
+from geodet.onnx.backend import load_model
 from geodet.vector.read_detections import read_detections
 from geodet_cli.process import prepare_process
 
 
 def main() -> None:
     order = read_order()
-    torch.set_num_threads(order["threads"])
     prepare_process("cpu")  # as the command line does
-    model = load_checkpoint(order["model"])
+    model = load_model(order["model"])  # in integers, floats or bfloat16: as the command line
     config = DetectConfig.model_validate(order["settings"])
     outputs = (Path(order["answer"]).with_suffix(f".{n}.gpkg") for n in itertools.count())
 
@@ -37,7 +35,7 @@ def main() -> None:
         rows: Rows = table.tolist()
         return rows
 
-    measure(order, find, to_rows, ["geodet", "torch"])
+    measure(order, find, to_rows, ["geodet", "onnxruntime", "torch"])
 
 
 if __name__ == "__main__":
