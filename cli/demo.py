@@ -58,12 +58,12 @@ def demo(
     prepare_process(device)
     from geodet.api.progress_bars import detect_bars
     from geodet.demo.run_demo import run_demo
-    from geodet.models.checkpoint import load_checkpoint
+    from geodet.onnx.backend import load_model
 
     with detect_bars(is_shown=not quiet) as progress:
         report = run_demo(
             folder,
-            load_checkpoint(model),
+            load_model(model),
             size=size,
             device=device,
             overwrite=overwrite,

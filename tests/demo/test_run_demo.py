@@ -4,10 +4,12 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 
 from geodet.demo.run_demo import DemoReport, run_demo
 from geodet.errors import OutputError
 from geodet.models.checkpoint import load_checkpoint
+from geodet.onnx.export import export_model
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,11 @@ def test_existing_files_are_replaced_only_with_overwrite(demo):
 def test_recall_and_precision_without_trees_are_zero():
     report = DemoReport(painted=0, detected=0, matched=0, files=())
     assert (report.recall, report.precision) == (0.0, 0.0)
+
+
+def test_an_onnx_file_detects_as_well(invoke, make_model, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    export_model(load_checkpoint(make_model("tiny.safetensors")), path, reader="plain")
+    options = ("--size", "512", "--model", str(path))
+    invoke("demo", str(tmp_path / "town"), *options)
+    assert (tmp_path / "town" / "trees.gpkg").is_file()
