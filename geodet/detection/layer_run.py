@@ -123,12 +123,12 @@ class LayerRun(ABC):
         with ExitStack() as stack:
             stack.enter_context(self._prepared.warnings)
             self._create_folder(stack)
-            stack.callback(self._record)
             stack.callback(self._opened.close)
             for anchor in dict.fromkeys(map(anchor_of, self._outputs)):
                 stack.enter_context(locked_output(anchor))
             # Another run may have written them between the plan and the locks.
             check_files(self._outputs, [one.path for one in self._plan.records], self._options)
+            stack.callback(self._record)  # not of a run that is refused: the record is another's
             journal = self._open_journal(stack)
             loop = SceneLoop(
                 self._plan,

@@ -12,9 +12,11 @@ from PIL import Image, ImageOps
 
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.detection.detect_report import record_path
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.open_scenes import OpenScenes
 from geodet.errors import ConfigError, OutputError, VectorError
+from geodet.files.locks import locked_output
 from geodet.raster.orientation import Turn
 from geodet.raster.scene import Scene
 
@@ -248,6 +250,15 @@ def test_a_scene_that_is_there_is_refused_or_replaced(make_scene, tiny_model, tm
     area = {"bounds": (500_000.0, 4_499_990.0, 500_010.0, 4_500_000.0)}
     with pytest.raises(ConfigError, match="a scene is replaced as a whole"):
         run(scenes[1:], tiny_model, out, append=True, replace_scenes=True, **area)
+
+
+def test_a_refused_run_leaves_the_record_of_the_other(make_scene, tiny_model, tmp_path):
+    out, scenes = tmp_path / "out.gpkg", [make_scene("a.tif"), make_scene("b.tif", seed=5)]
+    with locked_output(out), pytest.raises(OutputError, match="another run is writing"):
+        run(scenes, tiny_model, out)
+    assert not record_path(out).exists()
+    run(scenes, tiny_model, out)
+    assert record_path(out).exists()
 
 
 def test_an_object_in_two_overlapping_scenes_is_written_once(make_scene, tiny_model, tmp_path):
