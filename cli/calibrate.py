@@ -128,9 +128,9 @@ def calibrate(
         )
     corners, crs = opt.parse_bounds(bounds)
     set_up_logging(verbose=verbose, quiet=quiet)
-    flags: dict[str, dict[str, Any]] = {
-        "tile": {"label_field": label_field, "labels_crs": labels_crs}
-    }
+    from geodet.config.recipes import label_flags
+
+    flags = label_flags(label_field, labels_crs, of_chips=data is not None)
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
     _check_files(output, data, scene, labels, aoi, overwrite=overwrite)

@@ -168,15 +168,17 @@ def evaluate(
             "no model runs when --detections are compared with labels", param_hint="--model"
         )
     set_up_logging(verbose=verbose, quiet=quiet)
+    from geodet.config.recipes import label_flags
+
     flags: dict[str, dict[str, Any]] = {
         "data": {"allow_outside": allow_outside or None},
         "detect": {
             "score_threshold": parse_thresholds(score_threshold),
             "iou_threshold": iou_threshold,
         },
-        "tile": {"labels_crs": labels_crs},
     }
-    flags["tile" if data is None else "data"]["label_field"] = label_field
+    for section, given in label_flags(label_field, labels_crs, of_chips=data is not None).items():
+        flags.setdefault(section, {}).update(given)
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
     _check_files(data, detections, labels, scene, output, overwrite=overwrite)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.config import Config
-from geodet.config.recipes import Settings, resolve_config
+from geodet.config.recipes import Settings, label_flags, resolve_config
 from geodet.errors import ConfigError
 from geodet.evaluation.calibrate import CalibrateReport, calibrate_on_chips, calibrate_on_scene
 from geodet.models.model import Model
@@ -71,7 +71,7 @@ def calibrate(
         >>> 0 < report.expected.precision < 1
         True
     """
-    flags = {"tile": {"label_field": label_field, "labels_crs": labels_crs}}
+    flags = label_flags(label_field, labels_crs, of_chips=data is not None)
     chosen = resolve_config(config, flags=flags, settings=settings)
     if data is not None and scene is None and labels is None:
         return calibrate_on_chips(

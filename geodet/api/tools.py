@@ -7,7 +7,7 @@ from pathlib import Path
 
 from geodet.api.training_tools import to_labelled_area
 from geodet.config import Config
-from geodet.config.recipes import Settings, resolve_config
+from geodet.config.recipes import Settings, label_flags, resolve_config
 from geodet.errors import ConfigError
 from geodet.evaluation.evaluate import (
     EvaluateReport,
@@ -64,7 +64,8 @@ def evaluate(
             counts as right.
         settings: Other keys, such as ``{"match.by": "distance"}``.
         score_field: The attribute with the scores of the detections.
-        label_field: The attribute with the class of ``labels``, as for :func:`tile`.
+        label_field: The attribute with the class of ``labels``, as for :func:`tile`, or of a vector
+            file beside chips.
         labels_crs: CRS of labels whose file has none, as for :func:`tile`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: A folder for the figures, the curves, a report and a GeoPackage of the errors.
@@ -83,7 +84,7 @@ def evaluate(
         >>> 0 < report.evaluation.overall.scores.f1 < 1
         True
     """
-    flags = {"tile": {"label_field": label_field, "labels_crs": labels_crs}}
+    flags = label_flags(label_field, labels_crs, of_chips=data is not None)
     chosen = resolve_config(config, flags=flags, settings=settings)
     folder = None if output is None else Path(output)
     if detections is not None and labels is not None and data is None:

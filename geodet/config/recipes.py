@@ -21,7 +21,14 @@ from geodet.documents.toml_documents import parse_toml
 from geodet.documents.values import shown
 from geodet.errors import ConfigError
 
-__all__ = ["Settings", "iter_recipes", "parse_settings", "resolve_config", "to_toml"]
+__all__ = [
+    "Settings",
+    "iter_recipes",
+    "label_flags",
+    "parse_settings",
+    "resolve_config",
+    "to_toml",
+]
 
 Settings = Mapping[str, Any] | Sequence[str]
 _EVERY_KEY = "`geodet config` prints every key and what it means"
@@ -238,3 +245,22 @@ def _nearest_key(path: str) -> str:
 
 def _sections() -> dict[str, type[BaseModel]]:
     return {name: type(getattr(Config(), name)) for name in Config.model_fields}
+
+
+def label_flags(
+    label_field: str | None, labels_crs: str | None, *, of_chips: bool
+) -> dict[str, dict[str, str | None]]:
+    """Return flags for :func:`resolve_config` that say how a vector file of labels is read.
+
+    Args:
+        label_field: Attribute with the class; None: not given.
+        labels_crs: CRS of labels whose file has none; None: not given.
+        of_chips: Whether the file is beside chips, and not that of a scene.
+
+    Example:
+        >>> label_flags("species", None, of_chips=True)["data"]
+        {'label_field': 'species'}
+    """
+    flags: dict[str, dict[str, str | None]] = {"data": {}, "tile": {"labels_crs": labels_crs}}
+    flags["data" if of_chips else "tile"]["label_field"] = label_field
+    return flags

@@ -4,8 +4,9 @@ import geopandas as gpd
 import pytest
 import shapely
 
+import geodet
 from geodet.config import DataConfig
-from geodet.errors import TilesetError
+from geodet.errors import TilesetError, VectorError
 from geodet.tilesets.tileset import read_tileset
 from geodet.tilesets.tileset_summary import summarise_tileset
 
@@ -49,3 +50,9 @@ def test_a_summary_says_once_what_looks_wrong(chips, caplog):
     said = [one for one in summary.warnings if "no attribute label" in one]
     assert len(said) == 1
     assert "no attribute label" not in caplog.text
+
+
+def test_evaluating_reads_the_attribute_that_is_named(chips, make_model):
+    model = make_model("tiny.safetensors")
+    with pytest.raises(VectorError, match="no attribute 'sort'"):
+        geodet.evaluate(model, chips, label_field="sort", split="all")
