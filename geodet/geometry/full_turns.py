@@ -10,7 +10,7 @@ from pyproj.exceptions import ProjError
 
 from geodet.geometry.arrays import Floats
 
-__all__ = ["full_turn", "seam_between", "turns_together", "within_half_turn"]
+__all__ = ["full_turn", "move_beside", "seam_between", "turns_together", "within_half_turn"]
 
 _STEP = 30.0  # degrees between the places at which a projection is probed
 _LATITUDES = (0.0, 45.0)
@@ -74,6 +74,17 @@ def within_half_turn(x: Floats, centre: Floats | float, turn: float) -> Floats:
         turns = np.round((x - centre) / turn)
     moved: Floats = x - np.where(np.isfinite(turns), turns, 0.0) * turn
     return moved
+
+
+def move_beside(xy: Floats, x: float, turn: float) -> Floats:
+    """Move places (..., 2) by full turns to within half a turn of an x.
+
+    Args:
+        xy: Places, whose y stays.
+        x: Of the place beside which they are to lie.
+        turn: From :func:`full_turn`; 0 moves nothing.
+    """
+    return np.stack([within_half_turn(xy[..., 0], x, turn), xy[..., 1]], axis=-1)
 
 
 def seam_between(x: Floats, turn: float) -> float:

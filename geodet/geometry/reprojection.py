@@ -12,7 +12,7 @@ from pyproj.exceptions import ProjError
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
-from geodet.geometry.full_turns import full_turn, within_half_turn
+from geodet.geometry.full_turns import full_turn, move_beside
 from geodet.geometry.geobox import GeoBox
 
 __all__ = ["only_polygons", "polygons_to_pixels", "raster_bounds"]
@@ -91,7 +91,7 @@ def raster_bounds(geobox: GeoBox, crs: CRS | None) -> Floats:
     pixels = grid.reshape(-1, 2)
     places = _backward(crs, geobox)(pixels)
     turn = 0.0 if _is_same(crs, geobox.crs) else full_turn(crs)
-    places = _turned(places, places[len(places) // 2], turn)
+    places = move_beside(places, places[len(places) // 2, 0], turn)
     with np.errstate(invalid="ignore"):
         astray = np.abs(_forward(crs, geobox)(places) - pixels).max()
     # Far outside of its area a projection can give numbers that mean nothing.
@@ -174,7 +174,7 @@ def _forward(crs: CRS | None, geobox: GeoBox) -> Map:
 
     def forward(xy: Floats) -> Floats:
         with np.errstate(invalid="ignore"):  # infinite where the CRS has no place
-            return geobox.to_pixels(_turned(transform(xy), centre, turn))
+            return geobox.to_pixels(move_beside(transform(xy), centre[0], turn))
 
     return forward
 
@@ -205,11 +205,6 @@ def _transform(source: CRS | None, target: CRS | None) -> Map:
         return moved
 
     return transform
-
-
-def _turned(xy: Floats, centre: Floats, turn: float) -> Floats:
-    """Move (N, 2) places by full turns to within half a turn of a centre."""
-    return np.stack([within_half_turn(xy[:, 0], centre[0], turn), xy[:, 1]], axis=-1)
 
 
 def _name(crs: CRS | None) -> str:

@@ -17,7 +17,7 @@ from geodet.errors import SceneError
 from geodet.files.outputs import check_destination, replacing
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
-from geodet.geometry.full_turns import full_turn, turns_together, within_half_turn
+from geodet.geometry.full_turns import full_turn, move_beside, turns_together
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_quads
 from geodet.geometry.scene_detections import SceneDetections
@@ -122,8 +122,7 @@ def _bounds(geobox: GeoBox, crs: CRS) -> NDArray[np.float64]:
 def _moved_to(geobox: GeoBox, world: Floats) -> Floats:
     """Move places (..., 2) by full turns to the side of the globe where a raster lies."""
     middle = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)[0]
-    moved = within_half_turn(world[..., 0], middle, full_turn(geobox.crs))
-    return np.stack([moved, world[..., 1]], axis=-1)
+    return move_beside(world, middle, full_turn(geobox.crs))
 
 
 def _draw_mosaic(scenes: Sequence[OverviewScene], frame: GeoBox) -> Image.Image:

@@ -7,7 +7,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from geodet.geometry.full_turns import full_turn, within_half_turn
+from geodet.geometry.full_turns import full_turn, move_beside
 
 __all__ = ["join_at_antimeridian", "make_objects_whole"]
 
@@ -64,9 +64,7 @@ def make_objects_whole(shapes: _Shapes, crs: CRS | None) -> _Shapes:
         first = shapely.get_coordinates(shapes[row])[0, 0]
         shapes[row] = shapely.transform(
             shapes[row],
-            lambda xy, first=first: np.column_stack(
-                [within_half_turn(xy[:, 0], first, turn), xy[:, 1]]
-            ),
+            lambda xy, first=first: move_beside(xy, first, turn),
         )
     return shapes
 
