@@ -155,6 +155,9 @@ def preview(
         chosen = {"min_score": min_score, "score_field": score_field, "overwrite": overwrite}
         _draw_folder(scene, detections, output, options, as_json=as_json, **about, **chosen)
         return
+    if only_with_objects or preview_format != "jpeg":
+        name = "--only-with-objects" if only_with_objects else "--preview-format"
+        raise typer.BadParameter("is for a folder of pictures: -o FOLDER/", param_hint=name)
     if len(labels or ()) > len(outlines or ()):
         raise typer.BadParameter("more labels than outlines", param_hint="--label")
     check_destination(output, _PICTURES, overwrite=overwrite)

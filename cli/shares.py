@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,21 @@ def refuse_with_job(ctx: typer.Context) -> None:
         name = str(param.name)
         if name in ctx.params and name not in _WITH_JOB and _is_given(ctx, name):
             shown = "SCENES" if param.param_type_name == "argument" else param.opts[0]
-            where = "geodet merge" if shown in ("--output", "-o") else "geodet plan"
             raise typer.BadParameter(
-                f"does not go with --job: give it to {where}", param_hint=shown
+                f"does not go with --job: {_place_with_job(name)}", param_hint=shown
             )
+
+
+def _place_with_job(name: str) -> str:
+    """Say where an option of detect has its place when a job is searched."""
+    from .merge import merge
+    from .plan import plan
+
+    if name in signature(merge).parameters:  # also --overwrite, since it is the output's
+        return "give it to geodet merge"
+    if name in signature(plan).parameters:
+        return "give it to geodet plan"
+    return "a job goes on where it was left, and geodet merge writes what it found"
 
 
 def require_scenes(
@@ -76,6 +88,8 @@ def choose_engine(
     readers: int | None = None,
 ) -> PoolEngine | None:
     """Return what starts workers; None where this process searches."""
+    if address is not None and name != "ray":
+        raise typer.BadParameter("needs --engine ray", param_hint="--ray-address")
     from geodet.jobs.pool_engines import several_processes
 
     if name == "process":

@@ -41,6 +41,16 @@ class KnownAccuracy:
             raise ConfigError(
                 "precision and recall go together", hint="give both, such as 0.76 and 0.74"
             )
+        if self.objects and self.precision is None:
+            raise ConfigError(
+                "how many objects were labelled says nothing without what was measured on them",
+                hint="with --measured-on give --precision and --recall",
+            )
+        if self.precision is not None and self.sample is not None:
+            raise ConfigError(
+                "both an accuracy and a sample are given",
+                hint="give --precision and --recall, or --sample and --aoi",
+            )
         if (self.sample is None) != (self.plots is None):
             raise ConfigError(
                 "a sample needs its plots, and the plots their sample",

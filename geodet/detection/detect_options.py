@@ -186,15 +186,25 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, *, written: 
         check_destination(preview, (".png",), overwrite=options.overwrite)
     if options.report is not None:
         check_destination(options.report, (".html",), overwrite=options.overwrite)
-    if options.only_with_objects and not (preview and is_picture_folder(preview)):
-        raise ConfigError(
-            "pictures without objects are left out of a folder of pictures",
-            hint="give one: --preview FOLDER/",
-        )
+    if not (preview and is_picture_folder(preview)):
+        _refuse_without_folder(options)
     if options.image_counts is not None:
         check_destination(options.image_counts, (".csv",), overwrite=options.overwrite)
     for output in styled_outputs(outputs, options):
         check_destination(style_path(output), (".qml",), overwrite=options.overwrite)
+
+
+def _refuse_without_folder(options: DetectOptions) -> None:
+    """Refuse what only a folder of pictures has."""
+    hint = "give one: --preview FOLDER/"
+    if options.only_with_objects:
+        raise ConfigError(
+            "pictures without objects are left out of a folder of pictures", hint=hint
+        )
+    if options.preview_format != "jpeg":
+        raise ConfigError(
+            f"the format {options.preview_format} is for a folder of pictures", hint=hint
+        )
 
 
 def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOptions) -> None:

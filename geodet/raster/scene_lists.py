@@ -89,6 +89,11 @@ def list_scenes(
     Raises:
         SceneError: An argument names no raster.
     """
+    if asset is not None and not any(map(_may_be_stac, arguments)):
+        raise SceneError(
+            f"no STAC item is among the scenes, so the asset {asset} is of none",
+            hint="leave out --asset, or name an item or a catalogue (.json)",
+        )
     finding = _Finding(keep_missing, asset)
     found = [path for text in arguments for path in _iter_scenes(text, Path(), "", finding)]
     if not found:
@@ -112,6 +117,10 @@ def list_files(arguments: Iterable[str]) -> list[str]:
     named = [text for text in arguments if _is_list(text) or text.lower().endswith(ends)]
     lists = [text.removeprefix("@") for text in named if not is_gdal_path(text)]
     return [str(_expand(text)) for text in lists]
+
+
+def _may_be_stac(argument: str) -> bool:
+    return argument.lower().endswith((".json", ".geojson")) or is_remote_document(argument)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,11 @@ def some_pictures_of_no_folder(folder, make_scene):
     return ["detect", make_scene(), "-o", "out.gpkg", "--only-with-objects"]
 
 
+def format_of_a_single_picture(folder, make_scene):
+    preview = ["--preview", "look.png", "--preview-format", "webp"]
+    return ["detect", make_scene(), "-o", "out.gpkg", *preview]
+
+
 def empty_tileset(folder, make_scene):
     (folder / "tiles").mkdir()
     return ["train", "--data", "tiles", "-o", "m.safetensors"]
@@ -255,6 +260,7 @@ CASES = {
     mixed_georeferences: "no CRS",
     pictures_into_a_full_folder: "looks is not empty",
     some_pictures_of_no_folder: "left out of a folder of pictures",
+    format_of_a_single_picture: "webp is for a folder",
     empty_tileset: "tiles",
     missing_tileset: "tiles",
     label_outside_its_image: "outside",

@@ -61,9 +61,14 @@ def test_what_the_plan_has_fixed_is_refused_with_a_job(invoke, job):
     for given in (["a.tif"], ["--tta"], ["-m", "vehicles"], ["--set", "detect.tta=true"]):
         refused = invoke("detect", "--job", "job", *given, code=2).stderr
         assert "does not go with --job: give it to geodet plan" in " ".join(refused.split())
-    refused = invoke("detect", "--job", "job", "-o", "out.gpkg", code=2).stderr
-    assert "geodet merge" in refused
+    for given in (["-o", "out.gpkg"], ["--preview", "a.png"], ["--geometry", "centroid"]):
+        refused = invoke("detect", "--job", "job", *given, code=2).stderr
+        assert "give it to geodet merge" in " ".join(refused.split())
+    refused = invoke("detect", "--job", "job", "--restart", code=2).stderr
+    assert "a job goes on where it was left" in " ".join(refused.split())
     assert "needs --job" in invoke("detect", "a.tif", "--shard", "1/2", code=2).stderr
+    refused = invoke("detect", "--job", "job", "--ray-address", "auto", code=2).stderr
+    assert "needs --engine ray" in refused
     assert "Missing argument 'SCENES...'" in invoke("detect", code=2).stderr
     assert "Missing option '--output'" in invoke("detect", "a.tif", code=2).stderr
 

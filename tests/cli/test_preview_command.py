@@ -48,6 +48,8 @@ def test_json_has_the_window_and_the_classes(files, invoke):
         (("--bounds", "1,2,3"), "is not xmin,ymin,xmax,ymax"),
         (("--bounds", "1,2,3,4", "--window", "1,2,3,4"), "not both"),
         (("--min-score", "2"), "--min-score"),
+        (("--only-with-objects",), "is for a folder of pictures"),
+        (("--preview-format", "png"), "is for a folder of pictures"),
     ],
 )
 def test_wrong_usage_exits_2_and_writes_nothing(files, invoke, tmp_path, options, message):

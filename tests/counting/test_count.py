@@ -129,6 +129,10 @@ def test_half_of_what_is_needed_is_refused(tmp_path):
         KnownAccuracy(precision=0.5)
     with pytest.raises(ConfigError, match="a sample needs its plots"):
         KnownAccuracy(sample=tmp_path)
+    with pytest.raises(ConfigError, match="says nothing without what was measured"):
+        KnownAccuracy(objects=500)
+    with pytest.raises(ConfigError, match="both an accuracy and a sample"):
+        KnownAccuracy(0.9, 0.9, sample=tmp_path, plots=tmp_path)
 
 
 def test_the_polygons_are_not_overwritten(trees, stands):

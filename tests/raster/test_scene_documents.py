@@ -124,6 +124,8 @@ def test_an_item_that_does_not_tell_its_scene_is_an_error(tmp_path):
     assert list_scenes([path], asset="nir") == [str(tmp_path / "n.tif")]
     with pytest.raises(SceneError, match=r"item x7: it has no asset blue"):
         list_scenes([path], asset="blue")
+    with pytest.raises(SceneError, match=r"no STAC item .* asset nir is of none"):
+        list_scenes([str(tmp_path)], asset="nir")
 
 
 def test_encoded_links_lead_to_local_files_unless_a_file_has_that_very_name(tmp_path):
