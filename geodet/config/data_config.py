@@ -104,7 +104,8 @@ class AugmentConfig(Section):
         0.0,
         ge=0,
         le=45,
-        description="largest rotation in degrees, for objects that fill their boxes; 0: none",
+        description="largest rotation in degrees, for points, oriented boxes and objects that fill "
+        "their boxes; 0: none",
     )
     scale: float = Field(0.2, ge=0, lt=1, description="largest zoom in and out; 0.2: by up to 20 %")
     brightness: float = Field(

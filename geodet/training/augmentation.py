@@ -115,16 +115,25 @@ class Crop:
         turned = np.rot90(values, self.turns)
         return turned[:, ::-1] if self.is_mirrored else turned
 
-    def move(self, boxes: Floats, oriented: Floats | None = None) -> Floats:
+    def move(
+        self, boxes: Floats, oriented: Floats | None = None, *, whole: bool = False
+    ) -> Floats:
         """Convert (N, 4) boxes to pixels of the crop, without cutting them at its edges.
 
         A box that is rotated by an angle becomes the bounds of the rotated box, which is right for
         objects that fill their boxes. Of (N, 5) oriented boxes of the same objects the bounds are
-        right in any case.
+        right in any case. A box around a point keeps its size.
+
+        Args:
+            boxes: x1 y1 x2 y2 in pixels of the image.
+            oriented: Oriented boxes of the same objects.
+            whole: Whether the boxes are drawn around points.
         """
         if self.angle and oriented is not None:
             return hulls(self.move_oriented(oriented))
-        inside = self._tilted(boxes - self._corner) if self.angle else boxes - self._corner
+        inside = boxes - self._corner
+        if self.angle:
+            inside = self._turned(inside) if whole else self._tilted(inside)
         x1, y1, x2, y2 = (inside * (self.size / self.side)).T
         for _ in range(self.turns):
             x1, y1, x2, y2 = y1, self.size - x2, y2, self.size - x1
@@ -148,6 +157,11 @@ class Crop:
         corners = np.stack([x, y], axis=2) - self.side / 2  # (N, 4, 2), four corners in turn
         turned = corners @ self._rotation.T + self.side / 2
         return np.concatenate([turned.min(axis=1), turned.max(axis=1)], axis=1)
+
+    def _turned(self, boxes: Floats) -> Floats:
+        centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+        turned = (centres - self.side / 2) @ self._rotation.T + self.side / 2
+        return np.concatenate([turned - halves, turned + halves], axis=1)
 
     @property
     def _rotation(self) -> Floats:

@@ -200,7 +200,7 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
         """Return the boxes in a crop, whether each is an object, and the oriented boxes."""
         size, whole = self._chip_size, self._whole
         if not self._oriented:
-            moved = crop.move(image.boxes, image.oriented)
+            moved = crop.move(image.boxes, image.oriented, whole=whole)
             return *share_boxes(moved, size, whole=whole), None
         moved = crop.move_oriented(image.oriented_boxes)
         turned, is_object = share_oriented(moved, size, whole=whole)

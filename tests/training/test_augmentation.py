@@ -103,6 +103,18 @@ def test_a_turned_box_is_the_bounds_of_its_corners():
     np.testing.assert_allclose(crop.move(np.array([[4.0, 4, 6, 6]])), wanted)
 
 
+def test_a_box_around_a_point_turns_with_its_point_and_keeps_its_size():
+    crop = Crop(10, 20, 40, 80, turns=1, angle=0.5)  # zoom 2
+    box = np.array([[12.0, 30, 16, 36]])
+    (x1, y1, x2, y2), (px1, py1, px2, py2) = (
+        *crop.move(box, whole=True),
+        *crop.move(np.array([[14.0, 33, 14, 33]])),
+    )
+    np.testing.assert_allclose([(x1 + x2) / 2, (y1 + y2) / 2], [px1, py1])
+    np.testing.assert_allclose([px1, py1], [px2, py2])
+    np.testing.assert_allclose([x2 - x1, y2 - y1], [12, 8])  # twice as large, a quarter turn
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.bool_])
 def test_every_dtype_turns_and_what_is_beyond_the_image_is_not_valid(dtype):
     crop = Crop(0, 0, 8, 8, angle=0.5)
