@@ -10,12 +10,14 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from geodet.jobs.job_summary import JobSummary
     from geodet.models.description import ModelDescription
     from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.run_records import RunRecord
     from geodet.vector.vector_summary import VectorSummary
 
 __all__ = [
+    "job_fields",
     "metres",
     "model_fields",
     "print_fields",
@@ -74,6 +76,22 @@ def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:
         "gsd": _range(summary.gsd),
     }
     return fields | {f"warning {n}": text for n, text in enumerate(summary.warnings, start=1)}
+
+
+def job_fields(job: JobSummary) -> dict[str, Any]:
+    """Choose what is printed of a job."""
+    left = f"geodet detect --job {job.folder}"
+    fields = {
+        "job": job.folder,
+        "scenes": f"{job.scenes:,}, of which {job.complete_scenes:,} are complete",
+        "pixels": f"{job.megapixels:,.1f} Mpx",
+        "bands": f"{job.computed:,} of {job.bands:,} computed",
+        "CRS": ", ".join(f"{name} ({count})" for name, count in job.crs.items()),
+        "model": ", ".join(filter(None, [job.model, job.precision])) + f" on {job.device}",
+    }
+    fields |= {f"cannot be read: {name}": reason for name, reason in job.failed.items()}
+    fields["next"] = f"geodet merge {job.folder} -o FILE" if job.is_complete else left
+    return fields
 
 
 def run_fields(run: RunRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from . import options as opt
 from .describe import (
+    job_fields,
     metres,
     model_fields,
     print_fields,
@@ -30,6 +31,7 @@ Examples:
   geodet info scene.tif
   geodet info tiles
   geodet info mine.run
+  geodet info job/
   geodet info mine.safetensors
   geodet info urban-trees --json
 """
@@ -40,20 +42,20 @@ def info(
         str,
         typer.Argument(
             help="A raster that GDAL opens, a vector file, a folder of labelled images, the "
-            "folder of a training, a model file, or a bundled model.",
+            "folder of a training or of a job, a model file, or a bundled model.",
             show_default=False,
         ),
     ],
     allow_outside: opt.AllowOutside = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Describe a file of detections, a scene, a tileset, a training or a model.
+    """Describe a file of detections, a scene, a tileset, a training, a job or a model.
 
     Of detections: how many, and the model, settings and thresholds that made them. Of a scene: its
     size, bands, data type, CRS and ground sample distance. Of a tileset: its format, images,
     objects, classes, sizes and split, and what looks wrong. Of a training: what its settings change
-    and how good its best epoch is. Of a model: what it finds, in which bands and at which
-    resolution, and its figures.
+    and how good its best epoch is. Of a job: how much of it is computed, and what could not be
+    read. Of a model: what it finds, in which bands and at which resolution, and its figures.
     """
     from geodet.onnx.model_files import find_description
 
@@ -66,6 +68,12 @@ def info(
 
         run = read_run(path)
         print_json(run) if as_json else print_fields(run_fields(run))
+        return
+    if (Path(path) / "job.json").is_file():
+        from geodet.jobs.job_summary import summarise_job
+
+        job = summarise_job(path)
+        print_json(job) if as_json else print_fields(job_fields(job))
         return
     if "|" not in path:  # refused before GDAL is loaded
         from geodet.raster.scene_lists import check_scene_exists

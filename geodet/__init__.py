@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from geodet.evaluation.calibrate import CalibrateReport
     from geodet.evaluation.evaluate import EvaluateReport
+    from geodet.jobs.job_summary import JobSummary
     from geodet.jobs.planning import PlanReport
     from geodet.jobs.shard_run import ShardReport
     from geodet.models.description import ModelDescription
@@ -92,6 +93,7 @@ __all__ = [
     "EvaluateReport",
     "ExportReport",
     "GeodetError",
+    "JobSummary",
     "MatchConfig",
     "Model",
     "ModelConfig",
@@ -201,6 +203,7 @@ _MODULES = {
     ),
     "geodet.evaluation.calibrate": ("CalibrateReport",),
     "geodet.evaluation.evaluate": ("EvaluateReport",),
+    "geodet.jobs.job_summary": ("JobSummary",),
     "geodet.jobs.planning": ("PlanReport",),
     "geodet.jobs.shard_run": ("ShardReport",),
     "geodet.models.model": ("Model",),

@@ -1,10 +1,11 @@
-"""The public function that describes a file: detections, a scene, a tileset or a model."""
+"""The public function that describes a file or a folder, of whatever kind it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from geodet.files.output_folders import LABEL_SUFFIXES
+from geodet.jobs.job_summary import JobSummary, is_job, summarise_job
 from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import find_description
 from geodet.raster.scene_summary import SceneSummary, summarise_scene
@@ -17,23 +18,25 @@ __all__ = ["info"]
 
 def info(
     path: str | Path, *, allow_outside: bool = False
-) -> VectorSummary | SceneSummary | TilesetSummary | RunRecord | ModelDescription:
-    """Describe a file of detections, a scene, a tileset, a training or a model.
+) -> VectorSummary | SceneSummary | TilesetSummary | RunRecord | JobSummary | ModelDescription:
+    """Describe a file of detections, a scene, a tileset, a training, a job or a model.
 
     Args:
         path: A vector file; a raster that GDAL opens; a folder of labelled images, or the file with
-            their labels; the folder of a training; a model file, or a bundled model's name.
+            their labels; the folder of a training or of a job; a model file, or a bundled model's name.
         allow_outside: Whether a tileset may name, or link to, files outside of its folder.
 
     Returns:
         Of detections their number by class, and what made them; of a scene its size, bands and
         place; of a tileset what was recognised, counts, sizes, the split, and what looks wrong; of
-        a training its settings and figures; of a model what it finds, and in what.
+        a training its settings and figures; of a job how much of it is done; of a model what it
+        finds, and in what.
 
     Raises:
         VectorError: A vector file cannot be read.
         SceneError: There is no such file, or it is not a raster.
         TilesetError: A folder has no labels that are recognised, or they are broken.
+        OutputError: The plan of a job is broken.
         TrainingError: A folder ``NAME.run`` is not that of a training.
         ModelFileError: There is no such model, or it is broken.
 
@@ -48,6 +51,8 @@ def info(
         return about
     if Path(path).is_dir() and Path(path).suffix == ".run":
         return read_run(path)
+    if is_job(path):
+        return summarise_job(path)
     if is_vector(str(path)):
         return summarise_vector(path)
     place = Path(path)

@@ -115,9 +115,7 @@ class Crop:
         turned = np.rot90(values, self.turns)
         return turned[:, ::-1] if self.is_mirrored else turned
 
-    def move(
-        self, boxes: Floats, oriented: Floats | None = None, *, whole: bool = False
-    ) -> Floats:
+    def move(self, boxes: Floats, oriented: Floats | None = None, *, whole: bool = False) -> Floats:
         """Convert (N, 4) boxes to pixels of the crop, without cutting them at its edges.
 
         A box that is rotated by an angle becomes the bounds of the rotated box, which is right for

@@ -44,6 +44,30 @@ def test_a_job_in_shares_writes_the_file_of_one_command(invoke, job, tmp_path, m
     assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
 
 
+def test_info_says_how_far_a_job_is(invoke, job):
+    before = json.loads(invoke("info", "job", "--json").stdout)
+    assert (before["scenes"], before["computed"], before["complete_scenes"]) == (2, 0, 0)
+    assert before["crs"] == {"EPSG:32633": 2}
+    invoke("detect", "--job", "job", "--shard", "1/2", "--device", "cpu")
+    half = invoke("info", "job").stdout
+    done = json.loads(invoke("info", "job", "--json").stdout)["computed"]
+    assert 0 < done < before["bands"]
+    assert f"{done} of {before['bands']} computed" in half
+    assert "geodet detect --job job" in half
+    invoke("detect", "--job", "job", "--device", "cpu")
+    whole = invoke("info", "job").stdout
+    assert "2, of which 2 are complete" in whole
+    assert "geodet merge job -o FILE" in whole
+
+
+def test_info_names_the_scenes_of_a_job_that_cannot_be_read(invoke, job, tmp_path):
+    content = (tmp_path / "b.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(b"nothing")
+    invoke("detect", "--job", "job", "--device", "cpu", code=3)
+    (tmp_path / "b.tif").write_bytes(content)
+    assert "cannot be read: b.tif" in invoke("info", "job").stdout
+
+
 def test_a_plan_without_a_folder_only_prints(invoke, make_scene, tiny_path, tmp_path):
     make_scene("a.tif", width=150, height=200)
     before = set(tmp_path.iterdir())
