@@ -23,7 +23,8 @@ def info(
 
     Args:
         path: A vector file; a raster that GDAL opens; a folder of labelled images, or the file with
-            their labels; the folder of a training or of a job; a model file, or a bundled model's name.
+            their labels; the folder of a training or of a job; a model file, or the name of a
+            bundled model.
         allow_outside: Whether a tileset may name, or link to, files outside of its folder.
 
     Returns:
