@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ __all__ = [
     "incomplete_error",
     "join_failures",
     "missing_outputs_error",
+    "naming_complete",
     "record_path",
     "write_records",
 ]
@@ -99,6 +101,22 @@ def missing_outputs_error(
     hint += "writes it from what was found" if journal else "detects again and writes it"
     path = next(iter(outputs))
     return OutputError(message, hint=hint, path=path, failed=outputs, report=report)
+
+
+@contextmanager
+def naming_complete(outputs: Sequence[Path]) -> Iterator[None]:
+    """Have an error of what is written after the outputs say that they are complete.
+
+    Args:
+        outputs: The files of detections.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if outputs:
+            names = ", ".join(map(str, outputs))
+            error.hint += f"; the detections are complete in {names}: `geodet preview` draws them"
+        raise
 
 
 def join_failures(failed: Mapping[str, SceneError] | Mapping[Path, OutputError]) -> str:

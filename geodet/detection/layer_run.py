@@ -18,6 +18,7 @@ from geodet.detection.detect_report import (
     DetectReport,
     incomplete_error,
     missing_outputs_error,
+    naming_complete,
     write_records,
 )
 from geodet.detection.detection_plan import PlannedScene, check_files
@@ -153,14 +154,15 @@ class LayerRun(ABC):
                     files.commit(describe_scenes(self._plan, loop), loop.not_examined)
             self.report.outputs = tuple(files.written)
             is_kept = self._end_journal(journal, files)
-            self._write_counts(loop)
-            if self._options.preview:
-                with self._watch.measure("preview"):
-                    previews.draw(self.classes, loop.failed)
-            self._write_styles()
-            self._finish(loop)
-            if page is not None:
-                self._write_page(page, previews, loop)
+            with naming_complete(self.report.outputs):
+                self._write_counts(loop)
+                if self._options.preview:
+                    with self._watch.measure("preview"):
+                        previews.draw(self.classes, loop.failed)
+                self._write_styles()
+                self._finish(loop)
+                if page is not None:
+                    self._write_page(page, previews, loop)
         if files.failed:
             raise missing_outputs_error(files.failed, loop.failed, self.report, journal=is_kept)
         if loop.failed:

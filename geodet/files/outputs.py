@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ __all__ = [
     "replace_folder",
     "replacing",
 ]
+
+_LEAST_FREE = 1 << 20  # bytes; SQLite and GDAL fail before the last one is taken
 
 
 def check_destination(
@@ -128,11 +131,20 @@ def raising_output_errors(path: Path) -> Iterator[None]:
     except GeodetError:
         raise
     except OSError as error:
+        cause = "no space is left on its disk: " if _is_full(path.parent, error) else ""
         raise OutputError(
-            f"cannot write {path}: {error}",
+            f"cannot write {path}: {cause}{error}",
             hint=f"check the free space and the permissions of {path.parent}",
             path=path,
         ) from error
+
+
+def _is_full(folder: Path, error: OSError) -> bool:
+    """Whether a disk is full, where the error does not say what is wrong, as those of GDAL."""
+    try:
+        return error.errno is None and shutil.disk_usage(folder).free < _LEAST_FREE
+    except OSError:  # no such folder
+        return False
 
 
 @contextmanager

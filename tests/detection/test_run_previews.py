@@ -8,6 +8,7 @@ from pretended_predictor import SMALL
 
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.errors import ConfigError, OutputError
+from geodet.files.pending import PendingFile
 
 
 @pytest.fixture
@@ -100,3 +101,27 @@ def test_what_would_fail_at_the_end_is_refused(photographs, tiny_model, tmp_path
     with pytest.raises(ConfigError, match="are left out of a folder of pictures"):
         run(photographs, tmp_path / "out.gpkg", tiny_model, only_with_objects=True)
     assert not (tmp_path / "out.gpkg").exists()
+
+
+@pytest.mark.parametrize("what", ["preview", "report"])
+def test_a_picture_that_cannot_be_written_leaves_the_detections(
+    make_scene, tiny_model, tmp_path, monkeypatch, what
+):
+    scene, target = make_scene(), tmp_path / "late" / f"it.{'png' if what == 'preview' else 'html'}"
+    target.parent.mkdir()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("geodet.files.outputs.PendingFile.commit", fail_for(target, fail))
+    with pytest.raises(OutputError, match="No space left") as caught:
+        run([scene], tmp_path / "out.gpkg", tiny_model, **{what: target})
+    assert f"the detections are complete in {tmp_path / 'out.gpkg'}" in caught.value.hint
+    assert (tmp_path / "out.gpkg").exists()
+    assert not target.exists()
+
+
+def fail_for(target, fail):
+    """Return a commit that fails for one file alone."""
+    commit = PendingFile.commit
+    return lambda self: fail() if self.path == target else commit(self)

@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 
@@ -70,6 +71,15 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, error, raised):
         fail()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["found.gpkg"]
+
+
+@pytest.mark.parametrize(("free", "said"), [(1000, True), (1 << 30, False)])
+def test_a_full_disk_is_named_where_the_error_does_not_say_so(tmp_path, monkeypatch, free, said):
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(OutputError) as caught, replacing(tmp_path / "found.gpkg"):
+        raise OSError("cannot rollback - no transaction is active")
+    assert ("no space is left on its disk" in str(caught.value)) is said
 
 
 def test_logs_of_sqlite_beside_the_old_file_are_removed(tmp_path):
