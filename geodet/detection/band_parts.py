@@ -6,7 +6,7 @@ import hashlib
 import io
 import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +15,7 @@ import numpy as np
 
 from geodet.files.outputs import raising_output_errors
 from geodet.files.synced_files import write_synced
-from geodet.geometry.arrays import Bools
+from geodet.geometry.arrays import Bools, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 
@@ -42,6 +42,8 @@ class BandPart:
     """Candidates dropped by the caps of the configuration."""
     not_examined: Mapping[Window, str] = field(default_factory=dict)
     """Areas that could not be read, in the scene's own pixels, and why."""
+    no_data: tuple[Window, ...] = ()
+    """Areas without data, in the pixels of the scene's grid."""
 
     @staticmethod
     def concatenate(parts: Sequence[BandPart]) -> BandPart:
@@ -52,6 +54,7 @@ class BandPart:
             sum(part.empty for part in parts),
             sum(part.capped for part in parts),
             {area: why for part in parts for area, why in part.not_examined.items()},
+            tuple(area for part in parts for area in part.no_data),
         )
 
     def to_bytes(self) -> bytes:
@@ -65,8 +68,9 @@ class BandPart:
             labels=found.labels,
             cut=self.cut,
             counts=np.array([self.empty, self.capped]),
-            areas=np.array([astuple(area) for area in self.not_examined], np.int64).reshape(-1, 4),
+            areas=_to_rows(self.not_examined),
             reasons=np.array(list(self.not_examined.values()), np.str_),
+            no_data=_to_rows(self.no_data),
         )
         return hashlib.sha256(stream.getvalue()).digest() + stream.getvalue()
 
@@ -85,7 +89,13 @@ class BandPart:
             empty, capped = arrays["counts"].tolist()
             areas = (Window(*area) for area in arrays["areas"].tolist())
             skipped = dict(zip(areas, arrays["reasons"].tolist(), strict=True))
-            return BandPart(found, arrays["cut"], empty, capped, skipped)
+            no_data = tuple(Window(*area) for area in arrays["no_data"].tolist())
+            return BandPart(found, arrays["cut"], empty, capped, skipped, no_data)
+
+
+def _to_rows(areas: Iterable[Window]) -> Ints:
+    """Return (N, 4) first column and row, width and height."""
+    return np.array([astuple(area) for area in areas], np.int64).reshape(-1, 4)
 
 
 class BandStore:

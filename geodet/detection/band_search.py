@@ -12,6 +12,7 @@ from typing import NamedTuple
 from geodet.config import DetectConfig
 from geodet.detection.band_parts import BandPart, BandStore
 from geodet.detection.batches import BatchPipeline, BatchResult, ChipBatch, iter_batches
+from geodet.detection.blank_ground import choose_cell, list_blank
 from geodet.detection.chip_reading import count_readers, is_uniform, iter_chips
 from geodet.detection.predictor import Predictor
 from geodet.detection.scene_windows import CUT_PX, SceneWindows
@@ -71,6 +72,8 @@ class BandSearch:
         self._scene, self._predictor, self._config = scene, predictor, config
         self._windows, self._aoi, self._journal = windows, aoi, journal
         self._watch = watch or Stopwatch()
+        self._cell = choose_cell(windows.grid.width, windows.grid.height)
+        self._blank: dict[int, tuple[Window, ...]] = {}  # by window, until its band is finished
         self._pipeline = BatchPipeline(predictor, overlaps=not self._watch.settles)
 
     def run(self, numbers: Sequence[int]) -> Generator[BandPiece, None, None]:
@@ -102,7 +105,8 @@ class BandSearch:
             seen += len(windows)
             part = self._own(batch)
             if seen == len(band):
-                part = replace(part, not_examined=self._list_unreadable(band))
+                blank = tuple(one for index in band for one in self._blank.pop(index, ()))
+                part = replace(part, not_examined=self._list_unreadable(band), no_data=blank)
             if self._journal is not None:
                 parts.append(part)
                 if seen == len(band):
@@ -137,11 +141,19 @@ class BandSearch:
     def _iter_batches(
         self, chips: Iterator[tuple[int, Chip]], bands: Sequence[Sequence[int]]
     ) -> Iterator[ChipBatch]:
-        timed = self._watch.measure_each("read", chips)
+        timed = map(self._note_blank, self._watch.measure_each("read", chips))
         size = self._windows.batch_size
         for band in bands:
             some = islice(timed, len(band))
             yield from iter_batches(some, batch_size=size, is_blank=self._is_blank)
+
+    def _note_blank(self, read: tuple[int, Chip]) -> tuple[int, Chip]:
+        """Note where a chip has no data."""
+        index, chip = read
+        grid = self._windows.grid
+        if found := list_blank(chip.valid, grid[index], grid.core(index), cell=self._cell):
+            self._blank[index] = found
+        return read
 
     def _is_blank(self, chip: Chip) -> bool:
         if not chip.valid.any():

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import shapely
 
 from geodet.config import DetectConfig
 from geodet.config.reading_config import ReadingConfig
+from geodet.detection.blank_ground import choose_cell
 from geodet.detection.detect_report import join_failures
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.predictor import PredictorFacts
 from geodet.detection.scene_loop import SceneLoop
 from geodet.files.version import __version__
 from geodet.geometry.arrays import Floats
+from geodet.geometry.windows import Window
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.provenance import ACCURACY, EXAMINED, LEFT_OUT, THRESHOLDS
 
-__all__ = ["describe_run", "describe_scenes", "salt_of", "searched_ground"]
+__all__ = ["describe_run", "describe_scenes", "salt_of", "searched_grounds"]
 
 _DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
@@ -58,7 +60,7 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     """Return what is known only at the end: how values were chosen, which ground was searched."""
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
     notes = {"dark to bright": "; ".join(chosen), LEFT_OUT: join_failures(loop.failed)}
-    ground = _examined_ground(plan, loop.failed, loop.not_examined)
+    ground = _examined_ground(plan, loop)
     if plan.photographs is not None:
         notes["places"] = _PLACES
         ground = _photographed_ground(plan, loop.failed)
@@ -87,43 +89,62 @@ def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
     return {ACCURACY: json.dumps(stored)} if len(shares) == 2 else {}
 
 
-def _examined_ground(
-    plan: DetectionPlan, failed: Collection[str], skipped: Sequence[SkippedArea]
-) -> dict[str, str]:
-    """Return the ground that was searched, as WKT in the CRS of the output.
-
-    Args:
-        plan: The scenes.
-        failed: Names of those that could not be read to their end.
-        skipped: Areas of the others that could not be read.
-    """
-    holes: dict[str, list[SkippedArea]] = {}
-    for area in skipped:
-        holes.setdefault(area.scene, []).append(area)
-    searched = [scene for scene in plan.scenes if scene.name not in failed]
-    parts = [searched_ground(plan, scene, holes.get(scene.name, [])) for scene in searched]
+def _examined_ground(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
+    """Return the ground that was searched, as WKT in the CRS of the output."""
+    searched = [scene for scene in plan.scenes if scene.name not in loop.failed]
+    parts = searched_grounds(plan, searched, loop.not_examined, loop.no_data)
     ground = shapely.union_all(np.array(parts, object))
     # Not finite where the CRS of the output is not defined.
     return {EXAMINED: _to_wkt(ground)} if np.isfinite(ground.bounds).all() else {}
 
 
-def searched_ground(
-    plan: DetectionPlan, scene: PlannedScene, holes: Sequence[SkippedArea]
+def searched_grounds(
+    plan: DetectionPlan,
+    scenes: Sequence[PlannedScene],
+    skipped: Sequence[SkippedArea],
+    no_data: Mapping[str, Sequence[Window]],
+) -> list[shapely.Geometry]:
+    """Return the ground that was searched in each scene, within the area of interest.
+
+    Args:
+        plan: Has the CRS of the ground.
+        scenes: Scenes of the plan that were read to their end.
+        skipped: Areas that could not be read.
+        no_data: Areas without data by scene, in the pixels of its grid.
+    """
+    holes: dict[str, list[Window]] = {}
+    for area in skipped:
+        holes.setdefault(area.scene, []).append(area.window)
+    return [
+        _searched_ground(plan, scene, holes.get(scene.name, []), no_data.get(scene.name, []))
+        for scene in scenes
+    ]
+
+
+def _searched_ground(
+    plan: DetectionPlan, scene: PlannedScene, holes: Sequence[Window], blank: Sequence[Window]
 ) -> shapely.Geometry:
-    """Return the ground that was searched in one scene, within the area of interest."""
     geobox = scene.geobox
     area = shapely.box(0, 0, geobox.width, geobox.height)
+    if blank:
+        cell = choose_cell(*scene.grid)
+        empty = shapely.union_all(_to_boxes(blank))
+        # Cells along a slanted edge are stairs, of which thousands would go into the metadata.
+        shown = shapely.simplify(shapely.difference(shapely.box(0, 0, *scene.grid), empty), cell)
+        area = shapely.transform(shown, lambda xy: xy * np.array(scene.scale))
     if scene.aoi is not None:
         area = shapely.intersection(shapely.union_all(scene.aoi.polygons), area)
-    windows = [hole.window for hole in holes]
-    boxes = [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in windows]
-    area = shapely.difference(area, shapely.union_all(boxes))
+    area = shapely.difference(area, shapely.union_all(_to_boxes(holes)))
 
     def to_ground(xy: Floats) -> Floats:
         return geobox.to_world(xy, plan.crs)
 
     ground = shapely.transform(area, to_ground)
     return ground if ground.is_valid else shapely.make_valid(ground)
+
+
+def _to_boxes(windows: Sequence[Window]) -> list[shapely.Geometry]:
+    return [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in windows]
 
 
 def _photographed_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:

@@ -10,11 +10,12 @@ import numpy as np
 
 from geodet.detection.detect_report import DetectReport, SceneRecord, record_path
 from geodet.detection.detection_plan import DetectionPlan
-from geodet.detection.output_notes import searched_ground
+from geodet.detection.output_notes import searched_grounds
 from geodet.detection.run_thumbnails import RunThumbnails, SceneReader
 from geodet.files.command_line import hide_secrets
 from geodet.geometry.ground_area import ground_areas
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.geometry.windows import Window
 from geodet.reports.chart_parts import BarChart
 from geodet.reports.how_made import run_section
 from geodet.reports.page_file import PagePart, PageSection, write_page
@@ -62,6 +63,7 @@ class RunPage:
         *,
         read: SceneReader,
         skipped: Sequence[SkippedArea],
+        no_data: Mapping[str, Sequence[Window]],
         warnings: Sequence[str],
         about: Mapping[str, Any],
         command: str | None,
@@ -72,6 +74,7 @@ class RunPage:
             path: Ends in ``.html``.
             read: Reads a scene, reduced, for its picture.
             skipped: Areas that could not be read.
+            no_data: Areas without data by scene, in the pixels of its grid.
             warnings: What the run warned of.
             about: Software, model and settings, by title.
             command: The command line; None where Python code called.
@@ -80,7 +83,7 @@ class RunPage:
             OutputError: The page cannot be written.
             SceneError: A scene cannot be read again.
         """
-        areas = self._areas(skipped)
+        areas = self._areas(skipped, no_data)
         texts = {name: value for name, value in about.items() if name != "configuration"}
         sections = [
             PageSection("Found", [self._figures(areas), self._counts(areas), self._by_score()]),
@@ -95,18 +98,16 @@ class RunPage:
         title = scenes[0].scene if len(scenes) == 1 else f"{len(scenes)} scenes"
         write_page(path, hide_secrets(title), f"Written to {names}." if names else "", sections)
 
-    def _areas(self, skipped: Sequence[SkippedArea]) -> dict[str, float]:
+    def _areas(
+        self, skipped: Sequence[SkippedArea], no_data: Mapping[str, Sequence[Window]]
+    ) -> dict[str, float]:
         """Return the hectares of each scene that were searched, where they are known."""
         plan = self._plan
         if plan.photographs is not None or plan.crs is None:
             return {}
         failed = {one.scene for one in self._report.scenes if one.status == "failed"}
         searched = [scene for scene in plan.scenes if scene.name not in failed]
-        holes = {
-            scene.name: [one for one in skipped if one.scene == scene.name] for scene in searched
-        }
-        grounds = [searched_ground(plan, scene, holes[scene.name]) for scene in searched]
-        shapes = np.array(grounds, object)
+        shapes = np.array(searched_grounds(plan, searched, skipped, no_data), object)
         areas = ground_areas(shapes, plan.crs) / _HECTARE
         pairs = zip(searched, areas.tolist(), strict=True)
         return {scene.name: area for scene, area in pairs if np.isfinite(area) and area > 0}
@@ -117,9 +118,7 @@ class RunPage:
         if areas:
             counted = sum(report.detections[name] for name in areas)
             area = sum(areas.values())
-            figures.append(
-                KeyFigure("Searched", f"{area:,.4g} ha", "of ground, with parts without data")
-            )
+            figures.append(KeyFigure("Searched", f"{area:,.4g} ha", "of ground"))
             figures.append(KeyFigure("Density", f"{counted / area:,.3g} per ha"))
         ended = sum(one.status == "ok" for one in report.scenes)
         figures.append(KeyFigure("Scenes", f"{ended:,}", f"of {len(report.scenes):,}"))

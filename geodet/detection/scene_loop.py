@@ -62,6 +62,8 @@ class SceneLoop:
         scene is yielded."""
         self.not_examined: list[SkippedArea] = []
         """Areas of the scenes that could not be read and were skipped."""
+        self.no_data: dict[str, list[Window]] = {}
+        """Areas without data, by scene, in the pixels of its grid."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -129,6 +131,7 @@ class SceneLoop:
         yield from run
         self._counts.add(run.counts)
         self._note_skipped(planned, run.not_examined)
+        self.no_data[planned.name] = run.no_data
         record = self._records[planned.name]
         record.status, record.reason, record.seconds = "ok", "", time.monotonic() - began
 

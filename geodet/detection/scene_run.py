@@ -74,6 +74,8 @@ class PiecesRun:
         """What is looked at; complete after the last part."""
         self.not_examined: dict[Window, str] = {}
         """Areas that could not be read, in the scene's own pixels, and why."""
+        self.no_data: list[Window] = []
+        """Areas without data, in the pixels of the scene's grid."""
 
     def __iter__(self) -> Iterator[Detections]:
         """Yield the detections in the scene's own pixels, each part ranked."""
@@ -93,6 +95,7 @@ class PiecesRun:
         self.counts.capped += piece.part.capped
         self._found += len(piece.part.detections)
         self.not_examined.update(piece.part.not_examined)
+        self.no_data += piece.part.no_data
         self.counts.not_examined = len(self.not_examined)
 
     def _report(self, piece: BandPiece) -> None:

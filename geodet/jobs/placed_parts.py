@@ -126,7 +126,9 @@ def _describe(part: BandPart) -> str:
 
 def _summarise(part: BandPart) -> dict[str, object]:
     skipped = [[*astuple(area), why] for area, why in part.not_examined.items()]
-    return {"empty": part.empty, "capped": part.capped, "not_examined": skipped}
+    blank = [list(astuple(area)) for area in part.no_data]
+    known = {"empty": part.empty, "capped": part.capped, "not_examined": skipped}
+    return {**known, "no_data": blank}
 
 
 def _checksum(part: BandPart) -> str:
@@ -156,6 +158,7 @@ def _read(content: bytes, classes: Sequence[str]) -> BandPart:
         member(notes, "empty", int),
         member(notes, "capped", int),
         {Window(*area): str(why) for *area, why in member(notes, "not_examined", list)},
+        tuple(Window(*area) for area in member(notes, "no_data", list)),
     )
     if _checksum(part) != member(notes, "sha256", str):
         raise ValueError("its checksum is wrong")

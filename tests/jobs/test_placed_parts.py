@@ -45,7 +45,8 @@ def a_part(count=500, *, oriented=False):
         sizes = np.sort(rng.uniform(3, 30, (count, 2)))[:, ::-1]
         turned = np.column_stack([corner, sizes, rng.uniform(-1.5, 1.5, count)])
         found = Detections.of_oriented(turned, found.scores, found.labels)
-    return BandPart(found, rng.random((count, 4)) < 0.1, 2, 3, {WINDOW: "tile 7 is broken"})
+    cut, blank = rng.random((count, 4)) < 0.1, (Window(-3, 4, 50, 60), Window(0, 90, 1, 2))
+    return BandPart(found, cut, 2, 3, {WINDOW: "tile 7 is broken"}, blank)
 
 
 def equal(one, other):
@@ -55,10 +56,11 @@ def equal(one, other):
         (other.detections.shapes, other.detections.scores, other.detections.labels, other.cut),
         strict=True,
     )
-    counts = (one.empty, one.capped, one.not_examined) == (
+    counts = (one.empty, one.capped, one.not_examined, one.no_data) == (
         other.empty,
         other.capped,
         other.not_examined,
+        other.no_data,
     )
     return counts and all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in pairs)
 

@@ -1,0 +1,72 @@
+"""The parts of windows without data, such as the collar of an orthophoto: nobody examined them.
+
+They are found in cells, while the windows are read, so that they cost no second look at the scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from geodet.geometry.arrays import Bools, is_all_true
+from geodet.geometry.windows import Window
+
+__all__ = ["choose_cell", "list_blank"]
+
+_SMALLEST_CELL = 16  # pixels
+_MOST_CELLS = 256  # along the longer side of a scene
+
+
+def choose_cell(width: int, height: int) -> int:
+    """Return the side of the cells of a grid in pixels: 16, and more for a large one.
+
+    Args:
+        width: Columns of the grid.
+        height: Its rows.
+    """
+    return max(_SMALLEST_CELL, -(-max(width, height) // _MOST_CELLS))
+
+
+def list_blank(valid: Bools, window: Window, core: Window, *, cell: int) -> tuple[Window, ...]:
+    """List rectangles without data in the core of a window: all whole cells of which no pixel has.
+
+    Args:
+        valid: (H, W) whether each pixel of the window has data.
+        window: Where they lie.
+        core: The part of the window that it owns; its cells begin at its corner.
+        cell: Side of a cell in pixels; those at the end of the core are smaller.
+
+    Returns:
+        Rectangles that do not overlap, in the pixels that the windows are given in.
+    """
+    if is_all_true(valid):
+        return ()
+    row, column = core.row_off - window.row_off, core.col_off - window.col_off
+    inner = valid[row : row + core.height, column : column + core.width]
+    starts = (np.arange(0, length, cell) for length in inner.shape)
+    has_data = np.logical_or.reduceat(inner, next(starts), axis=0)
+    has_data = np.logical_or.reduceat(has_data, next(starts), axis=1)
+    return tuple(
+        Window(
+            core.col_off + left * cell,
+            core.row_off + top * cell,
+            min(right * cell, core.width) - left * cell,
+            min(bottom * cell, core.height) - top * cell,
+        )
+        for top, bottom, left, right in _iter_rectangles(~has_data)
+    )
+
+
+def _iter_rectangles(cells: Bools) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the rows and columns of rectangles that make up the cells that are true."""
+    open_since: dict[tuple[int, int], int] = {}
+    none = np.zeros(cells.shape[1], np.bool_)
+    for row, line in enumerate([*cells, none]):
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]]).astype(np.int8)))
+        runs = {(int(left), int(right)) for left, right in edges.reshape(-1, 2)}
+        for run in [*open_since]:
+            if run not in runs:
+                yield open_since.pop(run), row, *run
+        for run in runs:
+            open_since.setdefault(run, row)
