@@ -166,6 +166,7 @@ EXPORTED = {
     "one level": architecture((2, 2), 3),
     "ratios": architecture((2, 4), 4, anchor_ratios=(0.5, 2.0), anchor_scales=(1.0, 1.5)),
     "P3 to P7": architecture((3, 7), head_convs=0),
+    "short box head": architecture((2, 3), head_convs=2, box_head_convs=0),
     "group norms": architecture((2, 3), 3, backbone_norm="group", head_norm="group", channels=32),
     "plain heads": architecture((3, 3), 3, backbone_norm="frozen_batch", head_norm="none"),
     "bottlenecks": architecture((2, 2), 2, backbone="resnet50"),

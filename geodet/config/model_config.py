@@ -76,6 +76,13 @@ class ModelConfig(Section):
         96, ge=8, le=4096, description="number of channels in the feature pyramid and the heads"
     )
     head_convs: int = Field(4, ge=0, le=32, description="hidden convolutions of each head")
+    box_head_convs: int | None = Field(
+        None,
+        ge=0,
+        le=32,
+        description="hidden convolutions of the box head, which boxes of one size hardly need; "
+        "unset: as head_convs",
+    )
     head_norm: Literal["none", "group", "batch"] = Field(
         "batch", description="normalisation in the heads; none in the RetinaNet paper"
     )
@@ -132,6 +139,11 @@ class ModelConfig(Section):
             if wrong := [v for v in getattr(self, name) if not least <= v <= most]:
                 raise ValueError(f"{name}: {wrong[0]:g} is not between {least:g} and {most:g}")
         return self
+
+    @property
+    def convs_of_boxes(self) -> int:
+        """Hidden convolutions of the box head."""
+        return self.head_convs if self.box_head_convs is None else self.box_head_convs
 
     @property
     def stride(self) -> int:

@@ -159,7 +159,7 @@ class RetinaNet(nn.Module):
         )
         self.regressor = Head(
             config.channels,
-            convs=config.head_convs,
+            convs=config.convs_of_boxes,
             anchors=self.anchors.per_cell,
             outputs=DELTAS[config.boxes],
             levels=last - first + 1,

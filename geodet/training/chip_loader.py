@@ -105,7 +105,8 @@ def _check_norms(config: Config, *, processes: int) -> None:
     """
     settings, model = config.train, config.model
     levels = [model.backbone_level] * _backbone_learns(config)
-    levels += [model.levels[1]] * (model.head_norm == "batch" and model.head_convs > 0)
+    has_hidden = max(model.head_convs, model.convs_of_boxes) > 0
+    levels += [model.levels[1]] * (model.head_norm == "batch" and has_hidden)
     stride = 2 ** max(levels, default=0)
     if settings.batch_size == processes == 1 and settings.chip_size <= stride:
         raise ConfigError(

@@ -101,7 +101,8 @@ def transfer_weights(network: RetinaNet, name: str | Path, *, gsd: float | None 
     The parts of a pyramid level get the weights of the same level, or else of the nearest one;
     those that connect a stage of the backbone need the same stage. The first convolution is adapted
     to the bands, see :func:`geodet.models.backbone.adapt_filters`. The last convolution of the
-    classifier is taken if the number of classes is the same.
+    classifier is taken if the number of classes is the same, and that of a head if it has as many
+    hidden convolutions.
 
     Args:
         network: Changed in place.
@@ -165,6 +166,8 @@ def _fitting(own: Mapping[str, Tensor], model: Model, network: RetinaNet) -> dic
             source = adapt_filters(source, tensor.shape[1])
         if key.startswith(_SCORES) and not _is_as_many(model.network, network):
             continue
+        if _is_last_of_other_depth(key, model.network, network):
+            continue
         if source.shape == tensor.shape:
             found[key] = source
     # A bias fits only the weights that it was trained with.
@@ -191,6 +194,15 @@ def _is_as_many(one: RetinaNet, other: RetinaNet) -> bool:
         other.classifier.outputs,
         other.anchors.per_cell,
     )
+
+
+def _is_last_of_other_depth(key: str, one: RetinaNet, other: RetinaNet) -> bool:
+    """Whether a tensor is of the last layer of a head that has another number of hidden layers.
+
+    What it reads is something else then, and its first outputs would be worse than none.
+    """
+    head = key.partition(".last.")[0]
+    return ".last." in key and len(getattr(one, head).convs) != len(getattr(other, head).convs)
 
 
 def _report(name: str | Path, transfer: Transfer) -> None:

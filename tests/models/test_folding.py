@@ -19,6 +19,7 @@ CONFIGS = {
     "EfficientNet-Lite0": architecture((2, 4), backbone="efficientnet_lite0", head_norm="batch"),
     "P6 and P7": architecture((3, 7), head_norm="batch"),
     "no hidden layers": architecture((2, 3), head_convs=0, head_norm="batch"),
+    "a shorter box head": architecture((2, 3), head_convs=2, box_head_convs=1, head_norm="batch"),
     "no norms in the heads": architecture((2, 3), head_norm="none"),
     "group norms in the heads": architecture((2, 3), head_norm="group"),
     "group norms everywhere": architecture(backbone_norm="group", head_norm="group"),

@@ -87,6 +87,13 @@ def test_the_first_probability_is_one_in_a_hundred(norm):
     assert scores.mean().item() == pytest.approx(0.01, rel=0.15)
 
 
+@pytest.mark.parametrize(("given", "wanted"), [({}, 3), ({"box_head_convs": 1}, 1)])
+def test_the_box_head_may_have_other_hidden_layers(given, wanted):
+    network = seeded_network(architecture((2, 3), head_convs=3, **given))
+    assert len(network.classifier.convs) == 3
+    assert len(network.regressor.convs) == wanted
+
+
 def test_the_rows_of_all_levels_are_in_the_order_of_the_anchors():
     """Make each level mark one cell, and read where the marked anchors are."""
     config = architecture((2, 4), head_convs=0, anchor_scales=(1.0, 1.5))

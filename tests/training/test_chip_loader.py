@@ -101,6 +101,8 @@ BACKBONE, HEADS = {"head_norm": "none"}, {"backbone_norm": "group", "channels": 
         ((3, 6), 5, HEADS, 64),
         ((3, 6), 5, HEADS, 65),
         ((3, 6), 5, HEADS | {"head_convs": 0}, 64),
+        ((3, 6), 5, HEADS | {"head_convs": 0, "box_head_convs": 1}, 64),
+        ((3, 6), 5, HEADS | {"head_convs": 1, "box_head_convs": 0}, 64),
         ((3, 6), 5, HEADS | {"head_norm": "group"}, 64),
         ((3, 6), 5, BACKBONE, 33),
     ],

@@ -77,7 +77,16 @@ def test_weights_that_do_not_fit_stay_as_initialised(tmp_path):
         "classifier.last.bias",
         "regressor.convs.1",
         "regressor.norms.0",
+        "regressor.last.weight",
+        "regressor.last.bias",
     }
+
+
+def test_the_last_layer_of_a_head_with_other_hidden_layers_is_fresh(tmp_path):
+    path, _ = saved(tmp_path, architecture((2, 2), head_convs=2))
+    network = seeded_network(architecture((2, 2), head_convs=2, box_head_convs=0))
+    fresh = transfer_weights(network, path).fresh
+    assert fresh == ["regressor.last.bias", "regressor.last.weight"]
 
 
 @pytest.mark.parametrize(
