@@ -5,17 +5,19 @@ They are found in cells, while the windows are read, so that they cost no second
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import shapely
 
 from geodet.geometry.arrays import Bools, is_all_true
 from geodet.geometry.windows import Window
 
-__all__ = ["choose_cell", "list_blank"]
+__all__ = ["choose_cell", "list_blank", "shown_area"]
 
 _SMALLEST_CELL = 16  # pixels
 _MOST_CELLS = 256  # along the longer side of a scene
+_MOST_RECTANGLES = 5000  # of a scene, the largest; their union takes half a second
 
 
 def choose_cell(width: int, height: int) -> int:
@@ -56,6 +58,26 @@ def list_blank(valid: Bools, window: Window, core: Window, *, cell: int) -> tupl
         )
         for top, bottom, left, right in _iter_rectangles(~has_data)
     )
+
+
+def shown_area(blank: Sequence[Window], width: int, height: int) -> shapely.Geometry | None:
+    """Return what a scene shows, to about a cell; None where it has data everywhere.
+
+    Cells along a slanted edge are stairs, which become a line: thousands of corners would go into
+    the metadata of the output.
+
+    Args:
+        blank: What :func:`list_blank` has listed of its windows.
+        width: Columns of the grid.
+        height: Its rows.
+    """
+    if not blank:
+        return None
+    largest = sorted(blank, key=lambda one: -one.width * one.height)[:_MOST_RECTANGLES]
+    corners = np.array([(one.col_off, one.row_off, one.col_end, one.row_end) for one in largest])
+    empty = shapely.union_all(shapely.box(*corners.T))
+    shown = shapely.difference(shapely.box(0, 0, width, height), empty)
+    return shapely.simplify(shown, choose_cell(width, height))
 
 
 def _iter_rectangles(cells: Bools) -> Iterator[tuple[int, int, int, int]]:

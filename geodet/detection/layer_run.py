@@ -272,7 +272,7 @@ class LayerRun(ABC):
             self._options.report,
             read=read,
             skipped=loop.not_examined,
-            no_data=loop.no_data,
+            shown=loop.shown,
             warnings=self._prepared.warnings.texts,
             about=self.provenance,
             command=self._options.command,

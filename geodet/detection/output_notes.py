@@ -10,7 +10,6 @@ import shapely
 
 from geodet.config import DetectConfig
 from geodet.config.reading_config import ReadingConfig
-from geodet.detection.blank_ground import choose_cell
 from geodet.detection.detect_report import join_failures
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.predictor import PredictorFacts
@@ -92,7 +91,7 @@ def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
 def _examined_ground(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     """Return the ground that was searched, as WKT in the CRS of the output."""
     searched = [scene for scene in plan.scenes if scene.name not in loop.failed]
-    parts = searched_grounds(plan, searched, loop.not_examined, loop.no_data)
+    parts = searched_grounds(plan, searched, loop.not_examined, loop.shown)
     ground = shapely.union_all(np.array(parts, object))
     # Not finite where the CRS of the output is not defined.
     return {EXAMINED: _to_wkt(ground)} if np.isfinite(ground.bounds).all() else {}
@@ -102,7 +101,7 @@ def searched_grounds(
     plan: DetectionPlan,
     scenes: Sequence[PlannedScene],
     skipped: Sequence[SkippedArea],
-    no_data: Mapping[str, Sequence[Window]],
+    shown: Mapping[str, shapely.Geometry],
 ) -> list[shapely.Geometry]:
     """Return the ground that was searched in each scene, within the area of interest.
 
@@ -110,41 +109,37 @@ def searched_grounds(
         plan: Has the CRS of the ground.
         scenes: Scenes of the plan that were read to their end.
         skipped: Areas that could not be read.
-        no_data: Areas without data by scene, in the pixels of its grid.
+        shown: What scenes with parts without data show, by name, in the pixels of their grid.
     """
     holes: dict[str, list[Window]] = {}
     for area in skipped:
         holes.setdefault(area.scene, []).append(area.window)
     return [
-        _searched_ground(plan, scene, holes.get(scene.name, []), no_data.get(scene.name, []))
+        _searched_ground(plan, scene, holes.get(scene.name, []), shown.get(scene.name))
         for scene in scenes
     ]
 
 
 def _searched_ground(
-    plan: DetectionPlan, scene: PlannedScene, holes: Sequence[Window], blank: Sequence[Window]
+    plan: DetectionPlan,
+    scene: PlannedScene,
+    holes: Sequence[Window],
+    shown: shapely.Geometry | None,
 ) -> shapely.Geometry:
     geobox = scene.geobox
     area = shapely.box(0, 0, geobox.width, geobox.height)
-    if blank:
-        cell = choose_cell(*scene.grid)
-        empty = shapely.union_all(_to_boxes(blank))
-        # Cells along a slanted edge are stairs, of which thousands would go into the metadata.
-        shown = shapely.simplify(shapely.difference(shapely.box(0, 0, *scene.grid), empty), cell)
+    if shown is not None:
         area = shapely.transform(shown, lambda xy: xy * np.array(scene.scale))
     if scene.aoi is not None:
         area = shapely.intersection(shapely.union_all(scene.aoi.polygons), area)
-    area = shapely.difference(area, shapely.union_all(_to_boxes(holes)))
+    boxes = [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in holes]
+    area = shapely.difference(area, shapely.union_all(boxes))
 
     def to_ground(xy: Floats) -> Floats:
         return geobox.to_world(xy, plan.crs)
 
     ground = shapely.transform(area, to_ground)
     return ground if ground.is_valid else shapely.make_valid(ground)
-
-
-def _to_boxes(windows: Sequence[Window]) -> list[shapely.Geometry]:
-    return [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in windows]
 
 
 def _photographed_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:

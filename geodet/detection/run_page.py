@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 
 from geodet.detection.detect_report import DetectReport, SceneRecord, record_path
 from geodet.detection.detection_plan import DetectionPlan
@@ -15,7 +16,6 @@ from geodet.detection.run_thumbnails import RunThumbnails, SceneReader
 from geodet.files.command_line import hide_secrets
 from geodet.geometry.ground_area import ground_areas
 from geodet.geometry.scene_detections import SceneDetections
-from geodet.geometry.windows import Window
 from geodet.reports.chart_parts import BarChart
 from geodet.reports.how_made import run_section
 from geodet.reports.page_file import PagePart, PageSection, write_page
@@ -63,7 +63,7 @@ class RunPage:
         *,
         read: SceneReader,
         skipped: Sequence[SkippedArea],
-        no_data: Mapping[str, Sequence[Window]],
+        shown: Mapping[str, shapely.Geometry],
         warnings: Sequence[str],
         about: Mapping[str, Any],
         command: str | None,
@@ -74,7 +74,7 @@ class RunPage:
             path: Ends in ``.html``.
             read: Reads a scene, reduced, for its picture.
             skipped: Areas that could not be read.
-            no_data: Areas without data by scene, in the pixels of its grid.
+            shown: What scenes with parts without data show, in the pixels of their grid.
             warnings: What the run warned of.
             about: Software, model and settings, by title.
             command: The command line; None where Python code called.
@@ -83,7 +83,7 @@ class RunPage:
             OutputError: The page cannot be written.
             SceneError: A scene cannot be read again.
         """
-        areas = self._areas(skipped, no_data)
+        areas = self._areas(skipped, shown)
         texts = {name: value for name, value in about.items() if name != "configuration"}
         sections = [
             PageSection("Found", [self._figures(areas), self._counts(areas), self._by_score()]),
@@ -99,7 +99,7 @@ class RunPage:
         write_page(path, hide_secrets(title), f"Written to {names}." if names else "", sections)
 
     def _areas(
-        self, skipped: Sequence[SkippedArea], no_data: Mapping[str, Sequence[Window]]
+        self, skipped: Sequence[SkippedArea], shown: Mapping[str, shapely.Geometry]
     ) -> dict[str, float]:
         """Return the hectares of each scene that were searched, where they are known."""
         plan = self._plan
@@ -107,7 +107,7 @@ class RunPage:
             return {}
         failed = {one.scene for one in self._report.scenes if one.status == "failed"}
         searched = [scene for scene in plan.scenes if scene.name not in failed]
-        shapes = np.array(searched_grounds(plan, searched, skipped, no_data), object)
+        shapes = np.array(searched_grounds(plan, searched, skipped, shown), object)
         areas = ground_areas(shapes, plan.crs) / _HECTARE
         pairs = zip(searched, areas.tolist(), strict=True)
         return {scene.name: area for scene, area in pairs if np.isfinite(area) and area > 0}

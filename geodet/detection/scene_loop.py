@@ -9,6 +9,9 @@ from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
+import shapely
+
+from geodet.detection.blank_ground import shown_area
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.progress import DetectCounts, DetectProgress
 from geodet.detection.scene_source import SceneSource
@@ -62,8 +65,8 @@ class SceneLoop:
         scene is yielded."""
         self.not_examined: list[SkippedArea] = []
         """Areas of the scenes that could not be read and were skipped."""
-        self.no_data: dict[str, list[Window]] = {}
-        """Areas without data, by scene, in the pixels of its grid."""
+        self.shown: dict[str, shapely.Geometry] = {}
+        """What scenes with parts without data show, by name, in the pixels of their grid."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -131,7 +134,8 @@ class SceneLoop:
         yield from run
         self._counts.add(run.counts)
         self._note_skipped(planned, run.not_examined)
-        self.no_data[planned.name] = run.no_data
+        if (shown := shown_area(run.no_data, *planned.grid)) is not None:
+            self.shown[planned.name] = shown
         record = self._records[planned.name]
         record.status, record.reason, record.seconds = "ok", "", time.monotonic() - began
 
