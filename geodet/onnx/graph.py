@@ -144,7 +144,7 @@ def _raw(nodes: Nodes, network: RetinaNet, images: str) -> _Raw:
     levels = _pyramid(nodes, network, images)
     logits = _head(nodes, network.classifier, levels)
     deltas = _head(nodes, network.regressor, levels)
-    placed = [_anchors(nodes, network, index, level) for index, level in enumerate(levels)]
+    placed = [_anchors(nodes, network, index, images) for index in range(len(levels))]
     anchors = nodes.add("Concat", *placed, axis=0)
     decoded = _decoded_oriented if network.config.boxes == "oriented" else _decoded
     boxes = decoded(nodes, deltas, anchors)
@@ -166,27 +166,35 @@ def _pyramid(nodes: Nodes, network: RetinaNet, images: str) -> list[str]:
         x = nodes.layer(stage, x)
         features.append(x)
     first, last = network.config.levels
-    levels = _fpn(nodes, network.pyramid.fpn, features[first - 2 :])[: min(last, 5) - first + 1]
+    merged = _fpn(nodes, network, features[first - 2 :], images)
+    levels = merged[: min(last, 5) - first + 1]
     for index, convolution in enumerate(network.pyramid.extra):
         source = features[-1] if index == 0 else nodes.add("Relu", levels[-1])
         levels.append(nodes.layer(convolution, source))
     return levels
 
 
-def _fpn(nodes: Nodes, fpn: FeaturePyramidNetwork, features: list[str]) -> list[str]:
+def _fpn(nodes: Nodes, network: RetinaNet, features: list[str], images: str) -> list[str]:
+    fpn: FeaturePyramidNetwork = network.pyramid.fpn
     inner = [nodes.layer(b, x) for b, x in zip(fpn.inner_blocks, features, strict=True)]
+    count, channels = nodes.add("Shape", images, end=1), nodes.ints(network.config.channels)
     for index in range(len(inner) - 2, -1, -1):
-        above = _resized(nodes, inner[index + 1], like=inner[index])
+        cells = _cells(nodes, images, 2 ** (network.config.levels[0] + index))
+        size = nodes.add("Concat", count, channels, cells, axis=0)
+        # Enlarged by repeating pixels.
+        ways = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        above = nodes.add("Resize", inner[index + 1], "", "", size, mode="nearest", **ways)
         inner[index] = nodes.add("Add", inner[index], above)
     return [nodes.layer(b, x) for b, x in zip(fpn.layer_blocks, inner, strict=True)]
 
 
-def _resized(nodes: Nodes, x: str, *, like: str) -> str:
-    """Enlarge a map to the size of another one by repeating pixels."""
-    shapes = nodes.add("Shape", x, end=2), nodes.add("Shape", like, start=2)
-    size = nodes.add("Concat", *shapes, axis=0)
-    ways = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return nodes.add("Resize", x, "", "", size, mode="nearest", **ways)
+def _cells(nodes: Nodes, images: str, stride: int) -> str:
+    """Return height and width of the map with a stride: each layer rounds up.
+
+    To ask a map for its shape may have it copied: onnxruntime orders maps in integers otherwise.
+    """
+    rounded = nodes.add("Add", nodes.add("Shape", images, start=2), nodes.ints(stride - 1))
+    return nodes.add("Div", rounded, nodes.ints(stride))
 
 
 def _head(nodes: Nodes, head: Head, levels: list[str]) -> str:
@@ -202,21 +210,21 @@ def _head(nodes: Nodes, head: Head, levels: list[str]) -> str:
     return nodes.add("Concat", *flat, axis=1)
 
 
-def _anchors(nodes: Nodes, network: RetinaNet, index: int, level: str) -> str:
+def _anchors(nodes: Nodes, network: RetinaNet, index: int, images: str) -> str:
     """Follow :class:`geodet.models.anchors.Anchors`: (H * W * A, 4)."""
     cell = nodes.constant(network.anchors.get_buffer(f"cell_{index}"))
     stride = network.anchors.strides[index]
-    y = _centres(nodes, level, stride, axis=2, shape=(-1, 1, 1, 1))
-    x = _centres(nodes, level, stride, axis=3, shape=(1, -1, 1, 1))
-    sizes = [nodes.add("Shape", level, start=2), nodes.ints(1, 1)]
-    grid = nodes.add("Concat", *sizes, axis=0)  # H, W, 1, 1
+    cells = _cells(nodes, images, stride)
+    y = _centres(nodes, cells, stride, axis=0, shape=(-1, 1, 1, 1))
+    x = _centres(nodes, cells, stride, axis=1, shape=(1, -1, 1, 1))
+    grid = nodes.add("Concat", cells, nodes.ints(1, 1), axis=0)  # H, W, 1, 1
     x, y = nodes.add("Expand", x, grid), nodes.add("Expand", y, grid)
     centres = nodes.add("Concat", x, y, x, y, axis=3)  # (H, W, 1, 4)
     return nodes.add("Reshape", nodes.add("Add", centres, cell), nodes.ints(-1, 4))
 
 
-def _centres(nodes: Nodes, level: str, stride: int, *, axis: int, shape: tuple[int, ...]) -> str:
-    count = nodes.add("Squeeze", nodes.add("Shape", level, start=axis, end=axis + 1))
+def _centres(nodes: Nodes, cells: str, stride: int, *, axis: int, shape: tuple[int, ...]) -> str:
+    count = nodes.add("Squeeze", nodes.part(cells, axis, axis + 1, axis=0))
     zero, one = nodes.constant(0, "int64"), nodes.constant(1, "int64")
     numbers = nodes.add("Cast", nodes.add("Range", zero, count, one), to=1)  # to float32
     halfway = nodes.add("Add", numbers, nodes.constant(0.5))

@@ -1,11 +1,11 @@
-"""Convolutions of few outputs in two steps, which processors compute faster.
+"""Convolutions of few outputs in three steps, which processors compute faster.
 
 Libraries compute some 16 outputs of a convolution at once, and a detector with one anchor has one
 logit and four deltas: most of that work is for nothing. A kernel of 3 x 3 is nine products with the
 input, each moved by a pixel, and added. So a first convolution of 1 x 1 computes the nine products
-as outputs of their own, and a second one moves and adds them.
+as outputs of their own, a second one, of each channel alone, moves them, and a third one adds them.
 
-On two cores with AVX-512, the last convolutions of ``urban-trees`` take a third of their time.
+On one core with AVX-512, the last convolutions of ``urban-trees`` take a fifth of their time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geodet.onnx.nodes import import_onnx
 
@@ -25,7 +24,7 @@ _STRIDES: tuple[list[int], ...] = ([], [1, 1])
 
 
 def split_narrow_convolutions(graph: Any, names: Collection[str]) -> Any:
-    """Return a graph with convolutions of few outputs in two steps.
+    """Return a graph with convolutions of few outputs in three steps.
 
     Args:
         graph: An ``onnx.ModelProto``; it is changed.
@@ -47,7 +46,7 @@ def split_narrow_convolutions(graph: Any, names: Collection[str]) -> Any:
 
 
 def _split(graph: Any, node: Any, weight: Any) -> list[Any]:
-    """Return the two nodes of a convolution, or itself; their weights are added to the graph."""
+    """Return the three nodes of a convolution, or itself; their weights are added to the graph."""
     onnx = import_onnx()
     outputs, inputs, *sides = weight.dims
     about = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
@@ -58,25 +57,24 @@ def _split(graph: Any, node: Any, weight: Any) -> list[Any]:
         return [node]
     kernels = onnx.numpy_helper.to_array(weight)  # (O, I, 3, 3)
     taps = kernels.transpose(0, 2, 3, 1).reshape(products, inputs, 1, 1)
-    named = {f"{node.name}_taps": taps, f"{node.name}_sum": _sum_of_taps(outputs)}
+    named = {
+        f"{node.name}_taps": np.ascontiguousarray(taps),
+        f"{node.name}_moves": np.tile(np.eye(9, dtype=np.float32), (outputs, 1)).reshape(
+            products, 1, 3, 3
+        ),
+        f"{node.name}_sum": np.kron(np.eye(outputs, dtype=np.float32), np.ones((1, 9))).reshape(
+            outputs, products, 1, 1
+        ),
+    }
     graph.graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+        onnx.numpy_helper.from_array(array.astype(np.float32), name)
         for name, array in named.items()
     )
-    first, second = named
-    product = f"{node.name}_products"
-    rest = [second, *node.input[2:]]
+    first, second, third = named
+    product, moved = f"{node.name}_products", f"{node.name}_moved"
+    make = onnx.helper.make_node
     return [
-        onnx.helper.make_node("Conv", [node.input[0], first], [product], name=first),
-        onnx.helper.make_node(
-            "Conv", [product, *rest], list(node.output), name=node.name, pads=[1] * 4
-        ),
+        make("Conv", [node.input[0], first], [product], name=first),
+        make("Conv", [product, second], [moved], name=second, pads=[1] * 4, group=products),
+        make("Conv", [moved, third, *node.input[2:]], list(node.output), name=node.name),
     ]
-
-
-def _sum_of_taps(outputs: int) -> NDArray[np.float32]:
-    """Return the weights that move and add nine products for each output: (O, 9 O, 3, 3)."""
-    of_one = np.eye(9, dtype=np.float32).reshape(9, 3, 3)
-    weights = np.zeros((outputs, outputs, 9, 3, 3), np.float32)
-    weights[np.arange(outputs), np.arange(outputs)] = of_one
-    return weights.reshape(outputs, 9 * outputs, 3, 3)

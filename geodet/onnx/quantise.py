@@ -3,8 +3,9 @@
 The work is onnxruntime's own: its quantiser writes the QDQ form that all of its backends fuse, with
 a scale for each channel of the weights and one for each tensor between the layers. Writing it node
 by node as :mod:`geodet.onnx.graph` writes the floats would repeat its rules of which pairs each
-backend fuses. Only convolutions are quantised. Additions, the resizing of the pyramid and the grid
-of anchors stay in float: coordinates of a large window do not fit into 256 steps.
+backend fuses. Convolutions are quantised, and where the one behind them is, the enlarged maps of
+the pyramid: backends then enlarge and add in integers. The grid of anchors stays in float:
+coordinates of a large window do not fit into 256 steps.
 
 An activation that follows a convolution, ReLU or ReLU6, is part of its rounding: the 256 steps of
 the result cover what the activation lets through, not what it cuts off. (With steps for all of it,
@@ -39,6 +40,7 @@ __all__ = ["Quantiser"]
 
 _SHIFTED = 4  # chips on which shifts are measured
 _ACTIVATIONS = ("Clip", "Relu")
+_PASSED = ("Add", "Resize")  # between an enlarged map and the convolution that reads it
 
 
 class Quantiser:
@@ -131,9 +133,9 @@ class Quantiser:
             QuantType.QInt8,
             QuantType.QUInt8,
             self._ranges,
-            [*names, *self._activations(names)],
+            [*names, *self._activations(names), *self._enlargements(names)],
             [],
-            ["Conv", *_ACTIVATIONS],
+            ["Conv", *_PASSED, *_ACTIVATIONS],
             {"DedicatedQDQPair": False},
         )
         quantizer.quantize_model()
@@ -147,6 +149,27 @@ class Quantiser:
             for node in self._graph.graph.node
             if node.op_type in _ACTIVATIONS and node.input[0] in results
         ]
+
+    def _enlargements(self, names: Collection[str]) -> list[str]:
+        """Name the enlargements of maps, and their sums, that only these convolutions read."""
+        nodes = self._graph.graph.node
+        readers: dict[str, list[Any]] = {}
+        for node in nodes:
+            for name in node.input:
+                readers.setdefault(name, []).append(node)
+
+        def is_rounded(node: Any) -> bool:
+            if node.op_type in _PASSED:
+                return all(map(is_rounded, readers.get(node.output[0], ())))
+            return node.name in names
+
+        enlarged = {node.output[0] for node in nodes if node.op_type == "Resize"}
+        of_the_pyramid = [
+            node
+            for node in nodes
+            if node.op_type == "Resize" or (node.op_type == "Add" and enlarged & {*node.input})
+        ]
+        return [node.name for node in of_the_pyramid if is_rounded(node)]
 
 
 def _folded(graph: Any, folder: Path) -> Any:
@@ -188,7 +211,7 @@ def _calibrate(graph: Any, chips: Sequence[NDArray[np.float32]], folder: Path) -
     import_onnx().save(graph, str(path))
     calibrator = create_calibrator(
         path,
-        ["Conv", *_ACTIVATIONS],
+        ["Conv", "Resize", *_ACTIVATIONS],
         augmented_model_path=str(folder / "augmented.onnx"),
         calibrate_method=CalibrationMethod.MinMax,
     )

@@ -1,4 +1,4 @@
-"""Convolutions of few outputs in two steps: the same numbers."""
+"""Convolutions of few outputs in three steps: the same numbers."""
 
 import numpy as np
 import onnx
@@ -38,13 +38,13 @@ def count_convolutions(graph):
 
 
 @pytest.mark.parametrize("outputs", [1, 4])
-def test_two_steps_compute_what_one_does(outputs):
+def test_three_steps_compute_what_one_does(outputs):
     graph = make_graph(outputs, pads=[1] * 4, kernel_shape=[3, 3])
     wanted = run(graph)
     made = split_narrow_convolutions(graph, {"conv_0"})
     onnx.checker.check_model(made, full_check=True)
-    assert count_convolutions(made) == 2
-    assert len(made.graph.initializer) == 3  # the weights of the one step are gone
+    assert count_convolutions(made) == 3
+    assert len(made.graph.initializer) == 4  # the weights of the one step are gone
     np.testing.assert_allclose(run(made), wanted, atol=1e-4)
 
 

@@ -1,6 +1,7 @@
 """Convolutions in eight-bit integers: which are, and how far the outputs are from the floats."""
 
 import numpy as np
+from factories_models import architecture, describe, seeded_network
 from small_graphs import float_convolutions, make_clipped_graph, run_graph
 
 from geodet.onnx.graph import plain_graph
@@ -60,3 +61,37 @@ def test_steps_cover_what_an_activation_lets_through():
     made, wanted = (run_graph(g, chip)[0] for g in (one.quantise(one.convolutions), graph))
     assert np.mean((wanted > 0) & (wanted < 6)) > 0
     np.testing.assert_allclose(made, wanted, atol=0.05)
+
+
+def sources_of_enlargements(graph):
+    makers = {name: node.op_type for node in graph.graph.node for name in node.output}
+    nodes = [node for node in graph.graph.node if node.op_type == "Resize"]
+    return [makers[node.input[0]] for node in nodes]
+
+
+def test_maps_are_enlarged_in_integers_where_what_reads_them_is_in_integers(chips):
+    config = architecture((2, 4), backbone="resnet18")
+    one = Quantiser(plain_graph(seeded_network(config, classes=2), describe(config)), chips)
+    whole = one.quantise(one.convolutions)
+    assert set(sources_of_enlargements(whole)) == {"DequantizeLinear"}
+    assert len(sources_of_enlargements(whole)) == 2
+    of = {name: node for node in one.floats().graph.node for name in node.output}
+    finest = next(
+        node.name
+        for node in one.floats().graph.node
+        if node.op_type == "Conv"
+        and node.input[0] in of
+        and of[node.input[0]].op_type == "Add"
+        and any(name in of and of[name].op_type == "Resize" for name in of[node.input[0]].input)
+    )
+    rest = one.quantise([name for name in one.convolutions if name != finest])
+    assert "DequantizeLinear" not in sources_of_enlargements(rest)[-1:]
+
+
+def test_no_map_is_asked_for_its_shape(quantiser):
+    """Onnxruntime would copy a map in integers to answer."""
+    given = {one.name for one in quantiser.floats().graph.initializer}
+    asked = [n.input[0] for n in quantiser.floats().graph.node if n.op_type == "Shape"]
+    convolved = {n.output[0] for n in quantiser.floats().graph.node if n.op_type == "Conv"}
+    assert asked
+    assert not {*asked} & (convolved | given)
