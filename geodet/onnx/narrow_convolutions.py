@@ -5,7 +5,8 @@ logit and four deltas: most of that work is for nothing. A kernel of 3 x 3 is ni
 input, each moved by a pixel, and added. So a first convolution of 1 x 1 computes the nine products
 as outputs of their own, a second one, of each channel alone, moves them, and a third one adds them.
 
-On one core with AVX-512, the last convolutions of ``urban-trees`` take a fifth of their time.
+On one core with AVX-512, that of the deltas of ``urban-trees`` takes half of the time of two steps,
+which took a third of the time of one.
 """
 
 from __future__ import annotations

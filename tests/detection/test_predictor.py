@@ -104,7 +104,10 @@ def test_a_shift_of_the_scene_by_strides_shifts_its_detections(town, model, tmp_
     here = found_with(town, model, chip_size=352, overlap=128)
     inner = [one.select((one.boxes[:, :2] > [192, 160]).all(axis=1)) for one in (shifted, here)]
     assert len(inner[1]) > 80
-    assert agreement(*inner) >= 0.98  # two of them lie at the threshold
+    assert agreement(*inner) >= 0.97
+    for found, wanted in (inner, inner[::-1]):  # only those at the threshold differ
+        sure = wanted.select(wanted.scores >= predictor.score_threshold + 0.03)
+        assert pairwise_iou(sure.boxes, found.boxes).max(axis=1).min() > 0.5
     assert predictor.stride == 16
 
 
