@@ -57,6 +57,7 @@ def info(
     and how good its best epoch is. Of a job: how much of it is computed, and what could not be
     read. Of a model: what it finds, in which bands and at which resolution, and its figures.
     """
+    from geodet.files.output_folders import is_job
     from geodet.onnx.model_files import find_description
 
     about = find_description(path)
@@ -69,7 +70,7 @@ def info(
         run = read_run(path)
         print_json(run) if as_json else print_fields(run_fields(run))
         return
-    if (Path(path) / "job.json").is_file():
+    if is_job(path):
         from geodet.jobs.job_summary import summarise_job
 
         job = summarise_job(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geodet.files.output_folders import LABEL_SUFFIXES
-from geodet.jobs.job_summary import JobSummary, is_job, summarise_job
+from geodet.files.output_folders import LABEL_SUFFIXES, is_job
+from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import find_description
 from geodet.raster.scene_summary import SceneSummary, summarise_scene

@@ -14,6 +14,7 @@ __all__ = [
     "CHIPS_FOLDER",
     "DEMO_FILES",
     "EVALUATION_FILES",
+    "JOB_PLAN",
     "LABEL_SUFFIXES",
     "LOG_FILE",
     "REPORT_FILE",
@@ -24,12 +25,21 @@ __all__ = [
     "check_new_tileset",
     "check_run",
     "check_tileset_exists",
+    "is_job",
 ]
 
 LABEL_SUFFIXES = frozenset({".json", ".csv", ".xml", ".geojson", ".yaml", ".yml", ".data"})
 """Endings of files that label several images."""
 TILESET_FILES = ("images", "train.json", "val.json")
 """Names of what `geodet tile` writes to a folder."""
+
+JOB_PLAN = "job.json"
+"""Name of the plan in the folder of a job."""
+
+
+def is_job(path: str | Path) -> bool:
+    """Whether a folder is that of a job."""
+    return (Path(path) / JOB_PLAN).is_file()
 
 
 def check_tileset_exists(path: Path) -> None:

@@ -28,6 +28,7 @@ from geodet.detection.predictor import PredictorFacts, facts_of
 from geodet.documents.json_documents import parse_json, read_json
 from geodet.documents.values import member
 from geodet.errors import OutputError
+from geodet.files.output_folders import JOB_PLAN, is_job
 from geodet.files.outputs import raising_output_errors, replace_folder
 from geodet.files.synced_files import write_synced
 from geodet.jobs.job_documents import from_document, to_document
@@ -40,8 +41,8 @@ from geodet.onnx.backend import load_model
 
 __all__ = ["JOB_FILES", "JobFolder", "open_job", "write_job"]
 
-_PLAN, _MODEL, _PARTS, _DEVICE, _FAILED = "job.json", "model", "parts", "device.json", "failed.json"
-JOB_FILES = (_PLAN, _MODEL, _PARTS, _DEVICE)
+_MODEL, _PARTS, _DEVICE, _FAILED = "model", "parts", "device.json", "failed.json"
+JOB_FILES = (JOB_PLAN, _MODEL, _PARTS, _DEVICE)
 """Names of what is in the folder of a job."""
 _SCENES_OF_A_FOLDER = 1000  # file systems are slow with more
 
@@ -171,7 +172,7 @@ def write_job(folder: Path, plan: JobPlan, model_path: Path) -> JobFolder:
         for file in (model_path, int8_path(model_path)):
             if file.is_file():
                 shutil.copyfile(file, temporary / _MODEL / file.name)
-        (temporary / _PLAN).write_text(json.dumps(to_document(plan)), encoding="utf-8")
+        (temporary / JOB_PLAN).write_text(json.dumps(to_document(plan)), encoding="utf-8")
         (temporary / _PARTS).mkdir()
     return open_job(folder)
 
@@ -183,10 +184,10 @@ def open_job(folder: Path) -> JobFolder:
         OutputError: The folder has no plan that this version of geodet reads.
         ModelFileError: Its model is broken.
     """
-    path = folder / _PLAN
-    if not path.is_file():
+    path = folder / JOB_PLAN
+    if not is_job(folder):
         raise OutputError(
-            f"{folder} is not the folder of a job: it has no {_PLAN}",
+            f"{folder} is not the folder of a job: it has no {JOB_PLAN}",
             hint="geodet plan SCENES -o JOB/ plans one",
             path=folder,
         )

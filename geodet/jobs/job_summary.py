@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geodet.jobs.job_folder import JOB_FILES, open_job
+from geodet.jobs.job_folder import open_job
 from geodet.jobs.planning import describe_plan
 
-__all__ = ["JobSummary", "is_job", "summarise_job"]
+__all__ = ["JobSummary", "summarise_job"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,6 @@ class JobSummary:
     def is_complete(self) -> bool:
         """Whether ``geodet merge`` finds all parts."""
         return self.computed == self.bands
-
-
-def is_job(path: str | Path) -> bool:
-    """Whether a folder is that of a job."""
-    return (Path(path) / JOB_FILES[0]).is_file()
 
 
 def summarise_job(folder: str | Path) -> JobSummary:

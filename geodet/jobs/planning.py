@@ -16,6 +16,7 @@ from geodet.detection.detect_report import SceneRecord
 from geodet.detection.predictor import facts_of
 from geodet.detection.prepared_run import PreparedRun
 from geodet.errors import OutputError
+from geodet.files.output_folders import is_job
 from geodet.files.outputs import check_output_folder
 from geodet.jobs.job_documents import identify_job
 from geodet.jobs.job_folder import JOB_FILES, write_job
@@ -203,7 +204,7 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
     try:
         check_output_folder(folder, JOB_FILES, overwrite=overwrite)
     except OutputError as error:
-        if not (folder / JOB_FILES[0]).is_file() or overwrite:
+        if not is_job(folder) or overwrite:
             raise
         raise OutputError(
             f"{folder} holds a job already",
