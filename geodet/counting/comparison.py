@@ -118,6 +118,8 @@ def _lies_in(
     """Whether objects lie on the ground that the other date examined: (N,)."""
     if ground is None or not len(found):
         return np.ones(len(found), np.bool_)
+    if ground.is_empty:
+        return np.zeros(len(found), np.bool_)
     middle = float(ground.centroid.x)
     points = found.points_in(other.crs, middle, other.path)
     shapely.prepare(ground)

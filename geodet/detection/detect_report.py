@@ -112,7 +112,7 @@ def naming_complete(outputs: Sequence[Path]) -> Iterator[None]:
     """
     try:
         yield
-    except OutputError as error:
+    except (OutputError, SceneError) as error:  # or a scene cannot be read again
         if outputs:
             names = ", ".join(map(str, outputs))
             error.hint += f"; the detections are complete in {names}: `geodet preview` draws them"

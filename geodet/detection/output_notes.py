@@ -93,6 +93,8 @@ def _examined_ground(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
     searched = [scene for scene in plan.scenes if scene.name not in loop.failed]
     parts = searched_grounds(plan, searched, loop.not_examined, loop.shown)
     ground = shapely.union_all(np.array(parts, object))
+    if ground.is_empty:  # no scene has data, which is not the same as no knowledge
+        return {EXAMINED: "POLYGON EMPTY"}
     # Not finite where the CRS of the output is not defined.
     return {EXAMINED: _to_wkt(ground)} if np.isfinite(ground.bounds).all() else {}
 

@@ -77,6 +77,12 @@ def test_what_the_other_date_did_not_examine_is_neither_gone_nor_new():
     assert (compared.gone.tolist(), compared.unseen) == ([], (1, 0))
 
 
+def test_what_one_date_looked_at_nowhere_is_neither_gone_nor_new():
+    nowhere, everywhere = shapely.from_wkt("POLYGON EMPTY"), None
+    compared = match_dates(BEFORE, AFTER, distance=3, grounds=(nowhere, everywhere))
+    assert (compared.new.tolist(), compared.unseen) == ([], (0, 1))
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 99), st.floats(0.5, 20))
 def test_every_object_has_one_fate(first, second, seed, distance):

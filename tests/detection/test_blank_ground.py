@@ -14,6 +14,7 @@ from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 from geodet.vector.provenance import EXAMINED
+from geodet.vector.vector_summary import summarise_vector
 
 HOLE = (160, 0, 300, 260)  # the right part of a scene
 PAINT = {"width": 300, "height": 260, "nodata": 0}
@@ -74,6 +75,12 @@ def test_the_part_without_data_is_not_examined(make_scene, tiny_model, tmp_path,
     shown, cell = ground(scene, 0, 0, 160, 260), 16 * 0.6
     assert area.buffer(1e-6).covers(shown.buffer(-2 * cell))
     assert shown.buffer(2 * cell).covers(area)
+
+
+def test_a_scene_without_data_shows_no_ground(make_scene, tiny_model, tmp_path):
+    scene = make_scene(holes=[(0, 0, 300, 260)], **PAINT)
+    assert examined(scene, tmp_path / "out.gpkg", tiny_model).is_empty
+    assert summarise_vector(tmp_path / "out.gpkg").examined_ha == 0
 
 
 def test_a_slanted_edge_is_a_line_and_no_stairs(make_scene, tiny_model, tmp_path):
