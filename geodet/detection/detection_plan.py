@@ -165,7 +165,7 @@ def plan_detection(
     geoboxes = {scene.name: scene.geobox for scene in met}
     are_placed = not has_own_files and are_placed_by_cameras(geoboxes, images)
     warn_of_missing_georeference(geoboxes, about, config, images, in_pixels=not are_placed)
-    report_photographs(images, about, are_placed=are_placed)
+    report_photographs(images, about, config, are_placed=are_placed)
     is_one = is_one_layer and not has_own_files
     crs = common_crs([scene.footprint for scene in met]) if is_one else met[0].geobox.crs
     plan = DetectionPlan(

@@ -99,16 +99,23 @@ def georeferenced_image(name: str, geobox: GeoBox) -> Photograph:
 
 
 def report_photographs(
-    photographs: Photographs, about: ModelDescription, *, are_placed: bool
+    photographs: Photographs, about: ModelDescription, config: DetectConfig, *, are_placed: bool
 ) -> None:
     """Log how metres per pixel were found, and which pictures have a place; once for all.
 
     Args:
         photographs: What is known of the pictures.
         about: The model.
+        config: ``ground_altitude``, of which is said if no photograph needs it.
         are_placed: Whether their objects go to one layer, each in its own place or in none.
     """
     images = list(photographs.values())
+    if config.ground_altitude is not None and not any(map(_needs_ground, images)):
+        _logger.warning(
+            "--ground-altitude (detect.ground_altitude) has no effect: no scene is a photograph "
+            "that knows its altitude above the sea, and neither its height above the ground nor "
+            "metres per pixel"
+        )
     known = [image.gsd_m for image in images if image.gsd_m is not None]
     model = "" if about.gsd is None else f"; {about.name} works at {about.gsd:.3g} m"
     from_cameras = [i for i in images if i.gsd_m is not None and i.gsd_from != "detect.gsd"]
@@ -128,6 +135,14 @@ def report_photographs(
             "pixels",
             _count(len(unplaced), unplaced[0].scene),
         )
+
+
+def _needs_ground(image: Photograph) -> bool:
+    """Whether the altitude of the ground tells how high the camera was."""
+    tags = image.tags
+    if tags is None or tags.altitude_m is None or image.gsd_from == "detect.gsd":
+        return False
+    return not tags.relative_altitude_m or tags.relative_altitude_m <= 0
 
 
 def _count(number: int, first: str = "") -> str:

@@ -96,6 +96,24 @@ def test_altitude_above_the_sea_needs_that_of_the_ground(make_photograph, tiny_m
         assert scene.gsd == pytest.approx(0.3, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("known", "settings", "is_said"),
+    [
+        ({"posed": False, "altitude": 300.0}, {"ground_altitude": 200}, False),
+        ({"posed": False, "altitude": 300.0}, {"ground_altitude": 200, "gsd": 0.6}, True),
+        ({"altitude": 300.0}, {"ground_altitude": 200}, True),  # it knows its height
+        ({"posed": False}, {"ground_altitude": 200}, True),
+        ({"posed": False}, {}, False),
+    ],
+)
+def test_an_altitude_of_the_ground_that_no_photograph_needs_is_said(
+    make_photograph, tiny_model, tmp_path, caplog, known, settings, is_said
+):
+    config = SMALL.model_copy(update=settings)
+    run([make_photograph("a.jpg", **known)], tmp_path / "out.gpkg", tiny_model, config)
+    assert ("--ground-altitude (detect.ground_altitude) has no effect" in caplog.text) == is_said
+
+
 def test_overlapping_photographs_keep_what_each_shows(make_photograph, tiny_model, tmp_path):
     """Approximate places do not tell whether two objects are the same."""
     paths = [make_photograph("a.jpg"), make_photograph("b.jpg")]
