@@ -18,14 +18,19 @@ beside them adds places, folds and images without objects.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from geodet.errors import TilesetError
 from geodet.files.output_folders import check_tileset_exists
 from geodet.tilesets.boundary import check_images_inside, staying_inside, tileset_root
 from geodet.tilesets.csv_tables import read_image_table
-from geodet.tilesets.image_lists import check_one_image_each, find_label_file, image_folders
+from geodet.tilesets.image_lists import (
+    IMAGE_SUFFIXES,
+    check_one_image_each,
+    find_label_file,
+    image_folders,
+)
 from geodet.tilesets.label_readers import find_undivided, read_label_file
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import find_listed_images, set_parts
@@ -114,7 +119,22 @@ def _read_listed(path: Path) -> ParsedLabels | None:
             f"{folder}: {len(bare)} of {len(pairs)} images have no label file and count as empty,"
             f" such as {bare[0].name}"
         )
+    if unlisted := _list_unlisted(listed.parts, folder):
+        labels.notes.append(
+            f"{listed.file}: labelled images beside those that it lists are in none of its parts "
+            f"and are not used: {len(unlisted)}, such as {unlisted[0].name}"
+        )
     return set_parts(labels, listed.parts, listed.file.name)
+
+
+def _list_unlisted(parts: Mapping[Path, Split], folder: Path) -> list[Path]:
+    """List the images with labels that lie beside images of the parts, and are in none."""
+    folders = {image.parent for image in parts if image.parent.is_dir()}
+    beside = {file for place in folders for file in place.iterdir()}
+    others = [file for file in beside - set(parts) if file.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(
+        image for image in others if find_label_file(image, folder, ("labels",), ".txt").is_file()
+    )
 
 
 def _joined(folder: Path, parts: dict[Split, ParsedLabels], source: str) -> ParsedLabels:

@@ -206,6 +206,15 @@ def test_a_tileset_without_a_split_says_so_first(tmp_path, caplog):
     assert caplog.messages == [f"{tmp_path}: all 4 images"]
 
 
+def test_labelled_images_in_no_list_are_said_to_be_left_out(tmp_path, caplog):
+    paint_yolo(tmp_path)
+    paint_image(tmp_path / "images" / "e.png")  # has no label file
+    lists(tmp_path)
+    write(tmp_path / "data.yaml", "train: train.txt\nval: val.txt\nnames: [tree]\n")
+    assert set(parts(read_tileset(tmp_path, DataConfig()))) == {"a", "b", "c"}
+    assert "in none of its parts and are not used: 1, such as d.png" in caplog.text
+
+
 def test_an_entry_of_the_yaml_that_does_not_exist_is_refused(tmp_path):
     paint_yolo(tmp_path, images="images/{}", labels="labels/{}")
     file = write(tmp_path / "data.yaml", "train: images/train\nval: images/gone\nnames: [tree]\n")
