@@ -17,7 +17,12 @@ from geodet.models.device import count_threads
 from geodet.models.engine import ChipTensors, HostDevice, Outputs
 from geodet.models.input_values import InputValues, to_model_units, trained_bounds
 from geodet.onnx.openvino_session import open_in_openvino
-from geodet.onnx.session import open_session, read_description, read_origin
+from geodet.onnx.session import (
+    import_onnxruntime,
+    open_session,
+    read_description,
+    read_origin,
+)
 
 __all__ = ["OnnxEngine"]
 
@@ -92,9 +97,7 @@ class OnnxEngine:
 
 def _only_what_is_asked() -> Any:
     """Return options that leave out what other outputs than those asked for need."""
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
+    options = import_onnxruntime().RunOptions()
     options.only_execute_path_to_fetches = True
     return options
 
@@ -102,9 +105,7 @@ def _only_what_is_asked() -> Any:
 def _version(library: str) -> str:
     if library == "openvino":
         return version(library)
-    import onnxruntime  # whose distribution may have another name
-
-    return str(onnxruntime.__version__)
+    return str(import_onnxruntime().__version__)  # its distribution may have another name
 
 
 def _level_sizes(config: ModelConfig, height: int, width: int) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "READER_KEY",
     "SOURCE_KEY",
     "has_onnxruntime",
+    "import_onnxruntime",
     "load_onnx_description",
     "open_session",
     "read_description",
@@ -36,9 +38,36 @@ SOURCE_KEY = "geodet_source"
 """In the metadata of a file: SHA-256 of the model file that it was made from."""
 
 
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
+
 def has_onnxruntime() -> bool:
     """Whether onnxruntime is installed; it is not loaded."""
     return importlib.util.find_spec("onnxruntime") is not None
+
+
+def import_onnxruntime() -> Any:
+    """Import the package onnxruntime, which then reports nothing to its makers.
+
+    From 1.31 on, its import begins a file of events in the user's cache folder, and sends them to a
+    server. Only this variable prevents both, and it counts at the import alone.
+
+    Raises:
+        ConfigError: The package is not installed.
+    """
+    is_chosen = _NO_TELEMETRY in os.environ  # by the user, or by the program around
+    try:
+        os.environ.setdefault(_NO_TELEMETRY, "1")
+        import onnxruntime
+    except ImportError as error:
+        raise ConfigError(
+            "running an ONNX file needs the package onnxruntime, which is not installed",
+            hint="python -m pip install 'geodet[onnx]'",
+        ) from error
+    finally:
+        if not is_chosen:
+            os.environ.pop(_NO_TELEMETRY, None)
+    return onnxruntime
 
 
 def open_session(content: bytes | Path, *, threads: int = 0, folded: Path | None = None) -> Any:
@@ -54,13 +83,7 @@ def open_session(content: bytes | Path, *, threads: int = 0, folded: Path | None
         ConfigError: The package onnxruntime is not installed.
         ModelFileError: onnxruntime cannot read the file.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ConfigError(
-            "running an ONNX file needs the package onnxruntime, which is not installed",
-            hint="python -m pip install 'geodet[onnx]'",
-        ) from error
+    onnxruntime = import_onnxruntime()
     if isinstance(content, Path):
         check_onnx_file(content)
     options = onnxruntime.SessionOptions()

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import geopandas
@@ -10,10 +12,21 @@ from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, ModelFileError
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
+from geodet.models.description import find_model
+from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model, load_onnx_model
 from geodet.onnx.export import export_model
 from geodet.onnx.session import load_onnx_description, open_session
 from geodet.raster.chip import Chip
+
+VARIABLE = "ORT_DISABLE_TELEMETRY"
+OPEN = f"""
+import os, sys
+from pathlib import Path
+from geodet.onnx.session import open_session
+open_session(Path(sys.argv[1]))
+print(os.environ.get("{VARIABLE}"))
+"""
 
 
 @pytest.mark.parametrize("name", ["gone.safetensors", "gone.onnx"])
@@ -126,3 +139,20 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(ConfigError, match="needs the package onnxruntime") as caught:
         open_session(b"")
     assert "geodet[onnx]" in caught.value.hint
+
+
+@pytest.mark.parametrize("own", [None, "0"])
+def test_onnxruntime_reports_nothing_to_its_makers(tmp_path, own):
+    """From 1.31 on, its import alone begins a file of events in the home folder."""
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop(VARIABLE, None)
+    environment |= {} if own is None else {VARIABLE: own}
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, str(int8_path(find_model("vehicles")))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(own)  # the variable is as the user left it
+    assert own is not None or not list(tmp_path.rglob("*"))
