@@ -9,8 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["OFFLINE", "RESTRICTED", "is_offline", "is_remote_path", "is_restricted"]
+__all__ = [
+    "OFFLINE",
+    "RESTRICTED",
+    "is_offline",
+    "is_remote_path",
+    "is_restricted",
+    "unreported",
+]
 
 OFFLINE, RESTRICTED = "GEODET_OFFLINE", "GEODET_RESTRICTED"
 """Names of the environment variables."""
@@ -50,3 +59,25 @@ def is_remote_path(path: str) -> bool:
 
 def _is_set(name: str) -> bool:
     return os.environ.get(name, "").strip().lower() not in _NO
+
+
+@contextmanager
+def unreported(switch: str, value: str) -> Iterator[None]:
+    """Keep a package from reporting to its makers, or asking them for its newest version.
+
+    Some do so when they are imported or started, unless an environment variable forbids it. It is
+    set for that time alone.
+
+    Args:
+        switch: The variable.
+        value: What forbids it.
+    """
+    before = os.environ.get(switch)
+    os.environ[switch] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before

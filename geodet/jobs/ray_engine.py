@@ -19,6 +19,7 @@ from typing import Any
 
 from geodet.detection.band_parts import BandPart, BandStore
 from geodet.errors import ConfigError, DeviceError
+from geodet.files.network import unreported
 from geodet.jobs.job_plan import JobPlan
 from geodet.jobs.ray_actor import ActorSetup, BandActor, import_ray
 from geodet.jobs.shard_run import Task
@@ -242,7 +243,8 @@ def _join(ray: Any, address: str | None) -> None:
     """Join a cluster, or start one; what SIGTERM does stays, which Ray would change."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with unreported("RAY_USAGE_STATS_ENABLED", "0"):
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"Ray cannot be reached at {address or 'this machine'}: {' '.join(str(error).split())}",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
 from geodet.errors import ConfigError, ModelFileError
+from geodet.files.network import unreported
 from geodet.models.description import ModelDescription, parse_description
 from geodet.onnx.file_checks import check_onnx_file, check_session
 from geodet.onnx.guarded_session import GuardedSession
@@ -38,35 +38,27 @@ SOURCE_KEY = "geodet_source"
 """In the metadata of a file: SHA-256 of the model file that it was made from."""
 
 
-_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
-
-
 def has_onnxruntime() -> bool:
     """Whether onnxruntime is installed; it is not loaded."""
     return importlib.util.find_spec("onnxruntime") is not None
 
 
 def import_onnxruntime() -> Any:
-    """Import the package onnxruntime, which then reports nothing to its makers.
+    """Import the package onnxruntime, which from 1.31 on reports to its makers unless told not to.
 
-    From 1.31 on, its import begins a file of events in the user's cache folder, and sends them to a
-    server. Only this variable prevents both, and it counts at the import alone.
+    Its import begins a file of events in the user's cache folder, and sends them to a server.
 
     Raises:
         ConfigError: The package is not installed.
     """
-    is_chosen = _NO_TELEMETRY in os.environ  # by the user, or by the program around
     try:
-        os.environ.setdefault(_NO_TELEMETRY, "1")
-        import onnxruntime
+        with unreported("ORT_DISABLE_TELEMETRY", "1"):
+            import onnxruntime
     except ImportError as error:
         raise ConfigError(
             "running an ONNX file needs the package onnxruntime, which is not installed",
             hint="python -m pip install 'geodet[onnx]'",
         ) from error
-    finally:
-        if not is_chosen:
-            os.environ.pop(_NO_TELEMETRY, None)
     return onnxruntime
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodet.config import AugmentConfig
+from geodet.files.network import unreported
 
 __all__ = ["compose_variations"]
 
@@ -128,14 +128,6 @@ def _lose_resolution(image: NDArray[Any], scale: float, _angle: float) -> NDArra
 
 def _import_albumentations() -> Any:
     """Import albumentations without the request for its newest version that it sends on import."""
-    switch = "NO_ALBUMENTATIONS_UPDATE"
-    before = os.environ.get(switch)
-    os.environ[switch] = "1"
-    try:
+    with unreported("NO_ALBUMENTATIONS_UPDATE", "1"):
         import albumentations
-    finally:
-        if before is None:
-            del os.environ[switch]
-        else:
-            os.environ[switch] = before
     return albumentations
