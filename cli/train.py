@@ -340,5 +340,8 @@ def _hint_at_resume(output: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if (output.with_suffix(".run") / "state.pt").exists():
-            typer.echo("the state after the last whole epoch is kept: see --resume", err=True)
+            typer.echo(
+                f"{output} holds the best epoch so far; --resume goes on after the last whole one",
+                err=True,
+            )
         raise

@@ -21,6 +21,7 @@ from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision
 from geodet.models.input_values import InputValues, trained_bounds
+from geodet.models.model import int8_path
 from geodet.models.retinanet import RetinaNet
 from geodet.models.torch_engine import TorchEngine
 from geodet.tilesets.displayed_images import open_image
@@ -94,7 +95,8 @@ class BestModelKeeper:
             ) from error
         scores, precisions = validation.scores, validation.precisions
         if is_best(state, scores):
-            save_model(self.output, network, self._describe(scores, precisions))
+            save_model(self.output, network, self._describe(state.epoch, scores, precisions))
+            int8_path(self.output).unlink(missing_ok=True)  # made from other weights
             keep_model(self.output)
         return _figures(scores) | precisions | validation.loss
 
@@ -129,7 +131,7 @@ class BestModelKeeper:
         return _Validation(scores, known, losses.figures())
 
     def _describe(
-        self, scores: MatchCounts | None, precisions: Mapping[str, float]
+        self, epoch: int, scores: MatchCounts | None, precisions: Mapping[str, float]
     ) -> ModelDescription:
         """Describe the model for its file."""
         config, tileset = self.config, self.tileset
@@ -154,6 +156,7 @@ class BestModelKeeper:
                 "train_objects": sum(len(image.boxes) for image in images),
                 "val_images": len(tileset.split("val")),
                 "val_objects": sum(len(image.boxes) for image in tileset.split("val")),
+                "best_epoch": epoch,
                 "epochs": config.train.epochs,
                 "seed": config.train.seed,
                 **({"init": Path(config.train.init).stem} if config.train.init else {}),

@@ -26,8 +26,8 @@ def can_write_int8() -> bool:
 def write_int8(output: Path, tileset: Tileset, config: Config) -> Path | None:
     """Write the eight-bit file beside a model, after comparing what both find.
 
-    A model whose eight-bit form finds something else has none, and detects in floats, which is
-    logged. A file that is left from other weights is removed.
+    A model whose eight-bit form finds something else has none, which is logged, and detects in
+    floats.
 
     Args:
         output: The model file.
@@ -44,7 +44,6 @@ def write_int8(output: Path, tileset: Tileset, config: Config) -> Path | None:
         report = export_int8(load_model(output), path, tileset, config, overwrite=True)
     except (ModelFileError, SceneError, TilesetError) as error:
         logger.warning("no eight-bit file of %s: %s", output.name, error)
-        path.unlink(missing_ok=True)
         return None
     logger.info("%s agrees with the model by an F1 of %.3f", path.name, report.agreement)
     return path

@@ -132,7 +132,7 @@ def test_ctrl_c_exits_130_and_keeps_the_state(tmp_path, settings, workers):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers as well
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
-    assert "see --resume" in errors
+    assert "a.safetensors holds the best epoch so far; --resume goes on" in errors
     assert "Traceback" not in errors
     state = load_state(tmp_path / "a.run" / "state.pt")
     assert state["counts"]["epoch"] >= 2

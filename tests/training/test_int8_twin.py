@@ -37,6 +37,7 @@ def test_one_whose_eight_bits_find_something_else_has_none(tileset, tmp_path, mo
 
 
 def test_a_setting_turns_it_off(tileset, tmp_path, monkeypatch):
+    int8_path(tmp_path / "a.safetensors").write_bytes(b"of other weights")
     report = train(
         tileset, tmp_path / "a.safetensors", configured(epochs=1, int8=False), monkeypatch
     )

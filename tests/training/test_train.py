@@ -81,6 +81,7 @@ def test_the_model_describes_itself(run, tileset):
         "train_objects": 24,
         "val_images": 4,
         "val_objects": 12,
+        "best_epoch": report.best_epoch,
         "epochs": 12,
         "seed": 0,
     }
