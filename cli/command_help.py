@@ -20,6 +20,10 @@ _GLOBAL = ("--offline", "--restricted")
 """Options of the program."""
 
 
+_FILES_AS_TEXT = ("path", "scene", "typed_outputs")
+"""Parameters whose files may have other names than those of a file system."""
+
+
 class DocumentedCommand(TyperCommand):
     """A command whose help ends with examples, printed line by line as they are written."""
 
@@ -41,6 +45,13 @@ class DocumentedCommand(TyperCommand):
             str(self.name), args, options, takes_scenes=takes_scenes
         ):
             ctx.fail(message)
+        typed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for param in params:
+            takes_file = "Path" in str(param.bare_type()) or param.name in _FILES_AS_TEXT
+            if takes_file and _has_empty(typed.get(param.name)):
+                # It would be the current folder; as a rule a variable of the shell is not set.
+                name = param.opts[0] if param.opts[0][0] == "-" else str(param.name).upper()
+                ctx.fail(f"{name} is an empty text: name a file, or leave it out")
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -65,6 +76,11 @@ class DocumentedGroup(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, then the examples."""
         _print_help(self, super().format_help, ctx, formatter)
+
+
+def _has_empty(typed: Any) -> bool:
+    """Whether an option was given an empty text, once or as one of several."""
+    return typed == "" or (isinstance(typed, list | tuple) and "" in typed)
 
 
 def _grouped(params: list[Any], group: str) -> list[Any]:

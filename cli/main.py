@@ -6,6 +6,7 @@ Commands import their tool inside the body, and only after the checks that need 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated
@@ -38,6 +39,7 @@ from . import (
 from .command_help import DocumentedCommand, DocumentedGroup
 from .process import end_if_signalled, leaving_on_signals
 from .restrictions import restrict_process
+from .standard_output import is_stuck
 
 __all__ = ["app", "run"]
 
@@ -80,6 +82,7 @@ _COMMANDS: Mapping[str, tuple[Callable[..., None], str]] = {
     "config": (config.config, config.EXAMPLES),
     "demo": (demo.demo, demo.EXAMPLES),
 }
+_DATE = "SOURCE_DATE_EPOCH"  # see geodet.vector.file_dates
 _FLAGS = ("--offline", "--restricted")  # may stand before the command
 
 
@@ -158,10 +161,19 @@ def _app_for(words: Sequence[str]) -> typer.Typer:
     return _make_app([first]) if first in _COMMANDS else app
 
 
+def _check_date() -> None:
+    """Refuse a date of outputs that is none, before packages stumble over it."""
+    if _DATE in os.environ:
+        from geodet.vector.file_dates import read_date
+
+        read_date()
+
+
 def run() -> None:
     """Run the command line, and exit with one of the codes that ``geodet --help`` lists."""
     try:
         with leaving_on_signals():
+            _check_date()
             _app_for(sys.argv[1:])()
     except GeodetError as error:
         typer.echo(f"error: {error}", err=True)
@@ -169,6 +181,11 @@ def run() -> None:
             typer.echo(f"hint: {error.hint}", err=True)
         is_partial = isinstance(error, SceneError | OutputError) and error.report is not None
         sys.exit(3 if is_partial else 1)
+    except OSError as error:
+        if error.filename is not None or not is_stuck(sys.stdout):
+            raise
+        typer.echo(f"error: cannot write to standard output: {error.strerror}", err=True)
+        sys.exit(1)
     except SystemExit as leaving:
         if leaving.code in (129, 130, 143):  # 130 is typer's code for Ctrl-C
             typer.echo("interrupted: no incomplete output is left", err=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geodet.geometry.scene_detections import SceneDetections
     from geodet.vector.formats import Geometry
 
-__all__ = ["STANDARD_OUTPUT", "check_standard_output", "lines_on_stdout"]
+__all__ = ["STANDARD_OUTPUT", "check_standard_output", "is_stuck", "lines_on_stdout"]
 
 STANDARD_OUTPUT = "-"
 """The name of standard output among the outputs."""
@@ -72,6 +72,17 @@ def lines_on_stdout(
             raise typer.Exit(_PIPE_CLOSED) from None
 
     return write
+
+
+def is_stuck(stream: TextIO) -> bool:
+    """Whether a stream takes no more, such as a file on a full disk; what waits is discarded."""
+    try:
+        stream.write("\n")
+        stream.flush()
+    except OSError:
+        _discard(stream)
+        return True
+    return False
 
 
 def _discard(stream: TextIO) -> None:

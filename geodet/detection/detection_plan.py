@@ -26,6 +26,7 @@ from geodet.detection.scene_for_model import (
     summarise_names,
     warn_of_missing_georeference,
 )
+from geodet.documents.text import as_utf8
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
@@ -150,7 +151,7 @@ def plan_detection(
     paths = check_paths(scenes, outputs, options)
     check_files(outputs, paths, options)
     records = [
-        SceneRecord(path=_whole_path(path), scene=name)
+        SceneRecord(path=as_utf8(_whole_path(path)), scene=as_utf8(name))
         for path, name in zip(paths, scene_names(paths), strict=True)
     ]
     found, failed = _open_scenes(paths, records, config, opened)

@@ -8,6 +8,7 @@ from pathlib import Path
 __all__ = [
     "LARGEST_TEXT",
     "DocumentError",
+    "as_utf8",
     "read_document",
     "to_text",
     "too_large_for_memory",
@@ -86,3 +87,13 @@ def to_text(content: bytes) -> str:
         ) from error
     except MemoryError as error:
         raise too_large_for_memory() from error
+
+
+def as_utf8(text: str) -> str:
+    r"""Write what UTF-8 cannot hold as escapes: bytes of a file name in another encoding.
+
+    Example:
+        >>> as_utf8("caf\udce9.tif")
+        'caf\\udce9.tif'
+    """
+    return text.encode(errors="backslashreplace").decode()

@@ -18,6 +18,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.config.reading_config import ReadingConfig
+from geodet.documents.text import as_utf8
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
 from geodet.files.ignored_warnings import ignoring_warnings
@@ -256,7 +257,14 @@ class SourcePool(Closing):
 
 
 def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:
-    handles.append(rasterio.open(path))
+    try:
+        handles.append(rasterio.open(path))
+    except UnicodeEncodeError as error:
+        raise SceneError(
+            f"{as_utf8(path)} has a name that is not UTF-8",
+            hint="rename it: neither GDAL nor the outputs can name it",
+            path=path,
+        ) from error
     if handles[0].count == 0:
         raise SceneError(
             f"{path} has no bands",

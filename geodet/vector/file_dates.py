@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geodet.errors import OutputError
 
-__all__ = ["set_dates"]
+__all__ = ["read_date", "set_dates"]
 
 _VARIABLE = "SOURCE_DATE_EPOCH"
 _DATES = (
@@ -32,18 +32,29 @@ def set_dates(path: Path) -> None:
     Reference:
         https://reproducible-builds.org/specs/source-date-epoch/
     """
-    if not (given := os.environ.get(_VARIABLE)):
+    date = read_date()
+    if date is None:
         return
-    try:
-        date = datetime.fromtimestamp(int(given), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise OutputError(
-            f"{_VARIABLE} is {given!r}, which is no number of seconds since 1970",
-            hint="unset it, or set it as `date +%s` prints it",
-        ) from error
     text = date.strftime("%Y-%m-%dT%H:%M:%S.000Z")
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         tables = {str(name) for (name,) in database.execute("SELECT name FROM sqlite_master")}
         for table, column in _DATES:
             if table in tables:
                 database.execute(f"UPDATE {table} SET {column} = ?", (text,))
+
+
+def read_date() -> datetime | None:
+    """Return the date that ``SOURCE_DATE_EPOCH`` holds; None if it is not set.
+
+    Raises:
+        OutputError: It holds no number of seconds since 1970.
+    """
+    if not (given := os.environ.get(_VARIABLE)):
+        return None
+    try:
+        return datetime.fromtimestamp(int(given), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise OutputError(
+            f"{_VARIABLE} is {given!r}, which is no number of seconds since 1970",
+            hint="unset it, or set it as `date +%s` prints it",
+        ) from error

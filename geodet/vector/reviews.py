@@ -89,15 +89,24 @@ class ReviewFile:
             """The decisions on the scene, by identifier."""
             self.windows = {one.id: one for one in self._read_windows(database)}
             """The reviewed windows of the scene, by identifier."""
-            self._next_id: int = 1 + max(
-                database.execute(f"SELECT coalesce(max(fid), 0) FROM {layer}").fetchone()[0]
-                for layer in _TYPES
-            )
 
     def take_id(self) -> int:
-        """Return an identifier that is not in use."""
-        taken = self._next_id
-        self._next_id += 1
+        """Return an identifier that no layer has had, and that no other program is given.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        with _transaction(self.path) as database:
+            database.execute("BEGIN IMMEDIATE")  # a program with another scene may ask, too
+            tables = ", ".join(f"'{layer}'" for layer in _TYPES)
+            given = database.execute(
+                f"SELECT max(seq) FROM sqlite_sequence WHERE name IN ({tables})"
+            )
+            taken = 1 + (given.fetchone()[0] or 0)
+            # SQLite keeps there the largest identifier that a table has ever had.
+            database.execute("DELETE FROM sqlite_sequence WHERE name = ?", (LABELS_LAYER,))
+            row = LABELS_LAYER, taken
+            database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", row)
         return taken
 
     def replace(

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -317,3 +318,42 @@ def test_a_scene_without_a_crs_is_a_warning_by_default(make_scene, tiny_path, in
     assert "no CRS" in done.stderr
     with pytest.warns(NotGeoreferencedWarning), rasterio.open(scene) as raster:
         assert raster.crs is None
+
+
+def test_of_several_scenes_one_whose_name_is_not_utf8_is_left_out(
+    make_scene, tiny_path, invoke, tmp_path
+):
+    (tmp_path / "flight").mkdir()
+    whole = make_scene("flight/b.tif")
+    try:
+        (tmp_path / "flight" / "caf\udce9.tif").write_bytes(whole.read_bytes())
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    done = invoke("detect", "flight", "-o", "out.gpkg", "-m", tiny_path, "--device", "cpu", code=3)
+    assert "caf\\udce9.tif has a name that is not UTF-8" in done.stderr
+    assert "Traceback" not in done.stderr
+    rows = (tmp_path / "out.gpkg.scenes.csv").read_text(encoding="utf-8")
+    assert "caf\\udce9.tif" in rows
+    assert set(geopandas.read_file(tmp_path / "out.gpkg", layer="detections")["scene"]) == {"b.tif"}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("detect", "scene.tif", "-o", ""), "--output"),
+        (("tile", "scene.tif", "--labels", "", "-o", "tiles"), "--labels"),
+        (("count", "", "--grid", "50"), "DETECTIONS"),
+        (("compare", "a.gpkg", ""), "AFTER"),
+        (("info", ""), "PATH"),
+        (("view", ""), "SCENE"),
+        (("train", "--data=", "-o", "a.safetensors"), "--data"),
+    ],
+)
+def test_an_empty_text_is_not_the_current_folder(invoke, words, name):
+    assert f"{name} is an empty text: name a file, or leave it out" in invoke(*words, code=2).stderr
+
+
+def test_a_date_that_is_none_is_refused_before_anything_else(invoke, make_scene, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1.5")
+    done = invoke("info", make_scene(), code=1)
+    assert done.stderr.startswith("error: SOURCE_DATE_EPOCH is '1.5', which is no number of sec")

@@ -1,7 +1,10 @@
 """``-o -``: a line of GeoJSON for each object on standard output, and nothing else there."""
 
+import errno
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -81,3 +84,25 @@ def test_a_reader_that_leaves_ends_the_run_without_a_message(
 )
 def test_what_needs_a_file_is_refused(invoke, options, said):
     assert said in invoke("detect", "scene.tif", "-o", "-", *options, code=2).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [("config",), ("models",), ("--help",), ("info", "vehicles")])
+def test_standard_output_on_a_full_disk_is_named(words):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "geodet", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: cannot write to standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_lines_on_a_full_disk_are_named(invoke, make_scene, tiny_path, monkeypatch):
+    class Full(_ClosedPipe):
+        def write(self, _text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    make_scene()
+    monkeypatch.setattr(sys, "stdout", Full())
+    done = invoke("detect", "scene.tif", "-m", tiny_path, *SMALL, "-o", "-", "-q", code=1)
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"

@@ -104,6 +104,21 @@ def test_scenes_share_a_file_and_keep_their_own(tmp_path):
     assert [each.label for each in again.objects.values()] == ["tree"]
 
 
+def test_two_programs_may_review_two_scenes_in_one_file(tmp_path):
+    path = tmp_path / "reviews.gpkg"
+    files = [ReviewFile(path, name, PLACE) for name in ("a.tif", "b.tif")]
+    taken = []
+    for _ in range(3):
+        new = [one(file, "added", None) for file in files]
+        windows = [ReviewedWindow(file.take_id(), Window(0, 0, 64, 64)) for file in files]
+        for file, added, window in zip(files, new, windows, strict=True):
+            file.replace([], [added, window])
+        taken += [item.id for item in (*new, *windows)]
+    files[0].replace([*files[0].objects.values()], [])
+    assert len({*taken, files[1].take_id(), files[0].take_id()}) == len(taken) + 2
+    assert len(geopandas.read_file(path, layer="labels")) == 3
+
+
 def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "r.gpkg"
     file = ReviewFile(path, "a.tif", PLACE)
