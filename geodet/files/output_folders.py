@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import OutputError, TilesetError, TrainingError
+from geodet.files.gdal_paths import check_gdal_output
 from geodet.files.outputs import check_destination, check_output_folder, hint_at_folder
 
 __all__ = [
@@ -89,8 +90,10 @@ def check_evaluation_folder(output: Path, *, overwrite: bool, inputs: Sequence[P
         inputs: What the evaluation reads.
 
     Raises:
-        OutputError: The folder holds something that may not be replaced.
+        OutputError: The folder holds something that may not be replaced, or GDAL cannot write
+            to such a path.
     """
+    check_gdal_output(output / "errors.gpkg")
     check_output_folder(output, EVALUATION_FILES, overwrite=overwrite, inputs=inputs)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
 from geodet.files.databases import check_replaceable
+from geodet.files.gdal_paths import check_gdal_output
 from geodet.files.pending import PendingFile, PendingFolder, PendingOutput
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "replacing",
 ]
 
+_GDAL_SUFFIXES = (".gpkg", ".geojson", ".fgb")  # that only GDAL writes
 _LEAST_FREE = 1 << 20  # bytes; SQLite and GDAL fail before the last one is taken
 
 
@@ -37,8 +39,9 @@ def check_destination(
         append: Whether it is changed in place.
 
     Raises:
-        OutputError: Another suffix, no such folder, a folder that cannot be written to, or an
-            existing file that may not be replaced or that another program works with.
+        OutputError: Another suffix, a path that GDAL cannot write to, no such folder, a folder that
+            cannot be written to, or an existing file that may not be replaced or that another
+            program works with.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -46,6 +49,8 @@ def check_destination(
             hint=f"end its name in {' or '.join(suffixes)}",
             path=path,
         )
+    if path.suffix.lower() in _GDAL_SUFFIXES:
+        check_gdal_output(path)
     if not path.parent.is_dir():
         raise OutputError(
             f"no folder {path.parent} to write {path.name} to",

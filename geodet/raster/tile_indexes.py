@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from geodet.errors import SceneError
+from geodet.errors import SceneError, VectorError
+from geodet.files.gdal_paths import gdal_path
 
 __all__ = ["LOCATION", "read_tile_index"]
 
@@ -58,17 +59,19 @@ def _read_vectors(path: Path) -> list[Any] | None:
     from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
-        layers = [str(name) for name, _ in pyogrio.list_layers(path)]
+        layers = [str(name) for name, _ in pyogrio.list_layers(gdal_path(path))]
         if not layers and path.suffix.lower() == ".gpkg":
             return None
-        fields = {name: list(pyogrio.read_info(path, layer=name)["fields"]) for name in layers}
+        fields = {
+            name: list(pyogrio.read_info(gdal_path(path), layer=name)["fields"]) for name in layers
+        }
         fitting = [name for name in layers if LOCATION in fields[name]]
         if not fitting:
             _check_fields(path, [field for names in fields.values() for field in names])
         frame = pyogrio.read_dataframe(
-            path, layer=fitting[0], columns=[LOCATION], read_geometry=False
+            gdal_path(path), layer=fitting[0], columns=[LOCATION], read_geometry=False
         )
-    except (DataSourceError, DataLayerError) as error:
+    except (DataSourceError, DataLayerError, VectorError) as error:
         if path.suffix.lower() == ".gpkg":
             return None  # GDAL says what is wrong with it when it is opened as a raster
         raise _unreadable(path, error) from error

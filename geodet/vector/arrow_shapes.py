@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 from pyproj import CRS
 
+from geodet.files.gdal_paths import gdal_path
 from geodet.geometry.arrays import Floats
 from geodet.vector.formats import path_of
 from geodet.vector.lazy_modules import pyogrio
@@ -75,7 +76,7 @@ def read_shape_layer(path: str | Path) -> ShapeLayer | None:
 
 def _read_ogr(file: str, layer: str) -> tuple[Any, Any, CRS | None]:
     """Return the attributes, the geometries as WKB, None without any, and the CRS."""
-    about, table = pyogrio.read_arrow(file, layer=layer)
+    about, table = pyogrio.read_arrow(gdal_path(file), layer=layer)
     name = about["geometry_name"] or "wkb_geometry"
     if name not in table.column_names:
         return table, None, None

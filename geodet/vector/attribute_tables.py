@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
 
@@ -103,6 +104,8 @@ def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: boo
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-            pyogrio.write_dataframe(frame, path, layer=layer, driver=driver, append=append)
+            pyogrio.write_dataframe(
+                frame, gdal_path(path), layer=layer, driver=driver, append=append
+            )
     except (DataSourceError, DataLayerError) as error:
         raise OSError(str(error)[-160:]) from error

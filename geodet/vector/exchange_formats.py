@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geodet.errors import OutputError
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput, keep_complete, rename_new
 from geodet.geometry.scene_detections import SceneDetections
@@ -180,12 +181,12 @@ class FileGdbWriter(GdalCopyWriter):
 
 def copy_layer(source: Path, target: Path, **options: Any) -> None:
     """Copy the only layer of a file to a new file, as a stream of Arrow batches."""
-    opened = pyogrio.raw.open_arrow(str(source), use_pyarrow=False)
+    opened = pyogrio.raw.open_arrow(gdal_path(source), use_pyarrow=False)
     with opened as (about, stream), warnings.catch_warnings(), contextlib.suppress(StopIteration):
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.raw.write_arrow(
             stream,
-            str(target),
+            gdal_path(target),
             layer=LAYER,
             geometry_name=about["geometry_name"] or "wkb_geometry",
             **options,

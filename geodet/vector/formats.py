@@ -14,6 +14,7 @@ from geodet.config.section import name_hint
 from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError, VectorError
 from geodet.files.existence import is_there
+from geodet.files.gdal_paths import check_gdal_output
 from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder
 
@@ -51,6 +52,9 @@ YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES = "geodet.json", "classes.txt", "files"
 
 _FIXED_ENDS = ("shapefile", "filegdb")
 """Formats that GDAL knows by the ends of their names alone."""
+
+_WITHOUT_GDAL = ("geoparquet", "parquet-scenes", "parquet-quadkeys", "csv", "coco", "yolo")
+"""Formats that geodet writes itself."""
 
 _SHAPEFILE_ENDS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".idm", ".ind")
 
@@ -145,7 +149,7 @@ def check_output_path(
 
     Raises:
         OutputError: The format is unknown; the folder is missing or
-            read-only; the file exists and may not be replaced.
+            read-only; the file exists and may not be replaced; GDAL cannot write to such a path.
     """
     chosen = choose_format(path, format)
     if append and overwrite:
@@ -163,6 +167,8 @@ def check_output_path(
             hint=f"end its name in {chosen.extensions[0]}",
             path=path,
         )
+    if chosen.name not in _WITHOUT_GDAL:
+        check_gdal_output(path)
     if chosen.is_folder:
         check_output_folder(
             path, _FILES_OF.get(chosen.name, dataset_files)(path), overwrite=overwrite

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pyproj import CRS
 
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput
 from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
@@ -70,7 +71,7 @@ class GdalCopyWriter(RowWriter):
     def _convert(self) -> None:
         """Copy the rows from file to file as a stream of Arrow batches."""
         crs = self._layer.crs
-        opened = pyogrio.raw.open_arrow(str(self._rows), layer=LAYER, use_pyarrow=False)
+        opened = pyogrio.raw.open_arrow(gdal_path(self._rows), layer=LAYER, use_pyarrow=False)
         with opened as (about, stream), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
             warnings.filterwarnings("ignore", "No SRS set on layer", RuntimeWarning)
@@ -85,11 +86,11 @@ class GdalCopyWriter(RowWriter):
                 "crs": None if crs is None else crs_text(crs),
                 **self._options(),
             }
-            pyogrio.raw.write_arrow(stream, str(self._target), **options)
+            pyogrio.raw.write_arrow(stream, gdal_path(self._target), **options)
 
     def _check_written(self) -> None:
         """Check the finished file: on a full disk GDAL can lose its end without an error."""
-        found = pyogrio.read_info(str(self._target), force_feature_count=True)["features"]
+        found = pyogrio.read_info(gdal_path(self._target), force_feature_count=True)["features"]
         if found != self._count:
             raise OSError(f"the file came out incomplete, with {found} of {self._count} objects")
 

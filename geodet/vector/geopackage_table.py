@@ -20,6 +20,7 @@ import shapely
 from pyproj import CRS
 
 from geodet.files.closable import Closing
+from geodet.files.gdal_paths import gdal_path
 from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.formats import Geometry
 from geodet.vector.lazy_modules import pyogrio
@@ -105,7 +106,7 @@ class GeoPackageTable(Closing):
         options = {} if append else {"SPATIAL_INDEX": "YES" if self._indexed else "NO"}
         pyogrio.raw.write_arrow(
             rows,
-            str(self._path),
+            gdal_path(self._path),
             layer=LAYER,
             driver="GPKG",
             geometry_name=_GEOMETRY,
@@ -209,7 +210,7 @@ def write_layer_metadata(path: Path, layer: VectorLayer) -> None:
     """
     empty = [np.zeros(0, object if name in TEXTS else np.float64) for name in FIELDS]
     pyogrio.raw.write(
-        str(path),
+        gdal_path(path),
         shapely.to_wkb(np.zeros(0, object)),
         empty,
         list(FIELDS),

@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Ints
@@ -177,5 +178,10 @@ def _write(path: Path, found: ImageCounts, *, driver: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A geometry of type", UserWarning)
         pyogrio.write_dataframe(
-            frame, path, layer=IMAGES, driver=driver, geometry_type="Point", layer_options=options
+            frame,
+            gdal_path(path),
+            layer=IMAGES,
+            driver=driver,
+            geometry_type="Point",
+            layer_options=options,
         )

@@ -12,11 +12,12 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.photographs.photograph import Photographs
-from geodet.vector.lazy_modules import geopandas
+from geodet.vector.lazy_modules import geopandas, pyogrio
 from geodet.vector.polygon_layers import write_polygons
 
 __all__ = [
@@ -107,7 +108,7 @@ def write_not_examined(
     with raising_output_errors(path):
         frames = [_to_frame(areas, target, photographs)] if areas else []
         if searched is not None and path.exists():
-            known = geopandas.read_file(path)
+            known = pyogrio.read_dataframe(gdal_path(path))
             if not (kept := known[~known["scene"].isin(list(searched))]).empty:
                 frames.insert(0, kept)
         if not frames:

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from geodet.files.gdal_paths import gdal_path
 from geodet.vector.lazy_modules import geopandas, pyogrio
 
 __all__ = ["write_polygons"]
@@ -40,7 +41,7 @@ def write_polygons(
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
             pyogrio.write_dataframe(
                 frame,
-                path,
+                gdal_path(path),
                 layer=layer,
                 driver=driver,
                 geometry_type="Polygon",

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
+from geodet.files.gdal_paths import gdal_path
 from geodet.vector.formats import dataset_files, path_of
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER
@@ -58,9 +59,9 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
             return {key: text for key, text in texts.items() if key not in _FOREIGN}
         if file.lower().endswith(_GEOJSON):
             return _read_geojson(file)
-        layers = pyogrio.list_layers(file)[:, 0].tolist()
+        layers = pyogrio.list_layers(gdal_path(file))[:, 0].tolist()
         layer = LAYER if LAYER in layers else layers[0]
-        return pyogrio.read_info(file, layer=layer)["layer_metadata"] or {}
+        return pyogrio.read_info(gdal_path(file), layer=layer)["layer_metadata"] or {}
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,

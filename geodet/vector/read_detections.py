@@ -14,6 +14,7 @@ from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import VectorError
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
 from geodet.vector.formats import FORMATS, dataset_files
@@ -109,7 +110,7 @@ def _read_with_gdal(path: Path, **part: int) -> Mapping[str, NDArray[Any]]:
     layer = LAYER if path.suffix.lower() == ".gpkg" else None  # a style is a layer, too
     try:
         about, _, _, columns = pyogrio.raw.read(
-            str(path), layer=layer, columns=list(_COLUMNS), read_geometry=False, **part
+            gdal_path(path), layer=layer, columns=list(_COLUMNS), read_geometry=False, **part
         )
     except (DataSourceError, DataLayerError) as error:
         raise VectorError(

@@ -15,6 +15,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import (
@@ -69,7 +70,7 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
         is_text = is_table(file)
         wanted = None if columns is None else [*columns, _CRS] if is_text else columns
         with np.errstate(invalid="ignore"):  # of coordinates that are NaN: readers check them
-            frame = pyogrio.read_dataframe(file, layer=layer, columns=wanted)
+            frame = pyogrio.read_dataframe(gdal_path(file), layer=layer, columns=wanted)
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise VectorError(
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
@@ -88,7 +89,9 @@ def list_layers(path: str | Path) -> tuple[str, ...]:
     """
     check_vector_exists(path)
     try:
-        return tuple(str(name) for name, kind in pyogrio.list_layers(path) if kind is not None)
+        return tuple(
+            str(name) for name, kind in pyogrio.list_layers(gdal_path(path)) if kind is not None
+        )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise _unreadable(path, error) from error
 
@@ -106,7 +109,7 @@ def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
         frame = read_frame(path, columns=[])
         return frame.crs, np.asarray(frame.total_bounds)
     with reading_layer(path) as (file, layer):
-        info = pyogrio.read_info(file, layer=layer, force_total_bounds=True)
+        info = pyogrio.read_info(gdal_path(file), layer=layer, force_total_bounds=True)
     bounds = info["total_bounds"]
     extent = np.full(4, np.nan) if bounds is None or not info["features"] else np.array(bounds)
     return crs_or_none(info["crs"]), extent
@@ -126,7 +129,7 @@ def read_fields(path: str | Path) -> tuple[str, ...]:
             parts = dataset_files(Path(file))
             one = Path(file, parts[0]) if parts else file
             return tuple(parquet.read_schema(one).names)
-        return tuple(map(str, pyogrio.read_info(file, layer=layer)["fields"]))
+        return tuple(map(str, pyogrio.read_info(gdal_path(file), layer=layer)["fields"]))
 
 
 @contextmanager
@@ -160,7 +163,7 @@ def _unreadable(path: str | Path, error: Exception) -> VectorError:
 def _only_layer(file: str) -> str:
     if is_parquet(file):
         return ""
-    named = [str(name) for name, kind in pyogrio.list_layers(file) if kind is not None]
+    named = [str(name) for name, kind in pyogrio.list_layers(gdal_path(file)) if kind is not None]
     layers = [name for name in named if name not in (NOT_EXAMINED, IMAGES)] or named
     if len(layers) != 1:
         raise VectorError(

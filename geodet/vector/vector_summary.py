@@ -19,6 +19,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
+from geodet.files.gdal_paths import gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.arrays import Floats
 from geodet.geometry.ground_area import ground_areas
@@ -102,13 +103,10 @@ def summarise_vector(path: str | Path) -> VectorSummary:
     try:
         about = _read_head(path)
         counts, scores = _count(_iter_batches(path, about))
+    except VectorError:
+        raise
     except _ERRORS as error:
-        raise VectorError(
-            f"cannot read {path} as a vector file: {error}",
-            hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
-            "GeoParquet",
-            path=path,
-        ) from error
+        raise _unreadable(path, str(error)) from error
     middle = (scores.min(), np.median(scores), scores.max()) if len(scores) else None
     return VectorSummary(
         path=str(path),
@@ -122,6 +120,15 @@ def summarise_vector(path: str | Path) -> VectorSummary:
         made_by=_by_title(read_provenance(path)),
         examined_ha=_examined_ha(path, about.crs),
         not_examined=_count_not_examined(path),
+    )
+
+
+def _unreadable(path: str | Path, reason: str) -> VectorError:
+    return VectorError(
+        f"cannot read {path} as a vector file: {reason}",
+        hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
+        "GeoParquet",
+        path=path,
     )
 
 
@@ -144,7 +151,7 @@ def _read_head(path: str | Path) -> _Head:
             crs, names = _parquet_crs(table.metadata.metadata or {}), table.schema_arrow.names
         return _Head("Parquet", None, rows, crs, tuple(names))
     layer = _choose_layer(path)
-    info = pyogrio.read_info(file, layer=layer, force_feature_count=True)
+    info = pyogrio.read_info(gdal_path(file), layer=layer, force_feature_count=True)
     fields = tuple(map(str, info["fields"]))
     crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
     if crs is not None and crs.name.startswith("Undefined "):  # how a GeoPackage says none
@@ -164,6 +171,8 @@ def _choose_layer(path: str | Path) -> str:
     layers = [name for name in _layers(path) if name != NOT_EXAMINED]
     if named or LAYER in layers or len(layers) == 1:
         return named or (LAYER if LAYER in layers else layers[0])
+    if not layers:
+        raise _unreadable(path, "it has no layer with geometries")
     raise VectorError(
         f"{path} has {len(layers)} layers: {', '.join(layers)}",
         hint=f"name one, as in '{path}{LAYER_SEPARATOR}NAME'",
@@ -174,7 +183,7 @@ def _choose_layer(path: str | Path) -> str:
 def _layers(path: str | Path) -> list[str]:
     """List the layers with geometries; none where the file holds no layer that can be read."""
     try:
-        found = pyogrio.list_layers(path_of(path))
+        found = pyogrio.list_layers(gdal_path(path_of(path)))
     except (DataSourceError, DataLayerError):
         return []
     return [str(name) for name, kind in found if kind is not None]
@@ -185,7 +194,7 @@ def _has_objects(path: str) -> bool:
     if read_provenance(path):
         return True
     try:
-        fields = pyogrio.read_info(path)["fields"].tolist()
+        fields = pyogrio.read_info(gdal_path(path))["fields"].tolist()
     except (DataSourceError, DataLayerError):
         return False
     return set(_OBJECTS) <= set(fields)
@@ -214,7 +223,7 @@ def _iter_batches(path: str | Path, about: _Head) -> Iterator[pyarrow.RecordBatc
     if files:
         return
     opened = pyogrio.raw.open_arrow(
-        file, layer=about.layer, columns=wanted, read_geometry=False, use_pyarrow=True
+        gdal_path(file), layer=about.layer, columns=wanted, read_geometry=False, use_pyarrow=True
     )
     with opened as (_, reader):
         yield from reader
@@ -287,6 +296,6 @@ def _count_not_examined(path: str | Path) -> int:
     if NOT_EXAMINED in _layers(file):  # and beside it, what was left out of rows that came later
         sources = [*sources, (file, NOT_EXAMINED)]
     return sum(
-        int(pyogrio.read_info(one, layer=layer, force_feature_count=True)["features"])
+        int(pyogrio.read_info(gdal_path(one), layer=layer, force_feature_count=True)["features"])
         for one, layer in sources
     )

@@ -95,6 +95,16 @@ def test_a_read_only_folder_is_refused_before_writing():
         check_output(Path("/proc/found.gpkg"), overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["a.gpkg", "a.json", "a.shp", "a.gdb", "a.kml"])
+def test_a_path_that_gdal_takes_for_an_archive_is_refused_before_writing(tmp_path, name):
+    folder = tmp_path / "new!"
+    folder.mkdir()
+    with pytest.raises(OutputError, match=rf"cannot write .*new!.{name}: for its !"):
+        check_output(folder / name, overwrite=False)
+    check_output(folder / "a.csv", overwrite=False)
+    check_output(folder / "a.json", overwrite=False, format="coco")
+
+
 def test_checking_leaves_nothing_behind(tmp_path):
     check_output(tmp_path / "found.gpkg", overwrite=False)
     check_output(tmp_path / "yolo", overwrite=False, format="yolo")

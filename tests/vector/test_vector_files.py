@@ -1,5 +1,7 @@
 """Vector files by anybody: which layer is meant, and its CRS."""
 
+from pathlib import Path
+
 import geopandas
 import numpy as np
 import pandas
@@ -8,8 +10,10 @@ import shapely
 from factories_vectors import SITE, UTM, part, write
 
 from geodet.errors import VectorError
+from geodet.vector.arrow_shapes import read_shape_layer
 from geodet.vector.formats import path_of
-from geodet.vector.vector_files import read_extent, read_fields, read_frame
+from geodet.vector.vector_files import list_layers, read_extent, read_fields, read_frame
+from geodet.vector.vector_summary import summarise_vector
 
 ENDS = [".gpkg", ".geojson", ".fgb", ".parquet", ".geoparquet", ".csv"]
 
@@ -40,6 +44,21 @@ def test_what_detect_writes_is_read_in_every_format(tmp_path, end):
     assert crs == frame.crs
     np.testing.assert_allclose(extent, frame.total_bounds)
     assert list(read_frame(path, columns=[]).columns) == [frame.geometry.name]
+
+
+@pytest.mark.parametrize("end", [".gpkg", ".geojson", ".fgb", ".shp", ".kml", ".csv"])
+def test_a_path_that_looks_like_an_address_is_that_of_a_file(tmp_path, end):
+    for path in (tmp_path / f"a;b{end}", Path(f"/{tmp_path}", f"c{end}")):
+        write(path, part(crs=UTM))
+        assert len(read_frame(path)) == summarise_vector(path).objects == 3
+
+
+def test_a_path_that_gdal_takes_for_an_archive_is_refused(tmp_path):
+    (tmp_path / "new!").mkdir()
+    path = write(tmp_path / "a.gpkg").rename(tmp_path / "new!" / "a.gpkg")
+    for read in (read_frame, read_extent, list_layers, read_shape_layer, summarise_vector):
+        with pytest.raises(VectorError, match=r"^.*new!/a\.gpkg: for its ! .* the file /a\.gpkg"):
+            read(path)
 
 
 @pytest.mark.parametrize("end", [".gpkg", ".parquet", ".csv"])

@@ -1,0 +1,30 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from geodet.errors import OutputError, VectorError
+from geodet.files.gdal_paths import check_gdal_output, gdal_path
+
+_ADDRESSES = ["/vsizip/a!b.zip/a.gpkg", "zip://a.zip!b.gpkg", "https://host/a;b.gpkg"]
+
+
+@pytest.mark.parametrize("path", [*_ADDRESSES, "a/b.gpkg", "/a b/c?d#e%21.gpkg"])
+def test_an_address_and_a_plain_path_are_left_alone(path):
+    assert gdal_path(path) == path
+    check_gdal_output(Path("a/b.gpkg"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a path with a drive is never parsed")
+@pytest.mark.parametrize("path", ["a;b.gpkg", "//a/b.gpkg", Path("/a/b;c.gpkg")])
+def test_other_paths_become_addresses_of_files(path):
+    assert gdal_path(path) == f"file://{Path.cwd() / path}"
+
+
+def test_an_exclamation_mark_is_refused_with_the_reason():
+    message = r"a!/b\.gpkg: for its ! it would be taken for the file /b\.gpkg in an archive"
+    with pytest.raises(VectorError, match=message) as raised:
+        gdal_path("a!/b.gpkg")
+    assert "without !" in raised.value.hint
+    with pytest.raises(OutputError, match=f"cannot write {message}"):
+        check_gdal_output(Path("a!/b.gpkg"))
