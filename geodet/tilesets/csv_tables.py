@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from geodet.errors import TilesetError
+from geodet.tilesets.boundary import check_images_inside
+from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.labels import (
     Box,
     ParsedImage,
@@ -61,10 +63,10 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
     Columns may be called by any of the usual names: ``image`` or ``image_path`` or ``filename``;
     ``xmin``, ``ymin``, ``xmax`` and ``ymax``; ``left``, ``top``, ``width`` and ``height``; ``x``
     and ``y``; optionally ``label`` or ``class``. They may be separated by semicolons or tabs, with
-    decimal commas. A point's x and y are the column and row of a pixel, so half a pixel is added. A
-    width and a height that all rows share are the image's, and x and y are points. A row without
-    coordinates, with NA in their place, or with a box of four zeros, stands for an image without
-    objects.
+    decimal commas. A point's x and y are the column and row of a pixel, so half a pixel is added.
+    Where all rows share a width and a height, and the first image is of that size, x and y are
+    points. A row without coordinates, with NA in their place, or with a box of four zeros, stands
+    for an image without objects.
 
     Args:
         path: The file.
@@ -83,8 +85,9 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
         return None
     kind, columns = found
     if columns[:2] == ("x", "y") and kind == "sizes":
-        sides = {tuple(row[header.index(name)] for name in columns[2:]) for _, row in rows}
-        if len(rows) > 1 and len(sides) == 1:
+        places = [header.index(name) for name in (image_column, *columns[2:])]
+        named = [[row[place] for place in places] for _, row in rows]
+        if _is_size_of_images(named, folders, delimiter):
             kind, columns = "points", columns[:2]
     label = next((header.index(name) for name in LABEL_COLUMNS if name in header), None)
     images: dict[str, ParsedImage] = {}
@@ -119,6 +122,23 @@ def _find_columns(header: Sequence[str]) -> tuple[_Kind, Sequence[str]] | None:
             if set(columns) <= set(header):
                 return kind, columns
     return None
+
+
+def _is_size_of_images(
+    rows: Sequence[Sequence[str]], folders: Sequence[Path], delimiter: str
+) -> bool:
+    """Whether all rows of image, width and height share a size, which the first image has."""
+    if len(rows) < 2 or len({(width, height) for _, width, height in rows}) > 1:
+        return False
+    name, *sides = rows[0]
+    if not name.strip() or not (path := find_image(name, folders)).is_file():
+        return False
+    check_images_inside([path])
+    (geobox,) = read_geoboxes([ParsedImage(path, "")])
+    try:
+        return sorted(to_numbers(sides, delimiter)) == sorted([geobox.width, geobox.height])
+    except ValueError:
+        return False
 
 
 def _to_box(

@@ -1,5 +1,5 @@
 import pytest
-from factories_tilesets import write
+from factories_tilesets import paint_image, write
 
 from geodet.errors import TilesetError
 from geodet.tilesets.csv_tables import read_csv, read_image_table
@@ -114,10 +114,25 @@ def test_a_row_that_is_not_complete_is_refused_by_its_line(row, message, tmp_pat
     assert caught.value.path == file
 
 
-def test_a_width_and_height_that_all_rows_share_are_the_images(tmp_path):
-    file = write(tmp_path / "a.csv", "image,x,y,width,height\na.png,1,2,64,48\na.png,3,4,64,48\n")
-    (image,) = read_csv(file, [tmp_path]).images
-    assert (image.frame, image.boxes[0]) == ("centres", (1.5, 2.5, 1.5, 2.5))
+@pytest.mark.parametrize(
+    ("size", "frame", "box"),
+    [
+        ("64,48", "centres", (1.5, 2.5, 1.5, 2.5)),
+        ("48.0,64.0", "centres", (1.5, 2.5, 1.5, 2.5)),
+        ("20,20", "pixels", (1, 2, 21, 22)),
+    ],
+)
+def test_only_a_width_and_height_of_the_image_make_points(tmp_path, size, frame, box):
+    paint_image(tmp_path / "a.png", 64, 48)
+    text = f"image,x,y,width,height\na.png,1,2,{size}\nb.png,3,4,{size}\n"
+    image, _ = read_csv(write(tmp_path / "a.csv", text), [tmp_path]).images
+    assert (image.frame, image.boxes) == (frame, [box])
+
+
+def test_boxes_of_one_size_on_images_that_are_not_there_are_boxes(tmp_path):
+    text = "image,x,y,width,height\na.png,1,2,64,48\na.png,3,4,64,48\n"
+    (image,) = read_csv(write(tmp_path / "a.csv", text), [tmp_path]).images
+    assert (image.frame, len(image.boxes)) == ("pixels", 2)
 
 
 @pytest.mark.parametrize("name", ["geometry", "WKT", "polygon"])
