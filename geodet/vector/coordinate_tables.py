@@ -7,6 +7,7 @@ writes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ _BOXES = (
     ("min_lon", "min_lat", "max_lon", "max_lat"),
 )
 _IN_DEGREES = frozenset({*_POINTS[0][0], "west", "lon_min", "min_lon"})
+_CODE = re.compile(r"[+-]?(0\d.*|\d{16,}|\d+(_\d+)+)")  # float() takes 1_000 for a number
 _DELIMITERS = ",;\t|"
 _HINT = "a table has columns lon and lat, x and y, xmin, ymin, xmax and ymax, or WKT"
 
@@ -239,7 +241,12 @@ def _read_wkt(
 
 
 def _typed(cells: Sequence[str]) -> Any:
-    """Return a column of numbers if all cells are, else of texts; missing numbers are NaN."""
+    """Return a column of numbers if all cells are, else of texts; missing numbers are NaN.
+
+    Numbers that would change, such as 007 or one of twenty digits, are codes, and so texts.
+    """
+    if any(_CODE.fullmatch(cell.strip()) for cell in cells):
+        return list(cells)
     try:
         numbers = [np.nan if c.strip().lower() in MISSING else float(c) for c in cells]
     except ValueError:

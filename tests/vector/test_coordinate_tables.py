@@ -122,6 +122,14 @@ def test_broken_rows_are_refused_by_their_line(header, row, message, tmp_path):
     assert caught.value.path == str(path)
 
 
+@pytest.mark.parametrize("codes", [("007", "7"), ("9" * 17, "9" * 16 + "8"), ("1_0", "10")])
+def test_codes_that_are_no_numbers_keep_every_digit(tmp_path, codes):
+    rows = [(*place, code, "0.50") for place, code in zip(PLACES, codes, strict=True)]
+    path = save(tmp_path / "a.csv", ["x", "y", "label", "score"], rows)
+    assert read_scene_labels(path, UTM).names == codes
+    assert read_frame(path)["score"].tolist() == [0.5, 0.5]
+
+
 def test_a_crs_column_counts(tmp_path):
     rows = [(*p, "EPSG:4326") for p in DEGREES]
     path = save(tmp_path / "a.csv", ["x", "y", "crs"], rows)
