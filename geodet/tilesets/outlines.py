@@ -27,9 +27,16 @@ def bounds_of(points: Sequence[Point]) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def ellipse_box(x: float, y: float, rx: float, ry: float) -> Box:
-    """Return the bounds of an ellipse with a centre and two radii along the axes."""
-    return x - abs(rx), y - abs(ry), x + abs(rx), y + abs(ry)
+def ellipse_box(x: float, y: float, rx: float, ry: float, degrees: float = 0) -> Box:
+    """Return the bounds of an ellipse with a centre and two radii, turned from x towards y.
+
+    Example:
+        >>> ellipse_box(5, 5, 4, 2, 90)
+        (3.0, 1.0, 7.0, 9.0)
+    """
+    cosine, sine = _cosine_and_sine(degrees)
+    wide, high = math.hypot(rx * cosine, ry * sine), math.hypot(rx * sine, ry * cosine)
+    return x - wide, y - high, x + wide, y + high
 
 
 def turned_corners(box: Box, degrees: float) -> list[Point]:
@@ -40,10 +47,15 @@ def turned_corners(box: Box, degrees: float) -> list[Point]:
         [(3.0, -1.0), (3.0, 3.0), (1.0, 3.0), (1.0, -1.0)]
     """
     x1, y1, x2, y2 = box
-    cosine, sine = (round(f(math.radians(degrees)), 12) for f in (math.cos, math.sin))
+    cosine, sine = _cosine_and_sine(degrees)
     x, y, wide, high = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
     steps = [(-wide, -high), (wide, -high), (wide, high), (-wide, high)]
     return [(x + a * cosine - b * sine, y + a * sine + b * cosine) for a, b in steps]
+
+
+def _cosine_and_sine(degrees: float) -> tuple[float, float]:
+    angle = math.radians(degrees)
+    return round(math.cos(angle), 12), round(math.sin(angle), 12)
 
 
 def add_outline(

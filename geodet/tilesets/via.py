@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,9 @@ def _outline(shape: Mapping[str, Any]) -> list[Point]:
         return [(x, y), (x + width, y + height)]
     if kind in ("circle", "ellipse"):
         radii = ("r", "r") if kind == "circle" else ("rx", "ry")
-        x1, y1, x2, y2 = ellipse_box(*_numbers(shape, "cx", "cy"), *_numbers(shape, *radii))
+        turn = math.degrees(finite_number(shape.get("theta", 0)))
+        centre, sides = _numbers(shape, "cx", "cy"), _numbers(shape, *radii)
+        x1, y1, x2, y2 = ellipse_box(*centre, *sides, turn)
         return [(x1, y1), (x2, y2)]
     xs, ys = (member(shape, f"all_points_{axis}", list) for axis in "xy")
     if len(xs) != len(ys):

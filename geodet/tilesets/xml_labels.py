@@ -136,7 +136,20 @@ def _add_shape(image: ParsedImage, shape: ElementTree.Element, number: int) -> N
         for point in _parse_points(shape, where):
             add_outline(image, [point], name, number)
         return
+    if shape.tag == "ellipse":
+        _add_ellipse(image, shape, name, number)
+        return
     add_outline(image, _outline(shape, where), name, number)
+
+
+def _add_ellipse(image: ParsedImage, shape: ElementTree.Element, name: str, number: int) -> None:
+    """Add an ellipse; one that is turned has the corners of the rectangle around its axes."""
+    where = f"{image.source}{number}"
+    numbers = parse_box([shape.get(key, "") for key in ("cx", "cy", "rx", "ry")], where)
+    angle = _angle(shape, where)
+    x1, y1, x2, y2 = ellipse_box(*numbers, angle)
+    corners = turned_corners(ellipse_box(*numbers), angle) if angle else ()
+    add_outline(image, [(x1, y1), (x2, y2)], name, number, corners=corners)
 
 
 def _outline(shape: ElementTree.Element, where: str) -> list[Point]:
@@ -146,21 +159,13 @@ def _outline(shape: ElementTree.Element, where: str) -> list[Point]:
     if shape.tag == "cuboid":
         pairs = [key.split(",") for key in _CUBOID]
         return [_parse_point((shape.get(x, ""), shape.get(y, "")), where) for x, y in pairs]
-    keys = {
-        "box": ("xtl", "ytl", "xbr", "ybr"),
-        "ellipse": ("cx", "cy", "rx", "ry"),
-        "mask": ("left", "top", "width", "height"),
-    }[shape.tag]
-    box = parse_box([shape.get(key, "") for key in keys], where)
-    if shape.tag == "ellipse":
-        box = ellipse_box(*box)
-    elif shape.tag == "mask":
-        box = (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    is_mask = shape.tag == "mask"
+    keys = ("left", "top", "width", "height") if is_mask else ("xtl", "ytl", "xbr", "ybr")
+    x1, y1, x2, y2 = parse_box([shape.get(key, "") for key in keys], where)
+    if is_mask:
+        x2, y2 = x1 + x2, y1 + y2
     angle = _angle(shape, where)
-    if angle:
-        return turned_corners(box, angle)
-    x1, y1, x2, y2 = box
-    return [(x1, y1), (x2, y2)]
+    return turned_corners((x1, y1, x2, y2), angle) if angle else [(x1, y1), (x2, y2)]
 
 
 def _angle(shape: ElementTree.Element, where: str) -> float:

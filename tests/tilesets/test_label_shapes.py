@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.tilesets.layouts import find_labels
-from geodet.tilesets.outlines import bounds_of, turned_corners
+from geodet.tilesets.outlines import bounds_of, ellipse_box, turned_corners
 from geodet.tilesets.tileset import read_tileset
 
 side = st.floats(0.5, 50)
@@ -24,6 +24,14 @@ def test_the_bounds_of_a_turned_box_are_those_of_shapely(x, y, width, height, de
     box = (x, y, x + width, y + height)
     expected = shapely.affinity.rotate(shapely.box(*box), degrees, origin="center").bounds
     np.testing.assert_allclose(bounds_of(turned_corners(box, degrees)), expected, atol=1e-6)
+
+
+@given(st.floats(-50, 50), st.floats(-50, 50), side, side, st.floats(-360, 360))
+def test_the_bounds_of_a_turned_ellipse_are_those_of_its_points(x, y, rx, ry, degrees):
+    circle = np.linspace(0, 2 * np.pi, 7201)
+    points = shapely.linestrings(x + rx * np.cos(circle), y + ry * np.sin(circle))
+    expected = shapely.affinity.rotate(points, degrees, origin=(x, y)).bounds
+    np.testing.assert_allclose(ellipse_box(x, y, rx, ry, degrees), expected, atol=1e-4)
 
 
 def cvat(folder, shapes, attributes="", **images):
@@ -40,6 +48,10 @@ def cvat(folder, shapes, attributes="", **images):
         ('<polygon label="t" points="1,2;9,4;5,20.5"/>', (1, 2, 9, 20.5)),
         ('<polyline label="t" points="1,2;9,4"/>', (1, 2, 9, 4)),
         ('<ellipse label="t" cx="20" cy="10" rx="5" ry="3"/>', (15, 7, 25, 13)),
+        (
+            '<ellipse label="t" cx="20" cy="10" rx="5" ry="3" rotation="90"/>',
+            (17, 5, 23, 15),
+        ),
         ('<mask label="t" rle="0,9" left="4" top="5" width="3" height="2"/>', (4, 5, 7, 7)),
         (
             '<cuboid label="t" xtl1="4" ytl1="5" xbl1="4" ybl1="9" xtr1="8" ytr1="5" xbr1="8"'
@@ -163,6 +175,10 @@ def via(folder, *regions, attributes=None):
         ({"name": "circle", "cx": 20, "cy": 10, "r": 4.5}, (15.5, 5.5, 24.5, 14.5)),
         ({"name": "ellipse", "cx": 20, "cy": 10, "rx": 5, "ry": 3}, (15, 7, 25, 13)),
         (
+            {"name": "ellipse", "cx": 20, "cy": 10, "rx": 5, "ry": 3, "theta": np.pi / 2},
+            (17, 5, 23, 15),
+        ),
+        (
             {"name": "polyline", "all_points_x": [1, 9, 3], "all_points_y": [2, 4, 8]},
             (1, 2, 9, 8),
         ),
@@ -170,7 +186,7 @@ def via(folder, *regions, attributes=None):
 )
 def test_shapes_of_via_become_their_bounds(tmp_path, shape, box):
     (image, _) = find_labels(via(tmp_path, shape)).images
-    assert (image.boxes, image.names) == ([box], [None])
+    assert (image.boxes, image.names) == ([pytest.approx(box)], [None])
 
 
 def test_points_of_via_are_labelled_points(tmp_path):

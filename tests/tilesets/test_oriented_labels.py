@@ -64,6 +64,17 @@ def test_four_corners_of_any_format_are_an_oriented_box(tmp_path, write_labels):
     np.testing.assert_allclose(image.boxes, [[*low, *high]], atol=1e-6)
 
 
+def test_a_turned_ellipse_of_cvat_has_an_oriented_box_around_its_axes(tmp_path):
+    paint_image(tmp_path / "images" / "a.png")
+    shape = '<ellipse label="ship" cx="30" cy="20" rx="12" ry="4" rotation="30"/>'
+    text = f'<annotations><image name="a.png">{shape}</image></annotations>'
+    write(tmp_path / "annotations.xml", text)
+    (image,) = read_tileset(tmp_path, DataConfig(), part="all").images
+    np.testing.assert_allclose(image.oriented, [[30, 20, 24, 8, np.pi / 6]], atol=1e-6)
+    half = np.hypot(12 * np.cos(np.pi / 6), 4 * np.sin(np.pi / 6))
+    np.testing.assert_allclose(image.boxes[0, [0, 2]], [30 - half, 30 + half], atol=1e-6)
+
+
 def test_labels_without_an_angle_have_no_oriented_boxes(tmp_path):
     paint_image(tmp_path / "images" / "a.png")
     write(tmp_path / "labelTxt" / "a.txt", "4 4 20 4 20 9 4 9 ship 0\n")
