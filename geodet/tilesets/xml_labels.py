@@ -17,7 +17,7 @@ from geodet.tilesets.labels import (
     parse_box,
     raising_tileset_errors,
 )
-from geodet.tilesets.outlines import add_outline, ellipse_box, turned_corners
+from geodet.tilesets.outlines import add_outline, bounds_of, ellipse_box, turned_corners
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 
@@ -68,13 +68,14 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
     return image
 
 
-_OUTLINES = ("polygon", "polyline", "points", "cuboid")
+_OUTLINES = ("polygon", "polyline", "points", "cuboid", "skeleton")
+_CORNERS = ("tl", "bl", "tr", "br")
 _SHAPES = ("box", "ellipse", "mask", *_OUTLINES)
-_CUBOID = ("xtl1,ytl1", "xbr1,ybr1", "xtl2,ytl2", "xbr2,ybr2", "xbl1,ybl1", "xtr2,ytr2")
+_CUBOID = [(f"x{corner}{side}", f"y{corner}{side}") for side in "12" for corner in _CORNERS]
 
 
 def read_cvat(path: Path, folders: Sequence[Path]) -> ParsedLabels:
-    """Read boxes, turned boxes, polygons, ellipses, masks and points of CVAT.
+    """Read boxes, turned boxes, polygons, ellipses, masks, cuboids, skeletons and points of CVAT.
 
     Every shape becomes its bounds. A subset such as ``Train`` is a part of the split. Several
     points in one element are several objects.
@@ -107,7 +108,8 @@ def read_cvat(path: Path, folders: Sequence[Path]) -> ParsedLabels:
         images.append(image)
         if split := PART_WORDS.get(item.get("subset", "").lower()):
             parts[image.path] = split
-    names = [label.findtext("name", "").strip() for label in root.iter("label")]
+    whole = [one for one in root.iter("label") if not one.findtext("parent", "").strip()]
+    names = [label.findtext("name", "").strip() for label in whole]
     labels = ParsedLabels(path, images, tuple(dict.fromkeys(filter(None, names))))
     return _with_subsets(labels, parts)
 
@@ -157,15 +159,26 @@ def _outline(shape: ElementTree.Element, where: str) -> list[Point]:
     if shape.tag in ("polygon", "polyline"):
         return [*_parse_points(shape, where) * 2]  # twice: one point is still an outline
     if shape.tag == "cuboid":
-        pairs = [key.split(",") for key in _CUBOID]
-        return [_parse_point((shape.get(x, ""), shape.get(y, "")), where) for x, y in pairs]
+        keys = [(x, y) for x, y in _CUBOID if x in shape.attrib or y in shape.attrib]
+        return _bounds([_parse_point((shape.get(x, ""), shape.get(y, "")), where) for x, y in keys])
+    if shape.tag == "skeleton":
+        seen = [part for part in shape.iter("points") if part.get("outside") != "1"]
+        return _bounds([point for part in seen for point in _parse_points(part, where)])
     is_mask = shape.tag == "mask"
-    keys = ("left", "top", "width", "height") if is_mask else ("xtl", "ytl", "xbr", "ybr")
-    x1, y1, x2, y2 = parse_box([shape.get(key, "") for key in keys], where)
+    sides = ("left", "top", "width", "height") if is_mask else ("xtl", "ytl", "xbr", "ybr")
+    x1, y1, x2, y2 = parse_box([shape.get(side, "") for side in sides], where)
     if is_mask:
         x2, y2 = x1 + x2, y1 + y2
     angle = _angle(shape, where)
     return turned_corners((x1, y1, x2, y2), angle) if angle else [(x1, y1), (x2, y2)]
+
+
+def _bounds(points: Sequence[Point]) -> list[Point]:
+    """Return two corners, so that four points are not taken for those of an oriented box."""
+    if not points:
+        return []
+    x1, y1, x2, y2 = bounds_of(points)
+    return [(x1, y1), (x2, y2)]
 
 
 def _angle(shape: ElementTree.Element, where: str) -> float:

@@ -54,9 +54,14 @@ def cvat(folder, shapes, attributes="", **images):
         ),
         ('<mask label="t" rle="0,9" left="4" top="5" width="3" height="2"/>', (4, 5, 7, 7)),
         (
-            '<cuboid label="t" xtl1="4" ytl1="5" xbl1="4" ybl1="9" xtr1="8" ytr1="5" xbr1="8"'
-            ' ybr1="9" xtl2="10" ytl2="3" xbl2="10" ybl2="8" xtr2="7" ytr2="3" xbr2="7" ybr2="8"/>',
-            (4, 3, 10, 9),
+            '<cuboid label="t" xtl1="4" ytl1="5" xbl1="4" ybl1="9" xtr1="8" ytr1="2" xbr1="8"'
+            ' ybr1="9" xtl2="10" ytl2="3" xbl2="3" ybl2="8" xtr2="7" ytr2="3" xbr2="7" ybr2="8"/>',
+            (3, 2, 10, 9),
+        ),
+        (
+            '<skeleton label="t"><points label="head" points="10,12"/><points label="tail" '
+            'points="20,3"/><points label="foot" outside="1" points="60,40"/></skeleton>',
+            (10, 3, 20, 12),
         ),
         ('<tag label="night"/>', None),
     ],
@@ -64,6 +69,24 @@ def cvat(folder, shapes, attributes="", **images):
 def test_shapes_of_cvat_become_their_bounds(tmp_path, shape, box):
     file = cvat(tmp_path, shape)
     assert find_labels(file).images[0].boxes == ([pytest.approx(box)] if box else [])
+
+
+def test_the_points_of_a_cuboid_or_a_skeleton_are_no_corners_of_an_oriented_box(tmp_path):
+    points = "".join(f'<points points="{xy}"/>' for xy in ("10,12", "20,3", "30,12", "20,21"))
+    pairs = {"tl1": (10, 12), "br1": (20, 3), "tl2": (30, 12), "br2": (20, 21)}
+    sides = " ".join(f'x{key}="{x}" y{key}="{y}"' for key, (x, y) in pairs.items())
+    shapes = f'<skeleton label="t">{points}</skeleton><cuboid label="t" {sides}/>'
+    image = find_labels(cvat(tmp_path, shapes)).images[0]
+    assert (image.boxes, image.quads) == ([(10, 3, 30, 21)] * 2, [None] * 2)
+
+
+def test_the_points_of_a_skeleton_are_no_classes(tmp_path):
+    file = cvat(tmp_path, '<skeleton label="deer"><points label="head" points="10,12"/></skeleton>')
+    head = "<label><name>head</name><parent>deer</parent></label>"
+    about = f"<meta><labels><label><name>deer</name></label>{head}</labels></meta>"
+    write(file, file.read_text().replace("<annotations>", f"<annotations>{about}"))
+    labels = find_labels(file)
+    assert (labels.classes, labels.images[0].names) == (("deer",), ["deer"])
 
 
 def test_points_of_cvat_are_objects_of_their_own(tmp_path):
@@ -83,6 +106,8 @@ def test_points_of_cvat_are_objects_of_their_own(tmp_path):
         ('<box xtl="1" ytl="1" xbr="3" ybr="4"/>', "shape 1: the object has no class"),
         ('<polygon label="t" points=""/>', "shape 1: the outline has no points"),
         ('<polygon label="t" points="1,2;3"/>', "shape 1: "),
+        ('<skeleton label="t"/>', "shape 1: the outline has no points"),
+        ('<cuboid label="t"/>', "shape 1: the outline has no points"),
         (
             '<points label="t" points="1,2"/><box label="t" xtl="1" ytl="1" xbr="3" ybr="4"/>',
             r"shape 2: a\.png has points as well as boxes",
