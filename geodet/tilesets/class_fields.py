@@ -123,7 +123,7 @@ def read_label_names(table: Any, path: Path, field: str | None, class_name: str)
         path: The file, for messages.
         field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any; empty: all
             objects are of one class.
-        class_name: The class if no attribute has it.
+        class_name: The class if no attribute has it; empty: ``data.class_name`` will say it.
 
     Raises:
         VectorError: There is no such attribute, an object has no class, or there are nearly as many
@@ -274,17 +274,18 @@ def _report_field(table: Any, path: Path, column: Any, counts: Counter[str]) -> 
 def _report_no_field(table: Any, path: Path, class_name: str) -> None:
     proposed = _propose(table, None, least=2)
     others = ", ".join(map(str, table.columns)) or "none"
+    one = f"class {class_name!r}" if class_name else "class that data.class_name says"
     if proposed:
         logger.warning(
-            "%s: no attribute label, class or name, so every object is of the class %r;"
+            "%s: no attribute label, class or name, so every object is of the %s;"
             " --label-field may name another: %sthe attributes are %s",
             path,
-            class_name,
+            one,
             proposed,
             others,
         )
     else:
-        logger.info("%s: every object is of the class %r; attributes: %s", path, class_name, others)
+        logger.info("%s: every object is of the %s; attributes: %s", path, one, others)
 
 
 def _propose(table: Any, column: Any, *, least: int) -> str:

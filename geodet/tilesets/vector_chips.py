@@ -22,6 +22,7 @@ from geodet.tilesets.splits import has_georeference
 __all__ = ["find_vector_file", "read_vector_chips"]
 
 _SUFFIXES = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet")
+_NO_CLASS = ""  # until data.class_name is known
 _LARGEST = 8192  # pixels on a side; larger images are scenes
 
 
@@ -75,7 +76,9 @@ def read_vector_chips(
     for item, geobox in zip(items, geoboxes, strict=True):
         key = geobox.crs.to_wkt() if geobox.crs else ""
         if key not in read:
-            objects = read_scene_labels(path, geobox.crs, label_field=label_field)
+            objects = read_scene_labels(
+                path, geobox.crs, label_field=label_field, class_name=_NO_CLASS
+            )
             read[key] = objects, shapely.STRtree(objects.geometries)
         shown.update(_add_objects(item, geobox, *read[key]))
     count = len(next(iter(read.values()))[0])
@@ -131,9 +134,8 @@ def _add_objects(
             points = [(x1, y1), (x2, y2)] if share > 0 else []
         if points:
             ignored = not is_point[row] and share < TileConfig().min_visible
-            add_outline(
-                item, points, part.names[row], number + 1, ignored, corners=quads.get(row, ())
-            )
+            name = part.names[row] or None
+            add_outline(item, points, name, number + 1, ignored, corners=quads.get(row, ()))
             added.append(number)
     return added
 

@@ -35,6 +35,11 @@ def test_the_attribute_with_the_class_may_be_named(chips, field, classes):
     assert sum(len(image.boxes) for image in tileset.images) == 4
 
 
+def test_objects_without_a_class_get_the_name_that_is_set(chips):
+    config = DataConfig(val=("1.tif",), class_name="tree")
+    assert read_tileset(chips, config).classes == ("tree",)
+
+
 def test_other_labels_have_no_attribute(tmp_path, make_scene):
     (tmp_path / "images").mkdir()
     make_scene("images/a.tif")
