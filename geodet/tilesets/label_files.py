@@ -20,14 +20,14 @@ from geodet.tilesets.boundary import check_inside, staying_inside
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.vector.extents import compare_file_extent
 
-__all__ = ["LabelFiles", "LabelsOfScene", "pair_labels"]
+__all__ = ["LABEL_ENDS", "LabelFiles", "LabelsOfScene", "pair_labels"]
 
 logger = logging.getLogger(__name__)
 
-_SUFFIXES = (
-    *(".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"),
-    *(".kml", ".gml", ".csv"),
-)
+LABEL_ENDS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml")
+"""Ends of the names of vector files, which no other labels have."""
+
+_SUFFIXES = (*LABEL_ENDS, ".json", ".csv")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.displayed_images import read_geoboxes
+from geodet.tilesets.label_files import LABEL_ENDS
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.outlines import add_outline
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
@@ -21,7 +22,6 @@ from geodet.tilesets.splits import has_georeference
 
 __all__ = ["find_vector_file", "read_vector_chips"]
 
-_SUFFIXES = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet")
 _NO_CLASS = ""  # until data.class_name is known
 _LARGEST = 8192  # pixels on a side; larger images are scenes
 
@@ -38,7 +38,7 @@ def find_vector_file(folder: Path) -> Path | None:
         for place in places
         if place.is_dir()
         for file in sorted(place.iterdir())
-        if file.suffix.lower() in _SUFFIXES
+        if file.suffix.lower() in LABEL_ENDS
     ]
     if len(files) > 1:
         names = ", ".join(file.name for file in files)

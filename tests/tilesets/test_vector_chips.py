@@ -35,6 +35,17 @@ def test_the_attribute_with_the_class_may_be_named(chips, field, classes):
     assert sum(len(image.boxes) for image in tileset.images) == 4
 
 
+@pytest.mark.parametrize("end", [".geojson", ".shp", ".fgb", ".kml", ".gml"])
+def test_labels_beside_chips_may_be_in_any_vector_format(chips, end):
+    frame = gpd.read_file(chips / "labels.gpkg").rename(columns={"species": "Name"})
+    (chips / "labels.gpkg").unlink()
+    frame = frame.to_crs(4326) if end in (".geojson", ".kml") else frame
+    frame.to_file(chips / f"labels{end}", driver={".kml": "KML", ".gml": "GML"}.get(end))
+    tileset = read_tileset(chips, DataConfig(val=("1.tif",)))
+    assert [len(image.boxes) for image in tileset.images] == [2, 2]
+    assert tileset.classes == ("elm", "oak")
+
+
 def test_objects_without_a_class_get_the_name_that_is_set(chips):
     config = DataConfig(val=("1.tif",), class_name="tree")
     assert read_tileset(chips, config).classes == ("tree",)
