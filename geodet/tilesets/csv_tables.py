@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,7 +22,14 @@ from geodet.tilesets.labels import (
 from geodet.tilesets.splits import PART_WORDS
 from geodet.vector.coordinate_tables import MISSING, split_rows, to_numbers
 
-__all__ = ["IMAGE_COLUMNS", "LABEL_COLUMNS", "read_csv", "read_image_table", "read_rows"]
+__all__ = [
+    "IMAGE_COLUMNS",
+    "LABEL_COLUMNS",
+    "note_classes",
+    "read_csv",
+    "read_image_table",
+    "read_rows",
+]
 
 IMAGE_COLUMNS = (
     "image",
@@ -52,6 +60,8 @@ _SIZES = (
     ("xmin", "ymin", "width", "height"),
 )
 _POINTS = (("x", "y"), ("col", "row"), ("column", "row"), ("x_px", "y_px"))
+_FEW = 20  # classes that may be proposed at most
+_FRACTION = re.compile(r"[+-]?\d*[.,]\d+")  # as scores and coordinates are
 _HINT = "write numbers with a decimal point; leave all of them empty for an image without objects"
 
 _Kind = Literal["corners", "sizes", "points"]
@@ -107,7 +117,38 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
         box = _to_box(kind, cells, delimiter, where, path)
         if box is not None:
             images[name].add(box, None if label is None else row[label].strip(), number)
-    return ParsedLabels(path, list(images.values()))
+    notes = [] if label is not None else note_classes(path, header, rows, (image_column, *columns))
+    return ParsedLabels(path, list(images.values()), notes=notes)
+
+
+def note_classes(
+    path: Path, header: Sequence[str], rows: Sequence[tuple[int, list[str]]], used: Sequence[str]
+) -> list[str]:
+    """Note the columns that may have the class, where none is called as such.
+
+    Args:
+        path: The file.
+        header: Its columns.
+        rows: The line number and the cells of each row.
+        used: The columns of the images and the coordinates.
+
+    Returns:
+        One text if there are any: those with few values, which are no fractions.
+    """
+    listed = []
+    for place, name in enumerate(header):
+        values = {row[place].strip() for _, row in rows}
+        values = {value for value in values if value.lower() not in MISSING}
+        is_few = 2 <= len(values) <= min(_FEW, max(2, len(rows) / 2))
+        if name not in used and is_few and not any(map(_FRACTION.fullmatch, values)):
+            first = ", ".join(sorted(values)[:6])
+            listed.append(f"{name} ({len(values)} values: {first})")
+    if not listed:
+        return []
+    return [
+        f"{path}: no column label or class, so all objects are of one class; if one of these has"
+        f" the class, rename it to label: {'; '.join(listed)}"
+    ]
 
 
 def _find_columns(header: Sequence[str]) -> tuple[_Kind, Sequence[str]] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import shapely
 
 from geodet.errors import TilesetError
-from geodet.tilesets.csv_tables import IMAGE_COLUMNS, LABEL_COLUMNS, read_rows
+from geodet.tilesets.csv_tables import IMAGE_COLUMNS, LABEL_COLUMNS, note_classes, read_rows
 from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, Point, find_image
 from geodet.vector.coordinate_tables import MISSING
 
@@ -138,4 +138,6 @@ def read_outline_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | No
         is_point = shape.geom_type == "Point"
         class_name = None if label is None else row[label].strip()
         add_outline(images[name], points if is_point else points * 2, class_name, number)
-    return ParsedLabels(path, list(images.values()))
+    used = (header[image], header[geometry])
+    notes = [] if label is not None else note_classes(path, header, rows, used)
+    return ParsedLabels(path, list(images.values()), notes=notes)

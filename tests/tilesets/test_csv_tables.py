@@ -115,6 +115,26 @@ def test_a_row_that_is_not_complete_is_refused_by_its_line(row, message, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("columns", "cells"),
+    [
+        ("xmin,ymin,xmax,ymax", "1,2,3,4"),
+        ("x,y", "1,2"),
+        ("geometry", '"POLYGON ((1 2, 3 2, 3 4, 1 2))"'),
+    ],
+)
+def test_columns_that_may_have_the_class_are_noted(tmp_path, columns, cells):
+    lines = [f"a.png,{cells},{name},{score},1" for name, score in (("oak", 0.5), ("elm", 0.25))]
+    text = "\n".join([f"image,{columns},category_name,score,fold", *lines])
+    labels = find_labels(write(tmp_path / "a.csv", text))
+    (note,) = labels.notes
+    assert "all objects are of one class" in note
+    assert note.endswith("rename it to label: category_name (2 values: elm, oak)")
+    labelled = text.replace("category_name", "class")
+    assert find_labels(write(tmp_path / "a.csv", labelled)).notes == []
+    assert find_labels(write(tmp_path / "a.csv", text.replace("elm", "oak"))).notes == []
+
+
+@pytest.mark.parametrize(
     ("size", "frame", "box"),
     [
         ("64,48", "centres", (1.5, 2.5, 1.5, 2.5)),
