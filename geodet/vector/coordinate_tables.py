@@ -8,7 +8,7 @@ writes them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from geodet.documents.csv_documents import iter_csv_rows
 from geodet.documents.text import DocumentError, read_document, to_text
@@ -53,6 +55,7 @@ _BOXES = (
 )
 _IN_DEGREES = frozenset({*_POINTS[0][0], "west", "lon_min", "min_lon"})
 _CODE = re.compile(r"[+-]?(0\d.*|\d{16,}|\d+(_\d+)+)")  # float() takes 1_000 for a number
+_EWKT = re.compile(r"SRID\s*=\s*(\d{1,9})\s*;\s*(.*)", re.IGNORECASE | re.DOTALL)
 _DELIMITERS = ",;\t|"
 _HINT = "a table has columns lon and lat, x and y, xmin, ymin, xmax and ymax, or WKT"
 
@@ -128,10 +131,11 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
     """Read the objects of a table, with all its columns as attributes.
 
     A row without coordinates has no geometry. The CRS is WGS 84 where the columns are called
-    longitude and latitude, and unknown otherwise.
+    longitude and latitude, that of the SRID where geometries have one, and unknown otherwise.
 
     Raises:
-        VectorError: The file cannot be read, or a cell is no number or no WKT.
+        VectorError: The file cannot be read, a cell is no number or no WKT, or the geometries have
+            several SRIDs or one that is unknown.
     """
     header, rows, delimiter = _read_rows(path)
     layout = _find_layout(header)
@@ -148,8 +152,9 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
                 hint="every line needs a cell for each column; quote text that has a delimiter",
                 path=path,
             )
+    crs: CRS | str | None = layout.crs
     if len(layout.columns) == 1:
-        shapes = _read_wkt(path, header, rows, layout.columns[0])
+        shapes, crs = _read_wkt(path, header, rows, layout.columns[0])
     else:
         shapes = _read_numbers(path, header, rows, layout.columns, delimiter)
     table = {
@@ -161,7 +166,7 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(table, index=range(len(rows)))
-    return geopandas.GeoDataFrame(frame, geometry=shapes, crs=layout.crs)
+    return geopandas.GeoDataFrame(frame, geometry=shapes, crs=crs)
 
 
 def _find_layout(header: Sequence[str]) -> _Layout | None:
@@ -223,12 +228,15 @@ def _read_wkt(
     header: Sequence[str],
     rows: Sequence[tuple[int, list[str]]],
     column: int,
-) -> NDArray[np.object_]:
+) -> tuple[NDArray[np.object_], CRS | None]:
+    """Read geometries in WKT or in EWKT, and the CRS that EWKT says; None if it says none."""
     shapes = np.full(len(rows), None, np.object_)
+    found: dict[str, int] = {}  # the first line of each SRID
     for place, (line, row) in enumerate(rows):
-        text = row[column].strip().rpartition(";")[2]  # EWKT begins with SRID=4326;
+        srid, text = _split_ewkt(row[column].strip())
         if text.lower() in MISSING:
             continue
+        found.setdefault(srid, line)
         try:
             shapes[place] = shapely.from_wkt(text)
         except shapely.GEOSException as error:
@@ -237,7 +245,32 @@ def _read_wkt(
                 hint="write geometries as WKT, such as POINT (12.5 41.9)",
                 path=path,
             ) from error
-    return shapes
+    return shapes, _crs_of(found, f"{path}: the column {header[column]}", path)
+
+
+def _split_ewkt(text: str) -> tuple[str, str]:
+    """Split EWKT, such as ``SRID=4326;POINT (1 2)``, as PostGIS writes it; no SRID is empty."""
+    match = _EWKT.fullmatch(text)
+    return (match[1].lstrip("0"), match[2]) if match else ("", text)
+
+
+def _crs_of(srids: Mapping[str, int], where: str, path: Path) -> CRS | None:
+    if len(srids) > 1:
+        listed = ", ".join(f"{srid or 'none'} in line {line}" for srid, line in srids.items())
+        raise VectorError(
+            f"{where} has several SRIDs: {listed}",
+            hint="transform the geometries to one CRS, or write a file for each",
+            path=path,
+        )
+    srid = next(iter(srids), "")
+    try:
+        return CRS.from_epsg(int(srid)) if srid else None
+    except CRSError as error:
+        raise VectorError(
+            f"{where} has the SRID {srid}, which is no EPSG code: {error}",
+            hint="write the number of an EPSG code, or leave SRID= out and give the CRS with --crs",
+            path=path,
+        ) from error
 
 
 def _typed(cells: Sequence[str]) -> Any:

@@ -99,6 +99,39 @@ def test_wkt_is_read_under_any_usual_name(name, delimiter, tmp_path):
     np.testing.assert_allclose(centres(labels), [[10, 10], [25.5, 29.75]])
 
 
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_the_srid_of_postgis_is_the_crs(tmp_path, caplog, delimiter):
+    rows = [(f"SRID=4326;POINT({x!r} {y!r})", "oak") for x, y in DEGREES]
+    path = save(tmp_path / "a.csv", ["geometry", "label"], rows, delimiter=delimiter)
+    np.testing.assert_allclose(
+        centres(read_scene_labels(path, UTM)), [[10, 10], [25.5, 29.75]], atol=1e-6
+    )
+    assert read_extent(path)[0].to_epsg() == 4326
+    assert caplog.text == ""
+    path = save(tmp_path / "b.csv", ["geometry"], [("srid=0; POINT (1 2)",), ("POINT (3 4)",)])
+    assert read_frame(path).crs is None
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("SRID=32633;POINT (3 4)", "several SRIDs: 4326 in line 2, 32633 in line 3"),
+        ("POINT (3 4)", "several SRIDs: 4326 in line 2, none in line 3"),
+        ("SRID=4326;POINT 3", "line 3: geometry is 'POINT 3', which is no WKT"),
+    ],
+)
+def test_geometries_in_several_crss_are_refused(tmp_path, second, message):
+    rows = [("SRID=4326;POINT (1 2)",), (second,)]
+    with pytest.raises(VectorError, match=message):
+        read_frame(save(tmp_path / "a.csv", ["geometry"], rows))
+
+
+def test_an_unknown_srid_is_refused(tmp_path):
+    path = save(tmp_path / "a.csv", ["geometry"], [("SRID=123456;POINT (1 2)",)])
+    with pytest.raises(VectorError, match="column geometry has the SRID 123456, which is no EPSG"):
+        read_frame(path)
+
+
 @pytest.mark.parametrize("nothing", ["", "NA", "N/A", "nan", "null", "None", "-"])
 def test_rows_without_coordinates_are_left_out_with_a_warning(nothing, tmp_path, caplog):
     rows = [(*PLACES[0], "oak"), (nothing, nothing, "elm")]
