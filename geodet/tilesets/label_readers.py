@@ -18,10 +18,11 @@ from geodet.tilesets.image_lists import (
     image_folders,
     list_images,
 )
+from geodet.tilesets.image_sets import with_image_sets
 from geodet.tilesets.labelme import read_labelme
 from geodet.tilesets.labels import ParsedLabels, read_text
 from geodet.tilesets.outlines import read_outline_table
-from geodet.tilesets.split_files import set_parts, with_image_sets
+from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
 from geodet.tilesets.via import is_via, read_via, read_via_table

@@ -1,4 +1,4 @@
-"""Read which images belong to which part of a split: data.yaml, obj.data and ImageSets."""
+"""Read which images belong to which part of a split: data.yaml and obj.data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from geodet.tilesets.image_lists import IMAGE_SUFFIXES, list_images_below
 from geodet.tilesets.labels import ParsedLabels, read_text
 from geodet.tilesets.splits import PART_WORDS, Split
 
-__all__ = ["ListedImages", "find_listed_images", "set_parts", "with_image_sets"]
+__all__ = ["ListedImages", "find_listed_images", "set_parts"]
 
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _GLOB = frozenset("*?[")
@@ -241,71 +241,3 @@ def set_parts(
         image.split = None if split == "train" and not has_val else split
     labels.images, labels.split_source = known, source
     return labels
-
-
-def with_image_sets(labels: ParsedLabels, folder: Path) -> ParsedLabels:
-    """Set the split from lists of images, if they exist.
-
-    They are ``train.txt``, ``val.txt`` and so on in ``ImageSets/Main``, in another folder of
-    ``ImageSets``, or beside the labels, where both must exist and name images.
-
-    Raises:
-        TilesetError: A name stands for no image, or is in two parts.
-    """
-    if any(image.split for image in labels.images):
-        return labels
-    by_name = {image.path.stem: image.path for image in labels.images}
-    by_name |= {image.path.name: image.path for image in labels.images}
-    files = _find_image_sets(folder) or _find_plain_lists(folder, by_name)
-    if not files:
-        return labels
-    parts: dict[Path, Split] = {}
-    for split, file in files.items():
-        for number, line in enumerate(read_text(file).splitlines(), start=1):
-            words = line.split()
-            if not words:
-                continue
-            name = PurePosixPath(line.strip()).name
-            image = by_name.get(name) or by_name.get(PurePosixPath(words[0]).name)
-            if image is None and split == "test":
-                labels.notes.append(f"{file}, line {number}: there is no image {words[0]}")
-            elif image is None or parts.setdefault(image, split) != split:
-                what = "there is no image" if image is None else f"{parts[image]} already has"
-                raise TilesetError(
-                    f"{file}, line {number}: {what} {words[0]}",
-                    hint="a line is the name of an image, which belongs to one part",
-                    path=file,
-                )
-    place = next(iter(files.values())).parent.relative_to(folder).as_posix()
-    return set_parts(labels, parts, place)
-
-
-def _find_image_sets(folder: Path) -> dict[Split, Path]:
-    """Find the lists in ImageSets: those in Main first, whatever the case of the names."""
-    roots = [one for one in sorted(folder.iterdir()) if one.name.lower() == "imagesets"]
-    for root in filter(Path.is_dir, roots):
-        inner = sorted(filter(Path.is_dir, root.iterdir()), key=lambda p: p.name.lower() != "main")
-        for place in (*inner, root):
-            if found := _find_parts(place):
-                return found
-    return {}
-
-
-def _find_parts(place: Path) -> dict[Split, Path]:
-    files = {file.stem.lower(): file for file in sorted(place.glob("*.txt"))}
-    found: dict[Split, Path] = {}
-    for word, split in PART_WORDS.items():
-        if word in files:
-            found.setdefault(split, files[word])
-    if "trainval" in files and not found.keys() & {"train", "val"}:
-        found["train"] = files["trainval"]
-    return found
-
-
-def _find_plain_lists(folder: Path, by_name: Mapping[str, Path]) -> dict[Split, Path]:
-    """Find the lists beside the labels, as older versions of YOLO and other programs have them."""
-    found = _find_parts(folder)
-    if not {"train", "val"} <= found.keys():
-        return {}
-    first = [next(iter(read_text(file).split()), "") for file in found.values()]
-    return found if all(PurePosixPath(name).name in by_name for name in first) else {}

@@ -298,3 +298,49 @@ def test_other_texts_beside_the_labels_are_no_lists(tmp_path):
     for part in ("train", "val"):
         write(tmp_path / f"{part}.txt", "notes on this part\n")
     assert not any(image.split for image in find_labels(tmp_path).images)
+
+
+NESTED = {"siteA/1": "train", "siteA/2": "val", "siteB/1": "val", "siteB/2": "train"}
+"""Images of the same names in two folders."""
+
+
+@pytest.mark.parametrize("line", ["images/{}.png", "/content/set/images/{}.png", "{}", "{} 1"])
+def test_lists_beside_the_labels_tell_folders_apart(tmp_path, line, caplog):
+    caplog.set_level(logging.INFO)
+    for name in NESTED:
+        paint_image(tmp_path / "images" / f"{name}.png")
+        write(tmp_path / "labels" / f"{name}.txt", BOX)
+    write(tmp_path / "classes.txt", "tree\n")
+    for part in ("train", "val"):
+        lines = (line.format(name) for name, split in NESTED.items() if split == part)
+        write(tmp_path / f"{part}.txt", "\n".join(lines))
+    tileset = read_tileset(tmp_path, DataConfig())
+    assert {
+        image.path.relative_to(tmp_path / "images").with_suffix("").as_posix(): image.split
+        for image in tileset.images
+    } == NESTED
+    first = f"{tmp_path}: split of train.txt, val.txt: 2 train, 2 val, 0 test images"
+    assert caplog.messages[0] == first
+
+
+def test_a_name_of_several_images_in_image_sets_is_refused(tmp_path):
+    for name in NESTED:
+        paint_image(tmp_path / "JPEGImages" / f"{name}.png")
+        write_voc(tmp_path / "Annotations" / f"{name}.xml", [("tree", 1, 2, 3, 4)])
+    file = write(tmp_path / "ImageSets" / "Main" / "train.txt", "siteA/1\n2\n")
+    with pytest.raises(TilesetError, match=r"train\.txt, line 2: 2 images are called 2"):
+        find_labels(tmp_path)
+    write(file, "siteA/1\nsiteB/2\n")
+    kept = [image.path for image in find_labels(tmp_path).images]
+    assert kept == [tmp_path / "JPEGImages" / f"{name}.png" for name in ("siteA/1", "siteB/2")]
+
+
+def test_a_whole_path_in_a_list_means_its_image_and_not_one_further_below(tmp_path):
+    names = ("images/a", "images/b", "images/old/images/a")
+    for name in names:
+        paint_image(tmp_path / f"{name}.png")
+        write_voc(tmp_path / f"{name}.xml", [("tree", 1, 2, 3, 4)])
+    write(tmp_path / "train.txt", "images/a.png\n")
+    write(tmp_path / "val.txt", "images/b.png\n")
+    kept = [image.path for image in find_labels(tmp_path).images]
+    assert kept == [tmp_path / f"{name}.png" for name in names[:2]]
