@@ -8,6 +8,7 @@ for each image, before any image is opened. ``layouts`` decides which files to r
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -297,6 +298,17 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
             f"the image {error}", hint="correct the name of the image in the label file"
         ) from error
     words = dict.fromkeys((path, path.rpartition("/")[2] or path))
-    candidates = [folder / word for word in words for folder in folders]
+    candidates = [_joined(folder, word) for word in words for folder in folders]
     found = [candidate for candidate in candidates if candidate.is_file()]
     return next((c for c in found if is_inside(c)), (found or candidates)[0])
+
+
+def _joined(folder: Path, path: str) -> Path:
+    """Return a path from a folder without ``..``, as far as the folder has a name.
+
+    Each image then has one path, by whichever files it is named.
+    """
+    path = posixpath.normpath(path)
+    while path.startswith("../") and folder.name not in ("", ".."):
+        folder, path = folder.parent, path[3:]
+    return folder / path

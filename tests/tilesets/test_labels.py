@@ -37,3 +37,15 @@ def test_an_image_is_found_in_the_first_folder_that_has_it(tmp_path):
         write(folder / "deep" / "x.png", "")
     assert find_image(" deep\\x.png", folders) == tmp_path / "b" / "deep" / "x.png"
     assert find_image("y.png", folders) == tmp_path / "a" / "y.png"
+
+
+@pytest.mark.parametrize("folder", ["set/annotations", "far/../set/annotations", "../annotations"])
+@pytest.mark.parametrize("name", ["../images/a.png", ".././images/b/../a.png"])
+def test_an_image_has_one_path_whichever_folder_it_is_named_from(folder, name):
+    folder = Path(folder)
+    assert find_image(name, [folder]) == folder.parent / "images" / "a.png"
+
+
+def test_folders_without_a_name_are_not_left_out():
+    assert find_image("../../a.png", [Path("set")]) == Path("../a.png")
+    assert find_image("../a.png", [Path("..")]) == Path("../../a.png")

@@ -87,6 +87,15 @@ def test_the_image_table_adds_images_without_objects(tmp_path):
     assert [image.place for image in labels.images] == ["here", None]
 
 
+def test_the_image_table_finds_images_that_coco_names_from_its_own_folder(tmp_path):
+    paint_image(tmp_path / "images" / "a.png")
+    write_coco(tmp_path / "annotations" / "labels.json", {"../images/a.png": [(0, 1, 1, 4, 4)]})
+    write(tmp_path / "images.csv", "image,place\na.png,here\n")
+    (image,) = find_labels(tmp_path).images
+    assert (image.path, image.place) == (tmp_path / "images" / "a.png", "here")
+    assert len(image.boxes) == 1
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
