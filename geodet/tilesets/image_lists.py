@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_inside
@@ -65,30 +65,31 @@ def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str
         image: The image.
         folder: The tileset, or a part of it.
         names: Sub-folders that may contain label files, arranged as the images are: of ``folder``,
-            or in place of the folder ``images`` that the image is in.
+            or in place of a folder ``images`` that the image is in.
         suffix: Suffix of label files.
 
     Returns:
         The first file that exists in such a sub-folder or beside the image; if there is none, the
         path where it is expected.
     """
-    candidates = []
-    if image.is_relative_to(folder):
-        inner = image.relative_to(folder).with_suffix(suffix)
-        if any(Path(inner.parts[0]).match(name) for name in _IMAGE_FOLDERS):
-            inner = Path(*inner.parts[1:])
-        candidates = [folder / name / inner for name in names]
-    else:
-        parts = image.with_suffix(suffix).parts
-        places = [n for n, part in enumerate(parts[:-1]) if part in _IMAGE_FOLDERS]
-        candidates = [
-            Path(*parts[:n], name, *parts[n + 1 :]) for n in places[::-1] for name in names
-        ]
+    is_below = image.is_relative_to(folder)
+    base = folder if is_below else Path(image.anchor)
+    inner = image.with_suffix(suffix).relative_to(base).parts
+    places = [n for n, part in enumerate(inner[:-1]) if _is_image_folder(part)]
+    arranged = inner[1:] if 0 in places else inner
+    candidates = [base.joinpath(name, *arranged) for name in names if is_below]
+    candidates += [
+        base.joinpath(*inner[:n], name, *inner[n + 1 :]) for n in places[::-1] for name in names
+    ]
     beside = image.with_suffix(suffix)
     for candidate in (*candidates, beside):
         if candidate.is_file():
             return candidate
     return next((c for c in candidates if c.parent.is_dir()), beside)
+
+
+def _is_image_folder(name: str) -> bool:
+    return any(PurePath(name).match(pattern) for pattern in _IMAGE_FOLDERS)
 
 
 def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:

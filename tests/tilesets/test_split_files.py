@@ -89,6 +89,17 @@ def test_a_yaml_outside_of_its_images_splits_them(tmp_path):
     assert counts == {"a": 1, "b": 2, "c": 3, "d": 4}
 
 
+@pytest.mark.parametrize("first", ["images/train", "near/images"])
+def test_folders_of_a_yaml_have_their_labels_beside_them(tmp_path, first):
+    """As Ultralytics finds them: the last folder ``images`` becomes ``labels``."""
+    for images, count in ((first, 1), ("extra/images", 2)):
+        paint_image(tmp_path / images / f"{count}.png")
+        write(tmp_path / images.replace("images", "labels") / f"{count}.txt", BOX * count)
+    write(tmp_path / "data.yaml", f"train: {first}\nval: extra/images\nnames: [tree]\n")
+    counts = {image.split: len(image.boxes) for image in find_labels(tmp_path).images}
+    assert counts == {"train": 1, "val": 2}
+
+
 def test_an_export_of_roboflow_is_split_by_its_folders(tmp_path):
     words = {"train": "train", "val": "valid", "test": "test"}
     plan = {name: words[part] for name, part in PLAN.items()}
