@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from geodet.errors import TilesetError
@@ -36,8 +37,35 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def list_images_below(folder: Path) -> list[Path]:
-    """List all images in a folder and its sub-folders, in natural order."""
-    return _in_order(file for file in folder.rglob("*") if _is_image(file))
+    """List all images in a folder and its sub-folders, in natural order.
+
+    Raises:
+        TilesetError: A sub-folder is a link out of the tileset that is being read.
+    """
+    return _in_order(file for file in _iter_files(folder) if _is_image(file))
+
+
+def _iter_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and those below linked folders that are not below it anyway.
+
+    Each folder is read once, as links may lead around in circles.
+    """
+    seen: set[Path] = set()
+    tops = [folder]
+    for top in tops:  # grows by the links that are met
+        for name, inner, files in os.walk(top):
+            place = Path(name)
+            real = place.resolve()
+            if real in seen:
+                inner.clear()
+                continue
+            seen.add(real)
+            inner.sort()
+            links = [link for one in inner if (link := place / one).is_symlink()]
+            for link in links:
+                check_inside(link)
+            tops += links
+            yield from (place / file for file in files)
 
 
 def _in_order(files: Iterable[Path]) -> list[Path]:

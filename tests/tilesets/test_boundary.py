@@ -44,6 +44,15 @@ def linked_folder(folder):
     write(folder / "classes.txt", "car\n")
 
 
+def linked_inner_folder(folder):
+    paint_image(folder.parent / "far" / "a.png")
+    paint_image(folder / "images" / "near" / "b.png")
+    (folder / "images" / "far").symlink_to(folder.parent / "far")
+    for name in ("far/a", "near/b"):
+        write(folder / "labels" / f"{name}.txt", BOX)
+    write(folder / "classes.txt", "car\n")
+
+
 def linked_label(folder, suffix=".txt", text=BOX):
     paint_image(folder / "images" / "a.png")
     target = write(folder.parent / f"secret{suffix}", text)
@@ -108,6 +117,7 @@ def virtual_image(folder):
 
 WAYS = [
     *(coco_upwards, coco_absolute, csv_upwards, image_table, linked_image, linked_folder),
+    linked_inner_folder,
     *(linked_label, linked_names, linked_voc, yaml_path, yaml_absolute_path, yaml_pattern),
     *(yaml_list, yaml_list_outside, virtual_image),
 ]

@@ -150,6 +150,17 @@ def test_images_below_the_images_folder_are_listed_in_natural_order(tmp_path):
     assert list_images(tmp_path) == [tmp_path / name for name in names]
 
 
+def test_linked_folders_are_listed_once_and_not_in_circles(tmp_path):
+    images = tmp_path / "images"
+    for name in ("images/b/1.png", "far/2.png"):
+        write(tmp_path / name, "")
+    for name, target in {"a": images / "b", "round": images, "z": tmp_path / "far"}.items():
+        (images / name).symlink_to(target)
+    (images / "b" / "up").symlink_to(tmp_path)
+    (images / "gone").symlink_to(tmp_path / "gone")
+    assert list_images(tmp_path) == [images / "b" / "1.png", images / "z" / "2.png"]
+
+
 def test_without_an_images_folder_those_of_the_folder_are_listed(tmp_path):
     for name in ("a.png", "b.jpeg", "deep/c.png"):
         write(tmp_path / name, "")
