@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path, PurePath
 
 from geodet.errors import TilesetError
@@ -136,16 +136,12 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
     check_one_image_each(pairs)
     expected = {file for _, file in pairs}
     suffix = pairs[0][1].suffix
-    orphans = [
-        file
-        for place in {file.parent for file in expected}
-        for file in sorted(place.glob(f"*{suffix}"))
-        if file not in expected and _is_label(file)
-    ]
+    orphans = [file for file in _list_others(expected, folder, suffix) if _is_label(file)]
     if orphans:
         raise TilesetError(
             f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
-            hint="put the images beside their labels or in images/, under the same name",
+            hint="put the images beside their labels or in images/, under the same name, or remove"
+            " these label files",
             path=folder,
         )
     bare = [image for image, file in pairs if not file.is_file()]
@@ -155,6 +151,18 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
         f"{folder}: {len(bare)} of {len(pairs)} images have no label file and count as empty, such"
         f" as {bare[0].name}"
     ]
+
+
+def _list_others(expected: Set[Path], folder: Path, suffix: str) -> list[Path]:
+    """List the other files of a suffix beside label files, and anywhere below labels/ and such."""
+    inner = {file for file in expected if file.is_relative_to(folder) and file.parent != folder}
+    roots = {folder / file.relative_to(folder).parts[0] for file in inner}
+    found = {file for root in roots for file in _iter_files(root)}
+    for place in {file.parent for file in expected - inner}:
+        found.update(place.glob("*"))
+    others = [file for file in sorted(found - expected) if file.suffix == suffix]
+    real = {file.resolve() for file in expected} if others else set()  # folders may be links
+    return [file for file in others if file.resolve() not in real]
 
 
 def check_one_image_each(pairs: Sequence[LabelPair]) -> None:

@@ -142,6 +142,26 @@ def test_a_label_file_without_an_image_is_refused(tmp_path):
         find_labels(tmp_path)
 
 
+@pytest.mark.parametrize("labels", ["labels", "images"])
+def test_a_label_file_in_a_folder_without_images_is_refused(tmp_path, labels):
+    paint_image(tmp_path / "images" / "s1" / "a.png")
+    write(tmp_path / "classes.txt", "car\n")
+    for name in ("s1/a", "s2/deep/c"):
+        write(tmp_path / labels / f"{name}.txt", "0 0.5 0.5 0.1 0.1")
+    with pytest.raises(TilesetError, match=r"1 label files have no image, .*s2/deep/c\.txt"):
+        find_labels(tmp_path)
+
+
+def test_label_files_of_a_linked_folder_have_images(tmp_path):
+    for name in ("s1/a", "s2/b"):
+        paint_image(tmp_path / "images" / f"{name}.png")
+    for name in ("s1/a", "far/b"):
+        write(tmp_path / "labels" / f"{name}.txt", "0 0.5 0.5 0.1 0.1")
+    (tmp_path / "labels" / "s2").symlink_to("far")
+    write(tmp_path / "classes.txt", "car\n")
+    assert [len(image.boxes) for image in find_labels(tmp_path).images] == [1, 1]
+
+
 def test_images_below_the_images_folder_are_listed_in_natural_order(tmp_path):
     names = ["images/2.png", "images/10.TIF", "images/deep/1.jpg"]
     for name in [*names, "preview.png", "images/notes.txt"]:
