@@ -158,13 +158,34 @@ def _with_table(labels: ParsedLabels, folder: Path) -> ParsedLabels:
     if not file.is_file():
         return labels
     known = {image.path: image for image in labels.images}
+    folds: dict[Path, Split] = {}
     for entry in read_image_table(file, image_folders(file)):
         image = known.setdefault(entry.path, entry)
-        image.place, image.split = entry.place or image.place, entry.split or image.split
-        if entry.split:
-            labels.split_source = file.name
+        image.place = entry.place or image.place
+        if entry.split and folds.setdefault(image.path, entry.split) != entry.split:
+            raise TilesetError(
+                f"{file}: {image.path} is in {folds[image.path]} and in {entry.split}",
+                hint="list each image in one fold",
+                path=file,
+            )
     labels.images = list(known.values())
+    if folds:
+        labels.split_source = file.name
+        _set_folds(labels.images, folds)
     return labels
+
+
+def _set_folds(images: Sequence[ParsedImage], folds: Mapping[Path, Split]) -> None:
+    """Set the part of each image that has a fold.
+
+    If all have a part and none is for validation, some of the training images will be chosen, as in
+    :func:`set_parts`. If some have no part, they are refused later.
+    """
+    for image in images:
+        image.split = folds.get(image.path, image.split)
+    if not {image.split for image in images} & {"val", None}:
+        for image in images:
+            image.split = None if image.split == "train" else image.split
 
 
 def _find_file(folder: Path, split: Split) -> Path | None:

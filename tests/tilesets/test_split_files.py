@@ -285,6 +285,25 @@ def test_a_fold_of_the_image_table_may_be_test(tmp_path):
     assert parts(read_tileset(tmp_path, DataConfig(box_size_px=4))) == PLAN
 
 
+def paint_folds(folder, folds):
+    for name in dict(folds):
+        paint_image(folder / f"{name}.png")
+    write(folder / "points.csv", "image,x,y\n" + "".join(f"{n}.png,3,3\n" for n, _ in folds))
+    write(folder / "images.csv", "image,fold\n" + "".join(f"{n}.png,{f}\n" for n, f in folds))
+
+
+def test_without_a_fold_for_validation_some_of_the_training_images_validate(tmp_path):
+    paint_folds(tmp_path, [*((name, "train") for name in "abcd"), ("e", "test")])
+    tileset = read_tileset(tmp_path, DataConfig(box_size_px=4, val_fraction=0.25))
+    assert parts(tileset) == {**dict.fromkeys("abc", "train"), "d": "val", "e": "test"}
+
+
+def test_an_image_in_two_folds_is_refused(tmp_path):
+    paint_folds(tmp_path, [("a", "train"), ("b", "val"), ("a", "train"), ("a", "val")])
+    with pytest.raises(TilesetError, match=r"images\.csv: .*a\.png is in train and in val"):
+        find_labels(tmp_path)
+
+
 def test_a_folder_named_test_beside_images_with_labels_is_not_the_tileset(tmp_path):
     paint_yolo(tmp_path, images="", labels="")
     write(tmp_path / "classes.txt", "tree\n")
