@@ -184,7 +184,8 @@ def _text_format(pairs: Sequence[LabelPair]) -> str:
 def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path) -> ParsedLabels:
     if name == "YOLO":
         places = dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root])
-        labels = read_yolo(pairs, *read_names(places, root))
+        beside = dict.fromkeys([*(file.parent for _, file in pairs), folder, root])
+        labels = read_yolo(pairs, *read_names(places, root, agreeing=beside))
     else:
         labels = {"Pascal VOC": read_voc, "labelme": read_labelme, "DOTA": read_dota}[name](pairs)
     labels.source = folder

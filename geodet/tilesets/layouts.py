@@ -109,7 +109,8 @@ def _read_listed(path: Path) -> ParsedLabels | None:
     if not any(file.is_file() for _, file in pairs):
         return None
     check_one_image_each(pairs)
-    names, file = read_names([folder], folder, first=listed.file)
+    beside = dict.fromkeys([*(file.parent for _, file in pairs), folder])
+    names, file = read_names([folder], folder, first=listed.file, agreeing=beside)
     labels = read_yolo(pairs, names, file)
     labels.source, labels.layout = folder, "YOLO"
     labels.notes += listed.notes

@@ -104,7 +104,11 @@ def _is_detection(shares: Sequence[float]) -> bool:
 
 
 def read_names(
-    folders: Iterable[Path], root: Path, *, first: Path | None = None
+    folders: Iterable[Path],
+    root: Path,
+    *,
+    first: Path | None = None,
+    agreeing: Iterable[Path] = (),
 ) -> tuple[list[str], Path]:
     """Read the class names from the first file of names that exists.
 
@@ -112,30 +116,58 @@ def read_names(
         folders: Folders that may contain it, in order.
         root: The tileset, for the error message.
         first: A YAML file that may have any name and may contain them.
+        agreeing: Folders whose files of names must not contradict it.
 
     Returns:
         The names, and their file.
 
     Raises:
-        TilesetError: There is no such file, or it has no names or repeated ones.
+        TilesetError: There is no such file, it has no names or repeated ones, or another
+            contradicts it.
     """
-    files = [folder / name for folder in folders for name in _NAME_FILES]
+    files = _list_name_files(folders)
     if first is not None and first.suffix in _YAML and "names" in read_text(first):
         files.insert(0, first)
-    for file in files:
-        if file.is_file():
-            names = _parse_names(file)
-            if not names or len(set(names)) < len(names):
-                raise TilesetError(
-                    f"{file}: the class names {shown(names)} are empty or repeated",
-                    hint="give each class its own name",
-                    path=file,
-                )
-            return names, file
-    raise TilesetError(
-        f"{root} has YOLO labels, but no file with the names of their classes",
-        hint="write the names to classes.txt, one per line",
-    )
+    if not files:
+        raise TilesetError(
+            f"{root} has YOLO labels, but no file with the names of their classes",
+            hint="write the names to classes.txt, one per line",
+        )
+    names = _parse_names(files[0])
+    if not names or len(set(names)) < len(names):
+        raise TilesetError(
+            f"{files[0]}: the class names {shown(names)} are empty or repeated",
+            hint="give each class its own name",
+            path=files[0],
+        )
+    for other in _list_name_files(agreeing):
+        _check_agreement(names, files[0], other)
+    return names, files[0]
+
+
+def _list_name_files(folders: Iterable[Path]) -> list[Path]:
+    files = [folder / name for folder in folders for name in _NAME_FILES]
+    return [file for file in files if file.is_file()]
+
+
+def _check_agreement(names: Sequence[str], file: Path, other: Path) -> None:
+    """Check that another file of names, if it is one, has the same names at the same numbers.
+
+    YAML files in one folder may describe different tilesets.
+    """
+    if {file.suffix, other.suffix} <= _YAML and file.parent == other.parent:
+        return
+    try:
+        others = _parse_names(other)
+    except TilesetError:
+        return  # such as a data.yaml without names
+    for number, (name, differing) in enumerate(zip(names, others, strict=False)):
+        if name.casefold() != differing.casefold():
+            raise TilesetError(
+                f"class {number} is {shown(name)} in {file} and {shown(differing)} in {other}",
+                hint="labels hold only the numbers of classes: correct or remove the wrong file",
+                path=other,
+            )
 
 
 def _parse_names(file: Path) -> list[str]:

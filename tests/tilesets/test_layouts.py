@@ -71,6 +71,49 @@ def test_yolo_files_beside_the_images_are_recognised(tmp_path):
     assert "1 of 2 images have no label file" in note
 
 
+def paint_yolo(folder, *names):
+    for name in names:
+        paint_image(folder / "images" / f"{name}.png")
+        write(folder / "labels" / f"{name}.txt", "0 0.5 0.5 0.1 0.1")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("labels/s2/classes.txt", "elm\noak\n"),
+        ("labels/s2/obj.names", "oak\nash\n"),
+        ("data.yaml", "names: [elm, oak]\n"),
+        ("data.yaml", "train: images/s1\nval: images/s2\nnames: [elm, oak]\n"),
+        ("classes.txt", "elm\noak\n"),
+    ],
+)
+def test_files_of_class_names_that_contradict_each_other_are_refused(tmp_path, file, text):
+    paint_yolo(tmp_path, "s1/a", "s2/b")
+    write(tmp_path / "labels" / "s1" / "classes.txt", "oak\nelm\n")
+    write(tmp_path / file, text)
+    with pytest.raises(TilesetError, match=r"class [01] is '.*' in .* and '.*' in ") as caught:
+        find_labels(tmp_path)
+    assert "correct or remove the wrong file" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["nc: 2\n", "names: [Oak, elm]\n", "names: [oak]\n", "names: [oak, elm, ash]\n"]
+)
+def test_files_of_class_names_that_agree_are_read(tmp_path, text):
+    paint_yolo(tmp_path, "s1/a", "s2/b")
+    for folder in ("s1", "s2"):
+        write(tmp_path / "labels" / folder / "classes.txt", "oak\nelm\n")
+    write(tmp_path / "data.yaml", text)
+    assert find_labels(tmp_path).classes == ("oak", "elm")
+
+
+def test_two_yaml_files_of_one_folder_may_have_other_classes(tmp_path):
+    paint_yolo(tmp_path, "s1/a", "s2/b")
+    write(tmp_path / "data.yaml", "names: [oak]\n")
+    file = write(tmp_path / "fine.yaml", "train: images/s1\nval: images/s2\nnames: [elm]\n")
+    assert find_labels(file).classes == ("elm",)
+
+
 def test_the_layout_of_the_voc_challenge_is_recognised(tmp_path):
     paint_image(tmp_path / "JPEGImages" / "a.jpg")
     write_voc(tmp_path / "Annotations" / "a.xml", [("car", 1, 2, 3, 4)])
