@@ -20,10 +20,17 @@ __all__ = [
     "image_folders",
     "list_images",
     "list_images_below",
+    "list_lone_labels",
 ]
 
 _IMAGE_FOLDERS = ("images", "JPEGImages", "train_images", "obj_*_data")
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".webp", ".bmp"})
+# No .vrt, which is often a mosaic of the images beside it.
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jfif", ".jp2", ".j2k", ".webp", ".bmp"),
+        *(".gif", ".img", ".ntf", ".nitf", ".pgm", ".ppm"),
+    }
+)
 
 LabelPair = tuple[Path, Path]
 """An image and its label file, which need not exist."""
@@ -136,7 +143,7 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
     check_one_image_each(pairs)
     expected = {file for _, file in pairs}
     suffix = pairs[0][1].suffix
-    orphans = [file for file in _list_others(expected, folder, suffix) if _is_label(file)]
+    orphans = _list_orphans(expected, folder, suffix)
     if orphans:
         raise TilesetError(
             f"{folder}: {len(orphans)} label files have no image, such as {orphans[0]}",
@@ -153,16 +160,27 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
     ]
 
 
-def _list_others(expected: Set[Path], folder: Path, suffix: str) -> list[Path]:
-    """List the other files of a suffix beside label files, and anywhere below labels/ and such."""
+def _list_orphans(expected: Set[Path], folder: Path, suffix: str) -> list[Path]:
+    """List the other label files beside those of images, and anywhere below labels/ and such."""
     inner = {file for file in expected if file.is_relative_to(folder) and file.parent != folder}
     roots = {folder / file.relative_to(folder).parts[0] for file in inner}
     found = {file for root in roots for file in _iter_files(root)}
     for place in {file.parent for file in expected - inner}:
         found.update(place.glob("*"))
+    return _keep_labels(found, expected, suffix)
+
+
+def list_lone_labels(expected: Set[Path], suffix: str) -> list[Path]:
+    """List the label files that lie beside those of images and belong to none of these images."""
+    beside = {file for place in {one.parent for one in expected} for file in place.glob("*")}
+    return _keep_labels(beside, expected, suffix)
+
+
+def _keep_labels(found: Set[Path], expected: Set[Path], suffix: str) -> list[Path]:
+    """Keep the label files of a suffix that are not expected."""
     others = [file for file in sorted(found - expected) if file.suffix == suffix]
     real = {file.resolve() for file in expected} if others else set()  # folders may be links
-    return [file for file in others if file.resolve() not in real]
+    return [file for file in others if file.resolve() not in real and _is_label(file)]
 
 
 def check_one_image_each(pairs: Sequence[LabelPair]) -> None:

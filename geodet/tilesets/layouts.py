@@ -27,9 +27,11 @@ from geodet.tilesets.boundary import check_images_inside, staying_inside, tilese
 from geodet.tilesets.csv_tables import read_image_table
 from geodet.tilesets.image_lists import (
     IMAGE_SUFFIXES,
+    LabelPair,
     check_one_image_each,
     find_label_file,
     image_folders,
+    list_lone_labels,
 )
 from geodet.tilesets.label_readers import find_undivided, read_label_file
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
@@ -120,22 +122,36 @@ def _read_listed(path: Path) -> ParsedLabels | None:
             f"{folder}: {len(bare)} of {len(pairs)} images have no label file and count as empty,"
             f" such as {bare[0].name}"
         )
-    if unlisted := _list_unlisted(listed.parts, folder):
-        labels.notes.append(
-            f"{listed.file}: labelled images beside those that it lists are in none of its parts "
-            f"and are not used: {len(unlisted)}, such as {unlisted[0].name}"
-        )
+    labels.notes += _note_unlisted(pairs, listed.file)
     return set_parts(labels, listed.parts, listed.file.name)
 
 
-def _list_unlisted(parts: Mapping[Path, Split], folder: Path) -> list[Path]:
-    """List the images with labels that lie beside images of the parts, and are in none."""
-    folders = {image.parent for image in parts if image.parent.is_dir()}
+def _note_unlisted(pairs: Sequence[LabelPair], file: Path) -> list[str]:
+    """Return warnings of labelled images and of label files beside those that a file lists."""
+    others = _pair_unlisted([image for image, _ in pairs], file.parent)
+    lone = list_lone_labels({label for _, label in (*pairs, *others)}, ".txt")
+    notes = []
+    if others:
+        notes.append(
+            f"{file}: labelled images beside those that it lists are in none of its parts "
+            f"and are not used: {len(others)}, such as {others[0][0].name}"
+        )
+    if lone:
+        notes.append(
+            f"{file}: label files beside those of the images that it lists have no image and are "
+            f"not used: {len(lone)}, such as {lone[0]}; images with unusual endings are found if a "
+            "list names each of them"
+        )
+    return notes
+
+
+def _pair_unlisted(listed: Sequence[Path], folder: Path) -> list[LabelPair]:
+    """Pair other images beside listed ones with their label files, those that have any."""
+    folders = {image.parent for image in listed if image.parent.is_dir()}
     beside = {file for place in folders for file in place.iterdir()}
-    others = [file for file in beside - set(parts) if file.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(
-        image for image in others if find_label_file(image, folder, ("labels",), ".txt").is_file()
-    )
+    others = sorted(file for file in beside - set(listed) if file.suffix.lower() in IMAGE_SUFFIXES)
+    pairs = [(image, find_label_file(image, folder, ("labels",), ".txt")) for image in others]
+    return [(image, label) for image, label in pairs if label.is_file()]
 
 
 def _joined(folder: Path, parts: dict[Split, ParsedLabels], source: str) -> ParsedLabels:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from factories_tilesets import paint_image, write, write_coco, write_voc
+from PIL import Image
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
@@ -224,6 +225,32 @@ def test_labelled_images_in_no_list_are_said_to_be_left_out(tmp_path, caplog):
     write(tmp_path / "data.yaml", "train: train.txt\nval: val.txt\nnames: [tree]\n")
     assert set(parts(read_tileset(tmp_path, DataConfig()))) == {"a", "b", "c"}
     assert "in none of its parts and are not used: 1, such as d.png" in caplog.text
+
+
+def test_label_files_without_an_image_beside_those_of_a_yaml_are_said_to_be_left_out(tmp_path):
+    paint_yolo(tmp_path)
+    for name in ("notes", "x"):
+        write(tmp_path / "labels" / f"{name}.txt", BOX if name == "x" else "seen from the west\n")
+    paint_image(tmp_path / "images" / "x.png").rename(tmp_path / "images" / "x.raw")
+    write(tmp_path / "data.yaml", "train: images/[bc].png\nval: images/a.png\nnames: [tree]\n")
+    first, second = find_labels(tmp_path).notes
+    assert "not used: 1, such as d.png" in first
+    assert f"have no image and are not used: 1, such as {tmp_path / 'labels' / 'x.txt'}" in second
+    write(tmp_path / "train.txt", "images/x.raw\n")
+    write(tmp_path / "data.yaml", "train: train.txt\nval: images/a.png\nnames: [tree]\n")
+    assert {image.path.name for image in find_labels(tmp_path).images} == {"a.png", "x.raw"}
+
+
+@pytest.mark.parametrize("name", ["b.gif", "b.PPM", "b.jfif", "b.img"])
+def test_images_of_rarer_endings_are_listed(tmp_path, name):
+    paint_yolo(tmp_path, {"a": "val"})
+    formats = {".jfif": "JPEG", ".img": "PNG"}  # GDAL reads what is in a file
+    picture = Image.new("L", (64, 48))
+    picture.save(tmp_path / "images" / name, formats.get(name[1:]))
+    write(tmp_path / "labels" / "b.txt", BOX)
+    write(tmp_path / "data.yaml", "val: images\nnames: [tree]\n")
+    images = read_tileset(tmp_path, DataConfig(), part="all").images
+    assert [(image.path.name, image.width) for image in images] == [("a.png", 64), (name, 64)]
 
 
 def test_an_entry_of_the_yaml_that_does_not_exist_is_refused(tmp_path):
