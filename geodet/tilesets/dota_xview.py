@@ -25,12 +25,18 @@ _HEAD = ("imagesource", "gsd", "acquisition")
 
 
 def is_dota(file: Path) -> bool:
-    """Whether a text file has lines of eight coordinates and a class that is no number."""
+    """Whether a text file has lines of eight coordinates and a class that is no number.
+
+    A header such as ``imagesource:GoogleEarth`` alone is DOTA's, too.
+    """
     if not file.is_file():
         return False
-    lines = (line.split() for line in read_text(file).splitlines() if line.strip())
-    words = next((line for line in lines if not line[0].lower().startswith(_HEAD)), [])
-    return len(words) >= 9 and all(map(_is_number, words[:8])) and not _is_number(words[8])
+    lines = [line.split() for line in read_text(file).splitlines() if line.strip()]
+    filled = [words for words in lines if not words[0].lower().startswith(_HEAD)]
+    if not filled:
+        return bool(lines)
+    first = filled[0]
+    return len(first) >= 9 and all(map(_is_number, first[:8])) and not _is_number(first[8])
 
 
 def read_dota(pairs: Iterable[LabelPair]) -> ParsedLabels:

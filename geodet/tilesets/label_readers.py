@@ -176,7 +176,8 @@ def _iter_pairs(images: Sequence[Path], folder: Path) -> Iterator[tuple[str, lis
 
 def _text_format(pairs: Sequence[LabelPair]) -> str:
     """Return the format of text files, by the first that is not empty."""
-    filled = (file for _, file in pairs if file.is_file() and file.stat().st_size)
+    there = (file for _, file in pairs if file.is_file() and file.stat().st_size)
+    filled = (file for file in there if read_text(file).strip())
     first = next(filled, None)
     return "DOTA" if first is not None and is_dota(first) else "YOLO"
 

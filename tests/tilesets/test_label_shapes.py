@@ -275,6 +275,14 @@ def test_difficult_objects_of_dota_are_ignored_and_its_gsd_is_read(tmp_path):
     assert (image.gsd, tileset.classes) == (0.25, ("ship",))
 
 
+@pytest.mark.parametrize("first", ["imagesource:GoogleEarth\ngsd:null\n", "\n", ""])
+def test_dota_is_recognised_if_its_first_file_has_no_objects(tmp_path, first):
+    dota(tmp_path, "10 5 20 10 15 20 5 15 ship 0\n")
+    write(tmp_path / "labelTxt" / "a.txt", first)
+    labels = find_labels(tmp_path)
+    assert (labels.layout, [len(image.boxes) for image in labels.images]) == ("DOTA", [0, 1])
+
+
 def test_a_broken_line_of_dota_is_refused(tmp_path):
     with pytest.raises(TilesetError, match=r"a\.txt, line 2: '1 2 3 ship' is not eight numbers"):
         find_labels(dota(tmp_path, "10 5 20 10 15 20 5 15 ship 0\n1 2 3 ship\n"))
