@@ -112,7 +112,7 @@ def _read_listed(path: Path) -> ParsedLabels | None:
         return None
     check_one_image_each(pairs)
     beside = dict.fromkeys([*(file.parent for _, file in pairs), folder])
-    names, file = read_names([folder], folder, first=listed.file, agreeing=beside)
+    names, file = read_names([folder], folder, first=listed.names or listed.file, agreeing=beside)
     labels = read_yolo(pairs, names, file)
     labels.source, labels.layout = folder, "YOLO"
     labels.notes += listed.notes

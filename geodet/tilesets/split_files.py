@@ -31,6 +31,8 @@ class ListedImages:
     """data.yaml or obj.data."""
     parts: dict[Path, Split]
     """Part of each image, in the order of the file."""
+    names: Path | None = None
+    """The file of class names that obj.data gives, if it exists."""
     notes: list[str] = field(default_factory=list)
     """What looks wrong."""
 
@@ -85,7 +87,7 @@ def _resolve_all(file: Path, entries: Mapping[str, Any]) -> ListedImages | None:
     found, lost = _find_entries(file, entries)
     if not any(found.values()):
         return None
-    listed = ListedImages(file, {})
+    listed = ListedImages(file, {}, _find_names(file, entries))
     for split, entry in lost.items():
         if split != "test":
             raise TilesetError(
@@ -131,6 +133,13 @@ def _find_entries(
             images += part or []
         found[split] = list(dict.fromkeys(images))
     return found, lost
+
+
+def _find_names(file: Path, entries: Mapping[str, Any]) -> Path | None:
+    """Find the file of class names that obj.data gives; a YAML file has the names themselves."""
+    if file.suffix != ".data" or not entries.get("names"):
+        return None
+    return next((p for p in _iter_places(entries["names"], [file.parent]) if p.is_file()), None)
 
 
 def _resolve(entry: str, bases: Sequence[Path]) -> list[Path] | None:

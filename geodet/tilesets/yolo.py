@@ -115,7 +115,8 @@ def read_names(
     Args:
         folders: Folders that may contain it, in order.
         root: The tileset, for the error message.
-        first: A YAML file that may have any name and may contain them.
+        first: The file of names that obj.data gives; or data.yaml, which may have any name and may
+            contain them, or obj.data, which does not.
         agreeing: Folders whose files of names must not contradict it.
 
     Returns:
@@ -126,7 +127,7 @@ def read_names(
             contradicts it.
     """
     files = _list_name_files(folders)
-    if first is not None and first.suffix in _YAML and "names" in read_text(first):
+    if first is not None and _may_have_names(first):
         files.insert(0, first)
     if not files:
         raise TilesetError(
@@ -143,6 +144,10 @@ def read_names(
     for other in _list_name_files(agreeing):
         _check_agreement(names, files[0], other)
     return names, files[0]
+
+
+def _may_have_names(file: Path) -> bool:
+    return "names" in read_text(file) if file.suffix in _YAML else file.suffix != ".data"
 
 
 def _list_name_files(folders: Iterable[Path]) -> list[Path]:

@@ -125,6 +125,17 @@ def test_the_lists_of_cvat_split_yolo(tmp_path):
     assert tileset.classes == ("tree",)
 
 
+@pytest.mark.parametrize("entry", ["trees.names", "data/trees.names", "/content/set/trees.names"])
+def test_obj_data_gives_the_file_of_class_names(tmp_path, entry):
+    paint_yolo(tmp_path, images="obj_train_data", labels="obj_train_data")
+    lists(tmp_path, "data/obj_train_data/{}.png")
+    write(tmp_path / "obj.data", f"train = train.txt\nvalid = val.txt\nnames = {entry}\n")
+    with pytest.raises(TilesetError, match="no file with the names of their classes"):
+        find_labels(tmp_path)
+    write(tmp_path / "trees.names", "oak\n")
+    assert find_labels(tmp_path).classes == ("oak",)
+
+
 @pytest.mark.parametrize("line", ["{}", "{} 1", "{}.png"])
 def test_image_sets_split_voc(tmp_path, line):
     for name in PLAN:
