@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config.reading_config import ReadingConfig
-from geodet.detection.scene_files import name_files
 from geodet.files.outputs import check_apart
 from geodet.previews.picture_folder import draw_pictures
 from geodet.previews.picture_options import PictureOptions, check_picture_folder
@@ -17,7 +16,7 @@ from geodet.previews.preview import select_colours
 from geodet.previews.views import read_objects
 from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import list_scenes
-from geodet.raster.scene_names import scene_names
+from geodet.raster.scene_names import name_files, scene_names
 from geodet.vector.formats import path_of
 
 __all__ = ["PicturesReport", "draw_scenes"]

@@ -10,7 +10,6 @@ from geodet.config import DetectConfig
 from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.open_scenes import OpenScenes
-from geodet.detection.scene_files import name_files
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.overview import OverviewScene, draw_overview
@@ -18,6 +17,7 @@ from geodet.previews.picture_folder import draw_pictures
 from geodet.previews.picture_options import PictureOptions, is_picture_folder
 from geodet.previews.preview import draw_preview, select_colours
 from geodet.raster.scene import Scene
+from geodet.raster.scene_names import name_files
 
 __all__ = ["RunPreviews"]
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import OutputError
-from geodet.raster.scene_names import scene_names
+from geodet.raster.scene_names import name_files, scene_names
 from geodet.vector.formats import FORMATS, choose_format
 
 __all__ = [
@@ -17,11 +15,8 @@ __all__ = [
     "expand_outputs",
     "file_of_scene",
     "is_per_scene",
-    "name_files",
     "to_output",
 ]
-
-_UNSAFE = re.compile(r"[^\w.\- ]")
 
 
 def to_output(typed: str | Path, format: str | None = None) -> Path:
@@ -56,7 +51,7 @@ def file_of_scene(output: Path, name: str) -> Path:
 
     Args:
         output: A pattern.
-        name: One of the names that :func:`name_files` gives.
+        name: One of the names that :func:`geodet.raster.scene_names.name_files` gives.
     """
     return output.with_name(output.name.replace("*", name))
 
@@ -116,33 +111,3 @@ def _check_folder(output: Path) -> None:
     there = next(folder for folder in output.absolute().parents if folder.exists())
     if not there.is_dir():
         raise OutputError(f"{there} is a file", hint="give a folder", path=output)
-
-
-def name_files(names: Sequence[str]) -> dict[str, str]:
-    """Name the file of each scene, without its extension where that is clear.
-
-    Args:
-        names: Different names of scenes, see :func:`geodet.raster.scene_names.scene_names`.
-
-    Returns:
-        Names by those of the scenes. They differ even where upper and lower case are the same, and
-        no file system refuses their characters.
-
-    Example:
-        >>> name_files(["north/a.tif", "south/a.tif", "b.tif"])
-        {'north/a.tif': 'north_a', 'south/a.tif': 'south_a', 'b.tif': 'b'}
-    """
-    whole = [_UNSAFE.sub("_", name.strip("/")) for name in names]
-    stems = [Path(name).stem for name in whole]
-    shared = Counter(stem.casefold() for stem in stems)
-    chosen: dict[str, str] = {}
-    taken: set[str] = set()
-    for name, full, stem in zip(names, whole, stems, strict=True):
-        found = first = stem if shared[stem.casefold()] == 1 else full
-        number = 1
-        while found.casefold() in taken:
-            number += 1
-            found = f"{first}_{number}"
-        taken.add(found.casefold())
-        chosen[name] = found
-    return chosen

@@ -10,11 +10,12 @@ from geodet.detection.detect_options import DetectOptions
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.journal import Journal
 from geodet.detection.output_notes import describe_scenes
-from geodet.detection.scene_files import file_of_scene, name_files
+from geodet.detection.scene_files import file_of_scene
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.written_files import note_written, read_written
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.raster.scene_names import name_files
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer

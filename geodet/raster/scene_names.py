@@ -9,7 +9,9 @@ from pathlib import Path
 
 from geodet.raster.scene_lists import is_gdal_path
 
-__all__ = ["find_scene_name", "scene_names"]
+__all__ = ["find_scene_name", "name_files", "scene_names"]
+
+_UNSAFE = re.compile(r"[^\w.\- ]")
 
 
 def scene_names(scenes: Sequence[str]) -> list[str]:
@@ -56,6 +58,36 @@ def find_scene_name(scene: str, names: Collection[str]) -> str:
     parts = _to_parts(scene)
     ends = ["/".join(parts[-depth:]) for depth in range(len(parts), 0, -1)]
     return next((end for end in ends if end in names), "")
+
+
+def name_files(names: Sequence[str]) -> dict[str, str]:
+    """Name a file for each scene, without its extension where that is clear.
+
+    Args:
+        names: Different names of scenes, see :func:`scene_names`.
+
+    Returns:
+        Names by those of the scenes. They differ even where upper and lower case are the same, and
+        no file system refuses their characters.
+
+    Example:
+        >>> name_files(["north/a.tif", "south/a.tif", "b.tif"])
+        {'north/a.tif': 'north_a', 'south/a.tif': 'south_a', 'b.tif': 'b'}
+    """
+    whole = [_UNSAFE.sub("_", name.strip("/")) for name in names]
+    stems = [Path(name).stem for name in whole]
+    shared = Counter(stem.casefold() for stem in stems)
+    chosen: dict[str, str] = {}
+    taken: set[str] = set()
+    for name, full, stem in zip(names, whole, stems, strict=True):
+        found = first = stem if shared[stem.casefold()] == 1 else full
+        number = 1
+        while found.casefold() in taken:
+            number += 1
+            found = f"{first}_{number}"
+        taken.add(found.casefold())
+        chosen[name] = found
+    return chosen
 
 
 def _to_parts(scene: str) -> list[str]:

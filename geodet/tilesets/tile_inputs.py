@@ -16,7 +16,7 @@ from geodet.errors import ConfigError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
-from geodet.raster.scene_names import scene_names
+from geodet.raster.scene_names import name_files, scene_names
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
@@ -150,7 +150,8 @@ def read_tile_inputs(
     met = [i for i, aoi in enumerate(areas) if aoi is None or not aoi.is_empty]
     read = [reader.read(i, grids[i][0]) for i in met]
     reader.check_found(read, grids[met[0]][0])
-    names = _file_names(paths)
+    names = scene_names(paths)
+    chip_names = name_files(names)
     scenes = []
     classes, of_label = np.unique(
         np.array(map_names(reader.names, reader.source, data), object), return_inverse=True
@@ -161,7 +162,8 @@ def read_tile_inputs(
         if is_point.any():
             half = point_box_side(data, gsd, files[i]) / 2
             boxes[is_point] += np.array([-half, -half, half, half])
-        one = LabelledScene(geobox, boxes, is_point, areas[i], names[i], found.oriented)
+        name = chip_names[names[i]]
+        one = LabelledScene(geobox, boxes, is_point, areas[i], name, found.oriented)
         scenes.append(one)
         if areas[i] is None:
             _warn_of_far_parts(scenes[-1], paths[i], config.chip_size)
@@ -190,10 +192,3 @@ def _warn_of_far_parts(scene: LabelledScene, path: str, chip_size: int) -> None:
             100 * far,
             path,
         )
-
-
-def _file_names(paths: Sequence[str]) -> list[str]:
-    """Return a name for the chips of each scene; all differ."""
-    names = [name.replace("/", "_") for name in scene_names(list(paths))]
-    stems = [Path(name).stem for name in names]
-    return [stem if stems.count(stem) == 1 else n for stem, n in zip(stems, names, strict=True)]

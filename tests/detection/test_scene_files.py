@@ -9,14 +9,11 @@ import pandas as pd
 import pyogrio
 import pytest
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
-from hypothesis import given
-from hypothesis import strategies as st
 
 import geodet
 from geodet.detection.journal import journal_folder
-from geodet.detection.scene_files import name_files, to_output
-from geodet.errors import GeodetError, OutputError
-from geodet.raster.scene_names import scene_names
+from geodet.detection.scene_files import to_output
+from geodet.errors import OutputError
 
 SMALL = ("--device", "cpu", "--chip-size", "64", "--overlap", "16")
 WINDOWS = {"device": "cpu", "chip_size": 64, "overlap": 16}
@@ -178,18 +175,3 @@ def test_outputs_that_cannot_be_are_refused(scenes, invoke, tiny_path, outputs, 
     done = invoke("detect", "-m", tiny_path, *SMALL, *scenes, *options, code=1)
     assert message in done.stderr
     assert not list(tmp_path.glob("*.partial"))
-
-
-_PART = st.text("aAbB._-/ :é", min_size=1, max_size=6)
-
-
-@given(st.lists(_PART, min_size=1, max_size=6, unique=True))
-def test_names_of_files_differ_and_are_safe(paths):
-    try:
-        names = scene_names([f"/{path}.tif" for path in paths])
-    except GeodetError:
-        return
-    files = name_files(list(dict.fromkeys(names)))
-    chosen = list(files.values())
-    assert len({name.casefold() for name in chosen}) == len(chosen)
-    assert not any(set(name) & set('/\\:*?"<>|') for name in chosen)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geodet.errors import SceneError
 from geodet.raster.scene_lists import list_files, list_scenes
-from geodet.raster.scene_names import find_scene_name, scene_names
+from geodet.raster.scene_names import find_scene_name, name_files, scene_names
 
 
 @pytest.fixture
@@ -195,3 +195,24 @@ def test_a_scene_finds_its_name_among_those_of_the_others(scenes):
 
 def test_a_scene_that_is_not_among_others_has_no_name():
     assert find_scene_name("in/a.tif", ["b.tif", "out/a.tif", "n/a.tif"]) == ""
+
+
+_PART = st.text("aAbB._-/ :é", min_size=1, max_size=6)
+
+
+@given(st.lists(_PART, min_size=1, max_size=6, unique=True))
+def test_names_of_files_differ_and_are_safe(paths):
+    names = scene_names([f"/{path}.tif" for path in paths])
+    files = name_files(list(dict.fromkeys(names)))
+    chosen = list(files.values())
+    assert len({name.casefold() for name in chosen}) == len(chosen)
+    assert not any(set(name) & set('/\\:*?"<>|') for name in chosen)
+
+
+def test_names_of_files_differ_where_a_folder_and_a_file_name_spell_the_same():
+    names = scene_names(["/in/north/ortho.tif", "/in/south/ortho.tif", "/in/north_ortho.tif"])
+    assert list(name_files(names).values()) == [
+        "north_ortho.tif",
+        "south_ortho",
+        "north_ortho.tif_2",
+    ]

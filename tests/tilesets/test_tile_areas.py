@@ -193,6 +193,26 @@ def test_scenes_of_one_name_get_chips_of_different_names(tmp_path):
     assert report.objects_kept == len(boxes)
 
 
+def test_names_of_chips_differ_where_a_folder_and_a_file_name_spell_the_same(tmp_path):
+    names = ("north/ortho.tif", "south/ortho.tif", "north_ortho.tif")
+    for number, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        paint(tmp_path / name, west=WEST + 500 * number)
+    boxes = [(a + 1000 * n, b, c + 1000 * n, d) for n in range(3) for a, b, c, d in spread()]
+    labels = label(tmp_path / "l.gpkg", boxes)
+    scenes = [tmp_path / name for name in names]
+    config = TileConfig(**CHIPS, min_visible=0.2)
+    report = tile_scene(scenes, labels, tmp_path / "out", config, DataConfig())
+    chips = list((tmp_path / "out" / "images").iterdir())
+    assert len(chips) == report.train + report.val
+    assert {path.name.partition("_r")[0] for path in chips} == {
+        "north_ortho.tif",
+        "south_ortho",
+        "north_ortho.tif_2",
+    }
+    assert report.objects_kept == len(boxes)
+
+
 def test_chips_at_another_gsd_are_averages_with_their_boxes(tmp_path):
     values = np.random.default_rng(0).uniform(0, 100, (192, 256))
     scene = paint(tmp_path / "s.tif", values=values)
