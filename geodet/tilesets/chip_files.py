@@ -20,6 +20,7 @@ from geodet.files.closable import Closing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
+from geodet.raster.source import open_source
 
 __all__ = ["ChipCopier"]
 
@@ -28,7 +29,8 @@ class ChipCopier(Closing):
     """Copies windows of a scene to files, pixel for pixel or resampled to another GSD.
 
     Bands (with an alpha band), dtype, nodata value, band names, colours, transform and CRS are
-    those of the scene. A mask of the scene becomes a mask inside the file. Resampling averages or
+    those of the scene as it is read: the colours of a palette, and what ground control points or
+    RPCs place is warped. A mask of the scene becomes a mask inside the file. Resampling averages or
     interpolates as detection does; then a mask takes the place of a nodata value, which averages
     might hit.
 
@@ -93,6 +95,8 @@ class ChipCopier(Closing):
         whole = chip if self._whole is self._scene else self._whole.read(window)
         pixels = whole.pixels
         if self._is_resampled and self._whole is not self._scene:
+            # Read as bands, averages have a share of what is transparent.
+            pixels[np.array(self._scene.bands) - 1] = chip.pixels
             (alpha,) = set(self._whole.bands) - set(self._scene.bands)
             pixels[alpha - 1] = np.where(chip.valid, np.maximum(pixels[alpha - 1], 1), 0)
         try:
@@ -113,7 +117,7 @@ class ChipCopier(Closing):
             "height": window.height,
             "transform": self.geobox.crop(window).transform,
         }
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _open(path, "w", **profile) as raster:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _create(path, **profile) as raster:
             if ColorInterp.palette not in self._meanings:
                 raster.colorinterp = self._meanings
             raster.descriptions = self._names
@@ -141,8 +145,13 @@ def _grid_of(scene: Scene, gsd: float | None) -> tuple[int, int]:
 
 
 def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
-    """Return the profile, colour interpretations and band names for chips of a raster."""
-    with _open(path) as raster:
+    """Return the profile, colour interpretations and band names for chips of a raster.
+
+    They are of the pixels that a scene reads: colours in place of a palette, and a warped raster
+    with an alpha band in place of one that ground control points place.
+    """
+    with open_source(path) as source:
+        raster = source.dataset
         dtype = np.dtype(raster.dtypes[0])
         profile = {
             "driver": "GTiff",
@@ -154,11 +163,11 @@ def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
             # Differences compress better: of neighbours, or of the bytes of floats.
             "predictor": {"f": 3, "c": 1}.get(dtype.kind, 2),
         }
-        return profile, raster.colorinterp, raster.descriptions
+        return profile, raster.colorinterp, [name or None for name in source.names]
 
 
-def _open(path: str | Path, mode: str = "r", **options: Any) -> Any:
-    """Open a raster, without a warning if it has no georeference."""
+def _create(path: Path, **profile: Any) -> Any:
+    """Open a new raster, without a warning if it has no georeference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, mode, **options)
+        return rasterio.open(path, "w", **profile)

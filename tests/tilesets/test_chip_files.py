@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from factories_rasters import HOLES, make_palette, with_points
 from factories_tilesets import NORTH_UP
 from rasterio.enums import ColorInterp
 
 from geodet.errors import OutputError
 from geodet.geometry.windows import Window
+from geodet.raster.scene import Scene
 from geodet.tilesets.chip_files import ChipCopier
 
 WINDOW = Window(25, 13, 20, 16)
@@ -82,6 +84,70 @@ def test_a_mask_stays_a_mask(tmp_path):
     with rasterio.open(tmp_path / "c.tif") as chip:
         np.testing.assert_array_equal(chip.dataset_mask() > 0, valid[10:30, 20:40])
     assert [path.name for path in tmp_path.glob("c*")] == ["c.tif"]
+
+
+def one_bit(make_scene):
+    return make_scene(bands=1, nbits=1)
+
+
+def with_alpha(make_scene):
+    return make_scene(alpha=True, holes=HOLES)
+
+
+def with_colours(make_scene):
+    return make_palette(make_scene)
+
+
+def with_a_transparent_colour(make_scene):
+    return make_palette(make_scene, nodata=0, holes=HOLES)
+
+
+def with_turned_points(make_scene):
+    return with_points(make_scene, TURNED)
+
+
+def with_points_and_one_band(make_scene):
+    return with_points(make_scene, TURNED, bands=1, dtype="float32")
+
+
+def with_points_and_nodata(make_scene):
+    return with_points(make_scene, NORTH_UP, nodata=0, holes=HOLES)
+
+
+def with_points_and_alpha(make_scene):
+    return with_points(make_scene, NORTH_UP, alpha=True, holes=HOLES)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        one_bit,
+        with_alpha,
+        with_colours,
+        with_a_transparent_colour,
+        with_turned_points,
+        with_points_and_one_band,
+        with_points_and_nodata,
+        with_points_and_alpha,
+    ],
+)
+@pytest.mark.parametrize("gsd", [None, 1.2])
+def test_a_chip_has_what_is_read_of_the_scene_with_alpha_a_palette_or_points(
+    make_scene, tmp_path, make, gsd
+):
+    path = make(make_scene)
+    with Scene(path) as scene, ChipCopier(path, gsd=gsd) as copier:
+        scene.resample(copier.geobox.width, copier.geobox.height)
+        window = Window(8, 5, 40, 30)
+        expected, geobox = scene.read(window), copier.geobox.crop(window)
+        assert copier.copy(window, tmp_path / "c.tif")
+        names = scene.band_names
+    with Scene(tmp_path / "c.tif") as chip:
+        found = chip.read(Window(0, 0, 40, 30))
+        assert chip.geobox == geobox
+        assert (chip.band_names, chip.warped_by) == (names, "")
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.pixels[:, found.valid], expected.pixels[:, found.valid])
 
 
 def test_windows_without_data_are_not_written(tmp_path):
