@@ -24,7 +24,7 @@ class OpenRaster(Closing):
 
     Args:
         path: Anything that GDAL opens.
-        as_stored: Whether to ignore the EXIF orientation of a picture.
+        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
         limits: How long the server of a remote raster may take, and what becomes of areas that
             cannot be read.
     """

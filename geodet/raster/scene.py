@@ -49,7 +49,7 @@ class Scene(OpenRaster):
         path: Anything that GDAL opens.
         bands: Bands to read, counted from 1 or by name; empty: all but an alpha band.
         gsd: Metres per pixel, in place of what the georeference says.
-        as_stored: Whether to ignore the EXIF orientation of a picture.
+        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
         limits: How long the server of a remote scene may take, how often it is asked again, and
             whether :meth:`read` leaves areas blank that cannot be read.
 

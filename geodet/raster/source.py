@@ -32,7 +32,7 @@ from geodet.raster.linked_files import is_remote
 from geodet.raster.orientation import AS_STORED, Turn, is_truncated_png, read_turn
 from geodet.raster.remote import access_hint
 from geodet.raster.scene_lists import check_scene_exists
-from geodet.raster.virtual_rasters import open_expanded, open_warped
+from geodet.raster.virtual_rasters import open_expanded, open_warped, stored_place
 
 __all__ = ["Source", "SourcePool", "check_complete", "open_source", "quietly"]
 
@@ -153,8 +153,8 @@ class Source(Closing):
     @property
     def geobox(self) -> GeoBox:
         """The raster's geobox; y is -row where there is no georeference, as in QGIS."""
-        crs = CRS.from_user_input(self.dataset.crs) if self.dataset.crs else None
-        transform = self.dataset.transform
+        transform, known = stored_place(self.dataset)
+        crs = CRS.from_user_input(known) if known else None
         if crs is None and transform == Affine.identity():
             transform = Affine(1, 0, 0, 0, -1, 0)
         return GeoBox(*self.size, transform, crs)
@@ -183,7 +183,7 @@ def open_source(
 
     Args:
         path: Anything that GDAL opens.
-        as_stored: Whether to ignore the EXIF orientation of a picture.
+        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
         limits: How long a server may take.
 
     Raises:
@@ -214,7 +214,7 @@ class SourcePool(Closing):
 
     Args:
         path: The raster.
-        as_stored: Whether to ignore the EXIF orientation of a picture.
+        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
         limits: How long a server may take.
     """
 
@@ -277,7 +277,7 @@ def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:
     if colours is not None:
         handles.append(colours)
     names = tuple(text or "" for text in handles[-1].descriptions)
-    grid, warped_by = open_warped(handles[-1])
+    grid, warped_by = (None, "") if as_stored else open_warped(handles[-1])
     if grid is not None:
         handles.append(grid)
         names += ("alpha",) * (grid.count - len(names))

@@ -34,7 +34,7 @@ class SourceAccess(Closing):
     Args:
         path: The raster.
         limits: How long a server may take, and how often it is asked again.
-        as_stored: Whether to ignore the EXIF orientation of a picture.
+        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
     """
 
     def __init__(self, path: str, limits: ReadingConfig, *, as_stored: bool = False) -> None:

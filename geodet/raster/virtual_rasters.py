@@ -12,13 +12,13 @@ from pyproj import CRS, Transformer
 from rasterio._err import CPLE_BaseError  # WarpedVRT raises it, and it is not a RasterioError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
-from rasterio.transform import Affine
+from rasterio.transform import Affine, from_gcps
 from rasterio.vrt import WarpedVRT
 
 from geodet.errors import SceneError
 from geodet.raster.scene_lists import is_gdal_path
 
-__all__ = ["open_expanded", "open_warped", "utm_zone"]
+__all__ = ["find_warp", "open_expanded", "open_warped", "stored_place", "utm_zone"]
 
 _COLOURS = ("Red", "Green", "Blue", "Alpha")
 
@@ -78,6 +78,50 @@ def _add_georeference(root: ET.Element, dataset: Any) -> None:
             ET.SubElement(kept, "GCP", values)
 
 
+_POINTS = "ground control points"
+_COEFFICIENTS = "rational polynomial coefficients, on flat ground"
+_EXACT = 0.5  # pixels
+
+
+def find_warp(dataset: Any) -> str:
+    """Return what a raster has to be warped by, as nothing else places it; "" for most rasters.
+
+    Args:
+        dataset: An open raster.
+    """
+    points, crs = dataset.gcps
+    if dataset.transform != Affine.identity() or (dataset.crs is not None and not points):
+        return ""
+    if points and crs is not None:
+        return _POINTS
+    return "" if dataset.rpcs is None else _COEFFICIENTS
+
+
+def stored_place(dataset: Any) -> tuple[Affine, Any]:
+    """Return the transform and the CRS of the pixels of a raster as they are stored.
+
+    Ground control points give them where they alone place it and all of them lie within half a
+    pixel of one affine transform.
+
+    Args:
+        dataset: An open raster.
+
+    Returns:
+        The transform, and the CRS as rasterio returns it; the identity and None for a raster that
+        nothing places so.
+    """
+    own = dataset.transform, dataset.crs
+    if find_warp(dataset) != _POINTS:
+        return own
+    points, crs = dataset.gcps
+    fitted = from_gcps(points)
+    if fitted.is_degenerate:
+        return own
+    to_pixels = ~fitted
+    misses = [math.dist(to_pixels @ (point.x, point.y), (point.col, point.row)) for point in points]
+    return (fitted, crs) if max(misses) < _EXACT else own
+
+
 _POLES = {True: 5041, False: 5042}  # Universal Polar Stereographic, north and south
 _UTM_ENDS = (-80.0, 84.0)
 
@@ -99,22 +143,19 @@ def open_warped(dataset: Any) -> tuple[Any | None, str]:
     Raises:
         SceneError: The points or RPCs define no mapping, such as points in one line.
     """
-    points, crs = dataset.gcps
-    if dataset.transform != Affine.identity() or (dataset.crs is not None and not points):
-        return None, ""
-    if points and crs is not None:
+    warp = find_warp(dataset)
+    if warp == _POINTS:
+        points, crs = dataset.gcps
         known = CRS.from_user_input(crs)
         places = np.array([(point.x, point.y) for point in points])
         target = _zone_of(places, known) if known.is_geographic else known
         what = f"its {len(points)} ground control points"
-        return _warp(dataset, target, what, src_crs=crs), "ground control points"
-    if dataset.rpcs is not None:
+        return _warp(dataset, target, what, src_crs=crs), warp
+    if warp == _COEFFICIENTS:
         target = utm_zone(dataset.rpcs.long_off, dataset.rpcs.lat_off)
         # There is no elevation model: the ground is taken to lie at the height offset of the RPCs.
         what = "its rational polynomial coefficients"
-        return _warp(dataset, target, what, RPC_HEIGHT=dataset.rpcs.height_off), (
-            "rational polynomial coefficients, on flat ground"
-        )
+        return _warp(dataset, target, what, RPC_HEIGHT=dataset.rpcs.height_off), warp
     return None, ""
 
 

@@ -1,7 +1,8 @@
 """Open the images of a tileset as labelling programs display them: the one place that does.
 
 A picture of a camera is turned as its EXIF orientation says, since its labels were drawn on the
-turned one. Where the labels fit the picture only as it is stored, it is not turned.
+turned one. Where the labels fit the picture only as it is stored, it is not turned. What ground
+control points or RPCs place is not warped, as these programs do not.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from geodet.raster.orientation import AS_STORED, Turn, read_turn
 from geodet.raster.reach import check_reach
 from geodet.raster.scene import Scene
 from geodet.raster.source import check_complete
+from geodet.raster.virtual_rasters import find_warp, stored_place
 from geodet.tilesets.labels import LabelledImage, ParsedImage
 
 __all__ = ["open_image", "read_chip", "read_geoboxes"]
@@ -66,7 +68,7 @@ def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
 
     Args:
         items: The parsed labels. ``as_stored`` is set for an image whose labels fit it only as it
-            is stored.
+            is stored, and for one that control points or RPCs place.
 
     Raises:
         TilesetError: An image cannot be read, or its size is not that of its labels.
@@ -75,29 +77,31 @@ def read_geoboxes(items: Sequence[ParsedImage]) -> list[GeoBox]:
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         headers = [_read_header(item) for item in items]
-    turned = []
-    for item, (stored, turn) in zip(items, headers, strict=True):
-        item.as_stored = _fits_only_as_stored(item, stored, turn)
-        if not turn.is_none and not item.as_stored:
-            turned.append(item.path.name)
-    geoboxes = [
-        stored if item.as_stored else _displayed(stored, turn)
-        for item, (stored, turn) in zip(items, headers, strict=True)
-    ]
-    for item, geobox in zip(items, geoboxes, strict=True):
-        _check_size(item, geobox)
-    _report_turns(turned, [item.path.name for item in items if item.as_stored], len(items))
+    geoboxes: list[GeoBox] = []
+    turned: list[str] = []
+    unturned: list[str] = []
+    for item, (stored, turn, is_warped) in zip(items, headers, strict=True):
+        fits_unturned = _fits_only_as_stored(item, stored, turn)
+        item.as_stored = is_warped or fits_unturned
+        if not turn.is_none:
+            (unturned if fits_unturned else turned).append(item.path.name)
+        geoboxes.append(stored if item.as_stored else _displayed(stored, turn))
+        _check_size(item, geoboxes[-1])
+    _report_turns(turned, unturned, len(items))
     return geoboxes
 
 
-def _read_header(item: ParsedImage) -> tuple[GeoBox, Turn]:
-    """Read the geobox of an image as it is stored, and how it is turned."""
+def _read_header(item: ParsedImage) -> tuple[GeoBox, Turn, bool]:
+    """Read the geobox of an image as it is stored, how it is turned, and if it would be warped."""
     try:
         check_reach(str(item.path))
         with rasterio.open(item.path) as raster:
             check_complete(raster)
-            crs = None if raster.crs is None else _to_crs(raster.crs.to_wkt())
-            return GeoBox(raster.width, raster.height, raster.transform, crs), read_turn(raster)
+            transform, known = stored_place(raster)
+            crs = None if known is None else _to_crs(known.to_wkt())
+            stored = GeoBox(raster.width, raster.height, transform, crs)
+            is_warped = find_warp(raster) != ""
+            return stored, AS_STORED if is_warped else read_turn(raster), is_warped
     except (RasterioError, SceneError) as error:
         raise TilesetError(
             f"{item.path} cannot be read as an image: {error}",

@@ -77,7 +77,7 @@ class LabelledImage:
     gsd: float | None
     """Metres per pixel on the ground, None if unknown."""
     as_stored: bool = False
-    """Whether the EXIF orientation is ignored: the labels are of the picture as it is stored."""
+    """Whether it is neither turned nor warped: the labels are of the pixels as they are stored."""
     oriented: Floats | None = None
     """(N, 5) float64 oriented boxes of labels with four corners, and the boxes of others; None: no
     label stands at an angle. See :mod:`geodet.geometry.oriented_boxes`."""
@@ -140,7 +140,7 @@ class ParsedImage:
     gsd: float | None = None
     """Metres per pixel, if the labels contain them."""
     as_stored: bool = False
-    """Whether the labels fit the picture only as it is stored, without its EXIF orientation."""
+    """Whether the labels are of the pixels as they are stored, neither turned nor warped."""
 
     def add(
         self,

@@ -23,7 +23,7 @@ from rasterio.rpc import RPC
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
-from geodet.raster.virtual_rasters import open_expanded, utm_zone
+from geodet.raster.virtual_rasters import open_expanded, stored_place, utm_zone
 
 
 def expected_colours(path, palette=PALETTE):
@@ -155,6 +155,35 @@ def test_holes_stay_holes(make_scene, kind):
     assert not valid[6:29, 11:39].any()
     valid[4:31, 9:41] = True
     assert valid.all()
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
+def test_a_raster_is_read_as_it_is_stored_where_its_points_say(make_scene, transform):
+    path = with_points(make_scene, transform)
+    with Scene(path, as_stored=True) as scene:
+        assert (scene.warped_by, scene.grid) == ("", (96, 80))
+        assert scene.geobox.crs == CRS.from_epsg(32633)
+        np.testing.assert_allclose(scene.geobox.transform, transform, atol=1e-6)
+        np.testing.assert_array_equal(
+            scene.read(Window(0, 0, *scene.grid)).pixels, read_whole(path)
+        )
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(0, 0), (96, 0)],
+        [(0, 0), (10, 10), (20, 20), (80, 80)],
+        [(0, 0), (96, 0), (0, 80), (96, 80, 4.0)],
+    ],
+)
+def test_points_that_no_transform_meets_do_not_place_the_stored_pixels(make_scene, points):
+    placed = [
+        GroundControlPoint(row=row, col=column, x=5e5 + 0.6 * column + sum(off), y=4e6 - 0.6 * row)
+        for column, row, *off in points
+    ]
+    with rasterio.open(make_scene(epsg=None, gcps=placed, crs="EPSG:32633")) as raster:
+        assert stored_place(raster) == (rasterio.Affine.identity(), None)
 
 
 def test_points_in_degrees_give_metres_in_their_utm_zone(make_scene):

@@ -4,8 +4,12 @@ import logging
 
 import numpy as np
 import pytest
+from affine import Affine
+from factories_kinds import with_rpcs
+from factories_rasters import NORTH_UP, OBJECT, TURNED, with_points
 from factories_tilesets import write, write_coco, write_voc
 from PIL import Image, ImageOps
+from pyproj import CRS
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
@@ -15,6 +19,7 @@ from geodet.tilesets.tileset import read_tileset
 WIDTH, HEIGHT = 64, 48
 """Size of the picture as it is displayed."""
 BOX = (10, 5, 30, 17)
+BOX_OF_COCO = (0, 10, 5, 20, 12)
 CONFIG = DataConfig(val_fraction=0.5)
 _UNDOES = {
     1: None,
@@ -133,3 +138,62 @@ def test_a_truncated_png_is_refused_by_its_name(displayed, tmp_path):
     with pytest.raises(TilesetError, match=r"b\.png .*truncated") as caught:
         read_tileset(tmp_path, CONFIG)
     assert caught.value.path == file
+
+
+def save_points(make_scene, transform, *names, **options):
+    """Write chips that control points place, 200 m apart, and a label on the object of each."""
+    for number, name in enumerate(names):
+        place = Affine.translation(200 * number, 0) @ transform
+        with_points(make_scene, place, name=name, objects=[BOX], **options)
+    return {name: [BOX_OF_COCO] for name in names}
+
+
+@pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
+def test_labels_of_chips_that_control_points_place_are_in_stored_pixels(
+    make_scene, tmp_path, transform
+):
+    labels = save_points(make_scene, transform, "a.tif", "b.tif")
+    write_coco(tmp_path / "labels.json", labels, size=(96, 80))
+    tileset = read_tileset(tmp_path, CONFIG)
+    for image in tileset.images:
+        assert (image.width, image.height) == (96, 80)
+        assert image.gsd == pytest.approx(0.6, rel=1e-3)
+        check_object(read_chip(image, ()))
+    with open_image(tileset.images[0]) as scene:
+        assert scene.geobox.crs == CRS.from_epsg(32633)
+        np.testing.assert_allclose(scene.geobox.transform, transform, atol=1e-6)
+
+
+def check_object(chip):
+    x1, y1, x2, y2 = BOX
+    assert chip.pixels.shape == (3, 80, 96)
+    assert (chip.pixels[0, y1:y2, x1:x2] == OBJECT).all()
+    assert (chip.pixels[0] == OBJECT).sum() == (x2 - x1) * (y2 - y1)
+
+
+def test_control_points_tell_which_chips_show_one_place(make_scene, tmp_path):
+    labels = save_points(make_scene, TURNED, "a.tif", "c.tif")
+    labels |= save_points(make_scene, NORTH_UP, "b.tif")
+    write_coco(tmp_path / "labels.json", labels, size=(96, 80))
+    images = read_tileset(tmp_path, CONFIG).images
+    assert [image.place for image in images] == ["a.tif", "a.tif", "c.tif"]
+
+
+def test_chips_whose_points_no_transform_meets_are_read_without_a_place(make_scene, tmp_path):
+    def bend(x, y):
+        return x, y + (x - NORTH_UP.c) ** 2 / 50
+
+    labels = save_points(make_scene, NORTH_UP, "a.tif", "b.tif", to_points=bend)
+    write_coco(tmp_path / "labels.json", labels, size=(96, 80))
+    for image in read_tileset(tmp_path, CONFIG).images:
+        assert image.gsd is None
+        check_object(read_chip(image, ()))
+
+
+def test_labels_of_chips_that_rpcs_place_are_in_stored_pixels(make_scene, tmp_path):
+    for name in ("a.tif", "b.tif"):
+        with_rpcs(make_scene, [BOX]).rename(tmp_path / name)
+    labels = {name: [BOX_OF_COCO] for name in ("a.tif", "b.tif")}
+    write_coco(tmp_path / "labels.json", labels, size=(96, 80))
+    for image in read_tileset(tmp_path, CONFIG).images:
+        check_object(read_chip(image, ()))
