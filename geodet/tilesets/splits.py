@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Literal
@@ -16,10 +16,13 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.geometry.full_turns import turns_together
+from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.full_turns import turns_together, within_half_turn
 from geodet.geometry.geobox import GeoBox
 
 __all__ = [
@@ -35,6 +38,8 @@ __all__ = [
 
 Split = Literal["train", "val", "test"]
 Part = Literal["train", "val", "test", "all"]
+
+_DEGREES = CRS.from_epsg(4326)
 
 PART_WORDS: dict[str, Split] = {
     "train": "train",
@@ -67,8 +72,8 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 def find_places(names: Sequence[str], geoboxes: Sequence[GeoBox]) -> list[str | None]:
     """Return the place of each image: images of the same ground have the same place.
 
-    Images of one CRS whose footprints touch or overlap, directly or through others, share a place.
-    It is named after the first of them in natural order.
+    Images whose footprints touch or overlap, directly or through others, share a place. It is named
+    after the first of them in natural order. Images without a CRS are compared among themselves.
 
     Args:
         names: Names of the images, all different.
@@ -78,17 +83,15 @@ def find_places(names: Sequence[str], geoboxes: Sequence[GeoBox]) -> list[str | 
         The place of each image; None for an image without a georeference.
     """
     places: list[str | None] = [None] * len(names)
-    worlds: dict[object, list[int]] = {}
-    for index, box in enumerate(geoboxes):
-        if has_georeference(box):
-            worlds.setdefault(box.crs, []).append(index)
-    for members in worlds.values():
-        components = _connected([geoboxes[i] for i in members])
-        first: dict[int, str] = {}
-        for index, component in sorted(
-            zip(members, components, strict=True), key=lambda pair: natural_key(names[pair[0]])
-        ):
-            places[index] = first.setdefault(int(component), names[index])
+    placed = [index for index, box in enumerate(geoboxes) if has_georeference(box)]
+    if not placed:
+        return places
+    components = _connected([geoboxes[i] for i in placed])
+    first: dict[int, str] = {}
+    for index, component in sorted(
+        zip(placed, components, strict=True), key=lambda pair: natural_key(names[pair[0]])
+    ):
+        places[index] = first.setdefault(int(component), names[index])
     return places
 
 
@@ -97,14 +100,45 @@ def _connected(geoboxes: Sequence[GeoBox]) -> NDArray[np.int32]:
     from scipy.sparse import coo_array  # which previews and detections do without
     from scipy.sparse.csgraph import connected_components
 
-    corners = np.stack([_footprint(box) for box in geoboxes])  # of one CRS
-    corners[..., 0] += turns_together(corners[..., 0], geoboxes[0].crs)
-    polygons = shapely.polygons(corners)
-    first, second = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    worlds: dict[CRS | None, list[int]] = {}
+    for index, box in enumerate(geoboxes):
+        worlds.setdefault(box.crs, []).append(index)
+    corners = np.stack([_footprint(box) for box in geoboxes])
+    pairs = [np.array(rows)[_find_meeting(corners[rows], crs)] for crs, rows in worlds.items()]
+    if len(worlds) > 1:
+        pairs.append(_find_meeting(_to_degrees(corners, worlds), _DEGREES))
+    first, second = np.concatenate(pairs, axis=1)
     count = len(geoboxes)
     links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
     numbers: NDArray[np.int32] = connected_components(links, directed=False)[1]
     return numbers
+
+
+def _find_meeting(corners: Floats, crs: CRS | None) -> Ints:
+    """Return which footprints of one CRS touch or overlap: (2, M); not those that lie nowhere."""
+    finite = np.isfinite(corners).all(axis=(1, 2))
+    shapes = np.full(len(corners), None, object)
+    together = corners[finite]
+    together[..., 0] += turns_together(together[..., 0], crs)
+    shapes[finite] = shapely.polygons(together)
+    pairs: Ints = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    return pairs
+
+
+def _to_degrees(corners: Floats, worlds: Mapping[CRS | None, Sequence[int]]) -> Floats:
+    """Convert footprints of several CRSs to longitudes and latitudes, infinite without any."""
+    degrees = np.full_like(corners, np.inf)
+    for crs, rows in worlds.items():
+        if crs is None:
+            continue
+        try:
+            transformer = Transformer.from_crs(crs, _DEGREES, always_xy=True)
+        except ProjError:
+            continue  # a CRS of a building site has no place on the globe
+        x, y = transformer.transform(*np.moveaxis(corners[rows], -1, 0))
+        # A footprint may lie across the antimeridian.
+        degrees[rows] = np.stack([within_half_turn(x, x[:, :1], 360.0), y], axis=-1)
+    return degrees
 
 
 def _footprint(box: GeoBox) -> NDArray[np.float64]:

@@ -35,7 +35,33 @@ def test_places_are_named_after_the_first_image_in_natural_order():
     assert find_places(["f10", "f9"], [lay(0, 0), lay(5, 5)]) == ["f9", "f9"]
 
 
-def test_places_do_not_join_across_crs_and_need_a_georeference():
+def moved(box, crs):
+    """Return the geobox of a chip about the same ground in another CRS."""
+    x, y = box.to_world(np.zeros(2), crs)
+    return GeoBox(box.width, box.height, Affine(0.3, 0, x, 0, -0.3, y), crs)
+
+
+def test_images_of_one_place_in_two_crs_share_it():
+    esri = CRS.from_wkt(UTM10.to_wkt("WKT1_ESRI"))
+    boxes = [lay(0, 0), lay(100, 0), moved(lay(5, 2), UTM11), moved(lay(200, 0), UTM11)]
+    boxes += [GeoBox(10, 10, lay(110, 0).transform, esri), moved(lay(202, 3), CRS.from_epsg(3857))]
+    assert find_places("abcdef", boxes) == ["a", "b", "a", "d", "b", "d"]
+
+
+def test_images_of_a_crs_without_a_place_on_the_globe_are_compared_among_themselves():
+    site = CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')
+    boxes = [lay(0, 0), lay(0, 0, site), lay(5, 0, site), lay(40, 0, site)]
+    assert find_places("abcd", boxes) == ["a", "b", "b", "d"]
+
+
+def test_images_across_the_antimeridian_in_two_crs_share_a_place():
+    first, last = CRS.from_epsg(32701), CRS.from_epsg(32760)
+    degrees = GeoBox(10, 10, Affine(0.001, 0, 179.995, 0, -0.001, -17), CRS.from_epsg(4326))
+    boxes = [moved(degrees, crs) for crs in (first, last)]
+    assert find_places("abc", [degrees, *boxes]) == ["a", "a", "a"]
+
+
+def test_the_same_numbers_in_two_crs_are_two_places_and_no_georeference_is_none():
     nowhere = GeoBox(10, 10, Affine.identity(), None)
     boxes = [lay(0, 0), lay(0, 0, UTM11), nowhere, lay(0, 0, None), lay(5, 0, None)]
     assert find_places("abcde", boxes) == ["a", "b", None, "d", "d"]
