@@ -112,7 +112,8 @@ def read_evaluated_scene(
     )
     found_boxes, sized = _to_boxes(found.objects, frame, config, detections)
     truth_boxes, truth_sized = _to_boxes(truth, frame, config, labels)
-    turned, truth_turned = (part.to_oriented(frame.geobox) for part in (found.objects, truth))
+    turned = found.objects.to_oriented(frame.geobox, found_boxes)
+    truth_turned = truth.to_oriented(frame.geobox, truth_boxes)
     here = _is_inside(found_boxes, frame, detections)
     if scene:
         here &= found.is_of(str(scene))

@@ -77,16 +77,17 @@ class SceneLabels:
         vertices, first = self._vertices()
         return bounds_in_pixels(vertices, first, geobox)
 
-    def to_oriented(self, geobox: GeoBox) -> Floats | None:
+    def to_oriented(self, geobox: GeoBox, boxes: Floats | None = None) -> Floats | None:
         """Fit oriented boxes to polygons with four corners, in the pixels of a raster.
 
         Args:
             geobox: As for :meth:`to_pixels`.
+            boxes: (N, 4) in pixels, which stand for other objects; None: their bounds.
 
         Returns:
-            (N, 5), of other objects the bounds; None if no object stands at an angle.
+            (N, 5); None if no object stands at an angle.
         """
-        boxes = self.to_pixels(geobox)
+        boxes = self.to_pixels(geobox) if boxes is None else boxes
         known = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
         fitted = fit_labels(boxes[known], self.quads(geobox, known))
         if fitted is None:

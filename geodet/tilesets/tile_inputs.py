@@ -162,6 +162,8 @@ def read_tile_inputs(
         if is_point.any():
             half = point_box_side(data, gsd, files[i]) / 2
             boxes[is_point] += np.array([-half, -half, half, half])
+            if found.oriented is not None:  # of points, they have no area yet
+                found.oriented[is_point] = oriented_of_boxes(boxes[is_point])
         name = chip_names[names[i]]
         one = LabelledScene(geobox, boxes, is_point, areas[i], name, found.oriented)
         scenes.append(one)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pyproj import CRS, Transformer
 from shapely import MultiPolygon, Point, Polygon, box
+from shapely.affinity import rotate
 
 from geodet.config import Config
 from geodet.errors import ConfigError, TilesetError, VectorError
@@ -147,6 +148,16 @@ def test_points_need_a_box_size_unless_matched_by_distance(tmp_path, files, capl
     assert sized.has_boxes
     sides = sized.image.boxes[:, 2:] - sized.image.boxes[:, :2]
     np.testing.assert_allclose(sides, 8, rtol=1e-3)
+
+
+def test_boxes_around_points_beside_turned_polygons_have_their_size(tmp_path, files):
+    found, _ = files(names=("car", "car"))
+    middle = Point(X + 15, Y - 15)
+    drawn = [rotate(shapes()[1], 30), middle]
+    truth = write(tmp_path / "mixed.geojson", drawn, label=["car", "car"])
+    image = read((found, truth), data={"box_size_m": 8, "gsd": 0.5}).image
+    np.testing.assert_allclose(np.abs(image.oriented[0, 4]), np.radians(30), atol=0.01)
+    np.testing.assert_allclose(image.oriented[1, 2:], [16, 16, 0], atol=0.01)
 
 
 def test_single_classes_match_whatever_their_names(files, caplog):

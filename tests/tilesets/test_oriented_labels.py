@@ -107,3 +107,25 @@ def test_polygons_on_the_ground_stay_oriented_boxes_in_the_chips(tmp_path):
     whole = found[np.isclose(found[:, 2], BOX[2], atol=0.01)]
     assert len(whole) >= 2
     np.testing.assert_allclose(whole[:, 2:], np.tile(BOX[2:], (len(whole), 1)), atol=0.01)
+
+
+def test_boxes_around_points_beside_turned_polygons_have_their_size_in_the_chips(tmp_path):
+    scene = paint_geotiff(tmp_path / "scene.tif", width=200, height=200)
+    geobox = GeoBox(200, 200, NORTH_UP, CRS.from_epsg(32610))
+    quads = [QUAD + np.array(place) - BOX[:2] for place in [(40.0, 50.0), (150.0, 140.0)]]
+    points = np.array([[70.0, 40.0], [97.5, 30.0], [140.0, 170.0]])  # one near to an edge
+    shapes = [
+        *shapely.polygons(geobox.to_world(np.array(quads))),
+        *shapely.points(geobox.to_world(points)),
+    ]
+    geopandas.GeoDataFrame(geometry=shapes, crs=geobox.crs).to_file(tmp_path / "ships.geojson")
+    chips, sizes = tmp_path / "tiles", TileConfig(chip_size=100)
+    tile_scene(scene, tmp_path / "ships.geojson", chips, sizes, DataConfig(box_size_px=10))
+    parts = [json.loads(path.read_text())["annotations"] for path in chips.glob("*.json")]
+    squares = [one for part in parts for one in part if one["bbox"][3] == 10]
+    assert len(squares) == 3
+    for one in squares:
+        x, y, width, height = one["bbox"]  # within the chip
+        corners = np.reshape(one["segmentation"], (4, 2))
+        np.testing.assert_allclose(corners.min(axis=0), [x, y], atol=1e-3)
+        np.testing.assert_allclose(corners.max(axis=0), [x + width, y + height], atol=1e-3)
