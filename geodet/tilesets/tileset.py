@@ -108,8 +108,8 @@ def _check_files(labels: ParsedLabels) -> None:
             hint=f"the labels are in {missing[0].source.rpartition(', ')[0]}",
             path=missing[0].path,
         )
-    if len(set(paths)) < len(paths):
-        twice = next(p for p in paths if paths.count(p) > 1)
+    twice, times = Counter(paths).most_common(1)[0]
+    if times > 1:
         raise TilesetError(
             f"{labels.source}: {twice} is listed twice",
             hint="list each image once",
