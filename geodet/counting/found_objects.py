@@ -16,7 +16,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
-from geodet.vector.antimeridian import make_objects_whole
+from geodet.vector.antimeridian import join_at_antimeridian, make_objects_whole
 from geodet.vector.vector_files import read_fields, read_frame
 
 __all__ = ["FoundObjects", "read_found_objects"]
@@ -93,6 +93,9 @@ def read_found_objects(
 ) -> FoundObjects:
     """Read the objects of a vector file, for their centres.
 
+    Multi-part geometries are split, as in an evaluation: a layer dissolved by class would otherwise
+    be one object.
+
     Args:
         path: Points or polygons, written by detect or by another program.
         min_score: Lowest score that counts.
@@ -107,11 +110,13 @@ def read_found_objects(
     score = _choose(score_field, "score", fields, path)
     wanted = {_SIZE, score, label_field} | {f for f in fields if f.lower() in _CLASSES}
     frame = read_frame(path, columns=[field for field in fields if field in wanted])
-    shapes = make_objects_whole(frame.geometry.to_numpy(), frame.crs)
+    shapes = frame.geometry.to_numpy()
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     if not there.all():
         _logger.warning("%s: %d objects have no place and are left out", path, (~there).sum())
-    frame, shapes = frame[there], shapes[there]
+    joined = join_at_antimeridian(shapes[there], frame.crs)
+    parts, row = shapely.get_parts(joined, return_index=True)
+    frame, shapes = frame[there].iloc[row], make_objects_whole(parts, frame.crs)
     # Objects without a score are labels, whose attribute may hold a name for each.
     read_names = read_label_names if score is None else read_names_of_detections
     names = np.array(read_names(frame, path, label_field, "object"), object)

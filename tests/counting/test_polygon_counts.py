@@ -159,6 +159,24 @@ def test_objects_are_read_by_their_centres(tmp_path):
     assert len(read_found_objects(path, min_score=0.5)) == 1
 
 
+def test_the_parts_of_a_dissolved_layer_are_objects(tmp_path):
+    path = tmp_path / "dissolved.gpkg"
+    trees = shapely.multipolygons([at(0, 0, 2, 2), at(10, 10, 14, 12)])
+    cars = shapely.multipoints(CORNER + np.array([[50, 50], [60, 50], [70, 50]]))
+    frame_of([trees, cars], label=["tree", "car"], score=[0.9, 0.3]).to_file(path)
+    found = read_found_objects(path)
+    assert (found.centres[:2] - CORNER).tolist() == [[1, 1], [12, 11]]
+    assert [found.classes[label] for label in found.labels] == ["tree"] * 2 + ["car"] * 3
+    assert found.scores.tolist() == [0.9, 0.9, 0.3, 0.3, 0.3]
+
+
+def test_an_object_that_is_cut_at_the_antimeridian_is_one(tmp_path):
+    path = tmp_path / "cut.geojson"
+    parts = [shapely.box(179.9, 0, 180, 1), shapely.box(-180, 0, -179.8, 1)]
+    frame_of([shapely.multipolygons(parts)], CRS.from_epsg(4326), label=["reef"]).to_file(path)
+    assert read_found_objects(path).centres.tolist() == [pytest.approx([180.05, 0.5])]
+
+
 def test_a_field_that_is_missing_is_named(tmp_path):
     path = tmp_path / "found.gpkg"
     frame_of([at(0, 0, 2, 2)], label=["tree"]).to_file(path)
