@@ -145,7 +145,7 @@ def _metric_crs(found: FoundObjects) -> CRS:
     assert crs is not None  # checked above
     if crs.is_projected and not full_turn(crs):
         return crs
-    return utm_at(crs, np.median(found.centres, axis=0))
+    return utm_at(crs, found.middle)
 
 
 def _check_placed(found: FoundObjects) -> None:

@@ -91,22 +91,20 @@ def _pairs(places: tuple[Floats, Floats], distance: float) -> MatchPairs:
 def _to_plane(before: FoundObjects, after: FoundObjects) -> tuple[Floats, Floats]:
     """Map the centres of both to one plane in metres: (N, 2) and (M, 2)."""
     crs = before.crs
-    middle = 0.0 if not len(before) else float(np.median(before.centres[:, 0]))
-    there = shapely.get_coordinates(after.points_in(crs, middle, before.path))
+    there = shapely.get_coordinates(after.points_in(crs, before.middle[0], before.path))
     if crs is None:
         return before.centres, there
     if not len(before) or not len(there):
         return before.centres, there
-    plane = _plane_around(crs, before.centres)
+    plane = _plane_around(crs, before.middle)
     transform = Transformer.from_crs(crs, plane, always_xy=True).transform
     here, there = (np.stack(transform(*xy.T), axis=-1) for xy in (before.centres, there))
     return here, there
 
 
-def _plane_around(crs: CRS, xy: Floats) -> CRS:
+def _plane_around(crs: CRS, middle: Floats) -> CRS:
     """Return a projection in metres that is true to distances from the middle of the objects."""
-    x, y = np.median(xy, axis=0)
-    longitude, latitude = Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
+    longitude, latitude = Transformer.from_crs(crs, 4326, always_xy=True).transform(*middle)
     return CRS.from_dict(
         {"proj": "aeqd", "lat_0": latitude, "lon_0": longitude, "datum": "WGS84", "units": "m"}
     )

@@ -14,7 +14,7 @@ from pyproj import CRS, Transformer
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.full_turns import full_turn, within_half_turn
+from geodet.geometry.full_turns import full_turn, turns_together, within_half_turn
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
 from geodet.vector.antimeridian import join_at_antimeridian, make_objects_whole
 from geodet.vector.vector_files import read_fields, read_frame
@@ -50,6 +50,18 @@ class FoundObjects:
 
     def __len__(self) -> int:
         return len(self.centres)
+
+    @property
+    def middle(self) -> Floats:
+        """The median of the centres, also where they lie around the antimeridian: (2,).
+
+        0, 0 without any object.
+        """
+        if not len(self):
+            return np.zeros(2)
+        x, y = self.centres[:, :1], self.centres[:, 1]
+        beside = x + turns_together(x, self.crs)
+        return np.array([np.median(beside), np.median(y)])
 
     def select(self, which: NDArray[np.bool_] | Ints) -> FoundObjects:
         """Return the objects of a mask or of indices."""

@@ -58,6 +58,14 @@ def test_cells_of_degrees_and_of_mercator_are_squares_of_their_utm_zone(epsg):
     assert counted.rows["area_ha"].to_numpy() == pytest.approx(1, rel=1e-3)
 
 
+def test_cells_at_the_antimeridian_are_of_the_zone_there():
+    west, east = [[179.99, -17], [179.98, -17]], [[-179.99, -17], [-179.98, -17]]
+    polygons, counted, _ = count_in_squares(objects(west + east, CRS.from_epsg(4326)), 100)
+    assert polygons.crs.to_epsg() in (32701, 32760)
+    assert counted.rows["objects"].sum() == 4
+    assert np.ptp(shapely.bounds(polygons.shapes)[:, 0]) < 10_000
+
+
 def test_the_raster_has_the_density_where_the_objects_are(tmp_path):
     xy = CORNER + np.array([[10, 10], [20, 20], [250, 130]])
     path = tmp_path / "found.gpkg"

@@ -53,6 +53,17 @@ def test_each_object_is_kept_gone_or_new(turn):
     assert compared.unseen == (0, 0)
 
 
+@pytest.mark.parametrize("epsg", [4326, 3857])
+def test_objects_on_both_sides_of_the_antimeridian_are_kept(epsg):
+    crs = CRS.from_epsg(epsg)
+    to_crs = Transformer.from_crs(4326, crs, always_xy=True).transform
+    first, second = [179.98, 179.99999, -179.99, -179.98], [179.98001, -180, -179.98999, 0]
+    dates = [np.stack(to_crs(x, [-17.0] * 4), axis=-1) - CORNER for x in (first, second)]
+    compared = match_dates(*(objects(xy, crs=crs) for xy in dates), distance=3)
+    assert [rows.tolist() for rows in compared.kept] == [[0, 1, 2], [0, 1, 2]]
+    assert compared.moved == pytest.approx([1.065] * 3, rel=1e-2)
+
+
 def test_one_object_is_not_kept_twice():
     compared = match_dates(objects([(0, 0), (1, 0)]), objects([(0.4, 0)]), distance=3)
     assert [rows.tolist() for rows in compared.kept] == [[0], [0]]
