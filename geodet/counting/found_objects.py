@@ -110,7 +110,7 @@ def read_found_objects(
 
     Args:
         path: Points or polygons, written by detect or by another program.
-        min_score: Lowest score that counts.
+        min_score: Lowest score that counts; at 0 also objects whose score is unknown count.
         score_field: Attribute with the score; None: ``score``, if there is one.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
 
@@ -143,8 +143,12 @@ def read_found_objects(
         _numbers(frame, score, path),
         _numbers(frame, _SIZE if _SIZE in fields else None, path),
     )
-    if found.scores is None:
+    if found.scores is None or min_score <= 0:
         return found
+    if unknown := int(np.isnan(found.scores).sum()):
+        _logger.warning(
+            "%s: %d objects have no score and are left out; --min-score 0 takes them", path, unknown
+        )
     return found.select(found.scores >= min_score)
 
 

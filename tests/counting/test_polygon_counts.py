@@ -177,6 +177,17 @@ def test_an_object_that_is_cut_at_the_antimeridian_is_one(tmp_path):
     assert read_found_objects(path).centres.tolist() == [pytest.approx([180.05, 0.5])]
 
 
+def test_objects_without_a_score_count_unless_a_least_score_is_asked_for(tmp_path, caplog):
+    path = tmp_path / "found.gpkg"
+    trees = [at(0, 0, 2, 2), at(10, 10, 14, 12)]
+    frame_of(trees, label=["tree"] * 2, score=[0.9, None]).to_file(path)
+    counted = count_in_polygons(read_found_objects(path), shapes_of([at(0, 0, 50, 50)]))
+    assert counted.rows[["objects", "score_mean", "score_p50"]].iloc[0].tolist() == [2, 0.9, 0.9]
+    assert caplog.text == ""
+    assert len(read_found_objects(path, min_score=0.5)) == 1
+    assert "1 objects have no score and are left out; --min-score 0 takes them" in caplog.text
+
+
 def test_a_field_that_is_missing_is_named(tmp_path):
     path = tmp_path / "found.gpkg"
     frame_of([at(0, 0, 2, 2)], label=["tree"]).to_file(path)
