@@ -13,7 +13,7 @@ from pyarrow import parquet
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
 from geodet.files.gdal_paths import gdal_path
-from geodet.vector.formats import dataset_files, path_of
+from geodet.vector.formats import LAYER_SEPARATOR, dataset_files
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER
 
@@ -45,10 +45,13 @@ _FOREIGN = ("geo", "ARROW:schema", "pandas")  # keys that other programs write
 def read_provenance(path: str | Path) -> Mapping[str, str]:
     """Read the metadata of a layer of detections: software, model, settings, by title.
 
+    Args:
+        path: A file, or ``FILE|layername=NAME``.
+
     Returns:
         Nothing where the format holds none, or the file was written by another program.
     """
-    file = path_of(path)
+    file, _, named = str(path).partition(LAYER_SEPARATOR)
     try:
         parts = dataset_files(Path(file))
         if parts:  # each has the same
@@ -60,7 +63,7 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
         if file.lower().endswith(_GEOJSON):
             return _read_geojson(file)
         layers = pyogrio.list_layers(gdal_path(file))[:, 0].tolist()
-        layer = LAYER if LAYER in layers else layers[0]
+        layer = named or (LAYER if LAYER in layers else layers[0])
         return pyogrio.read_info(gdal_path(file), layer=layer)["layer_metadata"] or {}
     except (
         pyogrio.errors.DataSourceError,

@@ -107,6 +107,15 @@ def test_a_file_of_another_program_gives_no_interval_and_says_why(tmp_path, stan
     assert "does not say how accurate it is" in caplog.text
 
 
+def test_another_layer_of_a_file_does_not_have_the_accuracy_of_its_detections(trees, stands):
+    mine = geopandas.GeoDataFrame({"label": ["oak"]}, geometry=[at(1, 1, 2, 2)], crs=32633)
+    pyogrio.write_dataframe(mine, trees, layer="mine", append=True)
+    report = count_objects(f"{trees}|layername=mine", CountPlaces(stands))
+    assert (report.objects, report.estimated_by) == (1, "")
+    report = count_objects(f"{trees}|layername=detections", CountPlaces(stands))
+    assert report.total["estimate"] == pytest.approx(75 * 0.8 / 0.5)
+
+
 def test_the_user_may_know_better(trees, stands):
     report = count_objects(trees, CountPlaces(stands), known=KnownAccuracy(0.9, 0.9))
     assert report.total["estimate"] == pytest.approx(75)
