@@ -59,6 +59,7 @@ def compare(
     ] = None,
     field: vec.PolygonField = None,
     min_score: vec.MinScore = 0.0,
+    label_field: vec.LabelField = None,
     overwrite: opt.Overwrite = False,
     as_json: opt.Json = False,
     verbose: opt.Verbose = 0,
@@ -87,6 +88,7 @@ def compare(
         by=by,
         field=field,
         min_score=min_score,
+        label_field=label_field,
         overwrite=overwrite,
     )
     if as_json:

@@ -79,16 +79,7 @@ def count(
     field: vec.PolygonField = None,
     min_score: vec.MinScore = 0.0,
     score_field: vec.ScoreField = None,
-    label_field: Annotated[
-        str | None,
-        typer.Option(
-            "--label-field",
-            metavar="NAME",
-            help="Attribute with the class.",
-            show_default="label, class or name, if there is one",
-            rich_help_panel=opt.INPUT,
-        ),
-    ] = None,
+    label_field: vec.LabelField = None,
     precision: Annotated[
         float | None,
         typer.Option(

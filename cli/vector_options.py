@@ -8,7 +8,7 @@ import typer
 
 from . import options as opt
 
-__all__ = ["MinScore", "PolygonField", "ScoreField", "ShownBands"]
+__all__ = ["LabelField", "MinScore", "PolygonField", "ScoreField", "ShownBands"]
 
 MinScore = Annotated[
     float,
@@ -28,6 +28,16 @@ ScoreField = Annotated[
         metavar="NAME",
         help="Attribute with the score.",
         show_default="score, if there is one",
+        rich_help_panel=opt.INPUT,
+    ),
+]
+LabelField = Annotated[
+    str | None,
+    typer.Option(
+        "--label-field",
+        metavar="NAME",
+        help="Attribute with the class; '' takes all objects as one class.",
+        show_default="label, class or name, if there is one",
         rich_help_panel=opt.INPUT,
     ),
 ]

@@ -89,6 +89,7 @@ def compare(
     by: str | Path | None = None,
     field: str | None = None,
     min_score: float = 0.0,
+    label_field: str | None = None,
     overwrite: bool = False,
 ) -> CompareReport:
     """Compare the objects of two dates: which were kept, which are gone or new.
@@ -101,6 +102,8 @@ def compare(
         by: Polygons to count in, the layer ``counts``.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
+        label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or
+            ``name``, if any; empty: all objects are of one class.
         overwrite: Replace a file that exists.
 
     Raises:
@@ -121,5 +124,6 @@ def compare(
         by=None if by is None else Path(by),
         field=field,
         min_score=min_score,
+        label_field=label_field,
         overwrite=overwrite,
     )

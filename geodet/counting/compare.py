@@ -57,6 +57,7 @@ def compare_dates(
     by: Path | None = None,
     field: str | None = None,
     min_score: float = 0.0,
+    label_field: str | None = None,
     overwrite: bool = False,
 ) -> CompareReport:
     """Find which objects of one date are still there at another.
@@ -70,6 +71,8 @@ def compare_dates(
         by: Polygons to count in.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
+        label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or
+            ``name``, if any; empty: all objects are of one class.
         overwrite: Replace a file that exists.
 
     Raises:
@@ -80,7 +83,11 @@ def compare_dates(
     if output is not None:
         check_apart([output], [Path(path_of(path)) for path in inputs])
         check_destination(output, (".gpkg",), overwrite=overwrite)
-    found = [read_found_objects(path, min_score=min_score) for path in (before, after)]
+    found = [
+        read_found_objects(path, min_score=min_score, label_field=label_field)
+        for path in (before, after)
+    ]
+    _warn_of_other_classes(*found)
     grounds = (_read_ground(before), _read_ground(after))
     compared = match_dates(found[0], found[1], distance=distance, grounds=grounds)
     if output is not None:
@@ -90,6 +97,22 @@ def compare_dates(
         write_attribute_layers(output, layers)
     kept = len(compared.kept[0])
     return CompareReport(output, kept, len(compared.gone), len(compared.new), *compared.unseen)
+
+
+def _warn_of_other_classes(before: FoundObjects, after: FoundObjects) -> None:
+    """Warn where no object can be kept, since the dates have other classes."""
+    first, second = (
+        [found.classes[label] for label in np.unique(found.labels)] for found in (before, after)
+    )
+    if first and second and not set(first) & set(second):
+        logger.warning(
+            "no class in common, so no object is kept: %s has %s, %s has %s; --label-field chooses"
+            " another attribute, and --label-field '' takes all as one class",
+            before.path,
+            ", ".join(first),
+            after.path,
+            ", ".join(second),
+        )
 
 
 def _read_ground(path: Path) -> shapely.Geometry | None:

@@ -112,7 +112,8 @@ def read_found_objects(
         path: Points or polygons, written by detect or by another program.
         min_score: Lowest score that counts; at 0 also objects whose score is unknown count.
         score_field: Attribute with the score; None: ``score``, if there is one.
-        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
+        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any;
+            empty: all objects are of one class.
 
     Raises:
         VectorError: The file cannot be read, it lacks a field that was named, or objects without
@@ -120,6 +121,7 @@ def read_found_objects(
     """
     fields = read_fields(path)
     score = _choose(score_field, "score", fields, path)
+    _choose(label_field or None, "", fields, path)
     wanted = {_SIZE, score, label_field} | {f for f in fields if f.lower() in _CLASSES}
     frame = read_frame(path, columns=[field for field in fields if field in wanted])
     shapes = frame.geometry.to_numpy()
@@ -131,7 +133,8 @@ def read_found_objects(
     frame, shapes = frame[there].iloc[row], make_objects_whole(parts, frame.crs)
     # Objects without a score are labels, whose attribute may hold a name for each.
     read_names = read_label_names if score is None else read_names_of_detections
-    names = np.array(read_names(frame, path, label_field, "object"), object)
+    table = frame.drop(columns=frame.geometry.name)
+    names = np.array(read_names(table, path, label_field, "object"), object)
     classes, labels = np.unique(names.astype(str), return_inverse=True)
     found = FoundObjects(
         path,

@@ -149,6 +149,32 @@ def test_a_date_that_looked_elsewhere_changes_nothing(tmp_path, caplog):
     assert len(geopandas.read_file(tmp_path / "changes.gpkg", layer="new")) == 0
 
 
+def test_other_names_of_classes_are_warned_of_and_may_be_taken_as_one(tmp_path, caplog):
+    before = write(tmp_path / "before.gpkg", BEFORE)
+    cars = objects([(1, 1), (41, -1), (60, 0)], [0, 1, 0], classes=("car", "van"))
+    after = write(tmp_path / "after.gpkg", cars)
+    assert compare_dates(before, after).kept == 0
+    said = f"no object is kept: {before} has tree, {after} has car, van; --label-field"
+    assert said in caplog.text
+    caplog.clear()
+    assert compare_dates(before, after, label_field="").kept == 2
+    assert "no class in common" not in caplog.text
+
+
+def test_the_class_may_be_in_another_attribute(tmp_path, caplog):
+    path = tmp_path / "labels.gpkg"
+    columns = {"label": ["tree", None, "tree"], "species": ["oak", "elm", "elm"]}
+    geopandas.GeoDataFrame(columns, geometry=BEFORE.shapes, crs=UTM).to_file(path)
+    with pytest.raises(VectorError, match="1 objects have no class"):
+        compare_dates(path, path)
+    with caplog.at_level("INFO"):
+        assert compare_dates(path, path, label_field="species").kept == 3
+    assert "also label)" in caplog.text
+    with pytest.raises(VectorError, match="no attribute 'genus'") as caught:
+        compare_dates(path, path, label_field="genus")
+    assert caught.value.hint == "there are label, species"
+
+
 def test_one_date_without_crs_is_refused(tmp_path):
     with pytest.raises(VectorError, match="has no CRS"):
         match_dates(BEFORE, objects([(0, 0)], crs=None), distance=3)
