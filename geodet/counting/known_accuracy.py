@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import shapely
 
 from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.intervals import Accuracy, Estimator, PlotRatio
-from geodet.counting.polygon_counts import count_in_polygons, read_polygons
+from geodet.counting.polygon_counts import Polygons, count_in_polygons, read_polygons
 from geodet.errors import ConfigError
 from geodet.vector.provenance import ACCURACY, read_provenance
 
@@ -83,10 +85,21 @@ def choose_estimator(
 
 
 def _ratio_of_plots(sample: Path, plots: Path, found: FoundObjects) -> PlotRatio:
-    areas = read_polygons(plots).without_attributes()
+    areas = _read_plots(plots)
     labelled = count_in_polygons(read_found_objects(sample), areas).rows["objects"]
     detected = count_in_polygons(found, areas).rows["objects"]
     return PlotRatio(labelled.to_numpy(), detected.to_numpy())
+
+
+def _read_plots(path: Path) -> Polygons:
+    """Read the plots that have a place: a row without one was not sampled."""
+    plots = read_polygons(path).without_attributes()
+    there = ~(shapely.is_missing(plots.shapes) | shapely.is_empty(plots.shapes))
+    if there.all():
+        return plots
+    logger.warning("%s: %d plots have no geometry and are left out", path, (~there).sum())
+    rows = plots.attributes[there].reset_index(drop=True)
+    return replace(plots, shapes=plots.shapes[there], attributes=rows)
 
 
 def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:

@@ -133,6 +133,19 @@ def test_plots_give_the_ratio(tmp_path, trees, stands):
     assert "ratio of 6 labelled objects to 8 detections in 2 sample plots" in report.estimated_by
 
 
+def test_plots_without_a_place_do_not_narrow_the_interval(tmp_path, trees, stands, caplog):
+    areas = [at(0, 0, 20, 20), at(40, 0, 60, 20), at(60, 60, 90, 70)]
+    truth = [at(x, x, x + 1, x + 1) for x in (1, 2, 3, 4, 5, 45)]
+    sample = write(tmp_path / "sample.gpkg", truth, species=["x"] * 6)
+    reports = []
+    for name, plots in (("all", areas), ("gaps", [None, *areas, shapely.Polygon(), None])):
+        path = write(tmp_path / f"{name}.gpkg", plots, plot=range(len(plots)))
+        known = KnownAccuracy(sample=sample, plots=path)
+        reports.append(count_objects(trees, CountPlaces(stands), known=known))
+    assert reports[0] == reports[1]
+    assert "gaps.gpkg: 3 plots have no geometry and are left out" in caplog.text
+
+
 def test_half_of_what_is_needed_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="go together"):
         KnownAccuracy(precision=0.5)
