@@ -69,7 +69,7 @@ def write_polygon_table(
     suffix = path.suffix.lower()
     with replacing(path) as temporary:
         if suffix == ".csv":
-            rows = _to_text(table, total).map(_safe_cell).rename(columns=_safe_cell)
+            rows = _to_text(table.map(_safe_cell), total).rename(columns=_safe_cell)
             rows.to_csv(temporary, index=False, lineterminator="\r\n")
             return
         frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=crs)
@@ -89,7 +89,9 @@ def _safe_cell(cell: Any) -> Any:
 
 def _to_text(table: Any, total: Any) -> Any:
     """Return the table with the total as its last row; a first column names it."""
-    rows = table.astype(dict.fromkeys(table.columns[:1], object))
+    # As objects: integers beside the gaps of the last row would become floats.
+    mixed = [*table.columns[:1], *table.select_dtypes("integer").columns]
+    rows = table.astype(dict.fromkeys(mixed, object))
     last = total.reindex(columns=rows.columns).astype(object)
     if rows.columns[0] in total.columns:  # the polygons have no attribute
         rows.insert(0, "polygon", [str(number) for number in range(1, len(rows) + 1)])

@@ -71,6 +71,20 @@ def test_text_ends_with_the_total(tmp_path, trees, stands):
     assert "owner" not in rows.columns
 
 
+def test_text_has_the_attributes_as_they_are(tmp_path, trees):
+    path, output = tmp_path / "stands.gpkg", tmp_path / "counts.csv"
+    day = pd.Timestamp("2026-05-17")
+    columns = {"code": [12001, 9007199254740993], "day": [day, day], "share": [0.1, None]}
+    write(path, [at(0, 0, 50, 100), at(50, 0, 100, 50)], name=["-a", "b"], **columns)
+    count_objects(trees, CountPlaces(path), output)
+    rows = [line.split(",")[:5] for line in output.read_text().splitlines()]
+    assert rows[1:] == [
+        ["'-a", "12001", "2026-05-17", "0.1", "50"],
+        ["b", "9007199254740993", "2026-05-17", "", "25"],
+        ["total", "", "", "", "75"],
+    ]
+
+
 def test_polygons_without_attributes_are_numbered_in_text(tmp_path, trees):
     plain = tmp_path / "plain.geojson"
     geopandas.GeoSeries([at(0, 0, 50, 100)], crs=32633).to_crs(4326).to_file(plain)
