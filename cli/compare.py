@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options as opt
 from . import vector_options as vec
-from .report import print_json, set_up_logging
+from .report import print_json, print_table, set_up_logging
+
+if TYPE_CHECKING:
+    from geodet.counting.compare import CompareReport
 
 __all__ = ["EXAMPLES", "compare"]
 
@@ -53,7 +57,7 @@ def compare(
         typer.Option(
             "--by",
             metavar="FILE",
-            help="Polygons to count in: the layer counts.",
+            help="Polygons to count in: the layer counts, or without --output a table.",
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
@@ -93,7 +97,11 @@ def compare(
     )
     if as_json:
         print_json(report)
-        return
+    else:
+        _print(report)
+
+
+def _print(report: CompareReport) -> None:
     typer.echo(f"{report.kept:,} kept, {report.gone:,} gone, {report.new:,} new")
     if report.unseen_before or report.unseen_after:
         typer.echo(
@@ -102,3 +110,20 @@ def compare(
         )
     if report.output is not None:
         typer.echo(f"{report.output}")
+    elif report.counts:
+        _print_counts(report.counts)
+
+
+def _print_counts(counts: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was kept, gone and new in each polygon, by its first attribute or its number."""
+    from rich.markup import escape
+
+    fates = ["kept", "gone", "new"]
+    first = next(iter(counts[0]))
+    title = "polygon" if first in fates else first
+    names = [number if first in fates else row[first] for number, row in enumerate(counts, start=1)]
+    rows = [
+        [escape(str(name)), *(f"{row[fate]:,}" for fate in fates)]
+        for name, row in zip(names, counts, strict=True)
+    ]
+    print_table("", [escape(title), *fates], rows)

@@ -99,7 +99,7 @@ def compare(
         after: Those of the second date, in any CRS.
         output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``.
         distance: Metres between the centres of what is one object, at most.
-        by: Polygons to count in, the layer ``counts``.
+        by: Polygons to count in: the layer ``counts``, and ``counts`` of the report.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
         label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import shapely
 
 from geodet.counting.comparison import DateComparison, match_dates
 from geodet.counting.found_objects import FoundObjects, read_found_objects
-from geodet.counting.polygon_counts import count_in_polygons, read_polygons
+from geodet.counting.polygon_counts import check_attributes, count_in_polygons, read_polygons
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.arrays import Ints
 from geodet.vector.attribute_tables import AttributeLayer, write_attribute_layers
@@ -46,6 +47,8 @@ class CompareReport:
     """Objects of the first date where the second did not look."""
     unseen_after: int
     """Objects of the second date where the first did not look."""
+    counts: tuple[dict[str, Any], ...] = ()
+    """Of each polygon the attributes, and how many objects in it are kept, gone and new."""
 
 
 def compare_dates(
@@ -68,7 +71,7 @@ def compare_dates(
         output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``, and with ``by`` also
             ``counts``; None: only the report.
         distance: Metres between the centres of what is one object, at most.
-        by: Polygons to count in.
+        by: Polygons to count in, also without an output.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
         label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or
@@ -76,7 +79,8 @@ def compare_dates(
         overwrite: Replace a file that exists.
 
     Raises:
-        VectorError: A file cannot be read, or one of them has no CRS.
+        VectorError: A file cannot be read, one of them has no CRS, or the polygons lack the field
+            or have an attribute ``kept``, ``gone`` or ``new``.
         OutputError: The output exists, or cannot be written.
     """
     inputs = [path for path in (before, after, by) if path is not None]
@@ -90,13 +94,20 @@ def compare_dates(
     _warn_of_other_classes(*found)
     grounds = (_read_ground(before), _read_ground(after))
     compared = match_dates(found[0], found[1], distance=distance, grounds=grounds)
+    counts = None if by is None else _count(compared, by, field)
     if output is not None:
         layers = _to_layers(compared)
-        if by is not None:
-            layers["counts"] = _count(compared, by, field)
+        if counts is not None:
+            layers["counts"] = counts
         write_attribute_layers(output, layers)
-    kept = len(compared.kept[0])
-    return CompareReport(output, kept, len(compared.gone), len(compared.new), *compared.unseen)
+    return CompareReport(
+        output,
+        len(compared.kept[0]),
+        len(compared.gone),
+        len(compared.new),
+        *compared.unseen,
+        () if counts is None else _to_rows(counts.table),
+    )
 
 
 def _warn_of_other_classes(before: FoundObjects, after: FoundObjects) -> None:
@@ -160,9 +171,16 @@ def _count(compared: DateComparison, by: Path, field: str | None) -> AttributeLa
         "gone": compared.before.select(compared.gone),
         "new": compared.after.select(compared.new),
     }
+    check_attributes(polygons, parts)
     counts = {
         name: count_in_polygons(part, polygons.without_attributes()).rows["objects"]
         for name, part in parts.items()
     }
     table = pd.concat([polygons.attributes, pd.DataFrame(counts)], axis="columns")
     return AttributeLayer(table, polygons.shapes, polygons.crs)
+
+
+def _to_rows(table: Any) -> tuple[dict[str, Any], ...]:
+    """Return the rows with values that JSON has: dates as text, None for what is missing."""
+    text = table.to_json(orient="records", date_format="iso", double_precision=15)
+    return tuple(json.loads(text))

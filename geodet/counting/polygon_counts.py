@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,14 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["CountedPolygons", "Polygons", "count_in_polygons", "count_pairs", "read_polygons"]
+__all__ = [
+    "CountedPolygons",
+    "Polygons",
+    "check_attributes",
+    "count_in_polygons",
+    "count_pairs",
+    "read_polygons",
+]
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _SQUARE_METRES = 10_000.0  # of a hectare
@@ -119,7 +126,7 @@ def count_in_polygons(
     place, which = shapely.STRtree(points).query(polygons.shapes, predicate="intersects")
     areas = ground_areas(polygons.shapes, polygons.crs)
     figures = count_pairs(found, place, which, areas, estimator)
-    _check_apart(polygons, figures)
+    check_attributes(polygons, figures.columns)
     inside = np.unique(which)
     union = ground_areas(np.array([shapely.union_all(polygons.shapes)]), polygons.crs)
     total = count_pairs(found, np.zeros_like(inside), inside, union, estimator)
@@ -183,9 +190,13 @@ def _summaries(
         yield f"{name}_p{round(100 * quantile)}", column.to_numpy()
 
 
-def _check_apart(polygons: Polygons, figures: Any) -> None:
-    shared = set(polygons.attributes.columns) & set(figures.columns)
-    for name in sorted(shared):
+def check_attributes(polygons: Polygons, figures: Iterable[str]) -> None:
+    """Check that no attribute of the polygons has the name of a figure that stands beside it.
+
+    Raises:
+        VectorError: One has.
+    """
+    for name in sorted(set(polygons.attributes.columns) & set(figures)):
         raise VectorError(
             f"{polygons.path} has a column {name!r}, which the counts need",
             hint="keep one attribute alone with --field, or rename the column",

@@ -67,3 +67,19 @@ def test_json_has_the_whole_report(files, invoke):
 )
 def test_errors_are_clear(files, invoke, options, message):
     assert message in invoke("count", *files, *options, code=1).stderr
+
+
+def test_compare_prints_the_counts_where_no_file_is_asked_for(tmp_path, files, invoke):
+    trees, by, stands = files
+    lines = invoke("compare", trees, trees, by, stands).stdout.splitlines()
+    assert lines[0] == "3 kept, 0 gone, 0 new"
+    assert [line.split() for line in lines[1:] if line] == [["n", "kept", "gone", "new"], [*"7200"]]
+    report = json.loads(invoke("compare", trees, trees, by, stands, "--json").stdout)
+    assert report["counts"] == [{"n": 7, "kept": 2, "gone": 0, "new": 0}]
+    named = geopandas.read_file(stands).assign(n="[/b]")
+    named.to_file(tmp_path / "named.gpkg")
+    table = invoke("compare", trees, trees, by, str(tmp_path / "named.gpkg")).stdout
+    assert "[/b]" in table
+    output = str(tmp_path / "changes.gpkg")
+    done = invoke("compare", trees, trees, by, stands, "-o", output)
+    assert done.stdout.splitlines()[1:] == [output]

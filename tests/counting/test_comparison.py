@@ -2,6 +2,7 @@
 
 import geopandas
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 import shapely
@@ -129,6 +130,11 @@ def test_the_layers_and_the_counts_are_written(tmp_path):
     output = tmp_path / "changes.gpkg"
     report = compare_dates(before, after, output, by=by)
     assert (report.kept, report.gone, report.new) == (2, 1, 1)
+    west, east = report.counts
+    assert west == {"half": "west", "kept": 1, "gone": 1, "new": 0}
+    assert compare_dates(before, after, by=by).counts == (west, east)
+    with pytest.raises(VectorError, match="no attribute 'whole'"):
+        compare_dates(before, after, by=by, field="whole")
     layers = {name: geopandas.read_file(output, layer=name) for name in ("kept", "gone", "new")}
     assert {name: len(layer) for name, layer in layers.items()} == {"kept": 2, "gone": 1, "new": 1}
     assert layers["kept"]["moved_m"].tolist() == pytest.approx([2**0.5] * 2, rel=1e-3)
@@ -137,6 +143,22 @@ def test_the_layers_and_the_counts_are_written(tmp_path):
         ["west", 1, 1, 0],
         ["east", 1, 0, 1],
     ]
+
+
+def test_counts_have_the_attributes_of_the_polygons_but_none_of_their_own_names(tmp_path):
+    date = write(tmp_path / "date.gpkg", BEFORE)
+    by = tmp_path / "by.gpkg"
+    columns = {"id": [9007199254740993], "day": [pd.Timestamp("2026-05-17")], "share": [None]}
+    polygons = geopandas.GeoDataFrame(
+        {**columns, "kept": [1]}, geometry=[shapely.box(*CORNER - 9, *CORNER + 9)], crs=UTM
+    )
+    polygons.to_file(by)
+    with pytest.raises(VectorError, match="has a column 'kept', which the counts need"):
+        compare_dates(date, date, tmp_path / "changes.gpkg", by=by)
+    polygons.drop(columns="kept").to_file(by)
+    (row,) = compare_dates(date, date, by=by).counts
+    assert row.pop("day").startswith("2026-05-17T00:00:00")
+    assert row == {"id": 9007199254740993, "share": None, "kept": 1, "gone": 0, "new": 0}
 
 
 def test_a_date_that_looked_elsewhere_changes_nothing(tmp_path, caplog):
