@@ -26,8 +26,9 @@ def check_counts(output: Path, by: Path, *, format: str | None, overwrite: bool)
     """Check that objects can be counted once they are found.
 
     Raises:
-        VectorError: There are no such polygons.
-        OutputError: The counts exist, or the output has no coordinates of the ground.
+        VectorError: There are no such polygons, or an attribute has the name of a figure.
+        OutputError: The counts exist or cannot hold the attributes of the polygons, or the output
+            has no coordinates of the ground.
     """
     from geodet.errors import OutputError
     from geodet.files.outputs import check_destination
@@ -42,6 +43,9 @@ def check_counts(output: Path, by: Path, *, format: str | None, overwrite: bool)
             hint="write a GeoPackage first: -o trees.gpkg",
             path=output,
         )
+    from geodet.counting.count import check_polygons
+
+    check_polygons(by, counts_path(output))
 
 
 def write_counts(output: Path, by: Path, *, overwrite: bool, quiet: bool) -> None:

@@ -11,18 +11,20 @@ from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.intervals import Estimator
 from geodet.counting.known_accuracy import KnownAccuracy, choose_estimator
 from geodet.counting.polygon_counts import (
+    FIGURES,
     CountedPolygons,
     Polygons,
+    check_attributes,
     count_in_polygons,
     read_polygons,
 )
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.raster.density import write_density
-from geodet.vector.attribute_tables import write_polygon_table
+from geodet.vector.attribute_tables import check_columns, write_polygon_table
 from geodet.vector.formats import TABLE_SUFFIXES, path_of
 
-__all__ = ["CountPlaces", "CountReport", "count_objects"]
+__all__ = ["CountPlaces", "CountReport", "check_polygons", "count_objects"]
 
 _RASTERS = (".tif", ".tiff")
 
@@ -80,6 +82,23 @@ class CountReport:
     """The figures of all polygons together; those that are unknown are missing."""
     estimated_by: str
     """How the true count is estimated, in words; empty where it is not."""
+
+
+def check_polygons(by: Path, output: Path) -> None:
+    """Check before a detection that its objects can be counted in polygons.
+
+    Args:
+        by: A vector file of polygons.
+        output: The table to be written.
+
+    Raises:
+        VectorError: The file cannot be read, has no polygons, or an attribute of the name of a
+            figure.
+        OutputError: The output cannot hold their attributes.
+    """
+    polygons = read_polygons(by)
+    check_attributes(polygons, FIGURES)
+    check_columns(output, [*polygons.attributes.columns, *FIGURES])
 
 
 def count_objects(

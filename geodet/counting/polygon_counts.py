@@ -21,6 +21,7 @@ from geodet.geometry.ground_area import ground_areas
 from geodet.vector.vector_files import read_frame
 
 __all__ = [
+    "FIGURES",
     "CountedPolygons",
     "Polygons",
     "check_attributes",
@@ -31,6 +32,14 @@ __all__ = [
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _SQUARE_METRES = 10_000.0  # of a hectare
+
+FIGURES = (
+    *("objects", "area_ha", "per_ha"),
+    *("score_mean", "score_p10", "score_p50", "score_p90"),
+    *("size_m2_mean", "size_m2_p10", "size_m2_p50", "size_m2_p90"),
+    *("estimate", "estimate_low", "estimate_high"),
+)
+"""The columns of counts, apart from those of each class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
+from geodet.errors import OutputError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
 
-__all__ = ["AttributeLayer", "write_attribute_layers", "write_polygon_table"]
+__all__ = [
+    "AttributeLayer",
+    "check_columns",
+    "write_attribute_layers",
+    "write_polygon_table",
+]
 
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
 _WGS84 = CRS.from_epsg(4326)
@@ -36,12 +43,39 @@ class AttributeLayer:
     """Theirs."""
 
 
+def check_columns(path: Path, columns: Iterable[str]) -> None:
+    """Check that a file can hold columns of these names: a GeoPackage takes ``A`` and ``a`` as one.
+
+    Args:
+        path: The output, in the format of its extension.
+        columns: Their names.
+
+    Raises:
+        OutputError: Two of them would be one column.
+    """
+    if path.suffix.lower() != ".gpkg":
+        return
+    known: dict[str, str] = {}
+    for name in map(str, columns):
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            raise OutputError(
+                f"cannot write {path}: a GeoPackage takes the columns {other!r} and {name!r}"
+                " as one",
+                hint="rename the attribute or the class of one of them, or keep one attribute alone"
+                " with --field; count can also write .parquet and .csv",
+                path=path,
+            )
+
+
 def write_attribute_layers(path: Path, layers: Mapping[str, AttributeLayer]) -> None:
     """Write layers to a new GeoPackage, also those without any row.
 
     Raises:
-        OutputError: The file cannot be written.
+        OutputError: The file cannot be written, or cannot hold columns of these names.
     """
+    for layer in layers.values():
+        check_columns(path, layer.table.columns)
     with replacing(path) as temporary:
         for place, (name, layer) in enumerate(layers.items()):
             table = layer.table.reset_index(drop=True)
@@ -64,8 +98,9 @@ def write_polygon_table(
             with ``total`` in the first column. Other formats have no place for it.
 
     Raises:
-        OutputError: The file cannot be written.
+        OutputError: The file cannot be written, or cannot hold columns of these names.
     """
+    check_columns(path, table.columns)
     suffix = path.suffix.lower()
     with replacing(path) as temporary:
         if suffix == ".csv":
@@ -103,11 +138,21 @@ def _to_text(table: Any, total: Any) -> Any:
 
 
 def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: bool = False) -> None:
+    options = _own_columns(frame) if driver == "GPKG" else {}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
             pyogrio.write_dataframe(
-                frame, gdal_path(path), layer=layer, driver=driver, append=append
+                frame, gdal_path(path), layer=layer, driver=driver, append=append, **options
             )
     except (DataSourceError, DataLayerError) as error:
         raise OSError(str(error)[-160:]) from error
+
+
+def _own_columns(frame: Any) -> dict[str, str]:
+    """Name the two columns that every layer of a GeoPackage has apart from the attributes."""
+    taken = {str(name).lower() for name in frame.columns}
+    return {
+        option: next(name for length in count() if (name := usual + "_" * length) not in taken)
+        for option, usual in (("FID", "fid"), ("GEOMETRY_NAME", "geom"))
+    }

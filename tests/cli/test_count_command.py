@@ -47,6 +47,11 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     assert "found.counts.gpkg exists already" in again.stderr
     pixels = ("-o", str(tmp_path / "other.coco.json"))
     assert "in pixels" in invoke("detect", str(scene), *pixels, *options, code=1).stderr
+    stands.rename(columns={"n": "Objects"}).to_file(tmp_path / "stands.gpkg")
+    other = tmp_path / "other.gpkg"
+    clash = invoke("detect", str(scene), "-o", str(other), *options, code=1)
+    assert "takes the columns 'Objects' and 'objects' as one" in " ".join(clash.stderr.split())
+    assert not other.exists()
 
 
 def test_json_has_the_whole_report(files, invoke):

@@ -101,6 +101,38 @@ def test_the_total_is_a_table_of_a_geopackage(tmp_path, trees, stands):
     assert total["estimate_high"][0] == pytest.approx(report.total["estimate_high"])
 
 
+def to_geojson(path, polygons, **columns):
+    """Write polygons to a file whose attributes may have any name and any value."""
+    shapes = geopandas.GeoSeries(polygons, crs=32633).to_crs(4326)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    features = [
+        {"type": "Feature", "properties": row, "geometry": shapely.geometry.mapping(shape)}
+        for row, shape in zip(rows, shapes, strict=True)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+@pytest.mark.parametrize("names", [("a", "A"), ("Objects", "n"), ("objects_OAK", "n")])
+def test_columns_that_a_geopackage_takes_as_one_are_named(tmp_path, trees, names):
+    values = {name: ["x"] for name in names}
+    stands = to_geojson(tmp_path / "stands.geojson", [at(0, 0, 50, 100)], **values)
+    with pytest.raises(OutputError, match=f"the columns .*{names[0]}.* as one") as caught:
+        count_objects(trees, CountPlaces(stands), tmp_path / "counts.gpkg")
+    assert "rename the attribute" in caught.value.hint
+    count_objects(trees, CountPlaces(stands), tmp_path / "counts.parquet")
+    assert {*names} <= {*geopandas.read_parquet(tmp_path / "counts.parquet").columns}
+
+
+def test_polygons_may_have_attributes_of_the_names_that_geopackages_use(tmp_path, trees):
+    columns = {"fid": ["x", "x"], "Geom": [1, 2]}
+    halves = [at(0, 0, 50, 100), at(50, 0, 100, 100)]
+    stands = to_geojson(tmp_path / "stands.geojson", halves, **columns)
+    count_objects(trees, CountPlaces(stands), tmp_path / "counts.gpkg")
+    counts = geopandas.read_file(tmp_path / "counts.gpkg", layer="counts")
+    assert counts[["fid", "Geom", "objects"]].to_numpy().tolist() == [["x", 1, 50], ["x", 2, 50]]
+
+
 def test_the_accuracy_is_what_the_file_says(trees, stands):
     report = count_objects(trees, CountPlaces(stands))
     assert report.total["estimate"] == pytest.approx(75 * 0.8 / 0.5)

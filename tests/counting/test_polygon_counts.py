@@ -11,7 +11,7 @@ from pyproj import CRS
 
 from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.intervals import Accuracy
-from geodet.counting.polygon_counts import Polygons, count_in_polygons, read_polygons
+from geodet.counting.polygon_counts import FIGURES, Polygons, count_in_polygons, read_polygons
 from geodet.errors import VectorError
 
 UTM = CRS.from_epsg(32633)
@@ -115,6 +115,11 @@ def test_estimates_stand_beside_the_counts():
     np.testing.assert_allclose(rows["estimate"], rows["objects"] * 1.6)
     assert (rows["estimate_low"] <= rows["estimate"]).all()
     assert (rows["estimate"] <= rows["estimate_high"]).all()
+
+
+def test_the_figures_are_those_that_are_listed():
+    counted = count_in_polygons(scatter(9), STANDS.without_attributes(), Accuracy(1, 1, objects=0))
+    assert tuple(n for n in counted.rows if not n.startswith("objects_")) == FIGURES
 
 
 def test_no_object_at_all_gives_rows_of_nothing():
