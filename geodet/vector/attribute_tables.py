@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import numpy as np
+import pandas as pd
 import pyogrio
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
@@ -28,6 +31,7 @@ __all__ = [
 ]
 
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
+_NESTED = (list, dict, np.ndarray)
 _WGS84 = CRS.from_epsg(4326)
 
 
@@ -78,7 +82,7 @@ def write_attribute_layers(path: Path, layers: Mapping[str, AttributeLayer]) -> 
         check_columns(path, layer.table.columns)
     with replacing(path) as temporary:
         for place, (name, layer) in enumerate(layers.items()):
-            table = layer.table.reset_index(drop=True)
+            table = _with_json_texts(layer.table.reset_index(drop=True))
             frame = geopandas.GeoDataFrame(table, geometry=layer.shapes, crs=layer.crs)
             _write_layer(temporary, name, frame, "GPKG", append=place > 0)
 
@@ -87,6 +91,8 @@ def write_polygon_table(
     path: Path, layer: str, table: Any, shapes: NDArray[Any], crs: CRS | None, total: Any
 ) -> None:
     """Write polygons with attributes, and a row for all of them together.
+
+    Lists and objects, which attributes of GeoJSON may be, are text in other formats.
 
     Args:
         path: The output, in the format of its extension.
@@ -102,6 +108,7 @@ def write_polygon_table(
     """
     check_columns(path, table.columns)
     suffix = path.suffix.lower()
+    table = table if suffix == ".geojson" else _with_json_texts(table)
     with replacing(path) as temporary:
         if suffix == ".csv":
             rows = _to_text(table.map(_safe_cell), total).rename(columns=_safe_cell)
@@ -116,6 +123,30 @@ def write_polygon_table(
         _write_layer(temporary, layer, frame, _DRIVERS[suffix])
         if suffix == ".gpkg":
             _write_layer(temporary, "total", total, "GPKG", append=True)
+
+
+def _with_json_texts(table: Any) -> Any:
+    """Return a table in which the columns with lists or objects are JSON as text."""
+    texts = {
+        name: [_to_json(value) for value in table[name]]
+        for name in table.columns
+        if pd.api.types.is_object_dtype(table[name])
+        and any(isinstance(value, _NESTED) for value in table[name])
+    }
+    return table.assign(**texts)
+
+
+def _to_json(value: Any) -> str | None:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Return an array or a number of numpy, which files of Parquet have, as Python's own."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 def _safe_cell(cell: Any) -> Any:
@@ -138,7 +169,7 @@ def _to_text(table: Any, total: Any) -> Any:
 
 
 def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: bool = False) -> None:
-    options = _own_columns(frame) if driver == "GPKG" else {}
+    options = _options(frame, driver)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
@@ -149,8 +180,13 @@ def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: boo
         raise OSError(str(error)[-160:]) from error
 
 
-def _own_columns(frame: Any) -> dict[str, str]:
-    """Name the two columns that every layer of a GeoPackage has apart from the attributes."""
+def _options(frame: Any, driver: str) -> dict[str, str]:
+    """Return how a layer is made, so that it holds rows of any name and without a geometry."""
+    if driver == "FlatGeobuf" and frame.geometry.isna().any():
+        return {"SPATIAL_INDEX": "NO"}  # an index has no place for these rows
+    if driver != "GPKG":
+        return {}
+    # The two columns that every layer of a GeoPackage has apart from the attributes.
     taken = {str(name).lower() for name in frame.columns}
     return {
         option: next(name for length in count() if (name := usual + "_" * length) not in taken)

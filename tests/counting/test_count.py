@@ -133,6 +133,39 @@ def test_polygons_may_have_attributes_of_the_names_that_geopackages_use(tmp_path
     assert counts[["fid", "Geom", "objects"]].to_numpy().tolist() == [["x", 1, 50], ["x", 2, 50]]
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet", ".csv"])
+def test_lists_and_objects_are_json_as_text_but_in_geojson(tmp_path, trees, suffix):
+    values = [["a", "ä"], {"k": 1}, [1, [2.5]], None]
+    shapes = [at(x, 0, x + 20, 100) for x in (0, 20, 40, 60)]
+    stands = to_geojson(tmp_path / "stands.geojson", shapes, order=[1, 2, 3, 4], n=values)
+    output = tmp_path / f"counts{suffix}"
+    count_objects(trees, CountPlaces(stands), output)
+    if suffix == ".geojson":
+        read = [feature["properties"] for feature in json.loads(output.read_text())["features"]]
+        assert [row["n"] for row in read] == values
+        return
+    read = {".parquet": geopandas.read_parquet, ".csv": pd.read_csv}.get(suffix)
+    counts = read(output) if read else pyogrio.read_dataframe(output, layer="counts")
+    counts = counts.sort_values("order").iloc[:4]
+    assert counts["n"].tolist()[:3] == ['["a", "ä"]', '{"k": 1}', "[1, [2.5]]"]
+    assert counts["n"].isna().tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet", ".csv"])
+def test_polygons_without_a_geometry_stay_in_the_table(tmp_path, trees, suffix):
+    shapes = [at(0, 0, 50, 100), None, shapely.Polygon()]
+    stands = write(tmp_path / "stands.gpkg", shapes, stand=["a", "b", "c"])
+    output = tmp_path / f"counts{suffix}"
+    count_objects(trees, CountPlaces(stands), output)
+    read = {".parquet": geopandas.read_parquet, ".csv": pd.read_csv}.get(suffix)
+    counts = read(output) if read else pyogrio.read_dataframe(output, layer="counts")
+    assert dict(zip(counts["stand"], counts["objects"], strict=True)).items() >= {
+        ("a", 50),
+        ("b", 0),
+        ("c", 0),
+    }
+
+
 def test_the_accuracy_is_what_the_file_says(trees, stands):
     report = count_objects(trees, CountPlaces(stands))
     assert report.total["estimate"] == pytest.approx(75 * 0.8 / 0.5)
