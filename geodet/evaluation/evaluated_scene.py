@@ -116,7 +116,7 @@ def read_evaluated_scene(
     truth_turned = truth.to_oriented(frame.geobox, truth_boxes)
     here = _is_inside(found_boxes, frame, detections)
     if scene:
-        here &= found.is_of(str(scene))
+        here &= _may_be_of(found, scene, crs)
     there = _is_inside(truth_boxes, frame, labels)
     if len(there) and not there.any():
         raise VectorError(
@@ -161,6 +161,17 @@ def _read_found(path: Path, frame: _Frame, score_field: str, class_name: str) ->
         logger.warning("%s: no detection belongs to %s", path, frame.scene)
     size = (frame.geobox.width, frame.geobox.height)
     return results.of(frame.scene, size).placed(frame.geobox)
+
+
+def _may_be_of(found: ScoredObjects, scene: Path, crs: CRS | None) -> NDArray[np.bool_]:
+    """Whether detections may be of a scene, wherever they lie: (N,).
+
+    With a CRS, the place alone decides: an object that overlapping scenes show is written once,
+    under the name of either. Places of what photographs show are only approximate.
+    """
+    if crs is None:
+        return found.is_of(str(scene))
+    return ~found.is_approximate
 
 
 def _scene_frame(path: Path, config: Config) -> _Frame:

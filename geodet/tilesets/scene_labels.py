@@ -132,6 +132,13 @@ class ScoredObjects:
     attributes: Any = None
     """The attributes as a frame of N rows; None where the format has no others."""
 
+    @property
+    def is_approximate(self) -> NDArray[np.bool_]:
+        """(N,) True where the object was found in a photograph, which knows no exact place."""
+        if self.attributes is None or APPROXIMATE not in self.attributes.columns:
+            return np.zeros(len(self.objects), np.bool_)
+        return np.asarray(self.attributes[APPROXIMATE].isin([True]), np.bool_)
+
     def is_of(self, scene: str) -> NDArray[np.bool_]:
         """Whether each object belongs to a scene by its attribute ``scene``: (N,).
 

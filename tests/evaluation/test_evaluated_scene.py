@@ -5,6 +5,7 @@ import warnings
 
 import geopandas
 import numpy as np
+import pandas
 import pytest
 from pyproj import CRS, Transformer
 from shapely import MultiPolygon, Point, Polygon, box
@@ -128,11 +129,32 @@ def test_objects_outside_of_the_scene_do_not_count(files, make_scene, caplog):
         read(files(), make_scene("far.tif", origin=(X + 900, Y)))
 
 
-def test_detections_of_other_scenes_do_not_count(files, make_scene):
+def test_with_a_crs_detections_of_overlapping_scenes_count(files, make_scene):
     scene = make_scene(origin=(X, Y), pixel_size=0.5)
     sample = read(files(scene=["other.tif", scene.name]), scene).image
-    assert sample.detections.scores.tolist() == pytest.approx([0.4])
-    assert len(read(files(scene=["a.tif", "b.tif"]), scene).image.detections) == 2
+    assert sample.detections.scores.tolist() == pytest.approx([0.9, 0.4])
+
+
+def test_detections_with_approximate_places_do_not_count_in_a_scene(files, make_scene):
+    scene = make_scene(origin=(X, Y), pixel_size=0.5)
+    found = files(
+        scene=["photo.jpg", scene.name], approximate=pandas.array([True, None], "boolean")
+    )
+    assert read(found, scene).image.detections.scores.tolist() == pytest.approx([0.4])
+
+
+def in_pixels(path, **fields):
+    return write(path, [box(10, -20, 20, -10), box(30, -20, 44, -10)], None, **fields)
+
+
+@pytest.mark.parametrize(("names", "count"), [(["1/a.tif", "2/a.tif"], 1), (["b.tif"] * 2, 2)])
+def test_without_a_crs_the_name_tells_the_scene(tmp_path, make_scene, names, count):
+    (tmp_path / "2").mkdir()
+    scene = make_scene("2/a.tif", epsg=None)
+    found = in_pixels(tmp_path / "found.gpkg", score=[0.9, 0.4], label="car", scene=names)
+    truth = in_pixels(tmp_path / "truth.gpkg", label=["car", "car"])
+    detections = read((found, truth), scene).image.detections
+    assert detections.scores.tolist() == pytest.approx([0.9, 0.4][-count:])
 
 
 def test_points_need_a_box_size_unless_matched_by_distance(tmp_path, files, caplog):
@@ -281,10 +303,3 @@ def test_coco_results_of_other_scenes_are_reported(tmp_path, files, make_scene, 
     found = write_results(tmp_path / "found.json", [[1, 1, 9, 9]], "x.tif")
     assert len(read((found, files()[1]), scene).image.detections) == 0
     assert "found.json: no detection belongs to scene.tif" in caplog.text
-
-
-def test_scenes_of_the_same_name_are_told_apart_by_their_folders(files, make_scene, tmp_path):
-    (tmp_path / "2").mkdir()
-    scene = make_scene("2/a.tif", origin=(X, Y), pixel_size=0.5)
-    sample = read(files(scene=["1/a.tif", "2/a.tif"]), scene).image
-    assert sample.detections.scores.tolist() == pytest.approx([0.4])
