@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
@@ -24,6 +25,7 @@ from geodet.geometry.utm import utm_at
 from geodet.raster.scene import Scene
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.label_vertices import shapes_in_pixels
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.tilesets.scene_labels import (
     SceneLabels,
@@ -131,7 +133,7 @@ def read_evaluated_scene(
     data, found_names = config.data, found.objects.names
     truth_names = map_names(truth.names, labels, data, others=found_names)
     found_names = tuple(data.class_map.get(name, name) for name in found_names)
-    ignored = np.isin(np.array(truth_names, object), data.ignore_classes) & there
+    ignored = np.isin(np.array(truth_names, object), data.ignore_classes)
     classes, number_of = choose_classes(found_names, truth_names, config)
     found_labels, truth_labels = number_of(found_names), number_of(truth_names)
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
@@ -142,7 +144,7 @@ def read_evaluated_scene(
         ).select(kept),
         boxes=truth_boxes[counted],
         labels=truth_labels[counted],
-        ignored=truth_boxes[ignored],
+        ignored=_to_regions(truth.geometries[ignored], truth_boxes[ignored], frame),
         gsd=frame.gsd,
         oriented=None if truth_turned is None else truth_turned[counted],
     )
@@ -259,6 +261,15 @@ def _to_boxes(
         )
     boxes[is_point] += np.array([-side, -side, side, side]) / 2
     return boxes, sized
+
+
+def _to_regions(shapes: NDArray[np.object_], boxes: Floats, frame: _Frame) -> NDArray[np.object_]:
+    """Return ignored areas in pixels of the frame: polygons, and the boxes of points."""
+    known = np.isfinite(boxes).all(axis=1)
+    regions = shapes_in_pixels(shapes[known], frame.geobox)
+    is_point = shapely.get_dimensions(regions) == 0
+    regions[is_point] = shapely.box(*boxes[known][is_point].T)
+    return regions
 
 
 def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:

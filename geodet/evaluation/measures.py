@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +45,9 @@ class EvaluatedImage:
     """(M, 4) labelled objects."""
     labels: Ints
     """(M,) their classes."""
-    ignored: Floats
-    """(G, 4) regions; a detection with its centre in one does not count."""
+    ignored: NDArray[Any]
+    """(G, 4) boxes or (G,) polygons of shapely; a detection with its centre in one does not count.
+    """
     gsd: float | None
     """Metres per pixel on the ground, None if unknown."""
     oriented: Floats | None = None

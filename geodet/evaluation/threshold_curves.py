@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely import STRtree, box, points
 
 from geodet.config import MatchConfig
 from geodet.evaluation.matching import MatchPairs, candidate_pairs, raises_matches
@@ -57,7 +59,7 @@ class Comparison:
         boxes: Floats,
         labels: Ints,
         *,
-        ignored: Floats,
+        ignored: NDArray[Any],
         rule: MatchConfig,
         gsd: float | None,
         oriented: Floats | None = None,
@@ -68,7 +70,8 @@ class Comparison:
             detections: Detections of a model or program.
             boxes: (M, 4) labelled objects.
             labels: (M,) their classes.
-            ignored: (G, 4) regions; a detection with its centre in one does not count.
+            ignored: (G, 4) boxes or (G,) polygons of shapely; a detection with its centre in one
+                does not count.
             rule: When two boxes match.
             gsd: Metres per pixel; required to match by distance.
             oriented: (M, 5) oriented boxes of the objects, which are compared with oriented
@@ -259,10 +262,9 @@ def _round_between(low: float, high: float) -> float:
     return high
 
 
-def _centres_inside(detections: Detections, regions: Floats) -> NDArray[np.bool_]:
+def _centres_inside(detections: Detections, regions: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether the centre of each detection is in any of the regions: (N,)."""
     inside = np.zeros(len(detections), np.bool_)
-    centres = detections.centres
-    for region in regions:  # one by one: all pairs of a scene would not fit into memory
-        inside |= np.all((centres >= region[:2]) & (centres <= region[2:]), axis=1)
+    shapes = box(*regions.T) if regions.ndim > 1 else regions
+    inside[STRtree(points(detections.centres)).query(shapes, predicate="intersects")[1]] = True
     return inside

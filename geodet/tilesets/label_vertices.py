@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.geobox import GeoBox
 
-__all__ = ["bounds_in_pixels", "quads_in_pixels"]
+__all__ = ["bounds_in_pixels", "quads_in_pixels", "shapes_in_pixels"]
 
 _CLOSED_QUAD = 5  # vertices, the first one twice
 
@@ -52,6 +53,22 @@ def quads_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -
             pixels = geobox.to_pixels(_near(vertices, first, geobox))
         corners[rows] = pixels[first[rows, None] + np.arange(4)]
     return corners
+
+
+def shapes_in_pixels(geometries: NDArray[np.object_], geobox: GeoBox) -> NDArray[np.object_]:
+    """Transform points and polygons to the pixels of a raster.
+
+    Args:
+        geometries: (N,) not empty, in the CRS of the raster.
+        geobox: The raster's.
+
+    Returns:
+        (N,) new geometries.
+    """
+    vertices, owner = shapely.get_coordinates(geometries, return_index=True)
+    first = np.flatnonzero(np.diff(owner, prepend=-1))
+    pixels = geobox.to_pixels(_near(vertices, first, geobox))
+    return np.asarray(shapely.set_coordinates(geometries.copy(), pixels), np.object_)
 
 
 def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas
 import pytest
 from pyproj import CRS, Transformer
-from shapely import MultiPolygon, Point, Polygon, box
+from shapely import LineString, MultiPolygon, Point, Polygon, box
 from shapely.affinity import rotate
 
-from geodet.config import Config
+from geodet.config import Config, MatchConfig
 from geodet.errors import ConfigError, TilesetError, VectorError
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
+from geodet.evaluation.measures import measure
 
 X, Y = 500_000.0, 4_500_000.0
 PLACES = [(10, 10, 20, 20), (30, 10, 44, 20)]  # metres right of and below the scene's corner
@@ -222,6 +223,37 @@ def test_ignored_classes_become_ignored_regions(files):
     assert read_.classes == ("car",)
     assert (len(read_.image.boxes), len(read_.image.ignored)) == (1, 1)
     assert len(read_.image.detections) == 1
+
+
+@pytest.mark.parametrize("rotation", [None, 0.0, 30.0])
+@pytest.mark.parametrize("reach", [30, 900])
+def test_centres_in_the_shape_of_an_ignored_area_do_not_count(
+    tmp_path, make_scene, rotation, reach
+):
+    scene = None
+    if rotation is not None:
+        scene = make_scene(origin=(X - 20, Y + 20), rotation=rotation, width=200, height=200)
+    on_line = (26, 15, 28, 17)
+    line = LineString([(X + 27 - reach, Y - 16 + reach), (X + 27 + reach, Y - 16 - reach)])
+    places = shapes([*PLACES, on_line])
+    found = write(tmp_path / "f.gpkg", places, label=["car"] * 3, score=[0.9, 0.8, 0.7])
+    drawn = [*shapes(), line.buffer(0.5)]
+    truth = write(tmp_path / "t.gpkg", drawn, label=["car", "car", "unclear"])
+    sample = read((found, truth), scene, data={"ignore_classes": ["unclear"]}).image
+    evaluation = measure([sample], ["car"], MatchConfig(), threshold=0.0)
+    scores = evaluation.overall.scores
+    assert (scores.matched, scores.detected, scores.labelled) == (2, 2, 2)
+
+
+def test_ignored_points_have_the_size_of_a_box(tmp_path, files):
+    found, _ = files(names=("car", "car"))
+    drawn = [shapes()[0], Point(X + 35, Y - 15)]  # 2 m beside the centre of the second detection
+    truth = write(tmp_path / "mixed.geojson", drawn, label=["car", "unclear"])
+    for side, count in ((3, 2), (5, 1)):
+        data = {"ignore_classes": ["unclear"], "box_size_m": side}
+        sample = read((found, truth), data=data).image
+        evaluation = measure([sample], ["car"], MatchConfig(), threshold=0.0)
+        assert evaluation.overall.scores.detected == count
 
 
 def test_missing_scores_are_refused_with_a_hint(tmp_path, files):
