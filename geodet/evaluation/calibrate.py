@@ -215,7 +215,7 @@ def _compared(image: EvaluatedImage, number: list[int], rule: MatchConfig) -> Co
         labels[image.labels][kept],
         ignored=image.ignored,
         rule=rule,
-        gsd=image.gsd,
+        gsd=image.gsd if image.steps is None else image.steps,
         oriented=None if image.oriented is None else image.oriented[kept],
     )
 
@@ -245,7 +245,7 @@ def _rescored(one: Comparison, scales: Sequence[ScoreScale]) -> Comparison:
         here = found.labels == label
         scores[here] = scale(scores[here])
     changed = replace(found, scores=scores.astype(np.float32))
-    return Comparison(changed, one.boxes, one.labels, one.pairs, one.oriented)
+    return replace(one, detections=changed)
 
 
 def _held_out(results: Sequence[Comparison], classes: int) -> list[Comparison]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from geodet.config import MatchConfig
-from geodet.evaluation.matching import candidate_pairs, match
+from geodet.evaluation.matching import Gsd, candidate_pairs, match
 from geodet.evaluation.measures import JudgedBoxes
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
@@ -18,7 +18,7 @@ __all__ = ["count_confusions"]
 
 def count_confusions(
     judged: Sequence[Mapping[str, JudgedBoxes]],
-    gsds: Sequence[float | None],
+    gsds: Sequence[Gsd | None],
     classes: int,
     rule: MatchConfig,
 ) -> Ints:
@@ -52,7 +52,7 @@ def count_confusions(
 
 
 def _match_any(
-    wrong: JudgedBoxes, missed: JudgedBoxes, rule: MatchConfig, gsd: float | None
+    wrong: JudgedBoxes, missed: JudgedBoxes, rule: MatchConfig, gsd: Gsd | None
 ) -> tuple[Ints, Ints]:
     """Match false positives with misses of any class."""
     scores: Floats = wrong.scores

@@ -9,20 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
 from geodet.evaluation.evaluated_area import are_in_area
+from geodet.evaluation.evaluated_frame import EvaluatedFrame, ground_frame, scene_frame
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
-from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.utm import utm_at
-from geodet.raster.scene import Scene
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.label_vertices import shapes_in_pixels
@@ -30,13 +27,11 @@ from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.tilesets.scene_labels import (
     SceneLabels,
     ScoredObjects,
-    choose_crs,
     read_scene_labels,
     read_scored_objects,
 )
 from geodet.tilesets.tile_inputs import LabelledArea
 from geodet.vector.extents import compare_file_extent
-from geodet.vector.vector_files import read_extent, read_frame
 
 __all__ = ["EvaluatedScene", "choose_classes", "read_evaluated_scene"]
 
@@ -59,18 +54,6 @@ class EvaluatedScene:
     """Whether the boxes have the extent of objects; otherwise some stand for points."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """Pixel coordinates into which both files are transformed."""
-
-    geobox: GeoBox
-    """Where the frame lies; its size matters for a scene only."""
-    gsd: float | None
-    """Metres per unit of the frame, None if unknown."""
-    scene: str | None
-    """Name of the scene, None without one."""
-
-
 def read_evaluated_scene(
     detections: Path,
     labels: Path,
@@ -83,9 +66,10 @@ def read_evaluated_scene(
     """Read detections and labels of the same ground.
 
     With a scene, the frame is its pixels, and objects outside of the scene do not count. Without
-    one, the frame is the detections' projected CRS, or the UTM zone of their centre, in pixels of
-    ``data.gsd`` if that is set. Boxes are the bounds of each object in that frame; where detections
-    and labels have four corners at an angle, these are compared.
+    one, the frame is the detections' projected CRS, or the UTM zone of their centre where that CRS
+    is geographic or cylindrical, in pixels of ``data.gsd`` if that is set. Boxes are the bounds of
+    each object in that frame; where detections and labels have four corners at an angle, these are
+    compared.
 
     Args:
         detections: Vector file with scores, written by detect or by another program. With a scene
@@ -102,7 +86,7 @@ def read_evaluated_scene(
         ConfigError: The two files have no class in common.
         TilesetError: Points without a box size are to be matched by overlap.
     """
-    frame = _scene_frame(scene, config) if scene else _ground_frame(detections, labels, config)
+    frame = scene_frame(scene, config) if scene else ground_frame(detections, labels, config)
     crs, name = frame.geobox.crs, config.data.class_name
     found = _read_found(detections, frame, score_field, name)
     truth = read_scene_labels(
@@ -146,13 +130,16 @@ def read_evaluated_scene(
         labels=truth_labels[counted],
         ignored=_to_regions(truth.geometries[ignored], truth_boxes[ignored], frame),
         gsd=frame.gsd,
+        steps=frame.steps,
         oriented=None if truth_turned is None else truth_turned[counted],
     )
     has_pixels = bool(scene or config.data.gsd or crs is None)
     return EvaluatedScene(image, classes, frame.geobox, has_pixels, sized and truth_sized)
 
 
-def _read_found(path: Path, frame: _Frame, score_field: str, class_name: str) -> ScoredObjects:
+def _read_found(
+    path: Path, frame: EvaluatedFrame, score_field: str, class_name: str
+) -> ScoredObjects:
     """Read detections in world coordinates, or in the scene's pixels."""
     if frame.scene is None or not is_pixel_results(path):
         return read_scored_objects(
@@ -176,74 +163,8 @@ def _may_be_of(found: ScoredObjects, scene: Path, crs: CRS | None) -> NDArray[np
     return ~found.is_approximate
 
 
-def _scene_frame(path: Path, config: Config) -> _Frame:
-    with Scene(path) as scene:
-        return _Frame(scene.geobox, scene.geobox.gsd or config.data.gsd, scene.name)
-
-
-def _ground_frame(detections: Path, labels: Path, config: Config) -> _Frame:
-    """Choose a frame in metres that fits both files."""
-    if is_pixel_results(detections):
-        raise VectorError(
-            f"{detections} is in pixels, and neither --scene nor --data names the images",
-            hint="give the raster with --scene, or the labelled chips with --data",
-            path=detections,
-        )
-    extents = [(path, *read_extent(path)) for path in (detections, labels)]
-    path, crs, extent = extents[1]
-    extents[1] = (path, choose_crs(crs, config.tile.labels_crs, labels), extent)
-    bare = [path for path, crs, _ in extents if crs is None]
-    if len(bare) == 1:
-        raise VectorError(
-            f"{bare[0]} has no CRS, but {({detections, labels} - {bare[0]}).pop()} has one",
-            hint="assign a CRS with ogr2ogr -a_srs, or give the raster of both with --scene",
-            path=bare[0],
-        )
-    if bare:
-        logger.warning(
-            "neither file has a CRS: their coordinates are compared without transformation"
-        )
-        return _Frame(GeoBox(1, 1, Affine.identity(), None), config.data.gsd, None)
-    for path, crs, extent in extents:
-        if crs is not None and np.isfinite(extent).all():
-            return _metric_frame(crs, _middle(path, crs, extent), config.data.gsd)
-    raise VectorError(
-        f"neither {detections} nor {labels} contains an object",
-        hint="check that these are the right files",
-        path=detections,
-    )
-
-
-def _middle(path: Path, crs: CRS, extent: Floats) -> Floats:
-    """Return the middle of the objects of a file, also where they lie around the antimeridian."""
-    middle: Floats = (extent[:2] + extent[2:]) / 2
-    turn = full_turn(crs)
-    if not turn or extent[2] - extent[0] <= turn / 2:
-        return middle
-    bounds = read_frame(path, columns=[]).explode().bounds.to_numpy(np.float64)
-    x = (bounds[:, 0] + bounds[:, 2]) / 2
-    seam = seam_between(x[np.isfinite(x)], turn)
-    around = within_half_turn(x, seam + turn / 2, turn)
-    return np.array([(np.nanmin(around) + np.nanmax(around)) / 2, middle[1]])
-
-
-def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> _Frame:
-    if not crs.is_projected:
-        crs, centre = _to_utm(crs, centre)
-    around = GeoBox(2, 2, Affine.translation(centre[0] - 1, centre[1] - 1), crs)
-    unit = around.gsd or 1.0  # metres on the ground; in Web Mercator fewer than units of the CRS
-    scale = gsd / unit if gsd else 1.0
-    return _Frame(GeoBox(1, 1, Affine.scale(scale), crs), unit * scale, None)
-
-
-def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
-    utm = utm_at(crs, centre)
-    there = Transformer.from_crs(crs, utm, always_xy=True).transform(*centre)
-    return utm, np.array(there)
-
-
 def _to_boxes(
-    objects: SceneLabels, frame: _Frame, config: Config, path: Path
+    objects: SceneLabels, frame: EvaluatedFrame, config: Config, path: Path
 ) -> tuple[Floats, bool]:
     """Return the boxes in the frame, and whether all have an extent or a size that was set."""
     boxes, is_point = objects.to_pixels(frame.geobox), objects.is_point
@@ -263,7 +184,9 @@ def _to_boxes(
     return boxes, sized
 
 
-def _to_regions(shapes: NDArray[np.object_], boxes: Floats, frame: _Frame) -> NDArray[np.object_]:
+def _to_regions(
+    shapes: NDArray[np.object_], boxes: Floats, frame: EvaluatedFrame
+) -> NDArray[np.object_]:
     """Return ignored areas in pixels of the frame: polygons, and the boxes of points."""
     known = np.isfinite(boxes).all(axis=1)
     regions = shapes_in_pixels(shapes[known], frame.geobox)
@@ -272,7 +195,7 @@ def _to_regions(shapes: NDArray[np.object_], boxes: Floats, frame: _Frame) -> ND
     return regions
 
 
-def _is_inside(boxes: Floats, frame: _Frame, path: Path) -> NDArray[np.bool_]:
+def _is_inside(boxes: Floats, frame: EvaluatedFrame, path: Path) -> NDArray[np.bool_]:
     """Whether each centre lies in the scene, or without one, exists in the frame's CRS: (N,)."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)

@@ -18,7 +18,18 @@ from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections, comparable, paired_iou
 
-__all__ = ["MatchPairs", "candidate_pairs", "match", "overlapping_pairs", "raises_matches"]
+__all__ = [
+    "Gsd",
+    "MatchPairs",
+    "candidate_pairs",
+    "match",
+    "overlapping_pairs",
+    "raises_matches",
+    "to_metres",
+]
+
+Gsd = float | Floats
+"""Metres per pixel; or (2, 2) that map a step in pixels to metres east and north."""
 
 _CHUNK = 2_000  # pairs in one call of the solver; its cost is quadratic
 _LARGEST = 50_000  # pairs of a group for the exact solver; more would take minutes
@@ -40,7 +51,7 @@ class MatchPairs(NamedTuple):
 
 
 def candidate_pairs(
-    detections: Detections, boxes: Floats, labels: Ints, *, rule: MatchConfig, gsd: float | None
+    detections: Detections, boxes: Floats, labels: Ints, *, rule: MatchConfig, gsd: Gsd | None
 ) -> MatchPairs:
     """Find every pair of the same class that the rule allows to match.
 
@@ -65,8 +76,16 @@ def candidate_pairs(
                 "cannot match by distance: the metres per pixel of an image are unknown",
                 hint="set data.gsd, or use match.by=iou",
             )
-        pairs = _close_pairs(detections.centres, boxes[:, :4], rule.distance_m / gsd)
+        targets = (boxes[:, :2] + boxes[:, 2:4]) / 2
+        centres = to_metres(detections.centres, gsd)
+        pairs = _close_pairs(centres, to_metres(targets, gsd), rule.distance_m)
     return pairs.select(detections.labels[pairs.detection] == labels[pairs.label])
+
+
+def to_metres(xy: Floats, gsd: Gsd) -> Floats:
+    """Map pixel coordinates (N, 2) to a plane in metres."""
+    metres: Floats = xy @ gsd.T if isinstance(gsd, np.ndarray) else xy * gsd
+    return metres
 
 
 def overlapping_pairs(a: Floats, b: Floats, least: float) -> MatchPairs:
@@ -161,9 +180,8 @@ def _search(
     return -1
 
 
-def _close_pairs(centres: Floats, boxes: Floats, reach: float) -> MatchPairs:
-    """Find every pair of a detection and an object whose centres are within ``reach`` pixels."""
-    targets = (boxes[:, :2] + boxes[:, 2:]) / 2
+def _close_pairs(centres: Floats, targets: Floats, reach: float) -> MatchPairs:
+    """Find every pair of a detection and an object whose centres are within ``reach``."""
     near = cKDTree(centres).sparse_distance_matrix(cKDTree(targets), reach, output_type="ndarray")
     return MatchPairs(near["i"].astype(np.int64), near["j"].astype(np.int64), near["v"] / reach)
 

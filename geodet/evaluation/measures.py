@@ -17,7 +17,7 @@ from geodet.evaluation.calibration import (
     collect_outcomes,
     measure_reliability,
 )
-from geodet.evaluation.matching import match, overlapping_pairs
+from geodet.evaluation.matching import match, overlapping_pairs, to_metres
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, ThresholdCurve, trace_curve
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
@@ -52,6 +52,9 @@ class EvaluatedImage:
     """Metres per pixel on the ground, None if unknown."""
     oriented: Floats | None = None
     """(M, 5) oriented boxes of the objects; None: they have none."""
+    steps: Floats | None = None
+    """(2, 2) that map a step in pixels to metres east and north; None: ``gsd`` in all directions.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ def measure(
             image.labels,
             ignored=image.ignored,
             rule=rule,
-            gsd=image.gsd,
+            gsd=image.gsd if image.steps is None else image.steps,
             oriented=image.oriented,
         )
         for image in images
@@ -168,13 +171,12 @@ def measure(
 
 
 def judge_boxes(
-    result: Comparison, gsd: float | None, *, threshold: float | Sequence[float]
+    result: Comparison, *, threshold: float | Sequence[float]
 ) -> dict[str, JudgedBoxes]:
     """Sort the boxes of one image into true positives, false positives and misses.
 
     Args:
         result: The comparison of the image.
-        gsd: Its metres per pixel.
         threshold: Score threshold of the detections, one or by class.
 
     Returns:
@@ -192,24 +194,16 @@ def judge_boxes(
     wrong[found] = False
     order = np.argsort(found)
     return {
-        "true_positives": _true_positives(result, found[order], truth[order], gsd),
+        "true_positives": _true_positives(result, found[order], truth[order]),
         "false_positives": _false_positives(result, np.flatnonzero(wrong), overlaps[0]),
         "misses": _misses(result, np.flatnonzero(missed), overlaps[1]),
     }
 
 
-def judge_images(
-    evaluation: Evaluation, gsds: Sequence[float | None]
-) -> list[dict[str, JudgedBoxes]]:
-    """Sort the boxes of all images as :func:`judge_boxes` does, at the thresholds in use.
-
-    Args:
-        evaluation: The measures.
-        gsds: Metres per pixel of each image.
-    """
+def judge_images(evaluation: Evaluation) -> list[dict[str, JudgedBoxes]]:
+    """Sort the boxes of all images as :func:`judge_boxes` does, at the thresholds in use."""
     limits = [one.scores.threshold for one in evaluation.by_class.values()]
-    results = zip(evaluation.results, gsds, strict=True)
-    return [judge_boxes(result, gsd, threshold=limits) for result, gsd in results]
+    return [judge_boxes(result, threshold=limits) for result in evaluation.results]
 
 
 def _each(threshold: float | Sequence[float], count: int) -> list[float]:
@@ -258,17 +252,17 @@ def _largest_overlaps(result: Comparison, kept: NDArray[np.bool_]) -> tuple[Floa
     return of_found, of_truth
 
 
-def _true_positives(result: Comparison, found: Ints, truth: Ints, gsd: float | None) -> JudgedBoxes:
+def _true_positives(result: Comparison, found: Ints, truth: Ints) -> JudgedBoxes:
     detections, boxes = result.detections.select(found), result.boxes[truth]
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    distances = np.linalg.norm(detections.centres - centres, axis=1)
+    steps = detections.centres - (boxes[:, :2] + boxes[:, 2:]) / 2
+    gsd = math.nan if result.gsd is None else result.gsd
     detected, labelled = result.compared
     return JudgedBoxes(
         detections.boxes,
         detections.labels,
         detections.scores.astype(np.float64),
         paired_iou(detected[found], labelled[truth]),
-        distances * (math.nan if gsd is None else gsd),
+        np.linalg.norm(to_metres(steps, gsd), axis=1),
         detections.oriented,
     )
 

@@ -64,9 +64,9 @@ def write_evaluation(
     content = {**about, **to_json(evaluation), "curves": {"threshold": _GRID, **curves}}
     content["reliability"] = {name: _reliability(one) for name, one in measures.items()}
     notes = notes or EvaluationNotes()
-    judged = judge_images(evaluation, [gsd for _, _, gsd in places])
+    judged = judge_images(evaluation)
     images = [(name, gsd) for name, _, gsd in places]
-    gsds, classes = [gsd for _, gsd in images], list(evaluation.by_class)
+    gsds, classes = [one.gsd for one in evaluation.results], list(evaluation.by_class)
     confusions = count_confusions(judged, gsds, len(classes), evaluation.rule)
     content["confusion"] = {"classes": classes, "counts": confusions.tolist()}
     with replace_folder(output) as folder:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shapely import STRtree, box, points
 
 from geodet.config import MatchConfig
-from geodet.evaluation.matching import MatchPairs, candidate_pairs, raises_matches
+from geodet.evaluation.matching import Gsd, MatchPairs, candidate_pairs, raises_matches
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_shapes
@@ -47,6 +47,8 @@ class Comparison:
     """Detections and objects of the same class that may match."""
     oriented: Floats | None = None
     """(M, 5) oriented boxes of the labelled objects; None: they have none."""
+    gsd: Gsd | None = None
+    """Metres per pixel, see :data:`geodet.evaluation.matching.Gsd`; None if unknown."""
     raises: NDArray[np.bool_] = field(init=False)
     """(N,) see :func:`geodet.evaluation.matching.raises_matches`."""
 
@@ -61,7 +63,7 @@ class Comparison:
         *,
         ignored: NDArray[Any],
         rule: MatchConfig,
-        gsd: float | None,
+        gsd: Gsd | None,
         oriented: Floats | None = None,
     ) -> Comparison:
         """Compare detections with labels, both in the same pixels.
@@ -84,7 +86,7 @@ class Comparison:
         turned = None if counted.oriented is None else oriented
         truth = boxes if turned is None else oriented_shapes(turned)
         pairs = candidate_pairs(counted, truth, labels, rule=rule, gsd=gsd)
-        return Comparison(counted, boxes, labels, pairs, oriented)
+        return Comparison(counted, boxes, labels, pairs, oriented, gsd)
 
     @property
     def compared(self) -> tuple[Floats, Floats]:

@@ -165,8 +165,8 @@ def _validation(
         threshold=tileset_thresholds(model, config, tileset),
         lowest=lowest_threshold(model, config),
     )
-    gsds = [image.gsd for image in images]
-    judged = judge_images(evaluation, gsds)
+    judged = judge_images(evaluation)
+    gsds = [one.gsd for one in evaluation.results]
     confusions = count_confusions(judged, gsds, len(tileset.classes), config.match)
     named = [(image.path.name, image.gsd) for image in images]
     openers = [show_image(image, config.data.bands) for image in images]

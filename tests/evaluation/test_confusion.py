@@ -25,7 +25,7 @@ def confusions(images, rule=None, threshold=0.5):
     rule = rule or MatchConfig()
     evaluation = measure(images, CLASSES, rule, threshold=threshold)
     gsds = [one.gsd for one in images]
-    return evaluation, count_confusions(judge_images(evaluation, gsds), gsds, 3, rule)
+    return evaluation, count_confusions(judge_images(evaluation), gsds, 3, rule)
 
 
 def test_confusions_are_counted_by_hand():

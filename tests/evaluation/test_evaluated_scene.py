@@ -7,14 +7,14 @@ import geopandas
 import numpy as np
 import pandas
 import pytest
-from pyproj import CRS, Transformer
+from pyproj import CRS, Geod, Transformer
 from shapely import LineString, MultiPolygon, Point, Polygon, box
 from shapely.affinity import rotate
 
 from geodet.config import Config, MatchConfig
 from geodet.errors import ConfigError, TilesetError, VectorError
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
-from geodet.evaluation.measures import measure
+from geodet.evaluation.measures import judge_boxes, measure
 
 X, Y = 500_000.0, 4_500_000.0
 PLACES = [(10, 10, 20, 20), (30, 10, 44, 20)]  # metres right of and below the scene's corner
@@ -106,6 +106,44 @@ def test_with_a_gsd_boxes_are_in_pixels(files):
     np.testing.assert_allclose(sides, [[20, 20], [28, 20]], rtol=1e-3)
     assert read_.has_pixels
     assert not read(files()).has_pixels
+
+
+AZIMUTHS = [0, 45, 90, 135]
+
+
+@pytest.mark.parametrize(
+    ("crs", "rotation", "latitudes"),
+    [
+        (4326, 0.0, (60.0, 60.0003)),
+        (4326, 30.0, (60.0, 60.0003)),
+        (3857, 0.0, (60.0, 60.0003)),
+        (3035, 0.0, (60.0, 60.0003)),
+        (3857, None, (40.0, 60.0)),
+        (4326, None, (40.0, 60.0)),
+        (3035, None, (40.0, 40.0003)),
+    ],
+)
+def test_distances_are_those_on_the_ground(tmp_path, make_scene, crs, rotation, latitudes):
+    x, y = (xy.ravel() for xy in np.meshgrid(15.0 + np.arange(4) * 2e-4, latitudes))
+    there = Geod(ellps="WGS84").fwd(x, y, AZIMUTHS * 2, [5.0] * 8)[:2]
+    drawn = [geopandas.points_from_xy(*xy, crs=4326).to_crs(crs) for xy in (there, (x, y))]
+    files = [
+        write(tmp_path / f"{number}.gpkg", list(dots), crs, label=["seal"] * 8, score=[0.9] * 8)
+        for number, dots in enumerate(drawn)
+    ]
+    scene = None
+    if rotation is not None:
+        middle = drawn[1].union_all().centroid
+        size = 1e-5 if crs == 4326 else 1.0
+        corner = (middle.x - 100 * size, middle.y + 100 * size)
+        scene = make_scene(
+            epsg=crs, rotation=rotation, origin=corner, pixel_size=size, width=250, height=250
+        )
+    rule = MatchConfig(by="distance", distance_m=5.05)
+    image = read(files, scene, match=rule.model_dump()).image
+    result = measure([image], ["seal"], rule, threshold=0.0, has_boxes=False).results[0]
+    pairs = judge_boxes(result, threshold=0.0)["true_positives"]
+    np.testing.assert_allclose(pairs.distance_m, [5.0] * 8, rtol=2e-3)
 
 
 def test_without_any_crs_coordinates_are_not_transformed(files, caplog):

@@ -147,6 +147,14 @@ def test_the_distance_is_in_metres(gsd, matches):
     assert len(pairs.cost) == matches
 
 
+def test_the_distance_is_in_the_steps_of_each_direction():
+    box = np.array([[0.0, 0, 4, 4]])
+    found = detections([[10.0, 0, 14, 4], [0, 10, 4, 14]], [0.9, 0.8], [0, 0])
+    steps = np.array([[0.0, 0.3], [0.9, 0.0]])  # columns run north, rows run east
+    pairs = candidate_pairs(found, box, np.array([0]), rule=BY_DISTANCE, gsd=steps)
+    assert (pairs.detection.tolist(), pairs.cost.tolist()) == ([1], pytest.approx([0.5]))
+
+
 def test_an_overlap_at_the_threshold_matches():
     half = detections([[0, 0, 10, 5]])
     pairs = candidate_pairs(

@@ -1,6 +1,7 @@
 """All measures of some images, and which detections are true positives."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_without_labels_there_is_no_average_precision(found):
 
 
 def test_true_positives_false_positives_and_misses_equal_those_found_by_hand():
-    errors = judge_boxes(evaluate().results[0], 0.5, threshold=0.5)
+    errors = judge_boxes(evaluate().results[0], threshold=0.5)
     hits, wrong, missed = (errors[name] for name in ("true_positives", "false_positives", "misses"))
     assert hits.boxes.tolist() == FOUND.boxes[[0, 1]].tolist()
     assert hits.scores.tolist() == pytest.approx([0.9, 0.8])
@@ -87,11 +88,17 @@ def test_true_positives_false_positives_and_misses_equal_those_found_by_hand():
 
 
 def test_a_detection_below_the_threshold_is_no_false_positive():
-    errors = judge_boxes(evaluate().results[0], None, threshold=0.75)
+    errors = judge_boxes(evaluate(sample(gsd=None)).results[0], threshold=0.75)
     assert len(errors["false_positives"].boxes) == 0
     assert np.isnan(errors["true_positives"].distance_m).all()
     # The overlap of a miss is with what was kept.
     assert errors["misses"].iou.tolist() == [0.0]
+
+
+def test_distances_are_in_the_steps_of_each_direction():
+    image = replace(sample(), steps=np.array([[0.25, 0.0], [0.0, 9.0]]))
+    errors = judge_boxes(evaluate(image).results[0], threshold=0.5)
+    assert errors["true_positives"].distance_m.tolist() == pytest.approx([0.0, 0.5])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.8]), st.booleans())
@@ -103,7 +110,7 @@ def test_numbers_of_boxes_equal_the_counts(seed, threshold, by_distance):
     found = detections(boxes[:8] + random.normal(0, 1, (8, 1)), random.random(8), labels[:8])
     rule = BY_DISTANCE if by_distance else BY_IOU
     evaluation = evaluate(sample(found, boxes, labels), rule=rule, threshold=threshold)
-    errors = judge_boxes(evaluation.results[0], 0.5, threshold=threshold)
+    errors = judge_boxes(evaluation.results[0], threshold=threshold)
     hits, wrong, missed = (len(errors[n].boxes) for n in errors)
     counts = evaluation.overall.scores
     assert (hits, hits + wrong, hits + missed) == (
@@ -122,6 +129,6 @@ def test_each_class_has_its_own_threshold():
     assert [m.scores.detected for m in result.by_class.values()] == [1, 2]
     overall = result.overall.scores
     assert (overall.matched, overall.detected, overall.labelled) == (3, 3, 4)
-    judged = judge_boxes(result.results[0], 1.0, threshold=[0.5, 0.3])
+    judged = judge_boxes(result.results[0], threshold=[0.5, 0.3])
     assert judged["true_positives"].labels.tolist() == [0, 1, 1]
     assert judged["misses"].labels.tolist() == [0]

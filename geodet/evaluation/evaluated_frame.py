@@ -1,0 +1,122 @@
+"""The frame of an evaluation: pixels of a scene, or metres on the ground."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from pyproj import CRS, Transformer
+
+from geodet.config import Config
+from geodet.errors import VectorError
+from geodet.geometry.arrays import Floats
+from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
+from geodet.geometry.geobox import GeoBox
+from geodet.geometry.utm import utm_at
+from geodet.raster.scene import Scene
+from geodet.tilesets.pixel_results import is_pixel_results
+from geodet.tilesets.scene_labels import choose_crs
+from geodet.vector.vector_files import read_extent, read_frame
+
+__all__ = ["EvaluatedFrame", "ground_frame", "scene_frame"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedFrame:
+    """Pixel coordinates into which both files are transformed."""
+
+    geobox: GeoBox
+    """Where the frame lies; its size matters for a scene only."""
+    gsd: float | None
+    """Metres per unit of the frame, None if unknown."""
+    steps: Floats | None
+    """(2, 2) that map a step in the frame to metres east and north, None if unknown."""
+    scene: str | None
+    """Name of the scene, None without one."""
+
+
+def scene_frame(path: Path, config: Config) -> EvaluatedFrame:
+    """Return the pixels of a scene as the frame.
+
+    Raises:
+        SceneError: The scene cannot be read.
+    """
+    with Scene(path) as scene:
+        box = scene.geobox
+        gsd, steps = box.gsd or config.data.gsd, None
+        if box.gsd:
+            steps = box.ground_matrices(np.array([[box.width / 2, box.height / 2]]))[0]
+        return EvaluatedFrame(box, gsd, steps, scene.name)
+
+
+def ground_frame(detections: Path, labels: Path, config: Config) -> EvaluatedFrame:
+    """Choose a frame in metres that fits both files.
+
+    Raises:
+        VectorError: A file cannot be read, holds boxes in pixels, only one of the two has a CRS, or
+            neither has an object.
+    """
+    if is_pixel_results(detections):
+        raise VectorError(
+            f"{detections} is in pixels, and neither --scene nor --data names the images",
+            hint="give the raster with --scene, or the labelled chips with --data",
+            path=detections,
+        )
+    extents = [(path, *read_extent(path)) for path in (detections, labels)]
+    path, crs, extent = extents[1]
+    extents[1] = (path, choose_crs(crs, config.tile.labels_crs, labels), extent)
+    bare = [path for path, crs, _ in extents if crs is None]
+    if len(bare) == 1:
+        raise VectorError(
+            f"{bare[0]} has no CRS, but {({detections, labels} - {bare[0]}).pop()} has one",
+            hint="assign a CRS with ogr2ogr -a_srs, or give the raster of both with --scene",
+            path=bare[0],
+        )
+    if bare:
+        logger.warning(
+            "neither file has a CRS: their coordinates are compared without transformation"
+        )
+        return EvaluatedFrame(GeoBox(1, 1, Affine.identity(), None), config.data.gsd, None, None)
+    for path, crs, extent in extents:
+        if crs is not None and np.isfinite(extent).all():
+            return _metric_frame(crs, _middle(path, crs, extent), config.data.gsd)
+    raise VectorError(
+        f"neither {detections} nor {labels} contains an object",
+        hint="check that these are the right files",
+        path=detections,
+    )
+
+
+def _middle(path: Path, crs: CRS, extent: Floats) -> Floats:
+    """Return the middle of the objects of a file, also where they lie around the antimeridian."""
+    middle: Floats = (extent[:2] + extent[2:]) / 2
+    turn = full_turn(crs)
+    if not turn or extent[2] - extent[0] <= turn / 2:
+        return middle
+    bounds = read_frame(path, columns=[]).explode().bounds.to_numpy(np.float64)
+    x = (bounds[:, 0] + bounds[:, 2]) / 2
+    seam = seam_between(x[np.isfinite(x)], turn)
+    around = within_half_turn(x, seam + turn / 2, turn)
+    return np.array([(np.nanmin(around) + np.nanmax(around)) / 2, middle[1]])
+
+
+def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> EvaluatedFrame:
+    # The scale of a cylindrical projection, such as Web Mercator, changes with the latitude.
+    if not crs.is_projected or full_turn(crs):
+        crs, centre = _to_utm(crs, centre)
+    around = GeoBox(2, 2, Affine.translation(centre[0] - 1, centre[1] - 1), crs)
+    unit = around.gsd or 1.0  # metres on the ground; in UTM nearly those of the CRS
+    scale = gsd / unit if gsd else 1.0
+    steps = around.ground_matrices(np.ones((1, 2)))[0] * scale if around.gsd else None
+    return EvaluatedFrame(GeoBox(1, 1, Affine.scale(scale), crs), unit * scale, steps, None)
+
+
+def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:
+    utm = utm_at(crs, centre)
+    there = Transformer.from_crs(crs, utm, always_xy=True).transform(*centre)
+    return utm, np.array(there)
