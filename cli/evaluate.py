@@ -181,11 +181,7 @@ def evaluate(
         flags.setdefault(section, {}).update(given)
     sections = ("data", "match", "detect", "tile")
     config = opt.resolve(recipe, settings, flags=flags, sections=sections)
-    _check_files(data, detections, labels, scene, output, overwrite=overwrite)
-    if aoi is not None:
-        from geodet.vector.formats import check_vector_exists
-
-        check_vector_exists(aoi)
+    _check_files(data, detections, labels, scene, aoi, output, overwrite=overwrite)
     files: dict[str, Any] = {
         "score_field": score_field,
         "output": output,
@@ -233,6 +229,7 @@ def _check_files(
     detections: Path | None,
     labels: Path | None,
     scene: Path | None,
+    aoi: Path | None,
     output: Path | None,
     *,
     overwrite: bool,
@@ -241,14 +238,15 @@ def _check_files(
     from geodet.files.output_folders import check_evaluation_folder, check_tileset_exists
     from geodet.raster.reach import announce_reach
     from geodet.raster.scene_lists import check_scene_exists
-    from geodet.vector.formats import check_vector_exists
+    from geodet.vector.formats import check_vector_exists, path_of
 
     if output is not None:
-        inputs = [path for path in (data, detections, labels, scene) if path is not None]
+        read = (data, detections, labels, scene, aoi)
+        inputs = [Path(path_of(path)) for path in read if path is not None]
         check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
     if data is not None:
         check_tileset_exists(data)
-    for path in (detections, labels):
+    for path in (detections, labels, aoi):
         if path is not None:
             check_vector_exists(path)
     if scene is not None:

@@ -96,9 +96,9 @@ def calibrate_on_chips(
         TilesetError: The part of the split is empty, the data is broken or has no object.
         ModelFileError: The data has a class that the model lacks, the model is an ONNX file, or its
             scores do not tell right from wrong.
-        OutputError: The output exists or cannot be written.
+        OutputError: The output exists, is the model itself, or cannot be written.
     """
-    _check(model, output, overwrite=overwrite)
+    _check(model, output, [data], overwrite=overwrite)
     tileset, images = read_split(data, split, config)
     detect = config.detect.model_copy(update={"score_threshold": _LOWEST_SCORE})
     low = config.model_copy(update={"detect": detect})
@@ -134,10 +134,9 @@ def calibrate_on_scene(
         VectorError: The labels cannot be read.
         TilesetError: No object is labelled.
         ModelFileError: As for :func:`calibrate_on_chips`.
-        OutputError: The output exists or cannot be written.
+        OutputError: The output exists, is the model itself, or cannot be written.
     """
-    _check(model, output, overwrite=overwrite)
-    check_apart([output], [scene, labels])
+    _check(model, output, [scene, labels], overwrite=overwrite)
     detect = config.detect.model_copy(update={"score_threshold": _LOWEST_SCORE})
     with tempfile.TemporaryDirectory(prefix="geodet-calibrate-") as folder:
         found = Path(folder) / "found.gpkg"
@@ -148,8 +147,9 @@ def calibrate_on_scene(
     return _calibrate(model, output, [read.image], read.classes, config, source=labels.name)
 
 
-def _check(model: Model, output: Path, *, overwrite: bool) -> None:
+def _check(model: Model, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
     check_destination(output, [".safetensors"], overwrite=overwrite)
+    check_apart([output], [*inputs, *([model.path] if model.path else [])])
     if not isinstance(model.network, RetinaNet):
         raise ModelFileError(
             f"{model.description.name} is an ONNX file, whose scores cannot be changed",

@@ -30,6 +30,7 @@ from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import LabelledImage
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tile_inputs import LabelledArea
+from geodet.vector.formats import path_of
 
 __all__ = [
     "EvaluateReport",
@@ -199,7 +200,8 @@ def evaluate_vectors(
         ConfigError: The two files have no class in common.
         OutputError: The folder exists or cannot be written.
     """
-    inputs = [detections, labels, *([scene] if scene else [])]
+    read_paths = (detections, labels, scene, None if area is None else area.aoi)
+    inputs = [Path(path_of(path)) for path in read_paths if path is not None]
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=inputs)
     read = read_evaluated_scene(

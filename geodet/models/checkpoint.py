@@ -30,7 +30,7 @@ def load_checkpoint(name: str | Path) -> Model:
     """
     path = find_model(name)
     network, description = load_network(path)
-    return Model(lambda: network, description, hash_file(path))
+    return Model(lambda: network, description, hash_file(path), path=path)
 
 
 def load_network(path: Path) -> tuple[RetinaNet, ModelDescription]:

@@ -37,6 +37,8 @@ class Model:
     """The ONNX file that it is; None: a file with weights for PyTorch."""
     int8: Path | None = None
     """The ONNX file of the same model in eight-bit integers, if there is one."""
+    path: Path | None = None
+    """The file that it was read from; None: it was read from none."""
 
     @cached_property
     def network(self) -> RetinaNet:

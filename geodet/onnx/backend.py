@@ -42,7 +42,7 @@ def load_onnx_model(path: Path) -> Model:
         ModelFileError: The file was not written by ``geodet export --reader plain``.
     """
     about = load_onnx_description(path)
-    return Model(partial(_no_network, path), about, hash_file(path), onnx=path)
+    return Model(partial(_no_network, path), about, hash_file(path), onnx=path, path=path)
 
 
 def load_model(name: str | Path) -> Model:
@@ -75,6 +75,7 @@ def load_model(name: str | Path) -> Model:
         load_description(path),
         hash_file(path),
         int8=int8 if int8.is_file() else None,
+        path=path,
     )
 
 

@@ -15,8 +15,9 @@ from geodet.evaluation.calibrate import calibrate_on_chips, calibrate_on_scene
 from geodet.evaluation.evaluate import evaluate_vectors
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.boxes import Detections
-from geodet.models.checkpoint import load_checkpoint
+from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.model import Model
+from geodet.onnx.backend import load_model
 
 CLASSES = ("car", "tree")
 
@@ -137,6 +138,16 @@ def test_an_existing_file_is_kept(tmp_path, data):
     with pytest.raises(OutputError, match="exists"):
         calibrate_on_chips(model(), output, data, Config())
     assert output.read_text() == "mine"
+
+
+def test_the_model_itself_is_never_replaced(tmp_path, data):
+    path = tmp_path / "own.safetensors"
+    save_model(path, model().network, model().description)
+    before = path.read_bytes()
+    for read in (load_checkpoint, load_model):
+        with pytest.raises(OutputError, match=r"own\.safetensors is an input and would be"):
+            calibrate_on_chips(read(path), path, data, Config(), overwrite=True)
+    assert path.read_bytes() == before
 
 
 def test_a_bundled_model_is_calibrated_on_a_labelled_scene(example_files, tmp_path):

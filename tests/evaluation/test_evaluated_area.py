@@ -9,7 +9,7 @@ import shapely
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 
 import geodet
-from geodet.errors import ConfigError, VectorError
+from geodet.errors import ConfigError, OutputError, VectorError
 
 X, Y = 500_000.0, 4_500_000.0
 
@@ -52,6 +52,22 @@ def test_figures_are_those_of_the_area(tmp_path, files, make_scene, with_scene):
     assert scores.precision == pytest.approx(hits / len(here))
     assert scores.recall == pytest.approx(hits / len(there))
     assert 0 < hits < len(here) < 100
+
+
+def test_the_area_is_never_replaced(tmp_path, files, invoke):
+    pair = ("--detections", "found.gpkg", "--labels", "truth.gpkg", "-o", "report")
+    invoke("evaluate", *pair)
+    layer = "report/errors.gpkg|layername=true_positives"
+    done = invoke("evaluate", *pair, "--aoi", layer, "--overwrite", code=1)
+    assert "report holds more than an earlier output: errors.gpkg" in " ".join(done.stderr.split())
+    with pytest.raises(OutputError, match=r"more than an earlier output: errors\.gpkg"):
+        geodet.evaluate(
+            detections=tmp_path / "found.gpkg",
+            labels=tmp_path / "truth.gpkg",
+            aoi=f"{tmp_path}/{layer}",
+            output=tmp_path / "report",
+            overwrite=True,
+        )
 
 
 def test_bounds_are_an_area_on_the_command_line(tmp_path, files, invoke):
