@@ -144,19 +144,20 @@ def evaluate_results(
     Raises:
         TilesetError: The part of the split is empty or the data is broken.
         VectorError: The detections are broken or belong to other images.
-        ConfigError: The detections and the labels have no class in common.
+        ConfigError: The detections and the labels have no class in common, or a threshold is of a
+            class that neither has.
         OutputError: The folder exists or cannot be written.
     """
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
     tileset, images = read_split(data, split, config)
-    evaluated, classes = read_evaluated_chips(
+    evaluated, classes, counted_as = read_evaluated_chips(
         detections, tileset, images, config, score_field=score_field
     )
     chosen = config.detect.score_threshold
     found = Detections.concatenate([image.detections for image in evaluated])
     lowest = lowest_score(found)
-    threshold = choose_by_class(chosen, classes, lowest)
+    threshold = choose_by_class(chosen, classes, lowest, counted_as)
     warn_of_cut_scores(found, detections)
     evaluation = measure(evaluated, classes, config.match, threshold=threshold, lowest=lowest)
     title = f"{detections.name} against {len(images)} {split} images"
@@ -197,7 +198,8 @@ def evaluate_vectors(
 
     Raises:
         VectorError: A file cannot be read, or one of the two has no CRS.
-        ConfigError: The two files have no class in common.
+        ConfigError: The two files have no class in common, or a threshold is of a class that
+            neither has.
         OutputError: The folder exists or cannot be written.
     """
     read_paths = (detections, labels, scene, None if area is None else area.aoi)
@@ -217,7 +219,7 @@ def evaluate_vectors(
         [image],
         read.classes,
         config.match,
-        threshold=choose_by_class(chosen, read.classes, lowest),
+        threshold=choose_by_class(chosen, read.classes, lowest, read.counted_as),
         lowest=lowest,
         has_boxes=read.has_boxes,
         has_pixels=read.has_pixels,

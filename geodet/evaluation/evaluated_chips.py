@@ -205,7 +205,7 @@ def read_evaluated_chips(
     config: Config,
     *,
     score_field: str = "score",
-) -> tuple[list[EvaluatedImage], tuple[str, ...]]:
+) -> tuple[list[EvaluatedImage], tuple[str, ...], dict[str, int]]:
     """Read detections on labelled chips, which are identified by the names of their files.
 
     Args:
@@ -216,7 +216,8 @@ def read_evaluated_chips(
         score_field: Key of the score in COCO results; empty: every detection has score 1.
 
     Returns:
-        The detections and labels of each image, and the names of the classes.
+        The detections and labels of each image, the names of the classes, and the index of the
+        class that each class of the detections counts as; -1 for one that does not count.
 
     Raises:
         VectorError: The detections are broken, belong to none of the images, or two images share a
@@ -258,7 +259,9 @@ def read_evaluated_chips(
                 oriented=image.oriented,
             )
         )
-    return evaluated, classes
+    own = sorted({name for objects in found for name in objects.names})
+    numbers = number_of([mapped.get(name, name) for name in own])
+    return evaluated, classes, dict(zip(own, numbers.tolist(), strict=True))
 
 
 def _check_names(names: Sequence[str], results: PixelResults) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class EvaluatedScene:
     """Detections and labels in one frame."""
     classes: tuple[str, ...]
     """Names of the classes."""
+    counted_as: Mapping[str, int]
+    """Index of the class that each class of the detections counts as; -1: it does not count."""
     geobox: GeoBox
     """Geobox of the frame."""
     has_pixels: bool
@@ -134,7 +136,10 @@ def read_evaluated_scene(
         oriented=None if truth_turned is None else truth_turned[counted],
     )
     has_pixels = bool(scene or config.data.gsd or crs is None)
-    return EvaluatedScene(image, classes, frame.geobox, has_pixels, sized and truth_sized)
+    counted_as = dict(zip(found.objects.names, found_labels.tolist(), strict=True))
+    return EvaluatedScene(
+        image, classes, counted_as, frame.geobox, has_pixels, sized and truth_sized
+    )
 
 
 def _read_found(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from geodet.config.section import name_hint
+from geodet.errors import ConfigError
 from geodet.geometry.boxes import Detections
 
 __all__ = ["LOWEST_SCORE", "choose_by_class", "lowest_score", "warn_of_cut_scores"]
@@ -20,18 +22,40 @@ logger = logging.getLogger(__name__)
 
 
 def choose_by_class(
-    chosen: float | Mapping[str, float] | None, classes: Sequence[str], lowest: float
+    chosen: float | Mapping[str, float] | None,
+    classes: Sequence[str],
+    lowest: float,
+    counted_as: Mapping[str, int],
 ) -> list[float]:
     """Return the score threshold of each class of a file; the lowest score where none is chosen.
+
+    Where several classes of the detections count as one, it has the lowest of their thresholds.
 
     Args:
         chosen: ``detect.score_threshold``.
         classes: Names of the classes.
         lowest: Lowest score in the file.
+        counted_as: Index of the class that each class of the detections counts as; -1: it does not
+            count.
+
+    Raises:
+        ConfigError: A threshold is of another class.
     """
-    if isinstance(chosen, Mapping):
-        return [chosen.get(name, lowest) for name in classes]
-    return [lowest if chosen is None else chosen] * len(classes)
+    if not isinstance(chosen, Mapping):
+        return [lowest if chosen is None else chosen] * len(classes)
+    label_of = {**counted_as, **{name: label for label, name in enumerate(classes)}}
+    of_label: list[list[float]] = [[] for _ in classes]
+    for name, threshold in chosen.items():
+        if name not in label_of:
+            raise ConfigError(
+                f"detect.score_threshold: {name!r} is neither a class of the detections nor of the "
+                "evaluation",
+                hint=name_hint(name, sorted(label_of), "classes"),
+                key="detect.score_threshold",
+            )
+        if label_of[name] >= 0:
+            of_label[label_of[name]].append(threshold)
+    return [min(thresholds, default=lowest) for thresholds in of_label]
 
 
 def lowest_score(detections: Detections) -> float:

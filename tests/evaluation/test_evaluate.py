@@ -10,7 +10,7 @@ from factories_models import architecture, detections, paint_chip, seeded_networ
 
 import geodet.evaluation.model_on_chips
 from geodet.config import Config
-from geodet.errors import ModelFileError, OutputError, TilesetError
+from geodet.errors import ConfigError, ModelFileError, OutputError, TilesetError
 from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
 from geodet.evaluation.threshold_curves import MatchCounts
 from geodet.files.output_folders import EVALUATION_FILES
@@ -282,6 +282,33 @@ def test_measures_of_vector_files_equal_those_computed_by_hand(vectors):
     strict = Config.model_validate(KIND | {"detect": {"score_threshold": 0.85}})
     assert overall(evaluate_vectors(*vectors, strict)) == MatchCounts(0.85, 1, 1, 3)
     assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
+
+
+def thresholds(files, chosen, **data):
+    config = Config.model_validate(KIND | {"detect": {"score_threshold": chosen}, "data": data})
+    by_name = evaluate_vectors(*files, config).evaluation.by_class
+    return {name: one.scores.threshold for name, one in by_name.items()}
+
+
+def test_thresholds_are_those_of_the_classes_that_the_file_names(vectors):
+    assert thresholds(vectors, {"car": 0.85}) == {"bus": 0.3, "car": 0.85}
+    joined = {"one_class": "vehicle"}
+    assert thresholds(vectors, {"car": 0.8, "bus": 0.7}, **joined) == {"vehicle": 0.7}
+    assert thresholds(vectors, {"vehicle": 0.6}, **joined) == {"vehicle": 0.6}
+    assert thresholds(vectors, {"car": 0.8}, class_map={"car": "auto"})["auto"] == 0.8
+
+
+def test_the_threshold_of_a_class_that_the_labels_name_otherwise_is_used(tmp_path):
+    found = write_boxes(tmp_path / "f.gpkg", [[0, 0, 9, 9]], 32633, score=[0.9], label=["vehicle"])
+    truth = write_boxes(tmp_path / "t.gpkg", [[0, 0, 9, 9]], 32633, kind=["car"])
+    for name in ("vehicle", "car"):
+        assert thresholds((found, truth), {name: 0.5}) == {"car": 0.5}
+
+
+def test_the_threshold_of_a_class_that_is_none_is_refused(vectors):
+    with pytest.raises(ConfigError, match="'caar' is neither a class of the detections") as caught:
+        thresholds(vectors, {"caar": 0.5})
+    assert "did you mean 'car'?" in caught.value.hint
 
 
 def test_vector_files_can_be_matched_by_distance(vectors):

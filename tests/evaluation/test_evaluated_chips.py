@@ -81,7 +81,7 @@ def write_text(tmp_path):
 def samples(path, data, **settings):
     config = Config.model_validate({"data": settings})
     tileset = read_tileset(data, config.data)
-    return read_evaluated_chips(path, tileset, tileset.split("val"), config)
+    return read_evaluated_chips(path, tileset, tileset.split("val"), config)[:2]
 
 
 def test_detections_are_assigned_to_images_by_file_name(write, data):
