@@ -265,7 +265,7 @@ def _print_evaluation(report: EvaluateReport, *, quiet: bool) -> None:
     evaluation = report.evaluation
     by = evaluation.rule
     rule = f"IoU >= {by.iou:g}" if by.by == "iou" else f"centres within {by.distance_m:g} m"
-    named = {"all": evaluation.overall, **evaluation.by_class}
+    named = evaluation.by_row
     columns = ["class", "threshold", "precision", "recall", "F1", "objects", "detections"]
     columns += ["best at", "best F1"]
     rows = [_threshold_cells(name, figures) for name, figures in named.items()]

@@ -55,9 +55,8 @@ def evaluation_sections(
     Raises:
         SceneError: An image cannot be read.
     """
-    named = {"all": evaluation.overall, **evaluation.by_class}
-    if len(evaluation.by_class) == 1:  # it has the measures of all classes together
-        named = dict(evaluation.by_class)
+    # A single class has the measures of all classes together.
+    named = evaluation.by_class if len(evaluation.by_class) == 1 else evaluation.by_row
     gsds = [gsd for _, gsd in images]
     sections = [
         PageSection("Figures", [_key_figures(evaluation)]),

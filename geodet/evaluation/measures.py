@@ -92,6 +92,15 @@ class Evaluation:
     results: tuple[Comparison, ...]
     """The comparison of each image."""
 
+    @property
+    def by_row(self) -> dict[str, ClassMeasures]:
+        """The rows of a table: all classes together, as ``all``, and each class.
+
+        The first row is ``all classes`` where a class has the name ``all``.
+        """
+        total = "all classes" if "all" in self.by_class else "all"
+        return {total: self.overall, **self.by_class}
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedBoxes:

@@ -59,7 +59,7 @@ def write_evaluation(
         SceneError: An image of which the report shows parts cannot be read.
         OutputError: A file cannot be written.
     """
-    measures = {"all": evaluation.overall, **evaluation.by_class}
+    measures = evaluation.by_row
     curves = {name: _curve(one.curve) for name, one in measures.items()}
     content = {**about, **to_json(evaluation), "curves": {"threshold": _GRID, **curves}}
     content["reliability"] = {name: _reliability(one) for name, one in measures.items()}

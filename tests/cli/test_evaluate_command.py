@@ -45,6 +45,15 @@ def test_detections_against_labels_print_a_table(tmp_path, vectors, invoke):
     invoke("evaluate", *vectors, "-o", "out", "--overwrite")
 
 
+def test_a_class_of_the_name_all_is_a_row_of_its_own(tmp_path, vectors, invoke):
+    for name in ("found.gpkg", "truth.geojson"):
+        frame = geopandas.read_file(tmp_path / name).replace("car", "all")
+        frame.to_file(tmp_path / name)
+    thresholds = invoke("evaluate", *vectors).stdout.partition("average precision")[0]
+    lines = [line for line in thresholds.splitlines() if line.startswith(("all", "bus"))]
+    assert [line.split("  ")[0] for line in lines] == ["all classes", "all", "bus"]
+
+
 def test_json_equals_the_file_in_the_folder(tmp_path, vectors, invoke):
     done = invoke("evaluate", *vectors, "-o", "out", "--json", "--set", "data.gsd=0.5")
     printed = json.loads(done.stdout)

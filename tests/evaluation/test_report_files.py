@@ -94,6 +94,17 @@ def test_a_class_without_objects_has_no_average_precision(tmp_path):
     assert to_json(measures)["by_class"][CLASSES[2]] == bare
 
 
+def test_a_class_of_the_name_all_has_figures_of_its_own(tmp_path, charts):
+    measures = measure([sample()], ("all", "car"), MatchConfig(), threshold=0.5)
+    names = ["all classes", "all", "car"]
+    content = read_json(write(tmp_path / "out", measures))
+    assert list(content["reliability"]) == list(content["curves"])[1:] == names
+    rows = read_table(tmp_path / "out")
+    assert [row["class"] for row in rows] == list(charts["cars"]) == names
+    assert [row["labelled"] for row in rows] == ["3", "1", "2"]
+    assert "all classes" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("gsd", "has_pixels", "px", "m"),
     [
