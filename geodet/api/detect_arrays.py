@@ -31,6 +31,8 @@ class _Raster(NamedTuple):
     crs: Any
     nodata: float | None
     bands: tuple[str, ...]
+    valid: NDArray[np.bool_] | None = None
+    """(H, W), False where a masked array has no data; None: no array of that kind."""
 
 
 def detect_array(
@@ -47,6 +49,7 @@ def detect_array(
     Args:
         array: (C, H, W) or (H, W) array; an open rasterio dataset, of which all bands are read; or
             an xarray DataArray with the coordinates of rioxarray (``x``, ``y``, ``spatial_ref``).
+            Pixels of a masked array have no data where all bands are masked.
         model: A bundled model's name, a model file, or a loaded model.
         transform: From column and row to x and y; None: the array's own. An array without one gives
             pixel coordinates, x to the right and y = -row.
@@ -95,7 +98,11 @@ def _read(array: Any) -> _Raster:
             f"an array of shape {pixels.shape} is not an image",
             hint="pass (bands, rows, columns), or (rows, columns) for one band",
         )
-    return _Raster(pixels if pixels.ndim == 3 else pixels[None], None, None, None, ())
+    pixels = pixels if pixels.ndim == 3 else pixels[None]
+    valid = None
+    if isinstance(array, np.ma.MaskedArray):
+        valid = ~np.logical_and.reduce(np.ma.getmaskarray(array).reshape(pixels.shape))
+    return _Raster(pixels, None, None, None, (), valid)
 
 
 def _read_xarray(array: Any) -> _Raster:
@@ -157,6 +164,8 @@ def _in_memory(raster: _Raster) -> Iterator[str]:
     }
     if raster.transform is not None:
         profile["transform"] = raster.transform
+    if raster.valid is not None:  # GDAL takes a fourth band of bytes for alpha, not for data
+        profile["alpha"] = "no"
     with MemoryFile(filename="array.tif") as file:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -164,4 +173,14 @@ def _in_memory(raster: _Raster) -> Iterator[str]:
                 target.write(raster.pixels)
                 for band, name in enumerate(raster.bands[:count], 1):
                     target.set_band_description(band, name)
+                if raster.valid is not None:
+                    target.write_mask(_valid_in(raster, raster.valid))
         yield file.name
+
+
+def _valid_in(raster: _Raster, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add the nodata value to a mask, beside which GDAL does not look at it."""
+    if raster.nodata is None:
+        return valid
+    is_data: NDArray[np.bool_] = (raster.pixels != raster.nodata).any(axis=0)
+    return valid & is_data

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from factories_rasters import HOLES
 
 import geodet
 
@@ -104,6 +105,33 @@ def test_pixels_of_the_nodata_value_hold_no_detection(scene, tiny_model):
     found = geodet.detect_array(pixels, tiny_model, nodata=0, **SMALL)
     assert len(found)
     assert (found.x2_px > 40).all()
+
+
+@pytest.mark.parametrize("bands", [3, 4])  # GDAL takes a fourth band of bytes for alpha
+def test_masked_pixels_hold_no_detection(bands, make_scene, tiny_model):
+    scene = make_scene(
+        objects=[(20, 20, 32, 32)], holes=HOLES, mask=True, bands=bands, photometric="MINISBLACK"
+    )
+    with rasterio.open(scene) as dataset:
+        pixels, transform, crs = dataset.read(masked=True), dataset.transform, dataset.crs
+    found = geodet.detect_array(pixels, tiny_model, transform=transform, crs=crs, **SMALL)
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
+    unmasked = geodet.detect_array(pixels.data, tiny_model, transform=transform, crs=crs, **SMALL)
+    assert len(unmasked) > len(found)
+
+
+def test_a_masked_array_may_have_a_nodata_value_too(make_scene, tiny_model):
+    scene = make_scene(holes=HOLES, nodata=0)
+    with rasterio.open(scene) as dataset:
+        pixels, transform, crs = dataset.read(), dataset.transform, dataset.crs
+    masked = np.ma.array(pixels, mask=False)
+    masked[:, :5, :5] = np.ma.masked
+    place = {"transform": transform, "crs": crs, "nodata": 0}
+    pixels[:, :5, :5] = 0
+    same(
+        geodet.detect_array(masked, tiny_model, **place, **SMALL),
+        geodet.detect_array(pixels, tiny_model, **place, **SMALL),
+    )
 
 
 def test_one_band_may_come_without_its_axis(make_model):
