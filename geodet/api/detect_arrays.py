@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, Unpack
 
 import geopandas as gpd
 import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio._err import CPLE_BaseError  # a copy raises it, and it is not a RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from geodet.api.detect_frames import DetectKeywords, detect
@@ -47,7 +47,7 @@ def detect_array(
     """Detect objects in an array that is in memory.
 
     Args:
-        array: (C, H, W) or (H, W) array; an open rasterio dataset, of which all bands are read; or
+        array: (C, H, W) or (H, W) array; an open rasterio dataset, which is copied into memory; or
             an xarray DataArray with the coordinates of rioxarray (``x``, ``y``, ``spatial_ref``).
             Pixels of a masked array have no data where all bands are masked.
         model: A bundled model's name, a model file, or a loaded model.
@@ -56,7 +56,8 @@ def detect_array(
         crs: CRS of x and y, anything that rasterio takes; None: the array's own. An array without
             a CRS is not resampled: pass ``settings={"detect.gsd": METRES}`` if its pixels are not
             those of the model.
-        nodata: Value of pixels without data; None: the array's own.
+        nodata: Value of pixels without data; None: the array's own. A mask or an alpha band of a
+            dataset counts before it.
         **keywords: As for :func:`geodet.detect`.
 
     Returns:
@@ -73,23 +74,60 @@ def detect_array(
         >>> trees.crs.name
         'WGS 84 / UTM zone 33N'
     """
-    own = _read(array)
-    placed = own._replace(
-        transform=own.transform if transform is None else transform,
-        crs=own.crs if crs is None else crs,
-        nodata=own.nodata if nodata is None else nodata,
-    )
-    with _in_memory(placed) as path:
-        return detect(path, model, **keywords)
+    with MemoryFile(filename="array.tif") as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            if isinstance(array, DatasetReader):
+                _copy(array, file.name, transform, crs, nodata)
+            else:
+                own = _read(array)
+                placed = own._replace(
+                    transform=own.transform if transform is None else transform,
+                    crs=own.crs if crs is None else crs,
+                    nodata=own.nodata if nodata is None else nodata,
+                )
+                _write(placed, file)
+        return detect(file.name, model, **keywords)
+
+
+def _copy(
+    dataset: DatasetReader, path: str, transform: Affine | None, crs: Any, nodata: float | None
+) -> None:
+    """Copy a dataset with its masks, colours, ground control points and RPCs into a GeoTIFF.
+
+    Args:
+        dataset: An open dataset.
+        path: The GeoTIFF.
+        transform: In place of the dataset's own transform or points; None: as it is.
+        crs: In place of the dataset's own CRS; None: as it is.
+        nodata: In place of the dataset's own nodata value; None: as it is.
+    """
+    if len(kinds := sorted(set(dataset.dtypes))) > 1:
+        raise SceneError(
+            f"the bands of {dataset.name} are of the types {', '.join(kinds)}",
+            hint="pass its path to geodet.detect, or an array of one type",
+            path=dataset.name,
+        )
+    try:
+        rasterio.shutil.copy(dataset, path, driver="GTiff", BIGTIFF="IF_SAFER")
+    except (CPLE_BaseError, RasterioError) as error:
+        raise SceneError(
+            f"cannot read {dataset.name}: {error}",
+            hint="check the file, or pass its path to geodet.detect, which can leave areas out",
+            path=dataset.name,
+        ) from error
+    with rasterio.open(path, "r+") as copy:
+        if transform is not None:
+            copy.transform = transform
+            copy.crs = dataset.crs or dataset.gcps[1]
+        if crs is not None:
+            copy.crs = crs
+        if nodata is not None:
+            copy.nodata = nodata
 
 
 def _read(array: Any) -> _Raster:
     """Read pixels and place from whatever holds them."""
-    if isinstance(array, DatasetReader):
-        is_placed = array.crs is not None or array.transform != Affine.identity()
-        names = tuple(text or "" for text in array.descriptions)
-        place = array.transform if is_placed else None
-        return _Raster(array.read(), place, array.crs, array.nodata, names)
     if hasattr(array, "coords") and hasattr(array, "dims"):
         return _read_xarray(array)
     pixels = np.asarray(array)
@@ -142,9 +180,8 @@ def _transform_of(array: Any, x: str, y: str, about: Any) -> Affine | None:
     return Affine(width, 0, xs[0] - width / 2, 0, height, ys[0] - height / 2)
 
 
-@contextmanager
-def _in_memory(raster: _Raster) -> Iterator[str]:
-    """Yield the path of a GeoTIFF in memory, named ``array``."""
+def _write(raster: _Raster, file: MemoryFile) -> None:
+    """Write an array and where it lies to a GeoTIFF."""
     count, height, width = raster.pixels.shape
     dtype = raster.pixels.dtype
     if dtype == np.bool_ or dtype.name not in rasterio.dtypes.dtype_fwd.values():
@@ -164,18 +201,14 @@ def _in_memory(raster: _Raster) -> Iterator[str]:
     }
     if raster.transform is not None:
         profile["transform"] = raster.transform
-    if raster.valid is not None:  # GDAL takes a fourth band of bytes for alpha, not for data
+    if raster.valid is not None:  # a fourth band of bytes is alpha by default, which hides a mask
         profile["alpha"] = "no"
-    with MemoryFile(filename="array.tif") as file:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with file.open(**profile) as target:
-                target.write(raster.pixels)
-                for band, name in enumerate(raster.bands[:count], 1):
-                    target.set_band_description(band, name)
-                if raster.valid is not None:
-                    target.write_mask(_valid_in(raster, raster.valid))
-        yield file.name
+    with file.open(**profile) as target:
+        target.write(raster.pixels)
+        for band, name in enumerate(raster.bands[:count], 1):
+            target.set_band_description(band, name)
+        if raster.valid is not None:
+            target.write_mask(_valid_in(raster, raster.valid))
 
 
 def _valid_in(raster: _Raster, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
-from factories_rasters import HOLES
+from factories_kinds import KINDS, OBJECTS
+from factories_rasters import HOLES, NORTH_UP, break_block, with_points
+from rasterio.enums import ColorInterp
 
 import geodet
 
@@ -41,6 +44,64 @@ def test_an_open_dataset_gives_what_its_file_gives(scene, tiny_model):
     with rasterio.open(scene) as dataset:
         found = geodet.detect_array(dataset, tiny_model, **SMALL)
     same(found, geodet.detect(scene, tiny_model, **SMALL))
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_open_dataset_of_any_kind_gives_what_its_file_gives(kind, make_scene, tiny_model):
+    path, options = KINDS[kind].make(make_scene, OBJECTS), {**SMALL, "bands": KINDS[kind].bands}
+    with rasterio.open(path) as dataset:
+        found = geodet.detect_array(dataset, tiny_model, **options)
+    same(found, geodet.detect(path, tiny_model, **options))
+
+
+def test_the_colours_of_an_open_dataset_choose_its_bands(scene, tiny_model):
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+    with rasterio.open(scene) as dataset:
+        found = geodet.detect_array(dataset, tiny_model, **SMALL)
+        in_order = geodet.detect_array(dataset, tiny_model, bands=(3, 2, 1), **SMALL)
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
+    same(found, in_order)
+
+
+def test_a_place_that_is_given_replaces_that_of_a_dataset(make_scene, tiny_model):
+    with rasterio.open(with_points(make_scene, NORTH_UP.translation(5, 5))) as dataset:
+        found = geodet.detect_array(dataset, tiny_model, transform=NORTH_UP, **SMALL)
+        moved = geodet.detect_array(
+            dataset, tiny_model, transform=NORTH_UP, crs="EPSG:32634", **SMALL
+        )
+    same(found, geodet.detect(make_scene(transform=NORTH_UP), tiny_model, **SMALL))
+    assert moved.crs.to_epsg() == 32634
+
+
+def test_a_nodata_value_that_is_given_replaces_that_of_a_dataset(make_scene, tiny_model):
+    with rasterio.open(make_scene(holes=HOLES, nodata=0)) as dataset:
+        found = geodet.detect_array(dataset, tiny_model, nodata=255, **SMALL)
+    with rasterio.open(make_scene(holes=HOLES, nodata=0), "r+") as dataset:
+        dataset.nodata = 255
+    same(found, geodet.detect(dataset.name, tiny_model, **SMALL))
+
+
+def test_an_open_dataset_that_cannot_be_read_is_named(make_scene, tiny_model):
+    path = make_scene(tiled=True, compress="deflate")
+    break_block(path, 1, 1)
+    with (
+        rasterio.open(path) as dataset,
+        pytest.raises(geodet.SceneError, match=r"cannot read .*scene\.tif"),
+    ):
+        geodet.detect_array(dataset, tiny_model, **SMALL)
+
+
+def test_an_open_dataset_of_two_types_is_refused(scene, tiny_model):
+    vrt = scene.with_name("mixed.vrt")
+    rasterio.shutil.copy(scene, vrt, driver="VRT")
+    vrt.write_text(vrt.read_text().replace('"Byte" band="1"', '"Float32" band="1"'))
+    with (
+        rasterio.open(vrt) as dataset,
+        pytest.raises(geodet.SceneError, match=r"mixed\.vrt are of the types float32, uint8"),
+    ):
+        geodet.detect_array(dataset, tiny_model, **SMALL)
 
 
 class DataArray:
