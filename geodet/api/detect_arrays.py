@@ -53,9 +53,9 @@ def detect_array(
         model: A bundled model's name, a model file, or a loaded model.
         transform: From column and row to x and y; None: the array's own. An array without one gives
             pixel coordinates, x to the right and y = -row.
-        crs: CRS of x and y, anything that rasterio takes; None: the array's own. An array without
-            a CRS is not resampled: pass ``settings={"detect.gsd": METRES}`` if its pixels are not
-            those of the model.
+        crs: CRS of x and y, anything that rasterio takes; None: the array's own. It needs a
+            transform. An array without a CRS is not resampled: pass
+            ``settings={"detect.gsd": METRES}`` if its pixels are not those of the model.
         nodata: Value of pixels without data; None: the array's own. A mask or an alpha band of a
             dataset counts before it.
         **keywords: As for :func:`geodet.detect`.
@@ -64,7 +64,8 @@ def detect_array(
         The detections, as :func:`geodet.detect` returns them, with ``array`` as their scene.
 
     Raises:
-        SceneError: The array has another shape, or values that no raster holds.
+        SceneError: The array has another shape, values that no raster holds, or a CRS without a
+            transform.
         ModelFileError: It has fewer bands than the model needs.
 
     Example:
@@ -121,6 +122,8 @@ def _copy(
             copy.transform = transform
             copy.crs = dataset.crs or dataset.gcps[1]
         if crs is not None:
+            own = None if dataset.transform == Affine.identity() else dataset.transform
+            _check_place(own if transform is None else transform, crs)
             copy.crs = crs
         if nodata is not None:
             copy.nodata = nodata
@@ -180,8 +183,18 @@ def _transform_of(array: Any, x: str, y: str, about: Any) -> Affine | None:
     return Affine(width, 0, xs[0] - width / 2, 0, height, ys[0] - height / 2)
 
 
+def _check_place(transform: Affine | None, crs: Any) -> None:
+    """Refuse a CRS whose x and y would be columns and rows."""
+    if crs is not None and transform is None:
+        raise SceneError(
+            "the array has a CRS, but no transform from its pixels to it",
+            hint="pass transform as well, or no CRS for the coordinates of pixels",
+        )
+
+
 def _write(raster: _Raster, file: MemoryFile) -> None:
     """Write an array and where it lies to a GeoTIFF."""
+    _check_place(raster.transform, raster.crs)
     count, height, width = raster.pixels.shape
     dtype = raster.pixels.dtype
     if dtype == np.bool_ or dtype.name not in rasterio.dtypes.dtype_fwd.values():

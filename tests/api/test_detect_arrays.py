@@ -168,6 +168,17 @@ def test_pixels_of_the_nodata_value_hold_no_detection(scene, tiny_model):
     assert (found.x2_px > 40).all()
 
 
+def test_a_crs_needs_a_transform(make_scene, tiny_model):
+    with rasterio.open(with_points(make_scene, NORTH_UP)) as dataset:
+        array = DataArray(
+            dataset.read(), ("band", "y", "x"), {"spatial_ref": Coordinate(crs_wkt="EPSG:32633")}
+        )
+        for placed, crs in ((dataset, "EPSG:32633"), (array.values, "EPSG:32633"), (array, None)):
+            with pytest.raises(geodet.SceneError, match="a CRS, but no transform") as caught:
+                geodet.detect_array(placed, tiny_model, crs=crs, **SMALL)
+            assert "pass transform" in caught.value.hint
+
+
 @pytest.mark.parametrize("bands", [3, 4])  # GDAL takes a fourth band of bytes for alpha
 def test_masked_pixels_hold_no_detection(bands, make_scene, tiny_model):
     scene = make_scene(
