@@ -12,7 +12,9 @@ import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError  # a copy raises it, and it is not a RasterioError
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.crs import CRS
+from rasterio.dtypes import in_dtype_range
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
 from geodet.api.detect_frames import DetectKeywords, detect
@@ -65,7 +67,8 @@ def detect_array(
 
     Raises:
         SceneError: The array has another shape, values that no raster holds, or a CRS without a
-            transform.
+            transform; the dataset is closed or cannot be read; ``transform``, ``crs`` or ``nodata``
+            is not one.
         ModelFileError: It has fewer bands than the model needs.
 
     Example:
@@ -103,12 +106,21 @@ def _copy(
         crs: In place of the dataset's own CRS; None: as it is.
         nodata: In place of the dataset's own nodata value; None: as it is.
     """
+    if dataset.closed:
+        raise SceneError(
+            f"the dataset {dataset.name} is closed",
+            hint="call detect_array while it is open, or pass its path to geodet.detect",
+            path=dataset.name,
+        )
     if len(kinds := sorted(set(dataset.dtypes))) > 1:
         raise SceneError(
             f"the bands of {dataset.name} are of the types {', '.join(kinds)}",
             hint="pass its path to geodet.detect, or an array of one type",
             path=dataset.name,
         )
+    own = None if dataset.transform == Affine.identity() else dataset.transform
+    _check_place(own if transform is None else transform, crs)
+    _check_nodata(nodata, dataset.dtypes[0])
     try:
         rasterio.shutil.copy(dataset, path, driver="GTiff", BIGTIFF="IF_SAFER")
     except (CPLE_BaseError, RasterioError) as error:
@@ -122,8 +134,6 @@ def _copy(
             copy.transform = transform
             copy.crs = dataset.crs or dataset.gcps[1]
         if crs is not None:
-            own = None if dataset.transform == Affine.identity() else dataset.transform
-            _check_place(own if transform is None else transform, crs)
             copy.crs = crs
         if nodata is not None:
             copy.nodata = nodata
@@ -184,11 +194,38 @@ def _transform_of(array: Any, x: str, y: str, about: Any) -> Affine | None:
 
 
 def _check_place(transform: Affine | None, crs: Any) -> None:
-    """Refuse a CRS whose x and y would be columns and rows."""
-    if crs is not None and transform is None:
+    """Refuse what is no transform or no CRS, and a CRS whose x and y would be columns and rows."""
+    if not isinstance(transform, Affine | None):
+        raise SceneError(
+            f"the transform is no Affine, but {transform!r}",
+            hint="pass the transform of a dataset, or affine.Affine(a, b, c, d, e, f)",
+        )
+    if crs is None:
+        return
+    try:
+        CRS.from_user_input(crs)
+    except CRSError as error:
+        raise SceneError(
+            f"{crs!r} is not a CRS: {error}", hint="name one such as EPSG:4326 or EPSG:32633"
+        ) from error
+    if transform is None:
         raise SceneError(
             "the array has a CRS, but no transform from its pixels to it",
             hint="pass transform as well, or no CRS for the coordinates of pixels",
+        )
+
+
+def _check_nodata(nodata: float | None, dtype: Any) -> None:
+    """Refuse a value that no pixel of a type can have."""
+    try:
+        fits = nodata is None or in_dtype_range(nodata, dtype)
+    except TypeError:  # no number
+        fits = False
+    if not fits:
+        raise SceneError(
+            f"the nodata value {nodata!r} is no value of {dtype}",
+            hint="pass one that the pixels can have, or convert them, such as with"
+            " array.astype('float32')",
         )
 
 
@@ -202,6 +239,7 @@ def _write(raster: _Raster, file: MemoryFile) -> None:
             f"an array of {dtype} values cannot be read as a raster",
             hint="convert it, such as with array.astype('float32')",
         )
+    _check_nodata(raster.nodata, dtype)
     profile = {
         "driver": "GTiff",
         "width": width,

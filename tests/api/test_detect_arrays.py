@@ -93,6 +93,33 @@ def test_an_open_dataset_that_cannot_be_read_is_named(make_scene, tiny_model):
         geodet.detect_array(dataset, tiny_model, **SMALL)
 
 
+def test_a_closed_dataset_is_refused(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pass
+    with pytest.raises(geodet.SceneError, match=r"scene\.tif is closed") as caught:
+        geodet.detect_array(dataset, tiny_model, **SMALL)
+    assert caught.value.path == str(scene)
+
+
+WRONG = [
+    ({"transform": (1, 0, 0, 0, -1, 0)}, r"the transform is no Affine, but \(1, 0,"),
+    ({"transform": NORTH_UP, "crs": "bad"}, "'bad' is not a CRS"),
+    ({"transform": NORTH_UP, "crs": 3.5}, "3.5 is not a CRS"),
+    ({"nodata": 999}, "the nodata value 999 is no value of uint8"),
+    ({"nodata": np.nan}, "the nodata value nan is no value of uint8"),
+    ({"nodata": "0"}, "the nodata value '0' is no value of uint8"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG)
+def test_a_place_or_nodata_value_that_is_none_is_refused(given, message, scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        for array in (dataset, dataset.read()):
+            with pytest.raises(geodet.SceneError, match=message) as caught:
+                geodet.detect_array(array, tiny_model, **given, **SMALL)
+            assert caught.value.hint
+
+
 def test_an_open_dataset_of_two_types_is_refused(scene, tiny_model):
     vrt = scene.with_name("mixed.vrt")
     rasterio.shutil.copy(scene, vrt, driver="VRT")
