@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from geodet.errors import ConfigError
 __all__ = [
     "Paths",
     "ProgressChoice",
+    "check_choice",
     "check_corners",
+    "check_range",
     "list_paths",
     "resolve_search",
     "showing_progress",
@@ -33,6 +36,28 @@ def list_paths(paths: Paths | None) -> list[str | Path]:
     if paths is None:
         return []
     return [paths] if isinstance(paths, str | Path) else list(paths)
+
+
+def check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    """Refuse a value that an argument does not have.
+
+    Raises:
+        ConfigError: It is not one of the choices.
+    """
+    if value not in choices:
+        words = " or ".join(map(repr, choices))
+        raise ConfigError(f"{name} is {value!r}", hint=f"pass {words}")
+
+
+def check_range(name: str, value: float, least: float, most: float = math.inf) -> None:
+    """Refuse a number that is out of the range of an argument, and NaN.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if not least <= value <= most:
+        limits = f"{least} or more" if most == math.inf else f"a number from {least} to {most}"
+        raise ConfigError(f"{name} is {value}", hint=f"pass {limits}")
 
 
 def check_corners(bounds: Sequence[float] | None) -> tuple[float, float, float, float] | None:

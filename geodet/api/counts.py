@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geodet.api.call_arguments import check_range
 from geodet.counting.compare import CompareReport, compare_dates
 from geodet.counting.count import CountPlaces, CountReport, count_objects
 from geodet.counting.known_accuracy import KnownAccuracy
@@ -62,6 +63,7 @@ def count(
         >>> report.objects == len(trees)
         True
     """
+    check_range("measured_on", measured_on, 0)
     return count_objects(
         Path(detections),
         CountPlaces(None if by is None else Path(by), field, grid, h3),
@@ -108,6 +110,7 @@ def compare(
 
     Raises:
         VectorError: A file cannot be read, or one of them has no CRS.
+        ConfigError: The distance is negative or no number.
         OutputError: The output exists, or cannot be written.
 
     Example:

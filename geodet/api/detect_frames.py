@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import geopandas as gpd
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from geodet.api.call_arguments import (
     Paths,
     ProgressChoice,
+    check_choice,
     check_corners,
     list_paths,
     resolve_search,
@@ -31,6 +32,7 @@ from geodet.jobs.pool_engines import several_processes
 from geodet.jobs.pooled_run import begin_detection
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
+from geodet.vector.formats import Geometry
 from geodet.vector.frames import to_frame, to_table
 
 __all__ = ["DetectKeywords", "detect", "iter_detect"]
@@ -277,6 +279,8 @@ def _begin(
     }
     config = resolve_search(keywords.get("config"), keywords.get("settings", ()), flags)
     aoi, page = keywords.get("aoi"), keywords.get("report")
+    geometry = keywords.get("geometry", "box")
+    check_choice("geometry", geometry, get_args(Geometry))
     devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
     options = DetectOptions(
         device=devices[0],
@@ -285,7 +289,7 @@ def _begin(
         bounds_crs=keywords.get("bounds_crs"),
         asset=keywords.get("asset"),
         format=keywords.get("format"),
-        geometry=keywords.get("geometry", "box"),
+        geometry=geometry,
         report=None if page is None else Path(page),
         append=keywords.get("append", False),
         replace_scenes=keywords.get("replace_scenes", False),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import geopandas as gpd
 
 from geodet.api.call_arguments import (
     Paths,
     ProgressChoice,
+    check_choice,
     check_corners,
     list_paths,
     resolve_search,
@@ -28,6 +29,7 @@ from geodet.jobs.pool_engines import several_processes
 from geodet.jobs.pooled_shard import search_shard
 from geodet.jobs.shard_run import ShardReport
 from geodet.jobs.shards import Shard
+from geodet.vector.formats import Geometry
 from geodet.vector.frames import to_frame
 
 __all__ = ["merge", "plan", "search"]
@@ -199,6 +201,7 @@ def merge(
         >>> len(merge(folder / "job")) == len(geodet.detect(scene))
         True
     """
+    check_choice("geometry", geometry, get_args(Geometry))
     options = DetectOptions(
         format=format,
         geometry=geometry,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
+from geodet.api.call_arguments import check_range
 from geodet.errors import ConfigError
 from geodet.viewer.serve_map import serve_map
 
@@ -43,7 +44,7 @@ def view(
         announce: Called with the address of the page.
 
     Raises:
-        ConfigError: The port is in use, or the base map cannot be shown.
+        ConfigError: The port is in use or none, or the base map cannot be shown.
         SceneError: The scene cannot be read.
         VectorError: The detections or errors cannot be read.
         OutputError: The reviews cannot be written, or belong to other detections.
@@ -57,6 +58,7 @@ def view(
             "reviews belong to a file of detections, and a frame is given",
             hint="write the frame to a file, and give its path",
         )
+    check_range("port", port, 0, 65535)
     # Windows keeps a file that is still being read when Ctrl-C ends the page.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if isinstance(detections, gpd.GeoDataFrame):

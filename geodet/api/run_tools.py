@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geodet.api.call_arguments import check_range
 from geodet.api.training_tools import to_training_data
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
@@ -114,6 +115,7 @@ def train_series(
         >>> [run.name for run in report.runs]
         ['mine-seed-0.run', 'mine-seed-1.run']
     """
+    check_range("seeds", seeds, 1)
     chosen = resolve_config(config, flags={"train": {"epochs": epochs}}, settings=settings)
     source = to_training_data(data, labels)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import geopandas as gpd
 
+from geodet.api.call_arguments import check_choice, check_range
 from geodet.geometry.windows import Window
 from geodet.previews.map_outlines import OutlineLayer
 from geodet.previews.preview import PreviewReport, draw_scene
@@ -51,7 +52,7 @@ def preview(
         overwrite: Replace a picture that exists.
 
     Raises:
-        ConfigError: The part lies outside of the scene.
+        ConfigError: The part lies outside of the scene, or an argument is out of its range.
         SceneError: The scene cannot be read.
         VectorError: The detections or the outlines cannot be read.
         OutputError: The picture exists, or cannot be written.
@@ -60,6 +61,8 @@ def preview(
         >>> preview(scene, labels, folder / "look.png", window=(0, 0, 200, 200)).labels
         {'tree': ...}
     """
+    check_choice("on_error", on_error, ("stop", "skip"))
+    check_range("max_side", max_side, 1)
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(detections, gpd.GeoDataFrame):
             source: Path | None = Path(folder) / "detections.gpkg"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from geodet.api.call_arguments import check_choice
 from geodet.api.progress_bars import count_bar
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
@@ -65,7 +66,7 @@ def suggest(
         progress: True shows a bar; a function is called with the windows done and of all.
 
     Raises:
-        ConfigError: The arguments do not go together.
+        ConfigError: The arguments do not go together, or ``by`` is another word.
         SceneError: No scene can be read.
         ModelFileError: There is no such model, or a scene lacks bands that it needs.
         VectorError: The detections, the reviews or the area cannot be read.
@@ -76,6 +77,7 @@ def suggest(
         >>> "near the threshold" in report.windows[0].reason
         True
     """
+    check_choice("by", by, get_args(Rule))
     flags: dict[str, Any] = {"chip_size": chip_size, "bands": bands}
     chosen = resolve_config(config, flags={"detect": flags}, settings=settings)
     if bounds is not None and len(bounds) != 4:

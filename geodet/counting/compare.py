@@ -15,6 +15,7 @@ import shapely
 from geodet.counting.comparison import DateComparison, match_dates
 from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.polygon_counts import check_attributes, count_in_polygons, read_polygons
+from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.arrays import Ints
 from geodet.vector.attribute_tables import AttributeLayer, write_attribute_layers
@@ -81,8 +82,11 @@ def compare_dates(
     Raises:
         VectorError: A file cannot be read, one of them has no CRS, or the polygons lack the field
             or have an attribute ``kept``, ``gone`` or ``new``.
+        ConfigError: The distance is negative or no number.
         OutputError: The output exists, or cannot be written.
     """
+    if not distance >= 0:  # also NaN
+        raise ConfigError(f"the distance is {distance} m", hint="give 0 or more metres")
     inputs = [path for path in (before, after, by) if path is not None]
     if output is not None:
         check_apart([output], [Path(path_of(path)) for path in inputs])

@@ -1,5 +1,7 @@
 """The other public functions call the tools that the command line calls."""
 
+from math import nan
+
 import pytest
 from factories_models import write_tileset
 from PIL import Image
@@ -46,6 +48,28 @@ def test_a_frame_is_drawn_as_its_file_is(make_scene, tiny_model, tmp_path):
         assert sum(drawn.labels.values()) == len(found)
     one, two = (Image.open(tmp_path / name).tobytes() for name in ("a.png", "b.png"))
     assert one == two
+
+
+WRONG = [
+    (lambda: geodet.detect("a.tif", geometry="point"), "geometry is 'point'", "pass 'box'"),
+    (lambda: next(geodet.iter_detect("a.tif", geometry="point")), "geometry is 'point'", "'box'"),
+    (lambda: geodet.merge("job", geometry="point"), "geometry is 'point'", "'box' or 'centroid'"),
+    (lambda: geodet.suggest("a.tif", "a.gpkg", by="uncertain"), "by is 'uncertain'", "'rarity'"),
+    (lambda: geodet.preview("a.tif", None, "a.png", on_error="skp"), "on_error is 'skp'", "'skip'"),
+    (lambda: geodet.preview("a.tif", None, "a.png", max_side=0), "max_side is 0", "1 or more"),
+    (lambda: geodet.count("a.gpkg", measured_on=-3), "measured_on is -3", "0 or more"),
+    (lambda: geodet.train_series("tiles", "a.safetensors", seeds=0), "seeds is 0", "1 or more"),
+    (lambda: geodet.view("a.tif", port=99999), "port is 99999", "from 0 to 65535"),
+    (lambda: geodet.compare("a.gpkg", "b.gpkg", distance=-1), "distance is -1 m", "0 or more"),
+    (lambda: geodet.compare("a.gpkg", "b.gpkg", distance=nan), "distance is nan m", "0 or more"),
+]
+
+
+@pytest.mark.parametrize(("call", "message", "hint"), WRONG)
+def test_a_value_that_an_argument_does_not_have_is_refused(call, message, hint):
+    with pytest.raises(geodet.ConfigError, match=message) as caught:
+        call()
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
