@@ -9,6 +9,7 @@ from pathlib import Path
 import geopandas as gpd
 
 from geodet.api.call_arguments import check_range
+from geodet.api.frame_files import to_vector_file
 from geodet.errors import ConfigError
 from geodet.viewer.serve_map import serve_map
 
@@ -61,14 +62,9 @@ def view(
     check_range("port", port, 0, 65535)
     # Windows keeps a file that is still being read when Ctrl-C ends the page.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        if isinstance(detections, gpd.GeoDataFrame):
-            source: Path | None = Path(folder) / "detections.gpkg"
-            detections.to_file(source, layer="detections")
-        else:
-            source = None if detections is None else Path(detections)
         serve_map(
             scene,
-            source,
+            to_vector_file(detections, folder),
             errors=None if errors is None else Path(errors),
             reviews=None if reviews is None else Path(reviews),
             bands=bands,

@@ -10,6 +10,7 @@ from typing import Literal
 import geopandas as gpd
 
 from geodet.api.call_arguments import check_choice, check_range
+from geodet.api.frame_files import to_vector_file
 from geodet.geometry.windows import Window
 from geodet.previews.map_outlines import OutlineLayer
 from geodet.previews.preview import PreviewReport, draw_scene
@@ -29,7 +30,7 @@ def preview(
     min_score: float = 0.0,
     max_side: int = 2048,
     title: str = "",
-    outlines: Sequence[OutlineLayer] = (),
+    outlines: Sequence[str | Path | OutlineLayer] = (),
     on_error: Literal["stop", "skip"] = "stop",
     overwrite: bool = False,
 ) -> PreviewReport:
@@ -47,7 +48,8 @@ def preview(
         min_score: Leave out detections with a lower score.
         max_side: Longest side of the picture in pixels.
         title: Title above the picture; empty: none.
-        outlines: Polygons to outline, with an attribute to write in each.
+        outlines: Polygons to outline: vector files, or :class:`OutlineLayer` with an attribute to
+            write in each.
         on_error: What becomes of an area of the scene that cannot be read; skip: it is left blank.
         overwrite: Replace a picture that exists.
 
@@ -64,14 +66,9 @@ def preview(
     check_choice("on_error", on_error, ("stop", "skip"))
     check_range("max_side", max_side, 1)
     with tempfile.TemporaryDirectory() as folder:
-        if isinstance(detections, gpd.GeoDataFrame):
-            source: Path | None = Path(folder) / "detections.gpkg"
-            detections.to_file(str(source), layer="detections")
-        else:
-            source = None if detections is None else Path(detections)
         return draw_scene(
             scene,
-            source,
+            to_vector_file(detections, folder),
             Path(output),
             window=None if window is None else Window(*window),
             bounds=bounds,
@@ -80,7 +77,9 @@ def preview(
             min_score=min_score,
             max_side=max_side,
             heading=title,
-            outlines=outlines,
+            outlines=[
+                one if isinstance(one, OutlineLayer) else OutlineLayer(one) for one in outlines
+            ],
             on_error=on_error,
             overwrite=overwrite,
         )

@@ -39,7 +39,7 @@ def _list_names(name: str) -> list[str]:
                 device=name,
             )
         return [f"cuda:{number}" for number in range(count)]
-    kind, _, numbers = name.partition(":")
+    kind, _, numbers = str(name).partition(":")
     names = [f"{kind}:{number}" for number in numbers.split(",")] if "," in numbers else [name]
     for one in names:
         check_device_name(one)

@@ -50,7 +50,7 @@ def check_device_name(name: str) -> None:
     Example:
         >>> check_device_name("cuda:1")
     """
-    kind, _, index = name.partition(":")
+    kind, _, index = str(name).partition(":")  # from Python also None
     if name not in ("auto", "cpu", "cuda") and (kind != "cuda" or not index.isdigit()):
         raise DeviceError(
             f"unknown device {name!r}", hint="use auto, cpu, cuda or cuda:N", device=name

@@ -2,7 +2,9 @@
 
 from math import nan
 
+import geopandas
 import pytest
+import shapely
 from factories_models import write_tileset
 from PIL import Image
 
@@ -48,6 +50,24 @@ def test_a_frame_is_drawn_as_its_file_is(make_scene, tiny_model, tmp_path):
         assert sum(drawn.labels.values()) == len(found)
     one, two = (Image.open(tmp_path / name).tobytes() for name in ("a.png", "b.png"))
     assert one == two
+
+
+def test_a_frame_with_two_geometries_is_drawn_with_the_active_one(make_scene, tiny_model, tmp_path):
+    scene = make_scene(objects=[(20, 20, 32, 32)])
+    found = geodet.detect(scene, tiny_model, device="cpu")
+    drawn = geodet.preview(scene, found.assign(centre=found.centroid), tmp_path / "a.png")
+    assert sum(drawn.labels.values()) == len(found)
+
+
+def test_outlines_may_be_paths(make_scene, tmp_path):
+    scene, polygons = make_scene(), tmp_path / "polygons.geojson"
+    areas = geopandas.GeoSeries([shapely.box(500_010, 4_499_960, 500_040, 4_499_990)], crs=32633)
+    areas.to_file(polygons)
+    pictures = []
+    for name, layer in (("a.png", polygons), ("b.png", geodet.OutlineLayer(polygons))):
+        geodet.preview(scene, None, tmp_path / name, outlines=[layer])
+        pictures.append(Image.open(tmp_path / name).tobytes())
+    assert pictures[0] == pictures[1]
 
 
 WRONG = [

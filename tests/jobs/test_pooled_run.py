@@ -157,6 +157,8 @@ def test_devices_are_listed_by_name_and_by_process():
     assert list_devices("auto") == ["auto"]
     with pytest.raises(DeviceError, match="unknown device 'cuda:x'"):
         list_devices("cuda:0,x")
+    with pytest.raises(DeviceError, match="unknown device None"):
+        list_devices(None)
     with pytest.raises(ConfigError, match="0 processes"):
         list_devices("cpu", 0)
     assert share_of_machine("cpu", 1000, None) == (1, None)
