@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from geodet.api.call_arguments import to_path
 from geodet.config import Config
 from geodet.config.recipes import Settings, label_flags, resolve_config
 from geodet.errors import ConfigError
@@ -89,7 +90,7 @@ def calibrate(
             hint="pass data, a tileset; or scene and labels",
         )
     corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
-    area = LabelledArea(None if aoi is None else Path(aoi), corners, bounds_crs)
+    area = LabelledArea(None if aoi is None else to_path("aoi", aoi), corners, bounds_crs)
     return calibrate_on_scene(
         as_model(model),
         Path(output),

@@ -23,12 +23,28 @@ __all__ = [
     "list_paths",
     "resolve_search",
     "showing_progress",
+    "to_path",
 ]
 
 Paths = str | Path | Sequence[str | Path]
 """One path or several."""
 ProgressChoice = bool | Callable[[DetectProgress], None]
 """True shows a bar; a function is called with each step."""
+
+
+def to_path(name: str, path: str | Path) -> Path:
+    """Return the path of an argument that takes a file.
+
+    Raises:
+        ConfigError: It is something else, such as a frame.
+    """
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise ConfigError(
+            f"{name} is a {type(path).__name__}, and the path of a file is taken",
+            hint="write it to a file, such as with frame.to_file, and pass the path",
+        ) from error
 
 
 def list_paths(paths: Paths | None) -> list[str | Path]:

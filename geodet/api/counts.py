@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geodet.api.call_arguments import check_range
+from geodet.api.call_arguments import check_range, to_path
 from geodet.counting.compare import CompareReport, compare_dates
 from geodet.counting.count import CountPlaces, CountReport, count_objects
 from geodet.counting.known_accuracy import KnownAccuracy
@@ -65,8 +65,8 @@ def count(
     """
     check_range("measured_on", measured_on, 0)
     return count_objects(
-        Path(detections),
-        CountPlaces(None if by is None else Path(by), field, grid, h3),
+        to_path("detections", detections),
+        CountPlaces(None if by is None else to_path("by", by), field, grid, h3),
         None if output is None else Path(output),
         min_score=min_score,
         score_field=score_field,
@@ -75,8 +75,8 @@ def count(
             precision,
             recall,
             measured_on,
-            None if sample is None else Path(sample),
-            None if aoi is None else Path(aoi),
+            None if sample is None else to_path("sample", sample),
+            None if aoi is None else to_path("aoi", aoi),
         ),
         overwrite=overwrite,
     )
@@ -120,11 +120,11 @@ def compare(
         True
     """
     return compare_dates(
-        Path(before),
-        Path(after),
+        to_path("before", before),
+        to_path("after", after),
         None if output is None else Path(output),
         distance=distance,
-        by=None if by is None else Path(by),
+        by=None if by is None else to_path("by", by),
         field=field,
         min_score=min_score,
         label_field=label_field,

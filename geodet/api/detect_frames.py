@@ -19,6 +19,7 @@ from geodet.api.call_arguments import (
     list_paths,
     resolve_search,
     showing_progress,
+    to_path,
 )
 from geodet.api.progress_bars import DetectBar
 from geodet.config import Config
@@ -284,7 +285,7 @@ def _begin(
     devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
     options = DetectOptions(
         device=devices[0],
-        aoi=None if aoi is None else Path(aoi),
+        aoi=None if aoi is None else to_path("aoi", aoi),
         bounds=check_corners(keywords.get("bounds")),
         bounds_crs=keywords.get("bounds_crs"),
         asset=keywords.get("asset"),

@@ -16,6 +16,7 @@ from geodet.api.call_arguments import (
     list_paths,
     resolve_search,
     showing_progress,
+    to_path,
 )
 from geodet.config import Config
 from geodet.config.recipes import Settings
@@ -99,7 +100,7 @@ def plan(
     }
     options = DetectOptions(
         device=device,
-        aoi=None if aoi is None else Path(aoi),
+        aoi=None if aoi is None else to_path("aoi", aoi),
         bounds=check_corners(bounds),
         bounds_crs=bounds_crs,
         asset=asset,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from geodet.api.call_arguments import check_choice
+from geodet.api.call_arguments import check_choice, to_path
 from geodet.api.progress_bars import count_bar
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
@@ -84,12 +84,14 @@ def suggest(
         raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
     options = DetectOptions(
         device=device,
-        aoi=_to_path(aoi),
+        aoi=_to_path("aoi", aoi),
         bounds=None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3]),
         bounds_crs=bounds_crs,
         overwrite=overwrite,
     )
-    task = SuggestTask(budget, by, _to_path(detections), _to_path(reviewed))
+    task = SuggestTask(
+        budget, by, _to_path("detections", detections), _to_path("reviewed", reviewed)
+    )
     paths = [scenes] if isinstance(scenes, str | Path) else scenes
     with count_bar("looking at windows", is_shown=progress is True) as bar:
         return suggest_windows(
@@ -103,5 +105,5 @@ def suggest(
         )
 
 
-def _to_path(path: str | Path | None) -> Path | None:
-    return None if path is None else Path(path)
+def _to_path(name: str, path: str | Path | None) -> Path | None:
+    return None if path is None else to_path(name, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from geodet.api.call_arguments import to_path
 from geodet.files.output_folders import LABEL_SUFFIXES, is_job
 from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
@@ -34,6 +35,7 @@ def info(
         finds, and in what.
 
     Raises:
+        ConfigError: The path is none, such as a frame.
         VectorError: A vector file cannot be read.
         SceneError: There is no such file, or it is not a raster.
         TilesetError: A folder has no labels that are recognised, or they are broken.
@@ -47,6 +49,7 @@ def info(
         >>> info("urban-trees").bands
         ('red', 'green', 'blue')
     """
+    to_path("path", path)  # only checked: a Path would spoil an address
     about = find_description(str(path))
     if about is not None:
         return about

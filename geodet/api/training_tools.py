@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from geodet.api.call_arguments import to_path
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
@@ -113,7 +114,7 @@ def to_labelled_area(
     if bounds is not None and len(bounds) != 4:
         raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
     corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
-    return LabelledArea(None if aoi is None else Path(aoi), corners, bounds_crs)
+    return LabelledArea(None if aoi is None else to_path("aoi", aoi), corners, bounds_crs)
 
 
 def train(

@@ -85,6 +85,24 @@ WRONG = [
 ]
 
 
+FRAME = geopandas.GeoDataFrame(geometry=[])
+WANT_PATHS = {
+    "detections": geodet.count,
+    "path": geodet.info,
+    "before": lambda before: geodet.compare(before, "b.gpkg"),
+    "by": lambda by: geodet.compare("a.gpkg", "b.gpkg", by=by),
+    "aoi": lambda aoi: geodet.detect("a.tif", aoi=aoi),
+    "reviewed": lambda reviewed: geodet.suggest("a.tif", "b.gpkg", reviewed=reviewed),
+}
+
+
+@pytest.mark.parametrize("name", WANT_PATHS)
+def test_a_frame_in_place_of_a_path_is_refused(name):
+    with pytest.raises(geodet.ConfigError, match=f"{name} is a GeoDataFrame") as caught:
+        WANT_PATHS[name](FRAME)
+    assert "frame.to_file" in caught.value.hint
+
+
 @pytest.mark.parametrize(("call", "message", "hint"), WRONG)
 def test_a_value_that_an_argument_does_not_have_is_refused(call, message, hint):
     with pytest.raises(geodet.ConfigError, match=message) as caught:
