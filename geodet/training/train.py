@@ -16,7 +16,9 @@ from torch import Tensor
 from geodet.config import Config
 from geodet.errors import ConfigError, TilesetError
 from geodet.files.output_folders import CHIPS_FOLDER, check_run
+from geodet.files.outputs import check_apart
 from geodet.models.depthwise import train_depthwise_in_float32
+from geodet.models.description import find_model
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.displayed_images import open_image
@@ -123,14 +125,15 @@ def run_training(
 
     Raises:
         TilesetError: The data has no training images, or nothing to learn from.
-        OutputError: The model exists already or cannot be written, or another run is writing it.
+        OutputError: The model exists already, is that of ``train.init``, or cannot be written, or
+            another run is writing it.
         TrainingError: The loss stays not finite, or there is no run to resume.
         ConfigError: Settings do not fit the data, the processes or each other.
         DeviceError: This machine has no such device.
     """
     started = time.monotonic()
     settings = config.train
-    folder = check_run(output, resume=resume, overwrite=overwrite)
+    folder = _check_output(output, settings.init, resume=resume, overwrite=overwrite)
     fabric = launch_processes(settings.precision, device)
     torch.default_generator.manual_seed(settings.seed)
     tileset, config = _read_data(data, folder, config, fabric, cut_progress)
@@ -227,6 +230,13 @@ def _read_data(
     named = config.model_copy(update={"train": config.train.model_copy(update={"data_name": name})})
     chips = read_tileset(folder / CHIPS_FOLDER, config.data)
     return with_boxes_to_learn(chips, config.model), named
+
+
+def _check_output(output: Path, init: str | None, *, resume: bool, overwrite: bool) -> Path:
+    """Check that a model may be written, and not over its ``init``; return the run's folder."""
+    if init:
+        check_apart([output], [find_model(init)])
+    return check_run(output, resume=resume, overwrite=overwrite)
 
 
 def _measure(tileset: Tileset, config: Config) -> BandStatistics:

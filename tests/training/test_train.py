@@ -124,6 +124,10 @@ def test_an_existing_model_is_not_replaced_unasked(small, tmp_path):
     assert list(tmp_path.iterdir()) == [output]
     run_training(small, output, configured(epochs=1), device="cpu", overwrite=True)
     assert load_checkpoint(output).description.name == "a"
+    first, again = output.read_bytes(), configured(epochs=1, init=str(output))
+    with pytest.raises(OutputError, match=r"a\.safetensors is an input and would be overwritten"):
+        run_training(small, output, again, device="cpu", overwrite=True)
+    assert output.read_bytes() == first
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model", "model.safetensors.bak"])
