@@ -33,6 +33,7 @@ __all__ = ["Scene"]
 logger = logging.getLogger(__name__)
 
 _BLOCK_BYTES = (16 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
+_SMALL = 4  # times the usual bytes: a raster that is kept whole, as it is sampled, then searched
 _MORE_ROWS = 3  # rows of the raster that a window of a resampled grid needs beyond its own
 
 
@@ -256,14 +257,16 @@ class Scene(OpenRaster):
         if width * height * per_pixel > largest:
             return None
         has_masks = self._mask_band not in (None, self._alpha)  # a mask for each band
+        pixel_bytes = per_pixel + (len(self.bands) if has_masks else 1)
+        whole, (usual, most) = size[0] * size[1] * pixel_bytes, _BLOCK_BYTES
         return BlockStore(
             self.geobox.width,
             self.geobox.height,
             (width, height),
             self._load_block,
-            capacity=_BLOCK_BYTES[0],
-            most_capacity=_BLOCK_BYTES[1],
-            pixel_bytes=per_pixel + (len(self.bands) if has_masks else 1),
+            capacity=whole if usual < whole <= _SMALL * usual else usual,
+            most_capacity=most,
+            pixel_bytes=pixel_bytes,
         )
 
     def _guarded(self, read: Callable[[Window], Chip], window: Window) -> Chip:

@@ -205,6 +205,19 @@ def test_windows_no_taller_than_rows_kept_decode_nothing_twice(
     assert (sum(decoded), caplog.records) == (500 * 600, [])
 
 
+@pytest.mark.parametrize(("usual", "is_kept"), [(300_000, True), (299_999, False)])
+def test_a_small_raster_is_decoded_once_however_often_it_is_read(
+    make_scene, monkeypatch, decoded, usual, is_kept
+):
+    """Of four times the usual bytes, three bands and a mask, all is kept."""
+    path = make_scene(width=500, height=600, blockysize=100)
+    monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (usual, 10_000_000))
+    with Scene(path) as scene:
+        for _ in range(2):
+            mosaic(scene, WindowGrid(500, 600, 100, 10))
+    assert (sum(decoded) == 500 * 600) is is_kept
+
+
 def test_rows_kept_are_all_rows_for_tiles_and_for_rasters_without_blocks(make_scene, monkeypatch):
     monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (100_000, 1_000_000))
     for kind in ({"tiled": True, "height": 200}, {"blockysize": 900, "height": 900}):
