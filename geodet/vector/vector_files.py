@@ -37,6 +37,7 @@ __all__ = [
     "read_fields",
     "read_frame",
     "reading_layer",
+    "unreadable_vector",
 ]
 
 _PARQUET = (".parquet", ".geoparquet")
@@ -93,7 +94,7 @@ def list_layers(path: str | Path) -> tuple[str, ...]:
             str(name) for name, kind in pyogrio.list_layers(gdal_path(path)) if kind is not None
         )
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable_vector(path, str(error)) from error
 
 
 def read_extent(path: str | Path) -> tuple[CRS | None, NDArray[np.float64]]:
@@ -148,12 +149,13 @@ def reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
         ValueError,
         shapely.GEOSException,
     ) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable_vector(path, str(error)) from error
 
 
-def _unreadable(path: str | Path, error: Exception) -> VectorError:
+def unreadable_vector(path: str | Path, reason: str) -> VectorError:
+    """Return the error of a file that is no vector file, or none that can be read."""
     return VectorError(
-        f"cannot read {path} as a vector file: {error}",
+        f"cannot read {path} as a vector file: {reason}",
         hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
         "GeoParquet",
         path=path,

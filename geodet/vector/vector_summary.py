@@ -27,6 +27,7 @@ from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, dataset_
 from geodet.vector.not_examined import NOT_EXAMINED, not_examined_path
 from geodet.vector.provenance import EXAMINED, read_examined_ground, read_provenance
 from geodet.vector.rows import LAYER, crs_text
+from geodet.vector.vector_files import unreadable_vector
 
 __all__ = ["VectorSummary", "is_vector", "summarise_vector"]
 
@@ -106,7 +107,7 @@ def summarise_vector(path: str | Path) -> VectorSummary:
     except VectorError:
         raise
     except _ERRORS as error:
-        raise _unreadable(path, str(error)) from error
+        raise unreadable_vector(path, str(error)) from error
     middle = (scores.min(), np.median(scores), scores.max()) if len(scores) else None
     return VectorSummary(
         path=str(path),
@@ -120,15 +121,6 @@ def summarise_vector(path: str | Path) -> VectorSummary:
         made_by=_by_title(read_provenance(path)),
         examined_ha=_examined_ha(path, about.crs),
         not_examined=_count_not_examined(path),
-    )
-
-
-def _unreadable(path: str | Path, reason: str) -> VectorError:
-    return VectorError(
-        f"cannot read {path} as a vector file: {reason}",
-        hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
-        "GeoParquet",
-        path=path,
     )
 
 
@@ -172,7 +164,7 @@ def _choose_layer(path: str | Path) -> str:
     if named or LAYER in layers or len(layers) == 1:
         return named or (LAYER if LAYER in layers else layers[0])
     if not layers:
-        raise _unreadable(path, "it has no layer with geometries")
+        raise unreadable_vector(path, "it has no layer with geometries")
     raise VectorError(
         f"{path} has {len(layers)} layers: {', '.join(layers)}",
         hint=f"name one, as in '{path}{LAYER_SEPARATOR}NAME'",
