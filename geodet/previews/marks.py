@@ -22,7 +22,7 @@ _HALO: Ink = (*DARK, 150)
 _DOT_BELOW_PX = 6.0
 """Longer side in the image below which most boxes of a class are drawn as dots."""
 _UNLIKE = 1.5
-"""How many times larger or smaller than that a box of the class is that is drawn otherwise."""
+"""How many times larger or smaller than most of its class a box is that is drawn otherwise."""
 _CELL_PX = 8
 _CROWD = 6.0
 """Dots in a cell of 8 x 8 pixels: more would run together."""
@@ -77,10 +77,12 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
     if shown.oriented is not None:
         _draw_quads(draw, shown)
         return
+    sides = np.sqrt(np.prod(shown.boxes[:, 2:] - shown.boxes[:, :2], axis=1))
+    lines = _line_widths(shown, sides)
     for is_halo in (True, False):
-        for (x1, y1, x2, y2), ink in _iter_objects(shown):
-            side = math.sqrt((x2 - x1) * (y2 - y1))
-            line = min(max(round(0.36 * math.sqrt(side)), 1), 4)
+        for ((x1, y1, x2, y2), ink), side, line in zip(
+            _iter_objects(shown), sides.tolist(), lines, strict=True
+        ):
             rim = (1 if line < 3 else 2) if is_halo else 0
             inner = rim if side >= 14 else 0  # a halo inside of a small box would hide the object
             out = line + rim
@@ -89,12 +91,27 @@ def _draw_boxes(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
             draw.rectangle(frame, outline=_HALO if is_halo else ink, width=out + inner)
 
 
+def _line_widths(shown: Detections, sides: Floats) -> list[int]:
+    """Return the width of each outline in pixels, which is that of most boxes of the class.
+
+    Boxes of one size would have lines of two widths where it is about a limit; those that are much
+    larger or smaller have lines of their own.
+    """
+    typical = np.array(sides, np.float64)
+    for label in np.unique(shown.labels).tolist():
+        of_class = shown.labels == label
+        middle = np.median(sides[of_class])
+        alike = of_class & (sides * _UNLIKE >= middle) & (sides <= middle * _UNLIKE)
+        typical[alike] = middle
+    widths: list[int] = np.clip(np.round(0.36 * np.sqrt(typical)), 1, 4).astype(int).tolist()
+    return widths
+
+
 def _draw_quads(draw: ImageDraw.ImageDraw, shown: Detections) -> None:
     """Draw outlines of oriented boxes likewise."""
-    sides, quads = np.sqrt(shown.areas).tolist(), shown.corners.tolist()
+    quads, lines = shown.corners.tolist(), _line_widths(shown, np.sqrt(shown.areas))
     for is_halo in (True, False):
-        for (_, ink), quad, side in zip(_iter_objects(shown), quads, sides, strict=True):
-            line = min(max(round(0.36 * math.sqrt(side)), 1), 4)
+        for (_, ink), quad, line in zip(_iter_objects(shown), quads, lines, strict=True):
             rim = (1 if line < 3 else 2) if is_halo else 0
             ring = [(x, y) for x, y in [*quad, *quad[:2]]]  # beyond the end: the last corner joins
             draw.line(ring, _HALO if is_halo else ink, line + 2 * rim, joint="curve")

@@ -80,6 +80,25 @@ def test_a_class_of_sizes_about_six_pixels_is_drawn_alike():
     assert np.flatnonzero(is_dot(mixed)).tolist() == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_outlines_of_a_class_of_about_one_size_are_as_wide_as_each_other(is_turned):
+    """Of 48 px and a half, an outline of its own would be 3 px wide and not 2."""
+    sides = [46, 47, 50, 120]
+    boxes = np.array(
+        [[10 + 60 * n, 10, 10 + 60 * n + side, 10 + side] for n, side in enumerate(sides)]
+    )
+    shown = found(boxes)
+    if is_turned:
+        middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+        lengths = np.array(sides, float)
+        turned = np.column_stack([middles, lengths, lengths, np.zeros(4)])
+        shown = Detections(shown.boxes, shown.scores, shown.labels, turned)
+    ring = has_colour(drawn(shown, (400, 160)))
+    *alike, large = (int(ring[:24, 10 + 60 * n + 20].sum()) for n in range(4))
+    assert 2 <= alike[0] < large
+    assert len(set(alike)) == 1
+
+
 def test_without_objects_the_image_is_unchanged():
     assert (drawn(Detections.empty()) == GREY).all()
     assert is_dot(Detections.empty()).tolist() == []
