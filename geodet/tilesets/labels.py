@@ -12,7 +12,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "Quad",
     "Tileset",
     "find_image",
+    "join_path",
     "parse_box",
     "parse_yaml_labels",
     "raising_tileset_errors",
@@ -298,17 +299,26 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
             f"the image {error}", hint="correct the name of the image in the label file"
         ) from error
     words = dict.fromkeys((path, path.rpartition("/")[2] or path))
-    candidates = [_joined(folder, word) for word in words for folder in folders]
+    candidates = [join_path(folder, word) for word in words for folder in folders]
     found = [candidate for candidate in candidates if candidate.is_file()]
     return next((c for c in found if is_inside(c)), (found or candidates)[0])
 
 
-def _joined(folder: Path, path: str) -> Path:
+def join_path(folder: Path, path: str | PurePosixPath) -> Path:
     """Return a path from a folder without ``..``, as far as the folder has a name.
 
-    Each image then has one path, by whichever files it is named.
+    Each image then has one path, by whichever files it is named, and the folder stays as it was
+    typed.
+
+    Args:
+        folder: Where the path begins.
+        path: As a label file has it; an absolute one stays as it is.
+
+    Example:
+        >>> join_path(Path("a/../tiles/labels"), "../images/./1.png").as_posix()
+        'a/../tiles/images/1.png'
     """
-    path = posixpath.normpath(path)
-    while path.startswith("../") and folder.name not in ("", ".."):
-        folder, path = folder.parent, path[3:]
-    return folder / path
+    parts = PurePosixPath(posixpath.normpath(path)).parts
+    while parts[:1] == ("..",) and folder.name not in ("", ".."):
+        folder, parts = folder.parent, parts[1:]
+    return folder.joinpath(*parts)

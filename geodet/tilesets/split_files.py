@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.image_lists import IMAGE_SUFFIXES, list_images_below
-from geodet.tilesets.labels import ParsedLabels, read_text
+from geodet.tilesets.labels import ParsedLabels, join_path, read_text
 from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["ListedImages", "find_listed_images", "set_parts"]
@@ -118,7 +117,7 @@ def _find_entries(
     """List the images of each part, and the entries that do not exist."""
     bases = [file.parent]
     if entries.get("path"):
-        bases.insert(0, _joined(file.parent, str(entries["path"])))
+        bases.insert(0, join_path(file.parent, str(entries["path"])))
     found: dict[Split, list[Path]] = {}
     lost: dict[Split, str] = {}
     for key, value in entries.items():
@@ -201,7 +200,7 @@ def _iter_places(text: str, bases: Sequence[Path]) -> Iterator[Path]:
     except ValueError:
         return  # there can be no such file
     parts = [part for part in path.parts if part not in ("/", ".")]
-    places = [_joined(base, path) for base in bases]
+    places = [join_path(base, path) for base in bases]
     parts = parts[next((n for n, part in enumerate(parts) if part != ".."), 0) :]
     for skipped in range(len(parts)):
         rest = parts[skipped:]
@@ -217,11 +216,6 @@ def _is_possible(place: Path) -> bool:
         return bool(check_name(str(place)))
     except ValueError:
         return False
-
-
-def _joined(base: Path, path: str | PurePosixPath) -> Path:
-    """Return a path below a folder, without ``..``; an absolute path stays as it is."""
-    return Path(os.path.normpath(base / path))
 
 
 def set_parts(

@@ -264,6 +264,24 @@ def test_images_of_rarer_endings_are_listed(tmp_path, name):
     assert [(image.path.name, image.width) for image in images] == [("a.png", 64), (name, 64)]
 
 
+def test_a_tileset_may_be_named_by_way_of_another_folder(tmp_path):
+    """An image has one path in data.yaml and in images.csv, however the folder is typed."""
+    tiles = tmp_path / "tiles"
+    (tmp_path / "other").mkdir()
+    paint_yolo(tiles, images="images/{}", labels="labels/{}")
+    write(tiles / "data.yaml", "train: images/train\nval: ./images/val\nnames: [tree]\n")
+    rows = [f"images/{PLAN[name]}/{name}.png,here" for name in "abc"]
+    write(tiles / "images.csv", "\n".join(["image,place", *rows]) + "\n")
+    typed = tmp_path / "other" / ".." / "tiles"
+    images = read_tileset(typed, DataConfig()).images
+    assert {image.path.stem: image.split for image in images} == {
+        "a": "val",
+        "b": "train",
+        "c": "train",
+    }
+    assert all(image.path.is_relative_to(typed) for image in images)
+
+
 def test_an_entry_of_the_yaml_that_does_not_exist_is_refused(tmp_path):
     paint_yolo(tmp_path, images="images/{}", labels="labels/{}")
     file = write(tmp_path / "data.yaml", "train: images/train\nval: images/gone\nnames: [tree]\n")
