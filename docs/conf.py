@@ -47,7 +47,6 @@ html_show_sourcelink = False
 _alone = (
     "index",
     "architecture",
-    "benchmarks",
     "coming-from",
     "gallery",
     "contributing",
