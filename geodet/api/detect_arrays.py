@@ -66,9 +66,9 @@ def detect_array(
         The detections, as :func:`geodet.detect` returns them, with ``array`` as their scene.
 
     Raises:
-        SceneError: The array has another shape, values that no raster holds, or a CRS without a
-            transform; the dataset is closed or cannot be read; ``transform``, ``crs`` or ``nodata``
-            is not one.
+        SceneError: The array has another shape, its bands last, values that no raster holds, or
+            a CRS without a transform; the dataset is closed or cannot be read; ``transform``,
+            ``crs`` or ``nodata`` is not one.
         ModelFileError: It has fewer bands than the model needs.
 
     Example:
@@ -149,6 +149,12 @@ def _read(array: Any) -> _Raster:
             f"an array of shape {pixels.shape} is not an image",
             hint="pass (bands, rows, columns), or (rows, columns) for one band",
         )
+    if pixels.ndim == 3 and pixels.shape[2] <= _MOST_BANDS < pixels.shape[0]:
+        raise SceneError(
+            f"an array of shape {pixels.shape} would be {pixels.shape[0]} bands of"
+            f" {pixels.shape[1]} x {pixels.shape[2]} pixels: its bands seem to come last",
+            hint="put the bands first: numpy.moveaxis(array, -1, 0)",
+        )
     pixels = pixels if pixels.ndim == 3 else pixels[None]
     valid = None
     if isinstance(array, np.ma.MaskedArray):
@@ -177,6 +183,7 @@ def _read_xarray(array: Any) -> _Raster:
     )
 
 
+_MOST_BANDS = 16  # of an image whose bands come last, as those of Pillow and OpenCV do
 _ROWS, _COLUMNS = ("y", "latitude", "lat"), ("x", "longitude", "lon")
 
 

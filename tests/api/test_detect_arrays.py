@@ -248,6 +248,7 @@ def test_one_band_may_come_without_its_axis(make_model):
         (np.zeros((2, 3, 4, 5)), r"shape \(2, 3, 4, 5\) is not an image"),
         (np.zeros(3), r"shape \(3,\) is not an image"),
         (np.zeros((3, 0, 4)), r"shape \(3, 0, 4\) is not an image"),
+        (np.zeros((80, 96, 3), np.uint8), r"its bands seem to come last"),
         (np.zeros((3, 8, 8), bool), "array of bool values"),
         (np.zeros((3, 8, 8), "datetime64[s]"), "array of datetime64"),
         ("scene.tif", "is not an image"),
