@@ -52,8 +52,9 @@ def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
             return
         _replace_or_refuse(database, layer, known, scenes)
         dropped = _drop_duplicates(database, layer, known)
-        _store_metadata(database, layer, known, scenes)
+        before = _last_row(database)
         _insert(database, layer)
+        _store_metadata(database, layer, known, before)
         if layer.photographs is not None:
             append_images(database, layer.classes)
         add_style(database, LAYER, layer.classes, geometry=layer.geometry)
@@ -167,18 +168,16 @@ def _refuse(layer: VectorLayer, held: list[str]) -> None:
 def _rows_of_model(database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata) -> str:
     """Return SQL that says which rows ``e`` of the file are of the model of the new rows.
 
-    A file that names no model is taken to be of the same. One that names several knows which scenes
-    each has searched.
+    A file that names no model is taken to be of the same. One of several knows the rows of each:
+    two models may have classes of one name, and have searched the same scenes.
     """
     model = layer.metadata.get(_MODEL)
     if model is None or known.models in ([], [model]):
         return _ALL
-    scenes = known.scenes_of(model) if model in known.models else []
-    for name, values in (("same_scenes", scenes), ("same_labels", layer.classes)):
-        database.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} (name TEXT PRIMARY KEY)")
-        add = f"INSERT OR IGNORE INTO {name} VALUES (?)"
-        database.executemany(add, [(value,) for value in values or ()])
-    return "e.scene IN (SELECT name FROM same_scenes) AND e.label IN (SELECT name FROM same_labels)"
+    database.execute("CREATE TEMP TABLE IF NOT EXISTS same (first INTEGER PRIMARY KEY, last)")
+    database.executemany("INSERT OR IGNORE INTO same VALUES (?, ?)", known.rows_of(model))
+    nearest = "SELECT last FROM same WHERE first <= e.rowid ORDER BY first DESC LIMIT 1"
+    return f"e.rowid <= ({nearest})"
 
 
 def _drop_duplicates(
@@ -224,20 +223,31 @@ def _insert(database: sqlite3.Connection, layer: VectorLayer) -> None:
 
 
 def _store_metadata(
-    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Sequence[str]
+    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, before: int
 ) -> None:
-    """Add the metadata of the run, and which model has searched which scenes where that is new."""
+    """Add the metadata of the run, and which rows are of which model where there are several.
+
+    Args:
+        database: The file, with the new rows.
+        layer: What was added.
+        known: The metadata of the file.
+        before: The number of the last row that the file had before.
+    """
     assert layer.append is not None
-    model, before = layer.metadata.get(_MODEL), known.models
-    if model is not None and before not in ([], [model]):
-        if len(before) == 1:
-            held = database.execute(f'SELECT DISTINCT scene FROM main."{LAYER}"')
-            known.add_scenes(before[0], [name for (name,) in held if name is not None])
-        known.add_scenes(model, scenes)
+    model, models, last = layer.metadata.get(_MODEL), known.models, _last_row(database)
+    if model is not None and models not in ([], [model]):
+        if len(models) == 1 and not known.rows_of(models[0]) and before:
+            known.add_rows(models[0], 1, before)
+        if last > before:
+            known.add_rows(model, before + 1, last)
     known.join(layer.metadata)
     if layer.append.run:
         known.add_run(layer.append.run)
     known.store()
+
+
+def _last_row(database: sqlite3.Connection) -> int:
+    return int(database.execute(f'SELECT ifnull(max(rowid), 0) FROM main."{LAYER}"').fetchone()[0])
 
 
 def _geometry_column(database: sqlite3.Connection) -> str:

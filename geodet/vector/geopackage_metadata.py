@@ -6,10 +6,9 @@ default domain. What appending needs to know is in a domain of its own, ``geodet
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
 __all__ = ["LayerMetadata"]
@@ -17,7 +16,7 @@ __all__ = ["LayerMetadata"]
 _GDAL = ("http://gdal.org", "text/xml")
 _ROOT, _SECTION, _ITEM = "GDALMultiDomainMetadata", "Metadata", "MDI"
 _OWN = "geodet"
-_RUNS, _SCENES_OF = "runs", "scenes of "
+_RUNS, _ROWS_OF = "runs", "rows of "
 _MODEL = re.compile(r"model_sha256( \d+)?")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -75,10 +74,13 @@ class LayerMetadata:
         """Identifiers of the runs that have appended to the layer."""
         return self._read(_OWN).get(_RUNS, "").split()
 
-    def scenes_of(self, model: str) -> list[str] | None:
-        """Return the scenes that a model has searched; None where all rows are of one model."""
-        known = self._read(_OWN).get(_SCENES_OF + model)
-        return None if known is None else [str(name) for name in json.loads(known)]
+    def rows_of(self, model: str) -> list[tuple[int, int]]:
+        """Return which rows a model has found: the first and the last number of each run of them.
+
+        They are noted from the second model on; before, all rows are of one.
+        """
+        known = self._read(_OWN).get(_ROWS_OF + model, "").split()
+        return [(int(first), int(last)) for first, last in (one.split("-") for one in known)]
 
     def join(self, texts: Mapping[str, str]) -> None:
         """Add texts; one that differs from what the layer has gets a number, ``model 2``."""
@@ -93,10 +95,13 @@ class LayerMetadata:
         """Note that a run has appended."""
         self._write(_OWN, {_RUNS: " ".join([*self.runs, run])})
 
-    def add_scenes(self, model: str, scenes: Sequence[str]) -> None:
-        """Note scenes that a model has searched."""
-        known = dict.fromkeys([*(self.scenes_of(model) or []), *scenes])
-        self._write(_OWN, {_SCENES_OF + model: json.dumps(list(known))})
+    def add_rows(self, model: str, first: int, last: int) -> None:
+        """Note rows that a model has found, which come after all that are noted."""
+        known = self.rows_of(model)
+        if known and known[-1][1] + 1 == first:
+            first = known.pop()[0]
+        texts = (f"{start}-{end}" for start, end in [*known, (first, last)])
+        self._write(_OWN, {_ROWS_OF + model: " ".join(texts)})
 
     def store(self) -> None:
         """Write all changes to the database, whose transaction is not ended here.

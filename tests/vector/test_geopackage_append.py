@@ -282,14 +282,26 @@ def test_rows_of_another_model_are_neither_compared_nor_refused(tmp_path):
     assert scenes(path) == ["a.tif"] * 6
     append(path, part(found(0), scene="b.tif"), metadata=second)
     append(path, part(OTHER, scene="c.tif"), metadata=first, appending=DROP)
-    # rows of one scene and class that two models found are not told apart: both weaker ones go
-    assert scenes(path) == ["a.tif"] * 4 + ["c.tif"] * 2
+    assert scenes(path) == ["a.tif"] * 5 + ["c.tif"] * 2  # one of the first model's was weaker
     with pytest.raises(OutputError, match=r"of a\.tif already"):
         append(path, part(ONE), metadata=first)
     with pytest.raises(OutputError, match=r"of c\.tif already"):
         append(path, part(OTHER, scene="c.tif"), metadata=first)
     append(path, part(OTHER, scene="c.tif"), metadata=second, appending=DROP)
-    assert scenes(path).count("c.tif") == 4
+    assert [scenes(path).count(name) for name in ("a.tif", "c.tif")] == [4, 4]
+
+
+def test_a_replaced_scene_keeps_the_rows_of_another_model(tmp_path):
+    """Both have found one class in the same scene, in turn."""
+    models = {name: {"model_sha256": name} for name in ("1", "2")}
+    again = Appending(scenes=("a.tif",), replace_scenes=True)
+    path = write(tmp_path / "found.gpkg", part(found(5)), metadata=models["1"])
+    append(path, part(found(4)), metadata=models["2"])
+    append(path, part(found(2), scene="b.tif"), metadata=models["1"])
+    for name, count in (("1", 3), ("2", 0), ("1", 6), ("2", 1)):
+        append(path, part(found(count)), metadata=models[name], appending=again)
+    assert scenes(path) == ["b.tif"] * 2 + ["a.tif"] * 7
+    assert check_index(path) == "ok"
 
 
 def test_many_rows_in_overlapping_scenes_come_as_one_call_keeps_them(tmp_path):

@@ -36,14 +36,15 @@ def test_what_runs_note_is_not_shown_as_a_text(path):
     def note(known):
         known.add_run("1")
         known.add_run("2")
-        known.add_scenes("abc", ["a.tif", "b c.tif"])
-        known.add_scenes("abc", ["b c.tif", "d.tif"])
+        known.add_rows("abc", 1, 5)
+        known.add_rows("abc", 6, 7)
+        known.add_rows("abc", 12, 12)
 
     before = pyogrio.read_info(path, layer="detections")["layer_metadata"]
     known = change(path, note)
     assert known.runs == ["1", "2"]
-    assert known.scenes_of("abc") == ["a.tif", "b c.tif", "d.tif"]
-    assert known.scenes_of("other") is None
+    assert known.rows_of("abc") == [(1, 7), (12, 12)]
+    assert known.rows_of("other") == []
     assert pyogrio.read_info(path, layer="detections")["layer_metadata"] == before
 
 
