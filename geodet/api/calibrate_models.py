@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from geodet.api.call_arguments import to_path
+from geodet.api.training_tools import to_labelled_area
 from geodet.config import Config
 from geodet.config.recipes import Settings, label_flags, resolve_config
 from geodet.errors import ConfigError
@@ -13,7 +13,6 @@ from geodet.evaluation.calibrate import CalibrateReport, calibrate_on_chips, cal
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.tilesets.splits import Part
-from geodet.tilesets.tile_inputs import LabelledArea
 
 __all__ = ["calibrate"]
 
@@ -89,15 +88,14 @@ def calibrate(
             "calibrate needs labels of one kind",
             hint="pass data, a tileset; or scene and labels",
         )
-    corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
-    area = LabelledArea(None if aoi is None else to_path("aoi", aoi), corners, bounds_crs)
+    area = to_labelled_area(aoi, bounds, bounds_crs)
     return calibrate_on_scene(
         as_model(model),
         Path(output),
         Path(scene),
         Path(labels),
         chosen,
-        area=area if aoi is not None or bounds is not None else None,
+        area=area,
         device=device,
         overwrite=overwrite,
     )

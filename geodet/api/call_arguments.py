@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from geodet.api.progress_bars import detect_bars
 from geodet.config import Config, DetectConfig
@@ -32,12 +32,18 @@ ProgressChoice = bool | Callable[[DetectProgress], None]
 """True shows a bar; a function is called with each step."""
 
 
-def to_path(name: str, path: str | Path) -> Path:
-    """Return the path of an argument that takes a file.
+@overload
+def to_path(name: str, path: str | Path) -> Path: ...
+@overload
+def to_path(name: str, path: str | Path | None) -> Path | None: ...
+def to_path(name: str, path: str | Path | None) -> Path | None:
+    """Return the path of an argument that takes a file; None for None.
 
     Raises:
         ConfigError: It is something else, such as a frame.
     """
+    if path is None:
+        return None
     try:
         return Path(path)
     except TypeError as error:

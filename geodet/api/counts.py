@@ -66,7 +66,7 @@ def count(
     check_range("measured_on", measured_on, 0)
     return count_objects(
         to_path("detections", detections),
-        CountPlaces(None if by is None else to_path("by", by), field, grid, h3),
+        CountPlaces(to_path("by", by), field, grid, h3),
         None if output is None else Path(output),
         min_score=min_score,
         score_field=score_field,
@@ -75,8 +75,8 @@ def count(
             precision,
             recall,
             measured_on,
-            None if sample is None else to_path("sample", sample),
-            None if aoi is None else to_path("aoi", aoi),
+            to_path("sample", sample),
+            to_path("aoi", aoi),
         ),
         overwrite=overwrite,
     )
@@ -124,7 +124,7 @@ def compare(
         to_path("after", after),
         None if output is None else Path(output),
         distance=distance,
-        by=None if by is None else to_path("by", by),
+        by=to_path("by", by),
         field=field,
         min_score=min_score,
         label_field=label_field,

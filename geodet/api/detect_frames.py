@@ -285,7 +285,7 @@ def _begin(
     devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
     options = DetectOptions(
         device=devices[0],
-        aoi=None if aoi is None else to_path("aoi", aoi),
+        aoi=to_path("aoi", aoi),
         bounds=check_corners(keywords.get("bounds")),
         bounds_crs=keywords.get("bounds_crs"),
         asset=keywords.get("asset"),

@@ -100,7 +100,7 @@ def plan(
     }
     options = DetectOptions(
         device=device,
-        aoi=None if aoi is None else to_path("aoi", aoi),
+        aoi=to_path("aoi", aoi),
         bounds=check_corners(bounds),
         bounds_crs=bounds_crs,
         asset=asset,

@@ -9,7 +9,7 @@ from typing import Literal
 
 import geopandas as gpd
 
-from geodet.api.call_arguments import check_choice, check_range
+from geodet.api.call_arguments import check_choice, check_corners, check_range
 from geodet.api.frame_files import to_vector_file
 from geodet.geometry.windows import Window
 from geodet.previews.map_outlines import OutlineLayer
@@ -65,13 +65,14 @@ def preview(
     """
     check_choice("on_error", on_error, ("stop", "skip"))
     check_range("max_side", max_side, 1)
+    corners = check_corners(bounds)
     with tempfile.TemporaryDirectory() as folder:
         return draw_scene(
             scene,
             to_vector_file(detections, folder),
             Path(output),
             window=None if window is None else Window(*window),
-            bounds=bounds,
+            bounds=corners,
             bounds_crs=bounds_crs,
             bands=bands,
             min_score=min_score,

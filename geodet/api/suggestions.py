@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from geodet.api.call_arguments import check_choice, to_path
+from geodet.api.call_arguments import Paths, check_choice, check_corners, list_paths, to_path
 from geodet.api.progress_bars import count_bar
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect_options import DetectOptions
-from geodet.errors import ConfigError
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.suggesting.suggest import SuggestReport, suggest_windows
@@ -21,7 +20,7 @@ __all__ = ["suggest"]
 
 
 def suggest(
-    scenes: str | Path | Sequence[str | Path],
+    scenes: Paths,
     output: str | Path,
     model: str | Path | Model = "urban-trees",
     *,
@@ -80,22 +79,17 @@ def suggest(
     check_choice("by", by, get_args(Rule))
     flags: dict[str, Any] = {"chip_size": chip_size, "bands": bands}
     chosen = resolve_config(config, flags={"detect": flags}, settings=settings)
-    if bounds is not None and len(bounds) != 4:
-        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
     options = DetectOptions(
         device=device,
-        aoi=_to_path("aoi", aoi),
-        bounds=None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3]),
+        aoi=to_path("aoi", aoi),
+        bounds=check_corners(bounds),
         bounds_crs=bounds_crs,
         overwrite=overwrite,
     )
-    task = SuggestTask(
-        budget, by, _to_path("detections", detections), _to_path("reviewed", reviewed)
-    )
-    paths = [scenes] if isinstance(scenes, str | Path) else scenes
+    task = SuggestTask(budget, by, to_path("detections", detections), to_path("reviewed", reviewed))
     with count_bar("looking at windows", is_shown=progress is True) as bar:
         return suggest_windows(
-            paths,
+            list_paths(scenes),
             Path(output),
             as_model(model),
             chosen.detect,
@@ -103,7 +97,3 @@ def suggest(
             options,
             progress=progress if callable(progress) else bar,
         )
-
-
-def _to_path(name: str, path: str | Path | None) -> Path | None:
-    return None if path is None else to_path(name, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from geodet.api.call_arguments import to_path
+from geodet.api.call_arguments import check_corners, list_paths, to_path
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
@@ -110,11 +110,12 @@ def _to_paths(labels: str | Path | Sequence[str | Path]) -> Path | list[Path]:
 def to_labelled_area(
     aoi: str | Path | None, bounds: Sequence[float] | None, bounds_crs: str | None
 ) -> LabelledArea:
-    """Return the part that was labelled, after checking the number of bounds."""
-    if bounds is not None and len(bounds) != 4:
-        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
-    corners = None if bounds is None else (bounds[0], bounds[1], bounds[2], bounds[3])
-    return LabelledArea(None if aoi is None else to_path("aoi", aoi), corners, bounds_crs)
+    """Return the part that was labelled: everything without an area and bounds.
+
+    Raises:
+        ConfigError: The bounds are not four, or both are given.
+    """
+    return LabelledArea(to_path("aoi", aoi), check_corners(bounds), bounds_crs)
 
 
 def train(
@@ -189,10 +190,9 @@ def to_training_data(
 ) -> Path | ScenesWithLabels:
     """Return a tileset, or scenes with their labels."""
     if labels is not None:
-        scenes = [data] if isinstance(data, str | Path) else data
         files = _to_paths(labels)
         paths = files if isinstance(files, Path) else tuple(files)
-        return ScenesWithLabels(tuple(map(str, scenes)), paths, area)
+        return ScenesWithLabels(tuple(map(str, list_paths(data))), paths, area)
     if not isinstance(data, str | Path):
         raise ConfigError("scenes are given without labels", hint="pass labels as well")
     if area.summary is not None:

@@ -1,5 +1,6 @@
 """The other public functions call the tools that the command line calls."""
 
+import inspect
 from math import nan
 
 import geopandas
@@ -101,6 +102,36 @@ def test_a_frame_in_place_of_a_path_is_refused(name):
     with pytest.raises(geodet.ConfigError, match=f"{name} is a GeoDataFrame") as caught:
         WANT_PATHS[name](FRAME)
     assert "frame.to_file" in caught.value.hint
+
+
+TAKE_BOUNDS = {
+    "calibrate": lambda **area: geodet.calibrate(
+        "urban-trees", "b.safetensors", scene="a.tif", labels="a.gpkg", **area
+    ),
+    "detect": lambda **area: geodet.detect("a.tif", **area),
+    "evaluate": lambda **area: geodet.evaluate(detections="b.gpkg", labels="a.gpkg", **area),
+    "iter_detect": lambda **area: next(geodet.iter_detect("a.tif", **area)),
+    "plan": lambda **area: geodet.plan("a.tif", **area),
+    "preview": lambda **area: geodet.preview("a.tif", None, "a.png", **area),
+    "suggest": lambda **area: geodet.suggest("a.tif", "b.gpkg", **area),
+    "tile": lambda **area: geodet.tile("a.tif", "a.gpkg", "tiles", **area),
+    "train": lambda **area: geodet.train("a.tif", "b.safetensors", labels="a.gpkg", **area),
+}
+
+
+def test_bounds_are_tried_of_every_function_that_takes_them():
+    public = [getattr(geodet, name) for name in geodet.__all__]
+    functions = [one for one in public if inspect.isfunction(one)]
+    take = {one.__name__ for one in functions if "bounds" in inspect.signature(one).parameters}
+    assert set(TAKE_BOUNDS) == take | {"iter_detect"}
+
+
+@pytest.mark.parametrize("bounds", [(1, 2, 3), (1, 2, 3, 4, 5)], ids=len)
+@pytest.mark.parametrize("name", TAKE_BOUNDS)
+def test_bounds_that_are_not_four_numbers_are_refused(name, bounds):
+    with pytest.raises(geodet.ConfigError, match=f"bounds has {len(bounds)} numbers") as caught:
+        TAKE_BOUNDS[name](bounds=bounds)
+    assert "(xmin, ymin, xmax, ymax)" in caught.value.hint
 
 
 @pytest.mark.parametrize(("call", "message", "hint"), WRONG)
