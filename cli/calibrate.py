@@ -126,6 +126,10 @@ def calibrate(
         raise typer.BadParameter(
             f"{split!r} is none of train, val, test and all", param_hint="--split"
         )
+    if data is not None and (aoi or bounds):
+        raise typer.BadParameter(
+            "chips have no other area: give --aoi to geodet tile", param_hint="--aoi"
+        )
     corners, crs = opt.parse_bounds(bounds)
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.config.recipes import label_flags

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from geodet.api.call_arguments import check_choice, to_path
 from geodet.api.training_tools import to_labelled_area
 from geodet.config import Config
 from geodet.config.recipes import Settings, label_flags, resolve_config
@@ -71,9 +73,16 @@ def calibrate(
         >>> 0 < report.expected.precision < 1
         True
     """
+    check_choice("split", split, get_args(Part))
+    area = to_labelled_area(aoi, bounds, bounds_crs)
     flags = label_flags(label_field, labels_crs, of_chips=data is not None)
     chosen = resolve_config(config, flags=flags, settings=settings)
     if data is not None and scene is None and labels is None:
+        if area.summary is not None:
+            raise ConfigError(
+                "an area is given without a scene and labels",
+                hint="pass scene and labels; give the area of chips to geodet.tile",
+            )
         return calibrate_on_chips(
             as_model(model),
             Path(output),
@@ -83,17 +92,17 @@ def calibrate(
             device=device,
             overwrite=overwrite,
         )
-    if data is not None or scene is None or labels is None:
+    truth = to_path("labels", labels)
+    if data is not None or scene is None or truth is None:
         raise ConfigError(
             "calibrate needs labels of one kind",
             hint="pass data, a tileset; or scene and labels",
         )
-    area = to_labelled_area(aoi, bounds, bounds_crs)
     return calibrate_on_scene(
         as_model(model),
         Path(output),
         Path(scene),
-        Path(labels),
+        truth,
         chosen,
         area=area,
         device=device,

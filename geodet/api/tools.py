@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
+from geodet.api.call_arguments import check_choice, to_path
 from geodet.api.training_tools import to_labelled_area
 from geodet.config import Config
 from geodet.config.recipes import Settings, label_flags, resolve_config
@@ -84,30 +86,41 @@ def evaluate(
         >>> 0 < report.evaluation.overall.scores.f1 < 1
         True
     """
+    check_choice("split", split, get_args(Part))
+    area = to_labelled_area(aoi, bounds, bounds_crs)
+    found, truth = to_path("detections", detections), to_path("labels", labels)
+    if model is not None and found is not None:
+        raise ConfigError(
+            "both a model and detections are given",
+            hint="pass one of them: no model runs when detections are compared with labels",
+        )
+    if scene is not None and data is not None:
+        raise ConfigError(
+            "both a scene and data are given",
+            hint="pass the scene with detections and labels: the chips of data are images already",
+        )
     flags = label_flags(label_field, labels_crs, of_chips=data is not None)
     chosen = resolve_config(config, flags=flags, settings=settings)
     folder = None if output is None else Path(output)
-    if detections is not None and labels is not None and data is None:
+    if found is not None and truth is not None and data is None:
         return evaluate_vectors(
-            Path(detections),
-            Path(labels),
+            found,
+            truth,
             chosen,
-            scene=None if scene is None else Path(scene),
-            area=None
-            if aoi is None and bounds is None
-            else to_labelled_area(aoi, bounds, bounds_crs),
+            scene=to_path("scene", scene),
+            area=area,
             score_field=score_field,
             output=folder,
             overwrite=overwrite,
         )
-    if aoi is not None or bounds is not None:
+    if area.summary is not None:
         raise ConfigError(
             "an area is given without vector files of detections and labels",
             hint="pass detections and labels; give the area of chips to geodet.tile",
         )
-    if detections is not None and data is not None and labels is None:
+    if found is not None and data is not None and truth is None:
         return evaluate_results(
-            Path(detections),
+            found,
             Path(data),
             chosen,
             split=split,
@@ -115,7 +128,7 @@ def evaluate(
             output=folder,
             overwrite=overwrite,
         )
-    if model is not None and data is not None and detections is None and labels is None:
+    if model is not None and data is not None and truth is None:
         return evaluate_model(
             as_model(model),
             Path(data),
@@ -136,7 +149,7 @@ def export(
     output: str | Path,
     *,
     reader: Reader | None = None,
-    precision: str = "float32",
+    precision: Literal["float32", "int8"] = "float32",
     calibrate: str | Path | None = None,
     config: Config | str | Path | None = None,
     settings: Settings = (),
@@ -170,6 +183,14 @@ def export(
         >>> export("urban-trees", folder / "trees.onnx", reader="plain").output.name
         'trees.onnx'
     """
+    check_choice("precision", precision, ("float32", "int8"))
+    if reader is not None:
+        check_choice("reader", reader, get_args(Reader))
+    if precision == "float32" and calibrate is not None:
+        raise ConfigError(
+            f"float32 with calibrate={calibrate}",
+            hint="pass precision='int8' as well, or leave calibrate out",
+        )
     if precision == "int8":
         if calibrate is None or reader not in (None, "plain"):
             raise ConfigError(

@@ -76,6 +76,10 @@ WRONG = [
     (lambda: next(geodet.iter_detect("a.tif", geometry="point")), "geometry is 'point'", "'box'"),
     (lambda: geodet.merge("job", geometry="point"), "geometry is 'point'", "'box' or 'centroid'"),
     (lambda: geodet.suggest("a.tif", "a.gpkg", by="uncertain"), "by is 'uncertain'", "'rarity'"),
+    (lambda: geodet.evaluate("m", "tiles", split="holdout"), "split is 'holdout'", "'all'"),
+    (lambda: geodet.calibrate("m", "b", data="d", split="dev"), "split is 'dev'", "'train' or"),
+    (lambda: geodet.export("m", "b.onnx", precision="int4"), "precision is 'int4'", "'int8'"),
+    (lambda: geodet.export("m", "b.onnx", reader="qgis"), "reader is 'qgis'", "'deepness' or"),
     (lambda: geodet.preview("a.tif", None, "a.png", on_error="skp"), "on_error is 'skp'", "'skip'"),
     (lambda: geodet.preview("a.tif", None, "a.png", max_side=0), "max_side is 0", "1 or more"),
     (lambda: geodet.count("a.gpkg", measured_on=-3), "measured_on is -3", "0 or more"),
@@ -93,6 +97,7 @@ WANT_PATHS = {
     "before": lambda before: geodet.compare(before, "b.gpkg"),
     "by": lambda by: geodet.compare("a.gpkg", "b.gpkg", by=by),
     "aoi": lambda aoi: geodet.detect("a.tif", aoi=aoi),
+    "labels": lambda labels: geodet.evaluate(detections="a.gpkg", labels=labels),
     "reviewed": lambda reviewed: geodet.suggest("a.tif", "b.gpkg", reviewed=reviewed),
 }
 
@@ -148,6 +153,28 @@ def test_evaluate_says_what_it_compares(given):
     with pytest.raises(geodet.ConfigError, match="needs two things to compare") as caught:
         geodet.evaluate(**given)
     assert "a model and data" in caught.value.hint
+
+
+LEFT_OVER = [
+    ("evaluate", {"model": "m", "detections": "a.gpkg", "labels": "b.gpkg"}, "a model and detec"),
+    (
+        "evaluate",
+        {"model": "m", "detections": "a.json", "data": "d"},
+        "both a model and detections",
+    ),
+    ("evaluate", {"model": "m", "data": "d", "scene": "a.tif"}, "both a scene and data"),
+    ("evaluate", {"detections": "a.json", "data": "d", "scene": "a.tif"}, "both a scene and data"),
+    ("evaluate", {"model": "m", "data": "d", "aoi": "a.gpkg"}, "an area is given without"),
+    ("calibrate", {"model": "m", "output": "b", "data": "d", "aoi": "a"}, "an area is given"),
+    ("export", {"model": "m", "output": "b.onnx", "calibrate": "d"}, "float32 with calibrate=d"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "message"), LEFT_OVER)
+def test_an_argument_that_would_not_be_used_is_refused(name, given, message):
+    with pytest.raises(geodet.ConfigError, match=message) as caught:
+        getattr(geodet, name)(**given)
+    assert caught.value.hint.startswith("pass ")
 
 
 def test_a_loaded_model_is_used_as_it_is(tiny_model):
