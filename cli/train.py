@@ -36,7 +36,7 @@ Examples:
   geodet train --data tiles -o mine.safetensors -c fast-cpu --epochs 20
   geodet train --data tiles -o mine.safetensors --init urban-trees
   geodet train --data tiles -o mine.safetensors --resume
-  geodet train --data tiles -o mine.safetensors --sweep train.lr=1e-3,3e-4
+  geodet train --data tiles -o mine.safetensors --sweep train.batch_size=8,16
   torchrun --nproc-per-node 4 -m geodet train --data tiles -o mine.safetensors
 """
 

@@ -34,8 +34,8 @@ Sweep = Annotated[
     typer.Option(
         "--sweep",
         metavar="KEY=VALUE,VALUE",
-        help="Train with each value, such as train.lr=1e-3,3e-4. Repeated, every combination is "
-        "trained; finished runs are not done again.",
+        help="Train with each value, such as train.learning_rate=1e-3,3e-4. Repeated, every "
+        "combination is trained; finished runs are not done again.",
         rich_help_panel=opt.RUN,
     ),
 ]

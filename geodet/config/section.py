@@ -32,10 +32,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     Example:
         >>> did_you_mean("urban-tree", ["urban-trees", "vehicles"])
         "did you mean 'urban-trees'?"
+        >>> did_you_mean("train.lr", ["train.prior", "train.learning_rate"])
+        "did you mean 'train.learning_rate'?"
     """
-    near = word[:_LONGEST]
-    close = difflib.get_close_matches(near, list(known), n=1, cutoff=0.5)
+    names, near = list(known), word[:_LONGEST]
+    short = [name for name in names if near == _shortened(name)]
+    close = short or difflib.get_close_matches(near, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _shortened(name: str) -> str:
+    """Return a key with the first letters of its words alone: train.lr for train.learning_rate."""
+    section, dot, key = name.rpartition(".")
+    return f"{section}{dot}{''.join(part[:1] for part in key.split('_'))}"
 
 
 def name_hint(word: str, known: Iterable[str], title: str) -> str:

@@ -21,8 +21,6 @@ from geodet.training.run_tables import RunTable, tabulate_runs
 
 __all__ = ["SeriesReport", "SeriesRun", "check_series", "parse_sweep", "plan_series", "run_series"]
 
-_SHORT = {"train.lr": "train.learning_rate", "train.wd": "train.weight_decay"}
-"""Names that other programs have for settings."""
 _SEED = "train.seed"
 _UNSAFE = re.compile(r"[^\w.+-]+")
 _COMMAS = re.compile(r",(?![^\[{]*[\]}])")  # not within a list or a table
@@ -69,13 +67,13 @@ def parse_sweep(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """Parse ``section.key=value,value`` texts.
 
     Example:
-        >>> parse_sweep(["train.lr=1e-3,3e-4", "model.anchor_sizes=[8],[8, 16]"])
+        >>> parse_sweep(["train.learning_rate=1e-3,3e-4", "model.anchor_sizes=[8],[8, 16]"])
         {'train.learning_rate': (0.001, 0.0003), 'model.anchor_sizes': ([8], [8, 16])}
     """
     sweep: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         key, equals, values = text.partition("=")
-        name = _SHORT.get(key.strip(), key.strip())
+        name = key.strip()
         if not (equals and values.strip()):
             raise ConfigError(
                 f"cannot read the sweep {text!r}",

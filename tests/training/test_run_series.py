@@ -59,7 +59,7 @@ def record(name, *, f1=(), **settings):
 
 
 def test_a_sweep_is_every_combination_in_order(tmp_path):
-    sweep = parse_sweep(["train.lr=1e-3,3e-4", "train.batch_size=2,4"])
+    sweep = parse_sweep(["train.learning_rate=1e-3,3e-4", "train.batch_size=2,4"])
     assert sweep == {"train.learning_rate": (1e-3, 3e-4), "train.batch_size": (2, 4)}
     runs = plan_series(tmp_path / "a.safetensors", SQUARES, sweep=sweep)
     chosen = [(run.config.train.learning_rate, run.config.train.batch_size) for run in runs]
@@ -79,6 +79,7 @@ def test_lists_are_values_of_a_sweep():
     ("sweep", "message"),
     [
         (["train.lrr=1,2"], "lrr"),
+        (["train.lr=1,2"], "unknown key 'train.lr'"),
         (["train.epochs=many,2"], "epochs"),
         (["train.epochs"], "cannot read the sweep"),
         (["train.seed=1,2"], "seeds are given twice"),
