@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import label_options as label
 from . import options as opt
 from .process import prepare_process
 from .report import print_json, print_table, set_up_logging
@@ -16,7 +17,6 @@ from .report import print_json, print_table, set_up_logging
 if TYPE_CHECKING:
     from geodet.evaluation.calibrate import CalibrateReport
     from geodet.evaluation.threshold_curves import MatchCounts
-    from geodet.tilesets.splits import Part
 
 __all__ = ["EXAMPLES", "calibrate"]
 
@@ -27,7 +27,6 @@ Examples:
   geodet calibrate --scene scene.tif --labels trees.gpkg -o here.safetensors
 """
 
-_CHIPS = "Labelled chips"
 _SCENE = "A labelled scene"
 
 
@@ -43,24 +42,8 @@ def calibrate(
         ),
     ],
     model: opt.ModelName = "urban-trees",
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="A tileset: chips with labels.",
-            rich_help_panel=_CHIPS,
-        ),
-    ] = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            "--split",
-            metavar="train|val|test|all",
-            help="The chips to use: a part of the split, or all.",
-            rich_help_panel=_CHIPS,
-        ),
-    ] = "all",
+    data: label.Data = None,
+    split: label.Split = "all",
     scene: Annotated[
         Path | None,
         typer.Option("--scene", metavar="FILE", help="A raster.", rich_help_panel=_SCENE),
@@ -75,35 +58,10 @@ def calibrate(
             rich_help_panel=_SCENE,
         ),
     ] = None,
-    label_field: Annotated[
-        str | None,
-        typer.Option(
-            "--label-field",
-            metavar="NAME",
-            help="Attribute of the labels with the class.",
-            show_default="label, class or name",
-            rich_help_panel=_SCENE,
-        ),
-    ] = None,
-    labels_crs: opt.LabelsCrs = None,
-    aoi: Annotated[
-        Path | None,
-        typer.Option(
-            "--aoi",
-            metavar="FILE",
-            help="A vector file with polygons, in any CRS: only this part was labelled.",
-            rich_help_panel=_SCENE,
-        ),
-    ] = None,
-    bounds: Annotated[
-        str | None,
-        typer.Option(
-            "--bounds",
-            metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
-            help="A rectangle in place of --aoi, in the CRS of the scene unless another is named.",
-            rich_help_panel=_SCENE,
-        ),
-    ] = None,
+    label_field: label.LabelField = None,
+    labels_crs: label.LabelsCrs = None,
+    aoi: Annotated[Path | None, label.labelled_aoi_option(_SCENE)] = None,
+    bounds: Annotated[str | None, opt.bounds_option(_SCENE)] = None,
     overwrite: opt.Overwrite = False,
     device: opt.Device = "auto",
     recipe: opt.ConfigRecipe = None,
@@ -121,10 +79,6 @@ def calibrate(
     if (data is None) == (scene is None) or (scene is None) != (labels is None):
         raise typer.BadParameter(
             "give --data with labelled chips, or --scene and --labels", param_hint="--data"
-        )
-    if split not in ("train", "val", "test", "all"):
-        raise typer.BadParameter(
-            f"{split!r} is none of train, val, test and all", param_hint="--split"
         )
     if data is not None and (aoi or bounds):
         raise typer.BadParameter(
@@ -148,15 +102,15 @@ def calibrate(
     from geodet.onnx.backend import load_model
     from geodet.tilesets.tile_inputs import LabelledArea
 
-    loaded, run = load_model(model), {"device": device, "overwrite": overwrite}
+    loaded = load_model(model)
+    run: dict[str, Any] = {"device": device, "overwrite": overwrite}
     if data is not None:
-        part = cast("Part", split)
-        report = calibrate_on_chips(loaded, output, data, config, split=part, **run)  # type: ignore[arg-type]
+        report = calibrate_on_chips(loaded, output, data, config, split=split, **run)
     else:
         assert scene is not None
         assert labels is not None
         area = LabelledArea(aoi, corners, crs) if aoi or corners else None
-        report = calibrate_on_scene(loaded, output, scene, labels, config, area=area, **run)  # type: ignore[arg-type]
+        report = calibrate_on_scene(loaded, output, scene, labels, config, area=area, **run)
     _print_as_json(report) if as_json else _print(report, quiet=quiet)
 
 

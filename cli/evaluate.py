@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import label_options as label
 from . import options as opt
 from .evaluate_chips import evaluate_on_chips
 from .process import command_line
@@ -17,7 +18,6 @@ from .score_thresholds import parse_thresholds
 if TYPE_CHECKING:
     from geodet.evaluation.evaluate import EvaluateReport
     from geodet.evaluation.measures import ClassMeasures, Evaluation
-    from geodet.tilesets.splits import Part
 
 __all__ = ["EXAMPLES", "evaluate"]
 
@@ -30,48 +30,15 @@ Examples:
   geodet evaluate --detections found.gpkg --labels truth.gpkg --aoi area.gpkg
 """
 
-_CHIPS = "A model on labelled chips"
 _FILES = "Detections against labels"
 
 
 def evaluate(
     context: typer.Context,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="A tileset: chips with labels.",
-            rich_help_panel=_CHIPS,
-        ),
-    ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|PATH",
-            help="A bundled model, or a .safetensors or .onnx file. See `geodet models`.",
-            rich_help_panel=_CHIPS,
-        ),
-    ] = "urban-trees",
-    split: Annotated[
-        str,
-        typer.Option(
-            "--split",
-            metavar="train|val|test|all",
-            help="The chips to detect on: a part of the split, or all.",
-            rich_help_panel=_CHIPS,
-        ),
-    ] = "val",
-    allow_outside: Annotated[
-        bool,
-        typer.Option(
-            "--allow-outside",
-            help="Read what the tileset names or links to outside of its folder.",
-            rich_help_panel=_CHIPS,
-        ),
-    ] = False,
+    data: label.Data = None,
+    model: Annotated[str, opt.model_option(label.CHIPS)] = "urban-trees",
+    split: label.Split = "val",
+    allow_outside: Annotated[bool, label.allow_outside_option(label.CHIPS)] = False,
     detections: Annotated[
         Path | None,
         typer.Option(
@@ -100,24 +67,9 @@ def evaluate(
             rich_help_panel=_FILES,
         ),
     ] = None,
-    aoi: Annotated[
-        Path | None,
-        typer.Option(
-            "--aoi",
-            metavar="FILE",
-            help="A vector file with polygons, in any CRS: only this part was labelled.",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
+    aoi: Annotated[Path | None, label.labelled_aoi_option(_FILES)] = None,
     bounds: Annotated[
-        str | None,
-        typer.Option(
-            "--bounds",
-            metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
-            help="A rectangle in place of --aoi, in the CRS of the scene or of the detections "
-            "unless another is named.",
-            rich_help_panel=_FILES,
-        ),
+        str | None, opt.bounds_option(_FILES, crs_of="the scene or of the detections")
     ] = None,
     score_field: Annotated[
         str,
@@ -128,8 +80,8 @@ def evaluate(
             rich_help_panel=_FILES,
         ),
     ] = "score",
-    label_field: opt.LabelField = None,
-    labels_crs: opt.LabelsCrs = None,
+    label_field: label.LabelField = None,
+    labels_crs: label.LabelsCrs = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -156,7 +108,7 @@ def evaluate(
     Detections and objects are matched one to one. Precision, recall and F1 are printed at the
     score threshold, and average precision (AP) over all scores.
     """
-    _check_usage(data, detections, labels, scene, split)
+    _check_usage(data, detections, labels, scene)
     if data is not None and (aoi or bounds):
         raise typer.BadParameter(
             "chips have no other area: give --aoi to geodet tile", param_hint="--aoi"
@@ -191,8 +143,7 @@ def evaluate(
     if data is not None and detections is not None:
         from geodet.evaluation.evaluate import evaluate_results
 
-        part = cast("Part", split)
-        report = evaluate_results(detections, data, config, split=part, **files)
+        report = evaluate_results(detections, data, config, split=split, **files)
     elif data is not None:
         told = {"overwrite": overwrite, "quiet": quiet}
         report = evaluate_on_chips(data, model, split, config, device, output, **told)
@@ -208,12 +159,8 @@ def evaluate(
 
 
 def _check_usage(
-    data: Path | None, detections: Path | None, labels: Path | None, scene: Path | None, split: str
+    data: Path | None, detections: Path | None, labels: Path | None, scene: Path | None
 ) -> None:
-    if split not in ("train", "val", "test", "all"):
-        raise typer.BadParameter(
-            f"{split!r} is none of train, val, test and all", param_hint="--split"
-        )
     if data is not None and (labels or scene):
         raise typer.BadParameter(
             "give --data, or --detections and --labels, but not both", param_hint="--data"

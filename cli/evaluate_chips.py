@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from .process import command_line, prepare_process
 
@@ -18,7 +18,7 @@ __all__ = ["evaluate_on_chips"]
 def evaluate_on_chips(
     data: Path,
     model: str,
-    split: str,
+    split: Part,
     config: Config,
     device: str,
     output: Path | None,
@@ -43,7 +43,7 @@ def evaluate_on_chips(
             load_model(model),
             data,
             config,
-            split=cast("Part", split),
+            split=split,
             device=device,
             output=output,
             overwrite=overwrite,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import label_options as label
 from . import options as opt
 from .describe import (
     job_fields,
@@ -46,7 +47,7 @@ def info(
             show_default=False,
         ),
     ],
-    allow_outside: opt.AllowOutside = False,
+    allow_outside: label.AllowOutside = False,
     as_json: opt.Json = False,
 ) -> None:
     """Describe a file of detections, a scene, a tileset, a training, a job or a model.

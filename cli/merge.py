@@ -31,17 +31,7 @@ def merge(
             metavar="JOB/", help="The folder that `geodet plan` wrote.", show_default=False
         ),
     ],
-    typed_outputs: Annotated[
-        list[str],
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="The file to write, such as trees.gpkg. May be repeated. A folder, out/ or "
-            "'out/*.geojson', gets a file for each scene, in the scene's CRS.",
-            rich_help_panel=opt.OUTPUT,
-        ),
-    ],
+    typed_outputs: search.MergedOutputs,
     allow_missing: Annotated[
         bool,
         typer.Option(

@@ -17,13 +17,11 @@ __all__ = [
     "OUTPUT",
     "RUN",
     "SETTINGS",
-    "AllowOutside",
     "Aoi",
     "Append",
     "Bands",
     "BatchSize",
     "Bounds",
-    "ChipGsd",
     "ChipSize",
     "ConfigRecipe",
     "Device",
@@ -31,9 +29,6 @@ __all__ = [
     "GeometryKind",
     "IouThreshold",
     "Json",
-    "LabelField",
-    "LabelledAoi",
-    "LabelsCrs",
     "ModelName",
     "OnError",
     "Overlap",
@@ -44,6 +39,8 @@ __all__ = [
     "Style",
     "Verbose",
     "Workers",
+    "bounds_option",
+    "model_option",
     "parse_bands",
     "parse_bounds",
     "resolve",
@@ -66,16 +63,20 @@ OnError = Annotated[
         rich_help_panel=SETTINGS,
     ),
 ]
-ModelName = Annotated[
-    str,
-    typer.Option(
+
+
+def model_option(panel: str = INPUT) -> Any:
+    """Return the option ``--model``, for a group of the help."""
+    return typer.Option(
         "--model",
         "-m",
         metavar="NAME|PATH",
         help="A bundled model, or a .safetensors or .onnx file. See `geodet models`.",
-        rich_help_panel=INPUT,
-    ),
-]
+        rich_help_panel=panel,
+    )
+
+
+ModelName = Annotated[str, model_option()]
 Device = Annotated[
     str,
     typer.Option(
@@ -168,62 +169,19 @@ Aoi = Annotated[
         rich_help_panel=AREA,
     ),
 ]
-Bounds = Annotated[
-    str | None,
-    typer.Option(
+
+
+def bounds_option(panel: str = AREA, crs_of: str = "the scene") -> Any:
+    """Return the option ``--bounds``, for a group of the help and the CRS that it has by itself."""
+    return typer.Option(
         "--bounds",
         metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",
-        help="A rectangle, in the CRS of the scene unless another is named.",
-        rich_help_panel=AREA,
-    ),
-]
-LabelField = Annotated[
-    str | None,
-    typer.Option(
-        "--label-field",
-        metavar="NAME",
-        help="Attribute of the labels with the class; '' takes all objects as one class.",
-        show_default="label, class or name",
-        rich_help_panel=INPUT,
-    ),
-]
-LabelledAoi = Annotated[
-    Path | None,
-    typer.Option(
-        "--aoi",
-        metavar="FILE",
-        help="A vector file with polygons, in any CRS: only this part was labelled.",
-        rich_help_panel=AREA,
-    ),
-]
-ChipGsd = Annotated[
-    float | None,
-    typer.Option(
-        "--gsd",
-        metavar="METRES",
-        help="Metres per pixel of the chips; the scenes are resampled as detect does.",
-        show_default="those of each scene",
-        rich_help_panel=SETTINGS,
-    ),
-]
-LabelsCrs = Annotated[
-    str | None,
-    typer.Option(
-        "--crs",
-        metavar="CRS",
-        help="CRS of labels whose file has none, such as a CSV.",
-        show_default="that of the scene",
-        rich_help_panel=INPUT,
-    ),
-]
-AllowOutside = Annotated[
-    bool,
-    typer.Option(
-        "--allow-outside",
-        help="Read what the tileset names or links to outside of its folder.",
-        rich_help_panel=INPUT,
-    ),
-]
+        help=f"A rectangle, in the CRS of {crs_of} unless another is named.",
+        rich_help_panel=panel,
+    )
+
+
+Bounds = Annotated[str | None, bounds_option()]
 Bands = Annotated[
     str | None,
     typer.Option(

@@ -19,6 +19,7 @@ __all__ = [
     "EngineName",
     "GroundAltitude",
     "Job",
+    "MergedOutputs",
     "OnlyWithObjects",
     "Preview",
     "PreviewFormat",
@@ -42,19 +43,24 @@ _SCENES = typer.Argument(
 )
 Scenes = Annotated[list[str], _SCENES]
 ScenesOrJob = Annotated[list[str] | None, _SCENES]
-TypedOutputs = Annotated[
-    list[str] | None,
-    typer.Option(
+
+
+def _outputs(more_help: str = "") -> Any:
+    return typer.Option(
         "--output",
         "-o",
         metavar="FILE",
         help="The file to write, such as trees.gpkg. May be repeated. A folder, out/ or "
-        "'out/*.geojson', gets a file for each scene, in the scene's CRS. -: GeoJSON lines in "
-        "WGS 84 on standard output.",
+        f"'out/*.geojson', gets a file for each scene, in the scene's CRS.{more_help}",
         show_default=False,
         rich_help_panel=opt.OUTPUT,
-    ),
+    )
+
+
+TypedOutputs = Annotated[
+    list[str] | None, _outputs(" -: GeoJSON lines in WGS 84 on standard output.")
 ]
+MergedOutputs = Annotated[list[str], _outputs()]
 Preview = Annotated[
     Path | None,
     typer.Option(

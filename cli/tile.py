@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from . import label_options as label
 from . import options as opt
 from . import search_options as search
 from .report import log_nothing, print_json, set_up_logging
@@ -59,8 +60,8 @@ def tile(
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
-    label_field: opt.LabelField = None,
-    labels_crs: opt.LabelsCrs = None,
+    label_field: label.LabelField = None,
+    labels_crs: label.LabelsCrs = None,
     allow_outside: Annotated[
         bool,
         typer.Option(
@@ -69,14 +70,14 @@ def tile(
             rich_help_panel=opt.INPUT,
         ),
     ] = False,
-    aoi: opt.LabelledAoi = None,
+    aoi: label.LabelledAoi = None,
     bounds: opt.Bounds = None,
     overwrite: opt.Overwrite = False,
     recipe: opt.ConfigRecipe = None,
     settings: opt.Settings = None,
     chip_size: opt.ChipSize = None,
     overlap: opt.Overlap = None,
-    gsd: opt.ChipGsd = None,
+    gsd: label.ChipGsd = None,
     as_json: opt.Json = False,
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,

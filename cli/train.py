@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import label_options as label
 from . import options as opt
 from .process import command_line, prepare_process
 from .report import log_nothing, print_json, set_up_logging
@@ -52,7 +53,7 @@ def train(
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
-    allow_outside: opt.AllowOutside = False,
+    allow_outside: label.AllowOutside = False,
     scenes: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,9 +73,9 @@ def train(
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
-    label_field: opt.LabelField = None,
-    labels_crs: opt.LabelsCrs = None,
-    aoi: opt.LabelledAoi = None,
+    label_field: label.LabelField = None,
+    labels_crs: label.LabelsCrs = None,
+    aoi: label.LabelledAoi = None,
     bounds: opt.Bounds = None,
     output: Annotated[
         Path | None,
@@ -127,7 +128,7 @@ def train(
         ),
     ] = None,
     chip_size: opt.ChipSize = None,
-    gsd: opt.ChipGsd = None,
+    gsd: label.ChipGsd = None,
     batch_size: Annotated[
         int | None,
         typer.Option(

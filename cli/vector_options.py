@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import options as opt
+from .label_options import label_field_option
 
 __all__ = ["LabelField", "MinScore", "PolygonField", "ScoreField", "ShownBands"]
 
@@ -31,16 +32,7 @@ ScoreField = Annotated[
         rich_help_panel=opt.INPUT,
     ),
 ]
-LabelField = Annotated[
-    str | None,
-    typer.Option(
-        "--label-field",
-        metavar="NAME",
-        help="Attribute with the class; '' takes all objects as one class.",
-        show_default="label, class or name, if there is one",
-        rich_help_panel=opt.INPUT,
-    ),
-]
+LabelField = Annotated[str | None, label_field_option()]
 PolygonField = Annotated[
     str | None,
     typer.Option(

@@ -20,7 +20,6 @@ GROUPS = {
     options.SETTINGS,
     options.RUN,
     options.MESSAGES,
-    "A model on labelled chips",
     "Detections against labels",
     "Labelled chips",
     "A labelled scene",
