@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +13,12 @@ from . import options as opt
 from .process import command_line, prepare_process
 from .report import log_nothing, print_json, set_up_logging
 from .train_display import train_display
+from .train_report import hint_at_resume, print_plan, print_training
 from .train_series import Seeds, Sweep, plan_runs, train_runs
 
 if TYPE_CHECKING:
     from geodet.tilesets.tile_inputs import LabelledArea
     from geodet.training.scene_chips import ScenesWithLabels
-    from geodet.training.train import TrainReport
-    from geodet.training.train_plan import TrainPlan
 
 __all__ = ["EXAMPLES", "train"]
 
@@ -203,7 +198,7 @@ def train(
 
         with count_bar("cutting chips", is_shown=bool(scenes) and not quiet) as cutting:
             plan = plan_training(source, config, device=device, cut_progress=cutting)
-        print_json(plan) if as_json else _print_plan(plan)
+        print_json(plan) if as_json else print_plan(plan)
         return
     if runs:
         told = {"as_json": as_json, "quiet": quiet}
@@ -211,7 +206,7 @@ def train(
         return
     from geodet.training.train import run_training
 
-    with _hint_at_resume(output), train_display(quiet=quiet) as display:
+    with hint_at_resume(output), train_display(quiet=quiet) as display:
         report = run_training(
             source,
             output,
@@ -226,7 +221,7 @@ def train(
         )
     if os.environ.get("RANK", "0") != "0":  # under torchrun only the first process prints
         return
-    print_json(report) if as_json else _print_training(report, quiet=quiet)
+    print_json(report) if as_json else print_training(report, quiet=quiet)
 
 
 def _choose_scenes(
@@ -274,75 +269,3 @@ def _check_scene_files(scenes: list[str], files: list[Path]) -> None:
             list_scenes(scenes)
     for file in files:
         check_vector_exists(file)
-
-
-def _print_plan(plan: TrainPlan) -> None:
-    objects = ", ".join(f"{count} {name}" for name, count in plan.classes.items())
-    low, middle, high = plan.sides_px
-    metres = f", {middle * plan.gsd:.3g} m" if plan.gsd else ""
-    gsd = f"{plan.gsd:.3g} m per pixel" if plan.gsd else "metres per pixel unknown"
-    sizes = ", ".join(f"{size:g}" for size in plan.anchor_sizes)
-    lines = {
-        "train": f"{plan.train.images} images with {plan.train.objects} objects ({objects})",
-        "validate": f"{plan.val.images} images with {plan.val.objects} objects",
-        "images": gsd,
-        "objects": f"{middle:.0f} px long in the middle{metres}; most from {low:.0f} to "
-        f"{high:.0f} px",
-        "anchors": f"{sizes} px; they cover {100 * plan.anchor_recall:.0f} % of the objects",
-        "epoch": f"{plan.crops} chips of {plan.chip_size} px, about {plan.seconds_an_epoch:.0f} s "
-        f"on {plan.device}; {100 * plan.crops_with_objects:.0f} % show an object",
-        "training": f"{plan.epochs} epochs, {plan.steps} steps, about "
-        f"{plan.epochs * plan.seconds_an_epoch / 60:.0f} min",
-    }
-    for name, text in lines.items():
-        typer.echo(f"{name:9} {text}")
-    for one in plan.proposals:
-        typer.echo(f"{'proposed':9} {' '.join(one.typed)}: {one.reason}")
-    typer.echo(f"{'type':9} {_line_to_type(plan)}")
-
-
-def _line_to_type(plan: TrainPlan) -> str:
-    """Return the command line that was typed, with the proposed settings, as a training."""
-    typed = list(sys.argv[1:])
-    typed = [word for word in typed if word not in ("--dry-run", "--json")]
-    for one in plan.proposals:
-        option = one.typed[0]
-        typed = [word for word in typed if not word.startswith(f"{option}=")]
-        if option != "--set" and option in typed:
-            at = typed.index(option)
-            del typed[at : at + 2]
-        typed += one.typed
-    if not any(text == "-o" or text.startswith("--output") for text in typed):
-        typed += ["-o", "model.safetensors"]
-    return shlex.join(["geodet", *typed])
-
-
-def _print_training(report: TrainReport, *, quiet: bool) -> None:
-    has_validation = report.best_f1 >= 0
-    best = f"best F1 {report.best_f1:.3f} on the validation chips"
-    what = best if has_validation else "no validation chips, so the last epoch"
-    early = f", stopped early after {report.epochs}" if report.stopped_early else ""
-    typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}{early}, {report.seconds:.0f} s")
-    if report.report is not None and not quiet:
-        typer.echo(str(report.report))
-    if report.best_f1_interval is not None:
-        low, high = report.best_f1_interval
-        typer.echo(
-            "fewer than 50 objects validate, so this F1 means little: 95 % confidence interval "
-            f"{low:.2f} to {high:.2f}; label more, or give more of them to validation",
-            err=True,
-        )
-
-
-@contextmanager
-def _hint_at_resume(output: Path) -> Iterator[None]:
-    """Print, when a run is interrupted, that it can be continued."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if (output.with_suffix(".run") / "state.pt").exists():
-            typer.echo(
-                f"{output} holds the best epoch so far; --resume goes on after the last whole one",
-                err=True,
-            )
-        raise

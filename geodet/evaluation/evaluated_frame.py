@@ -17,8 +17,8 @@ from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.utm import utm_at
 from geodet.raster.scene import Scene
+from geodet.tilesets.label_crs import choose_crs
 from geodet.tilesets.pixel_results import is_pixel_results
-from geodet.tilesets.scene_labels import choose_crs
 from geodet.vector.vector_files import read_extent, read_frame
 
 __all__ = ["EvaluatedFrame", "ground_frame", "scene_frame"]

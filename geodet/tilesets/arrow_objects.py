@@ -15,8 +15,9 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import any_tilted, fit_quads, oriented_of_boxes
 from geodet.geometry.row_chunks import map_rows
 from geodet.tilesets.class_fields import CLASS_FIELDS, encode_names_of_detections
+from geodet.tilesets.label_crs import must_transform
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
-from geodet.tilesets.scene_labels import must_transform, read_scores
+from geodet.tilesets.score_fields import read_scores
 from geodet.vector.arrow_shapes import read_shape_layer
 from geodet.vector.rows import APPROXIMATE
 

@@ -12,7 +12,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
@@ -20,7 +19,9 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
 from geodet.raster.scene_names import find_scene_name
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
+from geodet.tilesets.label_crs import choose_crs, must_transform
 from geodet.tilesets.label_vertices import bounds_in_pixels, quads_in_pixels
+from geodet.tilesets.score_fields import read_scores
 from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.lazy_modules import geopandas
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
@@ -29,11 +30,8 @@ from geodet.vector.vector_files import read_frame
 __all__ = [
     "SceneLabels",
     "ScoredObjects",
-    "choose_crs",
-    "must_transform",
     "read_scene_labels",
     "read_scored_objects",
-    "read_scores",
 ]
 
 _KINDS = frozenset({shapely.GeometryType.POINT, shapely.GeometryType.POLYGON})
@@ -241,7 +239,8 @@ def _read_objects(
         )
     table = frame.drop(columns=frame.geometry.name)
     names = read_names(table, path, label_field, class_name)
-    frame = _to_crs(frame, crs, path)
+    if must_transform(frame.crs, crs, path):
+        frame = frame.to_crs(crs)
     return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
 
 
@@ -252,97 +251,8 @@ def _in_pixels(frame: Any) -> Any:
     return geopandas.GeoDataFrame(table, geometry=shapely.box(x1, -y2, x2, -y1))
 
 
-def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None:
-    """Return the CRS of labels: what the user says where the file says none or is a table.
-
-    Args:
-        found: The CRS of the file, None if it has none.
-        own_crs: What the user says, None if nothing.
-        path: The file.
-
-    Raises:
-        VectorError: ``own_crs`` is no CRS, or the file has another one.
-    """
-    if own_crs is None:
-        return found
-    try:
-        said = CRS.from_user_input(own_crs)
-    except CRSError as error:
-        raise VectorError(
-            f"{own_crs!r} is no CRS: {error}",
-            hint="give a code, such as EPSG:4326, or WKT",
-            path=path,
-        ) from error
-    is_table = path.suffix.lower() in {".csv", ".tsv"}
-    if found is not None and not is_table and not found.equals(said, ignore_axis_order=True):
-        raise VectorError(
-            f"{path} has the CRS {found.name}, not {said.name}",
-            hint="leave --crs out; a wrong CRS in the file is corrected with ogr2ogr -a_srs",
-            path=path,
-        )
-    return said
-
-
-def read_scores(table: Any, path: Path, field: str) -> Floats:
-    """Read the score of each object from an attribute; 1 for all if the name is empty: (N,).
-
-    Raises:
-        VectorError: There is no such attribute, or a score is not in [0, 1].
-    """
-    if not field or not len(table):
-        return np.ones(len(table))
-    if field not in table.columns:
-        raise VectorError(
-            f"{path} has no attribute {field!r} with the scores",
-            hint="name it with --score-field; --score-field '' gives every detection the score 1; "
-            f"there are {', '.join(map(str, table.columns)) or 'no attributes'}",
-            path=path,
-        )
-    try:
-        scores = table[field].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise VectorError(
-            f"{path}: the scores in {field!r} are not numbers",
-            hint="name another --score-field",
-            path=path,
-        ) from error
-    wrong = ~((scores >= 0) & (scores <= 1))
-    if wrong.any():
-        raise VectorError(
-            f"{path}: {int(wrong.sum())} scores in {field!r} are not between 0 and 1, the first is"
-            f" {scores[wrong][0]:g}",
-            hint="name another --score-field, or scale the scores",
-            path=path,
-        )
-    return np.asarray(scores)
-
-
 def _drop_empty(frame: Any, path: Path) -> Any:
     empty = frame.geometry.isna() | frame.geometry.is_empty
     if empty.any():
         logger.warning("%s: %d objects have no geometry and are left out", path, int(empty.sum()))
     return frame[~empty]
-
-
-def _to_crs(frame: Any, crs: CRS | None, path: Path) -> Any:
-    return frame.to_crs(crs) if must_transform(frame.crs, crs, path) else frame
-
-
-def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
-    """Return whether objects have to be transformed; warn where a CRS is assumed.
-
-    Args:
-        found: The CRS of the objects, None if their file has none.
-        crs: That of the scene, None if it has none.
-        path: The file of the objects.
-    """
-    if crs is None:
-        if found is not None:
-            logger.warning(
-                "the scene has no CRS: %s is assumed to be in the scene's coordinates", path
-            )
-        return False
-    if found is None:
-        logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
-        return False
-    return not found.equals(crs, ignore_axis_order=True)

@@ -1,0 +1,47 @@
+"""The attribute of detections that has their scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geodet.errors import VectorError
+from geodet.geometry.arrays import Floats
+
+__all__ = ["read_scores"]
+
+
+def read_scores(table: Any, path: Path, field: str) -> Floats:
+    """Read the score of each object from an attribute; 1 for all if the name is empty: (N,).
+
+    Raises:
+        VectorError: There is no such attribute, or a score is not in [0, 1].
+    """
+    if not field or not len(table):
+        return np.ones(len(table))
+    if field not in table.columns:
+        raise VectorError(
+            f"{path} has no attribute {field!r} with the scores",
+            hint="name it with --score-field; --score-field '' gives every detection the score 1; "
+            f"there are {', '.join(map(str, table.columns)) or 'no attributes'}",
+            path=path,
+        )
+    try:
+        scores = table[field].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise VectorError(
+            f"{path}: the scores in {field!r} are not numbers",
+            hint="name another --score-field",
+            path=path,
+        ) from error
+    wrong = ~((scores >= 0) & (scores <= 1))
+    if wrong.any():
+        raise VectorError(
+            f"{path}: {int(wrong.sum())} scores in {field!r} are not between 0 and 1, the first is"
+            f" {scores[wrong][0]:g}",
+            hint="name another --score-field, or scale the scores",
+            path=path,
+        )
+    return np.asarray(scores)
