@@ -145,6 +145,7 @@ def train(
     """Train on some images of the tileset."""
     import geodet.training.train as training
     from geodet.config.recipes import resolve_config
+    from geodet.files.output_folders import run_folder
     from geodet.tilesets.labels import Tileset
 
     network = LIGHT if options.base is None else FULL
@@ -152,7 +153,7 @@ def train(
     whole = read_whole(options.data)
     training.read_tileset = lambda *_: Tileset(whole.root, whole.classes, tuple(images))
     training.write_training_report = lambda *_: None  # its pictures take longer than a short run
-    is_begun = output.with_suffix(".run").exists()
+    is_begun = run_folder(output).exists()
     training.run_training(options.data, output, config, device="cpu", resume=is_begun)
 
 

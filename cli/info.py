@@ -58,14 +58,14 @@ def info(
     and how good its best epoch is. Of a job: how much of it is computed, and what could not be
     read. Of a model: what it finds, in which bands and at which resolution, and its figures.
     """
-    from geodet.files.output_folders import is_job
+    from geodet.files.output_folders import is_job, is_run
     from geodet.onnx.model_files import find_description
 
     about = find_description(path)
     if about is not None:
         print_json(about) if as_json else print_fields(model_fields(about))
         return
-    if Path(path).is_dir() and path.rstrip("/\\").endswith(".run"):
+    if is_run(path):
         from geodet.training.run_records import read_run
 
         run = read_run(path)

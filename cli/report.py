@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +30,9 @@ def set_up_logging(*, verbose: int, quiet: bool) -> None:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    is_other = os.environ.get("RANK", "0") != "0"
+    from geodet.files.torchrun import is_first_process
+
+    is_other = not is_first_process()
     level = logging.ERROR if quiet or is_other else logging.INFO
     handler = RichHandler(
         console=Console(stderr=True), show_time=False, show_path=False, markup=False

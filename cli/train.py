@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -204,6 +203,7 @@ def train(
         told = {"as_json": as_json, "quiet": quiet}
         train_runs(source, output, runs, device=device, resume=resume, overwrite=overwrite, **told)
         return
+    from geodet.files.torchrun import is_first_process
     from geodet.training.train import run_training
 
     with hint_at_resume(output), train_display(quiet=quiet) as display:
@@ -219,7 +219,7 @@ def train(
             step_progress=display.step,
             cut_progress=display.cut,
         )
-    if os.environ.get("RANK", "0") != "0":  # under torchrun only the first process prints
+    if not is_first_process():
         return
     print_json(report) if as_json else print_training(report, quiet=quiet)
 

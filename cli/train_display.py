@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -55,8 +54,10 @@ def train_display(*, quiet: bool) -> Iterator[TrainDisplay]:
     """Show a run on stderr; of several processes only the first does."""
     from rich.console import Console
 
+    from geodet.files.torchrun import is_first_process
+
     console = Console(stderr=True)
-    if quiet or os.environ.get("RANK", "0") != "0":
+    if quiet or not is_first_process():
         yield _Silence()
     elif console.is_terminal:
         with _LiveTable(console) as table:

@@ -84,7 +84,9 @@ def hint_at_resume(output: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if (output.with_suffix(".run") / "state.pt").exists():
+        from geodet.files.output_folders import STATE_FILE, run_folder
+
+        if (run_folder(output) / STATE_FILE).exists():
             typer.echo(
                 f"{output} holds the best epoch so far; --resume goes on after the last whole one",
                 err=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +44,9 @@ def plan_runs(output: Path, config: Config, seeds: int, sweep: list[str] | None)
     """List the runs; none where neither option asks for several."""
     if seeds == 1 and not sweep:
         return []
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    from geodet.files.torchrun import count_processes
+
+    if count_processes() > 1:
         raise typer.BadParameter("under torchrun one training at a time", param_hint="--seeds")
     from geodet.training.run_series import parse_sweep, plan_series
 

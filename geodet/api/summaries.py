@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from geodet.api.call_arguments import to_path
-from geodet.files.output_folders import LABEL_SUFFIXES, is_job
+from geodet.files.output_folders import LABEL_SUFFIXES, is_job, is_run
 from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import find_description
@@ -53,7 +53,7 @@ def info(
     about = find_description(str(path))
     if about is not None:
         return about
-    if Path(path).is_dir() and Path(path).suffix == ".run":
+    if is_run(path):
         return read_run(path)
     if is_job(path):
         return summarise_job(path)

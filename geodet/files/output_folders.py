@@ -27,6 +27,8 @@ __all__ = [
     "check_run",
     "check_tileset_exists",
     "is_job",
+    "is_run",
+    "run_folder",
 ]
 
 LABEL_SUFFIXES = frozenset({".json", ".csv", ".xml", ".geojson", ".yaml", ".yml", ".data"})
@@ -119,6 +121,7 @@ def check_demo_folder(folder: Path, *, overwrite: bool) -> None:
             check_destination(path, (path.suffix,), overwrite=overwrite)
 
 
+_RUN_SUFFIX = ".run"
 BEST_FILE = "best.safetensors"
 """In the folder of a run: the best model so far."""
 
@@ -132,6 +135,16 @@ CHIPS_FOLDER = "chips"
 
 CHIPS_ABOUT = "chips.json"
 """In the folder of a run from scenes: what its chips were cut from."""
+
+
+def run_folder(output: Path) -> Path:
+    """Return the folder of a model's run, ``NAME.run`` beside ``NAME.safetensors``."""
+    return output.with_suffix(_RUN_SUFFIX)
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a path is a folder with the name of a run, ``NAME.run``."""
+    return Path(path).suffix == _RUN_SUFFIX and Path(path).is_dir()
 
 
 def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
@@ -165,7 +178,7 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
             hint="--overwrite replaces it, --resume continues its run",
             path=output,
         )
-    folder = output.with_suffix(".run")
+    folder = run_folder(output)
     state = folder / STATE_FILE
     if state.exists() and not (overwrite or resume):
         raise OutputError(

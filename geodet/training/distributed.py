@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from geodet.files.torchrun import count_processes
 from geodet.models.device import resolve_device, resolve_precision
 
 __all__ = [
@@ -35,7 +36,7 @@ def launch_processes(precision: str, device: str) -> Fabric:
         DeviceError: This machine has no such device.
     """
     chosen = resolve_device(device)
-    world, local = int(os.environ.get("WORLD_SIZE", "1")), local_processes()
+    world, local = count_processes(), local_processes()
     one = [chosen.index or 0] if chosen.type == "cuda" else 1
     fabric = Fabric(
         accelerator=chosen.type,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from geodet.files.locks import locked_output
+from geodet.files.torchrun import is_first_process
 
 __all__ = ["one_at_a_time"]
 
@@ -27,7 +27,7 @@ def one_at_a_time(train: _Train[_Rest, _Report]) -> _Train[_Rest, _Report]:
 
     @functools.wraps(train)
     def alone(data: Any, output: Path, /, *rest: _Rest.args, **options: _Rest.kwargs) -> _Report:
-        is_holder = os.environ.get("RANK", "0") == "0" and output.parent.is_dir()
+        is_holder = is_first_process() and output.parent.is_dir()
         with locked_output(output) if is_holder else contextlib.nullcontext():
             return train(data, output, *rest, **options)
 

@@ -16,7 +16,7 @@ import torch
 from geodet.config import Config
 from geodet.errors import OutputError, TrainingError
 from geodet.files.closable import Closing
-from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE
+from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE, run_folder
 from geodet.files.outputs import replacing
 from geodet.tilesets.labels import Tileset
 from geodet.training.run_about import write_run_about
@@ -97,7 +97,7 @@ def keep_model(output: Path) -> None:
     Raises:
         OutputError: The copy cannot be written.
     """
-    with replacing(output.with_suffix(".run") / BEST_FILE) as temporary:
+    with replacing(run_folder(output) / BEST_FILE) as temporary:
         shutil.copyfile(output, temporary)
 
 
@@ -113,7 +113,7 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
         TrainingError: The copy in the run's folder is missing as well.
         OutputError: The file cannot be written.
     """
-    kept = output.with_suffix(".run") / BEST_FILE
+    kept = run_folder(output) / BEST_FILE
     if not state.best_epoch or output.exists():
         return
     if not kept.is_file():

@@ -12,7 +12,7 @@ from geodet.config import Config
 from geodet.documents.json_documents import read_json
 from geodet.documents.text import DocumentError
 from geodet.errors import TrainingError
-from geodet.files.output_folders import BEST_FILE, STATE_FILE
+from geodet.files.output_folders import BEST_FILE, STATE_FILE, is_run, run_folder
 from geodet.models.description import ModelDescription, load_description
 from geodet.training.run_about import ABOUT_RUN
 from geodet.training.run_folder import load_state, read_log
@@ -88,11 +88,9 @@ class RunRecord:
 def find_run_folder(path: str | Path) -> Path | None:
     """Return the folder of a run: itself, or that beside a model file; None where there is none."""
     place = Path(path)
-    folder = place if place.is_dir() else place.with_suffix(".run")
-    is_run = folder.suffix == ".run" and any(
-        (folder / name).is_file() for name in (ABOUT_RUN, STATE_FILE)
-    )
-    return folder if is_run else None
+    folder = place if place.is_dir() else run_folder(place)
+    has_begun = any((folder / name).is_file() for name in (ABOUT_RUN, STATE_FILE))
+    return folder if is_run(folder) and has_begun else None
 
 
 def read_run(path: str | Path) -> RunRecord:

@@ -19,7 +19,7 @@ from geodet.evaluation.evaluation_page import evaluation_sections
 from geodet.evaluation.galleries import show_image
 from geodet.evaluation.measures import judge_images, measure
 from geodet.evaluation.model_on_chips import detect_images, lowest_threshold, tileset_thresholds
-from geodet.files.output_folders import REPORT_FILE
+from geodet.files.output_folders import REPORT_FILE, run_folder
 from geodet.models.device import resolve_precision
 from geodet.models.model import Model
 from geodet.onnx.backend import load_model
@@ -62,7 +62,7 @@ def write_training_report(
     Returns:
         The report, or None.
     """
-    folder = output.with_suffix(".run")
+    folder = run_folder(output)
     rows = read_log(folder)
     try:
         model = load_model(output)
