@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, get_args
+from typing import Any, Literal, TypedDict, Unpack, cast, get_args
 
 import geopandas as gpd
 import pyarrow as pa
@@ -22,6 +23,7 @@ from geodet.api.call_arguments import (
     to_path,
 )
 from geodet.api.progress_bars import DetectBar
+from geodet.api.run_frames import to_run_frame
 from geodet.config import Config
 from geodet.config.recipes import Settings
 from geodet.detection.detect import DetectOptions, DetectProgress
@@ -34,9 +36,16 @@ from geodet.jobs.pooled_run import begin_detection
 from geodet.models.model import Model
 from geodet.onnx.backend import as_model
 from geodet.vector.formats import Geometry
-from geodet.vector.frames import to_frame, to_table
+from geodet.vector.frames import to_table
 
 __all__ = ["DetectKeywords", "detect", "iter_detect"]
+
+
+_FLAGS = (
+    *("score_threshold", "iou_threshold", "chip_size", "overlap"),
+    *("batch_size", "workers", "bands"),
+)
+"""The keywords that are settings of their name."""
 
 
 class DetectKeywords(TypedDict, total=False):
@@ -193,19 +202,7 @@ def detect(
     )
     with showing_progress(progress) as show:
         run = _begin(scenes, model, output, show, keywords)
-        frame = to_frame(
-            run,
-            run.classes,
-            crs=run.crs,
-            geometry=geometry,
-            salt=run.salt,
-            photographs=run.photographs,
-            oriented=run.oriented,
-        )
-        if isinstance(show, DetectBar):
-            show.finish(len(frame))
-    frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
-    return frame
+        return to_run_frame(run, geometry, show)
 
 
 def iter_detect(
@@ -216,8 +213,8 @@ def iter_detect(
 ) -> Iterator[pa.Table]:
     """Detect objects in scenes of any size, and yield them as soon as nothing can change them.
 
-    Memory does not grow with a scene. Of several scenes each is yielded when it is done; scenes
-    that overlap are held until all are done.
+    Memory does not grow with a scene. Of several scenes each is yielded when it is done; a
+    scene that overlaps others is yielded when these are done.
 
     Args:
         scenes: As for :func:`detect`.
@@ -244,9 +241,9 @@ def iter_detect(
             f"iter_detect() got an unexpected keyword argument {name!r}"
             + "".join(f"; did you mean {word!r}?" for word in near)
         )
-    with showing_progress(keywords.pop("progress", False)) as show:
-        run = _begin(scenes, model, output, show, keywords)
-        geometry = keywords.get("geometry", "box")
+    chosen = _with_defaults(keywords)
+    with showing_progress(chosen["progress"]) as show:
+        run = _begin(scenes, model, output, show, chosen)
         with closing(iter(run)) as parts:
             for part in parts:
                 if len(part.detections):
@@ -254,13 +251,20 @@ def iter_detect(
                         part,
                         run.classes,
                         crs=run.crs,
-                        geometry=geometry,
+                        geometry=chosen["geometry"],
                         salt=run.salt,
                         photographs=run.photographs,
                         oriented=run.oriented,
                     )
         if isinstance(show, DetectBar):
             show.finish(sum(run.report.labels.values()))
+
+
+def _with_defaults(keywords: DetectKeywords) -> DetectKeywords:
+    """Return all keywords of :func:`detect`, with its defaults where one is not given."""
+    taken = inspect.signature(detect).parameters
+    defaults = {name: taken[name].default for name in DetectKeywords.__annotations__}
+    return cast("DetectKeywords", {**defaults, **keywords})
 
 
 def _begin(
@@ -270,32 +274,27 @@ def _begin(
     progress: Callable[[DetectProgress], None],
     keywords: DetectKeywords,
 ) -> LayerRun:
-    """Check everything that a run needs, before it begins."""
-    flags: dict[str, Any] = {
-        name: keywords.get(name)
-        for name in (
-            *("score_threshold", "iou_threshold", "chip_size", "overlap"),
-            *("batch_size", "workers", "bands"),
-        )
-    }
-    config = resolve_search(keywords.get("config"), keywords.get("settings", ()), flags)
-    aoi, page = keywords.get("aoi"), keywords.get("report")
-    geometry = keywords.get("geometry", "box")
+    """Check everything that a run needs, before it begins; all keywords have to be given."""
+    given: dict[str, Any] = {**keywords}
+    config = resolve_search(
+        keywords["config"], keywords["settings"], {name: given[name] for name in _FLAGS}
+    )
+    geometry, page = keywords["geometry"], keywords["report"]
     check_choice("geometry", geometry, get_args(Geometry))
-    devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
+    devices = list_devices(keywords["device"], keywords["processes"])
     options = DetectOptions(
         device=devices[0],
-        aoi=to_path("aoi", aoi),
-        bounds=check_corners(keywords.get("bounds")),
-        bounds_crs=keywords.get("bounds_crs"),
-        asset=keywords.get("asset"),
-        format=keywords.get("format"),
+        aoi=to_path("aoi", keywords["aoi"]),
+        bounds=check_corners(keywords["bounds"]),
+        bounds_crs=keywords["bounds_crs"],
+        asset=keywords["asset"],
+        format=keywords["format"],
         geometry=geometry,
         report=None if page is None else Path(page),
-        append=keywords.get("append", False),
-        replace_scenes=keywords.get("replace_scenes", False),
-        overwrite=keywords.get("overwrite", False),
-        restart=keywords.get("restart", False),
+        append=keywords["append"],
+        replace_scenes=keywords["replace_scenes"],
+        overwrite=keywords["overwrite"],
+        restart=keywords["restart"],
     )
     outputs = [to_output(path, options.format) for path in list_paths(output)]
     return begin_detection(

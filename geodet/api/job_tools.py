@@ -18,6 +18,7 @@ from geodet.api.call_arguments import (
     showing_progress,
     to_path,
 )
+from geodet.api.run_frames import to_run_frame
 from geodet.config import Config
 from geodet.config.recipes import Settings
 from geodet.detection.detect import DetectOptions
@@ -31,7 +32,6 @@ from geodet.jobs.pooled_shard import search_shard
 from geodet.jobs.shard_run import ShardReport
 from geodet.jobs.shards import Shard
 from geodet.vector.formats import Geometry
-from geodet.vector.frames import to_frame
 
 __all__ = ["merge", "plan", "search"]
 
@@ -215,14 +215,4 @@ def merge(
         run = MergeRun(
             open_job(Path(job)), outputs, options, allow_missing=allow_missing, progress=show
         )
-        frame = to_frame(
-            run,
-            run.classes,
-            crs=run.crs,
-            geometry=geometry,
-            salt=run.salt,
-            photographs=run.photographs,
-            oriented=run.oriented,
-        )
-    frame.attrs = {"provenance": dict(run.provenance), "report": run.report.to_json()}
-    return frame
+        return to_run_frame(run, geometry, show)
