@@ -23,6 +23,8 @@ from .report import print_json
 if TYPE_CHECKING:
     from pyproj import CRS
 
+    from geodet.api.path_kinds import PathKind
+
 __all__ = ["EXAMPLES", "info"]
 
 EXAMPLES = """\
@@ -58,54 +60,40 @@ def info(
     and how good its best epoch is. Of a job: how much of it is computed, and what could not be
     read. Of a model: what it finds, in which bands and at which resolution, and its figures.
     """
-    from geodet.files.output_folders import is_job, is_run
-    from geodet.onnx.model_files import find_description
+    from geodet.api.path_kinds import kind_of
 
-    about = find_description(path)
-    if about is not None:
-        print_json(about) if as_json else print_fields(model_fields(about))
+    kind = kind_of(path)
+    if kind == "tileset":
+        _print_tileset(Path(path), as_json=as_json, allow_outside=allow_outside)
         return
-    if is_run(path):
+    about, fields = _describe(path, kind)
+    print_json(about) if as_json else print_fields(fields)
+
+
+def _describe(path: str, kind: PathKind) -> tuple[Any, dict[str, Any]]:
+    """Return what there is to say about a path, for JSON and for people."""
+    if kind == "model":
+        from geodet.onnx.model_files import load_named_description
+
+        model = load_named_description(path)
+        return model, model_fields(model)
+    if kind == "run":
         from geodet.training.run_records import read_run
 
         run = read_run(path)
-        print_json(run) if as_json else print_fields(run_fields(run))
-        return
-    if is_job(path):
+        return run, run_fields(run)
+    if kind == "job":
         from geodet.jobs.job_summary import summarise_job
 
         job = summarise_job(path)
-        print_json(job) if as_json else print_fields(job_fields(job))
-        return
-    if "|" not in path:  # refused before GDAL is loaded
-        from geodet.raster.scene_lists import check_scene_exists
-
-        check_scene_exists(path)
-    if _is_vector(path):
+        return job, job_fields(job)
+    if kind == "vector":
         from geodet.vector.vector_summary import summarise_vector
 
         found = summarise_vector(path)
-        print_json(found) if as_json else print_fields(vector_fields(found))
-        return
-    if _is_tileset(path):
-        _print_tileset(Path(path), as_json=as_json, allow_outside=allow_outside)
-        return
+        return found, vector_fields(found)
     fields = _scene_fields(path)
-    print_json(fields) if as_json else print_fields(fields)
-
-
-def _is_vector(path: str) -> bool:
-    from geodet.vector.vector_summary import is_vector
-
-    return is_vector(path)
-
-
-def _is_tileset(path: str) -> bool:
-    """Whether a path is a folder, or a file that labels several images."""
-    from geodet.files.output_folders import LABEL_SUFFIXES
-
-    place = Path(path)
-    return place.is_dir() or (place.is_file() and place.suffix.lower() in LABEL_SUFFIXES)
+    return fields, fields
 
 
 def _print_tileset(path: Path, *, as_json: bool, allow_outside: bool) -> None:

@@ -16,8 +16,12 @@ ROOMED = [path for path in MODULES if path != PACKAGE / "__init__.py"]
 GDAL = {"rasterio", "pyogrio", "geopandas", "fiona", "osgeo"}
 OPENS_FILES = {"raster", "vector", "tilesets", "api"}
 """The rooms that may touch GDAL."""
-LAZY = {PACKAGE / "__init__.py", PACKAGE / "onnx" / "backend.py"}
-"""Modules that load others of geodet when they are asked for: only the second loads PyTorch."""
+LAZY = {
+    PACKAGE / "__init__.py",
+    PACKAGE / "api" / "path_kinds.py",
+    PACKAGE / "onnx" / "backend.py",
+}
+"""Modules that load others of geodet when they are asked for: only the last loads PyTorch."""
 LONGEST = 350
 """Lines of a file."""
 

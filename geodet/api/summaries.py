@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from geodet.api.call_arguments import to_path
-from geodet.files.output_folders import LABEL_SUFFIXES, is_job, is_run
+from geodet.api.path_kinds import kind_of
 from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
-from geodet.onnx.model_files import find_description
+from geodet.onnx.model_files import load_named_description
 from geodet.raster.scene_summary import SceneSummary, summarise_scene
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
 from geodet.training.run_records import RunRecord, read_run
-from geodet.vector.vector_summary import VectorSummary, is_vector, summarise_vector
+from geodet.vector.vector_summary import VectorSummary, summarise_vector
 
 __all__ = ["info"]
 
@@ -50,17 +50,15 @@ def info(
         ('red', 'green', 'blue')
     """
     to_path("path", path)  # only checked: a Path would spoil an address
-    about = find_description(str(path))
-    if about is not None:
-        return about
-    if is_run(path):
+    kind = kind_of(path)
+    if kind == "model":
+        return load_named_description(str(path))
+    if kind == "run":
         return read_run(path)
-    if is_job(path):
+    if kind == "job":
         return summarise_job(path)
-    if is_vector(str(path)):
+    if kind == "vector":
         return summarise_vector(path)
-    place = Path(path)
-    is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES
-    if place.is_dir() or is_labels:
-        return summarise_tileset(place, allow_outside=allow_outside)
+    if kind == "tileset":
+        return summarise_tileset(Path(path), allow_outside=allow_outside)
     return summarise_scene(str(path))

@@ -14,25 +14,26 @@ from geodet.models.description import (
 from geodet.onnx.session import load_onnx_description
 from geodet.raster.scene_lists import is_gdal_path
 
-__all__ = ["find_description"]
+__all__ = ["is_model", "load_named_description"]
 
 
-def find_description(path: str) -> ModelDescription | None:
-    """Read the description of a model.
+def is_model(path: str) -> bool:
+    """Whether a path is that of a model file, or the name of a bundled model.
+
+    A word that is neither a file nor a path of GDAL's is the name of a model, which may not exist.
+    """
+    is_word = not Path(path).suffix and not is_there(path) and not is_gdal_path(path)
+    return path.endswith((".onnx", ".safetensors")) or path in dict(iter_bundled()) or is_word
+
+
+def load_named_description(path: str) -> ModelDescription:
+    """Read the description of a model without its network.
 
     Args:
         path: A file, or the name of a bundled model.
 
-    Returns:
-        The description; None where the path is not a model's. A word that is neither a file nor a
-        path of GDAL's is the name of a model.
-
     Raises:
         ModelFileError: There is no such model, or it is broken.
     """
-    if path.endswith(".onnx"):
-        return load_onnx_description(find_model(path))
-    is_word = not Path(path).suffix and not is_there(path) and not is_gdal_path(path)
-    if path.endswith(".safetensors") or path in dict(iter_bundled()) or is_word:
-        return load_description(find_model(path))
-    return None
+    read = load_onnx_description if path.endswith(".onnx") else load_description
+    return read(find_model(path))

@@ -177,5 +177,11 @@ def test_an_argument_that_would_not_be_used_is_refused(name, given, message):
     assert caught.value.hint.startswith("pass ")
 
 
+@pytest.mark.parametrize("name", ["none.tif", "none.gpkg", "none.fgb", "none.json"])
+def test_info_of_a_missing_file_is_refused_whatever_its_ending(name):
+    with pytest.raises(geodet.SceneError, match=f"no such file: {name}"):
+        geodet.info(name)
+
+
 def test_a_loaded_model_is_used_as_it_is(tiny_model):
     assert as_model(tiny_model) is tiny_model

@@ -1,0 +1,46 @@
+"""What kind of thing a path is, for ``info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from geodet.files.output_folders import LABEL_SUFFIXES, is_job, is_run
+from geodet.onnx.model_files import is_model
+from geodet.raster.scene_lists import check_scene_exists
+from geodet.vector.formats import LAYER_SEPARATOR
+
+__all__ = ["PathKind", "kind_of"]
+
+PathKind = Literal["model", "run", "job", "vector", "tileset", "scene"]
+
+
+def kind_of(path: str | Path) -> PathKind:
+    """Return what a path is by its name, by the names in a folder, and by the head of a file.
+
+    Args:
+        path: A file or a folder, an address or another path of GDAL's, or the name of a model.
+
+    Raises:
+        SceneError: There is no such file.
+
+    Example:
+        >>> kind_of("urban-trees"), kind_of(tiles), kind_of(scene)
+        ('model', 'tileset', 'scene')
+    """
+    text, place = str(path), Path(path)
+    if is_model(text):
+        return "model"
+    if is_run(path):
+        return "run"
+    if is_job(path):
+        return "job"
+    if LAYER_SEPARATOR not in text:
+        check_scene_exists(text)
+    # Loads GDAL, which what is above, and a refusal, do not need.
+    from geodet.vector.vector_summary import is_vector
+
+    if is_vector(text):
+        return "vector"
+    is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES
+    return "tileset" if place.is_dir() or is_labels else "scene"
