@@ -57,8 +57,8 @@ OnError = Annotated[
     Literal["stop", "skip"] | None,
     typer.Option(
         "--on-error",
-        help="What becomes of an area of a scene that cannot be read: stop, or leave it out; "
-        "detect writes it as a polygon.",
+        help="Where a part of a scene cannot be read: stop with an error, or skip the part; "
+        "detect writes skipped parts as polygons.",
         show_default="stop",
         rich_help_panel=SETTINGS,
     ),

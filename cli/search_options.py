@@ -84,7 +84,7 @@ PreviewFormat = Annotated[
     Literal["jpeg", "png", "webp"],
     typer.Option(
         "--preview-format",
-        help="Of the pictures of a folder.",
+        help="File format of the pictures in a folder.",
         rich_help_panel=opt.OUTPUT,
     ),
 ]
@@ -92,7 +92,7 @@ OnlyWithObjects = Annotated[
     bool,
     typer.Option(
         "--only-with-objects",
-        help="Leave pictures without objects out of the folder of --preview.",
+        help="Draw only pictures that show objects; for a folder of pictures.",
         rich_help_panel=opt.OUTPUT,
     ),
 ]

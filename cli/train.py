@@ -149,8 +149,8 @@ def train(
 
     The model file holds the weights of the epoch with the best F1 on the validation chips, and the
     score threshold of that F1. The log, the state for --resume and a report go to a folder beside
-    it, and so do the chips of scenes. Of scenes, --set tile.chip_size=PX and the other keys of tile
-    say how they are cut.
+    it, and so do the chips of scenes. With --scene, the keys of section tile say how chips are cut,
+    e.g. --set tile.chip_size=PX.
     """
     if output is None and not dry_run:
         raise typer.BadParameter("name the model file to write", param_hint="--output / -o")

@@ -48,7 +48,7 @@ def view(
             "--reviews",
             metavar="FILE.gpkg",
             help="Accept, reject, move, draw and delete objects; each decision is written to this "
-            "file at once. One that exists is gone on with.",
+            "file at once. An existing file is continued.",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
