@@ -192,7 +192,7 @@ def detect(
     )
     # The same checks come again, with their warnings.
     with reporting(as_json), log_nothing():
-        check_paths(scenes, outputs, options)
+        check_paths(scenes, outputs, options, config.detect)
         check_model(model)
         if count_by is not None:
             check_counts(outputs[0], count_by, format=format, overwrite=overwrite)

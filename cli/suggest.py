@@ -126,7 +126,7 @@ def suggest(
     )
     task = SuggestTask(budget, by, detections, reviewed)
     with log_nothing():  # the same checks come again, with their warnings
-        check_suggestion(scenes, output, task, options)
+        check_suggestion(scenes, output, task, options, config.detect)
     check_model(model)
     check_device_name(device)
     prepare_process(device)

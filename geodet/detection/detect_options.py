@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.detection.journal import journal_folder
 from geodet.detection.scene_files import expand_outputs, is_per_scene
 from geodet.detection.written_files import read_written
@@ -82,7 +83,10 @@ class DetectOptions:
 
 
 def check_paths(
-    scenes: Sequence[str | Path], outputs: Sequence[Path], options: DetectOptions
+    scenes: Sequence[str | Path],
+    outputs: Sequence[Path],
+    options: DetectOptions,
+    limits: ReadingConfig,
 ) -> list[str]:
     """Check the paths of a detection: the scenes exist, and every output can be written.
 
@@ -90,6 +94,7 @@ def check_paths(
         scenes: See :func:`geodet.raster.scene_lists.list_scenes`.
         outputs: Files to write.
         options: The other paths.
+        limits: How long the servers of lists of scenes may take.
 
     Returns:
         The rasters that ``scenes`` names.
@@ -100,7 +105,9 @@ def check_paths(
         OutputError: An output cannot be written, or would replace an input.
         ConfigError: The options contradict each other.
     """
-    paths = list_scenes([str(scene) for scene in scenes], keep_missing=True, asset=options.asset)
+    paths = list_scenes(
+        list(map(str, scenes)), keep_missing=True, asset=options.asset, limits=limits
+    )
     check_outputs(paths, outputs, options, read=list_files(map(str, scenes)))
     if options.aoi is not None:
         check_vector_exists(options.aoi)

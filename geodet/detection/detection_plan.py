@@ -148,7 +148,7 @@ def plan_detection(
         VectorError: The area of interest cannot be read, or meets no scene.
         ConfigError: The options contradict each other.
     """
-    paths = check_paths(scenes, outputs, options)
+    paths = check_paths(scenes, outputs, options, config)
     check_files(outputs, paths, options)
     records = [
         SceneRecord(path=as_utf8(_whole_path(path)), scene=as_utf8(name))

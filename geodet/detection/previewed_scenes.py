@@ -63,7 +63,7 @@ def draw_scenes(
         VectorError: The detections cannot be read.
     """
     check_picture_folder(folder, overwrite=overwrite)
-    paths = list_scenes(list(scenes))
+    paths = list_scenes(list(scenes), limits=limits)
     check_apart([folder], [*map(Path, paths), Path(path_of(detections))])
     names = scene_names(paths)
     stems = name_files(names)

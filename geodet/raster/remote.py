@@ -30,7 +30,8 @@ THREAD_NAME = "geodet-remote"
 
 # A debug message of each answer, or an error that repeats what is known of an earlier one.
 _RESPONSE = re.compile(
-    r"response[_ ]code[=:] *(\d+)(?:.*?msg=(.*))?|CURL error: (.*)", re.DOTALL | re.IGNORECASE
+    r"response[_ ]code(?: on \S+)?[=:] *(\d+)(?:.*?msg=(.*))?|CURL error: (.*)",
+    re.DOTALL | re.IGNORECASE,
 )
 _AGAIN = {408, 425, 429}  # statuses below 500 that a later request may not get
 

@@ -43,6 +43,7 @@ def read_remote_file(path: str, *, largest: int, limits: ReadingConfig | None = 
         gdal = _gdal()
         file = gdal.VSIFOpenL(_to_gdal(path, web="vsicurl_streaming"), b"rb")
         if not file:
+            _ask_why(gdal, path)
             return None
         try:
             return _read_all(gdal, file, largest)
@@ -82,6 +83,7 @@ def list_remote_folder(
         depth = -1 if is_recursive else 0
         opened = gdal.VSIOpenDir(_to_gdal(folder), depth, None)
         if not opened:
+            _ask_why(gdal, f"{folder}/-")  # of any name
             return None
         try:
             names = []
@@ -129,6 +131,19 @@ def _gdal() -> Any:
             hint="download the file that lists the scenes",
         ) from error
     return gdal
+
+
+def _ask_why(gdal: Any, path: str) -> None:
+    """Ask a server again, as GDAL does not say why a file is not streamed or a folder not listed.
+
+    Raises:
+        ServerError: This time it answers.
+    """
+    file = gdal.VSIFOpenL(_to_gdal(path), b"rb")
+    if file:
+        gdal.VSIFCloseL(file)
+        forget_remote_files()
+        raise ServerError(0, "it failed in passing")
 
 
 def _read_all(gdal: Any, file: Any, largest: int) -> bytes:

@@ -6,6 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.files.network import is_remote_path
 from geodet.raster.reach import check_reach
@@ -26,12 +27,15 @@ _TILED = "tiled-assets"  # a STAC item that GDAL opens as one raster
 _RASTER_INDEXES = (".gti.gpkg", ".gti.fgb")  # that GDAL opens as one raster, too
 
 
-def list_documented(path: Path, *, asset: str | None) -> list[tuple[str, str]] | None:
+def list_documented(
+    path: Path, *, asset: str | None, limits: ReadingConfig | None
+) -> list[tuple[str, str]] | None:
     """List the scenes that a local file names.
 
     Args:
         path: A file.
         asset: As for :func:`geodet.raster.stac.list_stac_scenes`.
+        limits: How long the servers of what it links to may take.
 
     Returns:
         Where each is named, for messages, and its path or address, relative to the folder of the
@@ -46,7 +50,7 @@ def list_documented(path: Path, *, asset: str | None) -> list[tuple[str, str]] |
     if name.endswith(_JSON):
         content = read_listing(str(path))
         if is_stac(content):  # whole paths, as links are resolved once: here
-            return _list_stac(str(path.absolute()), content, asset)
+            return _list_stac(str(path.absolute()), content, asset, limits)
         if not isinstance(content, dict) or content.get("type") != "FeatureCollection":
             return None
     elif not name.endswith(INDEX_SUFFIXES):
@@ -75,7 +79,7 @@ def is_remote_document(text: str) -> bool:
 
 
 def list_remote_scenes(
-    text: str, *, asset: str | None, suffixes: tuple[str, ...]
+    text: str, *, asset: str | None, suffixes: tuple[str, ...], limits: ReadingConfig | None
 ) -> list[tuple[str, str]]:
     """List the scenes of a document on a server, or below a prefix of an object store.
 
@@ -83,6 +87,7 @@ def list_remote_scenes(
         text: What :func:`is_remote_document` says yes to.
         asset: As for :func:`geodet.raster.stac.list_stac_scenes`.
         suffixes: Extensions of scenes.
+        limits: How long its server may take.
 
     Returns:
         As by :func:`list_documented`, with addresses.
@@ -93,16 +98,16 @@ def list_remote_scenes(
     check_reach(text)
     plain = text.partition("?")[0].lower()
     if plain.endswith(_REMOTE_INDEXES) and not plain.endswith(_JSON):
-        return _list_remote_index(text, plain)
+        return _list_remote_index(text, plain, limits)
     if not text.endswith(("/", "/**")):
-        content = read_listing(text)
+        content = read_listing(text, limits)
         if is_stac(content):
-            return _list_stac(text, content, asset) or [(f"{text}: ", text)]
+            return _list_stac(text, content, asset, limits) or [(f"{text}: ", text)]
         if isinstance(content, dict) and content.get("type") == "FeatureCollection":
-            return _list_remote_index(text, plain)
+            return _list_remote_index(text, plain, limits)
         raise SceneError(f"{text} is no STAC document", hint="check the address", path=text)
     folder, is_recursive = text.removesuffix("**"), text.endswith("**")
-    found = list_remote_folder(folder, is_recursive=is_recursive)
+    found = list_remote_folder(folder, is_recursive=is_recursive, limits=limits)
     scenes = [path for path in found if path.lower().endswith(suffixes)]
     if not scenes:
         others = ", ".join(path.rpartition("/")[2] for path in found[:3])
@@ -120,9 +125,11 @@ def _is_api(text: str) -> bool:
     return plain.startswith(("http://", "https://")) and bool(_API.search(plain))
 
 
-def _list_remote_index(text: str, plain: str) -> list[tuple[str, str]]:
+def _list_remote_index(
+    text: str, plain: str, limits: ReadingConfig | None
+) -> list[tuple[str, str]]:
     """List the scenes of a tile index on a server; a GeoPackage without vectors is one itself."""
-    content = read_remote_file(text, largest=_LARGEST_INDEX)
+    content = read_remote_file(text, largest=_LARGEST_INDEX, limits=limits)
     with tempfile.TemporaryDirectory(prefix="geodet-") as folder:
         copy = Path(folder, "index").with_suffix(Path(plain).suffix)
         copy.write_bytes(content)
@@ -139,12 +146,12 @@ def _list_remote_index(text: str, plain: str) -> list[tuple[str, str]]:
 
 
 def _list_stac(
-    path: str, content: dict[str, object], asset: str | None
+    path: str, content: dict[str, object], asset: str | None, limits: ReadingConfig | None
 ) -> list[tuple[str, str]] | None:
     extensions = content.get("stac_extensions")
     if isinstance(extensions, list) and any(_TILED in str(one) for one in extensions):
         return None
-    scenes = list_stac_scenes(path, content, asset=asset)
+    scenes = list_stac_scenes(path, content, asset=asset, limits=limits)
     if not scenes:
         raise SceneError(f"{path} has no items", hint="check that it is the right one", path=path)
     return [(f"{path}: ", scene) for scene in scenes]

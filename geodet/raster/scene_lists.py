@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.documents.values import check_name
 from geodet.errors import SceneError
 from geodet.files.existence import is_there
@@ -57,7 +58,11 @@ def check_scene_exists(path: str | Path) -> None:
 
 
 def list_scenes(
-    arguments: Sequence[str], *, keep_missing: bool = False, asset: str | None = None
+    arguments: Sequence[str],
+    *,
+    keep_missing: bool = False,
+    asset: str | None = None,
+    limits: ReadingConfig | None = None,
 ) -> list[str]:
     """List the rasters that arguments name.
 
@@ -81,6 +86,7 @@ def list_scenes(
         keep_missing: Whether a file that a list names and that does not exist is returned, so that
             opening it fails in its turn, as with a broken file; otherwise it is an error.
         asset: The asset of each STAC item that is its scene; None: the only one with data.
+        limits: How long the servers of indexes, catalogues and object stores may take.
 
     Returns:
         Different paths in the order of the arguments; those of a folder or a pattern in natural
@@ -94,7 +100,7 @@ def list_scenes(
             f"no STAC item is among the scenes, so the asset {asset} is of none",
             hint="leave out --asset, or name an item or a catalogue (.json)",
         )
-    finding = _Finding(keep_missing, asset)
+    finding = _Finding(keep_missing, asset, limits)
     found = [path for text in arguments for path in _iter_scenes(text, Path(), "", finding)]
     if not found:
         raise SceneError("no scenes were given", hint="name a raster, a folder or a list")
@@ -131,6 +137,8 @@ class _Finding:
     """Whether a file that a list names may be missing."""
     asset: str | None
     """Of the items of STAC."""
+    limits: ReadingConfig | None
+    """How long a server may take."""
 
 
 def _iter_scenes(text: str, base: Path, place: str, finding: _Finding) -> Iterator[str]:
@@ -148,7 +156,10 @@ def _iter_scenes(text: str, base: Path, place: str, finding: _Finding) -> Iterat
     elif is_there(path):
         yield from _in_folder(path, place) if path.is_dir() else _of_file(path, place, finding)
     elif is_remote_document(text) and not place:
-        for named, scene in list_remote_scenes(text, asset=finding.asset, suffixes=_ENDS):
+        remote = list_remote_scenes(
+            text, asset=finding.asset, suffixes=_ENDS, limits=finding.limits
+        )
+        for named, scene in remote:
             yield from _iter_scenes(scene, Path(), named, finding)
     else:
         yield from _not_there(text, path, base, place, finding)
@@ -156,7 +167,7 @@ def _iter_scenes(text: str, base: Path, place: str, finding: _Finding) -> Iterat
 
 def _of_file(path: Path, place: str, finding: _Finding) -> list[str]:
     """Return the scenes that a document names, or else the file itself."""
-    named = None if place else list_documented(path, asset=finding.asset)
+    named = None if place else list_documented(path, asset=finding.asset, limits=finding.limits)
     if named is None:
         return [str(path)]
     found = [

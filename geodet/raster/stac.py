@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.documents.json_documents import parse_json, read_json
 from geodet.documents.text import DocumentError
 from geodet.errors import SceneError
@@ -26,6 +28,8 @@ from geodet.raster.remote_files import read_remote_file
 
 __all__ = ["is_stac", "list_stac_scenes", "read_listing", "resolve_link"]
 
+_Reader = Callable[[str], Any]  # of a document
+
 _LARGEST = 256 << 20  # bytes of a document on a server
 _DEEPEST = 20  # catalogues within each other
 _READERS = 8  # of items, which a static catalogue keeps in a file each
@@ -34,8 +38,12 @@ _SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
 _AWAY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|/")
 
 
-def read_listing(path: str) -> Any:
+def read_listing(path: str, limits: ReadingConfig | None = None) -> Any:
     """Read a JSON document, local or remote.
+
+    Args:
+        path: Where it is.
+        limits: How long its server may take.
 
     Raises:
         SceneError: It cannot be read; or it is remote, and geodet is offline.
@@ -45,7 +53,9 @@ def read_listing(path: str) -> Any:
     try:
         if not is_remote_path(path):
             return read_json(Path(path))
-        return parse_json(read_remote_file(path, largest=_LARGEST).decode("utf-8-sig"))
+        return parse_json(
+            read_remote_file(path, largest=_LARGEST, limits=limits).decode("utf-8-sig")
+        )
     except DocumentError as error:
         raise SceneError(f"cannot read {path}: {error}", hint=error.hint, path=path) from error
     except UnicodeDecodeError as error:
@@ -63,7 +73,9 @@ def is_stac(content: Any) -> bool:
     return "stac_version" in content or (isinstance(first, dict) and "stac_version" in first)
 
 
-def list_stac_scenes(path: str, content: Any, *, asset: str | None = None) -> list[str]:
+def list_stac_scenes(
+    path: str, content: Any, *, asset: str | None = None, limits: ReadingConfig | None = None
+) -> list[str]:
     """List the rasters of a STAC document.
 
     Args:
@@ -71,19 +83,21 @@ def list_stac_scenes(path: str, content: Any, *, asset: str | None = None) -> li
         content: What :func:`read_listing` reads.
         asset: The asset of each item; None: the only raster with the role ``data``, or else the
             only raster that is not a thumbnail or an overview.
+        limits: How long the servers of documents that it links to may take.
 
     Raises:
         SceneError: A document that it links to cannot be read, or an item does not tell which of
             its assets is meant.
     """
+    read = partial(read_listing, limits=limits)
     return [
         _choose_asset(place, item, asset)
-        for place, item in _iter_items(path, content, {os.path.normpath(path)}, 0)
+        for place, item in _iter_items(path, content, read, {os.path.normpath(path)}, 0)
     ]
 
 
 def _iter_items(
-    path: str, content: Any, seen: set[str], depth: int
+    path: str, content: Any, read: _Reader, seen: set[str], depth: int
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the items of a document, each with where it is."""
     if not isinstance(content, dict) or depth > _DEEPEST:
@@ -93,19 +107,19 @@ def _iter_items(
     if kind == "Feature":
         yield path, content
     elif kind == "FeatureCollection":
-        yield from _iter_pages(path, content, seen)
+        yield from _iter_pages(path, content, read, seen)
     else:
         items = _fresh_links(path, content, "item", seen)
         with ThreadPoolExecutor(_READERS) as pool:
-            yield from zip(items, pool.map(read_listing, items), strict=True)
+            yield from zip(items, pool.map(read, items), strict=True)
         # An API has pages of items in place of a link to each.
         pages = [] if items else _fresh_links(path, content, "items", seen)
         for below in [*pages, *_fresh_links(path, content, "child", seen)]:
-            yield from _iter_items(below, read_listing(below), seen, depth + 1)
+            yield from _iter_items(below, read(below), read, seen, depth + 1)
 
 
 def _iter_pages(
-    path: str, content: Mapping[str, Any], seen: set[str]
+    path: str, content: Mapping[str, Any], read: _Reader, seen: set[str]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the items of a page and of those that follow it."""
     while True:
@@ -117,7 +131,7 @@ def _iter_pages(
             return
         _check_method(path, content)
         path = following[0]
-        content = read_listing(path)
+        content = read(path)
 
 
 def _check_method(path: str, content: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ def suggest_windows(
         OutputError: The output exists or cannot be written, or only some scenes have a CRS.
     """
     started, chosen = time.monotonic(), options or DetectOptions()
-    check_suggestion(scenes, output, task, chosen)
+    check_suggestion(scenes, output, task, chosen, config)
     reviewed = [] if task.reviewed is None else read_reviewed_windows(task.reviewed)
     config = config.model_copy(update={"chip_size": config.chip_size or WINDOW_SIDE, "overlap": 0})
     thresholds = np.array(choose_thresholds(model.description, config.score_threshold))

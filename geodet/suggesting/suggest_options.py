@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect_options import DetectOptions, check_paths
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
@@ -34,7 +35,11 @@ class SuggestTask:
 
 
 def check_suggestion(
-    scenes: Sequence[str | Path], output: Path, task: SuggestTask, options: DetectOptions
+    scenes: Sequence[str | Path],
+    output: Path,
+    task: SuggestTask,
+    options: DetectOptions,
+    limits: ReadingConfig,
 ) -> None:
     """Check all that can be refused before a model is loaded.
 
@@ -49,7 +54,7 @@ def check_suggestion(
             hint="leave the detections out, or choose by uncertainty or rarity",
         )
     check_destination(output, (".gpkg",), overwrite=options.overwrite)
-    paths = check_paths(scenes, [], options)
+    paths = check_paths(scenes, [], options, limits)
     read = [path for path in (task.detections, task.reviewed, options.aoi) if path is not None]
     for path in (task.detections, task.reviewed):
         if path is not None:

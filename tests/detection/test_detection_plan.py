@@ -9,13 +9,15 @@ import pytest
 import rasterio
 import shapely
 from PIL import Image, ImageOps
+from remote_server import Fault
 
 from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
+from geodet.detection.detect_options import check_paths
 from geodet.detection.detect_report import record_path
 from geodet.detection.detection_plan import plan_detection
 from geodet.detection.open_scenes import OpenScenes
-from geodet.errors import ConfigError, OutputError, VectorError
+from geodet.errors import ConfigError, OutputError, SceneError, VectorError
 from geodet.files.locks import locked_output
 from geodet.raster.orientation import Turn
 from geodet.raster.scene import Scene
@@ -81,6 +83,22 @@ def test_a_turned_picture_gives_the_detections_of_the_picture_saved_upright(
     for name in ("a.png", "b.png"):
         mine = found[found["scene"] == name]
         np.testing.assert_array_equal(mine[sides], wanted[sides])
+
+
+def test_a_server_that_names_scenes_is_asked_as_often_as_the_settings_say(
+    server, tiny_model, tmp_path
+):
+    (tmp_path / "a.json").touch()
+    about, options = tiny_model.description, DetectOptions()
+    server.fault = Fault("503")
+    for config, message in (
+        (DetectConfig(retries=0), r"HTTP status 503$"),
+        (DetectConfig(retries=1, retry_delay=0.0), "HTTP status 503; tried 2 times"),
+    ):
+        with pytest.raises(SceneError, match=message):
+            check_paths([f"{server.url}/a.json"], [], options, config)
+        with OpenScenes(about, config) as opened, pytest.raises(SceneError, match=message):
+            plan_detection([f"{server.url}/a.json"], [], about, config, options, opened)
 
 
 def test_only_detections_in_the_area_of_interest_are_written(

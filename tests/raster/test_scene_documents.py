@@ -7,8 +7,9 @@ import pytest
 import rasterio
 import shapely
 from object_store import serving_buckets
-from remote_server import serving
+from remote_server import Fault, serving
 
+from geodet.config import DetectConfig
 from geodet.errors import SceneError
 from geodet.files.network import OFFLINE, RESTRICTED
 from geodet.geometry.windows import Window
@@ -177,6 +178,34 @@ def test_a_catalogue_on_a_server_is_followed_to_its_items(tmp_path):
         write_json(tmp_path / "broken.json", broken)
         with pytest.raises(SceneError, match=r"cannot read .*/gone\.json: HTTP status 404"):
             list_scenes([f"{server.url}/broken.json"])
+
+
+def test_an_object_store_is_asked_as_often_as_the_settings_say(server, monkeypatch, tmp_path):
+    (tmp_path / "bucket/c").mkdir(parents=True)
+    (tmp_path / "bucket/c/-").touch()
+    monkeypatch.setenv("AWS_S3_ENDPOINT", server.url.removeprefix("http://"))
+    for name, value in (("HTTPS", "NO"), ("NO_SIGN_REQUEST", "YES"), ("VIRTUAL_HOSTING", "FALSE")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    server.fault = Fault("503")
+    for retries, message in ((0, "HTTP status 503$"), (1, "HTTP status 503; tried 2 times")):
+        limits = DetectConfig(retries=retries, retry_delay=0.0)
+        with pytest.raises(SceneError, match=message):
+            list_scenes(["s3://bucket/c/"], limits=limits)
+
+
+@pytest.mark.parametrize("name", ["item.json", "catalog.json", "i.gpkg"])
+def test_a_server_of_lists_is_asked_as_often_as_the_settings_say(tmp_path, name):
+    write_json(tmp_path / "item.json", item("x", image=asset("a.tif")))
+    links = [{"rel": "item", "href": "item.json"}]
+    write_json(tmp_path / "catalog.json", {"stac_version": "1.1.0", "links": links})
+    write_index(tmp_path / "i.gpkg", ["a.tif"])
+    with serving(tmp_path) as server:
+        server.fault = Fault("503")
+        with pytest.raises(SceneError, match=r"HTTP status 503$"):
+            list_scenes([f"{server.url}/{name}"], limits=DetectConfig(retries=0))
+        server.fault = Fault("503", times=2)  # a file is asked for once more, to learn why
+        limits = DetectConfig(retries=1, retry_delay=0.0)
+        assert list_scenes([f"{server.url}/{name}"], limits=limits) == [f"{server.url}/a.tif"]
 
 
 def page(*names, **following):
