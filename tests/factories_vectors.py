@@ -7,9 +7,9 @@ from pyproj import CRS
 
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.scene_detections import SceneDetections
+from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.vector.rows import VectorLayer
-from geodet.vector.write_detections import write_detections
+from geodet.vector.write_detections import open_writer
 
 UTM = CRS.from_epsg(32610)
 SITE = CRS.from_wkt(
@@ -37,10 +37,16 @@ def layer_of(path, *, classes=CLASSES, crs=UTM, metadata=None, geometry="box"):
     return VectorLayer(path, classes, crs, metadata or {}, geometry)
 
 
-def write(path, *parts, **options):
+def write_layer(path, parts, classes=CLASSES, **options):
     options = {"metadata": {}, **options}
-    write_detections(path, parts or (part(),), CLASSES, **options)
+    with open_writer(path, classes, crs=common_crs(parts), **options) as writer:
+        for one in parts:
+            writer.write(one)
     return path
+
+
+def write(path, *parts, **options):
+    return write_layer(path, parts or (part(),), **options)
 
 
 def read(path):

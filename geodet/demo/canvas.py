@@ -39,6 +39,8 @@ __all__ = [
     "pitched_roof",
 ]
 
+_SHADOW_PX = 30.0  # how far from its plot a shadow falls at most
+
 ASPHALT: tuple[Colour, ...] = ((98, 97, 101), (108, 107, 109), (120, 118, 117), (88, 88, 94))
 CONCRETE: tuple[Colour, ...] = ((184, 176, 165), (168, 161, 152), (198, 190, 178))
 LAWN: tuple[Colour, ...] = ((84, 106, 68), (98, 114, 74), (72, 98, 62), (60, 84, 58))
@@ -189,10 +191,10 @@ class Canvas:
         red, green, blue = np.clip(base * tint, 0, 255).astype(int).tolist()
         return red, green, blue
 
-    def can_show(self, plot: Plot, margin: float = 30.0) -> bool:
+    def can_show(self, plot: Plot) -> bool:
         """Whether any of the plot can be in the image, or cast a shadow into it."""
         pixels = self.frame.to_pixels(plot.outline(plot.box))
-        low, high = pixels.min(axis=0) - margin, pixels.max(axis=0) + margin
+        low, high = pixels.min(axis=0) - _SHADOW_PX, pixels.max(axis=0) + _SHADOW_PX
         size = (self.frame.width, self.frame.height)
         return bool((high > 0).all() and (low < size).all())
 

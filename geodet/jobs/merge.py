@@ -131,7 +131,6 @@ def begin_merge(
     number: int,
     iter_pieces: Callable[[SceneWindows], Generator[BandPiece, None, None]],
     *,
-    watch: Stopwatch | None = None,
     progress: Callable[[DetectProgress], None],
 ) -> PiecesRun:
     """Begin to merge what others have found in a scene of a job.
@@ -140,7 +139,6 @@ def begin_merge(
         plan: The job.
         number: Of the scene.
         iter_pieces: Yields what is found, band by band, given how the scene is cut.
-        watch: Times the stages.
         progress: Called after each piece.
     """
     planned, windows = plan.scenes[number].planned, plan.cut(number)
@@ -148,9 +146,7 @@ def begin_merge(
     merge = SceneMerge(
         windows, size, plan.config, iou_threshold=plan.iou_threshold, aoi=planned.aoi
     )
-    return PiecesRun(
-        planned.name, windows, merge, lambda: iter_pieces(windows), watch=watch, progress=progress
-    )
+    return PiecesRun(planned.name, windows, merge, lambda: iter_pieces(windows), progress=progress)
 
 
 def describe_values(plan: JobPlan, about: ModelDescription) -> dict[str, str]:

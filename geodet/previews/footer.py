@@ -145,8 +145,6 @@ def with_footer(
     title: str,
     counts: Sequence[ClassCount],
     scale: ScaleBar,
-    *,
-    remark: str = "",
 ) -> Image.Image:
     """Add a strip with a title, a scale bar, the number of objects and a legend below an image.
 
@@ -155,9 +153,8 @@ def with_footer(
         title: Shortened in its middle if it is too long.
         counts: Entries of the legend, in order.
         scale: The bar on the right.
-        remark: Last entry of the legend.
     """
-    margin = Margin(title, counts, scale, remark=remark)
+    margin = Margin(title, counts, scale)
     return paint(lay_out(image.size, margin), image)
 
 

@@ -128,9 +128,10 @@ def _draw_dots(overlay: Image.Image, shown: Detections) -> None:
             overlay.paste(colour, at, stamp)
 
 
-def _dot(radius: float, finer: int = 8) -> Image.Image:
+def _dot(radius: float) -> Image.Image:
     """Return a disc with smooth edges, as opacity."""
     side = 2 * math.ceil(radius) + 1
+    finer = 8
     low, high = (side / 2 - radius) * finer, (side / 2 + radius) * finer
     disc = Image.new("L", (side * finer, side * finer))
     ImageDraw.Draw(disc).ellipse((low, low, high - 1, high - 1), fill=255)

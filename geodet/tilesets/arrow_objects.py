@@ -44,17 +44,14 @@ class ArrowObjects:
     """(N, 5) oriented boxes of shapes with four corners; None: none stands at an angle."""
 
 
-def read_arrow_objects(
-    path: Path, geobox: GeoBox, *, score_field: str, class_name: str = "object"
-) -> ArrowObjects | None:
+def read_arrow_objects(path: Path, geobox: GeoBox, *, score_field: str) -> ArrowObjects | None:
     """Read scored objects as :func:`geodet.tilesets.scene_labels.read_scored_objects` does.
 
     Args:
         path: A file with one layer of points or polygons, in any CRS. The class is ``label``,
-            ``class`` or ``name``, if there is one.
+            ``class`` or ``name``, or else ``object``.
         geobox: Of the scene.
         score_field: Attribute with the score; empty: every object has score 1.
-        class_name: The class if no attribute has it.
 
     Returns:
         None where :func:`geodet.vector.arrow_shapes.read_shape_layer` reads nothing, the attribute
@@ -74,7 +71,7 @@ def read_arrow_objects(
         return None
     wanted = {name for name in known if name.lower() in CLASS_FIELDS or name == score_field}
     table = layer.attributes.select([name for name in known if name in wanted]).to_pandas()
-    places, names = encode_names_of_detections(table, path, class_name)
+    places, names = encode_names_of_detections(table, path, "object")
     scores = read_scores(table, path, score_field)
     vertices = _in_crs(layer.vertices, layer.crs, geobox.crs, path)
     boxes = _to_boxes(vertices, layer.first, geobox)

@@ -189,7 +189,6 @@ def read_scored_objects(
     crs: CRS | None,
     *,
     score_field: str = "score",
-    label_field: str | None = None,
     class_name: str = "object",
 ) -> ScoredObjects:
     """Read detections with their scores, otherwise as :func:`read_scene_labels` reads labels.
@@ -198,13 +197,12 @@ def read_scored_objects(
         path: A file with one layer of points or polygons, in any CRS.
         crs: CRS to which the detections are transformed.
         score_field: Attribute with the score; empty: every detection has score 1.
-        label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
-        class_name: The class if no attribute has it.
+        class_name: The class if no attribute has it, of the name ``label``, ``class`` or ``name``.
 
     Raises:
         VectorError: As for labels, or the scores are missing or not in [0, 1].
     """
-    objects, table = _read_objects(path, crs, label_field, class_name, read_names_of_detections)
+    objects, table = _read_objects(path, crs, None, class_name, read_names_of_detections)
     scores = read_scores(table, path, score_field)
     scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
     return ScoredObjects(objects, scores, scenes, table)

@@ -116,25 +116,21 @@ def sides_of(batch: pyarrow.RecordBatch) -> Floats:
     return np.stack([side.to_numpy(zero_copy_only=False) for side in columns], axis=-1)
 
 
-def iter_sorted(rows: SpooledRows, *, most_rows: int = _MOST_ROWS) -> Iterator[pyarrow.Table]:
+def iter_sorted(rows: SpooledRows) -> Iterator[pyarrow.Table]:
     """Yield rows along the Hilbert curve of their extent, those without a place last.
 
     Rows whose centres share a cell of the curve stay in their order. What is sorted at once is
     bounded: many rows are first split by where they lie along the curve.
-
-    Args:
-        rows: All rows.
-        most_rows: That are held in memory, as far as they are not all in one place.
     """
     extent = rows.extent
-    if rows.count <= most_rows:
+    if rows.count <= _MOST_ROWS:
         if rows.count:
             yield _sort(rows, extent)
         return
     counts = np.zeros((_UNPLACED >> _PREFIX_BITS) + 1, np.int64)
     for batch in rows.iter_batches():
         counts += np.bincount(_curve(batch, extent) >> _PREFIX_BITS, minlength=len(counts))
-    runs = (np.cumsum(counts) - counts) // most_rows  # of cells next to each other on the curve
+    runs = (np.cumsum(counts) - counts) // _MOST_ROWS  # of cells next to each other on the curve
     parts = split_spooled(rows, lambda batch: runs[_curve(batch, extent) >> _PREFIX_BITS])
     with contextlib.ExitStack() as opened:
         for part in parts.values():

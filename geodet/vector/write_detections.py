@@ -177,11 +177,6 @@ def write_detections(
     *,
     metadata: Mapping[str, str],
     overwrite: bool = False,
-    append: bool = False,
-    appending: Appending | None = None,
-    geometry: Geometry = "box",
-    format: str | None = None,
-    oriented: bool = False,
 ) -> None:
     """Write the boxes of one or more scenes, in the first one's CRS: :func:`open_writer` at once.
 
@@ -191,29 +186,13 @@ def write_detections(
         classes: Names of the classes, by label.
         metadata: Texts on how the layer was made.
         overwrite: Whether an existing file may be replaced.
-        append: Whether the rows are added to those of an existing GeoPackage of geodet's, in one
-            transaction when the writer commits.
-        appending: Which rows are added; None: all, of scenes that the file does not hold.
-        geometry: ``box``, polygons, or ``centroid``, points.
-        format: A name in :data:`geodet.vector.formats.FORMATS`; None goes by the extension.
-        oriented: Whether the boxes stand at any angle.
 
     Raises:
         OutputError: The file exists or cannot be written, or only some scenes have a CRS. A file
             that was there before is unharmed.
         ValueError: There are no scenes, or a label has no class.
     """
-    with open_writer(
-        path,
-        classes,
-        crs=common_crs(parts),
-        metadata=metadata,
-        overwrite=overwrite,
-        append=append,
-        appending=appending,
-        geometry=geometry,
-        format=format,
-        oriented=oriented,
-    ) as writer:
+    crs = common_crs(parts)
+    with open_writer(path, classes, crs=crs, metadata=metadata, overwrite=overwrite) as writer:
         for part in parts:
             writer.write(part)

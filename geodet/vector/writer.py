@@ -27,6 +27,8 @@ __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
 ROWS_AT_ONCE = 50_000
 """Rows that are held before they are written: about 30 MB of Python's objects."""
 
+_LONGEST_MESSAGE = 160  # characters
+
 
 class DetectionWriter(ABC):
     """Writes detections, part by part, to an output that appears when it is committed.
@@ -220,6 +222,8 @@ def raising_os_errors() -> Iterator[None]:
         raise OSError(_shortened(str(error))) from error
 
 
-def _shortened(message: str, length: int = 160) -> str:
+def _shortened(message: str) -> str:
     """Keep the end of a message, where GDAL names the cause after pages of SQL."""
-    return message if len(message) <= length else f"... {message[-length:].lstrip()}"
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"... {message[-_LONGEST_MESSAGE:].lstrip()}"

@@ -4,6 +4,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
+from factories_vectors import write_layer
 
 from geodet.errors import VectorError
 from geodet.geometry.boxes import Detections
@@ -27,8 +28,7 @@ def scene(make_scene):
 
 def write(path, scene, found=FOUND, **options):
     part = SceneDetections(scene.name, scene.geobox, found)
-    write_detections(path, [part], CLASSES, metadata={}, overwrite=True, **options)
-    return path
+    return write_layer(path, [part], CLASSES, overwrite=True, **options)
 
 
 @pytest.mark.parametrize("end", [".gpkg", ".geojson"])

@@ -18,7 +18,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.geotiff import write_raster
 from geodet.vector.stored_styles import write_style
-from geodet.vector.write_detections import write_detections
+from geodet.vector.write_detections import open_writer, write_detections
 
 SIDE = 480
 CLASSES = ("large tree", 'a "small" tree & <img src=x onerror="a()">', "grün 🌳", "never found")
@@ -63,7 +63,9 @@ def write_all(folder, name, part):
     ends = (".gpkg", "_text.geojson", "_dots.fgb")  # a style beside a GeoPackage would hide its own
     package, text, dots = (folder / f"{name}{end}" for end in ends)
     for path, geometry in ((package, "box"), (text, "box"), (dots, "centroid")):
-        write_detections(path, [part], CLASSES, metadata={}, overwrite=True, geometry=geometry)
+        options = {"metadata": {}, "overwrite": True, "geometry": geometry}
+        with open_writer(path, CLASSES, crs=part.geobox.crs, **options) as writer:
+            writer.write(part)
     write_style(text, CLASSES)
     write_style(dots, CLASSES, geometry="centroid")
     return [(package, "box"), (text, "box"), (dots, "centroid")]

@@ -5,12 +5,12 @@ import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
-from factories_vectors import CLASSES, UTM, found, litter, part, read, write
+from factories_vectors import CLASSES, UTM, found, litter, part, read, write, write_layer
 from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.vector.styles import style_classes
-from geodet.vector.write_detections import check_output, open_writer, write_detections
+from geodet.vector.write_detections import check_output, open_writer
 
 
 def styles(path):
@@ -150,7 +150,7 @@ def test_the_layer_has_a_style(tmp_path, geometry, kind):
 def test_the_style_grows_with_the_classes(tmp_path):
     path = write(tmp_path / "found.gpkg")
     other = part(found(0), scene="b.tif")
-    write_detections(path, [other], ("pole", "tree"), metadata={}, append=True)
+    write_layer(path, [other], ("pole", "tree"), append=True)
     ((_, _, qml),) = styles(path)
     assert list(style_classes(qml)) == ["tree", "palm", "pole"]
 

@@ -10,9 +10,8 @@ from pyarrow import parquet
 from pyproj import CRS
 
 from geodet.geometry.boxes import Detections
-from geodet.vector import geoparquet
+from geodet.vector import geoparquet, spooled_rows
 from geodet.vector.frames import to_frame
-from geodet.vector.spooled_rows import iter_sorted
 from geodet.vector.write_detections import open_writer
 
 
@@ -41,7 +40,7 @@ def test_rows_follow_the_hilbert_curve_however_many_are_sorted_at_once(
     tmp_path, monkeypatch, geometry, most_rows
 ):
     whole = write(tmp_path / "whole.parquet", part(found(300)), geometry=geometry)
-    monkeypatch.setattr(iter_sorted, "__kwdefaults__", {"most_rows": most_rows})
+    monkeypatch.setattr(spooled_rows, "_MOST_ROWS", most_rows)
     frame = geopandas.read_parquet(
         write(tmp_path / "parts.parquet", part(found(300)), geometry=geometry)
     )

@@ -4,7 +4,7 @@ import subprocess
 import geopandas
 import numpy as np
 import pytest
-from factories_vectors import CLASSES, SITE, UTM, found, part, write
+from factories_vectors import CLASSES, SITE, UTM, found, part, write, write_layer
 from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ from geodet.vector.parquet_datasets import list_cells
 from geodet.vector.provenance import read_provenance
 from geodet.vector.read_detections import read_detections
 from geodet.vector.vector_files import read_extent, read_fields, read_frame
-from geodet.vector.write_detections import open_writer, write_detections
+from geodet.vector.write_detections import open_writer
 
 FORMATS = ["parquet-scenes", "parquet-quadkeys"]
 
@@ -28,7 +28,7 @@ def parts():
 
 
 def write_parts(folder, format, **options):
-    write_detections(folder, parts(), CLASSES, metadata={"model": "m"}, format=format, **options)
+    write_layer(folder, parts(), metadata={"model": "m"}, format=format, **options)
     return sorted(folder.iterdir())
 
 
@@ -60,7 +60,7 @@ def test_each_scene_has_a_file_of_its_own(tmp_path):
 def test_scenes_of_similar_names_do_not_share_a_file(tmp_path):
     names = ["x/a.tif", "x_a.tif", "X a.tif"]
     scenes = [part(found(3, seed), scene=name) for seed, name in enumerate(names)]
-    write_detections(tmp_path / "f", scenes, CLASSES, metadata={}, format="parquet-scenes")
+    write_layer(tmp_path / "f", scenes, format="parquet-scenes")
     assert len(list((tmp_path / "f").iterdir())) == 3
     assert len(geopandas.read_parquet(tmp_path / "f")) == 9
 
