@@ -148,6 +148,18 @@ def test_every_room_has_tests_in_a_folder_of_its_name(room):
     assert list((PROJECT / "tests" / room).glob("test_*.py"))
 
 
+@each(sorted((PROJECT / "tests").rglob("*.py")))
+def test_an_expected_error_of_geodet_is_expected_with_its_message(path):
+    bare = [
+        node.lineno
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises"
+        if ast.unparse(node.args[0]).rpartition(".")[2] in errors.__all__
+        if not any(one.arg == "match" for one in node.keywords)
+    ]
+    assert bare == []
+
+
 def test_contributing_shows_the_floors():
     assert picture() in (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

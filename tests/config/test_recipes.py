@@ -106,7 +106,7 @@ def test_an_unknown_recipe_names_the_nearest_and_all():
     ],
 )
 def test_the_error_of_a_setting_has_its_key(settings, key):
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=settings[0].partition("=")[0]) as error:
         resolve_config(settings=settings)
     assert error.value.key == key
 

@@ -104,7 +104,7 @@ def test_a_scene_that_cannot_be_read_is_named(make_scene, detect, tmp_path):
     broken = dark(make_scene, "broken.tif", origin=(500_100.0, 4_500_000.0), tiled=True)
     data = broken.read_bytes()
     broken.write_bytes(data[: len(data) // 2])
-    with pytest.raises(SceneError):
+    with pytest.raises(SceneError, match=r"broken\.tif"):
         detect(dark(make_scene), broken)
     page = read_page(tmp_path / "report.html")
     assert "broken.tif could not be read" in text_of(page.find(".//ul"))

@@ -96,7 +96,7 @@ def test_a_format_fits_a_folder(scenes, tmp_path, invoke, tiny_path):
 def test_scenes_with_and_without_a_crs_have_files(make_scene, tmp_path, tiny_path):
     placed, bare = make_scene("a.tif"), make_scene("bare.tif", epsg=None)
     common = {"output": f"{tmp_path / 'out'}/", **WINDOWS}
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="1 of 2 scenes have no CRS"):
         geodet.detect([placed, bare], tiny_path, output=tmp_path / "one.gpkg", **WINDOWS)
     for _ in geodet.iter_detect([placed, bare], tiny_path, **common):
         pass

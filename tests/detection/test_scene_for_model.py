@@ -155,7 +155,7 @@ def test_a_scene_is_opened_once_and_closed_if_it_does_not_fit(make_scene, rgb, r
         assert scene.bands == (4, 2, 1)
         scene.read(Window(0, 0, 9, 9))
     assert len(handles) == 1
-    with pytest.raises(ModelFileError):
+    with pytest.raises(ModelFileError, match="has 3 bands, and tiny needs 4"):
         open_for_model(make_scene("three.tif"), rgbn, DetectConfig())
     assert len(handles) == 2
     assert all(source.dataset.closed for source in handles)

@@ -77,7 +77,8 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, error, raised):
 def test_a_full_disk_is_named_where_the_error_does_not_say_so(tmp_path, monkeypatch, free, said):
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(OutputError) as caught, replacing(tmp_path / "found.gpkg"):
+    message = "no transaction is active"
+    with pytest.raises(OutputError, match=message) as caught, replacing(tmp_path / "found.gpkg"):
         raise OSError("cannot rollback - no transaction is active")
     assert ("no space is left on its disk" in str(caught.value)) is said
 

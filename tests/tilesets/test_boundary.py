@@ -140,7 +140,7 @@ def test_what_is_outside_is_refused_unless_it_is_allowed(folder, way):
 
 def test_the_content_of_a_linked_file_is_in_no_message(folder):
     linked_label(folder, text="daemon:x:0:0\n")
-    with pytest.raises(TilesetError) as caught:
+    with pytest.raises(TilesetError, match="outside of the tileset") as caught:
         read_tileset(folder, DataConfig(), part="all")
     assert "daemon" not in str(caught.value)
 

@@ -142,8 +142,11 @@ def test_what_cannot_be_cut_leaves_nothing(inputs, tmp_path):
     scene, labels = inputs
     far = tmp_path / "far.gpkg"
     gpd.read_file(labels).translate(xoff=1e5).to_file(far)
-    for file, error in [(far, TilesetError), (tmp_path / "none.gpkg", VectorError)]:
-        with pytest.raises(error):
+    for file, error, message in [
+        (far, TilesetError, "none of the 40 labels"),
+        (tmp_path / "none.gpkg", VectorError, "no such file"),
+    ]:
+        with pytest.raises(error, match=message):
             run_training(source((scene, file)), tmp_path / "m.safetensors", CONFIG, device="cpu")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["far.gpkg"]
 
