@@ -18,6 +18,7 @@ from remote_server import serving
 
 import geodet.raster.source
 from geodet.config import ModelConfig
+from geodet.detection import window_plan
 from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription, iter_bundled
 from geodet.models.device import resolve_precision
@@ -230,6 +231,13 @@ def logits_of_noise(network, bands):
     noise = torch.randn((1, bands, 64, 64), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         return network(noise).logits
+
+
+@pytest.fixture
+def bands_of_one_row(monkeypatch):
+    """Cut scenes into bands of one row of windows, so that small ones have several."""
+    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """Detections of painted scenes, and how to read what was written of them."""
 
+import sqlite3
+from contextlib import closing
+
 import geopandas
 import numpy as np
 from affine import Affine
@@ -54,6 +57,11 @@ def read(path):
     if path.suffix in (".parquet", ".geoparquet"):
         return geopandas.read_parquet(path)
     return geopandas.read_file(path, **({"layer": "detections"} if path.suffix == ".gpkg" else {}))
+
+
+def check_index(path):
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0]
 
 
 def litter(folder):

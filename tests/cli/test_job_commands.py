@@ -5,15 +5,11 @@ import json
 import pytest
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 
-from geodet.detection import window_plan
-
 SMALL = ("--chip-size", 64, "--overlap", 16, "--set", "detect.precision=float32")
 
 
 @pytest.fixture(autouse=True)
-def bands_of_one_row(monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+def _bands_of_one_date(bands_of_one_row, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretended_predictor import SMALL
 
-from geodet.detection import window_plan
 from geodet.detection.blank_ground import choose_cell, list_blank
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.geometry.windows import Window
@@ -95,9 +94,9 @@ def test_a_slanted_edge_is_a_line_and_no_stairs(make_scene, tiny_model, tmp_path
     assert ground(scene, 0, 160, 300, 260).within(area.buffer(1e-6))
 
 
-def test_an_interrupted_run_knows_what_it_had_read(make_scene, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+def test_an_interrupted_run_knows_what_it_had_read(
+    make_scene, tiny_model, tmp_path, bands_of_one_row, monkeypatch
+):
     scene = make_scene(holes=[HOLE], **PAINT)
     whole = examined(scene, tmp_path / "whole.gpkg", tiny_model)
     output, read, windows = tmp_path / "out.gpkg", Scene.read, []

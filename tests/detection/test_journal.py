@@ -28,10 +28,7 @@ WIDE = {"width": 450, "height": 300, "nodata": 0, "holes": [(200, 0, 330, 170)]}
 THREE = SMALL.model_copy(update={"batch_size": 3, "join_fragments": True})
 
 
-@pytest.fixture(autouse=True)
-def bands_of_one_row(monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+pytestmark = pytest.mark.usefixtures("bands_of_one_row")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from factories_rasters import break_block
 from pretended_predictor import SMALL
 
 from geodet.config.reading_config import ReadingConfig
-from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.detect_report import record_path
 from geodet.detection.journal import journal_folder
@@ -33,10 +32,7 @@ AREA = Window(96, 160, 32, 32)  # the block that is damaged
 SKIP = SMALL.model_copy(update={"on_error": "skip"})
 
 
-@pytest.fixture(autouse=True)
-def bands_of_one_row(monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+pytestmark = pytest.mark.usefixtures("bands_of_one_row")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import geopandas
 import pytest
 from pretended_predictor import SMALL
 
-from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.journal import journal_folder
 from geodet.detection.predictor import Predictor
@@ -15,10 +14,7 @@ from geodet.vector.gdal_formats import GeoJsonWriter
 OPTIONS = DetectOptions(device="cpu")
 
 
-@pytest.fixture(autouse=True)
-def bands_of_one_row(monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+pytestmark = pytest.mark.usefixtures("bands_of_one_row")
 
 
 def fail(*_):

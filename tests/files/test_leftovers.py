@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+from factories_files import names
+
 from geodet.files.leftovers import name_temporary, remove_leftovers
 from geodet.files.outputs import replacing
 
@@ -21,10 +23,6 @@ with replacing(path) as temporary:
     print("there", flush=True)
     sys.stdin.read()
 """
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path):

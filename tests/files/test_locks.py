@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from factories_files import names
 
 from geodet.errors import OutputError
 from geodet.files import locks
@@ -17,10 +18,6 @@ with locked_output(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_second_run_is_told_who_holds_the_output(tmp_path):

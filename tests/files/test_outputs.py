@@ -2,6 +2,7 @@ import os
 import shutil
 
 import pytest
+from factories_files import names
 
 from geodet.errors import OutputError, TilesetError, VectorError
 from geodet.files.outputs import (
@@ -11,10 +12,6 @@ from geodet.files.outputs import (
     replace_folder,
     replacing,
 )
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_files_get_the_permissions_of_any_new_file(tmp_path):

@@ -8,14 +8,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from factories_files import names
 
 from geodet.errors import OutputError
 from geodet.files.outputs import replace_folder, replacing
 from geodet.files.pending import PendingFile, PendingFolder
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_that_comes_meanwhile_is_not_replaced(tmp_path):

@@ -6,7 +6,6 @@ import signal
 import pytest
 from pretended_predictor import SMALL
 
-from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.journal import journal_folder
 from geodet.errors import ConfigError, DeviceError, SceneError
@@ -23,9 +22,7 @@ CPU = DetectOptions(device="cpu")
 
 
 @pytest.fixture(autouse=True)
-def bands_of_one_row(monkeypatch):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
+def _bands_of_one_date(bands_of_one_row, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
 

@@ -6,7 +6,6 @@ import signal
 import pytest
 from pretended_predictor import SMALL
 
-from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.errors import ConfigError, SceneError
 from geodet.jobs import ray_actor
@@ -35,10 +34,8 @@ def cluster():
 @needs_ray
 @pytest.mark.filterwarnings("default")
 def test_actors_write_the_file_of_one_process_also_when_one_dies(
-    cluster, make_scene, make_model, tmp_path, monkeypatch, caplog
+    cluster, make_scene, make_model, tmp_path, bands_of_one_row, monkeypatch, caplog
 ):
-    monkeypatch.setattr(window_plan, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(window_plan, "_BAND_BATCHES", 0)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     scenes = [
         make_scene("west.tif", width=200, height=420, seed=1),

@@ -5,7 +5,17 @@ import numpy as np
 import pyogrio
 import pytest
 from affine import Affine
-from factories_vectors import CLASSES, UTM, found, litter, part, read, write, write_layer
+from factories_vectors import (
+    CLASSES,
+    UTM,
+    check_index,
+    found,
+    litter,
+    part,
+    read,
+    write,
+    write_layer,
+)
 from pyproj import CRS
 
 from geodet.errors import OutputError
@@ -18,11 +28,6 @@ def styles(path):
         return database.execute(
             "SELECT f_table_name, f_geometry_column, styleQML FROM layer_styles"
         ).fetchall()
-
-
-def check_index(path):
-    with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0]
 
 
 def test_appended_rows_follow_the_existing_ones(tmp_path):

@@ -16,7 +16,7 @@ import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from factories_vectors import CLASSES, SITE, UTM, found, litter, part, read, write
+from factories_vectors import CLASSES, SITE, UTM, check_index, found, litter, part, read, write
 from pyproj import CRS
 
 from geodet.errors import OutputError
@@ -47,11 +47,6 @@ def append(path, *parts, **options):
 
 def scenes(path):
     return read(path)["scene"].tolist()
-
-
-def check_index(path):
-    with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0]
 
 
 # Beside other programs

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyogrio
 import pytest
 import shapely
-from factories_vectors import CLASSES, FIELDS, TYPES, UTM, found, layer_of, part
+from factories_vectors import CLASSES, FIELDS, TYPES, UTM, check_index, found, layer_of, part
 from pyogrio.errors import DataLayerError
 
 from geodet.vector import geopackage_table
@@ -96,11 +96,6 @@ def test_gdal_keeps_the_index_of_what_it_adds_later(tmp_path):
     pyogrio.write_dataframe(later, path, layer="detections", append=True)
     assert pyogrio.read_info(path)["features"] == 203
     assert len(pyogrio.read_dataframe(path, bbox=(605000, 4e6, 606000, 4.1e6))) == 3
-
-
-def check_index(path):
-    with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT rtreecheck('rtree_detections_geom')").fetchone()[0]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5, 8])
