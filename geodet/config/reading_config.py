@@ -21,9 +21,9 @@ class ReadingConfig(Section):
 
     on_error: Literal["stop", "skip"] = Field(
         "stop",
-        description="what becomes of an area of a scene that cannot be read; skip: it is left out, "
-        "counted, and written as a polygon with the reason; stop: the run ends, and the same "
-        "command goes on when the scene is mended",
+        description="where a part of a scene cannot be read; skip: it is left out, counted, and "
+        "written as a polygon with the reason; stop: the run ends, and the same command "
+        "continues it once the scene is repaired",
     )
     connect_timeout: float = Field(
         10.0, gt=0, description="seconds in which the server of a remote scene must be reached"

@@ -74,12 +74,12 @@ class Journal:
                 JournalPlan(self.run, fingerprint).write(self.folder)
 
     def note_unreadable(self, number: int) -> None:
-        """Note that a scene could not be read to its end: it may be mended before the run goes on.
+        """Note that a scene could not be read to its end: the run may go on when it is repaired.
 
         Args:
             number: Of the scene in the plan, from 0.
         """
-        with contextlib.suppress(OSError):  # then it may not be mended
+        with contextlib.suppress(OSError):  # then it may not be repaired
             if plan := read_plan(self.folder):
                 plan.with_unreadable(scene_key(number + 1)).write(self.folder)
 

@@ -113,7 +113,7 @@ class ComputedScenes:
             self._opened.clear_cache(planned.path)
 
     def note_unreadable(self, number: int) -> None:
-        """Note in the journal that a scene could not be read: it may be mended meanwhile."""
+        """Note in the journal that a scene could not be read: it may be repaired meanwhile."""
         if self._journal is not None:
             self._journal.note_unreadable(number)
 
