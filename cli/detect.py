@@ -20,7 +20,7 @@ from .report import (
     print_stages,
     set_up_logging,
 )
-from .shares import choose_devices, choose_engine, refuse_with_job, require_scenes, search_job
+from .shard_search import choose_devices, choose_engine, refuse_with_job, require_scenes, search_job
 from .standard_output import STANDARD_OUTPUT, check_standard_output, lines_on_stdout
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def detect(
     scenes: search.ScenesOrJob = None,
     typed_outputs: search.TypedOutputs = None,
     job: search.Job = None,
-    typed_shard: search.ShareName = None,
+    typed_shard: search.ShardName = None,
     allow_mixed: search.AllowMixed = False,
     model: opt.ModelName = "urban-trees",
     device: search.Devices = "auto",
@@ -119,7 +119,7 @@ def detect(
     output is a folder. An object that overlapping scenes show is written once to a layer. The same
     command goes on where an interrupted one ended.
 
-    With --job it computes a share of what `geodet plan` has planned, for `geodet merge` to write.
+    With --job it computes a shard of what `geodet plan` has planned, for `geodet merge` to write.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     if job is not None:

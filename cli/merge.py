@@ -55,7 +55,7 @@ def merge(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write what the shares of a job have found to a GIS file.
+    """Write what the shards of a job have found to a GIS file.
 
     The rows are those of one `geodet detect` with all scenes. Neither the scenes nor a GPU are
     needed. The job stays as it is: it can be merged again, to other files.

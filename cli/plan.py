@@ -78,7 +78,7 @@ def plan(
     """Plan a detection for several processes or machines, and print what it takes.
 
     All scenes are opened once. With -o the plan is written to a folder, with a copy of the model.
-    Then `geodet detect --job` searches it in any number of shares, and `geodet merge` writes what
+    Then `geodet detect --job` searches it in any number of shards, and `geodet merge` writes what
     they found.
     """
     set_up_logging(verbose=verbose, quiet=quiet)

@@ -30,7 +30,7 @@ __all__ = [
     "SceneGsd",
     "Scenes",
     "ScenesOrJob",
-    "ShareName",
+    "ShardName",
     "SkipUniform",
     "Tta",
     "TypedOutputs",
@@ -214,12 +214,12 @@ RayAddress = Annotated[
         rich_help_panel=opt.RUN,
     ),
 ]
-ShareName = Annotated[
+ShardName = Annotated[
     str | None,
     typer.Option(
         "--shard",
         metavar="K/N",
-        help="With --job: search share K of N, from 1.",
+        help="With --job: search shard K of N, from 1.",
         show_default="that of the Slurm array or of RANK and WORLD_SIZE, else all",
         rich_help_panel=opt.RUN,
     ),

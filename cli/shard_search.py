@@ -1,4 +1,4 @@
-"""The option ``--job`` of ``geodet detect``: compute a share of a job."""
+"""The option ``--job`` of ``geodet detect``: compute a shard of a job."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def search_job(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Compute what is left of a share of a job, and print what was done."""
+    """Compute what is left of a shard of a job, and print what was done."""
     from geodet.jobs.shards import parse_shard, shard_from_environment
 
     shard = shard_from_environment(os.environ) if typed_shard is None else parse_shard(typed_shard)
@@ -141,18 +141,18 @@ def search_job(
             )
     except SceneError as error:
         if error.report is not None:
-            _print_share(error.report, as_json=as_json, quiet=quiet)
+            _print_shard(error.report, as_json=as_json, quiet=quiet)
         raise
-    _print_share(report, as_json=as_json, quiet=quiet)
+    _print_shard(report, as_json=as_json, quiet=quiet)
 
 
-def _print_share(report: ShardReport, *, as_json: bool, quiet: bool) -> None:
+def _print_shard(report: ShardReport, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(report)
         return
     left = report.bands - report.computed
     known = f"; {left} of its bands were there, or cannot be read" if left else ""
-    typer.echo(f"share {report.shard}: {report.computed} bands computed{known}")
+    typer.echo(f"shard {report.shard}: {report.computed} bands computed{known}")
     if not quiet and report.computed:
         rate = report.megapixels / report.seconds
         typer.echo(f"{report.seconds:.1f} s, {rate:.2f} Mpx/s on {report.device}", err=True)

@@ -1,1 +1,1 @@
-"""Detections over many processes and machines: plan, search in shares, merge."""
+"""Detections over many processes and machines: plan, search in shards, merge."""

@@ -1,4 +1,4 @@
-"""The folder of a job: its plan, its model, and the parts that its shares have computed.
+"""The folder of a job: its plan, its model, and the parts that its shards have computed.
 
     job/
       job.json                    the plan: scenes, how they are cut, settings

@@ -1,4 +1,4 @@
-"""The plan of a job: all that its shares need to know, and the same for each of them."""
+"""The plan of a job: all that its shards need to know, and the same for each of them."""
 
 from __future__ import annotations
 

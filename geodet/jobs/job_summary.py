@@ -1,4 +1,4 @@
-"""How far a job is: what it has to do, what its shares have done, and what could not be read."""
+"""How far a job is: what it has to do, what its shards have done, and what could not be read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class JobSummary:
     device: str = ""
     """Kind of device that the job was begun on, or planned for."""
     precision: str = ""
-    """Type of the numbers that it multiplies; empty before the first share."""
+    """Type of the numbers that it multiplies; empty before the first shard."""
     crs: dict[str, int] = field(default_factory=dict)
     """How many scenes have each CRS."""
 

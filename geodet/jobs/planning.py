@@ -1,4 +1,4 @@
-"""Plan a job: open all scenes once, choose what its shares must agree on, and estimate its cost."""
+"""Plan a job: open all scenes once, choose what its shards must agree on, and estimate its cost."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PlanReport:
     windows: int
     """Windows to compute."""
     bands: int
-    """Parts in which they are computed: the least that a share has."""
+    """Parts in which they are computed: the least that a shard has."""
     overlaps: int
     """Pairs of scenes that share ground."""
     crs: dict[str, int]

@@ -1,4 +1,4 @@
-"""Compute a share of a job with several workers."""
+"""Compute a shard of a job with several workers."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def search_shard(
     allow_mixed: bool = False,
     progress: Callable[[DetectProgress], None] = lambda _: None,
 ) -> ShardReport:
-    """Compute the bands of a share that have no part yet, in this process or in workers.
+    """Compute the bands of a shard that have no part yet, in this process or in workers.
 
     Args:
         job: The job.
-        shard: The share; None: all.
+        shard: The shard; None: all.
         device: Where this process computes.
         engine: Starts workers that compute in place of this process; None: none.
         readers: Threads of this process that read chips; None: chosen.

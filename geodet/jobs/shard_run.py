@@ -1,4 +1,4 @@
-"""Compute a share of a job: the bands that have no part yet."""
+"""Compute a shard of a job: the bands that have no part yet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from geodet.errors import ConfigError, SceneError
 from geodet.files.version import __version__
 from geodet.jobs.band_worker import BandWorker
 from geodet.jobs.job_folder import JobFolder
-from geodet.jobs.shards import Shard, share_of
+from geodet.jobs.shards import Shard, bands_of_shard
 from geodet.models.device import choose_device
 
 __all__ = [
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class ShardReport:
-    """What a share of a job has computed.
+    """What a shard of a job has computed.
 
     Example:
         >>> _ = geodet.plan(scene, folder=folder / "job", sample_seconds=0)
@@ -43,9 +43,9 @@ class ShardReport:
     """
 
     shard: str
-    """Which share, such as 3/64."""
+    """Which shard, such as 3/64."""
     bands: int
-    """Bands of the share."""
+    """Bands of the shard."""
     computed: int = 0
     """Those that were computed now; the others had a part already, or their scene failed."""
     megapixels: float = 0.0
@@ -57,7 +57,7 @@ class ShardReport:
     precision: str = ""
     """Type of the numbers that it multiplied."""
     seconds: float = 0.0
-    """From the start of the share to its last part."""
+    """From the start of the shard to its last part."""
 
 
 Task = tuple[int, list[int]]
@@ -73,14 +73,14 @@ def run_shard(
     allow_mixed: bool = False,
     progress: Callable[[DetectProgress], None] = lambda _: None,
 ) -> ShardReport:
-    """Compute the bands of a share that have no part yet.
+    """Compute the bands of a shard that have no part yet.
 
-    Any number of shares may be computed at a time, in any order, and again: what is there is not
+    Any number of shards may be computed at a time, in any order, and again: what is there is not
     computed, and what two processes compute at a time is the same.
 
     Args:
         job: The job.
-        shard: The share; None: all.
+        shard: The shard; None: all.
         device: A name as :func:`geodet.models.device.choose_device` takes it.
         readers: Threads that read chips; None: as many as the settings say.
         allow_mixed: Whether another kind of device, precision or version than that of the first
@@ -114,10 +114,10 @@ def run_shard(
 
 
 def list_tasks(job: JobFolder, shard: Shard) -> tuple[list[Task], int]:
-    """List the bands of a share that have no part, by scene, and count all bands of the share."""
+    """List the bands of a shard that have no part, by scene, and count all bands of the shard."""
     pixels = [scene.bands for scene in job.plan.scenes]
     tasks, count = list[Task](), 0
-    for number, bands in share_of(pixels, shard):
+    for number, bands in bands_of_shard(pixels, shard):
         count += len(bands)
         there = job.store(number).list_bands()
         if missing := [band for band in bands if band not in there]:
@@ -126,10 +126,10 @@ def list_tasks(job: JobFolder, shard: Shard) -> tuple[list[Task], int]:
 
 
 def failed_scenes_error(report: ShardReport) -> SceneError:
-    """Return the error of a share that is complete but for some scenes."""
+    """Return the error of a shard that is complete but for some scenes."""
     errors = {name: SceneError(text, hint="") for name, text in report.failed.items()}
     return SceneError(
-        f"{len(errors)} scenes could not be read; the other parts of share {report.shard} are "
+        f"{len(errors)} scenes could not be read; the other parts of shard {report.shard} are "
         f"complete: {join_failures(errors)}",
         hint="repair these scenes, or have this machine reach them under these paths, and give the "
         "command again; or merge the job without them",
@@ -224,7 +224,7 @@ def _differing(known: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[s
 def _overall(
     job: JobFolder, tasks: list[Task], progress: Callable[[DetectProgress], None]
 ) -> Callable[[DetectProgress], None]:
-    """Return a function that adds to the progress of a scene where the share is."""
+    """Return a function that adds to the progress of a scene where the shard is."""
     scenes = job.plan.scenes
     total = sum(scenes[number].bands[band] for number, bands in tasks for band in bands)
     numbers = {scenes[number].planned.name: place for place, (number, _) in enumerate(tasks, 1)}

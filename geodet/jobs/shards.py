@@ -1,4 +1,4 @@
-"""Shares of a job: which bands of which scenes one of several processes searches."""
+"""Shards of a job: which bands of which scenes one of several processes searches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from itertools import accumulate
 
 from geodet.errors import ConfigError
 
-__all__ = ["Shard", "parse_shard", "shard_from_environment", "share_of"]
+__all__ = ["Shard", "bands_of_shard", "parse_shard", "shard_from_environment"]
 
 _STEP = "SLURM_ARRAY_TASK_STEP"
-_HINT = "write the number of the share, from 1, and how many there are, such as --shard 3/64"
+_HINT = "write the number of the shard, from 1, and how many there are, such as --shard 3/64"
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of several equal shares of a job.
+    """One of several equal shards of a job.
 
     Raises:
-        ConfigError: There is no such share.
+        ConfigError: There is no such shard.
 
     Example:
         >>> str(Shard(3, 64))
@@ -35,14 +35,14 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise ConfigError(f"there is no share {self.number} of {self.count}", hint=_HINT)
+            raise ConfigError(f"there is no shard {self.number} of {self.count}", hint=_HINT)
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
 
 def parse_shard(text: str) -> Shard:
-    """Parse a share as it is typed.
+    """Parse a shard as it is typed.
 
     Raises:
         ConfigError: It is not one.
@@ -53,12 +53,12 @@ def parse_shard(text: str) -> Shard:
     """
     found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
     if found is None:
-        raise ConfigError(f"{text!r} is not a share of a job", hint=_HINT)
+        raise ConfigError(f"{text!r} is not a shard of a job", hint=_HINT)
     return Shard(int(found[1]), int(found[2]))
 
 
 def shard_from_environment(environment: Mapping[str, str]) -> Shard:
-    """Return the share that a scheduler has given to this process; all of the job without one.
+    """Return the shard that a scheduler has given to this process; all of the job without one.
 
     Slurm numbers the tasks of an array from any number, and torchrun and others set RANK, from 0.
 
@@ -67,7 +67,7 @@ def shard_from_environment(environment: Mapping[str, str]) -> Shard:
 
     Raises:
         ConfigError: The tasks of a Slurm array are not numbered one after another, so that the
-            shares are unknown.
+            shards are unknown.
 
     Example:
         >>> shard_from_environment({"RANK": "2", "WORLD_SIZE": "64"})
@@ -88,8 +88,8 @@ def _shard_of_array(environment: Mapping[str, str]) -> Shard:
     if (last - first) // max(step, 1) + 1 != count:
         raise ConfigError(
             f"the tasks of the Slurm array are {count} of those from {first} to {last}: their "
-            "shares of the job are unknown",
-            hint="name the share: --shard $SLURM_ARRAY_TASK_ID/COUNT",
+            "shards of the job are unknown",
+            hint="name the shard: --shard $SLURM_ARRAY_TASK_ID/COUNT",
         )
     return Shard((task - first) // max(step, 1) + 1, count)
 
@@ -101,21 +101,21 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def share_of(pixels: Sequence[Sequence[int]], shard: Shard) -> Iterator[tuple[int, range]]:
-    """Yield the bands of a share: neighbours, so that few scenes are opened and read twice.
+def bands_of_shard(pixels: Sequence[Sequence[int]], shard: Shard) -> Iterator[tuple[int, range]]:
+    """Yield the bands of a shard: neighbours, so that few scenes are opened and read twice.
 
-    Laws: each band is in exactly one share of those of one count; the pixels of a share differ from
+    Laws: each band is in exactly one shard of those of one count; the pixels of a shard differ from
     those of an equal one by less than the largest band.
 
     Args:
         pixels: Pixels of the bands of each scene.
-        shard: The share.
+        shard: The shard.
 
     Yields:
-        The number of a scene, and of its bands, where the share has some.
+        The number of a scene, and of its bands, where the shard has some.
 
     Example:
-        >>> list(share_of([[5, 5, 5], [5]], Shard(2, 2)))
+        >>> list(bands_of_shard([[5, 5, 5], [5]], Shard(2, 2)))
         [(0, range(2, 3)), (1, range(0, 1))]
     """
     counts = [len(bands) for bands in pixels]

@@ -43,7 +43,7 @@ def sample_speed(prepared: PreparedSearch, plan: JobPlan, *, seconds: float) -> 
         if scene.planned.name in sampled and sample.seconds < seconds:
             try:
                 _search(prepared, plan, number, sample, seconds)
-            except SceneError:  # its share reports it
+            except SceneError:  # its shard reports it
                 continue
     return sample
 

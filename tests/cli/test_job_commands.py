@@ -23,14 +23,14 @@ def job(invoke, make_scene, tiny_path):
     return how
 
 
-def test_a_job_in_shares_writes_the_file_of_one_command(invoke, job, tmp_path, monkeypatch):
+def test_a_job_in_shards_writes_the_file_of_one_command(invoke, job, tmp_path, monkeypatch):
     invoke("detect", *job, "-o", "whole.gpkg")
     said = invoke("detect", "--job", "job", "--shard", "1/3", "--device", "cpu").stdout
-    assert said.startswith("share 1/3: ")
+    assert said.startswith("shard 1/3: ")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
     for name, value in {"MIN": 1, "MAX": 3, "COUNT": 3}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
-    assert invoke("detect", "--job", "job").stdout.startswith("share 2/3: ")
+    assert invoke("detect", "--job", "job").stdout.startswith("shard 2/3: ")
     missing = invoke("merge", "job", "-o", "merged.gpkg", code=1).stderr
     assert "not computed yet: b.tif: " in missing
     assert "geodet detect --job job" in missing
@@ -108,7 +108,7 @@ def test_scenes_that_cannot_be_opened_or_read_are_named(invoke, make_scene, tiny
     invoke("plan", *how, "-o", "job", "--overwrite")
     broken.write_bytes(content[: len(content) // 2])
     failed = invoke("detect", "--job", "job", "--device", "cpu", code=3)
-    assert "share 1/1: " in failed.stdout
+    assert "shard 1/1: " in failed.stdout
     assert "b.tif" in failed.stderr
     assert (tmp_path / "a.csv").exists()
 
@@ -118,7 +118,7 @@ def test_several_processes_write_the_file_of_one(invoke, job, tmp_path):
     invoke("detect", *job, "-o", "two.gpkg", "--processes", 2)
     assert (tmp_path / "two.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
     said = invoke("detect", "--job", "job", "--device", "cpu", "--processes", 2).stdout
-    assert said.startswith("share 1/1: ")
+    assert said.startswith("shard 1/1: ")
     invoke("merge", "job", "-o", "merged.gpkg")
     assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
     refused = invoke("detect", *job, "-o", "x.gpkg", "--processes", 2, "--profile", code=2).stderr

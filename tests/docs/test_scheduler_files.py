@@ -58,7 +58,7 @@ def test_the_ray_job_has_what_kuberay_needs():
         assert mounted == {volume["name"] for volume in pod["volumes"]}
 
 
-def test_the_indexed_job_has_as_many_shares_as_it_tells_them():
+def test_the_indexed_job_has_as_many_shards_as_it_tells_them():
     job = yaml.safe_load(JOB.read_text(encoding="utf-8"))
     assert (job["apiVersion"], job["kind"], job["spec"]["completionMode"]) == (
         "batch/v1",

@@ -1,4 +1,4 @@
-"""A job that is planned, searched in shares and merged: the rows of one process."""
+"""A job that is planned, searched in shards and merged: the rows of one process."""
 
 import os
 import re
@@ -70,7 +70,7 @@ def planned(scenes, model_path, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def searched(planned):
-    """Search a copy of the job in three shares; return its folder and what the shares said."""
+    """Search a copy of the job in three shards; return its folder and what the shards said."""
     folder = planned.folder.with_name("searched")
     shutil.copytree(planned.folder, folder)
     return folder, search(open_job(folder), 3)
@@ -112,7 +112,7 @@ def search(job, count=1, **options):
     return [run_shard(job, Shard(n, count), device="cpu", **options) for n in range(1, count + 1)]
 
 
-def test_three_shares_write_what_one_process_writes(
+def test_three_shards_write_what_one_process_writes(
     scenes, planned, searched, searched_job, model_path, tmp_path
 ):
     model = load_model(model_path)
@@ -132,7 +132,7 @@ def test_three_shares_write_what_one_process_writes(
     assert report.crs == {"EPSG:32633": 2, "EPSG:32634": 1}
 
 
-def test_a_share_is_computed_once_and_a_lost_part_again(searched_job):
+def test_a_shard_is_computed_once_and_a_lost_part_again(searched_job):
     parts = sorted((searched_job.folder / "parts").rglob("*.parquet"))
     before = {path: path.stat().st_mtime_ns for path in parts}
     lost = parts[2]
