@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from geodet.documents.values import counted
+
 from . import options as opt
 from . import vector_options as vec
 from .report import print_json, set_up_logging
@@ -167,8 +169,8 @@ def count(
 
 
 def _print(report: CountReport) -> None:
-    places = f"{report.polygons:,} place{'' if report.polygons == 1 else 's'}"
-    typer.echo(f"{report.objects:,} objects in {places}, {report.elsewhere:,} elsewhere")
+    objects, places = counted(report.objects, "object"), counted(report.polygons, "place")
+    typer.echo(f"{objects} in {places}, {report.elsewhere:,} elsewhere")
     total = report.total
     if "per_ha" in total:
         typer.echo(f"{total['per_ha']:,.2f} per hectare on {total['area_ha']:,.2f} ha")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from geodet.documents.values import counted
+
 __all__ = ["check_counts", "counts_path", "write_counts"]
 
 _PIXELS = ("coco", "yolo")
@@ -54,4 +56,5 @@ def write_counts(output: Path, by: Path, *, overwrite: bool, quiet: bool) -> Non
 
     report = count_objects(output, CountPlaces(by), counts_path(output), overwrite=overwrite)
     if not quiet:
-        typer.echo(f"{report.output}: {report.objects:,} objects in {report.polygons:,} places")
+        objects, places = counted(report.objects, "object"), counted(report.polygons, "place")
+        typer.echo(f"{report.output}: {objects} in {places}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from geodet.documents.values import counted
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -58,8 +60,8 @@ def model_fields(about: ModelDescription) -> dict[str, Any]:
 def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:
     """Choose what is printed of a tileset."""
     counts: dict[str, str] = {
-        part: f"{summary.images[part]} images, {summary.objects[part]} objects"
-        for part in summary.images
+        part: ", ".join((counted(count, "image"), counted(summary.objects[part], "object")))
+        for part, count in summary.images.items()
     }
     own = f"of {summary.split}" if summary.split else "none of its own: training chooses"
     small, large = (f"{width} x {height} px" for width, height in summary.image_sizes)

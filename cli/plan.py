@@ -116,7 +116,7 @@ def plan(
     print_json(report) if as_json else _print_plan(report)
     if report.failed:
         raise SceneError(
-            f"{len(report.failed)} scenes cannot be opened and are left out",
+            f"scenes that cannot be opened and are left out: {len(report.failed)}",
             hint="repair them and plan again, or go on without them",
             report=report,
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geodet.documents.values import counted
+
 from . import options as opt
 from . import search_options as search
 from . import vector_options as vec
@@ -191,8 +193,7 @@ def preview(
     if as_json:
         print_json(report)
         return
-    count = sum(report.labels.values())
-    typer.echo(f"{report.output}: {count:,} object{'' if count == 1 else 's'}")
+    typer.echo(f"{report.output}: {counted(sum(report.labels.values()), 'object')}")
 
 
 def _refuse_for_folder(options: Iterable[str]) -> None:
@@ -222,8 +223,7 @@ def _draw_folder(
     if as_json:
         print_json(report)
         return
-    count = len(report.pictures)
-    typer.echo(f"{folder}: {count:,} picture{'' if count == 1 else 's'}")
+    typer.echo(f"{folder}: {counted(len(report.pictures), 'picture')}")
 
 
 def _parse_numbers(text: str | None, option: str) -> tuple[float, ...]:

@@ -127,7 +127,7 @@ def read_found_objects(
     shapes = frame.geometry.to_numpy()
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     if not there.all():
-        _logger.warning("%s: %d objects have no place and are left out", path, (~there).sum())
+        _logger.warning("%s: objects without a place, which are left out: %d", path, (~there).sum())
     joined = join_at_antimeridian(shapes[there], frame.crs)
     parts, row = shapely.get_parts(joined, return_index=True)
     frame, shapes = frame[there].iloc[row], make_objects_whole(parts, frame.crs)
@@ -150,7 +150,9 @@ def read_found_objects(
         return found
     if unknown := int(np.isnan(found.scores).sum()):
         _logger.warning(
-            "%s: %d objects have no score and are left out; --min-score 0 takes them", path, unknown
+            "%s: objects without a score, which --min-score 0 takes, are left out: %d",
+            path,
+            unknown,
         )
     return found.select(found.scores >= min_score)
 

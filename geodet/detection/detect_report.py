@@ -95,7 +95,7 @@ def missing_outputs_error(
         "complete: " + join_failures(outputs)
     )
     if scenes:
-        message += f"; {len(scenes)} scenes could not be read: {join_failures(scenes)}"
+        message += f"; scenes that could not be read: {len(scenes)}: {join_failures(scenes)}"
     names = " ".join(f"-o {output}" for output in outputs)
     hint = f"the same command with {names} alone "
     hint += "writes it from what was found" if journal else "detects again and writes it"

@@ -181,7 +181,9 @@ class RunPage:
         failed = [one for one in self._report.scenes if one.status == "failed"]
         texts = [f"{one.scene} could not be read: {one.reason}" for one in failed[:_MOST_ROWS]]
         if self._report.not_examined:
-            texts.append(f"{self._report.not_examined} areas could not be read and were left out")
+            texts.append(
+                f"areas that could not be read and were left out: {self._report.not_examined}"
+            )
         return [*texts, *warnings]
 
     def _stages(self) -> ReportTable:

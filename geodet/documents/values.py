@@ -13,6 +13,7 @@ __all__ = [
     "check_class_name",
     "check_name",
     "check_plain_values",
+    "counted",
     "cut_short",
     "finite_number",
     "member",
@@ -35,6 +36,16 @@ class _Short(reprlib.Repr):
         if x.bit_length() > _BITS:
             return f"a number of about {round(x.bit_length() * math.log10(2)):,} digits"
         return super().repr_int(x, level)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless the number is 1.
+
+    Example:
+        >>> counted(1, "scene"), counted(0, "scene"), counted(12_000, "object")
+        ('1 scene', '0 scenes', '12,000 objects')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def member(entry: Any, key: str, kind: type) -> Any:

@@ -129,8 +129,8 @@ def failed_scenes_error(report: ShardReport) -> SceneError:
     """Return the error of a shard that is complete but for some scenes."""
     errors = {name: SceneError(text, hint="") for name, text in report.failed.items()}
     return SceneError(
-        f"{len(errors)} scenes could not be read; the other parts of shard {report.shard} are "
-        f"complete: {join_failures(errors)}",
+        f"scenes that could not be read: {len(errors)}; the other parts of shard {report.shard} "
+        f"are complete: {join_failures(errors)}",
         hint="repair these scenes, or have this machine reach them under these paths, and give the "
         "command again; or merge the job without them",
         failed=errors,

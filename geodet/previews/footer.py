@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from geodet.documents.values import counted
 from geodet.previews.sheet import Line, Sheet, Words, font_of, paint
 from geodet.raster.scene import Scene
 from geodet.vector.palette import Colour
@@ -201,7 +202,7 @@ def _all_entries(margin: Margin) -> list[Entry]:
 def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
     """Return the entries of the legend: the total, each class, then the remark."""
     total = sum(kind.count for kind in counts)
-    head = "1 object" if total == 1 else f"{total:,} objects" if total else "no objects"
+    head = counted(total, "object") if total else "no objects"
     legend = [(f"{kind.name}  {kind.count:,}", kind.colour) for kind in counts]
     return [(head, None), *legend, *([(remark, None)] if remark else [])]
 

@@ -219,7 +219,7 @@ def _have_place(boxes: Floats, path: Path) -> Bools:
     placed = np.asarray(np.isfinite(boxes).all(axis=1), np.bool_)
     if not placed.all():
         logger.warning(
-            "%s: %d objects are left out: their coordinates do not exist in the scene's CRS",
+            "%s: objects whose coordinates do not exist in the scene's CRS are left out: %d",
             path,
             (~placed).sum(),
         )

@@ -243,7 +243,7 @@ def _encode_column(table: Any, path: Path, column: Any) -> tuple[Any, list[str]]
         kinds = [f"{null} NULL"] if null else []
         kinds += [f"{int(missing.sum()) - null} empty"] if missing.sum() > null else []
         raise VectorError(
-            f"{path}: {int(missing.sum())} objects have no class in the attribute {column!r}"
+            f"{path}: objects without a class in the attribute {column!r}: {int(missing.sum())}"
             f" ({', '.join(kinds)}), the first is number {int(missing.to_numpy().argmax()) + 1}",
             hint=f"give each a class in {column!r}; --label-field chooses another attribute, and"
             " --label-field '' takes all as one class",

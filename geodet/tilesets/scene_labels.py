@@ -252,5 +252,6 @@ def _in_pixels(frame: Any) -> Any:
 def _drop_empty(frame: Any, path: Path) -> Any:
     empty = frame.geometry.isna() | frame.geometry.is_empty
     if empty.any():
-        logger.warning("%s: %d objects have no geometry and are left out", path, int(empty.sum()))
+        count = int(empty.sum())
+        logger.warning("%s: objects without a geometry, which are left out: %d", path, count)
     return frame[~empty]

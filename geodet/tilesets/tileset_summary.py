@@ -122,7 +122,7 @@ def _find_oddities(
         yield f"{tiny} of {len(every)} objects are smaller than {_TINY:g} px"
     twice = sum(len(i.boxes) - len(np.unique(i.boxes, axis=0)) for i in tileset.images)
     if twice:
-        yield f"{twice} objects have the box of another object of their image"
+        yield f"objects that have the box of another object of their image: {twice}"
     for name in tileset.classes:
         if not classes[name]:
             yield f"no object is of the class {name!r}"

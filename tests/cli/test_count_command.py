@@ -42,7 +42,7 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     found = len(geopandas.read_file(output, layer="detections"))
     counts = geopandas.read_file(tmp_path / "found.counts.gpkg", layer="counts")
     assert counts["objects"].tolist() == [found]
-    assert f"found.counts.gpkg: {found} objects in 1 places" in done.stdout
+    assert f"found.counts.gpkg: {found} objects in 1 place" in done.stdout
     again = invoke("detect", str(scene), "-o", str(tmp_path / "found.shp"), *options, code=1)
     assert "found.counts.gpkg exists already" in again.stderr
     pixels = ("-o", str(tmp_path / "other.coco.json"))

@@ -17,7 +17,7 @@ def test_info_prints_a_tileset(tmp_path, invoke):
     lines = {key.strip(): value.strip() for key, value in printed.items()}
     assert lines["format"] == "YOLO"
     assert lines["split"] == "of data.yaml"
-    assert lines["train"] == lines["val"] == "1 images, 1 objects"
+    assert lines["train"] == lines["val"] == "1 image, 1 object"
     assert lines["classes"] == "car 2"
     assert lines["image sizes"] == "64 x 48 px"
     assert lines["object sizes"] == "19.6 to 19.6 px, half above 19.6 px"

@@ -246,7 +246,7 @@ def test_objects_without_a_place_are_left_out_with_a_warning(tmp_path, stands, c
     path = write(tmp_path / "found.gpkg", shapes, label=["tree"] * 3, score=[0.9] * 3)
     report = count_objects(path, CountPlaces(stands))
     assert report.objects == 1
-    assert "2 objects have no place and are left out" in caplog.text
+    assert "objects without a place, which are left out: 2" in caplog.text
 
 
 @pytest.mark.parametrize("title", ["accuracy", "thresholds", "model_sha256"])

@@ -190,7 +190,7 @@ def test_objects_without_a_score_count_unless_a_least_score_is_asked_for(tmp_pat
     assert counted.rows[["objects", "score_mean", "score_p50"]].iloc[0].tolist() == [2, 0.9, 0.9]
     assert caplog.text == ""
     assert len(read_found_objects(path, min_score=0.5)) == 1
-    assert "1 objects have no score and are left out; --min-score 0 takes them" in caplog.text
+    assert "objects without a score, which --min-score 0 takes, are left out: 1" in caplog.text
 
 
 def test_a_field_that_is_missing_is_named(tmp_path):

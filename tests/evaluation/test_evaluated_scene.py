@@ -319,7 +319,7 @@ def test_empty_geometries_are_left_out_and_parts_taken_apart(tmp_path, files, ca
     found = write(tmp_path / "parts.gpkg", drawn, label=["car", "car"], score=[0.9, 0.3])
     sample = read((found, truth)).image
     assert sample.detections.scores.tolist() == pytest.approx([0.3, 0.3])
-    assert "1 objects have no geometry" in caplog.text
+    assert "objects without a geometry, which are left out: 1" in caplog.text
 
 
 def test_one_file_may_be_empty_but_not_both(tmp_path, files):

@@ -176,7 +176,9 @@ def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(scenes, plan
     _, job = plan(scenes)
     content, times = scenes[1].read_bytes(), scenes[1].stat()
     scenes[1].write_bytes(b"nothing")
-    with pytest.raises(SceneError, match=r"1 scenes could not be read.*east\.tif") as failed:
+    with pytest.raises(
+        SceneError, match=r"scenes that could not be read: 1; .*east\.tif"
+    ) as failed:
         run_shard(job, device="cpu")
     assert failed.value.report.computed > 0
     with pytest.raises(SceneError, match=r"1 of 3 scenes could not be read") as left_out:

@@ -93,7 +93,7 @@ def test_objects_beyond_the_reach_of_the_crs_are_left_out(make_scene, tmp_path, 
             objects = read_objects(tmp_path / "points.fgb", mercator)
     assert len(objects.detections) == 1
     assert (
-        "1 objects are left out: their coordinates do not exist in the scene's CRS" in caplog.text
+        "objects whose coordinates do not exist in the scene's CRS are left out: 1" in caplog.text
     )
 
 

@@ -76,7 +76,7 @@ def test_detections_of_many_classes_are_read(tmp_path):
 def test_null_and_empty_classes_are_counted(tmp_path):
     values = [None, "", " ", *["oak"] * (COUNT - 3)]
     path = save(tmp_path / "l.gpkg", species=values)
-    message = r"3 objects have no class .*'species' \(1 NULL, 2 empty\), the first is number 1"
+    message = r"objects without a class .*'species': 3 \(1 NULL, 2 empty\), the first is number 1"
     with pytest.raises(VectorError, match=message):
         read_scene_labels(path, None, label_field="species")
 

@@ -57,7 +57,7 @@ def test_an_empty_class_attribute_is_not_used(tmp_path):
     assert read_scene_labels(file, UTM, class_name="tree").names == ("tree", "tree")
     file = save(tmp_path / "b.gpkg", squares, name=["x", None])
     with pytest.raises(
-        VectorError, match=r"1 objects have no class .*'name' \(1 NULL\), the first is number 2"
+        VectorError, match=r"objects without a class .*'name': 1 \(1 NULL\), the first is number 2"
     ):
         read_scene_labels(file, UTM)
 
@@ -70,7 +70,7 @@ def test_multi_part_geometries_are_split(tmp_path):
 def test_empty_geometries_are_left_out(tmp_path, caplog):
     file = save(tmp_path / "l.gpkg", [square(0, 0), None, shapely.Polygon()])
     assert len(read_scene_labels(file, UTM)) == 1
-    assert "2 objects have no geometry" in caplog.text
+    assert "objects without a geometry, which are left out: 2" in caplog.text
 
 
 def test_an_empty_layer_has_no_labels(tmp_path):

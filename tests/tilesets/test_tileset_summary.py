@@ -52,7 +52,7 @@ def test_points_have_no_sizes(tmp_path):
     assert summary.are_points
     assert (summary.sides_px, summary.sides_m, summary.gsd) == (None, None, None)
     assert summary.images == {"all": 1}
-    assert "1 objects have the box of another object of their image" in summary.warnings
+    assert "objects that have the box of another object of their image: 1" in summary.warnings
 
 
 def test_a_folder_without_labels_is_refused(tmp_path):
