@@ -238,6 +238,8 @@ class OutputError(GeodetError, OSError):
         message: What went wrong.
         hint: What to do about it.
         path: The file or folder to write.
+        failed: The outputs of a run that could not be written, with their errors.
+        report: What the run has written to its other outputs.
 
     Example:
         >>> trees = geodet.detect(scene, output=folder / "trees.gpkg")

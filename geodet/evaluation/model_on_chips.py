@@ -64,6 +64,17 @@ def detect_images(
 ) -> list[EvaluatedImage]:
     """Detect on labelled images, down to low scores, with the classes of the tileset.
 
+    Args:
+        model: Weights and description.
+        tileset: Whose classes the detections get.
+        images: Those of it to search.
+        config: Settings of the detection, and how the labels were read.
+        device: Such as ``cpu`` or ``cuda:0``.
+        progress: Called with the number of images done and to do.
+
+    Returns:
+        The images in their order, with boxes in the pixels of the chips.
+
     Raises:
         ModelFileError: The tileset has a class that the model lacks.
     """

@@ -35,7 +35,13 @@ class BoxLoss(Protocol):
 def smooth_l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
     """Sum the smooth L1 distances of the deltas: squared up to 1/9, linear beyond.
 
-    Oriented objects have more of both.
+    Args:
+        deltas: (P, 4) predicted deltas of the anchors, or (P, 6) of oriented boxes.
+        anchors: (P, 4) x1 y1 x2 y2 in pixels.
+        boxes: (P, 4) objects that the anchors learn, likewise, or (P, 5) oriented ones.
+
+    Returns:
+        A scalar.
 
     Reference:
         Girshick 2015, arXiv:1504.08083, equation 3; 1/9 is Detectron's value for RetinaNet.
@@ -45,7 +51,7 @@ def smooth_l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
 
 
 def l1_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
-    """Sum the L1 distances of the deltas."""
+    """Sum the L1 distances of the deltas; shapes as for :func:`smooth_l1_loss`."""
     return F.l1_loss(deltas, _encode(boxes, anchors), reduction="sum")
 
 
@@ -58,6 +64,14 @@ def _encode(boxes: Tensor, anchors: Tensor) -> Tensor:
 
 def giou_loss(deltas: Tensor, anchors: Tensor, boxes: Tensor) -> Tensor:
     """Sum 1 - GIoU of the boxes, 0 to 2 each, independent of the size of the objects.
+
+    Args:
+        deltas: (P, 4) predicted deltas of the anchors.
+        anchors: (P, 4) x1 y1 x2 y2 in pixels.
+        boxes: (P, 4) objects that the anchors learn, likewise.
+
+    Returns:
+        A scalar.
 
     Reference:
         Rezatofighi et al. 2019, arXiv:1902.09630, algorithms 1 and 2.

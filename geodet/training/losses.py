@@ -143,12 +143,20 @@ class ClassificationLoss:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute -log(p_t) for each of the (R, K) scores, with p_t the probability of the truth."""
+    """Compute -log(p_t) for each of the scores, with p_t the probability of the truth.
+
+    Args:
+        logits: (R, K) of the anchors and classes.
+        targets: (R, K), 1 where the anchor learns an object of the class, otherwise 0.
+
+    Returns:
+        (R, K) losses.
+    """
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
 
 
 def balanced_cross_entropy(logits: Tensor, targets: Tensor, *, alpha: float) -> Tensor:
-    """Weight the cross entropy of positives by alpha and that of negatives by 1 - alpha.
+    """Weight the (R, K) cross entropy of positives by alpha, of negatives by 1 - alpha.
 
     Reference:
         arXiv:1708.02002, equation 3.
@@ -158,7 +166,7 @@ def balanced_cross_entropy(logits: Tensor, targets: Tensor, *, alpha: float) -> 
 
 
 def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
-    """Weight the balanced cross entropy by (1 - p_t)^gamma, so that easy examples count little.
+    """Weight the balanced cross entropy (R, K) by (1 - p_t)^gamma: easy examples count little.
 
     Reference:
         arXiv:1708.02002, equation 5 and section 4, "Focal Loss".
@@ -169,6 +177,8 @@ def focal_loss(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -
 
 def focal_star_loss(logits: Tensor, targets: Tensor, *, gamma: float, beta: float) -> Tensor:
     """Compute -log(sigmoid(gamma x_t + beta)) / gamma, with x_t the logit, negated for negatives.
+
+    The shapes are those of :func:`cross_entropy`.
 
     Reference:
         arXiv:1708.02002, appendix A, equations 8 and 9.
