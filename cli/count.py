@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EXAMPLES", "count"]
 
-PLACES = "Places to count in"
-ACCURACY = "Accuracy of the detections"
+_PLACES = "Places to count in"
+_ACCURACY = "Accuracy of the detections"
 EXAMPLES = """\
 Examples:
 
@@ -44,7 +44,7 @@ def count(
             "--by",
             metavar="FILE",
             help="Polygons to count in, in any vector format and CRS; they may overlap.",
-            rich_help_panel=PLACES,
+            rich_help_panel=_PLACES,
         ),
     ] = None,
     grid: Annotated[
@@ -53,7 +53,7 @@ def count(
             "--grid",
             metavar="METRES",
             help="Count in square cells with sides of so many metres.",
-            rich_help_panel=PLACES,
+            rich_help_panel=_PLACES,
         ),
     ] = None,
     h3: Annotated[
@@ -64,7 +64,7 @@ def count(
             max=15,
             metavar="RESOLUTION",
             help="Count in the hexagons of H3, which needs the package h3.",
-            rich_help_panel=PLACES,
+            rich_help_panel=_PLACES,
         ),
     ] = None,
     output: Annotated[
@@ -89,7 +89,7 @@ def count(
             metavar="SHARE",
             help="Share of the detections that are right.",
             show_default="what the file says",
-            rich_help_panel=ACCURACY,
+            rich_help_panel=_ACCURACY,
         ),
     ] = None,
     recall: Annotated[
@@ -99,7 +99,7 @@ def count(
             metavar="SHARE",
             help="Share of the objects that are found.",
             show_default="what the file says",
-            rich_help_panel=ACCURACY,
+            rich_help_panel=_ACCURACY,
         ),
     ] = None,
     measured_on: Annotated[
@@ -109,7 +109,7 @@ def count(
             min=0,
             metavar="OBJECTS",
             help="Labelled objects on which precision and recall were measured; 0: they are exact.",
-            rich_help_panel=ACCURACY,
+            rich_help_panel=_ACCURACY,
         ),
     ] = 0,
     sample: Annotated[
@@ -118,7 +118,7 @@ def count(
             "--sample",
             metavar="FILE",
             help="A vector file with all objects in some plots, which --aoi names.",
-            rich_help_panel=ACCURACY,
+            rich_help_panel=_ACCURACY,
         ),
     ] = None,
     plots: Annotated[
@@ -127,7 +127,7 @@ def count(
             "--aoi",
             metavar="FILE",
             help="The plots of --sample, two polygons or more.",
-            rich_help_panel=ACCURACY,
+            rich_help_panel=_ACCURACY,
         ),
     ] = None,
     overwrite: opt.Overwrite = False,

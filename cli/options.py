@@ -34,6 +34,7 @@ __all__ = [
     "Overlap",
     "Overwrite",
     "Quiet",
+    "ReplaceScenes",
     "ScoreThreshold",
     "Settings",
     "Style",

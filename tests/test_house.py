@@ -134,6 +134,19 @@ def bound(path):
             )
 
 
+def annotated(path):
+    """List the names that a module defines with a type."""
+    for node in parse(path).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+@each([path for path in ROOMED if room_of(path) != "__main__"])
+def test_names_that_are_not_listed_begin_with_an_underscore(path):
+    names = {name for name in (*defined(path), *annotated(path)) if not name.startswith("_")}
+    assert names - {"logger"} - set(declared(path)) == set()
+
+
 @each([path for path in ROOMED if room_of(path) not in ("cli", "__main__")])
 def test_public_names_are_sorted_and_defined(path):
     names = declared(path)

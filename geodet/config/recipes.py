@@ -33,13 +33,13 @@ __all__ = [
 Settings = Mapping[str, Any] | Sequence[str]
 _EVERY_KEY = "`geodet config` prints every key and what it means"
 
-SettingsLayer = Mapping[str, Mapping[str, Any]]
+_SettingsLayer = Mapping[str, Mapping[str, Any]]
 
 
 def resolve_config(
     recipe: str | Path | Config | None = None,
     *,
-    flags: SettingsLayer | None = None,
+    flags: _SettingsLayer | None = None,
     settings: Settings = (),
     sections: Iterable[str] = (),
 ) -> Config:
@@ -62,7 +62,7 @@ def resolve_config(
         >>> resolve_config("urban-trees", settings={"train.epochs": 3}).train.epochs
         3
     """
-    layers: list[SettingsLayer] = [] if recipe is None else [_read_base(recipe)]
+    layers: list[_SettingsLayer] = [] if recipe is None else [_read_base(recipe)]
     layers.append(_without_none(flags or {}))
     chosen = _split_keys(settings) if isinstance(settings, Mapping) else parse_settings(settings)
     for section in chosen:
@@ -191,11 +191,11 @@ def _read_recipe(recipe: str | Path) -> dict[str, dict[str, Any]]:
         ) from error
 
 
-def _without_none(layer: SettingsLayer) -> dict[str, dict[str, Any]]:
+def _without_none(layer: _SettingsLayer) -> dict[str, dict[str, Any]]:
     return {s: {k: v for k, v in keys.items() if v is not None} for s, keys in layer.items()}
 
 
-def _merged(layers: Iterable[SettingsLayer]) -> dict[str, dict[str, Any]]:
+def _merged(layers: Iterable[_SettingsLayer]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for section, keys in layer.items():

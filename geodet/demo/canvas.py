@@ -234,7 +234,7 @@ class Canvas:
         self.tree_sites.append((float(at[0]), float(at[1]), radius))
 
 
-ROOF_SLOPE = math.radians(22)  # a 5-in-12 pitch, the common one of these suburbs
+_ROOF_SLOPE = math.radians(22)  # a 5-in-12 pitch, the common one of these suburbs
 
 
 def flat_roof(canvas: Canvas, plot: Plot, box: PlotBox, height: float) -> None:
@@ -276,7 +276,7 @@ def _roof_face(
     out = face.mean(axis=0) - centre
     out /= max(float(np.hypot(*out)), 1e-6)
     x, y, z = canvas.sun.direction
-    facing = math.sin(ROOF_SLOPE) * (out[0] * x + out[1] * y) + math.cos(ROOF_SLOPE) * z
+    facing = math.sin(_ROOF_SLOPE) * (out[0] * x + out[1] * y) + math.cos(_ROOF_SLOPE) * z
     brightness = 0.35 + 0.65 * facing / z  # 0.35: light of the sky, the same for all faces
     red, green, blue = (min(255, int(band * brightness)) for band in colour)
     canvas.polygon(face, (red, green, blue), Material.ROOF)

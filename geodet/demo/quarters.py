@@ -32,7 +32,7 @@ from geodet.demo.canvas import (
 __all__ = ["QUARTERS", "draw_town"]
 
 
-def house_lot(canvas: Canvas, plot: Plot) -> None:
+def _house_lot(canvas: Canvas, plot: Plot) -> None:
     """Paint one lot: front garden, drive, house, back garden and its trees."""
     width, depth = plot.width, plot.depth
     front, house = canvas.between(5, 8), canvas.between(10, 14)
@@ -91,7 +91,7 @@ def _garden_trees(canvas: Canvas, plot: Plot, front: float, back: PlotBox) -> No
         canvas.plant_tree(plot, canvas.between(back[0], back[2]), y, 3.4)
 
 
-def homes(canvas: Canvas, plot: Plot) -> None:
+def _homes(canvas: Canvas, plot: Plot) -> None:
     """Paint streets with two rows of house lots between them, back to back."""
     rows = max(1, int(plot.depth / 68))  # metres: two lots of 28 and a street
     pitch, street = plot.depth / rows, canvas.between(10, 12)
@@ -125,11 +125,11 @@ def _row_of_lots(canvas: Canvas, row: Plot) -> None:
         width = min(canvas.between(16, 23), row.width - x)
         lot = row.cut((x, 0, x + max(width, 13), row.depth))
         if canvas.can_show(lot):
-            house_lot(canvas, lot)
+            _house_lot(canvas, lot)
         x += width
 
 
-def shops(canvas: Canvas, plot: Plot) -> None:
+def _shops(canvas: Canvas, plot: Plot) -> None:
     """Paint large flat roofs behind car parks with rows of small trees."""
     canvas.fill(plot, plot.box, canvas.pick(ASPHALT), Material.PAVED)
     cover_ground(canvas, plot, (0, 0, plot.width, 4), 0.6)
@@ -158,7 +158,7 @@ def _car_park(canvas: Canvas, plot: Plot, box: PlotBox) -> None:
                 park_car(canvas, plot, x, y + canvas.between(0, 0.5), lengthwise=False)
 
 
-def flats(canvas: Canvas, plot: Plot) -> None:
+def _flats(canvas: Canvas, plot: Plot) -> None:
     """Paint blocks of flats on lawns."""
     cover_ground(canvas, plot, plot.box, 0.75)
     for y in np.arange(8, plot.depth - 20, 34.0).tolist():
@@ -175,7 +175,7 @@ def flats(canvas: Canvas, plot: Plot) -> None:
         canvas.fill(plot, path, canvas.pick(CONCRETE), Material.PAVED)
 
 
-def park(canvas: Canvas, plot: Plot) -> None:
+def _park(canvas: Canvas, plot: Plot) -> None:
     """Paint clumps of trees, paths and perhaps a lake on grass."""
     cover_ground(canvas, plot, plot.box, 0.9)
     width, depth = plot.width, plot.depth
@@ -194,7 +194,7 @@ def park(canvas: Canvas, plot: Plot) -> None:
             canvas.plant_tree(plot, min(max(at[0], 0), width), min(max(at[1], 0), depth), 3.8)
 
 
-def wasteland(canvas: Canvas, plot: Plot) -> None:
+def _wasteland(canvas: Canvas, plot: Plot) -> None:
     """Paint unbuilt land: dry grass, soil, tracks and a few trees."""
     cover_ground(canvas, plot, plot.box, 0.1)
     for _ in range(3):
@@ -206,11 +206,11 @@ def wasteland(canvas: Canvas, plot: Plot) -> None:
 
 # Kinds of quarters and their shares; about two thirds are detached houses.
 QUARTERS: Sequence[tuple[Callable[[Canvas, Plot], None], float]] = (
-    (homes, 0.64),
-    (shops, 0.12),
-    (flats, 0.11),
-    (park, 0.08),
-    (wasteland, 0.05),
+    (_homes, 0.64),
+    (_shops, 0.12),
+    (_flats, 0.11),
+    (_park, 0.08),
+    (_wasteland, 0.05),
 )
 
 

@@ -19,24 +19,24 @@ __all__ = ["CLOSEST_M", "CLOSEST_SHARE", "Painting", "paint_town"]
 
 # Colours of sunlit crowns: dark oak, olive, grey eucalyptus and rarely plum. In the image, their
 # centres have the percentiles measured at 35,000 marked trees of NAIP chips (median 63, 80, 66).
-SPECIES: Sequence[Colour] = (
+_SPECIES: Sequence[Colour] = (
     *((66, 86, 62), (74, 100, 64), (96, 120, 76), (86, 100, 77), (56, 77, 61)),
     *((110, 120, 84), (104, 110, 94), (72, 94, 69), (112, 82, 82)),
 )
-SPECIES_SHARE = (0.2, 0.2, 0.12, 0.12, 0.12, 0.07, 0.06, 0.1, 0.01)
-GRAIN = {  # relative contrast of the texture
+_SPECIES_SHARE = (0.2, 0.2, 0.12, 0.12, 0.12, 0.07, 0.06, 0.1, 0.01)
+_GRAIN = {  # relative contrast of the texture
     Material.PAVED: 0.035,
     Material.GRASS: 0.085,
     Material.SOIL: 0.07,
     Material.ROOF: 0.045,
     Material.WATER: 0.02,
 }
-SHADE = (0.36, 0.41, 0.50)  # share of red, green and blue light in a shadow: the sky is blue
+_SHADE = (0.36, 0.41, 0.50)  # share of red, green and blue light in a shadow: the sky is blue
 CLOSEST_M = 4.5  # centres of two trees are never closer than this ...
 CLOSEST_SHARE = 0.8  # ... and never closer than this share of the sum of their radii
-BLUR_PX = 0.7  # sigma of the point-spread function
-NOISE = 1.6  # sensor noise, standard deviation in counts of 255
-LEAF_TILE = 512  # pixels: side of the noise that textures the crowns
+_BLUR_PX = 0.7  # sigma of the point-spread function
+_NOISE = 1.6  # sensor noise, standard deviation in counts of 255
+_LEAF_TILE = 512  # pixels: side of the noise that textures the crowns
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def _render_ground(canvas: Canvas) -> NDArray[np.float32]:
     """Add texture and shadows to the drawn surfaces; return (3, H, W) of 0 to 255."""
     width, height = canvas.frame.width, canvas.frame.height
     grain = np.zeros(len(Material), np.float32)
-    grain[list(GRAIN)] = list(GRAIN.values())
+    grain[list(_GRAIN)] = list(_GRAIN.values())
     material = np.asarray(canvas.material)
     texture = _noise(canvas.rng, width, height, 1)
     for scale, weight in ((2.5, 0.6), (7, 0.45), (30, 0.6)):  # pixels: leaves, tufts, patches
@@ -177,7 +177,7 @@ def _render_ground(canvas: Canvas) -> NDArray[np.float32]:
     dry = _noise(canvas.rng, width, height, 12) * (material == Material.GRASS)
     shade = ndimage.gaussian_filter(np.asarray(canvas.shade, np.float32) / 255, 0.6)
     image = np.empty((3, height, width), np.float32)
-    for band, (left, yellow) in enumerate(zip(SHADE, (0.06, 0.03, 0.01), strict=True)):
+    for band, (left, yellow) in enumerate(zip(_SHADE, (0.06, 0.03, 0.01), strict=True)):
         drawn = np.asarray(canvas.colour.getchannel(band), np.float32)
         image[band] = drawn * (1 + texture + yellow * dry) * (1 - (1 - left) * shade)
     return image
@@ -186,10 +186,11 @@ def _render_ground(canvas: Canvas) -> NDArray[np.float32]:
 def _stamp_crowns(image: NDArray[np.float32], trees: NDArray[np.float64], canvas: Canvas) -> None:
     """Paint the crowns into the image, in place."""
     rng = canvas.rng
-    leaves = _noise(rng, LEAF_TILE, LEAF_TILE, 1.6) + 1.3 * _noise(rng, LEAF_TILE, LEAF_TILE, 3.2)
-    species = rng.choice(len(SPECIES), len(trees), p=SPECIES_SHARE)
+    side = _LEAF_TILE
+    leaves = _noise(rng, side, side, 1.6) + 1.3 * _noise(rng, side, side, 3.2)
+    species = rng.choice(len(_SPECIES), len(trees), p=_SPECIES_SHARE)
     for (x, y, radius), kind in zip(trees.tolist(), species.tolist(), strict=True):
-        _stamp_crown(image, (x, y, radius), SPECIES[kind], leaves, canvas)
+        _stamp_crown(image, (x, y, radius), _SPECIES[kind], leaves, canvas)
 
 
 def _stamp_crown(
@@ -209,7 +210,7 @@ def _stamp_crown(
         return
     dx = np.arange(x1, x2, dtype=np.float32)[None, :] + np.float32(0.5 - x)
     dy = np.arange(y1, y2, dtype=np.float32)[:, None] + np.float32(0.5 - y)
-    row, column = canvas.rng.integers(0, LEAF_TILE - 2 * reach - 1, 2).tolist()
+    row, column = canvas.rng.integers(0, _LEAF_TILE - 2 * reach - 1, 2).tolist()
     clumps = leaves[row : row + y2 - y1, column : column + x2 - x1]
     cover, light = _crown(dx, dy, radius, clumps, canvas)
     tint = canvas.rng.normal(1, 0.09) + canvas.rng.normal(0, 0.025, 3)
@@ -257,7 +258,7 @@ def _simulate_camera(image: NDArray[np.float32], rng: np.random.Generator) -> ND
     uneven = 1 + 0.025 * _noise(rng, width, height, 500)  # pixels: clouds' edges, flight strips
     pixels = np.empty(image.shape, np.uint8)
     for band, haze in enumerate((6, 9, 14)):  # counts that scattered light adds, most in blue
-        seen = ndimage.gaussian_filter(image[band] * uneven, BLUR_PX) * (1 - haze / 255) + haze
-        seen += NOISE * rng.standard_normal(seen.shape, dtype=np.float32)
+        seen = ndimage.gaussian_filter(image[band] * uneven, _BLUR_PX) * (1 - haze / 255) + haze
+        seen += _NOISE * rng.standard_normal(seen.shape, dtype=np.float32)
         pixels[band] = np.clip(np.rint(seen), 0, 255)
     return pixels

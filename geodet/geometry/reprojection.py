@@ -15,10 +15,10 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, move_beside
 from geodet.geometry.geobox import GeoBox
 
-__all__ = ["only_polygons", "polygons_to_pixels", "raster_bounds"]
+__all__ = ["Shapes", "only_polygons", "polygons_to_pixels", "raster_bounds"]
 
 Shapes = NDArray[np.object_]
-Map = Callable[[Floats], Floats]
+_Map = Callable[[Floats], Floats]
 
 _TOLERANCE = 0.01  # pixels between a curve and its chords
 _HALVINGS = 24  # of an edge, at most; one as long as the equator comes down to metres
@@ -121,7 +121,7 @@ def _moved(polygons: Shapes, shift: float) -> Shapes:
 
 
 def _map_rings(
-    vertices: Floats, ring: NDArray[np.intp], forward: Map, *, curved: bool
+    vertices: Floats, ring: NDArray[np.intp], forward: _Map, *, curved: bool
 ) -> tuple[Floats, NDArray[np.intp]]:
     """Map the vertices of rings, with more of them where an edge becomes a curve.
 
@@ -151,7 +151,7 @@ def _map_rings(
     return mapped, ring
 
 
-def _sagitta(vertices: Floats, mapped: Floats, edges: NDArray[np.intp], forward: Map) -> Floats:
+def _sagitta(vertices: Floats, mapped: Floats, edges: NDArray[np.intp], forward: _Map) -> Floats:
     """Measure how far the mapped edges are from straight: (E,) pixels.
 
     At three places, since a curve that winds both ways may cross its chord in the middle.
@@ -164,7 +164,7 @@ def _sagitta(vertices: Floats, mapped: Floats, edges: NDArray[np.intp], forward:
     return most
 
 
-def _forward(crs: CRS | None, geobox: GeoBox) -> Map:
+def _forward(crs: CRS | None, geobox: GeoBox) -> _Map:
     """Return the map from a CRS to the pixels of a raster."""
     if _is_same(crs, geobox.crs):
         return geobox.to_pixels
@@ -179,7 +179,7 @@ def _forward(crs: CRS | None, geobox: GeoBox) -> Map:
     return forward
 
 
-def _backward(crs: CRS | None, geobox: GeoBox) -> Map:
+def _backward(crs: CRS | None, geobox: GeoBox) -> _Map:
     """Return the map from the pixels of a raster to a CRS."""
     if _is_same(crs, geobox.crs):
         return geobox.to_world
@@ -191,7 +191,7 @@ def _is_same(a: CRS | None, b: CRS | None) -> bool:
     return a is None or b is None or bool(a.equals(b, ignore_axis_order=True))
 
 
-def _transform(source: CRS | None, target: CRS | None) -> Map:
+def _transform(source: CRS | None, target: CRS | None) -> _Map:
     try:
         transformer = Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:

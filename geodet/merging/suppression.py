@@ -15,7 +15,7 @@ from geodet.merging.overlapping_pairs import OverlapPairs, OverlapRule, pairs_be
 
 __all__ = ["BoxState", "SuppressionRule", "states_from_pairs", "suppression_states"]
 
-States = NDArray[np.int8]
+_States = NDArray[np.int8]
 
 _CROWD = 48  # candidates for each box, above which the stronger half is settled first
 _FEW = 512  # boxes among which all pairs may be compared
@@ -42,7 +42,7 @@ class SuppressionRule:
 
 def suppression_states(
     ranked: Detections, cut: Bools, rule: SuppressionRule, waits: Bools
-) -> States:
+) -> _States:
     """Compute which detections survive suppression, class by class.
 
     Complete boxes come before cut ones, whatever their scores.
@@ -70,7 +70,7 @@ def _rows_by_class(labels: Ints) -> list[Ints]:
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(labels) else []
 
 
-def _states_in_class(boxes: Floats, is_cut: Bools, rule: SuppressionRule, waits: Bools) -> States:
+def _states_in_class(boxes: Floats, is_cut: Bools, rule: SuppressionRule, waits: Bools) -> _States:
     if not is_cut.any():
         return _states_by_rank(boxes, rule.iou_threshold, waits)
     order = np.argsort(is_cut, kind="stable")
@@ -81,7 +81,7 @@ def _states_in_class(boxes: Floats, is_cut: Bools, rule: SuppressionRule, waits:
     return states
 
 
-def _states_by_rank(boxes: Floats, iou_threshold: float, waits: Bools) -> States:
+def _states_by_rank(boxes: Floats, iou_threshold: float, waits: Bools) -> _States:
     """Compute the states of boxes of one class that are ranked: (N,).
 
     Where boxes crowd, the stronger half is settled first: what it keeps overlaps little and drops
@@ -95,7 +95,7 @@ def _states_by_rank(boxes: Floats, iou_threshold: float, waits: Bools) -> States
     return _states_in_two_steps(boxes, len(boxes) // 2, overlap, waits)
 
 
-def _states_in_two_steps(boxes: Floats, first: int, overlap: OverlapRule, waits: Bools) -> States:
+def _states_in_two_steps(boxes: Floats, first: int, overlap: OverlapRule, waits: Bools) -> _States:
     """Compute the states of the first boxes, then of what they leave of the others: (N,)."""
     upper = _states_by_rank(boxes[:first], overlap.iou, waits[:first])
     lower = _states_below(boxes[:first], upper, boxes[first:], overlap, waits[first:])
@@ -106,8 +106,8 @@ def _states_in_two_steps(boxes: Floats, first: int, overlap: OverlapRule, waits:
 
 
 def _states_below(
-    above: Floats, states: States, boxes: Floats, overlap: OverlapRule, waits: Bools
-) -> States:
+    above: Floats, states: _States, boxes: Floats, overlap: OverlapRule, waits: Bools
+) -> _States:
     """Compute which weaker boxes settled ones drop; the weaker are not compared with each other."""
     below = _initial_states(waits)
     for state, effect in ((BoxState.WAITING, BoxState.WAITING), (BoxState.KEPT, BoxState.DROPPED)):
@@ -116,7 +116,7 @@ def _states_below(
     return below
 
 
-def _initial_states(waits: Bools) -> States:
+def _initial_states(waits: Bools) -> _States:
     return np.where(waits, BoxState.WAITING, BoxState.KEPT).astype(np.int8)
 
 
@@ -129,7 +129,7 @@ def _strong_and_weak(pairs: OverlapPairs) -> tuple[Ints, Ints]:
     return np.concatenate(strong), np.concatenate(weak)
 
 
-def states_from_pairs(strong: Ints, weak: Ints, waits: Bools) -> States:
+def states_from_pairs(strong: Ints, weak: Ints, waits: Bools) -> _States:
     """Compute which boxes survive suppression from the pairs that overlap enough.
 
     In rounds: a box that no stronger one overlaps any more is settled; it drops the boxes that it
@@ -156,7 +156,7 @@ def states_from_pairs(strong: Ints, weak: Ints, waits: Bools) -> States:
     return _settle_chains(strong, weak, states) if len(strong) else states
 
 
-def _settle_chains(strong: Ints, weak: Ints, states: States) -> States:
+def _settle_chains(strong: Ints, weak: Ints, states: _States) -> _States:
     """Settle the chains of overlapping boxes that the rounds leave: (N,) states."""
     order = np.argsort(strong)
     settled = states.tolist()

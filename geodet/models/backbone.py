@@ -17,9 +17,9 @@ from geodet.models.first_weights import NormLayer, load_resnet
 
 __all__ = ["Backbone", "adapt_filters"]
 
-BackboneNorm = Literal["batch", "frozen_batch", "group"]
+_BackboneNorm = Literal["batch", "frozen_batch", "group"]
 
-_NORMS: dict[BackboneNorm, NormLayer] = {
+_NORMS: dict[_BackboneNorm, NormLayer] = {
     "batch": nn.BatchNorm2d,
     "frozen_batch": FrozenBatchNorm2d,
     "group": partial(nn.GroupNorm, 32),  # divides the channels of every ResNet
@@ -53,7 +53,7 @@ class Backbone(nn.Module):
         *,
         bands: int,
         level: int,
-        norm: BackboneNorm = "batch",
+        norm: _BackboneNorm = "batch",
         weights: str | None = None,
         antialias: bool = False,
         activation: Activation = "relu",

@@ -38,10 +38,10 @@ _LONGEST = 1 << 20  # characters of a description; those of the bundled models h
 _MOST_NAMES = 10_000
 _LARGEST_VALUE = 1e30  # of a pixel: float32 computes with its square root and more
 
-Name = Annotated[str, Field(min_length=1, max_length=1000)]
-ClassName = Annotated[Name, AfterValidator(check_class_name)]
-PixelValue = Annotated[float, Field(ge=-_LARGEST_VALUE, le=_LARGEST_VALUE)]
-Spread = Annotated[float, Field(ge=1 / _LARGEST_VALUE, le=_LARGEST_VALUE)]
+_Name = Annotated[str, Field(min_length=1, max_length=1000)]
+_ClassName = Annotated[_Name, AfterValidator(check_class_name)]
+_PixelValue = Annotated[float, Field(ge=-_LARGEST_VALUE, le=_LARGEST_VALUE)]
+_Spread = Annotated[float, Field(ge=1 / _LARGEST_VALUE, le=_LARGEST_VALUE)]
 
 
 class ModelDescription(BaseModel):
@@ -65,19 +65,19 @@ class ModelDescription(BaseModel):
     """What the model finds, in a few words."""
     architecture: ModelConfig
     """The network."""
-    classes: tuple[ClassName, ...] = Field(min_length=1, max_length=_MOST_NAMES)
+    classes: tuple[_ClassName, ...] = Field(min_length=1, max_length=_MOST_NAMES)
     """Names of the classes, in the order of their labels."""
-    bands: tuple[Name, ...] = Field(min_length=1, max_length=_MOST_NAMES)
+    bands: tuple[_Name, ...] = Field(min_length=1, max_length=_MOST_NAMES)
     """Names of the bands, in the order of the input."""
     dtype: str = Field(pattern=r"^(bool|u?int(8|16|32|64)|float(16|32|64))$")
     """Type of the training pixels, as numpy names it."""
-    mean: tuple[PixelValue, ...]
+    mean: tuple[_PixelValue, ...]
     """Mean of the training pixels in each band, in the units of the data."""
-    std: tuple[Spread, ...]
+    std: tuple[_Spread, ...]
     """Standard deviation likewise."""
-    low: tuple[PixelValue, ...]
+    low: tuple[_PixelValue, ...]
     """0.1 % quantile likewise."""
-    high: tuple[PixelValue, ...]
+    high: tuple[_PixelValue, ...]
     """99.9 % quantile likewise."""
     gsd: float | None = Field(ge=1e-6, le=1e6)
     """Ground sample distance of the training images, in metres per pixel; None if unknown."""

@@ -25,7 +25,7 @@ from geodet.models.timm_backbone import TIMM, TimmBackbone
 
 __all__ = ["Head", "RetinaNet", "rename_former_weights"]
 
-HeadNorm = Literal["none", "group", "batch"]
+_HeadNorm = Literal["none", "group", "batch"]
 
 
 class Head(nn.Module):
@@ -61,7 +61,7 @@ class Head(nn.Module):
         anchors: int,
         outputs: int,
         levels: int = 1,
-        norm: HeadNorm = "none",
+        norm: _HeadNorm = "none",
         activation: Activation = "relu",
         prior: float | None = None,
     ) -> None:
@@ -104,7 +104,7 @@ def _initialise(head: Head, last_bias: float) -> None:
     nn.init.constant_(head.last.bias, last_bias)  # type: ignore[arg-type]
 
 
-def _norm(name: HeadNorm, channels: int) -> nn.Module:
+def _norm(name: _HeadNorm, channels: int) -> nn.Module:
     if name == "batch":
         return nn.BatchNorm2d(channels)
     return nn.GroupNorm(_groups(channels), channels) if name == "group" else nn.Identity()

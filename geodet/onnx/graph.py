@@ -38,7 +38,7 @@ from geodet.onnx.nodes import Nodes, import_onnx
 __all__ = ["PLAIN_OUTPUTS", "TileFormat", "plain_graph", "tile_graph"]
 
 OPSET, IR_VERSION = 17, 8  # of 2022; onnxruntime 1.17 reads up to 20 and 9
-TensorShapes = dict[str, tuple[int | str, ...]]
+_TensorShapes = dict[str, tuple[int | str, ...]]
 
 PLAIN_OUTPUTS = ("boxes", "scores", "logits", "deltas", "anchors")
 
@@ -86,7 +86,7 @@ def plain_graph(network: RetinaNet, about: ModelDescription) -> Any:
     raw = _raw(nodes, network, _standardised(nodes, "pixels", about))
     sides = DELTAS[about.architecture.boxes]
     of_class, of_box = ("batch", "anchor", len(about.classes)), ("batch", "anchor", sides)
-    kinds: TensorShapes = {
+    kinds: _TensorShapes = {
         "boxes": of_box,
         "scores": of_class,
         "logits": of_class,
@@ -285,7 +285,7 @@ def _named(x: str, name: str) -> Any:
     return import_onnx().helper.make_node("Identity", [x], [name])
 
 
-def _model(nodes: Nodes, inputs: TensorShapes, outputs: TensorShapes) -> Any:
+def _model(nodes: Nodes, inputs: _TensorShapes, outputs: _TensorShapes) -> Any:
     onnx = import_onnx()
     infos = [
         [onnx.helper.make_tensor_value_info(name, 1, shape) for name, shape in part.items()]

@@ -51,8 +51,8 @@ class OutlineMark:
     """Its colour."""
 
 
-Mark = Colour | OutlineMark | None
-Entry = tuple[str, Mark]
+_Mark = Colour | OutlineMark | None
+_Entry = tuple[str, _Mark]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +192,14 @@ def lay_out(size: tuple[int, int], margin: Margin) -> Sheet:
     return Sheet(width, height, _PAPER, ((width - size[0]) // 2, top), shapes)
 
 
-def _all_entries(margin: Margin) -> list[Entry]:
+def _all_entries(margin: Margin) -> list[_Entry]:
     """Return the entries of the legend: objects, outlines, then the remark."""
     entries = _entries(margin.counts) if margin.has_objects else []
     entries += [(f"{one.name}  {one.count:,}", OutlineMark(one.colour)) for one in margin.outlines]
     return [*entries, *([(margin.remark, None)] if margin.remark else [])]
 
 
-def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
+def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[_Entry]:
     """Return the entries of the legend: the total, each class, then the remark."""
     total = sum(kind.count for kind in counts)
     head = counted(total, "object") if total else "no objects"
@@ -207,10 +207,12 @@ def _entries(counts: Sequence[ClassCount], remark: str = "") -> list[Entry]:
     return [(head, None), *legend, *([(remark, None)] if remark else [])]
 
 
-def _rows(entries: Sequence[Entry], width: int, em: int) -> Iterator[list[tuple[float, str, Mark]]]:
+def _rows(
+    entries: Sequence[_Entry], width: int, em: int
+) -> Iterator[list[tuple[float, str, _Mark]]]:
     """Yield rows of entries no wider than the picture, each entry with its x."""
     font = font_of(em)
-    row: list[tuple[float, str, Mark]] = []
+    row: list[tuple[float, str, _Mark]] = []
     x = float(em)
     for entry, mark in entries:
         text = _fitted(entry, font, width - 4 * em)
@@ -224,7 +226,7 @@ def _rows(entries: Sequence[Entry], width: int, em: int) -> Iterator[list[tuple[
         yield row
 
 
-def _entry_shapes(at: tuple[float, float], text: str, mark: Mark, em: int) -> list[Line | Words]:
+def _entry_shapes(at: tuple[float, float], text: str, mark: _Mark, em: int) -> list[Line | Words]:
     """Return a text, and before it a square or a line of its colour, if it has one."""
     x, y = at
     side = 0.8 * em

@@ -15,10 +15,10 @@ from geodet.vector.palette import DARK, Colour, class_colour
 
 __all__ = ["draw_density", "draw_objects", "is_crowded", "is_dot"]
 
-Ink = tuple[int, int, int, int]
-Size = tuple[int, int]
+_Ink = tuple[int, int, int, int]
+_Size = tuple[int, int]
 
-_HALO: Ink = (*DARK, 150)
+_HALO: _Ink = (*DARK, 150)
 _DOT_BELOW_PX = 6.0
 """Longer side in the image below which most boxes of a class are drawn as dots."""
 _UNLIKE = 1.5
@@ -63,7 +63,7 @@ def is_dot(shown: Detections) -> NDArray[np.bool_]:
     return too_small
 
 
-def _iter_objects(shown: Detections) -> Iterator[tuple[list[float], Ink]]:
+def _iter_objects(shown: Detections) -> Iterator[tuple[list[float], _Ink]]:
     """Yield each box with the colour of its class, more opaque for a higher score."""
     opacity = np.round(255 * (0.7 + 0.3 * np.clip(shown.scores, 0, 1))).astype(int)
     inks = [
@@ -138,7 +138,7 @@ def _dot(radius: float) -> Image.Image:
     return disc.resize((side, side), Image.Resampling.BOX)
 
 
-def is_crowded(shown: Detections, size: Size) -> bool:
+def is_crowded(shown: Detections, size: _Size) -> bool:
     """Whether dots would run together where most of the objects are.
 
     Args:
@@ -191,7 +191,7 @@ def draw_density(image: Image.Image, shown: Detections) -> float:
     return peak
 
 
-def _densities(shown: Detections, size: Size) -> Iterator[tuple[Colour, Floats]]:
+def _densities(shown: Detections, size: _Size) -> Iterator[tuple[Colour, Floats]]:
     """Yield the colour of each class that occurs and its smoothed objects per pixel, (H, W)."""
     from scipy import ndimage  # which most detections do without
 
@@ -200,7 +200,7 @@ def _densities(shown: Detections, size: Size) -> Iterator[tuple[Colour, Floats]]
         yield class_colour(label), ndimage.gaussian_filter(counts, _BLUR_PX, mode="constant")
 
 
-def _histogram(xy: Floats, size: Size) -> Floats:
+def _histogram(xy: Floats, size: _Size) -> Floats:
     """Count the points in each pixel, without those outside of the image: (H, W)."""
     width, height = size
     edges = (np.arange(height + 1), np.arange(width + 1))

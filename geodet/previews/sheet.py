@@ -52,7 +52,7 @@ class Words(NamedTuple):
     """Whether a dark rim keeps it readable over an image."""
 
 
-Shape = Line | Words
+_Shape = Line | Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Sheet:
     """Colour around the image."""
     image_at: tuple[int, int]
     """Where the image's upper left corner is."""
-    shapes: Sequence[Shape]
+    shapes: Sequence[_Shape]
     """Header and footer, in order."""
 
 
@@ -87,7 +87,7 @@ def paint(sheet: Sheet, image: Image.Image) -> Image.Image:
     return picture
 
 
-def paint_shapes(image: Image.Image, shapes: Sequence[Shape]) -> None:
+def paint_shapes(image: Image.Image, shapes: Sequence[_Shape]) -> None:
     """Draw lines and words over an image in place, with smooth lines."""
     lines = [shape for shape in shapes if isinstance(shape, Line)]
     if lines:
@@ -108,7 +108,7 @@ def _enlarged(line: Line) -> Line:
     return line._replace(points=points, width=line.width * _FINER)
 
 
-def _draw(draw: ImageDraw.ImageDraw, shape: Shape) -> None:
+def _draw(draw: ImageDraw.ImageDraw, shape: _Shape) -> None:
     if isinstance(shape, Words):
         font, halo = font_of(shape.size), round(_HALO_PX) if shape.has_halo else 0
         draw.text(

@@ -32,9 +32,9 @@ __all__ = ["Member", "MosaicMembers", "find_members"]
 _NAMED = re.compile(r"<SourceFilename([^>]*)>([^<]+)<", re.IGNORECASE)
 _DEEPEST = 8  # mosaics of mosaics
 
-Place = tuple[float, float, float, float]
+_Place = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
-_ANYWHERE: Place = (-math.inf, -math.inf, math.inf, math.inf)
+_ANYWHERE: _Place = (-math.inf, -math.inf, math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Member:
 
     name: str
     """Its path, or another name that GDAL opens."""
-    place: Place
+    place: _Place
     """What it fills, in the pixels of the VRT."""
     band: int | None = None
     """The band of the VRT that shows it; None: any may."""
@@ -216,14 +216,14 @@ def _parse(path: Path) -> ET.Element | None:
     return root
 
 
-def _whole(root: ET.Element) -> Place:
+def _whole(root: ET.Element) -> _Place:
     try:
         return 0.0, 0.0, float(root.get("rasterxsize", "")), float(root.get("rasterysize", ""))
     except ValueError:
         return _ANYWHERE
 
 
-def _place(element: ET.Element | None) -> Place | None:
+def _place(element: ET.Element | None) -> _Place | None:
     if element is None:
         return None
     try:
@@ -234,14 +234,14 @@ def _place(element: ET.Element | None) -> Place | None:
     return left, top, left + width, top + height
 
 
-def _overlap(place: Place, shown: Place) -> Place | None:
+def _overlap(place: _Place, shown: _Place) -> _Place | None:
     """Return the part of a place that is shown."""
     left, top = max(place[0], shown[0]), max(place[1], shown[1])
     right, bottom = min(place[2], shown[2]), min(place[3], shown[3])
     return (left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _moved(place: Place, shown: Place, to: Place) -> Place:
+def _moved(place: _Place, shown: _Place, to: _Place) -> _Place:
     """Map a place of a VRT to where another one shows it."""
     sx = (to[2] - to[0]) / ((shown[2] - shown[0]) or 1.0)
     sy = (to[3] - to[1]) / ((shown[3] - shown[1]) or 1.0)

@@ -21,6 +21,7 @@ __all__ = [
     "class_weights",
     "describe_rating",
     "to_chances",
+    "to_scores",
 ]
 
 LEAST_CHANCE = 0.25

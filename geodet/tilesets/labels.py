@@ -52,7 +52,7 @@ FARTHEST_PX = 1e9
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
-Frame = Literal["pixels", "whole", "shares", "centres"]
+_Frame = Literal["pixels", "whole", "shares", "centres"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class ParsedImage:
     """File of the image."""
     source: str
     """Where its objects are listed, without the number: ``"trees.csv, line "``."""
-    frame: Frame = "pixels"
+    frame: _Frame = "pixels"
     """What the boxes are: corners in pixels (``pixels``), such corners that must not be clipped to
     the image (``whole``), corners as shares of the image's sides (``shares``), or a point in
     pixels, given twice (``centres``)."""

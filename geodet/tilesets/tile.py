@@ -29,7 +29,7 @@ from geodet.tilesets.tile_inputs import LabelledArea, TileInputs, read_tile_inpu
 
 __all__ = ["LabelledArea", "TileReport", "tile_scene"]
 
-Progress = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def tile_scene(
     *,
     area: LabelledArea | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: _Progress | None = None,
 ) -> TileReport:
     """Cut labelled chips for training from scenes.
 
@@ -163,7 +163,11 @@ class _OpenScenes(Closing):
 
 
 def _copy_chips(
-    opened: _OpenScenes, plan: ChipPlan, folder: Path, config: TileConfig, progress: Progress | None
+    opened: _OpenScenes,
+    plan: ChipPlan,
+    folder: Path,
+    config: TileConfig,
+    progress: _Progress | None,
 ) -> tuple[list[_ChipFile], int]:
     """Write the windows with objects, and for each part of the split a share of empty ones.
 

@@ -154,7 +154,7 @@ class KmlWriter(GeoJsonWriter):
     def _convert(self) -> None:
         super()._convert()
         collection = self._temporary.rename(self._folder / "rows.geojson")
-        copy_layer(
+        _copy_layer(
             collection,
             self._temporary,
             driver="KML",
@@ -179,7 +179,7 @@ class FileGdbWriter(GdalCopyWriter):
             shutil.copytree(self._target, self._temporary, dirs_exist_ok=True)
 
 
-def copy_layer(source: Path, target: Path, **options: Any) -> None:
+def _copy_layer(source: Path, target: Path, **options: Any) -> None:
     """Copy the only layer of a file to a new file, as a stream of Arrow batches."""
     opened = pyogrio.raw.open_arrow(gdal_path(source), use_pyarrow=False)
     with opened as (about, stream), warnings.catch_warnings(), contextlib.suppress(StopIteration):

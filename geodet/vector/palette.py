@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Colour", "class_colour"]
+__all__ = ["DARK", "OTHER", "Colour", "class_colour"]
 
 Colour = tuple[int, int, int]
 

@@ -54,7 +54,7 @@ class Answer:
 _NOTHING = Answer(204, "text/plain", b"")
 _UNKNOWN = Answer(404, "text/plain", b"there is no such address")
 
-Query = Mapping[str, str]
+_Query = Mapping[str, str]
 
 
 def read_page_file(name: str) -> Answer | None:
@@ -112,24 +112,24 @@ class MapRequests:
         desk = self._desk
         return guarded(lambda: Answer.of_json(desk.act(_to_request(content))))
 
-    def _about(self, _query: Query) -> Answer:
+    def _about(self, _query: _Query) -> Answer:
         reviews = None if self._desk is None else self._desk.describe()
         return Answer.of_json(self._shown.describe() | self._settings | {"reviews": reviews})
 
-    def _ready(self, _query: Query) -> Answer:
+    def _ready(self, _query: _Query) -> Answer:
         """Answer when the overview of the scene is read."""
         return Answer.of_json({"is_ready": self._shown.pictures.wait()})
 
-    def _picture(self, _query: Query, z: str, x: str, y: str) -> Answer:
+    def _picture(self, _query: _Query, z: str, x: str, y: str) -> Answer:
         picture = self._shown.pictures.read(int(z), int(x), int(y))
         return _NOTHING if picture is None else Answer(200, "image/png", picture)
 
-    def _objects(self, query: Query, name: str, z: str, x: str, y: str) -> Answer:
+    def _objects(self, query: _Query, name: str, z: str, x: str, y: str) -> Answer:
         at = float(query.get("at", "0"))
         tile = self._shown.layers[name].tile(int(z), int(x), int(y), at=at)
         return Answer(200, "application/vnd.mapbox-vector-tile", tile) if tile else _NOTHING
 
-    def _count(self, query: Query, name: str) -> Answer:
+    def _count(self, query: _Query, name: str) -> Answer:
         layer = self._shown.layers[name]
         view = [float(value) for value in query["view"].split(",")] if "view" in query else None
         if view is not None and len(view) != 4:
@@ -139,7 +139,7 @@ class MapRequests:
             {"classes": counts.by_class, "view": counts.in_view, "sizes": counts.sizes}
         )
 
-    def _step(self, query: Query, name: str) -> Answer:
+    def _step(self, query: _Query, name: str) -> Answer:
         layer = self._shown.layers[name]
         start = int(query["from"]) if "from" in query else None
         if start is not None and not 0 <= start < len(layer):
@@ -152,12 +152,12 @@ class MapRequests:
         rank, count = layer.rank(found, at, shown)
         return Answer.of_json(layer.describe(found) | {"rank": rank, "of": count})
 
-    def _object(self, _query: Query, name: str, row: str) -> Answer:
+    def _object(self, _query: _Query, name: str, row: str) -> Answer:
         layer = self._shown.layers[name]
         return Answer.of_json(layer.describe(int(row))) if int(row) < len(layer) else _UNKNOWN
 
 
-def _shown_classes(query: Query, layer: ShownLayer) -> Bools:
+def _shown_classes(query: _Query, layer: ShownLayer) -> Bools:
     """Return which classes are shown: all but those that the address says are hidden."""
     shown = np.ones(len(layer.classes), np.bool_)
     hidden = [int(number) for number in query.get("hidden", "").split(",") if number]

@@ -40,7 +40,7 @@ WINDOW_PX = 512
 """Side of the windows that are reviewed one by one."""
 
 
-Item = ReviewedObject | ReviewedWindow
+_Item = ReviewedObject | ReviewedWindow
 
 
 class ReviewDesk:
@@ -76,7 +76,7 @@ class ReviewDesk:
         )
         self._reasons = [one.reason for one in suggested]
         self._numbers = {window: number for number, window in enumerate(self._windows)}
-        self._steps: list[tuple[Sequence[Item], Sequence[Item]]] = []
+        self._steps: list[tuple[Sequence[_Item], Sequence[_Item]]] = []
         self._lock = threading.Lock()
         self._deeds = {
             "judge": self._judge,
@@ -124,7 +124,7 @@ class ReviewDesk:
         self._steps.pop()
         return self._changed(new, old)
 
-    def _changed(self, old: Sequence[Item], new: Sequence[Item]) -> dict[str, Any]:
+    def _changed(self, old: Sequence[_Item], new: Sequence[_Item]) -> dict[str, Any]:
         return {
             "removed": [one.id for one in old if isinstance(one, ReviewedObject)],
             "put": [self._to_json(one) for one in new if isinstance(one, ReviewedObject)],
@@ -132,7 +132,7 @@ class ReviewDesk:
             "undo": len(self._steps),
         }
 
-    def _judge(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+    def _judge(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:
         """Accept or reject a detection, or take that back: without a verdict."""
         source, verdict = self._source(request), request.get("verdict")
         if verdict not in ("accepted", "rejected", None):
@@ -140,11 +140,11 @@ class ReviewDesk:
         old = self._of_source(source)
         return old, [] if verdict is None else [self._detection(source, verdict)]
 
-    def _change(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+    def _change(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:
         """Move or resize an object, or give it another class."""
         if "id" in request:
             known = self._object(request)
-            old: Sequence[Item] = [known]
+            old: Sequence[_Item] = [known]
             verdict: Verdict = "added" if known.verdict == "added" else "changed"
             base = replace(known, verdict=verdict)
         else:
@@ -162,7 +162,7 @@ class ReviewDesk:
             return replace(base, box_px=self._box(request), oriented_px=None)
         return base
 
-    def _add(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+    def _add(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:
         """Add an object that was drawn."""
         box = self._box(request)
         new = ReviewedObject(
@@ -170,14 +170,14 @@ class ReviewDesk:
         )
         return [], [new]
 
-    def _delete(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+    def _delete(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:
         """Remove an object that was drawn; reject a detection, as it was found."""
         known = self._object(request)
         if known.source is None:
             return [known], []
         return [known], [self._detection(known.source, "rejected")]
 
-    def _mark(self, request: Request) -> tuple[Sequence[Item], Sequence[Item]]:
+    def _mark(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:
         """Mark a window as reviewed: what is shown in it and was not judged is right.
 
         Objects that reach into the window from outside count, so that none of its pixels shows an
