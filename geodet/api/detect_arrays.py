@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
-from typing import Any, NamedTuple, Unpack
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Unpack
 
 import geopandas as gpd
 import numpy as np
@@ -17,24 +21,13 @@ from rasterio.dtypes import in_dtype_range
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 
+from geodet.api.array_rasters import ArrayRaster, read_array
 from geodet.api.detect_frames import DetectKeywords, detect
-from geodet.errors import SceneError
+from geodet.errors import GeodetError, SceneError
+from geodet.jobs.device_lists import list_devices
 from geodet.models.model import Model
 
 __all__ = ["detect_array"]
-
-
-class _Raster(NamedTuple):
-    """An array and where it lies."""
-
-    pixels: NDArray[Any]
-    """(C, H, W)."""
-    transform: Affine | None
-    crs: Any
-    nodata: float | None
-    bands: tuple[str, ...]
-    valid: NDArray[np.bool_] | None = None
-    """(H, W), False where a masked array has no data; None: no array of that kind."""
 
 
 def detect_array(
@@ -50,8 +43,8 @@ def detect_array(
 
     Args:
         array: (C, H, W) or (H, W) array; an open rasterio dataset, which is copied into memory; or
-            an xarray DataArray with the coordinates of rioxarray (``x``, ``y``, ``spatial_ref``).
-            Pixels of a masked array have no data where all bands are masked.
+            an xarray DataArray with the coordinates of rioxarray (``x``, ``y``, ``spatial_ref``),
+            also a part of one. Pixels of a masked array have no data where all bands are masked.
         model: A bundled model's name, a model file, or a loaded model.
         transform: From column and row to x and y; None: the array's own. An array without one gives
             pixel coordinates, x to the right and y = -row.
@@ -66,9 +59,9 @@ def detect_array(
         The detections, as :func:`geodet.detect` returns them, with ``array`` as their scene.
 
     Raises:
-        SceneError: The array has another shape, its bands last, values that no raster holds, or
-            a CRS without a transform; the dataset is closed or cannot be read; ``transform``,
-            ``crs`` or ``nodata`` is not one.
+        SceneError: The array has another shape, its bands last, values that no raster holds,
+            coordinates that are not evenly spaced, or a CRS without a transform; the dataset is
+            closed or cannot be read; ``transform``, ``crs`` or ``nodata`` is not one.
         ModelFileError: It has fewer bands than the model needs.
 
     Example:
@@ -78,20 +71,58 @@ def detect_array(
         >>> trees.crs.name
         'WGS 84 / UTM zone 33N'
     """
-    with MemoryFile(filename="array.tif") as file:
+    devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
+    with _make_file(on_disk=len(devices) > 1) as path, _naming_the_array(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             if isinstance(array, DatasetReader):
-                _copy(array, file.name, transform, crs, nodata)
+                _copy(array, path, transform, crs, nodata)
             else:
-                own = _read(array)
+                own = read_array(array, transform)
                 placed = own._replace(
-                    transform=own.transform if transform is None else transform,
                     crs=own.crs if crs is None else crs,
                     nodata=own.nodata if nodata is None else nodata,
                 )
-                _write(placed, file)
-        return detect(file.name, model, **keywords)
+                _write(placed, path)
+        frame = detect(path, model, **keywords)
+        for scene in frame.attrs["report"]["scenes"]:
+            scene["path"] = _NAME
+        return frame
+
+
+_NAME = "array"  # of the file, and so of the scene
+
+
+@contextmanager
+def _make_file(*, on_disk: bool) -> Iterator[str]:
+    """Yield the path of a file to write: in memory, or on a disk, where other processes see it."""
+    if on_disk:
+        # Windows keeps a file that is still open when an error ends the call.
+        with tempfile.TemporaryDirectory(prefix="geodet-", ignore_cleanup_errors=True) as folder:
+            yield str(Path(folder) / _NAME)
+    else:
+        with MemoryFile(filename=_NAME) as file:
+            yield file.name
+
+
+@contextmanager
+def _naming_the_array(path: str) -> Iterator[None]:
+    """Call the file of the array by its name in errors: nobody knows its path."""
+    try:
+        yield
+    except GeodetError as error:
+        _rename(error, path)
+        raise
+
+
+def _rename(error: GeodetError, path: str) -> None:
+    error.args = tuple(str(text).replace(path, _NAME) for text in error.args)
+    error.hint = error.hint.replace(path, _NAME)
+    if isinstance(error, SceneError):
+        error.path = _NAME if error.path == path else error.path
+        for one in error.failed.values():
+            if one is not error:
+                _rename(one, path)
 
 
 def _copy(
@@ -139,67 +170,6 @@ def _copy(
             copy.nodata = nodata
 
 
-def _read(array: Any) -> _Raster:
-    """Read pixels and place from whatever holds them."""
-    if hasattr(array, "coords") and hasattr(array, "dims"):
-        return _read_xarray(array)
-    pixels = np.asarray(array)
-    if pixels.ndim not in (2, 3) or not pixels.size:
-        raise SceneError(
-            f"an array of shape {pixels.shape} is not an image",
-            hint="pass (bands, rows, columns), or (rows, columns) for one band",
-        )
-    if pixels.ndim == 3 and pixels.shape[2] <= _MOST_BANDS < pixels.shape[0]:
-        raise SceneError(
-            f"an array of shape {pixels.shape} would be {pixels.shape[0]} bands of"
-            f" {pixels.shape[1]} x {pixels.shape[2]} pixels: its bands seem to come last",
-            hint="put the bands first: numpy.moveaxis(array, -1, 0)",
-        )
-    pixels = pixels if pixels.ndim == 3 else pixels[None]
-    valid = None
-    if isinstance(array, np.ma.MaskedArray):
-        valid = ~np.logical_and.reduce(np.ma.getmaskarray(array).reshape(pixels.shape))
-    return _Raster(pixels, None, None, None, (), valid)
-
-
-def _read_xarray(array: Any) -> _Raster:
-    """Read a DataArray by rioxarray's conventions (GeoTransform and crs_wkt of ``spatial_ref``)."""
-    y, x = (next((d for d in array.dims if d in names), None) for names in (_ROWS, _COLUMNS))
-    others = [dim for dim in array.dims if dim not in (x, y)]
-    if x is None or y is None or len(others) > 1:
-        raise SceneError(
-            f"a DataArray with the dimensions {', '.join(map(str, array.dims))} is not an image",
-            hint="its dimensions must be (band, y, x) or (y, x)",
-        )
-    pixels = np.asarray(array.transpose(*others, y, x))
-    about = array.coords["spatial_ref"].attrs if "spatial_ref" in array.coords else {}
-    nodata = array.attrs.get("_FillValue", array.encoding.get("_FillValue"))
-    return _Raster(
-        pixels if others else pixels[None],
-        _transform_of(array, x, y, about),
-        about.get("crs_wkt") or about.get("spatial_ref"),
-        None if nodata is None else float(nodata),
-        tuple(map(str, np.atleast_1d(array.attrs.get("long_name", ())))),
-    )
-
-
-_MOST_BANDS = 16  # of an image whose bands come last, as those of Pillow and OpenCV do
-_ROWS, _COLUMNS = ("y", "latitude", "lat"), ("x", "longitude", "lon")
-
-
-def _transform_of(array: Any, x: str, y: str, about: Any) -> Affine | None:
-    """Return the transform that is stored, or that of the centres of the pixels."""
-    if "GeoTransform" in about:
-        return Affine.from_gdal(*map(float, about["GeoTransform"].split()))
-    if x not in array.coords or y not in array.coords:
-        return None
-    xs, ys = (np.asarray(array.coords[dim], np.float64) for dim in (x, y))
-    if len(xs) < 2 or len(ys) < 2:
-        return None
-    width, height = ((c[-1] - c[0]) / (len(c) - 1) for c in (xs, ys))
-    return Affine(width, 0, xs[0] - width / 2, 0, height, ys[0] - height / 2)
-
-
 def _check_place(transform: Affine | None, crs: Any) -> None:
     """Refuse what is no transform or no CRS, and a CRS whose x and y would be columns and rows."""
     if not isinstance(transform, Affine | None):
@@ -236,7 +206,7 @@ def _check_nodata(nodata: float | None, dtype: Any) -> None:
         )
 
 
-def _write(raster: _Raster, file: MemoryFile) -> None:
+def _write(raster: ArrayRaster, path: str) -> None:
     """Write an array and where it lies to a GeoTIFF."""
     _check_place(raster.transform, raster.crs)
     count, height, width = raster.pixels.shape
@@ -261,7 +231,7 @@ def _write(raster: _Raster, file: MemoryFile) -> None:
         profile["transform"] = raster.transform
     if raster.valid is not None:  # a fourth band of bytes is alpha by default, which hides a mask
         profile["alpha"] = "no"
-    with file.open(**profile) as target:
+    with rasterio.open(path, "w", **profile) as target:
         target.write(raster.pixels)
         for band, name in enumerate(raster.bands[:count], 1):
             target.set_band_description(band, name)
@@ -269,7 +239,7 @@ def _write(raster: _Raster, file: MemoryFile) -> None:
             target.write_mask(_valid_in(raster, raster.valid))
 
 
-def _valid_in(raster: _Raster, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _valid_in(raster: ArrayRaster, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Add the nodata value to a mask, beside which GDAL does not look at it."""
     if raster.nodata is None:
         return valid

@@ -1,5 +1,7 @@
 """``geodet.detect_array``: arrays, open datasets and DataArrays give what their file gives."""
 
+import tempfile
+
 import numpy as np
 import pytest
 import rasterio
@@ -10,6 +12,7 @@ from factories_rasters import HOLES, NORTH_UP, break_block, with_points
 from rasterio.enums import ColorInterp
 
 import geodet
+from geodet.api.array_rasters import read_array
 
 SMALL = {
     "chip_size": 64,
@@ -37,7 +40,8 @@ def test_an_array_with_its_place_gives_what_the_file_gives(scene, tiny_model):
         pixels, transform, crs = dataset.read(), dataset.transform, dataset.crs
     found = geodet.detect_array(pixels, tiny_model, transform=transform, crs=crs, **SMALL)
     same(found, geodet.detect(scene, tiny_model, **SMALL))
-    assert set(found.scene) == {"array.tif"}
+    assert set(found.scene) == {"array"}
+    assert [one["path"] for one in found.attrs["report"]["scenes"]] == ["array"]
 
 
 def test_an_open_dataset_gives_what_its_file_gives(scene, tiny_model):
@@ -175,6 +179,153 @@ def test_a_dataarray_with_coordinates_and_bands_last_gives_what_the_file_gives(s
     same(geodet.detect_array(array, tiny_model, **SMALL), geodet.detect(scene, tiny_model, **SMALL))
 
 
+def rioxarray_of(scene, step=(1, 1), columns=slice(None)):
+    """Return what rioxarray reads, after xarray took a part: the stored place stays as it was."""
+    with rasterio.open(scene) as dataset:
+        pixels, t = dataset.read(), dataset.transform
+        about = Coordinate(
+            crs_wkt=dataset.crs.to_wkt(), GeoTransform=" ".join(map(str, t.to_gdal()))
+        )
+        x, y = centres(t.c, t.a, dataset.width), centres(t.f, t.e, dataset.height)
+    part = (slice(None, None, step[1]), columns if step[0] == 1 else slice(None, None, step[0]))
+    coords = {"x": x[part[1]], "y": y[part[0]], "spatial_ref": about}
+    return DataArray(pixels[:, *part], ("band", "y", "x"), coords)
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"columns": slice(8, None)}, lambda t: t @ t.translation(8, 0)),
+        ({"step": (2, 2)}, lambda t: t @ t.translation(-0.5, -0.5) @ t.scale(2)),
+        ({"step": (1, -1)}, lambda t: t @ t.translation(0, 80) @ t.scale(1, -1)),
+    ],
+    ids=["cut", "thinned", "turned over"],
+)
+def test_a_part_of_a_dataarray_lies_where_its_coordinates_say(part, place, scene):
+    array = rioxarray_of(scene, **part)
+    with rasterio.open(scene) as dataset:
+        assert dataset.height == 80
+        expected = place(dataset.transform)
+    assert read_array(array).transform.almost_equals(expected, precision=1e-6)
+
+
+def test_the_objects_of_a_part_of_a_dataarray_lie_where_they_do_in_the_scene(scene, tiny_model):
+    found = geodet.detect_array(rioxarray_of(scene, columns=slice(8, None)), tiny_model, **SMALL)
+    with rasterio.open(scene) as dataset:
+        pixels, place = dataset.read()[:, :, 8:], dataset.transform @ Affine.translation(8, 0)
+        crs = dataset.crs
+    assert len(found)
+    same(found, geodet.detect_array(pixels, tiny_model, transform=place, crs=crs, **SMALL))
+
+
+def test_one_row_has_the_height_that_is_stored():
+    about = Coordinate(GeoTransform="100 2 0 500 0 -3")
+    coords = {"x": centres(104, 2, 5), "y": np.array([485.5]), "spatial_ref": about}
+    array = DataArray(np.zeros((3, 1, 5)), ("band", "y", "x"), coords)
+    assert read_array(array).transform == Affine(2, 0, 104, 0, -3, 487)
+    del coords["spatial_ref"]
+    assert read_array(DataArray(array.values, array.dims, coords)).transform is None
+
+
+TURNED = Affine.translation(4e5, 5e6) @ Affine.rotation(30) @ Affine.scale(2, -2)
+
+
+def rotated(first_column=0):
+    columns, rows = np.meshgrid(np.arange(first_column, 6) + 0.5, np.arange(4) + 0.5)
+    xc, yc = TURNED @ (columns, rows)
+    about = Coordinate(GeoTransform=" ".join(map(str, TURNED.to_gdal())))
+    kinds = {"both": {"xc": xc, "yc": yc}, "edges": {"x": xc[0], "y": yc[:, 0]}, "none": {}}
+    return {
+        kind: DataArray(np.zeros((3, *xc.shape)), ("band", "y", "x"), {**c, "spatial_ref": about})
+        for kind, c in kinds.items()
+    }
+
+
+def test_a_rotated_dataarray_lies_where_its_stored_transform_says():
+    for array in rotated().values():
+        assert read_array(array).transform.almost_equals(TURNED)
+
+
+@pytest.mark.parametrize("kind", ["both", "edges"])
+def test_a_part_of_a_rotated_dataarray_is_refused(kind):
+    part = rotated(first_column=1)[kind]
+    with pytest.raises(
+        geodet.SceneError, match=r"coordinates xc? of .* which is rotated"
+    ) as caught:
+        read_array(part)
+    assert "write_transform" in caught.value.hint
+    assert read_array(part, NORTH_UP).transform == NORTH_UP
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([9.0, 8.0, 7.0, 5.0], "y of the DataArray are not evenly spaced: .* from -2 to -1"),
+        ([9.0, 8.0, 7.0, 5.9], "not evenly spaced"),
+        ([9.0, 9.0, 9.0, 9.0], "not evenly spaced"),
+        ([9.0, 8.0, np.nan, 6.0], "not evenly spaced"),
+        (list("abcd"), "coordinates y of the DataArray are no numbers"),
+    ],
+)
+def test_coordinates_of_no_regular_grid_are_refused(y, message, tiny_model):
+    coords = {"x": centres(0, 1, 5), "y": np.array(y)}
+    array = DataArray(np.zeros((3, 4, 5), np.uint8), ("band", "y", "x"), coords)
+    with pytest.raises(geodet.SceneError, match=message) as caught:
+        geodet.detect_array(array, tiny_model, **SMALL)
+    assert caught.value.hint
+    assert read_array(array, NORTH_UP).transform == NORTH_UP
+
+
+def test_coordinates_that_were_rounded_are_those_of_a_regular_grid():
+    coords = {"x": centres(13.3, 1e-4, 500).astype(np.float32), "y": centres(52.5, -1e-4, 500)}
+    array = DataArray(np.zeros((500, 500)), ("y", "x"), coords)
+    assert read_array(array).transform.almost_equals(Affine(1e-4, 0, 13.3, 0, -1e-4, 52.5), 1e-5)
+
+
+def test_a_stored_transform_that_is_broken_is_refused():
+    about = Coordinate(GeoTransform="1 2 three")
+    array = DataArray(np.zeros((3, 4, 5)), ("band", "y", "x"), {"spatial_ref": about})
+    with pytest.raises(geodet.SceneError, match="not six numbers, but '1 2 three'"):
+        read_array(array)
+
+
+def test_a_dataset_of_xarray_is_refused(tiny_model):
+    class Dataset(DataArray):
+        data_vars = {"red": None, "nir": None}  # noqa: RUF012
+
+    array = Dataset(np.zeros((4, 5)), ("y", "x"))
+    with pytest.raises(geodet.SceneError, match="several arrays: red, nir") as caught:
+        geodet.detect_array(array, tiny_model, **SMALL)
+    assert "to_array()" in caught.value.hint
+
+
+def test_several_processes_find_what_one_finds(scene, tiny_model, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    one = geodet.detect(scene, tiny_model, **SMALL)
+    with rasterio.open(scene) as dataset:
+        found = geodet.detect_array(dataset, tiny_model.path, processes=2, **SMALL)
+        place = {"transform": dataset.transform, "crs": dataset.crs, "processes": 2}
+        same(geodet.detect_array(dataset.read(), tiny_model.path, **place, **SMALL), one)
+    same(found, one)
+    assert set(found.scene) == {"array"}
+    assert not list(tmp_path.glob("geodet-*"))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_errors_call_the_array_by_its_name(processes, scene, tiny_model, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    options = {**SMALL, "processes": processes}
+    with rasterio.open(scene) as dataset:
+        pixels = dataset.read()
+    for array, bands in ((pixels, (1, 2, 9)), (pixels[:1], None)):
+        with pytest.raises(geodet.GeodetError, match=r"(^|in )array\b") as caught:
+            geodet.detect_array(array, tiny_model, bands=bands, **options)
+        text = f"{caught.value} {caught.value.hint} {caught.value.__dict__}"
+        assert "vsimem" not in text
+        assert str(tmp_path) not in text
+    assert not list(tmp_path.glob("geodet-*"))
+
+
 def test_an_array_without_a_place_gives_pixel_coordinates(scene, tiny_model, caplog):
     with rasterio.open(scene) as dataset:
         pixels = dataset.read()
@@ -252,6 +403,7 @@ def test_one_band_may_come_without_its_axis(make_model):
         (np.zeros((3, 8, 8), bool), "array of bool values"),
         (np.zeros((3, 8, 8), "datetime64[s]"), "array of datetime64"),
         ("scene.tif", "is not an image"),
+        (DataArray(np.zeros((3, 0, 8)), ("band", "y", "x")), r"shape \(3, 0, 8\) has no pixels"),
         (DataArray(np.zeros((2, 2, 8, 8)), ("time", "band", "y", "x")), "time, band, y, x"),
     ],
 )
