@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from geodet.api.progress_bars import detect_bars
 from geodet.config import Config, DetectConfig
@@ -53,11 +53,21 @@ def to_path(name: str, path: str | Path | None) -> Path | None:
         ) from error
 
 
-def list_paths(paths: Paths | None) -> list[str | Path]:
-    """Return the paths as a list; none for None."""
+def list_paths(paths: Paths | None, name: str = "scenes") -> list[str | Path]:
+    """Return the paths of an argument that takes one or several, as a list; none for None.
+
+    Raises:
+        ConfigError: They are something else, such as a frame.
+    """
     if paths is None:
         return []
-    return [paths] if isinstance(paths, str | Path) else list(paths)
+    # A frame would be taken apart into the names of its columns.
+    is_frame = hasattr(paths, "columns") or hasattr(paths, "to_file")
+    is_one = is_frame or isinstance(paths, str) or not isinstance(paths, Iterable)
+    several: list[Any] = [paths] if is_one else list(cast("Iterable[Any]", paths))
+    for one in several:
+        to_path(name, one)  # only checked: a Path would spoil an address
+    return several
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:

@@ -23,7 +23,8 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from geodet.api.array_rasters import ArrayRaster, read_array
 from geodet.api.detect_frames import DetectKeywords, detect
-from geodet.errors import GeodetError, SceneError
+from geodet.errors import SceneError
+from geodet.files.shown_names import naming_file
 from geodet.jobs.device_lists import list_devices
 from geodet.models.model import Model
 
@@ -72,7 +73,7 @@ def detect_array(
         'WGS 84 / UTM zone 33N'
     """
     devices = list_devices(keywords.get("device", "auto"), keywords.get("processes", 1))
-    with _make_file(on_disk=len(devices) > 1) as path, _naming_the_array(path):
+    with _make_file(on_disk=len(devices) > 1) as path, naming_file(path, _NAME):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             if isinstance(array, DatasetReader):
@@ -103,26 +104,6 @@ def _make_file(*, on_disk: bool) -> Iterator[str]:
     else:
         with MemoryFile(filename=_NAME) as file:
             yield file.name
-
-
-@contextmanager
-def _naming_the_array(path: str) -> Iterator[None]:
-    """Call the file of the array by its name in errors: nobody knows its path."""
-    try:
-        yield
-    except GeodetError as error:
-        _rename(error, path)
-        raise
-
-
-def _rename(error: GeodetError, path: str) -> None:
-    error.args = tuple(str(text).replace(path, _NAME) for text in error.args)
-    error.hint = error.hint.replace(path, _NAME)
-    if isinstance(error, SceneError):
-        error.path = _NAME if error.path == path else error.path
-        for one in error.failed.values():
-            if one is not error:
-                _rename(one, path)
 
 
 def _copy(

@@ -296,7 +296,7 @@ def _begin(
         overwrite=keywords["overwrite"],
         restart=keywords["restart"],
     )
-    outputs = [to_output(path, options.format) for path in list_paths(output)]
+    outputs = [to_output(path, options.format) for path in list_paths(output, "output")]
     return begin_detection(
         list_paths(scenes),
         outputs,

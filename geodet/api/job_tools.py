@@ -210,7 +210,7 @@ def merge(
         replace_scenes=replace_scenes,
         overwrite=overwrite,
     )
-    outputs = [to_output(path, format) for path in list_paths(output)]
+    outputs = [to_output(path, format) for path in list_paths(output, "output")]
     with showing_progress(progress) as show:
         run = MergeRun(
             open_job(Path(job)), outputs, options, allow_missing=allow_missing, progress=show

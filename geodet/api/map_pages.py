@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import geopandas as gpd
-
-from geodet.api.call_arguments import check_range
-from geodet.api.frame_files import to_vector_file
+from geodet.api.call_arguments import check_range, to_path
+from geodet.api.frame_files import FRAMES, Vectors, writing_frames
 from geodet.errors import ConfigError
 from geodet.viewer.serve_map import serve_map
 
@@ -18,7 +15,7 @@ __all__ = ["view"]
 
 def view(
     scene: str | Path,
-    detections: str | Path | gpd.GeoDataFrame | None = None,
+    detections: Vectors | None = None,
     *,
     errors: str | Path | None = None,
     reviews: str | Path | None = None,
@@ -33,7 +30,8 @@ def view(
 
     Args:
         scene: A raster.
-        detections: What :func:`detect` returned, or a vector file of points or polygons.
+        detections: What :func:`detect` returned or another frame, or a vector file of points or
+            polygons.
         errors: The ``errors.gpkg`` of :func:`evaluate`.
         reviews: A GeoPackage to which decisions on the objects are written, one by one. It needs a
             file of detections, which it belongs to.
@@ -54,19 +52,18 @@ def view(
         >>> view(scene, labels)  # doctest: +SKIP
         http://127.0.0.1:...
     """
-    if reviews is not None and isinstance(detections, gpd.GeoDataFrame):
+    if reviews is not None and isinstance(detections, FRAMES):
         raise ConfigError(
             "reviews belong to a file of detections, and a frame is given",
             hint="write the frame to a file, and give its path",
         )
     check_range("port", port, 0, 65535)
-    # Windows keeps a file that is still being read when Ctrl-C ends the page.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with writing_frames() as to_file:
         serve_map(
             scene,
-            to_vector_file(detections, folder),
-            errors=None if errors is None else Path(errors),
-            reviews=None if reviews is None else Path(reviews),
+            to_file("detections", detections),
+            errors=to_path("errors", errors),
+            reviews=to_path("reviews", reviews),
             bands=bands,
             own_grid=own_grid,
             base_map=base_map,

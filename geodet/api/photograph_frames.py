@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 
+from geodet.api.call_arguments import Paths, list_paths
 from geodet.config import DetectConfig
 from geodet.detection.photographed_scenes import photograph_of
 from geodet.photographs.photograph import WGS_84, Photograph
@@ -23,7 +21,7 @@ _NUMBERS = ("gsd_m", "altitude_m", "height_m", "yaw_deg", "pitch_deg")
 
 
 def read_photographs(
-    pictures: str | Path | Sequence[str | Path],
+    pictures: Paths,
     *,
     gsd: float | None = None,
     ground_altitude: float | None = None,
@@ -52,8 +50,7 @@ def read_photographs(
         >>> read_photographs(scene).gsd_from.tolist()  # no camera took the painted scene
         ['unknown']
     """
-    given = [pictures] if isinstance(pictures, str | Path) else list(pictures)
-    paths = list_scenes([str(path) for path in given])
+    paths = list_scenes([str(path) for path in list_paths(pictures, "pictures")])
     config = DetectConfig(gsd=gsd, ground_altitude=ground_altitude)
     names = scene_names(paths)
     images = [photograph_of(*pair, config) for pair in zip(paths, names, strict=True)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from geodet.api.call_arguments import check_range
+from geodet.api.call_arguments import Paths, check_range, list_paths
 from geodet.api.training_tools import to_training_data
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
@@ -25,7 +25,7 @@ __all__ = ["compare_runs", "train_series"]
 
 
 def compare_runs(
-    runs: Sequence[str | Path],
+    runs: Paths,
     output: str | Path | None = None,
     *,
     plot: str | Path | None = None,
@@ -34,7 +34,7 @@ def compare_runs(
     """Compare training runs: the settings that differ, data, epochs, figures, speed and size.
 
     Args:
-        runs: Folders ``NAME.run``, or the models beside them.
+        runs: Folders ``NAME.run``, or the models beside them; one or several.
         output: A table to write: ``.txt``, ``.csv``, ``.md`` or ``.tex``.
         plot: The curves of all runs to draw: ``.png``, ``.pdf`` or ``.svg``.
         overwrite: Replace files that exist.
@@ -59,7 +59,7 @@ def compare_runs(
     """
     if output is not None:
         check_run_table(Path(output), None, overwrite=overwrite)
-    records = [read_run(run) for run in runs]
+    records = [read_run(run) for run in list_paths(runs, "runs")]
     table = tabulate_runs(records)
     if output is not None:
         write_run_table(table, Path(output), overwrite=overwrite)
@@ -69,12 +69,12 @@ def compare_runs(
 
 
 def train_series(
-    data: str | Path | Sequence[str | Path],
+    data: Paths,
     output: str | Path,
     *,
     seeds: int = 1,
     sweep: Mapping[str, Sequence[Any]] | None = None,
-    labels: str | Path | Sequence[str | Path] | None = None,
+    labels: Paths | None = None,
     config: Config | str | Path | None = None,
     settings: Settings = (),
     epochs: int | None = None,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
-
-import geopandas as gpd
+from typing import Any, Literal
 
 from geodet.api.call_arguments import check_choice, check_corners, check_range
-from geodet.api.frame_files import to_vector_file
+from geodet.api.frame_files import FRAMES, Vectors, writing_frames
 from geodet.geometry.windows import Window
 from geodet.previews.map_outlines import OutlineLayer
 from geodet.previews.preview import PreviewReport, draw_scene
@@ -20,7 +18,7 @@ __all__ = ["preview"]
 
 def preview(
     scene: str | Path,
-    detections: str | Path | gpd.GeoDataFrame | None,
+    detections: Vectors | None,
     output: str | Path,
     *,
     window: Sequence[int] | None = None,
@@ -30,7 +28,7 @@ def preview(
     min_score: float = 0.0,
     max_side: int = 2048,
     title: str = "",
-    outlines: Sequence[str | Path | OutlineLayer] = (),
+    outlines: Vectors | OutlineLayer | Sequence[Vectors | OutlineLayer] = (),
     on_error: Literal["stop", "skip"] = "stop",
     overwrite: bool = False,
 ) -> PreviewReport:
@@ -38,8 +36,8 @@ def preview(
 
     Args:
         scene: A raster.
-        detections: What :func:`detect` returned, or a vector file of points or polygons;
-            None draws the scene alone.
+        detections: What :func:`detect` returned or another frame, or a vector file of points or
+            polygons; None draws the scene alone.
         output: The picture: ``.png``, ``.jpg``, ``.webp``, ``.pdf`` or ``.svg``.
         window: The part to show: column, row, width and height in pixels of the scene.
         bounds: The part to show: xmin, ymin, xmax, ymax.
@@ -48,8 +46,8 @@ def preview(
         min_score: Leave out detections with a lower score.
         max_side: Longest side of the picture in pixels.
         title: Title above the picture; empty: none.
-        outlines: Polygons to outline: vector files, or :class:`OutlineLayer` with an attribute to
-            write in each.
+        outlines: Polygons to outline: vector files or frames, or :class:`OutlineLayer` with an
+            attribute to write in each; one or several.
         on_error: What becomes of an area of the scene that cannot be read; skip: it is left blank.
         overwrite: Replace a picture that exists.
 
@@ -66,10 +64,10 @@ def preview(
     check_choice("on_error", on_error, ("stop", "skip"))
     check_range("max_side", max_side, 1)
     corners = check_corners(bounds)
-    with tempfile.TemporaryDirectory() as folder:
+    with writing_frames() as to_file:
         return draw_scene(
             scene,
-            to_vector_file(detections, folder),
+            to_file("detections", detections),
             Path(output),
             window=None if window is None else Window(*window),
             bounds=corners,
@@ -78,9 +76,19 @@ def preview(
             min_score=min_score,
             max_side=max_side,
             heading=title,
-            outlines=[
-                one if isinstance(one, OutlineLayer) else OutlineLayer(one) for one in outlines
-            ],
+            outlines=[_to_layer(one, to_file) for one in _list_outlines(outlines)],
             on_error=on_error,
             overwrite=overwrite,
         )
+
+
+def _list_outlines(outlines: Any) -> list[Any]:
+    is_one = isinstance(outlines, (str, Path, OutlineLayer, *FRAMES))
+    return [outlines] if is_one else list(outlines)
+
+
+def _to_layer(one: Any, to_file: Callable[[str, Vectors | None], Path | None]) -> OutlineLayer:
+    """Return a layer of outlines, of a frame that of its copy."""
+    layer = one if isinstance(one, OutlineLayer) else OutlineLayer(one)
+    path = to_file("outlines", layer.path)
+    return layer if path is None or isinstance(layer.path, str) else replace(layer, path=path)

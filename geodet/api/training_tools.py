@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from geodet.api.call_arguments import check_corners, list_paths, to_path
+from geodet.api.call_arguments import Paths, check_corners, list_paths, to_path
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
@@ -18,8 +18,8 @@ __all__ = ["tile", "to_labelled_area", "to_training_data", "train"]
 
 
 def tile(
-    scene: str | Path | Sequence[str | Path],
-    labels: str | Path | Sequence[str | Path] | None,
+    scene: Paths,
+    labels: Paths | None,
     output: str | Path,
     *,
     reviews: str | Path | None = None,
@@ -85,12 +85,12 @@ def tile(
     chosen = resolve_config(config, flags=flags, settings=settings)
     area = to_labelled_area(aoi, bounds, bounds_crs)
     files, part = choose_labels(
-        None if labels is None else _to_paths(labels),
+        None if labels is None else _to_label_files(labels),
         None if reviews is None else Path(reviews),
         area,
     )
     return tile_scene(
-        scene,
+        list_paths(scene, "scene"),
         files,
         Path(output),
         chosen.tile,
@@ -101,10 +101,9 @@ def tile(
     )
 
 
-def _to_paths(labels: str | Path | Sequence[str | Path]) -> Path | list[Path]:
-    if isinstance(labels, str | Path):
-        return Path(labels)
-    return [Path(label) for label in labels]
+def _to_label_files(labels: Paths) -> Path | list[Path]:
+    files = [Path(label) for label in list_paths(labels, "labels")]
+    return files[0] if isinstance(labels, str | Path) else files
 
 
 def to_labelled_area(
@@ -119,10 +118,10 @@ def to_labelled_area(
 
 
 def train(
-    data: str | Path | Sequence[str | Path],
+    data: Paths,
     output: str | Path,
     *,
-    labels: str | Path | Sequence[str | Path] | None = None,
+    labels: Paths | None = None,
     aoi: str | Path | None = None,
     bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
@@ -184,15 +183,15 @@ def train(
 
 
 def to_training_data(
-    data: str | Path | Sequence[str | Path],
-    labels: str | Path | Sequence[str | Path] | None,
+    data: Paths,
+    labels: Paths | None,
     area: LabelledArea = LabelledArea(),  # noqa: B008 - frozen
 ) -> Path | ScenesWithLabels:
     """Return a tileset, or scenes with their labels."""
     if labels is not None:
-        files = _to_paths(labels)
+        files = _to_label_files(labels)
         paths = files if isinstance(files, Path) else tuple(files)
-        return ScenesWithLabels(tuple(map(str, list_paths(data))), paths, area)
+        return ScenesWithLabels(tuple(map(str, list_paths(data, "data"))), paths, area)
     if not isinstance(data, str | Path):
         raise ConfigError("scenes are given without labels", hint="pass labels as well")
     if area.summary is not None:

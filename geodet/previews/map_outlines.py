@@ -13,6 +13,7 @@ import shapely
 
 from geodet.config.section import name_hint
 from geodet.errors import VectorError
+from geodet.files.shown_names import shown_name
 from geodet.geometry.arrays import Floats
 from geodet.geometry.reprojection import Shapes, polygons_to_pixels
 from geodet.previews.footer import ClassCount
@@ -81,7 +82,7 @@ def read_outlines(layer: OutlineLayer, scene: Scene) -> MapOutlines:
     ]
     near = [row for row, polygons in enumerate(parts) if len(polygons)]
     if not near:
-        logger.warning("none of the polygons of %s lies in the scene", layer.path)
+        logger.warning("none of the polygons of %s lies in the scene", shown_name(layer.path))
     shapes = np.array([shapely.multipolygons(parts[row]) for row in near], object)
     values = frame[layer.label].tolist() if layer.label else [""] * len(frame)
     texts = tuple(_text(values[row]) for row in near)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.files.outputs import check_apart, check_destination, replacing
+from geodet.files.shown_names import shown_name
 from geodet.geometry.boxes import Detections
 from geodet.geometry.true_north import north_angle
 from geodet.geometry.windows import Window
@@ -139,7 +140,7 @@ def draw_scene(
         logger.warning(
             "none of the %d objects in %s lies in the scene: check the CRS of both",
             len(found),
-            detections,
+            shown_name(detections or ""),
         )
     part = part or whole
     labels = shown.labels[_is_in_window(shown, part)]

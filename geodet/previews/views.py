@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from geodet.files.shown_names import shown_name
 from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
@@ -220,7 +221,7 @@ def _have_place(boxes: Floats, path: Path) -> Bools:
     if not placed.all():
         logger.warning(
             "%s: objects whose coordinates do not exist in the scene's CRS are left out: %d",
-            path,
+            shown_name(path),
             (~placed).sum(),
         )
     return placed
@@ -242,7 +243,7 @@ def warn_of_miss(path: Path, objects: Detections, scene: Scene) -> None:
     if len(boxes) and not is_meeting.any():
         logger.warning(
             "%s: no object meets %s: %s",
-            path,
+            shown_name(path),
             scene.name,
             compare_file_extent(path, scene.geobox, what="objects"),
         )

@@ -9,6 +9,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
+from geodet.files.shown_names import shown_name
 
 __all__ = ["choose_crs", "must_transform"]
 
@@ -57,10 +58,11 @@ def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
     if crs is None:
         if found is not None:
             logger.warning(
-                "the scene has no CRS: %s is assumed to be in the scene's coordinates", path
+                "the scene has no CRS: %s is assumed to be in the scene's coordinates",
+                shown_name(path),
             )
         return False
     if found is None:
-        logger.warning("%s has no CRS: it is assumed to be in that of the scene", path)
+        logger.warning("%s has no CRS: it is assumed to be in that of the scene", shown_name(path))
         return False
     return not found.equals(crs, ignore_axis_order=True)

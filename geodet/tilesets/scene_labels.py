@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.errors import VectorError
+from geodet.files.shown_names import shown_name
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
@@ -253,5 +254,6 @@ def _drop_empty(frame: Any, path: Path) -> Any:
     empty = frame.geometry.isna() | frame.geometry.is_empty
     if empty.any():
         count = int(empty.sum())
-        logger.warning("%s: objects without a geometry, which are left out: %d", path, count)
+        name = shown_name(path)
+        logger.warning("%s: objects without a geometry, which are left out: %d", name, count)
     return frame[~empty]

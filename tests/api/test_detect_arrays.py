@@ -1,6 +1,7 @@
 """``geodet.detect_array``: arrays, open datasets and DataArrays give what their file gives."""
 
 import tempfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -299,8 +300,11 @@ def test_a_dataset_of_xarray_is_refused(tiny_model):
     assert "to_array()" in caught.value.hint
 
 
+FOLDER = tempfile.TemporaryDirectory
+
+
 def test_several_processes_find_what_one_finds(scene, tiny_model, monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", partial(FOLDER, dir=tmp_path))
     one = geodet.detect(scene, tiny_model, **SMALL)
     with rasterio.open(scene) as dataset:
         found = geodet.detect_array(dataset, tiny_model.path, processes=2, **SMALL)
@@ -313,7 +317,7 @@ def test_several_processes_find_what_one_finds(scene, tiny_model, monkeypatch, t
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_errors_call_the_array_by_its_name(processes, scene, tiny_model, monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", partial(FOLDER, dir=tmp_path))
     options = {**SMALL, "processes": processes}
     with rasterio.open(scene) as dataset:
         pixels = dataset.read()
