@@ -36,6 +36,7 @@ _SUFFIXES = frozenset(
 )
 _ENDS = tuple(_SUFFIXES)
 _SIDECARS = (".aux.xml", ".ovr", ".msk", ".aux", ".tfw", ".pgw", ".jgw", ".j2w", ".wld", ".prj")
+_ZARR = frozenset({".zarray", ".zgroup", "zarr.json"})
 _GDAL_PREFIX = re.compile(r"/vsi|[A-Za-z][A-Za-z0-9_+.-]+:")  # not C:, which is a drive
 
 logger = logging.getLogger(__name__)
@@ -247,6 +248,12 @@ def _in_folder(folder: Path, place: str) -> list[str]:
         check_list_reach(folder, [str(path) for path in scenes if path.is_symlink()])
         return sort_naturally(scenes)
     others = ", ".join(sorted(path.name for path in files)[:3])
+    if _ZARR & {path.name for path in files}:
+        raise SceneError(
+            f"{place}the folder {folder} is a Zarr store",
+            hint=f"name it as GDAL does, quoted for the shell: 'ZARR:\"{folder}\"'",
+            path=folder,
+        )
     raise SceneError(
         f"{place}no rasters in the folder {folder}",
         hint=f"looked for {_suffixes()}; it has {others or 'no files'}; "

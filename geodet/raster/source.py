@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from geodet.raster.virtual_rasters import open_expanded, open_warped, stored_pla
 
 __all__ = ["Source", "SourcePool", "check_complete", "open_source", "quietly"]
 
+_NAMED = 4  # subdatasets in a hint
 _NAMELESS = {"undefined", "palette", "alpha"}
 
 
@@ -268,7 +269,7 @@ def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:
     if handles[0].count == 0:
         raise SceneError(
             f"{path} has no bands",
-            hint="name one of its subdatasets: gdalinfo lists them",
+            hint=_hint_at_parts(handles[0].subdatasets),
             path=path,
         )
     check_complete(handles[0])
@@ -301,6 +302,18 @@ def check_complete(dataset: Any) -> None:
             hint="copy or download the file again",
             path=path,
         )
+
+
+def _hint_at_parts(names: Sequence[str]) -> str:
+    """Return the hint for a file that only holds other rasters."""
+    if not names:
+        return "name another file: GDAL finds no image in it"
+    more = len(names) - _NAMED
+    listed = ", ".join(f"'{name}'" for name in names[:_NAMED])
+    return (
+        f"name one of its subdatasets: {listed}{f' and {more} more' if more > 0 else ''}; "
+        "gdalbuildvrt -separate joins several as the bands of one scene"
+    )
 
 
 def _hint(path: str) -> str:

@@ -2,11 +2,15 @@ import logging
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from geodet.errors import SceneError
+from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import list_files, list_scenes
 from geodet.raster.scene_names import find_scene_name, name_files, scene_names
 
@@ -147,6 +151,23 @@ def test_an_argument_that_names_nothing_is_an_error_with_a_hint(data, arguments,
     with pytest.raises(SceneError, match=message) as caught:
         list_scenes(arguments)
     assert re.search(hint, caught.value.hint)
+
+
+def test_a_zarr_store_is_named_as_gdal_does(tmp_path):
+    store = tmp_path / "z.zarr"
+    place = {"crs": "EPSG:32633", "transform": Affine(0.6, 0, 500_000, 0, -0.6, 4_500_000)}
+    about = {"driver": "Zarr", "width": 5, "height": 4, "count": 1, "dtype": "uint8"}
+    with rasterio.Env() as env:
+        if "Zarr" not in env.drivers():
+            pytest.skip("this GDAL has no Zarr")
+    with rasterio.open(store, "w", **about, **place) as raster:
+        raster.write(np.ones((1, 4, 5), np.uint8))
+    with pytest.raises(SceneError, match=r"the folder .*z\.zarr is a Zarr store") as caught:
+        list_scenes([str(store)])
+    (name,) = re.findall("'(.*)'", caught.value.hint)
+    assert name == f'ZARR:"{store}"'
+    with Scene(*list_scenes([name])) as scene:
+        assert scene.grid == (5, 4)
 
 
 folders = st.lists(st.sampled_from("ab"), max_size=4)

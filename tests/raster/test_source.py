@@ -1,9 +1,11 @@
+import re
 import warnings
 
 import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import scipy.io
 from factories_rasters import read_whole
 from rasterio.errors import NotGeoreferencedWarning
 from remote_server import Fault
@@ -96,6 +98,22 @@ def test_a_subdataset_is_a_scene(make_scene):
         np.testing.assert_array_equal(scene.read(Window(0, 0, 30, 20)).pixels, second)
     with pytest.raises(SceneError, match=r"cannot open GTIFF_DIR:9:.* as a raster"):
         Scene(f"GTIFF_DIR:9:{path}")
+
+
+def test_a_file_of_subdatasets_alone_names_them(tmp_path):
+    path = tmp_path / "two.nc"
+    with scipy.io.netcdf_file(path, "w") as file:
+        file.createDimension("y", 4)
+        file.createDimension("x", 5)
+        for name in ("red", "green", "blue", "nir", "swir"):
+            file.createVariable(name, "i2", ("y", "x"))[:] = 7
+    with pytest.raises(SceneError, match=r"two\.nc has no bands") as caught:
+        Scene(path)
+    named = re.findall("'([^']*)'", caught.value.hint)
+    assert [name.rpartition(":")[2] for name in named] == ["red", "green", "blue", "nir"]
+    assert " and 1 more; gdalbuildvrt -separate joins" in caught.value.hint
+    with Scene(named[1]) as scene:
+        assert scene.grid == (5, 4)
 
 
 def test_the_palette_of_a_subdataset_is_its_own(make_scene):
