@@ -103,7 +103,7 @@ def pinned_in_degrees(make_scene, objects):
 _LON, _LAT, _LON_STEP, _LAT_STEP = 15.0, 40.65, 7.1e-6, 5.4e-6  # pixels of 0.6 m
 
 
-def with_rpcs(make_scene, objects):
+def with_rpcs(make_scene, objects, **options):
     """Paint a raster with linear RPCs, which count from the centres of pixels."""
     one = [1.0] + [0.0] * 19
     rpcs = RPC(
@@ -116,7 +116,15 @@ def with_rpcs(make_scene, objects):
         line_num_coeff=[0.0, 0.0, -1.0] + [0.0] * 17,
         samp_num_coeff=[0.0, 1.0] + [0.0] * 18,
     )
-    return make_scene(epsg=None, rpcs=rpcs, objects=objects)
+    return make_scene(epsg=None, rpcs=rpcs, objects=objects, **options)
+
+
+def with_rpcs_and_crs(make_scene, objects):
+    """Paint a raster with RPCs that also declares a CRS, without a geotransform to it."""
+    return with_rpcs(make_scene, objects, crs="EPSG:32611")
+
+
+_BY_RPCS = Place(Affine(_LON_STEP, 0, _LON, 0, -_LAT_STEP, _LAT), _WGS_84)
 
 
 # JPEG is left out: its losses blur the edges of what is painted.
@@ -132,11 +140,7 @@ KINDS = {
     "ground control points in degrees": Kind(
         pinned_in_degrees, place=Place(NORTH_UP, _UTM), tolerance=1e-3
     ),
-    "RPCs": Kind(
-        with_rpcs,
-        place=Place(Affine(_LON_STEP, 0, _LON, 0, -_LAT_STEP, _LAT), _WGS_84),
-        crs=_UTM,
-        tolerance=0.1,
-    ),
+    "RPCs": Kind(with_rpcs, place=_BY_RPCS, crs=_UTM, tolerance=0.1),
+    "RPCs beside a CRS": Kind(with_rpcs_and_crs, place=_BY_RPCS, crs=_UTM, tolerance=0.1),
 }
 """By what they are called."""

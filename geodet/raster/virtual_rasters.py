@@ -76,6 +76,10 @@ def _add_georeference(root: ET.Element, dataset: Any) -> None:
             values = {name: repr(float(value)) for name, value in place.items()}
             values |= {"Id": str(point.id), "Z": repr(float(point.z or 0))}
             ET.SubElement(kept, "GCP", values)
+    if coefficients := dataset.tags(ns="RPC"):
+        kept = ET.SubElement(root, "Metadata", domain="RPC")
+        for name, text in coefficients.items():
+            ET.SubElement(kept, "MDI", key=name).text = text
 
 
 _POINTS = "ground control points"
@@ -86,11 +90,13 @@ _EXACT = 0.5  # pixels
 def find_warp(dataset: Any) -> str:
     """Return what a raster has to be warped by, as nothing else places it; "" for most rasters.
 
+    A CRS alone places nothing: what RPCs come with it are used, whichever CRS it is.
+
     Args:
         dataset: An open raster.
     """
     points, crs = dataset.gcps
-    if dataset.transform != Affine.identity() or (dataset.crs is not None and not points):
+    if dataset.transform != Affine.identity():
         return ""
     if points and crs is not None:
         return _POINTS
@@ -155,7 +161,9 @@ def open_warped(dataset: Any) -> tuple[Any | None, str]:
         target = utm_zone(dataset.rpcs.long_off, dataset.rpcs.lat_off)
         # There is no elevation model: the ground is taken to lie at the height offset of the RPCs.
         what = "its rational polynomial coefficients"
-        return _warp(dataset, target, what, RPC_HEIGHT=dataset.rpcs.height_off), warp
+        height = dataset.rpcs.height_off
+        # GDAL would take the degrees of the RPCs for coordinates in a CRS that the raster declares.
+        return _warp(dataset, target, what, src_crs="EPSG:4326", RPC_HEIGHT=height), warp
     return None, ""
 
 

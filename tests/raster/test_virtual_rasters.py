@@ -198,10 +198,10 @@ def test_points_in_degrees_give_metres_in_their_utm_zone(make_scene):
     assert np.hypot(*(found - TURNED @ (46, 36))) < 0.3
 
 
-def test_rpcs_place_a_raster(make_scene):
-    """Linear ones: the image spans 0.001 degrees around a place."""
+def linear_rpcs():
+    """Return RPCs by which an image spans 0.001 degrees around a place."""
     constant = [1.0] + [0.0] * 19
-    rpcs = RPC(
+    return RPC(
         **{"height_off": 100.0, "height_scale": 10.0, "err_bias": None, "err_rand": None},
         **{"lat_off": 40.65, "lat_scale": 0.0005, "long_off": 15.0, "long_scale": 0.0005},
         **{"line_off": 39.5, "line_scale": 40.0, "samp_off": 47.5, "samp_scale": 48.0},
@@ -209,13 +209,24 @@ def test_rpcs_place_a_raster(make_scene):
         line_num_coeff=[0.0, 0.0, -1.0] + [0.0] * 17,
         samp_num_coeff=[0.0, 1.0] + [0.0] * 18,
     )
-    path = make_scene(epsg=None, rpcs=rpcs, objects=[(42, 34, 54, 46)])
+
+
+@pytest.mark.parametrize("crs", [None, "EPSG:4326", "EPSG:32611"])
+def test_rpcs_place_a_raster_whichever_crs_it_declares(make_scene, crs):
+    path = make_scene(epsg=None, rpcs=linear_rpcs(), objects=[(42, 34, 54, 46)], crs=crs)
     with Scene(path) as scene:
         assert scene.warped_by.startswith("rational polynomial coefficients")
         assert scene.geobox.crs == CRS.from_epsg(32633)
         found = centre_of_object(scene)
     to_metres = Transformer.from_crs(4326, 32633, always_xy=True).transform
     assert np.hypot(*(found - to_metres(15.0, 40.65))) < 0.8  # of pixels of 0.9 by 1.4 m
+
+
+def test_rpcs_place_the_colours_of_a_palette(make_scene):
+    path = make_palette(make_scene, epsg=None, rpcs=linear_rpcs(), crs="EPSG:4326")
+    with Scene(path) as scene:
+        assert scene.warped_by.startswith("rational polynomial coefficients")
+        assert scene.band_names == ("red", "green", "blue")
 
 
 @pytest.mark.parametrize("corners", [[(0, 0), (96, 0)], [(0, 0), (10, 10), (20, 20), (80, 80)]])
@@ -240,6 +251,12 @@ def test_coefficients_that_place_nothing_are_an_error(make_scene):
     )
     with pytest.raises(SceneError, match="by its rational polynomial coefficients"):
         Scene(make_scene(epsg=None, rpcs=rpcs))
+
+
+def test_a_transform_wins_over_rpcs(make_scene):
+    with Scene(make_scene(rpcs=linear_rpcs())) as scene:
+        assert scene.warped_by == ""
+        assert scene.geobox.transform.c == 500_000
 
 
 def test_a_transform_wins_over_points(make_scene):

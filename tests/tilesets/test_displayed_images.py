@@ -190,9 +190,10 @@ def test_chips_whose_points_no_transform_meets_are_read_without_a_place(make_sce
         check_object(read_chip(image, ()))
 
 
-def test_labels_of_chips_that_rpcs_place_are_in_stored_pixels(make_scene, tmp_path):
+@pytest.mark.parametrize("crs", [None, "EPSG:4326", "EPSG:32611"])
+def test_labels_of_chips_that_rpcs_place_are_in_stored_pixels(make_scene, tmp_path, crs):
     for name in ("a.tif", "b.tif"):
-        with_rpcs(make_scene, [BOX]).rename(tmp_path / name)
+        with_rpcs(make_scene, [BOX], crs=crs).rename(tmp_path / name)
     labels = {name: [BOX_OF_COCO] for name in ("a.tif", "b.tif")}
     write_coco(tmp_path / "labels.json", labels, size=(96, 80))
     for image in read_tileset(tmp_path, CONFIG).images:
