@@ -127,7 +127,7 @@ def _scene_fields(path: str) -> dict[str, Any]:
         "size": f"{about.width} x {about.height} px",
         "bands": ", ".join(about.bands) + _doubt(about.doubtful_alpha),
         "values": about.dtype,
-        "crs": "none" if about.crs is None else _crs(about.crs),
+        "crs": _place(about.crs, about.unplaced_crs),
         "gsd": metres(about.gsd),
     } | ({"reads": about.reads} if about.reads else {})
 
@@ -135,6 +135,12 @@ def _scene_fields(path: str) -> dict[str, Any]:
 def _doubt(band: int | None) -> str:
     """Describe a band that is flagged as alpha but looks like another."""
     return "" if band is None else f"; band {band} is flagged as alpha, but varies like imagery"
+
+
+def _place(crs: CRS | None, unplaced: CRS | None) -> str:
+    if unplaced is not None:
+        return f"none: {_crs(unplaced)} is declared, but no geotransform leads to it"
+    return "none" if crs is None else _crs(crs)
 
 
 def _crs(crs: CRS) -> str:

@@ -36,6 +36,7 @@ from geodet.photographs.photograph import WGS_84, Photographs
 from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import is_gdal_path
 from geodet.raster.scene_names import scene_names
+from geodet.raster.unplaced import WAY_OUT, describe_unplaced, warn_of_unplaced
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.exchange_formats import check_driver
 from geodet.vector.formats import choose_format
@@ -210,6 +211,7 @@ def _open_scenes(
     """
     kept = set(paths[:: math.ceil(len(paths) / _MOST_SAMPLED)])
     found, turned, failed = list[PlannedScene](), [], dict[str, SceneError]()
+    unplaced: dict[str, CRS | None] = {}
     with closing(opened.iter_opened(paths)) as scenes:
         for path, record, scene in zip(paths, records, scenes, strict=True):
             if isinstance(scene, SceneError):
@@ -221,10 +223,12 @@ def _open_scenes(
                 continue
             turned += [] if scene.turn.is_none else [scene.name]
             _check_crs(scene, config)
+            unplaced[scene.name] = scene.unplaced_crs
             about = scene.geobox, scene.dtype.name, scene.grid, scene.rows_kept
             found.append(PlannedScene(path, record.scene, *about))
             if path not in kept:
                 opened.close_scene(path)
+    warn_of_unplaced(unplaced)
     if turned:
         logger.info(
             "turned by EXIF orientation: %s; pixels in the output are those of the displayed "
@@ -235,12 +239,19 @@ def _open_scenes(
 
 
 def _check_crs(scene: Scene, config: DetectConfig) -> None:
-    if scene.geobox.crs is None and config.require_crs:
+    if scene.geobox.crs is not None or not config.require_crs:
+        return
+    if scene.unplaced_crs is not None:
         raise SceneError(
-            f"{scene.path} has no CRS",
-            hint="assign one with gdal_edit, or drop --require-crs",
+            describe_unplaced(scene.path, scene.unplaced_crs),
+            hint=f"{WAY_OUT}, or drop --require-crs",
             path=scene.path,
         )
+    raise SceneError(
+        f"{scene.path} has no CRS",
+        hint="assign one with gdal_edit, or drop --require-crs",
+        path=scene.path,
+    )
 
 
 def _read_areas(

@@ -17,8 +17,10 @@ from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.utm import utm_at
 from geodet.raster.scene import Scene
+from geodet.raster.unplaced import warn_of_unplaced
 from geodet.tilesets.label_crs import choose_crs
 from geodet.tilesets.pixel_results import is_pixel_results
+from geodet.tilesets.unplaced_labels import check_objects_have_place
 from geodet.vector.vector_files import read_extent, read_frame
 
 __all__ = ["EvaluatedFrame", "ground_frame", "scene_frame"]
@@ -40,13 +42,19 @@ class EvaluatedFrame:
     """Name of the scene, None without one."""
 
 
-def scene_frame(path: Path, config: Config) -> EvaluatedFrame:
-    """Return the pixels of a scene as the frame.
+def scene_frame(path: Path, detections: Path, labels: Path, config: Config) -> EvaluatedFrame:
+    """Return the pixels of a scene as the frame of two files.
 
     Raises:
         SceneError: The scene cannot be read.
+        VectorError: A file is in a CRS, and the scene has no geotransform to its own.
     """
     with Scene(path) as scene:
+        declared = scene.unplaced_crs
+        if not is_pixel_results(detections):
+            check_objects_have_place(detections, scene.path, declared)
+        check_objects_have_place(labels, scene.path, declared, config.tile.labels_crs)
+        warn_of_unplaced({scene.name: declared})
         box = scene.geobox
         gsd, steps = box.gsd or config.data.gsd, None
         if box.gsd:

@@ -84,11 +84,13 @@ def read_evaluated_scene(
             count; None: all counts.
 
     Raises:
-        VectorError: A file cannot be read, one of the two has no CRS, or the area is elsewhere.
+        VectorError: A file cannot be read, one of the two has no CRS, the area is elsewhere, or a
+            file is in a CRS and the scene has no geotransform to its own.
         ConfigError: The two files have no class in common.
         TilesetError: Points without a box size are to be matched by overlap.
     """
-    frame = scene_frame(scene, config) if scene else ground_frame(detections, labels, config)
+    files = detections, labels
+    frame = scene_frame(scene, *files, config) if scene else ground_frame(*files, config)
     crs, name = frame.geobox.crs, config.data.class_name
     found = _read_found(detections, frame, score_field, name)
     truth = read_scene_labels(

@@ -27,6 +27,7 @@ from geodet.previews.vector_pictures import VECTOR_SUFFIXES, write_vector_pictur
 from geodet.previews.views import SceneView, read_objects, read_view, to_image, warn_of_miss
 from geodet.raster.bands import choose_bands
 from geodet.raster.scene import Scene
+from geodet.raster.unplaced import warn_of_unplaced
 from geodet.vector.formats import path_of
 from geodet.vector.palette import class_colour
 
@@ -119,6 +120,7 @@ def draw_scene(
             objects = read_objects(detections, raster, score_field=score_field)
             found, classes = objects.detections, objects.classes
             warn_of_miss(detections, found, raster)
+        warn_of_unplaced({raster.name: raster.unplaced_crs})
         shown = found.select(found.scores >= np.float32(min_score))
         draw_preview(
             output,

@@ -20,6 +20,7 @@ from geodet.raster.chip import Chip
 from geodet.raster.scene import Scene
 from geodet.tilesets.arrow_objects import read_arrow_objects
 from geodet.tilesets.scene_labels import read_scored_objects
+from geodet.tilesets.unplaced_labels import check_objects_have_place
 from geodet.vector.extents import compare_file_extent
 from geodet.vector.formats import path_of
 from geodet.vector.stored_styles import read_classes
@@ -181,8 +182,10 @@ def read_objects(path: Path, scene: Scene, *, score_field: str | None = None) ->
             has score 1.
 
     Raises:
-        VectorError: The file cannot be read, or has no such scores.
+        VectorError: The file cannot be read, has no such scores, or is in a CRS while the scene has
+            no geotransform to its own.
     """
+    check_objects_have_place(path, scene.path, scene.unplaced_crs)
     if score_field is None:
         score_field = "score" if "score" in read_fields(path) else ""
     quick = read_arrow_objects(path, scene.geobox, score_field=score_field)

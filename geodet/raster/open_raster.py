@@ -89,6 +89,9 @@ class OpenRaster(Closing):
         self.turn = source.turn
         """How a picture is turned while it is read, by its EXIF orientation."""
         self.geobox = source.geobox
+        self.unplaced_crs = source.unplaced_crs
+        """The CRS that the raster declares without a geotransform, and that its geobox therefore
+        lacks; None for most."""
         self.resolution = (gsd, gsd) if gsd else self.geobox.ground_resolution
         self.grid = (self.geobox.width, self.geobox.height)
         """Columns and rows of the grid that :meth:`read` serves."""

@@ -148,9 +148,10 @@ def read_turn(dataset: Any) -> Turn:
         dataset: An open raster.
 
     Returns:
-        No turn for a raster with a georeference, without EXIF data, or in another format.
+        No turn for a raster with a georeference, which a CRS alone is not, without EXIF data, or in
+        another format.
     """
-    if dataset.crs is not None or dataset.transform != Affine.identity() or dataset.gcps[0]:
+    if dataset.transform != Affine.identity() or dataset.gcps[0] or dataset.rpcs is not None:
         return AS_STORED
     if dataset.driver == "JPEG":
         number = dataset.tags().get("EXIF_Orientation", "1").strip()

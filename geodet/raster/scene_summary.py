@@ -34,7 +34,9 @@ class SceneSummary:
     dtype: str
     """Data type of the values, as numpy names it."""
     crs: CRS | None
-    """The CRS; None if the scene has none."""
+    """The CRS; None if the scene has none, or none that a geotransform leads to."""
+    unplaced_crs: CRS | None
+    """The CRS that the scene declares without a geotransform to it; None for most."""
     gsd: float | None
     """Metres per pixel; None if they are unknown."""
     doubtful_alpha: int | None
@@ -62,6 +64,7 @@ def summarise_scene(path: str) -> SceneSummary:
             bands=tuple(scene.band_names),
             dtype=scene.dtype.name,
             crs=scene.geobox.crs,
+            unplaced_crs=scene.unplaced_crs,
             gsd=scene.gsd,
             doubtful_alpha=scene.doubtful_alpha,
             reads=reads,

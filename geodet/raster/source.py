@@ -161,6 +161,13 @@ class Source(Closing):
         return GeoBox(*self.size, transform, crs)
 
     @property
+    def unplaced_crs(self) -> CRS | None:
+        """The CRS that the raster declares although no geotransform leads from its pixels to it."""
+        declared = self.dataset.crs
+        has_place = stored_place(self.dataset)[1] is not None
+        return None if has_place or not declared else CRS.from_user_input(declared)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height, as the raster is displayed."""
         return self.turn.size((self.dataset.width, self.dataset.height))

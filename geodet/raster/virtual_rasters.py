@@ -107,7 +107,9 @@ def stored_place(dataset: Any) -> tuple[Affine, Any]:
     """Return the transform and the CRS of the pixels of a raster as they are stored.
 
     Ground control points give them where they alone place it and all of them lie within half a
-    pixel of one affine transform.
+    pixel of one affine transform. The identity is what rasterio returns for a raster without a
+    geotransform, and a stored one is that of no place on the ground: its y would grow southwards
+    from the origin of the CRS. So a CRS with it counts for nothing.
 
     Args:
         dataset: An open raster.
@@ -116,16 +118,18 @@ def stored_place(dataset: Any) -> tuple[Affine, Any]:
         The transform, and the CRS as rasterio returns it; the identity and None for a raster that
         nothing places so.
     """
-    own = dataset.transform, dataset.crs
+    if dataset.transform != Affine.identity():
+        return dataset.transform, dataset.crs
+    nowhere = Affine.identity(), None
     if find_warp(dataset) != _POINTS:
-        return own
+        return nowhere
     points, crs = dataset.gcps
     fitted = from_gcps(points)
     if fitted.is_degenerate:
-        return own
+        return nowhere
     to_pixels = ~fitted
     misses = [math.dist(to_pixels @ (point.x, point.y), (point.col, point.row)) for point in points]
-    return (fitted, crs) if max(misses) < _EXACT else own
+    return (fitted, crs) if max(misses) < _EXACT else nowhere
 
 
 _POLES = {True: 5041, False: 5042}  # Universal Polar Stereographic, north and south

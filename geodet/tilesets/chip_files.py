@@ -54,6 +54,8 @@ class ChipCopier(Closing):
             self._is_resampled = grid != self._scene.grid
             self._scene.resample(*grid)
             own, scale = self._scene.geobox, self._scene.scale
+            self.unplaced_crs = self._scene.unplaced_crs
+            """See :attr:`geodet.raster.scene.Scene.unplaced_crs`."""
             self.geobox = GeoBox(*grid, own.transform @ Affine.scale(*scale), own.crs)
             """Geobox of the grid whose windows are copied."""
             self.gsd = self._scene.gsd and self._scene.gsd * math.sqrt(math.prod(scale))
@@ -158,7 +160,7 @@ def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
             "count": raster.count,
             "dtype": dtype.name,
             "nodata": raster.nodata,
-            "crs": raster.crs,
+            "crs": None if source.unplaced_crs is not None else raster.crs,
             "compress": "deflate",
             # Differences compress better: of neighbours, or of the bytes of floats.
             "predictor": {"f": 3, "c": 1}.get(dtype.kind, 2),

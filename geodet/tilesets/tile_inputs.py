@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from pyproj import CRS
 
 from geodet.config import DataConfig, TileConfig
 from geodet.errors import ConfigError
@@ -17,11 +18,13 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
 from geodet.raster.scene_names import name_files, scene_names
+from geodet.raster.unplaced import warn_of_unplaced
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_side
 from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene
+from geodet.tilesets.unplaced_labels import check_objects_have_place
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 
 __all__ = ["LabelledArea", "TileInputs", "read_areas", "read_tile_inputs"]
@@ -137,14 +140,19 @@ def read_tile_inputs(
 
     Raises:
         SceneError: A scene cannot be opened, or its metres per pixel are needed and unknown.
-        VectorError: The labels or the area cannot be read, or the area meets no scene.
+        VectorError: The labels or the area cannot be read, the area meets no scene, or labels are
+            in a CRS and their scene has no geotransform to its own.
         TilesetError: No label lies in a scene, or the labels are points and no size is set.
     """
     files = pair_labels(labels, paths, allow_outside=data.allow_outside)
     grids: list[tuple[GeoBox, float | None]] = []
-    for path in paths:
+    unplaced: dict[str, CRS | None] = {}
+    for path, file in zip(paths, files, strict=True):
         with ChipCopier(path, gsd=config.gsd, scene_gsd=data.gsd) as copier:
             grids.append((copier.geobox, copier.gsd))
+            unplaced[path] = copier.unplaced_crs
+        check_objects_have_place(file, path, unplaced[path], config.labels_crs)
+    warn_of_unplaced(unplaced)
     areas = read_areas(area, [geobox for geobox, _ in grids])
     reader = LabelFiles(files, paths, config, data)
     met = [i for i, aoi in enumerate(areas) if aoi is None or not aoi.is_empty]

@@ -14,6 +14,7 @@ from geodet.errors import ConfigError, GeodetError
 from geodet.files.network import is_offline
 from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
+from geodet.raster.unplaced import warn_of_unplaced
 from geodet.vector.formats import path_of
 from geodet.vector.reviews import check_review_layers, check_reviews
 from geodet.viewer.late_requests import LateRequests
@@ -74,6 +75,7 @@ def serve_map(
     if errors is not None:
         list_error_layers(errors)
     with Scene(scene) as raster:
+        warn_of_unplaced({raster.name: raster.unplaced_crs})
         select_colours(raster, bands)
         if reviews is not None:
             check_review_layers(reviews, raster.geobox)

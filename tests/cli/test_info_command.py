@@ -38,6 +38,14 @@ def test_info_of_images_without_labels_says_so(tmp_path, invoke, make_scene):
     assert "no labels recognised: no images" in invoke("info", "nothing", code=1).stderr
 
 
+def test_info_says_that_no_geotransform_leads_to_a_crs(invoke, make_scene):
+    make_scene(epsg=None, crs="EPSG:32611")
+    printed = json.loads(invoke("info", "scene.tif", "--json").stdout)
+    utm = "WGS 84 / UTM zone 11N (EPSG:32611)"
+    assert printed["crs"] == f"none: {utm} is declared, but no geotransform leads to it"
+    assert printed["gsd"] == "unknown"
+
+
 def test_info_names_the_option_that_reads_outside_of_a_tileset(tmp_path, invoke):
     paint_image(tmp_path / "secret.png")
     write(tmp_path / "t" / "boxes.csv", "image,xmin,ymin,xmax,ymax\n../secret.png,1,1,9,9\n")

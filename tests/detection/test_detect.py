@@ -231,6 +231,32 @@ def test_a_scene_must_have_a_crs_where_it_is_required(make_scene, tiny_model, tm
     assert layer["area_m2"].isna().all()
 
 
+def test_a_crs_without_a_geotransform_places_nothing(make_scene, tiny_model, tmp_path, caplog):
+    path, bare = make_scene(epsg=None, crs="EPSG:32611"), make_scene("bare.tif", epsg=None)
+    strict = SMALL.model_copy(update={"require_crs": True})
+    message = r"scene\.tif declares the CRS WGS 84 / UTM zone 11N, but has no geotransform to it"
+    with pytest.raises(SceneError, match=message) as caught:
+        run(path, tmp_path / "out.gpkg", tiny_model, strict)
+    assert "gdal_edit -a_ullr" in caught.value.hint
+    caplog.clear()
+    layer, _ = run(path, tmp_path / "out.gpkg", tiny_model)
+    assert caplog.text.count("scene.tif declares a CRS (WGS 84 / UTM zone 11N), but no geotr") == 1
+    assert "scene.tif has no CRS: coordinates in the output are pixels" in caplog.text
+    assert layer.crs is None or layer.crs.name.startswith("Undefined")
+    assert layer["area_m2"].isna().all()
+    expected, _ = run(bare, tmp_path / "bare.gpkg", tiny_model)
+    np.testing.assert_array_equal(boxes_of(layer), boxes_of(expected))
+
+
+def test_scenes_with_a_crs_but_no_geotransform_are_warned_of_once(
+    make_scene, tiny_model, tmp_path, caplog
+):
+    for name in ("a.tif", "b.tif"):
+        make_scene(name, epsg=None, crs="EPSG:4326")
+    run([tmp_path / "a.tif", tmp_path / "b.tif"], tmp_path / "out.gpkg", tiny_model)
+    assert caplog.text.count("2 scenes, such as a.tif, declare a CRS (WGS 84), but no geotr") == 1
+
+
 def test_an_unknown_gsd_is_a_warning_unless_it_does_not_matter(
     make_scene, tiny_model, tmp_path, caplog
 ):

@@ -159,6 +159,15 @@ def test_a_single_file_without_a_crs_is_refused(files, crs, labels_crs):
     assert "--scene" in caught.value.hint
 
 
+@pytest.mark.parametrize(("crs", "labels_crs"), [(None, 32633), (32633, None)])
+def test_objects_in_a_crs_have_no_place_in_a_scene_without_a_geotransform(
+    files, make_scene, crs, labels_crs
+):
+    scene = make_scene(epsg=None, crs="EPSG:32633")
+    with pytest.raises(VectorError, match=r"33N, and .* declares the CRS .*, but has no geotransf"):
+        read(files(crs, labels_crs), scene)
+
+
 def test_objects_outside_of_the_scene_do_not_count(files, make_scene, caplog):
     scene = make_scene(origin=(X, Y), pixel_size=0.5, width=60, height=60)  # 30 m
     sample = read(files(), scene).image

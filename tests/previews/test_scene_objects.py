@@ -56,6 +56,17 @@ def test_files_of_other_programs_are_read(scene, tmp_path):
     np.testing.assert_allclose(found, [[5, 6, 5, 6], [30, 12, 30, 12]], atol=1e-6)
 
 
+def test_objects_in_a_crs_are_not_taken_for_pixels_of_a_scene_without_a_geotransform(
+    scene, make_scene, tmp_path
+):
+    found = write(tmp_path / "out.gpkg", scene)
+    with Scene(make_scene("lost.tif", epsg=None, crs="EPSG:32633")) as lost:
+        with pytest.raises(VectorError, match=r"lost\.tif declares the CRS .* no geotransform"):
+            read_objects(found, lost)
+        objects = read_objects(write(tmp_path / "pixels.gpkg", lost), lost)
+    np.testing.assert_allclose(objects.detections.boxes, FOUND.boxes, atol=1e-6)
+
+
 def test_the_score_field_can_be_named(scene, tmp_path):
     frame = geopandas.GeoDataFrame(
         {"sure": [0.5], "name": ["car"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326

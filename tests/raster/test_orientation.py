@@ -50,6 +50,17 @@ def test_a_picture_is_read_as_pillow_displays_it(suffix, orientation, picture, t
     assert chip.valid.all()
 
 
+def test_a_crs_without_a_geotransform_does_not_keep_a_picture_from_being_turned(picture, tmp_path):
+    path = tmp_path / "a.png"
+    save(path, picture, 6)
+    path.with_suffix(".png.aux.xml").write_text(
+        "<PAMDataset><SRS>EPSG:32633</SRS></PAMDataset>", encoding="utf-8"
+    )
+    with Scene(path) as scene:
+        assert scene.unplaced_crs.to_epsg() == 32633
+        assert scene.turn.orientation == 6
+
+
 @pytest.mark.parametrize("orientation", [2, 6, 7])
 def test_a_turned_picture_is_resampled_like_the_picture_saved_upright(
     orientation, picture, tmp_path

@@ -215,6 +215,7 @@ def linear_rpcs():
 def test_rpcs_place_a_raster_whichever_crs_it_declares(make_scene, crs):
     path = make_scene(epsg=None, rpcs=linear_rpcs(), objects=[(42, 34, 54, 46)], crs=crs)
     with Scene(path) as scene:
+        assert scene.unplaced_crs is None
         assert scene.warped_by.startswith("rational polynomial coefficients")
         assert scene.geobox.crs == CRS.from_epsg(32633)
         found = centre_of_object(scene)

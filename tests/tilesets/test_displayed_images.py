@@ -190,6 +190,15 @@ def test_chips_whose_points_no_transform_meets_are_read_without_a_place(make_sce
         check_object(read_chip(image, ()))
 
 
+def test_chips_with_a_crs_but_no_geotransform_share_no_ground(make_scene, tmp_path):
+    for name in ("a.tif", "b.tif"):
+        make_scene(name, epsg=None, crs="EPSG:32633", objects=[BOX])
+    labels = {name: [BOX_OF_COCO] for name in ("a.tif", "b.tif")}
+    write_coco(tmp_path / "labels.json", labels, size=(96, 80))
+    images = read_tileset(tmp_path, CONFIG).images
+    assert [(image.gsd, image.place) for image in images] == [(None, "a.tif"), (None, "b.tif")]
+
+
 @pytest.mark.parametrize("crs", [None, "EPSG:4326", "EPSG:32611"])
 def test_labels_of_chips_that_rpcs_place_are_in_stored_pixels(make_scene, tmp_path, crs):
     for name in ("a.tif", "b.tif"):

@@ -192,6 +192,26 @@ def test_a_scene_without_crs_has_labels_in_pixels_with_y_upwards(tmp_path, caplo
     assert {image.gsd for image in tileset.images} == {0.1}
 
 
+def test_a_crs_without_a_geotransform_places_neither_labels_nor_chips(tmp_path, caplog):
+    scene = paint_scene(tmp_path / "s.tif", transform=None, epsg=32610)
+    flipped = [shapely.box(x1, -y2, x2, -y1) for x1, y1, x2, y2 in spread()]
+    placed = save(tmp_path / "l.gpkg", flipped, crs=32610)
+    config = TileConfig(**CHIPS, min_visible=1)
+    message = r"l\.gpkg is in WGS 84 / UTM zone 10N, and .*s\.tif declares the CRS .* no geotransf"
+    with pytest.raises(VectorError, match=message) as caught:
+        tile_scene(scene, placed, tmp_path / "out", config, DataConfig(gsd=0.1))
+    assert "gdal_edit -a_ullr" in caught.value.hint
+    # GeoJSON cannot say that it has no CRS, but what is no longitude and latitude are pixels.
+    labels = save(tmp_path / "l.geojson", flipped, crs=4326)
+    tile_scene(scene, labels, tmp_path / "out", config, DataConfig(gsd=0.1))
+    assert "s.tif declares a CRS (WGS 84 / UTM zone 10N), but no geotransform" in caplog.text
+    images = read_tileset(tmp_path / "out", DataConfig()).images
+    with rasterio.open(images[0].path) as chip:
+        assert chip.crs is None
+    found = np.concatenate([to_scene(image, image.boxes) for image in images])
+    assert np.abs(found[:, None] - np.array(spread())).max(axis=2).min(axis=1).max() < 1e-5
+
+
 def test_windows_without_data_are_skipped(tmp_path):
     valid = np.ones(SIZE[::-1], bool)
     valid[:, :64] = False
