@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.raster.unplaced import WAY_OUT, describe_unplaced
-from geodet.tilesets.scene_labels import choose_crs
+from geodet.tilesets.label_crs import choose_crs
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
 
