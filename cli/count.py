@@ -138,7 +138,8 @@ def count(
     """Count detections by polygons or cells, and estimate how many objects there really are.
 
     An object counts in each polygon that its centre lies in. The 95 % interval of the true count
-    comes from the precision and recall of the detections, or from a labelled sample.
+    comes from the precision and recall of the detections, or from a labelled sample. Densities and
+    estimates are of the part of each polygon that was examined, as far as the file says it.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.files.outputs import check_destination
@@ -173,7 +174,9 @@ def _print(report: CountReport) -> None:
     typer.echo(f"{objects} in {places}, {report.elsewhere:,} elsewhere")
     total = report.total
     if "per_ha" in total:
-        typer.echo(f"{total['per_ha']:,.2f} per hectare on {total['area_ha']:,.2f} ha")
+        share = total.get("examined_share", 1.0)
+        part = f", the {share:.1%} of the places that was examined" if share < 1 else ""
+        typer.echo(f"{total['per_ha']:,.2f} per hectare on {total['area_ha']:,.2f} ha{part}")
     if report.estimated_by:
         low, high = total["estimate_low"], total["estimate_high"]
         typer.echo(

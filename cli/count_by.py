@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from geodet.documents.values import counted
 
-__all__ = ["check_counts", "counts_path", "write_counts"]
+if TYPE_CHECKING:
+    from geodet.detection.layer_run import LayerRun
+
+__all__ = ["check_counted_ground", "check_counts", "counts_path", "write_counts"]
 
 _PIXELS = ("coco", "yolo")
 """Formats without coordinates of the ground."""
@@ -50,11 +55,37 @@ def check_counts(output: Path, by: Path, *, format: str | None, overwrite: bool)
     check_polygons(by, counts_path(output))
 
 
-def write_counts(output: Path, by: Path, *, overwrite: bool, quiet: bool) -> None:
-    """Count the objects of an output in polygons, and write the counts beside it."""
+def check_counted_ground(
+    by: Path | None, run: LayerRun, outputs: Sequence[Path], *, append: bool
+) -> None:
+    """Check before a run that polygons meet the ground that it is to search.
+
+    Raises:
+        VectorError: They do not, or one of the two has no CRS.
+    """
+    if by is None or (append and outputs[0].exists()):
+        return  # the file's objects count, too, wherever they were searched
+    from geodet.counting.count import check_examined
+
+    ground = run.planned_ground
+    if ground is not None:
+        check_examined(by, ground)
+
+
+def write_counts(output: Path, by: Path, run: LayerRun, *, overwrite: bool, quiet: bool) -> None:
+    """Count the objects of an output in polygons, and write the counts beside it.
+
+    The run says where they were searched, where its output does not.
+    """
     from geodet.counting.count import CountPlaces, count_objects
 
-    report = count_objects(output, CountPlaces(by), counts_path(output), overwrite=overwrite)
+    report = count_objects(
+        output,
+        CountPlaces(by),
+        counts_path(output),
+        ground=run.examined_ground,
+        overwrite=overwrite,
+    )
     if not quiet:
         objects, places = counted(report.objects, "object"), counted(report.polygons, "place")
         typer.echo(f"{report.output}: {objects} in {places}")

@@ -11,7 +11,7 @@ import typer
 
 from . import options as opt
 from . import search_options as search
-from .count_by import check_counts, write_counts
+from .count_by import check_counted_ground, check_counts, write_counts
 from .found_report import print_detections, reporting
 from .process import command_line, prepare_process
 from .report import (
@@ -213,6 +213,7 @@ def detect(
             progress=progress,
         )
         report_to(run.report)
+        check_counted_ground(count_by, run, outputs, append=append)
         write = lines_on_stdout(run, stdout, geometry) if streams else _write_nothing
         try:
             with closing(iter(run)) as parts:
@@ -225,7 +226,7 @@ def detect(
     else:
         print_detections(run.report, quiet=quiet, to_stderr=streams)
     if count_by is not None:
-        write_counts(outputs[0], count_by, overwrite=overwrite, quiet=quiet or as_json)
+        write_counts(outputs[0], count_by, run, overwrite=overwrite, quiet=quiet or as_json)
     if profile:
         print_stages(run.report.stages, run.report.seconds)
 

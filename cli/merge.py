@@ -9,7 +9,7 @@ import typer
 
 from . import options as opt
 from . import search_options as search
-from .count_by import check_counts, write_counts
+from .count_by import check_counted_ground, check_counts, write_counts
 from .found_report import print_detections, reporting
 from .report import print_json, set_up_logging
 
@@ -88,6 +88,7 @@ def merge(
             open_job(job), outputs, options, allow_missing=allow_missing, progress=progress
         )
         report_to(run.report)
+        check_counted_ground(count_by, run, outputs, append=append)
         for _ in run:
             pass
     if as_json:
@@ -95,4 +96,4 @@ def merge(
     else:
         print_detections(run.report, quiet=quiet, is_merge=True)
     if count_by is not None:
-        write_counts(outputs[0], count_by, overwrite=overwrite, quiet=quiet or as_json)
+        write_counts(outputs[0], count_by, run, overwrite=overwrite, quiet=quiet or as_json)

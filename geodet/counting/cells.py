@@ -14,12 +14,14 @@ from pyproj import CRS, Transformer
 
 from geodet.counting.found_objects import FoundObjects
 from geodet.counting.intervals import Estimator
-from geodet.counting.polygon_counts import CountedPolygons, Polygons, count_pairs
+from geodet.counting.polygon_counts import CountedPolygons, Polygons, count_pairs, examine
 from geodet.errors import ConfigError, VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn
 from geodet.geometry.ground_area import ground_areas
 from geodet.geometry.utm import utm_at
+from geodet.raster.density import find_cells_of
+from geodet.vector.examined_ground import ExaminedGround
 
 __all__ = ["CellGrid", "count_in_hexagons", "count_in_squares"]
 
@@ -43,15 +45,28 @@ class CellGrid:
     cells: tuple[Ints, Ints]
     """Rows and columns of the cells with objects, in the order of the counts."""
 
-    def to_raster(self, values: Floats) -> Floats:
-        """Return a raster of the values of the cells with objects, 0 elsewhere: (H, W)."""
+    def to_raster(self, values: Floats, ground: ExaminedGround | None = None) -> Floats:
+        """Return a raster of the values of the cells with objects, 0 elsewhere: (H, W).
+
+        Args:
+            values: Of the cells with objects.
+            ground: Where objects were searched: a cell of which nothing was examined is NaN.
+                None: everywhere, as far as is known.
+        """
         raster: Floats = np.zeros((self.height, self.width))
+        if ground is not None:
+            corners = self.transform @ (0, self.height), self.transform @ (self.width, 0)
+            pieces = ground.pieces_in(self.crs, np.concatenate(corners))
+            raster[~find_cells_of(pieces, raster.shape, self.transform)] = np.nan
         raster[self.cells] = values
         return raster
 
 
 def count_in_squares(
-    found: FoundObjects, side: float, estimator: Estimator | None = None
+    found: FoundObjects,
+    side: float,
+    estimator: Estimator | None = None,
+    ground: ExaminedGround | None = None,
 ) -> tuple[Polygons, CountedPolygons, CellGrid]:
     """Count objects in square cells, whose edges are multiples of their side.
 
@@ -62,6 +77,7 @@ def count_in_squares(
         side: Metres along a cell's edge, in a projected CRS: that of the objects, or their UTM zone
             if it is in degrees or Mercator's.
         estimator: Estimates the true counts; None: there are no estimates.
+        ground: Where the objects were searched; None: everywhere, as far as is known.
 
     Returns:
         The cells with objects, their counts, and the grid.
@@ -89,11 +105,14 @@ def count_in_squares(
     polygons = _cells(found.path, shapely.box(x, y, x + step, y + step), crs)
     transform = Affine(step, 0, left * step, 0, -step, (top + 1) * step)
     grid = CellGrid(transform, width, height, crs, (row, column))
-    return polygons, _count(found, polygons, place, estimator), grid
+    return polygons, _count(found, polygons, place, estimator, ground), grid
 
 
 def count_in_hexagons(
-    found: FoundObjects, resolution: int, estimator: Estimator | None = None
+    found: FoundObjects,
+    resolution: int,
+    estimator: Estimator | None = None,
+    ground: ExaminedGround | None = None,
 ) -> tuple[Polygons, CountedPolygons]:
     """Count objects in the hexagons of H3, whose index is in the column ``h3``.
 
@@ -101,6 +120,7 @@ def count_in_hexagons(
         found: N objects, in a CRS.
         resolution: 0 to 15; at 9 a hexagon has about 10 hectares.
         estimator: Estimates the true counts; None: there are no estimates.
+        ground: Where the objects were searched; None: everywhere, as far as is known.
 
     Returns:
         The cells with objects, in WGS 84, and their counts.
@@ -128,7 +148,7 @@ def count_in_hexagons(
     rings = [np.array(h3.cell_to_boundary(int(cell)))[:, ::-1] for cell in cells]
     polygons = _cells(found.path, np.array([_hexagon(ring) for ring in rings], object), _WGS84)
     polygons.attributes["h3"] = [h3.int_to_str(int(cell)) for cell in cells]
-    return polygons, _count(found, polygons, place, estimator)
+    return polygons, _count(found, polygons, place, estimator, ground)
 
 
 def _hexagon(ring: Floats) -> shapely.Geometry:
@@ -168,13 +188,21 @@ def _cells(path: Path, shapes: NDArray[np.object_], crs: CRS) -> Polygons:
 
 
 def _count(
-    found: FoundObjects, polygons: Polygons, place: Ints, estimator: Estimator | None
+    found: FoundObjects,
+    polygons: Polygons,
+    place: Ints,
+    estimator: Estimator | None,
+    ground: ExaminedGround | None,
 ) -> CountedPolygons:
     """Count objects of which each is in one cell."""
     which = np.arange(len(found))
-    areas = ground_areas(polygons.shapes, polygons.crs)
-    figures = count_pairs(found, place, which, areas, estimator)
+    examined, areas = examine(polygons.shapes, polygons.crs, ground)
+    shares = None if examined is None else examined.shares
+    figures = count_pairs(found, place, which, areas, estimator, shares)
     whole = np.array([np.nansum(areas)])
-    total = count_pairs(found, np.zeros_like(which), which, whole, estimator)
+    share = None
+    if shares is not None:
+        share = whole / np.nansum(ground_areas(polygons.shapes, polygons.crs))
+    total = count_pairs(found, np.zeros_like(which), which, whole, estimator, share)
     rows = pd.concat([polygons.attributes, figures], axis="columns")
-    return CountedPolygons(rows, total, elsewhere=0)
+    return CountedPolygons(rows, total, elsewhere=0, examined=examined)

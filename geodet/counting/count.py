@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from geodet.counting.cells import CellGrid, count_in_hexagons, count_in_squares
-from geodet.counting.found_objects import FoundObjects, read_found_objects
+from geodet.counting.examined_parts import find_examined_parts
+from geodet.counting.found_objects import FoundObjects, check_crs, read_found_objects
 from geodet.counting.intervals import Estimator
 from geodet.counting.known_accuracy import KnownAccuracy, choose_estimator
 from geodet.counting.polygon_counts import (
@@ -22,9 +24,12 @@ from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.raster.density import write_density
 from geodet.vector.attribute_tables import check_columns, write_polygon_table
+from geodet.vector.examined_ground import ExaminedGround, find_examined_ground
 from geodet.vector.formats import TABLE_SUFFIXES, path_of
 
-__all__ = ["CountPlaces", "CountReport", "check_polygons", "count_objects"]
+__all__ = ["CountPlaces", "CountReport", "check_examined", "check_polygons", "count_objects"]
+
+logger = logging.getLogger(__name__)
 
 _RASTERS = (".tif", ".tiff")
 
@@ -101,6 +106,22 @@ def check_polygons(by: Path, output: Path) -> None:
     check_columns(output, [*polygons.attributes.columns, *FIGURES])
 
 
+def check_examined(by: Path, ground: ExaminedGround) -> None:
+    """Check before a detection that polygons meet the ground that it is to search.
+
+    Args:
+        by: A vector file of polygons.
+        ground: What is to be searched.
+
+    Raises:
+        VectorError: The file cannot be read, one of the two has no CRS, or they do not meet.
+    """
+    polygons = read_polygons(by)
+    check_crs(polygons.crs, by, ground.crs, ground.path)
+    if not find_examined_parts(polygons.shapes, polygons.crs, ground).is_any:
+        raise ground.miss_error(by, "polygons")
+
+
 def count_objects(
     detections: Path,
     places: CountPlaces,
@@ -110,9 +131,12 @@ def count_objects(
     score_field: str | None = None,
     label_field: str | None = None,
     known: KnownAccuracy | None = None,
+    ground: ExaminedGround | None = None,
     overwrite: bool = False,
 ) -> CountReport:
     """Count the objects of a file by polygons or cells, and estimate how many there really are.
+
+    Densities and estimates are of the ground that was examined, as far as the file says it.
 
     Args:
         detections: A vector file, written by detect or by another program.
@@ -123,10 +147,12 @@ def count_objects(
         score_field: Attribute with the score; None: ``score``, if there is one.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
         known: How good the detections are; None: what their file says.
+        ground: Where they were searched, if their file does not say it; None: unknown.
         overwrite: Replace a file that exists.
 
     Raises:
-        VectorError: A file cannot be read, or one of them has no CRS.
+        VectorError: A file cannot be read, one of them has no CRS, or none of the polygons or of
+            the plots was examined.
         ConfigError: What is known cannot be used.
         OutputError: The output exists, or cannot be written.
     """
@@ -138,30 +164,59 @@ def count_objects(
     found = read_found_objects(
         detections, min_score=min_score, score_field=score_field, label_field=label_field
     )
-    estimator = choose_estimator(known, found, min_score)
-    polygons, counted, grid = _count(found, places, estimator)
+    ground = find_examined_ground(detections) or ground
+    estimator = choose_estimator(known, found, min_score, ground)
+    polygons, counted, grid = _count(found, places, estimator, ground)
     if output is not None:
-        _write(output, polygons, counted, grid)
+        _write(output, polygons, counted, grid, ground)
     return _report(output, polygons, counted, estimator)
 
 
 def _count(
-    found: FoundObjects, places: CountPlaces, estimator: Estimator | None
+    found: FoundObjects,
+    places: CountPlaces,
+    estimator: Estimator | None,
+    ground: ExaminedGround | None,
 ) -> tuple[Polygons, CountedPolygons, CellGrid | None]:
     if places.by is not None:
         polygons = read_polygons(places.by, places.field)
-        return polygons, count_in_polygons(found, polygons, estimator), None
+        counted = count_in_polygons(found, polygons, estimator, ground)
+        if ground is not None:
+            _report_unseen(polygons, counted, ground)
+        return polygons, counted, None
     if places.cell_m is not None:
-        return count_in_squares(found, places.cell_m, estimator)
+        return count_in_squares(found, places.cell_m, estimator, ground)
     assert places.h3 is not None  # one of the three, as CountPlaces checks
-    return *count_in_hexagons(found, places.h3, estimator), None
+    return *count_in_hexagons(found, places.h3, estimator, ground), None
+
+
+def _report_unseen(polygons: Polygons, counted: CountedPolygons, ground: ExaminedGround) -> None:
+    """Warn of polygons that were not examined, or only in part; refuse if no polygon was."""
+    examined = counted.examined
+    assert examined is not None  # the ground is known
+    if not examined.is_any and not counted.total["objects"].gt(0).any():
+        raise ground.miss_error(polygons.path, "polygons")
+    unseen, partial = int(examined.is_unseen.sum()), int(examined.is_partial.sum())
+    if unseen or partial:
+        logger.warning(
+            "%s: %d of %d polygons were not examined, and %d only in part; counts, densities and"
+            " estimates are of the examined part, the examined_share of each",
+            polygons.path,
+            unseen,
+            len(polygons.shapes),
+            partial,
+        )
 
 
 def _write(
-    output: Path, polygons: Polygons, counted: CountedPolygons, grid: CellGrid | None
+    output: Path,
+    polygons: Polygons,
+    counted: CountedPolygons,
+    grid: CellGrid | None,
+    ground: ExaminedGround | None,
 ) -> None:
     if grid is not None and output.suffix.lower() in _RASTERS:
-        raster = grid.to_raster(counted.rows["per_ha"].to_numpy())
+        raster = grid.to_raster(counted.rows["per_ha"].to_numpy(), ground)
         write_density(output, raster, grid.transform, grid.crs, "objects per hectare")
         return
     shapes, crs = polygons.shapes, polygons.crs

@@ -19,7 +19,7 @@ from geodet.tilesets.class_fields import read_label_names, read_names_of_detecti
 from geodet.vector.antimeridian import join_at_antimeridian, make_objects_whole
 from geodet.vector.vector_files import read_fields, read_frame
 
-__all__ = ["FoundObjects", "read_found_objects"]
+__all__ = ["FoundObjects", "check_crs", "read_found_objects"]
 
 _logger = logging.getLogger(__name__)
 
@@ -80,13 +80,7 @@ class FoundObjects:
         Raises:
             VectorError: One of the two files has no CRS.
         """
-        if (crs is None) != (self.crs is None):
-            without, other = (self.path, path) if self.crs is None else (path, self.path)
-            raise VectorError(
-                f"{without} has no CRS, and {other} has one",
-                hint="give it its CRS, such as with ogr2ogr -a_srs EPSG:32633",
-                path=without,
-            )
+        check_crs(self.crs, self.path, crs, path)
         x, y = self.centres.T
         if crs is not None and self.crs is not None and not crs.equals(self.crs):
             x, y = Transformer.from_crs(self.crs, crs, always_xy=True).transform(x, y)
@@ -94,6 +88,22 @@ class FoundObjects:
             x = within_half_turn(x, middle, turn)
         points: NDArray[np.object_] = shapely.points(x, y)
         return points
+
+
+def check_crs(one: CRS | None, path: Path, other: CRS | None, other_path: Path) -> None:
+    """Check that two files have a CRS, or neither has.
+
+    Raises:
+        VectorError: One of them has none.
+    """
+    if (one is None) == (other is None):
+        return
+    without, with_crs = (path, other_path) if one is None else (other_path, path)
+    raise VectorError(
+        f"{without} has no CRS, and {with_crs} has one",
+        hint="give it its CRS, such as with ogr2ogr -a_srs EPSG:32633",
+        path=without,
+    )
 
 
 def read_found_objects(

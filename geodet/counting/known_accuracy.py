@@ -9,10 +9,12 @@ from pathlib import Path
 
 import shapely
 
+from geodet.counting.examined_parts import find_examined_parts
 from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.intervals import Accuracy, Estimator, PlotRatio
 from geodet.counting.polygon_counts import Polygons, count_in_polygons, read_polygons
 from geodet.errors import ConfigError
+from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.provenance import ACCURACY, read_provenance
 
 __all__ = ["KnownAccuracy", "choose_estimator"]
@@ -61,7 +63,10 @@ class KnownAccuracy:
 
 
 def choose_estimator(
-    known: KnownAccuracy, found: FoundObjects, min_score: float
+    known: KnownAccuracy,
+    found: FoundObjects,
+    min_score: float,
+    ground: ExaminedGround | None = None,
 ) -> Estimator | None:
     """Return what the user knows, or else what the file of detections says.
 
@@ -69,23 +74,28 @@ def choose_estimator(
         known: What the user knows.
         found: The detections.
         min_score: The lowest score of those that count.
+        ground: Where they were searched; None: everywhere, as far as is known.
 
     Returns:
         None where it is not known; a warning is logged then.
 
     Raises:
         ConfigError: The shares or the plots cannot be used.
-        VectorError: The sample or the plots cannot be read.
+        VectorError: The sample or the plots cannot be read, or no plot was examined.
     """
     if known.sample is not None and known.plots is not None:
-        return _ratio_of_plots(known.sample, known.plots, found)
+        return _ratio_of_plots(known.sample, known.plots, found, ground)
     if known.precision is not None and known.recall is not None:
         return Accuracy(known.precision, known.recall, known.objects)
     return _stored_accuracy(found.path, min_score)
 
 
-def _ratio_of_plots(sample: Path, plots: Path, found: FoundObjects) -> PlotRatio:
+def _ratio_of_plots(
+    sample: Path, plots: Path, found: FoundObjects, ground: ExaminedGround | None
+) -> PlotRatio:
     areas = _read_plots(plots)
+    if ground is not None:
+        areas = _cut_to_examined(areas, ground)
     labelled = count_in_polygons(read_found_objects(sample), areas).rows["objects"]
     detected = count_in_polygons(found, areas).rows["objects"]
     return PlotRatio(labelled.to_numpy(), detected.to_numpy())
@@ -98,8 +108,28 @@ def _read_plots(path: Path) -> Polygons:
     if there.all():
         return plots
     logger.warning("%s: %d plots have no geometry and are left out", path, (~there).sum())
-    rows = plots.attributes[there].reset_index(drop=True)
-    return replace(plots, shapes=plots.shapes[there], attributes=rows)
+    return plots.select(there)
+
+
+def _cut_to_examined(plots: Polygons, ground: ExaminedGround) -> Polygons:
+    """Leave out plots that were not examined, where every labelled object would be a miss.
+
+    Of the others the examined part is kept: the ratio needs no plots of one size.
+    """
+    examined = find_examined_parts(plots.shapes, plots.crs, ground)
+    if not examined.is_any:
+        raise ground.miss_error(plots.path, "plots")
+    unseen, partial = int(examined.is_unseen.sum()), int(examined.is_partial.sum())
+    if unseen or partial:
+        logger.warning(
+            "%s: %d of %d plots were not examined and are left out; %d were only in part, and their"
+            " examined part counts",
+            plots.path,
+            unseen,
+            len(plots.shapes),
+            partial,
+        )
+    return replace(plots, shapes=examined.shapes).select(~examined.is_unseen)
 
 
 def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:

@@ -13,11 +13,13 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from geodet.counting.examined_parts import ExaminedParts, find_examined_parts
 from geodet.counting.found_objects import FoundObjects
 from geodet.counting.intervals import Estimator
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_area import ground_areas
+from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.vector_files import read_frame
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "check_attributes",
     "count_in_polygons",
     "count_pairs",
+    "examine",
     "read_polygons",
 ]
 
@@ -34,7 +37,7 @@ _QUANTILES = (0.1, 0.5, 0.9)
 _SQUARE_METRES = 10_000.0  # of a hectare
 
 FIGURES = (
-    *("objects", "area_ha", "per_ha"),
+    *("objects", "examined_share", "area_ha", "per_ha"),
     *("score_mean", "score_p10", "score_p50", "score_p90"),
     *("size_m2_mean", "size_m2_p10", "size_m2_p50", "size_m2_p90"),
     *("estimate", "estimate_low", "estimate_high"),
@@ -59,6 +62,11 @@ class Polygons:
         """Return the polygons alone."""
         return replace(self, attributes=self.attributes.iloc[:, :0])
 
+    def select(self, which: NDArray[np.bool_]) -> Polygons:
+        """Return the polygons of a mask."""
+        rows = self.attributes[which].reset_index(drop=True)
+        return replace(self, shapes=self.shapes[which], attributes=rows)
+
     @property
     def middle(self) -> float:
         """The x of the middle of their extent, 0 without any."""
@@ -76,6 +84,8 @@ class CountedPolygons:
     """A DataFrame of one row with the figures; an object in several polygons counts once."""
     elsewhere: int
     """Objects in no polygon."""
+    examined: ExaminedParts | None = None
+    """The part of each polygon that was examined; None: unknown, and taken as all of it."""
 
 
 def read_polygons(path: Path, field: str | None = None) -> Polygons:
@@ -113,7 +123,10 @@ def read_polygons(path: Path, field: str | None = None) -> Polygons:
 
 
 def count_in_polygons(
-    found: FoundObjects, polygons: Polygons, estimator: Estimator | None = None
+    found: FoundObjects,
+    polygons: Polygons,
+    estimator: Estimator | None = None,
+    ground: ExaminedGround | None = None,
 ) -> CountedPolygons:
     """Count the objects whose centres lie in each polygon or on its edge.
 
@@ -121,11 +134,14 @@ def count_in_polygons(
         found: N objects.
         polygons: M polygons; an object counts in each that it lies in.
         estimator: Estimates the true counts; None: there are no estimates.
+        ground: Where the objects were searched; None: everywhere, as far as is known.
 
     Returns:
-        The columns ``objects``, ``objects_CLASS`` where there are several classes, ``area_ha``,
-        ``per_ha``, the mean and quantiles of ``score`` and ``size_m2`` as far as they are known,
-        and ``estimate``, ``estimate_low``, ``estimate_high``.
+        The columns ``objects``, ``objects_CLASS`` where there are several classes,
+        ``examined_share`` where the ground is known, ``area_ha``, ``per_ha``, the mean and
+        quantiles of ``score`` and ``size_m2`` as far as they are known, and ``estimate``,
+        ``estimate_low``, ``estimate_high``. All of them are of the examined part of a polygon;
+        without one, counts, densities and estimates are missing.
 
     Raises:
         VectorError: One of the two files has no CRS, or the polygons have a column of one of these
@@ -133,18 +149,46 @@ def count_in_polygons(
     """
     points = found.points_in(polygons.crs, polygons.middle, polygons.path)
     place, which = shapely.STRtree(points).query(polygons.shapes, predicate="intersects")
-    areas = ground_areas(polygons.shapes, polygons.crs)
-    figures = count_pairs(found, place, which, areas, estimator)
+    examined, areas = examine(polygons.shapes, polygons.crs, ground)
+    shares = None if examined is None else examined.shares
+    figures = count_pairs(found, place, which, areas, estimator, shares)
     check_attributes(polygons, figures.columns)
     inside = np.unique(which)
-    union = ground_areas(np.array([shapely.union_all(polygons.shapes)]), polygons.crs)
-    total = count_pairs(found, np.zeros_like(inside), inside, union, estimator)
+    union = np.array([shapely.union_all(polygons.shapes)])
+    is_whole = examined is not None and not (examined.is_unseen | examined.is_partial).any()
+    both, area = examine(union, polygons.crs, None if is_whole else ground)
+    share = np.ones(1) if is_whole else None if both is None else both.shares
+    total = count_pairs(found, np.zeros_like(inside), inside, area, estimator, share)
     rows = pd.concat([polygons.attributes, figures], axis="columns")
-    return CountedPolygons(rows, total, len(found) - len(inside))
+    return CountedPolygons(rows, total, len(found) - len(inside), examined)
+
+
+def examine(
+    shapes: NDArray[np.object_], crs: CRS | None, ground: ExaminedGround | None
+) -> tuple[ExaminedParts | None, Floats]:
+    """Return the examined parts of polygons, None where they are not known, and their areas.
+
+    Args:
+        shapes: (M,) valid polygons.
+        crs: Theirs.
+        ground: Where objects were searched; None: unknown, the areas are of all.
+
+    Returns:
+        The parts, and (M,) square metres.
+    """
+    if ground is None:
+        return None, ground_areas(shapes, crs)
+    parts = find_examined_parts(shapes, crs, ground)
+    return parts, parts.areas
 
 
 def count_pairs(
-    found: FoundObjects, place: Ints, which: Ints, areas: Floats, estimator: Estimator | None
+    found: FoundObjects,
+    place: Ints,
+    which: Ints,
+    areas: Floats,
+    estimator: Estimator | None,
+    shares: Floats | None = None,
 ) -> Any:
     """Count from pairs of a polygon and an object in it.
 
@@ -152,8 +196,9 @@ def count_pairs(
         found: N objects.
         place: (P,) the number of the polygon of each pair.
         which: (P,) the object of each pair.
-        areas: (M,) square metres of each polygon; NaN where unknown.
+        areas: (M,) square metres of each polygon, of its examined part; NaN where unknown.
         estimator: Estimates the true counts; None: there are no estimates.
+        shares: (M,) how much of each polygon was examined; None: unknown.
 
     Returns:
         A DataFrame of M rows with the columns of :func:`count_in_polygons`.
@@ -162,6 +207,8 @@ def count_pairs(
     objects = np.bincount(place, minlength=count)
     columns: dict[str, Any] = {"objects": objects}
     columns |= dict(_by_class(found, place, which, count))
+    if shares is not None:
+        columns |= {"examined_share": shares}
     if np.isfinite(areas).any():
         hectares = areas / _SQUARE_METRES
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -174,7 +221,23 @@ def count_pairs(
         estimate = estimator.estimate(objects)
         columns |= {"estimate": estimate.count}
         columns |= {"estimate_low": estimate.low, "estimate_high": estimate.high}
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns)
+    return table if shares is None else _without_unseen(table, (shares == 0) & (objects == 0))
+
+
+def _without_unseen(table: Any, is_unseen: NDArray[np.bool_]) -> Any:
+    """Take the counts and estimates away from rows of which nothing was examined: 0 says none."""
+    if not is_unseen.any():
+        return table
+    counts = {
+        name: table[name].astype("Int64")  # integers that may be missing
+        for name in table.columns
+        if pd.api.types.is_integer_dtype(table[name])
+    }
+    known = ("examined_share", "area_ha")
+    return table.assign(**counts).apply(
+        lambda column: column if column.name in known else column.mask(is_unseen)
+    )
 
 
 def _by_class(

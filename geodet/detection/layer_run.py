@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import shapely
 
 from geodet.detection.detect_options import DetectOptions, styled_outputs
 from geodet.detection.detect_report import (
@@ -23,7 +24,7 @@ from geodet.detection.detect_report import (
 )
 from geodet.detection.detection_plan import PlannedScene, check_files
 from geodet.detection.journal import Journal
-from geodet.detection.output_notes import describe_run, describe_scenes, salt_of
+from geodet.detection.output_notes import describe_run, describe_scenes, plan_ground, salt_of
 from geodet.detection.photographed_scenes import georeferenced_image
 from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.progress import DetectProgress
@@ -40,7 +41,9 @@ from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
 from geodet.raster.chip import Chip
+from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.images_layer import ImageCounts, write_image_counts
+from geodet.vector.provenance import EXAMINED
 from geodet.vector.rows import Appending
 from geodet.vector.stored_styles import write_style
 
@@ -93,8 +96,20 @@ class LayerRun(ABC):
             stages=self._watch.seconds,
         )
         """What was found so far; complete after the last detection."""
+        self.examined_ground: ExaminedGround | None = None
+        """The ground that was searched, after the last detection; None: unknown."""
         self._records = {one.scene: one for one in self.report.scenes}
         self._counts: dict[str, Ints] = {}
+
+    @property
+    def planned_ground(self) -> ExaminedGround | None:
+        """The ground that is to be searched; None: unknown, as that of photographs is."""
+        shape = plan_ground(self._plan)
+        return None if shape is None else self._to_ground(shape)
+
+    def _to_ground(self, shape: shapely.Geometry) -> ExaminedGround:
+        place = self._outputs[0] if self._outputs else Path(self._plan.scenes[0].path)
+        return ExaminedGround(place, shape, self.crs)
 
     @abstractmethod
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:
@@ -151,7 +166,10 @@ class LayerRun(ABC):
                         files.write(part)
                     yield part
                 with self._watch.measure("write"):
-                    files.commit(describe_scenes(self._plan, loop), loop.not_examined)
+                    notes = describe_scenes(self._plan, loop)
+                    files.commit(notes, loop.not_examined)
+            if EXAMINED in notes:
+                self.examined_ground = self._to_ground(shapely.from_wkt(notes[EXAMINED]))
             self.report.outputs = tuple(files.written)
             is_kept = self._end_journal(journal, files)
             with naming_complete(self.report.outputs):

@@ -22,7 +22,7 @@ from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.provenance import ACCURACY, EXAMINED, LEFT_OUT, THRESHOLDS
 
-__all__ = ["describe_run", "describe_scenes", "salt_of", "searched_grounds"]
+__all__ = ["describe_run", "describe_scenes", "plan_ground", "salt_of", "searched_grounds"]
 
 _DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
@@ -64,6 +64,17 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
         notes["places"] = _PLACES
         ground = _photographed_ground(plan, loop.failed)
     return {title: text for title, text in notes.items() if text} | ground
+
+
+def plan_ground(plan: DetectionPlan) -> shapely.Geometry | None:
+    """Return the ground that a run is to search, in the CRS of its output, if it is known.
+
+    It is what is searched in the end, and what turns out to have no data or cannot be read.
+    """
+    if plan.photographs is not None:
+        return None
+    ground = shapely.union_all(np.array(searched_grounds(plan, plan.scenes, (), {}), object))
+    return ground if np.isfinite(ground.bounds).all() else None
 
 
 def _thresholds(about: ModelDescription, predictor: PredictorFacts) -> dict[str, object]:

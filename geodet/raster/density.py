@@ -8,13 +8,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.errors import RasterioError
+from rasterio.features import rasterize
 
 from geodet.files.outputs import replacing
 from geodet.geometry.arrays import Floats
 
-__all__ = ["write_density"]
+__all__ = ["find_cells_of", "write_density"]
 
 # Viridis at 0, 1/4 ... 1: van der Walt and Smith 2015, bids.github.io/colormap.
 _COLOURS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
@@ -27,7 +29,8 @@ def write_density(path: Path, densities: Floats, transform: Affine, crs: CRS, un
 
     Args:
         path: The GeoTIFF; the style lies beside it and ends in ``.qml``.
-        densities: (H, W), 0 where there is no object; shown transparent there.
+        densities: (H, W), 0 where there is no object, NaN where none was searched; shown
+            transparent there.
         transform: From columns and rows to the CRS.
         crs: A CRS.
         unit: What the densities are, for the band's description.
@@ -39,6 +42,8 @@ def write_density(path: Path, densities: Floats, transform: Affine, crs: CRS, un
     profile = {"driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": "float32"}
     profile |= {"crs": crs.to_wkt(), "transform": transform, "compress": "deflate"}
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "predictor": 3}
+    if np.isnan(densities).any():
+        profile |= {"nodata": np.nan}
     with replacing(path) as temporary:
         try:
             with rasterio.open(temporary, "w", **profile) as raster:
@@ -48,6 +53,22 @@ def write_density(path: Path, densities: Floats, transform: Affine, crs: CRS, un
             raise OSError(str(error)) from error
     with replacing(path.with_suffix(".qml")) as temporary:
         temporary.write_text(_qgis_ramp(densities), encoding="utf-8")
+
+
+def find_cells_of(
+    polygons: NDArray[np.object_], shape: tuple[int, ...], transform: Affine
+) -> NDArray[np.bool_]:
+    """Whether each cell of a raster has a part of some polygons: (H, W).
+
+    Args:
+        polygons: Polygons in the CRS of the raster.
+        shape: H and W.
+        transform: From columns and rows to the CRS.
+    """
+    if not len(polygons):
+        return np.zeros(shape, np.bool_)
+    burned = rasterize(polygons, shape, transform=transform, all_touched=True, dtype=np.uint8)
+    return np.asarray(burned, np.bool_)
 
 
 def _qgis_ramp(densities: Floats) -> str:

@@ -23,7 +23,7 @@ from geodet.geometry.windows import Window
 from geodet.vector.extents import compare_extents, guess_at_miss
 from geodet.vector.vector_files import read_frame
 
-__all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi"]
+__all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi", "subdivided"]
 
 _VERTICES = 256  # most of a piece
 _CUTS = 24  # in halves, at most
@@ -113,7 +113,7 @@ class AreaOfInterest:
 
     @cached_property
     def _tree(self) -> shapely.STRtree:
-        pieces = _subdivided(self.polygons)
+        pieces = subdivided(self.polygons)
         shapely.prepare(pieces)
         return shapely.STRtree(pieces)
 
@@ -187,7 +187,7 @@ def _to_aoi(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> AreaOfInterest
     return AreaOfInterest(pixels, geobox.width, geobox.height, _to_extents(polygons, crs, geobox))
 
 
-def _subdivided(polygons: Shapes) -> Shapes:
+def subdivided(polygons: Shapes) -> Shapes:
     """Cut polygons into pieces of few vertices: queries of a coast of 100,000 are slow."""
     done = []
     for _ in range(_CUTS):

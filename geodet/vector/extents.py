@@ -17,13 +17,16 @@ from geodet.vector.vector_files import read_extent
 __all__ = ["compare_extents", "compare_file_extent", "guess_at_miss"]
 
 
-def compare_file_extent(path: str | Path, geobox: GeoBox, *, what: str) -> str:
+def compare_file_extent(
+    path: str | Path, geobox: GeoBox, *, what: str, raster: str = "the scene"
+) -> str:
     """Describe where the objects of a vector file and a raster lie, in the CRS of the file.
 
     Args:
         path: The file.
         geobox: The raster's.
         what: What the objects are, in the plural, such as ``labels``.
+        raster: What the raster is, such as the examined ground.
 
     Raises:
         VectorError: The file cannot be read.
@@ -31,38 +34,44 @@ def compare_file_extent(path: str | Path, geobox: GeoBox, *, what: str) -> str:
     crs, extent = read_extent(path)
     if not np.isfinite(extent).all():
         return f"the file contains no {what}"
-    text = f"the {what} span {compare_extents(extent, crs, geobox)}"
-    guess = guess_at_miss(extent, crs, geobox)
+    text = f"the {what} span {compare_extents(extent, crs, geobox, raster)}"
+    guess = guess_at_miss(extent, crs, geobox, raster)
     return f"{text}; {guess}" if guess else f"check the CRS of both: {text}"
 
 
-def compare_extents(bounds: Floats, crs: CRS | None, geobox: GeoBox) -> str:
+def compare_extents(
+    bounds: Floats, crs: CRS | None, geobox: GeoBox, raster: str = "the scene"
+) -> str:
     """Write bounds and the extent of a raster, if possible in the CRS of the bounds.
 
     Args:
         bounds: (4,) x1 y1 x2 y2.
         crs: Theirs; None: the raster's.
         geobox: The raster's.
+        raster: What the raster is.
 
     Returns:
         ``1,2 to 3,4 and the scene 5,6 to 7,8 in WGS 84``.
     """
     area, scene = _to_text(bounds), _scene_bounds(geobox, crs)
     system = crs or geobox.crs
-    where = "the scene's coordinates" if system is None else system.name
+    where = f"{raster}'s coordinates" if system is None else system.name
     if np.isfinite(scene).all():
-        return f"{area} and the scene {_to_text(scene)} in {where}"
+        return f"{area} and {raster} {_to_text(scene)} in {where}"
     own = geobox.crs.name if geobox.crs else where
-    return f"{area} in {where} and the scene {_to_text(raster_bounds(geobox, None))} in {own}"
+    return f"{area} in {where} and {raster} {_to_text(raster_bounds(geobox, None))} in {own}"
 
 
-def guess_at_miss(bounds: Floats, crs: CRS | None, geobox: GeoBox) -> str:
+def guess_at_miss(
+    bounds: Floats, crs: CRS | None, geobox: GeoBox, raster: str = "the scene"
+) -> str:
     """Guess why bounds and a raster do not meet.
 
     Args:
         bounds: (4,) x1 y1 x2 y2.
         crs: Theirs; None: the raster's.
         geobox: The raster's.
+        raster: What the raster is.
 
     Returns:
         A guess under which they would meet; empty if there is none, or if they meet.
@@ -76,12 +85,12 @@ def guess_at_miss(bounds: Floats, crs: CRS | None, geobox: GeoBox) -> str:
     here = _scene_bounds(geobox, crs)
     if _meet(bounds, here):
         return ""
-    fitting = (text for frame, box, text in _iter_guesses(bounds, crs, geobox) if _meet(box, frame))
-    return next(fitting, "")
+    guesses = _iter_guesses(bounds, crs, geobox, raster)
+    return next((text for frame, box, text in guesses if _meet(box, frame)), "")
 
 
 def _iter_guesses(
-    bounds: Floats, crs: CRS | None, geobox: GeoBox
+    bounds: Floats, crs: CRS | None, geobox: GeoBox, raster: str
 ) -> Iterator[tuple[Floats, Floats, str]]:
     """Yield extents of the raster, bounds that would meet them, and what that would mean."""
     system, swapped = crs or geobox.crs, bounds[[1, 0, 3, 2]]
@@ -90,7 +99,7 @@ def _iter_guesses(
     if geobox.crs is None:
         return
     if crs is not None:
-        text = f"perhaps the coordinates are in {geobox.crs.name}, as the scene"
+        text = f"perhaps the coordinates are in {geobox.crs.name}, as {raster}"
         yield raster_bounds(geobox, None), bounds, text
     degrees = _scene_bounds(geobox, CRS.from_epsg(4326))
     text = "perhaps the coordinates are degrees"

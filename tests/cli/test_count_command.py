@@ -54,6 +54,37 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     assert not other.exists()
 
 
+def test_detect_refuses_polygons_elsewhere_before_it_begins(
+    tmp_path, make_scene, tiny_path, invoke
+):
+    scene, stands = make_scene(epsg=32633), tmp_path / "stands.gpkg"
+    with rasterio.open(scene) as raster:
+        x1, y1, x2, y2 = raster.bounds
+    away = shapely.box(x1 + 1e5, y1, x2 + 1e5, y2)
+    geopandas.GeoDataFrame({"n": [7]}, geometry=[away], crs=32633).to_file(stands)
+    run = ("detect", str(scene), "--model", str(tiny_path), "--count-by", str(stands), "-o")
+    done = invoke(*run, str(tmp_path / "found.gpkg"), code=1)
+    assert "none of the polygons in" in done.stderr
+    assert not list(tmp_path.glob("*found*"))
+
+
+def test_counts_of_a_detection_are_of_what_it_examined_in_any_format(
+    tmp_path, make_scene, tiny_path, invoke
+):
+    scene, stands = make_scene(epsg=32633), tmp_path / "stands.gpkg"
+    with rasterio.open(scene) as raster:
+        x1, y1, x2, y2 = raster.bounds
+    whole = shapely.box(x1, y1, x2, y2)
+    geopandas.GeoDataFrame({"n": [7]}, geometry=[whole], crs=32633).to_file(stands)
+    part = f"--bounds={x1},{y1},{(x1 + x2) / 2},{y2}"
+    for name in ("found.gpkg", "found2.geojson"):
+        run = ("detect", str(scene), "--model", str(tiny_path), "--count-by", str(stands), part)
+        invoke(*run, "-o", str(tmp_path / name))
+        path = tmp_path / f"{name.partition('.')[0]}.counts.gpkg"
+        counts = geopandas.read_file(path, layer="counts")
+        assert counts["examined_share"].tolist() == pytest.approx([0.5], abs=1e-6)
+
+
 def test_json_has_the_whole_report(files, invoke):
     report = json.loads(invoke("count", *files, "--json", "--quiet").stdout)
     assert report["total"]["objects"] == 2

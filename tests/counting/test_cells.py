@@ -2,6 +2,7 @@
 
 import geopandas
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import shapely
@@ -78,6 +79,28 @@ def test_the_raster_has_the_density_where_the_objects_are(tmp_path):
         sampled = [value[0] for value in raster.sample([*xy, CORNER + 110])]
     assert sampled == pytest.approx([2, 2, 1, 0], rel=1e-3)
     assert "singlebandpseudocolor" in output.with_suffix(".qml").read_text()
+
+
+def test_cells_that_were_not_examined_have_no_density(tmp_path):
+    xy = CORNER + np.array([[10, 10], [20, 20], [250, 130]])
+    x, y = CORNER
+    west, east = shapely.box(x, y, x + 50, y + 100), shapely.box(x + 200, y + 100, x + 300, y + 200)
+    ground = shapely.union_all([west, east])
+    path, about = tmp_path / "found.gpkg", {"examined ground": ground.wkt}
+    frame = geopandas.GeoDataFrame(geometry=shapely.points(xy), crs=UTM)
+    pyogrio.write_dataframe(frame, path, layer_metadata=about)
+    report = count_objects(path, CountPlaces(cell_m=100), tmp_path / "density.tif")
+    assert report.total["examined_share"] == pytest.approx(0.75, rel=1e-6)
+    with rasterio.open(tmp_path / "density.tif") as raster:
+        band = raster.read(1)
+        assert np.isnan(raster.nodata)
+    cells = tmp_path / "cells.gpkg"
+    count_objects(path, CountPlaces(cell_m=100), cells)
+    rows = pyogrio.read_dataframe(cells, layer="counts").sort_values("objects")
+    np.testing.assert_allclose(rows["per_ha"], [1, 4], rtol=2e-3)
+    np.testing.assert_allclose(rows["examined_share"], [1, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(band[[0, 1], [2, 0]], [1, 4], rtol=2e-3)
+    assert np.isnan(band[0, 0])
 
 
 def test_hexagons_are_those_of_h3():

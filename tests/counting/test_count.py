@@ -11,7 +11,7 @@ import shapely
 
 from geodet.counting.count import CountPlaces, count_objects
 from geodet.counting.known_accuracy import KnownAccuracy
-from geodet.errors import ConfigError, OutputError
+from geodet.errors import ConfigError, OutputError, VectorError
 
 CORNER = np.array([500_000.0, 5_000_000.0])
 STORED = {"precision": 0.8, "recall": 0.5, "objects": 400, "score_threshold": 0.3}
@@ -258,3 +258,67 @@ def test_runs_of_other_thresholds_or_models_in_one_file_have_no_common_accuracy(
     report = count_objects(found, CountPlaces(stands))
     assert "estimate" not in report.total
     assert f"its runs differ in {title}" in caplog.text
+
+
+@pytest.fixture
+def half(tmp_path):
+    """Write 50 trees of the western half of the hectare, and that only it was examined."""
+    xy = [(x, y) for x in range(0, 50, 10) for y in range(0, 100, 10)]
+    trees = [at(x + 4, y + 4, x + 6, y + 6) for x, y in xy]
+    about = {"accuracy": json.dumps(STORED), "examined ground": at(0, 0, 50, 100).wkt}
+    return write(tmp_path / "half.gpkg", trees, about, label=["oak"] * 50, score=[0.9] * 50)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet", ".csv"])
+def test_polygons_that_were_not_examined_have_no_counts(tmp_path, half, caplog, suffix):
+    areas = [at(0, 0, 100, 100), at(0, 0, 50, 50), at(60, 0, 90, 90), None]
+    stands = write(tmp_path / "stands.gpkg", areas, stand=["a", "b", "c", "d"])
+    output = tmp_path / f"counts{suffix}"
+    report = count_objects(half, CountPlaces(stands), output)
+    read = {".parquet": geopandas.read_parquet, ".csv": pd.read_csv}.get(suffix)
+    counts = read(output) if read else pyogrio.read_dataframe(output, layer="counts")
+    counts = counts.set_index("stand").loc[["a", "b", "c"]]
+    assert counts["objects"].fillna(-1).tolist() == [50, 25, -1]
+    np.testing.assert_allclose(counts["examined_share"], [0.5, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(counts["per_ha"], [100, 100, np.nan], rtol=2e-3)
+    assert counts["estimate_high"].isna().tolist() == [False, False, True]
+    assert report.total["examined_share"] == pytest.approx(0.5)
+    assert report.total["per_ha"] == pytest.approx(100, rel=2e-3)
+    said = "1 of 4 polygons were not examined, and 1 only in part"
+    assert said in caplog.text
+
+
+def test_whole_polygons_need_no_warning(tmp_path, half, caplog):
+    stands = write(tmp_path / "stands.gpkg", [at(0, 0, 50, 50), at(0, 50, 50, 100)], n=[1, 2])
+    assert count_objects(half, CountPlaces(stands)).total["examined_share"] == 1
+    assert caplog.text == ""
+
+
+def test_polygons_of_which_none_was_examined_are_refused(tmp_path, half):
+    away = write(tmp_path / "away.gpkg", [at(1e5, 0, 1.1e5, 100)], n=[1])
+    with pytest.raises(VectorError, match=r"none of the polygons in .*away\.gpkg") as caught:
+        count_objects(half, CountPlaces(away))
+    assert "check the CRS of both" in caught.value.hint
+    there = geopandas.GeoSeries([at(0, 0, 50, 50)], crs=32633).to_crs(4326)
+    swapped = tmp_path / "swapped.gpkg"
+    turned = shapely.transform(there.to_numpy(), lambda xy: xy[:, ::-1])
+    geopandas.GeoSeries(turned, crs=4326).to_file(swapped)
+    with pytest.raises(VectorError, match="none of the polygons") as caught:
+        count_objects(half, CountPlaces(swapped))
+    assert caught.value.hint.endswith("perhaps latitude and longitude are swapped")
+
+
+def test_plots_that_were_not_examined_are_left_out(tmp_path, half, stands, caplog):
+    areas = [at(0, 0, 20, 20), at(40, 0, 60, 20), at(60, 0, 80, 20), at(0, 40, 20, 60)]
+    plots = write(tmp_path / "plots.gpkg", areas, plot=[1, 2, 3, 4])
+    xy = [(1, 1), (2, 2), (12, 12), (13, 3), (41, 5), (55, 5), (65, 5), (71, 5), (5, 45), (9, 49)]
+    truth = [at(x, y, x + 1, y + 1) for x, y in xy]
+    sample = write(tmp_path / "sample.gpkg", truth, species=["x"] * len(xy))
+    known = KnownAccuracy(sample=sample, plots=plots)
+    report = count_objects(half, CountPlaces(stands), known=known)
+    # Of the second plot only the western half: 1 labelled, 2 found; nothing of the third.
+    assert "ratio of 7 labelled objects to 10 detections in 3 sample" in report.estimated_by
+    assert "1 of 4 plots were not examined and are left out; 1 were only in part" in caplog.text
+    away = write(tmp_path / "away.gpkg", areas[2:3], plot=[3])
+    with pytest.raises(VectorError, match="none of the plots"):
+        count_objects(half, CountPlaces(stands), known=KnownAccuracy(sample=sample, plots=away))

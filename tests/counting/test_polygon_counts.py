@@ -13,6 +13,7 @@ from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.intervals import Accuracy
 from geodet.counting.polygon_counts import FIGURES, Polygons, count_in_polygons, read_polygons
 from geodet.errors import VectorError
+from geodet.vector.examined_ground import ExaminedGround
 
 UTM = CRS.from_epsg(32633)
 CORNER = np.array([500_000.0, 5_000_000.0])
@@ -118,8 +119,32 @@ def test_estimates_stand_beside_the_counts():
 
 
 def test_the_figures_are_those_that_are_listed():
-    counted = count_in_polygons(scatter(9), STANDS.without_attributes(), Accuracy(1, 1, objects=0))
+    ground = ExaminedGround("objects.gpkg", at(0, 0, 1000, 1000), UTM)
+    accuracy = Accuracy(1, 1, objects=0)
+    counted = count_in_polygons(scatter(9), STANDS.without_attributes(), accuracy, ground)
     assert tuple(n for n in counted.rows if not n.startswith("objects_")) == FIGURES
+
+
+def test_figures_are_of_the_examined_part():
+    ground = at(0, 0, 1000, 400)
+    found = scatter(3000)
+    found = found.select(shapely.intersects(ground, shapely.points(found.centres)))
+    accuracy = Accuracy(0.8, 0.5, objects=500)
+    counted = count_in_polygons(found, STANDS, accuracy, ExaminedGround("f.gpkg", ground, UTM))
+    cut = shapes_of(shapely.intersection(STANDS.shapes, ground)[:2])
+    expected = count_in_polygons(found, cut, accuracy)
+    names = [name for name in expected.rows if name != "objects"]
+    rows = counted.rows[names][:2].astype(float)
+    # Other numbers of polygons draw other numbers at random for the ends of the intervals.
+    np.testing.assert_allclose(rows, expected.rows[names], rtol=1e-2)
+    exact = [name for name in names if name not in ("estimate_low", "estimate_high")]
+    np.testing.assert_allclose(rows[exact], expected.rows[exact], rtol=1e-6)
+    np.testing.assert_allclose(counted.total[exact], expected.total[exact], rtol=1e-6)
+    shares = shapely.area(cut.shapes) / shapely.area(STANDS.shapes[:2])
+    np.testing.assert_allclose(counted.rows["examined_share"], [*shares, 0, 0], rtol=1e-6)
+    unseen = counted.rows[2:].drop(columns=["stand", "examined_share", "area_ha"])
+    assert unseen.isna().all(axis=None)
+    assert counted.rows["area_ha"].tolist()[2:] == [0, 0]
 
 
 def test_no_object_at_all_gives_rows_of_nothing():
