@@ -106,7 +106,8 @@ def evaluate(
     """Measure a model on labelled chips, or compare detections with labels.
 
     Detections and objects are matched one to one. Precision, recall and F1 are printed at the
-    score threshold, and average precision (AP) over all scores.
+    score threshold, and average precision (AP) over all scores. Labels do not count where the file
+    of detections says that nothing was searched.
     """
     _check_usage(data, detections, labels, scene)
     if data is not None and (aoi or bounds):
@@ -204,7 +205,12 @@ def _check_files(
 def _print_as_json(report: EvaluateReport) -> None:
     from geodet.evaluation.report_files import to_json
 
-    about = {"title": report.title, "split": report.split, "images": report.images}
+    about = {
+        "title": report.title,
+        "split": report.split,
+        "images": report.images,
+        "labels_not_examined": report.labels_not_examined,
+    }
     print_json({**about, **to_json(report.evaluation), "output": report.output})
 
 

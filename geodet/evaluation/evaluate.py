@@ -64,6 +64,8 @@ class EvaluateReport:
     """All measures."""
     output: Path | None
     """Folder of the report files; None if none were written."""
+    labels_not_examined: int = 0
+    """Labels that were left out, since they lie where the file of detections was not examined."""
 
 
 def evaluate_model(
@@ -197,7 +199,8 @@ def evaluate_vectors(
         command: The command line, for the report.
 
     Raises:
-        VectorError: A file cannot be read, or one of the two has no CRS.
+        VectorError: A file cannot be read, one of the two has no CRS, or no label lies where the
+            detections were searched.
         ConfigError: The two files have no class in common, or a threshold is of a class that
             neither has.
         OutputError: The folder exists or cannot be written.
@@ -225,13 +228,14 @@ def evaluate_vectors(
         has_pixels=read.has_pixels,
     )
     title = f"{detections.name} against {labels.name}"
-    report = EvaluateReport(title, None, 1, evaluation, output)
+    report = EvaluateReport(title, None, 1, evaluation, output, read.not_examined)
     if output:
         names = {
             "detections": detections.name,
             "labels": labels.name,
             "scene": scene.name if scene else None,
             "area": None if area is None else area.summary,
+            "labels_not_examined": read.not_examined,
         }
         openers = [] if scene is None else [show_scene(scene)]
         notes = EvaluationNotes(openers, to_toml(config, sections=_SECTIONS), command)
@@ -260,7 +264,7 @@ def _write_chips(
 def _write(
     report: EvaluateReport,
     places: Sequence[tuple[str, GeoBox, float | None]],
-    names: Mapping[str, str | None],
+    names: Mapping[str, str | int | None],
     notes: EvaluationNotes,
 ) -> None:
     assert report.output is not None

@@ -16,6 +16,7 @@ from geodet.config import Config
 from geodet.errors import ConfigError, VectorError
 from geodet.evaluation.evaluated_area import are_in_area
 from geodet.evaluation.evaluated_frame import EvaluatedFrame, ground_frame, scene_frame
+from geodet.evaluation.evaluated_ground import are_examined, compare_detections
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
@@ -54,6 +55,8 @@ class EvaluatedScene:
     """Whether the frame is in pixels; otherwise it is in metres."""
     has_boxes: bool
     """Whether the boxes have the extent of objects; otherwise some stand for points."""
+    not_examined: int
+    """Labels that are left out, since they lie where no detection was searched."""
 
 
 def read_evaluated_scene(
@@ -73,6 +76,8 @@ def read_evaluated_scene(
     each object in that frame; where detections and labels have four corners at an angle, these are
     compared.
 
+    Labels count where the file of detections was examined, as far as it says that.
+
     Args:
         detections: Vector file with scores, written by detect or by another program. With a scene
             also COCO results or YOLO text of its pixels.
@@ -84,8 +89,9 @@ def read_evaluated_scene(
             count; None: all counts.
 
     Raises:
-        VectorError: A file cannot be read, one of the two has no CRS, the area is elsewhere, or a
-            file is in a CRS and the scene has no geotransform to its own.
+        VectorError: A file cannot be read, one of the two has no CRS, the area is elsewhere, no
+            label lies near the detections or where these were searched, or a file is in a CRS and
+            the scene has no geotransform to its own.
         ConfigError: The two files have no class in common.
         TilesetError: Points without a box size are to be matched by overlap.
     """
@@ -113,11 +119,20 @@ def read_evaluated_scene(
             f"none of the {len(there)} labels in {labels} lies in {frame.scene or 'the frame'}",
             hint=compare_file_extent(labels, frame.geobox, what="labels")
             if scene
-            else "check the CRS of both files",
+            else compare_detections(detections, labels),
             path=labels,
         )
+    seen = are_examined(detections, labels, frame, found_boxes, truth_boxes, there)
     inside = are_in_area(area, frame.geobox, found_boxes, truth_boxes, has_extent=scene is not None)
     here, there = here & inside[0], there & inside[1]
+    if unseen := int((there & ~seen).sum()):
+        logger.warning(
+            "%d of %d labels lie where %s was not examined, and are left out",
+            unseen,
+            there.sum(),
+            detections,
+        )
+    there &= seen
     data, found_names = config.data, found.objects.names
     truth_names = map_names(truth.names, labels, data, others=found_names)
     found_names = tuple(data.class_map.get(name, name) for name in found_names)
@@ -140,7 +155,7 @@ def read_evaluated_scene(
     has_pixels = bool(scene or config.data.gsd or crs is None)
     counted_as = dict(zip(found.objects.names, found_labels.tolist(), strict=True))
     return EvaluatedScene(
-        image, classes, counted_as, frame.geobox, has_pixels, sized and truth_sized
+        image, classes, counted_as, frame.geobox, has_pixels, sized and truth_sized, unseen
     )
 
 
