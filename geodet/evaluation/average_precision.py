@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +49,8 @@ def measure_ap(
     """Compute the average precision of each class.
 
     Args:
-        results: Detections and labelled objects of each image, without those to ignore.
+        results: Detections and labelled objects of each image. Unmatched detections in ignored
+            regions do not count.
         classes: Number of classes.
         sides: Smallest medium and smallest large object, as the side in pixels of a square of the
             same area. None: no average precision by size.
@@ -73,6 +74,7 @@ def measure_ap(
     shapes = [result.compared for result in results]
     if any(first.shape[1] > _SIDES for first, _ in shapes):
         run.computeIoU = _OrientedOverlaps.of(shapes, found, content["annotations"]).between
+    run.computeIoU = _CrowdOverlaps.of(results, found, run.computeIoU).between
     run.evaluate()
     run.accumulate()
     precision = np.asarray(run.eval["precision"])[..., 0]  # (T, R, K, A): T overlaps, R recalls
@@ -122,8 +124,9 @@ def _to_coco(
     ranks = np.argsort(np.argsort(-scores, kind="stable")) / max(len(scores), 1)
     for row, (rank, annotation) in enumerate(zip(ranks.tolist(), found, strict=True)):
         annotation |= {"id": row + 1, "score": 1.0 - rank, "segmentation": []}
+    labels = [one | {"iscrowd": 0} for one in labels] + _crowds(results, found)
     for row, annotation in enumerate(labels):
-        annotation |= {"id": row + 1, "iscrowd": 0}
+        annotation["id"] = row + 1
     used = np.concatenate([np.zeros(0, np.int64), *(part for pair in bins for part in pair)])
     most = np.bincount(np.concatenate([np.zeros(1, np.int64), *(pair[0] for pair in bins)])).max()
     content = {
@@ -134,6 +137,53 @@ def _to_coco(
     return content, found, int(most)
 
 
+def _crowds(results: Sequence[Comparison], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a crowd for each bin and class that has detections in ignored regions.
+
+    COCO matches detections with objects first, and what is left with crowds, any number to one.
+    """
+    places = {
+        (one["image_id"], one["category_id"])
+        for one, inside in zip(found, _are_ignored(results), strict=True)
+        if inside
+    }
+    empty = {"bbox": [0.0] * _SIDES, "area": 0.0, "iscrowd": 1}
+    return [empty | {"image_id": image, "category_id": kind} for image, kind in sorted(places)]
+
+
+def _are_ignored(results: Sequence[Comparison]) -> list[bool]:
+    return [inside for result in results for inside in result.is_ignored.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class _CrowdOverlaps:
+    """Overlaps with the crowds: 1 for a detection in an ignored region, or else 0."""
+
+    ignored: dict[tuple[int, int], list[bool]]
+    """Whether each detection is in such a region, the strongest first, by bin and class."""
+    overlaps: Callable[[int, int], Floats | list[float]]
+    """Returns the overlaps of a bin and class with the objects: (D, G)."""
+
+    @staticmethod
+    def of(
+        results: Sequence[Comparison],
+        found: Sequence[dict[str, Any]],
+        overlaps: Callable[[int, int], Floats | list[float]],
+    ) -> _CrowdOverlaps:
+        """Group the detections of all images, whose annotations come in the same order."""
+        ignored = _are_ignored(results)
+        rows = _by_bin(found, _by_score(found))
+        inside = {key: [ignored[row] for row in of] for key, of in rows.items()}
+        return _CrowdOverlaps({key: of for key, of in inside.items() if any(of)}, overlaps)
+
+    def between(self, image: int, category: int) -> Floats | list[float]:
+        """Return the overlaps of the detections of a bin and class; the crowd comes last."""
+        overlaps, inside = self.overlaps(image, category), self.ignored.get((image, category))
+        if inside is None:
+            return overlaps
+        return np.column_stack([np.asarray(overlaps)[:, :-1], inside])
+
+
 @dataclass(frozen=True, slots=True)
 class _OrientedOverlaps:
     """Overlaps of oriented boxes in the place of those that COCO computes."""
@@ -141,7 +191,7 @@ class _OrientedOverlaps:
     detections: Floats
     """(N, 9) shapes of all detections."""
     objects: Floats
-    """(M, 9) shapes of all objects."""
+    """(M, 9) shapes of all objects, and empty ones of the crowds."""
     rows: tuple[dict[tuple[int, int], list[int]], ...]
     """Rows of detections, the strongest first, and of objects, by bin and class."""
 
@@ -155,9 +205,9 @@ class _OrientedOverlaps:
         detected, labelled = (
             np.concatenate([_with_angles(pair[side]) for pair in shapes]) for side in (0, 1)
         )
-        ranked = sorted(range(len(found)), key=lambda row: -found[row]["score"])
-        rows = _by_bin(found, ranked), _by_bin(labels, range(len(labels)))
-        return _OrientedOverlaps(detected, labelled, rows)
+        crowds = np.zeros((len(labels) - len(labelled), labelled.shape[1]))
+        rows = _by_bin(found, _by_score(found)), _by_bin(labels, range(len(labels)))
+        return _OrientedOverlaps(detected, np.concatenate([labelled, crowds]), rows)
 
     def between(self, image: int, category: int) -> Floats | list[float]:
         """Return the overlaps of the detections of a bin and class with its objects: (D, G)."""
@@ -165,6 +215,10 @@ class _OrientedOverlaps:
         if not found or not truth:
             return []
         return paired_iou(self.detections[found][:, None], self.objects[truth])
+
+
+def _by_score(found: Sequence[dict[str, Any]]) -> list[int]:
+    return sorted(range(len(found)), key=lambda row: -found[row]["score"])
 
 
 def _by_bin(

@@ -171,7 +171,7 @@ def _calibrate(
     number = _numbers(own, classes)
     results = [_compared(image, number, config.match) for image in images]
     labelled = sum(len(one.boxes) for one in results)
-    if not labelled or not sum(len(one.raises) for one in results):
+    if not labelled or not _has_outcomes(results):
         raise TilesetError(
             f"{source} has {labelled} labelled objects, and the model finds none of their kind",
             hint="label more objects, or train on them",
@@ -220,6 +220,10 @@ def _compared(image: EvaluatedImage, number: list[int], rule: MatchConfig) -> Co
     )
 
 
+def _has_outcomes(results: Sequence[Comparison]) -> bool:
+    return any(one.counting().any() for one in results)
+
+
 def _fit_scales(results: Sequence[Comparison], classes: int) -> list[ScoreScale]:
     """Fit a scale for each class; those with few detections share that of all."""
     together = fit_scale(*collect_outcomes(results))
@@ -254,7 +258,7 @@ def _held_out(results: Sequence[Comparison], classes: int) -> list[Comparison]:
     found: dict[int, Comparison] = {}
     for fold in range(folds):
         others = [one for i, one in enumerate(results) if i % folds != fold]
-        if not sum(len(one.raises) for one in others):
+        if not _has_outcomes(others):
             others = list(results)
         scales = _fit_scales(others, classes)
         found |= {i: _rescored(results[i], scales) for i in range(fold, len(results), folds)}

@@ -65,20 +65,18 @@ class ReliabilityBin:
 def collect_outcomes(
     results: Sequence[Comparison], *, label: int | None = None
 ) -> tuple[Floats, Bools]:
-    """Return the scores of all detections, and whether each is right: both (N,).
+    """Return the scores of the detections that count, and whether each is right: both (N,).
 
-    A detection is right if counting it, after all with higher scores, matches one more object.
+    A detection is right if counting it, after all with higher scores, matches one more object. One
+    in an ignored region that does not is left out.
 
     Args:
         results: Detections compared with labels.
         label: A class; None: all classes.
     """
-    of_class = [
-        np.full(len(one.raises), True) if label is None else one.detections.labels == label
-        for one in results
-    ]
-    scores = [one.detections.scores[k] for one, k in zip(results, of_class, strict=True)]
-    right = [one.raises[k] for one, k in zip(results, of_class, strict=True)]
+    counting = [one.counting(label=label) for one in results]
+    scores = [one.detections.scores[k] for one, k in zip(results, counting, strict=True)]
+    right = [one.raises[k] for one, k in zip(results, counting, strict=True)]
     nothing = np.zeros(0)
     return (
         np.concatenate([nothing, *scores]).astype(np.float64),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +115,7 @@ def match(pairs: MatchPairs) -> tuple[Ints, Ints]:
     return pairs.detection[rows], pairs.label[rows]
 
 
-def raises_matches(pairs: MatchPairs, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+def raises_matches(pairs: MatchPairs, scores: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
     """Whether each detection raises the number of matches, if added by decreasing score: (N,).
 
     This counts the matches at every score threshold at once: the largest number of one-to-one

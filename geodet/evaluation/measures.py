@@ -17,7 +17,7 @@ from geodet.evaluation.calibration import (
     collect_outcomes,
     measure_reliability,
 )
-from geodet.evaluation.matching import match, overlapping_pairs, to_metres
+from geodet.evaluation.matching import overlapping_pairs, to_metres
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts, ThresholdCurve, trace_curve
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
@@ -46,8 +46,8 @@ class EvaluatedImage:
     labels: Ints
     """(M,) their classes."""
     ignored: NDArray[Any]
-    """(G, 4) boxes or (G,) polygons of shapely; a detection with its centre in one does not count.
-    """
+    """(G, 4) boxes or (G,) polygons of shapely; a detection with its centre in one counts only
+    where it matches an object."""
     gsd: float | None
     """Metres per pixel on the ground, None if unknown."""
     oriented: Floats | None = None
@@ -195,11 +195,10 @@ def judge_boxes(
     limits = np.asarray(threshold, np.float32)
     of_each = limits[result.detections.labels] if limits.ndim else limits
     kept = result.detections.scores >= of_each
-    found, truth = match(result.pairs.select(kept[result.pairs.detection]))
-    overlaps = _largest_overlaps(result, kept)
+    found, truth, wrong = result.match_kept(kept)
+    overlaps = _largest_overlaps(result, wrong)
     missed = np.ones(len(result.boxes), np.bool_)
     missed[truth] = False
-    wrong = kept.copy()
     wrong[found] = False
     order = np.argsort(found)
     return {

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from shapely import STRtree, box, points
 
 from geodet.config import MatchConfig
-from geodet.evaluation.matching import Gsd, MatchPairs, candidate_pairs, raises_matches
-from geodet.geometry.arrays import Floats, Ints
+from geodet.evaluation.matching import Gsd, MatchPairs, candidate_pairs, match, raises_matches
+from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_shapes
 
@@ -38,22 +38,33 @@ class Comparison:
     """Detections on one chip or scene compared with its labelled objects."""
 
     detections: Detections
-    """N detections, without those in ignored regions."""
+    """N detections, also those in ignored regions."""
     boxes: Floats
     """(M, 4) labelled objects, in the same pixels."""
     labels: Ints
     """(M,) their classes."""
     pairs: MatchPairs
     """Detections and objects of the same class that may match."""
+    is_ignored: Bools
+    """(N,) whether the centre of a detection is in an ignored region: unmatched, it is not wrong.
+    """
     oriented: Floats | None = None
     """(M, 5) oriented boxes of the labelled objects; None: they have none."""
     gsd: Gsd | None = None
     """Metres per pixel, see :data:`geodet.evaluation.matching.Gsd`; None if unknown."""
-    raises: NDArray[np.bool_] = field(init=False)
+    raises: Bools = field(init=False)
     """(N,) see :func:`geodet.evaluation.matching.raises_matches`."""
+    is_wrong: Bools = field(init=False)
+    """(N,) whether each detection raises the number of wrong ones, if added by decreasing score."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "raises", raises_matches(self.pairs, self.detections.scores))
+        scores, counted = self.detections.scores, ~self.is_ignored
+        raises = alone = raises_matches(self.pairs, scores)
+        if self.is_ignored.any():
+            # Detections in regions are matched to what the others leave, so they make none wrong.
+            alone = raises_matches(self.pairs.select(counted[self.pairs.detection]), scores)
+        object.__setattr__(self, "raises", raises)
+        object.__setattr__(self, "is_wrong", counted & ~alone)
 
     @staticmethod
     def of(
@@ -73,7 +84,7 @@ class Comparison:
             boxes: (M, 4) labelled objects.
             labels: (M,) their classes.
             ignored: (G, 4) boxes or (G,) polygons of shapely; a detection with its centre in one
-                does not count.
+                counts only where it matches an object.
             rule: When two boxes match.
             gsd: Metres per pixel; required to match by distance.
             oriented: (M, 5) oriented boxes of the objects, which are compared with oriented
@@ -82,11 +93,11 @@ class Comparison:
         Raises:
             TilesetError: The rule is a distance in metres and the GSD is unknown.
         """
-        counted = detections.select(~_centres_inside(detections, ignored))
-        turned = None if counted.oriented is None else oriented
+        turned = None if detections.oriented is None else oriented
         truth = boxes if turned is None else oriented_shapes(turned)
-        pairs = candidate_pairs(counted, truth, labels, rule=rule, gsd=gsd)
-        return Comparison(counted, boxes, labels, pairs, oriented, gsd)
+        pairs = candidate_pairs(detections, truth, labels, rule=rule, gsd=gsd)
+        inside = _centres_inside(detections, ignored)
+        return Comparison(detections, boxes, labels, pairs, inside, oriented, gsd)
 
     @property
     def compared(self) -> tuple[Floats, Floats]:
@@ -94,6 +105,32 @@ class Comparison:
         if self.detections.oriented is None or self.oriented is None:
             return self.detections.boxes, self.boxes
         return self.detections.shapes, oriented_shapes(self.oriented)
+
+    def counting(self, *, label: int | None = None) -> Bools:
+        """Return which detections raise the number of right or of wrong ones, of a class: (N,)."""
+        counts = self.raises | self.is_wrong
+        return counts if label is None else counts & (self.detections.labels == label)
+
+    def match_kept(self, kept: Bools) -> tuple[Ints, Ints, Bools]:
+        """Match the detections that are kept, one to one.
+
+        As many are matched as possible, and of these as few in ignored regions as possible.
+
+        Args:
+            kept: (N,) mask, of all that reach the threshold of their class.
+
+        Returns:
+            Indices of the detections and of the objects of the pairs, and the mask of the
+            detections that are right or wrong (N,).
+        """
+        pairs, counted = self.pairs.select(kept[self.pairs.detection]), kept.copy()
+        if self.is_ignored.any():
+            order = np.lexsort((-self.detections.scores.astype(np.float64), self.is_ignored))
+            precedence = np.empty(len(order))
+            precedence[order] = -np.arange(len(order))
+            counted &= ~self.is_ignored | raises_matches(pairs, precedence)
+        found, truth = match(pairs.select(counted[pairs.detection]))
+        return found, truth, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +142,7 @@ class MatchCounts:
     matched: int
     """True positives: detections matched one to one with objects."""
     detected: int
-    """Detections."""
+    """Detections that are right or wrong: all but the unmatched ones in ignored regions."""
     labelled: int
     """Labelled objects."""
 
@@ -170,7 +207,7 @@ class ThresholdCurve:
     matched: Ints
     """(K,) true positives at each threshold."""
     detected: Ints
-    """(K,) detections at each threshold."""
+    """(K,) detections that are right or wrong at each threshold."""
     labelled: int
     """Labelled objects."""
 
@@ -227,8 +264,7 @@ class ThresholdCurve:
 def trace_curve(results: Sequence[Comparison], *, label: int | None = None) -> ThresholdCurve:
     """Count detections and matches over all images at every threshold, of one class or of all."""
     nothing = np.zeros(0, np.float32)
-    kept = [np.full(len(r.raises), True) if label is None else _of(r, label) for r in results]
-    parts = list(zip(results, kept, strict=True))
+    parts = [(result, result.counting(label=label)) for result in results]
     scores = np.concatenate([nothing, *(r.detections.scores[k] for r, k in parts)])
     raises = np.concatenate([nothing, *(r.raises[k] for r, k in parts)])
     order = np.argsort(-scores, kind="stable")
@@ -248,10 +284,6 @@ def count_matches(results: Sequence[Comparison], threshold: float) -> MatchCount
 def best_counts(results: Sequence[Comparison], *, lowest: float = 0.0) -> MatchCounts:
     """Find the threshold of the best F1 over all images, see :meth:`ThresholdCurve.best`."""
     return trace_curve(results).best(lowest=lowest)
-
-
-def _of(result: Comparison, label: int) -> NDArray[np.bool_]:
-    return np.asarray(result.detections.labels == label, np.bool_)
 
 
 def _round_between(low: float, high: float) -> float:

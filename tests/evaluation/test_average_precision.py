@@ -45,27 +45,39 @@ def random_image(random, count, classes, *, grid=0.0, side=60):
     return detections(found, scores, named), boxes, labels
 
 
-def by_pycocotools(results, classes, sides=SIDES):
-    """Measure each class with the reference code, without a limit on detections."""
+def by_pycocotools(results, classes, sides=SIDES, *, every=(), crowds=()):
+    """Measure each class with the reference code, without a limit on detections.
+
+    All detections of each image may be given, whatever a result holds. The crowds are boxes in all
+    images, of every class.
+    """
     labels, found = [], []
-    for image, result in enumerate(results, start=1):
+    every = every or [result.detections for result in results]
+    for image, (result, detected) in enumerate(zip(results, every, strict=True), start=1):
         sizes = np.hstack([result.boxes[:, :2], result.boxes[:, 2:] - result.boxes[:, :2]])
         labels += [
             {"image_id": image, "category_id": int(c) + 1, "bbox": b, "area": b[2] * b[3]}
             for c, b in zip(result.labels, sizes.tolist(), strict=True)
         ]
-        boxes = result.detections.boxes
+        boxes = detected.boxes
         sizes = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).tolist()
-        rows = zip(result.detections.labels, sizes, result.detections.scores, strict=True)
+        rows = zip(detected.labels, sizes, detected.scores, strict=True)
         found += [
             {"image_id": image, "category_id": int(c) + 1, "bbox": b, "score": float(s)}
             for c, b, s in rows
+        ]
+    for *corner, width, height in crowds:
+        bbox = [*corner, width, height]
+        labels += [
+            {"image_id": image + 1, "category_id": c + 1, "bbox": bbox, "area": 1.0, "iscrowd": 1}
+            for image in range(len(results))
+            for c in range(classes)
         ]
     truth = COCO()
     truth.dataset = {
         "info": {},
         "images": [{"id": image} for image in range(1, len(results) + 1)],
-        "annotations": [{**a, "id": n, "iscrowd": 0} for n, a in enumerate(labels, start=1)],
+        "annotations": [{"iscrowd": 0, **a, "id": n} for n, a in enumerate(labels, start=1)],
         "categories": [{"id": n} for n in range(1, classes + 1)],
     }
     with contextlib.redirect_stdout(io.StringIO()):
@@ -114,18 +126,46 @@ def test_all_detections_of_a_scene_count():
     assert measured[0].ap > 0.1
 
 
-def test_detections_in_ignored_regions_do_not_change_average_precision():
-    random = np.random.default_rng(1)
-    found, boxes, labels = random_image(random, 30, 2)
-    region = [10.0, 10.0, 50.0, 50.0]
-    inside = np.all((found.centres >= 10) & (found.centres <= 50), axis=1)
-    assert 0 < inside.sum() < len(found)
-    without = compare(found.select(~inside), boxes, labels)
-    ignoring = measure_ap([compare(found, boxes, labels, [region])], 2, sides=SIDES)
-    assert values(ignoring) == values(measure_ap([without], 2, sides=SIDES))
-
-
 SQUARES = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])
+
+
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    st.sampled_from([0.0, 0.25]),
+    st.sampled_from([1, 7, 200]),
+)
+def test_average_precision_with_ignored_regions_equals_that_of_pycocotools(
+    seed, counts, grid, size
+):
+    """Crowds over labelled objects, which COCO compares with what matches no object."""
+    random = np.random.default_rng(seed)
+    edge, every, results = 40.0, [], []
+    for count in [*counts, 12]:
+        found, boxes, labels = random_image(random, count, 3, grid=grid)
+        # COCO wants a share of the detection in the crowd: all of it or nothing has a centre there.
+        is_whole = (found.boxes[:, 2] < edge) | (found.boxes[:, 0] > edge)
+        every.append(found.select(is_whole))
+        results.append(compare(every[-1], boxes, labels, [[-50.0, -50.0, edge, 150.0]]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geodet.evaluation.average_precision, "_BIN", size)
+        measured = measure_ap(results, 3, sides=SIDES)
+    crowds = [[-50.0, -50.0, 50.0 + edge, 200.0]]
+    expected = by_pycocotools(results, 3, every=every, crowds=crowds)
+    np.testing.assert_allclose(values(measured), expected, atol=1e-9)
+
+
+def test_only_unmatched_detections_in_ignored_regions_do_not_change_average_precision():
+    labels = np.zeros(2, np.int64)
+    beside = [[40.0, 0, 50, 10], [60, 0, 70, 10]]
+    found = detections([beside[0], *SQUARES, beside[1]], [0.9, 0.8, 0.7, 0.6])
+    whole = compare(found, SQUARES, labels, [[-5.0, -5, 99, 99]])
+    assert values(measure_ap([whole], 1, sides=SIDES))[0][:2] == [1.0, 1.0]
+    part = compare(found, SQUARES, labels, [[-5.0, -5, 15, 15]])
+    without = compare(found, SQUARES, labels)
+    expected = values(measure_ap([without], 1, sides=SIDES))
+    np.testing.assert_equal(values(measure_ap([part], 1, sides=SIDES)), expected)
+    assert expected[0][1] < 1.0
 
 
 def test_average_precision_equals_one_computed_by_hand():

@@ -90,3 +90,15 @@ def test_outcomes_follow_the_one_to_one_matching():
     assert is_right.tolist() == [True, False, False, True]  # the second is a duplicate
     assert scores == pytest.approx([0.9, 0.8, 0.7, 0.6])
     assert collect_outcomes([result], label=1)[1].tolist() == [True]
+
+
+def test_only_unmatched_detections_in_ignored_regions_have_no_outcome():
+    boxes = np.array([[0, 0, 10, 10], [50, 0, 60, 10], [80, 0, 90, 10]], float)
+    found = Detections(boxes, np.array([0.9, 0.7, 0.6], np.float32), np.zeros(3, np.int64))
+    region = np.array([[-9.0, -9, 70, 20]])
+    result = Comparison.of(
+        found, boxes[:1], np.zeros(1, np.int64), ignored=region, rule=MatchConfig(), gsd=None
+    )
+    scores, is_right = collect_outcomes([result])
+    assert scores == pytest.approx([0.9, 0.6])
+    assert is_right.tolist() == [True, False]

@@ -292,6 +292,22 @@ def test_centres_in_the_shape_of_an_ignored_area_do_not_count(
     assert (scores.matched, scores.detected, scores.labelled) == (2, 2, 2)
 
 
+def test_labelled_objects_in_an_ignored_area_are_found(tmp_path):
+    found = write(
+        tmp_path / "f.gpkg",
+        shapes([*PLACES, (50, 10, 60, 20), (90, 10, 99, 20)]),
+        label=["car"] * 4,
+        score=[0.9, 0.8, 0.7, 0.6],
+    )
+    drawn = shapes([*PLACES, (0, 0, 80, 30)])
+    truth = write(tmp_path / "t.gpkg", drawn, label=["car", "car", "unclear"])
+    sample = read((found, truth), data={"ignore_classes": ["unclear"]}).image
+    overall = measure([sample], ["car"], MatchConfig(), threshold=0.0).overall
+    scores = overall.scores
+    assert (scores.matched, scores.detected, scores.labelled) == (2, 3, 2)
+    assert overall.ap.ap50 == 1.0
+
+
 def test_ignored_points_have_the_size_of_a_box(tmp_path, files):
     found, _ = files(names=("car", "car"))
     drawn = [shapes()[0], Point(X + 35, Y - 15)]  # 2 m beside the centre of the second detection

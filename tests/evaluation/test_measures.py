@@ -101,15 +101,28 @@ def test_distances_are_in_the_steps_of_each_direction():
     assert errors["true_positives"].distance_m.tolist() == pytest.approx([0.0, 0.5])
 
 
-@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.8]), st.booleans())
-def test_numbers_of_boxes_equal_the_counts(seed, threshold, by_distance):
+def test_wrong_classes_in_ignored_regions_are_no_false_positives():
+    errors = judge_boxes(
+        evaluate(sample(ignored=np.array([[-9.0, -9, 99, 99]]))).results[0], threshold=0.5
+    )
+    assert errors["true_positives"].labels.tolist() == [0, 1]
+    assert len(errors["false_positives"].boxes) == 0
+    assert errors["misses"].boxes.tolist() == [TRUTH[2].tolist()]
+
+
+@given(
+    st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.8]), st.booleans(), st.sampled_from([0, 20])
+)
+def test_numbers_of_boxes_equal_the_counts(seed, threshold, by_distance, ignored):
     random = np.random.default_rng(seed)
     corners = random.uniform(0, 30, (12, 2))
     boxes = np.hstack([corners, corners + random.uniform(2, 9, (12, 2))])
     labels = random.integers(0, 2, 12)
     found = detections(boxes[:8] + random.normal(0, 1, (8, 1)), random.random(8), labels[:8])
     rule = BY_DISTANCE if by_distance else BY_IOU
-    evaluation = evaluate(sample(found, boxes, labels), rule=rule, threshold=threshold)
+    region = np.array([[0.0, 0, ignored, 40]])
+    image = sample(found, boxes, labels, ignored=region)
+    evaluation = evaluate(image, rule=rule, threshold=threshold)
     errors = judge_boxes(evaluation.results[0], threshold=threshold)
     hits, wrong, missed = (len(errors[n].boxes) for n in errors)
     counts = evaluation.overall.scores

@@ -14,7 +14,7 @@ from geodet.geometry.oriented_boxes import hulls, oriented_of_boxes
 NONE = np.zeros((0, 4))
 
 
-def compare(found, truth, scores=None, *, oriented=True):
+def compare(found, truth, scores=None, *, oriented=True, ignored=NONE):
     truth = np.array(truth, float)
     scores = np.linspace(0.9, 0.5, len(found)) if scores is None else scores
     detections = Detections.of_oriented(np.array(found, float), scores, np.zeros(len(found)))
@@ -22,7 +22,7 @@ def compare(found, truth, scores=None, *, oriented=True):
         detections,
         hulls(truth),
         np.zeros(len(truth), np.int64),
-        ignored=NONE,
+        ignored=ignored,
         rule=MatchConfig(by="iou", iou=0.5),
         gsd=None,
         oriented=truth if oriented else None,
@@ -43,6 +43,15 @@ def test_average_precision_counts_matches_by_oriented_overlap():
     (ap,) = measure_ap([compare(found, truth)], 1, sides=(5.0, 50.0))
     assert ap.ap50 == pytest.approx((51 + 50 * 2 / 3) / 101, abs=1e-3)
     assert ap.medium == pytest.approx(ap.ap)
+
+
+def test_unmatched_oriented_boxes_in_ignored_regions_do_not_count():
+    truth = [[20, 20, 20, 4, 0.5], [60, 20, 20, 4, -0.8]]
+    found = [[60, 20, 20, 4, 0.8], [20, 20, 20, 4, 0.52], [60, 20, 20, 4, -0.79]]
+    for region, ap50 in (([0.0, 0, 80, 40], 1.0), ([0.0, 0, 40, 40], 2 / 3)):
+        result = compare(found, truth, ignored=np.array([region]))
+        (ap,) = measure_ap([result], 1, sides=(5.0, 50.0))
+        assert (ap.ap50, ap.medium > 0) == (pytest.approx(ap50), True)
 
 
 @given(st.integers(0, 2**32 - 1))

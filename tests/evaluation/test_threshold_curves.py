@@ -68,6 +68,51 @@ def test_detections_in_ignored_regions_do_not_count():
     assert count_matches([compare(found, TRUTH, ignored=[[86, 70, 99, 99]])], 0.5).detected == 2
 
 
+def test_labelled_objects_in_ignored_regions_are_found():
+    everywhere = [[-50, -50, 99, 99]]
+    found = detections([*TRUTH[:3], TRUTH[0], [80, 80, 90, 90]], [0.9, 0.8, 0.7, 0.6, 0.95])
+    result = compare(found, TRUTH, ignored=everywhere)
+    assert count_matches([result], 0.5) == MatchCounts(0.5, 3, 3, 4)
+    assert count_matches([result], 0.75) == MatchCounts(0.75, 2, 2, 4)
+    assert trace_curve([result]).thresholds.tolist() == pytest.approx([0.9, 0.8, 0.7])
+    assert best_counts([result]).precision == 1.0
+
+
+def test_a_detection_in_an_ignored_region_makes_no_other_wrong():
+    # Both may match the object. The stronger one, in the region, does so until the other counts.
+    found = detections([[-3, 0, 7, 10], [0, 0, 10, 10]], [0.9, 0.6])
+    result = compare(found, TRUTH[:1], ignored=[[-9, -9, 3, 19]])
+    assert count_matches([result], 0.8) == MatchCounts(0.8, 1, 1, 1)
+    assert count_matches([result], 0.5) == MatchCounts(0.5, 1, 1, 1)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 0.25]))
+def test_with_ignored_regions_counts_are_those_of_two_largest_matchings(seed, step):
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 20, (30, 2))
+    boxes = np.hstack([corners, corners + random.uniform(6, 9, (30, 2))])
+    scores = random.random(20)
+    if step:
+        scores = (scores / step).round() * step
+    found = detections(boxes[10:], scores)
+    rule = MatchConfig(by="iou", iou=0.2)
+    result = compare(found, boxes[:12], ignored=[[5, 5, 15, 30]], rule=rule)
+    inside = np.array([5 <= x <= 15 and 5 <= y <= 30 for x, y in found.centres])
+    curve = trace_curve([result])
+    assert (np.diff(curve.matched) >= 0).all()
+    for threshold in {0.0, *scores.tolist()}:
+        kept = found.scores >= np.float32(threshold)
+        every, outside = (
+            count_matches([compare(found.select(k), boxes[:12], rule=rule)], 0.0)
+            for k in (kept, kept & ~inside)
+        )
+        wrong = outside.detected - outside.matched
+        expected = MatchCounts(threshold, every.matched, every.matched + wrong, 12)
+        assert curve.at(threshold) == expected
+        _, hit, counted = result.match_kept(kept)
+        assert (len(hit), counted.sum()) == (expected.matched, expected.detected)
+
+
 def test_a_detection_below_the_threshold_takes_no_match():
     found = detections([[0, 2, 10, 12], [0, 0, 10, 10]], [0.9, 0.3])
     result = compare(found, TRUTH[:1])
