@@ -32,6 +32,8 @@ def count(
 ) -> CountReport:
     """Count objects by polygons or cells, and estimate how many there really are.
 
+    Densities and estimates are of the ground that was examined, as far as the file says it.
+
     Args:
         detections: A vector file with points or polygons, such as :func:`detect` writes.
         by: A vector file of polygons in any CRS; they may overlap.
@@ -52,7 +54,8 @@ def count(
         overwrite: Replace a table that exists.
 
     Raises:
-        VectorError: A file cannot be read, or one of them has no CRS.
+        VectorError: A file cannot be read, one of them has no CRS, or none of the polygons or of
+            the plots was examined.
         ConfigError: Half of what an estimate needs is missing, or there is not one of ``by``,
             ``grid`` and ``h3``.
         OutputError: The output exists, or cannot be written.
