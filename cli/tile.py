@@ -142,7 +142,8 @@ def tile(
         "without objects": report.skipped_empty,
         "without data": report.skipped_invalid,
         "outside of the area": report.skipped_outside,
-        "at the edge of validation": report.skipped_overlap,
+        "at the edge of validation": report.skipped_overlap - report.skipped_elsewhere,
+        "on ground of another scene's validation": report.skipped_elsewhere,
     }
     left = [f"{count} {why}" for why, count in skipped.items() if count]
     if left and not quiet:

@@ -206,7 +206,8 @@ class TileConfig(Section):
         None,
         ge=1,
         description="side in pixels of the blocks of the scene that go to training or to "
-        "validation as a whole; unset: a sixth of the scene, at least one chip",
+        "validation as a whole, shared by scenes of the same ground; unset: a sixth of the scene, "
+        "at least one chip",
     )
     val_fraction: float = Field(0.2, ge=0, lt=1, description="share of the blocks for validation")
     label_field: str | None = Field(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from geodet.config import TileConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
-from geodet.geometry.full_turns import turns_together
 from geodet.geometry.windows import Window, WindowGrid
+from geodet.tilesets.ground_blocks import drop_shared_ground, place_on_ground
 from geodet.tilesets.labelled_scene import LabelledScene, share_inside
 from geodet.tilesets.splits import Split, pick_val_places
 
@@ -21,15 +21,12 @@ __all__ = [
     "ChipPlan",
     "VisibleObjects",
     "drop_overlapping",
-    "drop_shared_ground",
     "find_visible_objects",
-    "name_block",
     "plan_chips",
     "split_blocks",
 ]
 
 _LEAST_INSIDE = 0.5  # share of a window without objects that lies in the area of interest
-_LEAST_SHARED = 1e-6  # share of a window's ground that counts as shared with another
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +57,16 @@ class ChipPlan:
     visible: VisibleObjects
     """Objects that each window shows, numbered over all scenes."""
     blocks: list[str]
-    """Name of the block of the scene that each window belongs to."""
+    """Name of the block that each window belongs to."""
     full: dict[Split, list[int]]
     """Indices of windows with objects, in the order of the grids."""
     empty: dict[Split, list[int]]
     """Indices of windows without objects, in random order."""
     outside: int
     """Number of windows outside of the area of interest, without objects and for the most part."""
+    elsewhere: int
+    """Number of windows left out because another scene's validation window alone shows their
+    ground."""
 
     @property
     def overlapping(self) -> int:
@@ -95,7 +95,9 @@ def plan_chips(scenes: Sequence[LabelledScene], config: TileConfig) -> ChipPlan:
     is_full = np.zeros(len(windows), np.bool_)
     is_full[visible.window[visible.kept]] = True
     here = _are_labelled(scenes, windows, owner, is_full)
-    blocks, block_size = _name_blocks(scenes, grids, config)
+    names, sides = [s.name for s in scenes], [_choose_side(s, config) for s in scenes]
+    placed = place_on_ground(names, [s.geobox for s in scenes], _to_corners(windows), owner)
+    blocks = placed.name_blocks(names, sides)
     is_val = np.zeros(len(windows), np.bool_)
     is_val[here] = split_blocks(
         [block for block, is_here in zip(blocks, here, strict=True) if is_here],
@@ -105,13 +107,16 @@ def plan_chips(scenes: Sequence[LabelledScene], config: TileConfig) -> ChipPlan:
     )
     if config.val_fraction and not np.any(is_val & is_full):
         raise TilesetError(
-            f"no split is possible: all objects are in one block of {block_size} px",
+            f"no split is possible: all objects are in one block of {max(sides)} px",
             hint="lower tile.block_size, or set tile.val_fraction=0 for no validation chips",
         )
-    stays = here & drop_shared_ground(scenes, windows, owner, is_val)
+    stays = here.copy()
     for index in range(len(scenes)):
         rows = np.flatnonzero(owner == index)
         stays[rows] &= drop_overlapping(grids[index], is_val[rows])
+    before = int(stays.sum())
+    stays &= drop_shared_ground(placed, is_val)
+    elsewhere = before - int(stays.sum())
     if not np.any(stays & is_full & ~is_val):
         raise TilesetError(
             "no split is possible: every training chip with objects overlaps a validation chip",
@@ -124,7 +129,7 @@ def plan_chips(scenes: Sequence[LabelledScene], config: TileConfig) -> ChipPlan:
         split: rng.permutation(np.flatnonzero(part & ~is_full)).tolist()
         for split, part in parts.items()
     }
-    return ChipPlan(windows, owner, visible, blocks, full, empty, int((~here).sum()))
+    return ChipPlan(windows, owner, visible, blocks, full, empty, int((~here).sum()), elsewhere)
 
 
 def _find_in_scenes(
@@ -159,18 +164,10 @@ def _are_labelled(
     return here
 
 
-def _name_blocks(
-    scenes: Sequence[LabelledScene], grids: Sequence[Sequence[Window]], config: TileConfig
-) -> tuple[list[str], int]:
-    """Name the block of each window, and return the side of the largest blocks."""
-    names: list[str] = []
-    sizes = [0]
-    for scene, grid in zip(scenes, grids, strict=True):
-        longest = max(scene.geobox.width, scene.geobox.height)
-        sizes.append(config.block_size or max(config.chip_size, longest // 6))
-        prefix = f"{scene.name}/" if len(scenes) > 1 else ""
-        names += [prefix + name_block(window, sizes[-1]) for window in grid]
-    return names, max(sizes)
+def _choose_side(scene: LabelledScene, config: TileConfig) -> int:
+    """Return the side of a scene's blocks in pixels."""
+    longest = max(scene.geobox.width, scene.geobox.height)
+    return config.block_size or max(config.chip_size, longest // 6)
 
 
 def find_visible_objects(
@@ -209,13 +206,6 @@ def _visible_share(boxes: Floats, windows: Floats) -> Floats:
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     share: Floats = np.divide(shared, area, out=np.zeros_like(area), where=area > 0)
     return share
-
-
-def name_block(window: Window, block_size: int) -> str:
-    """Return the name of the block of the scene that contains a window's centre."""
-    row = (2 * window.row_off + window.height) // (2 * block_size)
-    column = (2 * window.col_off + window.width) // (2 * block_size)
-    return f"{row}_{column}"
 
 
 def split_blocks(
@@ -263,52 +253,6 @@ def drop_overlapping(windows: Sequence[Window], is_val: NDArray[np.bool_]) -> ND
     stays = np.ones(len(windows), np.bool_)
     stays[window[_visible_share(corners[window], corners[val[other]]) > 0]] = False
     return stays | is_val
-
-
-def drop_shared_ground(
-    scenes: Sequence[LabelledScene],
-    windows: Sequence[Window],
-    owner: Ints,
-    is_val: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Drop the training windows that show ground of a validation window of another scene.
-
-    Scenes without a CRS are not compared with others.
-
-    Args:
-        scenes: The scenes.
-        windows: All windows.
-        owner: (W,) index of the scene of each.
-        is_val: (W,) True where a window validates; all of these are kept.
-
-    Returns:
-        (W,) True where the window is kept.
-    """
-    stays = np.ones(len(windows), np.bool_)
-    placed = [i for i, scene in enumerate(scenes) if scene.geobox.crs is not None]
-    if len(placed) < 2:
-        return stays
-    crs = scenes[placed[0]].geobox.crs
-    placed_corners = np.full((len(windows), 4, 2), np.nan)
-    for index in placed:
-        rows = np.flatnonzero(owner == index)
-        corners = scenes[index].geobox.corners(
-            _to_corners([windows[row] for row in rows.tolist()]), crs
-        )
-        placed_corners[rows] = corners
-    finite = np.isfinite(placed_corners).all(axis=(1, 2))
-    # Scenes on the two sides of the antimeridian may show the same ground.
-    placed_corners[..., 0] += turns_together(placed_corners[..., 0], crs)
-    shapes = np.full(len(windows), None, object)
-    shapes[finite] = shapely.polygons(placed_corners[finite])
-    val, train = np.flatnonzero(is_val), np.flatnonzero(~is_val)
-    row, other = shapely.STRtree(shapes[val]).query(shapes[train], predicate="intersects")
-    row, other = train[row], val[other]
-    apart = owner[row] != owner[other]
-    row, other = row[apart], other[apart]
-    shared = shapely.area(shapely.intersection(shapes[row], shapes[other]))
-    stays[row[shared > _LEAST_SHARED * shapely.area(shapes[row])]] = False
-    return stays
 
 
 def _to_corners(windows: Sequence[Window]) -> Floats:

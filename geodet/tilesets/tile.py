@@ -67,6 +67,8 @@ class TileReport:
     """Windows outside of the area of interest."""
     scenes: int = 1
     """Scenes that chips were cut from."""
+    skipped_elsewhere: int = 0
+    """Of ``skipped_overlap``, windows whose ground only validation windows of other scenes show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,9 @@ def tile_scene(
     where ``tile.gsd`` is set. If a chip shows too little of an object to keep it
     (``tile.min_visible``), the object is an ignored region there, which is neither object nor
     background; so is what lies outside of the labelled area.
+
+    Scenes that overlap on the ground share their blocks, whatever their grids and CRSs, so that
+    dates of one place are split alike.
 
     Law: no training chip shares ground with a validation chip.
 
@@ -255,4 +260,5 @@ def _report(
         skipped_overlap=plan.overlapping,
         skipped_outside=plan.outside,
         scenes=len(inputs.scenes),
+        skipped_elsewhere=plan.elsewhere,
     )

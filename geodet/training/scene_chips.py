@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geodet.config import Config
+from geodet.documents.values import counted
 from geodet.files.output_folders import CHIPS_ABOUT, CHIPS_FOLDER
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.files.version import __version__
@@ -127,6 +128,11 @@ def _cut(
         report.val,
         report.objects_kept,
     )
+    if report.skipped_elsewhere:
+        logger.info(
+            "%s left out, on ground of another scene's validation",
+            counted(report.skipped_elsewhere, "window"),
+        )
 
 
 def _describe(source: ScenesWithLabels, config: Config) -> dict[str, object] | None:

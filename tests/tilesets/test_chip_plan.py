@@ -11,10 +11,10 @@ from geodet.geometry.windows import Window, WindowGrid
 from geodet.tilesets.chip_plan import (
     drop_overlapping,
     find_visible_objects,
-    name_block,
     plan_chips,
     split_blocks,
 )
+from geodet.tilesets.ground_blocks import name_block
 from geodet.tilesets.labelled_scene import LabelledScene
 
 grids = st.builds(
@@ -49,7 +49,7 @@ def test_the_helper_finds_shared_pixels():
 @given(grids, st.integers(4, 90), st.floats(0, 0.99), st.integers(0, 9))
 def test_no_training_window_shares_a_pixel_with_a_validation_window(grid, block, fraction, seed):
     windows = list(grid)
-    blocks = [name_block(window, block) for window in windows]
+    blocks = [name_block(w.col_off + w.width / 2, w.row_off + w.height / 2, block) for w in windows]
     is_val = split_blocks(blocks, np.ones(len(windows), bool), fraction, seed)
     stays = drop_overlapping(windows, is_val)
     assert stays[is_val].all()
@@ -97,10 +97,10 @@ def test_a_point_is_in_one_window_of_a_grid_without_overlap(points):
     assert sorted(visible.object[visible.kept]) == list(range(len(boxes)))
 
 
-def test_a_window_belongs_to_the_block_of_its_centre():
-    assert name_block(Window(0, 0, 10, 10), 8) == "0_0"
-    assert name_block(Window(3, 4, 10, 10), 8) == "1_1"
-    assert name_block(Window(90, 0, 10, 10), 8) == "0_11"
+def test_a_block_is_named_by_its_row_and_its_column():
+    assert name_block(5, 5, 8) == "0_0"
+    assert name_block(8, 9, 8) == "1_1"
+    assert name_block(95, 5, 8) == "0_11"
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=20), st.integers(0, 9))

@@ -119,6 +119,13 @@ def test_the_same_chips_are_cut_once(inputs, tmp_path, caplog):
         before = chip_times(output)
 
 
+def test_windows_on_ground_that_another_scene_validates_are_logged(tmp_path, caplog):
+    pairs = [paint(tmp_path, "a"), paint(tmp_path, "b", west=WEST + 4.7)]
+    with caplog.at_level("INFO"):
+        cut_for_run(source(*pairs), tmp_path / "run", CONFIG)
+    assert "left out, on ground of another scene's validation" in caplog.text
+
+
 def test_a_run_from_scenes_resumes(inputs, tmp_path):
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     run_training(source(inputs), whole, CONFIG, device="cpu")
