@@ -136,7 +136,7 @@ class DetectConfig(ReadingConfig):
         is_pair = isinstance(given, list | tuple) and len(given) == 2
         if given in (None, "scene") or (is_pair and all(isinstance(v, int | float) for v in given)):
             return given
-        raise ValueError(f"{given!r} must be [DARK, BRIGHT] or scene")
+        raise ValueError(f"{given!r} must be DARK,BRIGHT or scene")
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:

@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from geodet.config import Config
+from geodet.config.list_keys import ListKey, find_list_key, toml_value
 from geodet.config.section import did_you_mean, name_hint
 from geodet.documents.text import DocumentError, read_document, to_text
 from geodet.documents.toml_documents import parse_toml
@@ -64,7 +65,10 @@ def resolve_config(
     """
     layers: list[_SettingsLayer] = [] if recipe is None else [_read_base(recipe)]
     layers.append(_without_none(flags or {}))
-    chosen = _split_keys(settings) if isinstance(settings, Mapping) else parse_settings(settings)
+    if isinstance(settings, Mapping):
+        chosen = _split_keys({key: _listed(key, value) for key, value in settings.items()})
+    else:
+        chosen = parse_settings(settings)
     for section in chosen:
         allowed = tuple(sections) or tuple(Config.model_fields)
         if section not in allowed and section in Config.model_fields:
@@ -80,8 +84,10 @@ def resolve_config(
 def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Parse ``section.key=value`` texts; a value is TOML, or else plain text.
 
+    A list may be typed without brackets and quotes, and one of a single item as that item.
+
     Example:
-        >>> parse_settings(["train.epochs=3", "train.optimizer=sgd", "data.bands=[1, 2, 3]"])
+        >>> parse_settings(["train.epochs=3", "train.optimizer=sgd", "data.bands=1,2,3"])
         {'train': {'epochs': 3, 'optimizer': 'sgd'}, 'data': {'bands': [1, 2, 3]}}
     """
     values: dict[str, Any] = {}
@@ -89,8 +95,29 @@ def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
         key, equals, value = text.partition("=")
         if not equals:
             raise _unreadable(text)
-        values[key.strip()] = _toml_value(value.strip())
+        values[key.strip()] = _read_value(key.strip(), value.strip())
     return _split_keys(values)
+
+
+def _read_value(key: str, text: str) -> Any:
+    known = _list_key(key)
+    return toml_value(text) if known is None else known.read(text)
+
+
+def _listed(key: str, value: Any) -> Any:
+    """Return a value of Python, as a list if the key takes one and it is a text or a number."""
+    known = _list_key(key)
+    is_one = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return known.read(str(value)) if known is not None and is_one else value
+
+
+def _list_key(path: str) -> ListKey | None:
+    """Return what a key of the configuration takes, None if it is unknown or takes no list."""
+    section, _, key = path.partition(".")
+    if section not in Config.model_fields:
+        return None
+    field = _sections()[section].model_fields.get(key)
+    return None if field is None else find_list_key(field)
 
 
 def iter_recipes() -> list[tuple[str, str]]:
@@ -149,13 +176,6 @@ def _unreadable(text: str) -> ConfigError:
     return ConfigError(
         f"cannot read the setting {text!r}", hint="write it as section.key=value", key=text
     )
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return parse_toml(f"value = {text}")["value"]
-    except DocumentError:
-        return text
 
 
 def _read_base(recipe: str | Path | Config) -> dict[str, dict[str, Any]]:
@@ -231,10 +251,16 @@ def _validated(merged: dict[str, dict[str, Any]]) -> Config:
     path = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         raise ConfigError(f"unknown key {shown(path)}", hint=_nearest_key(path), key=path)
+    key = ".".join(str(part) for part in error["loc"][:2])
+    known = _list_key(key)
+    if known is not None and error["type"] != "value_error":
+        given = shown(merged[str(error["loc"][0])][str(error["loc"][1])])
+        raise ConfigError(f"{key} = {given}: not {known.what}", hint=known.hint(key), key=key)
     message = error["msg"].removeprefix("Value error, ")
     value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
     where = f"{path}{value}: " if path else ""  # a rule of several sections has no path
-    raise ConfigError(f"{where}{message}", hint=_EVERY_KEY, key=path or None)
+    hint = _EVERY_KEY if known is None else known.hint(key)
+    raise ConfigError(f"{where}{message}", hint=hint, key=path or None)
 
 
 def _nearest_key(path: str) -> str:

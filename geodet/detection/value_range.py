@@ -91,7 +91,7 @@ def fit_input_values(
     else:
         logger.warning(
             "%s: %s values, while %s was trained on %s: %s count as dark to bright; choose "
-            "others with --set detect.value_range=[DARK,BRIGHT]",
+            "others with --set detect.value_range=DARK,BRIGHT",
             name,
             dtype,
             about.name,
@@ -147,7 +147,7 @@ def _check_range(seen: SceneStatistics, name: str, ends: tuple[float, float]) ->
     mean = float(np.nanmean(seen.mean))
     if not ends[0] <= mean <= ends[1]:
         logger.warning(
-            "most values of %s are outside of detect.value_range=[%g,%g]: their mean is %.6g",
+            "most values of %s are outside of detect.value_range=%g,%g: their mean is %.6g",
             name,
             *ends,
             mean,

@@ -85,6 +85,70 @@ def test_a_wrong_setting_names_the_key_and_what_to_do(setting, message, hint):
     assert hint in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("data.ignore_classes=red", ("red",)),
+        ("data.ignore_classes=red, light blue", ("red", "light blue")),
+        ("data.ignore_classes=[red,blue]", ("red", "blue")),
+        ('data.ignore_classes=["red"]', ("red",)),
+        ('data.ignore_classes=["a, b"]', ("a, b",)),
+        ('data.ignore_classes="a, b"', ("a, b",)),
+        ("data.ignore_classes=2022", ("2022",)),
+        ("data.ignore_classes=[007, 1.50, true]", ("007", "1.50", "true")),
+        ("data.ignore_classes=", ()),
+        ("data.ignore_classes=[]", ()),
+        ("data.val=3*", ("3*",)),
+        ("data.val=[ab]*", ("[ab]*",)),
+        ("data.val=[ab]*,c[12]", ("[ab]*", "c[12]")),
+        ("data.val=a[12].tif,b[3]", ("a[12].tif", "b[3]")),
+        ("data.bands=1", (1,)),
+        ("data.bands=3,2,1", (3, 2, 1)),
+        ("data.bands=[3, 2, 1]", (3, 2, 1)),
+        ("detect.bands=nir,2", ("nir", 2)),
+        ("detect.value_range=500,20000", (500.0, 20000.0)),
+        ("detect.value_range=scene", "scene"),
+        ("match.size_bounds_px=16,48", (16.0, 48.0)),
+    ],
+)
+def test_a_list_is_typed_with_bare_words_and_commas(setting, value):
+    key, _, text = setting.partition("=")
+    section, name = key.split(".")
+    for settings in ([setting], {key: text}):
+        assert getattr(getattr(resolve_config(settings=settings), section), name) == value
+
+
+def test_a_number_stands_for_a_list_of_it_in_python():
+    assert resolve_config(settings={"data.bands": 2}).data.bands == (2,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message", "hint"),
+    [
+        ("data.bands=red", "'red'.*: not a list of whole numbers", "data.bands=3,2,1"),
+        ("match.size_bounds_px=16", "not a list of 2 numbers", "match.size_bounds_px=16,48"),
+        ("match.size_bounds_px=1,2,3", "not a list of 2 numbers", "size_bounds_px = [16, 48]"),
+        ("detect.value_range=scen", "'scen': 'scen' must be DARK,BRIGHT or", "500,20000"),
+        ("detect.value_range=a,b", "must be DARK,BRIGHT or scene", "or detect.value_range=scene"),
+        ("model.anchor_sizes=1,2,3,4,5,6,7", "at most 6 numbers", "anchor_sizes=12,24,48"),
+    ],
+)
+def test_a_wrong_list_is_refused_with_how_it_is_written(setting, message, hint):
+    with pytest.raises(ConfigError, match=message) as error:
+        resolve_config(settings=[setting])
+    assert hint in error.value.hint
+    assert error.value.key == setting.partition("=")[0]
+    assert "tuple" not in str(error.value).lower()
+
+
+def test_a_list_in_a_recipe_is_a_list(tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('[data]\nignore_classes = "red"\n')
+    with pytest.raises(ConfigError, match=r"data\.ignore_classes = 'red': not a list") as error:
+        resolve_config(recipe)
+    assert 'in a recipe: ignore_classes = ["one", "other"]' in error.value.hint
+
+
 def test_a_command_refuses_settings_that_it_does_not_use():
     with pytest.raises(ConfigError, match="'train' has no effect in this command") as error:
         resolve_config(settings=["train.epochs=3"], sections=("detect",))

@@ -128,7 +128,7 @@ def test_a_scene_without_contrast_or_of_noise_is_not_matched(rgb, said, seen):
 def test_a_range_that_misses_the_values_is_warned_of(rgb, said):
     assert fit(seen_as(1500, 300), rgb, "uint16", (0, 1)) is None
     assert said() == [
-        "most values of scene.tif are outside of detect.value_range=[0,1]: their mean is 1500"
+        "most values of scene.tif are outside of detect.value_range=0,1: their mean is 1500"
     ]
     assert fit(seen_as(1500, 300), rgb, "uint16", (0, 3000)) is None
     assert len(said()) == 1
