@@ -65,9 +65,10 @@ class DataConfig(Section):
     )
     val_fraction: float = Field(
         0.15,
-        gt=0,
+        ge=0,
         lt=1,
-        description="share of the places for validation, if neither the tileset nor val splits it",
+        description="share of the places for validation, if neither the tileset nor val splits it; "
+        "0: train without validation",
     )
 
     @field_validator("class_name", "one_class", "class_map")

@@ -40,6 +40,7 @@ Split = Literal["train", "val", "test"]
 Part = Literal["train", "val", "test", "all"]
 
 _DEGREES = CRS.from_epsg(4326)
+_WITHOUT_VALIDATION = "train without validation: data.val_fraction=0"
 
 PART_WORDS: dict[str, Split] = {
     "train": "train",
@@ -158,10 +159,10 @@ def choose_split(
     """Choose the validation images of a tileset that has no split of its own.
 
     If ``config.val`` has patterns of file names, the images that match validate. Otherwise a share
-    of the places validates, the same on every machine. Of images without a place, the last ones in
-    natural order validate, as one run, because neighbouring frames of a flight look the same; those
-    that differ in their ending alone, such as a.png and a.jpg, go together. No image is chosen as a
-    test image.
+    of the places validates, none if it is 0, the same on every machine. Of images without a place,
+    the last ones in natural order validate, as one run, because neighbouring frames of a flight
+    look the same; those that differ in their ending alone, such as a.png and a.jpg, go together.
+    No image is chosen as a test image.
 
     Args:
         names: Names of the images; patterns match the file name or its stem.
@@ -172,7 +173,8 @@ def choose_split(
         The part of the split of each image.
 
     Raises:
-        TilesetError: The patterns match no image or all, or there is only one place.
+        TilesetError: The patterns match no image or all, or there is only one place while
+            ``val_fraction`` is not 0.
     """
     if config.val:
         return _split_by_name(names, config.val)
@@ -186,10 +188,10 @@ def choose_split(
     }
     unknown = sorted(set(unplaced.values()), key=natural_key)
     run = unknown[len(unknown) - _share(len(unknown), config.val_fraction) :]
-    if not val and not run:
+    if config.val_fraction and not val and not run:
+        one = "there is one image" if len(names) == 1 else "all images show one place"
         raise TilesetError(
-            "no split is possible: all images show one place",
-            hint="add a second place, or choose the validation images with data.val",
+            f"no split is possible: {one}", hint=f"add a second place, or {_WITHOUT_VALIDATION}"
         )
     chosen = set(run)
     return [
@@ -230,6 +232,11 @@ def _split_by_name(names: Sequence[str], patterns: Sequence[str]) -> list[Split]
     splits: list[Split] = ["val" if _matches(n, patterns) else "train" for n in names]
     if len(set(splits)) == 1:
         which = "all" if splits[0] == "val" else "none"
+        if len(names) == 1:
+            raise TilesetError(
+                f"data.val = {list(patterns)} cannot split the only image, {names[0]}",
+                hint=f"add a second image, or leave data.val out and {_WITHOUT_VALIDATION}",
+            )
         raise TilesetError(
             f"data.val = {list(patterns)} matches {which} of the {len(names)} images",
             hint="patterns match file names or their stems, such as 'flight2_*'",

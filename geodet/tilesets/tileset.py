@@ -45,8 +45,9 @@ def read_tileset(
     :mod:`geodet.tilesets.layouts` lists the formats. Boxes are clipped to their image, and boxes
     without area are dropped with a warning. A box around a point is not clipped, since its centre
     must stay the point. The split is the tileset's own, else by ``config.val``, else by place. A
-    split without validation images gets them from its training images. The first message says
-    which split it is and how many images each part has.
+    split without validation images gets them from its training images, unless
+    ``config.val_fraction`` is 0. The first message says which split it is and how many images each
+    part has.
 
     Args:
         path: A folder, or one label file.
@@ -175,7 +176,8 @@ def _report_split(
     counts = Counter(splits)
     how = f"split of {labels.split_source}" if labels.split_source else "no split of its own"
     if any(item.split is None for item in labels.images) and part != "test":
-        how += ", validation chosen by " + ("data.val" if config.val else "place")
+        by_place = "validation chosen by place" if config.val_fraction else "data.val_fraction = 0"
+        how += ", " + ("validation chosen by data.val" if config.val else by_place)
     listed = ", ".join(f"{counts[split]} {split}" for split in ("train", "val", "test"))
     logger.info("%s: %s: %s images", labels.source, how, listed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,9 @@ from geodet.training.losses import RetinaNetLoss
 from geodet.training.run_folder import RunState, keep_model
 from geodet.training.validation_loss import ValidationLoss
 
-__all__ = ["BestModelKeeper", "is_best", "is_stale"]
+__all__ = ["BestModelKeeper", "is_best", "is_stale", "warn_without_validation"]
+
+logger = logging.getLogger(__name__)
 
 _DEFAULT_THRESHOLD = 0.3  # score threshold of a model without validation images
 _DEFAULT_IOU = 0.5  # Lin et al. 2017, section 4.1, "Inference"
@@ -180,6 +183,16 @@ def _longest(images: Sequence[LabelledImage]) -> float | None:
     lengths = [image.oriented_boxes[:, 2] for image in images]
     sides = np.maximum(np.concatenate(bounds), np.concatenate(lengths))
     return float(np.percentile(sides, 99)) if len(sides) else None
+
+
+def warn_without_validation(tileset: Tileset) -> None:
+    """Say what is not chosen where a tileset has no validation images."""
+    if not tileset.split("val"):
+        logger.warning(
+            "without validation neither the best epoch nor the score threshold is chosen: the model"
+            " is that of the last epoch, with a score threshold of %g",
+            _DEFAULT_THRESHOLD,
+        )
 
 
 def is_best(state: RunState, scores: MatchCounts | None) -> bool:

@@ -26,7 +26,7 @@ from geodet.tilesets.labels import Tileset
 from geodet.tilesets.tileset import read_tileset
 from geodet.training.anchor_fit import settle_anchors
 from geodet.training.band_statistics import BandStatistics, measure_bands
-from geodet.training.best_model import BestModelKeeper, is_stale
+from geodet.training.best_model import BestModelKeeper, is_stale, warn_without_validation
 from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.chip_loader import TrainingBatch, load_chips
 from geodet.training.distributed import (
@@ -248,6 +248,7 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
             hint="all of them are validation or test images; see data.val",
             path=tileset.root,
         )
+    warn_without_validation(tileset)
     statistics = measure_bands(images, config.data.bands)
     names = config.data.band_names
     if names and len(names) != len(statistics.mean):

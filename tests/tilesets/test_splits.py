@@ -127,10 +127,23 @@ def test_patterns_that_match_no_image_or_all_are_refused(pattern, which):
         choose_split(["a.png", "b.png"], [None, None], DataConfig(val=(pattern,)))
 
 
-@pytest.mark.parametrize("places", [["p", "p"], [None]])
-def test_one_place_cannot_be_split(places):
-    with pytest.raises(TilesetError, match="no split is possible: all images show one place"):
-        choose_split("ab"[: len(places)], places, DataConfig())
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [(["p", "p"], "all images show one place"), ([None], "there is one image")],
+)
+def test_one_place_cannot_be_split_but_trains_without_validation(places, message):
+    names = "ab"[: len(places)]
+    with pytest.raises(TilesetError, match=f"no split is possible: {message}") as caught:
+        choose_split(names, places, DataConfig())
+    assert "data.val_fraction=0" in caught.value.hint
+    assert choose_split(names, places, DataConfig(val_fraction=0)) == ["train"] * len(places)
+
+
+@pytest.mark.parametrize("pattern", ["a*", "c*"])
+def test_patterns_cannot_split_the_only_image(pattern):
+    with pytest.raises(TilesetError, match=r"cannot split the only image, a\.png") as caught:
+        choose_split(["a.png"], [None], DataConfig(val=(pattern,)))
+    assert "data.val_fraction=0" in caught.value.hint
 
 
 def test_images_on_the_two_sides_of_the_antimeridian_share_a_place():

@@ -38,6 +38,26 @@ def test_training_on_one_image_writes_a_model(tmp_path):
     assert load_checkpoint(report.model).description.training["train_images"] == 1
 
 
+def test_an_image_without_a_split_trains_without_validation(tmp_path, caplog):
+    data = write_tileset(tmp_path / "data", train=1, val=0)
+    (data / "val.json").unlink()
+    (data / "train.json").rename(data / "labels.json")
+    config = configured(epochs=1)
+    output = tmp_path / "a.safetensors"
+    with pytest.raises(TilesetError, match="there is one image") as caught:
+        run_training(data, output, config, device="cpu")
+    assert "data.val_fraction=0" in caught.value.hint
+    without = config.data.model_copy(update={"val_fraction": 0.0})
+    with caplog.at_level(logging.INFO):
+        report = run_training(
+            data, output, config.model_copy(update={"data": without}), device="cpu"
+        )
+    assert "no split of its own, data.val_fraction = 0: 1 train, 0 val" in caplog.text
+    assert "neither the best epoch nor the score threshold is chosen" in caplog.text
+    assert report.best_f1 == -1
+    assert load_checkpoint(report.model).description.score_threshold == 0.3
+
+
 def test_images_without_any_object_are_an_error(tmp_path):
     data = tmp_path / "data"
     paint_chip(data / "a.png")
