@@ -6,15 +6,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 
 from geodet.files.outputs import replacing
 from geodet.geometry.arrays import Floats
+from geodet.raster.geotiff import writing_geotiff
 
 __all__ = ["find_cells_of", "write_density"]
 
@@ -39,18 +38,14 @@ def write_density(path: Path, densities: Floats, transform: Affine, crs: CRS, un
         OutputError: A file cannot be written.
     """
     height, width = densities.shape
-    profile = {"driver": "GTiff", "width": width, "height": height, "count": 1, "dtype": "float32"}
+    profile = {"width": width, "height": height, "count": 1, "dtype": "float32"}
     profile |= {"crs": crs.to_wkt(), "transform": transform, "compress": "deflate"}
     profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256, "predictor": 3}
     if np.isnan(densities).any():
         profile |= {"nodata": np.nan}
-    with replacing(path) as temporary:
-        try:
-            with rasterio.open(temporary, "w", **profile) as raster:
-                raster.write(densities.astype(np.float32), 1)
-                raster.set_band_description(1, unit)
-        except RasterioError as error:
-            raise OSError(str(error)) from error
+    with replacing(path) as temporary, writing_geotiff(temporary, profile) as raster:
+        raster.write(densities.astype(np.float32), 1)
+        raster.set_band_description(1, unit)
     with replacing(path.with_suffix(".qml")) as temporary:
         temporary.write_text(_qgis_ramp(densities), encoding="utf-8")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from geodet.errors import OutputError, SceneError
 from geodet.files.closable import Closing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.raster.geotiff import writing_geotiff
 from geodet.raster.scene import Scene
 from geodet.raster.source import open_source
 
@@ -103,7 +102,7 @@ class ChipCopier(Closing):
             pixels[alpha - 1] = np.where(chip.valid, np.maximum(pixels[alpha - 1], 1), 0)
         try:
             self._write(path, pixels, window, chip.valid)
-        except (RasterioError, OSError) as error:
+        except OSError as error:
             raise OutputError(
                 f"cannot write {path}: {error}",
                 hint="check the free space and the permissions",
@@ -119,7 +118,7 @@ class ChipCopier(Closing):
             "height": window.height,
             "transform": self.geobox.crop(window).transform,
         }
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), _create(path, **profile) as raster:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), writing_geotiff(path, profile) as raster:
             if ColorInterp.palette not in self._meanings:
                 raster.colorinterp = self._meanings
             raster.descriptions = self._names
@@ -156,7 +155,6 @@ def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
         raster = source.dataset
         dtype = np.dtype(raster.dtypes[0])
         profile = {
-            "driver": "GTiff",
             "count": raster.count,
             "dtype": dtype.name,
             "nodata": raster.nodata,
@@ -166,10 +164,3 @@ def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:
             "predictor": {"f": 3, "c": 1}.get(dtype.kind, 2),
         }
         return profile, raster.colorinterp, [name or None for name in source.names]
-
-
-def _create(path: Path, **profile: Any) -> Any:
-    """Open a new raster, without a warning if it has no georeference."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, "w", **profile)

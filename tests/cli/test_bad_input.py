@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
+from full_disk import largest_file
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -276,18 +277,6 @@ CASES = {
 }
 
 
-@contextlib.contextmanager
-def little_space():
-    """Limit files to 20,000 bytes, as a full disk would."""
-    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_mistake_is_an_error_with_a_hint_and_changes_no_file(
     case, tmp_path, make_scene, tiny_path, invoke
@@ -298,7 +287,7 @@ def test_a_mistake_is_an_error_with_a_hint_and_changes_no_file(
     if arguments[0] == "detect" and "--model" not in arguments:
         arguments += ["--model", str(tiny_path)]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with little_space() if case is full_disk else contextlib.nullcontext():
+    with largest_file(20_000) if case is full_disk else contextlib.nullcontext():
         done = invoke(*arguments, code=1)
     assert "error: " in done.stderr
     assert "hint: " in done.stderr

@@ -10,6 +10,7 @@ import rasterio
 import shapely
 from affine import Affine
 from factories_tilesets import NORTH_UP, shared_data
+from full_disk import largest_file
 from pyproj import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -267,6 +268,24 @@ def test_an_existing_tileset_is_replaced_only_with_overwrite(tmp_path):
     (tmp_path / "out" / "notes.txt").touch()
     with pytest.raises(OutputError, match=r"holds more than an earlier output: notes\.txt"):
         tile_scene(*arguments, overwrite=True)
+
+
+def test_a_full_disk_stops_at_the_first_chip_and_keeps_the_old_tileset(tmp_path, capfd):
+    scene, labels = make_inputs(tmp_path)
+    arguments = (scene, labels, tmp_path / "out", TileConfig(**CHIPS), DataConfig())
+    tile_scene(*arguments)
+    before = sorted(tmp_path.rglob("*"))
+    smallest = min(path.stat().st_size for path in (tmp_path / "out" / "images").iterdir())
+    done = []
+    with (
+        largest_file(smallest - 1),
+        pytest.raises(OutputError, match=r"cannot write .*s_r\d+_c\d+\.tif") as caught,
+    ):
+        tile_scene(*arguments, overwrite=True, progress=lambda *numbers: done.append(numbers))
+    assert "free space" in caught.value.hint
+    assert done == []
+    assert sorted(tmp_path.rglob("*")) == before
+    assert capfd.readouterr().err == ""
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path):

@@ -1,6 +1,5 @@
 import json
 import logging
-import resource
 import tempfile
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from factories_vectors import (
     read,
     write,
 )
+from full_disk import largest_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyogrio.errors import DataLayerError
@@ -210,14 +210,9 @@ def test_a_full_disk_is_noticed(tmp_path, suffix, missing):
     size = write(tmp_path / f"whole{suffix}", whole).stat().st_size
     path = write(tmp_path / f"found{suffix}")
     before = path.read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     limit = size - int(missing if missing >= 1 else size * missing) - 1
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-    try:
-        with pytest.raises(OutputError, match=r"cannot write .*found") as caught:
-            write(path, whole, overwrite=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with largest_file(limit), pytest.raises(OutputError, match=r"cannot write .*found") as caught:
+        write(path, whole, overwrite=True)
     assert "free space" in caught.value.hint
     assert len(str(caught.value)) < 300 + len(str(path))
     assert path.read_bytes() == before
