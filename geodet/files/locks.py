@@ -26,19 +26,31 @@ _HELD = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
 
 
 @contextmanager
-def locked_output(output: Path) -> Iterator[None]:
+def locked_output(
+    output: Path,
+    *,
+    part: str = "",
+    busy: str = "",
+    hint: str = "wait for it to end, or name another output",
+) -> Iterator[None]:
     """Keep other runs of geodet from an output, for a ``with`` block.
 
     The lock is the operating system's on ``.geodet-OUTPUT.lock`` beside the output: it ends with
     the process, however that ends, and the file of a dead process locks nothing. On drives without
     such locks a warning is logged.
 
+    Args:
+        output: The file or folder.
+        part: Names a part of it that is locked by itself; empty: all of it.
+        busy: What the message says of a run that has it; empty: that it is writing the output.
+        hint: What to do then.
+
     Raises:
         OutputError: Another run has it; the message says which process, where, and since when.
     """
-    path = output.with_name(f".geodet-{output.name}.lock")
+    path = output.with_name(f".geodet-{output.name}{part and f'-{part}'}.lock")
     with raising_output_errors(output):
-        file = _acquire(path, output)
+        file = _acquire(path, output, busy or f"another run is writing {output}", hint)
     try:
         yield
     finally:
@@ -51,16 +63,12 @@ def locked_output(output: Path) -> Iterator[None]:
                 os.close(file)
 
 
-def _acquire(path: Path, output: Path) -> int:
+def _acquire(path: Path, output: Path, busy: str, hint: str) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _try_lock(file, path):
-                raise OutputError(
-                    f"another run is writing {output}: {_holder(path)}",
-                    hint="wait for it to end, or name another output",
-                    path=output,
-                )
+                raise OutputError(f"{busy}: {_holder(path)}", hint=hint, path=output)
             if _is_same(file, path):  # else the run before has removed it meanwhile
                 os.ftruncate(file, 0)
                 os.write(file, json.dumps(_this_process()).encode())

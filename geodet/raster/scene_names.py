@@ -9,7 +9,7 @@ from pathlib import Path
 
 from geodet.raster.scene_lists import is_gdal_path
 
-__all__ = ["find_scene_name", "name_files", "scene_names"]
+__all__ = ["find_scene_name", "name_files", "scene_names", "slashed_path"]
 
 _UNSAFE = re.compile(r"[^\w.\- ]")
 
@@ -88,6 +88,16 @@ def name_files(names: Sequence[str]) -> dict[str, str]:
         taken.add(found.casefold())
         chosen[name] = found
     return chosen
+
+
+def slashed_path(scene: str) -> str:
+    """Return the absolute path of a scene, of whose ends :func:`scene_names` makes names.
+
+    Example:
+        >>> slashed_path("/vsizip/flights.zip/north/a.tif")
+        'vsizip/flights.zip/north/a.tif'
+    """
+    return "/".join(_to_parts(scene))
 
 
 def _to_parts(scene: str) -> list[str]:

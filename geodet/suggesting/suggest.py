@@ -20,12 +20,14 @@ from geodet.geometry.windows import Window
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.device import choose_device
 from geodet.models.model import Model
+from geodet.raster.scene_names import slashed_path
 from geodet.suggesting.layer_windows import rate_layer
 from geodet.suggesting.rated_windows import RatedWindows, place_windows
 from geodet.suggesting.searched_windows import WindowSearch
 from geodet.suggesting.spread import choose_spread
 from geodet.suggesting.suggest_options import SuggestTask, check_suggestion
 from geodet.suggesting.window_ratings import WindowRater, describe_rating
+from geodet.vector.reviewed_scenes import find_scenes
 from geodet.vector.suggested_windows import (
     SuggestedWindow,
     read_reviewed_windows,
@@ -104,6 +106,8 @@ def suggest_windows(
             rated, failed = _search(plan, opened, model, config, rater, chosen, progress)
         else:
             rated, failed = _read(task.detections, plan, model, config, rater), {}
+    if task.reviewed is not None and reviewed:
+        reviewed = _named_as_planned(reviewed, task.reviewed, plan)
     windows = _choose(rated, reviewed, plan, crs, task, model.description.classes)
     geoboxes = {scene.name: scene.geobox for scene in plan.scenes}
     write_suggestions(output, windows, geoboxes, crs)
@@ -150,6 +154,18 @@ def _read(
             least,
         )
     return rated
+
+
+def _named_as_planned(
+    reviewed: Sequence[tuple[str, Window]], path: Path, plan: DetectionPlan
+) -> list[tuple[str, Window]]:
+    """Return the reviewed windows of the scenes of a plan, with the names that these have in it."""
+    scenes = [slashed_path(scene.path) for scene in plan.scenes]
+    found = find_scenes(path, scenes, [scene.geobox for scene in plan.scenes])
+    names: dict[str | None, list[str]] = {}
+    for stored, scene in zip(found, plan.scenes, strict=True):
+        names.setdefault(stored, []).append(scene.name)
+    return [(name, window) for stored, window in reviewed for name in names.get(stored, ())]
 
 
 def _choose(

@@ -134,18 +134,19 @@ class LabelFiles:
         count = len(self._files)
         return str(self._paths[0]) if count == 1 else f"the {count} files of labels"
 
-    def read(self, scene: int, geobox: GeoBox) -> LabelsOfScene:
+    def read(self, scene: int, geobox: GeoBox, name: str | None = None) -> LabelsOfScene:
         """Read the labels of a scene.
 
         Args:
             scene: Index of the scene.
             geobox: Geobox of its pixels.
+            name: What its labels have as the attribute ``scene``; None: all that lie in it are its.
 
         Raises:
             VectorError: The file cannot be read, or does not say the classes.
         """
         path = self._paths[scene]
-        found = self._files[path].read(geobox)
+        found = self._files[path].read(geobox, name)
         if path not in self._read:
             self._read[path] = sum(len(self._files[known].names) for known in self._read)
         return replace(found, row=found.row + self._read[path])
@@ -200,7 +201,7 @@ class _LabelFile:
         """The scenes in which the labels ought to lie."""
         return self.scenes[0] if len(self.scenes) == 1 else f"any of the {len(self.scenes)} scenes"
 
-    def read(self, geobox: GeoBox) -> LabelsOfScene:
+    def read(self, geobox: GeoBox, name: str | None) -> LabelsOfScene:
         """Return the labels in a scene, numbered from 0."""
         self.last = self.last or geobox
         found = self._in_crs(geobox.crs)
@@ -208,6 +209,8 @@ class _LabelFile:
         # Not finite: coordinates that do not exist in the scene's CRS.
         inside = np.isfinite(boxes).all(axis=1)
         bounds = np.array([geobox.width, geobox.height])
+        if name is not None:
+            inside &= np.array(found.scenes, object) == name
         inside &= np.all((boxes[:, 2:] >= 0) & (boxes[:, :2] <= bounds), axis=1)
         return LabelsOfScene(
             boxes[inside],

@@ -19,7 +19,8 @@ def choose_labels(
 ) -> tuple[Path | Sequence[Path], LabelledArea]:
     """Return the labels and the labelled part: as given, or those of a file of reviews.
 
-    What lies outside of the reviewed windows was not looked at, so it is no background.
+    What lies outside of the reviewed windows was not looked at, so it is no background. Rows are of
+    the scene that they name, also where scenes overlap.
 
     Args:
         labels: The labels; None with reviews.
@@ -45,7 +46,9 @@ def choose_labels(
         )
     _check_reviews(reviews)
     layer = f"{reviews}{LAYER_SEPARATOR}"
-    return Path(f"{layer}{LABELS_LAYER}"), LabelledArea(aoi=Path(f"{layer}{WINDOWS_LAYER}"))
+    return Path(f"{layer}{LABELS_LAYER}"), LabelledArea(
+        aoi=Path(f"{layer}{WINDOWS_LAYER}"), reviews=reviews
+    )
 
 
 def _check_reviews(path: Path) -> None:

@@ -50,6 +50,8 @@ class SceneLabels:
     """(N,) points and polygons of shapely, two-dimensional and not empty."""
     names: tuple[str, ...]
     """Class of each object."""
+    scenes: tuple[str, ...] = ()
+    """Name of the scene of each object; empty if the file has no such attribute."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -205,8 +207,7 @@ def read_scored_objects(
     """
     objects, table = _read_objects(path, crs, None, class_name, read_names_of_detections)
     scores = read_scores(table, path, score_field)
-    scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
-    return ScoredObjects(objects, scores, scenes, table)
+    return ScoredObjects(objects, scores, objects.scenes, table)
 
 
 def _read_objects(
@@ -240,7 +241,8 @@ def _read_objects(
     names = read_names(table, path, label_field, class_name)
     if must_transform(frame.crs, crs, path):
         frame = frame.to_crs(crs)
-    return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names), table
+    scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
+    return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names, scenes), table
 
 
 def _in_pixels(frame: Any) -> Any:

@@ -17,7 +17,7 @@ from geodet.errors import ConfigError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
-from geodet.raster.scene_names import name_files, scene_names
+from geodet.raster.scene_names import name_files, scene_names, slashed_path
 from geodet.raster.unplaced import warn_of_unplaced
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
@@ -26,6 +26,7 @@ from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.unplaced_labels import check_objects_have_place
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
+from geodet.vector.reviewed_scenes import find_scenes
 
 __all__ = ["LabelledArea", "TileInputs", "read_areas", "read_tile_inputs"]
 
@@ -44,6 +45,8 @@ class LabelledArea:
     """A rectangle in place of polygons: xmin, ymin, xmax, ymax."""
     bounds_crs: str | None = None
     """The CRS of the bounds; None: that of each scene."""
+    reviews: Path | None = None
+    """The file of reviews that labels and polygons are of: each has the name of its scene."""
 
     def __post_init__(self) -> None:
         if self.aoi is not None and self.bounds is not None:
@@ -101,16 +104,21 @@ class TileInputs:
 
 
 def read_areas(
-    area: LabelledArea | None, geoboxes: Sequence[GeoBox]
+    area: LabelledArea | None, geoboxes: Sequence[GeoBox], names: Sequence[str | None] = ()
 ) -> Sequence[AreaOfInterest | None]:
     """Read the labelled part of each scene; None where all of it is.
+
+    Args:
+        area: The part; None: everything.
+        geoboxes: The scenes'.
+        names: As in :func:`geodet.vector.area_of_interest.read_aoi`.
 
     Raises:
         VectorError: The file cannot be read, or meets no scene.
         ConfigError: The bounds are no rectangle.
     """
     if area is not None and area.aoi is not None:
-        found = read_aoi(area.aoi, geoboxes)
+        found = read_aoi(area.aoi, geoboxes, scenes=names)
     elif area is not None and area.bounds is not None:
         found = [aoi_of_bounds(area.bounds, box, area.bounds_crs) for box in geoboxes]
     else:
@@ -153,10 +161,12 @@ def read_tile_inputs(
             unplaced[path] = copier.unplaced_crs
         check_objects_have_place(file, path, unplaced[path], config.labels_crs)
     warn_of_unplaced(unplaced)
-    areas = read_areas(area, [geobox for geobox, _ in grids])
+    geoboxes = [geobox for geobox, _ in grids]
+    reviewed = _reviewed_names(area, paths, geoboxes)
+    areas = read_areas(area, geoboxes, reviewed)
     reader = LabelFiles(files, paths, config, data)
     met = [i for i, aoi in enumerate(areas) if aoi is None or not aoi.is_empty]
-    read = [reader.read(i, grids[i][0]) for i in met]
+    read = [reader.read(i, geoboxes[i], reviewed[i]) for i in met]
     reader.check_found(read, grids[met[0]][0])
     names = scene_names(paths)
     chip_names = name_files(names)
@@ -187,6 +197,19 @@ def read_tile_inputs(
         classes=tuple(classes.tolist()),
         count=len(reader.names),
     )
+
+
+def _reviewed_names(
+    area: LabelledArea | None, paths: Sequence[str], geoboxes: Sequence[GeoBox]
+) -> list[str | None]:
+    """Return the name that the rows of each scene have in a file of reviews.
+
+    None without such a file, and for a scene that is not in it: then rows are taken by their place.
+    """
+    if area is None or area.reviews is None:
+        return [None] * len(paths)
+    scenes = [slashed_path(path) for path in paths]
+    return find_scenes(area.reviews, scenes, geoboxes, any_size=True, any_name=True)
 
 
 def _warn_of_far_parts(scene: LabelledScene, path: str, chip_size: int) -> None:

@@ -118,19 +118,24 @@ class AreaOfInterest:
         return shapely.STRtree(pieces)
 
 
-def read_aoi(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[AreaOfInterest]:
+def read_aoi(
+    path: str | Path, geoboxes: Sequence[GeoBox], *, scenes: Sequence[str | None] = ()
+) -> list[AreaOfInterest]:
     """Read an area of interest, the union of the polygons in a vector file, for each scene.
 
     Args:
         path: A file with one layer of polygons, or ``FILE|layername=NAME``, in any CRS. Without a
             CRS it is taken as being in each scene's.
         geoboxes: The scenes'.
+        scenes: For each scene, what its polygons have as the attribute ``scene``; None: the
+            polygons of all scenes are its; empty: that is so for each.
 
     Raises:
         VectorError: The file cannot be read, has several layers, other geometries or no polygon,
             or has a CRS while a scene has none.
     """
-    crs, shapes = _read_shapes(str(path))
+    has_scenes = any(name is not None for name in scenes)
+    crs, shapes, owners = _read_shapes(str(path), has_scenes=has_scenes)
     if crs is not None and any(geobox.crs is None for geobox in geoboxes):
         raise VectorError(
             f"{path} has the CRS {crs.name}, and the scene has none",
@@ -153,7 +158,12 @@ def read_aoi(path: str | Path, geoboxes: Sequence[GeoBox]) -> list[AreaOfInteres
         raise VectorError(
             f"{path} has no polygon with an area", hint="draw the area of interest", path=path
         )
-    return [_to_aoi(polygons, crs, geobox) for geobox in geoboxes]
+    if not has_scenes:
+        return [_to_aoi(polygons, crs, geobox) for geobox in geoboxes]
+    return [
+        _to_aoi(polygons, crs, geobox, None if name is None else shapes[owners == name])
+        for geobox, name in zip(geoboxes, scenes, strict=True)
+    ]
 
 
 def aoi_of_bounds(
@@ -182,8 +192,12 @@ def aoi_of_bounds(
     return _to_aoi(np.array([shapely.box(x1, y1, x2, y2)]), named, geobox)
 
 
-def _to_aoi(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> AreaOfInterest:
-    pixels = polygons_to_pixels(polygons, crs, geobox)
+def _to_aoi(
+    polygons: Shapes, crs: CRS | None, geobox: GeoBox, own: Shapes | None = None
+) -> AreaOfInterest:
+    """Return the area of some polygons, or of those alone that are the scene's own."""
+    chosen = polygons if own is None else only_polygons(own)
+    pixels = polygons_to_pixels(chosen, crs, geobox)
     return AreaOfInterest(pixels, geobox.width, geobox.height, _to_extents(polygons, crs, geobox))
 
 
@@ -215,13 +229,15 @@ def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> str:
     return f"{text}; {guess}" if guess else text
 
 
-def _read_shapes(path: str) -> tuple[CRS | None, Shapes]:
-    """Read the CRS and the geometries of a file's layer; polygons and nothing else."""
-    frame = read_frame(path, columns=[])
+def _read_shapes(path: str, *, has_scenes: bool) -> tuple[CRS | None, Shapes, NDArray[np.object_]]:
+    """Read the CRS, the polygons, and names of their scenes of a file's layer."""
+    frame = read_frame(path, columns=["scene"] if has_scenes else [])
     shapes = shapely.force_2d(frame.geometry.to_numpy())
-    shapes = shapes[~(shapely.is_missing(shapes) | shapely.is_empty(shapes))]
+    owners = frame["scene"].to_numpy(object) if has_scenes else np.full(len(shapes), "", object)
+    is_there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    shapes = shapes[is_there]
     _check_kinds(shapes, path)
-    return frame.crs, shapes
+    return frame.crs, shapes, owners[is_there]
 
 
 def _check_kinds(shapes: Shapes, path: str) -> None:

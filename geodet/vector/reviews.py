@@ -30,6 +30,7 @@ from geodet.vector.reviewed_items import (
     ReviewedWindow,
     to_reviewed_object,
 )
+from geodet.vector.reviewed_scenes import enter_scene
 from geodet.vector.vector_files import read_extent
 
 __all__ = [
@@ -57,6 +58,11 @@ _WINDOW_TYPES = {
 }
 _TYPES = {LABELS_LAYER: _OBJECT_TYPES, _REJECTED: _OBJECT_TYPES, WINDOWS_LAYER: _WINDOW_TYPES}
 _HINT = "give a new file, or one that geodet view wrote with --reviews"
+_UNWRITTEN = {  # codes of SQLite where the file may be a right one
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_CANTOPEN,),
+}
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 class ReviewFile:
@@ -67,7 +73,8 @@ class ReviewFile:
 
     Args:
         path: Made when it is not there.
-        scene: Name of the scene.
+        scene: Path of the scene, its folders joined by slashes; scenes that share a file name are
+            told apart by their places.
         geobox: Of the scene.
         origin: Identifies the detections that are reviewed; empty: none.
 
@@ -77,7 +84,7 @@ class ReviewFile:
     """
 
     def __init__(self, path: Path, scene: str, geobox: GeoBox, *, origin: str = "") -> None:
-        self.path, self._scene, self._geobox, self._origin = path, scene, geobox, origin
+        self.path, self._geobox, self._origin = path, geobox, origin
         if not path.exists():
             with replacing(path) as temporary:
                 write_review_layers(temporary, geobox.crs)
@@ -85,6 +92,9 @@ class ReviewFile:
         self._crs = _read_crs(path, geobox)
         with _transaction(path) as database:
             self._reference = _check_layers(database, path)
+            database.execute("BEGIN IMMEDIATE")
+            self.scene = enter_scene(database, scene, geobox, self._crs)
+            """The name that its rows have."""
             self.objects = {one.id: one for one in self._read_objects(database)}
             """The decisions on the scene, by identifier."""
             self.windows = {one.id: one for one in self._read_windows(database)}
@@ -117,17 +127,45 @@ class ReviewFile:
         """Put decisions in the place of others, in one transaction.
 
         Raises:
-            OutputError: The file cannot be written; it is as before.
+            OutputError: The file cannot be written, or another program has changed these decisions
+                since they were read; it is as before.
         """
         with _transaction(self.path) as database:
             for one in old:
-                database.execute(f"DELETE FROM {_layer_of(one)} WHERE fid = ?", (one.id,))
+                gone = database.execute(f"DELETE FROM {_layer_of(one)} WHERE fid = ?", (one.id,))
+                if gone.rowcount != 1:
+                    raise self._changed_elsewhere()
+            if any(self._is_known(database, one) for one in new):
+                raise self._changed_elsewhere()
             for one in new:
                 self._insert(database, one)
         for one in old:
             self._known(one).pop(one.id)
         for one in new:
             self._known(one)[one.id] = one
+
+    def _is_known(self, database: sqlite3.Connection, one: ReviewedObject | ReviewedWindow) -> bool:
+        """Whether the file has a decision on the same detection, or the same window."""
+        if isinstance(one, ReviewedWindow):
+            layers: tuple[str, ...] = (WINDOWS_LAYER,)
+            place = one.columns()
+        elif one.source is None:
+            return False
+        else:
+            layers, place = (LABELS_LAYER, _REJECTED), {"source": one.source}
+        same = " AND ".join(f"{name} = ?" for name in ("scene", *place))
+        values = self.scene, *place.values()
+        return any(
+            database.execute(f"SELECT 1 FROM {layer} WHERE {same}", values).fetchone()
+            for layer in layers
+        )
+
+    def _changed_elsewhere(self) -> OutputError:
+        return OutputError(
+            f"another program has changed the reviews of {self.scene} in {self.path}",
+            hint="end geodet view with Ctrl-C and start it again: it reads them anew",
+            path=self.path,
+        )
 
     def _known(self, one: ReviewedObject | ReviewedWindow) -> dict[int, Any]:
         return self.objects if isinstance(one, ReviewedObject) else self.windows
@@ -139,7 +177,7 @@ class ReviewFile:
         corners = self._geobox.to_world(one.corners_px, self._crs)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         values |= {"fid": one.id, "geom": _blob(corners, self._reference)}
-        values |= {"scene": self._scene, "reviewed_at": now}
+        values |= {"scene": self.scene, "reviewed_at": now}
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         layer = _layer_of(one)
         database.execute(
@@ -150,11 +188,11 @@ class ReviewFile:
         names = ", ".join(("fid", *OBJECT_COLUMNS, "origin"))
         for layer in (LABELS_LAYER, _REJECTED):
             query = f"SELECT {names} FROM {layer} WHERE scene = ? ORDER BY fid"
-            for row in database.execute(query, (self._scene,)):
+            for row in database.execute(query, (self.scene,)):
                 one, origin = to_reviewed_object(row[0], row[1:-1]), row[-1]
                 if one.source is not None and origin != self._origin:
                     raise OutputError(
-                        f"{self.path} has decisions on other detections of {self._scene}",
+                        f"{self.path} has decisions on other detections of {self.scene}",
                         hint="open it with the file of detections that was reviewed, or give "
                         "another --reviews",
                         path=self.path,
@@ -163,7 +201,7 @@ class ReviewFile:
 
     def _read_windows(self, database: sqlite3.Connection) -> Iterator[ReviewedWindow]:
         query = "SELECT fid, col_off, row_off, width, height FROM windows WHERE scene = ?"
-        for number, *place in database.execute(query, (self._scene,)):
+        for number, *place in database.execute(query, (self.scene,)):
             yield ReviewedWindow(number, Window(*place))
 
 
@@ -218,8 +256,17 @@ def _transaction(path: Path) -> Iterator[sqlite3.Connection]:
             yield database
     except sqlite3.Error as error:
         raise OutputError(
-            f"cannot write reviews to {path}: {error}", hint=_HINT, path=path
+            f"cannot write reviews to {path}: {error}", hint=_hint_at(error, path), path=path
         ) from error
+
+
+def _hint_at(error: sqlite3.Error, path: Path) -> str:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _UNWRITTEN:
+        return f"check the free space and the permissions of {path.parent}"
+    if code in _LOCKED:
+        return "save the edits and close it in other programs, for example in QGIS"
+    return _HINT
 
 
 def _layer_of(one: ReviewedObject | ReviewedWindow) -> str:

@@ -15,6 +15,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
+from geodet.raster.scene_names import slashed_path
 from geodet.vector.reviewed_items import (
     OrientedPx,
     ReviewedObject,
@@ -68,8 +69,8 @@ class ReviewDesk:
     ) -> None:
         self._layer, self._frame, self._geobox = layer, frame, scene.geobox
         origin = "" if layer is None else _fingerprint(layer.objects)
-        self._file = ReviewFile(path, scene.name, scene.geobox, origin=origin)
-        suggested = read_suggestions(path, scene.name)
+        self._file = ReviewFile(path, slashed_path(scene.path), scene.geobox, origin=origin)
+        suggested = read_suggestions(path, self._file.scene)
         size = scene.geobox.width, scene.geobox.height
         self._windows: Sequence[Window] = [one.window for one in suggested] or WindowGrid(
             *size, window_px, 0

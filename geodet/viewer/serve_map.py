@@ -6,6 +6,7 @@ import re
 import webbrowser
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -14,8 +15,10 @@ from geodet.errors import ConfigError, GeodetError
 from geodet.files.network import is_offline
 from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
+from geodet.raster.scene_names import slashed_path
 from geodet.raster.unplaced import warn_of_unplaced
 from geodet.vector.formats import path_of
+from geodet.vector.reviewed_scenes import locked_review
 from geodet.vector.reviews import check_review_layers, check_reviews
 from geodet.viewer.late_requests import LateRequests
 from geodet.viewer.map_frame import OwnGridFrame
@@ -63,7 +66,8 @@ def serve_map(
 
     Raises:
         ConfigError: The port is in use, or the base map cannot be shown.
-        OutputError: The reviews cannot be written, or belong to other detections.
+        OutputError: The reviews cannot be written, belong to other detections, or another program
+            reviews the scene in the same file.
         SceneError: The scene cannot be read.
         VectorError: A file cannot be read.
     """
@@ -74,11 +78,12 @@ def serve_map(
         )
     if errors is not None:
         list_error_layers(errors)
-    with Scene(scene) as raster:
+    with Scene(scene) as raster, ExitStack() as stack:
         warn_of_unplaced({raster.name: raster.unplaced_crs})
         select_colours(raster, bands)
         if reviews is not None:
             check_review_layers(reviews, raster.geobox)
+            stack.enter_context(locked_review(reviews, slashed_path(raster.path), raster.geobox))
 
         def read() -> MapRequests:
             shown = read_shown_scene(

@@ -1,6 +1,7 @@
 """The command `geodet view`."""
 
 import http.client
+import os
 import threading
 from urllib.parse import urlsplit
 
@@ -9,6 +10,8 @@ import pytest
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 from shapely import box
 
+from geodet.raster.scene import Scene
+from geodet.vector.reviewed_scenes import locked_review
 from geodet.viewer import serve_map
 from geodet.viewer.map_server import MapServer
 
@@ -97,6 +100,19 @@ def test_a_wrong_file_is_refused_before_objects_are_read(
     done = invoke("view", *files, option, name, code=1)
     assert message in done.stderr
     assert done.stdout == ""
+
+
+def test_a_scene_that_another_program_reviews_is_refused(files, invoke, asked, tmp_path):
+    invoke("view", *files, "--reviews", "r.gpkg", "--no-open")
+    with Scene(tmp_path / "scene.tif") as scene:
+        geobox = scene.geobox
+    with locked_review(tmp_path / "r.gpkg", "scene.tif", geobox):
+        done = invoke("view", *files, "--reviews", "r.gpkg", "--no-open", code=1)
+    assert f"scene.tif is being reviewed in r.gpkg: process {os.getpid()}" in done.stderr
+    assert "Ctrl-C" in done.stderr
+    assert done.stdout == ""
+    invoke("view", *files, "--reviews", "r.gpkg", "--no-open")
+    assert len(asked) == 2
 
 
 def test_objects_that_lie_elsewhere_are_warned_of(files, invoke, asked, tmp_path):

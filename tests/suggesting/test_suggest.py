@@ -13,6 +13,7 @@ from geodet.api.suggestions import suggest
 from geodet.errors import ConfigError, OutputError, SceneError, VectorError
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
+from geodet.raster.scene_names import slashed_path
 from geodet.suggesting.searched_windows import _turn, _turn_back
 from geodet.suggesting.suggest import WINDOW_SIDE
 from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
@@ -94,6 +95,24 @@ def test_a_review_walks_through_the_suggestions_and_tiles_are_cut_of_what_is_don
     assert window not in [one.window for one in more.windows]
     assert len(more.windows) == 11
     assert sum(1 for _ in (tmp_path / "tiles").rglob("*.tif")) == 1
+
+
+def test_reviewed_windows_are_those_of_the_scene_at_their_place(make_scene, tiny_model, tmp_path):
+    """Scenes of one file name lie in two folders; both are reviewed, each in one of its windows."""
+    scenes, path = [], tmp_path / "r.gpkg"
+    for number, folder in enumerate(("north", "south")):
+        (tmp_path / folder).mkdir()
+        origin = (500_000.0, 4_500_000.0 - 200 * number)
+        scene = make_scene(f"{folder}/ortho.tif", width=64, height=32, origin=origin, seed=number)
+        with Scene(scene) as raster:
+            file = ReviewFile(path, slashed_path(str(scene)), raster.geobox)
+        file.replace([], [ReviewedWindow(file.take_id(), Window(32 * number, 0, 32, 32))])
+        scenes.append(scene)
+    for given in (scenes, scenes[1:]):
+        output = tmp_path / f"{len(given)}.gpkg"
+        report = suggest(given, output, tiny_model, budget=9, reviewed=path, **SMALL)
+        left = [Window(32, 0, 32, 32), Window(0, 0, 32, 32)][-len(given) :]
+        assert [one.window for one in sorted(report.windows, key=lambda one: one.scene)] == left
 
 
 def test_detections_in_a_file_suggest_the_windows_that_the_network_would(

@@ -1,5 +1,7 @@
 """Chips from reviews: of the windows that were looked at, with what was right in them."""
 
+from pathlib import Path
+
 import geopandas
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from geodet.errors import ConfigError, VectorError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
+from geodet.raster.scene_names import slashed_path
 from geodet.tilesets.reviewed_labels import choose_labels
 from geodet.tilesets.tile import LabelledArea
 from geodet.tilesets.tileset import read_tileset
@@ -132,3 +135,75 @@ def test_another_file_is_refused(tmp_path, make_scene):
     frame.to_file(tmp_path / "l.gpkg", layer="labels")
     with pytest.raises(VectorError, match="is no file of reviews"):
         choose_labels(None, tmp_path / "l.gpkg", LabelledArea())
+
+
+def review_of(path, scene, verdicts):
+    """Review all of a scene: an object in each quarter, with a verdict."""
+    with Scene(scene) as opened:
+        file = ReviewFile(path, slashed_path(scene), opened.geobox)
+    places = [(20, 20), (212, 20), (20, 148), (212, 148)]
+    objects = [
+        ReviewedObject(file.take_id(), n, verdict, "tree", 0.5, (x, y, x + 12.0, y + 12.0))
+        for n, ((x, y), verdict) in enumerate(zip(places, verdicts, strict=True))
+    ]
+    file.replace([], [*objects, ReviewedWindow(file.take_id(), Window(0, 0, 384, 256))])
+    return file.scene
+
+
+RIGHT, WRONG = "accepted", "rejected"
+
+
+@pytest.mark.parametrize("names", [("2023.tif", "2024.tif"), ("2023/ortho.tif", "2024/ortho.tif")])
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_scenes_of_one_place_get_the_labels_that_were_given_to_each(
+    tmp_path, make_scene, names, is_renamed
+):
+    """Flights of two years overlap, and what was right in one was rejected in the other."""
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    scenes = [make_scene(names[0], width=384, height=256)]
+    # of nearly the same ground, as flights of the same plan are
+    scenes.append(make_scene(names[1], width=384, height=256, origin=(500_002.0, 4_500_000.0)))
+    path = tmp_path / "r.gpkg"
+    stored = [
+        review_of(path, str(scene), verdicts)
+        for scene, verdicts in zip(
+            scenes, [(RIGHT, RIGHT, RIGHT, WRONG), (WRONG, RIGHT, WRONG, WRONG)], strict=True
+        )
+    ]
+    assert len(set(stored)) == 2
+    if is_renamed:
+        scenes = [Path(scene).rename(tmp_path / f"new{n}.tif") for n, scene in enumerate(scenes)]
+    settings = CHIPS | {"tile.chip_size": 384, "tile.block_size": 384, "tile.val_fraction": 0}
+    geodet.tile(scenes, None, tmp_path / "tiles", reviews=path, settings=settings)
+    images = read_tileset(tmp_path / "tiles", DataConfig()).images
+    labels = {image.path.stem: len(image.boxes) for image in images}
+    assert sorted(labels.values()) == [1, 3]
+    assert [labels[stem] for stem in sorted(labels)] == [3, 1]
+
+
+def test_a_mosaic_of_reviewed_scenes_gets_the_labels_that_lie_in_it(tmp_path, make_scene):
+    parts = [
+        make_scene(f"{n}.tif", width=384, height=256, origin=(500_000.0 + 153.6 * n, 4_500_000.0))
+        for n in range(2)
+    ]
+    path = tmp_path / "r.gpkg"
+    for part in parts:
+        review_of(path, str(part), (RIGHT, RIGHT, WRONG, RIGHT))
+    whole = make_scene("whole.tif", width=768, height=256)
+    report = geodet.tile(whole, None, tmp_path / "tiles", reviews=path, settings=CHIPS)
+    assert report.objects_kept == 6
+
+
+def test_a_scene_without_a_reviewed_window_is_left_out(tmp_path, make_scene):
+    scenes = [
+        make_scene(f"{shift}.tif", width=384, height=256, origin=(500_000.0 + shift, 4_500_000.0))
+        for shift in (0, 10)
+    ]
+    path = tmp_path / "r.gpkg"
+    review_of(path, str(scenes[0]), (RIGHT,) * 4)
+    with Scene(scenes[1]) as opened:
+        ReviewFile(path, slashed_path(str(scenes[1])), opened.geobox)
+    report = geodet.tile(scenes, None, tmp_path / "tiles", reviews=path, settings=CHIPS)
+    assert report.scenes == 1
+    assert report.objects_kept == 4

@@ -10,6 +10,7 @@ import pytest
 import shapely
 from affine import Affine
 from factories_rasters import NORTH_UP, TURNED
+from full_disk import largest_file
 from pyproj import CRS
 from shapely import box
 
@@ -108,9 +109,9 @@ def test_two_programs_may_review_two_scenes_in_one_file(tmp_path):
     path = tmp_path / "reviews.gpkg"
     files = [ReviewFile(path, name, PLACE) for name in ("a.tif", "b.tif")]
     taken = []
-    for _ in range(3):
+    for column in (0, 64, 128):
         new = [one(file, "added", None) for file in files]
-        windows = [ReviewedWindow(file.take_id(), Window(0, 0, 64, 64)) for file in files]
+        windows = [ReviewedWindow(file.take_id(), Window(column, 0, 64, 64)) for file in files]
         for file, added, window in zip(files, new, windows, strict=True):
             file.replace([], [added, window])
         taken += [item.id for item in (*new, *windows)]
@@ -128,6 +129,51 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(tmp_path):
         file.replace([kept], [one(file), kept, kept])
     assert file.objects == {kept.id: kept}
     assert set(ReviewFile(path, "a.tif", PLACE).objects.values()) == {kept}
+
+
+def test_two_programs_on_one_scene_decide_nothing_twice(tmp_path):
+    path = tmp_path / "r.gpkg"
+    files = [ReviewFile(path, "a.tif", PLACE) for _ in range(2)]
+    accepted = one(files[0])
+    done = ReviewedWindow(files[0].take_id(), Window(0, 0, 64, 64))
+    files[0].replace([], [accepted, done])
+    for new in (one(files[1], "rejected"), ReviewedWindow(files[1].take_id(), done.window)):
+        with pytest.raises(OutputError, match=r"another program has changed .* a\.tif") as caught:
+            files[1].replace([], [new])
+        assert "start it again" in caught.value.hint
+    again = ReviewFile(path, "a.tif", PLACE)
+    assert (again.objects, again.windows) == ({accepted.id: accepted}, {done.id: done})
+    again.replace([accepted], [one(again, "rejected")])
+    with pytest.raises(OutputError, match="another program has changed"):
+        files[0].replace([accepted], [one(files[0], "changed")])
+    assert [found.verdict for found in ReviewFile(path, "a.tif", PLACE).objects.values()] == [
+        "rejected"
+    ]
+
+
+def test_a_full_disk_is_said_with_the_free_space(tmp_path):
+    path = tmp_path / "r.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE)
+    many = [one(file, source=number) for number in range(300)]
+    with (
+        largest_file(path.stat().st_size),
+        pytest.raises(OutputError, match="cannot write reviews to") as caught,
+    ):
+        file.replace([], many)
+    assert caught.value.hint == f"check the free space and the permissions of {tmp_path}"
+    assert ReviewFile(path, "a.tif", PLACE).objects == {}
+
+
+def test_a_file_that_another_program_writes_to_is_said_to_be_locked(tmp_path, monkeypatch):
+    path = tmp_path / "r.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE)
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, **k | {"timeout": 0}))
+    with contextlib.closing(connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OutputError, match="cannot write reviews to") as caught:
+            file.take_id()
+    assert "QGIS" in caught.value.hint
 
 
 def test_reviews_of_other_detections_are_refused(tmp_path):
