@@ -1,17 +1,22 @@
 """The command `geodet view`."""
 
 import http.client
+import json
 import os
 import threading
 from urllib.parse import urlsplit
 
 import geopandas
+import pandas
 import pytest
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
 from shapely import box
 
 from geodet.raster.scene import Scene
+from geodet.raster.scene_names import slashed_path
+from geodet.vector.reviewed_items import ReviewedObject
 from geodet.vector.reviewed_scenes import locked_review
+from geodet.vector.reviews import ReviewFile
 from geodet.viewer import serve_map
 from geodet.viewer.map_server import MapServer
 
@@ -100,6 +105,32 @@ def test_a_wrong_file_is_refused_before_objects_are_read(
     done = invoke("view", *files, option, name, code=1)
     assert message in done.stderr
     assert done.stdout == ""
+
+
+def test_scenes_of_one_name_in_two_folders_are_reviewed_in_one_file(
+    make_scene, invoke, asked, tmp_path
+):
+    """As ODM names them; the detections of both are in one file."""
+    frames, path = [], tmp_path / "r.gpkg"
+    for number, folder in enumerate(("north", "south")):
+        (tmp_path / folder).mkdir()
+        x, y = 500_000.0, 4_500_000.0 - 500 * number
+        make_scene(f"{folder}/ortho.tif", origin=(x, y))
+        columns = {"score": [0.9 - 0.1 * number], "label": "car", "scene": f"{folder}/ortho.tif"}
+        place = box(x + 10 + number, y - 20, x + 15, y - 15)
+        frames.append(geopandas.GeoDataFrame(columns, geometry=[place], crs="EPSG:32633"))
+    pandas.concat(frames).to_file(tmp_path / "both.gpkg")
+    for folder in ("north", "south"):
+        view = "view", f"{folder}/ortho.tif", "both.gpkg", "--reviews", path, "--no-open"
+        invoke(*view)
+        assert json.loads(asked[-1])["reviews"]["objects"] == []
+        with Scene(tmp_path / folder / "ortho.tif") as scene:
+            file = ReviewFile(path, slashed_path(scene.path), scene.geobox)
+        drawn = ReviewedObject(file.take_id(), None, "added", folder, None, (1, 2, 9, 9))
+        file.replace([], [drawn])
+        invoke(*view)
+        labels = [one["label"] for one in json.loads(asked[-1])["reviews"]["objects"]]
+        assert labels == [folder]
 
 
 def test_a_scene_that_another_program_reviews_is_refused(files, invoke, asked, tmp_path):

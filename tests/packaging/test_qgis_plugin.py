@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from geodet.files.version import __version__
+from geodet_cli.options import parse_bounds
 
 FOLDER = Path(__file__).parents[2] / "integrations" / "qgis"
 PLUGIN = FOLDER / "geodet_provider"
@@ -94,6 +95,54 @@ def test_values_become_words_of_the_command_line():
         *("detect", "--output=/x.gpkg", "--tta", "--iou-threshold=0.4", "--overwrite"),
         *("--", "/a b.tif", "-c.tif"),
     ]
+
+
+@pytest.mark.parametrize("name", ["detect", "suggest", "tile", "evaluate", "train"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,2,3,4", "1,2,3,4"),
+        ("1,2,3,4,EPSG:4326", "1,2,3,4,EPSG:4326"),
+        ("500000.5,500100,-7,8.25 [EPSG:32633]", "500000.5,-7,500100,8.25,EPSG:32633"),
+        (" -1.5e-05 , 2 ,3,4[ USER:100001 ]", "-1.5e-05,3,2,4,USER:100001"),
+        ("1,2,3 [EPSG:4326]", "1,2,3 [EPSG:4326]"),
+    ],
+)
+def test_an_extent_as_qgis_writes_it_becomes_bounds(name, text, words):
+    entry = next(one for one in TABLE if one["name"] == name)
+    if not any(option["name"] == "bounds" for option in entry["options"]):
+        pytest.skip("has no bounds")
+    assert f"--bounds={words}" in command.build_words(entry, {"bounds": text})
+
+
+def test_the_command_takes_the_bounds_of_an_extent():
+    text = command.to_bounds("10.5,12,-3,4 [EPSG:4326]")
+    assert parse_bounds(text) == ((10.5, -3, 12, 4), "EPSG:4326")
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("/a b/c.tif", "/a b/c.tif"),
+        ("/a.tif|option:OVERVIEW_LEVEL=1", "/a.tif"),
+        ("/a.tif|option:OVERVIEW_LEVEL=1|option:NUM_THREADS=2|credential:K=v", "/a.tif"),
+        ("/vsicurl/https://x.org/a.tif?b=1|authcfg=abc1234", "/vsicurl/https://x.org/a.tif?b=1"),
+        ("GPKG:/a.gpkg:ortho|option:ZOOM_LEVEL=3", "GPKG:/a.gpkg:ortho"),
+        ("/odd|name.tif", "/odd|name.tif"),
+    ],
+)
+def test_a_raster_is_named_without_what_qgis_adds_to_its_path(source, path):
+    words = command.build_words(DETECT, {"scenes": [source], "output": "x.gpkg"})
+    assert words[-1] == path
+
+
+def test_a_file_whose_name_looks_like_an_option_is_kept(tmp_path):
+    path = tmp_path / "a.tif|option:X=1"
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("needs a drive that takes | in names")
+    assert command.to_path(str(path)) == str(path)
 
 
 @pytest.mark.parametrize(

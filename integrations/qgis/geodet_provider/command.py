@@ -8,10 +8,14 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 PROGRAM_SETTING = "GEODET_PROGRAM"
 PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?) %")
 OF_TOTAL = re.compile(r"(\d+)/(\d+)")
+NUMBER = r"\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*"
+EXTENT = re.compile(rf"{','.join([NUMBER] * 4)}\[\s*([^\[\]]+?)\s*\]\s*")
+SUFFIXES = re.compile(r"(\|(option|credential):[^|]*|\|(authcfg|layername|layerid|subset)=[^|]*)+$")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PATIENCE = 20  # seconds in which a cancelled command may remove what it has begun
 EVERY = 0.1  # seconds between two looks at the button
@@ -51,7 +55,7 @@ def build_words(command, values):
     """
     words, others = [command["name"]], []
     for option in command["options"]:
-        value = values.get(option["name"])
+        value = to_words(option, values.get(option["name"]))
         if value is None or value == "" or value is False or value == option["default"]:
             continue
         if option["flag"] is None:
@@ -63,6 +67,30 @@ def build_words(command, values):
                 words.append(f"{option['flag']}={one}")
     # Processing asks before it replaces a file.
     return [*words, "--overwrite", *(["--", *others] if others else [])]
+
+
+def to_words(option, value):
+    """Return a value as the command takes it, where QGIS writes it otherwise."""
+    if option["kind"] == "rasters":
+        return [to_path(one) for one in value or ()]
+    return to_bounds(value) if option["name"] == "bounds" and value else value
+
+
+def to_path(source):
+    """Return what GDAL opens of a raster's source, to which QGIS adds options of opening.
+
+    As in ``/a.tif|option:OVERVIEW_LEVEL=1``; a file whose name ends so is left as it is.
+    """
+    return source if Path(source).exists() else SUFFIXES.sub("", source)
+
+
+def to_bounds(text):
+    """Return QGIS's text of an extent, ``x1,x2,y1,y2 [EPSG:n]``, as ``x1,y1,x2,y2,EPSG:n``."""
+    found = EXTENT.fullmatch(text)
+    if found is None:
+        return text
+    x1, x2, y1, y2, crs = found.groups()
+    return ",".join([x1, y1, x2, y2, crs])
 
 
 def run_command(words, feedback, patience=PATIENCE):
