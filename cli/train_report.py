@@ -37,6 +37,8 @@ def print_plan(plan: TrainPlan) -> None:
         "training": f"{plan.epochs} epochs, {plan.steps} steps, about "
         f"{plan.epochs * plan.seconds_an_epoch / 60:.0f} min",
     }
+    if plan.init is not None:
+        lines["init"] = plan.init.summary
     for name, text in lines.items():
         typer.echo(f"{name:9} {text}")
     for one in plan.proposals:

@@ -148,7 +148,8 @@ def train(
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"train.patience": 10}``.
         epochs: Passes over the training chips.
-        init: A model whose weights the training goes on from: a bundled model's name or a file.
+        init: A model to go on from: a bundled model's name or a file. Its network is used as well,
+            unless other keys of it are given; see ``train.init``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         resume: Continue an interrupted run.
         overwrite: Replace a model that exists.

@@ -13,7 +13,14 @@ from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.tilesets.labels import LabelledImage, Tileset
 
-__all__ = ["Objects", "best_overlaps", "collect_objects", "fit_anchors", "settle_anchors"]
+__all__ = [
+    "Objects",
+    "best_overlaps",
+    "collect_objects",
+    "fit_anchors",
+    "settle_anchors",
+    "share_missed",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +93,12 @@ def _fitted_where_needed(objects: Objects, config: Config) -> ModelConfig:
     given = config.model.model_copy(update={"anchors": "given"})
     if not len(objects.boxes):
         return given
-    before = float((best_overlaps(objects, given) < _IOU).mean())
+    before = share_missed(objects, given)
     if before <= _MOST_MISSED:
         return given
     turned = config.augment.flips and config.augment.quarter_turns
     fitted = fit_anchors(objects, given, turned=turned)
-    after = float((best_overlaps(objects, fitted) < _IOU).mean())
+    after = share_missed(objects, fitted)
     if after >= before:
         return given
     logger.warning(
@@ -144,6 +151,12 @@ def best_overlaps(objects: Objects, config: ModelConfig) -> Floats:
                 side = np.array([size * scale / ratio**0.5, size * scale * ratio**0.5])
                 np.maximum(best, _overlap(objects.boxes, shifts, side), out=best)
     return best
+
+
+def share_missed(objects: Objects, config: ModelConfig) -> float:
+    """Compute the share of the objects that no anchor covers with an IoU of 0.5; 0 of none."""
+    missed = best_overlaps(objects, config) < _IOU
+    return float(missed.mean()) if len(missed) else 0.0
 
 
 def fit_anchors(objects: Objects, config: ModelConfig, *, turned: bool = False) -> ModelConfig:

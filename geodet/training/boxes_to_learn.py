@@ -9,7 +9,12 @@ from geodet.errors import TilesetError
 from geodet.geometry.oriented_boxes import hulls
 from geodet.tilesets.labels import LabelledImage, Tileset
 
-__all__ = ["with_boxes_to_learn"]
+__all__ = ["has_oriented", "with_boxes_to_learn"]
+
+
+def has_oriented(tileset: Tileset) -> bool:
+    """Whether a training label has four corners at an angle."""
+    return any(image.oriented is not None for image in tileset.split("train"))
 
 
 def with_boxes_to_learn(tileset: Tileset, config: ModelConfig) -> Tileset:
@@ -27,7 +32,7 @@ def with_boxes_to_learn(tileset: Tileset, config: ModelConfig) -> Tileset:
     """
     if config.boxes != "oriented":
         return tileset
-    if all(image.oriented is None for image in tileset.split("train")):
+    if not has_oriented(tileset):
         raise TilesetError(
             f"{tileset.root} has no oriented boxes: no training label has four corners at an angle",
             hint="label by rotated rectangles, in one of the formats of DOTA, YOLO-OBB, COCO "

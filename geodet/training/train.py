@@ -24,10 +24,8 @@ from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 from geodet.tilesets.tileset import read_tileset
-from geodet.training.anchor_fit import settle_anchors
 from geodet.training.band_statistics import BandStatistics, measure_bands
 from geodet.training.best_model import BestModelKeeper, is_stale, warn_without_validation
-from geodet.training.boxes_to_learn import with_boxes_to_learn
 from geodet.training.chip_loader import TrainingBatch, load_chips
 from geodet.training.distributed import (
     disconnect_processes,
@@ -38,6 +36,7 @@ from geodet.training.distributed import (
 from geodet.training.epoch_steps import EpochMeter, EpochReport, StepGuard, StepReport
 from geodet.training.int8_twin import write_int8
 from geodet.training.losses import Target
+from geodet.training.network_choice import choose_network
 from geodet.training.objective import average_weights, build_loss, build_optimizer, build_schedule
 from geodet.training.one_at_a_time import one_at_a_time
 from geodet.training.run_folder import (
@@ -51,7 +50,7 @@ from geodet.training.run_folder import (
 )
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
 from geodet.training.training_page import write_training_report
-from geodet.training.transfer import adopt_backbone, adopt_inputs, transfer_weights
+from geodet.training.transfer import adopt_inputs, transfer_weights
 
 __all__ = ["EpochReport", "StepReport", "TrainReport", "run_training"]
 
@@ -137,7 +136,7 @@ def run_training(
     fabric = launch_processes(settings.precision, device)
     torch.default_generator.manual_seed(settings.seed)
     tileset, config = _read_data(data, folder, config, fabric, cut_progress)
-    config = adopt_backbone(settle_anchors(tileset, config))
+    tileset, config = choose_network(tileset, config)
     statistics = _measure(tileset, config)
     loader, sampler = load_chips(tileset, statistics, config, fabric)
     network = _build(config, tileset, statistics, fabric)
@@ -222,14 +221,13 @@ def _read_data(
         The tileset, and the settings with the name of the data.
     """
     if isinstance(data, Path):
-        return with_boxes_to_learn(read_tileset(data, config.data), config.model), config
+        return read_tileset(data, config.data), config
     if fabric.is_global_zero:
         cut_for_run(data, folder, config, progress=progress)
     fabric.barrier()
     name = config.train.data_name or data.name
     named = config.model_copy(update={"train": config.train.model_copy(update={"data_name": name})})
-    chips = read_tileset(folder / CHIPS_FOLDER, config.data)
-    return with_boxes_to_learn(chips, config.model), named
+    return read_tileset(folder / CHIPS_FOLDER, config.data), named
 
 
 def _check_output(output: Path, init: str | None, *, resume: bool, overwrite: bool) -> Path:

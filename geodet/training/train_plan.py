@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,19 +18,19 @@ from geodet.models.depthwise import train_depthwise_in_float32
 from geodet.models.device import resolve_device
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
-from geodet.tilesets.labels import LabelledImage, Tileset
+from geodet.tilesets.labels import Tileset
 from geodet.tilesets.tileset import read_tileset
-from geodet.training.anchor_fit import best_overlaps, collect_objects, settle_anchors
-from geodet.training.band_statistics import measure_bands
-from geodet.training.boxes_to_learn import with_boxes_to_learn
+from geodet.training.anchor_fit import best_overlaps, collect_objects
+from geodet.training.band_statistics import BandStatistics, measure_bands
 from geodet.training.chip_loader import load_chips
 from geodet.training.distributed import name_precision
+from geodet.training.network_choice import choose_network
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
-from geodet.training.transfer import adopt_backbone
+from geodet.training.transfer import transfer_weights
 
-__all__ = ["PartOfPlan", "TrainPlan", "plan_training"]
+__all__ = ["FirstWeights", "PartOfPlan", "TrainPlan", "plan_training"]
 
 _STEPS_TIMED = 2
 
@@ -43,6 +43,26 @@ class PartOfPlan:
     """Images."""
     objects: int
     """Labelled objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstWeights:
+    """What a training takes from the model that it starts from."""
+
+    model: str
+    """A bundled model's name, or a file."""
+    taken: int
+    """Tensors from that model."""
+    tensors: int
+    """Tensors of the network."""
+    new: tuple[str, ...]
+    """Parts of the network with new weights, in whole or in part."""
+
+    @property
+    def summary(self) -> str:
+        """One line, such as ``360 of 362 tensors from urban-trees; new: classifier.last``."""
+        new = f"; new: {', '.join(self.new)}" if self.new else ""
+        return f"{self.taken} of {self.tensors} tensors from {self.model}{new}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,8 @@ class TrainPlan:
     """Where it was measured."""
     proposals: tuple[Proposal, ...]
     """Settings that would suit the data better."""
+    init: FirstWeights | None
+    """What is taken from the model ``train.init``; None without one."""
 
 
 def plan_training(
@@ -104,27 +126,31 @@ def plan_training(
     if isinstance(data, ScenesWithLabels):
         with cut_for_a_while(data, config, progress=cut_progress) as chips:
             return plan_training(chips, config, device=device)
-    tileset = with_boxes_to_learn(read_tileset(data, config.data), config.model)
-    train, val = tileset.split("train"), tileset.split("val")
-    objects = collect_objects(train)
-    if not len(objects.boxes):
+    tileset = read_tileset(data, config.data)
+    if not any(len(image.boxes) for image in tileset.split("train")):
         raise TilesetError(
             f"{data} has no training objects", hint="label some, or see data.val", path=data
         )
-    config = adopt_backbone(settle_anchors(tileset, config))
+    tileset, config = choose_network(tileset, config)
+    train, val = tileset.split("train"), tileset.split("val")
+    objects = collect_objects(train)
+    known = [image.gsd for image in train if image.gsd is not None]
+    gsd = float(np.median(known)) if known else None
     where = resolve_device(device)
+    statistics = measure_bands(train, config.data.bands)
     with torch.random.fork_rng(devices=[]):
-        crops, steps, seconds = _time_steps(train, len(tileset.classes), config, where, data)
+        network = RetinaNet(config.model, bands=len(statistics.mean), classes=len(tileset.classes))
+        init = _take_weights(network, config.train.init, gsd)
+        crops, steps, seconds = _time_steps(network, tileset, config, statistics, where)
     labels = np.concatenate([image.labels for image in train])
     counts = np.bincount(labels, minlength=len(tileset.classes)).tolist()
     sides = (objects.boxes[:, 2:] - objects.boxes[:, :2]).max(axis=1)
-    known = [image.gsd for image in train if image.gsd is not None]
     low, middle, high = (float(side) for side in np.quantile(sides, [0.01, 0.5, 0.99]))
     return TrainPlan(
         classes=dict(zip(tileset.classes, counts, strict=True)),
         train=PartOfPlan(len(train), len(labels)),
         val=PartOfPlan(len(val), sum(len(image.boxes) for image in val)),
-        gsd=float(np.median(known)) if known else None,
+        gsd=gsd,
         sides_px=(low, middle, high),
         anchor_sizes=config.model.anchor_sizes,
         anchor_recall=float((best_overlaps(objects, config.model) >= 0.5).mean()),
@@ -136,23 +162,34 @@ def plan_training(
         seconds_an_epoch=seconds * steps,
         device=str(where),
         proposals=propose_settings(config, train, large=high),
+        init=init,
     )
 
 
+def _take_weights(network: RetinaNet, name: str | None, gsd: float | None) -> FirstWeights | None:
+    """Take the weights of a model as a training does, and say which."""
+    if not name:
+        return None
+    transfer = transfer_weights(network, name, gsd=gsd)
+    taken = len(transfer.taken)
+    return FirstWeights(name, taken, taken + len(transfer.fresh), tuple(transfer.fresh_parts))
+
+
 def _time_steps(
-    images: Sequence[LabelledImage], classes: int, config: Config, device: torch.device, data: Path
+    network: RetinaNet,
+    tileset: Tileset,
+    config: Config,
+    statistics: BandStatistics,
+    device: torch.device,
 ) -> tuple[int, int, float]:
     """Return the chips and the steps of an epoch, and the seconds of a step."""
     alone = config.model_copy(update={"train": config.train.model_copy(update={"workers": 0})})
-    statistics = measure_bands(images, config.data.bands)
     precision = name_precision(config.train.precision, device)
     fabric = Fabric(accelerator=device.type, devices=1, precision=precision)
-    names = tuple(map(str, range(classes)))
-    loader, sampler = load_chips(Tileset(data, names, tuple(images)), statistics, alone, fabric)
-    network = RetinaNet(config.model, bands=len(statistics.mean), classes=classes)
+    loader, sampler = load_chips(tileset, statistics, alone, fabric)
     train_depthwise_in_float32(network)
     network.to(device).to(memory_format=torch.channels_last).train()
-    compute_loss = build_loss(config.train, config.model, class_counts=[1] * classes)
+    compute_loss = build_loss(config.train, config.model, class_counts=[1] * len(tileset.classes))
     seconds = []
     for batch in [*islice(loader, 1)] * _STEPS_TIMED:
         began = time.monotonic()

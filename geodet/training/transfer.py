@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from geodet.config import Config, ModelConfig
+from geodet.config import ModelConfig
 from geodet.errors import ConfigError
 from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import load_checkpoint
@@ -19,14 +19,12 @@ from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 from geodet.training.band_statistics import BandStatistics
 
-__all__ = ["Transfer", "adopt_backbone", "adopt_inputs", "transfer_weights"]
+__all__ = ["Transfer", "adopt_inputs", "transfer_weights"]
 
 logger = logging.getLogger(__name__)
 
 _STEM = "backbone.stem.conv.weight"
 _SCORES = "classifier.last."
-_OF_THE_BACKBONE = ("backbone", "antialias")  # what decides which weights there are
-_ACTIVATION = "activation"
 _FAR_OFF = 1.5  # times the GSD of the model: worth a warning
 _OTHER_SPREAD = 2.0  # times the deviation of the model's pixels: imagery of another kind
 # Parts that exist once for each pyramid level, numbered from the first level.
@@ -41,30 +39,10 @@ class Transfer(NamedTuple):
     fresh: list[str]
     """From the initialisation."""
 
-
-def adopt_backbone(config: Config) -> Config:
-    """Take the backbone and the activation from the model that a training starts from.
-
-    Settings that name them stay.
-
-    Args:
-        config: All settings.
-
-    Raises:
-        ModelFileError: There is no such model.
-    """
-    if not config.train.init:
-        return config
-    given = config.model.model_fields_set
-    model = load_description(find_model(config.train.init)).architecture
-    wanted = [] if given & set(_OF_THE_BACKBONE) else [*_OF_THE_BACKBONE]
-    wanted += [] if _ACTIVATION in given else [_ACTIVATION]
-    taken = {key: getattr(model, key) for key in wanted}
-    if taken == {key: getattr(config.model, key) for key in wanted}:
-        return config
-    if "backbone" in wanted:
-        logger.info("train.init = %s: its backbone is used, %s", config.train.init, model.backbone)
-    return config.model_copy(update={"model": config.model.model_copy(update=taken)})
+    @property
+    def fresh_parts(self) -> list[str]:
+        """Parts of the network with tensors from the initialisation, in whole or in part."""
+        return [*dict.fromkeys(".".join(key.split(".")[:-1][:3]) for key in self.fresh)]
 
 
 def adopt_inputs(own: BandStatistics, name: str | Path, dtype: str) -> BandStatistics:
@@ -209,5 +187,5 @@ def _report(name: str | Path, transfer: Transfer) -> None:
     count = len(transfer.taken) + len(transfer.fresh)
     logger.info("train.init = %s: %d of %d tensors taken", name, len(transfer.taken), count)
     if transfer.fresh:
-        parts = dict.fromkeys(".".join(key.split(".")[:-1][:3]) for key in transfer.fresh)
-        logger.info("train.init: new weights, in whole or in part: %s", ", ".join(parts))
+        parts = ", ".join(transfer.fresh_parts)
+        logger.info("train.init: new weights, in whole or in part: %s", parts)

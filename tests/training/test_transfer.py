@@ -4,14 +4,12 @@ import pytest
 import torch
 from factories_models import architecture, seeded_network
 
-from geodet.config import Config
-from geodet.config.recipes import resolve_config
 from geodet.errors import ConfigError, ModelFileError
 from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
 from geodet.training.band_statistics import BandStatistics
-from geodet.training.transfer import adopt_backbone, adopt_inputs, transfer_weights
+from geodet.training.transfer import adopt_inputs, transfer_weights
 
 STEM = "backbone.stem.conv.weight"
 
@@ -157,29 +155,6 @@ def test_another_backbone_is_refused(tmp_path):
         transfer_weights(network, path)
     assert "model.backbone = resnet18" in caught.value.hint
     assert torch.equal(network.state_dict()[STEM], before)
-
-
-@pytest.mark.parametrize(
-    ("model", "backbone"), [("urban-trees", "efficientnet_lite0"), ("thermal", "resnet18")]
-)
-def test_the_backbone_is_that_of_the_first_weights_unless_one_is_set(model, backbone):
-    init = f"train.init={model}"
-    assert adopt_backbone(resolve_config(settings=[init])).model.backbone == backbone
-    passed_on = resolve_config(resolve_config(settings=[init]))
-    assert adopt_backbone(passed_on).model.backbone == backbone
-    chosen = resolve_config(settings=[init, "model.backbone=resnet50"])
-    assert adopt_backbone(chosen).model.backbone == "resnet50"
-    assert adopt_backbone(resolve_config()) == Config()
-
-
-def test_the_activation_comes_from_the_model_unless_it_is_set(tmp_path):
-    path, _ = saved(tmp_path, architecture(activation="relu6"))
-    init = f"train.init={path}"
-    assert adopt_backbone(resolve_config(settings=[init])).model.activation == "relu6"
-    both = resolve_config(settings=[init, "model.backbone=resnet18"])
-    assert adopt_backbone(both).model.activation == "relu6"
-    chosen = resolve_config(settings=[init, "model.activation=relu"])
-    assert adopt_backbone(chosen).model.activation == "relu"
 
 
 def test_an_unknown_model_is_refused():
