@@ -32,7 +32,7 @@ from geodet.tilesets.scene_labels import (
     read_scored_objects,
 )
 from geodet.tilesets.tile_inputs import LabelledArea
-from geodet.vector.extents import compare_file_extent
+from geodet.vector.extents import LABELS_REMEDY, compare_file_extent
 
 __all__ = ["EvaluatedScene", "choose_classes", "read_evaluated_scene"]
 
@@ -117,7 +117,7 @@ def read_evaluated_scene(
     if len(there) and not there.any():
         raise VectorError(
             f"none of the {len(there)} labels in {labels} lies in {frame.scene or 'the frame'}",
-            hint=compare_file_extent(labels, frame.geobox, what="labels")
+            hint=compare_file_extent(labels, frame.geobox, what="labels", remedy=LABELS_REMEDY)
             if scene
             else compare_detections(detections, labels),
             path=labels,

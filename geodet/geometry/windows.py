@@ -39,6 +39,10 @@ class Window:
         if self.width < 1 or self.height < 1:
             raise ValueError(f"a window needs a positive size, not {self.width} x {self.height}")
 
+    def __str__(self) -> str:
+        """Write the window as it is typed on the command line, for messages."""
+        return f"window {self.col_off},{self.row_off},{self.width},{self.height}"
+
     @property
     def col_end(self) -> int:
         """One past the last column."""

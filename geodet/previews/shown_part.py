@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import shapely
@@ -32,7 +32,7 @@ def choose_part(
     """
     if window is not None and bounds is not None:
         raise ConfigError(
-            f"both a window and bounds are given: {window} and {tuple(bounds)}",
+            f"both are given: {window} and bounds {_typed(bounds)}",
             hint="give one of them",
         )
     if window is not None:
@@ -41,7 +41,7 @@ def choose_part(
     if bounds is None:
         return None
     aoi = aoi_of_bounds(bounds, geobox, crs)
-    text = f"bounds {','.join(f'{value:.10g}' for value in bounds)}{f',{crs}' if crs else ''}"
+    text = f"bounds {_typed(bounds)}{f',{crs}' if crs else ''}"
     if not len(aoi.polygons):
         raise ConfigError(
             f"{text} lies outside of the scene", hint=f"check their CRS: {aoi.extents}"
@@ -63,6 +63,11 @@ def _clip(geobox: GeoBox, x1: float, y1: float, x2: float, y2: float, *, text: s
             f"{left:.10g},{bottom:.10g},{right:.10g},{top:.10g}",
         )
     return Window(int(x1), int(y1), int(x2 - x1), int(y2 - y1))
+
+
+def _typed(numbers: Iterable[float]) -> str:
+    """Write numbers as they are typed on the command line."""
+    return ",".join(f"{number:.10g}" for number in numbers)
 
 
 def _world_bounds(geobox: GeoBox) -> tuple[float, float, float, float]:

@@ -18,7 +18,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
 from geodet.tilesets.boundary import check_inside, staying_inside
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
-from geodet.vector.extents import compare_file_extent
+from geodet.vector.extents import LABELS_REMEDY, compare_file_extent
 
 __all__ = ["LABEL_ENDS", "LabelFiles", "LabelsOfScene", "pair_labels"]
 
@@ -168,7 +168,9 @@ class LabelFiles:
             if not inside and (file.names or len(self._read) == 1):
                 raise TilesetError(
                     f"none of the {len(file.names)} labels in {path} lies in {file.where}",
-                    hint=compare_file_extent(path, file.last or first, what="labels"),
+                    hint=compare_file_extent(
+                        path, file.last or first, what="labels", remedy=LABELS_REMEDY
+                    ),
                     path=path,
                 )
             if inside < len(file.names):

@@ -20,7 +20,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels
 from geodet.geometry.windows import Window
-from geodet.vector.extents import compare_extents, guess_at_miss
+from geodet.vector.extents import FILE_REMEDY, compare_extents, guess_at_miss
 from geodet.vector.vector_files import read_frame
 
 __all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi", "subdivided"]
@@ -159,9 +159,11 @@ def read_aoi(
             f"{path} has no polygon with an area", hint="draw the area of interest", path=path
         )
     if not has_scenes:
-        return [_to_aoi(polygons, crs, geobox) for geobox in geoboxes]
+        return [_to_aoi(polygons, crs, geobox, FILE_REMEDY) for geobox in geoboxes]
     return [
-        _to_aoi(polygons, crs, geobox, None if name is None else shapes[owners == name])
+        _to_aoi(
+            polygons, crs, geobox, FILE_REMEDY, None if name is None else shapes[owners == name]
+        )
         for geobox, name in zip(geoboxes, scenes, strict=True)
     ]
 
@@ -189,16 +191,19 @@ def aoi_of_bounds(
         )
     system = named or geobox.crs
     x1, y1, x2, y2 = _check_bounds(bounds, wraps=system is not None and system.is_geographic)
-    return _to_aoi(np.array([shapely.box(x1, y1, x2, y2)]), named, geobox)
+    typed = ",".join(f"{value:.10g}" for value in bounds)
+    remedy = f'name their CRS: --bounds {typed},EPSG:4326, in Python bounds_crs="EPSG:4326"'
+    return _to_aoi(np.array([shapely.box(x1, y1, x2, y2)]), named, geobox, remedy)
 
 
 def _to_aoi(
-    polygons: Shapes, crs: CRS | None, geobox: GeoBox, own: Shapes | None = None
+    polygons: Shapes, crs: CRS | None, geobox: GeoBox, remedy: str, own: Shapes | None = None
 ) -> AreaOfInterest:
     """Return the area of some polygons, or of those alone that are the scene's own."""
     chosen = polygons if own is None else only_polygons(own)
     pixels = polygons_to_pixels(chosen, crs, geobox)
-    return AreaOfInterest(pixels, geobox.width, geobox.height, _to_extents(polygons, crs, geobox))
+    extents = _to_extents(polygons, crs, geobox, remedy)
+    return AreaOfInterest(pixels, geobox.width, geobox.height, extents)
 
 
 def subdivided(polygons: Shapes) -> Shapes:
@@ -221,11 +226,11 @@ def subdivided(polygons: Shapes) -> Shapes:
     return np.concatenate(done)
 
 
-def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> str:
+def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox, remedy: str) -> str:
     """Describe where the polygons and the raster lie, and why they may not meet."""
     bounds = shapely.total_bounds(polygons)
     text = f"the area spans {compare_extents(bounds, crs, geobox)}"
-    guess = guess_at_miss(bounds, crs, geobox)
+    guess = guess_at_miss(bounds, crs, geobox, remedy=remedy)
     return f"{text}; {guess}" if guess else text
 
 

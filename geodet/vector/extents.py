@@ -14,11 +14,27 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.reprojection import raster_bounds
 from geodet.vector.vector_files import read_extent
 
-__all__ = ["compare_extents", "compare_file_extent", "guess_at_miss"]
+__all__ = [
+    "FILE_REMEDY",
+    "LABELS_REMEDY",
+    "compare_extents",
+    "compare_file_extent",
+    "guess_at_miss",
+]
+
+LABELS_REMEDY = "--crs EPSG:4326 for a file without a CRS, or ogr2ogr -a_srs EPSG:4326"
+"""What to do about labels in degrees that are taken for metres, in commands that have ``--crs``."""
+FILE_REMEDY = "name their CRS with ogr2ogr -a_srs EPSG:4326 NEW.gpkg FILE"
+"""Likewise for other files."""
 
 
 def compare_file_extent(
-    path: str | Path, geobox: GeoBox, *, what: str, raster: str = "the scene"
+    path: str | Path,
+    geobox: GeoBox,
+    *,
+    what: str,
+    raster: str = "the scene",
+    remedy: str = FILE_REMEDY,
 ) -> str:
     """Describe where the objects of a vector file and a raster lie, in the CRS of the file.
 
@@ -27,6 +43,7 @@ def compare_file_extent(
         geobox: The raster's.
         what: What the objects are, in the plural, such as ``labels``.
         raster: What the raster is, such as the examined ground.
+        remedy: As for :func:`guess_at_miss`.
 
     Raises:
         VectorError: The file cannot be read.
@@ -35,7 +52,7 @@ def compare_file_extent(
     if not np.isfinite(extent).all():
         return f"the file contains no {what}"
     text = f"the {what} span {compare_extents(extent, crs, geobox, raster)}"
-    guess = guess_at_miss(extent, crs, geobox, raster)
+    guess = guess_at_miss(extent, crs, geobox, raster, remedy=remedy)
     return f"{text}; {guess}" if guess else f"check the CRS of both: {text}"
 
 
@@ -63,7 +80,12 @@ def compare_extents(
 
 
 def guess_at_miss(
-    bounds: Floats, crs: CRS | None, geobox: GeoBox, raster: str = "the scene"
+    bounds: Floats,
+    crs: CRS | None,
+    geobox: GeoBox,
+    raster: str = "the scene",
+    *,
+    remedy: str = FILE_REMEDY,
 ) -> str:
     """Guess why bounds and a raster do not meet.
 
@@ -72,6 +94,7 @@ def guess_at_miss(
         crs: Theirs; None: the raster's.
         geobox: The raster's.
         raster: What the raster is.
+        remedy: What to do where they are degrees and are taken for something else.
 
     Returns:
         A guess under which they would meet; empty if there is none, or if they meet.
@@ -85,12 +108,12 @@ def guess_at_miss(
     here = _scene_bounds(geobox, crs)
     if _meet(bounds, here):
         return ""
-    guesses = _iter_guesses(bounds, crs, geobox, raster)
+    guesses = _iter_guesses(bounds, crs, geobox, raster, remedy)
     return next((text for frame, box, text in guesses if _meet(box, frame)), "")
 
 
 def _iter_guesses(
-    bounds: Floats, crs: CRS | None, geobox: GeoBox, raster: str
+    bounds: Floats, crs: CRS | None, geobox: GeoBox, raster: str, remedy: str
 ) -> Iterator[tuple[Floats, Floats, str]]:
     """Yield extents of the raster, bounds that would meet them, and what that would mean."""
     system, swapped = crs or geobox.crs, bounds[[1, 0, 3, 2]]
@@ -103,11 +126,7 @@ def _iter_guesses(
         yield raster_bounds(geobox, None), bounds, text
     degrees = _scene_bounds(geobox, CRS.from_epsg(4326))
     text = "perhaps the coordinates are degrees"
-    yield (
-        degrees,
-        bounds,
-        f"{text}: --crs EPSG:4326 for a file without a CRS, or ogr2ogr -a_srs EPSG:4326",
-    )
+    yield degrees, bounds, f"{text}: {remedy}"
     yield degrees, swapped, f"{text}, with latitude and longitude swapped"
 
 

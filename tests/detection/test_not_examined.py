@@ -215,7 +215,7 @@ def test_by_default_the_run_stops_and_the_same_command_goes_on(
     damaged, tiny_model, tmp_path, caplog, monkeypatch, way
 ):
     output, whole = tmp_path / "out.gpkg", tmp_path / "whole.gpkg"
-    with pytest.raises(SceneError, match="cannot read Window") as caught:
+    with pytest.raises(SceneError, match="cannot read window") as caught:
         run([damaged], output, tiny_model, SMALL)
     assert "--on-error skip" in caught.value.hint
     assert not output.exists()

@@ -39,7 +39,7 @@ def test_a_mosaic_that_is_open_elsewhere_hides_nothing(make_scene, tmp_path, hel
         with Scene(mosaic) as scene:
             for _ in range(3):
                 scene.clear_cache()
-                with pytest.raises(SceneError, match=r"cannot read Window.*bad\.tif"):
+                with pytest.raises(SceneError, match=r"cannot read window.*bad\.tif"):
                     scene.read(NEEDS_IT)
                 assert scene.read(ELSEWHERE).valid.all()
 
@@ -168,6 +168,6 @@ def test_a_picture_without_its_end_is_refused_in_a_mosaic_as_by_itself(make_scen
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 3])
     mosaic = side_by_side(tmp_path / "mosaic.vrt", ("a.png", "b.png"))
     with Scene(mosaic) as scene:
-        with pytest.raises(SceneError, match=r"cannot read Window.*b\.png is truncated"):
+        with pytest.raises(SceneError, match=r"cannot read window.*b\.png is truncated"):
             scene.read(NEEDS_IT)
         assert scene.read(ELSEWHERE).pixels.all()

@@ -429,9 +429,7 @@ def test_a_truncated_file_is_an_error_that_names_the_window(make_scene):
     last = Window(64, 64, 32, 16)
     with Scene(path) as scene:
         assert scene.read(Window(0, 0, 32, 32)).valid.all()
-        with pytest.raises(
-            SceneError, match=r"cannot read Window\(col_off=64.* of .*scene"
-        ) as error:
+        with pytest.raises(SceneError, match=r"cannot read window 64,.* of .*scene") as error:
             scene.read(last)
     assert "truncated" in error.value.hint
     assert str(last) in str(error.value)
@@ -450,7 +448,7 @@ def test_a_mosaic_never_has_a_hole_where_a_file_is_missing(make_scene, tmp_path,
             if whole:
                 assert scene.read(window).valid.all()
                 continue
-            with pytest.raises(SceneError, match=r"cannot read Window.*gone\.tif: No such file"):
+            with pytest.raises(SceneError, match=r"cannot read window.*gone\.tif: No such file"):
                 scene.read(window)
 
 

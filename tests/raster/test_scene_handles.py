@@ -47,7 +47,7 @@ def test_a_handle_that_failed_is_not_used_again(make_scene, handles):
     path = make_scene(tiled=True, compress="deflate")
     path.write_bytes(path.read_bytes()[:-9000])
     with Scene(path) as scene:
-        with pytest.raises(SceneError, match="cannot read Window"):
+        with pytest.raises(SceneError, match="cannot read window"):
             scene.read(Window(0, 0, 96, 80))
         assert all(source.dataset.closed for source in handles)
         scene.read(Window(0, 0, 8, 8))

@@ -48,7 +48,7 @@ def test_by_default_a_damaged_block_is_an_error(damaged, limits):
     """Only where a setting leaves it out, as in detect, does the hint name the setting."""
     with (
         Scene(damaged[0], limits=limits) as scene,
-        pytest.raises(SceneError, match="cannot read Window") as caught,
+        pytest.raises(SceneError, match="cannot read window") as caught,
     ):
         scene.read(Window(0, 0, 96, 80))
     assert "gdalinfo -checksum" in caught.value.hint
@@ -84,7 +84,7 @@ def test_the_hint_for_a_mosaic_names_the_part_that_is_missing(make_scene):
     with rasterio.open(path) as mosaic:
         part = next(name for name in mosaic.files if name.endswith(".tif"))
     shutil.move(part, f"{part}.away")
-    with Scene(path) as scene, pytest.raises(SceneError, match="cannot read Window") as caught:
+    with Scene(path) as scene, pytest.raises(SceneError, match="cannot read window") as caught:
         scene.read(Window(0, 0, 96, 80))
     assert f"its part {part} is missing" in caught.value.hint
 
@@ -94,7 +94,7 @@ def test_the_hint_for_a_mosaic_names_the_part_that_is_damaged(make_scene):
     with rasterio.open(path) as mosaic:
         part = next(name for name in mosaic.files if name.endswith(".tif"))
     break_block(Path(part), 0, 1)
-    with Scene(path) as scene, pytest.raises(SceneError, match="cannot read Window") as caught:
+    with Scene(path) as scene, pytest.raises(SceneError, match="cannot read window") as caught:
         scene.read(Window(0, 0, 96, 80))
     assert f"its part {part} may be truncated" in caught.value.hint
 

@@ -224,6 +224,25 @@ def test_an_area_that_misses_the_scene_is_an_error_with_both_extents(tmp_path):
         aoi.check_meets_scene()
 
 
+def test_bounds_in_degrees_that_miss_the_scene_get_their_crs_in_the_hint():
+    aoi = aoi_of_bounds((15, 40.649, 15.001, 40.65), SCENE)
+    with pytest.raises(VectorError) as caught:
+        aoi.check_meets_scene()
+    told = str(caught.value) + caught.value.hint
+    assert "--bounds 15,40.649,15.001,40.65,EPSG:4326" in told
+    assert 'bounds_crs="EPSG:4326"' in told
+    assert not aoi_of_bounds((15, 40.649, 15.001, 40.65), SCENE, "EPSG:4326").is_empty
+
+
+def test_an_area_in_degrees_without_a_crs_is_given_one_with_ogr2ogr(tmp_path):
+    file = save(tmp_path / "area.geojson", [shapely.box(15, 40.649, 15.001, 40.65)], crs=UTM)
+    with pytest.raises(VectorError) as caught:
+        read_region(file, SCENE).check_meets_scene()
+    told = str(caught.value) + caught.value.hint
+    assert "ogr2ogr -a_srs EPSG:4326 NEW.gpkg FILE" in told
+    assert "--crs" not in told
+
+
 def test_an_area_that_is_cut_off_beside_the_scene_is_empty_too():
     x1, y1, x2, y2 = WORLD_OF_SCENE
     aoi = aoi_of_bounds((x2 + 1, y1, x2 + 9, y2), SCENE)

@@ -8,7 +8,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from geodet.geometry.geobox import GeoBox
-from geodet.vector.extents import compare_file_extent, guess_at_miss
+from geodet.vector.extents import LABELS_REMEDY, compare_file_extent, guess_at_miss
 
 UTM = CRS.from_epsg(32633)
 BERLIN = GeoBox(1000, 1000, Affine(1, 0, 390_000, 0, -1, 5_820_000), UTM)
@@ -26,7 +26,7 @@ def around(x, y, side=0.001):
         (around(NORTH, EAST), 4326, "latitude and longitude are swapped"),
         (around(5_819_500, 390_500), 32633, "x and y are swapped"),
         (around(390_500, 5_819_500), 4326, "are in WGS 84 / UTM zone 33N, as the scene"),
-        (around(EAST, NORTH), 32633, "are degrees: --crs EPSG:4326"),
+        (around(EAST, NORTH), 32633, "are degrees: name their CRS with ogr2ogr"),
         (around(NORTH, EAST), None, "are degrees, with latitude and longitude swapped"),
         (around(EAST, NORTH), 4326, ""),
         (around(-100, 12), 4326, ""),
@@ -63,3 +63,8 @@ def test_a_file_without_objects_is_said_to_have_none(tmp_path):
     path = tmp_path / "empty.gpkg"
     geopandas.GeoDataFrame({"a": []}, geometry=[], crs=32633).to_file(path)
     assert compare_file_extent(path, BERLIN, what="labels") == "the file contains no labels"
+
+
+def test_the_remedy_for_labels_in_degrees_is_the_option_of_their_commands():
+    found = guess_at_miss(around(EAST, NORTH), UTM, BERLIN, remedy=LABELS_REMEDY)
+    assert "--crs EPSG:4326 for a file without a CRS" in found
