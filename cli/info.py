@@ -116,12 +116,9 @@ def _print_tileset(path: Path, *, as_json: bool, allow_outside: bool) -> None:
 
 
 def _scene_fields(path: str) -> dict[str, Any]:
-    from geodet.raster.scene_lists import check_scene_exists
+    from geodet.api.path_kinds import summarise_as_scene
 
-    check_scene_exists(path)
-    from geodet.raster.scene_summary import summarise_scene
-
-    about = summarise_scene(path)
+    about = summarise_as_scene(path)
     return {
         "scene": about.path,
         "size": f"{about.width} x {about.height} px",

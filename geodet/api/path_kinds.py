@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from geodet.errors import SceneError
 from geodet.files.output_folders import LABEL_SUFFIXES, is_job, is_run
 from geodet.onnx.model_files import is_model
 from geodet.raster.scene_lists import check_scene_exists
 from geodet.vector.formats import LAYER_SEPARATOR
 
-__all__ = ["PathKind", "kind_of"]
+if TYPE_CHECKING:
+    from geodet.raster.scene_summary import SceneSummary
+
+__all__ = ["PathKind", "kind_of", "summarise_as_scene"]
 
 PathKind = Literal["model", "run", "job", "vector", "tileset", "scene"]
+
+_OF_NO_DRIVER = "not recognized as being in a supported file format"
+"""What GDAL says of a file that is no raster."""
+_KINDS = (
+    "info takes a raster, a vector file, a folder of labelled images, the folder of a training or "
+    "of a job, a model file, or the name of a bundled model"
+)
 
 
 def kind_of(path: str | Path) -> PathKind:
@@ -44,3 +55,23 @@ def kind_of(path: str | Path) -> PathKind:
         return "vector"
     is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES
     return "tileset" if place.is_dir() or is_labels else "scene"
+
+
+def summarise_as_scene(path: str | Path) -> SceneSummary:
+    """Describe what is none of the other kinds as a scene, or say what it is.
+
+    Raises:
+        SceneError: It is no raster, or cannot be read.
+    """
+    check_scene_exists(str(path))
+    from geodet.raster.scene_summary import summarise_scene
+    from geodet.vector.unread_files import explain_file
+
+    try:
+        return summarise_scene(str(path))
+    except SceneError as error:
+        if _OF_NO_DRIVER not in str(error):
+            raise
+        if known := explain_file(path):
+            raise SceneError(f"{path} {known[0]}", hint=known[1], path=path) from None
+        raise SceneError(str(error), hint=_KINDS, path=path) from error

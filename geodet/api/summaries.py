@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from geodet.api.call_arguments import to_path
-from geodet.api.path_kinds import kind_of
+from geodet.api.path_kinds import kind_of, summarise_as_scene
 from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import load_named_description
-from geodet.raster.scene_summary import SceneSummary, summarise_scene
+from geodet.raster.scene_summary import SceneSummary
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
 from geodet.training.run_records import RunRecord, read_run
 from geodet.vector.vector_summary import VectorSummary, summarise_vector
@@ -61,4 +61,4 @@ def info(
         return summarise_vector(path)
     if kind == "tileset":
         return summarise_tileset(Path(path), allow_outside=allow_outside)
-    return summarise_scene(str(path))
+    return summarise_as_scene(path)

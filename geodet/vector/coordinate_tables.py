@@ -8,6 +8,7 @@ writes them.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,14 @@ from geodet.geometry.arrays import Floats
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["MISSING", "has_coordinates", "read_coordinates", "split_rows", "to_numbers"]
+__all__ = [
+    "MISSING",
+    "NAMES_HINT",
+    "has_coordinates",
+    "read_coordinates",
+    "split_rows",
+    "to_numbers",
+]
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "#n/a"})
 """What stands for no value, in lower case."""
@@ -35,12 +43,17 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "#n/a"}
 _WKT = ("geometry", "geom", "the_geom", "wkt_geom", "wkt_geometry")
 _DEGREES = "EPSG:4326"
 _POINTS = (
-    (("lon", "longitude", "long", "lng"), ("lat", "latitude")),
+    (("lon", "longitude", "long", "lng", "longitud"), ("lat", "latitude", "latitud")),
     (
         ("x", "x_coord", "xcoord", "coord_x", "point_x"),
         ("y", "y_coord", "ycoord", "coord_y", "point_y"),
     ),
-    (("easting", "east", "e"), ("northing", "north", "n")),
+    (
+        ("easting", "east", "e", "rechtswert", "ostwert", "est", "este"),
+        ("northing", "north", "n", "hochwert", "nordwert", "nord", "norte"),
+    ),
+    # Last, since in German they are also the length and the width of an object.
+    (("länge", "laenge", "längengrad", "laengengrad"), ("breite", "breitengrad")),
 )
 _BOXES = (
     ("west", "south", "east", "north"),
@@ -53,11 +66,15 @@ _BOXES = (
     ("lon_min", "lat_min", "lon_max", "lat_max"),
     ("min_lon", "min_lat", "max_lon", "max_lat"),
 )
-_IN_DEGREES = frozenset({*_POINTS[0][0], "west", "lon_min", "min_lon"})
+_IN_DEGREES = frozenset({*_POINTS[0][0], *_POINTS[-1][0], "west", "lon_min", "min_lon"})
 _CODE = re.compile(r"[+-]?(0\d.*|\d{16,}|\d+(_\d+)+)")  # float() takes 1_000 for a number
 _EWKT = re.compile(r"SRID\s*=\s*(\d{1,9})\s*;\s*(.*)", re.IGNORECASE | re.DOTALL)
 _DELIMITERS = ",;\t|"
-_HINT = "a table has columns lon and lat, x and y, xmin, ymin, xmax and ymax, or WKT"
+NAMES_HINT = (
+    "name the columns lon and lat, x and y, easting and northing, or xmin, ymin, xmax and ymax; or "
+    "give WKT in a column geometry"
+)
+"""Which names of columns of a CSV are read, for a hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +159,7 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
     if layout is None:
         raise VectorError(
             f"{path} has no columns of coordinates among {', '.join(header)}",
-            hint=_HINT,
+            hint=NAMES_HINT,
             path=path,
         )
     for number, row in rows:
@@ -171,7 +188,7 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
 
 def _find_layout(header: Sequence[str]) -> _Layout | None:
     """Find the columns of the geometry; None where GDAL finds them, or nobody."""
-    names = [name.lower() for name in header]
+    names = [unicodedata.normalize("NFC", name).lower() for name in header]
     if "wkt" in names:
         return None
     for name in _WKT:

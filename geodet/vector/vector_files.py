@@ -27,6 +27,7 @@ from geodet.vector.formats import (
 from geodet.vector.images_layer import IMAGES
 from geodet.vector.lazy_modules import geopandas, pyogrio
 from geodet.vector.not_examined import NOT_EXAMINED
+from geodet.vector.unread_files import no_geometries, unreadable_vector
 
 __all__ = [
     "crs_or_none",
@@ -37,7 +38,6 @@ __all__ = [
     "read_fields",
     "read_frame",
     "reading_layer",
-    "unreadable_vector",
 ]
 
 _PARQUET = (".parquet", ".geoparquet")
@@ -152,27 +152,19 @@ def reading_layer(path: str | Path) -> Iterator[tuple[str, str]]:
         raise unreadable_vector(path, str(error)) from error
 
 
-def unreadable_vector(path: str | Path, reason: str) -> VectorError:
-    """Return the error of a file that is no vector file, or none that can be read."""
-    return VectorError(
-        f"cannot read {path} as a vector file: {reason}",
-        hint="geodet reads what GDAL reads, such as GeoPackage, GeoJSON and Shapefile, and "
-        "GeoParquet",
-        path=path,
-    )
-
-
 def _only_layer(file: str) -> str:
     if is_parquet(file):
         return ""
-    named = [str(name) for name, kind in pyogrio.list_layers(gdal_path(file)) if kind is not None]
+    every = pyogrio.list_layers(gdal_path(file))
+    named = [str(name) for name, kind in every if kind is not None]
+    if not named:
+        tables = (pyogrio.read_info(gdal_path(file), layer=str(name)) for name, _ in every)
+        raise no_geometries(file, [str(name) for one in tables for name in one["fields"]])
     layers = [name for name in named if name not in (NOT_EXAMINED, IMAGES)] or named
     if len(layers) != 1:
         raise VectorError(
             f"{file} has {len(layers)} layers with geometries: {', '.join(layers)}",
-            hint=f"name one, as in '{file}{LAYER_SEPARATOR}{layers[0]}'"
-            if layers
-            else "choose a file with points or polygons; a table of text has them as WKT",
+            hint=f"name one, as in '{file}{LAYER_SEPARATOR}{layers[0]}'",
             path=file,
         )
     return layers[0]

@@ -27,7 +27,7 @@ from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, dataset_
 from geodet.vector.not_examined import NOT_EXAMINED, not_examined_path
 from geodet.vector.provenance import EXAMINED, read_examined_ground, read_provenance
 from geodet.vector.rows import LAYER, crs_text
-from geodet.vector.vector_files import unreadable_vector
+from geodet.vector.unread_files import unreadable_vector
 
 __all__ = ["VectorSummary", "is_vector", "summarise_vector"]
 

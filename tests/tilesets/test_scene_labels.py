@@ -111,7 +111,7 @@ def test_unsuitable_files_are_refused_with_the_reason(tmp_path):
     with pytest.raises(VectorError, match="has 2 layers with geometries: cars, trees"):
         read_scene_labels(tmp_path / "two.gpkg", UTM)
     (tmp_path / "table.csv").write_text("name,height\noak,2\n")
-    with pytest.raises(VectorError, match="has 0 layers with geometries"):
+    with pytest.raises(VectorError, match="has no geometries: its columns are name, height"):
         read_scene_labels(tmp_path / "table.csv", UTM)
 
 

@@ -226,21 +226,17 @@ def test_an_area_that_misses_the_scene_is_an_error_with_both_extents(tmp_path):
 
 def test_bounds_in_degrees_that_miss_the_scene_get_their_crs_in_the_hint():
     aoi = aoi_of_bounds((15, 40.649, 15.001, 40.65), SCENE)
-    with pytest.raises(VectorError) as caught:
+    remedy = r'--bounds 15,40\.649,15\.001,40\.65,EPSG:4326, in Python bounds_crs="EPSG:4326"'
+    with pytest.raises(VectorError, match=remedy):
         aoi.check_meets_scene()
-    told = str(caught.value) + caught.value.hint
-    assert "--bounds 15,40.649,15.001,40.65,EPSG:4326" in told
-    assert 'bounds_crs="EPSG:4326"' in told
     assert not aoi_of_bounds((15, 40.649, 15.001, 40.65), SCENE, "EPSG:4326").is_empty
 
 
 def test_an_area_in_degrees_without_a_crs_is_given_one_with_ogr2ogr(tmp_path):
     file = save(tmp_path / "area.geojson", [shapely.box(15, 40.649, 15.001, 40.65)], crs=UTM)
-    with pytest.raises(VectorError) as caught:
+    with pytest.raises(VectorError, match=r"ogr2ogr -a_srs EPSG:4326 NEW\.gpkg FILE") as caught:
         read_region(file, SCENE).check_meets_scene()
-    told = str(caught.value) + caught.value.hint
-    assert "ogr2ogr -a_srs EPSG:4326 NEW.gpkg FILE" in told
-    assert "--crs" not in told
+    assert "--crs" not in str(caught.value)
 
 
 def test_an_area_that_is_cut_off_beside_the_scene_is_empty_too():

@@ -35,7 +35,16 @@ def centres(labels, geobox=GEOBOX):
 
 
 @pytest.mark.parametrize(
-    "names", [("lon", "lat"), ("longitude", "latitude"), ("Long", "Lat"), ("LNG", "LAT")]
+    "names",
+    [
+        ("lon", "lat"),
+        ("longitude", "latitude"),
+        ("Long", "Lat"),
+        ("LNG", "LAT"),
+        ("Länge", "Breite"),
+        ("La\u0308nge", "Breite"),
+        ("longitud", "Latitud"),
+    ],
 )
 @pytest.mark.parametrize(
     ("delimiter", "decimal", "encoding"),
@@ -58,7 +67,19 @@ def test_longitudes_and_latitudes_are_in_wgs_84(names, delimiter, decimal, encod
     assert read_fields(path)[0] == "label"
 
 
-@pytest.mark.parametrize("names", [("x", "y"), ("X", "Y"), ("Easting", "Northing"), ("E", "N")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x", "y"),
+        ("X", "Y"),
+        ("Easting", "Northing"),
+        ("E", "N"),
+        ("Rechtswert", "Hochwert"),
+        ("Ostwert", "Nordwert"),
+        ("est", "nord"),
+        ("Este", "Norte"),
+    ],
+)
 def test_other_coordinates_are_those_of_the_scene_or_of_a_crs_that_is_named(
     names, tmp_path, caplog
 ):
@@ -71,6 +92,14 @@ def test_other_coordinates_are_those_of_the_scene_or_of_a_crs_that_is_named(
     labels = read_scene_labels(path, UTM, own_crs="EPSG:4326")
     np.testing.assert_allclose(centres(labels)[1], [25.5, 29.75], atol=1e-6)
     assert caplog.text == ""
+
+
+def test_length_and_width_in_german_are_no_place_beside_coordinates(tmp_path):
+    rows = [(*PLACES[0], 4.5, 2.0)]
+    path = save(tmp_path / "a.csv", ["Rechtswert", "Hochwert", "Länge", "Breite"], rows)
+    frame = read_frame(path)
+    assert frame.crs is None
+    assert list(frame.columns) == ["Länge", "Breite", "geometry"]
 
 
 @pytest.mark.parametrize(
