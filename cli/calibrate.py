@@ -160,8 +160,8 @@ def _shares(counts: MatchCounts) -> dict[str, Any]:
 def _print(report: CalibrateReport, *, quiet: bool) -> None:
     columns = ["", "threshold", "precision", "95 %", "recall", "95 %", "F1", "score error"]
     rows = [
-        _cells("before", report.before, report.before.threshold, report.error_before),
-        _cells("expected", report.expected, report.threshold, report.error_after),
+        _cells("before", report.before, report.error_before),
+        _cells("expected", report.expected, report.error_after),
     ]
     objects = report.before.labelled
     print_table(f"calibrated on {objects} labelled objects", columns, rows)
@@ -173,10 +173,10 @@ def _print(report: CalibrateReport, *, quiet: bool) -> None:
         typer.echo(str(report.output))
 
 
-def _cells(name: str, counts: MatchCounts, threshold: float, error: float) -> list[str]:
+def _cells(name: str, counts: MatchCounts, error: float) -> list[str]:
     return [
         name,
-        f"{threshold:.3g}",
+        f"{counts.threshold:.3g}",
         f"{counts.precision:.3f}",
         _range(counts.precision_interval),
         f"{counts.recall:.3f}",

@@ -17,6 +17,7 @@ from geodet.detection.scene_loop import SceneLoop
 from geodet.files.version import __version__
 from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
+from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
@@ -42,7 +43,7 @@ def describe_run(model: Model, config: DetectConfig, predictor: PredictorFacts) 
         "model_sha256": model.digest,
         "configuration": config.model_dump_json(exclude_none=True),
         THRESHOLDS: json.dumps(_thresholds(model.description, predictor)),
-        **_accuracy(model.description, predictor.score_threshold),
+        **_accuracy(model.description, predictor),
     }
 
 
@@ -85,18 +86,25 @@ def _thresholds(about: ModelDescription, predictor: PredictorFacts) -> dict[str,
     return scores | {"iou": predictor.iou_threshold}
 
 
-def _accuracy(about: ModelDescription, threshold: float) -> dict[str, str]:
-    """Return precision and recall of the model's validation, if they are of this threshold."""
+def _accuracy(about: ModelDescription, predictor: PredictorFacts) -> dict[str, str]:
+    """Return precision and recall of the model's validation, if they are of these thresholds."""
     figures, training = about.figures, about.training
     objects = training.get("calibrated_objects", training.get("val_objects"))
     known = figures.get("score_threshold")
-    if known is None or objects is None or abs(known - threshold) > _SAME:
+    if known is None or objects is None or not _are_of(known, about, predictor):
         return {}
     shares: dict[str, object] = {
         name: figures[name] for name in ("precision", "recall") if name in figures
     }
     stored: dict[str, object] = {**shares, "objects": objects, "score_threshold": known}
     return {ACCURACY: json.dumps(stored)} if len(shares) == 2 else {}
+
+
+def _are_of(known: float, about: ModelDescription, predictor: PredictorFacts) -> bool:
+    """Whether figures, whose lowest threshold is known, are of the thresholds in use."""
+    used = predictor.class_thresholds or [predictor.score_threshold] * len(about.classes)
+    own = choose_thresholds(about, None if about.score_thresholds else known)
+    return abs(known - min(own)) <= _SAME and np.allclose(used, own, rtol=0, atol=_SAME)
 
 
 def _examined_ground(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:

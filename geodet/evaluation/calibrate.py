@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geodet.config import Config, MatchConfig
+from geodet.config import Config, DetectConfig, MatchConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.errors import ModelFileError, TilesetError
 from geodet.evaluation.calibration import (
@@ -21,12 +21,19 @@ from geodet.evaluation.calibration import (
     fit_scale,
     measure_reliability,
 )
+from geodet.evaluation.counts_in_use import (
+    count_held_out,
+    count_in_use,
+    with_best_thresholds,
+)
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.model_on_chips import detect_images, read_split
-from geodet.evaluation.threshold_curves import Comparison, MatchCounts, trace_curve
+from geodet.evaluation.threshold_curves import Comparison, MatchCounts
 from geodet.files.outputs import check_apart, check_destination
 from geodet.models.checkpoint import save_model
+from geodet.models.class_thresholds import choose_thresholds
+from geodet.models.description import ModelDescription
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.splits import Part
@@ -54,13 +61,16 @@ class CalibrateReport:
     output: Path
     """The model file."""
     threshold: float
-    """Score threshold of the calibrated model: the best F1 on all labels, over all classes."""
+    """The best F1 on all labels, over all classes: of the classes without a threshold of their own.
+    """
     expected: MatchCounts
-    """Counts at that threshold; on labels that chose nothing, where there are several images."""
+    """Counts of the calibrated model at the thresholds that :func:`detect` and :func:`evaluate`
+    apply: its own of each class, or those of the settings. Where there are several images, they
+    are of labels that chose nothing."""
     is_held_out: bool
     """Whether the expected counts are of labels that chose neither scale nor threshold."""
     before: MatchCounts
-    """Counts of the model as it was, at its own threshold."""
+    """Likewise of the model as it was."""
     error_before: float
     """Expected calibration error of the scores as they were, 0 to 1."""
     error_after: float
@@ -87,7 +97,8 @@ def calibrate_on_chips(
         model: A model with PyTorch weights; it is not changed.
         output: The new model file, ``.safetensors``.
         data: A tileset, see :func:`geodet.tilesets.tileset.read_tileset`.
-        config: All settings; ``match`` defines when a detection is right.
+        config: All settings; ``match`` defines when a detection is right, and
+            ``detect.score_threshold`` which detections the counts before and after are of.
         split: ``train``, ``val``, ``test``, or ``all`` images whatever their part.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         overwrite: Replace an existing file.
@@ -96,11 +107,12 @@ def calibrate_on_chips(
         TilesetError: The part of the split is empty, the data is broken or has no object.
         ModelFileError: The data has a class that the model lacks, the model is an ONNX file, or its
             scores do not tell right from wrong.
+        ConfigError: A threshold of the settings is of a class that the model lacks.
         OutputError: The output exists, is the model itself, or cannot be written.
     """
     _check(model, output, [data], overwrite=overwrite)
     tileset, images = read_split(data, split, config)
-    detect = config.detect.model_copy(update={"score_threshold": _LOWEST_SCORE})
+    detect = _down_to_low_scores(model, config)
     low = config.model_copy(update={"detect": detect})
     evaluated = detect_images(model, tileset, images, low, device)
     return _calibrate(model, output, evaluated, tileset.classes, config, source=data.name)
@@ -134,10 +146,11 @@ def calibrate_on_scene(
         VectorError: The labels cannot be read.
         TilesetError: No object is labelled.
         ModelFileError: As for :func:`calibrate_on_chips`.
+        ConfigError: A threshold of the settings is of a class that the model lacks.
         OutputError: The output exists, is the model itself, or cannot be written.
     """
     _check(model, output, [scene, labels], overwrite=overwrite)
-    detect = config.detect.model_copy(update={"score_threshold": _LOWEST_SCORE})
+    detect = _down_to_low_scores(model, config)
     with tempfile.TemporaryDirectory(prefix="geodet-calibrate-") as folder:
         found = Path(folder) / "found.gpkg"
         detect_to_files([scene], [found], model, detect, DetectOptions(device=device))
@@ -145,6 +158,12 @@ def calibrate_on_scene(
             found, labels, config, scene=scene, score_field="score", area=area
         )
     return _calibrate(model, output, [read.image], read.classes, config, source=labels.name)
+
+
+def _down_to_low_scores(model: Model, config: Config) -> DetectConfig:
+    """Return the settings that find all detections to calibrate and to count."""
+    limits = choose_thresholds(model.description, config.detect.score_threshold)
+    return config.detect.model_copy(update={"score_threshold": min(_LOWEST_SCORE, *limits)})
 
 
 def _check(model: Model, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
@@ -178,23 +197,29 @@ def _calibrate(
         )
     scales = _fit_scales(results, len(own))
     calibrated = [_rescored(one, scales) for one in results]
-    best = trace_curve(calibrated).best()
-    held_out = len(results) > 1
-    pooled = _held_out(results, len(own)) if held_out else calibrated
-    expected = _counts_held_out(pooled, len(results)) if held_out else best
-    before = trace_curve(results).at(model.description.score_threshold)
+    folds = min(_FOLDS, len(results))
+    held_out = folds > 1
+    pooled = _held_out(results, len(own), folds) if held_out else calibrated
+    given, about = config.detect.score_threshold, model.description
+    chosen = with_best_thresholds(about, calibrated, _classes_of_enough(results, own))
+
+    def count(given: float | Mapping[str, float] | None) -> MatchCounts:
+        if held_out:
+            return count_held_out(chosen, pooled, given, folds)
+        return count_in_use(chosen, calibrated, given)
+
     report = CalibrateReport(
         output=output,
-        threshold=best.threshold,
-        expected=expected,
+        threshold=chosen.score_threshold,
+        expected=count(given),
         is_held_out=held_out,
-        before=before,
+        before=count_in_use(about, results, given),
         error_before=measure_reliability(*collect_outcomes(results))[1],
         error_after=measure_reliability(*collect_outcomes(pooled))[1],
         scales=dict(zip(own, scales, strict=True)),
-        thresholds=_thresholds(calibrated, own),
+        thresholds=chosen.score_thresholds,
     )
-    _save(model, report, labelled, source)
+    _save(model, chosen, report, count(None), source)
     return report
 
 
@@ -252,9 +277,8 @@ def _rescored(one: Comparison, scales: Sequence[ScoreScale]) -> Comparison:
     return replace(one, detections=changed)
 
 
-def _held_out(results: Sequence[Comparison], classes: int) -> list[Comparison]:
+def _held_out(results: Sequence[Comparison], classes: int, folds: int) -> list[Comparison]:
     """Calibrate each image by scales that were fitted to the other folds."""
-    folds = min(_FOLDS, len(results))
     found: dict[int, Comparison] = {}
     for fold in range(folds):
         others = [one for i, one in enumerate(results) if i % folds != fold]
@@ -265,51 +289,34 @@ def _held_out(results: Sequence[Comparison], classes: int) -> list[Comparison]:
     return [found[i] for i in range(len(results))]
 
 
-def _counts_held_out(calibrated: Sequence[Comparison], count: int) -> MatchCounts:
-    """Add up the counts of each fold at the threshold that is best on the others."""
-    folds = min(_FOLDS, count)
-    parts = []
-    for fold in range(folds):
-        others = [one for i, one in enumerate(calibrated) if i % folds != fold]
-        threshold = trace_curve(others).best().threshold
-        parts.append(trace_curve(calibrated[fold::folds]).at(threshold))
-    return MatchCounts(
-        threshold=float(np.mean([part.threshold for part in parts])),
-        matched=sum(part.matched for part in parts),
-        detected=sum(part.detected for part in parts),
-        labelled=sum(part.labelled for part in parts),
-    )
-
-
-def _thresholds(calibrated: Sequence[Comparison], classes: Sequence[str]) -> dict[str, float]:
-    """Return the best threshold of each class with enough labels; nothing for a single class."""
+def _classes_of_enough(results: Sequence[Comparison], classes: Sequence[str]) -> list[str]:
+    """Return the classes with enough labels for a threshold; none of a single class."""
     if len(classes) < 2:
-        return {}
-    curves = {name: trace_curve(calibrated, label=i) for i, name in enumerate(classes)}
-    return {n: c.best().threshold for n, c in curves.items() if c.labelled >= _FEW}
+        return []
+    counts = [sum(int((one.labels == i).sum()) for one in results) for i in range(len(classes))]
+    return [name for name, count in zip(classes, counts, strict=True) if count >= _FEW]
 
 
-def _save(model: Model, report: CalibrateReport, labelled: int, source: str) -> None:
+def _save(
+    model: Model,
+    chosen: ModelDescription,
+    report: CalibrateReport,
+    counts: MatchCounts,
+    source: str,
+) -> None:
+    """Write the model with its new thresholds, and with the counts at these."""
     network = deepcopy(model.network)
     with torch.no_grad():
         _scale_logits(network, list(report.scales.values()))
     figures = {
-        "f1": report.expected.f1,
-        "precision": report.expected.precision,
-        "recall": report.expected.recall,
-        "score_threshold": report.threshold,
+        "f1": counts.f1,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "score_threshold": counts.threshold,
     }
-    about = {"calibrated_on": source, "calibrated_objects": labelled}
-    given = model.description
-    description = given.model_copy(
-        update={
-            "score_threshold": report.threshold,
-            "score_thresholds": report.thresholds,
-            "figures": figures,
-            "training": given.training | about,
-        }
-    )
-    save_model(report.output, network, description)
+    about = {"calibrated_on": source, "calibrated_objects": counts.labelled}
+    updated = {"figures": figures, "training": chosen.training | about}
+    save_model(report.output, network, chosen.model_copy(update=updated))
 
 
 def _scale_logits(network: RetinaNet, scales: Sequence[ScoreScale]) -> None:

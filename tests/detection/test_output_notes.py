@@ -8,8 +8,13 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
+from factories_models import architecture, describe, seeded_network
 
 import geodet
+from geodet.config import DetectConfig
+from geodet.detection.output_notes import describe_run
+from geodet.detection.predictor import build_predictor
+from geodet.models.model import Model
 from geodet.vector.provenance import read_examined_ground, read_provenance
 
 SMALL = {"chip_size": 64, "overlap": 16}
@@ -43,6 +48,26 @@ def test_at_another_threshold_the_accuracy_is_unknown(tmp_path, scene, tiny_mode
     model = with_figures(tiny_model, val_objects=250)
     geodet.detect(scene, model, output=output, score_threshold=0.97, **SMALL)
     assert "accuracy" not in read_provenance(output)
+
+
+@pytest.mark.parametrize(
+    ("given", "is_known"), [(None, True), ({"car": 0.9}, False), (0.9, False), (0.3, False)]
+)
+def test_the_accuracy_at_thresholds_by_class_is_kept_for_these_alone(given, is_known):
+    figures = {"precision": 0.8, "recall": 0.6, "score_threshold": 0.3}
+    stored = {"score_threshold": 0.3, "score_thresholds": {"car": 0.7}}
+    about = describe(architecture()).model_copy(
+        update={
+            "classes": ("car", "bus"),
+            "figures": figures,
+            "training": {"val_objects": 9},
+            **stored,
+        }
+    )
+    network = seeded_network(about.architecture, classes=2)
+    model, config = Model(lambda: network, about, "0" * 64), DetectConfig(score_threshold=given)
+    notes = describe_run(model, config, build_predictor(model, config, "cpu"))
+    assert ("accuracy" in notes) == is_known
 
 
 def test_the_labels_that_calibrated_a_model_count_in_place_of_its_validation(

@@ -1,5 +1,7 @@
 """Calibrating models: the file that is written, and what is expected of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,13 @@ from factories_models import architecture, describe, paint_chip, seeded_network,
 from scipy.special import expit, logit
 
 import geodet.evaluation.calibrate
+import geodet.evaluation.evaluate
 from geodet.config import Config
 from geodet.config.recipes import resolve_config
 from geodet.detection.detect import detect_to_files
-from geodet.errors import ModelFileError, OutputError, TilesetError
+from geodet.errors import ConfigError, ModelFileError, OutputError, TilesetError
 from geodet.evaluation.calibrate import calibrate_on_chips, calibrate_on_scene
-from geodet.evaluation.evaluate import evaluate_vectors
+from geodet.evaluation.evaluate import evaluate_model, evaluate_vectors
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.geometry.boxes import Detections
 from geodet.models.checkpoint import load_checkpoint, save_model
@@ -60,6 +63,7 @@ def pretend(monkeypatch, *, scale=(0.5, 0.5), shift=(-1.0, -1.0), images=10, cou
             )
         )
     monkeypatch.setattr(geodet.evaluation.calibrate, "detect_images", lambda *_: found)
+    return found
 
 
 def logits(network, images):
@@ -109,6 +113,86 @@ def test_one_image_gives_counts_of_its_own_labels(tmp_path, data, monkeypatch):
     report = calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())
     assert not report.is_held_out
     assert report.expected.threshold == report.threshold
+
+
+def shares(counts):
+    return counts.precision, counts.recall, counts.labelled
+
+
+def pretend_as(monkeypatch, found, scales=None):
+    """Let calibrate and evaluate find these detections, rescored if scales are given."""
+    for number, scale in enumerate((scales or {}).values()):
+        rescored = []
+        for image in found:
+            scores, here = image.detections.scores.copy(), image.detections.labels == number
+            scores[here] = scale(scores[here].astype(np.float64))
+            detections = replace(image.detections, scores=scores)
+            rescored.append(replace(image, detections=detections))
+        found = rescored
+    monkeypatch.setattr(geodet.evaluation.calibrate, "detect_images", lambda *_, **__: found)
+    monkeypatch.setattr(geodet.evaluation.evaluate, "detect_images", lambda *_, **__: found)
+
+
+@pytest.mark.parametrize("given", [None, 0.6, {"tree": 0.45}])
+def test_what_is_expected_is_what_evaluate_counts(tmp_path, data, monkeypatch, given):
+    """Classes whose best thresholds are far apart, of one image, which chose everything."""
+    config = Config.model_validate({"detect": {"score_threshold": given}} if given else {})
+    found = pretend(monkeypatch, scale=(0.6, 2.5), shift=(-1.5, 1.5), images=1, count=600)
+    stored = {"score_threshold": 0.3, "score_thresholds": {"car": 0.8}}
+    first = tmp_path / "first.safetensors"
+    about = model().description.model_copy(update=stored)
+    save_model(first, model().network, about)
+
+    def evaluate(path):
+        split = {"split": "all", "device": "cpu"}
+        report = evaluate_model(load_checkpoint(path), data, config, **split)
+        return report.evaluation.overall.scores
+
+    pretend_as(monkeypatch, found)
+    report = calibrate_on_chips(load_checkpoint(first), tmp_path / "a.safetensors", data, config)
+    assert abs(report.thresholds["car"] - report.thresholds["tree"]) > 0.05
+    assert shares(report.before) == shares(evaluate(first))
+    pretend_as(monkeypatch, found, report.scales)
+    assert shares(report.expected) == shares(evaluate(report.output))
+    again = calibrate_on_chips(
+        load_checkpoint(report.output), tmp_path / "b.safetensors", data, config
+    )
+    assert again.before == report.expected
+
+
+def test_the_stored_figures_are_of_the_stored_thresholds(tmp_path, data, monkeypatch):
+    found = pretend(monkeypatch, scale=(0.6, 2.5), shift=(-1.5, 1.5), images=1, count=600)
+    config = Config.model_validate({"detect": {"score_threshold": 0.9}})
+    report = calibrate_on_chips(model(), tmp_path / "here.safetensors", data, config)
+    written = load_checkpoint(report.output)
+    pretend_as(monkeypatch, found, report.scales)
+    figures = written.description.figures
+    counts = evaluate_model(written, data, Config(), split="all").evaluation.overall.scores
+    assert (figures["precision"], figures["recall"], figures["f1"]) == (
+        counts.precision,
+        counts.recall,
+        counts.f1,
+    )
+    assert figures["score_threshold"] == min(report.thresholds.values())
+    assert report.expected.threshold == 0.9
+
+
+def test_held_out_counts_are_of_thresholds_by_class(tmp_path, data, monkeypatch):
+    found = pretend(monkeypatch, scale=(0.6, 2.5), shift=(-1.5, 1.5), images=10, count=400)
+    report = calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())
+    assert report.is_held_out
+    written = load_checkpoint(report.output)
+    pretend_as(monkeypatch, found, report.scales)
+    same = evaluate_model(written, data, Config(), split="all").evaluation.overall.scores
+    assert report.expected.threshold == same.threshold == min(report.thresholds.values())
+    assert report.expected.f1 == pytest.approx(same.f1, abs=0.01)
+    assert report.expected.detected == pytest.approx(same.detected, rel=0.05)
+
+
+def test_a_threshold_of_another_class_is_refused(tmp_path, data):
+    config = Config.model_validate({"detect": {"score_threshold": {"boat": 0.5}}})
+    with pytest.raises(ConfigError, match="has no class 'boat'"):
+        calibrate_on_chips(model(), tmp_path / "here.safetensors", data, config)
 
 
 def test_a_class_with_few_labels_shares_the_scale_of_all(tmp_path, data, monkeypatch):
