@@ -113,13 +113,21 @@ def warn_of_missing_georeference(
     unknown = [name for name in sizeless if name not in known]
     if unknown and about.gsd is not None and config.resample and config.gsd is None:
         logger.warning(
-            "the metres per pixel of %s are unknown%s: nothing is resampled, although %s works at "
-            "%.3g m; set them with --gsd METRES",
-            summarise_names(unknown),
-            f", since {photographs[unknown[0]].reason}" if unknown[0] in photographs else "",
+            "the metres per pixel of %s: nothing is resampled, although %s works at %.3g m; set "
+            "them with --gsd METRES",
+            _say_unknown(unknown, photographs),
             about.name,
             about.gsd,
         )
+
+
+def _say_unknown(names: Sequence[str], photographs: Photographs) -> str:
+    """Say that metres per pixel are unknown, and why; of several scenes, why those of the first."""
+    first = photographs.get(names[0])
+    reason = f", since {first.reason}" if first is not None else ""
+    if len(names) == 1:
+        return f"{names[0]} are unknown{reason}"
+    return f"{len(names)} scenes are unknown (such as those of {names[0]}{reason})"
 
 
 def summarise_names(names: Sequence[str]) -> str:

@@ -31,6 +31,7 @@ _NADIR_DEG = 15.0
 """Degrees from straight down up to which a photograph has nearly one scale."""
 _FILM_DIAGONAL_MM = math.hypot(36, 24)
 _SENSOR_MM = (1.0, 100.0)  # widths that sensors have
+_NO_CAMERA = "it has neither a georeference nor EXIF data of a camera"
 _AGREES = 1.2  # two focal lengths that differ by more contradict each other
 
 
@@ -118,7 +119,7 @@ def to_photograph(
     """
     if tags is None:
         source = "unknown" if gsd is None else "detect.gsd"
-        return Photograph(name, gsd_m=gsd, gsd_from=source, reason="it has no EXIF data")
+        return Photograph(name, gsd_m=gsd, gsd_from=source, reason=_NO_CAMERA)
     focal = focal_length_px(tags, name)
     height, source = _height(tags, ground_altitude)
     reason = _doubt(tags, focal, height)
@@ -193,8 +194,17 @@ def _height(tags: PictureTags, ground_altitude: float | None) -> tuple[float | N
     return found[0] if found else (None, "")
 
 
+def _is_of_camera(tags: PictureTags) -> bool:
+    """Whether a camera wrote the file, and not another program, as it does a chip."""
+    places = (tags.longitude, tags.altitude_m, tags.relative_altitude_m)
+    has_place = any(number is not None for number in places)
+    return has_place or bool(tags.camera or tags.focal_mm or tags.focal_35_mm)
+
+
 def _doubt(tags: PictureTags, focal: float | None, height: float | None) -> str:
     """Return why metres per pixel cannot be told; "" if they can."""
+    if not _is_of_camera(tags):
+        return _NO_CAMERA
     if height is None:
         return "its height above the ground is unknown"
     if not focal:

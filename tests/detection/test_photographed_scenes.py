@@ -140,6 +140,21 @@ def test_without_a_pose_objects_have_no_place(make_photograph, tiny_model, tmp_p
     assert "coordinates in the output are pixels" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "the metres per pixel of a.jpg are unknown, since its height above the ground"),
+        (2, "of 2 scenes are unknown (such as those of a.jpg, since its height above the ground"),
+    ],
+)
+def test_why_metres_per_pixel_are_unknown_is_said_of_one_picture(
+    make_photograph, tiny_model, tmp_path, caplog, count, told
+):
+    paths = [make_photograph(name, posed=False) for name in ("a.jpg", "b.jpg")[:count]]
+    run(paths, tmp_path / "out.gpkg", tiny_model)
+    assert told in caplog.text
+
+
 def test_several_pictures_of_unknown_place_do_not_share_one(make_scene, tiny_model, tmp_path):
     paths = [make_scene(name=f"{name}.tif", epsg=None, width=80, height=80) for name in "ab"]
     run(paths, tmp_path / "out.gpkg", tiny_model, DetectConfig(chip_size=64, gsd=0.6))

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from factories_models import write_pixels
 from factories_photographs import nadir_pose, write_photograph
 
 from geodet.photographs.photograph import Photograph, read_photograph, to_photograph
 from geodet.photographs.tags import PictureTags
 
+NO_CAMERA = "it has neither a georeference nor EXIF data of a camera"
 FLIGHT = {
     "longitude": 15.0,
     "latitude": 45.0,
@@ -93,6 +95,10 @@ class TestView:
 
 
 class TestReadPhotograph:
+    def test_of_a_picture_that_no_camera_took(self, tmp_path):
+        path = write_pixels(tmp_path / "plain.tif", np.zeros((3, 8, 8), np.uint8))
+        assert read_photograph(path, "plain.tif").reason == NO_CAMERA
+
     def test_of_a_file(self, tmp_path):
         path = write_photograph(tmp_path / "a.jpg", lonlat=(15, 45), film=24, xmp=nadir_pose(100))
         found = read_photograph(path, "flight/a.jpg")
@@ -103,6 +109,4 @@ class TestReadPhotograph:
         path = tmp_path / "a.jp2"
         path.write_bytes(b"something else")
         found = read_photograph(path, "a.jp2", gsd=0.5)
-        assert found == Photograph(
-            "a.jp2", gsd_m=0.5, gsd_from="detect.gsd", reason="it has no EXIF data"
-        )
+        assert found == Photograph("a.jp2", gsd_m=0.5, gsd_from="detect.gsd", reason=NO_CAMERA)
