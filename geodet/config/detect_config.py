@@ -67,7 +67,7 @@ class DetectConfig(ReadingConfig):
     )
     iou_threshold: float | None = Field(
         None,
-        gt=0,
+        ge=0,
         le=1,
         description="of two boxes with a higher IoU the one with the lower score is removed; "
         "unset: the model's own",

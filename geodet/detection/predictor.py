@@ -237,12 +237,12 @@ def _choose_terms(
     about: ModelDescription, config: DetectConfig, asked: float | Mapping[str, float] | None
 ) -> _Terms:
     given = config.value_range if isinstance(config.value_range, tuple) else None
-    thresholds = choose_thresholds(about, asked)
+    thresholds, iou = choose_thresholds(about, asked), config.iou_threshold
     return _Terms(
         values=input_values(about, given),
         score_threshold=min(thresholds),
         class_thresholds=thresholds,
-        iou_threshold=config.iou_threshold or about.iou_threshold,
+        iou_threshold=about.iou_threshold if iou is None else iou,
         max_candidates=config.max_candidates,
         max_per_level=config.max_per_level,
         object_px=about.object_px,

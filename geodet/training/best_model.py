@@ -120,7 +120,7 @@ class BestModelKeeper:
             ),
             values=InputValues(of_training.mean, of_training.std, *bounds),
             score_threshold=_LOWEST_SCORE,
-            iou_threshold=limits.iou_threshold or _DEFAULT_IOU,
+            iou_threshold=self._iou_threshold,
             max_candidates=limits.max_candidates,
             max_per_level=limits.max_per_level,
         )
@@ -152,7 +152,7 @@ class BestModelKeeper:
             gsd=sorted(distances)[len(distances) // 2] if distances else None,
             object_px=_longest(images),
             score_threshold=scores.threshold if scores else _DEFAULT_THRESHOLD,
-            iou_threshold=config.detect.iou_threshold or _DEFAULT_IOU,
+            iou_threshold=self._iou_threshold,
             training={
                 "data": config.train.data_name or tileset.root.name,
                 "train_images": len(images),
@@ -166,6 +166,12 @@ class BestModelKeeper:
             },
             figures={} if scores is None else {**_figures(scores), **precisions},
         )
+
+    @property
+    def _iou_threshold(self) -> float:
+        """Of the settings, which may be 0, or else the usual one."""
+        given = self.config.detect.iou_threshold
+        return _DEFAULT_IOU if given is None else given
 
     def _bands(self) -> tuple[tuple[str, ...], str]:
         """Return the names of the bands and their type, from the first training image."""

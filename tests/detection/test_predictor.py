@@ -111,6 +111,13 @@ def test_a_shift_of_the_scene_by_strides_shifts_its_detections(town, model, tmp_
     assert predictor.stride == 16
 
 
+@pytest.mark.parametrize(("given", "used"), [(None, 0.4), (0.0, 0.0), (0.7, 0.7)])
+def test_the_iou_threshold_is_that_of_the_settings_zero_included(make_model, given, used):
+    model = make_model("iou.safetensors", iou_threshold=0.4)
+    predictor = build_predictor(load_checkpoint(model), DetectConfig(iou_threshold=given), "cpu")
+    assert predictor.iou_threshold == used
+
+
 def test_the_cap_of_candidates_grows_with_the_chip(town, model):
     """By hand: 640 x 640 px are 1.5625 chips of 512 x 512."""
     config = DetectConfig(precision="float32", max_candidates=20)
