@@ -13,7 +13,7 @@ from geodet.config.recipes import Settings, label_flags, resolve_config
 from geodet.errors import ConfigError
 from geodet.evaluation.calibrate import CalibrateReport, calibrate_on_chips, calibrate_on_scene
 from geodet.models.model import Model
-from geodet.onnx.backend import as_model
+from geodet.onnx.backend import load_model
 from geodet.tilesets.splits import Part
 
 __all__ = ["calibrate"]
@@ -84,7 +84,7 @@ def calibrate(
                 hint="pass scene and labels; give the area of chips to geodet.tile",
             )
         return calibrate_on_chips(
-            as_model(model),
+            load_model(model),
             Path(output),
             Path(data),
             chosen,
@@ -99,7 +99,7 @@ def calibrate(
             hint="pass data, a tileset; or scene and labels",
         )
     return calibrate_on_scene(
-        as_model(model),
+        load_model(model),
         Path(output),
         Path(scene),
         truth,

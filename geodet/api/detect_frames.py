@@ -34,7 +34,7 @@ from geodet.jobs.device_lists import list_devices
 from geodet.jobs.pool_engines import several_processes
 from geodet.jobs.pooled_run import begin_detection
 from geodet.models.model import Model
-from geodet.onnx.backend import as_model
+from geodet.onnx.backend import load_model
 from geodet.vector.formats import Geometry
 from geodet.vector.frames import to_table
 
@@ -171,11 +171,6 @@ def detect(
         >>> trees.attrs["provenance"]["model"]
         'urban-trees'
     """
-    if hasattr(scenes, "read"):  # an open dataset, whatever the annotation says
-        raise ConfigError(
-            f"the scene is an open {type(scenes).__name__}",
-            hint="pass its path, or use geodet.detect_array for open datasets and arrays",
-        )
     keywords = DetectKeywords(
         device=device,
         processes=processes,
@@ -267,6 +262,18 @@ def _with_defaults(keywords: DetectKeywords) -> DetectKeywords:
     return cast("DetectKeywords", {**defaults, **keywords})
 
 
+def _check_are_paths(scenes: Any) -> None:
+    """Refuse an open dataset and an array, whatever the annotation says."""
+    one = scenes[0] if isinstance(scenes, list | tuple) and scenes else scenes
+    is_open = hasattr(one, "read")
+    is_array = getattr(one, "ndim", 0) > 1 and not hasattr(one, "columns")  # and no frame
+    if is_open or is_array:
+        raise ConfigError(
+            f"the scene is an {'open ' if is_open else 'array, '}{type(one).__name__}",
+            hint="pass its path, or use geodet.detect_array for open datasets and arrays",
+        )
+
+
 def _begin(
     scenes: Paths,
     model: str | Path | Model,
@@ -275,6 +282,7 @@ def _begin(
     keywords: DetectKeywords,
 ) -> LayerRun:
     """Check everything that a run needs, before it begins; all keywords have to be given."""
+    _check_are_paths(scenes)
     given: dict[str, Any] = {**keywords}
     config = resolve_search(
         keywords["config"], keywords["settings"], {name: given[name] for name in _FLAGS}
@@ -300,7 +308,7 @@ def _begin(
     return begin_detection(
         list_paths(scenes),
         outputs,
-        as_model(model),
+        load_model(model),
         config,
         options,
         several_processes(devices),

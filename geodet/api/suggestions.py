@@ -12,7 +12,7 @@ from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.detection.detect_options import DetectOptions
 from geodet.models.model import Model
-from geodet.onnx.backend import as_model
+from geodet.onnx.backend import load_model
 from geodet.suggesting.suggest import SuggestReport, suggest_windows
 from geodet.suggesting.suggest_options import Rule, SuggestTask
 
@@ -91,7 +91,7 @@ def suggest(
         return suggest_windows(
             list_paths(scenes),
             Path(output),
-            as_model(model),
+            load_model(model),
             chosen.detect,
             task,
             options,

@@ -19,7 +19,7 @@ from geodet.evaluation.evaluate import (
 )
 from geodet.evaluation.int8_export import export_int8
 from geodet.models.model import Model
-from geodet.onnx.backend import as_model
+from geodet.onnx.backend import load_model
 from geodet.onnx.export import ExportReport, export_model
 from geodet.onnx.metadata import Reader
 from geodet.tilesets.splits import Part
@@ -130,7 +130,7 @@ def evaluate(
         )
     if model is not None and data is not None and truth is None:
         return evaluate_model(
-            as_model(model),
+            load_model(model),
             Path(data),
             chosen,
             split=split,
@@ -199,10 +199,10 @@ def export(
             )
         chosen = resolve_config(config, settings=settings)
         return export_int8(
-            as_model(model), Path(output), Path(calibrate), chosen, overwrite=overwrite
+            load_model(model), Path(output), Path(calibrate), chosen, overwrite=overwrite
         )
     return export_model(
-        as_model(model),
+        load_model(model),
         Path(output),
         reader=reader or "deepness",
         chip_size=chip_size,

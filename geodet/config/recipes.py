@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, ValidationError
 
 from geodet.config import Config
 from geodet.config.list_keys import ListKey, find_list_key, toml_value
-from geodet.config.section import did_you_mean, name_hint
+from geodet.config.section import name_hint, to_config_error
 from geodet.documents.text import DocumentError, read_document, to_text
 from geodet.documents.toml_documents import parse_toml
 from geodet.documents.values import shown
@@ -32,7 +32,6 @@ __all__ = [
 ]
 
 Settings = Mapping[str, Any] | Sequence[str]
-_EVERY_KEY = "`geodet config` prints every key and what it means"
 
 _SettingsLayer = Mapping[str, Mapping[str, Any]]
 
@@ -247,26 +246,15 @@ def _validated(merged: dict[str, dict[str, Any]]) -> Config:
     try:
         return Config.model_validate(merged)
     except ValidationError as failure:
-        error = failure.errors()[0]
-    path = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        raise ConfigError(f"unknown key {shown(path)}", hint=_nearest_key(path), key=path)
+        error, found = failure.errors()[0], to_config_error(failure, Config)
     key = ".".join(str(part) for part in error["loc"][:2])
     known = _list_key(key)
-    if known is not None and error["type"] != "value_error":
-        given = shown(merged[str(error["loc"][0])][str(error["loc"][1])])
-        raise ConfigError(f"{key} = {given}: not {known.what}", hint=known.hint(key), key=key)
-    message = error["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
-    where = f"{path}{value}: " if path else ""  # a rule of several sections has no path
-    hint = _EVERY_KEY if known is None else known.hint(key)
-    raise ConfigError(f"{where}{message}", hint=hint, key=path or None)
-
-
-def _nearest_key(path: str) -> str:
-    keys = [f"{s}.{k}" for s, f in _sections().items() for k in f.model_fields]
-    pool = keys if "." in path else [*_sections(), *keys]
-    return did_you_mean(path, pool) or _EVERY_KEY
+    if known is None:
+        raise found
+    if error["type"] == "value_error":
+        raise ConfigError(str(found), hint=known.hint(key), key=found.key)
+    given = shown(merged[str(error["loc"][0])][str(error["loc"][1])])
+    raise ConfigError(f"{key} = {given}: not {known.what}", hint=known.hint(key), key=key)
 
 
 def _sections() -> dict[str, type[BaseModel]]:

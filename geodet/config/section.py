@@ -5,18 +5,66 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Section", "did_you_mean", "name_hint", "parse_map"]
+from geodet.documents.values import shown
+from geodet.errors import ConfigError
+
+__all__ = ["Section", "did_you_mean", "name_hint", "parse_map", "to_config_error"]
+
+_EVERY_KEY = "`geodet config` prints every key and what it means"
 
 _LONGEST = 200  # characters of a word that are compared; the time grows with their square
 
 
 class Section(BaseModel):
-    """A section of the configuration: immutable, and without unknown keys."""
+    """A section of the configuration: immutable, and without unknown keys.
+
+    Raises:
+        ConfigError: A key is unknown, or a value does not fit.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as failure:
+            raise to_config_error(failure, type(self)) from None
+
+    # pydantic then does not call it for a section in a section, or in the description of a model:
+    # it collects the mistakes of both itself.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+def to_config_error(failure: ValidationError, section: type[BaseModel]) -> ConfigError:
+    """Turn the first of pydantic's mistakes into an error that names the key and the nearest one.
+
+    Args:
+        failure: What pydantic found.
+        section: What was to be made.
+    """
+    error = failure.errors()[0]
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return ConfigError(f"unknown key {shown(path)}", hint=_nearest(path, section), key=path)
+    message = error["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(error["input"], dict) else f" = {shown(error['input'])}"
+    where = f"{path}{value}: " if path else ""  # a rule of several keys has no path
+    return ConfigError(f"{where}{message}", hint=_EVERY_KEY, key=path or None)
+
+
+def _nearest(path: str, section: type[BaseModel]) -> str:
+    kinds = {name: field.annotation for name, field in section.model_fields.items()}
+    inner = [
+        f"{name}.{key}"
+        for name, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for key in kind.model_fields
+    ]
+    return did_you_mean(path, inner if "." in path else [*kinds, *inner]) or _EVERY_KEY
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

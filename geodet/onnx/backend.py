@@ -29,7 +29,7 @@ from geodet.onnx.session import has_onnxruntime, load_onnx_description
 if TYPE_CHECKING:
     from geodet.models.retinanet import RetinaNet
 
-__all__ = ["as_model", "build_engine", "load_model", "load_onnx_model"]
+__all__ = ["build_engine", "load_model", "load_onnx_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def load_onnx_model(path: Path) -> Model:
     return Model(partial(_no_network, path), about, hash_file(path), onnx=path, path=path)
 
 
-def load_model(name: str | Path) -> Model:
-    """Load a model, once for many calls of :func:`geodet.detect`.
+def load_model(name: str | Path | Model) -> Model:
+    """Load a model, once for many calls of :func:`geodet.detect`; one that is loaded is returned.
 
     A loaded model is not changed by any function of geodet, so threads may share it. Its weights
     are read when they are first needed.
@@ -55,17 +55,25 @@ def load_model(name: str | Path) -> Model:
         name: A bundled model (``urban-trees``, ``urban-trees-nir``, ``vehicles``,
             ``vehicles-oriented``, ``thermal``), a ``.safetensors`` file that
             :func:`geodet.train` wrote, or an ``.onnx`` file that :func:`geodet.export` wrote with
-            ``reader="plain"``.
+            ``reader="plain"``; or a loaded model.
 
     Raises:
         ModelFileError: There is no such model, or the file is not a model of geodet.
-        ConfigError: An ``.onnx`` file needs onnxruntime, which is not installed.
+        ConfigError: It is neither a model nor a name; or an ``.onnx`` file needs onnxruntime, which
+            is not installed.
 
     Example:
         >>> model = geodet.load_model("urban-trees")
         >>> model.description.classes, model.description.bands
         (('tree',), ('red', 'green', 'blue'))
     """
+    if isinstance(name, Model):
+        return name
+    if not isinstance(name, str | Path):
+        raise ConfigError(
+            f"model is a {type(name).__name__}",
+            hint="pass a bundled model's name, the path of a model file, or a loaded model",
+        )
     if Path(name).suffix.lower() == ".onnx":
         return load_onnx_model(Path(name))
     path = find_model(name)
@@ -76,23 +84,6 @@ def load_model(name: str | Path) -> Model:
         hash_file(path),
         int8=int8 if int8.is_file() else None,
         path=path,
-    )
-
-
-def as_model(model: str | Path | Model) -> Model:
-    """Load a model unless it is loaded.
-
-    Raises:
-        ModelFileError: There is no such model.
-        ConfigError: It is neither a model nor a name.
-    """
-    if isinstance(model, Model):
-        return model
-    if isinstance(model, str | Path):
-        return load_model(model)
-    raise ConfigError(
-        f"model is a {type(model).__name__}",
-        hint="pass a bundled model's name, the path of a model file, or geodet.load_model(...)",
     )
 
 

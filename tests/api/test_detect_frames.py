@@ -5,6 +5,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -160,6 +161,21 @@ def test_an_open_dataset_is_refused_with_the_way_out(scene, tiny_model):
     ):
         geodet.detect(dataset, tiny_model)
     assert "geodet.detect_array" in caught.value.hint
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_array_is_refused_with_the_way_out(tiny_model, many):
+    pixels = np.zeros((3, 64, 64), np.uint8)
+    scenes = [pixels] if many else pixels
+    for run in (geodet.detect, lambda *args: next(geodet.iter_detect(*args))):
+        with pytest.raises(geodet.ConfigError, match="the scene is an array, ndarray") as caught:
+            run(scenes, tiny_model)
+        assert "geodet.detect_array" in caught.value.hint
+
+
+def test_paths_may_come_from_a_column_of_a_table(scene, tiny_model):
+    found = geodet.detect(pd.Series([str(scene)]), tiny_model, **SMALL)
+    assert len(found) == len(geodet.detect(scene, tiny_model, **SMALL))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from factories_models import write_tileset
 from PIL import Image
 
 import geodet
-from geodet.onnx.backend import as_model
+from geodet.onnx.backend import load_model
 
 TINY = {
     "model.channels": 16,
@@ -184,4 +184,4 @@ def test_info_of_a_missing_file_is_refused_whatever_its_ending(name):
 
 
 def test_a_loaded_model_is_used_as_it_is(tiny_model):
-    assert as_model(tiny_model) is tiny_model
+    assert load_model(tiny_model) is tiny_model

@@ -9,11 +9,10 @@ from factories_training import SQUARES
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
-from pydantic import ValidationError
 
 from geodet.config import Config
 from geodet.detection.predictor import build_predictor
-from geodet.errors import TilesetError
+from geodet.errors import ConfigError, TilesetError
 from geodet.geometry.oriented_boxes import hulls, oriented_corners, oriented_of_boxes
 from geodet.models.box_coding import encode_oriented
 from geodet.models.checkpoint import load_checkpoint
@@ -93,7 +92,7 @@ def test_the_box_loss_is_least_for_the_right_angle(loss):
 
 
 def test_a_loss_of_axis_aligned_boxes_is_refused():
-    with pytest.raises(ValidationError, match="choose smooth_l1 or l1"):
+    with pytest.raises(ConfigError, match="choose smooth_l1 or l1"):
         Config(model={"boxes": "oriented"}, train={"box_loss": "giou"})
 
 

@@ -1,0 +1,57 @@
+"""Settings that are made in Python: mistakes are geodet's own errors."""
+
+import copy
+import pickle
+
+import pytest
+from pydantic import ValidationError
+
+from geodet import Config, ConfigError, DetectConfig, ModelConfig, TrainConfig
+from geodet.models.description import ModelDescription
+
+
+@pytest.mark.parametrize(
+    ("make", "message", "hint", "key"),
+    [
+        (
+            lambda: Config(detect={"chipsize": 3}),
+            "unknown key 'detect.chipsize'",
+            "did you mean 'detect.chip_size'?",
+            "detect.chipsize",
+        ),
+        (lambda: Config(detection={}), "unknown key 'detection'", "'detect'", "detection"),
+        (
+            lambda: DetectConfig(chipsize=3),
+            "unknown key 'chipsize'",
+            "did you mean 'chip_size'?",
+            "chipsize",
+        ),
+        (lambda: TrainConfig(epochs=0), "epochs = 0: .* or equal to 1", "geodet config", "epochs"),
+        (
+            lambda: ModelConfig(levels=(9, 2)),
+            r"^levels \[9, 2\]: the first must be 2 to 5",
+            "geodet config",
+            None,
+        ),
+    ],
+)
+def test_a_mistake_names_the_key_and_the_way_out(make, message, hint, key):
+    with pytest.raises(ConfigError, match=message) as caught:
+        make()
+    assert hint in caught.value.hint
+    assert caught.value.key == key
+
+
+def test_a_section_within_the_description_of_a_model_is_read_by_pydantic():
+    """A file's reader collects the mistakes of all parts."""
+    with pytest.raises(ValidationError) as caught:
+        ModelDescription.model_validate({"architecture": {"depth": 3}})
+    places = [error["loc"] for error in caught.value.errors()]
+    assert ("architecture", "depth") in places
+    assert ("name",) in places
+
+
+def test_settings_are_copied_and_sent_to_processes():
+    config = Config(detect={"chip_size": 640})
+    assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
+    assert config.model_fields_set == {"detect"}
