@@ -124,10 +124,9 @@ def warn_of_missing_georeference(
 def _say_unknown(names: Sequence[str], photographs: Photographs) -> str:
     """Say that metres per pixel are unknown, and why; of several scenes, why those of the first."""
     first = photographs.get(names[0])
-    reason = f", since {first.reason}" if first is not None else ""
-    if len(names) == 1:
-        return f"{names[0]} are unknown{reason}"
-    return f"{len(names)} scenes are unknown (such as those of {names[0]}{reason})"
+    of_one = "" if len(names) == 1 else f" of {names[0]}"
+    reason = f",{of_one} since {first.reason}" if first is not None else ""
+    return f"{summarise_names(names)} are unknown{reason}"
 
 
 def summarise_names(names: Sequence[str]) -> str:

@@ -144,7 +144,7 @@ def test_without_a_pose_objects_have_no_place(make_photograph, tiny_model, tmp_p
     ("count", "told"),
     [
         (1, "the metres per pixel of a.jpg are unknown, since its height above the ground"),
-        (2, "of 2 scenes are unknown (such as those of a.jpg, since its height above the ground"),
+        (2, "of 2 scenes (such as a.jpg) are unknown, of a.jpg since its height above the ground"),
     ],
 )
 def test_why_metres_per_pixel_are_unknown_is_said_of_one_picture(
