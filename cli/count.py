@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from geodet.documents.values import counted
-
 from . import options as opt
 from . import vector_options as vec
 from .report import print_json, set_up_logging
@@ -170,6 +168,8 @@ def count(
 
 
 def _print(report: CountReport) -> None:
+    from geodet.documents.values import counted
+
     objects, places = counted(report.objects, "object"), counted(report.polygons, "place")
     typer.echo(f"{objects} in {places}, {report.elsewhere:,} elsewhere")
     total = report.total

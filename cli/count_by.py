@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from geodet.documents.values import counted
-
 if TYPE_CHECKING:
     from geodet.detection.layer_run import LayerRun
 
@@ -78,6 +76,7 @@ def write_counts(output: Path, by: Path, run: LayerRun, *, overwrite: bool, quie
     The run says where they were searched, where its output does not.
     """
     from geodet.counting.count import CountPlaces, count_objects
+    from geodet.documents.values import counted
 
     report = count_objects(
         output,

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from geodet.documents.values import counted
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -59,6 +57,8 @@ def model_fields(about: ModelDescription) -> dict[str, Any]:
 
 def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:
     """Choose what is printed of a tileset."""
+    from geodet.documents.values import counted
+
     counts: dict[str, str] = {
         part: ", ".join((counted(count, "image"), counted(summary.objects[part], "object")))
         for part, count in summary.images.items()

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from geodet.documents.values import counted
-
 from . import options as opt
 from . import search_options as search
 from . import vector_options as vec
@@ -193,6 +191,8 @@ def preview(
     if as_json:
         print_json(report)
         return
+    from geodet.documents.values import counted
+
     typer.echo(f"{report.output}: {counted(sum(report.labels.values()), 'object')}")
 
 
@@ -218,6 +218,7 @@ def _draw_folder(
 
     check_vector_exists(detections)
     from geodet.detection.previewed_scenes import draw_scenes
+    from geodet.documents.values import counted
 
     report = draw_scenes([scene], detections, folder, options, **more)
     if as_json:

@@ -392,7 +392,7 @@ def test_one_band_may_come_without_its_axis(make_model):
     pixels = np.random.default_rng(0).integers(20, 90, (80, 96)).astype(np.uint8)
     model = make_model("grey.safetensors", bands=("grey",))
     found = geodet.detect_array(
-        pixels, model, transform=Affine.identity(), crs="EPSG:32633", **SMALL
+        pixels, model, transform=Affine(1, 0, 500_000, 0, -1, 80), crs="EPSG:32633", **SMALL
     )
     assert found.crs.to_epsg() == 32633
 

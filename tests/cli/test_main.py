@@ -150,7 +150,7 @@ def test_info_describes_scenes_and_models(tmp_path, make_scene, tiny_path, invok
 
 
 def test_a_crs_without_an_authority_is_printed_by_name(make_scene, invoke):
-    path = make_scene(epsg=None, crs='LOCAL_CS["site grid",UNIT["metre",1]]')
+    path = make_scene(crs='LOCAL_CS["site grid",UNIT["metre",1]]')
     assert json.loads(invoke("info", path, "--json").stdout)["crs"] == "site grid"
 
 
