@@ -75,9 +75,9 @@ def test_a_turned_picture_gives_the_detections_of_the_picture_saved_upright(
     with Image.open(paths[0]) as image:
         np.testing.assert_array_equal(ImageOps.exif_transpose(image), displayed)
     wanted, _ = run([upright], tiny_model, tmp_path / "upright.gpkg")
-    assert "EXIF" not in caplog.text
+    assert "EXIF orientation" not in caplog.text
     found, _ = run(paths, tiny_model, tmp_path / "turned.gpkg")
-    assert caplog.text.count("EXIF") == 1
+    assert caplog.text.count("EXIF orientation") == 1
     sides = ["x1_px", "y1_px", "x2_px", "y2_px", "score"]
     assert len(wanted) > 0
     for name in ("a.png", "b.png"):
