@@ -122,7 +122,7 @@ def warn_of_missing_georeference(
 
 
 def _say_unknown(names: Sequence[str], photographs: Photographs) -> str:
-    """Say that metres per pixel are unknown, and why; of several scenes, why those of the first."""
+    """Describe why metres per pixel are unknown; of several scenes, why those of the first."""
     first = photographs.get(names[0])
     of_one = "" if len(names) == 1 else f" of {names[0]}"
     reason = f",{of_one} since {first.reason}" if first is not None else ""

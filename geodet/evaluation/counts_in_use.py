@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from geodet.evaluation.threshold_curves import Comparison, MatchCounts, trace_curve
+from geodet.evaluation.threshold_curves import (
+    Comparison,
+    MatchCounts,
+    sum_counts,
+    trace_curve,
+)
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
 
@@ -47,7 +52,7 @@ def count_in_use(
     """
     limits = choose_thresholds(about, given)
     parts = [trace_curve(results, label=label).at(limit) for label, limit in enumerate(limits)]
-    return _sum(parts, min(limits))
+    return sum_counts(parts, min(limits))
 
 
 def count_held_out(
@@ -76,13 +81,4 @@ def count_held_out(
         others = [one for i, one in enumerate(results) if i % folds != fold]
         chosen = with_best_thresholds(about, others, list(about.score_thresholds))
         parts.append(count_in_use(chosen, results[fold::folds], given))
-    return _sum(parts, min(choose_thresholds(about, given)))
-
-
-def _sum(parts: Sequence[MatchCounts], threshold: float) -> MatchCounts:
-    return MatchCounts(
-        threshold,
-        sum(part.matched for part in parts),
-        sum(part.detected for part in parts),
-        sum(part.labelled for part in parts),
-    )
+    return sum_counts(parts, min(choose_thresholds(about, given)))

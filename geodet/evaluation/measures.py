@@ -18,7 +18,13 @@ from geodet.evaluation.calibration import (
     measure_reliability,
 )
 from geodet.evaluation.matching import overlapping_pairs, to_metres
-from geodet.evaluation.threshold_curves import Comparison, MatchCounts, ThresholdCurve, trace_curve
+from geodet.evaluation.threshold_curves import (
+    Comparison,
+    MatchCounts,
+    ThresholdCurve,
+    sum_counts,
+    trace_curve,
+)
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections, paired_iou
 
@@ -168,7 +174,7 @@ def measure(
     least = min(limits, default=0.0)
     overall = _class_measures(results, mean_ap(precisions), least, lowest)
     if len(set(limits)) > 1:
-        overall = replace(overall, scores=_sum([one.scores for one in by_class], least))
+        overall = replace(overall, scores=sum_counts([one.scores for one in by_class], least))
     return Evaluation(
         rule=rule,
         sides_px=sides,
@@ -216,16 +222,6 @@ def judge_images(evaluation: Evaluation) -> list[dict[str, JudgedBoxes]]:
 
 def _each(threshold: float | Sequence[float], count: int) -> list[float]:
     return [threshold] * count if isinstance(threshold, int | float) else list(threshold)
-
-
-def _sum(parts: Sequence[MatchCounts], threshold: float) -> MatchCounts:
-    """Add up the counts of all classes, each at its own threshold."""
-    return MatchCounts(
-        threshold,
-        sum(part.matched for part in parts),
-        sum(part.detected for part in parts),
-        sum(part.labelled for part in parts),
-    )
 
 
 def _class_measures(

@@ -23,6 +23,7 @@ __all__ = [
     "ThresholdCurve",
     "best_counts",
     "count_matches",
+    "sum_counts",
     "trace_curve",
 ]
 
@@ -185,6 +186,16 @@ class MatchCounts:
     def recall_interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of the recall; 0 to 1 where nothing is known."""
         return _wilson(self.matched, self.labelled)
+
+
+def sum_counts(parts: Sequence[MatchCounts], threshold: float) -> MatchCounts:
+    """Add up counts, each at a threshold of its own; ``threshold`` is the lowest of them."""
+    return MatchCounts(
+        threshold,
+        sum(part.matched for part in parts),
+        sum(part.detected for part in parts),
+        sum(part.labelled for part in parts),
+    )
 
 
 def _wilson(count: int, total: int) -> tuple[float, float]:

@@ -192,7 +192,7 @@ def _longest(images: Sequence[LabelledImage]) -> float | None:
 
 
 def warn_without_validation(tileset: Tileset) -> None:
-    """Say what is not chosen where a tileset has no validation images."""
+    """Warn of what is not chosen where a tileset has no validation images."""
     if not tileset.split("val"):
         logger.warning(
             "without validation neither the best epoch nor the score threshold is chosen: the model"

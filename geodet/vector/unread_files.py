@@ -63,7 +63,7 @@ def no_geometries(path: str | Path, columns: Sequence[str]) -> VectorError:
 
 
 def explain_file(path: str | Path) -> tuple[str, str] | None:
-    """Say what a local file is that is no vector file and no raster, and what to give instead.
+    """Describe what a local file is that is no vector file and no raster, and what to give instead.
 
     Returns:
         What follows its name in a message, and a hint; None for any other file.
