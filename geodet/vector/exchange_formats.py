@@ -16,10 +16,10 @@ from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput, keep_complete, rename_new
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
+from geodet.vector.gdal_errors import raising_gdal_errors
 from geodet.vector.gdal_formats import GdalCopyWriter, GeoJsonWriter, is_on_earth
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, VectorLayer
-from geodet.vector.writer import raising_os_errors
 
 __all__ = [
     "FileGdbWriter",
@@ -175,7 +175,7 @@ class FileGdbWriter(GdalCopyWriter):
 
     def _complete(self) -> None:
         super()._complete()
-        with raising_os_errors():
+        with raising_gdal_errors():
             shutil.copytree(self._target, self._temporary, dirs_exist_ok=True)
 
 

@@ -13,7 +13,8 @@ from pyproj import CRS
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput
-from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable
+from geodet.vector.gdal_errors import raising_gdal_errors
+from geodet.vector.geopackage_table import open_table
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter, raising_os_errors
@@ -43,7 +44,7 @@ class GdalCopyWriter(RowWriter):
         self._count = 0
         try:
             with raising_os_errors():
-                self._table = GeoPackageTable(self._rows, layer, indexed=False)
+                self._table = open_table(self._rows, layer, indexed=False)
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -58,13 +59,13 @@ class GdalCopyWriter(RowWriter):
 
     def _add_rows(self, rows: Rows) -> None:
         with raising_os_errors():
-            self._table.add(rows)
+            self._table.add(rows.columns, rows.coordinates)
         self._count += len(rows)
 
     def _complete(self) -> None:
         with raising_os_errors():
             self._table.finish()
-            self._table.close()
+        with raising_gdal_errors():
             self._convert()
             self._check_written()
 
@@ -82,7 +83,7 @@ class GdalCopyWriter(RowWriter):
                 "layer": LAYER,
                 "driver": self.driver,
                 "geometry_name": about["geometry_name"],
-                "geometry_type": GEOMETRY_TYPES[self._layer.geometry],
+                "geometry_type": self._layer.geometry_type,
                 "crs": None if crs is None else crs_text(crs),
                 **self._options(),
             }

@@ -15,7 +15,7 @@ from geodet.files.pending import PendingOutput
 from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
-from geodet.vector.geopackage_table import GEOMETRY_TYPES, GeoPackageTable, write_layer_metadata
+from geodet.vector.geopackage_table import open_table
 from geodet.vector.images_append import has_images
 from geodet.vector.images_layer import add_images, write_images
 from geodet.vector.not_examined import add_not_examined, write_not_examined
@@ -50,22 +50,19 @@ class GeoPackageWriter(RowWriter):
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         super().__init__(output, layer)
         with raising_os_errors():
-            self._table = GeoPackageTable(self._temporary, layer)
+            self._table = open_table(self._temporary, layer)
 
     def _close(self) -> None:
         self._table.close()
 
     def _add_rows(self, rows: Rows) -> None:
         with raising_os_errors():
-            self._table.add(rows)
+            self._table.add(rows.columns, rows.coordinates)
 
     def _complete(self) -> None:
         with raising_os_errors():
             self._table.finish()
-            self._table.close()
-            if self._layer.metadata:
-                write_layer_metadata(self._temporary, self._layer)
-            self._note_run()
+            self._store_metadata()
             layer = self._layer
             if self._left_out:
                 add_not_examined(self._temporary, self._left_out, layer.crs, layer.photographs)
@@ -83,13 +80,15 @@ class GeoPackageWriter(RowWriter):
         """They are a layer of the file; remove those of an earlier run that are beside it."""
         write_images(self._layer.path, None)
 
-    def _note_run(self) -> None:
-        """Note the run in a file that its rows would be added to if it was there."""
-        if self._layer.append is not None and self._layer.append.run:
-            with contextlib.closing(sqlite3.connect(self._temporary)) as database, database:
-                known = LayerMetadata(database, LAYER)
-                known.add_run(self._layer.append.run)
-                known.store()
+    def _store_metadata(self) -> None:
+        """Store the metadata, and the run in a file that rows would be added to if it was there."""
+        layer = self._layer
+        with contextlib.closing(sqlite3.connect(self._temporary)) as database, database:
+            known = LayerMetadata(database, LAYER)
+            known.join(layer.metadata)
+            if layer.append is not None and layer.append.run:
+                known.add_run(layer.append.run)
+            known.store()
 
     def _store_style(self) -> None:
         layer = self._layer
@@ -107,14 +106,14 @@ class GeoPackageAppender(RowWriter):
         with raising_os_errors():
             _check_same(check_appendable(layer.path), layer)
             check_scenes(layer)
-            self._table = GeoPackageTable(self._temporary, layer, indexed=False)
+            self._table = open_table(self._temporary, layer, indexed=False)
 
     def _close(self) -> None:
         self._table.close()
 
     def _add_rows(self, rows: Rows) -> None:
         with raising_os_errors():
-            self._table.add(rows)
+            self._table.add(rows.columns, rows.coordinates)
 
     def _write_images(self) -> None:
         """Do nothing: they are a layer of the file."""
@@ -122,7 +121,6 @@ class GeoPackageAppender(RowWriter):
     def _complete(self) -> None:
         with raising_os_errors():
             self._table.finish()
-            self._table.close()
             if (images := self._images) is not None:
                 add_images(self._temporary, images)
             _check_same(check_appendable(self._layer.path), self._layer)
@@ -229,7 +227,7 @@ def _check_same(stored: StoredLayer, layer: VectorLayer) -> None:
             hint="write them to a file of their own",
             path=layer.path,
         )
-    wanted = GEOMETRY_TYPES[layer.geometry]
+    wanted = layer.geometry_type
     if stored.geometry_type.upper() != wanted.upper():
         raise OutputError(
             f"{layer.path} holds {stored.geometry_type.lower()}s, not {wanted.lower()}s",

@@ -16,7 +16,6 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.frames import object_ids
-from geodet.vector.geopackage_table import GEOMETRY_TYPES
 from geodet.vector.rows import ID, Rows, VectorLayer
 from geodet.vector.spooled_rows import BBOX, SIDES, SpooledRows, bbox_column, iter_sorted
 from geodet.vector.writer import RowWriter
@@ -100,7 +99,7 @@ def geoparquet_metadata(layer: VectorLayer, extent: Floats) -> Mapping[str, str]
     """
     geometry: dict[str, Any] = {
         "encoding": "WKB",
-        "geometry_types": [GEOMETRY_TYPES[layer.geometry]],
+        "geometry_types": [layer.geometry_type],
         "crs": None if layer.crs is None else layer.crs.to_json_dict(),
         "edges": "planar",
         "orientation": "counterclockwise",

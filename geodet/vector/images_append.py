@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from geodet.vector.geopackage_tables import quoted
 from geodet.vector.images_layer import IMAGES, TOTAL, count_columns
 from geodet.vector.rows import LAYER
 
@@ -32,8 +33,8 @@ def append_images(database: sqlite3.Connection, classes: Sequence[str]) -> None:
     known = {name.casefold() for name in _columns(database, "main")}
     for name, kind in columns.items():
         if name.casefold() not in known:
-            database.execute(f"ALTER TABLE main.{IMAGES} ADD COLUMN {_quoted(name)} {kind}")
-    names = ", ".join(_quoted(name) for name in columns)
+            database.execute(f"ALTER TABLE main.{IMAGES} ADD COLUMN {quoted(name)} {kind}")
+    names = ", ".join(quoted(name) for name in columns)
     database.execute(
         f"INSERT INTO main.{IMAGES} (geom, {names}) SELECT geom, {names} FROM fresh.{IMAGES} "
         f"WHERE scene NOT IN (SELECT scene FROM main.{IMAGES}) ORDER BY rowid"
@@ -65,7 +66,7 @@ def _count_anew(database: sqlite3.Connection, classes: Sequence[str]) -> None:
     count = f"(SELECT coalesce(sum(n), 0) FROM temp.counted c WHERE c.scene = {IMAGES}.scene"
     database.execute(f"UPDATE main.{IMAGES} SET {TOTAL} = {count}) WHERE {new}")
     for name, column in zip(classes, count_columns(classes), strict=True):
-        change = f"{_quoted(column)} = {count} AND c.label = ?)"
+        change = f"{quoted(column)} = {count} AND c.label = ?)"
         database.execute(f"UPDATE main.{IMAGES} SET {change} WHERE {new}", (name,))
     database.execute("DROP TABLE temp.counted")
 
@@ -74,7 +75,3 @@ def _columns(database: sqlite3.Connection, schema: str) -> dict[str, str]:
     """Return the types of the columns by their names, without the key and the geometry."""
     rows = database.execute(f"PRAGMA {schema}.table_info({IMAGES})")
     return {name: kind for _, name, kind, *_ in rows if name not in ("fid", "geom")}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

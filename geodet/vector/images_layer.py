@@ -7,22 +7,21 @@ other output there is a GeoJSON file.
 from __future__ import annotations
 
 import csv
-import warnings
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
+from pyproj import CRS
 
-from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Ints
 from geodet.photographs.photograph import Photograph
-from geodet.vector.lazy_modules import geopandas, pyogrio
+from geodet.vector.side_tables import SideTable, add_side_table, write_side_features
 
 __all__ = [
     "IMAGES",
@@ -40,6 +39,8 @@ IMAGES = "images"
 
 TOTAL = "objects"
 """Name of the column with the number of objects of all classes."""
+_TYPES = {"O": "TEXT", "i": "INTEGER", "f": "REAL"}  # by the kind of NumPy's type
+_WGS84 = CRS.from_epsg(4326)
 _NUMBERS = ("gsd_m", "longitude", "latitude", "altitude_m", "height_m", "yaw_deg", "pitch_deg")
 
 
@@ -121,9 +122,9 @@ def add_images(path: Path, found: ImageCounts) -> None:
     """Add the layer to a GeoPackage that is closed.
 
     Raises:
-        DataSourceError, DataLayerError: It cannot be written.
+        sqlite3.Error: It cannot be written.
     """
-    _write(path, found, driver="GPKG")
+    add_side_table(path, _to_table(found))
 
 
 def write_images(output: Path, found: ImageCounts | None) -> None:
@@ -138,10 +139,7 @@ def write_images(output: Path, found: ImageCounts | None) -> None:
             path.unlink(missing_ok=True)
             return
         with replacing(path) as temporary:
-            try:
-                _write(temporary, found, driver="GeoJSON")
-            except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-                raise OSError(str(error)) from error
+            write_side_features(temporary, IMAGES, _to_table(found).features)
 
 
 def write_image_counts(path: Path, found: ImageCounts) -> None:
@@ -168,20 +166,13 @@ def _to_cell(value: Any) -> Any:
     return "" if is_unknown else f"{value:.10g}" if isinstance(value, float) else int(value)
 
 
-def _write(path: Path, found: ImageCounts, *, driver: str) -> None:
+def _to_table(found: ImageCounts) -> SideTable:
     columns = found.columns
-    there = np.isfinite(columns["longitude"])
-    shapes = np.full(len(there), None, object)
-    shapes[there] = shapely.points(columns["longitude"][there], columns["latitude"][there])
-    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:4326")
-    options = {"COORDINATE_PRECISION": "9"} if driver == "GeoJSON" else {}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A geometry of type", UserWarning)
-        pyogrio.write_dataframe(
-            frame,
-            gdal_path(path),
-            layer=IMAGES,
-            driver=driver,
-            geometry_type="Point",
-            layer_options=options,
-        )
+    types = {name: _TYPES[values.dtype.kind] for name, values in columns.items()}
+    places = np.stack([columns["longitude"], columns["latitude"]], axis=-1)[:, None]
+    values = [[_known(value) for value in column.tolist()] for column in columns.values()]
+    return SideTable(IMAGES, types, values, places, _WGS84)
+
+
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value

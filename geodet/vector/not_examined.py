@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import shapely
-from numpy.typing import NDArray
 from pyproj import CRS
 
-from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import raising_output_errors, replacing
+from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.photographs.photograph import Photographs
-from geodet.vector.lazy_modules import geopandas, pyogrio
-from geodet.vector.polygon_layers import write_polygons
+from geodet.vector.side_tables import (
+    SideTable,
+    add_side_table,
+    read_side_features,
+    write_side_features,
+)
 
 __all__ = [
     "NOT_EXAMINED",
@@ -32,6 +33,8 @@ NOT_EXAMINED = "not_examined"
 """Name of the layer."""
 
 _DEGREES = CRS.from_epsg(4326)
+_SIDES = {"x1_px": "col_off", "y1_px": "row_off", "x2_px": "col_end", "y2_px": "row_end"}
+"""The sides of a window, by column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,9 @@ def add_not_examined(
         photographs: The scenes, where they are photographs.
 
     Raises:
-        OSError: It cannot be written.
+        sqlite3.Error: It cannot be written.
     """
-    write_polygons(path, NOT_EXAMINED, _to_frame(areas, crs, photographs), driver="GPKG")
+    add_side_table(path, _to_table(areas, crs, photographs))
 
 
 def write_not_examined(
@@ -101,53 +104,36 @@ def write_not_examined(
     Raises:
         OutputError: The file cannot be written.
     """
-    import pandas as pd  # with geopandas, which is imported late
-
     path = not_examined_path(output)
     target = None if crs is None else _DEGREES
     with raising_output_errors(path):
-        frames = [_to_frame(areas, target, photographs)] if areas else []
+        features = _to_table(areas, target, photographs).features
         if searched is not None and path.exists():
-            known = pyogrio.read_dataframe(gdal_path(path))
-            if not (kept := known[~known["scene"].isin(list(searched))]).empty:
-                frames.insert(0, kept)
-        if not frames:
+            known = read_side_features(path)
+            features[:0] = [one for one in known if one["properties"]["scene"] not in searched]
+        if not features:
             path.unlink(missing_ok=True)
             return
         with replacing(path) as temporary:
-            whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-            write_polygons(temporary, NOT_EXAMINED, whole, driver="GeoJSON")
+            write_side_features(temporary, NOT_EXAMINED, features)
 
 
-def _to_frame(
+def _to_table(
     areas: Sequence[SkippedArea], crs: CRS | None, photographs: Photographs | None
-) -> Any:
-    """Return the areas as a GeoDataFrame."""
-    columns = {
-        "scene": [area.scene for area in areas],
-        "reason": [area.reason for area in areas],
-        **_to_columns(areas),
-    }
-    corners = np.concatenate([_corners(area, crs, photographs) for area in areas])
-    placed = np.isfinite(corners).all(axis=(1, 2))
-    shapes = np.full(len(areas), None, object)
-    shapes[placed] = shapely.polygons(corners[placed])
-    return geopandas.GeoDataFrame(columns, geometry=shapes, crs=crs)
+) -> SideTable:
+    windows = [one.window for one in areas]
+    columns = [
+        [one.scene for one in areas],
+        [one.reason for one in areas],
+        *([getattr(window, side) for window in windows] for side in _SIDES.values()),
+    ]
+    corners = [_corners(area, crs, photographs) for area in areas]
+    types = {"scene": "TEXT", "reason": "TEXT", **dict.fromkeys(_SIDES, "INTEGER")}
+    coordinates = np.concatenate([np.zeros((0, 4, 2)), *corners])
+    return SideTable(NOT_EXAMINED, types, columns, coordinates, crs)
 
 
-def _to_columns(areas: Sequence[SkippedArea]) -> dict[str, list[int]]:
-    sides = {
-        "x1_px": "col_off",
-        "y1_px": "row_off",
-        "x2_px": "col_end",
-        "y2_px": "row_end",
-    }
-    return {name: [getattr(area.window, side) for area in areas] for name, side in sides.items()}
-
-
-def _corners(
-    area: SkippedArea, crs: CRS | None, photographs: Photographs | None
-) -> NDArray[np.float64]:
+def _corners(area: SkippedArea, crs: CRS | None, photographs: Photographs | None) -> Floats:
     """Return the corners of an area in a CRS: (1, 4, 2), NaN where they are unknown."""
     window = area.window
     box = np.array([[window.col_off, window.row_off, window.col_end, window.row_end]], np.float64)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geodet.files.gdal_paths import gdal_path
+from geodet.vector.gdal_errors import raising_gdal_errors
 from geodet.vector.lazy_modules import geopandas, pyogrio
 
 __all__ = ["write_polygons"]
@@ -17,16 +18,14 @@ def write_polygons(
     layer: str,
     frame: geopandas.GeoDataFrame,
     *,
-    driver: str = "GPKG",
     is_edited: bool = False,
 ) -> None:
-    """Add a layer of polygons to a GeoPackage, or write a file of it.
+    """Add a layer of polygons to a GeoPackage.
 
     Args:
         path: The file; made when it is not there.
         layer: The name of the layer.
         frame: Its rows; may be empty, or without a CRS.
-        driver: The name of the format in GDAL.
         is_edited: Whether rows will be added by SQLite alone: the column of identifiers is called
             ``fid``, and there is no spatial index.
 
@@ -34,18 +33,15 @@ def write_polygons(
         OSError: The file cannot be written.
     """
     options: dict[str, Any] = {"SPATIAL_INDEX": "NO", "FID": "fid"} if is_edited else {}
-    if frame.crs is None and driver == "GPKG":
+    if frame.crs is None:
         options["SRID"] = "-1"  # "undefined Cartesian", not degrees
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-            pyogrio.write_dataframe(
-                frame,
-                gdal_path(path),
-                layer=layer,
-                driver=driver,
-                geometry_type="Polygon",
-                layer_options=options,
-            )
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise OSError(str(error)[-160:]) from error
+    with raising_gdal_errors(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.write_dataframe(
+            frame,
+            gdal_path(path),
+            layer=layer,
+            driver="GPKG",
+            geometry_type="Polygon",
+            layer_options=options,
+        )

@@ -1,4 +1,4 @@
-"""The layer that detections are written to, and its rows as tables of Arrow."""
+"""The layer that detections are written to, and its rows."""
 
 from __future__ import annotations
 
@@ -81,6 +81,11 @@ class VectorLayer:
     :func:`geodet.vector.frames.object_ids`."""
     oriented: bool = False
     """Whether the boxes stand at any angle."""
+
+    @property
+    def geometry_type(self) -> str:
+        """What its shapes are, as GDAL and the standards write it."""
+        return "Point" if self.geometry == "centroid" else "Polygon"
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Points and boxes as well-known binary."""
+"""Points and boxes as well-known binary, alone and as GeoPackages hold it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["pack_wkb"]
+__all__ = ["pack_geopackage", "pack_wkb"]
 
 _HEAD = [("order", "u1"), ("type", "<u4")]
 _POINT = np.dtype([*_HEAD, ("xy", "<f8", (1, 2))])
 _POLYGON = np.dtype([*_HEAD, ("rings", "<u4"), ("points", "<u4"), ("xy", "<f8", (5, 2))])
+
+_GEOPACKAGE_HEAD = [("magic", "S2"), ("version", "u1"), ("flags", "u1"), ("srs", "<i4")]
 
 _LITTLE_ENDIAN = 1
 _POINT_TYPE, _POLYGON_TYPE = 1, 3
@@ -33,6 +35,32 @@ def pack_wkb(coordinates: NDArray[np.float64]) -> NDArray[np.uint8]:
         _pack_points(coordinates) if coordinates.shape[1] == 1 else _pack_polygons(coordinates)
     )
     return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
+
+
+def pack_geopackage(coordinates: NDArray[np.float64], srs: int) -> list[bytes | None]:
+    """Encode points or rings of four corners as a GeoPackage holds them; rings with their bounds.
+
+    Args:
+        coordinates: As of :func:`pack_wkb`.
+        srs: The number of their CRS in the file.
+
+    Returns:
+        N shapes.
+
+    Reference:
+        OGC 12-128r17, section 2.1.3.
+    """
+    wkb = pack_wkb(coordinates)
+    has_bounds = coordinates.shape[1] > 1
+    sides = [("sides", "<f8", (4,))] if has_bounds else []
+    records = np.zeros(len(wkb), [*_GEOPACKAGE_HEAD, *sides, ("wkb", "u1", (wkb.shape[1],))])
+    records["magic"], records["flags"], records["srs"] = b"GP", 3 if has_bounds else 1, srs
+    if has_bounds:
+        records["sides"][:, ::2] = coordinates.min(axis=1)
+        records["sides"][:, 1::2] = coordinates.max(axis=1)
+    records["wkb"] = wkb
+    shapes: list[bytes | None] = records.view(f"V{records.dtype.itemsize}").tolist()
+    return shapes
 
 
 def _pack_points(coordinates: NDArray[np.float64]) -> NDArray[Any]:

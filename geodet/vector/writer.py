@@ -18,7 +18,6 @@ from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.images_layer import ImageCounts, write_images
-from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.not_examined import SkippedArea, write_not_examined
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
 
@@ -26,8 +25,6 @@ __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
 
 ROWS_AT_ONCE = 50_000
 """Rows that are held before they are written: about 30 MB of Python's objects."""
-
-_LONGEST_MESSAGE = 160  # characters
 
 
 class DetectionWriter(ABC):
@@ -215,15 +212,8 @@ class RowWriter(DetectionWriter):
 
 @contextlib.contextmanager
 def raising_os_errors() -> Iterator[None]:
-    """Turn the errors of GDAL and SQLite, when a file cannot be written, into ``OSError``."""
+    """Turn the errors of SQLite, when a file cannot be written, into ``OSError``."""
     try:
         yield
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error) as error:
-        raise OSError(_shortened(str(error))) from error
-
-
-def _shortened(message: str) -> str:
-    """Keep the end of a message, where GDAL names the cause after pages of SQL."""
-    if len(message) <= _LONGEST_MESSAGE:
-        return message
-    return f"... {message[-_LONGEST_MESSAGE:].lstrip()}"
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error

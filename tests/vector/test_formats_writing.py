@@ -1,5 +1,6 @@
 import json
 import logging
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from factories_vectors import (
 from full_disk import largest_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyogrio.errors import DataLayerError
 from pyproj import CRS, Transformer
 from scipy import ndimage
 
@@ -33,7 +33,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.scene import Scene
-from geodet.vector import geopackage_table
+from geodet.vector.geopackage_table import GeoPackageTable
 from geodet.vector.write_detections import open_writer
 
 angle = st.floats(-180, 180)
@@ -182,7 +182,7 @@ def test_a_left_over_log_is_not_replayed_into_the_new_file(tmp_path):
     ("error", "expected", "match"),
     [
         (OSError("no space"), OutputError, r"cannot write .*found\.gpkg: no space"),
-        (DataLayerError("disk"), OutputError, r"cannot write .*found\.gpkg: disk"),
+        (sqlite3.OperationalError("disk"), OutputError, r"cannot write .*found\.gpkg: disk"),
         (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
     ],
 )
@@ -190,12 +190,13 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, erro
     path = write(tmp_path / "found.gpkg")
     before = path.read_bytes()
 
-    def fail(_rows, temporary, **_options):
-        for suffix in ("", "-wal", "-shm", "-journal"):
+    def fail(_table, *_rows):
+        (temporary,) = tmp_path.glob(".geodet*/new.gpkg")
+        for suffix in ("-wal", "-shm", "-journal"):
             Path(f"{temporary}{suffix}").write_bytes(b"half")
         raise error
 
-    monkeypatch.setattr(geopackage_table.pyogrio.raw, "write_arrow", fail)
+    monkeypatch.setattr(GeoPackageTable, "add", fail)
     with pytest.raises(expected, match=match):
         write(path, overwrite=True)
     assert path.read_bytes() == before
@@ -205,7 +206,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, erro
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
 @pytest.mark.parametrize("missing", [1, 500, 0.2, 0.5, 0.9])
 def test_a_full_disk_is_noticed(tmp_path, suffix, missing):
-    """GDAL says nothing where only a file's last buffer or its spatial index is lost."""
+    """GDAL says nothing where only a file's last buffer is lost."""
     whole = part(found(2000))
     size = write(tmp_path / f"whole{suffix}", whole).stat().st_size
     path = write(tmp_path / f"found{suffix}")

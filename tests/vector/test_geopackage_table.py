@@ -1,57 +1,121 @@
 import sqlite3
-import threading
 from contextlib import closing
 
 import numpy as np
-import pyarrow as pa
 import pyogrio
 import pytest
 import shapely
-from factories_vectors import CLASSES, FIELDS, TYPES, UTM, check_index, found, layer_of, part
-from pyogrio.errors import DataLayerError
+from factories_vectors import CLASSES, FIELDS, SITE, TYPES, UTM, check_index, found, layer_of, part
+from pyproj import CRS
 
 from geodet.vector import geopackage_table
-from geodet.vector.geopackage_table import GeoPackageTable, write_layer_metadata
-from geodet.vector.rows import to_rows
+from geodet.vector.geopackage_table import GeoPackageTable, open_table
+from geodet.vector.geopackage_tables import add_srs, create_tables
+from geodet.vector.rows import crs_text, to_rows
+
+NO_CODE = CRS.from_user_input("EPSG:32633+5773")
+ROTATED = CRS.from_user_input("+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=40 +lon_0=0")
 
 
 def fill(path, *counts, crs=UTM, indexed=True):
-    with GeoPackageTable(path, layer_of(path, crs=crs), indexed=indexed) as table:
+    with open_table(path, layer_of(path, crs=crs), indexed=indexed) as table:
         for seed, count in enumerate(counts):
-            table.add(to_rows(part(found(count, seed), crs=crs), CLASSES, crs))
+            rows = to_rows(part(found(count, seed), crs=crs), CLASSES, crs)
+            table.add(rows.columns, rows.coordinates)
         table.finish()
     return path
 
 
-def sums(path):
+def read_all(path, query):
     with closing(sqlite3.connect(path)) as database:
-        triggers = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        return sorted(triggers.fetchall())
+        return database.execute(query).fetchall()
 
 
-def test_the_rows_are_what_gdal_would_have_written(tmp_path):
-    """The oracle is pyogrio: row by row, and in all that a file says of its layer."""
-    rows = to_rows(part(found(300)), CLASSES, UTM)
+def triggers(path):
+    return sorted(read_all(path, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+
+
+def write_with_gdal(path, rows, crs="EPSG:32610"):
     pyogrio.raw.write(
-        str(tmp_path / "gdal.gpkg"),
+        str(path),
         shapely.to_wkb(shapely.polygons(rows.coordinates)),
         list(rows.fields.values()),
         FIELDS,
         layer="detections",
         driver="GPKG",
         geometry_type="Polygon",
-        crs="EPSG:32610",
+        crs=crs,
         dataset_options={"VERSION": "1.3"},
     )
-    fill(tmp_path / "own.gpkg", 300)
-    infos = [pyogrio.read_info(tmp_path / name) for name in ("own.gpkg", "gdal.gpkg")]
-    np.testing.assert_equal(*infos)
-    assert sums(tmp_path / "own.gpkg") == sums(tmp_path / "gdal.gpkg")
-    tables = []
-    for name in ("own.gpkg", "gdal.gpkg"):
-        with closing(sqlite3.connect(tmp_path / name)) as database:
-            tables.append(database.execute("SELECT * FROM detections").fetchall())
-    assert tables[0] == tables[1]
+    return path
+
+
+QUERIES = (
+    "SELECT * FROM detections",
+    "SELECT srs_id, srs_name, organization, organization_coordsys_id, description "
+    "FROM gpkg_spatial_ref_sys",
+    "SELECT * FROM gpkg_geometry_columns",
+    "SELECT * FROM gpkg_extensions",
+    "SELECT * FROM gpkg_ogr_contents",
+    "SELECT table_name, data_type, identifier, description, srs_id FROM gpkg_contents",
+    "SELECT name, seq FROM sqlite_sequence",
+    "SELECT name, type, sql FROM sqlite_master WHERE tbl_name NOT LIKE 'gpkg_tile_%' ORDER BY name",
+    "SELECT id FROM rtree_detections_geom ORDER BY id",
+    "PRAGMA application_id",
+    "PRAGMA user_version",
+    "PRAGMA encoding",
+    "PRAGMA page_size",
+)
+
+
+@pytest.mark.parametrize("count", [0, 1, 51, 52, 300])
+def test_the_file_is_what_gdal_would_have_written(tmp_path, count):
+    """The oracle is pyogrio: row by row, and in all tables but those of rasters."""
+    rows = to_rows(part(found(count)), CLASSES, UTM)
+    gdal = write_with_gdal(tmp_path / "gdal.gpkg", rows)
+    own = fill(tmp_path / "own.gpkg", count)
+    ours, theirs = pyogrio.read_info(own), pyogrio.read_info(gdal)
+    bounds = ours.pop("total_bounds"), theirs.pop("total_bounds")
+    np.testing.assert_allclose(*np.array(bounds, float), rtol=1e-15)  # GDAL's are from text
+    np.testing.assert_equal(ours, theirs)
+    for query in QUERIES:
+        assert read_all(own, query) == read_all(gdal, query), query
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        *(CRS.from_epsg(code) for code in (32610, 4326, 2056, 4979)),
+        *(CRS.from_user_input(text) for text in ("ESRI:102003", "OGC:CRS84")),
+        *(NO_CODE, ROTATED, SITE),
+    ],
+    ids=lambda crs: crs.name,
+)
+def test_a_crs_is_where_gdal_would_have_put_it(tmp_path, crs):
+    """The definitions differ in detail, so GDAL reads both."""
+    rows = to_rows(part(found(3)), CLASSES, UTM)
+    gdal = write_with_gdal(tmp_path / "gdal.gpkg", rows, crs_text(crs))
+    own = fill(tmp_path / "own.gpkg", 3, crs=crs)
+    for query in QUERIES[1:4]:
+        assert read_all(own, query) == read_all(gdal, query)
+    ours, theirs = (CRS.from_user_input(pyogrio.read_info(path)["crs"]) for path in (own, gdal))
+    assert ours.equals(theirs, ignore_axis_order=True)
+
+
+def test_a_crs_is_stored_once():
+    with closing(sqlite3.connect(":memory:")) as database:
+        create_tables(database)
+        numbers = [add_srs(database, crs) for crs in (UTM, NO_CODE, ROTATED, UTM, NO_CODE, None)]
+        assert numbers == [32610, 100000, 100001, 32610, 100000, -1]
+
+
+def test_a_number_that_is_taken_is_not_given_again():
+    with closing(sqlite3.connect(":memory:")) as database:
+        create_tables(database)
+        database.execute(
+            "INSERT INTO gpkg_spatial_ref_sys VALUES ('x', 32610, 'NONE', 32610, 'LOCAL_CS', '')"
+        )
+        assert add_srs(database, UTM) == 100000
 
 
 def test_many_calls_are_like_one(tmp_path):
@@ -96,74 +160,48 @@ def test_gdal_keeps_the_index_of_what_it_adds_later(tmp_path):
     pyogrio.write_dataframe(later, path, layer="detections", append=True)
     assert pyogrio.read_info(path)["features"] == 203
     assert len(pyogrio.read_dataframe(path, bbox=(605000, 4e6, 606000, 4.1e6))) == 3
+    assert check_index(path) == "ok"
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5, 8])
 def test_rows_beyond_the_limit_enter_the_finished_index(tmp_path, monkeypatch, limit):
     monkeypatch.setattr(geopackage_table, "_INDEXED_AT_ONCE", limit)
     path = fill(tmp_path / "a.gpkg", 5, 3, 200, 7)
+    monkeypatch.undo()
     whole = fill(tmp_path / "b.gpkg", 5, 3, 200, 7)
     assert pyogrio.read_dataframe(path).equals(pyogrio.read_dataframe(whole))
-    assert check_index(path) == "ok"
+    assert check_index(path) == check_index(whole) == "ok"
     assert pyogrio.read_info(path)["features"] == 215
     assert len(pyogrio.read_dataframe(path, bbox=(600000, 3.9e6, 601000, 4e6))) == 215
-    assert sums(path) == sums(whole)
+    assert triggers(path) == triggers(whole)
 
 
-def test_rows_that_gdal_lost_are_an_error(tmp_path, monkeypatch):
-    write = pyogrio.raw.write_arrow
-
-    def lose(rows, *args, **options):
-        write(pa.Table.from_batches(list(rows)[:-1]), *args, **options)
-
-    monkeypatch.setattr(pyogrio.raw, "write_arrow", lose)
-    with pytest.raises(OSError, match="only 5 of 8 rows were written"):
-        fill(tmp_path / "a.gpkg", 5, 3)
-
-
-def test_an_index_that_lacks_rows_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(geopackage_table, "_count_indexed", lambda *_: 3)
-    with pytest.raises(OSError, match="only 3 of 5 rows are in the spatial index"):
-        fill(tmp_path / "a.gpkg", 5)
-
-
-@pytest.mark.parametrize("error", [DataLayerError("disk"), MemoryError("full")])
-def test_an_error_of_gdal_is_raised_where_rows_are_added(tmp_path, monkeypatch, error):
-    def fail(*_, **__):
-        raise error
-
-    monkeypatch.setattr(pyogrio.raw, "write_arrow", fail)
-    with pytest.raises(type(error), match=r"disk|full"):
-        fill(tmp_path / "a.gpkg", *[1] * 50)
+def test_a_layer_is_added_to_a_file_once(tmp_path):
+    path = fill(tmp_path / "a.gpkg", 5)
+    columns = {"why": "TEXT", 'a "quoted" name': "INTEGER"}
+    with GeoPackageTable(path, "places", columns, "Point", UTM) as table:
+        table.add([["x", None], [1, 2]], np.array([[[1.0, 2.0]], [[np.nan, np.nan]]]))
+        table.finish()
+    frame = pyogrio.read_dataframe(path, layer="places")
+    assert list(frame) == [*columns, "geometry"]
+    assert read_all(path, 'SELECT why, "a ""quoted"" name" FROM places') == [("x", 1), (None, 2)]
+    assert frame.geometry.isna().tolist() == [False, True]
+    assert frame.geometry[0].wkt == "POINT (1 2)"
+    assert pyogrio.read_info(path, layer="detections")["features"] == 5
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        GeoPackageTable(path, "places", columns, "Point", UTM)
 
 
-def test_a_table_that_is_closed_early_ends_its_thread(tmp_path):
-    before = threading.active_count()
+def test_a_table_that_is_closed_early_releases_its_file(tmp_path):
     path = tmp_path / "a.gpkg"
-    with GeoPackageTable(path, layer_of(path)) as table:
-        for seed in range(5):
-            table.add(to_rows(part(found(9, seed)), CLASSES, UTM))
-    assert threading.active_count() == before
+    with open_table(path, layer_of(path)) as table:
+        rows = to_rows(part(found(9)), CLASSES, UTM)
+        table.add(rows.columns, rows.coordinates)
+    path.unlink()
     table.close()
-
-
-def test_gdals_settings_stay_as_they_were(tmp_path):
-    fill(tmp_path / "a.gpkg", 5)
-    assert pyogrio.get_gdal_config_option("OGR_SQLITE_SYNCHRONOUS") is None
 
 
 def test_an_unknown_area_is_null_and_a_missing_crs_is_undefined_cartesian(tmp_path):
     path = fill(tmp_path / "a.gpkg", 3, crs=None)
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT area_m2 FROM detections").fetchall() == [(None,)] * 3
-        assert database.execute("SELECT srs_id FROM gpkg_geometry_columns").fetchall() == [(-1,)]
-
-
-@pytest.mark.parametrize("crs", [UTM, None])
-def test_metadata_are_replaced(tmp_path, crs):
-    path = fill(tmp_path / "a.gpkg", 3, crs=crs)
-    for metadata in ({"model": "a", "date": "today"}, {"model": "b"}):
-        write_layer_metadata(path, layer_of(path, crs=crs, metadata=metadata))
-        info = pyogrio.read_info(path)
-        assert (info["layer_metadata"], info["features"]) == (metadata, 3)
-    assert check_index(path) == "ok"
+    assert read_all(path, "SELECT area_m2 FROM detections") == [(None,)] * 3
+    assert read_all(path, "SELECT srs_id FROM gpkg_geometry_columns") == [(-1,)]
