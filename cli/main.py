@@ -181,6 +181,13 @@ def run() -> None:
             typer.echo(f"hint: {error.hint}", err=True)
         is_partial = isinstance(error, SceneError | OutputError) and error.report is not None
         sys.exit(3 if is_partial else 1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("geodet"):
+            raise
+        package = error.name.partition(".")[0]
+        typer.echo(f"error: this needs the package {package}, which is not installed", err=True)
+        typer.echo(f"hint: python -m pip install {package}", err=True)
+        sys.exit(1)
     except OSError as error:
         if error.filename is not None or not is_stuck(sys.stdout):
             raise

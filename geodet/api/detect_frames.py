@@ -9,9 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast, get_args
 
-import geopandas as gpd
-import pyarrow as pa
-
 from geodet.api.call_arguments import (
     Paths,
     ProgressChoice,
@@ -37,6 +34,7 @@ from geodet.models.model import Model
 from geodet.onnx.backend import load_model
 from geodet.vector.formats import Geometry
 from geodet.vector.frames import to_table
+from geodet.vector.lazy_modules import geopandas, pyarrow
 
 __all__ = ["DetectKeywords", "detect", "iter_detect"]
 
@@ -104,7 +102,7 @@ def detect(
     overwrite: bool = False,
     restart: bool = False,
     progress: ProgressChoice = False,
-) -> gpd.GeoDataFrame:
+) -> geopandas.GeoDataFrame:
     """Detect objects in scenes.
 
     Args:
@@ -205,7 +203,7 @@ def iter_detect(
     model: str | Path | Model = "urban-trees",
     output: Paths | None = None,
     **keywords: Unpack[DetectKeywords],
-) -> Iterator[pa.Table]:
+) -> Iterator[pyarrow.Table]:
     """Detect objects in scenes of any size, and yield them as soon as nothing can change them.
 
     Memory does not grow with a scene. Of several scenes each is yielded when it is done; a

@@ -16,10 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
-from pyarrow import parquet
-from pyarrow.compute import index_in
 
 from geodet.detection.band_parts import BandPart, BandStore
 from geodet.detection.detection_plan import PlannedScene
@@ -30,6 +27,7 @@ from geodet.geometry.windows import Window
 from geodet.vector.arrow_rows import to_arrow
 from geodet.vector.frames import object_ids
 from geodet.vector.geoparquet import GROUP_ROWS, geoparquet_metadata
+from geodet.vector.lazy_modules import compute, parquet, pyarrow
 from geodet.vector.rows import ID, VectorLayer, to_rows
 from geodet.vector.spooled_rows import BBOX, bbox_column, hilbert_places
 
@@ -146,7 +144,7 @@ def _read(content: bytes, classes: Sequence[str]) -> BandPart:
         table = file.read(["label", "score", _ROW, *shape, *_CUT], use_threads=False)
         notes = parse_json(file.schema_arrow.metadata[_ABOUT.encode()].decode())
     order = np.argsort(table[_ROW].to_numpy())
-    known = index_in(table["label"], pyarrow.array(classes, pyarrow.string()))
+    known = compute.index_in(table["label"], pyarrow.array(classes, pyarrow.string()))
     labels = known.fill_null(-1).to_numpy()
     part = BandPart(
         Detections.of_shapes(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
-from pyarrow.compute import if_else
 
+from geodet.vector.lazy_modules import compute, pyarrow
 from geodet.vector.rows import APPROXIMATE, ID, TEXTS, Rows
 from geodet.vector.wkb_encoding import pack_wkb
 
@@ -40,7 +39,7 @@ def to_arrow(rows: Rows, geometry: str) -> pyarrow.RecordBatch:
         columns.append(pyarrow.array(places, pyarrow.bool_(), mask=~places))
     shapes, is_placed = _fixed_length_binary(pack_wkb(rows.coordinates)), rows.is_placed
     if not is_placed.all():
-        shapes = if_else(pyarrow.array(is_placed), shapes, None)
+        shapes = compute.if_else(pyarrow.array(is_placed), shapes, None)
     return pyarrow.record_batch([*columns, shapes], names=[*rows.fields, geometry])
 
 

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
-from pyarrow import parquet
 from pyproj import CRS
 
 from geodet.files.gdal_paths import gdal_path
 from geodet.geometry.arrays import Floats
 from geodet.vector.formats import path_of
-from geodet.vector.lazy_modules import pyogrio
+from geodet.vector.lazy_modules import parquet, pyarrow, pyogrio
 from geodet.vector.vector_files import crs_or_none, is_parquet, is_table, reading_layer
 
 __all__ = ["ShapeLayer", "read_shape_layer"]
@@ -131,7 +129,7 @@ def _iter_rows(shapes: Any) -> Iterator[Any]:
     for chunk in shapes.chunks:
         if not len(chunk):
             continue
-        kind = np.int64 if pa.types.is_large_binary(chunk.type) else np.int32
+        kind = np.int64 if pyarrow.types.is_large_binary(chunk.type) else np.int32
         _, starts, content = chunk.buffers()
         ends = np.frombuffer(starts, kind)[chunk.offset : chunk.offset + len(chunk) + 1]
         lengths = np.diff(ends)

@@ -17,6 +17,7 @@ from geodet.files.existence import is_there
 from geodet.files.gdal_paths import check_gdal_output
 from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder
+from geodet.vector.lazy_modules import is_installed
 
 __all__ = [
     "FORMATS",
@@ -54,7 +55,7 @@ _FIXED_ENDS = ("shapefile", "filegdb")
 """Formats that GDAL knows by the ends of their names alone."""
 
 _WITHOUT_GDAL = ("geoparquet", "parquet-scenes", "parquet-quadkeys", "csv", "coco", "yolo")
-"""Formats that geodet writes itself."""
+"""Formats that GDAL neither writes nor reads back."""
 
 _SHAPEFILE_ENDS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".idm", ".ind")
 
@@ -77,23 +78,51 @@ class Format:
     """Whether QGIS looks for a style in a file beside it."""
     driver: str = ""
     """GDAL's driver that must be there to write it; empty: one that always is, or none."""
+    packages: tuple[str, ...] = ()
+    """What must be installed to write it besides what every detection needs."""
 
+
+_GDAL = ("pyogrio",)
+_ARROW = ("pyarrow", "geopandas")
 
 _FORMATS = (
     Format("gpkg", "GeoPackage", (".gpkg",), can_append=True, takes_style=False),
-    Format("geojson", "GeoJSON", (".geojson", ".json")),
-    Format("geojsonl", "newline-delimited GeoJSON", (".geojsonl", ".geojsons", ".ndjson")),
-    Format("flatgeobuf", "FlatGeobuf", (".fgb",)),
-    Format("geoparquet", "GeoParquet", (".parquet", ".geoparquet")),
-    Format("parquet-scenes", "GeoParquet data set by scene", (), is_folder=True, takes_style=False),
+    Format("geojson", "GeoJSON", (".geojson", ".json"), packages=_GDAL),
     Format(
-        "parquet-quadkeys", "GeoParquet data set by quadkey", (), is_folder=True, takes_style=False
+        "geojsonl",
+        "newline-delimited GeoJSON",
+        (".geojsonl", ".geojsons", ".ndjson"),
+        packages=_GDAL,
+    ),
+    Format("flatgeobuf", "FlatGeobuf", (".fgb",), packages=_GDAL),
+    Format("geoparquet", "GeoParquet", (".parquet", ".geoparquet"), packages=_ARROW),
+    Format(
+        "parquet-scenes",
+        "GeoParquet data set by scene",
+        (),
+        is_folder=True,
+        takes_style=False,
+        packages=_ARROW,
+    ),
+    Format(
+        "parquet-quadkeys",
+        "GeoParquet data set by quadkey",
+        (),
+        is_folder=True,
+        takes_style=False,
+        packages=_ARROW,
     ),
     Format("csv", "CSV", (".csv",)),
-    Format("shapefile", "Shapefile", (".shp",), driver="ESRI Shapefile"),
-    Format("kml", "KML", (".kml",), takes_style=False, driver="KML"),
+    Format("shapefile", "Shapefile", (".shp",), driver="ESRI Shapefile", packages=_GDAL),
+    Format("kml", "KML", (".kml",), takes_style=False, driver="KML", packages=_GDAL),
     Format(
-        "filegdb", "FileGDB", (".gdb",), is_folder=True, takes_style=False, driver="OpenFileGDB"
+        "filegdb",
+        "FileGDB",
+        (".gdb",),
+        is_folder=True,
+        takes_style=False,
+        driver="OpenFileGDB",
+        packages=_GDAL,
     ),
     Format("coco", "COCO results", (".coco.json",), takes_style=False),
     Format("yolo", "YOLO text", (), is_folder=True, takes_style=False),
@@ -148,8 +177,9 @@ def check_output_path(
         format: A name in :data:`FORMATS`; None goes by the extension.
 
     Raises:
-        OutputError: The format is unknown; the folder is missing or
-            read-only; the file exists and may not be replaced; GDAL cannot write to such a path.
+        OutputError: The format is unknown, or needs a package that is not installed; the folder is
+            missing or read-only; the file exists and may not be replaced; GDAL cannot write to
+            such a path.
     """
     chosen = choose_format(path, format)
     if append and overwrite:
@@ -167,6 +197,7 @@ def check_output_path(
             hint=f"end its name in {chosen.extensions[0]}",
             path=path,
         )
+    _check_packages(path, chosen)
     if chosen.name not in _WITHOUT_GDAL:
         check_gdal_output(path)
     if chosen.is_folder:
@@ -177,6 +208,16 @@ def check_output_path(
     check_destination(path, (path.suffix.lower(),), overwrite=overwrite, append=append)
     if chosen.name == "shapefile" and not overwrite:
         _check_sidecars(path)
+
+
+def _check_packages(path: Path, format: Format) -> None:
+    missing = [package for package in format.packages if not is_installed(package)]
+    if missing:
+        raise OutputError(
+            f"{format.title} needs the package {missing[0]}, which is not installed",
+            hint=f"python -m pip install {' '.join(missing)}; or write a .gpkg",
+            path=path,
+        )
 
 
 def path_of(path: str | Path) -> str:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
 from pyproj import CRS
 
@@ -16,7 +15,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
 from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.formats import Geometry
-from geodet.vector.lazy_modules import geopandas
+from geodet.vector.lazy_modules import geopandas, pyarrow
 from geodet.vector.rows import ID, crs_text, list_fields, to_rows
 
 __all__ = ["object_ids", "to_frame", "to_table"]

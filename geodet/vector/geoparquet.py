@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
-from pyarrow.parquet import ParquetWriter
 
 from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Floats
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.arrow_rows import arrow_types, to_arrow
 from geodet.vector.frames import object_ids
+from geodet.vector.lazy_modules import parquet, pyarrow
 from geodet.vector.rows import ID, Rows, VectorLayer
 from geodet.vector.spooled_rows import BBOX, SIDES, SpooledRows, bbox_column, iter_sorted
 from geodet.vector.writer import RowWriter
@@ -79,7 +78,7 @@ def write_geoparquet(path: Path, rows: SpooledRows, layer: VectorLayer) -> None:
     """
     # In the schema, not beside it: readers of a folder look there alone.
     schema = rows.schema.with_metadata(geoparquet_metadata(layer, rows.extent))
-    with ParquetWriter(path, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         waiting = rows.schema.empty_table()
         for table in iter_sorted(rows):
             waiting = pyarrow.concat_tables([waiting, table])

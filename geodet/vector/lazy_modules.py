@@ -1,7 +1,7 @@
-"""pyogrio and geopandas, which are imported when something of them is used first.
+"""Packages for tables and vector files, which are imported when something of them is used first.
 
-They import pandas and take as long as a small scene takes to search. The thread that writes a layer
-needs them, while the network computes; the plan and the windows of a detection do not.
+They take as long as a small scene takes to search, and 75 MiB. Who detects trees and writes a
+GeoPackage does without them, and need not install them.
 
 Example:
     >>> from geodet.vector.lazy_modules import geopandas
@@ -12,9 +12,12 @@ Example:
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["geopandas", "pyogrio"]
+from geodet.errors import ConfigError
+
+__all__ = ["compute", "geopandas", "ipc", "is_installed", "parquet", "pyarrow", "pyogrio"]
 
 
 class _LazyModule:
@@ -24,11 +27,32 @@ class _LazyModule:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(import_module(self._name), name)
+        try:
+            module = import_module(self._name)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"this needs the package {error.name}, which is not installed",
+                hint=f"python -m pip install {error.name}",
+            ) from error
+        return getattr(module, name)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; it is not.
+
+    Example:
+        >>> is_installed("numpy"), is_installed("no_such_package")
+        (True, False)
+    """
+    return find_spec(package) is not None
 
 
 if TYPE_CHECKING:
     import geopandas
+    import pyarrow
     import pyogrio
+    from pyarrow import compute, ipc, parquet
 else:
-    geopandas, pyogrio = _LazyModule("geopandas"), _LazyModule("pyogrio")
+    geopandas, pyarrow, pyogrio = map(_LazyModule, ("geopandas", "pyarrow", "pyogrio"))
+    compute, ipc = map(_LazyModule, ("pyarrow.compute", "pyarrow.ipc"))
+    parquet = _LazyModule("pyarrow.parquet")

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pyarrow
 from pyproj import CRS, Transformer
 
 from geodet.errors import OutputError
@@ -15,6 +14,7 @@ from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.geoparquet import SpoolingWriter, write_geoparquet
+from geodet.vector.lazy_modules import pyarrow
 from geodet.vector.rows import Rows, VectorLayer
 from geodet.vector.spooled_rows import SpooledRows, sides_of, split_spooled
 

@@ -6,15 +6,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import pyarrow
 import shapely
-from pyarrow import parquet
 
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
 from geodet.files.gdal_paths import gdal_path
 from geodet.vector.formats import LAYER_SEPARATOR, dataset_files
-from geodet.vector.lazy_modules import pyogrio
+from geodet.vector.lazy_modules import parquet, pyarrow, pyogrio
 from geodet.vector.rows import LAYER
 
 __all__ = [

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
 import pyogrio
 from numpy.typing import NDArray
-from pyarrow import parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geodet.errors import VectorError
@@ -18,6 +16,7 @@ from geodet.files.gdal_paths import gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
 from geodet.vector.formats import FORMATS, dataset_files
+from geodet.vector.lazy_modules import parquet, pyarrow
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, oriented_from_fields
 from geodet.vector.rows import LAYER, PIXEL_SIDES
 

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-from pyarrow import ipc
 
 from geodet.files.closable import Closing
 from geodet.geometry.arrays import Floats, Ints
-from geodet.vector.lazy_modules import geopandas
+from geodet.vector.lazy_modules import geopandas, ipc, pyarrow
 
 __all__ = [
     "BBOX",

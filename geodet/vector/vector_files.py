@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyarrow import parquet
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -25,7 +24,7 @@ from geodet.vector.formats import (
     path_of,
 )
 from geodet.vector.images_layer import IMAGES
-from geodet.vector.lazy_modules import geopandas, pyogrio
+from geodet.vector.lazy_modules import geopandas, parquet, pyogrio
 from geodet.vector.not_examined import NOT_EXAMINED
 from geodet.vector.unread_files import no_geometries, unreadable_vector
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
 import pyogrio
-from pyarrow import compute, parquet
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 from pyproj.exceptions import CRSError
@@ -24,6 +22,7 @@ from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.arrays import Floats
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.formats import LAYER_SEPARATOR, check_vector_exists, dataset_files, path_of
+from geodet.vector.lazy_modules import compute, parquet, pyarrow
 from geodet.vector.not_examined import NOT_EXAMINED, not_examined_path
 from geodet.vector.provenance import EXAMINED, read_examined_ground, read_provenance
 from geodet.vector.rows import LAYER, crs_text
@@ -41,7 +40,6 @@ _MAYBE_LABELS = (".geojson", ".json", ".csv")
 _OBJECTS = ("label", "score", "scene")
 _CRS = "crs"  # the column of a table of text that says it
 _NUMBERED = re.compile(r"(.*) \d+")
-_ERRORS = (DataSourceError, DataLayerError, OSError, pyarrow.ArrowException)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def summarise_vector(path: str | Path) -> VectorSummary:
         counts, scores = _count(_iter_batches(path, about))
     except VectorError:
         raise
-    except _ERRORS as error:
+    except (DataSourceError, DataLayerError, OSError, pyarrow.ArrowException) as error:
         raise unreadable_vector(path, str(error)) from error
     middle = (scores.min(), np.median(scores), scores.max()) if len(scores) else None
     return VectorSummary(

@@ -2,10 +2,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from geodet.raster.resampling import AxisWeights, resample
 
 LENGTHS = st.integers(1, 60)
+
+
+def dense(axis):
+    """The weights as a matrix: (stop - start, pixels needed)."""
+    matrix = np.zeros((len(axis.taps), axis.end - axis.first), np.float32)
+    np.add.at(matrix, (np.arange(len(matrix))[:, None], axis.taps), axis.shares)
+    return matrix
 
 
 def by_hand(length, size, place):
@@ -21,7 +29,7 @@ def by_hand(length, size, place):
 @given(LENGTHS, LENGTHS)
 def test_weights_are_the_shares_of_the_pixels_that_are_covered(length, size):
     axis = AxisWeights.between(length, size, 0, size)
-    weights = axis.weights.toarray()
+    weights = dense(axis)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     assert (weights >= 0).all()
     values = np.arange(axis.first, axis.end, dtype=float) ** 2
@@ -37,8 +45,8 @@ def test_weights_do_not_depend_on_the_window(length, size, data):
     part = AxisWeights.between(length, size, start, stop)
     assert whole.first <= part.first < part.end <= whole.end
     columns = slice(part.first - whole.first, part.end - whole.first)
-    rows = whole.weights.toarray()[start:stop]
-    np.testing.assert_array_equal(rows[:, columns], part.weights.toarray())
+    rows = dense(whole)[start:stop]
+    np.testing.assert_array_equal(rows[:, columns], dense(part))
     assert rows.sum() == pytest.approx(rows[:, columns].sum())
 
 
@@ -46,7 +54,7 @@ def test_weights_do_not_depend_on_the_window(length, size, data):
 def test_no_pixel_of_weight_zero_is_read(start, count):
     axis = AxisWeights.between(64, 64, start, start + count)
     assert (axis.first, axis.end) == (start, start + count)
-    np.testing.assert_array_equal(axis.weights.toarray(), np.eye(count))
+    np.testing.assert_array_equal(dense(axis), np.eye(count))
 
 
 def test_pixels_without_data_have_no_weight():
@@ -75,6 +83,19 @@ def test_resampling_weighs_rows_and_columns():
     columns, rows = AxisWeights.between(11, 4, 1, 4), AxisWeights.between(7, 9, 2, 8)
     part = pixels[:, rows.first : rows.end, columns.first : columns.end]
     mixed, valid = resample(part, np.ones((1, *part.shape[1:]), bool), columns, rows)
-    expected = np.einsum("ry,cyx,kx->crk", rows.weights.toarray(), part, columns.weights.toarray())
+    expected = np.einsum("ry,cyx,kx->crk", dense(rows), part, dense(columns))
     np.testing.assert_allclose(mixed, expected, rtol=1e-5, atol=1e-6)
     assert valid.shape == mixed.shape[1:] == (6, 3)
+
+
+@pytest.mark.parametrize(("length", "size"), [(96, 64), (64, 96), (480, 100), (70, 70), (128, 32)])
+def test_mixed_rows_are_those_of_a_sparse_matrix(length, size):
+    """To the last bit: the terms are added in the order of the pixels."""
+    for start, stop in ((0, size), (3, size - 3)):
+        axis = AxisWeights.between(length, size, start, stop)
+        pixels = np.random.default_rng(0).normal(size=(axis.end - axis.first, 37))
+        pixels = pixels.astype(np.float32)
+        expected = csr_array(dense(axis)) @ pixels
+        inner = slice(1, -1)  # at an edge that is interpolated a pixel comes twice
+        np.testing.assert_array_equal(axis.apply(pixels)[inner], expected[inner])
+        np.testing.assert_allclose(axis.apply(pixels), expected, rtol=1e-5, atol=1e-6)
