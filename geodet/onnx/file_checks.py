@@ -94,22 +94,26 @@ def check_session(session: Any, about: ModelDescription, path: Path) -> None:
 def _check_tensors(wire: _Wire, path: Path) -> None:
     for start, end in wire.iter_tensors():
         fields = list(wire.iter_fields(start, end))
-        names = [wire.data[a:b] for n, a, b in fields if n == _NAME and b >= 0]
-        word = shown(names[-1].decode(errors="replace") if names else "")
         if any(n == _EXTERNAL for n, _, _ in fields):
             raise ModelFileError(
-                f"{path}: the weight {word} is in another file, and only those in the file itself "
-                "are read",
+                f"{path}: the weight {_name_of(wire.data, fields)} is in another file, and only "
+                "those in the file itself are read",
                 hint=_HINT,
                 path=path,
             )
         kind = next((a for n, a, b in fields if n == _KIND and b < 0), 0)
         if not _are_finite(wire.data, fields, kind):
             raise ModelFileError(
-                f"{path}: the weight {word} has values that are not finite numbers",
+                f"{path}: the weight {_name_of(wire.data, fields)} has values that are not finite "
+                "numbers",
                 hint="the file is damaged, or the training of its model diverged",
                 path=path,
             )
+
+
+def _name_of(data: mmap.mmap, fields: list[_Field]) -> str:
+    names = [data[a:b] for number, a, b in fields if number == _NAME and b >= 0]
+    return shown(names[-1].decode(errors="replace") if names else "")
 
 
 def _are_finite(data: mmap.mmap, fields: list[_Field], kind: int) -> bool:

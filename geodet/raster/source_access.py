@@ -51,7 +51,7 @@ class SourceAccess(Closing):
         return self._calls is not None
 
     def call(self, function: Callable[[], _T], what: str) -> _T:
-        """Call a function that uses handles, with GDAL's options.
+        """Call a function that uses handles.
 
         That of a remote raster is called in a thread of its own, and again where its server failed
         in passing; this thread can be interrupted meanwhile.
@@ -63,22 +63,17 @@ class SourceAccess(Closing):
         Raises:
             SceneError: The server of a remote raster has failed too often, or for too long.
         """
-
-        def with_options() -> _T:
-            with rasterio.Env(**self._options):
-                return function()
-
-        return with_options() if self._calls is None else self._calls.call(with_options, what)
+        return function() if self._calls is None else self._calls.call(function, what)
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Source]:
-        """Yield a handle for the duration of a ``with`` block, and pass on what GDAL warns of.
+        """Yield a handle for a ``with`` block, with GDAL's options, and pass on what GDAL warns of.
 
         Raises:
             SceneError: The raster cannot be opened.
             ServerError: Its server has failed.
         """
-        with self._listener.hear() as records:
+        with rasterio.Env(**self._options), self._listener.hear() as records:
             try:
                 with self._pool.lend() as source:
                     yield source
