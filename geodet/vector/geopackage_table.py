@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ _INDEXED_AT_ONCE = 2_000_000
 
 
 class GeoPackageTable(Closing):
-    """The rows of a new layer.
+    """The rows of a new layer, written in a thread of its own while more are found.
 
     What SQLite would do for the file to survive a crash halfway is left out: it is incomplete then.
 
@@ -65,10 +66,14 @@ class GeoPackageTable(Closing):
         self._count = self._placed = self._indexed = 0
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._waiting: list[tuple[Ints, Any]] = []
-        # any thread may write, one at a time
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            for setting in ("journal_mode = OFF", "synchronous = OFF", "locking_mode = EXCLUSIVE"):
+            for setting in (
+                "journal_mode = OFF",
+                "synchronous = OFF",
+                "locking_mode = EXCLUSIVE",
+                "cache_size = -16000",
+            ):
                 self._database.execute(f"PRAGMA {setting}")
             self._database.execute("BEGIN")
             create_tables(self._database)
@@ -79,6 +84,8 @@ class GeoPackageTable(Closing):
             raise
         names = ", ".join(map(quoted, (GEOMETRY, *columns)))
         places = ", ".join("?" for _ in (GEOMETRY, *columns))
+        self._thread = ThreadPoolExecutor(1, "geodet-write")
+        self._writing: Future[None] | None = None
         self._insert = f'INSERT INTO "{name}" ({names}) VALUES ({places})'
 
     @property
@@ -87,15 +94,19 @@ class GeoPackageTable(Closing):
         return self._placed == self._count
 
     def add(self, columns: Sequence[Sequence[Any]], coordinates: Floats) -> None:
-        """Add N rows.
+        """Add N rows, when those before are written.
 
         Args:
             columns: N values of each column, None where one is unknown.
             coordinates: (N, 4, 2) corners of polygons or (N, 1, 2) points, NaN where unknown.
 
         Raises:
-            sqlite3.Error: They cannot be written.
+            sqlite3.Error: They, or those before them, cannot be written.
         """
+        self._wait()
+        self._writing = self._thread.submit(self._add, columns, coordinates)
+
+    def _add(self, columns: Sequence[Sequence[Any]], coordinates: Floats) -> None:
         placed = ~np.isnan(coordinates).any(axis=(1, 2))
         shapes: list[bytes | None] = pack_geopackage(coordinates, self._srs)
         for number in np.flatnonzero(~placed).tolist():
@@ -114,16 +125,23 @@ class GeoPackageTable(Closing):
         Raises:
             sqlite3.Error: It cannot be written.
         """
+        self._wait()
         self._pack()
         has_index = self._index is not None
         complete_layer(self._database, self._name, self._count, self._bounds, indexed=has_index)
         self._database.execute("COMMIT")
-        self._database.close()
+        self.close()
 
     def close(self) -> None:
         """Close the file; what is not finished is left incomplete."""
+        self._thread.shutdown()
         with contextlib.suppress(sqlite3.Error):  # of a full disk
             self._database.close()
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def _note(self, numbers: Ints, bounds: Floats) -> None:
         """Extend the bounds of the layer, and put rows in its index or among those that wait."""

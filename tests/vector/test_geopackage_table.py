@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 from contextlib import closing
 
 import numpy as np
@@ -192,13 +193,25 @@ def test_a_layer_is_added_to_a_file_once(tmp_path):
         GeoPackageTable(path, "places", columns, "Point", UTM)
 
 
-def test_a_table_that_is_closed_early_releases_its_file(tmp_path):
+def test_a_table_that_is_closed_early_ends_its_thread(tmp_path):
+    before = threading.active_count()
     path = tmp_path / "a.gpkg"
     with open_table(path, layer_of(path)) as table:
         rows = to_rows(part(found(9)), CLASSES, UTM)
-        table.add(rows.columns, rows.coordinates)
+        for _ in range(3):
+            table.add(rows.columns, rows.coordinates)
+    assert threading.active_count() == before
     path.unlink()
     table.close()
+
+
+def test_an_error_is_raised_where_the_next_rows_are_added(tmp_path):
+    path = tmp_path / "a.gpkg"
+    rows = to_rows(part(found(9)), CLASSES, UTM)
+    with open_table(path, layer_of(path)) as table:
+        table.add([[]] * len(FIELDS), rows.coordinates)  # no values for nine rows
+        with pytest.raises(ValueError, match="zip"):
+            table.add(rows.columns, rows.coordinates)
 
 
 def test_an_unknown_area_is_null_and_a_missing_crs_is_undefined_cartesian(tmp_path):
