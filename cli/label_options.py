@@ -92,7 +92,7 @@ ChipGsd = Annotated[
         "--gsd",
         metavar="METRES",
         help="Metres per pixel of the chips; the scenes are resampled as detect does.",
-        show_default="those of each scene",
+        show_default="those of each scene; pixels that are not square on the ground are made so",
         rich_help_panel=opt.SETTINGS,
     ),
 ]

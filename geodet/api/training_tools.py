@@ -50,7 +50,8 @@ def tile(
         settings: Other keys, such as ``{"tile.val_fraction": 0.3}``.
         chip_size: Side of a chip in pixels of the scene.
         overlap: Pixels that neighbouring chips share.
-        gsd: Metres per pixel of the chips; None: those of each scene.
+        gsd: Metres per pixel of the chips; None: those of each scene, or the shorter side of pixels
+            that are not square on the ground.
         label_field: Attribute of the labels with the class; None: ``label``, ``class`` or ``name``;
             empty: all objects are of one class.
         labels_crs: CRS of labels whose file has none, such as a CSV; None: that of the scene.

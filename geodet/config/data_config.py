@@ -189,7 +189,8 @@ class TileConfig(Section):
         None,
         gt=0,
         description="metres per pixel of the chips, to which the scenes are resampled as detect "
-        "does; unset: those of each scene",
+        "does; unset: those of each scene, or the shorter side of pixels that are not square on "
+        "the ground",
     )
     min_visible: float = Field(
         0.3,

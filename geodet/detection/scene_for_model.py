@@ -13,6 +13,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import Photographs
 from geodet.raster.bands import band_meanings, choose_bands
+from geodet.raster.ground_grids import FARTHEST_FACTOR, are_near, scale_factors, scaled_grid
 from geodet.raster.scene import Scene
 
 __all__ = [
@@ -24,10 +25,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_SMALLEST, _LARGEST = 1e-3, 20.0  # scale factors beyond which a scene vanishes or explodes
+_SMALLEST, _LARGEST = 1e-3, FARTHEST_FACTOR  # beyond which a scene vanishes or explodes
 _FAR_OFF = 2.0  # times the model's GSD: worth a warning where nothing is resampled
 _COARSEST = 2.0  # times the model's GSD: details that the model needs are lost beyond
-_GSD_TOLERANCE = 0.1  # a scene that is closer to the model's GSD is not resampled
 
 
 def open_for_model(path: str | Path, about: ModelDescription, config: DetectConfig) -> Scene:
@@ -230,9 +230,8 @@ def _report_warping(scene: Scene) -> None:
 def _match_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
     """Resample the scene to the model's ground sample distance, unless it is close to it."""
     factors = _scale_factors(scene, about, config)
-    if max((abs(factor - 1) for factor in factors), default=0.0) > _GSD_TOLERANCE:
-        columns, rows = (round(n * f) for n, f in zip(scene.grid, factors, strict=True))
-        scene.resample(columns, rows)
+    if factors and not are_near(factors):
+        scene.resample(*scaled_grid(scene.grid, factors))
 
 
 def _scale_factors(
@@ -241,7 +240,7 @@ def _scale_factors(
     """Return the model's pixels per pixel of the scene, along x and y; empty where unknown."""
     if about.gsd is None or not config.resample or scene.resolution is None:
         return ()
-    x, y = (size / about.gsd for size in scene.resolution)
+    x, y = scale_factors(scene.resolution, about.gsd)
     if not _SMALLEST < min(x, y) <= max(x, y) < _LARGEST:
         raise SceneError(
             f"{scene.path} has {scene.gsd:.3g} m per pixel, which cannot be resampled to the "

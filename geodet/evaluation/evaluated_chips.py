@@ -140,7 +140,7 @@ def compare_images(
             image.labels,
             ignored=image.ignored,
             rule=rule,
-            gsd=image.gsd,
+            gsd=image.gsd if image.steps is None else image.steps,
             oriented=image.oriented,
         )
         for detections, image in zip(found, images, strict=True)
@@ -257,6 +257,7 @@ def read_evaluated_chips(
                 ignored=image.ignored,
                 gsd=image.gsd,
                 oriented=image.oriented,
+                steps=image.steps,
             )
         )
     own = sorted({name for objects in found for name in objects.names})

@@ -14,7 +14,7 @@ from geodet.config import Config
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, seam_between, within_half_turn
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, step_lengths
 from geodet.geometry.utm import utm_at
 from geodet.raster.scene import Scene
 from geodet.raster.unplaced import warn_of_unplaced
@@ -41,6 +41,13 @@ class EvaluatedFrame:
     scene: str | None
     """Name of the scene, None without one."""
 
+    @property
+    def resolution(self) -> tuple[float, float] | None:
+        """Metres per unit of the frame along x and y, None if unknown."""
+        if self.steps is not None:
+            return step_lengths(self.steps)
+        return None if self.gsd is None else (self.gsd, self.gsd)
+
 
 def scene_frame(path: Path, detections: Path, labels: Path, config: Config) -> EvaluatedFrame:
     """Return the pixels of a scene as the frame of two files.
@@ -56,10 +63,8 @@ def scene_frame(path: Path, detections: Path, labels: Path, config: Config) -> E
         check_objects_have_place(labels, scene.path, declared, config.tile.labels_crs)
         warn_of_unplaced({scene.name: declared})
         box = scene.geobox
-        gsd, steps = box.gsd or config.data.gsd, None
-        if box.gsd:
-            steps = box.ground_matrices(np.array([[box.width / 2, box.height / 2]]))[0]
-        return EvaluatedFrame(box, gsd, steps, scene.name)
+        steps = box.centre_matrix if box.gsd else None
+        return EvaluatedFrame(box, box.gsd or config.data.gsd, steps, scene.name)
 
 
 def ground_frame(detections: Path, labels: Path, config: Config) -> EvaluatedFrame:
@@ -120,8 +125,9 @@ def _metric_frame(crs: CRS, centre: Floats, gsd: float | None) -> EvaluatedFrame
     around = GeoBox(2, 2, Affine.translation(centre[0] - 1, centre[1] - 1), crs)
     unit = around.gsd or 1.0  # metres on the ground; in UTM nearly those of the CRS
     scale = gsd / unit if gsd else 1.0
-    steps = around.ground_matrices(np.ones((1, 2)))[0] * scale if around.gsd else None
-    return EvaluatedFrame(GeoBox(1, 1, Affine.scale(scale), crs), unit * scale, steps, None)
+    steps = around.centre_matrix
+    scaled = None if steps is None else steps * scale
+    return EvaluatedFrame(GeoBox(1, 1, Affine.scale(scale), crs), unit * scale, scaled, None)
 
 
 def _to_utm(crs: CRS, centre: Floats) -> tuple[CRS, Floats]:

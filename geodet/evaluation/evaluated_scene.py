@@ -22,7 +22,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.tilesets.class_fields import map_names
-from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.label_vertices import shapes_in_pixels
 from geodet.tilesets.pixel_results import is_pixel_results, read_pixel_results
 from geodet.tilesets.scene_labels import (
@@ -196,13 +196,13 @@ def _to_boxes(
     by_centre = config.match.by == "distance" and frame.gsd is not None
     sized = data.box_size_m is not None or data.box_size_px is not None
     if sized or not by_centre:
-        side = point_box_side(data, frame.gsd, path)
+        half = point_box_sides(data, frame.resolution, path) / 2
     else:  # any size does: only the centres are compared
-        side = config.match.distance_m / (frame.gsd or 1.0)
+        half = np.full(2, config.match.distance_m / (frame.gsd or 1.0) / 2)
         logger.warning(
             "%s contains points without a box size: average precision is not computed", path
         )
-    boxes[is_point] += np.array([-side, -side, side, side]) / 2
+    boxes[is_point] += np.concatenate([-half, half])
     return boxes, sized
 
 

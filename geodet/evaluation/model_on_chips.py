@@ -96,6 +96,7 @@ def detect_images(
             ignored=image.ignored,
             gsd=image.gsd,
             oriented=image.oriented,
+            steps=image.steps,
         )
         for detections, image in zip(found, images, strict=True)
     ]

@@ -15,7 +15,7 @@ from geodet.geometry.boxes import box_corners
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.windows import Window
 
-__all__ = ["GeoBox"]
+__all__ = ["GeoBox", "step_lengths"]
 
 _ROUNDING = 0.41
 
@@ -135,11 +135,15 @@ class GeoBox:
 
         Measured on the ellipsoid, so a Web Mercator or a geographic raster gets its true size.
         """
-        if self.crs is None:
-            return None
-        right, below = self._ground_steps(np.array([[self.width / 2, self.height / 2]]))
-        size = float(np.hypot(*right[:, 0])), float(np.hypot(*below[:, 0]))
-        return size if np.isfinite(size).all() else None
+        steps = self.centre_matrix
+        return None if steps is None else step_lengths(steps)
+
+    @cached_property
+    def centre_matrix(self) -> Floats | None:
+        """(2, 2) of :meth:`ground_matrices` at the centre, None where it is unknown."""
+        centre = np.array([[self.width / 2, self.height / 2]])
+        matrix: Floats = self.ground_matrices(centre)[0]
+        return matrix if np.isfinite(matrix).all() else None
 
     @property
     def gsd(self) -> float | None:
@@ -185,6 +189,16 @@ class GeoBox:
         ground = _Ground.of(self.crs)
         here, right, below = (ground.place(self.to_world(xy + step)) for step in _STEPS)
         return ground.offset(here, right), ground.offset(here, below)
+
+
+def step_lengths(matrix: Floats) -> tuple[float, float]:
+    """Return the metres on the ground of a step to the next column and to the next row.
+
+    Args:
+        matrix: (2, 2) as of :meth:`GeoBox.ground_matrices`.
+    """
+    x, y = np.hypot(*matrix).tolist()
+    return x, y
 
 
 _STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

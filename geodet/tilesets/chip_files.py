@@ -18,6 +18,7 @@ from geodet.files.closable import Closing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.geotiff import writing_geotiff
+from geodet.raster.ground_grids import FARTHEST_FACTOR, are_square, scale_factors, scaled_grid
 from geodet.raster.scene import Scene
 from geodet.raster.source import open_source
 
@@ -35,7 +36,8 @@ class ChipCopier(Closing):
 
     Args:
         scene: The raster.
-        gsd: Metres per pixel of the files; None: those of the scene.
+        gsd: Metres per pixel of the files; None: those of the scene, or where its pixels are not
+            square on the ground, the shorter of their sides.
         scene_gsd: Metres per pixel of a scene without a georeference.
 
     Raises:
@@ -59,6 +61,11 @@ class ChipCopier(Closing):
             """Geobox of the grid whose windows are copied."""
             self.gsd = self._scene.gsd and self._scene.gsd * math.sqrt(math.prod(scale))
             """Metres per pixel of that grid, None where they are unknown."""
+            stored = self._scene.resolution
+            self.resolution = stored and (stored[0] * scale[0], stored[1] * scale[1])
+            """The same along x and y."""
+            self.made_square_from = stored if gsd is None and self._is_resampled else None
+            """Metres per pixel of a scene along x and y that are made equal; None for most."""
             every = tuple(range(1, self._scene.count + 1))
             # Scene.read returns an alpha band as validity; a copy needs it as a band as well.
             has_alpha = len(self._scene.bands) < len(every)
@@ -130,7 +137,7 @@ class ChipCopier(Closing):
 def _grid_of(scene: Scene, gsd: float | None) -> tuple[int, int]:
     """Return columns and rows of the grid of a scene at a GSD."""
     if gsd is None:
-        return scene.grid
+        return _square_grid_of(scene)
     if scene.resolution is None:
         raise SceneError(
             f"the metres per pixel of {scene.path} are unknown, so it cannot be resampled to "
@@ -138,11 +145,28 @@ def _grid_of(scene: Scene, gsd: float | None) -> tuple[int, int]:
             hint="set data.gsd to those of the scene, or give the scene a georeference",
             path=scene.path,
         )
-    columns, rows = (
-        max(round(side * size / gsd), 1)
-        for side, size in zip(scene.grid, scene.resolution, strict=True)
-    )
-    return columns, rows
+    return scaled_grid(scene.grid, scale_factors(scene.resolution, gsd))
+
+
+def _square_grid_of(scene: Scene) -> tuple[int, int]:
+    """Return the grid of a scene, or a finer one whose pixels are square on the ground.
+
+    ``detect`` resamples each axis of such a scene to the GSD of a model, so a model has to learn
+    square pixels. The finer grid has every detail of the scene.
+    """
+    size = scene.resolution
+    if size is None:
+        return scene.grid
+    if max(size) >= FARTHEST_FACTOR * min(size):
+        raise SceneError(
+            f"the pixels of {scene.path} are {size[0]:.3g} x {size[1]:.3g} m on the ground, too "
+            "far from square",
+            hint="warp it to a projected CRS, such as UTM, with gdalwarp -t_srs",
+            path=scene.path,
+        )
+    if are_square(size):
+        return scene.grid
+    return scaled_grid(scene.grid, scale_factors(size, min(size)))
 
 
 def _read_profile(path: str) -> tuple[dict[str, Any], Any, Any]:

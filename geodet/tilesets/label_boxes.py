@@ -11,18 +11,21 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import cut_oriented, fit_labels
 from geodet.tilesets.labels import ParsedImage
 
-__all__ = ["point_box_side", "to_oriented_boxes", "to_pixel_boxes"]
+__all__ = ["point_box_sides", "to_oriented_boxes", "to_pixel_boxes"]
 
 
 def to_pixel_boxes(
-    item: ParsedImage, geobox: GeoBox, gsd: float | None, config: DataConfig
+    item: ParsedImage,
+    geobox: GeoBox,
+    resolution: tuple[float, float] | None,
+    config: DataConfig,
 ) -> Floats:
     """Convert the boxes of an image to pixels, clipped to the image unless they must stay whole.
 
     Args:
         item: The parsed labels of the image.
         geobox: The image's geobox.
-        gsd: Metres per pixel of the image, None if unknown.
+        resolution: Metres per pixel of the image along x and y, None if unknown.
         config: Sides of the boxes around points.
 
     Returns:
@@ -45,8 +48,8 @@ def to_pixel_boxes(
             hint="correct the label; boxes are in pixels of their image",
         )
     if item.frame == "centres" and len(boxes):
-        half = point_box_side(config, gsd, item.path) / 2
-        boxes += np.array([-half, -half, half, half])
+        half = point_box_sides(config, resolution, item.path) / 2
+        boxes += np.concatenate([-half, half])
     elif item.frame != "whole":
         np.clip(boxes, 0, bounds, out=boxes)
     return boxes
@@ -76,12 +79,16 @@ def to_oriented_boxes(item: ParsedImage, geobox: GeoBox, boxes: Floats) -> Float
     return cut_oriented(fitted, geobox.width, geobox.height)
 
 
-def point_box_side(config: DataConfig, gsd: float | None, where: object) -> float:
-    """Return the side of the box around a labelled point, in pixels.
+def point_box_sides(
+    config: DataConfig, resolution: tuple[float, float] | None, where: object
+) -> Floats:
+    """Return the width and height of the box around a labelled point, in pixels: (2,).
+
+    Those of a size in metres differ where pixels are not square on the ground.
 
     Args:
         config: ``box_size_m`` or ``box_size_px``.
-        gsd: Metres per pixel of the image, None if unknown.
+        resolution: Metres per pixel of the image along x and y, None if unknown.
         where: The image, for the error message.
 
     Raises:
@@ -95,10 +102,11 @@ def point_box_side(config: DataConfig, gsd: float | None, where: object) -> floa
             hint="set one of data.box_size_m (metres) and data.box_size_px (pixels)",
         )
     if config.box_size_px is not None:
-        return config.box_size_px
-    if gsd is None:
+        return np.full(2, config.box_size_px)
+    if resolution is None:
         raise TilesetError(
             f"{where}: the box size is in metres, but the metres per pixel are unknown",
             hint="set data.gsd, or set data.box_size_px instead of data.box_size_m",
         )
-    return float(config.box_size_m or 0.0) / gsd
+    sides: Floats = (config.box_size_m or 0.0) / np.array(resolution)
+    return sides

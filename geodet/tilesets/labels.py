@@ -82,6 +82,9 @@ class LabelledImage:
     oriented: Floats | None = None
     """(N, 5) float64 oriented boxes of labels with four corners, and the boxes of others; None: no
     label stands at an angle. See :mod:`geodet.geometry.oriented_boxes`."""
+    steps: Floats | None = None
+    """(2, 2) that map a step in pixels to metres east and north; None: ``gsd`` in all directions.
+    """
 
     @property
     def oriented_boxes(self) -> Floats:

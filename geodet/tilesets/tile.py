@@ -97,9 +97,9 @@ def tile_scene(
     """Cut labelled chips for training from scenes.
 
     The chips are GeoTIFFs with the bands, dtype, nodata value and CRS of their scene, resampled
-    where ``tile.gsd`` is set. If a chip shows too little of an object to keep it
-    (``tile.min_visible``), the object is an ignored region there, which is neither object nor
-    background; so is what lies outside of the labelled area.
+    where ``tile.gsd`` is set and where pixels are not square on the ground. If a chip shows too
+    little of an object to keep it (``tile.min_visible``), the object is an ignored region there,
+    which is neither object nor background; so is what lies outside of the labelled area.
 
     Scenes that overlap on the ground share their blocks, whatever their grids and CRSs, so that
     dates of one place are split alike.

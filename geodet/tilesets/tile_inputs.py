@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -21,7 +22,7 @@ from geodet.raster.scene_names import name_files, scene_names, slashed_path
 from geodet.raster.unplaced import warn_of_unplaced
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
-from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.unplaced_labels import check_objects_have_place
@@ -103,6 +104,14 @@ class TileInputs:
         return np.concatenate([scene.is_point for scene in self.scenes])
 
 
+class _Grid(NamedTuple):
+    """The grid of a scene that chips are cut from."""
+
+    geobox: GeoBox
+    gsd: float | None
+    resolution: tuple[float, float] | None
+
+
 def read_areas(
     area: LabelledArea | None, geoboxes: Sequence[GeoBox], names: Sequence[str | None] = ()
 ) -> Sequence[AreaOfInterest | None]:
@@ -153,21 +162,22 @@ def read_tile_inputs(
         TilesetError: No label lies in a scene, or the labels are points and no size is set.
     """
     files = pair_labels(labels, paths, allow_outside=data.allow_outside)
-    grids: list[tuple[GeoBox, float | None]] = []
+    grids: list[_Grid] = []
     unplaced: dict[str, CRS | None] = {}
     for path, file in zip(paths, files, strict=True):
         with ChipCopier(path, gsd=config.gsd, scene_gsd=data.gsd) as copier:
-            grids.append((copier.geobox, copier.gsd))
+            grids.append(_Grid(copier.geobox, copier.gsd, copier.resolution))
+            _report_made_square(copier, path)
             unplaced[path] = copier.unplaced_crs
         check_objects_have_place(file, path, unplaced[path], config.labels_crs)
     warn_of_unplaced(unplaced)
-    geoboxes = [geobox for geobox, _ in grids]
+    geoboxes = [grid.geobox for grid in grids]
     reviewed = _reviewed_names(area, paths, geoboxes)
     areas = read_areas(area, geoboxes, reviewed)
     reader = LabelFiles(files, paths, config, data)
     met = [i for i, aoi in enumerate(areas) if aoi is None or not aoi.is_empty]
     read = [reader.read(i, geoboxes[i], reviewed[i]) for i in met]
-    reader.check_found(read, grids[met[0]][0])
+    reader.check_found(read, geoboxes[met[0]])
     names = scene_names(paths)
     chip_names = name_files(names)
     scenes = []
@@ -175,15 +185,14 @@ def read_tile_inputs(
         np.array(map_names(reader.names, reader.source, data), object), return_inverse=True
     )
     for i, found in zip(met, read, strict=True):
-        geobox, gsd = grids[i]
         boxes, is_point = found.boxes, found.is_point
         if is_point.any():
-            half = point_box_side(data, gsd, files[i]) / 2
-            boxes[is_point] += np.array([-half, -half, half, half])
+            half = point_box_sides(data, grids[i].resolution, files[i]) / 2
+            boxes[is_point] += np.concatenate([-half, half])
             if found.oriented is not None:  # of points, they have no area yet
                 found.oriented[is_point] = oriented_of_boxes(boxes[is_point])
         name = chip_names[names[i]]
-        one = LabelledScene(geobox, boxes, is_point, areas[i], name, found.oriented)
+        one = LabelledScene(geoboxes[i], boxes, is_point, areas[i], name, found.oriented)
         scenes.append(one)
         if areas[i] is None:
             _warn_of_far_parts(scenes[-1], paths[i], config.chip_size)
@@ -191,12 +200,25 @@ def read_tile_inputs(
     return TileInputs(
         paths=tuple(paths[i] for i in met),
         scenes=tuple(scenes),
-        gsd=tuple(grids[i][1] for i in met),
+        gsd=tuple(grids[i].gsd for i in met),
         labels=of_label[row].astype(np.int64),
         row=row,
         classes=tuple(classes.tolist()),
         count=len(reader.names),
     )
+
+
+def _report_made_square(copier: ChipCopier, path: str) -> None:
+    """Log how a scene is resampled whose pixels are not square on the ground."""
+    if copier.made_square_from is not None:
+        logger.info(
+            "the pixels of %s are %.3g x %.3g m on the ground: resampled to %.3g m, %d x %d px",
+            path,
+            *copier.made_square_from,
+            copier.gsd,
+            copier.geobox.width,
+            copier.geobox.height,
+        )
 
 
 def _reviewed_names(

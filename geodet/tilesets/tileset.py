@@ -12,7 +12,8 @@ import numpy as np
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import GeoBox, step_lengths
+from geodet.raster.ground_grids import are_square
 from geodet.tilesets.class_fields import map_classes
 from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.duplicate_images import find_duplicates
@@ -88,6 +89,7 @@ def read_tileset(
     ]
     tileset = Tileset(root, classes, tuple(images))
     _report_dropped(items, images)
+    _report_oblong_pixels(tileset)
     if part in (None, "train", "val"):
         _check_folds(tileset, labels.source)
     return tileset
@@ -220,7 +222,9 @@ def _label_image(
     split: Split,
 ) -> LabelledImage:
     gsd = geobox.gsd or item.gsd or config.gsd
-    boxes = to_pixel_boxes(item, geobox, gsd, config)
+    elsewhere = None if gsd is None else (gsd, gsd)
+    resolution = geobox.ground_resolution if geobox.gsd else elsewhere
+    boxes = to_pixel_boxes(item, geobox, resolution, config)
     oriented = to_oriented_boxes(item, geobox, boxes)
     names = [name or config.class_name for name in item.names]
     labels = np.array([_class_number(name, classes, config) for name in names], np.int64)
@@ -238,6 +242,7 @@ def _label_image(
         gsd=gsd,
         as_stored=item.as_stored,
         oriented=None if oriented is None else oriented[kept & ~unused],
+        steps=geobox.centre_matrix if geobox.gsd else None,
     )
 
 
@@ -260,6 +265,29 @@ def _report_dropped(items: Sequence[ParsedImage], images: Sequence[LabelledImage
             "%d boxes have no area inside of their image and are dropped, the first in %s",
             dropped,
             source.rpartition(", ")[0],
+        )
+
+
+def _report_oblong_pixels(tileset: Tileset) -> None:
+    """Warn of images in which objects are stretched, unlike in scenes that detect resamples."""
+    sizes = [
+        (image.path, step_lengths(image.steps))
+        for image in tileset.images
+        if image.steps is not None
+    ]
+    oblong = [(path, size) for path, size in sizes if not are_square(size)]
+    if oblong:
+        path, (width, height) = oblong[0]
+        logger.warning(
+            "%s: the pixels of %d of %d images are not square on the ground, such as %.3g x %.3g m"
+            " in %s; detect makes them square: cut the chips with geodet tile, which does, too, or"
+            " warp them to a projected CRS with gdalwarp -t_srs",
+            tileset.root,
+            len(oblong),
+            len(tileset.images),
+            width,
+            height,
+            _relative(path, tileset.root),
         )
 
 

@@ -2,15 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
+from affine import Affine
 from factories_models import paint_chip, write_coco
+from factories_tilesets import paint_geotiff
 
-from geodet.config import Config
+from geodet.config import Config, MatchConfig
 from geodet.errors import ConfigError, VectorError
 from geodet.evaluation import report_files as files
 from geodet.evaluation.evaluate import evaluate_results
-from geodet.evaluation.evaluated_chips import read_evaluated_chips
+from geodet.evaluation.evaluated_chips import compare_images, read_evaluated_chips
 from geodet.evaluation.threshold_curves import MatchCounts
+from geodet.geometry.boxes import Detections
 from geodet.tilesets.tileset import read_tileset
 
 BOXES = {"a.png": [[0, 0, 10, 10], [20, 0, 30, 10]], "b.png": [[0, 30, 10, 40]], "c.png": []}
@@ -155,3 +159,22 @@ def test_yolo_results_that_two_images_share_are_refused(tmp_path, data):
     found = write_text(tmp_path)()
     with pytest.raises(VectorError, match=r"have the name a but for the suffix, .* one a\.txt"):
         samples(found, data)
+
+
+@pytest.mark.parametrize(("east_px", "south_px"), [(10, 0), (0, 10)])
+def test_distances_on_chips_are_those_on_the_ground(tmp_path, east_px, south_px):
+    """At 60 degrees north a pixel of 1e-5 degrees is 0.558 m wide and 1.114 m high."""
+    transform = Affine(1e-5, 0, 10, 0, -1e-5, 60)
+    for name, column in (("a.tif", 0), ("t.tif", 5000)):
+        place = {"column": column, "transform": transform, "epsg": 4326}
+        paint_geotiff(tmp_path / name, height=64, **place)
+    write_coco(tmp_path / "train.json", {"t.tif": [[1, 1, 9, 9]]}, NAMES)
+    write_coco(tmp_path / "val.json", {"a.tif": [[20, 20, 30, 30]]}, NAMES)
+    images = read_tileset(tmp_path, Config().data).split("val")
+    box = np.array([[20, 20, 30, 30]]) + [east_px, south_px] * 2
+    found = Detections(box.astype(np.float32), np.ones(1, np.float32), images[0].labels)
+    distance = 0.558 * east_px + 1.114 * south_px
+    for share, count in ((0.98, 0), (1.02, 1)):
+        rule = MatchConfig(by="distance", distance_m=share * distance)
+        (result,) = compare_images([found], images, rule)
+        assert len(result.pairs.label) == count

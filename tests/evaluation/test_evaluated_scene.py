@@ -220,6 +220,20 @@ def test_points_need_a_box_size_unless_matched_by_distance(tmp_path, files, capl
     np.testing.assert_allclose(sides, 8, rtol=1e-3)
 
 
+def test_boxes_around_points_in_a_scene_in_degrees_have_their_size_on_the_ground(
+    tmp_path, make_scene
+):
+    scene = make_scene(epsg=4326, origin=(10.0, 60.0), pixel_size=5e-6)
+    middle, geod = (10.00024, 59.9998), Geod(ellps="WGS84")
+    east, south = (geod.fwd(*middle, azimuth, 4)[:2] for azimuth in (90, 180))
+    half = east[0] - middle[0], middle[1] - south[1]
+    square = box(*np.subtract(middle, half), *np.add(middle, half))
+    found = write(tmp_path / "f.gpkg", [square], 4326, label=["tree"], score=[0.9])
+    truth = write(tmp_path / "t.gpkg", [Point(middle)], 4326, label=["tree"])
+    image = read((found, truth), scene, data={"box_size_m": 8}).image
+    np.testing.assert_allclose(image.boxes, image.detections.boxes, atol=0.02)
+
+
 def test_boxes_around_points_beside_turned_polygons_have_their_size(tmp_path, files):
     found, _ = files(names=("car", "car"))
     middle = Point(X + 15, Y - 15)

@@ -373,8 +373,8 @@ def test_labels_of_a_web_mercator_scene_keep_their_place_and_size_in_metres(tmp_
     found = np.concatenate([to_scene(image, image.boxes) for image in tileset.images])
     middle = (found[:, :2] + found[:, 2:]) / 2
     assert np.abs(middle[:, None] - centres).max(axis=2).min(axis=0).max() < 1e-3
-    side = found[:, 2:] - found[:, :2]
-    np.testing.assert_allclose(side, 3 / tileset.images[0].gsd)
+    side_m = (found[:, 2:] - found[:, :2]) * geobox.ground_resolution
+    np.testing.assert_allclose(side_m, 3, rtol=1e-6)
 
 
 def test_classes_come_from_the_chosen_attribute_and_are_renamed(tmp_path):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from geodet.config import DataConfig
 from geodet.errors import TilesetError
-from geodet.tilesets.label_boxes import point_box_side
+from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.tileset import read_tileset
 
 POINTS = DataConfig(box_size_px=6)
@@ -121,7 +121,7 @@ def test_box_sizes_in_metres_follow_the_gsd_of_the_image(tmp_path):
 )
 def test_points_need_one_box_size(options, message, hint):
     with pytest.raises(TilesetError, match=message) as caught:
-        point_box_side(DataConfig(**options), None, "a.png")
+        point_box_sides(DataConfig(**options), None, "a.png")
     assert re.search(hint, caught.value.hint)
 
 
