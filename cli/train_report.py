@@ -66,7 +66,7 @@ def print_training(report: TrainReport, *, quiet: bool) -> None:
     """Print how good the trained model is, and where its report lies."""
     has_validation = report.best_f1 >= 0
     best = f"best F1 {report.best_f1:.3f} on the validation chips"
-    what = best if has_validation else "no validation chips, so the last epoch"
+    what = best if has_validation else "no objects in validation chips, so the last epoch"
     early = f", stopped early after {report.epochs}" if report.stopped_early else ""
     typer.echo(f"{report.model}: {what}, epoch {report.best_epoch}{early}, {report.seconds:.0f} s")
     if report.report is not None and not quiet:

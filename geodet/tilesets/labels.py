@@ -112,6 +112,12 @@ class Tileset:
         """Return the images of one part of the split, or all."""
         return tuple(image for image in self.images if name in (image.split, "all"))
 
+    @property
+    def validating(self) -> tuple[LabelledImage, ...]:
+        """The validation images; none if they have no object, since no score can be right there."""
+        images = self.split("val")
+        return images if any(len(image.boxes) for image in images) else ()
+
 
 @dataclass(slots=True)
 class ParsedImage:

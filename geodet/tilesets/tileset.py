@@ -302,6 +302,8 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
         )
     if not val:
         logger.warning("%s has no validation images", source)
+    elif not tileset.validating:
+        logger.warning("%s has no objects in its %d validation images", source, len(val))
     test = tileset.split("test")
     for name, seen, images in (("val", train, val), ("test", (*train, *val), test)):
         shared = {image.place for image in seen} & {image.place for image in images}

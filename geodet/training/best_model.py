@@ -36,7 +36,7 @@ __all__ = ["BestModelKeeper", "is_best", "is_stale", "warn_without_validation"]
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT_THRESHOLD = 0.3  # score threshold of a model without validation images
+_DEFAULT_THRESHOLD = 0.3  # score threshold of a model without validation
 _DEFAULT_IOU = 0.5  # Lin et al. 2017, section 4.1, "Inference"
 _LOWEST_SCORE = 0.05  # of the detections that are validated
 
@@ -45,7 +45,7 @@ class _Validation(NamedTuple):
     """What a validation found."""
 
     scores: MatchCounts | None
-    """Counts at the best threshold; None without images."""
+    """Counts at the best threshold; None where no object validates."""
     precisions: dict[str, float]
     """Average precisions; none where nothing is labelled."""
     loss: dict[str, float]
@@ -105,7 +105,7 @@ class BestModelKeeper:
 
     def _validate(self, network: RetinaNet) -> _Validation:
         """Score the validation images."""
-        images = self.tileset.split("val")
+        images = self.tileset.validating
         if not images:
             return _Validation(None, {}, {})
         limits = self.config.detect
@@ -192,8 +192,8 @@ def _longest(images: Sequence[LabelledImage]) -> float | None:
 
 
 def warn_without_validation(tileset: Tileset) -> None:
-    """Warn of what is not chosen where a tileset has no validation images."""
-    if not tileset.split("val"):
+    """Warn of what is not chosen where no object of a tileset validates."""
+    if not tileset.validating:
         logger.warning(
             "without validation neither the best epoch nor the score threshold is chosen: the model"
             " is that of the last epoch, with a score threshold of %g",
@@ -209,7 +209,7 @@ def is_best(state: RunState, scores: MatchCounts | None) -> bool:
 
     Args:
         state: Of the run after the epoch; changed in place.
-        scores: Of the epoch; None without validation images.
+        scores: Of the epoch; None where no object validates.
     """
     f1 = -1.0 if scores is None else scores.f1
     few = scores is not None and scores.labelled < FEW_OBJECTS
@@ -227,7 +227,7 @@ def is_stale(state: RunState, config: TrainConfig) -> bool:
 
 
 def _figures(scores: MatchCounts | None) -> dict[str, float]:
-    """Return the figures for the log and the model file; F1 is -1 without validation images."""
+    """Return the figures for the log and the model file; F1 is -1 without validation."""
     if scores is None:
         return {"f1": -1.0}
     return {

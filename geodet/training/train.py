@@ -72,7 +72,7 @@ class TrainReport:
     best_epoch: int
     """The epoch whose weights the file holds, counted from 1."""
     best_f1: float
-    """F1 on the validation chips; -1 without validation chips."""
+    """F1 on the validation chips; -1 without objects in any."""
     epochs: int
     """Trained epochs."""
     stopped_early: bool

@@ -151,7 +151,7 @@ def _validation(
     model: Model, tileset: Tileset, config: Config, device: torch.device
 ) -> list[PageSection]:
     """Evaluate the model on the validation chips, in the precision of the training."""
-    images = tileset.split("val")
+    images = tileset.validating
     if not images:
         return []
     is_short = resolve_precision(config.train.precision, device) == torch.bfloat16

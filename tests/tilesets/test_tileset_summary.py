@@ -45,6 +45,14 @@ def test_a_tileset_is_counted(tmp_path, caplog):
     assert caplog.text == ""
 
 
+def test_validation_images_without_an_object_are_warned_of(tmp_path):
+    for number, (split, boxes) in enumerate({"train": [(0, 1, 1, 8, 8)], "val": []}.items()):
+        paint_geotiff(tmp_path / f"{split}.tif", column=5000 * number)
+        write_coco(tmp_path / f"{split}.json", {f"{split}.tif": boxes}, ("car",))
+    (warning,) = [one for one in summarise_tileset(tmp_path).warnings if "validation" in one]
+    assert warning.endswith("has no objects in its 1 validation images")
+
+
 def test_points_have_no_sizes(tmp_path):
     paint_image(tmp_path / "a.png")
     write(tmp_path / "p.csv", "image,x,y\na.png,3,4\na.png,3,4\n")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from factories_models import paint_chip, write_coco, write_tileset
 from factories_training import configured, read_log, read_state
+from readings_html import read_page, text_of
 from safetensors.torch import load_file
 
 from geodet.errors import TilesetError
@@ -88,7 +89,7 @@ def test_odd_boxes_and_sizes_train(tmp_path, caplog):
     assert "1 boxes have no area" in caplog.text
     assert load_checkpoint(report.model).description.training["train_objects"] == 3
     assert math.isfinite(float(read_log(report.model)[0]["loss"]))
-    assert report.best_f1 == 0  # nothing to find, and nothing or something was found
+    assert report.best_f1 == -1  # nothing to find
 
 
 def test_five_thousand_boxes_in_a_chip_train(tmp_path):
@@ -112,6 +113,21 @@ def test_without_validation_images_the_last_weights_are_kept(tmp_path):
     state = read_state(report.model)
     key = "classifier.last.bias"
     torch.testing.assert_close(load_file(report.model)[key], state["averaged"][f"module.{key}"])
+
+
+def test_validation_images_without_an_object_choose_nothing(tmp_path, caplog):
+    data = write_tileset(tmp_path / "data", train=2, val=1)
+    labels = json.loads((data / "val.json").read_text())
+    (data / "val.json").write_text(json.dumps(labels | {"annotations": []}))
+    report = run_training(data, tmp_path / "a.safetensors", configured(epochs=2), device="cpu")
+    assert (report.best_epoch, report.best_f1) == (2, -1.0)
+    about = load_checkpoint(report.model).description
+    assert (about.score_threshold, about.figures) == (0.3, {})
+    assert "has no objects in its 1 validation images" in caplog.text
+    assert "neither the best epoch nor the score threshold is chosen" in caplog.text
+    titles = [text_of(title) for title in read_page(report.report).iter("h2")]
+    assert titles == ["Training", "Data", "How it was made"]
+    assert [row for row in read_log(report.model) if row.get("val_loss")] == []
 
 
 def test_a_run_without_validation_is_never_stale(tmp_path):
