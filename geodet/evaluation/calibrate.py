@@ -26,11 +26,13 @@ from geodet.evaluation.counts_in_use import (
     count_in_use,
     with_best_thresholds,
 )
+from geodet.evaluation.evaluated_classes import number_in_model
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.model_on_chips import detect_images, read_split
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts
 from geodet.files.outputs import check_apart, check_destination
+from geodet.geometry.arrays import Ints
 from geodet.models.checkpoint import save_model
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
@@ -111,7 +113,8 @@ def calibrate_on_chips(
         OutputError: The output exists, is the model itself, or cannot be written.
     """
     _check(model, output, [data], overwrite=overwrite)
-    tileset, images = read_split(data, split, config)
+    own = model.description.classes
+    tileset, images = read_split(data, split, config, other_classes=own)
     detect = _down_to_low_scores(model, config)
     low = config.model_copy(update={"detect": detect})
     evaluated = detect_images(model, tileset, images, low, device)
@@ -155,7 +158,13 @@ def calibrate_on_scene(
         found = Path(folder) / "found.gpkg"
         detect_to_files([scene], [found], model, detect, DetectOptions(device=device))
         read = read_evaluated_scene(
-            found, labels, config, scene=scene, score_field="score", area=area
+            found,
+            labels,
+            config,
+            scene=scene,
+            score_field="score",
+            area=area,
+            model=model.description,
         )
     return _calibrate(model, output, [read.image], read.classes, config, source=labels.name)
 
@@ -187,7 +196,7 @@ def _calibrate(
     source: str,
 ) -> CalibrateReport:
     own = model.description.classes
-    number = _numbers(own, classes)
+    number = number_in_model(model.description, classes, source, config)
     results = [_compared(image, number, config.match) for image in images]
     labelled = sum(len(one.boxes) for one in results)
     if not labelled or not _has_outcomes(results):
@@ -223,25 +232,15 @@ def _calibrate(
     return report
 
 
-def _numbers(own: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Return the model's index of each class of the labels, -1 for one that it lacks."""
-    if len(own) == len(classes) == 1:
-        return [0]
-    return [own.index(name) if name in own else -1 for name in classes]
-
-
-def _compared(image: EvaluatedImage, number: list[int], rule: MatchConfig) -> Comparison:
-    labels = np.array(number, np.int64)
-    found = image.detections
-    detected, kept = labels[found.labels], labels[image.labels] >= 0
+def _compared(image: EvaluatedImage, number: Ints, rule: MatchConfig) -> Comparison:
     return Comparison.of(
-        replace(found, labels=detected).select(detected >= 0),
-        image.boxes[kept],
-        labels[image.labels][kept],
+        replace(image.detections, labels=number[image.detections.labels]),
+        image.boxes,
+        number[image.labels],
         ignored=image.ignored,
         rule=rule,
         gsd=image.gsd if image.steps is None else image.steps,
-        oriented=None if image.oriented is None else image.oriented[kept],
+        oriented=image.oriented,
     )
 
 

@@ -15,7 +15,7 @@ from geodet.detection.scene_run import detect_scene
 from geodet.detection.scene_statistics import iter_sample_chips, measure_chips
 from geodet.detection.value_range import fit_input_values
 from geodet.errors import ModelFileError, VectorError
-from geodet.evaluation.evaluated_scene import choose_classes
+from geodet.evaluation.evaluated_classes import choose_classes
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.threshold_curves import Comparison
 from geodet.geometry.boxes import Detections

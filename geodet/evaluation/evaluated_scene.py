@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.config import Config
-from geodet.errors import ConfigError, VectorError
+from geodet.errors import VectorError
 from geodet.evaluation.evaluated_area import are_in_area
+from geodet.evaluation.evaluated_classes import choose_classes, match_classes, renamed_classes
 from geodet.evaluation.evaluated_frame import EvaluatedFrame, ground_frame, scene_frame
 from geodet.evaluation.evaluated_ground import are_examined, compare_detections
 from geodet.evaluation.measures import EvaluatedImage
-from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
+from geodet.models.description import ModelDescription
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.label_vertices import shapes_in_pixels
@@ -34,7 +36,7 @@ from geodet.tilesets.scene_labels import (
 from geodet.tilesets.tile_inputs import LabelledArea
 from geodet.vector.extents import LABELS_REMEDY, compare_file_extent
 
-__all__ = ["EvaluatedScene", "choose_classes", "read_evaluated_scene"]
+__all__ = ["EvaluatedScene", "read_evaluated_scene"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ def read_evaluated_scene(
     scene: Path | None,
     score_field: str,
     area: LabelledArea | None = None,
+    model: ModelDescription | None = None,
 ) -> EvaluatedScene:
     """Read detections and labels of the same ground.
 
@@ -87,12 +90,15 @@ def read_evaluated_scene(
         score_field: Attribute with the score; empty: every detection has score 1.
         area: The part that was labelled: objects and detections whose centre is elsewhere do not
             count; None: all counts.
+        model: The model that found the detections, which must have the classes of the labels; None:
+            the classes of the detections are those in the file.
 
     Raises:
         VectorError: A file cannot be read, one of the two has no CRS, the area is elsewhere, no
             label lies near the detections or where these were searched, or a file is in a CRS and
             the scene has no geotransform to its own.
         ConfigError: The two files have no class in common.
+        ModelFileError: The labels have a class that the model lacks.
         TilesetError: Points without a box size are to be matched by overlap.
     """
     files = detections, labels
@@ -134,10 +140,16 @@ def read_evaluated_scene(
         )
     there &= seen
     data, found_names = config.data, found.objects.names
-    truth_names = map_names(truth.names, labels, data, others=found_names)
+    others = found_names if model is None else model.classes
+    truth_names = map_names(truth.names, labels, data, others=others)
     found_names = tuple(data.class_map.get(name, name) for name in found_names)
     ignored = np.isin(np.array(truth_names, object), data.ignore_classes)
-    classes, number_of = choose_classes(found_names, truth_names, config)
+    could_find = found_names
+    if model is not None:
+        labelled = {data.one_class} if data.one_class else {*truth_names} - {*data.ignore_classes}
+        match_classes(model, sorted(labelled), labels, config)
+        could_find = renamed_classes(model, config)
+    classes, number_of = choose_classes(could_find, truth_names, config)
     found_labels, truth_labels = number_of(found_names), number_of(truth_names)
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
     image = EvaluatedImage(
@@ -233,63 +245,3 @@ def _is_inside(boxes: Floats, frame: EvaluatedFrame, path: Path) -> NDArray[np.b
             path,
         )
     return inside
-
-
-def choose_classes(
-    found: Sequence[str], truth: Sequence[str], config: Config
-) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Ints]]:
-    """Choose the classes of an evaluation from those of the detections and of the labels.
-
-    If each has a single class, the two are taken as the same, whatever their names.
-
-    Args:
-        found: Names of the detections' classes.
-        truth: Names of the labels' classes.
-        config: ``data.one_class`` and ``data.ignore_classes``.
-
-    Returns:
-        The names of the classes, and a function that numbers class names by them; -1 stands for a
-        class that does not count.
-
-    Raises:
-        ConfigError: The detections and the labels have no class in common.
-    """
-    data = config.data
-    labelled = sorted(set(truth) - set(data.ignore_classes))
-    detected = sorted(set(found) - set(data.ignore_classes))
-    alias: dict[str, str] = {}
-    if data.one_class:
-        alias = dict.fromkeys([*labelled, *detected], data.one_class)
-    elif len(labelled) == len(detected) == 1 and labelled != detected:
-        logger.warning(
-            "detections of the class %r are compared with labels of the class %r",
-            detected[0],
-            labelled[0],
-        )
-        alias = {detected[0]: labelled[0]}
-    elif labelled and detected:
-        _check_shared(labelled, detected)
-    classes = tuple(sorted({alias.get(name, name) for name in labelled or detected}))
-
-    def number(names: Sequence[str]) -> Ints:
-        places = {name: row for row, name in enumerate(classes)}
-        ignored = set(data.ignore_classes)
-        return np.array(
-            [-1 if n in ignored else places.get(alias.get(n, n), -1) for n in names], np.int64
-        )
-
-    return classes or (data.class_name,), number
-
-
-def _check_shared(labelled: Sequence[str], detected: Sequence[str]) -> None:
-    if not set(labelled) & set(detected):
-        raise ConfigError(
-            f"no class in common: the labels have {', '.join(labelled)}, the detections have "
-            + ", ".join(detected),
-            hint="choose another attribute with --label-field, or count all classes as one with "
-            "--set data.one_class=NAME",
-        )
-    for name in sorted(set(detected) - set(labelled)):
-        logger.warning("detections of the class %r do not count: no label has this class", name)
-    for name in sorted(set(labelled) - set(detected)):
-        logger.warning("no detection has the class %r: all of its objects are misses", name)

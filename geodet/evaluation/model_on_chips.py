@@ -11,8 +11,9 @@ import numpy as np
 
 from geodet.config import Config
 from geodet.detection.predictor import build_predictor, with_input_values
-from geodet.errors import ModelFileError, TilesetError
+from geodet.errors import TilesetError
 from geodet.evaluation.evaluated_chips import choose_input_values, predict_images
+from geodet.evaluation.evaluated_classes import match_classes, renamed_classes
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.thresholds_in_use import LOWEST_SCORE
 from geodet.geometry.boxes import Detections
@@ -78,7 +79,9 @@ def detect_images(
     Raises:
         ModelFileError: The tileset has a class that the model lacks.
     """
-    about, label_of = model.description, _match_classes(model, tileset, config)
+    about = model.description
+    label_of = match_classes(about, tileset.classes, tileset.root, config)
+    _report_other_name(renamed_classes(about, config), tileset.classes)
     lowest = lowest_threshold(model, config)
     predictor = build_predictor(model, config.detect, device, score_threshold=lowest)
     chosen = choose_input_values(
@@ -105,7 +108,7 @@ def detect_images(
 def tileset_thresholds(model: Model, config: Config, tileset: Tileset) -> list[float]:
     """Return the score threshold of each class of a tileset."""
     own = choose_thresholds(model.description, config.detect.score_threshold)
-    label_of = _match_classes(model, tileset, config)
+    label_of = match_classes(model.description, tileset.classes, tileset.root, config)
     of_label = [
         [threshold for threshold, one in zip(own, label_of, strict=True) if one == label]
         for label in range(len(tileset.classes))
@@ -118,32 +121,14 @@ def lowest_threshold(model: Model, config: Config) -> float:
     return min(LOWEST_SCORE, *choose_thresholds(model.description, config.detect.score_threshold))
 
 
-def _match_classes(model: Model, tileset: Tileset, config: Config) -> list[int]:
-    """Return the tileset's index of each class of the model, -1 for a class without labels.
-
-    ``data.class_map`` renames the classes of both.
-
-    If the model and the tileset have a single class each, their names may differ.
-    """
-    renamed = config.data.class_map
-    own = tuple(renamed.get(name, name) for name in model.description.classes)
-    if len(set(own)) == len(tileset.classes) == 1:
-        if own[0] != tileset.classes[0]:
-            logger.warning(
-                "detections of the class %r are compared with labels of the class %r",
-                own[0],
-                tileset.classes[0],
-            )
-        return [0] * len(own)
-    for name in tileset.classes:
-        if name not in own:
-            raise ModelFileError(
-                f"{tileset.root} has the class {name!r}, which {model.description.name} lacks",
-                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes, "
-                "or rename it with data.class_map",
-                name=model.description.name,
-            )
-    return [tileset.classes.index(name) if name in tileset.classes else -1 for name in own]
+def _report_other_name(own: Sequence[str], labelled: Sequence[str]) -> None:
+    """Warn where the only class of a model is compared with labels of another name."""
+    if len(set(own)) == len(labelled) == 1 and own[0] != labelled[0]:
+        logger.warning(
+            "detections of the class %r are compared with labels of the class %r",
+            own[0],
+            labelled[0],
+        )
 
 
 def _relabelled(detections: Detections, label_of: Sequence[int]) -> Detections:

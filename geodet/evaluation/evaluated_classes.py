@@ -1,0 +1,140 @@
+"""Classes of detections, or of a model, and those of the labels that they are compared with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from geodet.config import Config
+from geodet.errors import ConfigError, ModelFileError
+from geodet.geometry.arrays import Ints
+from geodet.models.description import ModelDescription
+
+__all__ = ["choose_classes", "match_classes", "number_in_model", "renamed_classes"]
+
+logger = logging.getLogger(__name__)
+
+
+def renamed_classes(about: ModelDescription, config: Config) -> tuple[str, ...]:
+    """Return the classes of a model as ``data.class_map`` renames them."""
+    return tuple(config.data.class_map.get(name, name) for name in about.classes)
+
+
+def match_classes(
+    about: ModelDescription, classes: Sequence[str], source: object, config: Config
+) -> list[int]:
+    """Return the index of each class of a model among those of labels, -1 for one without labels.
+
+    If each has a single class, the names may differ.
+
+    Args:
+        about: The model.
+        classes: Of the labels, as ``data.class_map`` renames them.
+        source: The labels, for the error message.
+        config: ``data.class_map``, which renames the classes of the model, too.
+
+    Raises:
+        ModelFileError: The labels have a class that the model lacks.
+    """
+    own = renamed_classes(about, config)
+    if len(set(own)) == len(classes) == 1:
+        return [0] * len(own)
+    for name in classes:
+        if name not in own:
+            raise ModelFileError(
+                f"{source} has the class {name!r}, which {about.name} lacks",
+                hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes, "
+                "or rename it with data.class_map",
+                name=about.name,
+            )
+    return [classes.index(name) if name in classes else -1 for name in own]
+
+
+def number_in_model(
+    about: ModelDescription, classes: Sequence[str], source: object, config: Config
+) -> Ints:
+    """Return the model's index of each class of labels: (K,).
+
+    Args:
+        about: The model.
+        classes: K, as for :func:`match_classes`.
+        source: Likewise.
+        config: Likewise.
+
+    Raises:
+        ModelFileError: The labels have a class that the model lacks, or in which
+            ``data.class_map`` joins several of the model.
+    """
+    label_of = match_classes(about, classes, source, config)
+    for label, name in enumerate(classes):
+        joined = [own for own, one in zip(about.classes, label_of, strict=True) if one == label]
+        if len(joined) > 1:
+            raise ModelFileError(
+                f"data.class_map joins {' and '.join(joined)} of {about.name} as {name!r}: their "
+                "scores change one by one, which takes labels of each",
+                hint="label these classes apart, or train a model of the joined class",
+                name=about.name,
+            )
+    return np.array([label_of.index(label) for label in range(len(classes))], np.int64)
+
+
+def choose_classes(
+    found: Sequence[str], truth: Sequence[str], config: Config
+) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Ints]]:
+    """Choose the classes of an evaluation from those of the detections and of the labels.
+
+    If each has a single class, the two are taken as the same, whatever their names.
+
+    Args:
+        found: Names of the detections' classes.
+        truth: Names of the labels' classes.
+        config: ``data.one_class`` and ``data.ignore_classes``.
+
+    Returns:
+        The names of the classes, and a function that numbers class names by them; -1 stands for a
+        class that does not count.
+
+    Raises:
+        ConfigError: The detections and the labels have no class in common.
+    """
+    data = config.data
+    labelled = sorted(set(truth) - set(data.ignore_classes))
+    detected = sorted(set(found) - set(data.ignore_classes))
+    alias: dict[str, str] = {}
+    if data.one_class:
+        alias = dict.fromkeys([*labelled, *detected], data.one_class)
+    elif len(labelled) == len(detected) == 1 and labelled != detected:
+        logger.warning(
+            "detections of the class %r are compared with labels of the class %r",
+            detected[0],
+            labelled[0],
+        )
+        alias = {detected[0]: labelled[0]}
+    elif labelled and detected:
+        _check_shared(labelled, detected)
+    classes = tuple(sorted({alias.get(name, name) for name in labelled or detected}))
+
+    def number(names: Sequence[str]) -> Ints:
+        places = {name: row for row, name in enumerate(classes)}
+        ignored = set(data.ignore_classes)
+        return np.array(
+            [-1 if n in ignored else places.get(alias.get(n, n), -1) for n in names], np.int64
+        )
+
+    return classes or (data.class_name,), number
+
+
+def _check_shared(labelled: Sequence[str], detected: Sequence[str]) -> None:
+    if not set(labelled) & set(detected):
+        raise ConfigError(
+            f"no class in common: the labels have {', '.join(labelled)}, the detections have "
+            + ", ".join(detected),
+            hint="choose another attribute with --label-field, or count all classes as one with "
+            "--set data.one_class=NAME",
+        )
+    for name in sorted(set(detected) - set(labelled)):
+        logger.warning("detections of the class %r do not count: no label has this class", name)
+    for name in sorted(set(labelled) - set(detected)):
+        logger.warning("no detection has the class %r: all of its objects are misses", name)
