@@ -24,6 +24,7 @@ Examples:
   geodet suggest flights/ -m mine.safetensors --budget 32 -o suggested.gpkg
   geodet suggest scene.tif -o suggested.gpkg --by disagreement
   geodet suggest scene.tif --detections low.gpkg -o suggested.gpkg
+  geodet suggest scene.tif --detections mine.gpkg -m mine.safetensors -o suggested.gpkg
   geodet suggest scene.tif --reviewed suggested.gpkg -o more.gpkg
 """
 
@@ -66,8 +67,8 @@ def suggest(
         typer.Option(
             "--detections",
             metavar="FILE",
-            help="What `geodet detect` found in the scenes with the model, at a low threshold: the "
-            "network is not run.",
+            help="What `geodet detect` found in the scenes with the model that --model names, at a "
+            "low threshold: the network is not run.",
             rich_help_panel=opt.INPUT,
         ),
     ] = None,

@@ -99,7 +99,7 @@ def _to_labels(names: NDArray[Any], classes: Sequence[str], path: Path) -> NDArr
     if unknown:
         raise VectorError(
             f"{path} has the class {unknown[0]}, which is not one of {', '.join(classes)}",
-            hint="give the classes of the model that wrote it",
+            hint="name the model that wrote it: --model FILE",
             path=path,
         )
     return np.array([number_of[name] for name in names.tolist()], np.int64)
