@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from geodet.models.description import ModelDescription
     from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.run_records import RunRecord
+    from geodet.vector.review_summary import ReviewSummary
     from geodet.vector.vector_summary import VectorSummary
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "metres",
     "model_fields",
     "print_fields",
+    "review_fields",
     "run_fields",
     "tileset_fields",
     "vector_fields",
@@ -176,6 +178,21 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
     fields |= {title: "; ".join(map(_text, of)) for title, of in _made_by(summary).items()}
     skipped = f"{summary.not_examined} areas that could not be read"
     return fields | {"not examined": skipped if summary.not_examined else "none"}
+
+
+def review_fields(summary: ReviewSummary) -> dict[str, Any]:
+    """Choose what is printed of a file of reviews."""
+    of_them = f", of which {summary.suggested_reviewed:,} are reviewed" if summary.suggested else ""
+    return {
+        "file": summary.path,
+        "format": "reviews, a GeoPackage",
+        "suggested": f"{summary.suggested:,} windows{of_them}",
+        "reviewed": f"{summary.reviewed:,} windows, {summary.objects:,} objects",
+        "decided": _counts(summary.verdicts) or "nothing yet",
+        "classes": _counts(summary.classes) or "no objects",
+        "scenes": _counts(summary.scenes, most=_MOST_NAMED) or "none yet",
+        "crs": summary.crs or "none",
+    }
 
 
 def _made_by(summary: VectorSummary) -> dict[str, list[Any]]:

@@ -14,6 +14,7 @@ from .describe import (
     metres,
     model_fields,
     print_fields,
+    review_fields,
     run_fields,
     tileset_fields,
     vector_fields,
@@ -31,6 +32,7 @@ EXAMPLES = """\
 Examples:
 
   geodet info trees.gpkg
+  geodet info suggested.gpkg
   geodet info scene.tif
   geodet info tiles
   geodet info mine.run
@@ -52,13 +54,14 @@ def info(
     allow_outside: label.AllowOutside = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Describe a file of detections, a scene, a tileset, a training, a job or a model.
+    """Describe a file of detections or reviews, a scene, a tileset, a training, a job or a model.
 
-    Of detections: how many, and the model, settings and thresholds that made them. Of a scene: its
-    size, bands, data type, CRS and ground sample distance. Of a tileset: its format, images,
-    objects, classes, sizes and split, and what looks wrong. Of a training: what its settings change
-    and how good its best epoch is. Of a job: how much of it is computed, and what could not be
-    read. Of a model: what it finds, in which bands and at which resolution, and its figures.
+    Of detections: how many, and the model, settings and thresholds that made them. Of reviews: what
+    was suggested, and how much of it is done. Of a scene: its size, bands, data type, CRS and
+    ground sample distance. Of a tileset: its format, images, objects, classes, sizes and split, and
+    what looks wrong. Of a training: what its settings change and how good its best epoch is. Of a
+    job: how much of it is computed, and what could not be read. Of a model: what it finds, in which
+    bands and at which resolution, and its figures.
     """
     from geodet.api.path_kinds import kind_of
 
@@ -87,6 +90,11 @@ def _describe(path: str, kind: PathKind) -> tuple[Any, dict[str, Any]]:
 
         job = summarise_job(path)
         return job, job_fields(job)
+    if kind == "reviews":
+        from geodet.vector.review_summary import summarise_reviews
+
+        reviews = summarise_reviews(path)
+        return reviews, review_fields(reviews)
     if kind == "vector":
         from geodet.vector.vector_summary import summarise_vector
 

@@ -24,7 +24,7 @@ Examples:
   geodet suggest flights/ -m mine.safetensors --budget 32 -o suggested.gpkg
   geodet suggest scene.tif -o suggested.gpkg --by disagreement
   geodet suggest scene.tif --detections low.gpkg -o suggested.gpkg
-  geodet suggest scene.tif --detections mine.gpkg -m mine.safetensors -o suggested.gpkg
+  geodet suggest scene.tif --detections low.gpkg -m mine.onnx -o suggested.gpkg
   geodet suggest scene.tif --reviewed suggested.gpkg -o more.gpkg
 """
 

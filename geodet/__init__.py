@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from geodet.training.run_series import SeriesReport
     from geodet.training.run_tables import RunTable
     from geodet.training.train import EpochReport, TrainReport
+    from geodet.vector.review_summary import ReviewSummary
     from geodet.vector.suggested_windows import SuggestedWindow
     from geodet.vector.vector_summary import VectorSummary
 
@@ -103,6 +104,7 @@ __all__ = [
     "OutputError",
     "PlanReport",
     "PreviewReport",
+    "ReviewSummary",
     "RunRecord",
     "RunTable",
     "SceneError",
@@ -227,6 +229,7 @@ _MODULES = {
         "EpochReport",
         "TrainReport",
     ),
+    "geodet.vector.review_summary": ("ReviewSummary",),
     "geodet.vector.suggested_windows": ("SuggestedWindow",),
     "geodet.vector.vector_summary": ("VectorSummary",),
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PathKind", "kind_of", "summarise_as_scene"]
 
-PathKind = Literal["model", "run", "job", "vector", "tileset", "scene"]
+PathKind = Literal["model", "run", "job", "reviews", "vector", "tileset", "scene"]
 
 _OF_NO_DRIVER = "not recognized as being in a supported file format"
 """What GDAL says of a file that is no raster."""
@@ -49,8 +49,11 @@ def kind_of(path: str | Path) -> PathKind:
     if LAYER_SEPARATOR not in text:
         check_scene_exists(text)
     # Loads GDAL, which what is above, and a refusal, do not need.
+    from geodet.vector.review_summary import is_review_file
     from geodet.vector.vector_summary import is_vector
 
+    if is_review_file(text):
+        return "reviews"
     if is_vector(text):
         return "vector"
     is_labels = place.is_file() and place.suffix.lower() in LABEL_SUFFIXES

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from geodet.api.call_arguments import to_path
-from geodet.api.path_kinds import kind_of, summarise_as_scene
+from geodet.api.path_kinds import PathKind, kind_of, summarise_as_scene
 from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import load_named_description
 from geodet.raster.scene_summary import SceneSummary
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
 from geodet.training.run_records import RunRecord, read_run
+from geodet.vector.review_summary import ReviewSummary, summarise_reviews
 from geodet.vector.vector_summary import VectorSummary, summarise_vector
 
 __all__ = ["info"]
 
 
-def info(
-    path: str | Path, *, allow_outside: bool = False
-) -> VectorSummary | SceneSummary | TilesetSummary | RunRecord | JobSummary | ModelDescription:
-    """Describe a file of detections, a scene, a tileset, a training, a job or a model.
+_Summary = (
+    VectorSummary
+    | ReviewSummary
+    | SceneSummary
+    | TilesetSummary
+    | RunRecord
+    | JobSummary
+    | ModelDescription
+)
+
+_DESCRIBE: dict[PathKind, Callable[[str], _Summary]] = {
+    "model": load_named_description,
+    "run": read_run,
+    "job": summarise_job,
+    "reviews": summarise_reviews,
+    "vector": summarise_vector,
+    "scene": summarise_as_scene,
+}
+
+
+def info(path: str | Path, *, allow_outside: bool = False) -> _Summary:
+    """Describe a file of detections or reviews, a scene, a tileset, a training, a job or a model.
 
     Args:
         path: A vector file; a raster that GDAL opens; a folder of labelled images, or the file with
@@ -29,10 +49,10 @@ def info(
         allow_outside: Whether a tileset may name, or link to, files outside of its folder.
 
     Returns:
-        Of detections their number by class, and what made them; of a scene its size, bands and
-        place; of a tileset what was recognised, counts, sizes, the split, and what looks wrong; of
-        a training its settings and figures; of a job how much of it is done; of a model what it
-        finds, and in what.
+        Of detections their number by class, and what made them; of reviews what was suggested and
+        what is decided; of a scene its size, bands and place; of a tileset what was recognised,
+        counts, sizes, the split, and what looks wrong; of a training its settings and figures; of a
+        job how much of it is done; of a model what it finds, and in what.
 
     Raises:
         ConfigError: The path is none, such as a frame.
@@ -51,14 +71,6 @@ def info(
     """
     to_path("path", path)  # only checked: a Path would spoil an address
     kind = kind_of(path)
-    if kind == "model":
-        return load_named_description(str(path))
-    if kind == "run":
-        return read_run(path)
-    if kind == "job":
-        return summarise_job(path)
-    if kind == "vector":
-        return summarise_vector(path)
     if kind == "tileset":
         return summarise_tileset(Path(path), allow_outside=allow_outside)
-    return summarise_as_scene(path)
+    return _DESCRIBE[kind](str(path))

@@ -35,6 +35,7 @@ from geodet.vector.vector_files import read_extent
 
 __all__ = [
     "LABELS_LAYER",
+    "REJECTED_LAYER",
     "WINDOWS_LAYER",
     "ReviewFile",
     "check_review_layers",
@@ -42,10 +43,9 @@ __all__ = [
     "write_review_layers",
 ]
 
-LABELS_LAYER, WINDOWS_LAYER = "labels", "windows"
-"""Layers: the objects that are right, and the windows that were reviewed."""
+LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER = "labels", "rejected", "windows"
+"""Layers: the objects that are right, those that are not, and the windows that were reviewed."""
 
-_REJECTED = "rejected"
 _OBJECT_TYPES: dict[str, str] = {
     **{"source": "int64", "origin": "str", "verdict": "str", "label": "str", "score": "float64"},
     **{"scene": "str", "x1_px": "float64", "y1_px": "float64", "x2_px": "float64"},
@@ -56,7 +56,7 @@ _WINDOW_TYPES = {
     **dict.fromkeys(("col_off", "row_off", "width", "height"), "int64"),
     **{"scene": "str", "reviewed_at": "str"},
 }
-_TYPES = {LABELS_LAYER: _OBJECT_TYPES, _REJECTED: _OBJECT_TYPES, WINDOWS_LAYER: _WINDOW_TYPES}
+_TYPES = {LABELS_LAYER: _OBJECT_TYPES, REJECTED_LAYER: _OBJECT_TYPES, WINDOWS_LAYER: _WINDOW_TYPES}
 _HINT = "give a new file, or one that geodet view wrote with --reviews"
 _UNWRITTEN = {  # codes of SQLite where the file may be a right one
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM),
@@ -152,7 +152,7 @@ class ReviewFile:
         elif one.source is None:
             return False
         else:
-            layers, place = (LABELS_LAYER, _REJECTED), {"source": one.source}
+            layers, place = (LABELS_LAYER, REJECTED_LAYER), {"source": one.source}
         same = " AND ".join(f"{name} = ?" for name in ("scene", *place))
         values = self.scene, *place.values()
         return any(
@@ -186,7 +186,7 @@ class ReviewFile:
 
     def _read_objects(self, database: sqlite3.Connection) -> Iterator[ReviewedObject]:
         names = ", ".join(("fid", *OBJECT_COLUMNS, "origin"))
-        for layer in (LABELS_LAYER, _REJECTED):
+        for layer in (LABELS_LAYER, REJECTED_LAYER):
             query = f"SELECT {names} FROM {layer} WHERE scene = ? ORDER BY fid"
             for row in database.execute(query, (self.scene,)):
                 one, origin = to_reviewed_object(row[0], row[1:-1]), row[-1]
@@ -272,7 +272,7 @@ def _hint_at(error: sqlite3.Error, path: Path) -> str:
 def _layer_of(one: ReviewedObject | ReviewedWindow) -> str:
     if isinstance(one, ReviewedWindow):
         return WINDOWS_LAYER
-    return _REJECTED if one.verdict == "rejected" else LABELS_LAYER
+    return REJECTED_LAYER if one.verdict == "rejected" else LABELS_LAYER
 
 
 def _read_crs(path: Path, geobox: GeoBox) -> CRS | None:

@@ -24,6 +24,7 @@ from geodet.vector.reviews import WINDOWS_LAYER, write_review_layers
 __all__ = [
     "SUGGESTIONS_LAYER",
     "SuggestedWindow",
+    "read_review_rows",
     "read_reviewed_windows",
     "read_suggestions",
     "write_suggestions",
@@ -109,7 +110,7 @@ def read_suggestions(path: Path, scene: str) -> list[SuggestedWindow]:
         VectorError: The file cannot be read.
     """
     names = (*_PLACE, "value", "objects", "reason")
-    rows = _read_rows(path, SUGGESTIONS_LAYER, names, "WHERE scene = ? ORDER BY rank", scene)
+    rows = read_review_rows(path, SUGGESTIONS_LAYER, names, "WHERE scene = ? ORDER BY rank", scene)
     return [SuggestedWindow(scene, Window(*row[:4]), *row[4:]) for row in rows or ()]
 
 
@@ -122,16 +123,30 @@ def read_reviewed_windows(path: Path) -> list[tuple[str, Window]]:
     Raises:
         VectorError: The file is none of reviews.
     """
-    rows = _read_rows(path, WINDOWS_LAYER, ("scene", *_PLACE), "ORDER BY fid")
+    rows = read_review_rows(path, WINDOWS_LAYER, ("scene", *_PLACE), "ORDER BY fid")
     if rows is None:
         raise VectorError(f"{path} is no file of reviews", hint=_HINT, path=path)
     return [(str(scene), Window(*place)) for scene, *place in rows]
 
 
-def _read_rows(
-    path: Path, layer: str, names: Sequence[str], rest: str, *values: str
+def read_review_rows(
+    path: Path, layer: str, names: Sequence[str], rest: str = "", *values: str
 ) -> list[tuple[Any, ...]] | None:
-    """Read columns of a layer; None where the file or the layer is not there."""
+    """Read columns of a layer of a file of reviews.
+
+    Args:
+        path: The GeoPackage.
+        layer: The layer.
+        names: Its columns.
+        rest: Which rows, and in which order, in SQL; empty: all.
+        values: For the question marks in that.
+
+    Returns:
+        None where the file or the layer is not there.
+
+    Raises:
+        VectorError: The file cannot be read.
+    """
     if not path.exists():
         return None
     address = f"{path.resolve().as_uri()}?mode=ro"

@@ -1,0 +1,69 @@
+"""What a file of reviews holds."""
+
+import geopandas
+from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from shapely import Point
+
+from geodet.api.summaries import info
+from geodet.geometry.windows import Window
+from geodet.raster.scene import Scene
+from geodet.vector.review_summary import is_review_file
+from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.vector.reviews import ReviewFile
+from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
+
+WINDOWS = [Window(0, 0, 32, 32), Window(32, 32, 32, 32), Window(64, 0, 32, 32)]
+
+
+def suggest(path, scene):
+    """Write a file that suggests three windows."""
+    with Scene(scene) as raster:
+        geobox = raster.geobox
+    rows = [SuggestedWindow("scene.tif", one, 1.0, 2, "two objects") for one in WINDOWS]
+    write_suggestions(path, rows, {"scene.tif": geobox}, geobox.crs)
+    return ReviewFile(path, "scene.tif", geobox)
+
+
+def test_a_file_of_suggestions_is_described(make_scene, tmp_path, invoke):
+    path = tmp_path / "s.gpkg"
+    suggest(path, make_scene())
+    about = info(path)
+    assert (about.suggested, about.suggested_reviewed, about.reviewed) == (3, 0, 0)
+    assert (about.scenes, about.crs) == ({"scene.tif": 3}, "EPSG:32633")
+    printed = invoke("info", "s.gpkg").stdout
+    assert "3 windows, of which 0 are reviewed" in printed
+    assert "nothing yet" in printed
+
+
+def test_decisions_are_counted(make_scene, tmp_path, invoke):
+    path = tmp_path / "s.gpkg"
+    file = suggest(path, make_scene())
+    verdicts = [("accepted", "tree"), ("accepted", "palm"), ("added", "tree"), ("rejected", "tree")]
+    boxes = [
+        ReviewedObject(file.take_id(), number, verdict, label, 0.5, (1.0, 1.0, 9.0, 9.0))
+        for number, (verdict, label) in enumerate(verdicts)
+    ]
+    # One that was suggested, and one that was not.
+    done = [ReviewedWindow(file.take_id(), one) for one in (WINDOWS[1], Window(5, 5, 20, 20))]
+    file.replace([], [*boxes, *done])
+    about = info(path)
+    assert (about.suggested, about.suggested_reviewed, about.reviewed) == (3, 1, 2)
+    assert about.verdicts == {"accepted": 2, "added": 1, "rejected": 1}
+    assert about.classes == {"tree": 2, "palm": 1}
+    assert (about.scenes, about.objects) == ({"scene.tif": 4}, 4)
+    printed = invoke("info", "s.gpkg").stdout
+    assert "3 windows, of which 1 are reviewed" in printed
+    assert "2 windows, 4 objects" in printed
+    assert "accepted 2, added 1, rejected 1" in printed
+
+
+def test_only_a_geopackage_with_all_layers_is_a_file_of_reviews(make_scene, tmp_path):
+    suggest(tmp_path / "s.gpkg", make_scene())
+    assert is_review_file(str(tmp_path / "s.gpkg"))
+    assert not is_review_file(f"{tmp_path / 's.gpkg'}|layername=labels")
+    geopandas.GeoDataFrame(geometry=[Point(1, 2)], crs=4326).to_file(
+        tmp_path / "o.gpkg", layer="labels"
+    )
+    (tmp_path / "b.gpkg").write_bytes(b"no database" * 99)
+    for name in ("o.gpkg", "b.gpkg", "none.gpkg"):
+        assert not is_review_file(str(tmp_path / name))
