@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 _MAY_CHANGE = {
     *("workers", "cache_mib", "precision", "patience", "allow_outside"),
-    *("model_name", "description", "data_name"),
+    *("model_name", "description", "data_name", "int8"),
 }
 _OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the keys of [detect]
 

@@ -27,7 +27,7 @@ __all__ = [
 
 _SECTIONS = ("model", "data", "augment", "train", "match", "tile")
 """Of the settings: those that change what is learnt. The others are of detection."""
-_NOT_LEARNT = ("workers", "cache_mib", "model_name", "description", "allow_outside")
+_NOT_LEARNT = ("workers", "cache_mib", "model_name", "description", "allow_outside", "int8")
 
 
 @dataclass(frozen=True, slots=True)

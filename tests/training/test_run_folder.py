@@ -160,6 +160,7 @@ def test_a_run_resumes_only_with_its_own_settings(tmp_path, section, key, value)
         ("train", "workers", 3),
         ("train", "cache_mib", 1),
         ("train", "patience", 2),
+        ("train", "int8", False),
         ("detect", "chip_size", 128),
     ],
 )
