@@ -44,6 +44,7 @@ _MAY_CHANGE = {
     *("workers", "cache_mib", "precision", "patience", "allow_outside"),
     *("model_name", "description", "data_name", "int8"),
 }
+_OF_ONE_RUN = (STATE_FILE, LOG_FILE, "events.out.tfevents*", BEST_FILE, REPORT_FILE)
 _OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the keys of [detect]
 
 
@@ -64,7 +65,7 @@ class RunState:
 
 
 def begin_run(folder: Path, config: Config, *, resume: bool, is_main: bool = True) -> None:
-    """Create the folder of a run and, unless it resumes, delete the state of an earlier run.
+    """Create the folder of a run and, unless it resumes, delete what an earlier run left there.
 
     Its ``run.json`` says with which settings it runs.
 
@@ -82,8 +83,9 @@ def begin_run(folder: Path, config: Config, *, resume: bool, is_main: bool = Tru
     try:
         folder.mkdir(exist_ok=True)
         if not resume:
-            for name in (STATE_FILE, BEST_FILE, REPORT_FILE):
-                (folder / name).unlink(missing_ok=True)
+            for pattern in _OF_ONE_RUN:
+                for path in folder.glob(pattern):
+                    path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             f"cannot create {folder}: {error}", hint="choose another folder", path=folder

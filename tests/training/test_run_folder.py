@@ -23,6 +23,7 @@ from geodet.training.run_folder import (
     save_run,
     save_state,
 )
+from geodet.training.run_records import read_run
 
 
 def test_a_state_is_read_back_unchanged(tmp_path):
@@ -123,6 +124,20 @@ def test_a_new_run_starts_a_new_log(tmp_path):
         with RunLog(tmp_path) as log:
             log.write(1, {"loss": loss})
     assert [row["loss"] for row in read_log(tmp_path)] == ["2.0"]
+
+
+def test_a_run_that_begins_anew_leaves_no_figures_of_the_run_before(tmp_path):
+    folder = tmp_path / "a.run"
+    begin_run(folder, Config(), resume=False)
+    with RunLog(folder) as log:
+        log.write(1, {"loss": 1.0, "f1": 0.9})
+    (folder / "notes.txt").write_text("mine")
+    begin_run(folder, Config(), resume=True)
+    assert len(read_log(folder)) == 1
+    begin_run(folder, configured("train", epochs=7), resume=False)
+    assert sorted(path.name for path in folder.iterdir()) == ["notes.txt", "run.json"]
+    run = read_run(folder)
+    assert (run.epochs, run.epochs_planned, run.best) == (0, 7, {})
 
 
 def configured(section, **changes):
