@@ -76,7 +76,7 @@ def train_runs(
                 run.config,
                 device=device,
                 resume=goes_on,
-                overwrite=overwrite,
+                overwrite=not goes_on,
                 progress=display.epoch,
                 step_progress=display.step,
                 cut_progress=display.cut,

@@ -126,7 +126,7 @@ def train_series(
             run.config,
             device=device,
             resume=goes_on,
-            overwrite=overwrite,
+            overwrite=not goes_on,
             progress=progress or (lambda _: None),
         )
 

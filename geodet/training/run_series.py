@@ -14,7 +14,7 @@ from typing import Any
 from geodet.config import Config
 from geodet.config.recipes import parse_settings, resolve_config
 from geodet.errors import ConfigError, OutputError
-from geodet.files.output_folders import BEST_FILE, check_run
+from geodet.files.output_folders import BEST_FILE, STATE_FILE, check_run
 from geodet.files.outputs import replacing
 from geodet.training.run_records import RunRecord, find_run_folder, learnt_settings, read_run
 from geodet.training.run_tables import RunTable, tabulate_runs
@@ -131,7 +131,8 @@ def check_series(
 
     Args:
         output: The model file of the series.
-        runs: From :func:`plan_series`. One that has begun goes on, and one that is finished stays.
+        runs: From :func:`plan_series`. One that is finished stays, one that has a state goes on,
+            and one that was interrupted in its first epoch begins anew.
         resume: Whether the model of a finished series may be replaced.
         overwrite: Whether all runs begin anew.
 
@@ -140,10 +141,7 @@ def check_series(
     """
     check_run(output, resume=False, overwrite=overwrite or resume)
     for run in runs:
-        is_there = find_run_folder(run.output) is not None
-        check_run(run.output, resume=is_there and not overwrite, overwrite=overwrite)
-        if is_there and not overwrite:
-            _check_same_settings(run)
+        _check_one(run, overwrite=overwrite)
 
 
 def run_series(
@@ -160,7 +158,8 @@ def run_series(
     Args:
         output: The model file of the series, to which the model with the best F1 is copied.
         runs: From :func:`plan_series`.
-        train: Called with a run and with whether it goes on from its last epoch.
+        train: Called with a run and with whether it goes on from its last epoch. One that does not
+            go on may replace the model of an earlier run: this was checked.
         resume: Replace the model of a series that is finished.
         overwrite: Train all of them anew.
         progress: Called with the number of a run, of all, and the run, before it begins.
@@ -170,11 +169,11 @@ def run_series(
     """
     check_series(output, runs, resume=resume, overwrite=overwrite)
     for number, run in enumerate(runs, start=1):
-        folder = None if overwrite else find_run_folder(run.output)
-        if folder is not None and _is_finished(read_run(folder)):
+        record = _check_one(run, overwrite=overwrite)
+        if record is not None and _is_finished(record):
             continue
         progress(number, len(runs), run)
-        train(run, folder is not None)
+        train(run, record is not None and _has_state(record))
     records = [read_run(run.output) for run in runs]
     best = max(records, key=lambda one: one.best.get("f1", -1.0))
     with replacing(output) as temporary:
@@ -187,8 +186,28 @@ def run_series(
     )
 
 
-def _check_same_settings(run: SeriesRun) -> None:
-    record, wanted = read_run(run.output), learnt_settings(run.config)
+def _check_one(run: SeriesRun, *, overwrite: bool) -> RunRecord | None:
+    """Check that a run may be trained; return its record, None if it begins anew."""
+    begun = None if overwrite else find_run_folder(run.output)
+    if begun is None:
+        check_run(run.output, resume=False, overwrite=overwrite)
+        return None
+    record = read_run(begun)
+    if not (record.rows or _has_state(record)):
+        return None  # its first epoch was interrupted
+    _check_same_settings(run, record)
+    if not _is_finished(record):
+        check_run(run.output, resume=_has_state(record), overwrite=False)
+    return record
+
+
+def _has_state(record: RunRecord) -> bool:
+    """Whether a run has a state to go on from, which the end of its first epoch writes."""
+    return (record.folder / STATE_FILE).is_file()
+
+
+def _check_same_settings(run: SeriesRun, record: RunRecord) -> None:
+    wanted = learnt_settings(run.config)
     for name, value in record.settings.items():
         is_chosen = name.startswith("model.") or name == "train.data_name"  # by the data, or init
         if wanted[name] != value and not is_chosen:

@@ -11,6 +11,7 @@ from factories_training import (
     SQUARES,
     PowerCutError,
     configured,
+    cut_after,
     read_log,
     small_fixture,  # noqa: F401 - a fixture
 )
@@ -20,7 +21,7 @@ from geodet.config import Config
 from geodet.errors import ConfigError, OutputError, TrainingError
 from geodet.models.description import load_description
 from geodet.training.run_records import RunRecord, read_run
-from geodet.training.run_series import parse_sweep, plan_series, run_series
+from geodet.training.run_series import check_series, parse_sweep, plan_series, run_series
 from geodet.training.run_tables import (
     RUN_TABLES,
     RunTable,
@@ -36,7 +37,8 @@ def trainer(data, trained):
 
     def train(run, goes_on):
         trained.append((run.output.stem, goes_on))
-        run_training(data, run.output, run.config, device="cpu", resume=goes_on)
+        options = {"resume": goes_on, "overwrite": not goes_on}
+        run_training(data, run.output, run.config, device="cpu", **options)
 
     return train
 
@@ -123,6 +125,49 @@ def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_
     with pytest.raises(OutputError, match=r"was run with train.epochs = 1, not 2"):
         run_series(output, longer, trainer(small, trained), resume=True)
     assert len(trained) == 3
+
+
+def in_the_first_epoch(_):
+    raise PowerCutError
+
+
+@pytest.mark.parametrize("is_first_series", [True, False])
+def test_a_run_that_was_interrupted_in_its_first_epoch_begins_anew(
+    small, tmp_path, is_first_series
+):
+    output, trained = tmp_path / "a.safetensors", []
+    runs = plan_series(output, configured(epochs=1), seeds=2, sweep={})
+    if not is_first_series:
+        run_series(output, runs, trainer(small, []))
+
+    def cut(run, goes_on):
+        if run.output.stem == "a-seed-0":
+            return trainer(small, trained)(run, goes_on)
+        options = {"overwrite": True, "step_progress": in_the_first_epoch}
+        return run_training(small, run.output, run.config, device="cpu", **options)
+
+    with pytest.raises(PowerCutError):
+        run_series(output, runs, cut, overwrite=not is_first_series)
+    report = run_series(output, runs, trainer(small, trained), resume=not is_first_series)
+    assert trained == [("a-seed-0", False), ("a-seed-1", False)]
+    assert [read_run(folder).epochs for folder in report.runs] == [1, 1]
+
+
+def test_a_run_that_trained_and_has_lost_its_state_is_not_replaced_unasked(small, tmp_path):
+    output = tmp_path / "a.safetensors"
+    runs = plan_series(output, configured(epochs=2), seeds=1, sweep={"train.weight_decay": [0.0]})
+
+    def cut(run, _):
+        run_training(small, run.output, run.config, device="cpu", progress=cut_after(2))
+
+    with pytest.raises(PowerCutError):
+        run_series(output, runs, cut)
+    (tmp_path / "a-weight_decay-0.run" / "state.pt").unlink()
+    run_series(output, runs, trainer(small, []))  # all its epochs are done
+    log = tmp_path / "a-weight_decay-0.run" / "log.csv"
+    log.write_text("\n".join(log.read_text().splitlines()[:2]))
+    with pytest.raises(OutputError, match=r"a-weight_decay-0\.safetensors exists already"):
+        check_series(output, runs, resume=True)
 
 
 def test_the_log_names_the_run_and_has_the_validation(series):
