@@ -116,6 +116,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
         return
     _received.append(number)
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
+    if hasattr(signal, "SIGCHLD"):  # nor by PyTorch's error when its workers end, as they are told
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.exit(128 + number)
 
 

@@ -82,10 +82,10 @@ def print_training(report: TrainReport, *, quiet: bool) -> None:
 
 @contextmanager
 def hint_at_resume(output: Path) -> Iterator[None]:
-    """Print, when a run is interrupted, that it can be continued."""
+    """Print, when Ctrl-C or a signal ends a run, that it can be continued."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         from geodet.files.output_folders import STATE_FILE, run_folder
 
         if (run_folder(output) / STATE_FILE).exists():

@@ -1,4 +1,4 @@
-"""The display of a training run, and its end by Ctrl-C."""
+"""The display of a training run, and its end by a signal."""
 
 import io
 import os
@@ -115,9 +115,11 @@ def test_a_run_prints_lines_and_one_result(invoke, settings):
     assert "unknown model 'none'" in refused.stderr
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("workers", [0, 1])
-def test_ctrl_c_exits_130_and_keeps_the_state(tmp_path, settings, workers):
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("name", "code", "workers"), [("SIGINT", 130, 0), ("SIGINT", 130, 1), ("SIGTERM", 143, 1)]
+)
+def test_a_run_that_is_told_to_end_keeps_the_state(tmp_path, settings, name, code, workers):
     command = [sys.executable, "-m", "geodet", *settings]
     command += ["--epochs", "9999", "--device", "cpu", "--workers", str(workers)]
     # A shell's background job ignores Ctrl-C, and so would what it starts.
@@ -129,9 +131,10 @@ def test_ctrl_c_exits_130_and_keeps_the_state(tmp_path, settings, workers):
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers as well
+    # To the workers as well, as a terminal and a scheduler send it.
+    os.killpg(process.pid, getattr(signal, name))
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "a.safetensors holds the best epoch so far; --resume goes on" in errors
     assert "Traceback" not in errors
     state = load_state(tmp_path / "a.run" / "state.pt")
