@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
@@ -20,6 +19,7 @@ from geodet.models.device import count_cores
 from geodet.tilesets.labels import Tileset
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.distributed import local_processes
+from geodet.training.fabric import Fabric
 from geodet.training.losses import Target
 from geodet.training.training_chips import TrainingChips
 

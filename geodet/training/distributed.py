@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from geodet.files.torchrun import count_processes
 from geodet.models.device import resolve_device, resolve_precision
+from geodet.training.fabric import Fabric
 
 __all__ = [
     "SyncNorm",

@@ -10,7 +10,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from geodet.config import Config
@@ -34,6 +33,7 @@ from geodet.training.distributed import (
     synchronise_norms,
 )
 from geodet.training.epoch_steps import EpochMeter, EpochReport, StepGuard, StepReport
+from geodet.training.fabric import Fabric
 from geodet.training.int8_twin import write_int8
 from geodet.training.losses import Target
 from geodet.training.network_choice import choose_network

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from geodet.config import Config
 from geodet.errors import TilesetError
@@ -24,6 +23,7 @@ from geodet.training.anchor_fit import best_overlaps, collect_objects
 from geodet.training.band_statistics import BandStatistics, measure_bands
 from geodet.training.chip_loader import load_chips
 from geodet.training.distributed import name_precision
+from geodet.training.fabric import Fabric
 from geodet.training.network_choice import choose_network
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings

@@ -8,6 +8,7 @@ import warnings
 
 import cv2
 import numpy as np
+import pytest
 import tensorboardX  # noqa: F401 - what a library sets on its first import is its own
 import torch
 from factories_training import (
@@ -24,6 +25,13 @@ import geodet.detection.detect, geodet.models.checkpoint, geodet.onnx.export, ge
 print(sorted({"albumentations", "cv2", "tensorboardX"} & sys.modules.keys()))
 """
 
+STARTS_LIGHTNING = """
+import logging
+{}
+from geodet.training.distributed import launch_processes
+launch_processes("bfloat16", "cpu")
+"""
+
 ASKS_NOBODY = """
 import os, urllib.request
 def refuse(*_, **__):
@@ -34,12 +42,15 @@ print(_import_albumentations().__name__, os.environ.get("NO_ALBUMENTATIONS_UPDAT
 """
 
 
-def print_of(script, **changes):
+def run_alone(script, **changes):
     env = {k: v for k, v in os.environ.items() if k != "NO_ALBUMENTATIONS_UPDATE"} | changes
-    run = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
     )
-    return run.stdout.strip()
+
+
+def print_of(script, **changes):
+    return run_alone(script, **changes).stdout.strip()
 
 
 def state_of_the_process():
@@ -66,6 +77,16 @@ def test_training_changes_neither_settings_nor_random_numbers_of_the_process(sma
 
 def test_libraries_that_only_training_needs_are_imported_when_it_runs():
     assert print_of(LOADS_NOTHING) == "[]"
+
+
+@pytest.mark.parametrize(
+    ("set_up", "speaks"),
+    [("", False), ("logging.basicConfig()", False), ("logging.basicConfig(level='INFO')", True)],
+)
+def test_lightning_speaks_only_where_the_program_asks_for_it(set_up, speaks):
+    told = run_alone(STARTS_LIGHTNING.format(set_up)).stderr
+    assert ("Using bfloat16" in told) == speaks
+    assert told == "" or speaks
 
 
 def test_albumentations_is_imported_without_its_request_for_a_newer_version():
