@@ -129,7 +129,7 @@ def _train(
         prior=settings.prior,
     )
     if settings.init:
-        transfer_weights(network, settings.init)
+        transfer_weights(network, settings.init, classes=train.classes)
     network.to(device).to(memory_format=torch.channels_last).train()
     averaged = [t.detach().clone() for t in _averageable(network)]
     optimizer = build_optimizer(network, settings)

@@ -137,8 +137,9 @@ class TrainConfig(Section):
         None,
         description="model to start from, a bundled model or a file; its network is used, unless "
         "other keys of [model] than activation, boxes and anchors are given or its anchors miss "
-        "most training labels: then its backbone, and weights that fit; for imagery like its own "
-        "also the means and deviations that scale the pixels",
+        "most training labels: then its backbone, and weights that fit; classes of the same name "
+        "keep what it knows of them; for imagery like its own also the means and deviations that "
+        "scale the pixels",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="floating-point type; auto: bfloat16 where the hardware supports it"

@@ -274,7 +274,8 @@ def _build(
     )
     if config.train.init:
         gsds = [image.gsd for image in tileset.split("train") if image.gsd is not None]
-        transfer_weights(network, config.train.init, gsd=float(np.median(gsds)) if gsds else None)
+        gsd = float(np.median(gsds)) if gsds else None
+        transfer_weights(network, config.train.init, classes=tileset.classes, gsd=gsd)
     network.backbone.freeze(config.train.frozen_stages)
     train_depthwise_in_float32(network)
     network.to(fabric.device).to(memory_format=torch.channels_last)

@@ -52,7 +52,7 @@ class FirstWeights:
     model: str
     """A bundled model's name, or a file."""
     taken: int
-    """Tensors from that model."""
+    """Tensors from that model, as a whole."""
     tensors: int
     """Tensors of the network."""
     new: tuple[str, ...]
@@ -140,7 +140,7 @@ def plan_training(
     statistics = measure_bands(train, config.data.bands)
     with torch.random.fork_rng(devices=[]):
         network = RetinaNet(config.model, bands=len(statistics.mean), classes=len(tileset.classes))
-        init = _take_weights(network, config.train.init, gsd)
+        init = _take_weights(network, config.train.init, tileset.classes, gsd)
         crops, steps, seconds = _time_steps(network, tileset, config, statistics, where)
     labels = np.concatenate([image.labels for image in train])
     counts = np.bincount(labels, minlength=len(tileset.classes)).tolist()
@@ -166,11 +166,13 @@ def plan_training(
     )
 
 
-def _take_weights(network: RetinaNet, name: str | None, gsd: float | None) -> FirstWeights | None:
+def _take_weights(
+    network: RetinaNet, name: str | None, classes: tuple[str, ...], gsd: float | None
+) -> FirstWeights | None:
     """Take the weights of a model as a training does, and say which."""
     if not name:
         return None
-    transfer = transfer_weights(network, name, gsd=gsd)
+    transfer = transfer_weights(network, name, classes=classes, gsd=gsd)
     taken = len(transfer.taken)
     return FirstWeights(name, taken, taken + len(transfer.fresh), tuple(transfer.fresh_parts))
 

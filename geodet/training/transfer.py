@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from geodet.models.description import find_model, load_description
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 from geodet.training.band_statistics import BandStatistics
+from geodet.training.class_outputs import match_classes, summarise_match, take_outputs
 
 __all__ = ["Transfer", "adopt_inputs", "transfer_weights"]
 
@@ -35,9 +36,9 @@ class Transfer(NamedTuple):
     """Names of a network's tensors, by where their values are from."""
 
     taken: list[str]
-    """From the other model."""
+    """From the other model as a whole."""
     fresh: list[str]
-    """From the initialisation."""
+    """From the initialisation, in whole or in part."""
 
     @property
     def fresh_parts(self) -> list[str]:
@@ -73,18 +74,21 @@ def adopt_inputs(own: BandStatistics, name: str | Path, dtype: str) -> BandStati
     return own._replace(mean=list(model.mean), std=list(model.std))
 
 
-def transfer_weights(network: RetinaNet, name: str | Path, *, gsd: float | None = None) -> Transfer:
+def transfer_weights(
+    network: RetinaNet, name: str | Path, *, classes: Sequence[str], gsd: float | None = None
+) -> Transfer:
     """Replace the weights of a network by those of a model, where name and shape fit.
 
     The parts of a pyramid level get the weights of the same level, or else of the nearest one;
     those that connect a stage of the backbone need the same stage. The first convolution is adapted
-    to the bands, see :func:`geodet.models.backbone.adapt_filters`. The last convolution of the
-    classifier is taken if the number of classes is the same, and that of a head if it has as many
-    hidden convolutions.
+    to the bands, see :func:`geodet.models.backbone.adapt_filters`. The last convolution of a head
+    is taken if it has as many hidden convolutions, and of that of the classifier the outputs of
+    classes that have the same name, see :func:`geodet.training.class_outputs.match_classes`.
 
     Args:
         network: Changed in place.
         name: A bundled model's name, or a model file.
+        classes: Names of the network's classes, in the order of its outputs.
         gsd: Metres per pixel of the training images. A warning says when the model's differ by
             more than half, since its weights know objects of another size.
 
@@ -95,12 +99,18 @@ def transfer_weights(network: RetinaNet, name: str | Path, *, gsd: float | None 
     model = load_checkpoint(name)
     _check_backbone(model, network.config, name)
     own = network.state_dict()
-    given = _fitting(own, model, network)
+    places = match_classes(classes, model.description.classes)
+    given = _fitting(own, model, network, places)
     network.load_state_dict(given, strict=False)
     _warn_of_other_gsd(name, model.description.gsd, gsd)
     counters = {key for key in own if key.endswith("num_batches_tracked")}
-    transfer = Transfer(sorted(given), sorted(own.keys() - given.keys() - counters))
+    in_part = {key for key in given if key.startswith(_SCORES) and None in places}
+    taken = given.keys() - in_part
+    transfer = Transfer(sorted(taken), sorted(own.keys() - taken - counters))
     _report(name, transfer)
+    told = summarise_match(classes, model.description.classes, places)
+    if told and (f"{_SCORES}weight" in given or not _is_known(places)):
+        logger.info("train.init: %s", told)
     return transfer
 
 
@@ -131,8 +141,12 @@ def _check_backbone(model: Model, config: ModelConfig, name: str | Path) -> None
         )
 
 
-def _fitting(own: Mapping[str, Tensor], model: Model, network: RetinaNet) -> dict[str, Tensor]:
+def _fitting(
+    own: Mapping[str, Tensor], model: Model, network: RetinaNet, places: Sequence[int | None]
+) -> dict[str, Tensor]:
     """Choose the tensors of the model that fit, under the network's names."""
+    anchors = network.anchors.per_cell
+    has_scores = _is_known(places) and anchors == model.network.anchors.per_cell
     theirs = model.network.state_dict()
     shift = network.config.levels[0] - model.description.architecture.levels[0]
     found = {}
@@ -142,10 +156,12 @@ def _fitting(own: Mapping[str, Tensor], model: Model, network: RetinaNet) -> dic
             continue
         if key == _STEM:
             source = adapt_filters(source, tensor.shape[1])
-        if key.startswith(_SCORES) and not _is_as_many(model.network, network):
-            continue
         if _is_last_of_other_depth(key, model.network, network):
             continue
+        if key.startswith(_SCORES):
+            if not has_scores or source.shape[1:] != tensor.shape[1:]:
+                continue
+            source = take_outputs(tensor, source, places, anchors)
         if source.shape == tensor.shape:
             found[key] = source
     # A bias fits only the weights that it was trained with.
@@ -166,12 +182,9 @@ def _same_level(key: str, shift: int, theirs: Iterable[str]) -> str:
     return f"{before}{nearest}{after}"
 
 
-def _is_as_many(one: RetinaNet, other: RetinaNet) -> bool:
-    """Whether two networks have equally many classes and anchors per cell."""
-    return (one.classifier.outputs, one.anchors.per_cell) == (
-        other.classifier.outputs,
-        other.anchors.per_cell,
-    )
+def _is_known(places: Sequence[int | None]) -> bool:
+    """Whether the model has any of the classes."""
+    return any(place is not None for place in places)
 
 
 def _is_last_of_other_depth(key: str, one: RetinaNet, other: RetinaNet) -> bool:

@@ -63,7 +63,7 @@ def test_a_training_has_the_network_of_its_first_weights(said):
     assert adopted.model == TREES
     assert "train.init = urban-trees: its network is used" in said(logging.INFO)[-1]
     network = seeded_network(adopted.model)
-    assert transfer_weights(network, "urban-trees").fresh == []
+    assert transfer_weights(network, "urban-trees", classes=["tree"]).fresh == []
 
 
 def test_without_first_weights_the_settings_stay():
@@ -125,7 +125,8 @@ def test_a_setting_of_the_anchors_keeps_the_network(anchors, size):
     _, config = choose_network(boxes_of(40), resolve_config(settings=settings))
     assert config.model.levels == TREES.levels
     assert config.model.anchor_sizes == pytest.approx((size,), rel=0.05)
-    assert transfer_weights(seeded_network(config.model), "urban-trees").fresh == []
+    network = seeded_network(config.model)
+    assert transfer_weights(network, "urban-trees", classes=["tree"]).fresh == []
 
 
 def test_without_training_objects_the_network_is_taken():
@@ -157,7 +158,7 @@ def test_oriented_boxes_are_taken_where_labels_stand_at_an_angle(oriented, boxes
 def test_a_model_of_axis_aligned_boxes_is_a_start_for_oriented_ones():
     config = resolve_config(settings=["train.init=vehicles", "model.boxes=oriented"])
     _, chosen = choose_network(boxes_of(26, oriented=SHIPS), config)
-    transfer = transfer_weights(seeded_network(chosen.model), "vehicles")
+    transfer = transfer_weights(seeded_network(chosen.model), "vehicles", classes=["car"])
     assert transfer.fresh == ["regressor.last.bias", "regressor.last.weight"]
 
 

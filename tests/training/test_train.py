@@ -1,5 +1,7 @@
 """A training from beginning to end, and what it refuses."""
 
+import math
+
 import pytest
 import torch
 from factories_models import paint_chip, random_squares, write_tileset
@@ -168,6 +170,20 @@ def test_each_step_is_reported(small, tmp_path):
     assert [(s.epoch, s.step) for s in steps] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert {(s.epochs, s.steps) for s in steps} == {(2, 2)}
     assert all(s.loss > 0 and s.chips_per_second > 0 for s in steps)
+
+
+def test_a_run_that_starts_from_a_model_knows_its_classes_by_name(tmp_path):
+    first, then = tmp_path / "first.safetensors", tmp_path / "then.safetensors"
+    data = write_tileset(tmp_path / "data", train=3, val=1, classes=("hut", "car"))
+    run_training(data, first, configured(epochs=1), device="cpu")
+    data = write_tileset(tmp_path / "more", train=3, val=1, classes=("car", "boat", "hut"))
+    start = configured(epochs=1, init=str(first), learning_rate=1e-9)
+    run_training(data, then, start, device="cpu")
+    hut, car = load_file(first)["classifier.last.bias"].tolist()
+    boat = -math.log(1 / start.train.prior - 1)
+    biases = load_file(then)["classifier.last.bias"].tolist()
+    assert biases == pytest.approx([car, boat, hut], abs=1e-5)
+    assert hut != pytest.approx(car, abs=1e-4)
 
 
 def test_a_run_that_starts_from_a_model_keeps_its_inputs(run, tmp_path):

@@ -39,6 +39,12 @@ def saved(folder, config=None, *, bands=3, classes=1):
     return folder / "a.safetensors", network.state_dict()
 
 
+def transfer_into(network, path, classes="abcdefgh", **options):
+    """Transfer weights into a network of the first of some classes, named by a letter."""
+    named = classes[: network.classifier.outputs]
+    return transfer_weights(network, path, classes=[*named], **options)
+
+
 def counted(state):
     return {key for key in state if not key.endswith("num_batches_tracked")}
 
@@ -48,7 +54,7 @@ def test_a_network_of_the_same_architecture_takes_all_weights(tmp_path, norm):
     config = architecture((2, 4), head_norm=norm)
     path, theirs = saved(tmp_path, config)
     network = seeded_network(config)
-    transfer = transfer_weights(network, path)
+    transfer = transfer_into(network, path)
     assert transfer.fresh == []
     assert set(transfer.taken) == counted(theirs)
     for key, tensor in network.state_dict().items():
@@ -59,7 +65,7 @@ def test_weights_that_do_not_fit_stay_as_initialised(tmp_path):
     path, theirs = saved(tmp_path, architecture((2, 2)))
     config = architecture((2, 2), 3, head_convs=2)
     network, before = seeded_network(config, classes=2), seeded_network(config, classes=2)
-    transfer = transfer_weights(network, path)
+    transfer = transfer_into(network, path)
     assert not set(transfer.taken) & set(transfer.fresh)
     assert set(transfer.taken) | set(transfer.fresh) == counted(network.state_dict())
     for key, tensor in network.state_dict().items():
@@ -83,7 +89,7 @@ def test_weights_that_do_not_fit_stay_as_initialised(tmp_path):
 def test_the_last_layer_of_a_head_with_other_hidden_layers_is_fresh(tmp_path):
     path, _ = saved(tmp_path, architecture((2, 2), head_convs=2))
     network = seeded_network(architecture((2, 2), head_convs=2, box_head_convs=0))
-    fresh = transfer_weights(network, path).fresh
+    fresh = transfer_into(network, path).fresh
     assert fresh == ["regressor.last.bias", "regressor.last.weight"]
 
 
@@ -93,22 +99,61 @@ def test_the_last_layer_of_a_head_with_other_hidden_layers_is_fresh(tmp_path):
 def test_the_stem_is_adapted_to_the_bands(tmp_path, before, after):
     path, theirs = saved(tmp_path, bands=before)
     network = seeded_network(bands=after)
-    assert STEM in transfer_weights(network, path).taken
+    assert STEM in transfer_into(network, path).taken
     stem = network.state_dict()[STEM]
     assert torch.equal(stem, adapt_filters(theirs[STEM], after))
     grey = [theirs[STEM].sum(dim=1), stem.sum(dim=1)]
     torch.testing.assert_close(*grey)
 
 
-def test_scores_are_taken_only_of_as_many_classes_of_as_many_anchors(tmp_path):
+def outputs_of(state):
+    """Give the weights and biases of the classifier's last layer: (A, K, ...) each."""
+    parts = (state[f"classifier.last.{part}"] for part in ("weight", "bias"))
+    return [part.reshape(PER_CELL, -1, *part.shape[1:]) for part in parts]
+
+
+RATIOS = (0.5, 1.0, 2.0)
+PER_CELL = len(RATIOS)
+
+
+@pytest.mark.parametrize("names", ["cba", "bca", "ba", "c", "dcba", "cdae", "aB"])
+def test_the_outputs_of_classes_are_taken_by_name(tmp_path, names):
+    config = architecture(anchor_ratios=RATIOS)
+    path, theirs = saved(tmp_path, config, classes=3)
+    network = seeded_network(config, seed=2, classes=len(names))
+    before = outputs_of(seeded_network(config, seed=2, classes=len(names)).state_dict())
+    transfer = transfer_into(network, path, names)
+    for now, fresh, known in zip(
+        outputs_of(network.state_dict()), before, outputs_of(theirs), strict=True
+    ):
+        for place, name in enumerate(names.lower()):
+            wanted = fresh[:, place] if name in "de" else known[:, "abc".index(name)]
+            assert torch.equal(now[:, place], wanted)
+    in_part = ["classifier.last.bias", "classifier.last.weight"] if "d" in names else []
+    assert transfer.fresh == in_part
+
+
+def test_without_a_common_class_the_outputs_are_new_but_for_a_single_class(tmp_path):
+    config = architecture(anchor_ratios=RATIOS)
+    path, _ = saved(tmp_path, config, classes=2)
+    fresh = ["classifier.last.bias", "classifier.last.weight"]
+    for names in ("cd", "cdef", "c"):
+        network = seeded_network(config, classes=len(names))
+        before = outputs_of(seeded_network(config, classes=len(names)).state_dict())
+        assert transfer_into(network, path, names).fresh == fresh
+        assert all(map(torch.equal, outputs_of(network.state_dict()), before))
+    path, theirs = saved(tmp_path, config, classes=1)
+    network = seeded_network(config)
+    assert transfer_into(network, path, "b").fresh == []
+    assert all(map(torch.equal, outputs_of(network.state_dict()), outputs_of(theirs)))
+
+
+def test_scores_are_taken_only_of_as_many_anchors(tmp_path):
     """Three classes of one anchor have the shape of one class of three anchors."""
-    path, _ = saved(tmp_path, architecture(), classes=3)
-    same = transfer_weights(seeded_network(architecture(), classes=3), path)
-    wide = architecture(anchor_ratios=(0.5, 1.0, 2.0))
-    network = seeded_network(wide, classes=1)
-    assert {"classifier.last.weight", "regressor.last.bias"} <= set(same.taken)
+    path, _ = saved(tmp_path, architecture(anchor_ratios=(1.0,)), classes=3)
+    network = seeded_network(architecture(anchor_ratios=RATIOS), classes=1)
     last = {f"{head}.last.{part}" for head in HEADS for part in ("weight", "bias")}
-    assert set(transfer_weights(network, path).fresh) == last
+    assert set(transfer_into(network, path).fresh) == last
 
 
 HEADS = ("classifier", "regressor")
@@ -117,7 +162,7 @@ HEADS = ("classifier", "regressor")
 def test_a_level_takes_the_weights_of_the_same_level_or_the_nearest(tmp_path):
     path, theirs = saved(tmp_path, architecture((2, 3), 4))
     network = seeded_network(architecture((3, 4)))
-    transfer = transfer_weights(network, path)
+    transfer = transfer_into(network, path)
     assert transfer.fresh == []
     state = network.state_dict()
     for part in ("classifier.norms.{}.0.weight", "regressor.norms.{}.0.running_mean"):
@@ -131,7 +176,7 @@ def test_a_level_takes_the_weights_of_the_same_level_or_the_nearest(tmp_path):
 
 def test_finer_levels_keep_their_own_lateral_weights(tmp_path):
     path, _ = saved(tmp_path, architecture((4, 7)))
-    transfer = transfer_weights(seeded_network(architecture((2, 6))), path)
+    transfer = transfer_into(seeded_network(architecture((2, 6))), path)
     fresh = {key.rpartition(".")[0] for key in transfer.fresh}
     assert fresh == {"pyramid.fpn.inner_blocks.0.0", "pyramid.fpn.inner_blocks.1.0"}
     assert "pyramid.extra.0.weight" in transfer.taken
@@ -140,10 +185,10 @@ def test_finer_levels_keep_their_own_lateral_weights(tmp_path):
 def test_other_heads_keep_what_is_common(tmp_path):
     path, _ = saved(tmp_path, architecture((2, 2), head_norm="group"))
     batch = seeded_network(architecture((2, 2), head_norm="batch"))
-    parts = {key.rpartition(".")[2] for key in transfer_weights(batch, path).fresh}
+    parts = {key.rpartition(".")[2] for key in transfer_into(batch, path).fresh}
     assert parts == {"running_mean", "running_var"}
     wide = seeded_network(architecture((2, 2), channels=24))
-    taken = transfer_weights(wide, path).taken
+    taken = transfer_into(wide, path).taken
     assert {key.partition(".")[0] for key in taken} == {"backbone"}
 
 
@@ -152,29 +197,49 @@ def test_another_backbone_is_refused(tmp_path):
     network = seeded_network(architecture(backbone="resnet34"))
     before = network.state_dict()[STEM].clone()
     with pytest.raises(ConfigError, match="its backbone is resnet18, not resnet34") as caught:
-        transfer_weights(network, path)
+        transfer_into(network, path)
     assert "model.backbone = resnet18" in caught.value.hint
     assert torch.equal(network.state_dict()[STEM], before)
 
 
 def test_an_unknown_model_is_refused():
     with pytest.raises(ModelFileError, match="unknown model 'urban-tree'"):
-        transfer_weights(seeded_network(), "urban-tree")
+        transfer_into(seeded_network(), "urban-tree")
 
 
 def test_the_log_says_what_was_taken_and_what_was_not(tmp_path, caplog):
     path, _ = saved(tmp_path)
     network = seeded_network(classes=2)
     with caplog.at_level(logging.INFO, logger="geodet"):
-        transfer = transfer_weights(network, path)
+        transfer = transfer_into(network, path)
     count = len(transfer.taken)
     assert f"{count} of {count + 2} tensors taken" in caplog.messages[0]
     assert caplog.messages[1] == "train.init: new weights, in whole or in part: classifier.last"
 
 
+NEW = ["new weights, in whole or in part: classifier.last"]
+NONE = "none of its classes (a, b) is one of c, d: all outputs are new; data.class_map renames "
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("ab", []),
+        ("ba", ["the outputs of b, a are taken by name"]),
+        ("cb", [*NEW, "the output of b is taken by name, c is new, a is left out"]),
+        ("cd", [*NEW, f"{NONE}labels"]),
+    ],
+)
+def test_the_log_says_what_becomes_of_the_classes(tmp_path, caplog, names, told):
+    path, _ = saved(tmp_path, classes=2)
+    with caplog.at_level(logging.INFO, logger="geodet"):
+        transfer_into(seeded_network(classes=2), path, names)
+    assert caplog.messages[1:] == [f"train.init: {text}" for text in told]
+
+
 def test_a_bundled_model_is_found_by_its_name():
     config = architecture(backbone="efficientnet_lite0")
-    transfer = transfer_weights(seeded_network(config, bands=4), "urban-trees")
+    transfer = transfer_into(seeded_network(config, bands=4), "urban-trees")
     assert STEM in transfer.taken
 
 
@@ -189,7 +254,7 @@ def test_a_bundled_model_is_found_by_its_name():
 )
 def test_a_model_of_another_gsd_is_warned_of(caplog, gsd, warning):
     network = seeded_network(load_checkpoint("urban-trees").description.architecture)
-    transfer_weights(network, "urban-trees", gsd=gsd)
+    transfer_into(network, "urban-trees", gsd=gsd)
     assert warning in caplog.text
     assert ("geodet tile --gsd 0.6" in caplog.text) == bool(warning)
 
