@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from geodet.counting.count import CountReport
+    from geodet.detection.detect_options import DetectOptions
     from geodet.detection.layer_run import LayerRun
 
-__all__ = ["check_counted_ground", "check_counts", "counts_path", "write_counts"]
+__all__ = ["CountBy", "counts_path"]
 
 _PIXELS = ("coco", "yolo")
 """Formats without coordinates of the ground."""
@@ -27,64 +29,78 @@ def counts_path(output: Path) -> Path:
     return output.with_name(f"{output.name.partition('.')[0]}.counts.gpkg")
 
 
-def check_counts(output: Path, by: Path, *, format: str | None, overwrite: bool) -> None:
-    """Check that objects can be counted once they are found.
+class CountBy:
+    """Counts of the objects of a run in polygons, beside its first output.
+
+    Args:
+        by: The polygons; None: nothing is counted.
+        outputs: Of the run.
+        options: Their formats, and whether files are replaced or appended to.
 
     Raises:
         VectorError: There are no such polygons, or an attribute has the name of a figure.
         OutputError: The counts exist or cannot hold the attributes of the polygons, or the output
             has no coordinates of the ground.
     """
-    from geodet.errors import OutputError
-    from geodet.files.outputs import check_destination
-    from geodet.vector.formats import check_vector_exists, choose_format
 
-    check_vector_exists(by)
-    check_destination(counts_path(output), (".gpkg",), overwrite=overwrite)
-    chosen = choose_format(output, format)
-    if chosen.name in _PIXELS:
-        raise OutputError(
-            f"objects in {chosen.title} are in pixels and cannot be counted by polygons",
-            hint="write a GeoPackage first: -o trees.gpkg",
-            path=output,
+    def __init__(self, by: Path | None, outputs: Sequence[Path], options: DetectOptions) -> None:
+        self._by, self._options = by, options
+        self._report: CountReport | None = None
+        if by is None:
+            return
+        from geodet.counting.count import check_polygons
+        from geodet.detection.detect_options import read_written_before
+        from geodet.errors import OutputError
+        from geodet.files.outputs import check_destination
+        from geodet.vector.formats import check_vector_exists, choose_format
+
+        check_vector_exists(by)
+        self._output, self._counts = outputs[0], counts_path(outputs[0])
+        before = read_written_before(outputs, options)
+        self._overwrite = options.overwrite or before.includes(self._counts)
+        check_destination(self._counts, (".gpkg",), overwrite=self._overwrite)
+        chosen = choose_format(self._output, options.format)
+        if chosen.name in _PIXELS:
+            raise OutputError(
+                f"objects in {chosen.title} are in pixels and cannot be counted by polygons",
+                hint="write a GeoPackage first: -o trees.gpkg",
+                path=self._output,
+            )
+        check_polygons(by, self._counts)
+
+    def follow(self, run: LayerRun) -> None:
+        """Have a run count at its end, and check that the polygons meet the ground it is to search.
+
+        Raises:
+            VectorError: They do not, or one of the two has no CRS.
+        """
+        if self._by is None:
+            return
+        from geodet.counting.count import check_examined
+
+        run.end_with(lambda: self._count(run))
+        if self._options.append and self._output.exists():
+            return  # the file's objects count, too, wherever they were searched
+        ground = run.planned_ground
+        if ground is not None:
+            check_examined(self._by, ground)
+
+    def show(self) -> None:
+        """Print what was counted."""
+        from geodet.documents.values import counted
+
+        if (report := self._report) is not None:
+            objects = counted(report.objects, "object")
+            typer.echo(f"{report.output}: {objects} in {counted(report.polygons, 'place')}")
+
+    def _count(self, run: LayerRun) -> None:
+        """Count; the run says where objects were searched, where its output does not."""
+        from geodet.counting.count import CountPlaces, count_objects
+
+        self._report = count_objects(
+            self._output,
+            CountPlaces(self._by),
+            self._counts,
+            ground=run.examined_ground,
+            overwrite=self._overwrite,
         )
-    from geodet.counting.count import check_polygons
-
-    check_polygons(by, counts_path(output))
-
-
-def check_counted_ground(
-    by: Path | None, run: LayerRun, outputs: Sequence[Path], *, append: bool
-) -> None:
-    """Check before a run that polygons meet the ground that it is to search.
-
-    Raises:
-        VectorError: They do not, or one of the two has no CRS.
-    """
-    if by is None or (append and outputs[0].exists()):
-        return  # the file's objects count, too, wherever they were searched
-    from geodet.counting.count import check_examined
-
-    ground = run.planned_ground
-    if ground is not None:
-        check_examined(by, ground)
-
-
-def write_counts(output: Path, by: Path, run: LayerRun, *, overwrite: bool, quiet: bool) -> None:
-    """Count the objects of an output in polygons, and write the counts beside it.
-
-    The run says where they were searched, where its output does not.
-    """
-    from geodet.counting.count import CountPlaces, count_objects
-    from geodet.documents.values import counted
-
-    report = count_objects(
-        output,
-        CountPlaces(by),
-        counts_path(output),
-        ground=run.examined_ground,
-        overwrite=overwrite,
-    )
-    if not quiet:
-        objects, places = counted(report.objects, "object"), counted(report.polygons, "place")
-        typer.echo(f"{report.output}: {objects} in {places}")

@@ -11,7 +11,7 @@ import typer
 
 from . import options as opt
 from . import search_options as search
-from .count_by import check_counted_ground, check_counts, write_counts
+from .count_by import CountBy
 from .found_report import print_detections, reporting
 from .process import command_line, prepare_process
 from .report import (
@@ -194,8 +194,7 @@ def detect(
     with reporting(as_json), log_nothing():
         check_paths(scenes, outputs, options, config.detect)
         check_model(model)
-        if count_by is not None:
-            check_counts(outputs[0], count_by, format=format, overwrite=overwrite)
+        counting = CountBy(count_by, outputs, options)
     prepare_process(devices[0])
     from geodet.api.progress_bars import detect_bars
     from geodet.jobs.pooled_run import begin_detection
@@ -213,7 +212,7 @@ def detect(
             progress=progress,
         )
         report_to(run.report)
-        check_counted_ground(count_by, run, outputs, append=append)
+        counting.follow(run)
         write = lines_on_stdout(run, stdout, geometry) if streams else _write_nothing
         try:
             with closing(iter(run)) as parts:
@@ -225,8 +224,8 @@ def detect(
         print_json(run.report)
     else:
         print_detections(run.report, quiet=quiet, to_stderr=streams)
-    if count_by is not None:
-        write_counts(outputs[0], count_by, run, overwrite=overwrite, quiet=quiet or as_json)
+    if not (quiet or as_json):
+        counting.show()
     if profile:
         print_stages(run.report.stages, run.report.seconds)
 

@@ -9,7 +9,7 @@ import typer
 
 from . import options as opt
 from . import search_options as search
-from .count_by import check_counted_ground, check_counts, write_counts
+from .count_by import CountBy
 from .found_report import print_detections, reporting
 from .report import print_json, set_up_logging
 
@@ -65,8 +65,6 @@ def merge(
     from geodet.detection.scene_files import to_output
 
     outputs = [to_output(typed, format) for typed in typed_outputs]
-    if count_by is not None:
-        check_counts(outputs[0], count_by, format=format, overwrite=overwrite)
     options = DetectOptions(
         format=format,
         geometry=geometry,
@@ -79,6 +77,7 @@ def merge(
         image_counts=counts,
         overwrite=overwrite,
     )
+    counting = CountBy(count_by, outputs, options)
     from geodet.api.progress_bars import detect_bars
     from geodet.jobs.job_folder import open_job
     from geodet.jobs.merge import MergeRun
@@ -88,12 +87,12 @@ def merge(
             open_job(job), outputs, options, allow_missing=allow_missing, progress=progress
         )
         report_to(run.report)
-        check_counted_ground(count_by, run, outputs, append=append)
+        counting.follow(run)
         for _ in run:
             pass
     if as_json:
         print_json(run.report)
     else:
         print_detections(run.report, quiet=quiet, is_merge=True)
-    if count_by is not None:
-        write_counts(outputs[0], count_by, run, overwrite=overwrite, quiet=quiet or as_json)
+    if not (quiet or as_json):
+        counting.show()

@@ -9,7 +9,7 @@ from pathlib import Path
 from geodet.config.reading_config import ReadingConfig
 from geodet.detection.journal import journal_folder
 from geodet.detection.scene_files import expand_outputs, is_per_scene
-from geodet.detection.written_files import read_written
+from geodet.detection.written_files import WrittenFiles, read_written
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.previews.picture_options import (
@@ -32,7 +32,8 @@ __all__ = [
     "check_outputs",
     "check_paths",
     "is_new_folder",
-    "list_written",
+    "may_replace",
+    "read_written_before",
     "styled_outputs",
 ]
 
@@ -140,18 +141,29 @@ def check_outputs(
             f"the format {options.format} is given for {len(outputs)} outputs",
             hint="omit --format to go by the extensions, or write a single output",
         )
-    _check_options(there, options, written=list_written(outputs))
+    _check_options(there, options, read_written_before(outputs, options))
     _check_apart([*paths, *map(str, read)], files, options)
 
 
-def list_written(outputs: Sequence[Path]) -> set[Path]:
-    """Return the files of scenes that an unfinished run has written, which may be replaced."""
-    patterns = [output for output in outputs if is_per_scene(output)]
-    return {
-        output.with_name(name)
-        for output in patterns
-        for name in read_written(journal_folder(patterns[0]))
-    }
+def read_written_before(outputs: Sequence[Path], options: DetectOptions) -> WrittenFiles:
+    """Return the files that an unfinished run has written, which may be replaced when it goes on.
+
+    One that begins anew leaves them to ``overwrite``.
+    """
+    if not outputs or options.restart:
+        return WrittenFiles()
+    return read_written(journal_folder(outputs[0]))
+
+
+def may_replace(output: Path, options: DetectOptions, before: WrittenFiles) -> bool:
+    """Whether a run may replace an output, unless it is one that rows are appended to.
+
+    Args:
+        output: A file of detections.
+        options: Whether files are replaced or appended to.
+        before: What the run has written before it was interrupted.
+    """
+    return options.overwrite or (not options.append and before.includes(output))
 
 
 def is_new_folder(output: Path, outputs: Sequence[Path]) -> bool:
@@ -166,7 +178,7 @@ def styled_outputs(outputs: Sequence[Path], options: DetectOptions) -> list[Path
     return [output for output in outputs if choose_format(output, options.format).takes_style]
 
 
-def _check_options(outputs: Sequence[Path], options: DetectOptions, *, written: set[Path]) -> None:
+def _check_options(outputs: Sequence[Path], options: DetectOptions, before: WrittenFiles) -> None:
     """Refuse outputs that would fail at the end of the run, or replace a file."""
     if options.aoi is not None and options.bounds is not None:
         raise ConfigError(
@@ -182,23 +194,30 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, *, written: 
     for output in outputs:
         check_output_path(
             output,
-            overwrite=options.overwrite or (output in written and not options.append),
+            overwrite=may_replace(output, options, before),
             append=options.append,
             format=options.format,
         )
     preview = options.preview
     if preview is not None and is_picture_folder(preview):
-        check_picture_folder(preview, overwrite=options.overwrite)
-    elif preview is not None:
-        check_destination(preview, (".png",), overwrite=options.overwrite)
-    if options.report is not None:
-        check_destination(options.report, (".html",), overwrite=options.overwrite)
-    if not (preview and is_picture_folder(preview)):
+        is_ours = options.overwrite or before.includes_all_in(preview)
+        check_picture_folder(preview, overwrite=is_ours)
+    else:
         _refuse_without_folder(options)
-    if options.image_counts is not None:
-        check_destination(options.image_counts, (".csv",), overwrite=options.overwrite)
+        _check_other(preview, ".png", options, before)
+    _check_other(options.report, ".html", options, before)
+    _check_other(options.image_counts, ".csv", options, before)
     for output in styled_outputs(outputs, options):
-        check_destination(style_path(output), (".qml",), overwrite=options.overwrite)
+        _check_other(style_path(output), ".qml", options, before)
+
+
+def _check_other(
+    path: Path | None, suffix: str, options: DetectOptions, before: WrittenFiles
+) -> None:
+    """Check that a file beside the detections, if it is asked for, can be written."""
+    if path is not None:
+        overwrite = options.overwrite or before.includes(path)
+        check_destination(path, (suffix,), overwrite=overwrite)
 
 
 def _refuse_without_folder(options: DetectOptions) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from geodet.detection.progress import DetectCounts
 from geodet.detection.scene_files import beside
-from geodet.errors import OutputError, SceneError
+from geodet.errors import OutputError, SceneError, VectorError
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
 
@@ -112,10 +112,12 @@ def naming_complete(outputs: Sequence[Path]) -> Iterator[None]:
     """
     try:
         yield
-    except (OutputError, SceneError) as error:  # or a scene cannot be read again
+    except (OutputError, SceneError, VectorError) as error:  # or an input cannot be read again
         if outputs:
             names = ", ".join(map(str, outputs))
-            error.hint += f"; the detections are complete in {names}: `geodet preview` draws them"
+            error.hint += (
+                f"; the detections are complete in {names}, and the same command writes the rest"
+            )
         raise
 
 

@@ -12,7 +12,13 @@ from pathlib import Path
 from pyproj import CRS
 
 from geodet.config import DetectConfig
-from geodet.detection.detect_options import DetectOptions, check_paths, is_new_folder, list_written
+from geodet.detection.detect_options import (
+    DetectOptions,
+    check_paths,
+    is_new_folder,
+    may_replace,
+    read_written_before,
+)
 from geodet.detection.detect_report import SceneRecord
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import (
@@ -188,13 +194,13 @@ def check_files(outputs: Sequence[Path], paths: Sequence[str], options: DetectOp
     Raises:
         OutputError: One of them cannot be written, or GDAL here cannot write the format.
     """
-    written = list_written(outputs)
+    before = read_written_before(outputs, options)
     for output in outputs:
         check_driver(output, choose_format(output, options.format))
     for file in expand_outputs(outputs, paths):
         if not is_new_folder(file, outputs):
-            may_replace = options.overwrite or (file in written and not options.append)
-            check_output(file, overwrite=may_replace, append=options.append, format=options.format)
+            overwrite = may_replace(file, options, before)
+            check_output(file, overwrite=overwrite, append=options.append, format=options.format)
 
 
 def _open_scenes(

@@ -5,11 +5,15 @@ own is written to ``OUTPUT.partial/SCENE/BAND.part``, before duplicates at seams
 that finds parts takes them in place of computing their bands, and merges them as it would have
 merged what the network finds: its rows are those of a run that was never interrupted.
 
+When the outputs appear, ``plan.json.files`` notes them: the run may replace what it has written
+itself. The folder is there until everything is that the run writes.
+
 A part depends on its own windows alone. So parts may be missing in any place, and parts that
 several machines have computed for one fingerprint may be put into one folder.
 
     OUTPUT.partial/
       plan.json          version of this layout, an identifier of the run, and the fingerprint
+      plan.json.files    the path and the identity of each file that the run has put in its place
       0000/windows.json  size, overlap, alignment and batch size of the first scene
       0000/000003.part   the fourth band of the first scene: SHA-256, then arrays in numpy's format
 """
@@ -28,7 +32,7 @@ from pathlib import Path
 from geodet.detection.band_parts import PART_ENDING, BandStore
 from geodet.detection.journal_plan import PLAN_NAME, JournalPlan, read_plan
 from geodet.detection.scene_files import anchor_of, beside
-from geodet.detection.written_files import read_written
+from geodet.detection.written_files import WrittenFiles, note_written, read_written
 from geodet.documents.json_documents import parse_json
 from geodet.documents.values import whole_number
 from geodet.errors import OutputError
@@ -66,12 +70,21 @@ class Journal:
         if restart:
             self.remove()
         with raising_output_errors(self.folder):
-            if self._holds_work():
+            if self._has_parts() or (self.written.identities and self._is_of(fingerprint)):
                 self.run = self._check(fingerprint)
             else:
                 self.remove()
                 self.folder.mkdir(mode=0o700)
                 JournalPlan(self.run, fingerprint).write(self.folder)
+
+    @property
+    def written(self) -> WrittenFiles:
+        """What the run has put in its place, also before it was interrupted."""
+        return read_written(self.folder)
+
+    def note_written(self, complete: Path, place: Path) -> None:
+        """Note what is about to be put in its place; see :func:`note_written`."""
+        note_written(self.folder, complete, place)
 
     def note_unreadable(self, number: int) -> None:
         """Note that a scene could not be read to its end: the run may go on when it is repaired.
@@ -117,10 +130,18 @@ class Journal:
         _remove(self.folder)
 
     def _holds_work(self) -> bool:
-        """Whether there are parts, or files of scenes that a run without parts has written."""
-        if not (self.folder / PLAN_NAME).exists():
-            return False
-        return any(self.folder.glob(f"*/*{PART_ENDING}")) or bool(read_written(self.folder))
+        """Whether a run that goes on needs anything of it."""
+        has_plan = (self.folder / PLAN_NAME).exists()
+        return has_plan and (self._has_parts() or bool(self.written.identities))
+
+    def _has_parts(self) -> bool:
+        has_plan = (self.folder / PLAN_NAME).exists()
+        return has_plan and any(self.folder.glob(f"*/*{PART_ENDING}"))
+
+    def _is_of(self, fingerprint: Mapping[str, str]) -> bool:
+        """Whether it is of the same run; one of another without parts holds nothing of worth."""
+        plan = read_plan(self.folder)
+        return plan is not None and plan.fingerprint == fingerprint
 
     def _check(self, fingerprint: Mapping[str, str]) -> str:
         """Check that the parts are of a run that would compute the same; return its identifier."""

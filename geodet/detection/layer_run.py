@@ -7,7 +7,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +35,10 @@ from geodet.detection.scene_files import anchor_of, is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
 from geodet.detection.scene_loop import SceneLoop
 from geodet.detection.scene_source import SceneSource
+from geodet.detection.written_files import WrittenFiles
 from geodet.files.locks import locked_output
 from geodet.files.outputs import raising_output_errors
+from geodet.files.pending import announcing
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
@@ -100,6 +102,7 @@ class LayerRun(ABC):
         """The ground that was searched, after the last detection; None: unknown."""
         self._records = {one.scene: one for one in self.report.scenes}
         self._counts: dict[str, Ints] = {}
+        self._last_steps: list[Callable[[], None]] = []
 
     @property
     def planned_ground(self) -> ExaminedGround | None:
@@ -110,6 +113,16 @@ class LayerRun(ABC):
     def _to_ground(self, shape: shapely.Geometry) -> ExaminedGround:
         place = self._outputs[0] if self._outputs else Path(self._plan.scenes[0].path)
         return ExaminedGround(place, shape, self.crs)
+
+    def end_with(self, step: Callable[[], None]) -> None:
+        """Add a step for the end of a run that leaves nothing out, when its outputs are complete.
+
+        A run that is interrupted in it goes on there as anywhere else.
+
+        Args:
+            step: What writes files from the outputs.
+        """
+        self._last_steps.append(step)
 
     @abstractmethod
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:
@@ -124,8 +137,9 @@ class LayerRun(ABC):
         """Detect, write, and yield the detections as soon as no later window can change them.
 
         The outputs are complete when the iterator is exhausted. If it is closed before, or fails,
-        none is left, and what was found is kept in the journal beside the first output: a run of
-        the same scenes, model and settings goes on from there.
+        none is left in part, and what was found is kept in the journal beside the first output: a
+        run of the same scenes, model and settings goes on from there, and replaces what this one
+        has put in its place.
 
         Raises:
             SceneError: A scene could not be read to its end. Of several scenes the others are in
@@ -146,6 +160,8 @@ class LayerRun(ABC):
             check_files(self._outputs, [one.path for one in self._plan.records], self._options)
             stack.callback(self._record)  # not of a run that is refused: the record is another's
             journal = self._open_journal(stack)
+            before = WrittenFiles() if journal is None else journal.written
+            noting = nullcontext if journal is None else partial(announcing, journal.note_written)
             loop = SceneLoop(
                 self._plan,
                 self._open_source(journal, stack),
@@ -156,31 +172,35 @@ class LayerRun(ABC):
                 folder=None if journal is None else journal.folder.parent,
                 joins_scenes=not any(map(is_per_scene, self._outputs)),
             )
-            with self._open_outputs(journal, loop) as files:
+            with self._open_outputs(journal, loop, before) as files:
                 for part in loop:
                     self._count(part)
                     previews.add(part)
                     if page is not None:
                         page.add(part)
-                    with self._watch.measure("write"):
+                    with self._watch.measure("write"), noting():
                         files.write(part)
                     yield part
-                with self._watch.measure("write"):
+                with self._watch.measure("write"), noting():
                     notes = describe_scenes(self._plan, loop)
                     files.commit(notes, loop.not_examined)
             if EXAMINED in notes:
                 self.examined_ground = self._to_ground(shapely.from_wkt(notes[EXAMINED]))
             self.report.outputs = tuple(files.written)
-            is_kept = self._end_journal(journal, files)
-            with naming_complete(self.report.outputs):
+            with naming_complete(self.report.outputs), noting():
                 self._write_counts(loop)
-                if self._options.preview:
+                if preview := self._options.preview:
+                    overwrite = self._options.overwrite or before.includes(preview)
                     with self._watch.measure("preview"):
-                        previews.draw(self.classes, loop.failed)
+                        previews.draw(self.classes, loop.failed, overwrite=overwrite)
                 self._write_styles()
                 self._finish(loop)
                 if page is not None:
                     self._write_page(page, previews, loop)
+                if not files.failed and not loop.failed:
+                    for step in self._last_steps:
+                        step()
+            is_kept = self._end_journal(journal, files)
         if files.failed:
             raise missing_outputs_error(files.failed, loop.failed, self.report, journal=is_kept)
         if loop.failed:
@@ -203,7 +223,9 @@ class LayerRun(ABC):
         stack.callback(journal.close)
         return journal
 
-    def _open_outputs(self, journal: Journal | None, loop: SceneLoop) -> RunOutputs:
+    def _open_outputs(
+        self, journal: Journal | None, loop: SceneLoop, before: WrittenFiles
+    ) -> RunOutputs:
         threshold = self._predictor.iou_threshold
         # Approximate places do not tell whether two photographs show one object.
         is_exact = self.photographs is None
@@ -215,14 +237,13 @@ class LayerRun(ABC):
         )
 
         def for_scenes(output: Path) -> SceneFilesWriter:
-            assert journal is not None
             layer = self.classes, self.provenance, self._options, appending
             return SceneFilesWriter(
                 output,
                 self._plan,
                 *layer,
                 loop,
-                journal,
+                before,
                 salt=self.salt,
                 oriented=self.oriented,
             )
@@ -236,6 +257,7 @@ class LayerRun(ABC):
             appending,
             for_scenes,
             self.salt,
+            before,
             self.photographs,
             oriented=self.oriented,
         )

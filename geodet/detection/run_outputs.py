@@ -11,9 +11,10 @@ from typing import Self
 
 from pyproj import CRS
 
-from geodet.detection.detect_options import DetectOptions
+from geodet.detection.detect_options import DetectOptions, may_replace
 from geodet.detection.scene_files import is_per_scene
 from geodet.detection.scene_files_writer import SceneFilesWriter
+from geodet.detection.written_files import WrittenFiles
 from geodet.errors import OutputError
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
@@ -41,6 +42,7 @@ class RunOutputs:
         appending: Which rows are appended.
         for_scenes: Opens the files of an output that is a pattern.
         salt: The model and the settings, as a text, for identifiers.
+        before: What the run has written before it was interrupted.
         photographs: The scenes, where they are photographs of one layer.
         oriented: Whether the boxes stand at any angle.
 
@@ -58,6 +60,7 @@ class RunOutputs:
         appending: Appending,
         for_scenes: Callable[[Path], SceneFilesWriter],
         salt: str,
+        before: WrittenFiles,
         photographs: Photographs | None = None,
         *,
         oriented: bool = False,
@@ -78,7 +81,7 @@ class RunOutputs:
                     classes,
                     crs=crs,
                     metadata=metadata,
-                    overwrite=options.overwrite,
+                    overwrite=may_replace(output, options, before),
                     append=options.append,
                     appending=appending,
                     geometry=options.geometry,

@@ -47,18 +47,21 @@ class RunPreviews:
         if self._options.preview is not None:
             self._found.setdefault(part.scene, []).append(part.detections)
 
-    def draw(self, classes: Sequence[str], failed: Collection[str]) -> None:
+    def draw(
+        self, classes: Sequence[str], failed: Collection[str], *, overwrite: bool = False
+    ) -> None:
         """Draw what was found.
 
         Args:
             classes: Names of the classes, by label.
             failed: Names of the scenes that could not be read, which are left out.
+            overwrite: Replace a picture that exists.
 
         Raises:
             OutputError: A picture cannot be written.
             SceneError: A scene cannot be read again.
         """
-        preview, overwrite = self._options.preview, self._options.overwrite
+        preview = self._options.preview
         if preview is None:
             return
         scenes = [scene for scene in self._plan.scenes if scene.name not in failed]

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from geodet.detection.detect_options import DetectOptions
+from geodet.detection.detect_options import DetectOptions, may_replace
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
-from geodet.detection.journal import Journal
 from geodet.detection.output_notes import describe_scenes
 from geodet.detection.scene_files import file_of_scene
 from geodet.detection.scene_loop import SceneLoop
-from geodet.detection.written_files import note_written, read_written
+from geodet.detection.written_files import WrittenFiles
 from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.scene_names import name_files
@@ -35,7 +34,7 @@ class SceneFilesWriter:
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
         loop: What the detections come from: it knows which scenes could not be read.
-        journal: Keeps which files were written, since the run may replace them when it goes on.
+        before: What the run has written before it was interrupted.
         salt: The model and the settings, as a text, for identifiers.
         oriented: Whether the boxes stand at any angle.
     """
@@ -49,7 +48,7 @@ class SceneFilesWriter:
         options: DetectOptions,
         appending: Appending,
         loop: SceneLoop,
-        journal: Journal,
+        before: WrittenFiles,
         *,
         salt: str,
         oriented: bool = False,
@@ -59,9 +58,8 @@ class SceneFilesWriter:
         self._plan = plan
         self._scenes = {scene.name: scene for scene in plan.scenes}
         self._classes, self._metadata, self._options = classes, metadata, options
-        self._appending, self._loop, self._journal = appending, loop, journal
+        self._appending, self._loop, self._before = appending, loop, before
         self._salt, self._oriented = salt, oriented
-        self._before = read_written(journal.folder)
         self._current: tuple[PlannedScene, DetectionWriter] | None = None
         self.written: dict[str, Path] = {}
         """The complete files, by scene."""
@@ -104,14 +102,12 @@ class SceneFilesWriter:
 
     def _begin(self, scene: PlannedScene) -> None:
         file, options = self._files[scene.name], self._options
-        note_written(self._journal.folder, file)  # before it is there
-        may_replace = file.name in self._before and not options.append
         writer = open_writer(
             file,
             self._classes,
             crs=scene.geobox.crs,
             metadata=self._metadata,
-            overwrite=options.overwrite or may_replace,
+            overwrite=may_replace(file, options, self._before),
             append=options.append,
             appending=replace(self._appending, scenes=(scene.name,)),
             geometry=options.geometry,

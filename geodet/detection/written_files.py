@@ -1,32 +1,83 @@
-"""The files of scenes that an unfinished run has written, and may replace when it goes on."""
+"""The files that an unfinished run has put in their places, and may replace when it goes on.
+
+Before a file appears, or replaces another, its path and its identity are noted in the journal. So
+it is known again, also if the process dies right then, and a file that another program has put
+there or has changed since is not taken for it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from geodet.files.outputs import raising_output_errors
+from geodet.files.leftovers import is_temporary
 
-__all__ = ["note_written", "read_written"]
+__all__ = ["WrittenFiles", "note_written", "read_written"]
 
 _NAMES = "plan.json.files"
 
 
-def note_written(journal: Path, file: Path) -> None:
-    """Write to a run's journal that it is about to write a file of a scene.
+@dataclass(frozen=True, slots=True)
+class WrittenFiles:
+    """Files and folders that an unfinished run has noted."""
 
-    Raises:
-        OutputError: It cannot be written.
+    identities: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """By path, each time that the run has written it."""
+
+    def includes(self, path: Path) -> bool:
+        """Whether the run has written a path, and nobody has changed it since."""
+        noted = self.identities.get(_place(path))
+        return noted is not None and (not path.exists() or _identify(path) in noted)
+
+    def includes_all_in(self, folder: Path) -> bool:
+        """Whether the run has written everything in a folder, and something."""
+        if not folder.is_dir():
+            return False
+        entries = [entry for entry in folder.iterdir() if not is_temporary(entry)]
+        return bool(entries) and all(map(self.includes, entries))
+
+
+def note_written(journal: Path, complete: Path, place: Path) -> None:
+    """Note in a run's journal what is about to be put in its place.
+
+    If that cannot be noted, the run goes on, and takes it for another program's after an
+    interruption.
+
+    Args:
+        journal: The folder of the journal.
+        complete: The temporary file or folder, complete.
+        place: Where it will be.
     """
-    with raising_output_errors(journal), (journal / _NAMES).open("a", encoding="utf-8") as names:
-        names.write(f"{json.dumps(file.name)}\n")
+    with contextlib.suppress(OSError), (journal / _NAMES).open("a", encoding="utf-8") as names:
+        names.write(f"{json.dumps([_place(place), _identify(complete)])}\n")
 
 
-def read_written(journal: Path) -> frozenset[str]:
-    """Read the names of the files that :func:`note_written` wrote; none where there is no run."""
+def read_written(journal: Path) -> WrittenFiles:
+    """Read what :func:`note_written` has noted; nothing where there is no run."""
     try:
         lines = (journal / _NAMES).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    whole = [line for line in lines if len(line) > 1 and line.endswith('"')]  # the last may be cut
-    return frozenset(str(json.loads(line)) for line in whole)
+        noted = [json.loads(line) for line in lines if line.endswith('"]')]  # the last may be cut
+    except (OSError, ValueError):
+        return WrittenFiles()
+    identities = dict[str, set[str]]()
+    for place, identity in noted:
+        identities.setdefault(place, set()).add(identity)
+    return WrittenFiles(identities)
+
+
+def _place(path: Path) -> str:
+    """Return a whole path; of a link, that of the link."""
+    return str(path.parent.resolve() / path.name)
+
+
+def _identify(path: Path) -> str:
+    """Hash what changes when a file, or one in a folder, is written to: renaming changes none."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    about = [(os.path.relpath(file, path), file.lstat()) for file in files]
+    parts = [(name, found.st_size, found.st_mtime_ns) for name, found in about]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

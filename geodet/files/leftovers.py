@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["make_private_folder", "name_temporary", "remove_leftovers"]
+__all__ = ["is_temporary", "make_private_folder", "name_temporary", "remove_leftovers"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,11 @@ def make_private_folder(path: Path) -> Path:
     folder = name_temporary(path.with_suffix(""))
     folder.mkdir(mode=0o700)
     return folder
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one that :func:`name_temporary` gives."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

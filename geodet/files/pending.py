@@ -8,6 +8,9 @@ import secrets
 import shutil
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from geodet.errors import OutputError
@@ -19,9 +22,33 @@ __all__ = [
     "PendingFolder",
     "PendingOutput",
     "PendingRows",
+    "announce",
+    "announcing",
     "keep_complete",
     "rename_new",
 ]
+
+_announced: ContextVar[Callable[[Path, Path], None] | None] = ContextVar("announced", default=None)
+
+
+@contextmanager
+def announcing(note: Callable[[Path, Path], None]) -> Iterator[None]:
+    """Call a function within a block before each output is put in its place.
+
+    Args:
+        note: Called with the complete temporary file or folder, and with the place.
+    """
+    token = _announced.set(note)
+    try:
+        yield
+    finally:
+        _announced.reset(token)
+
+
+def announce(temporary: Path, path: Path) -> None:
+    """Say that a complete output is about to be put in its place."""
+    if (note := _announced.get()) is not None:
+        note(temporary, path)
 
 
 class PendingOutput(ABC):
@@ -66,6 +93,7 @@ class PendingFile(PendingOutput):
             OutputError: It cannot be renamed; the complete file is kept under another name, which
                 the message has.
         """
+        announce(self.temporary, self.path)
         try:
             with replacing_database(self.path):
                 if self._is_new:
@@ -120,6 +148,7 @@ class PendingFolder(PendingOutput):
             OutputError: It cannot be renamed; the complete folder is kept under another name, which
                 the message has.
         """
+        announce(self.temporary, self.path)
         try:
             if self._before:
                 self._replace()

@@ -13,7 +13,7 @@ from typing import Any
 from geodet.errors import OutputError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
-from geodet.files.pending import PendingOutput, keep_complete, rename_new
+from geodet.files.pending import PendingOutput, announce, keep_complete, rename_new
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
 from geodet.vector.gdal_errors import raising_gdal_errors
@@ -74,6 +74,7 @@ class PendingShapefile(PendingOutput):
         pairs = list(zip(shapefile_parts(self.path), shapefile_parts(self.temporary), strict=True))
         try:
             self._check_still_new()
+            announce(self.temporary, self.path)
             for path, temporary in reversed(pairs):
                 self._move(temporary, path)
         except OSError as error:

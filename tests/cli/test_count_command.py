@@ -54,6 +54,27 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     assert not other.exists()
 
 
+def test_a_run_interrupted_while_it_counts_goes_on_without_searching_again(
+    tmp_path, make_scene, tiny_path, invoke, monkeypatch
+):
+    scene, stands = make_scene(epsg=32633), tmp_path / "stands.gpkg"
+    with rasterio.open(scene) as raster:
+        whole = shapely.box(*raster.bounds)
+    geopandas.GeoDataFrame({"n": [7]}, geometry=[whole], crs=32633).to_file(stands)
+    command = ("detect", "scene.tif", "-m", tiny_path, "-o", "found.gpkg", "--count-by", stands)
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geodet.counting.count.count_objects", interrupt)
+        invoke(*command, code=130)
+    assert (tmp_path / "found.gpkg.partial").is_dir()
+    monkeypatch.setattr("geodet.detection.predictor.Predictor.start", None)
+    assert "found.counts.gpkg: " in invoke(*command).stdout
+    assert not (tmp_path / "found.gpkg.partial").exists()
+
+
 def test_detect_refuses_polygons_elsewhere_before_it_begins(
     tmp_path, make_scene, tiny_path, invoke
 ):

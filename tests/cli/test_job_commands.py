@@ -40,6 +40,24 @@ def test_a_job_in_shards_writes_the_file_of_one_command(invoke, job, tmp_path, m
     assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
 
 
+def test_a_merge_that_is_interrupted_between_its_outputs_goes_on(
+    invoke, job, tmp_path, monkeypatch
+):
+    invoke("detect", "--job", "job", "--device", "cpu")
+    command = ("merge", "job", "-o", "merged.gpkg", "-o", "merged.geojson")
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geodet.vector.gdal_formats.GeoJsonWriter._complete", interrupt)
+        invoke(*command, code=130)
+    assert (tmp_path / "merged.gpkg").exists()
+    invoke(*command)
+    assert (tmp_path / "merged.geojson").exists()
+    assert not list(tmp_path.glob("*.partial"))
+
+
 def test_info_says_how_far_a_job_is(invoke, job):
     before = json.loads(invoke("info", "job", "--json").stdout)
     assert (before["scenes"], before["computed"], before["complete_scenes"]) == (2, 0, 0)
