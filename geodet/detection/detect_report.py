@@ -14,12 +14,12 @@ from geodet.detection.scene_files import beside
 from geodet.errors import OutputError, SceneError, VectorError
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
+from geodet.vector.searched_scenes import join_reasons
 
 __all__ = [
     "DetectReport",
     "SceneRecord",
     "incomplete_error",
-    "join_failures",
     "missing_outputs_error",
     "naming_complete",
     "record_path",
@@ -67,7 +67,7 @@ def incomplete_error(failed: Mapping[str, SceneError], report: DetectReport) -> 
     return SceneError(
         f"{count} of {len(report.scenes)} scenes could not be read; the "
         f"{sum(report.labels.values())} detections of the others are in {outputs}: "
-        + join_failures(failed),
+        + join_reasons(failed),
         hint="repair these scenes and detect in them again; --append adds to a GeoPackage",
         failed=failed,
         report=report,
@@ -92,10 +92,10 @@ def missing_outputs_error(
     count, complete = len(outputs), " and ".join(map(str, report.outputs))
     message = (
         f"{count} of {count + len(report.outputs)} outputs could not be written, and {complete} is "
-        "complete: " + join_failures(outputs)
+        "complete: " + join_reasons(outputs)
     )
     if scenes:
-        message += f"; scenes that could not be read: {len(scenes)}: {join_failures(scenes)}"
+        message += f"; scenes that could not be read: {len(scenes)}: {join_reasons(scenes)}"
     names = " ".join(f"-o {output}" for output in outputs)
     hint = f"the same command with {names} alone "
     hint += "writes it from what was found" if journal else "detects again and writes it"
@@ -119,11 +119,6 @@ def naming_complete(outputs: Sequence[Path]) -> Iterator[None]:
                 f"; the detections are complete in {names}, and the same command writes the rest"
             )
         raise
-
-
-def join_failures(failed: Mapping[str, SceneError] | Mapping[Path, OutputError]) -> str:
-    """Join the errors of scenes or outputs, each with its name."""
-    return "; ".join(f"{name}: {error}" for name, error in failed.items())
 
 
 _NOT_REACHED = "the run ended before it was searched to its end"

@@ -182,8 +182,8 @@ class LayerRun(ABC):
                         files.write(part)
                     yield part
                 with self._watch.measure("write"), noting():
-                    notes = describe_scenes(self._plan, loop)
-                    files.commit(notes, loop.not_examined)
+                    notes, searched = describe_scenes(self._plan, loop)
+                    files.commit(notes, searched, loop.not_examined)
             if EXAMINED in notes:
                 self.examined_ground = self._to_ground(shapely.from_wkt(notes[EXAMINED]))
             self.report.outputs = tuple(files.written)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import shapely
 
 from geodet.config import DetectConfig
 from geodet.config.reading_config import ReadingConfig
-from geodet.detection.detect_report import join_failures
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.predictor import PredictorFacts
 from geodet.detection.scene_loop import SceneLoop
@@ -22,10 +22,10 @@ from geodet.models.description import ModelDescription
 from geodet.models.model import Model
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.provenance import ACCURACY, EXAMINED, LEFT_OUT, THRESHOLDS
+from geodet.vector.searched_scenes import SearchedScenes, join_reasons, to_wkt
 
 __all__ = ["describe_run", "describe_scenes", "plan_ground", "salt_of", "searched_grounds"]
 
-_DIGITS = 12  # significant ones of a coordinate in WKT
 _SAME = 1e-6  # between two thresholds
 _PLACES = (
     "approximate: from the position, height and pose of the camera, on level ground; null where "
@@ -56,15 +56,37 @@ def salt_of(model: Model, config: DetectConfig) -> str:
     return model.digest + config.model_dump_json(exclude=speed)
 
 
-def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
-    """Return what is known only at the end: how values were chosen, which ground was searched."""
+def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> tuple[dict[str, str], SearchedScenes]:
+    """Return what is known only at the end: how values were chosen, which ground was searched.
+
+    Returns:
+        The texts by title, and what became of the scenes.
+    """
     chosen = [f"{dtype}: {ends}" for dtype, ends in loop.values.items()]
-    notes = {"dark to bright": "; ".join(chosen), LEFT_OUT: join_failures(loop.failed)}
-    ground = _examined_ground(plan, loop)
+    failures = {scene: str(error) for scene, error in loop.failed.items()}
+    notes = {"dark to bright": "; ".join(chosen), LEFT_OUT: join_reasons(failures)}
+    scenes = [scene for scene in plan.scenes if scene.name not in loop.failed]
     if plan.photographs is not None:
         notes["places"] = _PLACES
-        ground = _photographed_ground(plan, loop.failed)
-    return {title: text for title, text in notes.items() if text} | ground
+        extents = [_photographed_extent(plan, scene.name) for scene in scenes]
+        has_parts = any(scene.aoi is not None for scene in scenes)
+        is_known = not has_parts and not any(map(shapely.is_empty, extents))
+        parts = extents
+    else:
+        extents = searched_grounds(plan, [replace(one, aoi=None) for one in scenes], (), {})
+        parts = searched_grounds(plan, scenes, loop.not_examined, loop.shown)
+        is_known = _is_finite(parts)
+    names = [scene.name for scene in scenes]
+    if not _is_finite(extents):  # where the CRS of the output is not defined
+        extents = [shapely.Polygon()] * len(scenes)
+    searched = SearchedScenes(
+        grounds=dict(zip(names, parts, strict=True)) if is_known else {},
+        extents=dict(zip(names, extents, strict=True)),
+        failures=failures,
+    )
+    if is_known:  # empty: no scene has data, which is not the same as no knowledge
+        notes[EXAMINED] = to_wkt(shapely.union_all(np.array(parts, object)))
+    return {title: text for title, text in notes.items() if text}, searched
 
 
 def plan_ground(plan: DetectionPlan) -> shapely.Geometry | None:
@@ -107,15 +129,10 @@ def _are_of(known: float, about: ModelDescription, predictor: PredictorFacts) ->
     return abs(known - min(own)) <= _SAME and np.allclose(used, own, rtol=0, atol=_SAME)
 
 
-def _examined_ground(plan: DetectionPlan, loop: SceneLoop) -> dict[str, str]:
-    """Return the ground that was searched, as WKT in the CRS of the output."""
-    searched = [scene for scene in plan.scenes if scene.name not in loop.failed]
-    parts = searched_grounds(plan, searched, loop.not_examined, loop.shown)
-    ground = shapely.union_all(np.array(parts, object))
-    if ground.is_empty:  # no scene has data, which is not the same as no knowledge
-        return {EXAMINED: "POLYGON EMPTY"}
-    # Not finite where the CRS of the output is not defined.
-    return {EXAMINED: _to_wkt(ground)} if np.isfinite(ground.bounds).all() else {}
+def _is_finite(shapes: Sequence[shapely.Geometry]) -> bool:
+    """Whether all places in shapes are known; in those that are empty there is none."""
+    bounds = shapely.bounds(np.array(shapes, object))[~shapely.is_empty(shapes)]
+    return bool(np.isfinite(bounds).all())
 
 
 def searched_grounds(
@@ -163,18 +180,7 @@ def _searched_ground(
     return ground if ground.is_valid else shapely.make_valid(ground)
 
 
-def _photographed_ground(plan: DetectionPlan, failed: Collection[str]) -> dict[str, str]:
-    """Return the ground that photographs show, if it is known of all, as WKT in WGS 84."""
-    images = [one for name, one in plan.images.items() if name not in failed]
-    views = [image.view for image in images if image.view is not None]
-    has_parts = any(scene.aoi is not None for scene in plan.scenes)
-    if len(views) < len(images) or has_parts:
-        return {}
-    corners = np.array([view.footprint for view in views])
-    return {EXAMINED: _to_wkt(shapely.union_all(shapely.polygons(corners)))}
-
-
-def _to_wkt(area: shapely.Geometry) -> str:
-    largest = int(np.abs(area.bounds).max())
-    decimals = max(_DIGITS - len(str(largest)), 0)
-    return str(shapely.to_wkt(area, rounding_precision=decimals))
+def _photographed_extent(plan: DetectionPlan, scene: str) -> shapely.Geometry:
+    """Return the ground that a photograph shows, in WGS 84; empty where it is not known."""
+    view = plan.images[scene].view
+    return shapely.Polygon() if view is None else shapely.Polygon(view.footprint)

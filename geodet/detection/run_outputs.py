@@ -20,6 +20,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.rows import Appending
+from geodet.vector.searched_scenes import SearchedScenes
 from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
 
@@ -102,11 +103,17 @@ class RunOutputs:
             with self._alone(output):
                 writer.write(part)
 
-    def commit(self, notes: Mapping[str, str], left_out: Sequence[SkippedArea] = ()) -> None:
+    def commit(
+        self,
+        notes: Mapping[str, str],
+        searched: SearchedScenes,
+        left_out: Sequence[SkippedArea] = (),
+    ) -> None:
         """Complete all outputs.
 
         Args:
             notes: More metadata.
+            searched: What became of the scenes.
             left_out: Areas that could not be read.
 
         Raises:
@@ -114,7 +121,7 @@ class RunOutputs:
         """
         for output, writer in list(self._writers.items()):
             with self._alone(output):
-                writer.annotate(notes)
+                writer.annotate(notes, searched)
                 writer.leave_out(left_out)
                 writer.commit()
                 if isinstance(writer, SceneFilesWriter):

@@ -17,6 +17,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.raster.scene_names import name_files
 from geodet.vector.not_examined import SkippedArea
 from geodet.vector.rows import Appending
+from geodet.vector.searched_scenes import SearchedScenes
 from geodet.vector.write_detections import open_writer
 from geodet.vector.writer import DetectionWriter
 
@@ -76,7 +77,7 @@ class SceneFilesWriter:
         assert self._current is not None
         self._current[1].write(part)
 
-    def annotate(self, more: Mapping[str, str]) -> None:
+    def annotate(self, more: Mapping[str, str], searched: SearchedScenes) -> None:
         """Do nothing: each file has metadata of its own."""
 
     def leave_out(self, areas: Sequence[SkippedArea]) -> None:
@@ -122,7 +123,7 @@ class SceneFilesWriter:
             return
         (scene, writer), self._current = self._current, None
         alone = replace(self._plan, scenes=(scene,), crs=scene.geobox.crs)
-        writer.annotate(describe_scenes(alone, self._loop))
+        writer.annotate(*describe_scenes(alone, self._loop))
         areas = self._loop.not_examined
         writer.leave_out([area for area in areas if area.scene == scene.name])
         writer.commit()  # aborts where it fails

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from geodet.detection.detect_report import join_failures
 from geodet.detection.predictor import Predictor, PredictorFacts, build_predictor
 from geodet.detection.progress import DetectProgress
 from geodet.errors import ConfigError, SceneError
@@ -17,6 +16,7 @@ from geodet.jobs.band_worker import BandWorker
 from geodet.jobs.job_folder import JobFolder
 from geodet.jobs.shards import Shard, bands_of_shard
 from geodet.models.device import choose_device
+from geodet.vector.searched_scenes import join_reasons
 
 __all__ = [
     "ShardReport",
@@ -130,7 +130,7 @@ def failed_scenes_error(report: ShardReport) -> SceneError:
     errors = {name: SceneError(text, hint="") for name, text in report.failed.items()}
     return SceneError(
         f"scenes that could not be read: {len(errors)}; the other parts of shard {report.shard} "
-        f"are complete: {join_failures(errors)}",
+        f"are complete: {join_reasons(errors)}",
         hint="repair these scenes, or have this machine reach them under these paths, and give the "
         "command again; or merge the job without them",
         failed=errors,

@@ -15,6 +15,7 @@ from geodet.files.pending import PendingOutput
 from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.vector.geopackage_scenes import HeldScenes
 from geodet.vector.geopackage_table import open_table
 from geodet.vector.images_append import has_images
 from geodet.vector.images_layer import add_images, write_images
@@ -86,6 +87,10 @@ class GeoPackageWriter(RowWriter):
         with contextlib.closing(sqlite3.connect(self._temporary)) as database, database:
             known = LayerMetadata(database, LAYER)
             known.join(layer.metadata)
+            if layer.searched is not None:
+                held = HeldScenes(known, layer.model)
+                held.add(layer.searched)
+                held.store()
             if layer.append is not None and layer.append.run:
                 known.add_run(layer.append.run)
             known.store()

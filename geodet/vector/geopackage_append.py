@@ -9,16 +9,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import shapely
 
 from geodet.errors import OutputError
 from geodet.files.databases import connect_database, run_when_free
 from geodet.geometry.arrays import Ints
 from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.vector.geopackage_scenes import HeldScenes
 from geodet.vector.images_append import append_images, extend_bounds
 from geodet.vector.not_examined import NOT_EXAMINED
+from geodet.vector.provenance import EXAMINED, LEFT_OUT
 from geodet.vector.rows import LAYER, VectorLayer
 from geodet.vector.stored_rows import add_geometry_functions, iter_stored_pairs
 from geodet.vector.stored_styles import add_style
@@ -29,6 +33,7 @@ _logger = logging.getLogger(__name__)
 
 _MODEL = "model_sha256"
 _ALL = "1"
+_MOST_NAMED = 3
 
 
 def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
@@ -50,11 +55,11 @@ def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
         if layer.append.run in known.runs:
             _logger.info("%s has the rows of this run already", layer.path)
             return
-        _replace_or_refuse(database, layer, known, scenes)
+        removed = _replace_or_refuse(database, layer, known, scenes)
         dropped = _drop_duplicates(database, layer, known)
         before = _last_row(database)
         _insert(database, layer)
-        _store_metadata(database, layer, known, before)
+        _store_metadata(database, layer, known, before, removed)
         if layer.photographs is not None:
             append_images(database, layer.classes)
         add_style(database, LAYER, layer.classes, geometry=layer.geometry)
@@ -70,15 +75,21 @@ def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
 def check_scenes(layer: VectorLayer) -> None:
     """Check that a GeoPackage holds no rows of the scenes to come, or that they may be replaced.
 
+    Warns of the scenes around those that are replaced, which may lose objects by it.
+
     Raises:
         OutputError: It holds some of the same model.
     """
     assert layer.append is not None
     with reading_database(layer.path) as database:
         known = LayerMetadata(database, LAYER)
-        if layer.append.replace_scenes or layer.append.run in known.runs:
+        if layer.append.run in known.runs:
             return
-        _refuse(layer, _held(database, layer, known, layer.append.scenes))
+        held = _held(database, layer, known, layer.append.scenes)
+        if not layer.append.replace_scenes:
+            _refuse(layer, held)
+        elif layer.append.drop is not None:
+            _warn_of_scenes_around(layer, HeldScenes(known, layer.model), held)
 
 
 @contextmanager
@@ -118,25 +129,74 @@ def _transaction(database: sqlite3.Connection, path: Path) -> Iterator[None]:
 
 def _replace_or_refuse(
     database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
-) -> None:
-    """Remove the rows of scenes that come again, or refuse the scenes."""
+) -> dict[str, shapely.Geometry]:
+    """Remove the rows of scenes that come again, or refuse the scenes.
+
+    Returns:
+        Bounds of the rows of each scene that is replaced.
+    """
     assert layer.append is not None
     held = _held(database, layer, known, scenes)
     if not layer.append.replace_scenes:
         _refuse(layer, held)
-    elif new := [scene for scene in scenes if scene not in held]:
+    elif new := _list_new(layer, known, scenes, held):
         _logger.warning(
             "%s holds no rows of %s, so that none are replaced; its scenes have the names with "
             "which they were given",
             layer.path,
-            ", ".join(new[:3]) + (" and others" if len(new) > 3 else ""),
+            _join_names(new),
         )
     if layer.append.replace_scenes and _has_table(database, NOT_EXAMINED):
         forget = f'DELETE FROM main."{NOT_EXAMINED}" WHERE scene = ?'
         database.executemany(forget, [(scene,) for scene in scenes])
-    for scene in held:
+    removed = {}
+    if layer.append.replace_scenes:
         rule = f"scene = ? AND {_rows_of_model(database, layer, known)}"
-        database.execute(f'DELETE FROM main."{LAYER}" AS e WHERE {rule}', (scene,))
+        index = f'"rtree_{LAYER}_{_geometry_column(database)}"'
+        for scene in held:
+            found = database.execute(
+                "SELECT min(minx), min(miny), max(maxx), max(maxy) "
+                f'FROM main."{LAYER}" e JOIN main.{index} r ON r.id = e.rowid WHERE {rule}',
+                (scene,),
+            ).fetchone()
+            removed[scene] = shapely.Polygon() if None in found else shapely.box(*found)
+            database.execute(f'DELETE FROM main."{LAYER}" AS e WHERE {rule}', (scene,))
+    return removed
+
+
+def _warn_of_scenes_around(layer: VectorLayer, scenes: HeldScenes, replaced: Sequence[str]) -> None:
+    """Warn of scenes that lack objects which rows that are to be replaced show as well."""
+    assert layer.append is not None
+    names = _join_names(replaced)
+    if around := scenes.list_overlapping(layer.append.scenes):
+        _logger.warning(
+            "%s overlaps %s in %s, where an object that several scenes show is written once: those "
+            "that were written for %s are lost if they are not found again; replace all of these "
+            "scenes in one call",
+            names,
+            _join_names(around),
+            layer.path,
+            names,
+        )
+    elif any(map(scenes.may_hold, replaced)):
+        _logger.warning(
+            "%s does not say which ground each scene shows, since an earlier version has written "
+            "it: replace the scenes that overlap %s in the same call, or they may lack objects",
+            layer.path,
+            names,
+        )
+
+
+def _list_new(
+    layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str], held: Sequence[str]
+) -> list[str]:
+    """List the scenes of which the file neither has rows nor knows that they were searched."""
+    there = HeldScenes(known, layer.model)
+    return [name for name in scenes if name not in held and not there.has_ground_of(name)]
+
+
+def _join_names(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
 
 
 def _has_table(database: sqlite3.Connection, name: str) -> bool:
@@ -223,7 +283,11 @@ def _insert(database: sqlite3.Connection, layer: VectorLayer) -> None:
 
 
 def _store_metadata(
-    database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, before: int
+    database: sqlite3.Connection,
+    layer: VectorLayer,
+    known: LayerMetadata,
+    before: int,
+    removed: Mapping[str, shapely.Geometry],
 ) -> None:
     """Add the metadata of the run, and which rows are of which model where there are several.
 
@@ -232,6 +296,7 @@ def _store_metadata(
         layer: What was added.
         known: The metadata of the file.
         before: The number of the last row that the file had before.
+        removed: Bounds of the rows of each scene that is replaced.
     """
     assert layer.append is not None
     model, models, last = layer.metadata.get(_MODEL), known.models, _last_row(database)
@@ -240,7 +305,17 @@ def _store_metadata(
             known.add_rows(models[0], 1, before)
         if last > before:
             known.add_rows(model, before + 1, last)
-    known.join(layer.metadata)
+    texts = dict(layer.metadata)
+    if layer.searched is not None:
+        held = HeldScenes(known, layer.model)
+        if layer.append.replace_scenes:
+            are_compared = layer.append.drop is not None
+            held.replace(layer.searched, removed, are_compared=are_compared)
+        else:
+            held.add(layer.searched)
+        held.store()
+        texts = {title: text for title, text in texts.items() if title not in (EXAMINED, LEFT_OUT)}
+    known.join(texts)
     if layer.append.run:
         known.add_run(layer.append.run)
     known.store()

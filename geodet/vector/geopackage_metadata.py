@@ -72,15 +72,35 @@ class LayerMetadata:
     @property
     def runs(self) -> list[str]:
         """Identifiers of the runs that have appended to the layer."""
-        return self._read(_OWN).get(_RUNS, "").split()
+        return self.read_own(_RUNS).split()
 
     def rows_of(self, model: str) -> list[tuple[int, int]]:
         """Return which rows a model has found: the first and the last number of each run of them.
 
         They are noted from the second model on; before, all rows are of one.
         """
-        known = self._read(_OWN).get(_ROWS_OF + model, "").split()
+        known = self.read_own(_ROWS_OF + model).split()
         return [(int(first), int(last)) for first, last in (one.split("-") for one in known)]
+
+    def texts_of(self, title: str) -> list[str]:
+        """Return the texts of a title, and of those with its number, in order."""
+        pattern, known = re.compile(rf"{re.escape(title)}( \d+)?"), self.texts
+        titles = filter(pattern.fullmatch, known)
+        return [known[one] for one in sorted(titles, key=lambda one: (len(one), one))]
+
+    def rewrite(self, title: str, text: str) -> None:
+        """Put a text in place of all texts of a title; an empty one removes them."""
+        numbered = re.compile(rf"{re.escape(title)} \d+")
+        removed = dict.fromkeys(filter(numbered.fullmatch, self.texts), "")
+        self._write(None, {**removed, title: text})
+
+    def read_own(self, key: str) -> str:
+        """Return a text that users do not see; empty where there is none."""
+        return self._read(_OWN).get(key, "")
+
+    def write_own(self, key: str, text: str) -> None:
+        """Keep a text that users do not see."""
+        self._write(_OWN, {key: text})
 
     def join(self, texts: Mapping[str, str]) -> None:
         """Add texts; one that differs from what the layer has gets a number, ``model 2``."""
@@ -93,7 +113,7 @@ class LayerMetadata:
 
     def add_run(self, run: str) -> None:
         """Note that a run has appended."""
-        self._write(_OWN, {_RUNS: " ".join([*self.runs, run])})
+        self.write_own(_RUNS, " ".join([*self.runs, run]))
 
     def add_rows(self, model: str, first: int, last: int) -> None:
         """Note rows that a model has found, which come after all that are noted."""
@@ -101,7 +121,7 @@ class LayerMetadata:
         if known and known[-1][1] + 1 == first:
             first = known.pop()[0]
         texts = (f"{start}-{end}" for start, end in [*known, (first, last)])
-        self._write(_OWN, {_ROWS_OF + model: " ".join(texts)})
+        self.write_own(_ROWS_OF + model, " ".join(texts))
 
     def store(self) -> None:
         """Write all changes to the database, whose transaction is not ended here.
@@ -139,16 +159,21 @@ class LayerMetadata:
         return {item.get("key", ""): item.text or "" for item in items}
 
     def _write(self, domain: str | None, texts: Mapping[str, str]) -> None:
+        """Write texts to a domain; those that are empty are removed from it."""
         section = self._section(domain)
-        if section is None and texts:
+        if section is None:
             about = {} if domain is None else {"domain": domain}
-            section = ET.SubElement(self._root, _SECTION, about)
+            section = ET.Element(_SECTION, about)
+        items = {item.get("key"): item for item in section.findall(_ITEM)}
         for key, text in texts.items():
-            assert section is not None
-            items = {item.get("key"): item for item in section.findall(_ITEM)}
             item = items.get(key)
-            item = ET.SubElement(section, _ITEM, {"key": key}) if item is None else item
-            item.text = _NOT_IN_XML.sub("?", text)
+            if text:
+                item = ET.SubElement(section, _ITEM, {"key": key}) if item is None else item
+                item.text = _NOT_IN_XML.sub("?", text)
+            elif item is not None:
+                section.remove(item)
+        if len(section) and section not in list(self._root):
+            self._root.append(section)
 
 
 def _find(database: sqlite3.Connection, layer: str) -> list[tuple[int, str]]:

@@ -21,6 +21,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photograph, Photographs
 from geodet.vector.formats import Geometry
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, measure_oriented
+from geodet.vector.searched_scenes import SearchedScenes
 
 __all__ = [
     "APPROXIMATE",
@@ -81,6 +82,13 @@ class VectorLayer:
     :func:`geodet.vector.frames.object_ids`."""
     oriented: bool = False
     """Whether the boxes stand at any angle."""
+    searched: SearchedScenes | None = None
+    """What became of the scenes, for a file to which others are added; None: unknown."""
+
+    @property
+    def model(self) -> str:
+        """The digest of the model that the objects are from; empty: unknown."""
+        return self.metadata.get("model_sha256", "")
 
     @property
     def geometry_type(self) -> str:

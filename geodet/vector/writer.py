@@ -20,6 +20,7 @@ from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.images_layer import ImageCounts, write_images
 from geodet.vector.not_examined import SkippedArea, write_not_examined
 from geodet.vector.rows import Rows, VectorLayer, iter_slices, to_rows, warn_of_transformation
+from geodet.vector.searched_scenes import SearchedScenes
 
 __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
 
@@ -61,13 +62,15 @@ class DetectionWriter(ABC):
         with raising_output_errors(self._layer.path):
             self._add(part)
 
-    def annotate(self, more: Mapping[str, str]) -> None:
+    def annotate(self, more: Mapping[str, str], searched: SearchedScenes | None = None) -> None:
         """Add metadata before the output is committed.
 
         Args:
             more: Texts, kept where the format has a place for them.
+            searched: What became of the scenes, kept where others may be added.
         """
-        self._layer = replace(self._layer, metadata={**self._layer.metadata, **more})
+        metadata = {**self._layer.metadata, **more}
+        self._layer = replace(self._layer, metadata=metadata, searched=searched)
 
     def leave_out(self, areas: Sequence[SkippedArea]) -> None:
         """Note areas that could not be read, before the output is committed."""
