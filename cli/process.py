@@ -28,7 +28,8 @@ __all__ = [
 
 _received: list[int] = []  # signals that told this process to end
 
-_SECONDS_TO_REPEAT = 0.05  # of a signal that came during an import
+_DEAF = ("importlib._bootstrap", "weakref")  # modules in whose frames no exception may be raised
+_SECONDS_TO_REPEAT = 0.05  # of a signal that came there
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
 
 
@@ -104,7 +105,7 @@ def command_line() -> str:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _repeated_after_import(number, frame):
+    if _is_repeated(number, frame):
         return
     signal.signal(number, signal.SIG_DFL)
     _received.append(number)
@@ -112,7 +113,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    if _repeated_after_import(number, frame):
+    if _is_repeated(number, frame):
         return
     _received.append(number)
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
@@ -121,21 +122,21 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _repeated_after_import(number: int, frame: FrameType | None) -> bool:
-    """Send a signal again a little later if it came while a module is being imported.
+def _is_repeated(number: int, frame: FrameType | None) -> bool:
+    """Send a signal again a little later if an exception would not reach the program now.
 
     PyTorch imports modules of Python from C++, and an exception that reaches those frames aborts
-    the process.
+    the process. Of one in a callback of a weak reference Python only prints the traceback.
 
     Returns:
-        Whether a module is being imported, and so the signal is sent again.
+        Whether the signal is sent again.
     """
-    importing = any(f.f_globals.get("__name__") == "importlib._bootstrap" for f in _stack(frame))
-    if importing:
+    is_deaf = any(f.f_globals.get("__name__") in _DEAF for f in _stack(frame))
+    if is_deaf:
         again = threading.Timer(_SECONDS_TO_REPEAT, signal.raise_signal, [number])
         again.daemon = True
         again.start()
-    return importing
+    return is_deaf
 
 
 def _stack(frame: FrameType | None) -> Iterator[FrameType]:

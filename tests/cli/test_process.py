@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
+from contextlib import contextmanager
 
 import pytest
 
@@ -48,13 +50,34 @@ def test_ctrl_c_during_an_import_waits_for_its_end(tmp_path, monkeypatch):
     lines = ["import signal, time", "signal.raise_signal(signal.SIGINT)", "time.sleep(0.2)"]
     (tmp_path / "interrupted_import.py").write_text("\n".join([*lines, "complete = True"]))
     monkeypatch.syspath_prepend(tmp_path)
+    with leaving(monkeypatch):
+        module = importlib.import_module("interrupted_import")
+        assert module.complete
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+
+
+def test_ctrl_c_while_an_object_is_freed_is_not_lost(monkeypatch):
+    """Python only prints what a callback of a weak reference raises."""
+
+    class Freed:
+        pass
+
+    with leaving(monkeypatch):
+        freed = Freed()
+        weakref.finalize(freed, signal.raise_signal, signal.SIGINT)
+        del freed
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+
+
+@contextmanager
+def leaving(monkeypatch):
+    """Treat signals as the command line does."""
     monkeypatch.setattr(process, "_received", [])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with process.leaving_on_signals():
-            module = importlib.import_module("interrupted_import")
-            assert module.complete
-            with pytest.raises(KeyboardInterrupt):
-                time.sleep(5)
+            yield
     finally:
         signal.signal(signal.SIGINT, before)
