@@ -60,7 +60,7 @@ def iter_sample_chips(scene: Scene, aoi: AreaOfInterest | None = None) -> Iterat
     failures = 0
     for window in _places(scene, aoi):
         try:
-            chip = scene.read(window)
+            chip = scene.read_sample(window)
         except SceneError:  # detection raises it when it reads the window
             failures += 1
             if failures == _FAILURES:

@@ -13,21 +13,23 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window as RasterioWindow
 
 from geodet.errors import SceneError
 from geodet.files.ignored_warnings import ignoring_warnings
+from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
 from geodet.raster.linked_files import is_vrt, links_of, named_file, state_of
 from geodet.raster.source import check_complete
 
-__all__ = ["Member", "MosaicMembers", "find_members"]
+__all__ = ["Member", "MemberError", "MosaicMembers", "find_members"]
 
 _NAMED = re.compile(r"<SourceFilename([^>]*)>([^<]+)<", re.IGNORECASE)
 _DEEPEST = 8  # mosaics of mosaics
@@ -49,6 +51,10 @@ class Member:
     """The band of the VRT that shows it; None: any may."""
     options: tuple[tuple[str, str], ...] = ()
     """With which it is opened."""
+
+
+class MemberError(RasterioIOError):  # type: ignore[misc]
+    """A member of a mosaic cannot be opened, or lacks its end."""
 
 
 class MosaicMembers:
@@ -74,8 +80,7 @@ class MosaicMembers:
             bands: Those that are read; None: any.
 
         Raises:
-            RasterioIOError: One cannot be opened, or lacks its end; it is tried again the next
-                time.
+            MemberError: One cannot be opened, or lacks its end; it is tried again the next time.
         """
         if not self._to_open:
             return
@@ -91,13 +96,37 @@ class MosaicMembers:
                 _open(*key)
                 self._to_open.discard(key)
 
+    def cells(self, window: Window) -> list[Window]:
+        """Divide a window at the edges of the members: each cell shows the same ones everywhere.
+
+        Args:
+            window: In the pixels of the mosaic.
+        """
+        columns = _between(self._places[:, ::2], window.col_off, window.col_end)
+        rows = _between(self._places[:, 1::2], window.row_off, window.row_end)
+        return [
+            Window(left, top, right - left, bottom - top)
+            for top, bottom in pairwise(rows)
+            for left, right in pairwise(columns)
+        ]
+
+
+def _between(edges: Floats, start: int, end: int) -> list[int]:
+    """Return where edges lie between a start and an end, with both."""
+    near = edges[(edges > start) & (edges < end)]
+    inside = {int(edge) for edge in (*np.floor(near), *np.ceil(near)) if start < edge < end}
+    return [start, *sorted(inside), end]
+
 
 def _open(name: str, options: tuple[tuple[str, str], ...]) -> None:
-    with ignoring_warnings(NotGeoreferencedWarning), rasterio.open(name, **dict(options)) as member:
-        try:
+    silence = ignoring_warnings(NotGeoreferencedWarning)
+    try:
+        with silence, rasterio.open(name, **dict(options)) as member:
             check_complete(member)
-        except SceneError as error:
-            raise RasterioIOError(str(error)) from None
+    except SceneError as error:
+        raise MemberError(str(error)) from None
+    except RasterioError as error:
+        raise MemberError(str(error)) from error
 
 
 def find_members(scene: str) -> tuple[Member, ...]:

@@ -9,6 +9,7 @@ from rasterio.errors import RasterioError
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.files.closable import Closing
+from geodet.geometry.windows import Window
 from geodet.raster.bands import band_meanings
 from geodet.raster.block_layout import file_blocks
 from geodet.raster.mosaic_members import MosaicMembers, find_members
@@ -20,7 +21,7 @@ __all__ = ["OpenRaster"]
 
 
 class OpenRaster(Closing):
-    """The handles of a raster and its description; see :class:`geodet.raster.scene.Scene`.
+    """The handles of a raster, its description and grid; see :class:`geodet.raster.scene.Scene`.
 
     Args:
         path: Anything that GDAL opens.
@@ -58,6 +59,23 @@ class OpenRaster(Closing):
     def assume_gsd(self, gsd: float) -> None:
         """Set the metres per pixel of a raster whose georeference does not tell them."""
         self.resolution = (gsd, gsd)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of the raster per pixel of the grid, along x and y."""
+        return self.geobox.width / self.grid[0], self.geobox.height / self.grid[1]
+
+    def resample(self, width: int, height: int) -> None:
+        """Make :meth:`read` serve a grid of another size over the same ground."""
+        self.grid = (max(width, 1), max(height, 1))
+
+    def source_area(self, window: Window) -> Window:
+        """Return the pixels of the raster that a window of the grid covers, in part at least."""
+        sx, sy = self.scale
+        left, top = max(int(window.col_off * sx), 0), max(int(window.row_off * sy), 0)
+        right = min(math.ceil(window.col_end * sx), self.geobox.width)
+        bottom = min(math.ceil(window.row_end * sy), self.geobox.height)
+        return Window(left, top, max(right - left, 1), max(bottom - top, 1))
 
     @property
     def is_remote(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,24 +15,19 @@ from geodet.errors import SceneError
 from geodet.geometry.arrays import drop_spare_pages
 from geodet.geometry.windows import Window
 from geodet.raster.bands import common_dtype, find_band
-from geodet.raster.block_layout import block_shape
+from geodet.raster.block_layout import lay_out_blocks
 from geodet.raster.blocks import Block, BlockStore, any_layer
 from geodet.raster.chip import Chip
+from geodet.raster.intact_parts import read_what_is_intact
 from geodet.raster.open_raster import OpenRaster
 from geodet.raster.remote import ServerError
 from geodet.raster.resampling import AxisWeights, resample
-from geodet.raster.unreadable import (
-    UNREADABLE,
-    read_what_is_intact,
-    unreadable_error,
-)
+from geodet.raster.unreadable import UNREADABLE, unreadable_error
 
 __all__ = ["Scene"]
 
 logger = logging.getLogger(__name__)
 
-_BLOCK_BYTES = (16 * 2**20, 512 * 2**20)  # bytes of decoded blocks that are kept: usual, most
-_SMALL = 4  # times the usual bytes: a raster that is kept whole, as it is sampled, then searched
 _MORE_ROWS = 3  # rows of the raster that a window of a resampled grid needs beyond its own
 
 
@@ -106,11 +100,6 @@ class Scene(OpenRaster):
             self._has_overviews = has_overviews and self.turn.is_none
 
     @property
-    def scale(self) -> tuple[float, float]:
-        """Pixels of the raster per pixel of the grid, along x and y."""
-        return self.geobox.width / self.grid[0], self.geobox.height / self.grid[1]
-
-    @property
     def rows_kept(self) -> int:
         """Rows of the tallest windows of the grid for which each block is decoded only once.
 
@@ -128,10 +117,6 @@ class Scene(OpenRaster):
         """Whether overviews are read: they are averages already, and a fraction of the bytes."""
         return self._has_overviews and min(self.scale) >= 2
 
-    def resample(self, width: int, height: int) -> None:
-        """Make :meth:`read` serve a grid of another size over the same ground."""
-        self.grid = (max(width, 1), max(height, 1))
-
     def read(self, window: Window) -> Chip:
         """Read one window of the grid.
 
@@ -144,24 +129,30 @@ class Scene(OpenRaster):
         Raises:
             SceneError: The window cannot be read.
         """
+        chip, reason = self._read_or_leave_blank(window)
+        if reason:
+            self.unreadable.note(self.source_area(window), reason)
+        return chip
+
+    def read_sample(self, window: Window) -> Chip:
+        """Read a window for its values alone, as :meth:`read` does: it is not noted if it fails.
+
+        What cannot be read there cannot be read by the windows that cover the scene either, or is
+        not missed.
+        """
+        return self._read_or_leave_blank(window)[0]
+
+    def _read_or_leave_blank(self, window: Window) -> tuple[Chip, str]:
+        """Read a window of the grid; return why it is left blank, "" for most."""
         is_direct = self._blocks is None or self._is_far
         try:
             chip = self._guarded(self._read_directly if is_direct else self._read_blocks, window)
         except SceneError as error:
             if not self._may_skip(error):
                 raise
-            self.unreadable.note(self.source_area(window), str(error))
-            return self._blank(window)
+            return self._blank(window), str(error)
         self.unreadable.note_server(failed=False)
-        return chip
-
-    def source_area(self, window: Window) -> Window:
-        """Return the pixels of the raster that a window of the grid covers, in part at least."""
-        sx, sy = self.scale
-        left, top = max(int(window.col_off * sx), 0), max(int(window.row_off * sy), 0)
-        right = min(math.ceil(window.col_end * sx), self.geobox.width)
-        bottom = min(math.ceil(window.row_end * sy), self.geobox.height)
-        return Window(left, top, max(right - left, 1), max(bottom - top, 1))
+        return chip, ""
 
     def _may_skip(self, error: SceneError) -> bool:
         """Whether a window that cannot be read is left out."""
@@ -248,25 +239,14 @@ class Scene(OpenRaster):
         return self._has_overviews and reduction >= 2 and Path(f"{self.path}.ovr").is_file()
 
     def _make_blocks(self) -> BlockStore | None:
-        """Share decoded blocks between threads, unless a single one is too large to keep many."""
-        per_pixel = len(self.bands) * self.dtype.itemsize
-        size = (self.geobox.width, self.geobox.height)
-        width, height = block_shape(size, self._file_blocks, per_pixel)
-        # A picture is decoded from top to bottom, so one that is turned is decoded as a whole.
-        largest = _BLOCK_BYTES[1] // 8 if self.turn.is_none else _BLOCK_BYTES[1] // 2
-        if width * height * per_pixel > largest:
-            return None
         has_masks = self._mask_band not in (None, self._alpha)  # a mask for each band
-        pixel_bytes = per_pixel + (len(self.bands) if has_masks else 1)
-        whole, (usual, most) = size[0] * size[1] * pixel_bytes, _BLOCK_BYTES
-        return BlockStore(
-            self.geobox.width,
-            self.geobox.height,
-            (width, height),
+        return lay_out_blocks(
+            (self.geobox.width, self.geobox.height),
+            self._file_blocks,
             self._load_block,
-            capacity=whole if usual < whole <= _SMALL * usual else usual,
-            most_capacity=most,
-            pixel_bytes=pixel_bytes,
+            pixel_bytes=len(self.bands) * self.dtype.itemsize,
+            mask_bytes=len(self.bands) if has_masks else 1,
+            is_turned=not self.turn.is_none,
         )
 
     def _guarded(self, read: Callable[[Window], Chip], window: Window) -> Chip:
@@ -320,7 +300,15 @@ class Scene(OpenRaster):
     def _load_block(self, block: Window) -> Block:
         if self._limits.on_error == "stop":
             return self._read_whole(block)
-        return read_what_is_intact(self._read_whole, block, self._file_blocks, self.unreadable.note)
+        return read_what_is_intact(
+            self._read_whole,
+            block,
+            self.unreadable.note,
+            cells=self._members.cells,
+            part=self._file_blocks,
+            bands=len(self.bands),
+            dtype=self.dtype,
+        )
 
     def _read_whole(self, area: Window) -> Block:
         return self._read_source(area, (area.height, area.width))

@@ -1,22 +1,19 @@
-"""Areas of a raster that cannot be read: noted and passed over, or an error with a hint."""
+"""Areas of a raster that cannot be read: noted, or an error with a hint."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from rasterio.errors import RasterioError
 
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window
-from geodet.raster.blocks import Block
 from geodet.raster.linked_files import find_linked_files
-from geodet.raster.remote import ServerError
 
-__all__ = ["UNREADABLE", "UnreadableAreas", "read_what_is_intact", "unreadable_error"]
+__all__ = ["UNREADABLE", "UnreadableAreas", "reason_of", "unreadable_error"]
 
 UNREADABLE = (RasterioError, OSError)
 """What GDAL raises through rasterio when pixels cannot be read."""
@@ -54,70 +51,6 @@ class UnreadableAreas:
         return {area: why for area, why in known.items() if any(_meet(area, w) for w in wanted)}
 
 
-def read_what_is_intact(
-    read: Callable[[Window], Block],
-    block: Window,
-    part: tuple[int, int],
-    note: Callable[[Window, str], None],
-) -> Block:
-    """Read a block; where that fails, read it in parts, and leave those blank that fail.
-
-    Args:
-        read: Reads a window.
-        block: The window.
-        part: Width and height of the parts: the blocks of the file.
-        note: Called with each part that cannot be read, or with the block if none can.
-
-    Returns:
-        Pixels and data as ``read`` returns them; zeros without data where it fails.
-
-    Raises:
-        ServerError: A server is to blame, which is asked again.
-        SceneError: The raster cannot be opened any more.
-        RasterioError: None of the parts can be read, so that not even their type is known.
-    """
-    try:
-        return read(block)
-    except (ServerError, SceneError):
-        raise
-    except UNREADABLE as error:
-        failure = error
-    found, reasons = dict[Window, Block](), dict[Window, str]()
-    for window in _split(block, part):
-        try:
-            found[window] = read(window)
-        except (ServerError, SceneError):
-            raise
-        except UNREADABLE as error:
-            reasons[window] = _cause(error)
-    if not found:
-        raise failure
-    for window, reason in reasons.items():
-        note(window, reason)
-    return _paste(found, block)
-
-
-def _split(block: Window, part: tuple[int, int]) -> Iterator[Window]:
-    """Yield the parts of a block, at multiples of their size."""
-    for top in range(block.row_off, block.row_end, part[1]):
-        for left in range(block.col_off, block.col_end, part[0]):
-            width, height = min(part[0], block.col_end - left), min(part[1], block.row_end - top)
-            yield Window(left, top, width, height)
-
-
-def _paste(parts: dict[Window, Block], block: Window) -> Block:
-    first = next(iter(parts.values()))[0]
-    layers = max(len(data) for _, data in parts.values())
-    pixels = np.zeros((len(first), block.height, block.width), first.dtype)
-    data = np.zeros((layers, block.height, block.width), np.bool_)
-    for window, (some_pixels, some_data) in parts.items():
-        inner = window.shifted(-block.col_off, -block.row_off)
-        rows = slice(inner.row_off, inner.row_end)
-        columns = slice(inner.col_off, inner.col_end)
-        pixels[:, rows, columns], data[:, rows, columns] = some_pixels, some_data
-    return pixels, data
-
-
 def unreadable_error(
     path: str, window: Window, error: BaseException, *, can_skip: bool
 ) -> SceneError:
@@ -131,13 +64,14 @@ def unreadable_error(
     """
     rest = "; --on-error skip leaves out what cannot be read" if can_skip else ""
     return SceneError(
-        f"cannot read {window} of {path}: {_cause(error)}",
-        hint=_hint(path, _cause(error), rest),
+        f"cannot read {window} of {path}: {reason_of(error)}",
+        hint=_hint(path, reason_of(error), rest),
         path=path,
     )
 
 
-def _cause(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return why pixels cannot be read, in GDAL's own words where there are any."""
     return str(error.__cause__ or error)  # rasterio puts GDAL's own message there
 
 

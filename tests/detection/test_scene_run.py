@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretended_predictor import AtOnce
 
-import geodet.raster.scene
+import geodet.raster.block_layout
 from geodet.config import DetectConfig, ModelConfig
 from geodet.detection import window_plan as planning
 from geodet.detection.scene_run import SceneRun, detect_scene
@@ -81,7 +81,7 @@ def test_a_wide_striped_scene_is_decoded_once(make_scene, monkeypatch):
     read = Source.read
     monkeypatch.setattr(Source, "read", lambda *args: pixels.append(args[-1]) or read(*args))
     for limit in (512 * 2**20, 1200 * 2 * 450):
-        monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (2**16, limit))
+        monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (2**16, limit))
         pixels.clear()
         with Scene(path) as wide:
             run = SceneRun(wide, Seer(objects), DetectConfig())

@@ -56,7 +56,7 @@ def test_windows_lie_in_the_scene_and_cover_a_small_one(size):
     class Blank:
         grid, scale = size, (1.0, 1.0)
 
-        def read(self, window):
+        def read_sample(self, window):
             return window
 
     windows = list(iter_sample_chips(Blank()))
@@ -99,7 +99,7 @@ def test_sampling_stops_after_eight_failures():
     class Gone:
         grid, scale = (5000, 5000), (1.0, 1.0)
 
-        def read(self, window):
+        def read_sample(self, window):
             asked.append(window)
             raise SceneError("gone", hint="wait")
 

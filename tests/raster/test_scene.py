@@ -12,7 +12,7 @@ from pyproj import CRS
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.windows import Window as RasterioWindow
 
-import geodet.raster.scene
+import geodet.raster.block_layout
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
@@ -180,7 +180,7 @@ def test_overviews_are_read_where_there_are_any(make_scene):
 
 def test_a_row_of_windows_that_is_too_large_is_warned_of_once(make_scene, monkeypatch, caplog):
     path = make_scene(width=500, height=600, blockysize=2)
-    monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (100_000, 800_000))
+    monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (100_000, 800_000))
     caplog.set_level(logging.WARNING, "geodet")
     with Scene(path) as scene:
         pixels, valid = mosaic(scene, WindowGrid(500, 600, 400, 10))
@@ -196,7 +196,7 @@ def test_windows_no_taller_than_rows_kept_decode_nothing_twice(
     make_scene, monkeypatch, caplog, decoded, kind, grid
 ):
     path = make_scene(width=500, height=600, blockysize=2, holes=HOLES, **kind)
-    monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (100_000, 1_000_000))
+    monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (100_000, 1_000_000))
     with Scene(path) as scene:
         scene.resample(*grid)
         size = scene.rows_kept
@@ -211,7 +211,7 @@ def test_a_small_raster_is_decoded_once_however_often_it_is_read(
 ):
     """Of four times the usual bytes, three bands and a mask, all is kept."""
     path = make_scene(width=500, height=600, blockysize=100)
-    monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (usual, 10_000_000))
+    monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (usual, 10_000_000))
     with Scene(path) as scene:
         for _ in range(2):
             mosaic(scene, WindowGrid(500, 600, 100, 10))
@@ -219,7 +219,7 @@ def test_a_small_raster_is_decoded_once_however_often_it_is_read(
 
 
 def test_rows_kept_are_all_rows_for_tiles_and_for_rasters_without_blocks(make_scene, monkeypatch):
-    monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (100_000, 1_000_000))
+    monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (100_000, 1_000_000))
     for kind in ({"tiled": True, "height": 200}, {"blockysize": 900, "height": 900}):
         with Scene(make_scene(width=900, **kind)) as scene:
             scene.resample(450, kind["height"] // 2)
@@ -242,7 +242,7 @@ def decoded(monkeypatch):
 
 def test_blocks_that_are_too_large_are_read_by_gdal_directly(make_scene, monkeypatch):
     path = make_scene(blockysize=80)
-    monkeypatch.setattr(geodet.raster.scene, "_BLOCK_BYTES", (1000, 2000))
+    monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (1000, 2000))
     with Scene(path) as scene:
         scene.resample(48, 40)
         coarse, _ = mosaic(scene, WindowGrid(48, 40, 16, 4))

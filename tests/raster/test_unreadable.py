@@ -2,17 +2,26 @@
 
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from factories_rasters import break_block, mosaic_of_files, read_whole
+from factories_rasters import (
+    break_block,
+    cells,
+    mosaic,
+    mosaic_of_files,
+    read_whole,
+    side_by_side,
+)
+from rasterio.errors import RasterioError
 from remote_server import Fault
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
-from geodet.geometry.windows import Window
+from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster import gdal_messages
 from geodet.raster.scene import Scene
 
@@ -41,6 +50,55 @@ def test_only_the_block_of_the_file_that_is_damaged_is_left_blank(damaged):
     np.testing.assert_array_equal(chip.pixels, whole * valid)
     assert list(found) == [Window(32, 16, 16, 16)]
     assert "IReadBlock failed" in found[Window(32, 16, 16, 16)]
+
+
+def test_of_a_file_that_is_cut_off_all_whole_blocks_are_read(make_scene):
+    """Far from its beginning no block can be read, so that groups of blocks fail as a whole."""
+    path = make_scene(width=700, height=1200, tiled=True, blockxsize=128, blockysize=128)
+    whole = read_whole(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    valid = np.zeros((1200, 700), bool)
+    with rasterio.open(path) as raster:
+        for _, block in raster.block_windows(1):
+            with suppress(RasterioError):
+                raster.read(window=block)
+                valid[block.toslices()] = True
+    assert 0.2 < valid.mean() < 0.4
+    grid = WindowGrid(width=700, height=1200, size=300, overlap=40)
+    with Scene(path, limits=SKIP) as scene:
+        pixels, found = mosaic(scene, grid)
+        areas = scene.unreadable.meeting([Window(0, 0, 700, 1200)])
+    np.testing.assert_array_equal(found, valid)
+    np.testing.assert_array_equal(pixels, whole * valid)
+    listed = np.zeros((1200, 700), int)
+    for area in areas:
+        listed[cells(area)] += 1
+    np.testing.assert_array_equal(listed, ~valid)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_of_a_mosaic_only_what_a_missing_member_shows_is_left_blank(make_scene, left):
+    """Blocks, of 32 px here, do not end where members do."""
+    tiles = {"tiled": True, "blockxsize": 32, "blockysize": 32}
+    paths = [make_scene(f"{n}.tif", width=48, seed=n, **tiles) for n in range(3)]
+    path = side_by_side(paths[0].with_name("mosaic.vrt"), [one.name for one in paths])
+    whole = read_whole(path)
+    paths[1].unlink()
+    with Scene(path, limits=SKIP) as scene:
+        chip = scene.read(Window(left, 0, 144 - left, 80))
+        areas = list(scene.unreadable.meeting([Window(0, 0, 144, 80)]))
+    valid = np.ones((80, 144), bool)
+    valid[:, 48:96] = False
+    np.testing.assert_array_equal(chip.valid, valid[:, left:])
+    np.testing.assert_array_equal(chip.pixels, (whole * valid)[:, :, left:])
+    assert areas == [Window(48, 0, 48, 80)]
+
+
+def test_a_sample_that_cannot_be_read_is_not_noted(damaged):
+    with Scene(damaged[0], limits=SKIP) as scene:
+        scene._blocks = None
+        assert not scene.read_sample(Window(32, 16, 16, 16)).valid.any()
+        assert scene.unreadable.meeting([Window(0, 0, 96, 80)]) == {}
 
 
 @pytest.mark.parametrize("limits", [None, ReadingConfig()])
