@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
@@ -14,7 +15,13 @@ from geodet.raster.remote_files import list_remote_folder, read_remote_file
 from geodet.raster.stac import is_stac, list_stac_scenes, read_listing, resolve_link
 from geodet.raster.tile_indexes import read_tile_index
 
-__all__ = ["INDEX_SUFFIXES", "is_remote_document", "list_documented", "list_remote_scenes"]
+__all__ = [
+    "INDEX_SUFFIXES",
+    "is_remote_document",
+    "list_documented",
+    "list_remote_scenes",
+    "names_scenes",
+]
 
 INDEX_SUFFIXES = (".gpkg", ".parquet", ".geoparquet", ".geojson", ".fgb", ".shp")
 """Extensions of tile indexes; a ``.gpkg`` may be a raster as well."""
@@ -51,7 +58,7 @@ def list_documented(
         content = read_listing(str(path))
         if is_stac(content):  # whole paths, as links are resolved once: here
             return _list_stac(str(path.absolute()), content, asset, limits)
-        if not isinstance(content, dict) or content.get("type") != "FeatureCollection":
+        if not _is_collection(path, content):
             return None
     elif not name.endswith(INDEX_SUFFIXES):
         return None
@@ -61,6 +68,20 @@ def list_documented(
     if not rows:
         raise SceneError(f"{path} has no rows", hint="write an index with gdaltindex", path=path)
     return [(f"{path}, row {number}: ", location) for number, location in rows]
+
+
+def names_scenes(path: Path) -> bool:
+    """Whether a local file is an index or of STAC, and no raster itself."""
+    name = path.name.lower()
+    if name.endswith(_RASTER_INDEXES) or not name.endswith((*_JSON, *INDEX_SUFFIXES)):
+        return False
+    try:
+        if not name.endswith(_JSON):
+            return read_tile_index(path) is not None
+        content = read_listing(str(path))
+        return _is_collection(path, content) or (is_stac(content) and not _is_tiled(content))
+    except SceneError:
+        return False  # opening it says what is wrong
 
 
 def is_remote_document(text: str) -> bool:
@@ -103,7 +124,7 @@ def list_remote_scenes(
         content = read_listing(text, limits)
         if is_stac(content):
             return _list_stac(text, content, asset, limits) or [(f"{text}: ", text)]
-        if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        if _is_collection(text, content):
             return _list_remote_index(text, plain, limits)
         raise SceneError(f"{text} is no STAC document", hint="check the address", path=text)
     folder, is_recursive = text.removesuffix("**"), text.endswith("**")
@@ -117,6 +138,25 @@ def list_remote_scenes(
             path=text,
         )
     return [(f"{text}: ", scene) for scene in scenes]
+
+
+def _is_collection(path: str | Path, content: Any) -> bool:
+    """Whether a JSON document is a collection of features: with none it may be of any kind."""
+    if not isinstance(content, dict) or content.get("type") != "FeatureCollection":
+        return False
+    if content.get("features") == []:
+        raise _no_items(path)
+    return True
+
+
+def _no_items(path: str | Path) -> SceneError:
+    hint = "check that it is the right one; a search may have to be of another place or date"
+    return SceneError(f"{path} has no items", hint=hint, path=path)
+
+
+def _is_tiled(content: dict[str, object]) -> bool:
+    extensions = content.get("stac_extensions")
+    return isinstance(extensions, list) and any(_TILED in str(one) for one in extensions)
 
 
 def _is_api(text: str) -> bool:
@@ -148,10 +188,9 @@ def _list_remote_index(
 def _list_stac(
     path: str, content: dict[str, object], asset: str | None, limits: ReadingConfig | None
 ) -> list[tuple[str, str]] | None:
-    extensions = content.get("stac_extensions")
-    if isinstance(extensions, list) and any(_TILED in str(one) for one in extensions):
+    if _is_tiled(content):
         return None
     scenes = list_stac_scenes(path, content, asset=asset, limits=limits)
     if not scenes:
-        raise SceneError(f"{path} has no items", hint="check that it is the right one", path=path)
+        raise _no_items(path)
     return [(f"{path}: ", scene) for scene in scenes]

@@ -23,6 +23,7 @@ from geodet.raster.scene_documents import (
     is_remote_document,
     list_documented,
     list_remote_scenes,
+    names_scenes,
 )
 
 __all__ = ["check_scene_exists", "is_gdal_path", "list_files", "list_scenes"]
@@ -168,6 +169,10 @@ def _iter_scenes(text: str, base: Path, place: str, finding: _Finding) -> Iterat
 
 def _of_file(path: Path, place: str, finding: _Finding) -> list[str]:
     """Return the scenes that a document names, or else the file itself."""
+    if place and names_scenes(path):
+        raise SceneError(
+            f"{place}{path} is an index of scenes itself", hint="name its scenes instead", path=path
+        )
     named = None if place else list_documented(path, asset=finding.asset, limits=finding.limits)
     if named is None:
         return [str(path)]

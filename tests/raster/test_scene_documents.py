@@ -17,6 +17,7 @@ from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import list_files, list_scenes
 
 INDEXES = ["i.gpkg", "i.parquet", "i.geojson", "i.fgb", "i.shp"]
+SEARCH = {"type": "FeatureCollection", "features": []}
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +84,41 @@ def test_a_file_of_objects_is_no_index(tmp_path, name):
         list_scenes([str(path)])
 
 
+@pytest.mark.parametrize("name", [*INDEXES, "item.json", "search.json"])
+@pytest.mark.parametrize("outer", ["outer.gpkg", "outer.txt"])
+def test_an_index_that_names_an_index_is_an_error_with_the_row(tmp_path, name, outer):
+    touch(tmp_path, "a.tif")
+    (tmp_path / "below").mkdir()
+    inner = tmp_path / "below" / name
+    if inner.suffix != ".json":
+        write_index(inner, ["../a.tif"])
+    else:
+        one = item("x", image=asset("../a.tif"))
+        write_json(inner, one if name == "item.json" else {**SEARCH, "features": [one]})
+    assert len(list_scenes([str(inner)])) == 1
+    rows = ["a.tif", f"below/{name}"]
+    if outer.endswith(".txt"):
+        (tmp_path / outer).write_text("\n".join(rows))
+    else:
+        write_index(tmp_path / outer, rows)
+    place = r"outer\.\w+, (row|line) 2: "
+    with pytest.raises(SceneError, match=f"{place}.*{name} is an index of scenes itself") as caught:
+        list_scenes([str(tmp_path / outer)])
+    assert "name its scenes instead" in caught.value.hint
+
+
+def test_a_search_without_a_match_has_no_items(tmp_path):
+    path = write_json(tmp_path / "search.json", SEARCH)
+    with pytest.raises(SceneError, match=r"search\.json has no items") as caught:
+        list_scenes([path])
+    assert "place or date" in caught.value.hint
+    with (
+        serving(tmp_path) as server,
+        pytest.raises(SceneError, match=r"http://.*search\.json has no items"),
+    ):
+        list_scenes([f"{server.url}/search.json"])
+
+
 def test_a_geopackage_with_a_raster_is_a_scene(tmp_path, make_scene):
     with rasterio.open(make_scene()) as scene:
         profile = {**scene.profile, "driver": "GPKG", "dtype": "uint8", "count": 3}
@@ -98,6 +134,8 @@ def test_a_geopackage_with_a_raster_is_a_scene(tmp_path, make_scene):
         ):
             pass
     assert list_scenes([str(tmp_path / "r.gpkg")]) == [str(tmp_path / "r.gpkg")]
+    index = write_index(tmp_path / "index.gpkg", ["r.gpkg"])
+    assert list_scenes([str(index)]) == [str(tmp_path / "r.gpkg")]
 
 
 @pytest.mark.parametrize(
