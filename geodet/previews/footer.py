@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image
 
 from geodet.documents.values import counted
-from geodet.previews.sheet import Line, Sheet, Words, font_of, paint
+from geodet.previews.lettering import width_of
+from geodet.previews.sheet import Line, Sheet, Words, paint
 from geodet.raster.scene import Scene
 from geodet.vector.palette import Colour
 
@@ -172,7 +172,7 @@ def lay_out(size: tuple[int, int], margin: Margin) -> Sheet:
     top = 0
     if margin.heading:
         top = round(2.8 * em)
-        text = _fitted(margin.heading, font_of(1.5 * em), width - 2 * em)
+        text = _fitted(margin.heading, 1.5 * em, width - 2 * em)
         shapes.append(Words(text, (em, top / 2), 1.5 * em, _INK))
     rows = list(_rows(_all_entries(margin), width, em))
     y = top + size[1] + 1.4 * em
@@ -182,7 +182,7 @@ def lay_out(size: tuple[int, int], margin: Margin) -> Sheet:
         right -= 3 * em
     bar, left = _scale_shapes(margin.scale, (right, y), em)
     shapes += bar
-    name = _fitted(margin.name, font_of(1.15 * em), left - 3 * em)
+    name = _fitted(margin.name, 1.15 * em, left - 3 * em)
     shapes.append(Words(name, (em, y), 1.15 * em, _INK))
     for row in rows:
         y += 1.7 * em
@@ -211,12 +211,11 @@ def _rows(
     entries: Sequence[_Entry], width: int, em: int
 ) -> Iterator[list[tuple[float, str, _Mark]]]:
     """Yield rows of entries no wider than the picture, each entry with its x."""
-    font = font_of(em)
     row: list[tuple[float, str, _Mark]] = []
     x = float(em)
     for entry, mark in entries:
-        text = _fitted(entry, font, width - 4 * em)
-        length = font.getlength(text) + (1.4 * em if mark else 0)
+        text = _fitted(entry, em, width - 4 * em)
+        length = width_of(text, em) + (1.4 * em if mark else 0)
         if row and x + length > width - em:
             yield row
             row, x = [], float(em)
@@ -252,7 +251,7 @@ def _scale_shapes(
     for end in (left + line / 2, x - line / 2):
         shapes.append(Line(((end, y - 0.35 * em), (end, y + 0.35 * em)), _INK, line))
     shapes.append(Words(scale.text, (left - 0.6 * em, y), em, _INK, "rm"))
-    return shapes, left - 0.6 * em - font_of(em).getlength(scale.text)
+    return shapes, left - 0.6 * em - width_of(scale.text, em)
 
 
 def _north_arrow(angle: float, centre: tuple[float, float], em: int) -> list[Line | Words]:
@@ -270,11 +269,11 @@ def _north_arrow(angle: float, centre: tuple[float, float], em: int) -> list[Lin
     return [*arrow, Words("N", turned(0, -1.25), 0.8 * em, _INK, "mm")]
 
 
-def _fitted(text: str, font: Any, room: float) -> str:
+def _fitted(text: str, size: float, room: float) -> str:
     """Return a text, shortened in its middle until it fits into ``room`` pixels."""
     kept = len(text)
     shown = text
-    while font.getlength(shown) > room and kept > 2:
+    while width_of(shown, size) > room and kept > 2:
         kept -= 1
         shown = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
     return shown

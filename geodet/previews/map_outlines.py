@@ -17,7 +17,8 @@ from geodet.files.shown_names import shown_name
 from geodet.geometry.arrays import Floats
 from geodet.geometry.reprojection import Shapes, polygons_to_pixels
 from geodet.previews.footer import ClassCount
-from geodet.previews.sheet import Line, Words, font_of
+from geodet.previews.lettering import width_of
+from geodet.previews.sheet import Line, Words
 from geodet.previews.views import SceneView
 from geodet.raster.scene import Scene
 from geodet.vector.formats import path_of
@@ -170,7 +171,7 @@ def _apart(words: Sequence[tuple[float, Words]]) -> list[Words]:
     """Return the texts that cover no other one, those of large polygons first."""
     kept, places = list[Words](), list[Any]()
     for _, one in sorted(words, key=lambda pair: -pair[0]):
-        half = font_of(one.size).getlength(one.text) / 2, 0.6 * one.size
+        half = width_of(one.text, one.size) / 2, 0.6 * one.size
         (x, y), (dx, dy) = one.at, half
         place = shapely.box(x - dx, y - dy, x + dx, y + dy)
         if not places or not shapely.intersects(place, np.array(places, object)).any():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from pyproj import CRS
 
 from geodet.errors import SceneError
@@ -22,6 +22,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_quads
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.previews.footer import ClassCount, ScaleBar, with_footer
+from geodet.previews.lettering import letter, width_of
 from geodet.previews.marks import draw_density, draw_objects, is_crowded, is_dot
 from geodet.previews.stretch import Stretch
 from geodet.raster.scene import Scene
@@ -209,9 +210,10 @@ def _draw_thumb(scene: OverviewScene, side: int) -> Image.Image:
     draw_objects(image, found.detections.scaled(*scale))
     thumb = Image.new("RGB", (image.width, image.height + _CAPTION), _GROUND)
     thumb.paste(image)
-    font = ImageFont.load_default(_CAPTION - 4)
     text = f"{Path(found.scene).name}: {len(found.detections)}"
-    while len(text) > 1 and font.getlength(text) > image.width:
+    while len(text) > 1 and width_of(text, _CAPTION - 4) > image.width:
         text = text[1:]  # the end of a name tells pictures apart, and the number follows
-    ImageDraw.Draw(thumb).text((1, image.height + 1), text, (60, 60, 60), font)
+    lettering, draw = letter(text), ImageDraw.Draw(thumb)
+    font = lettering.font(_CAPTION - 4)
+    draw.text((1, image.height + 1), lettering.text, (60, 60, 60), font)
     return thumb

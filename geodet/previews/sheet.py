@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from geodet.previews.lettering import letter
 from geodet.vector.palette import DARK, Colour
 
-__all__ = ["Line", "Sheet", "Words", "font_of", "paint", "paint_shapes"]
+__all__ = ["Line", "Sheet", "Words", "paint", "paint_shapes"]
 
 _Point = tuple[float, float]
 _FINER = 2  # times, of lines on an image before they are made smooth
@@ -71,12 +71,6 @@ class Sheet:
     """Header and footer, in order."""
 
 
-@lru_cache(maxsize=64)
-def font_of(size: float) -> Any:
-    """Return the font of all pictures in a size."""
-    return ImageFont.load_default(size)
-
-
 def paint(sheet: Sheet, image: Image.Image) -> Image.Image:
     """Paint a sheet with its image."""
     picture = Image.new("RGB", (sheet.width, sheet.height), sheet.paper)
@@ -110,12 +104,12 @@ def _enlarged(line: Line) -> Line:
 
 def _draw(draw: ImageDraw.ImageDraw, shape: _Shape) -> None:
     if isinstance(shape, Words):
-        font, halo = font_of(shape.size), round(_HALO_PX) if shape.has_halo else 0
+        lettering, halo = letter(shape.text), round(_HALO_PX) if shape.has_halo else 0
         draw.text(
             shape.at,
-            shape.text,
+            lettering.text,
             shape.colour,
-            font,
+            lettering.font(shape.size),
             shape.anchor,
             stroke_width=halo,
             stroke_fill=DARK,

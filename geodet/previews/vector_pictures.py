@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from geodet.geometry.boxes import Detections
+from geodet.previews.lettering import letter, width_of
 from geodet.previews.marks import is_dot
-from geodet.previews.sheet import Line, Sheet, Words, font_of
+from geodet.previews.sheet import Line, Sheet, Words
 from geodet.vector.palette import DARK, class_colour
 
 __all__ = ["VECTOR_SUFFIXES", "write_vector_picture"]
@@ -115,13 +116,17 @@ def _draw_line(axes: Any, line: Line) -> None:
 
 
 def _draw_words(axes: Any, words: Words) -> None:
+    from matplotlib.font_manager import FontProperties
     from matplotlib.patheffects import withStroke
 
+    shown, file = letter(words.text, is_embedded=True)
+    font = FontProperties(fname=file or None)
+    font.set_size(_size(shown, font, words))
     text = axes.text(
         *words.at,
-        words.text,
+        shown,
         color=_rgb(words.colour),
-        fontsize=_size(words),
+        fontproperties=font,
         ha={"l": "left", "m": "center", "r": "right"}[words.anchor[0]],
         va="center_baseline",
         parse_math=False,  # $ is no formula
@@ -130,17 +135,16 @@ def _draw_words(axes: Any, words: Words) -> None:
         text.set_path_effects([withStroke(linewidth=4 * _POINT, foreground=_rgb(DARK))])
 
 
-def _size(words: Words) -> float:
+def _size(text: str, font: Any, words: Words) -> float:
     """Return the size in points at which a text is no wider than in a painted picture."""
-    from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
     size = words.size * _POINT
-    if not words.text.strip():
+    if not text.strip():
         return size
-    plain = words.text.replace("$", r"\$")
-    own = TextPath((0, 0), plain, size=size, prop=FontProperties()).get_extents().width
-    return float(size * min(1.0, font_of(words.size).getlength(words.text) * _POINT / own))
+    plain = text.replace("$", r"\$")
+    own = TextPath((0, 0), plain, size=size, prop=font).get_extents().width
+    return float(size * min(1.0, width_of(words.text, words.size) * _POINT / own))
 
 
 def _rgb(colour: tuple[int, int, int]) -> tuple[float, float, float]:

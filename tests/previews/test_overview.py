@@ -86,6 +86,13 @@ def test_pictures_without_a_place_are_arranged_in_rows(make_scene, draw):
     assert (last == 236).all()
 
 
+def test_a_caption_has_the_letters_of_the_name(make_scene, draw):
+    paths = [make_scene(f"{letter}.tif", epsg=None, width=300, height=200) for letter in "äö"]
+    first, second = (draw([path], [[]], crs=None, overwrite=True) for path in paths)
+    np.testing.assert_array_equal(first[:200], second[:200])
+    assert (first[200:220] != second[200:220]).any()
+
+
 def test_an_existing_picture_is_not_replaced(make_scene, draw):
     paths = side_by_side(make_scene)
     draw(paths, [[], []], max_side=100)
