@@ -14,7 +14,13 @@ from pathlib import Path
 from geodet.errors import OutputError
 from geodet.files.open_files import programs_using
 
-__all__ = ["check_replaceable", "connect_database", "replacing_database", "run_when_free"]
+__all__ = [
+    "check_replaceable",
+    "connect_database",
+    "is_database",
+    "replacing_database",
+    "run_when_free",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +106,7 @@ def replacing_database(path: Path) -> Iterator[None]:
 @contextmanager
 def _holding(path: Path, *, wait_s: float | None) -> Iterator[sqlite3.Connection | None]:
     """Lock a database for a block; yield None where there is none, or none that can be locked."""
-    if not _is_database(path):
+    if not is_database(path):
         yield None
         return
     with contextlib.ExitStack() as stack:
@@ -124,7 +130,8 @@ def _lock(database: sqlite3.Connection, path: Path, wait_s: float | None) -> Non
     run_when_free(database, "BEGIN IMMEDIATE", path, wait_s=wait_s)
 
 
-def _is_database(path: Path) -> bool:
+def is_database(path: Path) -> bool:
+    """Whether a file is a database of SQLite, or has beside it what one in use has."""
     if any(path.with_name(path.name + suffix).exists() for suffix in _SIDECARS):
         return path.is_file()
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geodet.errors import GeodetError, OutputError
 from geodet.files.databases import check_replaceable
+from geodet.files.decisions import check_undecided
 from geodet.files.gdal_paths import check_gdal_output
 from geodet.files.pending import PendingFile, PendingFolder, PendingOutput
 
@@ -40,8 +41,8 @@ def check_destination(
 
     Raises:
         OutputError: Another suffix, a path that GDAL cannot write to, no such folder, a folder that
-            cannot be written to, or an existing file that may not be replaced or that another
-            program works with.
+            cannot be written to, or an existing file that may not be replaced, that holds the
+            decisions of a review, or that another program works with.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -59,6 +60,8 @@ def check_destination(
         )
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="name a file in it", path=path)
+    if not append:
+        check_undecided(path)
     if path.exists() and not (overwrite or append):
         raise OutputError(f"{path} exists already", hint="--overwrite replaces it", path=path)
     if not append:

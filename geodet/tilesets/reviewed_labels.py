@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geodet.errors import ConfigError, VectorError
+from geodet.files.decisions import LABELS_LAYER, WINDOWS_LAYER
 from geodet.tilesets.tile_inputs import LabelledArea
 from geodet.vector.formats import LAYER_SEPARATOR
-from geodet.vector.reviews import LABELS_LAYER, WINDOWS_LAYER
 from geodet.vector.vector_files import list_layers, read_frame
 
 __all__ = ["choose_labels"]

@@ -19,6 +19,7 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 
 from geodet.errors import OutputError, VectorError
+from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
 from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
@@ -34,17 +35,11 @@ from geodet.vector.reviewed_scenes import enter_scene
 from geodet.vector.vector_files import read_extent
 
 __all__ = [
-    "LABELS_LAYER",
-    "REJECTED_LAYER",
-    "WINDOWS_LAYER",
     "ReviewFile",
     "check_review_layers",
     "check_reviews",
     "write_review_layers",
 ]
-
-LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER = "labels", "rejected", "windows"
-"""Layers: the objects that are right, those that are not, and the windows that were reviewed."""
 
 _OBJECT_TYPES: dict[str, str] = {
     **{"source": "int64", "origin": "str", "verdict": "str", "label": "str", "score": "float64"},
@@ -228,7 +223,7 @@ def check_reviews(path: Path, inputs: Sequence[Path]) -> None:
     Raises:
         OutputError: It is not called ``.gpkg``, is one of the inputs, or has no folder.
     """
-    check_destination(path, (".gpkg",), overwrite=True)
+    check_destination(path, (".gpkg",), overwrite=False, append=True)
     check_apart([path], inputs)
 
 

@@ -15,11 +15,12 @@ import shapely
 from pyproj import CRS
 
 from geodet.errors import VectorError
+from geodet.files.decisions import WINDOWS_LAYER
 from geodet.files.outputs import replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.vector.polygon_layers import write_polygons
-from geodet.vector.reviews import WINDOWS_LAYER, write_review_layers
+from geodet.vector.reviews import write_review_layers
 
 __all__ = [
     "SUGGESTIONS_LAYER",

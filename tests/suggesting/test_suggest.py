@@ -91,6 +91,9 @@ def test_a_review_walks_through_the_suggestions_and_tiles_are_cut_of_what_is_don
     invoke(
         "tile", scene, "--reviews", path, "-o", tmp_path / "tiles", "--chip-size", "32", *NO_SPLIT
     )
+    for command in ("suggest", "detect"):
+        kept = invoke(command, scene, "-m", tiny_model, "-o", path, "--overwrite", code=1)
+        assert "1 label, 1 reviewed window" in kept.stderr
     more = suggest(scene, tmp_path / "more.gpkg", tiny_model, budget=99, reviewed=path, **SMALL)
     assert window not in [one.window for one in more.windows]
     assert len(more.windows) == 11

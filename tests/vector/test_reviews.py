@@ -15,6 +15,7 @@ from pyproj import CRS
 from shapely import box
 
 from geodet.errors import OutputError
+from geodet.files.outputs import check_destination
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow, bounds_of_oriented
@@ -224,6 +225,32 @@ def test_the_detections_are_never_written_to(tmp_path):
         check_reviews(tmp_path / "found.gpkg", [tmp_path / "found.gpkg"])
     with pytest.raises(OutputError, match="cannot tell the format"):
         check_reviews(tmp_path / "reviews.geojson", [])
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_output_replaces_decisions(tmp_path, overwrite):
+    path = tmp_path / "reviews.gpkg"
+    file = ReviewFile(path, "a.tif", PLACE)
+    check_destination(path, (".gpkg",), overwrite=True)  # nothing is decided yet
+    window = ReviewedWindow(file.take_id(), Window(0, 0, 128, 64))
+    file.replace([], [one(file), one(file, "added", None), one(file, "rejected", 4), window])
+    counts = "2 labels, 1 rejected object, 1 reviewed window"
+    with pytest.raises(
+        OutputError, match=rf"reviews\.gpkg holds .* review, .*: {counts}"
+    ) as caught:
+        check_destination(path, (".gpkg",), overwrite=overwrite)
+    for way_out in ("another output", "move or delete", f"--reviewed {path}"):
+        assert way_out in caught.value.hint
+    check_reviews(path, [])  # is changed in place
+
+
+def test_an_object_that_was_drawn_in_another_program_is_a_decision(tmp_path):
+    path = tmp_path / "reviews.gpkg"
+    ReviewFile(path, "a.tif", PLACE)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO labels (label) VALUES ('tree')")
+    with pytest.raises(OutputError, match=r": 1 label$"):
+        check_destination(path, (".gpkg",), overwrite=True)
 
 
 def test_the_database_is_whole(tmp_path):
