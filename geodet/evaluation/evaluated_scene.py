@@ -208,7 +208,8 @@ def _to_boxes(
     by_centre = config.match.by == "distance" and frame.gsd is not None
     sized = data.box_size_m is not None or data.box_size_px is not None
     if sized or not by_centre:
-        half = point_box_sides(data, frame.resolution, path) / 2
+        instead = "" if frame.gsd is None else "match.by=distance: it compares centres alone"
+        half = point_box_sides(data, frame.resolution, path, instead=instead) / 2
     else:  # any size does: only the centres are compared
         half = np.full(2, config.match.distance_m / (frame.gsd or 1.0) / 2)
         logger.warning(

@@ -80,7 +80,11 @@ def to_oriented_boxes(item: ParsedImage, geobox: GeoBox, boxes: Floats) -> Float
 
 
 def point_box_sides(
-    config: DataConfig, resolution: tuple[float, float] | None, where: object
+    config: DataConfig,
+    resolution: tuple[float, float] | None,
+    where: object,
+    *,
+    instead: str = "",
 ) -> Floats:
     """Return the width and height of the box around a labelled point, in pixels: (2,).
 
@@ -90,6 +94,7 @@ def point_box_sides(
         config: ``box_size_m`` or ``box_size_px``.
         resolution: Metres per pixel of the image along x and y, None if unknown.
         where: The image, for the error message.
+        instead: What may be set in place of a size, for the hint.
 
     Raises:
         TilesetError: Neither size is set, or both are, or the size is in metres and the GSD is
@@ -99,7 +104,8 @@ def point_box_sides(
         which = "no box size is" if config.box_size_m is None else "two box sizes are"
         raise TilesetError(
             f"{where}: the labels are points, and {which} set",
-            hint="set one of data.box_size_m (metres) and data.box_size_px (pixels)",
+            hint="set one of data.box_size_m (metres) and data.box_size_px (pixels)"
+            + (f", or {instead}" if instead else ""),
         )
     if config.box_size_px is not None:
         return np.full(2, config.box_size_px)

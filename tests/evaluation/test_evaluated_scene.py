@@ -209,8 +209,9 @@ def test_points_need_a_box_size_unless_matched_by_distance(tmp_path, files, capl
     found, _ = files(names=("car", "car"))
     dots = [shape.centroid for shape in shapes()]
     truth = write(tmp_path / "dots.gpkg", dots, label=["car", "car"])
-    with pytest.raises(TilesetError, match="the labels are points"):
+    with pytest.raises(TilesetError, match="the labels are points") as caught:
         read((found, truth))
+    assert "data.box_size_px (pixels), or match.by=distance" in caught.value.hint
     by_distance = read((found, truth), match={"by": "distance"})
     assert not by_distance.has_boxes
     assert "average precision is not computed" in caplog.text
