@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-__all__ = ["match_classes", "summarise_match", "take_outputs"]
+__all__ = ["match_outputs", "summarise_match", "take_outputs"]
 
 
-def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]:
+def match_outputs(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]:
     """Find each class among those of another model, by name; upper and lower case are alike.
 
     Two models of a single class match whatever it is called: what looks like an object to one is
@@ -23,9 +23,9 @@ def match_classes(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]
         K numbers of the other model's classes; None where it has none of that name.
 
     Example:
-        >>> match_classes(["hut", "boat", "car"], ["Car", "Hut"])
+        >>> match_outputs(["hut", "boat", "car"], ["Car", "Hut"])
         [1, None, 0]
-        >>> match_classes(["palm"], ["tree"])
+        >>> match_outputs(["palm"], ["tree"])
         [0]
     """
     if len(own) == len(theirs) == 1:
@@ -41,7 +41,7 @@ def take_outputs(own: Tensor, theirs: Tensor, places: Sequence[int | None], anch
     Args:
         own: (A * K, ...) weights or biases of a last layer.
         theirs: (A * L, ...) of the other model, of L classes.
-        places: From :func:`match_classes`.
+        places: From :func:`match_outputs`.
         anchors: Anchors per cell, A.
 
     Returns:

@@ -18,7 +18,7 @@ from geodet.models.description import find_model, load_description
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
 from geodet.training.band_statistics import BandStatistics
-from geodet.training.class_outputs import match_classes, summarise_match, take_outputs
+from geodet.training.class_outputs import match_outputs, summarise_match, take_outputs
 
 __all__ = ["Transfer", "adopt_inputs", "transfer_weights"]
 
@@ -83,7 +83,7 @@ def transfer_weights(
     those that connect a stage of the backbone need the same stage. The first convolution is adapted
     to the bands, see :func:`geodet.models.backbone.adapt_filters`. The last convolution of a head
     is taken if it has as many hidden convolutions, and of that of the classifier the outputs of
-    classes that have the same name, see :func:`geodet.training.class_outputs.match_classes`.
+    classes that have the same name, see :func:`geodet.training.class_outputs.match_outputs`.
 
     Args:
         network: Changed in place.
@@ -99,7 +99,7 @@ def transfer_weights(
     model = load_checkpoint(name)
     _check_backbone(model, network.config, name)
     own = network.state_dict()
-    places = match_classes(classes, model.description.classes)
+    places = match_outputs(classes, model.description.classes)
     given = _fitting(own, model, network, places)
     network.load_state_dict(given, strict=False)
     _warn_of_other_gsd(name, model.description.gsd, gsd)
