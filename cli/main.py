@@ -57,7 +57,7 @@ Exit codes:
   1    an error: stderr says what is wrong and what to do; nothing is written
   2    wrong usage: an unknown command or option, or a value that cannot be read
   3    some scenes could not be read or outputs not written; the others are done
-  130  interrupted by Ctrl-C (129 by SIGHUP, 143 by SIGTERM): no incomplete output is left
+  130  interrupted by Ctrl-C (129: SIGHUP, 143: SIGTERM): nothing half-written
 """
 
 _NAMES = {"help_option_names": ["-h", "--help"]}
