@@ -113,8 +113,9 @@ class ReviewDesk:
             if deed is None:
                 raise ValueError(f"{request.get('do')!r} is nothing that can be done")
             old, new = deed(request)
-            self._file.replace(old, new)
-            self._steps.append((old, new))
+            if old or new:
+                self._file.replace(old, new)
+                self._steps.append((old, new))
             return self._changed(old, new)
 
     def _undo(self) -> dict[str, Any]:
@@ -134,11 +135,16 @@ class ReviewDesk:
         }
 
     def _judge(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:
-        """Accept or reject a detection, or take that back: without a verdict."""
+        """Accept or reject a detection, or take that back: without a verdict.
+
+        Accepting one that was changed keeps the change.
+        """
         source, verdict = self._source(request), request.get("verdict")
         if verdict not in ("accepted", "rejected", None):
             raise ValueError(f"{verdict!r} is no verdict")
         old = self._of_source(source)
+        if verdict == "accepted" and any(one.verdict != "rejected" for one in old):
+            return [], []
         return old, [] if verdict is None else [self._detection(source, verdict)]
 
     def _change(self, request: Request) -> tuple[Sequence[_Item], Sequence[_Item]]:

@@ -62,6 +62,33 @@ def test_a_detection_is_moved_and_gets_another_class(desk, tmp_path):
     assert (row["label"], row["x1_px"], row["source"]) == ("shrub", 11, 0)
 
 
+def test_a_detection_that_is_accepted_after_a_change_stays_as_it_was_changed(desk, tmp_path):
+    desk.act({"do": "change", "source": 1, "box_px": [41, 30, 53, 40], "label": "shrub"})
+    changed = state(desk)
+    assert desk.act({"do": "judge", "source": 1, "verdict": "accepted"})["undo"] == 1
+    assert state(desk) == changed
+    row = labels(tmp_path).iloc[0]
+    assert (row["verdict"], row["label"], row["x1_px"]) == ("changed", "shrub", 41)
+    assert desk.act({"do": "undo"})["undo"] == 0
+    assert desk.describe()["objects"] == []
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        {"do": "judge", "source": 0, "verdict": "accepted"},
+        {"do": "judge", "source": 2, "verdict": None},
+        {"do": "window", "number": 1, "at": 0, "hidden": []},
+    ],
+)
+def test_what_changes_nothing_is_no_step_to_undo(desk, deed):
+    desk.act({"do": "judge", "source": 0, "verdict": "accepted"})
+    desk.act({"do": "window", "number": 1, "at": 0, "hidden": []})
+    before = desk.describe()
+    assert desk.act(deed)["undo"] == 2
+    assert desk.describe() == before
+
+
 @pytest.fixture
 def turned_desk(shown, tmp_path):
     """Return a desk of one oriented detection."""
