@@ -1,12 +1,11 @@
 // The object that was clicked or stepped to: its frame on the map and its attributes.
 
+import { aimedAt, smallest } from "./aim.js";
 import { element, say } from "./dom.js";
 import { squareToLngLat } from "./frame.js";
 import { inOrder } from "./order.js";
 import { addChosen, drawChosen, drawnBy } from "./scene_map.js";
 import { ask } from "./server.js";
-
-const REACH = 4; // pixels around a click
 
 /** Chooses objects of all layers. */
 export class Chosen {
@@ -21,7 +20,7 @@ export class Chosen {
     this.others = null; // a layer of the map with objects of another kind, and how to find them
     addChosen(map);
     map.on("click", ({ point }) => {
-      const clicked = this.drawnAt(point); // before other work moves the map
+      const clicked = this.clickedAt(point); // before other work moves the map
       inOrder(() => this.take(clicked));
     });
     for (const panel of panels) this.showPointer(panel.layer.name);
@@ -40,24 +39,19 @@ export class Chosen {
     }
   }
 
-  /** List what is drawn at a point of the map and can be chosen. */
-  drawnAt(point) {
-    const box = [
-      [point.x - REACH, point.y - REACH],
-      [point.x + REACH, point.y + REACH],
-    ];
+  /** Return the feature that a click at a point of the map chooses; null if there is none. */
+  clickedAt(point) {
     const layers = this.panels.flatMap(({ layer }) => drawnBy(layer.name, ["cells", "dots", "hits"]));
     if (this.others) layers.push(this.others.layer);
-    const all = this.map.queryRenderedFeatures(box, { layers });
-    return all.filter((feature) => !feature.state.reviewed);
-  }
-
-  /** Choose the smallest of some features; nothing if there are none. */
-  async take(found) {
-    if (!found.length) return this.clear();
+    const found = aimedAt(this.map, point, layers);
     const reviewed = this.others ? found.filter(({ source }) => source !== "errors") : [];
     const among = reviewed.length ? reviewed : found; // an error has no decision of its own
-    const best = among.reduce((a, b) => (extent(b) < extent(a) ? b : a));
+    return among.length ? smallest(this.map, point, among) : null;
+  }
+
+  /** Choose the object of a feature; nothing without one. */
+  async take(best) {
+    if (!best) return this.clear();
     if (best.layer.id === this.others?.layer) {
       const object = this.others.find(best.id); // gone if it was deleted meanwhile
       return object ? this.choose(this.panels[0], object) : this.clear();
@@ -109,8 +103,7 @@ export class Chosen {
     const id = object.verdict ? object.source : object.id;
     if (id !== null && panel) this.from = { layer: panel.layer.name, id };
     this.object = object;
-    const ring = object.corners.map(squareToLngLat);
-    drawChosen(this.map, [...ring, ring[0]]);
+    this.outline();
     this.fill(panel, object, n);
     const said = [
       object.label,
@@ -126,11 +119,17 @@ export class Chosen {
   clear() {
     this.layer = null;
     this.object = null;
-    drawChosen(this.map, null);
+    this.outline();
     const hadFocus = this.card.contains(document.activeElement);
     this.card.hidden = true;
     if (hadFocus) this.map.getCanvas().focus();
     this.tell();
+  }
+
+  /** Draw the frame around the chosen object; none without one. */
+  outline() {
+    const ring = this.object?.corners.map(squareToLngLat);
+    drawChosen(this.map, ring ? [...ring, ring[0]] : null);
   }
 
   tell() {
@@ -179,13 +178,6 @@ export class Chosen {
   button(text, work) {
     return element("button", { type: "button", onclick: () => inOrder(work) }, text);
   }
-}
-
-function extent(feature) {
-  if (feature.geometry.type === "Point") return 0;
-  const ring = feature.geometry.coordinates.flat(feature.geometry.type === "Polygon" ? 1 : 2);
-  const side = (n) => Math.max(...ring.map((p) => p[n])) - Math.min(...ring.map((p) => p[n]));
-  return side(0) * side(1);
 }
 
 function isRepeated(key) {
