@@ -56,6 +56,31 @@ def test_keys_judge_and_go_on_to_the_next(page, read):
     assert read("rejected")["source"].tolist() == [98]
 
 
+def test_delete_rejects_a_detection_without_a_decision(page, read):
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.keyboard.press("Delete")
+    assert rows_of(read, 1, "rejected")["source"].tolist() == [99]
+    expect(page.locator("#card")).to_be_hidden()
+    page.keyboard.press("n")
+    expect(page.locator("#card h2")).to_have_text("tree")
+    page.get_by_role("button", name="Delete").click()
+    assert rows_of(read, 2, "rejected")["source"].tolist() == [99, 98]
+
+
+@pytest.mark.parametrize("key", ["v", "w", "b"])
+def test_another_window_leaves_nothing_chosen(page, read, key):
+    page.keyboard.press("v")
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.keyboard.press(key)
+    expect(page.locator(SAID)).to_contain_text("Window")
+    expect(page.locator("#card")).to_be_hidden()
+    page.keyboard.press("x")
+    expect(page.locator(SAID)).to_have_text("Choose a detection first")
+    assert len(read("rejected")) == 0
+
+
 def test_a_decision_is_undone(page, read):
     expect(page.locator(UNDO)).to_be_disabled()
     page.keyboard.press("n")

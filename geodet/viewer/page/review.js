@@ -122,7 +122,7 @@ export class Review {
     this.accepting.disabled = !isDetection;
     this.rejecting.disabled = !isDetection;
     this.turning.disabled = this.object === null;
-    this.deleting.disabled = !this.object?.verdict || object.verdict === "rejected";
+    this.deleting.disabled = this.object === null || object.verdict === "rejected";
   }
 
   /** Accept or reject the chosen detection, and go on to the next without a decision. */
@@ -168,9 +168,11 @@ export class Review {
     this.again((one) => !known.has(one.id));
   }
 
+  /** Remove an object that was drawn, or reject a detection, whether it was judged or not. */
   async remove() {
-    if (!this.object?.verdict) return;
-    await this.act({ do: "delete", id: this.object.id });
+    if (!this.object || this.object.verdict === "rejected") return;
+    const { verdict, id } = this.object;
+    await this.act(verdict ? { do: "delete", id } : { do: "judge", source: id, verdict: "rejected" });
     this.chosen.clear();
   }
 
@@ -220,8 +222,10 @@ export class Review {
     return this.goTo(((this.current ?? 0) - 1 + count) % count);
   }
 
+  /** Show a window, and choose nothing: what was chosen may lie outside of it. */
   goTo(number) {
     this.current = number;
+    this.chosen.clear();
     const [x, y, width, height] = this.windows[number];
     const ring = this.frame.ring([x, y, x + width, y + height]);
     const [lng, lat] = [0, 1].map((n) => ring.map((place) => place[n]));
@@ -262,7 +266,7 @@ export class Review {
       { keys: ["x"], text: "reject, and go to the next", run: () => this.judge("rejected") },
       { keys: ["d"], text: "draw on or off", run: () => this.draw(!this.editor.isDrawing) },
       { keys: ["Enter"], text: "draw in the middle of the map", skip: "button, summary, a", run: async () => this.editor.isDrawing && this.add(this.editor.middle()) },
-      { keys: ["Delete", "Backspace"], text: "delete", run: () => this.remove() },
+      { keys: ["Delete", "Backspace"], text: "delete, or reject a detection", run: () => this.remove() },
       { keys: ["u"], text: "undo", run: () => this.undo() },
       { keys: ["Shift+ArrowLeft"], text: "move by a pixel, likewise the other arrows", run: nudge(-1, 0) },
       { keys: ["Shift+ArrowRight"], run: nudge(1, 0) },
