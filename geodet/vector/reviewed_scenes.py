@@ -180,7 +180,7 @@ def locked_review(path: Path, scene: str, geobox: GeoBox) -> Iterator[None]:
         path,
         part=part,
         busy=f"{name} is being reviewed in {path}",
-        hint="go on in its page, or end that program with Ctrl-C; it may run in another window",
+        hint="go on in its page, or end that program with Ctrl-C; it may run in another terminal",
     ):
         yield
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from geodet.errors import ConfigError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.geometry.windows import Window, WindowGrid
@@ -104,6 +105,7 @@ class ReviewDesk:
 
         Raises:
             ValueError: The request cannot be understood.
+            ConfigError: A box or a name is not usable.
             OutputError: The file cannot be written; nothing changed.
         """
         with self._lock:
@@ -246,7 +248,10 @@ class ReviewDesk:
     def _object(self, request: Request) -> ReviewedObject:
         known = self._file.objects.get(requested_number(request, "id"))
         if known is None:
-            raise ValueError("there is no such reviewed object")
+            raise ConfigError(
+                "the decision on this object was taken back",
+                hint="load the page again: another page has it open too",
+            )
         return known
 
     def _box(self, request: Request) -> tuple[float, float, float, float]:
@@ -255,7 +260,7 @@ class ReviewDesk:
         size = np.array([self._geobox.width, self._geobox.height] * 2)
         x1, y1, x2, y2 = np.clip(given, 0, size).round(3).tolist()
         if x2 - x1 < LEAST_SIDE_PX or y2 - y1 < LEAST_SIDE_PX:
-            raise ValueError("the box is smaller than half a pixel, or outside of the scene")
+            raise _wrong_box()
         return x1, y1, x2, y2
 
     def _oriented(self, request: Request) -> OrientedPx:
@@ -264,7 +269,7 @@ class ReviewDesk:
         size = np.array([self._geobox.width, self._geobox.height])
         is_inside = bool(((given[:2] >= 0) & (given[:2] <= size)).all())
         if not is_inside or given[2:4].min() < LEAST_SIDE_PX:
-            raise ValueError("the box is smaller than half a pixel, or outside of the scene")
+            raise _wrong_box()
         x, y, length, width, angle = with_longer_side_first(given[None])[0].tolist()
         return round(x, 3), round(y, 3), round(length, 3), round(width, 3), angle
 
@@ -290,6 +295,13 @@ def _fingerprint(objects: Detections) -> str:
     """Return a value that differs between files with different detections."""
     rows = np.hstack([objects.boxes.round(2), objects.labels[:, None]])
     return hashlib.sha256(np.ascontiguousarray(rows).tobytes()).hexdigest()[:16]
+
+
+def _wrong_box() -> ConfigError:
+    return ConfigError(
+        "the box is smaller than half a pixel, or outside of the scene",
+        hint="draw it larger, and within the scene",
+    )
 
 
 def _sides(window: Window) -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from geodet.errors import ConfigError
 from geodet.geometry.arrays import Floats
 
 __all__ = ["LEAST_SIDE_PX", "Request", "requested_label", "requested_number", "requested_numbers"]
@@ -47,9 +48,17 @@ def requested_label(request: Request) -> str:
     """Return the name of a class, without spaces around it.
 
     Raises:
-        ValueError: It is empty, long or not a text.
+        ValueError: It is no text.
+        ConfigError: It is empty or long.
     """
     label = request.get("label")
-    if not isinstance(label, str) or not label.strip() or len(label) > _LONGEST_NAME:
+    if not isinstance(label, str):
         raise ValueError(f"{label!r} is no name of a class")
+    if not label.strip():
+        raise ConfigError("the class has no name", hint="type the name of a class")
+    if len(label) > _LONGEST_NAME:
+        raise ConfigError(
+            f"the name of the class has {len(label)} letters",
+            hint=f"type one of at most {_LONGEST_NAME}",
+        )
     return label.strip()

@@ -56,6 +56,18 @@ def test_keys_judge_and_go_on_to_the_next(page, read):
     assert read("rejected")["source"].tolist() == [98]
 
 
+def test_a_correction_is_kept_when_it_is_accepted(page, read):
+    page.keyboard.press("n")
+    page.locator("#card").wait_for()
+    page.keyboard.press("Shift+ArrowRight")
+    page.locator("#review-class").fill("boat")
+    page.get_by_role("button", name="Accept").click()
+    expect(page.locator(SAID)).to_have_text("tree, score 0.98, 2 of 100")
+    row = rows_of(read, 1).iloc[0]
+    assert (row["source"], row["label"], row["verdict"]) == (99, "boat", "changed")
+    assert box_of(row) == pytest.approx([371, 370, 391, 390], abs=0.01)
+
+
 def test_delete_rejects_a_detection_without_a_decision(page, read):
     page.keyboard.press("n")
     page.locator("#card").wait_for()

@@ -169,7 +169,7 @@ def test_a_scene_is_reviewed_by_one_program_at_a_time(tmp_path):
             locked_review(path, "there/ortho.tif", NORTH),
         ):
             pass
-        assert "Ctrl-C" in caught.value.hint
+        assert "Ctrl-C; it may run in another terminal" in caught.value.hint
         for name, place in (("south/ortho.tif", SOUTH), ("b.tif", NORTH)):
             with locked_review(path, name, place):
                 pass

@@ -183,6 +183,25 @@ def test_a_request_that_makes_no_sense_is_refused(reviewed, content):
     assert post(reviewed, content)[0].status == 400
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"do": "add", "box_px": [1, 2, 1.2, 9], "label": "a"}, "smaller than half a pixel"),
+        ({"do": "add", "box_px": [1, 2, 9, 9], "label": " "}, "the class has no name"),
+        ({"do": "add", "box_px": [1, 2, 9, 9], "label": "a" * 201}, "has 201 letters"),
+        ({"do": "change", "source": 0, "oriented_px": [-9, 5, 8, 8, 0]}, "outside of the scene"),
+        ({"do": "delete", "id": 99}, "was taken back"),
+    ],
+)
+def test_what_a_person_can_get_wrong_is_said_with_the_way_out(reviewed, wrong, said):
+    answer, content = post(reviewed, wrong)
+    assert answer.status == 422
+    found = json.loads(content)
+    assert said in found["error"]
+    assert "the request" not in found["error"]
+    assert found["hint"]
+
+
 def test_a_request_that_is_too_large_is_not_read(reviewed):
     assert post(reviewed, b" " * (2**16 + 1))[0].status == 413
 

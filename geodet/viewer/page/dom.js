@@ -44,10 +44,15 @@ export function say(text) {
   saying = setTimeout(() => (region.textContent = text), SAID_MS);
 }
 
-/** Show an error until the next one, or until it is clicked away. */
+/** Show an error until the next one, or until it is dismissed. */
 export function complain(error) {
   const box = document.getElementById("message");
-  const close = element("button", { type: "button", onclick: () => (box.hidden = true) }, "Close");
+  const close = element("button", { type: "button", onclick: dismissError }, "Close");
   box.replaceChildren(String(error.message ?? error), close);
   box.hidden = false;
+}
+
+/** Hide the error that is shown. */
+export function dismissError() {
+  document.getElementById("message").hidden = true;
 }

@@ -8,7 +8,7 @@ import { LayerPanel } from "./layer_panel.js";
 import { showPlace, showScale } from "./readout.js";
 import { Review } from "./review.js";
 import { addObjects, addScene, drawnBy, openMap, sceneTiles, showAll } from "./scene_map.js";
-import { ask } from "./server.js";
+import { ask, reasonOf } from "./server.js";
 
 const STEP = 0.05; // of the score, by key
 
@@ -17,7 +17,7 @@ async function start() {
   const frame = new Frame(about);
   describe(about);
   const map = openMap(about, frame);
-  map.on("error", ({ error }) => explain(error).catch(complain));
+  map.on("error", ({ error }) => reasonOf(error).then(complain, complain));
   await new Promise((resolve) => map.once("load", resolve));
   addScene(map, about, frame);
   if (!about.scene.is_ready) showWhenReady(map).catch(complain);
@@ -53,13 +53,6 @@ async function whileBusy(text, work) {
 async function showWhenReady(map) {
   await whileBusy("Reading an overview of the scene …", ask("scene/ready"));
   map.getSource("scene").setTiles([sceneTiles("overview")]);
-}
-
-/** Show what the server said of a tile that it could not make. */
-async function explain(error) {
-  const text = error.body ? await error.body.text() : "";
-  const said = text.startsWith("{") ? JSON.parse(text) : { error: error.message, hint: "" };
-  complain([said.error, said.hint].filter(Boolean).join(" – "));
 }
 
 function describe(about) {

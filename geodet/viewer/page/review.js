@@ -1,7 +1,7 @@
 // The review: decisions on objects, each written by the server at once, and undone one by one.
 
 import { BoxEditor } from "./box_editor.js";
-import { element, say, whole } from "./dom.js";
+import { dismissError, element, say, whole } from "./dom.js";
 import { inOrder } from "./order.js";
 import { addReviewed, drawReviewed, drawWindows, hideDetections } from "./review_map.js";
 import { tell } from "./server.js";
@@ -56,8 +56,12 @@ export class Review {
     this.reason = element("p", { className: "fine", id: "window-reason" });
     this.label = element("input", { type: "text", id: "review-class", autocomplete: "off" });
     this.label.setAttribute("list", "review-classes");
-    this.label.value = this.panel?.layer.classes[0]?.name ?? "object";
-    this.label.addEventListener("change", () => inOrder(() => this.relabel()));
+    this.name = this.panel?.layer.classes[0]?.name ?? "object";
+    this.label.value = this.name;
+    this.label.addEventListener("change", () => {
+      const typed = this.label.value.trim(); // before an answer that is on its way shows another
+      inOrder(() => this.relabel(typed));
+    });
     this.names = element("datalist", { id: "review-classes" });
     return element(
       "section",
@@ -79,9 +83,22 @@ export class Review {
     );
   }
 
-  /** Send a request, and show what changed. */
+  /** Send a request, and show what changed; an error of an earlier one is over then. */
   async act(request) {
-    this.apply(await tell("reviews", request));
+    try {
+      this.apply(await tell("reviews", request));
+    } catch (error) {
+      this.restore();
+      throw error;
+    }
+    dismissError();
+  }
+
+  /** Show the chosen object and its class as they are, not as they were dragged or typed. */
+  restore() {
+    this.chosen.outline();
+    this.editor.edit(this.object && shapeOf(this.object));
+    this.label.value = this.name;
   }
 
   apply({ removed, put, reviewed, undo }) {
@@ -117,7 +134,9 @@ export class Review {
     const isOwn = object !== null && this.chosen.layer !== "errors";
     this.object = isOwn ? object : null;
     this.editor.edit(this.object && shapeOf(this.object));
-    if (this.object) this.label.value = object.label;
+    if (this.object) this.name = object.label;
+    const isTyping = document.activeElement === this.label;
+    if (this.object && !isTyping) this.label.value = this.name;
     const isDetection = this.object !== null && sourceOf(object) !== null;
     this.accepting.disabled = !isDetection;
     this.rejecting.disabled = !isDetection;
@@ -157,8 +176,14 @@ export class Review {
     if (this.object) await this.change(asRequest(work(shapeOf(this.object))));
   }
 
-  relabel() {
-    return this.object ? this.change({ label: this.label.value }) : Promise.resolve();
+  /** Take the class that was typed, for the chosen object or for those to be drawn. */
+  async relabel(typed) {
+    if (!typed) {
+      this.restore();
+      throw new Error("Type the name of a class");
+    }
+    if (this.object) return this.change({ label: typed });
+    this.name = this.label.value = typed;
   }
 
   /** Add an object, and choose it. */
