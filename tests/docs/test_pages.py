@@ -10,7 +10,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import chain, pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -169,6 +170,21 @@ def commands_of(path):
         for command in block.commands
         if command.startswith("geodet ")
     ]
+
+
+def test_pages_that_write_the_same_file_begin_in_a_new_folder():
+    """Read in their order, the second page would stop: the file exists already."""
+    writers = defaultdict(set)
+    for path in PAGES:
+        run = [b.commands for b in read_blocks(path) if b.language == "console" and not b.reason]
+        for command in chain(*run):
+            for option, name in pairwise(shlex.split(command)):
+                if option in ("-o", "--preview", "--counts", "--report"):
+                    writers[name].add(path)
+    texts = {path: " ".join(path.read_text(encoding="utf-8").split()) for path in PAGES}
+    for name, paths in writers.items():
+        silent = [page_name(path) for path in paths if "new folder" not in texts[path]]
+        assert len(silent) <= 1, f"{name}: {silent}"
 
 
 def test_the_documentation_shows_every_command():
