@@ -119,7 +119,7 @@ def test_a_format_that_needs_more_is_refused_before_the_search(
     ("words", "package"),
     [
         (("detect", "SCENE", "-o", "b.gpkg", "-m", "urban-trees", "--aoi", "a.gpkg"), "pyogrio"),
-        (("info", "a.gpkg"), "pyogrio"),
+        (("info", "a.gpkg"), "geopandas"),
         (("compare", "a.gpkg", "a.gpkg", "-o", "b.gpkg"), "pandas"),
     ],
 )
