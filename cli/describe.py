@@ -124,7 +124,7 @@ def run_fields(run: RunRecord) -> dict[str, Any]:
         "epochs": f"{run.epochs} of {run.epochs_planned}",
         **{f"training {key}": value for key, value in about.items()},
         **figures,
-        "chips/s": f"{run.chips_per_second:.1f}",
+        **({"chips/s": f"{run.chips_per_second:.1f}"} if run.epochs else {}),
         "model": "none yet" if run.size_mb is None else f"{run.size_mb:.1f} MB",
         "settings": _text(changed) if changed else "the defaults",
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -86,8 +88,20 @@ def train_runs(
         if not quiet:
             typer.echo(f"run {number} of {count}: {run.output.name}", err=True)
 
-    report = run_series(output, runs, train, resume=resume, overwrite=overwrite, progress=announce)
+    options: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "progress": announce}
+    with _hint_at_command():
+        report = run_series(output, runs, train, **options)
     print_json(report) if as_json else _print_series(report)
+
+
+@contextmanager
+def _hint_at_command() -> Iterator[None]:
+    """Print, when Ctrl-C or a signal ends a series, how it goes on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo("the same command without --overwrite goes on with the runs", err=True)
+        raise
 
 
 def _print_series(report: SeriesReport) -> None:

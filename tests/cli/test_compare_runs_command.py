@@ -5,6 +5,7 @@ import json
 
 import pytest
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from factories_models import write_tileset
 
 from geodet.config import Config
 from geodet.training.run_about import write_run_about
@@ -47,6 +48,18 @@ def test_info_prints_a_run(invoke):
     told = invoke("info", "a.run").stdout
     assert "validation loss  2.5" in told
     assert json.loads(invoke("info", "a.run", "--json").stdout)["rows"][0]["ap"] == 0.1
+    assert "chips/s" in told
+    assert "chips/s" not in invoke("info", "b.run").stdout  # before its first epoch ends
+
+
+def test_a_series_that_is_interrupted_says_how_it_goes_on(invoke, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("geodet.training.run_series.run_series", interrupt)
+    write_tileset(tmp_path / "tiles")
+    words = ("train", "--data", "tiles", "-o", "a.safetensors", "--seeds", "2")
+    assert "the same command without --overwrite goes on" in invoke(*words, code=130).stderr
 
 
 def test_a_dry_run_of_several_trainings_is_refused(invoke, tmp_path):
