@@ -92,4 +92,4 @@ def test_a_detection_loads_nothing_that_it_does_not_need(detect_in_a_process):
     assert {name.split(".")[0] for name in modules} & set(NOT_NEEDED) == set()
     own = [name for name in modules if name.split(".")[0] == "geodet"]
     print(f"one detection imports {len(own)} modules of geodet")
-    assert len(own) < 250  # of some 440
+    assert len(own) < 250  # of some 480
