@@ -23,7 +23,7 @@ from geodet.vector.geopackage_tables import (
     quoted,
 )
 from geodet.vector.packed_index import insert_boxes, pack_boxes, round_outward
-from geodet.vector.rows import APPROXIMATE, LAYER, TEXTS, VectorLayer
+from geodet.vector.rows import APPROXIMATE, LAYER, TEXTS, VectorLayer, shape_bounds
 from geodet.vector.wkb_encoding import pack_geopackage
 
 __all__ = ["GeoPackageTable", "open_table"]
@@ -107,8 +107,9 @@ class GeoPackageTable(Closing):
         self._writing = self._thread.submit(self._add, columns, coordinates)
 
     def _add(self, columns: Sequence[Sequence[Any]], coordinates: Floats) -> None:
-        placed = ~np.isnan(coordinates).any(axis=(1, 2))
-        shapes: list[bytes | None] = pack_geopackage(coordinates, self._srs)
+        bounds = shape_bounds(coordinates)
+        placed = ~np.isnan(bounds).any(axis=1)
+        shapes = pack_geopackage(coordinates, bounds, self._srs)
         for number in np.flatnonzero(~placed).tolist():
             shapes[number] = None
         self._database.executemany(self._insert, zip(shapes, *columns, strict=True))
@@ -116,8 +117,7 @@ class GeoPackageTable(Closing):
         self._count += len(coordinates)
         self._placed += len(numbers)
         if len(numbers):
-            corners = coordinates[placed]
-            self._note(numbers, np.hstack([corners.min(axis=1), corners.max(axis=1)]))
+            self._note(numbers, bounds[placed])
 
     def finish(self) -> None:
         """Complete the layer and its index.

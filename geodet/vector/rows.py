@@ -36,6 +36,7 @@ __all__ = [
     "crs_text",
     "iter_slices",
     "list_fields",
+    "shape_bounds",
     "to_rows",
     "warn_of_transformation",
 ]
@@ -151,9 +152,7 @@ class Rows:
     @property
     def bounds(self) -> Floats:
         """(N, 4) least x and y, greatest x and y."""
-        corners = self.coordinates.swapaxes(0, 1)  # min(axis=1) of four takes twice as long
-        low, high = (reduce(choose, corners) for choose in (np.minimum, np.maximum))
-        return np.hstack([low, high])
+        return shape_bounds(self.coordinates)
 
     @property
     def is_placed(self) -> NDArray[np.bool_]:
@@ -177,6 +176,20 @@ class Rows:
         names = parts[0].fields
         fields = {name: np.concatenate([part.fields[name] for part in parts]) for name in names}
         return Rows(fields, np.concatenate([part.coordinates for part in parts]))
+
+
+def shape_bounds(coordinates: Floats) -> Floats:
+    """Return the bounds of shapes: least x and y, greatest x and y.
+
+    Args:
+        coordinates: (N, P, 2) of the P points of each.
+
+    Returns:
+        (N, 4), NaN where a shape has no place.
+    """
+    points = coordinates.swapaxes(0, 1)  # min(axis=1) of four takes twice as long
+    low, high = (reduce(choose, points) for choose in (np.minimum, np.maximum))
+    return np.hstack([low, high])
 
 
 def iter_slices(part: SceneDetections, size: int) -> Iterator[SceneDetections]:

@@ -37,11 +37,14 @@ def pack_wkb(coordinates: NDArray[np.float64]) -> NDArray[np.uint8]:
     return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
 
 
-def pack_geopackage(coordinates: NDArray[np.float64], srs: int) -> list[bytes | None]:
+def pack_geopackage(
+    coordinates: NDArray[np.float64], bounds: NDArray[np.float64], srs: int
+) -> list[bytes | None]:
     """Encode points or rings of four corners as a GeoPackage holds them; rings with their bounds.
 
     Args:
         coordinates: As of :func:`pack_wkb`.
+        bounds: (N, 4) least x and y, greatest x and y.
         srs: The number of their CRS in the file.
 
     Returns:
@@ -56,8 +59,7 @@ def pack_geopackage(coordinates: NDArray[np.float64], srs: int) -> list[bytes | 
     records = np.zeros(len(wkb), [*_GEOPACKAGE_HEAD, *sides, ("wkb", "u1", (wkb.shape[1],))])
     records["magic"], records["flags"], records["srs"] = b"GP", 3 if has_bounds else 1, srs
     if has_bounds:
-        records["sides"][:, ::2] = coordinates.min(axis=1)
-        records["sides"][:, 1::2] = coordinates.max(axis=1)
+        records["sides"] = bounds[:, [0, 2, 1, 3]]
     records["wkb"] = wkb
     shapes: list[bytes | None] = records.view(f"V{records.dtype.itemsize}").tolist()
     return shapes
