@@ -69,7 +69,7 @@ class CountBy:
         check_polygons(by, self._counts)
 
     def follow(self, run: LayerRun) -> None:
-        """Have a run count at its end, and check that the polygons meet the ground it is to search.
+        """Count at the end of a run, and check that the polygons meet the ground it is to search.
 
         Raises:
             VectorError: They do not, or one of the two has no CRS.

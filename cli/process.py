@@ -28,7 +28,7 @@ __all__ = [
 
 _received: list[int] = []  # signals that told this process to end
 
-_DEAF = ("importlib._bootstrap", "weakref")  # modules in whose frames no exception may be raised
+_SWALLOWING = ("importlib._bootstrap", "weakref")  # modules whose frames lose exceptions
 _SECONDS_TO_REPEAT = 0.05  # of a signal that came there
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # parameters of mallopt(3)
 
@@ -117,7 +117,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
         return
     _received.append(number)
     signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted by a second one
-    if hasattr(signal, "SIGCHLD"):  # nor by PyTorch's error when its workers end, as they are told
+    if hasattr(signal, "SIGCHLD"):  # nor by PyTorch's error when its workers end with it
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.exit(128 + number)
 
@@ -131,12 +131,12 @@ def _is_repeated(number: int, frame: FrameType | None) -> bool:
     Returns:
         Whether the signal is sent again.
     """
-    is_deaf = any(f.f_globals.get("__name__") in _DEAF for f in _stack(frame))
-    if is_deaf:
+    is_swallowed = any(f.f_globals.get("__name__") in _SWALLOWING for f in _stack(frame))
+    if is_swallowed:
         again = threading.Timer(_SECONDS_TO_REPEAT, signal.raise_signal, [number])
         again.daemon = True
         again.start()
-    return is_deaf
+    return is_swallowed
 
 
 def _stack(frame: FrameType | None) -> Iterator[FrameType]:

@@ -42,7 +42,7 @@ def refuse_with_job(ctx: typer.Context) -> None:
 
 
 def _place_with_job(name: str) -> str:
-    """Say where an option of detect has its place when a job is searched."""
+    """Return where an option of detect belongs when a job is searched."""
     from .merge import merge
     from .plan import plan
 

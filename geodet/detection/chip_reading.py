@@ -83,7 +83,7 @@ def iter_chips(
 
 
 def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int) -> Future[Chip]:
-    """Have a window read, whose blocks are kept from now on, not from when a thread begins."""
+    """Schedule a window; its blocks are kept from now on, not from when a thread begins."""
     window, below = grid[index], index + grid.columns
     inner = window.from_corner()
     forget = scene.expect(inner, grid[below].row_off if below < len(grid) else grid.height)

@@ -105,7 +105,7 @@ def missing_outputs_error(
 
 @contextmanager
 def naming_complete(outputs: Sequence[Path]) -> Iterator[None]:
-    """Have an error of what is written after the outputs say that they are complete.
+    """Add to an error of what is written after the outputs that they are complete.
 
     Args:
         outputs: The files of detections.

@@ -46,7 +46,7 @@ def announcing(note: Callable[[Path, Path], None]) -> Iterator[None]:
 
 
 def announce(temporary: Path, path: Path) -> None:
-    """Say that a complete output is about to be put in its place."""
+    """Report that a complete output is about to be put in its place."""
     if (note := _announced.get()) is not None:
         note(temporary, path)
 

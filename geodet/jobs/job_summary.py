@@ -52,7 +52,7 @@ class JobSummary:
 
 
 def summarise_job(folder: str | Path) -> JobSummary:
-    """Say how far a job is; neither its scenes nor a GPU are needed.
+    """Summarise how far a job is; neither its scenes nor a GPU are needed.
 
     Args:
         folder: The folder that ``geodet plan`` wrote.

@@ -207,7 +207,7 @@ class RayPool:
         yield Done(*task, self._write(task[0], result))
 
     def _tries_again(self, task: Task, actor: Any) -> bool:
-        """Have another actor try what one cannot read; once, and not if the scene is left out."""
+        """Retry on another actor what one cannot read; once, and not if the scene is left out."""
         if task[0] in self._left_out or len(self._actors) == 1 or _key(task) in self._refused:
             return False
         self._refused[_key(task)] = actor

@@ -183,7 +183,7 @@ def choose_precision(job: JobFolder, device: str) -> str:
 
 
 def check_device(job: JobFolder, about: dict[str, Any], *, allow_mixed: bool = False) -> None:
-    """Have the job know what computes it, or check that it is what has begun it.
+    """Record what computes the job, or check that it is the same as before.
 
     Args:
         job: The job.

@@ -134,7 +134,7 @@ def _gdal() -> Any:
 
 
 def _ask_why(gdal: Any, path: str) -> None:
-    """Ask a server again, as GDAL does not say why a file is not streamed or a folder not listed.
+    """Query a server again: GDAL gives no reason why a file is not streamed or a folder not listed.
 
     Raises:
         ServerError: This time it answers.

@@ -123,7 +123,7 @@ def _search(
     options: DetectOptions,
     progress: Callable[[int, int], None],
 ) -> tuple[RatedWindows, dict[str, str]]:
-    """Have the network look at all windows."""
+    """Run the network on all windows."""
     least = float(rater.least_scores.min())
     device = choose_device(options.device)
     predictor = build_predictor(model, config, device, score_threshold=least)

@@ -36,7 +36,7 @@ def match_outputs(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]
 
 
 def take_outputs(own: Tensor, theirs: Tensor, places: Sequence[int | None], anchors: int) -> Tensor:
-    """Take the outputs of the classes that the other model knows.
+    """Take the outputs of the classes that the other model has, too.
 
     Args:
         own: (A * K, ...) weights or biases of a last layer.
@@ -58,7 +58,7 @@ def take_outputs(own: Tensor, theirs: Tensor, places: Sequence[int | None], anch
 def summarise_match(
     own: Sequence[str], theirs: Sequence[str], places: Sequence[int | None]
 ) -> str | None:
-    """Say in one line what becomes of the classes; None where they are the same.
+    """Describe in one line what becomes of the classes; None where they are the same.
 
     Example:
         >>> summarise_match(["hut", "boat", "car"], ["car", "hut", "bus"], [1, None, 0])

@@ -19,7 +19,7 @@ _Train = Callable[Concatenate[Any, Path, _Rest], _Report]
 
 
 def one_at_a_time(train: _Train[_Rest, _Report]) -> _Train[_Rest, _Report]:
-    """Let a function that trains hold the lock of its output, its second argument.
+    """Wrap a function that trains, to hold the lock of its output, its second argument.
 
     Two trainings would write one model and one log, and both end well. Of several processes that
     train together the first one holds it. Where the folder is missing, the function says so.

@@ -1,7 +1,7 @@
 """The scenes that a GeoPackage holds: the ground searched in each, and those that were left out.
 
 Users and other formats see one ground, the title ``examined ground``, and one list of what was left
-out. Replacing a scene needs to know which part of the ground is its own, so both are kept by model
+out. To replace a scene, its part of the ground must be known, so both are kept by model
 and scene in the domain of :class:`LayerMetadata` that is not shown: about 150 bytes for a scene
 that is a rectangle.
 
@@ -50,7 +50,7 @@ class HeldScenes:
         self._grounds = {scene: _parse(text) for scene, text in mine.items()}
         self._of_other_models = by_model
         self._failures: dict[str, dict[str, str]] = stored.get(_FAILURES, {})
-        # besides what is told by scene: all that an earlier version has written
+        # besides what is kept by scene: all that an earlier version has written
         texts = metadata.texts_of(EXAMINED)
         if unknown := stored.get(_UNKNOWN):
             texts = [unknown, *texts[1:]]

@@ -265,7 +265,7 @@ def quoted(name: str) -> str:
 
 
 def _definitions(crs: CRS) -> tuple[str | None, str | None]:
-    """Return a CRS as the standard wants it, or else, where that cannot say it, as WKT 2."""
+    """Return a CRS as WKT 1, which the standard requires, or else, where it cannot be, as WKT 2."""
     try:
         return str(crs.to_wkt("WKT1_GDAL")), None
     except CRSError:
