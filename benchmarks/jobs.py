@@ -45,6 +45,7 @@ from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.stopwatch import Stopwatch
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import WindowLimits
 from geodet.jobs import job_plan
 from geodet.jobs.job_documents import from_document, to_document
 from geodet.jobs.job_folder import open_job, write_job
@@ -206,7 +207,7 @@ def _county(count: int) -> list[PlannedScene]:
             GeoBox(SIDE, SIDE, _place(number, columns), UTM),
             "uint8",
             (SIDE, SIDE),
-            SIDE,
+            WindowLimits(),
         )
         for number in range(count)
     ]

@@ -114,7 +114,8 @@ def _prepare(scene: Path, model: Model, precision: str) -> tuple[Predictor, list
     with _library_of(precision):
         predictor = build_predictor(model, config, "cpu")
     with Scene(scene) as opened:
-        grid, batch_size = plan_windows(predictor, config, *opened.grid, rows_kept=opened.rows_kept)
+        limits = opened.window_limits
+        grid, batch_size = plan_windows(predictor, config, *opened.grid, limits=limits)
         read = iter_batches(iter_chips(opened, grid, workers=2, ahead=8), batch_size=batch_size)
         batches = [predictor.stack([chip for _, chip in batch.chips]) for batch in read]
     _forward_all(predictor, batches[:2])

@@ -42,7 +42,7 @@ def main() -> None:
         predictor = build_predictor(model, config, options.device)
         with Scene(scene_path) as scene:
             grid, batch_size = plan_windows(
-                predictor, config, *scene.grid, rows_kept=scene.rows_kept
+                predictor, config, *scene.grid, limits=scene.window_limits
             )
             batches = _batches(predictor, scene, grid, batch_size)
         _forward_all(predictor, batches[:2])  # the first pass compiles and allocates

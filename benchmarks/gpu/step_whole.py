@@ -112,7 +112,8 @@ def _bare_seconds(setting: Setting, model: Model, case: Case, side: int) -> floa
     """Return the seconds of the network alone for the windows, which lie on the device."""
     predictor = build_predictor(model, _config(case), setting.device)
     with Scene(make_scene(setting.folder, side)) as scene:
-        grid, batch = plan_windows(predictor, _config(case), *scene.grid, rows_kept=scene.rows_kept)
+        limits = scene.window_limits
+        grid, batch = plan_windows(predictor, _config(case), *scene.grid, limits=limits)
     window = grid[0]
     height, width = window.height, window.width
     chips = paint_chips(setting.folder, batch, max(height, width))[:, :, :height, :width]

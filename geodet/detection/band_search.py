@@ -169,8 +169,9 @@ class BandSearch:
             window = grid[index]
             here = decoded.detections.shifted(window.col_off, window.row_off)
             owned = keep_owned(here, grid.core(index), slack=self._windows.slack)
-            # The merger relies on it: no box begins higher above its window than the overlap.
-            owned.boxes[:, 1::2] = owned.boxes[:, 1::2].clip(min=self._windows.row_of(index))
+            # The merger relies on it: no box begins farther before its window than the overlap.
+            corner = self._windows.first_corner(index)
+            owned.boxes[:] = owned.boxes.clip(min=corner * 2)
             cut = cut_sides(owned, window, width=grid.width, height=grid.height, tolerance=CUT_PX)
             parts.append(BandPart(owned, cut, capped=decoded.capped))
         return replace(BandPart.concatenate(parts), empty=len(batch.empty))

@@ -84,9 +84,9 @@ def iter_chips(
 
 def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int) -> Future[Chip]:
     """Schedule a window; its blocks are kept from now on, not from when a thread begins."""
-    window, below = grid[index], index + grid.columns
+    window = grid[index]
     inner = window.from_corner()
-    forget = scene.expect(inner, grid[below].row_off if below < len(grid) else grid.height)
+    forget = scene.expect(inner, grid.row_below(index))
     future = pool.submit(_read, scene, window, inner)
     future.add_done_callback(lambda _: forget())
     return future

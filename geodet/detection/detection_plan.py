@@ -37,6 +37,7 @@ from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
+from geodet.geometry.windows import WindowLimits
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import WGS_84, Photographs
 from geodet.raster.scene import Scene
@@ -70,8 +71,8 @@ class PlannedScene:
     """Data type of the bands that are read, as numpy names it."""
     grid: tuple[int, int]
     """Columns and rows at the resolution of detection."""
-    rows_kept: int
-    """See :attr:`geodet.raster.scene.Scene.rows_kept`."""
+    limits: WindowLimits
+    """See :attr:`geodet.raster.scene.Scene.window_limits`."""
     aoi: AreaOfInterest | None = None
     """Area of interest in the scene's own pixels; None: all of the scene."""
 
@@ -230,7 +231,7 @@ def _open_scenes(
             turned += [] if scene.turn.is_none else [scene.name]
             _check_crs(scene, config)
             unplaced[scene.name] = scene.unplaced_crs
-            about = scene.geobox, scene.dtype.name, scene.grid, scene.rows_kept
+            about = scene.geobox, scene.dtype.name, scene.grid, scene.window_limits
             found.append(PlannedScene(path, record.scene, *about))
             if path not in kept:
                 opened.close_scene(path)

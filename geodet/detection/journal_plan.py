@@ -15,7 +15,7 @@ from geodet.files.synced_files import write_synced
 __all__ = ["PLAN_NAME", "JournalPlan", "read_plan"]
 
 PLAN_NAME = "plan.json"
-_LAYOUT = 3
+_LAYOUT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Merge what the windows of a scene own, from its top to its bottom."""
+"""Merge what the windows of a scene own, in their order."""
 
 from __future__ import annotations
 
@@ -48,13 +48,12 @@ class SceneMerge:
     def add(self, piece: BandPiece) -> list[Detections]:
         """Add a piece, and return what is final now, in the scene's own pixels.
 
-        It comes row by row of windows, so that batches do not affect the order.
+        It comes line by line of windows, so that batches do not affect the order.
         """
         self._merger.add(piece.part.detections, piece.part.cut)
-        columns = self._windows.grid.columns
-        rows = range(self._settled + 1, piece.waiting_from // columns + 1)
-        self._settled = max(self._settled, *rows, 0)
-        parts = [self._merger.settle(self._windows.row_of(row * columns)) for row in rows]
+        lines = range(self._settled + 1, self._windows.grid.line(piece.waiting_from) + 1)
+        self._settled = max(self._settled, *lines, 0)
+        parts = [self._merger.settle(*self._windows.open_part(line)) for line in lines]
         return [self._to_scene(part) for part in parts]
 
     def finish(self) -> Detections:

@@ -204,7 +204,7 @@ def _plan_windows(
     """Choose the windows, or take those of the journal."""
     first_cell = scene.geobox.first_cell(scene.grid)
     plan = plan_windows(
-        predictor, config, *scene.grid, rows_kept=scene.rows_kept, first_cell=first_cell
+        predictor, config, *scene.grid, limits=scene.window_limits, first_cell=first_cell
     )
     if journal is None:
         return plan

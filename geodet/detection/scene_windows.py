@@ -36,11 +36,28 @@ class SceneWindows:
         cores = (self.grid.core(index) for index in indices)
         return sum(core.width * core.height for core in cores)
 
-    def row_of(self, index: int) -> float:
-        """Return the row of the grid above which no box of this or a later window begins."""
-        if index >= len(self.grid):
-            return math.inf
-        return self.grid[index].row_off - self.grid.overlap
+    def first_corner(self, index: int) -> tuple[int, int]:
+        """Return the column and row of the grid before which no box of a window begins."""
+        window, overlap = self.grid[index], self.grid.overlap
+        return window.col_off - overlap, window.row_off - overlap
+
+    def open_part(self, line: int) -> tuple[float, tuple[float, float]]:
+        """Return where boxes of a line of windows, and of those after it, may begin.
+
+        Args:
+            line: See :meth:`geodet.geometry.windows.WindowGrid.line`.
+
+        Returns:
+            As :meth:`geodet.merging.merger.RowMerger.settle` takes it: the first row, and the first
+            columns of the strip and of the next one.
+        """
+        if line >= self.grid.lines:
+            return math.inf, (math.inf, math.inf)
+        left, top = self.first_corner(self.grid.windows_of_line(line)[0])
+        beside = line + self.grid.rows
+        if beside >= self.grid.lines:
+            return top, (left, math.inf)
+        return top, (left, self.first_corner(self.grid.windows_of_line(beside)[0])[0])
 
 
 def cut_scene(

@@ -7,6 +7,7 @@ import math
 import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ import psutil
 
 from geodet.config import DetectConfig
 from geodet.detection.predictor import PredictorFacts
-from geodet.geometry.windows import WindowGrid
+from geodet.geometry.windows import WindowGrid, WindowLimits
 from geodet.models.context import context_px
 from geodet.models.device import import_torch
 from geodet.models.engine import AnyDevice, HostDevice
@@ -48,7 +49,7 @@ _BAND_BATCHES = 8  # least of a band: the last batch of each may be small
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-_NUMBERS = ("size", "overlap", "align", "left", "top")  # of a WindowGrid
+_NUMBERS = ("size", "overlap", "align", "left", "top", "strip_columns")  # of a WindowGrid
 
 
 class WindowPlan(NamedTuple):
@@ -83,7 +84,7 @@ def plan_windows(
     width: int,
     height: int,
     *,
-    rows_kept: float = math.inf,
+    limits: WindowLimits | None = None,
     first_cell: tuple[int, int] = (0, 0),
 ) -> WindowPlan:
     """Choose the window size, overlap and batch size that the configuration leaves open.
@@ -100,12 +101,11 @@ def plan_windows(
         config: ``chip_size``, ``overlap`` and ``batch_size``, each None to choose it.
         width: Columns of the scene's grid.
         height: Rows of the scene's grid.
-        rows_kept: Rows of the tallest windows for which each block is decoded once, see
-            :attr:`geodet.raster.scene.Scene.rows_kept`.
+        limits: See :attr:`geodet.raster.scene.Scene.window_limits`; None: none.
         first_cell: Column and row of the grid's first cell, see
             :meth:`geodet.geometry.geobox.GeoBox.first_cell`.
     """
-    stride = predictor.stride
+    stride, limits = predictor.stride, limits or WindowLimits()
     pixels = _memory(predictor.device) / predictor.bytes_per_pixel
     most = max(math.isqrt(int(pixels)), 2 * stride)
     overlap = config.overlap
@@ -114,12 +114,13 @@ def plan_windows(
         overlap = max(context, _even(1.2 * (predictor.object_px or 0)))
         overlap = min(overlap, (config.chip_size or most) // 4)
     size = config.chip_size or min(max(_TIMES_OVERLAP * overlap, 1024), most)
-    if config.chip_size is None and _is_worth(rows_kept, overlap, min(size, height)):
-        size = int(rows_kept)
+    if config.chip_size is None and _is_worth(limits.rows, overlap, min(size, height)):
+        size = int(limits.rows)
     size = max(size, overlap + 1)
     align = min(stride, 2 ** int(math.log2(size - overlap)))
     left, top = (cell % align for cell in first_cell)
     grid = WindowGrid(width, height, size, overlap, align, left, top)
+    grid = replace(grid, strip_columns=_choose_strip(grid, limits.columns))
     return WindowPlan(grid, config.batch_size or _batch_size(grid, pixels, predictor.device))
 
 
@@ -132,14 +133,16 @@ def count_band_rows(grid: WindowGrid, batch_size: int) -> int:
         grid: All windows.
         batch_size: Chips of a batch.
     """
-    pixels = grid.columns * grid[0].width * grid[0].height
-    return max(-(-_BAND_PIXELS // pixels), -(-_BAND_BATCHES * batch_size // grid.columns))
+    columns = len(grid.windows_of_line(0))
+    pixels = columns * grid[0].width * grid[0].height
+    rows = max(-(-_BAND_PIXELS // pixels), -(-_BAND_BATCHES * batch_size // columns))
+    return min(rows, grid.rows)
 
 
 def list_bands(
     grid: WindowGrid, batch_size: int, wanted: Sequence[int], *, rows: int | None = None
 ) -> list[Sequence[int]]:
-    """Divide windows into bands: rows of windows that are computed, and kept, as one.
+    """Divide windows into bands: rows of windows of a strip that are computed, and kept, as one.
 
     Args:
         grid: All windows.
@@ -150,8 +153,10 @@ def list_bands(
     Returns:
         Indices by band, without bands of which no window is wanted.
     """
-    step = (rows or count_band_rows(grid, batch_size)) * grid.columns
-    starts = [bisect_left(wanted, first) for first in range(0, len(grid), step)]
+    step = rows or count_band_rows(grid, batch_size)
+    strips = range(0, grid.lines, grid.rows)
+    lines = [first + row for first in strips for row in range(0, grid.rows, step)]
+    starts = [bisect_left(wanted, grid.windows_of_line(line)[0]) for line in lines]
     bands = [wanted[start:end] for start, end in pairwise([*starts, len(wanted)])]
     return [band for band in bands if len(band)]
 
@@ -179,9 +184,19 @@ def _warn_once(setting: str, value: int, least: int) -> None:
     )
 
 
-def _is_worth(rows_kept: float, overlap: int, rows: int) -> bool:
+def _is_worth(most_rows: float, overlap: int, rows: int) -> bool:
     """Whether lower windows save decoding without making the overlap too costly."""
-    return _LEAST_TIMES_OVERLAP * max(overlap, _LEAST_OVERLAP) <= rows_kept < rows
+    return _LEAST_TIMES_OVERLAP * max(overlap, _LEAST_OVERLAP) <= most_rows < rows
+
+
+def _choose_strip(grid: WindowGrid, most_columns: float) -> int:
+    """Choose how many columns of windows a strip has; 0: all, in one strip."""
+    if grid.columns == 1:
+        return 0
+    stride = grid[0].width - grid.overlap
+    most = min(max((most_columns - grid.overlap) / stride, 1), grid.columns)
+    strips = math.ceil(grid.columns / int(most))
+    return 0 if strips == 1 else math.ceil(grid.columns / strips)
 
 
 def _batch_size(grid: WindowGrid, pixels: float, device: AnyDevice) -> int:

@@ -6,12 +6,13 @@ Pixel coordinates are continuous: (0, 0) is the outer corner of the first pixel,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, overload
 
-__all__ = ["Window", "WindowGrid"]
+__all__ = ["Window", "WindowGrid", "WindowLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid(Sequence[Window]):
-    """Overlapping windows that cover a raster, in rows from the top left.
+    """Overlapping windows that cover a raster, in rows from the top left, strip by strip.
 
     Along each axis the starts are ``0, stride, ..., length - size`` with ``stride = size -
     overlap``; an axis no longer than ``size`` has one window of the axis's own length. Two
@@ -92,6 +93,10 @@ class WindowGrid(Sequence[Window]):
     more than one window has no second one for that. So rasters that were cut from one mosaic can be
     divided alike.
 
+    With ``strip_columns`` the windows come in strips, each of so many columns of windows and as
+    high as the raster, from left to right. It changes their order and nothing else: whoever reads a
+    wide raster in this order needs to keep no row of blocks that is as wide as the raster.
+
     Raises:
         ValueError: The raster is empty, or not ``0 <= overlap <= size - align`` and ``overlap <
             size``, or ``left`` or ``top`` is not in ``[0, align)``.
@@ -107,6 +112,8 @@ class WindowGrid(Sequence[Window]):
         >>> shifted = WindowGrid(width=98, height=50, size=64, overlap=16, align=8, left=3)
         >>> [(window.col_off, window.col_end) for window in shifted]
         [(-3, 61), (37, 98)]
+        >>> [(w.col_off, w.row_off) for w in WindowGrid(3, 2, size=1, overlap=0, strip_columns=2)]
+        [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (2, 1)]
     """
 
     width: int
@@ -123,6 +130,8 @@ class WindowGrid(Sequence[Window]):
     """Columns before the raster from which starts are counted."""
     top: int = 0
     """Rows above the raster from which starts are counted."""
+    strip_columns: int = 0
+    """Columns of windows of a strip, the last of which may have fewer; 0: one strip has all."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -141,16 +150,28 @@ class WindowGrid(Sequence[Window]):
                 f"starts that are multiples of {self.align} cannot be counted from {self.left} "
                 f"columns and {self.top} rows before the raster"
             )
+        if self.strip_columns < 0:
+            raise ValueError(f"a strip of {self.strip_columns} columns has no windows")
 
     @property
     def columns(self) -> int:
-        """Number of windows in a row."""
+        """Number of windows across the raster."""
         return self._across.windows
 
     @property
     def rows(self) -> int:
-        """Number of rows of windows."""
+        """Number of windows from its top to its bottom."""
         return self._down.windows
+
+    @property
+    def strips(self) -> int:
+        """Number of strips."""
+        return _ceil(self.columns, self._most_columns)
+
+    @property
+    def lines(self) -> int:
+        """Number of rows of windows of all strips."""
+        return self.strips * self.rows
 
     def __len__(self) -> int:
         return self.columns * self.rows
@@ -174,11 +195,41 @@ class WindowGrid(Sequence[Window]):
         left, top = across.cut(column), down.cut(row)
         return Window(left, top, across.cut(column + 1) - left, down.cut(row + 1) - top)
 
+    def line(self, index: int) -> int:
+        """Return the line of a window: a row of windows of a strip; past the last, their number.
+
+        Lines are numbered as windows are: those of the first strip first.
+        """
+        if index == len(self):
+            return self.lines
+        row, column = self._row_and_column(index)
+        return column // self._most_columns * self.rows + row
+
+    def windows_of_line(self, line: int) -> range:
+        """Return the indices of the windows of a line."""
+        strip, row = divmod(line, self.rows)
+        before = strip * self._most_columns
+        columns = min(self._most_columns, self.columns - before)
+        first = before * self.rows + row * columns
+        return range(first, first + columns)
+
+    def row_below(self, index: int) -> int:
+        """Return the first row of the windows below a window; of the last, the raster's height."""
+        row, _ = self._row_and_column(index)
+        return self._down.start(row + 1) if row + 1 < self.rows else self.height
+
+    @property
+    def _most_columns(self) -> int:
+        return self.strip_columns or self.columns
+
     def _row_and_column(self, index: int) -> tuple[int, int]:
         count = len(self)
         if not -count <= index < count:
             raise IndexError(f"window {index} of a grid of {count}")
-        return divmod(index % count, self.columns)
+        strip, place = divmod(index % count, self._most_columns * self.rows)
+        first = strip * self._most_columns
+        row, column = divmod(place, min(self._most_columns, self.columns - first))
+        return row, first + column
 
     @property
     def _across(self) -> _Axis:
@@ -187,6 +238,15 @@ class WindowGrid(Sequence[Window]):
     @property
     def _down(self) -> _Axis:
         return _divide(self.height, self.size, self.overlap, self.align, self.top)
+
+
+class WindowLimits(NamedTuple):
+    """How tall windows and how wide strips may be, so that a raster is read well."""
+
+    rows: float = math.inf
+    """Rows of the tallest windows for which each block is decoded only once."""
+    columns: float = math.inf
+    """Columns of the widest strips of which a row of blocks takes little memory."""
 
 
 class _Axis(NamedTuple):

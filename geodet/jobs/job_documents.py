@@ -21,6 +21,7 @@ from geodet.detection.detect_report import SceneRecord
 from geodet.detection.detection_plan import PlannedScene
 from geodet.documents.values import member
 from geodet.geometry.geobox import GeoBox
+from geodet.geometry.windows import WindowLimits
 from geodet.jobs.job_plan import JobPlan, JobScene
 from geodet.models.input_values import InputValues
 from geodet.photographs.photograph import Photograph, to_photograph
@@ -29,7 +30,7 @@ from geodet.vector.area_of_interest import AreaOfInterest
 
 __all__ = ["from_document", "identify_job", "to_document"]
 
-_LAYOUT = 3
+_LAYOUT = 4
 _TAGS = TypeAdapter(PictureTags)
 _SPEED = {"workers", "batch_size", *ReadingConfig.model_fields}
 
@@ -147,7 +148,7 @@ def _to_scene(entry: Any, systems: Sequence[CRS | None]) -> JobScene:
         geobox,
         member(entry, "dtype", str),
         (columns, rows),
-        rows,  # how it is cut is known
+        WindowLimits(),  # how it is cut is known
         None if area is None else _to_area(area),
     )
     bands = tuple(member(entry, "bands", list))

@@ -13,6 +13,7 @@ from geodet.detection.prepared_run import PreparedRun
 from geodet.detection.scene_source import choose_values
 from geodet.detection.scene_windows import SceneWindows, cut_scene
 from geodet.detection.window_plan import WindowPlan, count_band_rows, plan_windows, warn_of_seams
+from geodet.geometry.windows import WindowLimits
 from geodet.models.input_values import InputValues
 from geodet.photographs.photograph import Photographs
 from geodet.raster.scene_identity import identify_scene
@@ -113,7 +114,7 @@ def plan_bands(
 def _choose_numbers(scene: PlannedScene, prepared: PreparedRun) -> WindowNumbers:
     about = prepared.predictor, prepared.config
     return plan_windows(
-        *about, *scene.grid, rows_kept=scene.rows_kept, first_cell=scene.first_cell
+        *about, *scene.grid, limits=scene.limits, first_cell=scene.first_cell
     ).numbers
 
 
@@ -141,10 +142,10 @@ def _count(windows: SceneWindows) -> tuple[tuple[int, ...], int]:
     return tuple(map(windows.count_pixels, windows.bands)), len(windows.wanted)
 
 
-def _shape(scene: PlannedScene) -> tuple[tuple[int, int], int, tuple[int, int]]:
+def _shape(scene: PlannedScene) -> tuple[tuple[int, int], WindowLimits, tuple[int, int]]:
     """Return what the windows depend on, besides the model and the settings."""
     column, row = scene.first_cell
-    return scene.grid, scene.rows_kept, (column % _STRIDES, row % _STRIDES)
+    return scene.grid, scene.limits, (column % _STRIDES, row % _STRIDES)
 
 
 def _cut(scene: PlannedScene, numbers: WindowNumbers, threshold: float) -> SceneWindows:

@@ -209,8 +209,10 @@ def _ranges(bands: Sequence[int]) -> str:
 
 def _missing_part(windows: SceneWindows, indices: Sequence[int], planned: PlannedScene) -> BandPart:
     """Return the part of a band that nothing has searched."""
-    sy = planned.scale[1]
-    cores = [windows.grid.core(index) for index in (indices[0], indices[-1])]
-    top, bottom = round(cores[0].row_off * sy), round(cores[-1].row_end * sy)
-    area = Window(0, top, planned.geobox.width, max(bottom - top, 1))
+    (sx, sy), grid = planned.scale, windows.grid
+    first, last = (grid.windows_of_line(grid.line(index)) for index in (indices[0], indices[-1]))
+    cores = grid.core(first[0]), grid.core(last[-1])
+    left, right = round(cores[0].col_off * sx), round(cores[1].col_end * sx)
+    top, bottom = round(cores[0].row_off * sy), round(cores[1].row_end * sy)
+    area = Window(left, top, max(right - left, 1), max(bottom - top, 1))
     return replace(BandPart.concatenate([]), not_examined={area: "it was not computed"})

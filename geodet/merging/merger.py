@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodet.geometry.arrays import Bools
+from geodet.geometry.arrays import Bools, Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.merging.fragments import JoinRule, group_fragments, join_fragments
@@ -19,8 +19,11 @@ from geodet.merging.suppression import BoxState, SuppressionRule, suppression_st
 __all__ = ["RowMerger", "keep_owned", "suppress"]
 
 
+_ALL = -math.inf, math.inf  # the columns of the only strip
+
+
 class RowMerger:
-    """Suppresses duplicates while detections come from top to bottom, in bounded memory.
+    """Suppresses duplicates while detections come row by row of a strip, in bounded memory.
 
     The rule is greedy suppression, class by class, in another order and with one more reason:
     complete boxes come before cut ones, whatever their scores, and among each the stronger first. A
@@ -32,8 +35,8 @@ class RowMerger:
     All parts together are what suppression of everything at once leaves, with
     :func:`geodet.merging.fragments.join_fragments` after it where there is a rule for joining. The
     result depends neither on the order of the input nor on how it is divided. The merger holds the
-    detections that reach below the last settled row, and those that depend on them through a chain
-    of overlapping boxes or of fragments.
+    detections that reach to where others may still begin, and those that depend on them through a
+    chain of overlapping boxes or of fragments.
 
     Args:
         rule: Which box drops which.
@@ -49,7 +52,7 @@ class RowMerger:
     def __init__(self, rule: SuppressionRule, join: JoinRule | None = None) -> None:
         self._rule = rule
         self._join = join
-        self._row = -math.inf
+        self._row, self._columns = -math.inf, _ALL
         self._undecided: list[_Part] = []
         self._survivors = _Part.empty()  # decided, but they may be joined with what comes
 
@@ -67,22 +70,30 @@ class RowMerger:
         Raises:
             ValueError: A box begins above the row that was settled.
         """
-        tops = detections.boxes[:, 1]
-        if np.any(tops < self._row):
-            raise ValueError(f"a box begins at row {tops.min():g}, above row {self._row:g}")
+        lefts, tops = detections.boxes[:, 0], detections.boxes[:, 1]
+        if np.any(early := ~self._is_open(lefts, tops)):
+            x, y = detections.boxes[np.argmax(early), :2].tolist()
+            raise ValueError(
+                f"a box begins at column {x:g}, row {y:g}, where row {self._row:g} of the columns "
+                f"{self._columns[0]:g} to {self._columns[1]:g} is settled"
+            )
         none = np.zeros((len(detections), 4), np.bool_)
         self._undecided.append(_Part(detections, none if cut is None else cut))
 
-    def settle(self, row: float) -> Detections:
+    def settle(self, row: float, columns: tuple[float, float] = _ALL) -> Detections:
         """Return the detections that nothing still to come can change, ranked.
 
         Args:
             row: Every box still to come begins at or below this row (y1 >= row).
+            columns: Of the strip, which is followed by those to its right: every box still to come
+                begins at or right of the second one, or it begins at or right of the first one,
+                and ``row`` holds for it.
         """
-        self._row = max(self._row, row)
+        is_same = columns == self._columns
+        self._row, self._columns = max(self._row, row) if is_same else row, columns
         found = _Part.concatenate(self._undecided)
         found = found.select(found.detections.ranking(*found.cut.T))
-        waits = found.detections.boxes[:, 3] > self._row
+        waits = self._can_meet(found.detections)
         states = suppression_states(found.detections, found.cut, self._rule, waits)
         waiting = found.select(states == BoxState.WAITING)
         self._undecided = [waiting]
@@ -101,14 +112,24 @@ class RowMerger:
         """Join the survivors whose fragments have all come; hold the others back."""
         survivors = _Part.concatenate([self._survivors, kept])
         both = _Part.concatenate([survivors, waiting])
-        reaches = both.detections.boxes[:, 3] >= self._row - join.tolerance
-        waits = np.any(both.cut, axis=1) & reaches
+        waits = np.any(both.cut, axis=1) & self._can_meet(both.detections, reach=join.tolerance)
         waits[len(survivors) :] = True
         groups = group_fragments(both.detections, both.cut, join)
         held = np.isin(groups, groups[waits])[: len(survivors)]
         self._survivors = survivors.select(held)
         free = survivors.select(~held)
         return join_fragments(free.detections, free.cut, rule=join)[0]
+
+    def _is_open(self, x: Floats, y: Floats) -> Bools:
+        """Whether boxes that begin there may still come."""
+        left, right = self._columns
+        return (x >= right) | ((x >= left) & (y >= self._row))
+
+    def _can_meet(self, detections: Detections, *, reach: float = 0.0) -> Bools:
+        """Whether detections end so near to where others may still begin, or overlap them."""
+        left, right = (column - reach for column in self._columns)
+        x, y = detections.boxes[:, 2], detections.boxes[:, 3]
+        return (x >= right) | ((x >= left) & (y >= self._row - reach))
 
 
 @dataclass(frozen=True, slots=True)

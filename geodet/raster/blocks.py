@@ -22,9 +22,13 @@ Block = tuple[NDArray[Any], NDArray[np.bool_]]
 
 _PATIENCE = 16  # blocks are compared again when a sixteenth of the capacity was added
 
+_STRIP_BLOCKS = 8
+
 
 class BlockStore:
-    """A cache of decoded blocks of a raster, for windows that are read from top to bottom.
+    """A cache of decoded blocks of a raster, for windows that are read strip by strip.
+
+    Those of a strip are read from its top to its bottom; most rasters are one strip.
 
     Beyond the capacity, blocks that the windows have passed are dropped, and those that the windows
     still need, such as the blocks that reach into the next row of windows, are kept up to the most
@@ -54,6 +58,7 @@ class BlockStore:
     ) -> None:
         self.width, self.height, self.block = width, height, block
         self.capacity, self.most_capacity = capacity, max(capacity, most_capacity)
+        self._usual = capacity
         self._pixel_bytes = pixel_bytes
         self._load = load
         self._lock = threading.Lock()
@@ -120,6 +125,15 @@ class BlockStore:
         """Rows of the tallest windows that :meth:`reserve` accepts; 0 where it accepts none."""
         rows = self.most_capacity // self._row_bytes
         return self.height if rows >= self.height else max(rows - 2 * self.block[1], 0)
+
+    @property
+    def most_columns(self) -> int:
+        """Columns of a strip of which a row of blocks takes no more than the usual capacity.
+
+        At least eight blocks: those on a seam of two strips are loaded for each of them.
+        """
+        columns = self._usual // (self.block[1] * self._pixel_bytes)
+        return min(max(columns, _STRIP_BLOCKS * self.block[0]), self.width)
 
     def reserve(self, rows: int) -> bool:
         """Raise the capacity so that the windows of a row share their blocks.
@@ -210,7 +224,8 @@ class _ReadingFront:
     def is_past(self, block: Window) -> bool:
         """Whether neither these windows nor later ones need a block.
 
-        Blocks more than a row of windows below are of other rows that were read before.
+        Blocks more than a row of windows below are of other rows that were read before, or of the
+        strip before.
         """
         top = block.row_off
         if top not in self._columns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rasterio.windows import Window as RasterioWindow
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
 from geodet.geometry.arrays import drop_spare_pages
-from geodet.geometry.windows import Window
+from geodet.geometry.windows import Window, WindowLimits
 from geodet.raster.bands import common_dtype, find_band
 from geodet.raster.block_layout import lay_out_blocks
 from geodet.raster.blocks import Block, BlockStore, any_layer
@@ -100,17 +101,23 @@ class Scene(OpenRaster):
             self._has_overviews = has_overviews and self.turn.is_none
 
     @property
-    def rows_kept(self) -> int:
-        """Rows of the tallest windows of the grid for which each block is decoded only once.
+    def window_limits(self) -> WindowLimits:
+        """How tall windows and how wide strips of the grid should be at most.
 
-        All rows for most rasters; fewer where strips are very long. Taller windows make GDAL decode
-        parts of them again.
+        All rows for most rasters; fewer where blocks are very wide, as taller windows make GDAL
+        decode parts of them again. All columns where blocks span the raster, of a small raster, and
+        of one on a server, from which what two strips share would be loaded twice.
         """
         if self._blocks is None or self._is_far:
-            return self.grid[1]
-        rows = self._blocks.most_rows
-        is_all = rows == self.geobox.height
-        return self.grid[1] if is_all else max(int((rows - _MORE_ROWS) / self.scale[1]), 0)
+            return WindowLimits()
+        rows, columns = self._blocks.most_rows, self._blocks.most_columns
+        has_all_columns = columns == self.geobox.width or self.is_remote or not self.turn.is_none
+        return WindowLimits(
+            math.inf
+            if rows == self.geobox.height
+            else max(int((rows - _MORE_ROWS) / self.scale[1]), 0),
+            math.inf if has_all_columns else math.ceil(columns / self.scale[0]),
+        )
 
     @property
     def _is_far(self) -> bool:
@@ -140,7 +147,9 @@ class Scene(OpenRaster):
         What cannot be read there cannot be read by the windows that cover the scene either, or is
         not missed.
         """
-        return self._read_or_leave_blank(window)[0]
+        chip, _ = self._read_or_leave_blank(window)
+        # A part of a block would keep all of the block in memory.
+        return Chip(window, chip.pixels.copy(), chip.valid.copy())
 
     def _read_or_leave_blank(self, window: Window) -> tuple[Chip, str]:
         """Read a window of the grid; return why it is left blank, "" for most."""

@@ -22,17 +22,13 @@ from geodet.vector.geopackage_tables import (
     create_tables,
     quoted,
 )
-from geodet.vector.packed_index import insert_boxes, pack_boxes, round_outward
+from geodet.vector.packed_index import PackedIndex, round_outward
 from geodet.vector.rows import APPROXIMATE, LAYER, TEXTS, VectorLayer, shape_bounds
 from geodet.vector.wkb_encoding import pack_geopackage
 
 __all__ = ["GeoPackageTable", "open_table"]
 
 _TYPES = {**dict.fromkeys(TEXTS, "TEXT"), APPROXIMATE: "BOOLEAN"}  # the others are REAL
-
-# Of each row 24 bytes stay in memory until the index is packed. Rows beyond these enter it one by
-# one, which takes four times as long and no memory.
-_INDEXED_AT_ONCE = 2_000_000
 
 
 class GeoPackageTable(Closing):
@@ -63,22 +59,22 @@ class GeoPackageTable(Closing):
         indexed: bool = True,
     ) -> None:
         self._name = name
-        self._count = self._placed = self._indexed = 0
+        self._count = self._placed = 0
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
-        self._waiting: list[tuple[Ints, Any]] = []
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             for setting in (
                 "journal_mode = OFF",
                 "synchronous = OFF",
                 "locking_mode = EXCLUSIVE",
-                "cache_size = -16000",
+                "cache_size = -2000",
             ):
                 self._database.execute(f"PRAGMA {setting}")
             self._database.execute("BEGIN")
             create_tables(self._database)
             self._srs = add_layer(self._database, name, columns, geometry_type, crs)
-            self._index = add_index(self._database, name) if indexed else None
+            index = add_index(self._database, name) if indexed else None
+            self._index = PackedIndex(self._database, index) if index else None
         except BaseException:
             self._database.close()
             raise
@@ -126,7 +122,8 @@ class GeoPackageTable(Closing):
             sqlite3.Error: It cannot be written.
         """
         self._wait()
-        self._pack()
+        if self._index is not None:
+            self._index.finish()
         has_index = self._index is not None
         complete_layer(self._database, self._name, self._count, self._bounds, indexed=has_index)
         self._database.execute("COMMIT")
@@ -144,26 +141,11 @@ class GeoPackageTable(Closing):
             writing.result()
 
     def _note(self, numbers: Ints, bounds: Floats) -> None:
-        """Extend the bounds of the layer, and put rows in its index or among those that wait."""
+        """Extend the bounds of the layer, and put rows in its index."""
         self._bounds[:2] = np.minimum(self._bounds[:2], bounds[:, :2].min(axis=0))
         self._bounds[2:] = np.maximum(self._bounds[2:], bounds[:, 2:].max(axis=0))
-        if self._index is None:
-            return
-        sides = round_outward(bounds)
-        if self._indexed:
-            insert_boxes(self._database, self._index, numbers, sides)
-            return
-        self._waiting.append((numbers, sides))
-        if self._count >= _INDEXED_AT_ONCE:
-            self._pack()
-
-    def _pack(self) -> None:
-        if self._index is None or not self._waiting:
-            return
-        numbers, sides = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
-        self._waiting.clear()
-        self._indexed = len(numbers)
-        pack_boxes(self._database, self._index, numbers, sides)
+        if self._index is not None:
+            self._index.add(numbers, round_outward(bounds))
 
 
 def open_table(path: Path, layer: VectorLayer, *, indexed: bool = True) -> GeoPackageTable:

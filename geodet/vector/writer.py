@@ -24,8 +24,8 @@ from geodet.vector.searched_scenes import SearchedScenes
 
 __all__ = ["ROWS_AT_ONCE", "DetectionWriter", "RowWriter", "raising_os_errors"]
 
-ROWS_AT_ONCE = 50_000
-"""Rows that are held before they are written: about 30 MB of Python's objects."""
+ROWS_AT_ONCE = 5_000
+"""Rows that are held before they are written: about 3 MB of Python's objects."""
 
 
 class DetectionWriter(ABC):

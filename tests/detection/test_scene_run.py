@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ import rasterio
 import shapely
 import torch
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pretended_predictor import AtOnce
 
@@ -22,6 +23,7 @@ from geodet.geometry.boxes import Detections
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.models.decode import Decoded
 from geodet.models.input_values import InputValues
+from geodet.raster.blocks import BlockStore
 from geodet.raster.scene import Scene
 from geodet.raster.source import Source
 from geodet.vector.area_of_interest import AreaOfInterest
@@ -90,6 +92,63 @@ def test_a_wide_striped_scene_is_decoded_once(make_scene, monkeypatch):
     assert run.grid.rows > 1
     assert len(found[0]) == len(objects)
     np.testing.assert_array_equal(found[1].boxes, found[0].boxes)
+
+
+@pytest.fixture
+def make_tiled(make_scene):
+    """Make a wide scene of tiles of 16 x 16 px."""
+    return partial(make_scene, width=1600, bands=1, tiled=True, blockxsize=16, blockysize=16)
+
+
+def search_keeping(tiled, patch, usual, objects, config=CONFIG, scores=None):
+    """Detect where so many bytes are usually kept of blocks as large as the file's."""
+    patch.setattr(geodet.raster.block_layout, "_TILE", 16)
+    patch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (usual, 2**24))
+    with Scene(tiled) as scene:
+        run = SceneRun(scene, Seer(objects, scores), config)
+        return run.grid.strips, Detections.concatenate(list(run)).ranked()
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 99), st.sampled_from([20, 40, 90]), st.booleans())
+def test_strips_find_what_one_strip_does(make_tiled, seed, side, joins):
+    """Large objects reach over several windows, and their fragments are joined over seams."""
+    tiled = make_tiled(height=150)
+    rng = np.random.default_rng(seed)
+    corner = np.stack([rng.integers(0, 1600 - side, 60), rng.integers(0, 150 - side, 60)], axis=1)
+    objects = np.hstack([corner, corner + rng.integers(side // 2, side, (60, 2))])
+    config = CONFIG.model_copy(update={"join_fragments": joins})
+    with pytest.MonkeyPatch.context() as patch:
+        one, several = (
+            search_keeping(tiled, patch, usual, objects, config, rng.permuted(np.arange(60) / 60))
+            for rng, usual in ((np.random.default_rng(seed), usual) for usual in (2**24, 1))
+        )
+    assert (one[0], several[0]) == (1, 17)
+    for kind in ("boxes", "scores", "labels"):
+        np.testing.assert_array_equal(getattr(several[1], kind), getattr(one[1], kind))
+
+
+def test_a_wide_tiled_scene_is_read_in_strips(make_tiled, monkeypatch):
+    """Fewer blocks are held at a time, and only those on seams are decoded twice."""
+    tiled, held, pixels = make_tiled(height=600), [], []
+    read, make_room = Source.read, BlockStore._make_room
+
+    def watched(self, added):
+        make_room(self, added)
+        held.append(len(self._held))
+
+    monkeypatch.setattr(Source, "read", lambda *args: pixels.append(args[-1]) or read(*args))
+    monkeypatch.setattr(BlockStore, "_make_room", watched)
+    strips, most, decoded = [], [], []
+    for usual in (16 * 1600 * 2, 16 * 200 * 2):
+        held.clear()
+        pixels.clear()
+        strips.append(search_keeping(tiled, monkeypatch, usual, squares(150))[0])
+        most.append(max(held))
+        decoded.append(sum(height * width for height, width in pixels) / (1600 * 600))
+    assert strips == [1, 12]
+    assert most[1] < most[0] / 2
+    assert decoded[0] == 1 < decoded[1] < 1.3
 
 
 def squares(count, seed=0, side=9):

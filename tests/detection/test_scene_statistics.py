@@ -46,6 +46,14 @@ def test_a_large_scene_is_sampled_evenly(make_scene):
     assert (seen.mean[0], seen.std[0]) == pytest.approx((54.5, 20.2), rel=0.02)
 
 
+def test_samples_keep_no_blocks_in_memory(make_scene):
+    """A window of 16 x 16 px is a part of a decoded block, of which 144 would be 110 MB."""
+    with Scene(make_scene(width=600, height=600, tiled=True)) as scene:
+        chips = list(iter_sample_chips(scene))
+    assert len(chips) == 144
+    assert all(chip.pixels.base is None and chip.valid.base is None for chip in chips)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
 def test_the_smallest_scenes_can_be_sampled(make_scene, size):
     assert survey(make_scene(width=size[0], height=size[1])).empty_share == 0

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 import geodet.detection.window_plan
 from geodet.config import DetectConfig, ModelConfig
 from geodet.detection.predictor import Predictor
-from geodet.detection.window_plan import free_memory, plan_windows
+from geodet.detection.window_plan import (
+    count_band_rows,
+    free_memory,
+    list_bands,
+    plan_windows,
+)
+from geodet.geometry.windows import WindowGrid, WindowLimits
 from geodet.models.input_values import InputValues
 from geodet.models.torch_engine import TorchEngine
 
@@ -129,7 +136,7 @@ def test_windows_are_smaller_where_little_memory_is_free(predictor_of, monkeypat
 def test_windows_are_as_tall_as_the_scene_keeps_rows(predictor_of, rows, height, length):
     predictor = predictor_of(length)
     free = plan_windows(predictor, OPEN, 20_000, height).grid
-    grid = plan_windows(predictor, OPEN, 20_000, height, rows_kept=rows).grid
+    grid = plan_windows(predictor, OPEN, 20_000, height, limits=WindowLimits(rows)).grid
     if rows >= min(free.size, height) or rows < 4 * free.overlap:
         assert grid == free
     else:
@@ -139,7 +146,36 @@ def test_windows_are_as_tall_as_the_scene_keeps_rows(predictor_of, rows, height,
 
 def test_a_given_size_is_used_whatever_the_scene_keeps(predictor_of):
     config = DetectConfig(chip_size=512)
-    assert plan_windows(predictor_of(12), config, 9000, 9000, rows_kept=400).grid.size == 512
+    limits = WindowLimits(rows=400)
+    assert plan_windows(predictor_of(12), config, 9000, 9000, limits=limits).grid.size == 512
+
+
+@given(width=st.integers(100, 60_000), columns=st.integers(1, 70_000))
+def test_strips_are_equal_and_as_wide_as_the_scene_keeps_columns(predictor_of, width, columns):
+    free = plan_windows(predictor_of(12), OPEN, width, 3000).grid
+    grid = plan_windows(
+        predictor_of(12), OPEN, width, 3000, limits=WindowLimits(columns=columns)
+    ).grid
+    assert replace(grid, strip_columns=0) == free
+    stride = free[0].width - free.overlap
+    assert (grid.strips == 1) is (
+        columns >= stride * free.columns + free.overlap or free.columns == 1
+    )
+    firsts = [grid.windows_of_line(line) for line in range(0, grid.lines, grid.rows)]
+    assert sum(map(len, firsts)) == grid.columns
+    for strip in firsts[:-1]:
+        assert len(strip) == 1 or grid[strip[-1]].col_end - grid[strip[0]].col_off <= columns
+    assert len(firsts[0]) - len(firsts[-1]) < len(firsts)
+
+
+def test_no_band_has_windows_of_two_strips():
+    grid = WindowGrid(7, 9, size=1, overlap=0, strip_columns=3)
+    bands = list_bands(grid, 1, range(63), rows=4)
+    assert [len(band) for band in bands] == [12, 12, 3, 12, 12, 3, 4, 4, 1]
+    assert [index for band in bands for index in band] == list(range(63))
+    few = list_bands(grid, 1, [0, 26, 27, 62], rows=4)
+    assert few == [[0], [26], [27], [62]]
+    assert count_band_rows(grid, 1) == 9
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -52,6 +53,38 @@ def test_windows_lie_inside_in_rows_and_have_the_size_where_the_raster_has_it(gr
     for window in grid:
         assert 0 <= window.col_off < window.col_end <= grid.width
         assert 0 <= window.row_off < window.row_end <= grid.height
+
+
+@given(grids(), st.integers(1, 12))
+def test_strips_change_nothing_but_the_order(grid, columns):
+    cut = replace(grid, strip_columns=columns)
+    assert {*zip(cut, map(cut.core, range(len(cut))), strict=True)} == {
+        *zip(grid, map(grid.core, range(len(grid))), strict=True)
+    }
+    lefts = sorted({window.col_off for window in grid})
+    order = [(lefts.index(w.col_off) // columns, w.row_off, w.col_off) for w in cut]
+    assert order == sorted(order)
+    assert cut.strips == order[-1][0] + 1
+    assert cut.lines == cut.strips * grid.rows == cut.line(len(cut))
+
+
+@given(grids(), st.integers(0, 12))
+def test_a_line_is_a_row_of_windows_of_a_strip(grid, columns):
+    grid = replace(grid, strip_columns=columns)
+    lines = [grid.windows_of_line(line) for line in range(grid.lines)]
+    assert [index for line in lines for index in line] == list(range(len(grid)))
+    assert [grid.line(line[0]) for line in lines] == list(range(grid.lines))
+    assert all(grid.line(index) == number for number, line in enumerate(lines) for index in line)
+    for number, line in enumerate(lines):
+        assert len({grid[index].row_off for index in line}) == 1
+        is_last = (number + 1) % grid.rows == 0
+        below = grid.height if is_last else grid[lines[number + 1][0]].row_off
+        assert {grid.row_below(index) for index in line} == {below}
+
+
+def test_a_strip_has_a_column_at_least():
+    with pytest.raises(ValueError, match="a strip of -1 columns has no windows"):
+        WindowGrid(9, 9, 3, 1, strip_columns=-1)
 
 
 def spans(windows, axis):

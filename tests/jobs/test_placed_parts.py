@@ -14,7 +14,7 @@ from geodet.detection.band_parts import BandPart
 from geodet.detection.detection_plan import PlannedScene
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.windows import Window
+from geodet.geometry.windows import Window, WindowLimits
 from geodet.jobs.placed_parts import PartNotes, PlacedParts
 from geodet.vector.frames import object_ids
 
@@ -27,7 +27,7 @@ WINDOW = Window(3, 4, 50, 60)
 def scene():
     place = Affine(0.5, 0.1, 400_000, 0.1, -0.5, 5_000_000)
     geobox = GeoBox(2_000, 1_000, place, CRS.from_epsg(32633))
-    return PlannedScene("/scenes/a.tif", "a.tif", geobox, "uint8", (1_000, 400), 400)
+    return PlannedScene("/scenes/a.tif", "a.tif", geobox, "uint8", (1_000, 400), WindowLimits())
 
 
 @pytest.fixture

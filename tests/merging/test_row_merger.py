@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -53,10 +55,10 @@ def test_the_parts_together_are_what_suppression_gives_at_once(seed, threshold):
     assert as_rows(Detections.concatenate(parts)) == as_rows(whole)
 
 
-def make_windows(seed, *, count=14, size=20, overlap=6):
+def make_windows(seed, *, count=14, size=20, overlap=6, strip=0):
     """Make detections of windows, many of which their windows cut."""
     rng = np.random.default_rng(seed)
-    grid = WindowGrid(44, 60, size=size, overlap=overlap)
+    grid = WindowGrid(44, 60, size=size, overlap=overlap, strip_columns=strip)
     low = np.stack([rng.integers(0, 44, count), rng.integers(0, 60, count)], axis=1)
     objects = np.hstack([low, low + rng.integers(2, 40, (count, 2))]).astype(float)
     labels = rng.integers(0, 2, count)
@@ -68,21 +70,26 @@ def make_windows(seed, *, count=14, size=20, overlap=6):
         there = (seen[:, 2:] > seen[:, :2] + 1).all(axis=1)
         found = Detections(seen, rng.integers(1, 6, count) / 5, labels).select(there)
         cut = cut_sides(found, window, width=44, height=60)
-        made.append((window.row_off, found, cut))
+        made.append((window, found, cut))
     return made
 
 
 @settings(max_examples=60)
-@given(seeds, thresholds, st.sampled_from([0.2, 0.5, 1.0]), st.booleans())
-def test_the_parts_together_are_what_seams_and_joining_give_at_once(seed, iou, inside, joins):
-    made, join = make_windows(seed), JoinRule() if joins else None
+@given(seeds, thresholds, st.sampled_from([0.2, 0.5, 1.0]), st.booleans(), st.integers(0, 2))
+def test_the_parts_together_are_what_seams_and_joining_give_at_once(
+    seed, iou, inside, joins, strip
+):
+    made, join = make_windows(seed, strip=strip), JoinRule() if joins else None
     merger = RowMerger(SuppressionRule(iou, inside), join)
-    parts, last = [], 0
-    for row, found, cut in made:
-        if row > last:
-            parts.append(merger.settle(row))
+    parts, lefts = [], sorted({window.col_off for window, _, _ in made})
+    for window, found, cut in made:
+        here = lefts.index(window.col_off)
+        if strip and here % strip == 0:
+            beside = lefts[here + strip] if here + strip < len(lefts) else math.inf
+            parts.append(merger.settle(window.row_off, (window.col_off, beside)))
+        elif not strip:
+            parts.append(merger.settle(window.row_off))
         merger.add(found, cut)
-        last = row
     parts.append(merger.finish())
     found = Detections.concatenate([found for _, found, _ in made])
     cut = np.concatenate([cut for _, _, cut in made])
@@ -141,8 +148,23 @@ def test_a_box_above_the_settled_row_is_an_error():
     merger = RowMerger(SuppressionRule(0.5))
     merger.settle(8)
     merger.settle(3)  # a weaker promise does not take the stronger one back
-    with pytest.raises(ValueError, match=r"a box begins at row 7\.5, above row 8"):
+    with pytest.raises(ValueError, match=r"row 7\.5, where row 8 .* is settled"):
         merger.add(Detections([[0, 7.5, 4, 9]], [0.5], [0]))
+
+
+def test_what_reaches_into_the_next_strip_waits_for_it():
+    """Complete boxes at a seam are rivals of those of the next strip, wherever it begins."""
+    merger = RowMerger(SuppressionRule(0.3))
+    merger.settle(0, (-math.inf, 20))
+    merger.add(
+        Detections([[0, 0, 4, 4], [18, 0, 22, 4], [1, 9, 5, 12]], [0.75, 0.5, 0.625], [0] * 3)
+    )
+    assert as_rows(merger.settle(8, (-math.inf, 20))) == [(0, 0, 4, 4, 0.75, 0)]
+    assert as_rows(merger.settle(0, (20, math.inf))) == [(1, 9, 5, 12, 0.625, 0)]
+    with pytest.raises(ValueError, match="column 19, row 30"):
+        merger.add(Detections([[19, 30, 24, 40]], [0.5], [0]))
+    merger.add(Detections([[20, 0, 22.5, 4]], [0.75], [0]))
+    assert as_rows(merger.finish()) == [(20, 0, 22.5, 4, 0.75, 0)]
 
 
 def test_merging_no_detections_returns_none():

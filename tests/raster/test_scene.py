@@ -1,4 +1,5 @@
 import logging
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -192,14 +193,14 @@ def test_a_row_of_windows_that_is_too_large_is_warned_of_once(make_scene, monkey
 
 @pytest.mark.parametrize("kind", [{}, {"nodata": 0}, {"alpha": True}, {"mask": True}])
 @pytest.mark.parametrize("grid", [(500, 600), (250, 300), (333, 400), (750, 900)])
-def test_windows_no_taller_than_rows_kept_decode_nothing_twice(
+def test_windows_no_taller_than_the_limit_decode_nothing_twice(
     make_scene, monkeypatch, caplog, decoded, kind, grid
 ):
     path = make_scene(width=500, height=600, blockysize=2, holes=HOLES, **kind)
     monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (100_000, 1_000_000))
     with Scene(path) as scene:
         scene.resample(*grid)
-        size = scene.rows_kept
+        size = scene.window_limits.rows
         assert 32 <= size < grid[1] / 1.5
         mosaic(scene, WindowGrid(*grid, size, size // 4))
     assert (sum(decoded), caplog.records) == (500 * 600, [])
@@ -218,12 +219,12 @@ def test_a_small_raster_is_decoded_once_however_often_it_is_read(
     assert (sum(decoded) == 500 * 600) is is_kept
 
 
-def test_rows_kept_are_all_rows_for_tiles_and_for_rasters_without_blocks(make_scene, monkeypatch):
+def test_any_row_is_allowed_for_tiles_and_for_rasters_without_blocks(make_scene, monkeypatch):
     monkeypatch.setattr(geodet.raster.block_layout, "_KEPT_BYTES", (100_000, 1_000_000))
     for kind in ({"tiled": True, "height": 200}, {"blockysize": 900, "height": 900}):
         with Scene(make_scene(width=900, **kind)) as scene:
             scene.resample(450, kind["height"] // 2)
-            assert scene.rows_kept == kind["height"] // 2
+            assert scene.window_limits.rows == math.inf
 
 
 @pytest.fixture

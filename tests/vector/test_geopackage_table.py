@@ -9,7 +9,7 @@ import shapely
 from factories_vectors import CLASSES, FIELDS, SITE, TYPES, UTM, check_index, found, layer_of, part
 from pyproj import CRS
 
-from geodet.vector import geopackage_table
+from geodet.vector import packed_index
 from geodet.vector.geopackage_table import GeoPackageTable, open_table
 from geodet.vector.geopackage_tables import add_srs, create_tables
 from geodet.vector.rows import crs_text, to_rows
@@ -164,15 +164,13 @@ def test_gdal_keeps_the_index_of_what_it_adds_later(tmp_path):
     assert check_index(path) == "ok"
 
 
-@pytest.mark.parametrize("limit", [0, 1, 5, 8])
-def test_rows_beyond_the_limit_enter_the_finished_index(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(geopackage_table, "_INDEXED_AT_ONCE", limit)
-    path = fill(tmp_path / "a.gpkg", 5, 3, 200, 7)
-    monkeypatch.undo()
+@pytest.mark.parametrize("part", [51, 102])
+def test_an_index_of_several_parts_is_whole(tmp_path, monkeypatch, part):
     whole = fill(tmp_path / "b.gpkg", 5, 3, 200, 7)
+    monkeypatch.setattr(packed_index, "_PACKED_AT_ONCE", part)
+    path = fill(tmp_path / "a.gpkg", 5, 3, 200, 7)
     assert pyogrio.read_dataframe(path).equals(pyogrio.read_dataframe(whole))
     assert check_index(path) == check_index(whole) == "ok"
-    assert pyogrio.read_info(path)["features"] == 215
     assert len(pyogrio.read_dataframe(path, bbox=(600000, 3.9e6, 601000, 4e6))) == 215
     assert triggers(path) == triggers(whole)
 

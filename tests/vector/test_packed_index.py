@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from geodet.vector import packed_index
-from geodet.vector.packed_index import insert_boxes, pack_boxes, round_outward
+from geodet.vector.packed_index import PackedIndex, insert_boxes, round_outward
 
 FIND = "SELECT id FROM places WHERE maxx >= ? AND minx <= ? AND maxy >= ? AND miny <= ? ORDER BY id"
 
@@ -33,15 +33,24 @@ def make_index(kind=sqlite3.Connection):
     return database
 
 
+def pack_boxes(database, ids, sides, *, parts=1, index="places"):
+    packed = PackedIndex(database, index)
+    for few in zip(np.array_split(ids, parts), np.array_split(sides, parts), strict=True):
+        packed.add(*few)
+    packed.finish()
+
+
 def find(database, x1, y1, x2, y2):
     return [number for (number,) in database.execute(FIND, (x1, x2, y1, y2))]
 
 
+@pytest.mark.parametrize("part", [51, 510, 51_000])
 @pytest.mark.parametrize("count", [1, 50, 51, 52, 102, 103, 2601, 2602, 20_000])
-def test_the_tree_is_whole_and_answers_as_sqlites_own_does(count):
+def test_the_tree_is_whole_and_answers_as_sqlites_own_does(monkeypatch, count, part):
+    monkeypatch.setattr(packed_index, "_PACKED_AT_ONCE", part)
     bounds, ids = scatter(count), np.arange(count) * 3 + 7
     with closing(make_index()) as packed, closing(make_index()) as grown:
-        pack_boxes(packed, "places", ids, round_outward(bounds))
+        pack_boxes(packed, ids, round_outward(bounds), parts=7)
         insert_boxes(grown, "places", ids, round_outward(bounds))
         assert packed.execute("SELECT rtreecheck('places')").fetchone() == ("ok",)
         everything = "SELECT * FROM places ORDER BY id"
@@ -56,7 +65,7 @@ def test_the_tree_is_whole_and_answers_as_sqlites_own_does(count):
 def test_a_packed_tree_can_be_changed():
     bounds, ids = scatter(3000), np.arange(3000)
     with closing(make_index()) as database:
-        pack_boxes(database, "places", ids, round_outward(bounds))
+        pack_boxes(database, ids, round_outward(bounds))
         database.executemany("DELETE FROM places WHERE id = ?", [(i,) for i in range(0, 3000, 2)])
         insert_boxes(database, "places", ids[::2], round_outward(bounds[::2]))
         assert database.execute("SELECT rtreecheck('places')").fetchone() == ("ok",)
@@ -83,10 +92,18 @@ def test_boxes_are_rounded_outward():
 def test_where_sqlite_protects_its_tables_boxes_enter_one_by_one():
     bounds = round_outward(scatter(200))
     with closing(make_index(Protected)) as database, closing(make_index()) as packed:
-        pack_boxes(database, "places", np.arange(200), bounds)
-        pack_boxes(packed, "places", np.arange(200), bounds)
+        pack_boxes(database, np.arange(200), bounds)
+        pack_boxes(packed, np.arange(200), bounds)
         everything = "SELECT * FROM places ORDER BY id"
         assert database.execute(everything).fetchall() == packed.execute(everything).fetchall()
+
+
+def test_an_index_without_boxes_stays_empty():
+    with closing(make_index()) as database:
+        PackedIndex(database, "places").finish()
+        pack_boxes(database, np.arange(0), round_outward(np.zeros((0, 4))))
+        assert database.execute("SELECT rtreecheck('places')").fetchone() == ("ok",)
+        assert database.execute("SELECT count(*) FROM places").fetchone() == (0,)
 
 
 def test_another_error_is_raised():
@@ -94,4 +111,4 @@ def test_another_error_is_raised():
         closing(make_index()) as database,
         pytest.raises(sqlite3.OperationalError, match="no such"),
     ):
-        pack_boxes(database, "others", np.arange(1), round_outward(scatter(1)))
+        pack_boxes(database, np.arange(1), round_outward(scatter(1)), index="others")
