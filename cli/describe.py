@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from geodet.jobs.job_summary import JobSummary
     from geodet.models.description import ModelDescription
+    from geodet.reviewing.review_summary import ReviewSummary
     from geodet.tilesets.tileset_summary import TilesetSummary
     from geodet.training.run_records import RunRecord
-    from geodet.vector.review_summary import ReviewSummary
     from geodet.vector.vector_summary import VectorSummary
 
 __all__ = [

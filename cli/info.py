@@ -91,7 +91,7 @@ def _describe(path: str, kind: PathKind) -> tuple[Any, dict[str, Any]]:
         job = summarise_job(path)
         return job, job_fields(job)
     if kind == "reviews":
-        from geodet.vector.review_summary import summarise_reviews
+        from geodet.reviewing.review_summary import summarise_reviews
 
         reviews = summarise_reviews(path)
         return reviews, review_fields(reviews)

@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from geodet.previews.map_outlines import OutlineLayer
     from geodet.previews.preview import PreviewReport
     from geodet.raster.scene_summary import SceneSummary
+    from geodet.reviewing.review_summary import ReviewSummary
+    from geodet.reviewing.suggested_windows import SuggestedWindow
     from geodet.suggesting.suggest import SuggestReport
     from geodet.tilesets.tile import TileReport
     from geodet.tilesets.tileset_summary import TilesetSummary
@@ -74,8 +76,6 @@ if TYPE_CHECKING:
     from geodet.training.run_series import SeriesReport
     from geodet.training.run_tables import RunTable
     from geodet.training.train import EpochReport, TrainReport
-    from geodet.vector.review_summary import ReviewSummary
-    from geodet.vector.suggested_windows import SuggestedWindow
     from geodet.vector.vector_summary import VectorSummary
 
 __all__ = [
@@ -229,8 +229,8 @@ _MODULES = {
         "EpochReport",
         "TrainReport",
     ),
-    "geodet.vector.review_summary": ("ReviewSummary",),
-    "geodet.vector.suggested_windows": ("SuggestedWindow",),
+    "geodet.reviewing.review_summary": ("ReviewSummary",),
+    "geodet.reviewing.suggested_windows": ("SuggestedWindow",),
     "geodet.vector.vector_summary": ("VectorSummary",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

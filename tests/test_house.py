@@ -14,7 +14,7 @@ MODULES = list(iter_modules())
 LIBRARY = [path for path in MODULES if room_of(path) != "cli"]
 ROOMED = [path for path in MODULES if path != PACKAGE / "__init__.py"]
 GDAL = {"rasterio", "pyogrio", "geopandas", "fiona", "osgeo"}
-OPENS_FILES = {"raster", "vector", "tilesets", "api"}
+OPENS_FILES = {"raster", "vector", "reviewing", "tilesets", "api"}
 """The rooms that may touch GDAL."""
 LAZY = {
     PACKAGE / "__init__.py",

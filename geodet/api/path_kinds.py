@@ -49,7 +49,7 @@ def kind_of(path: str | Path) -> PathKind:
     if LAYER_SEPARATOR not in text:
         check_scene_exists(text)
     # Loads GDAL, which what is above, and a refusal, do not need.
-    from geodet.vector.review_summary import is_review_file
+    from geodet.reviewing.review_summary import is_review_file
     from geodet.vector.vector_summary import is_vector
 
     if is_review_file(text):

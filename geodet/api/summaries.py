@@ -11,9 +11,9 @@ from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
 from geodet.onnx.model_files import load_named_description
 from geodet.raster.scene_summary import SceneSummary
+from geodet.reviewing.review_summary import ReviewSummary, summarise_reviews
 from geodet.tilesets.tileset_summary import TilesetSummary, summarise_tileset
 from geodet.training.run_records import RunRecord, read_run
-from geodet.vector.review_summary import ReviewSummary, summarise_reviews
 from geodet.vector.vector_summary import VectorSummary, summarise_vector
 
 __all__ = ["info"]

@@ -21,18 +21,18 @@ from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.device import choose_device
 from geodet.models.model import Model
 from geodet.raster.scene_names import slashed_path
+from geodet.reviewing.reviewed_scenes import find_scenes
+from geodet.reviewing.suggested_windows import (
+    SuggestedWindow,
+    read_reviewed_windows,
+    write_suggestions,
+)
 from geodet.suggesting.layer_windows import rate_layer
 from geodet.suggesting.rated_windows import RatedWindows, place_windows
 from geodet.suggesting.searched_windows import WindowSearch
 from geodet.suggesting.spread import choose_spread
 from geodet.suggesting.suggest_options import SuggestTask, check_suggestion
 from geodet.suggesting.window_ratings import WindowRater, describe_rating
-from geodet.vector.reviewed_scenes import find_scenes
-from geodet.vector.suggested_windows import (
-    SuggestedWindow,
-    read_reviewed_windows,
-    write_suggestions,
-)
 
 __all__ = ["WINDOW_SIDE", "SuggestReport", "suggest_windows"]
 

@@ -20,6 +20,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
 from geodet.raster.scene_names import name_files, scene_names, slashed_path
 from geodet.raster.unplaced import warn_of_unplaced
+from geodet.reviewing.reviewed_scenes import find_scenes
 from geodet.tilesets.chip_files import ChipCopier
 from geodet.tilesets.class_fields import map_names
 from geodet.tilesets.label_boxes import point_box_sides
@@ -27,7 +28,6 @@ from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.unplaced_labels import check_objects_have_place
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
-from geodet.vector.reviewed_scenes import find_scenes
 
 __all__ = ["LabelledArea", "TileInputs", "read_areas", "read_tile_inputs"]
 

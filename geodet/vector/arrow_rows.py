@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from geodet.geopackage.wkb_encoding import pack_wkb
 from geodet.vector.lazy_modules import compute, pyarrow
 from geodet.vector.rows import APPROXIMATE, ID, TEXTS, Rows
-from geodet.vector.wkb_encoding import pack_wkb
 
 __all__ = ["arrow_types", "to_arrow"]
 

@@ -14,7 +14,7 @@ from geodet.files.gdal_paths import gdal_path
 from geodet.files.leftovers import make_private_folder
 from geodet.files.pending import PendingOutput
 from geodet.vector.gdal_errors import raising_gdal_errors
-from geodet.vector.geopackage_table import open_table
+from geodet.vector.layer_table import open_table
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, Rows, VectorLayer, crs_text
 from geodet.vector.writer import RowWriter, raising_os_errors

@@ -18,7 +18,7 @@ import shapely
 from geodet.errors import OutputError
 from geodet.files.databases import connect_database, run_when_free
 from geodet.geometry.arrays import Ints
-from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.geopackage.layer_metadata import LayerMetadata
 from geodet.vector.geopackage_scenes import HeldScenes
 from geodet.vector.images_append import append_images, extend_bounds
 from geodet.vector.not_examined import NOT_EXAMINED

@@ -21,7 +21,7 @@ import shapely
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
 from geodet.geometry.reprojection import only_polygons
-from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.geopackage.layer_metadata import LayerMetadata
 from geodet.vector.provenance import EXAMINED, LEFT_OUT
 from geodet.vector.searched_scenes import SearchedScenes, join_reasons, to_wkt
 

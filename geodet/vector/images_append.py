@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from geodet.vector.geopackage_tables import quoted
+from geodet.geopackage.tables import quoted
 from geodet.vector.images_layer import IMAGES, TOTAL, count_columns
 from geodet.vector.rows import LAYER
 

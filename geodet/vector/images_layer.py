@@ -20,8 +20,8 @@ from pyproj import CRS
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Ints
+from geodet.geopackage.side_tables import SideTable, add_side_table, write_side_features
 from geodet.photographs.photograph import Photograph
-from geodet.vector.side_tables import SideTable, add_side_table, write_side_features
 
 __all__ = [
     "IMAGES",

@@ -13,13 +13,13 @@ from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.photographs.photograph import Photographs
-from geodet.vector.side_tables import (
+from geodet.geopackage.side_tables import (
     SideTable,
     add_side_table,
     read_side_features,
     write_side_features,
 )
+from geodet.photographs.photograph import Photographs
 
 __all__ = [
     "NOT_EXAMINED",

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.errors import OutputError
-from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.arrays import Floats, Ints, shape_bounds
 from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photograph, Photographs
@@ -36,7 +35,6 @@ __all__ = [
     "crs_text",
     "iter_slices",
     "list_fields",
-    "shape_bounds",
     "to_rows",
     "warn_of_transformation",
 ]
@@ -176,20 +174,6 @@ class Rows:
         names = parts[0].fields
         fields = {name: np.concatenate([part.fields[name] for part in parts]) for name in names}
         return Rows(fields, np.concatenate([part.coordinates for part in parts]))
-
-
-def shape_bounds(coordinates: Floats) -> Floats:
-    """Return the bounds of shapes: least x and y, greatest x and y.
-
-    Args:
-        coordinates: (N, P, 2) of the P points of each.
-
-    Returns:
-        (N, 4), NaN where a shape has no place.
-    """
-    points = coordinates.swapaxes(0, 1)  # min(axis=1) of four takes twice as long
-    low, high = (reduce(choose, points) for choose in (np.minimum, np.maximum))
-    return np.hstack([low, high])
 
 
 def iter_slices(part: SceneDetections, size: int) -> Iterator[SceneDetections]:

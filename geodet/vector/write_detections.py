@@ -21,7 +21,7 @@ from geodet.vector.exchange_formats import (
 )
 from geodet.vector.formats import Geometry, check_output_path, choose_format
 from geodet.vector.gdal_formats import FlatGeobufWriter, GeoJsonLinesWriter, GeoJsonWriter
-from geodet.vector.geopackage import GeoPackageAppender, GeoPackageWriter, check_appendable
+from geodet.vector.geopackage_writer import GeoPackageAppender, GeoPackageWriter, check_appendable
 from geodet.vector.geoparquet import GeoParquetWriter
 from geodet.vector.parquet_datasets import QuadkeyDatasetWriter, SceneDatasetWriter
 from geodet.vector.pixel_formats import CocoWriter, YoloWriter, check_yolo_names

@@ -17,15 +17,15 @@ from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
 from geodet.raster.scene_names import slashed_path
-from geodet.vector.reviewed_items import (
+from geodet.reviewing.reviewed_items import (
     OrientedPx,
     ReviewedObject,
     ReviewedWindow,
     Verdict,
     bounds_of_oriented,
 )
-from geodet.vector.reviews import ReviewFile
-from geodet.vector.suggested_windows import read_suggestions
+from geodet.reviewing.reviews import ReviewFile
+from geodet.reviewing.suggested_windows import read_suggestions
 from geodet.viewer.map_frame import MapFrame
 from geodet.viewer.review_requests import (
     LEAST_SIDE_PX,

@@ -17,9 +17,9 @@ from geodet.previews.preview import select_colours
 from geodet.raster.scene import Scene
 from geodet.raster.scene_names import slashed_path
 from geodet.raster.unplaced import warn_of_unplaced
+from geodet.reviewing.reviewed_scenes import locked_review
+from geodet.reviewing.reviews import check_review_layers, check_reviews
 from geodet.vector.formats import path_of
-from geodet.vector.reviewed_scenes import locked_review
-from geodet.vector.reviews import check_review_layers, check_reviews
 from geodet.viewer.late_requests import LateRequests
 from geodet.viewer.map_frame import OwnGridFrame
 from geodet.viewer.map_requests import MapRequests

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
-from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
+from geodet.reviewing.suggested_windows import SuggestedWindow, write_suggestions
 
 
 def test_suggested_windows_come_in_their_order_with_their_reasons(open_page, painted, tmp_path):

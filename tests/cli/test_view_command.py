@@ -14,9 +14,9 @@ from shapely import box
 
 from geodet.raster.scene import Scene
 from geodet.raster.scene_names import slashed_path
-from geodet.vector.reviewed_items import ReviewedObject
-from geodet.vector.reviewed_scenes import locked_review
-from geodet.vector.reviews import ReviewFile
+from geodet.reviewing.reviewed_items import ReviewedObject
+from geodet.reviewing.reviewed_scenes import locked_review
+from geodet.reviewing.reviews import ReviewFile
 from geodet.viewer import serve_map
 from geodet.viewer.map_server import MapServer
 

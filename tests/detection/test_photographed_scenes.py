@@ -215,7 +215,7 @@ def test_a_run_that_ended_early_goes_on(make_photograph, tiny_model, tmp_path, m
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("geodet.vector.geopackage.GeoPackageWriter._complete", fail)
+        patch.setattr("geodet.vector.geopackage_writer.GeoPackageWriter._complete", fail)
         with pytest.raises(KeyboardInterrupt):
             run(paths, tmp_path / "out.gpkg", tiny_model)
     assert not (tmp_path / "out.gpkg").exists()

@@ -14,11 +14,11 @@ from geodet.errors import ConfigError, OutputError, SceneError, VectorError
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 from geodet.raster.scene_names import slashed_path
+from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.reviewing.reviews import ReviewFile
+from geodet.reviewing.suggested_windows import read_reviewed_windows, read_suggestions
 from geodet.suggesting.searched_windows import _turn, _turn_back
 from geodet.suggesting.suggest import WINDOW_SIDE
-from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
-from geodet.vector.reviews import ReviewFile
-from geodet.vector.suggested_windows import read_reviewed_windows, read_suggestions
 from geodet.viewer.review_desk import WINDOW_PX
 
 SMALL = {"chip_size": 32, "device": "cpu"}

@@ -16,11 +16,11 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
 from geodet.raster.scene_names import slashed_path
+from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.reviewing.reviews import ReviewFile
 from geodet.tilesets.reviewed_labels import choose_labels
 from geodet.tilesets.tile import LabelledArea
 from geodet.tilesets.tileset import read_tileset
-from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
-from geodet.vector.reviews import ReviewFile
 
 WINDOWS = [Window(0, 0, 128, 128), Window(256, 128, 128, 128)]
 CHIPS = {"tile.chip_size": 64, "tile.block_size": 64, "tile.overlap": 0, "tile.empty_share": 1.0}

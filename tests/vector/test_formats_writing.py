@@ -32,8 +32,8 @@ from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.geopackage.table import GeoPackageTable
 from geodet.raster.scene import Scene
-from geodet.vector.geopackage_table import GeoPackageTable
 from geodet.vector.write_detections import open_writer
 
 angle = st.floats(-180, 180)

@@ -10,7 +10,7 @@ from factories_vectors import CLASSES, UTM, found, part, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.geopackage.layer_metadata import LayerMetadata
 from geodet.vector.geopackage_scenes import HeldScenes
 from geodet.vector.provenance import EXAMINED, LEFT_OUT, read_examined_ground, read_provenance
 from geodet.vector.rows import Appending

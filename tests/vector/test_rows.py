@@ -11,9 +11,9 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
+from geodet.geopackage.wkb_encoding import pack_wkb
 from geodet.vector.arrow_rows import to_arrow
 from geodet.vector.rows import Rows, iter_slices, to_rows
-from geodet.vector.wkb_encoding import pack_wkb
 
 
 def test_slices_together_are_the_whole_in_order():

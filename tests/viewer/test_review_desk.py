@@ -11,7 +11,7 @@ from viewer_boxes import BOXES
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.geometry.windows import Window
-from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
+from geodet.reviewing.suggested_windows import SuggestedWindow, write_suggestions
 from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.review_desk import ReviewDesk
 from geodet.viewer.shown_layer import ShownLayer

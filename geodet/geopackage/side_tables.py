@@ -15,7 +15,7 @@ from pyproj import CRS
 from geodet.documents.json_documents import read_json
 from geodet.documents.text import DocumentError
 from geodet.geometry.arrays import Floats
-from geodet.vector.geopackage_table import GeoPackageTable
+from geodet.geopackage.table import GeoPackageTable
 
 __all__ = ["SideTable", "add_side_table", "read_side_features", "write_side_features"]
 

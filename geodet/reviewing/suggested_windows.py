@@ -19,8 +19,8 @@ from geodet.files.decisions import WINDOWS_LAYER
 from geodet.files.outputs import replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.reviewing.reviews import write_review_layers
 from geodet.vector.polygon_layers import write_polygons
-from geodet.vector.reviews import write_review_layers
 
 __all__ = [
     "SUGGESTIONS_LAYER",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 SUGGESTIONS_LAYER = "suggestions"
-"""The layer, beside those of :mod:`geodet.vector.reviews`."""
+"""The layer, beside those of :mod:`geodet.reviewing.reviews`."""
 
 _HINT = "give a file that geodet suggest or geodet view --reviews wrote"
 _PLACE = ("col_off", "row_off", "width", "height")

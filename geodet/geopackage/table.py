@@ -13,8 +13,9 @@ import numpy as np
 from pyproj import CRS
 
 from geodet.files.closable import Closing
-from geodet.geometry.arrays import Floats, Ints
-from geodet.vector.geopackage_tables import (
+from geodet.geometry.arrays import Floats, Ints, shape_bounds
+from geodet.geopackage.packed_index import PackedIndex, round_outward
+from geodet.geopackage.tables import (
     GEOMETRY,
     add_index,
     add_layer,
@@ -22,13 +23,9 @@ from geodet.vector.geopackage_tables import (
     create_tables,
     quoted,
 )
-from geodet.vector.packed_index import PackedIndex, round_outward
-from geodet.vector.rows import APPROXIMATE, LAYER, TEXTS, VectorLayer, shape_bounds
-from geodet.vector.wkb_encoding import pack_geopackage
+from geodet.geopackage.wkb_encoding import pack_geopackage
 
-__all__ = ["GeoPackageTable", "open_table"]
-
-_TYPES = {**dict.fromkeys(TEXTS, "TEXT"), APPROXIMATE: "BOOLEAN"}  # the others are REAL
+__all__ = ["GeoPackageTable"]
 
 
 class GeoPackageTable(Closing):
@@ -146,18 +143,3 @@ class GeoPackageTable(Closing):
         self._bounds[2:] = np.maximum(self._bounds[2:], bounds[:, 2:].max(axis=0))
         if self._index is not None:
             self._index.add(numbers, round_outward(bounds))
-
-
-def open_table(path: Path, layer: VectorLayer, *, indexed: bool = True) -> GeoPackageTable:
-    """Open the layer of detections in a new file.
-
-    Args:
-        path: A file that does not exist.
-        layer: What it is to hold.
-        indexed: Whether the layer gets a spatial index.
-
-    Raises:
-        sqlite3.Error: The file cannot be written.
-    """
-    columns = {name: _TYPES.get(name, "REAL") for name in layer.fields}
-    return GeoPackageTable(path, LAYER, columns, layer.geometry_type, layer.crs, indexed=indexed)

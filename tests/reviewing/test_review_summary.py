@@ -7,10 +7,10 @@ from shapely import Point
 from geodet.api.summaries import info
 from geodet.geometry.windows import Window
 from geodet.raster.scene import Scene
-from geodet.vector.review_summary import is_review_file
-from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
-from geodet.vector.reviews import ReviewFile
-from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
+from geodet.reviewing.review_summary import is_review_file
+from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.reviewing.reviews import ReviewFile
+from geodet.reviewing.suggested_windows import SuggestedWindow, write_suggestions
 
 WINDOWS = [Window(0, 0, 32, 32), Window(32, 32, 32, 32), Window(64, 0, 32, 32)]
 

@@ -23,15 +23,15 @@ from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
 from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.vector.formats import LAYER_SEPARATOR
-from geodet.vector.polygon_layers import write_polygons
-from geodet.vector.reviewed_items import (
+from geodet.reviewing.reviewed_items import (
     OBJECT_COLUMNS,
     ReviewedObject,
     ReviewedWindow,
     to_reviewed_object,
 )
-from geodet.vector.reviewed_scenes import enter_scene
+from geodet.reviewing.reviewed_scenes import enter_scene
+from geodet.vector.formats import LAYER_SEPARATOR
+from geodet.vector.polygon_layers import write_polygons
 from geodet.vector.vector_files import read_extent
 
 __all__ = [

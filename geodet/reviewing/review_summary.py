@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
+from geodet.reviewing.suggested_windows import SUGGESTIONS_LAYER, read_review_rows
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.rows import crs_text
-from geodet.vector.suggested_windows import SUGGESTIONS_LAYER, read_review_rows
 from geodet.vector.vector_files import read_extent
 
 __all__ = ["ReviewSummary", "is_review_file", "summarise_reviews"]

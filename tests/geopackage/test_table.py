@@ -9,9 +9,10 @@ import shapely
 from factories_vectors import CLASSES, FIELDS, SITE, TYPES, UTM, check_index, found, layer_of, part
 from pyproj import CRS
 
-from geodet.vector import packed_index
-from geodet.vector.geopackage_table import GeoPackageTable, open_table
-from geodet.vector.geopackage_tables import add_srs, create_tables
+from geodet.geopackage import packed_index
+from geodet.geopackage.table import GeoPackageTable
+from geodet.geopackage.tables import add_srs, create_tables
+from geodet.vector.layer_table import open_table
 from geodet.vector.rows import crs_text, to_rows
 
 NO_CODE = CRS.from_user_input("EPSG:32633+5773")

@@ -12,13 +12,13 @@ from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
+from geodet.geopackage.layer_metadata import LayerMetadata
 from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
-from geodet.vector.geopackage_metadata import LayerMetadata
 from geodet.vector.geopackage_scenes import HeldScenes
-from geodet.vector.geopackage_table import open_table
 from geodet.vector.images_append import has_images
 from geodet.vector.images_layer import add_images, write_images
+from geodet.vector.layer_table import open_table
 from geodet.vector.not_examined import add_not_examined, write_not_examined
 from geodet.vector.oriented_fields import ORIENTED_FIELDS
 from geodet.vector.rows import APPROXIMATE, FIELDS, LAYER, TEXTS, Rows, VectorLayer

@@ -5,7 +5,7 @@ import pyogrio
 import pytest
 from factories_vectors import part, write
 
-from geodet.vector.geopackage_metadata import LayerMetadata
+from geodet.geopackage.layer_metadata import LayerMetadata
 
 
 @pytest.fixture(params=[{}, {"model": "a", "configuration": '{"x": "<1 & \'2\'>"}'}])

@@ -18,8 +18,8 @@ from geodet.errors import OutputError
 from geodet.files.outputs import check_destination
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow, bounds_of_oriented
-from geodet.vector.reviews import ReviewFile, check_reviews
+from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow, bounds_of_oriented
+from geodet.reviewing.reviews import ReviewFile, check_reviews
 
 UTM = CRS.from_epsg(32633)
 PLACE = GeoBox(300, 200, NORTH_UP, UTM)

@@ -4,8 +4,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from geodet.vector import packed_index
-from geodet.vector.packed_index import PackedIndex, insert_boxes, round_outward
+from geodet.geopackage import packed_index
+from geodet.geopackage.packed_index import PackedIndex, insert_boxes, round_outward
 
 FIND = "SELECT id FROM places WHERE maxx >= ? AND minx <= ? AND maxy >= ? AND miny <= ? ORDER BY id"
 

@@ -16,10 +16,10 @@ from pyproj import CRS
 from geodet.errors import OutputError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
-from geodet.vector.reviewed_items import ReviewedObject, ReviewedWindow
-from geodet.vector.reviewed_scenes import enter_scene, find_scenes, locked_review
-from geodet.vector.reviews import ReviewFile
-from geodet.vector.suggested_windows import SuggestedWindow, write_suggestions
+from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
+from geodet.reviewing.reviewed_scenes import enter_scene, find_scenes, locked_review
+from geodet.reviewing.reviews import ReviewFile
+from geodet.reviewing.suggested_windows import SuggestedWindow, write_suggestions
 
 UTM = CRS.from_epsg(32633)
 NORTH = GeoBox(300, 200, NORTH_UP, UTM)

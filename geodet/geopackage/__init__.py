@@ -1,0 +1,1 @@
+"""GeoPackages, written with SQLite alone: tables, triggers, geometries and spatial indices."""

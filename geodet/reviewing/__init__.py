@@ -1,0 +1,1 @@
+"""Reviews of detections: what people decided, which windows they saw, and which come next."""
