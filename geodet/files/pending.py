@@ -16,6 +16,7 @@ from pathlib import Path
 from geodet.errors import OutputError
 from geodet.files.databases import replacing_database
 from geodet.files.leftovers import make_private_folder
+from geodet.files.synced_files import sync_file
 
 __all__ = [
     "PendingFile",
@@ -92,7 +93,9 @@ class PendingFile(PendingOutput):
         Raises:
             OutputError: It cannot be renamed; the complete file is kept under another name, which
                 the message has.
+            OSError: It cannot be written to its end.
         """
+        sync_file(self.temporary)
         announce(self.temporary, self.path)
         try:
             with replacing_database(self.path):

@@ -1,4 +1,4 @@
-"""Write small files so that a power failure leaves the old content or the new one."""
+"""Write files so that a power failure leaves the old content or the new one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ import os
 import secrets
 from pathlib import Path
 
-__all__ = ["write_synced"]
+__all__ = ["sync_file", "write_synced"]
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a complete file is on the disk, before it is renamed to its place.
+
+    Raises:
+        OSError: It is not there, or cannot be written.
+    """
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def write_synced(path: Path, content: bytes) -> None:

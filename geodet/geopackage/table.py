@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,36 @@ from geodet.geopackage.tables import (
 )
 from geodet.geopackage.wkb_encoding import pack_geopackage
 
-__all__ = ["GeoPackageTable"]
+__all__ = ["GeoPackageTable", "changing_unfinished"]
+
+_SETTINGS = (
+    "journal_mode = OFF",
+    "synchronous = OFF",
+    "locking_mode = EXCLUSIVE",
+    "cache_size = -2000",
+)
+"""What SQLite would do for a file to survive a crash is left out."""
+
+
+@contextlib.contextmanager
+def changing_unfinished(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to a file that is discarded if the ``with`` block fails; at its end all is written.
+
+    Args:
+        path: A database that nobody else knows of yet.
+
+    Raises:
+        sqlite3.Error: It cannot be written.
+    """
+    with contextlib.closing(_open(path)) as database:
+        yield database
+        database.execute("COMMIT")
 
 
 class GeoPackageTable(Closing):
     """The rows of a new layer, written in a thread of its own while more are found.
 
-    What SQLite would do for the file to survive a crash halfway is left out: it is incomplete then.
+    It is incomplete, and to be discarded, unless it is finished.
 
     Args:
         path: A GeoPackage without the layer, or a file that does not exist.
@@ -58,16 +81,8 @@ class GeoPackageTable(Closing):
         self._name = name
         self._count = self._placed = 0
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database = _open(path)
         try:
-            for setting in (
-                "journal_mode = OFF",
-                "synchronous = OFF",
-                "locking_mode = EXCLUSIVE",
-                "cache_size = -2000",
-            ):
-                self._database.execute(f"PRAGMA {setting}")
-            self._database.execute("BEGIN")
             create_tables(self._database)
             self._srs = add_layer(self._database, name, columns, geometry_type, crs)
             index = add_index(self._database, name) if indexed else None
@@ -143,3 +158,16 @@ class GeoPackageTable(Closing):
         self._bounds[2:] = np.maximum(self._bounds[2:], bounds[:, 2:].max(axis=0))
         if self._index is not None:
             self._index.add(numbers, round_outward(bounds))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open a file and begin a transaction."""
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for setting in _SETTINGS:
+            database.execute(f"PRAGMA {setting}")
+        database.execute("BEGIN")
+    except BaseException:
+        database.close()
+        raise
+    return database

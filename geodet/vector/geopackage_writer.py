@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pyproj import CRS
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
 from geodet.geopackage.layer_metadata import LayerMetadata
+from geodet.geopackage.table import changing_unfinished
 from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_scenes import HeldScenes
@@ -22,7 +22,7 @@ from geodet.vector.layer_table import open_table
 from geodet.vector.not_examined import add_not_examined, write_not_examined
 from geodet.vector.oriented_fields import ORIENTED_FIELDS
 from geodet.vector.rows import APPROXIMATE, FIELDS, LAYER, TEXTS, Rows, VectorLayer
-from geodet.vector.stored_styles import store_style
+from geodet.vector.stored_styles import add_style
 from geodet.vector.writer import RowWriter, raising_os_errors
 
 __all__ = ["GeoPackageAppender", "GeoPackageWriter", "StoredLayer", "check_appendable"]
@@ -63,14 +63,14 @@ class GeoPackageWriter(RowWriter):
     def _complete(self) -> None:
         with raising_os_errors():
             self._table.finish()
-            self._store_metadata()
             layer = self._layer
+            with changing_unfinished(self._temporary) as database:
+                self._store_metadata(database)
+                add_style(database, LAYER, layer.classes, geometry=layer.geometry)
             if self._left_out:
                 add_not_examined(self._temporary, self._left_out, layer.crs, layer.photographs)
             if (images := self._images) is not None:
                 add_images(self._temporary, images)
-        self._store_style()
-        with raising_os_errors():
             set_dates(self._temporary)
 
     def _write_left_out(self) -> None:
@@ -81,26 +81,18 @@ class GeoPackageWriter(RowWriter):
         """They are a layer of the file; remove those of an earlier run that are beside it."""
         write_images(self._layer.path, None)
 
-    def _store_metadata(self) -> None:
+    def _store_metadata(self, database: sqlite3.Connection) -> None:
         """Store the metadata, and the run in a file that rows would be added to if it was there."""
         layer = self._layer
-        with contextlib.closing(sqlite3.connect(self._temporary)) as database, database:
-            known = LayerMetadata(database, LAYER)
-            known.join(layer.metadata)
-            if layer.searched is not None:
-                held = HeldScenes(known, layer.model)
-                held.add(layer.searched)
-                held.store()
-            if layer.append is not None and layer.append.run:
-                known.add_run(layer.append.run)
-            known.store()
-
-    def _store_style(self) -> None:
-        layer = self._layer
-        try:
-            store_style(self._temporary, LAYER, layer.classes, geometry=layer.geometry)
-        except OutputError as error:  # it names the temporary file
-            raise OSError(str(error.__cause__ or error)) from error
+        known = LayerMetadata(database, LAYER)
+        known.join(layer.metadata)
+        if layer.searched is not None:
+            held = HeldScenes(known, layer.model)
+            held.add(layer.searched)
+            held.store()
+        if layer.append is not None and layer.append.run:
+            known.add_run(layer.append.run)
+        known.store()
 
 
 class GeoPackageAppender(RowWriter):
