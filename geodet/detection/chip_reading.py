@@ -86,7 +86,9 @@ def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int
     """Schedule a window; its blocks are kept from now on, not from when a thread begins."""
     window = grid[index]
     inner = window.from_corner()
-    forget = scene.expect(inner, grid.row_below(index))
+    first = grid[grid.windows_of_line(grid.line(index))[0]].from_corner()
+    below = grid.row_below(index)
+    forget = scene.expect(inner, next_row=below, first_column=first.col_off)
     future = pool.submit(_read, scene, window, inner)
     future.add_done_callback(lambda _: forget())
     return future

@@ -42,6 +42,7 @@ from geodet.files.pending import announcing
 from geodet.geometry.arrays import Ints
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.merging.appended import drop_weaker
+from geodet.previews.views import read_view
 from geodet.raster.chip import Chip
 from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.images_layer import ImageCounts, write_image_counts
@@ -305,7 +306,7 @@ class LayerRun(ABC):
     def _write_page(self, page: RunPage, previews: RunPreviews, loop: SceneLoop) -> None:
         def read(scene: PlannedScene, side: int) -> Chip:
             with previews.open(scene) as opened:
-                return opened.read_overview(side)
+                return read_view(opened, None, side).chip
 
         assert self._options.report is not None
         page.write(

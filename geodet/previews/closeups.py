@@ -14,6 +14,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.oriented_boxes import map_oriented
 from geodet.geometry.windows import Window
 from geodet.previews.stretch import Stretch
+from geodet.previews.views import read_view
 from geodet.raster.scene import Scene
 
 __all__ = ["Closeup", "cut_closeups", "to_jpeg"]
@@ -76,7 +77,7 @@ def cut_closeups(scene: Scene, boxes: Floats) -> Iterator[Closeup]:
         chip = scene.read_part(window, *size)
         if stretch is None:
             is_plain = scene.dtype == np.uint8
-            stretch = Stretch.of(chip if is_plain else scene.read_overview(_OVERVIEW))
+            stretch = Stretch.of(chip if is_plain else read_view(scene, None, _OVERVIEW).chip)
         yield Closeup(to_jpeg(Image.fromarray(stretch.to_rgb(chip))), *size, window)
 
 

@@ -64,7 +64,7 @@ def draw_pictures(
     with raising_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_earlier(folder, stem, options.format)
-    stretch = None if scene.dtype == np.uint8 else Stretch.of(scene.read_overview(1024))
+    stretch = None if scene.dtype == np.uint8 else Stretch.of(read_view(scene, None, 1024).chip)
     drawn = []
     for name, window in _iter_windows(scene, stem, options.max_side):
         inside = detections if window is None else _overlapping(detections, window)

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class BlockStore:
         self._load = load
         self._lock = threading.Lock()
         self._held: OrderedDict[Window, Future[Block]] = OrderedDict()
-        self._expected: list[tuple[Window, int]] = []
+        self._expected: list[_Expected] = []
         self._bytes = 0
         self._patience = capacity
 
@@ -79,7 +79,9 @@ class BlockStore:
         finally:
             forget()
 
-    def expect(self, window: Window, next_row: int | None = None) -> Callable[[], None]:
+    def expect(
+        self, window: Window, *, next_row: int | None = None, first_column: int = 0
+    ) -> Callable[[], None]:
         """Keep the blocks of a window that will be read soon, and what later windows need of them.
 
         Otherwise threads that are reading later windows already could take them for passed.
@@ -87,11 +89,13 @@ class BlockStore:
         Args:
             window: Inside of the raster.
             next_row: First row of the windows below; None: they begin where this one ends.
+            first_column: Of the strip of the window.
 
         Returns:
             A function to be called once, when the window was read or will not be read.
         """
-        expected = window, window.row_end if next_row is None else next_row
+        below = window.row_end if next_row is None else next_row
+        expected = _Expected(window, below, first_column)
         with self._lock:
             self._expected.append(expected)
 
@@ -209,23 +213,39 @@ class BlockStore:
                 self._bytes -= sum(_nbytes(array) for array in loaded)
 
 
+class _Expected(NamedTuple):
+    """A window that is being read, or will be soon."""
+
+    window: Window
+    next_row: int
+    """First row of the windows below it."""
+    first_column: int
+    """Of its strip."""
+
+    def passed_columns(self, bottom: int) -> float:
+        """Return how many columns of the blocks that end there nobody needs from now on."""
+        if bottom <= self.window.row_off:
+            return math.inf
+        return self.window.col_off if bottom <= self.next_row else self.first_column
+
+
 class _ReadingFront:
-    """How far windows have come that are read in rows, from the top left, on several threads.
+    """How far windows have come that are read in rows, strip by strip, on several threads.
 
     Args:
-        expected: Windows that are being read, or will be next, and where those below them begin.
+        expected: Windows that are being read, or will be next.
     """
 
-    def __init__(self, expected: Collection[tuple[Window, int]]) -> None:
+    def __init__(self, expected: Collection[_Expected]) -> None:
         self._expected = expected
-        self._end = max((window.row_end + window.height for window, _ in expected), default=0)
+        ends = (one.window.row_end + one.window.height for one in expected)
+        self._end = max(ends, default=0)
         self._columns: dict[int, float] = {}
 
     def is_past(self, block: Window) -> bool:
         """Whether neither these windows nor later ones need a block.
 
-        Blocks more than a row of windows below are of other rows that were read before, or of the
-        strip before.
+        Blocks more than a row of windows below are of other rows that were read before.
         """
         top = block.row_off
         if top not in self._columns:
@@ -236,10 +256,7 @@ class _ReadingFront:
         """Return how many columns of a row of blocks, from the left, are needed no more."""
         if top >= self._end:
             return math.inf
-        return min(
-            math.inf if bottom <= window.row_off else window.col_off if bottom <= next_row else 0
-            for window, next_row in self._expected
-        )
+        return min(one.passed_columns(bottom) for one in self._expected)
 
 
 def any_layer(data: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -177,24 +177,24 @@ class Scene(OpenRaster):
         pixels = np.zeros((len(self.bands), *shape), self.dtype)
         return Chip(window, pixels, np.zeros(shape, np.bool_))
 
-    def expect(self, window: Window, next_row: int) -> Callable[[], None]:
+    def expect(self, window: Window, *, next_row: int, first_column: int = 0) -> Callable[[], None]:
         """Announce a window that will be read soon, so that what it needs is decoded only once.
 
         Args:
             window: In the pixels of the grid, and within it.
             next_row: First row of the windows below it; the height of the grid if there are none.
+            first_column: Of the strip of windows that it is in.
 
         Returns:
             A function to be called once, when the window was read or will not be read.
         """
         if self._blocks is None or self._is_far:
             return lambda: None
-        source, weights = self._source_window(window)
-        height, rows = self.geobox.height, self.grid[1]
-        if not weights or next_row >= rows:
-            return self._blocks.expect(source, height if next_row >= rows else next_row)
-        below = AxisWeights.between(height, rows, next_row, next_row + 1)
-        return self._blocks.expect(source, below.first)
+        source, _ = self._source_window(window)
+        rows = self.grid[1]
+        first, _ = self._source_window(Window(first_column, min(next_row, rows - 1), 1, 1))
+        below = first.row_off if next_row < rows else self.geobox.height
+        return self._blocks.expect(source, next_row=below, first_column=first.col_off)
 
     def read_overview(self, max_side: int) -> Chip:
         """Read the whole raster, reduced to at most ``max_side`` pixels on its longer side."""

@@ -30,8 +30,8 @@ class StubScene:
         self.expected = Counter()
         self.error = SceneError("broken window", hint="")
 
-    def expect(self, window, next_row):
-        assert next_row == window.row_end
+    def expect(self, window, *, next_row, first_column):
+        assert (next_row, first_column) == (window.row_end, 0)
         self.expected[window] += 1
         return lambda: self.expected.subtract([window])
 

@@ -1,8 +1,10 @@
 """Areas that cannot be read: skipped and written, or a stop after which the run goes on."""
 
 import csv
+import io
 import json
 import shutil
+from base64 import b64decode
 
 import geopandas
 import numpy as np
@@ -10,7 +12,9 @@ import pyogrio
 import pytest
 import shapely
 from factories_rasters import break_block
+from PIL import Image
 from pretended_predictor import SMALL
+from readings_html import addresses_of, read_page
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
@@ -80,6 +84,15 @@ def test_a_block_that_cannot_be_read_becomes_a_polygon_with_the_reason(
     whole = place_of(damaged, Window(0, 0, 300, 260))
     assert examined.area == pytest.approx(whole.area - place_of(damaged).area)
     assert examined.intersection(place_of(damaged)).area == pytest.approx(0, abs=1e-3)
+
+
+def test_the_report_of_a_damaged_scene_shows_the_rest_of_it(damaged, tiny_model, tmp_path):
+    page = tmp_path / "report.html"
+    report = run([damaged], tmp_path / "out.gpkg", tiny_model, report=page)
+    assert report.not_examined == 1
+    (picture, *_) = (one for one in addresses_of(read_page(page)) if one.startswith("data:image"))
+    pixels = np.asarray(Image.open(io.BytesIO(b64decode(picture.partition(",")[2]))))
+    assert pixels[:80].std() > 10
 
 
 def test_the_objects_away_from_the_damage_are_those_of_the_intact_scene(

@@ -136,6 +136,30 @@ def test_a_pass_over_a_wide_raster_loads_each_block_once(threads, block, overlap
     assert capacity < max(held) <= capacity + capacity // 16 + 2 * (reaching + read)
 
 
+@pytest.mark.parametrize("width", [1200, 4800])
+@pytest.mark.parametrize("ahead", [2, 40])
+def test_of_a_pass_in_strips_no_more_is_held_of_a_wider_raster(width, ahead):
+    """Also of one so low that the windows ahead are in the last row of one strip and in the next.
+
+    What a pass needs is a strip, and the blocks of the windows that are read.
+    """
+    height, size, overlap, block, held = 150, 40, 8, 16, []
+
+    def load(window):
+        shape = (1, window.height, window.width)
+        return np.zeros(shape, np.uint8), np.ones(shape, np.bool_)
+
+    store = BlockStore(
+        width, height, (block, block), load, capacity=2_000, most_capacity=10**6, pixel_bytes=2
+    )
+    grid = WindowGrid(width, height, size, overlap, strip_columns=4)
+    for _ in iter_chips(store, grid, workers=1, ahead=ahead):
+        held.append(store._bytes)
+    strip = (4 * size + 2 * block) * height
+    read = ahead * (size + 2 * block) ** 2
+    assert max(held) <= 2_000 * 17 / 16 + 2 * (strip + read)
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 def test_no_more_than_the_most_capacity_is_held(threads):
     """Even where that is too little for each block to be loaded once."""
