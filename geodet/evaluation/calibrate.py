@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from geodet.config import Config, DetectConfig, MatchConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.errors import ModelFileError, TilesetError
+from geodet.evaluation.calibrated_files import as_calibrated, write_calibrated
 from geodet.evaluation.calibration import (
     ScoreScale,
     collect_outcomes,
@@ -33,7 +32,6 @@ from geodet.evaluation.model_on_chips import detect_images, read_split
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.arrays import Ints
-from geodet.models.checkpoint import save_model
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model
@@ -117,6 +115,7 @@ def calibrate_on_chips(
     tileset, images = read_split(data, split, config, other_classes=own)
     detect = _down_to_low_scores(model, config)
     low = config.model_copy(update={"detect": detect})
+    model = as_calibrated(model)
     evaluated = detect_images(model, tileset, images, low, device)
     return _calibrate(model, output, evaluated, tileset.classes, config, source=data.name)
 
@@ -154,6 +153,7 @@ def calibrate_on_scene(
     """
     _check(model, output, [scene, labels], overwrite=overwrite)
     detect = _down_to_low_scores(model, config)
+    model = as_calibrated(model)
     with tempfile.TemporaryDirectory(prefix="geodet-calibrate-") as folder:
         found = Path(folder) / "found.gpkg"
         detect_to_files([scene], [found], model, detect, DetectOptions(device=device))
@@ -304,9 +304,6 @@ def _save(
     source: str,
 ) -> None:
     """Write the model with its new thresholds, and with the counts at these."""
-    network = deepcopy(model.network)
-    with torch.no_grad():
-        _scale_logits(network, list(report.scales.values()))
     figures = {
         "f1": counts.f1,
         "precision": counts.precision,
@@ -315,18 +312,5 @@ def _save(
     }
     about = {"calibrated_on": source, "calibrated_objects": counts.labelled}
     updated = {"figures": figures, "training": chosen.training | about}
-    save_model(report.output, network, chosen.model_copy(update=updated))
-
-
-def _scale_logits(network: RetinaNet, scales: Sequence[ScoreScale]) -> None:
-    """Fold the scales into the last convolution, whose channels are anchors and their classes."""
-    last = network.classifier.last
-    factor = last.weight.new_tensor([scale.scale for scale in scales]).repeat(
-        len(last.weight) // len(scales)
-    )
-    shift = last.weight.new_tensor([scale.shift for scale in scales]).repeat(
-        len(last.weight) // len(scales)
-    )
-    last.weight.mul_(factor[:, None, None, None])
-    assert last.bias is not None
-    last.bias.mul_(factor).add_(shift)
+    written = chosen.model_copy(update=updated)
+    write_calibrated(model, report.output, written, list(report.scales.values()))
