@@ -32,7 +32,8 @@ def count(
 ) -> CountReport:
     """Count objects by polygons or cells, and estimate how many there really are.
 
-    Densities and estimates are of the ground that was examined, as far as the file says it.
+    Densities and estimates are of the ground that was examined, as far as the file says it. Where
+    it does not, the total of cells has no density.
 
     Args:
         detections: A vector file with points or polygons, such as :func:`detect` writes.

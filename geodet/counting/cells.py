@@ -46,7 +46,7 @@ class CellGrid:
     """Rows and columns of the cells with objects, in the order of the counts."""
 
     def to_raster(self, values: Floats, ground: ExaminedGround | None = None) -> Floats:
-        """Return a raster of the values of the cells with objects, 0 elsewhere: (H, W).
+        """Return a raster of the values of the cells with objects, 0 in the others: (H, W).
 
         Args:
             values: Of the cells with objects.
@@ -80,7 +80,7 @@ def count_in_squares(
         ground: Where the objects were searched; None: everywhere, as far as is known.
 
     Returns:
-        The cells with objects, their counts, and the grid.
+        The cells with objects, their counts with a total of all examined ground, and the grid.
 
     Raises:
         VectorError: The objects have no CRS, there are none, or no UTM zone contains them.
@@ -123,7 +123,7 @@ def count_in_hexagons(
         ground: Where the objects were searched; None: everywhere, as far as is known.
 
     Returns:
-        The cells with objects, in WGS 84, and their counts.
+        The cells with objects, in WGS 84, and their counts with a total of all examined ground.
 
     Raises:
         VectorError: The objects have no CRS, or there are none.
@@ -194,15 +194,18 @@ def _count(
     estimator: Estimator | None,
     ground: ExaminedGround | None,
 ) -> CountedPolygons:
-    """Count objects of which each is in one cell."""
+    """Count objects of which each is in one cell.
+
+    The total is of all ground that was examined: the cells leave out what has no object, and the
+    smaller they are, the more of it. Where the ground is unknown, so is the area of the total.
+    """
     which = np.arange(len(found))
     examined, areas = examine(polygons.shapes, polygons.crs, ground)
     shares = None if examined is None else examined.shares
     figures = count_pairs(found, place, which, areas, estimator, shares)
-    whole = np.array([np.nansum(areas)])
-    share = None
-    if shares is not None:
-        share = whole / np.nansum(ground_areas(polygons.shapes, polygons.crs))
+    whole, share = np.array([np.nan]), None
+    if ground is not None:
+        whole, share = ground_areas(np.array([ground.shape], object), ground.crs), np.ones(1)
     total = count_pairs(found, np.zeros_like(which), which, whole, estimator, share)
     rows = pd.concat([polygons.attributes, figures], axis="columns")
     return CountedPolygons(rows, total, elsewhere=0, examined=examined)

@@ -84,7 +84,8 @@ class CountReport:
     elsewhere: int
     """Objects in none."""
     total: dict[str, Any]
-    """The figures of all polygons together; those that are unknown are missing."""
+    """The figures of all polygons together, or with cells of all ground that was examined; those
+    that are unknown are missing."""
     estimated_by: str
     """How the true count is estimated, in words; empty where it is not."""
 
@@ -184,6 +185,12 @@ def _count(
         if ground is not None:
             _report_unseen(polygons, counted, ground)
         return polygons, counted, None
+    if ground is None:
+        logger.warning(
+            "%s does not say which ground was examined, and places without objects may not have"
+            " been: there is no density of all cells together; count by polygons for one",
+            found.path,
+        )
     if places.cell_m is not None:
         return count_in_squares(found, places.cell_m, estimator, ground)
     assert places.h3 is not None  # one of the three, as CountPlaces checks

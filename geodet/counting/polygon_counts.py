@@ -81,7 +81,8 @@ class CountedPolygons:
     rows: Any
     """A DataFrame of M rows: the attributes of the polygons, then the figures."""
     total: Any
-    """A DataFrame of one row with the figures; an object in several polygons counts once."""
+    """A DataFrame of one row with the figures; an object in several polygons counts once. Of cells
+    it is of all ground that was examined, and has no area where that is unknown."""
     elsewhere: int
     """Objects in no polygon."""
     examined: ExaminedParts | None = None

@@ -90,7 +90,8 @@ def test_cells_that_were_not_examined_have_no_density(tmp_path):
     frame = geopandas.GeoDataFrame(geometry=shapely.points(xy), crs=UTM)
     pyogrio.write_dataframe(frame, path, layer_metadata=about)
     report = count_objects(path, CountPlaces(cell_m=100), tmp_path / "density.tif")
-    assert report.total["examined_share"] == pytest.approx(0.75, rel=1e-6)
+    assert report.total["examined_share"] == 1
+    assert report.total["area_ha"] == pytest.approx(1.5, rel=2e-3)
     with rasterio.open(tmp_path / "density.tif") as raster:
         band = raster.read(1)
         assert np.isnan(raster.nodata)
@@ -101,6 +102,45 @@ def test_cells_that_were_not_examined_have_no_density(tmp_path):
     np.testing.assert_allclose(rows["examined_share"], [1, 0.5], rtol=1e-6)
     np.testing.assert_allclose(band[[0, 1], [2, 0]], [1, 4], rtol=2e-3)
     assert np.isnan(band[0, 0])
+
+
+def write_trees(path, about=None):
+    """Write 100 trees, one in the middle of each hectare of a square kilometre."""
+    xy = CORNER + 100 * np.indices((10, 10)).reshape(2, -1).T + 50
+    frame = geopandas.GeoDataFrame(geometry=shapely.points(xy), crs=UTM)
+    pyogrio.write_dataframe(frame, path, layer_metadata=about)
+    return path
+
+
+def places_of(side):
+    """Return squares of so many metres, or without a side hexagons of H3."""
+    if side is None:
+        pytest.importorskip("h3", reason="the package h3 is not installed")
+        return CountPlaces(h3=9)
+    return CountPlaces(cell_m=side)
+
+
+@pytest.mark.parametrize("side", [3, 10, 100, 5000, None])
+def test_the_total_is_of_the_examined_ground_whatever_the_cells(tmp_path, side):
+    ground = shapely.box(*CORNER, *(CORNER + 1000))
+    path = write_trees(tmp_path / "found.gpkg", {"examined ground": ground.wkt})
+    output = tmp_path / "cells.gpkg"
+    total = count_objects(path, places_of(side), output).total
+    assert total["area_ha"] == pytest.approx(100 / 0.9996**2, rel=1e-4)
+    assert total["per_ha"] == pytest.approx(100 / total["area_ha"])
+    assert total["examined_share"] == 1
+    (row,) = pyogrio.read_dataframe(output, layer="total").to_dict("records")
+    assert row == pytest.approx(total)
+
+
+@pytest.mark.parametrize("side", [10, None])
+def test_where_the_ground_is_unknown_the_total_has_no_density_and_says_why(tmp_path, caplog, side):
+    path, output = write_trees(tmp_path / "found.gpkg"), tmp_path / "cells.gpkg"
+    total = count_objects(path, places_of(side), output).total
+    assert total == {"objects": 100}
+    assert pyogrio.read_dataframe(output, layer="counts")["per_ha"].gt(0).all()
+    assert pyogrio.read_dataframe(output, layer="total").columns.tolist() == ["objects"]
+    assert "found.gpkg does not say which ground was examined" in caplog.text
 
 
 def test_hexagons_are_those_of_h3():
