@@ -177,7 +177,7 @@ def _print(report: CountReport) -> None:
         share = total.get("examined_share", 1.0)
         part = f", the {100 * share:.1f} % of the places that was examined" if share < 1 else ""
         typer.echo(f"{total['per_ha']:,.2f} per hectare on {total['area_ha']:,.2f} ha{part}")
-    if report.estimated_by:
+    if "estimate" in total:
         low, high = total["estimate_low"], total["estimate_high"]
         typer.echo(
             f"estimated true count: {total['estimate']:,.0f}, 95 % between {low:,.0f} and "

@@ -35,12 +35,13 @@ __all__ = [
 
 _QUANTILES = (0.1, 0.5, 0.9)
 _SQUARE_METRES = 10_000.0  # of a hectare
+_ESTIMATES = ("estimate", "estimate_low", "estimate_high")
 
 FIGURES = (
     *("objects", "examined_share", "area_ha", "per_ha"),
     *("score_mean", "score_p10", "score_p50", "score_p90"),
     *("size_m2_mean", "size_m2_p10", "size_m2_p50", "size_m2_p90"),
-    *("estimate", "estimate_low", "estimate_high"),
+    *_ESTIMATES,
 )
 """The columns of counts, apart from those of each class."""
 
@@ -142,7 +143,8 @@ def count_in_polygons(
         ``examined_share`` where the ground is known, ``area_ha``, ``per_ha``, the mean and
         quantiles of ``score`` and ``size_m2`` as far as they are known, and ``estimate``,
         ``estimate_low``, ``estimate_high``. All of them are of the examined part of a polygon;
-        without one, counts, densities and estimates are missing.
+        without one, counts, densities and estimates are missing. A polygon without ground, whose
+        geometry is missing or empty, has 0 objects and no estimate.
 
     Raises:
         VectorError: One of the two files has no CRS, or the polygons have a column of one of these
@@ -160,6 +162,7 @@ def count_in_polygons(
     both, area = examine(union, polygons.crs, None if is_whole else ground)
     share = np.ones(1) if is_whole else None if both is None else both.shares
     total = count_pairs(found, np.zeros_like(inside), inside, area, estimator, share)
+    figures, total = _without_nowhere(figures, polygons.shapes), _without_nowhere(total, union)
     rows = pd.concat([polygons.attributes, figures], axis="columns")
     return CountedPolygons(rows, total, len(found) - len(inside), examined)
 
@@ -239,6 +242,13 @@ def _without_unseen(table: Any, is_unseen: NDArray[np.bool_]) -> Any:
     return table.assign(**counts).apply(
         lambda column: column if column.name in known else column.mask(is_unseen)
     )
+
+
+def _without_nowhere(table: Any, shapes: NDArray[np.object_]) -> Any:
+    """Take the estimates away from rows without ground, which hold no object that was missed."""
+    has_ground = (shapely.area(shapes) > 0) | table["objects"].gt(0).fillna(False).to_numpy(bool)
+    names = [name for name in table.columns if name in _ESTIMATES]
+    return table.assign(**{name: table[name].where(has_ground) for name in names})
 
 
 def _by_class(

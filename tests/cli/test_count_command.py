@@ -30,6 +30,14 @@ def test_the_counts_are_printed_and_written(tmp_path, files, invoke):
     assert output.read_text().splitlines()[1].startswith("7,2,")
 
 
+def test_polygons_without_ground_have_no_estimate(tmp_path, files, invoke):
+    path = tmp_path / "nowhere.gpkg"
+    geopandas.GeoDataFrame({"n": [7]}, geometry=[shapely.Polygon()], crs=32633).to_file(path)
+    accuracy = ("--precision", "0.8", "--recall", "0.5")
+    done = invoke("count", files[0], "--by", str(path), *accuracy)
+    assert done.stdout.splitlines() == ["0 objects in 1 place, 3 elsewhere"]
+
+
 def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     scene = make_scene(epsg=32633)
     with rasterio.open(scene) as raster:

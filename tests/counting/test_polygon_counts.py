@@ -1,5 +1,7 @@
 """Counts by polygons, against an independent computation by geopandas."""
 
+from dataclasses import replace
+
 import geopandas
 import numpy as np
 import pandas as pd
@@ -145,6 +147,25 @@ def test_figures_are_of_the_examined_part():
     unseen = counted.rows[2:].drop(columns=["stand", "examined_share", "area_ha"])
     assert unseen.isna().all(axis=None)
     assert counted.rows["area_ha"].tolist()[2:] == [0, 0]
+
+
+@pytest.mark.parametrize("crs", [UTM, None])
+@pytest.mark.parametrize("has_ground", [False, True])
+def test_a_polygon_without_ground_has_no_estimate(crs, has_ground):
+    found = replace(scatter(50), crs=crs)
+    ground = ExaminedGround("f.gpkg", at(0, 0, 1000, 1000), crs) if has_ground else None
+    shapes = [at(0, 0, 500, 500), None, shapely.Polygon(), at(0, 0, 1, 1)]
+    polygons = shapes_of(shapes, crs, n=range(4))
+    estimator = Accuracy(0.8, 0.5, objects=0)
+    rows = count_in_polygons(found, polygons, estimator, ground).rows
+    for name in ("estimate", "estimate_low", "estimate_high"):
+        assert rows[name].isna().tolist() == [False, True, True, False]
+    assert rows["objects"].tolist()[1:] == [0, 0, 0]
+    assert rows["estimate_high"][3] > 3  # a place where none was found may still hold some
+    nowhere = polygons.select(np.array([False, True, True, False]))
+    nowhere = count_in_polygons(found, nowhere, estimator)
+    assert nowhere.total["objects"].tolist() == [0]
+    assert nowhere.total["estimate_high"].isna().all()
 
 
 def test_no_object_at_all_gives_rows_of_nothing():
