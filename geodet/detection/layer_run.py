@@ -150,7 +150,9 @@ class LayerRun(ABC):
             DeviceError: The device has too little memory for a single chip.
         """
         previews = RunPreviews(self._options, self._plan, self._opened, self._prepared.config)
-        page = RunPage(self._plan, self.classes, self.report) if self._options.report else None
+        joins_scenes = not any(map(is_per_scene, self._outputs))
+        about = self._plan, self.classes, self.report
+        page = RunPage(*about, is_counted_once=joins_scenes) if self._options.report else None
         with ExitStack() as stack:
             stack.enter_context(self._prepared.warnings)
             self._create_folder(stack)
@@ -171,7 +173,7 @@ class LayerRun(ABC):
                 watch=self._watch,
                 progress=self._progress,
                 folder=None if journal is None else journal.folder.parent,
-                joins_scenes=not any(map(is_per_scene, self._outputs)),
+                joins_scenes=joins_scenes,
             )
             with self._open_outputs(journal, loop, before) as files:
                 for part in loop:

@@ -11,10 +11,9 @@ import shapely
 
 from geodet.detection.detect_report import DetectReport, SceneRecord, record_path
 from geodet.detection.detection_plan import DetectionPlan
-from geodet.detection.output_notes import searched_grounds
 from geodet.detection.run_thumbnails import RunThumbnails, SceneReader
+from geodet.detection.searched_areas import SearchedAreas, measure_searched_areas
 from geodet.files.command_line import hide_secrets
-from geodet.geometry.ground_area import ground_areas
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.reports.chart_parts import BarChart
 from geodet.reports.how_made import run_section
@@ -33,7 +32,6 @@ __all__ = ["RunPage"]
 
 _MOST_ROWS = 500  # scenes in the table and on the map
 _BINS = 20  # of the scores
-_HECTARE = 10_000.0  # square metres
 
 
 class RunPage:
@@ -43,10 +41,19 @@ class RunPage:
         plan: The scenes.
         classes: Names of the classes, by label.
         report: Counts of the run, complete when the page is written.
+        is_counted_once: Whether an object that several scenes show counts once, or with each.
     """
 
-    def __init__(self, plan: DetectionPlan, classes: Sequence[str], report: DetectReport) -> None:
+    def __init__(
+        self,
+        plan: DetectionPlan,
+        classes: Sequence[str],
+        report: DetectReport,
+        *,
+        is_counted_once: bool,
+    ) -> None:
         self._plan, self._classes, self._report = plan, tuple(classes), report
+        self._is_counted_once = is_counted_once
         self._thumbnails = RunThumbnails(plan, classes)
         self._scores = np.zeros((len(classes), _BINS), np.int64)
 
@@ -100,24 +107,17 @@ class RunPage:
 
     def _areas(
         self, skipped: Sequence[SkippedArea], shown: Mapping[str, shapely.Geometry]
-    ) -> dict[str, float]:
-        """Return the hectares of each scene that were searched, where they are known."""
-        plan = self._plan
-        if plan.photographs is not None or plan.crs is None:
-            return {}
+    ) -> SearchedAreas:
         failed = {one.scene for one in self._report.scenes if one.status == "failed"}
-        searched = [scene for scene in plan.scenes if scene.name not in failed]
-        shapes = np.array(searched_grounds(plan, searched, skipped, shown), object)
-        areas = ground_areas(shapes, plan.crs) / _HECTARE
-        pairs = zip(searched, areas.tolist(), strict=True)
-        return {scene.name: area for scene, area in pairs if np.isfinite(area) and area > 0}
+        searched = [scene for scene in self._plan.scenes if scene.name not in failed]
+        is_once = self._is_counted_once
+        return measure_searched_areas(self._plan, searched, skipped, shown, is_counted_once=is_once)
 
-    def _figures(self, areas: Mapping[str, float]) -> KeyFigures:
+    def _figures(self, areas: SearchedAreas) -> KeyFigures:
         report, total = self._report, sum(self._report.labels.values())
         figures = [KeyFigure("Objects", f"{total:,}")]
-        if areas:
-            counted = sum(report.detections[name] for name in areas)
-            area = sum(areas.values())
+        if area := areas.together:
+            counted = sum(report.detections[name] for name in areas.by_scene)
             figures.append(KeyFigure("Searched", f"{area:,.4g} ha", "of ground"))
             figures.append(KeyFigure("Density", f"{counted / area:,.3g} per ha"))
         ended = sum(one.status == "ok" for one in report.scenes)
@@ -127,16 +127,18 @@ class RunPage:
         figures.append(KeyFigure("Time", f"{report.seconds:,.1f} s", speed))
         return KeyFigures(tuple(figures))
 
-    def _counts(self, areas: Mapping[str, float]) -> ReportTable:
-        area = sum(areas.values())
+    def _counts(self, areas: SearchedAreas) -> ReportTable:
+        area = areas.together
         rows = tuple(
             (name, f"{count:,}", f"{count / area:,.3g}" if area else "-")
             for name, count in self._report.labels.items()
         )
-        note = "Where overlapping scenes show the same ground, it counts with each of them."
-        return ReportTable(
-            ("class", "objects", "per ha"), rows, note=note if len(areas) > 1 else ""
-        )
+        note = ""
+        if areas.overlapping:
+            note = "Ground that several scenes show counts once."
+        elif not areas.is_counted_once and len(areas.by_scene) > 1:
+            note = "Objects and ground that several scenes show count with each of them."
+        return ReportTable(("class", "objects", "per ha"), rows, note=note)
 
     def _by_score(self) -> BarChart:
         counts = self._scores.sum(axis=0)
@@ -154,28 +156,32 @@ class RunPage:
             bars=bars,
         )
 
-    def _maps(self, areas: Mapping[str, float], read: SceneReader) -> list[PagePart]:
+    def _maps(self, areas: SearchedAreas, read: SceneReader) -> list[PagePart]:
         failed = {one.scene for one in self._report.scenes if one.status == "failed"}
         parts: list[PagePart] = []
-        if len(areas) > 1:
+        if len(areas.by_scene) > 1:
             parts.append(self._ground_map(areas))
         parts.append(self._thumbnails.draw(read, failed))
         return parts
 
-    def _ground_map(self, areas: Mapping[str, float]) -> GroundMap:
-        known = [scene for scene in self._plan.scenes if scene.name in areas][:_MOST_ROWS]
-        density = {s.name: self._report.detections[s.name] / areas[s.name] for s in known}
-        most = max(density.values()) or 1.0
+    def _ground_map(self, areas: SearchedAreas) -> GroundMap:
+        known = [scene for scene in self._plan.scenes if scene.name in areas.by_scene][:_MOST_ROWS]
+        found = self._report.detections
+        densities = {one.name: areas.density(one.name, found[one.name]) for one in known}
+        most = max((each for each in densities.values() if each is not None), default=0.0) or 1.0
         shapes = [
             MappedShape(
                 tuple(map(tuple, scene.footprint.geobox.corners(box, self._plan.crs)[0].tolist())),
-                f"{hide_secrets(scene.name)}: {density[scene.name]:.3g} per ha",
-                density[scene.name] / most,
+                f"{hide_secrets(scene.name)}: {_in_words(densities[scene.name])}",
+                (densities[scene.name] or 0.0) / most,
             )
             for scene in known
             for box in [scene.footprint.detections.boxes]
         ]
-        return GroundMap(tuple(shapes), f"Scenes; the darkest has {most:.3g} objects per hectare.")
+        note = f"Scenes; the darkest has {most:.3g} objects per hectare."
+        if all(each is None for each in densities.values()):
+            note = "Scenes; they overlap, and have no density each."
+        return GroundMap(tuple(shapes), note)
 
     def _remarks(self, warnings: Sequence[str]) -> list[str]:
         failed = [one for one in self._report.scenes if one.status == "failed"]
@@ -199,18 +205,30 @@ class RunPage:
         note = "Stages of several threads may take longer together than the run."
         return ReportTable(("stage", "seconds", "share"), rows, shades=shades, note=note)
 
-    def _scenes(self, areas: Mapping[str, float]) -> ReportTable:
+    def _scenes(self, areas: SearchedAreas) -> ReportTable:
         records = self._report.scenes
-        rows = tuple(self._row(one, areas.get(one.scene)) for one in records[:_MOST_ROWS])
+        rows = tuple(self._row(one, areas) for one in records[:_MOST_ROWS])
         columns = ("scene", "status", "objects", "ha", "per ha", "seconds", "not examined")
-        note = ""
+        notes = []
+        if areas.overlapping:
+            notes.append(
+                "A scene that overlaps others has no density: an object that several scenes show "
+                "counts with one of them."
+            )
         if len(records) > _MOST_ROWS:
             where = record_path(self._report.outputs[0]).name if self._report.outputs else ""
-            note = f"The first {_MOST_ROWS} of {len(records):,} scenes. {where} has all of them."
-        return ReportTable(columns, rows, texts=2, note=note)
+            notes.append(
+                f"The first {_MOST_ROWS} of {len(records):,} scenes. {where} has all of them."
+            )
+        return ReportTable(columns, rows, texts=2, note=" ".join(notes))
 
-    def _row(self, one: SceneRecord, area: float | None) -> tuple[str, ...]:
-        density = "-" if area is None else f"{one.detections / area:.3g}"
-        numbers = (f"{one.detections:,}", "-" if area is None else f"{area:.4g}", density)
+    def _row(self, one: SceneRecord, areas: SearchedAreas) -> tuple[str, ...]:
+        area, density = areas.by_scene.get(one.scene), areas.density(one.scene, one.detections)
+        ground = "-" if area is None else f"{area:.4g}"
+        numbers = (f"{one.detections:,}", ground, "-" if density is None else f"{density:.3g}")
         name = hide_secrets(one.scene)
         return (name, one.status, *numbers, f"{one.seconds:.1f}", f"{one.not_examined}")
+
+
+def _in_words(density: float | None) -> str:
+    return "no density, it overlaps other scenes" if density is None else f"{density:.3g} per ha"

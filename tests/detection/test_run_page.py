@@ -14,6 +14,7 @@ import geodet.detection.detect as detect_module
 from geodet.detection import run_page, run_thumbnails
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.errors import OutputError, SceneError
+from geodet.vector.vector_summary import summarise_vector
 
 OBJECTS = [(10, 10, 20, 20, 250), (60, 40, 70, 50, 250), (30, 55, 40, 65, 250)]
 
@@ -27,11 +28,10 @@ def _seer(monkeypatch):
 def detect(tiny_model, tmp_path):
     """Return a function that detects in scenes and returns the report and its page."""
 
-    def run(*scenes, **options):
+    def run(*scenes, output="out.gpkg", **options):
         path = tmp_path / "report.html"
         options = DetectOptions(device="cpu", report=path, overwrite=True, **options)
-        output = tmp_path / "out.gpkg"
-        report = detect_to_files(list(scenes), [output], tiny_model, SMALL, options)
+        report = detect_to_files(list(scenes), [tmp_path / output], tiny_model, SMALL, options)
         return report, read_page(path)
 
     return run
@@ -98,6 +98,67 @@ def test_scenes_are_on_a_map_and_in_a_table(make_scene, detect):
     assert [row[2] for row in table(page, "scene")[1:]] == ["3", "1"]
     assert len(addresses_of(page)) == 2
     assert sum(report.detections.values()) == 4
+
+
+@pytest.fixture
+def overlapping(make_scene):
+    """Paint two scenes, of which the second begins in the middle of the first, and one apart."""
+    (x1, y1, x2, y2, value), *_ = [box for box in OBJECTS if box[0] > 48]
+    second = [(x1 - 48, y1, x2 - 48, y2, value)]
+    return (
+        dark(make_scene, "a.tif"),
+        dark(make_scene, "b.tif", origin=(500_000 + 0.6 * 48, 4_500_000.0), objects=second),
+        dark(make_scene, "c.tif", origin=(501_000.0, 4_500_000.0), objects=OBJECTS[:1]),
+    )
+
+
+def test_ground_that_several_scenes_show_counts_once(overlapping, detect, tmp_path):
+    _, page = detect(*overlapping)
+    figures, scene = figures_of(page), 96 * 80 * 0.36e-4
+    assert figures["Objects"] == "4"
+    searched = float(figures["Searched"].split()[0])
+    assert searched == pytest.approx(2.5 * scene, rel=2e-3)
+    assert searched == pytest.approx(summarise_vector(tmp_path / "out.gpkg").examined_ha, rel=1e-3)
+    density = f"{4 / searched:.3g}"
+    assert figures["Density"].split()[0] == table(page, "class")[1][2] == density
+    assert "Ground that several scenes show counts once." in text_of(page.find(".//main"))
+
+
+def test_a_scene_that_overlaps_another_has_no_density_of_its_own(overlapping, detect):
+    _, page = detect(*overlapping)
+    rows = table(page, "scene")[1:]
+    assert [row[4] == "-" for row in rows] == [True, True, False]
+    assert {row[3] for row in rows} == {"0.2767"}
+    text = text_of(page.find(".//main"))
+    assert "A scene that overlaps others has no density" in text
+    shapes = [path for path in page.iter("path") if path.get("class") == "ground"]
+    assert [text_of(shape) for shape in shapes[:2]] == [
+        "a.tif: no density, it overlaps other scenes",
+        "b.tif: no density, it overlaps other scenes",
+    ]
+    shades = [shape.get("style").removeprefix("--shade:") for shape in shapes]
+    assert shades == ["0.00", "0.00", "1.00"]
+    _, page = detect(*overlapping[:2])
+    assert "Scenes; they overlap, and have no density each." in text_of(page.find(".//main"))
+
+
+def test_scenes_that_only_touch_have_densities(make_scene, detect):
+    beside = dark(make_scene, "b.tif", origin=(500_000 + 0.6 * 96, 4_500_000.0))
+    _, page = detect(dark(make_scene, "a.tif"), beside)
+    assert [float(row[4]) for row in table(page, "scene")[1:]] == [10.8, 10.8]
+    assert "counts once" not in text_of(page.find(".//main"))
+
+
+def test_with_a_file_for_each_scene_ground_counts_as_often_as_its_objects(overlapping, detect):
+    _, page = detect(*overlapping, output="*.geojson")
+    figures, scene = figures_of(page), 96 * 80 * 0.36e-4
+    assert figures["Objects"] == "5"
+    assert float(figures["Searched"].split()[0]) == pytest.approx(3 * scene, rel=2e-3)
+    assert [float(row[4]) for row in table(page, "scene")[1:]] == pytest.approx(
+        [3 / scene, 1 / scene, 1 / scene], rel=1e-2
+    )
+    text = text_of(page.find(".//main"))
+    assert "Objects and ground that several scenes show count with each of them." in text
 
 
 def test_a_scene_that_cannot_be_read_is_named(make_scene, detect, tmp_path):
