@@ -131,7 +131,7 @@ def run_fields(run: RunRecord) -> dict[str, Any]:
 
 
 def _sizes(summary: TilesetSummary) -> str:
-    """Format the sides of objects: most are between the first and the last."""
+    """Format the sides of objects: a tenth are below the first, and a tenth above the last."""
     if summary.are_points:
         return "points: set data.box_size_m or data.box_size_px"
     if summary.sides_px is None:
@@ -139,9 +139,9 @@ def _sizes(summary: TilesetSummary) -> str:
     texts = []
     for sides, unit in ((summary.sides_px, "px"), (summary.sides_m, "m")):
         if sides is not None:
-            texts.append(
-                f"{sides[0]:.3g} to {sides[2]:.3g} {unit}, half above {sides[1]:.3g} {unit}"
-            )
+            low, middle, high = (f"{side:.3g}" for side in sides)
+            most = low if low == high else f"{low} to {high}"
+            texts.append(f"80 % are {most} {unit}, median {middle} {unit}")
     return "; ".join(texts)
 
 

@@ -52,7 +52,8 @@ class TilesetSummary:
     image_sizes: tuple[tuple[int, int], tuple[int, int]]
     """Width and height of the smallest and of the largest image, by their area."""
     sides_px: tuple[float, float, float] | None
-    """Tenth, middle and ninth tenth of the objects' sides, the roots of their areas, in pixels."""
+    """The 10 %, 50 % and 90 % quantiles of the objects' sides, the roots of their areas, in pixels:
+    neither the smallest nor the largest."""
     sides_m: tuple[float, float, float] | None
     """The same in metres; None if the metres per pixel are unknown."""
     gsd: tuple[float, float] | None
@@ -105,6 +106,7 @@ def summarise_tileset(path: Path, *, allow_outside: bool = False) -> TilesetSumm
 
 
 def _quantiles(sides: Sequence[Floats]) -> tuple[float, float, float] | None:
+    """Return the 10 %, 50 % and 90 % quantiles; None without objects."""
     every = np.concatenate(sides) if sides else np.zeros(0)
     if not len(every):
         return None

@@ -20,13 +20,23 @@ def test_info_prints_a_tileset(tmp_path, invoke):
     assert lines["train"] == lines["val"] == "1 image, 1 object"
     assert lines["classes"] == "car 2"
     assert lines["image sizes"] == "64 x 48 px"
-    assert lines["object sizes"] == "19.6 to 19.6 px, half above 19.6 px"
+    assert lines["object sizes"] == "80 % are 19.6 px, median 19.6 px"
     assert "the class 'car' has only 2 objects" in lines["warning 1"]
     assert json.loads(invoke("info", "t", "--json").stdout)["images"] == {
         "train": 1,
         "val": 1,
         "test": 0,
     }
+
+
+def test_info_says_between_which_sizes_most_objects_are(tmp_path, invoke):
+    """The smallest and the largest tenth are left out: they are often mistakes."""
+    paint_image(tmp_path / "t" / "a.png")
+    boxes = "".join(f"0 0.5 0.5 {side / 64} {side / 48}\n" for side in (1, *range(20, 30), 40))
+    write(tmp_path / "t" / "a.txt", boxes)
+    write(tmp_path / "t" / "data.yaml", "train: a.png\nval: a.png\nnames: [car]\n")
+    (line,) = (one for one in invoke("info", "t").stdout.splitlines() if "object sizes" in one)
+    assert line.endswith("  80 % are 20.1 to 28.9 px, median 24.5 px")
 
 
 def test_info_of_images_without_labels_says_so(tmp_path, invoke, make_scene):
