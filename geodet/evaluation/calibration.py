@@ -51,9 +51,9 @@ class ReliabilityBin:
     """Detections of similar scores."""
 
     low: float
-    """Lowest score of the bin."""
+    """Scores of the bin are at least this."""
     high: float
-    """Highest score of the bin."""
+    """Scores of the bin are below this; in the last bin also equal."""
     count: int
     """Detections."""
     score: float
@@ -118,14 +118,16 @@ def measure_reliability(
     Args:
         scores: (N,) from 0 to 1.
         is_right: (N,) whether each detection is right.
-        bins: Number of bins.
+        bins: Number of bins; a score at the edge of two is in the upper one.
 
     Returns:
         The bins, and the expected calibration error: the mean distance of score and precision,
         weighted by the detections of the bins; NaN without detections.
     """
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, bins - 1)
+    edges = np.arange(bins + 1) / bins  # unlike linspace: 3 of 10 is 0.3
+    # Scores were float32: as float64, an edge at 0.7 would exceed a score of 0.7.
+    reached = np.searchsorted(edges.astype(np.float32), scores.astype(np.float32), side="right")
+    place = np.clip(reached - 1, 0, bins - 1)
     found = []
     for index in range(bins):
         here = place == index

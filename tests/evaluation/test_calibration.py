@@ -1,5 +1,7 @@
 """Scores become probabilities: the fit against known scales, and the bins by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,6 +69,20 @@ def test_bins_by_hand():
     assert (high.count, high.precision) == (3, pytest.approx(2 / 3))
     assert high.score == pytest.approx(2.6 / 3)
     assert error == pytest.approx((2 * 0.35 + 3 * 0.2) / 5)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("bins", [10, 20])
+def test_a_score_at_an_edge_is_in_the_bin_that_it_begins(kind, bins):
+    edges = [step / bins for step in range(bins + 1)]
+    scores = np.array([*edges, 0.7, 0.7 - 1e-6], kind).astype(np.float64)
+    found, _ = measure_reliability(scores, np.ones(len(scores), bool), bins=bins)
+    assert [(one.low, one.high) for one in found] == [*pairwise(edges)]
+    expected = dict.fromkeys(edges[:-1], 1)
+    expected[edges[-2]] += 1  # 1.0 is in the last bin
+    expected[0.7] += 1
+    expected[max(edge for edge in edges if edge < 0.7)] += 1
+    assert {one.low: one.count for one in found} == expected
 
 
 def test_nothing_has_no_error():
