@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -171,8 +172,12 @@ def calibrate_on_scene(
 
 def _down_to_low_scores(model: Model, config: Config) -> DetectConfig:
     """Return the settings that find all detections to calibrate and to count."""
+    return config.detect.model_copy(update={"score_threshold": _lowest_score(model, config)})
+
+
+def _lowest_score(model: Model, config: Config) -> float:
     limits = choose_thresholds(model.description, config.detect.score_threshold)
-    return config.detect.model_copy(update={"score_threshold": min(_LOWEST_SCORE, *limits)})
+    return min(_LOWEST_SCORE, *limits)
 
 
 def _check(model: Model, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
@@ -210,11 +215,13 @@ def _calibrate(
     held_out = folds > 1
     pooled = _held_out(results, len(own), folds) if held_out else calibrated
     given, about = config.detect.score_threshold, model.description
-    chosen = with_best_thresholds(about, calibrated, _classes_of_enough(results, own))
+    lowest = _calibrated_floor(scales, _lowest_score(model, config))
+    by_class = _classes_of_enough(results, own)
+    chosen = with_best_thresholds(about, calibrated, by_class, lowest=lowest)
 
     def count(given: float | Mapping[str, float] | None) -> MatchCounts:
         if held_out:
-            return count_held_out(chosen, pooled, given, folds)
+            return count_held_out(chosen, pooled, given, folds, lowest=lowest)
         return count_in_use(chosen, calibrated, given)
 
     report = CalibrateReport(
@@ -230,6 +237,11 @@ def _calibrate(
     )
     _save(model, chosen, report, count(None), source)
     return report
+
+
+def _calibrated_floor(scales: Sequence[ScoreScale], lowest: float) -> list[float]:
+    """Return what the lowest score becomes for each class, rounded up to six decimals."""
+    return [math.ceil(float(scale(np.array([lowest]))[0]) * 1e6) / 1e6 for scale in scales]
 
 
 def _compared(image: EvaluatedImage, number: Ints, rule: MatchConfig) -> Comparison:

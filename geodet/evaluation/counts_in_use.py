@@ -17,7 +17,11 @@ __all__ = ["count_held_out", "count_in_use", "with_best_thresholds"]
 
 
 def with_best_thresholds(
-    about: ModelDescription, results: Sequence[Comparison], by_class: Sequence[str]
+    about: ModelDescription,
+    results: Sequence[Comparison],
+    by_class: Sequence[str],
+    *,
+    lowest: Sequence[float],
 ) -> ModelDescription:
     """Return the description of a model with the score thresholds of the best F1.
 
@@ -25,10 +29,15 @@ def with_best_thresholds(
         about: A model.
         results: Its detections, compared with labels by its own classes.
         by_class: The classes with a threshold of their own; the others share that of all.
+        lowest: Score of each class of the model down to which the detections are known: a lower
+            threshold would keep objects that no count has.
     """
     numbers = {name: about.classes.index(name) for name in by_class}
-    best = {n: trace_curve(results, label=row).best().threshold for n, row in numbers.items()}
-    threshold = trace_curve(results).best().threshold
+    best = {
+        name: trace_curve(results, label=row).best(lowest=lowest[row]).threshold
+        for name, row in numbers.items()
+    }
+    threshold = trace_curve(results).best(lowest=max(lowest)).threshold
     return about.model_copy(update={"score_threshold": threshold, "score_thresholds": best})
 
 
@@ -60,6 +69,8 @@ def count_held_out(
     results: Sequence[Comparison],
     given: float | Mapping[str, float] | None,
     folds: int,
+    *,
+    lowest: Sequence[float],
 ) -> MatchCounts:
     """Count each fold of the images at the thresholds that are best on the others.
 
@@ -69,6 +80,7 @@ def count_held_out(
         results: Its detections on each image; image i is in fold i modulo ``folds``.
         given: ``detect.score_threshold``, which takes precedence.
         folds: At least 2.
+        lowest: As for :func:`with_best_thresholds`.
 
     Returns:
         The counts over all images and classes; their threshold is the lowest one of the model.
@@ -79,6 +91,6 @@ def count_held_out(
     parts = []
     for fold in range(folds):
         others = [one for i, one in enumerate(results) if i % folds != fold]
-        chosen = with_best_thresholds(about, others, list(about.score_thresholds))
+        chosen = with_best_thresholds(about, others, list(about.score_thresholds), lowest=lowest)
         parts.append(count_in_use(chosen, results[fold::folds], given))
     return sum_counts(parts, min(choose_thresholds(about, given)))

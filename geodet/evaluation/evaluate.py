@@ -23,7 +23,6 @@ from geodet.evaluation.model_on_chips import (
 from geodet.evaluation.report_files import write_evaluation
 from geodet.evaluation.thresholds_in_use import choose_by_class, lowest_score, warn_of_cut_scores
 from geodet.files.output_folders import check_evaluation_folder
-from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.model import Model
 from geodet.tilesets.displayed_images import open_image
@@ -153,14 +152,13 @@ def evaluate_results(
     if output:
         check_evaluation_folder(output, overwrite=overwrite, inputs=[detections, data])
     tileset, images = read_split(data, split, config)
-    evaluated, classes, counted_as = read_evaluated_chips(
+    evaluated, classes, counted_as, scores = read_evaluated_chips(
         detections, tileset, images, config, score_field=score_field
     )
     chosen = config.detect.score_threshold
-    found = Detections.concatenate([image.detections for image in evaluated])
-    lowest = lowest_score(found)
+    lowest = lowest_score(scores)
     threshold = choose_by_class(chosen, classes, lowest, counted_as)
-    warn_of_cut_scores(found, detections)
+    warn_of_cut_scores(scores, detections)
     evaluation = measure(evaluated, classes, config.match, threshold=threshold, lowest=lowest)
     title = f"{detections.name} against {len(images)} {split} images"
     report = EvaluateReport(title, split, len(images), evaluation, output)
@@ -216,8 +214,8 @@ def evaluate_vectors(
     for count, path in ((len(image.detections), detections), (len(image.boxes), labels)):
         if not count:
             logger.warning("%s contains no object that counts", path)
-    warn_of_cut_scores(image.detections, detections)
-    lowest = lowest_score(image.detections)
+    warn_of_cut_scores(read.scores, detections)
+    lowest = lowest_score(read.scores)
     evaluation = measure(
         [image],
         read.classes,

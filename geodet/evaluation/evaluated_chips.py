@@ -18,6 +18,7 @@ from geodet.errors import ModelFileError, VectorError
 from geodet.evaluation.evaluated_classes import choose_classes
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.threshold_curves import Comparison
+from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
 from geodet.models.description import ModelDescription
 from geodet.models.engine import Outputs
@@ -205,7 +206,7 @@ def read_evaluated_chips(
     config: Config,
     *,
     score_field: str = "score",
-) -> tuple[list[EvaluatedImage], tuple[str, ...], dict[str, int]]:
+) -> tuple[list[EvaluatedImage], tuple[str, ...], dict[str, int], Floats]:
     """Read detections on labelled chips, which are identified by the names of their files.
 
     Args:
@@ -216,8 +217,9 @@ def read_evaluated_chips(
         score_field: Key of the score in COCO results; empty: every detection has score 1.
 
     Returns:
-        The detections and labels of each image, the names of the classes, and the index of the
-        class that each class of the detections counts as; -1 for one that does not count.
+        The detections and labels of each image, the names of the classes, the index of the class
+        that each class of the detections counts as, -1 for one that does not count, and all scores
+        that count as the file has them, not in float32.
 
     Raises:
         VectorError: The detections are broken, belong to none of the images, or two images share a
@@ -239,7 +241,7 @@ def read_evaluated_chips(
     named = sorted({name for listed in names_of for name in listed})
     classes, number_of = choose_classes(named, tileset.classes, config)
     truth = number_of(tileset.classes)
-    evaluated = []
+    evaluated, kept = [], [np.zeros(0)]
     for image, objects, listed in zip(images, found, names_of, strict=True):
         labels = number_of(listed)
         scores, turned = objects.scores.astype(np.float32), objects.oriented
@@ -248,6 +250,7 @@ def read_evaluated_chips(
             if turned is None
             else Detections.of_oriented(turned, scores, labels)
         )
+        kept.append(objects.scores[labels >= 0])
         evaluated.append(
             EvaluatedImage(
                 name=image.path.name,
@@ -262,7 +265,8 @@ def read_evaluated_chips(
         )
     own = sorted({name for objects in found for name in objects.names})
     numbers = number_of([mapped.get(name, name) for name in own])
-    return evaluated, classes, dict(zip(own, numbers.tolist(), strict=True))
+    counted_as = dict(zip(own, numbers.tolist(), strict=True))
+    return evaluated, classes, counted_as, np.concatenate(kept)
 
 
 def _check_names(names: Sequence[str], results: PixelResults) -> None:

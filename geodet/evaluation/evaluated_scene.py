@@ -57,6 +57,8 @@ class EvaluatedScene:
     """Whether the frame is in pixels; otherwise it is in metres."""
     has_boxes: bool
     """Whether the boxes have the extent of objects; otherwise some stand for points."""
+    scores: Floats
+    """(N,) scores of the detections as the file has them, not in float32."""
     not_examined: int
     """Labels that are left out, since they lie where no detection was searched."""
 
@@ -166,8 +168,9 @@ def read_evaluated_scene(
     )
     has_pixels = bool(scene or config.data.gsd or crs is None)
     counted_as = dict(zip(found.objects.names, found_labels.tolist(), strict=True))
+    has_boxes, scores = sized and truth_sized, found.scores[kept]
     return EvaluatedScene(
-        image, classes, counted_as, frame.geobox, has_pixels, sized and truth_sized, unseen
+        image, classes, counted_as, frame.geobox, has_pixels, has_boxes, scores, unseen
     )
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from shapely import STRtree, box, points
 
 from geodet.config import MatchConfig
+from geodet.evaluation.chosen_threshold import choose_between
 from geodet.evaluation.matching import Gsd, MatchPairs, candidate_pairs, match, raises_matches
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import oriented_shapes
+from geodet.geometry.written_scores import written_scores
 
 __all__ = [
     "FEW_OBJECTS",
@@ -259,17 +261,24 @@ class ThresholdCurve:
 
         Args:
             lowest: Score threshold of the detections; no lower threshold is returned.
+
+        Returns:
+            The counts, and a threshold that keeps as many detections of a file, whose scores have
+            six decimals, as of these.
         """
-        known = self.thresholds >= np.float32(lowest)
-        if not known.any():
+        written = written_scores(self.thresholds)
+        # No threshold parts scores that are the same in a file.
+        parts = (self.thresholds >= np.float32(lowest)) & (np.diff(written, append=-1) != 0)
+        rows = np.flatnonzero(parts)
+        if not len(rows):
             return self.at(lowest)
-        f1 = self.f1[known]
+        f1 = self.f1[rows]
         last = len(f1) - 1 - int(np.argmax(f1[::-1]))
         worse = np.flatnonzero(f1 < f1[last] - _FLAT)
         first, end = worse[worse < last], worse[worse > last]
-        high = float(self.thresholds[first[-1] + 1 if len(first) else 0])
-        low = float(self.thresholds[known][end[0]]) if len(end) else lowest
-        return self.at(_round_between(low, high))
+        high = float(self.thresholds[rows[first[-1] + 1 if len(first) else 0]])
+        low = float(self.thresholds[rows[end[0] - 1] + 1]) if len(end) else None
+        return self.at(choose_between(self.thresholds, low, high, lowest=lowest))
 
 
 def trace_curve(results: Sequence[Comparison], *, label: int | None = None) -> ThresholdCurve:
@@ -295,16 +304,6 @@ def count_matches(results: Sequence[Comparison], threshold: float) -> MatchCount
 def best_counts(results: Sequence[Comparison], *, lowest: float = 0.0) -> MatchCounts:
     """Find the threshold of the best F1 over all images, see :meth:`ThresholdCurve.best`."""
     return trace_curve(results).best(lowest=lowest)
-
-
-def _round_between(low: float, high: float) -> float:
-    """Return the middle, rounded to as few decimals as keep it above ``low`` and up to ``high``."""
-    middle = (low + high) / 2
-    for decimals in range(2, 9):
-        rounded = round(middle, decimals)
-        if np.float32(low) < np.float32(rounded) <= np.float32(high):  # scores are float32
-            return rounded
-    return high
 
 
 def _centres_inside(detections: Detections, regions: NDArray[Any]) -> NDArray[np.bool_]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from geodet.config.section import name_hint
 from geodet.errors import ConfigError
-from geodet.geometry.boxes import Detections
+from geodet.geometry.arrays import Floats
 
 __all__ = ["LOWEST_SCORE", "choose_by_class", "lowest_score", "warn_of_cut_scores"]
 
@@ -58,15 +57,25 @@ def choose_by_class(
     return [min(thresholds, default=lowest) for thresholds in of_label]
 
 
-def lowest_score(detections: Detections) -> float:
-    """Return the lowest score, rounded down to six decimals."""
-    return math.floor(float(detections.scores.min(initial=1.0)) * 1e6) / 1e6
+def lowest_score(scores: Floats) -> float:
+    """Return the lowest score of a file, rounded down to six decimals.
+
+    Args:
+        scores: (N,) as the file has them: float32 of 0.1 is more than 0.1.
+
+    Example:
+        >>> lowest_score(np.array([0.7, 0.9])), lowest_score(np.array([0.7 - 1e-12]))
+        (0.7, 0.699999)
+    """
+    lowest = float(scores.min(initial=1.0))
+    rounded = round(lowest, 6)
+    return rounded if rounded <= lowest else round(rounded - 1e-6, 6)
 
 
-def warn_of_cut_scores(detections: Detections, path: Path) -> None:
+def warn_of_cut_scores(scores: Floats, path: Path) -> None:
     """Warn where weak detections were dropped: average precision counts them, too."""
-    lowest = lowest_score(detections)
-    if len(np.unique(detections.scores)) > 1 and lowest > 2 * LOWEST_SCORE:
+    lowest = lowest_score(scores)
+    if len(np.unique(scores)) > 1 and lowest > 2 * LOWEST_SCORE:
         logger.warning(
             "%s has no score below %.2f: AP is lower than that of evaluate --model, which detects "
             "down to %g; detect with --score-threshold %g to compare",

@@ -76,7 +76,7 @@ def describe(
         "tile_size": tile_size,
         "tiles_size": tile_size,  # in Deepness's documentation; its code reads the key above
         "tiles_overlap": math.ceil(100 * overlap / tile_size),  # whole percent
-        "det_conf": round(about.score_threshold, 4),
+        "det_conf": about.score_threshold,
         "det_iou_thresh": _reader_threshold(about),
         "det_remove_overlap": True,
         # Deepness's default is for three bands; standardisation is inside the graph.

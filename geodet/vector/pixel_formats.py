@@ -15,6 +15,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.geometry.written_scores import written_scores
 from geodet.vector.formats import YOLO_ABOUT, YOLO_CLASSES, YOLO_FILES
 from geodet.vector.rows import VectorLayer, iter_slices
 from geodet.vector.writer import ROWS_AT_ONCE, DetectionWriter
@@ -52,7 +53,8 @@ class CocoWriter(DetectionWriter):
 
     def _to_entries(self, part: SceneDetections, image: int) -> list[dict[str, object]]:
         found = part.detections
-        columns = (found.boxes.tolist(), found.scores.tolist(), found.labels.tolist())
+        scores = written_scores(found.scores).tolist()
+        columns = (found.boxes.tolist(), scores, found.labels.tolist())
         shapes = found.corners.reshape(-1, 8).round(3).tolist() if self._layer.oriented else []
         outlines = [{"segmentation": [shape]} for shape in shapes] or [{}] * len(found)
         return [
@@ -60,7 +62,7 @@ class CocoWriter(DetectionWriter):
                 "image_id": image,
                 "category_id": label + 1,
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "score": round(score, 6),
+                "score": score,
                 "file_name": part.scene,
                 "category": self._layer.classes[label],
             }
@@ -101,9 +103,10 @@ class YoloWriter(DetectionWriter):
         width, height = part.geobox.width, part.geobox.height
         found = part.detections
         shares_of_all = self._shares(found, width, height).tolist()
-        columns = (found.labels.tolist(), shares_of_all, found.scores.tolist())
+        scores = written_scores(found.scores).tolist()
+        columns = (found.labels.tolist(), shares_of_all, scores)
         for label, shares, score in zip(*columns, strict=True):
-            file.write(f"{label} {' '.join(map(repr, shares))} {round(score, 6)}\n")
+            file.write(f"{label} {' '.join(map(repr, shares))} {score}\n")
 
     def _shares(self, found: Detections, width: int, height: int) -> Floats:
         """Return centre and sides as shares of a scene, (N, 4), or (N, 8) corners."""

@@ -17,6 +17,7 @@ from geodet.errors import OutputError
 from geodet.geometry.arrays import Floats, Ints, shape_bounds
 from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
+from geodet.geometry.written_scores import written_scores
 from geodet.photographs.photograph import Photograph, Photographs
 from geodet.vector.formats import Geometry
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, measure_oriented
@@ -270,7 +271,7 @@ def _to_fields(
     found = part.detections
     values = (
         np.array(classes, dtype=object)[found.labels],
-        found.scores.astype(np.float64).round(6),
+        written_scores(found.scores),
         np.full(len(found), part.scene, dtype=object),
         *found.boxes.T,
         areas,

@@ -15,6 +15,7 @@ from geodet.errors import ConfigError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.oriented_boxes import with_longer_side_first
 from geodet.geometry.windows import Window, WindowGrid
+from geodet.geometry.written_scores import written_scores
 from geodet.raster.scene import Scene
 from geodet.raster.scene_names import slashed_path
 from geodet.reviewing.reviewed_items import (
@@ -216,7 +217,7 @@ class ReviewDesk:
         x1, y1, x2, y2 = objects.boxes.T
         across = (x2 > window.col_off) & (x1 < window.col_end)
         down = (y2 > window.row_off) & (y1 < window.row_end)
-        shown = (objects.scores.astype(np.float64) >= at) & ~np.isin(objects.labels, list(hidden))
+        shown = (written_scores(objects.scores) >= at) & ~np.isin(objects.labels, list(hidden))
         found: list[int] = np.flatnonzero(across & down & shown).tolist()
         return found
 
@@ -231,7 +232,7 @@ class ReviewDesk:
             source,
             verdict,
             self._layer.classes[int(objects.labels[source])],
-            round(float(objects.scores[source]), 6),
+            float(written_scores(objects.scores[source : source + 1])[0]),
             box if turned is None else bounds_of_oriented(turned),
             turned,
         )

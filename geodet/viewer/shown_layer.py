@@ -11,6 +11,7 @@ import numpy as np
 
 from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
+from geodet.geometry.written_scores import written_scores
 from geodet.vector.palette import Colour
 from geodet.viewer.attribute_rows import AttributeRows
 from geodet.viewer.map_frame import TILE_PX, MapFrame
@@ -70,7 +71,7 @@ class ShownLayer:
         self.objects, self.classes, self.colours = objects, tuple(classes), tuple(colours)
         self._attributes, self._unscored = attributes, frozenset(unscored)
         self._frame, self._bounds = frame, bounds
-        self._scores = objects.scores.astype(np.float64)
+        self._scores = written_scores(objects.scores)
         self._centres = np.asfortranarray((bounds[:, :2] + bounds[:, 2:]) / 2)
         self._sides_on_map = np.maximum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
         finest = frame.finest_zoom + 1
@@ -140,7 +141,8 @@ class ShownLayer:
 
         A class without scores is not counted.
         """
-        bins = np.minimum((self._scores * _BINS).astype(np.int64), _BINS - 1)
+        ends = np.arange(1, _BINS) / _BINS
+        bins = np.searchsorted(ends, self._scores, side="right")
         flat = self.objects.labels * _BINS + bins
         counts = np.bincount(flat, minlength=len(self.classes) * _BINS)
         table = counts.reshape(-1, _BINS)

@@ -177,6 +177,16 @@ def test_the_stored_figures_are_of_the_stored_thresholds(tmp_path, data, monkeyp
     assert report.expected.threshold == 0.9
 
 
+def test_no_threshold_is_stored_below_which_nothing_was_searched(tmp_path, data, monkeypatch):
+    """Nearly all detections are right: any threshold down to the lowest score is as good."""
+    pretend(monkeypatch, scale=(0.3, 0.5), shift=(2.0, 6.0))
+    report = calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())
+    searched = {name: float(scale(np.array([0.02]))[0]) for name, scale in report.scales.items()}
+    assert report.threshold >= max(searched.values())
+    for name, threshold in report.thresholds.items():
+        assert threshold >= searched[name]
+
+
 def test_held_out_counts_are_of_thresholds_by_class(tmp_path, data, monkeypatch):
     found = pretend(monkeypatch, scale=(0.6, 2.5), shift=(-1.5, 1.5), images=10, count=400)
     report = calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())

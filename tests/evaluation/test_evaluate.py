@@ -284,6 +284,20 @@ def test_measures_of_vector_files_equal_those_computed_by_hand(vectors):
     assert report.evaluation.by_class["bus"].ap.ap == pytest.approx(1.0)
 
 
+def test_a_threshold_in_the_report_keeps_the_objects_of_the_file_that_it_counts(tmp_path, vectors):
+    scores = [0.1 - 1e-12, 0.1, 0.360516]  # float32 of the first is more than 0.1
+    found = geopandas.read_file(vectors[0]).assign(score=scores, label="car")
+    found.to_file(tmp_path / "found.gpkg")
+    for count in range(1, 4):
+        some = tmp_path / f"{count}.gpkg"
+        found.iloc[-count:].to_file(some)
+        evaluate_vectors(some, vectors[1], Config(), output=tmp_path / f"out{count}")
+        measures = json.loads((tmp_path / f"out{count}" / "metrics.json").read_text())
+        for counts in (measures["overall"], measures["best"]):
+            kept = (found.score.iloc[-count:] >= counts["threshold"]).sum()
+            assert kept == counts["detected"]
+
+
 def thresholds(files, chosen, **data):
     config = Config.model_validate(KIND | {"detect": {"score_threshold": chosen}, "data": data})
     by_name = evaluate_vectors(*files, config).evaluation.by_class

@@ -169,6 +169,50 @@ def test_of_equally_good_thresholds_the_lower_is_best():
     assert best_counts([twice]) == MatchCounts(0.1, 2, 4, 2)
 
 
+@pytest.mark.parametrize("score", [0.1, 0.3, 0.360516, 0.7, 0.9, 0.000001, 1.0])
+def test_the_best_threshold_is_not_above_the_only_score_of_a_file(score):
+    """float32 of 0.1 and of 0.360516 is more: such a threshold would lose the object."""
+    result = compare(detections(TRUTH[:1], [score]), TRUTH[:1])
+    assert best_counts([result], lowest=score).threshold == score
+
+
+crowded = st.lists(
+    st.tuples(
+        st.sampled_from([0.05, 0.3, 0.360516, 0.5, 0.7, 0.123456]),
+        st.integers(0, 4),  # millionths above it
+        st.integers(-45, 45),  # hundredths of a millionth, which are not written
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(crowded)
+def test_the_best_threshold_keeps_of_a_file_what_its_figures_count(rows):
+    written = np.array([round(base + n * 1e-6, 6) for base, n, _, _ in rows])
+    result = chip_of([(score, row[-1]) for score, row in zip(written, rows, strict=True)])
+    best = best_counts([result], lowest=written.min())
+    assert (written >= best.threshold).sum() == best.detected
+
+
+@given(crowded)
+def test_a_best_threshold_counts_scores_in_memory_as_those_that_are_written(rows):
+    scores = np.float32([base + n * 1e-6 + part * 1e-8 for base, n, part, _ in rows])
+    result = chip_of([(score, row[-1]) for score, row in zip(scores, rows, strict=True)])
+    best = best_counts([result], lowest=0.04)
+    assert (scores >= np.float32(best.threshold)).sum() == best.detected
+    assert (scores.astype(np.float64).round(6) >= best.threshold).sum() == best.detected
+
+
+def test_the_best_threshold_keeps_doubles_that_float32_rounds_up():
+    scores = np.array([0.7, 0.7 - 1e-12, 0.7 - 2e-6])
+    result = compare(detections([TRUTH[0], TRUTH[1], [99, 0, 109, 10]], scores), TRUTH[:2])
+    best = best_counts([result])
+    assert (scores >= best.threshold).tolist() == [True, True, False]
+    assert best.f1 == 1
+
+
 def test_the_best_threshold_is_in_the_middle_of_a_plateau():
     # 1000 hits, one of them a little below 0.5, others spread over no score between 0.5 and 0.9
     count = 1000
