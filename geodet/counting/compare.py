@@ -18,6 +18,7 @@ from geodet.counting.polygon_counts import check_attributes, count_in_polygons, 
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.arrays import Ints
+from geodet.tilesets.class_names import join_names
 from geodet.vector.attribute_tables import AttributeLayer, write_attribute_layers
 from geodet.vector.formats import path_of
 from geodet.vector.provenance import read_examined_ground
@@ -115,11 +116,12 @@ def compare_dates(
 
 
 def _warn_of_other_classes(before: FoundObjects, after: FoundObjects) -> None:
-    """Warn where no object can be kept, since the dates have other classes."""
-    first, second = (
-        [found.classes[label] for label in np.unique(found.labels)] for found in (before, after)
-    )
-    if first and second and not set(first) & set(second):
+    """Warn of classes that only one date has, of which no object can be kept."""
+    first, second = before.names, after.names
+    joined = join_names(first, second)
+    if not first or not second:
+        return
+    if not joined:
         logger.warning(
             "no class in common, so no object is kept: %s has %s, %s has %s; --label-field chooses"
             " another attribute, and --label-field '' takes all as one class",
@@ -128,6 +130,20 @@ def _warn_of_other_classes(before: FoundObjects, after: FoundObjects) -> None:
             after.path,
             ", ".join(second),
         )
+        return
+    for one, other, names in (
+        (before, after, [name for name in first if name not in joined]),
+        (after, before, [name for name in second if name not in joined.values()]),
+    ):
+        if names:
+            logger.warning(
+                "%s has the %s %s, which %s lacks: no object of %s is kept",
+                one.path,
+                "class" if len(names) == 1 else "classes",
+                ", ".join(names),
+                other.path,
+                "it" if len(names) == 1 else "them",
+            )
 
 
 def _read_ground(path: Path) -> shapely.Geometry | None:

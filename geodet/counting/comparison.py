@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from geodet.counting.found_objects import FoundObjects
 from geodet.evaluation.matching import MatchPairs, match
 from geodet.geometry.arrays import Floats, Ints
+from geodet.tilesets.class_names import join_names
 
 __all__ = ["DateComparison", "match_dates"]
 
@@ -47,7 +48,8 @@ def match_dates(
     """Match the objects of two dates one to one, and tell what is gone and what is new.
 
     Two objects of one class may be one if their centres are at most a distance apart. As many are
-    matched as possible, and of those choices the one with the least distances is taken.
+    matched as possible, and of those choices the one with the least distances is taken. Classes are
+    the same as :func:`geodet.tilesets.class_names.join_names` joins their names.
 
     Args:
         before: N objects.
@@ -60,8 +62,10 @@ def match_dates(
     """
     places = _to_plane(before, after)
     pairs = _pairs(places, distance)
-    names = [np.array(found.classes, object)[found.labels] for found in (before, after)]
-    pairs = pairs.select(names[0][pairs.detection] == names[1][pairs.label])
+    joined = join_names(before.names, after.names)
+    theirs = np.array([joined.get(name) for name in before.classes], object)[before.labels]
+    names = np.array(after.classes, object)[after.labels]
+    pairs = pairs.select(theirs[pairs.detection] == names[pairs.label])
     kept = match(pairs)
     moved = np.linalg.norm(places[0][kept[0]] - places[1][kept[1]], axis=1)
     lone = [

@@ -63,6 +63,11 @@ class FoundObjects:
         beside = x + turns_together(x, self.crs)
         return np.array([np.median(beside), np.median(y)])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that an object has, sorted; a selection may lack some of ``classes``."""
+        return tuple(self.classes[label] for label in np.unique(self.labels))
+
     def select(self, which: NDArray[np.bool_] | Ints) -> FoundObjects:
         """Return the objects of a mask or of indices."""
         parts = (None if part is None else part[which] for part in (self.scores, self.sizes))

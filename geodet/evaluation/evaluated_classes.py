@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from geodet.config import Config
 from geodet.errors import ConfigError, ModelFileError
 from geodet.geometry.arrays import Ints
 from geodet.models.description import ModelDescription
+from geodet.tilesets.class_names import join_names
 
 __all__ = ["choose_classes", "match_classes", "number_in_model", "renamed_classes"]
 
@@ -27,7 +28,8 @@ def match_classes(
 ) -> list[int]:
     """Return the index of each class of a model among those of labels, -1 for one without labels.
 
-    If each has a single class, the names may differ.
+    Names are joined by :func:`geodet.tilesets.class_names.join_names`. If each has a single class,
+    they may differ in any way.
 
     Args:
         about: The model.
@@ -41,15 +43,17 @@ def match_classes(
     own = renamed_classes(about, config)
     if len(set(own)) == len(classes) == 1:
         return [0] * len(own)
+    joined = join_names(classes, own)
     for name in classes:
-        if name not in own:
+        if name not in joined:
             raise ModelFileError(
                 f"{source} has the class {name!r}, which {about.name} lacks",
                 hint=f"the model has {', '.join(own)}; leave a class out with data.ignore_classes, "
                 "or rename it with data.class_map",
                 name=about.name,
             )
-    return [classes.index(name) if name in classes else -1 for name in own]
+    label_of = {joined[name]: label for label, name in enumerate(classes)}
+    return [label_of.get(name, -1) for name in own]
 
 
 def number_in_model(
@@ -85,7 +89,8 @@ def choose_classes(
 ) -> tuple[tuple[str, ...], Callable[[Sequence[str]], Ints]]:
     """Choose the classes of an evaluation from those of the detections and of the labels.
 
-    If each has a single class, the two are taken as the same, whatever their names.
+    Names are joined by :func:`geodet.tilesets.class_names.join_names`. If each has a single class,
+    the two are taken as the same, whatever their names.
 
     Args:
         found: Names of the detections' classes.
@@ -102,10 +107,10 @@ def choose_classes(
     data = config.data
     labelled = sorted(set(truth) - set(data.ignore_classes))
     detected = sorted(set(found) - set(data.ignore_classes))
-    alias: dict[str, str] = {}
+    alias = joined = join_names(detected, labelled)
     if data.one_class:
         alias = dict.fromkeys([*labelled, *detected], data.one_class)
-    elif len(labelled) == len(detected) == 1 and labelled != detected:
+    elif len(labelled) == len(detected) == 1 and not joined:
         logger.warning(
             "detections of the class %r are compared with labels of the class %r",
             detected[0],
@@ -113,7 +118,7 @@ def choose_classes(
         )
         alias = {detected[0]: labelled[0]}
     elif labelled and detected:
-        _check_shared(labelled, detected)
+        _check_shared(labelled, detected, joined)
     classes = tuple(sorted({alias.get(name, name) for name in labelled or detected}))
 
     def number(names: Sequence[str]) -> Ints:
@@ -126,15 +131,17 @@ def choose_classes(
     return classes or (data.class_name,), number
 
 
-def _check_shared(labelled: Sequence[str], detected: Sequence[str]) -> None:
-    if not set(labelled) & set(detected):
+def _check_shared(
+    labelled: Sequence[str], detected: Sequence[str], joined: Mapping[str, str]
+) -> None:
+    if not joined:
         raise ConfigError(
             f"no class in common: the labels have {', '.join(labelled)}, the detections have "
             + ", ".join(detected),
             hint="choose another attribute with --label-field, or count all classes as one with "
             "--set data.one_class=NAME",
         )
-    for name in sorted(set(detected) - set(labelled)):
+    for name in sorted(set(detected) - set(joined)):
         logger.warning("detections of the class %r do not count: no label has this class", name)
-    for name in sorted(set(labelled) - set(detected)):
+    for name in sorted(set(labelled) - set(joined.values())):
         logger.warning("no detection has the class %r: all of its objects are misses", name)

@@ -19,6 +19,7 @@ from geodet.evaluation.thresholds_in_use import LOWEST_SCORE
 from geodet.geometry.boxes import Detections
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.model import Model
+from geodet.tilesets.class_names import join_names
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tileset import read_tileset
@@ -123,7 +124,7 @@ def lowest_threshold(model: Model, config: Config) -> float:
 
 def _report_other_name(own: Sequence[str], labelled: Sequence[str]) -> None:
     """Warn where the only class of a model is compared with labels of another name."""
-    if len(set(own)) == len(labelled) == 1 and own[0] != labelled[0]:
+    if len(set(own)) == len(labelled) == 1 and not join_names(own, labelled):
         logger.warning(
             "detections of the class %r are compared with labels of the class %r",
             own[0],

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from geodet.tilesets.class_names import join_names
+
 __all__ = ["match_outputs", "summarise_match", "take_outputs"]
 
 
 def match_outputs(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]:
-    """Find each class among those of another model, by name; upper and lower case are alike.
+    """Find each class among those of another model, by name, as :func:`join_names` joins them.
 
     Two models of a single class match whatever it is called: what looks like an object to one is
     the best start for the other.
@@ -30,9 +32,8 @@ def match_outputs(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]
     """
     if len(own) == len(theirs) == 1:
         return [0]
-    alike = {name.casefold(): place for place, name in enumerate(theirs)}
-    same = {name: place for place, name in enumerate(theirs)}
-    return [same.get(name, alike.get(name.casefold())) for name in own]
+    joined = join_names(own, theirs)
+    return [theirs.index(joined[name]) if name in joined else None for name in own]
 
 
 def take_outputs(own: Tensor, theirs: Tensor, places: Sequence[int | None], anchors: int) -> Tensor:

@@ -183,6 +183,28 @@ def test_other_names_of_classes_are_warned_of_and_may_be_taken_as_one(tmp_path, 
     assert "no class in common" not in caplog.text
 
 
+def test_classes_that_differ_in_case_alone_are_one(tmp_path, caplog):
+    classes = objects(BEFORE.centres - CORNER, [0, 1, 0], classes=("Car", "van"))
+    before = write(tmp_path / "before.gpkg", classes)
+    after = write(
+        tmp_path / "after.gpkg",
+        objects(AFTER.centres - CORNER, [0, 0, 1], classes=("car", "van")),
+    )
+    report = compare_dates(before, after, tmp_path / "changes.gpkg")
+    assert (report.kept, report.gone, report.new) == (2, 1, 1)
+    assert geopandas.read_file(tmp_path / "changes.gpkg", layer="kept").label[0] == "car"
+    assert "the class" not in caplog.text
+
+
+def test_classes_of_one_date_alone_are_warned_of(tmp_path, caplog):
+    xy = BEFORE.centres - CORNER
+    before = write(tmp_path / "before.gpkg", objects(xy, [0, 1, 2], classes=("bus", "Car", "car")))
+    after = write(tmp_path / "after.gpkg", objects(xy, [0, 1, 1], classes=("CAR", "bus")))
+    assert compare_dates(before, after).kept == 0
+    assert f"{before} has the classes Car, car, which {after} lacks" in caplog.text
+    assert f"{after} has the class CAR, which {before} lacks" in caplog.text
+
+
 def test_the_class_may_be_in_another_attribute(tmp_path, caplog):
     path = tmp_path / "labels.gpkg"
     columns = {"label": ["tree", None, "tree"], "species": ["oak", "elm", "elm"]}

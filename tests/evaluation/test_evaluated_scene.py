@@ -254,6 +254,21 @@ def test_single_classes_match_whatever_their_names(files, caplog):
     )
 
 
+def test_classes_that_differ_in_case_alone_are_one(files, caplog):
+    read_ = read(files(names=("Car", "BUS"), true=("car", "bus")))
+    assert read_.classes == ("bus", "car")
+    assert read_.image.labels.tolist() == read_.image.detections.labels.tolist() == [1, 0]
+    assert read_.counted_as == {"Car": 1, "BUS": 0}
+    read(files(names=("Car", "Car"), true=("car", "car")))
+    assert "the class" not in caplog.text
+
+
+def test_classes_that_fall_together_are_not_joined(files, caplog):
+    read_ = read(files(names=("Car", "car"), true=("car", "bus")))
+    assert read_.image.detections.labels.tolist() == [1]
+    assert "'Car' do not count" in caplog.text
+
+
 def test_classes_without_one_in_common_are_refused(files):
     with pytest.raises(ConfigError, match=r"no class in common: .* bus, car") as caught:
         read(files(names=("lorry", "van")))

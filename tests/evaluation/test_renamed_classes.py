@@ -37,6 +37,12 @@ def test_the_classes_of_the_model_alone_are_renamed(data, detect):  # noqa: F811
     assert overall(report) == overall(plain)
 
 
+def test_classes_of_a_model_that_differ_in_case_alone_are_those_of_the_labels(data, detect):  # noqa: F811
+    detect(FOUND)
+    report = evaluated(data, {}, classes=("Car", "BUS"))
+    assert by_class(report) == by_class(evaluate_model(model(), data, Config(), device="cpu"))
+
+
 def test_a_class_that_neither_has_is_refused(data, detect):  # noqa: F811
     detect(FOUND)
     with pytest.raises(TilesetError, match=r"no class .lorry., which data\.class_map renames"):
