@@ -158,6 +158,8 @@ def _shares(counts: MatchCounts) -> dict[str, Any]:
 
 
 def _print(report: CalibrateReport, *, quiet: bool) -> None:
+    from geodet.evaluation.chosen_threshold import show_threshold
+
     columns = ["", "threshold", "precision", "95 %", "recall", "95 %", "F1", "score error"]
     rows = [
         _cells("before", report.before, report.error_before),
@@ -168,15 +170,17 @@ def _print(report: CalibrateReport, *, quiet: bool) -> None:
     if not report.is_held_out:
         typer.echo("the same labels chose the threshold: with few of them expect somewhat less")
     for name, threshold in report.thresholds.items():
-        typer.echo(f"{name}: best threshold {threshold:.3g}")
+        typer.echo(f"{name}: best threshold {show_threshold(threshold)}")
     if not quiet:
         typer.echo(str(report.output))
 
 
 def _cells(name: str, counts: MatchCounts, error: float) -> list[str]:
+    from geodet.evaluation.chosen_threshold import show_threshold
+
     return [
         name,
-        f"{counts.threshold:.3g}",
+        show_threshold(counts.threshold),
         f"{counts.precision:.3f}",
         _range(counts.precision_interval),
         f"{counts.recall:.3f}",

@@ -246,10 +246,20 @@ def _print_interval(evaluation: Evaluation) -> None:
 
 
 def _threshold_cells(name: str, figures: ClassMeasures) -> list[str]:
+    from geodet.evaluation.chosen_threshold import show_threshold
+
     scores, best = figures.scores, figures.best
-    shares = (scores.threshold, scores.precision, scores.recall, scores.f1)
-    counts = (str(scores.labelled), str(scores.detected))
-    return [name, *map(_share, shares), *counts, _share(best.threshold), _share(best.f1)]
+    used, chosen = (show_threshold(one.threshold, decimals=3) for one in (scores, best))
+    shares = map(_share, (scores.precision, scores.recall, scores.f1))
+    return [
+        name,
+        used,
+        *shares,
+        str(scores.labelled),
+        str(scores.detected),
+        chosen,
+        _share(best.f1),
+    ]
 
 
 def _ap_cells(figures: ClassMeasures) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geodet.evaluation.chosen_threshold import show_threshold
 from geodet.evaluation.measures import ClassMeasures
 
 __all__ = ["draw_curves"]
@@ -82,7 +83,9 @@ def _draw_thresholds(axis: Any, name: str, measures: ClassMeasures) -> None:
         (measures.best, ":", f"best here, F1 {measures.best.f1:.3f}"),
     ):
         axis.axvline(scores.threshold, linestyle=dash, color=_MARK, linewidth=1.2)
-        _write_beside(axis, scores.threshold, f"{label} at {scores.threshold:.3g}", dash)
+        _write_beside(
+            axis, scores.threshold, f"{label} at {show_threshold(scores.threshold)}", dash
+        )
     _finish(axis, f"{name}: {curve.labelled} objects", "score threshold", "share")
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from geodet.geometry.written_scores import written_scores
 
-__all__ = ["choose_between"]
+__all__ = ["choose_between", "show_threshold"]
 
 _HALF_STEP = 5e-7  # of scores that are written
 _NEAR = 2e-7  # float32 scores that differ less may change places where they are computed again
@@ -40,6 +40,22 @@ def choose_between(
         if not is_low and choice < high and _is_clear(choice, scores):
             return choice
     return max(lowest, round(float(written_scores(above)[0]) - _HALF_STEP, 7))
+
+
+def show_threshold(threshold: float, *, decimals: int = 0) -> str:
+    """Write a threshold for people, not rounded: one rounded up would lose objects.
+
+    Args:
+        threshold: Of a score; more than seven decimals are rounded.
+        decimals: How many decimals there are at least, as in a table.
+
+    Example:
+        >>> show_threshold(0.360516), show_threshold(0.3), show_threshold(0.3, decimals=3)
+        ('0.360516', '0.3', '0.300')
+    """
+    whole, _, part = f"{threshold:.7f}".partition(".")
+    part = part.rstrip("0").ljust(decimals, "0")
+    return f"{whole}.{part}" if part else whole
 
 
 def _is_clear(threshold: float, scores: NDArray[np.float32]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geodet.evaluation.chosen_threshold import show_threshold
 from geodet.evaluation.galleries import SceneOpener, build_galleries
 from geodet.evaluation.measures import ClassMeasures, Evaluation, JudgedBoxes
 from geodet.evaluation.threshold_curves import FEW_OBJECTS
@@ -134,8 +135,8 @@ def _key_figures(evaluation: Evaluation) -> KeyFigures:
             KeyFigure("Precision", _share(scores.precision), _interval(precision)),
             KeyFigure("Recall", _share(scores.recall), _interval(recall)),
             KeyFigure("AP50", _share(evaluation.overall.ap.ap50)),
-            KeyFigure("Score threshold", f"{scores.threshold:.3g}", "chosen"),
-            KeyFigure("Best F1", _share(best.f1), f"at {best.threshold:.3g}"),
+            KeyFigure("Score threshold", show_threshold(scores.threshold), "chosen"),
+            KeyFigure("Best F1", _share(best.f1), f"at {show_threshold(best.threshold)}"),
             KeyFigure("Objects", f"{scores.labelled:,}", f"{scores.matched:,} found"),
             KeyFigure("Detections", f"{scores.detected:,}", f"{scores.matched:,} right"),
         )
@@ -151,10 +152,12 @@ def _class_table(named: Mapping[str, ClassMeasures]) -> ReportTable:
     for name, one in named.items():
         scores, best = one.scores, one.best
         low, high = scores.f1_interval
-        shares = [_share(v) for v in (scores.threshold, scores.precision, scores.recall, scores.f1)]
+        shares = [_share(v) for v in (scores.precision, scores.recall, scores.f1)]
         counts = [f"{n:,}" for n in (scores.labelled, scores.detected, scores.matched)]
-        chosen = [_share(best.threshold), _share(best.f1)]
-        rows.append((name, *shares, f"{low:.3f} to {high:.3f}", *counts, *chosen))
+        used, chosen = (show_threshold(c.threshold, decimals=3) for c in (scores, best))
+        rows.append(
+            (name, used, *shares, f"{low:.3f} to {high:.3f}", *counts, chosen, _share(best.f1))
+        )
     columns = ("class", "threshold", "precision", "recall", "F1", "95 %", "objects", "detections")
     return ReportTable((*columns, "right", "best at", "best F1"), tuple(rows))
 
@@ -196,8 +199,8 @@ def _charts(name: str, one: ClassMeasures) -> list[PagePart]:
     lines = [ChartLine(key, thresholds, y, style) for style, (key, y) in enumerate(shares.items())]
     scores, best = one.scores, one.best
     rules = (
-        ChartRule(scores.threshold, f"chosen {scores.threshold:.3g}"),
-        ChartRule(best.threshold, f"best {best.threshold:.3g}", dashed=True),
+        ChartRule(scores.threshold, f"chosen {show_threshold(scores.threshold)}"),
+        ChartRule(best.threshold, f"best {show_threshold(best.threshold)}", dashed=True),
     )
     by_threshold = LineChart(
         title=f"{name}: by threshold",

@@ -14,6 +14,7 @@ import torch
 from geodet.config import Config
 from geodet.config.recipes import to_toml
 from geodet.errors import ModelFileError, OutputError, SceneError, TilesetError
+from geodet.evaluation.chosen_threshold import show_threshold
 from geodet.evaluation.confusion import count_confusions
 from geodet.evaluation.evaluation_page import evaluation_sections
 from geodet.evaluation.galleries import show_image
@@ -209,5 +210,5 @@ def _about(model: Model, output: Path, tileset: Tileset) -> dict[str, Any]:
         "data": about.training.get("data", tileset.root.name),
         "bands": ", ".join(about.bands),
         "values": about.dtype,
-        "score threshold": f"{about.score_threshold:.3g}",
+        "score threshold": show_threshold(about.score_threshold),
     }

@@ -45,6 +45,16 @@ def test_detections_against_labels_print_a_table(tmp_path, vectors, invoke):
     invoke("evaluate", *vectors, "-o", "out", "--overwrite")
 
 
+def test_printed_thresholds_keep_the_objects_that_they_count(tmp_path, vectors, invoke):
+    """Rounded, 0.360516 would be above the score."""
+    frame = geopandas.read_file(tmp_path / "found.gpkg").assign(score=0.360516)
+    frame.to_file(tmp_path / "found.gpkg")
+    printed = invoke("evaluate", *vectors, "-o", "out").stdout.partition("average precision")[0]
+    row = rows(printed)["car"]
+    assert (row[0], row[6]) == ("0.360516", "0.360516")
+    assert ">0.361<" not in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_a_class_of_the_name_all_is_a_row_of_its_own(tmp_path, vectors, invoke):
     for name in ("found.gpkg", "truth.geojson"):
         frame = geopandas.read_file(tmp_path / name).replace("car", "all")
