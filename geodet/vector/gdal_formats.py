@@ -104,6 +104,14 @@ class FlatGeobufWriter(GdalCopyWriter):
 
     driver = "FlatGeobuf"
 
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
+        self._target = self._folder / "rows.fgb"  # of another extension GDAL makes a folder
+
+    def _complete(self) -> None:
+        super()._complete()
+        self._target.replace(self._temporary)
+
     def _options(self) -> dict[str, Any]:
         return {
             "layer_metadata": dict(self._layer.metadata) or None,
