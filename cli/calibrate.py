@@ -126,10 +126,12 @@ def _check_files(
     """Refuse paths that do not exist, or exist already, before anything slow is imported."""
     from geodet.files.output_folders import check_tileset_exists
     from geodet.files.outputs import check_destination
+    from geodet.models.model import int8_path
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 
     check_destination(output, [".safetensors"], overwrite=overwrite)
+    check_destination(int8_path(output), [".onnx"], overwrite=overwrite)
     if data is not None:
         check_tileset_exists(data)
     if scene is not None:

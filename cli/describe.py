@@ -49,12 +49,21 @@ def model_fields(about: ModelDescription) -> dict[str, Any]:
         "gsd": metres(about.gsd),
         "boxes": about.architecture.boxes.replace("_", "-"),
         "backbone": about.architecture.backbone,
-        "score threshold": about.score_threshold,
+        "score threshold": _thresholds(about),
         "iou threshold": about.iou_threshold,
         **{f"training {key}": value for key, value in about.training.items()},
         **{key: round(value, 4) for key, value in about.figures.items()},
         "written by": f"geodet {about.version}",
     }
+
+
+def _thresholds(about: ModelDescription) -> float | str:
+    """Return the threshold of a model, or those of its classes."""
+    by_class = [f"{name} {value:.6g}" for name, value in about.score_thresholds.items()]
+    if not by_class:
+        return about.score_threshold
+    others = [] if set(about.classes) <= {*about.score_thresholds} else [about.score_threshold]
+    return ", ".join([*by_class, *(f"others {value:.6g}" for value in others)])
 
 
 def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:

@@ -134,9 +134,10 @@ def tile(
     if as_json:
         print_json(report)
         return
+    classes = f"{len(report.classes)} {'class' if len(report.classes) == 1 else 'classes'}"
     typer.echo(
         f"{output}: {report.train} chips for training and {report.val} for validation with "
-        f"{report.objects_kept} objects of {len(report.classes)} classes"
+        f"{report.objects_kept} objects of {classes}"
     )
     skipped = {
         "without objects": report.skipped_empty,

@@ -35,7 +35,7 @@ from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.arrays import Ints
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
-from geodet.models.model import Model
+from geodet.models.model import Model, int8_path
 from geodet.models.retinanet import RetinaNet
 from geodet.tilesets.splits import Part
 from geodet.tilesets.tile_inputs import LabelledArea
@@ -182,6 +182,7 @@ def _lowest_score(model: Model, config: Config) -> float:
 
 def _check(model: Model, output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
     check_destination(output, [".safetensors"], overwrite=overwrite)
+    check_destination(int8_path(output), [".onnx"], overwrite=overwrite)
     check_apart([output], [*inputs, *([model.path] if model.path else [])])
     if not isinstance(model.network, RetinaNet):
         raise ModelFileError(

@@ -13,6 +13,7 @@ from geodet.evaluation.int8_samples import Int8Samples, read_int8_samples
 from geodet.evaluation.threshold_curves import Comparison, count_matches
 from geodet.files.outputs import check_destination, replacing
 from geodet.geometry.boxes import Detections
+from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.model import Model
 from geodet.onnx.export import ExportReport, with_metadata
 from geodet.onnx.graph import plain_graph
@@ -63,7 +64,8 @@ def export_int8(
     samples = read_int8_samples(about, source, config)
     quantiser = Quantiser(plain_graph(model.network, about), samples.calibrating)
     refusal = None
-    for found in iter_quantised(quantiser, samples.calibrating, about.score_threshold):
+    threshold = min(choose_thresholds(about, None))
+    for found in iter_quantised(quantiser, samples.calibrating, threshold):
         try:
             return _write(found, output, model, samples, config)
         except ModelFileError as error:  # a graph that is nearer to the floats may pass
@@ -140,6 +142,7 @@ def _with_engine(predictor: Predictor, engine: OnnxEngine) -> Predictor:
         engine,
         values=predictor.values,
         score_threshold=predictor.score_threshold,
+        class_thresholds=predictor.class_thresholds,
         iou_threshold=predictor.iou_threshold,
         max_candidates=predictor.max_candidates,
         max_per_level=predictor.max_per_level,

@@ -21,8 +21,10 @@ from geodet.onnx.graph import plain_graph, tile_graph
 from geodet.onnx.metadata import Reader, describe, tile_format
 from geodet.onnx.session import open_session
 
-__all__ = ["ExportReport", "export_model", "with_metadata"]
+__all__ = ["LEAST_TILE", "ExportReport", "export_model", "with_metadata"]
 
+LEAST_TILE = 32
+"""Side of the smallest tiles in pixels."""
 _TOLERANCE = 1e-3
 _SIDES = (70, 99)  # of the compared images, no multiples of a stride
 
@@ -85,13 +87,19 @@ def export_model(
         overwrite: Replace an existing file.
 
     Raises:
-        ConfigError: The package onnx or onnxruntime is not installed, or the overlap is too large.
+        ConfigError: The package onnx or onnxruntime is not installed, or ``chip_size`` and
+            ``overlap`` make no tiles.
         ModelFileError: The reader cannot read the bands or the type that the model needs, or the
             outputs of the file differ from the model's.
         OutputError: The output exists already or cannot be written.
     """
     check_destination(output, [".onnx"], overwrite=overwrite)
-    if not 0 <= overlap <= chip_size // 2:
+    if chip_size < LEAST_TILE or overlap < 0:
+        raise ConfigError(
+            f"chip_size {chip_size} and overlap {overlap} make no tiles",
+            hint=f"give a chip_size of at least {LEAST_TILE} px, and an overlap of at least 0",
+        )
+    if overlap > chip_size // 2:
         raise ConfigError(
             f"overlap {overlap} is more than half of chip_size {chip_size}",
             hint="choose a smaller --overlap or a larger --chip-size",

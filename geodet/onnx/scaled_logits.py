@@ -18,7 +18,8 @@ def scale_logits(graph: Any, factors: Sequence[float], shifts: Sequence[float]) 
     """Multiply the logits of each class, and add to them, before they become scores.
 
     Args:
-        graph: The ``GraphProto`` of a file for the reader ``plain``; it is changed.
+        graph: The ``GraphProto`` of a file for the reader ``plain``, which may have been scaled
+            before; it is changed.
         factors: Of the classes, in order.
         shifts: Of the classes.
     """
@@ -28,7 +29,9 @@ def scale_logits(graph: Any, factors: Sequence[float], shifts: Sequence[float]) 
     if maker.op_type == "Identity":  # the scores are made of its input
         result = maker.input[0]
         maker = makers[result]
-    names = {part: f"{result}_{part}" for part in ("unscaled", "factors", "shifts", "scaled")}
+    parts = ("unscaled", "factors", "shifts", "scaled")
+    times = sum(one.name.startswith(f"{result}_factors") for one in graph.initializer) + 1
+    names = {part: f"{result}_{part}_{times}" for part in parts}
     for part, values in (("factors", factors), ("shifts", shifts)):
         array = np.array(values, np.float32)
         graph.initializer.append(onnx.numpy_helper.from_array(array, names[part]))
@@ -39,5 +42,6 @@ def scale_logits(graph: Any, factors: Sequence[float], shifts: Sequence[float]) 
     )
     place = list(graph.node).index(maker) + 1
     for number, (kind, inputs, output) in enumerate(steps):
-        node = onnx.helper.make_node(kind, inputs, [output], name=f"{output}_by_{kind.lower()}")
+        name = f"{names['scaled']}_by_{kind.lower()}"
+        node = onnx.helper.make_node(kind, inputs, [output], name=name)
         graph.node.insert(place + number, node)

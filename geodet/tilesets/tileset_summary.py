@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config import DataConfig
+from geodet.documents.values import counted
 from geodet.geometry.arrays import Floats
 from geodet.tilesets.labels import Tileset
 from geodet.tilesets.layouts import find_labels
@@ -129,7 +130,7 @@ def _find_oddities(
         if not classes[name]:
             yield f"no object is of the class {name!r}"
         elif classes[name] < _FEW:
-            yield f"the class {name!r} has only {classes[name]} objects"
+            yield f"the class {name!r} has only {counted(classes[name], 'object')}"
     gsds = [image.gsd for image in tileset.images if image.gsd]
     if gsds and len(gsds) < len(tileset.images):
         yield f"{len(tileset.images) - len(gsds)} images have no georeference, others have one"

@@ -5,6 +5,9 @@ import json
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from factories_tilesets import paint_image, write
 
+from geodet.models.description import find_model, load_description
+from geodet_cli.describe import model_fields
+
 
 def test_info_prints_a_tileset(tmp_path, invoke):
     for name in ("a", "b"):
@@ -80,3 +83,14 @@ def test_info_prints_what_made_a_file(invoke, make_scene, tiny_path):
     told = json.loads(invoke("info", "found.gpkg", "--json").stdout)
     assert told["made_by"]["configuration"][0]["chip_size"] == 64
     assert f"{told['objects']:,}" == lines["objects"]
+
+
+def test_info_names_the_thresholds_that_apply():
+    about = load_description(find_model("thermal"))
+    assert model_fields(about)["score threshold"] == about.score_threshold
+    some = about.model_copy(update={"score_threshold": 0.39, "score_thresholds": {"Car": 0.333333}})
+    assert model_fields(some)["score threshold"] == "Car 0.333333, others 0.39"
+    own = dict.fromkeys(about.classes, 0.25)
+    every = some.model_copy(update={"score_thresholds": own})
+    expected = ", ".join(f"{name} 0.25" for name in about.classes)
+    assert model_fields(every)["score threshold"] == expected

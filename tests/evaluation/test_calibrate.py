@@ -259,3 +259,13 @@ def test_a_bundled_model_is_calibrated_on_a_labelled_scene(example_files, tmp_pa
     counts = evaluate_vectors(found, labels, config, scene=scene).evaluation.overall.scores
     assert counts.precision == pytest.approx(report.expected.precision, abs=0.03)
     assert counts.recall == pytest.approx(report.expected.recall, abs=0.03)
+
+
+def test_an_eight_bit_file_that_is_there_is_not_replaced_unasked(tmp_path, data, monkeypatch):
+    pretend(monkeypatch)
+    theirs = tmp_path / "here.int8.onnx"
+    theirs.write_text("mine")
+    with pytest.raises(OutputError, match=r"here\.int8\.onnx exists already"):
+        calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())
+    assert theirs.read_text() == "mine"
+    assert not (tmp_path / "here.safetensors").exists()

@@ -46,6 +46,15 @@ def test_both_files_have_the_new_scores(tmp_path, name, precision):
     np.testing.assert_allclose(logits_of(written, precision), expected, rtol=1e-4, atol=1e-3)
 
 
+def test_calibrating_again_applies_both_changes(tmp_path):
+    scale, model = SCALES["urban-trees"], load_model("urban-trees")
+    for name in ("once", "twice"):
+        write_calibrated(model, tmp_path / f"{name}.safetensors", model.description, scale)
+        model = load_model(tmp_path / f"{name}.safetensors")
+    expected = 0.5 * (0.5 * logits_of(load_model("urban-trees"), "int8") - 1) - 1
+    np.testing.assert_allclose(logits_of(model, "int8"), expected, rtol=1e-4, atol=1e-3)
+
+
 def test_without_onnx_the_model_has_floats_alone(tmp_path, monkeypatch, caplog):
     """Those of an earlier file of that name are of other weights."""
     model, output = load_model("urban-trees"), tmp_path / "here.safetensors"

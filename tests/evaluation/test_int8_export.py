@@ -226,3 +226,15 @@ def test_the_file_of_a_model_lies_beside_it(exported, make_model):
     beside = int8_path(path)
     beside.write_bytes(exported.output.read_bytes())
     assert load_model(path).int8 == beside
+
+
+def test_the_check_drops_weak_objects_of_each_class_in_both_forms():
+    """With the lowest threshold for all, integers found what floats had dropped."""
+    model = load_model("thermal")
+    about = model.description.model_copy(update={"score_thresholds": {"Car": 0.6}})
+    floats = build_predictor(
+        replace(model, description=about), DetectConfig(precision="float32"), "cpu"
+    )
+    int8 = int8_export._with_engine(floats, floats.engine)
+    assert len(set(floats.class_thresholds)) == 2
+    assert int8.class_thresholds == floats.class_thresholds

@@ -54,6 +54,9 @@ def test_a_wrong_suffix_and_a_wrong_overlap_are_refused(tiny_model, tmp_path):
         export_model(tiny_model, tmp_path / "tiny.pt")
     with pytest.raises(ConfigError, match="overlap 33 is more than half of chip_size 64"):
         export_model(tiny_model, tmp_path / "tiny.onnx", chip_size=64, overlap=33)
+    for size, overlap in ((0, 0), (31, 0), (-5, 64), (512, -1)):
+        with pytest.raises(ConfigError, match=f"chip_size {size} and overlap {overlap} make no"):
+            export_model(tiny_model, tmp_path / "tiny.onnx", chip_size=size, overlap=overlap)
     assert list(tmp_path.iterdir()) == []
 
 
