@@ -118,7 +118,7 @@ def train(
             "--init",
             metavar="NAME|PATH",
             help="Go on from the weights of a model, a bundled one or a file, and in its network "
-            "unless --config or --set names keys of \\[model].",
+            "unless --config or --set names keys of the section model.",
             rich_help_panel=opt.SETTINGS,
         ),
     ] = None,
