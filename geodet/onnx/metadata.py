@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 from geodet.errors import ModelFileError
+from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
 from geodet.onnx.graph import TileFormat
 from geodet.onnx.session import DESCRIPTION_KEY, READER_KEY
@@ -50,7 +51,7 @@ def tile_format(about: ModelDescription, reader: Reader, tile_size: int) -> Tile
         tile_size=tile_size,
         scale=_WORDS if about.dtype == "uint16" and not is_deepness else _BYTES,
         iou_threshold=about.iou_threshold,
-        lowest_score=min(_LOWEST_SCORE, about.score_threshold),
+        lowest_score=min(_LOWEST_SCORE, *choose_thresholds(about, None)),
         shift=0.5 if is_deepness else 0.0,
     )
 
@@ -76,7 +77,7 @@ def describe(
         "tile_size": tile_size,
         "tiles_size": tile_size,  # in Deepness's documentation; its code reads the key above
         "tiles_overlap": math.ceil(100 * overlap / tile_size),  # whole percent
-        "det_conf": about.score_threshold,
+        "det_conf": min(choose_thresholds(about, None)),  # they have one for all classes
         "det_iou_thresh": _reader_threshold(about),
         "det_remove_overlap": True,
         # Deepness's default is for three bands; standardisation is inside the graph.

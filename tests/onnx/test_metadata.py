@@ -48,6 +48,13 @@ def test_the_metadata_holds_the_description(reader):
     assert ("det_conf" in found) is (reader != "plain")
 
 
+def test_of_thresholds_by_class_readers_get_the_lowest():
+    by_class = altered(score_threshold=0.39, score_thresholds={"car": 0.45, "tree": 0.18})
+    for about, lowest in ((by_class, 0.18), (altered(score_thresholds={"car": 0.45}), 0.3)):
+        found = describe_for(about, "geodeep", tile_size=256, overlap=0)
+        assert float(found["det_conf"]) == lowest
+
+
 def test_a_model_without_a_resolution_has_none_in_its_metadata():
     found = describe_for(altered(gsd=None), "deepness", tile_size=256, overlap=0)
     assert "resolution" not in found
