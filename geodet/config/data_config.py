@@ -25,7 +25,11 @@ class DataConfig(Section):
         description="read what a tileset names or links to outside of its folder; only for those"
         " whose author you know",
     )
-    bands: tuple[int, ...] = Field((), description="bands to read, by number from 1; empty: all")
+    bands: tuple[int, ...] = Field(
+        (),
+        description="bands to read, by number from 1; empty: all for training, and those that a "
+        "model needs to run it, by their names",
+    )
     band_names: tuple[str, ...] = Field(
         (), description="names of the bands for the model file; empty: those in the chips"
     )

@@ -12,7 +12,7 @@ from geodet.errors import ModelFileError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import Photographs
-from geodet.raster.bands import band_meanings, choose_bands
+from geodet.raster.bands import choose_bands, list_contradictions
 from geodet.raster.ground_grids import FARTHEST_FACTOR, are_near, scale_factors, scaled_grid
 from geodet.raster.scene import Scene
 
@@ -195,16 +195,7 @@ def _report_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
             ", ".join(scene.band_names),
             ", ".join(about.bands),
         )
-    if len(about.bands) == 1:  # cameras write grey pictures as three equal bands
-        return
-    wanted = band_meanings(about.bands, [""] * len(about.bands))
-    swapped = [
-        f"{name} for {band}"
-        for name, shown, band, sought in zip(
-            scene.band_names, scene.band_meanings, about.bands, wanted, strict=True
-        )
-        if shown and sought and shown != sought
-    ]
+    swapped = list_contradictions(about.bands, scene.band_names, scene.band_meanings)
     if swapped:
         logger.warning(
             "the bands of %s are not those of %s: using %s; name the right ones with --bands",

@@ -21,6 +21,7 @@ from geodet.evaluation.calibration import (
     fit_scale,
     measure_reliability,
 )
+from geodet.evaluation.chip_bands import report_chip_bands
 from geodet.evaluation.counts_in_use import (
     count_held_out,
     count_in_use,
@@ -114,6 +115,7 @@ def calibrate_on_chips(
     _check(model, output, [data], overwrite=overwrite)
     own = model.description.classes
     tileset, images = read_split(data, split, config, other_classes=own)
+    report_chip_bands(images, config.data.bands, model.description)
     detect = _down_to_low_scores(model, config)
     low = config.model_copy(update={"detect": detect})
     model = as_calibrated(model)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geodet.config import Config
 from geodet.config.recipes import to_toml
+from geodet.evaluation.chip_bands import report_chip_bands
 from geodet.evaluation.evaluated_chips import read_evaluated_chips
 from geodet.evaluation.evaluated_scene import read_evaluated_scene
 from geodet.evaluation.evaluation_page import EvaluationNotes
@@ -101,6 +102,7 @@ def evaluate_model(
         check_evaluation_folder(output, overwrite=overwrite, inputs=[data])
     own = model.description.classes
     tileset, images = read_split(data, split, config, other_classes=own)
+    report_chip_bands(images, config.data.bands, model.description)
     evaluated = detect_images(model, tileset, images, config, device, progress=progress)
     evaluation = measure(
         evaluated,

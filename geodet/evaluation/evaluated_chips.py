@@ -24,11 +24,18 @@ from geodet.models.description import ModelDescription
 from geodet.models.engine import Outputs
 from geodet.models.input_values import InputValues
 from geodet.raster.chip import Chip
+from geodet.raster.scene import Scene
 from geodet.tilesets.displayed_images import open_image, read_chip
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
 
-__all__ = ["choose_input_values", "compare_images", "predict_images", "read_evaluated_chips"]
+__all__ = [
+    "choose_input_values",
+    "compare_images",
+    "predict_images",
+    "read_evaluated_chips",
+    "sample_images",
+]
 
 _BATCH_PIXELS = 8 * 512 * 512  # pixels of one forward pass, whatever the size of the images
 _SAMPLED = 49  # images at most that are read to choose the value range of all
@@ -43,6 +50,7 @@ def predict_images(
     bands: Sequence[int],
     config: DetectConfig | None = None,
     *,
+    wanted: Sequence[str] = (),
     watch: Callable[[Sequence[LabelledImage], Outputs], None] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Detections]:
@@ -54,7 +62,8 @@ def predict_images(
     Args:
         predictor: Its score threshold should be low, so that thresholds can be compared.
         images: Labelled images.
-        bands: Bands to read, counted from 1; empty: all.
+        bands: Bands to read, counted from 1; empty: all, or the wanted ones.
+        wanted: Names of the model's bands, see :func:`geodet.tilesets.displayed_images.open_image`.
         config: Windows, batches and reader threads for large images; None: the defaults.
         watch: Called with the images that the network takes whole, and its outputs.
         progress: Called with the number of images done and of all.
@@ -70,9 +79,11 @@ def predict_images(
     progress(0, len(images))
     for group in _batches(images):
         if group[0].width * group[0].height > _WHOLE_PIXELS:
-            parts, lost = _predict_windows(predictor, group[0], bands, config or DetectConfig())
+            with open_image(group[0], bands, wanted=wanted) as scene:
+                parts, lost = _predict_windows(predictor, group[0], scene, config)
         else:
-            parts, lost = _predict_whole(predictor, group, bands, watch)
+            chips = [read_chip(image, bands, wanted=wanted) for image in group]
+            parts, lost = _predict_whole(predictor, group, chips, watch)
         found += parts
         progress(len(found), len(images))
         capped += lost
@@ -100,7 +111,7 @@ def choose_input_values(
 
     Args:
         images: At least one; up to 49 are read, evenly spread.
-        bands: Bands to read, counted from 1; empty: all.
+        bands: Bands to read, counted from 1; empty: those that the model needs.
         about: The model.
         config: ``value_range``.
         name: Name of the images, for the log.
@@ -109,8 +120,8 @@ def choose_input_values(
         See :func:`geodet.detection.value_range.fit_input_values`.
     """
     samples: list[Chip] = []
-    for image in images[:: math.ceil(len(images) / _SAMPLED)]:
-        with open_image(image, bands) as scene:
+    for image in sample_images(images):
+        with open_image(image, bands, wanted=about.bands) as scene:
             samples += iter_sample_chips(scene) if len(scene.bands) == len(about.bands) else ()
     types = sorted({chip.pixels.dtype.name for chip in samples})
     if not samples:
@@ -122,6 +133,11 @@ def choose_input_values(
             )
         return None
     return fit_input_values(measure_chips(samples), name, types[0], about, config)
+
+
+def sample_images(images: Sequence[LabelledImage]) -> Sequence[LabelledImage]:
+    """Choose up to 49 of at least one image, evenly spread."""
+    return images[:: math.ceil(len(images) / _SAMPLED)]
 
 
 def compare_images(
@@ -151,11 +167,10 @@ def compare_images(
 def _predict_whole(
     predictor: Predictor,
     images: Sequence[LabelledImage],
-    bands: Sequence[int],
+    chips: Sequence[Chip],
     watch: Callable[[Sequence[LabelledImage], Outputs], None] | None,
 ) -> tuple[list[Detections], int]:
     """Detect on images of one size in one pass; return the number of dropped candidates as well."""
-    chips = [read_chip(image, bands) for image in images]
     for chip, image in zip(chips, images, strict=True):
         _check_bands(len(chip.pixels), predictor, image)
     started = predictor.start(predictor.stack(chips))
@@ -166,12 +181,11 @@ def _predict_whole(
 
 
 def _predict_windows(
-    predictor: Predictor, image: LabelledImage, bands: Sequence[int], config: DetectConfig
+    predictor: Predictor, image: LabelledImage, scene: Scene, config: DetectConfig | None
 ) -> tuple[list[Detections], int]:
     """Detect on a large image in windows; return the number of dropped candidates as well."""
-    with open_image(image, bands) as scene:
-        _check_bands(len(scene.bands), predictor, image)
-        result = detect_scene(scene, predictor, config)
+    _check_bands(len(scene.bands), predictor, image)
+    result = detect_scene(scene, predictor, config or DetectConfig())
     return [result.detections], result.capped
 
 

@@ -16,6 +16,7 @@ from geodet.detection.scene_for_model import open_for_model
 from geodet.detection.scene_statistics import measure_chips
 from geodet.detection.value_range import fit_input_values, input_values
 from geodet.errors import TilesetError
+from geodet.evaluation.chip_bands import report_chip_bands
 from geodet.evaluation.evaluated_chips import (
     choose_input_values,
     compare_images,
@@ -77,7 +78,9 @@ def read_int8_samples(
     if isinstance(source, Tileset):
         return _of_tileset(about, source, config)
     if is_tileset(source):
-        return _of_tileset(about, read_tileset(source, config.data), config)
+        tileset = read_tileset(source, config.data)
+        report_chip_bands(tileset.images, config.data.bands, about)
+        return _of_tileset(about, tileset, config)
     with open_for_model(source, about, config.detect) as scene:
         return _of_scene(about, scene, config)
 
@@ -90,12 +93,12 @@ def _of_tileset(about: ModelDescription, tileset: Tileset, config: Config) -> In
 
     def detect(predictor: Predictor) -> list[Detections]:
         fed = with_input_values(predictor, fitted)
-        return predict_images(fed, checked, bands, config.detect)
+        return predict_images(fed, checked, bands, config.detect, wanted=about.bands)
 
     def compare(found: list[Detections]) -> list[Comparison]:
         return compare_images(found, checked, config.match)
 
-    chips = (_read_middle(image, bands) for image in training)
+    chips = (_read_middle(image, bands, about.bands) for image in training)
     return Int8Samples(_in_units(chips, about, values), detect, compare)
 
 
@@ -120,9 +123,9 @@ def _spread(images: list[LabelledImage], most: int) -> list[LabelledImage]:
     return [images[index] for index in chosen]
 
 
-def _read_middle(image: LabelledImage, bands: Sequence[int]) -> Chip:
+def _read_middle(image: LabelledImage, bands: Sequence[int], wanted: Sequence[str]) -> Chip:
     """Read an image, or the middle of a large one."""
-    with open_image(image, bands) as scene:
+    with open_image(image, bands, wanted=wanted) as scene:
         width, height = scene.grid
         sides = min(width, _SIDE), min(height, _SIDE)
         return scene.read(Window((width - sides[0]) // 2, (height - sides[1]) // 2, *sides))

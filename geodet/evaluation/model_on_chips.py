@@ -90,7 +90,9 @@ def detect_images(
     )
     predictor = with_input_values(predictor, chosen)
     bands = config.data.bands
-    found = predict_images(predictor, images, bands, config.detect, progress=progress)
+    found = predict_images(
+        predictor, images, bands, config.detect, wanted=about.bands, progress=progress
+    )
     return [
         EvaluatedImage(
             name=image.path.name,

@@ -10,7 +10,14 @@ import numpy as np
 
 from geodet.errors import SceneError
 
-__all__ = ["band_meanings", "choose_bands", "common_dtype", "find_band", "resolve_band"]
+__all__ = [
+    "band_meanings",
+    "choose_bands",
+    "common_dtype",
+    "find_band",
+    "list_contradictions",
+    "resolve_band",
+]
 
 _NAMES = {
     "red": ("r",),
@@ -61,7 +68,8 @@ def band_meanings(
 def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, ...]:
     """Choose the bands that a model needs by what they show.
 
-    A wanted band that no band is known to show gets the next band of which nothing is known.
+    A wanted band that no band is known to show gets the next band of which nothing is known. Where
+    several bands show the same, each is chosen once before one is chosen twice.
 
     Args:
         wanted: Names of the model's bands.
@@ -77,11 +85,41 @@ def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, .
     sought = band_meanings(wanted, [""] * len(wanted))
     if not set(sought) & set(meanings) - {""}:
         return ()
-    unknown = iter([place for place, meaning in enumerate(meanings) if not meaning])
-    places = [
-        meanings.index(name) if name and name in meanings else next(unknown, -1) for name in sought
+    places: list[int] = []
+    for name in sought:
+        shown = [place for place, meaning in enumerate(meanings) if name and meaning == name]
+        left = [place for place in shown if place not in places]
+        unknown = [n for n, meaning in enumerate(meanings) if not meaning and n not in places]
+        places += (left or shown or unknown)[:1]
+    return tuple(places) if len(places) == len(sought) else ()
+
+
+def list_contradictions(
+    wanted: Sequence[str], names: Sequence[str], meanings: Sequence[str]
+) -> list[str]:
+    """List the bands that are read for a model, but show another one.
+
+    Args:
+        wanted: Names of the model's bands.
+        names: What the bands that are read for them are called, in the same order.
+        meanings: What each of these shows, "" if unknown.
+
+    Returns:
+        Such as ``nir for red``; empty for a model of one band, as cameras write grey pictures as
+        three equal bands.
+
+    Example:
+        >>> list_contradictions(["red", "green"], ["B8", "Green"], ["nir", "green"])
+        ['B8 for red']
+    """
+    if len(wanted) == 1:
+        return []
+    sought = band_meanings(wanted, [""] * len(wanted))
+    return [
+        f"{name} for {band}"
+        for name, shown, band, needed in zip(names, meanings, wanted, sought, strict=True)
+        if shown and needed and shown != needed
     ]
-    return () if -1 in places else tuple(places)
 
 
 def resolve_band(wanted: str, names: Sequence[str], meanings: Sequence[str]) -> int:

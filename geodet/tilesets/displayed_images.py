@@ -20,6 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from geodet.errors import SceneError, TilesetError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.raster.bands import choose_bands
 from geodet.raster.chip import Chip
 from geodet.raster.orientation import AS_STORED, Turn, read_turn
 from geodet.raster.reach import check_reach
@@ -33,12 +34,16 @@ __all__ = ["open_image", "read_chip", "read_geoboxes"]
 logger = logging.getLogger(__name__)
 
 
-def open_image(image: LabelledImage, bands: Sequence[int] = ()) -> Scene:
+def open_image(
+    image: LabelledImage, bands: Sequence[int] = (), *, wanted: Sequence[str] = ()
+) -> Scene:
     """Open a labelled image, in the frame of its labels.
 
     Args:
         image: The image.
         bands: Bands to read, counted from 1; empty: all but an alpha band.
+        wanted: Names of a model's bands. Without ``bands``, those of the image that show them are
+            read in this order, as of a scene; where nothing tells, all are read by position.
 
     Returns:
         The open raster. Close it after use.
@@ -46,20 +51,30 @@ def open_image(image: LabelledImage, bands: Sequence[int] = ()) -> Scene:
     Raises:
         SceneError: The image cannot be read or lacks a band.
     """
-    return Scene(image.path, bands=bands, as_stored=image.as_stored)
+    scene = Scene(image.path, bands=bands, as_stored=image.as_stored)
+    try:
+        places = () if bands else choose_bands(wanted, scene.band_meanings)
+        chosen = tuple(scene.bands[place] for place in places)
+        if chosen and chosen != scene.bands:
+            scene.select(chosen)
+    except BaseException:
+        scene.close()
+        raise
+    return scene
 
 
-def read_chip(image: LabelledImage, bands: Sequence[int]) -> Chip:
+def read_chip(image: LabelledImage, bands: Sequence[int], *, wanted: Sequence[str] = ()) -> Chip:
     """Read all pixels of a labelled image.
 
     Args:
         image: The image.
         bands: Bands to read, counted from 1; empty: all but an alpha band.
+        wanted: Names of a model's bands, see :func:`open_image`.
 
     Raises:
         SceneError: The image cannot be read or lacks a band.
     """
-    with open_image(image, bands) as scene:
+    with open_image(image, bands, wanted=wanted) as scene:
         return scene.read(Window(0, 0, *scene.grid))
 
 

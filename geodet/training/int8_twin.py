@@ -12,6 +12,7 @@ from geodet.evaluation.int8_export import export_int8
 from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model
 from geodet.tilesets.labels import Tileset
+from geodet.training.trained_bands import with_trained_bands
 
 __all__ = ["can_write_int8", "write_int8"]
 
@@ -41,7 +42,8 @@ def write_int8(output: Path, tileset: Tileset, config: Config) -> Path | None:
         return None
     path = int8_path(output)
     try:
-        report = export_int8(load_model(output), path, tileset, config, overwrite=True)
+        as_trained = with_trained_bands(config, tileset)
+        report = export_int8(load_model(output), path, tileset, as_trained, overwrite=True)
     except (ModelFileError, SceneError, TilesetError) as error:
         logger.warning("no eight-bit file of %s: %s", output.name, error)
         return None

@@ -30,6 +30,7 @@ from geodet.reports.page_file import PagePart, PageSection, write_page
 from geodet.reports.parts import KeyFigure, KeyFigures, ReportTable
 from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.training.run_folder import RunState, read_log
+from geodet.training.trained_bands import with_trained_bands
 
 __all__ = ["write_training_report"]
 
@@ -160,7 +161,7 @@ def _validation(
     detect = config.detect.model_copy(update={"precision": precision})
     config = config.model_copy(update={"detect": detect})
     evaluation = measure(
-        detect_images(model, tileset, images, config, str(device)),
+        detect_images(model, tileset, images, with_trained_bands(config, tileset), str(device)),
         tileset.classes,
         config.match,
         threshold=tileset_thresholds(model, config, tileset),

@@ -54,6 +54,8 @@ def test_bands_in_any_order_are_chosen_by_name(order):
         (("thermal",), ("red", "thermal"), (1,)),
         (("band 1", "band 2"), ("red", "green"), ()),
         (("dsm", "red"), ("red", "DSM".lower()), (1, 0)),
+        (("NIR 1", "NIR 2", "red"), ("nir", "nir", "red"), (0, 1, 2)),
+        (("NIR 1", "NIR 2"), ("red", "nir"), (1, 1)),
     ],
 )
 def test_bands_are_chosen_by_what_they_show(wanted, meanings, places):

@@ -1,0 +1,27 @@
+"""The bands that a training reads, for what runs its model on its own chips."""
+
+from __future__ import annotations
+
+from geodet.config import Config
+from geodet.tilesets.displayed_images import open_image
+from geodet.tilesets.labels import Tileset
+
+__all__ = ["with_trained_bands"]
+
+
+def with_trained_bands(config: Config, tileset: Tileset) -> Config:
+    """Set ``data.bands`` to the bands that a training reads, by position.
+
+    A model is otherwise run on the bands of chips that have the names of its bands. These may be
+    others where ``data.band_names`` corrects the names in the chips.
+
+    Args:
+        config: Of the training.
+        tileset: Its chips.
+
+    Raises:
+        SceneError: The first training image cannot be read or lacks a band.
+    """
+    with open_image(tileset.split("train")[0], config.data.bands) as first:
+        data = config.data.model_copy(update={"bands": first.bands})
+    return config.model_copy(update={"data": data})
