@@ -1,4 +1,4 @@
-"""Say which bands of labelled chips a model reads."""
+"""Report which bands of labelled chips a model reads."""
 
 from __future__ import annotations
 
