@@ -41,7 +41,7 @@ def changing_unfinished(path: Path) -> Iterator[sqlite3.Connection]:
     """Connect to a file that is discarded if the ``with`` block fails; at its end all is written.
 
     Args:
-        path: A database that nobody else knows of yet.
+        path: A database that no other program has open.
 
     Raises:
         sqlite3.Error: It cannot be written.

@@ -12,7 +12,7 @@ from pyproj import CRS
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
 from geodet.geopackage.layer_metadata import LayerMetadata
-from geodet.geopackage.table import changing_unfinished
+from geodet.geopackage.table import GeoPackageTable, changing_unfinished
 from geodet.vector.file_dates import set_dates
 from geodet.vector.geopackage_append import append_rows, check_scenes, reading_database
 from geodet.vector.geopackage_scenes import HeldScenes
@@ -45,13 +45,10 @@ class StoredLayer:
     """Whether its boxes stand at any angle, and have the columns of such boxes."""
 
 
-class GeoPackageWriter(RowWriter):
-    """Writes a GeoPackage."""
+class _TableWriter(RowWriter):
+    """Writes rows to a table of the temporary file."""
 
-    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
-        super().__init__(output, layer)
-        with raising_os_errors():
-            self._table = open_table(self._temporary, layer)
+    _table: GeoPackageTable
 
     def _close(self) -> None:
         self._table.close()
@@ -59,6 +56,15 @@ class GeoPackageWriter(RowWriter):
     def _add_rows(self, rows: Rows) -> None:
         with raising_os_errors():
             self._table.add(rows.columns, rows.coordinates)
+
+
+class GeoPackageWriter(_TableWriter):
+    """Writes a GeoPackage."""
+
+    def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
+        super().__init__(output, layer)
+        with raising_os_errors():
+            self._table = open_table(self._temporary, layer)
 
     def _complete(self) -> None:
         with raising_os_errors():
@@ -95,7 +101,7 @@ class GeoPackageWriter(RowWriter):
         known.store()
 
 
-class GeoPackageAppender(RowWriter):
+class GeoPackageAppender(_TableWriter):
     """Collects rows, and adds them to a GeoPackage that exists when all are there."""
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
@@ -104,13 +110,6 @@ class GeoPackageAppender(RowWriter):
             _check_same(check_appendable(layer.path), layer)
             check_scenes(layer)
             self._table = open_table(self._temporary, layer, indexed=False)
-
-    def _close(self) -> None:
-        self._table.close()
-
-    def _add_rows(self, rows: Rows) -> None:
-        with raising_os_errors():
-            self._table.add(rows.columns, rows.coordinates)
 
     def _write_images(self) -> None:
         """Do nothing: they are a layer of the file."""
