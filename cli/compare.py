@@ -123,7 +123,7 @@ def _print_counts(counts: Sequence[Mapping[str, Any]]) -> None:
     title = "polygon" if first in fates else first
     names = [number if first in fates else row[first] for number, row in enumerate(counts, start=1)]
     rows = [
-        [escape(str(name)), *(f"{row[fate]:,}" for fate in fates)]
+        [escape(str(name)), *("" if row[fate] is None else f"{row[fate]:,}" for fate in fates)]
         for name, row in zip(names, counts, strict=True)
     ]
     print_table("", [escape(title), *fates], rows)

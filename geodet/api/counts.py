@@ -105,7 +105,8 @@ def compare(
         after: Those of the second date, in any CRS.
         output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``.
         distance: Metres between the centres of what is one object, at most.
-        by: Polygons to count in: the layer ``counts``, and ``counts`` of the report.
+        by: Polygons to count in: the layer ``counts``, and ``counts`` of the report. Those of
+            which both dates examined no part have no counts.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
         label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import shapely
 
 from geodet.counting.comparison import DateComparison, match_dates
+from geodet.counting.examined_parts import find_common_shares
 from geodet.counting.found_objects import FoundObjects, read_found_objects
-from geodet.counting.polygon_counts import check_attributes, count_in_polygons, read_polygons
+from geodet.counting.polygon_counts import (
+    check_attributes,
+    count_in_polygons,
+    read_polygons,
+    without_unseen,
+)
 from geodet.errors import ConfigError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.geometry.arrays import Ints
 from geodet.tilesets.class_names import join_names
 from geodet.vector.attribute_tables import AttributeLayer, write_attribute_layers
+from geodet.vector.examined_ground import ExaminedGround, find_examined_ground
 from geodet.vector.formats import path_of
-from geodet.vector.provenance import read_examined_ground
 
 __all__ = ["CompareReport", "compare_dates"]
 
@@ -50,7 +56,9 @@ class CompareReport:
     unseen_after: int
     """Objects of the second date where the first did not look."""
     counts: tuple[dict[str, Any], ...] = ()
-    """Of each polygon the attributes, and how many objects in it are kept, gone and new."""
+    """Of each polygon the attributes, how many objects in it are kept, gone and new, and
+    ``compared_share``: how much of it both dates examined, where one of them says what it
+    examined. Without any such part the counts are None."""
 
 
 def compare_dates(
@@ -82,7 +90,7 @@ def compare_dates(
 
     Raises:
         VectorError: A file cannot be read, one of them has no CRS, or the polygons lack the field
-            or have an attribute ``kept``, ``gone`` or ``new``.
+            or have an attribute ``kept``, ``gone``, ``new`` or ``compared_share``.
         ConfigError: The distance is negative or no number.
         OutputError: The output exists, or cannot be written.
     """
@@ -98,8 +106,9 @@ def compare_dates(
     ]
     _warn_of_other_classes(*found)
     grounds = (_read_ground(before), _read_ground(after))
-    compared = match_dates(found[0], found[1], distance=distance, grounds=grounds)
-    counts = None if by is None else _count(compared, by, field)
+    areas = [None if ground is None else ground.shape for ground in grounds]
+    compared = match_dates(found[0], found[1], distance=distance, grounds=(areas[0], areas[1]))
+    counts = None if by is None else _count(compared, by, field, grounds)
     if output is not None:
         layers = _to_layers(compared)
         if counts is not None:
@@ -146,8 +155,8 @@ def _warn_of_other_classes(before: FoundObjects, after: FoundObjects) -> None:
             )
 
 
-def _read_ground(path: Path) -> shapely.Geometry | None:
-    ground = read_examined_ground(path)
+def _read_ground(path: Path) -> ExaminedGround | None:
+    ground = find_examined_ground(path)
     if ground is None:
         logger.warning(
             "%s does not say where it was examined, so everywhere: objects of the other date that"
@@ -183,20 +192,39 @@ def _attributes(found: FoundObjects, rows: Ints) -> Any:
     return table
 
 
-def _count(compared: DateComparison, by: Path, field: str | None) -> AttributeLayer:
-    """Count what was kept, gone and new in each polygon."""
+def _count(
+    compared: DateComparison,
+    by: Path,
+    field: str | None,
+    grounds: Sequence[ExaminedGround | None],
+) -> AttributeLayer:
+    """Count what was kept, gone and new in each polygon, as far as both dates examined it."""
     polygons = read_polygons(by, field)
     parts = {
         "kept": compared.after.select(compared.kept[1]),
         "gone": compared.before.select(compared.gone),
         "new": compared.after.select(compared.new),
     }
-    check_attributes(polygons, parts)
-    counts = {
-        name: count_in_polygons(part, polygons.without_attributes()).rows["objects"]
-        for name, part in parts.items()
-    }
-    table = pd.concat([polygons.attributes, pd.DataFrame(counts)], axis="columns")
+    check_attributes(polygons, [*parts, "compared_share"])
+    counts = pd.DataFrame(
+        {
+            name: count_in_polygons(part, polygons.without_attributes()).rows["objects"]
+            for name, part in parts.items()
+        }
+    )
+    known = [ground for ground in grounds if ground is not None]
+    if known:
+        shares = find_common_shares(polygons.shapes, polygons.crs, known)
+        is_unseen = (shares == 0) & (counts.sum(axis="columns") == 0).to_numpy()
+        counts = without_unseen(counts.assign(compared_share=shares), is_unseen)
+        if is_unseen.any():
+            logger.warning(
+                "%s: of %d of %d polygons both dates examined no part, so their counts are empty",
+                by,
+                is_unseen.sum(),
+                len(is_unseen),
+            )
+    table = pd.concat([polygons.attributes, counts], axis="columns")
     return AttributeLayer(table, polygons.shapes, polygons.crs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.examined_ground import ExaminedGround
 
-__all__ = ["ExaminedParts", "find_examined_parts"]
+__all__ = ["ExaminedParts", "find_common_shares", "find_examined_parts"]
 
 _SLIVER = 1e-4  # of an area: what the rounding of coordinates and of curves makes of a shared edge
 
@@ -76,6 +77,27 @@ def find_examined_parts(
     partial = np.flatnonzero((shares > 0) & (shares < 1))
     examined[partial] = _joined(parts, owner, partial)
     return ExaminedParts(examined, np.where(np.isfinite(on_ground), areas, np.nan), shares)
+
+
+def find_common_shares(
+    shapes: NDArray[np.object_], crs: CRS | None, grounds: Iterable[ExaminedGround]
+) -> Floats:
+    """Return how much of each polygon lies on all of several grounds: (M,), NaN without an area.
+
+    Args:
+        shapes: (M,) valid polygons and multipolygons; some may be None or empty.
+        crs: Theirs.
+        grounds: Each in any CRS.
+
+    Raises:
+        VectorError: There is no transformation between the CRSs.
+    """
+    common = np.ones(len(shapes))
+    for ground in grounds:
+        parts = find_examined_parts(shapes, crs, ground)
+        common = np.where(common > 0, common * parts.shares, common)
+        shapes = parts.shapes
+    return common
 
 
 def _cut(

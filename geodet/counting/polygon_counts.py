@@ -31,6 +31,7 @@ __all__ = [
     "count_pairs",
     "examine",
     "read_polygons",
+    "without_unseen",
 ]
 
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -226,11 +227,16 @@ def count_pairs(
         columns |= {"estimate": estimate.count}
         columns |= {"estimate_low": estimate.low, "estimate_high": estimate.high}
     table = pd.DataFrame(columns)
-    return table if shares is None else _without_unseen(table, (shares == 0) & (objects == 0))
+    return table if shares is None else without_unseen(table, (shares == 0) & (objects == 0))
 
 
-def _without_unseen(table: Any, is_unseen: NDArray[np.bool_]) -> Any:
-    """Take the counts and estimates away from rows of which nothing was examined: 0 says none."""
+def without_unseen(table: Any, is_unseen: NDArray[np.bool_]) -> Any:
+    """Take the counts and estimates away from rows of which nothing was examined: 0 says none.
+
+    Args:
+        table: A DataFrame of M rows; shares and areas stay.
+        is_unseen: (M,) the rows.
+    """
     if not is_unseen.any():
         return table
     counts = {
@@ -238,7 +244,7 @@ def _without_unseen(table: Any, is_unseen: NDArray[np.bool_]) -> Any:
         for name in table.columns
         if pd.api.types.is_integer_dtype(table[name])
     }
-    known = ("examined_share", "area_ha")
+    known = ("examined_share", "compared_share", "area_ha")
     return table.assign(**counts).apply(
         lambda column: column if column.name in known else column.mask(is_unseen)
     )

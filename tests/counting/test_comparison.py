@@ -131,7 +131,7 @@ def test_the_layers_and_the_counts_are_written(tmp_path):
     report = compare_dates(before, after, output, by=by)
     assert (report.kept, report.gone, report.new) == (2, 1, 1)
     west, east = report.counts
-    assert west == {"half": "west", "kept": 1, "gone": 1, "new": 0}
+    assert west == {"half": "west", "kept": 1, "gone": 1, "new": 0, "compared_share": 1.0}
     assert compare_dates(before, after, by=by).counts == (west, east)
     with pytest.raises(VectorError, match="no attribute 'whole'"):
         compare_dates(before, after, by=by, field="whole")
@@ -143,6 +143,26 @@ def test_the_layers_and_the_counts_are_written(tmp_path):
         ["west", 1, 1, 0],
         ["east", 1, 0, 1],
     ]
+
+
+def test_a_polygon_that_both_dates_did_not_examine_has_no_counts(tmp_path, caplog):
+    x, y = CORNER
+    before = write(tmp_path / "before.gpkg", BEFORE, shapely.box(x - 10, y - 10, x + 30, y + 10))
+    after = write(tmp_path / "after.gpkg", AFTER, shapely.box(x + 10, y - 10, x + 70, y + 10))
+    by = tmp_path / "by.gpkg"
+    stands = [shapely.box(x + at, y - 10, x + at + 20, y + 10) for at in (-10, 0, 10, 50)]
+    geopandas.GeoDataFrame({"stand": range(4)}, geometry=stands, crs=UTM).to_file(by)
+    output = tmp_path / "changes.gpkg"
+    counts = compare_dates(before, after, output, by=by).counts
+    assert [row["compared_share"] for row in counts] == pytest.approx([0, 0.5, 1, 0])
+    assert [(row["kept"], row["gone"], row["new"]) for row in counts] == [
+        (1, 0, 0),  # found by both, at the edge of what the second date examined
+        (1, 1, 0),
+        (0, 1, 0),
+        (None, None, None),
+    ]
+    assert geopandas.read_file(output, layer="counts")["new"].isna().tolist() == [0, 0, 0, 1]
+    assert "of 1 of 4 polygons both dates examined no part" in caplog.text
 
 
 def test_counts_have_the_attributes_of_the_polygons_but_none_of_their_own_names(tmp_path):
