@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, Self, cast
 
@@ -14,6 +15,7 @@ from geodet.models.activations import Activation, limit_activations
 from geodet.models.antialiasing import smooth_before_strides
 from geodet.models.efficientnet_lite import build_efficientnet_lite0
 from geodet.models.first_weights import NormLayer, load_resnet
+from geodet.raster.bands import match_bands
 
 __all__ = ["Backbone", "adapt_filters"]
 
@@ -100,29 +102,30 @@ class Backbone(nn.Module):
         return features
 
 
-def adapt_filters(filters: Tensor, bands: int) -> Tensor:
-    """Adapt the filters of a first convolution to another number of bands.
+def adapt_filters(filters: Tensor, places: Sequence[int | None]) -> Tensor:
+    """Adapt the filters of a first convolution to other bands.
 
-    The output for a grey image stays the same. Bands are taken to be red, green, blue and others:
-    if there are at least three before and after, the common ones keep their filters.
+    The output for a grey image stays the same: what a new band has no filters of its own for is
+    divided evenly.
 
     Args:
         filters: (C, B, h, w) for B bands.
-        bands: New number of bands.
+        places: For each new band the number of the one whose filters it keeps, or None.
 
     Returns:
-        (C, bands, h, w).
+        (C, N, h, w) for N places.
     """
-    before = filters.shape[1]
-    if bands == before:
-        return filters
-    if bands < min(before, 3):
-        return filters.mean(dim=1, keepdim=True).expand(-1, bands, -1, -1) * (before / bands)
-    if bands < before:
-        return filters[:, :bands] + filters[:, bands:].sum(dim=1, keepdim=True) / bands
-    own = filters if before >= 3 else filters[:, :0]
-    others = filters.mean(dim=1, keepdim=True).expand(-1, bands - own.shape[1], -1, -1)
-    return torch.cat([own, others], dim=1) * (before / bands)
+    before, kept = filters.shape[1], [place for place in places if place is not None]
+    left = [n for n in range(before) if n not in kept]
+    if not left:  # the mean of all for a new band, and less of each
+        fresh = filters.mean(dim=1)
+        chosen = [fresh if place is None else filters[:, place] for place in places]
+        return torch.stack(chosen, dim=1) * (before / len(places))
+    rest = filters[:, left].sum(dim=1) / (places.count(None) or len(places))
+    if None in places:
+        chosen = [rest if place is None else filters[:, place] for place in places]
+        return torch.stack(chosen, dim=1)
+    return filters[:, kept] + rest[:, None]
 
 
 def _adapted_stem(stem: nn.Conv2d, bands: int) -> nn.Conv2d:
@@ -131,7 +134,8 @@ def _adapted_stem(stem: nn.Conv2d, bands: int) -> nn.Conv2d:
         return stem  # with the same initial weights
     side, margin = stem.kernel_size[0], cast("int", stem.padding[0])
     adapted = nn.Conv2d(bands, stem.out_channels, side, stride=2, padding=margin, bias=False)
-    adapted.weight.data = adapt_filters(stem.weight.detach(), bands)
+    places = match_bands([""] * bands, [""] * stem.in_channels)
+    adapted.weight.data = adapt_filters(stem.weight.detach(), places)
     return adapted
 
 

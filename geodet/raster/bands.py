@@ -16,6 +16,7 @@ __all__ = [
     "common_dtype",
     "find_band",
     "list_contradictions",
+    "match_bands",
     "resolve_band",
 ]
 
@@ -92,6 +93,40 @@ def choose_bands(wanted: Sequence[str], meanings: Sequence[str]) -> tuple[int, .
         unknown = [n for n, meaning in enumerate(meanings) if not meaning and n not in places]
         places += (left or shown or unknown)[:1]
     return tuple(places) if len(places) == len(sought) else ()
+
+
+def match_bands(own: Sequence[str], theirs: Sequence[str]) -> list[int | None]:
+    """Find each band of a training among those of a model that it starts from.
+
+    Bands are the same if they show the same. One of which nothing is known is that at its own
+    place, if no other one is. Where no band is found by what it shows, all are taken by place: red,
+    green, blue and others, if both have three or more or the same number.
+
+    Args:
+        own: What each band of the training shows, "" if unknown, see :func:`band_meanings`.
+        theirs: Names of the model's bands.
+
+    Returns:
+        An index into ``theirs`` for each band of the training; None where the model has none.
+
+    Example:
+        >>> match_bands(["nir", "red", "green"], ["red", "green", "blue"])
+        [None, 0, 1]
+        >>> match_bands(["", "", "", ""], ["red", "green", "blue"])
+        [0, 1, 2, None]
+    """
+    sought = band_meanings(theirs, [""] * len(theirs))
+    places: list[int | None] = []
+    for name in own:
+        shown = (n for n, meaning in enumerate(sought) if name and meaning == name)
+        places.append(next((place for place in shown if place not in places), None))
+    if not any(place is not None for place in places):
+        by_place = len(own) == len(theirs) or min(len(own), len(theirs)) >= 3
+        return [n if by_place and n < len(theirs) else None for n in range(len(own))]
+    for n, name in enumerate(own):
+        if not name and n < len(theirs) and n not in places:
+            places[n] = n
+    return places
 
 
 def list_contradictions(

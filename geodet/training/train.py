@@ -49,6 +49,7 @@ from geodet.training.run_folder import (
     save_run,
 )
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
+from geodet.training.trained_bands import trained_meanings
 from geodet.training.training_page import write_training_report
 from geodet.training.transfer import adopt_inputs, transfer_weights
 
@@ -258,7 +259,9 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
     if not config.train.init:
         return statistics
     with open_image(images[0], config.data.bands) as first:
-        return adopt_inputs(statistics, config.train.init, first.dtype.name)
+        dtype = first.dtype.name
+    meanings = trained_meanings(config, tileset)
+    return adopt_inputs(statistics, config.train.init, dtype, bands=meanings)
 
 
 def _build(
@@ -275,7 +278,13 @@ def _build(
     if config.train.init:
         gsds = [image.gsd for image in tileset.split("train") if image.gsd is not None]
         gsd = float(np.median(gsds)) if gsds else None
-        transfer_weights(network, config.train.init, classes=tileset.classes, gsd=gsd)
+        transfer_weights(
+            network,
+            config.train.init,
+            classes=tileset.classes,
+            bands=trained_meanings(config, tileset),
+            gsd=gsd,
+        )
     network.backbone.freeze(config.train.frozen_stages)
     train_depthwise_in_float32(network)
     network.to(fabric.device).to(memory_format=torch.channels_last)

@@ -28,6 +28,7 @@ from geodet.training.network_choice import choose_network
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
+from geodet.training.trained_bands import trained_meanings
 from geodet.training.transfer import transfer_weights
 
 __all__ = ["FirstWeights", "PartOfPlan", "TrainPlan", "plan_training"]
@@ -140,7 +141,7 @@ def plan_training(
     statistics = measure_bands(train, config.data.bands)
     with torch.random.fork_rng(devices=[]):
         network = RetinaNet(config.model, bands=len(statistics.mean), classes=len(tileset.classes))
-        init = _take_weights(network, config.train.init, tileset.classes, gsd)
+        init = _take_weights(network, config, tileset, gsd)
         crops, steps, seconds = _time_steps(network, tileset, config, statistics, where)
     labels = np.concatenate([image.labels for image in train])
     counts = np.bincount(labels, minlength=len(tileset.classes)).tolist()
@@ -167,12 +168,14 @@ def plan_training(
 
 
 def _take_weights(
-    network: RetinaNet, name: str | None, classes: tuple[str, ...], gsd: float | None
+    network: RetinaNet, config: Config, tileset: Tileset, gsd: float | None
 ) -> FirstWeights | None:
     """Take the weights of a model as a training does, and say which."""
+    name = config.train.init
     if not name:
         return None
-    transfer = transfer_weights(network, name, classes=classes, gsd=gsd)
+    bands = trained_meanings(config, tileset)
+    transfer = transfer_weights(network, name, classes=tileset.classes, bands=bands, gsd=gsd)
     taken = len(transfer.taken)
     return FirstWeights(name, taken, taken + len(transfer.fresh), tuple(transfer.fresh_parts))
 

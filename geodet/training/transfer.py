@@ -17,6 +17,7 @@ from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import find_model, load_description
 from geodet.models.model import Model
 from geodet.models.retinanet import RetinaNet
+from geodet.raster.bands import match_bands
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.class_outputs import match_outputs, summarise_match, take_outputs
 
@@ -46,11 +47,13 @@ class Transfer(NamedTuple):
         return [*dict.fromkeys(".".join(key.split(".")[:-1][:3]) for key in self.fresh)]
 
 
-def adopt_inputs(own: BandStatistics, name: str | Path, dtype: str) -> BandStatistics:
+def adopt_inputs(
+    own: BandStatistics, name: str | Path, dtype: str, *, bands: Sequence[str] = ()
+) -> BandStatistics:
     """Take the means and deviations of the model that a training starts from, if data are alike.
 
     Its weights know pixels that are scaled by them, and a few chips measure others. Where the
-    number of bands or the type differs, a mean lies more than a deviation away, or a deviation is
+    bands or the type differ, a mean lies more than a deviation away, or a deviation is
     less than half or more than twice the model's, the training's own are used. The range of the
     values is always its own.
 
@@ -58,6 +61,7 @@ def adopt_inputs(own: BandStatistics, name: str | Path, dtype: str) -> BandStati
         own: Of the training pixels.
         name: A bundled model's name, or a model file.
         dtype: Data type of the training pixels.
+        bands: What each band shows, "" if unknown; empty: nothing is known.
 
     Raises:
         ModelFileError: There is no such model.
@@ -65,23 +69,33 @@ def adopt_inputs(own: BandStatistics, name: str | Path, dtype: str) -> BandStati
     model = load_description(find_model(name))
     if (len(own.mean), dtype) != (len(model.mean), model.dtype):
         return own
+    order = [n for n in match_bands(bands or [""] * len(own.mean), model.bands) if n is not None]
+    if len(order) < len(own.mean):
+        return own
+    known_means, known_stds = ([values[n] for n in order] for values in (model.mean, model.std))
     for mean, std, known_mean, known_std in zip(
-        own.mean, own.std, model.mean, model.std, strict=True
+        own.mean, own.std, known_means, known_stds, strict=True
     ):
         is_near = abs(mean - known_mean) <= known_std
         if not (is_near and 1 / _OTHER_SPREAD <= std / known_std <= _OTHER_SPREAD):
             return own
-    return own._replace(mean=list(model.mean), std=list(model.std))
+    return own._replace(mean=known_means, std=known_stds)
 
 
 def transfer_weights(
-    network: RetinaNet, name: str | Path, *, classes: Sequence[str], gsd: float | None = None
+    network: RetinaNet,
+    name: str | Path,
+    *,
+    classes: Sequence[str],
+    bands: Sequence[str] = (),
+    gsd: float | None = None,
 ) -> Transfer:
     """Replace the weights of a network by those of a model, where name and shape fit.
 
     The parts of a pyramid level get the weights of the same level, or else of the nearest one;
     those that connect a stage of the backbone need the same stage. The first convolution is adapted
-    to the bands, see :func:`geodet.models.backbone.adapt_filters`. The last convolution of a head
+    to the bands, which :func:`geodet.raster.bands.match_bands` finds among the model's, by
+    :func:`geodet.models.backbone.adapt_filters`. The last convolution of a head
     is taken if it has as many hidden convolutions, and of that of the classifier the outputs of
     classes that have the same name, see :func:`geodet.training.class_outputs.match_outputs`.
 
@@ -89,6 +103,7 @@ def transfer_weights(
         network: Changed in place.
         name: A bundled model's name, or a model file.
         classes: Names of the network's classes, in the order of its outputs.
+        bands: What each band of the network shows, "" if unknown; empty: nothing is known.
         gsd: Metres per pixel of the training images. A warning says when the model's differ by
             more than half, since its weights know objects of another size.
 
@@ -100,7 +115,8 @@ def transfer_weights(
     _check_backbone(model, network.config, name)
     own = network.state_dict()
     places = match_outputs(classes, model.description.classes)
-    given = _fitting(own, model, network, places)
+    of_bands = match_bands(bands or [""] * own[_STEM].shape[1], model.description.bands)
+    given = _fitting(own, model, network, places, of_bands)
     network.load_state_dict(given, strict=False)
     _warn_of_other_gsd(name, model.description.gsd, gsd)
     counters = {key for key in own if key.endswith("num_batches_tracked")}
@@ -108,6 +124,7 @@ def transfer_weights(
     taken = given.keys() - in_part
     transfer = Transfer(sorted(taken), sorted(own.keys() - taken - counters))
     _report(name, transfer)
+    _report_bands(bands, model.description.bands, of_bands)
     told = summarise_match(classes, model.description.classes, places)
     if told and (f"{_SCORES}weight" in given or not _is_known(places)):
         logger.info("train.init: %s", told)
@@ -142,7 +159,11 @@ def _check_backbone(model: Model, config: ModelConfig, name: str | Path) -> None
 
 
 def _fitting(
-    own: Mapping[str, Tensor], model: Model, network: RetinaNet, places: Sequence[int | None]
+    own: Mapping[str, Tensor],
+    model: Model,
+    network: RetinaNet,
+    places: Sequence[int | None],
+    of_bands: Sequence[int | None],
 ) -> dict[str, Tensor]:
     """Choose the tensors of the model that fit, under the network's names."""
     anchors = network.anchors.per_cell
@@ -155,7 +176,7 @@ def _fitting(
         if source is None or key.endswith("num_batches_tracked"):
             continue
         if key == _STEM:
-            source = adapt_filters(source, tensor.shape[1])
+            source = adapt_filters(source, of_bands)
         if _is_last_of_other_depth(key, model.network, network):
             continue
         if key.startswith(_SCORES):
@@ -202,3 +223,17 @@ def _report(name: str | Path, transfer: Transfer) -> None:
     if transfer.fresh:
         parts = ", ".join(transfer.fresh_parts)
         logger.info("train.init: new weights, in whole or in part: %s", parts)
+
+
+def _report_bands(own: Sequence[str], theirs: Sequence[str], places: Sequence[int | None]) -> None:
+    """Log that bands are taken by what they show, where the model has them at other places."""
+    if not own or [*places] == [*range(len(own))]:
+        return
+    new = [shown or str(n) for n, shown in enumerate(own, start=1) if places[n - 1] is None]
+    logger.info(
+        "train.init: its bands are %s, those of the training images %s: their filters are taken by "
+        "what they show%s",
+        ", ".join(theirs),
+        ", ".join(shown or str(n) for n, shown in enumerate(own, start=1)),
+        f", new are those of {', '.join(new)}" if new else "",
+    )

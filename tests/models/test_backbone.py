@@ -82,14 +82,33 @@ def test_a_grey_image_gives_the_same_in_any_number_of_bands(bands):
 def test_fewer_bands_keep_their_filters_and_share_those_of_the_rest(before, after):
     filters = torch.randn(8, before, 7, 7)
     rest = filters[:, after:].sum(dim=1, keepdim=True) / after
-    torch.testing.assert_close(adapt_filters(filters, after), filters[:, :after] + rest)
+    adapted = adapt_filters(filters, range(after))
+    torch.testing.assert_close(adapted, filters[:, :after] + rest)
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 1), (4, 2), (1, 3), (2, 4), (1, 4)])
 def test_where_bands_are_no_colours_all_get_the_mean(before, after):
     filters = torch.randn(8, before, 7, 7)
     mean = filters.mean(dim=1, keepdim=True) * before / after
-    torch.testing.assert_close(adapt_filters(filters, after), mean.expand(-1, after, -1, -1))
+    adapted = adapt_filters(filters, [None] * after)
+    torch.testing.assert_close(adapted, mean.expand(-1, after, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("before", "places"),
+    [(3, (2, 1, 0)), (3, (None, 0, 1)), (4, (3, 0)), (3, (0, None, 2, None)), (1, (0, None))],
+)
+def test_a_grey_image_gives_the_same_wherever_bands_take_their_filters(before, places):
+    filters = torch.randn(8, before, 7, 7)
+    adapted = adapt_filters(filters, places)
+    assert adapted.shape == (8, len(places), 7, 7)
+    torch.testing.assert_close(adapted.sum(dim=1), filters.sum(dim=1))
+
+
+def test_a_new_band_takes_the_filters_of_the_one_that_it_replaces():
+    filters = torch.randn(8, 3, 7, 7)
+    assert torch.equal(adapt_filters(filters, (None, 0, 1)), filters[:, [2, 0, 1]])
+    assert torch.equal(adapt_filters(filters, (2, 1, 0)), filters.flip(1))
 
 
 def test_more_bands_keep_the_filters_of_the_first_three():

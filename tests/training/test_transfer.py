@@ -8,6 +8,7 @@ from geodet.errors import ConfigError, ModelFileError
 from geodet.models.backbone import adapt_filters
 from geodet.models.checkpoint import load_checkpoint, save_model
 from geodet.models.description import ModelDescription
+from geodet.raster.bands import band_meanings, match_bands
 from geodet.training.band_statistics import BandStatistics
 from geodet.training.transfer import adopt_inputs, transfer_weights
 
@@ -101,9 +102,34 @@ def test_the_stem_is_adapted_to_the_bands(tmp_path, before, after):
     network = seeded_network(bands=after)
     assert STEM in transfer_into(network, path).taken
     stem = network.state_dict()[STEM]
-    assert torch.equal(stem, adapt_filters(theirs[STEM], after))
+    by_place = match_bands([""] * after, [""] * before)
+    assert torch.equal(stem, adapt_filters(theirs[STEM], by_place))
     grey = [theirs[STEM].sum(dim=1), stem.sum(dim=1)]
     torch.testing.assert_close(*grey)
+
+
+@pytest.mark.parametrize(
+    ("shown", "order", "said"),
+    [
+        (
+            ("b", "g", "r"),
+            (2, 1, 0),
+            "its bands are r, g, b, those of the training images blue, green, red: their",
+        ),
+        (("nir", "r", "g"), (2, 0, 1), "by what they show, new are those of nir"),
+        (("r", "g", ""), (0, 1, 2), None),
+        (("", "", ""), (0, 1, 2), None),
+    ],
+)
+def test_the_stem_follows_what_the_bands_show(tmp_path, caplog, shown, order, said):
+    caplog.set_level(logging.INFO, "geodet")
+    path, theirs = saved(tmp_path)
+    network = seeded_network()
+    bands = band_meanings(shown, [""] * 3)
+    transfer_into(network, path, bands=bands)
+    assert torch.equal(network.state_dict()[STEM], theirs[STEM][:, list(order)])
+    assert (said or "43 of 43 tensors taken") in caplog.text
+    assert ("their filters are taken" in caplog.text) == (said is not None)
 
 
 def outputs_of(state):
@@ -300,3 +326,16 @@ def test_a_training_keeps_the_inputs_of_the_model_that_it_starts_from(tmp_path):
 def test_imagery_of_another_kind_is_scaled_by_its_own_statistics(tmp_path, mean, std, dtype):
     path = model_of_inputs(tmp_path, mean, std, dtype)
     assert adopt_inputs(OWN, path, "uint8") == OWN
+
+
+@pytest.mark.parametrize(
+    ("bands", "mean"),
+    [
+        (("green", "red"), [100.0, 110.0]),
+        (("nir", "red"), OWN.mean),
+        (("", "green"), [110.0, 100.0]),
+    ],
+)
+def test_the_inputs_of_the_model_are_those_of_the_same_bands(tmp_path, bands, mean):
+    path = model_of_inputs(tmp_path, (110.0, 100.0), (45.0, 40.0))
+    assert adopt_inputs(OWN, path, "uint8", bands=bands).mean == mean
