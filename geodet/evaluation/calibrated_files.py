@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from geodet.evaluation.calibration import ScoreScale
+from geodet.files.output_folders import int8_path
 from geodet.files.outputs import replacing
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
-from geodet.models.model import Model, hash_file, int8_path
+from geodet.models.model import Model, hash_file
 from geodet.models.retinanet import RetinaNet
 from geodet.onnx.export import with_metadata
 from geodet.onnx.metadata import describe

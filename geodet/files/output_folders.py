@@ -26,6 +26,7 @@ __all__ = [
     "check_new_tileset",
     "check_run",
     "check_tileset_exists",
+    "int8_path",
     "is_job",
     "is_run",
     "run_folder",
@@ -142,6 +143,16 @@ def run_folder(output: Path) -> Path:
     return output.with_suffix(_RUN_SUFFIX)
 
 
+def int8_path(path: Path) -> Path:
+    """Return where the eight-bit file of a model file is.
+
+    Example:
+        >>> int8_path(Path("runs/mine.safetensors")).name
+        'mine.int8.onnx'
+    """
+    return path.with_name(f"{path.stem}.int8.onnx")
+
+
 def is_run(path: str | Path) -> bool:
     """Whether a path is a folder with the name of a run, ``NAME.run``."""
     return Path(path).suffix == _RUN_SUFFIX and Path(path).is_dir()
@@ -185,6 +196,13 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
             f"{folder} holds the state of an earlier run",
             hint="--resume continues it, --overwrite starts again",
             path=folder,
+        )
+    twin = int8_path(output)
+    if twin.exists() and not (output.exists() or overwrite or resume):
+        raise OutputError(
+            f"{twin} exists already: {output.name} would replace it",
+            hint="--overwrite replaces it; give the new model another name to keep it",
+            path=twin,
         )
     if resume and not state.is_file():
         raise TrainingError(

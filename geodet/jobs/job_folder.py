@@ -28,7 +28,7 @@ from geodet.detection.predictor import PredictorFacts, facts_of
 from geodet.documents.json_documents import parse_json, read_json
 from geodet.documents.values import member
 from geodet.errors import OutputError
-from geodet.files.output_folders import JOB_PLAN, is_job
+from geodet.files.output_folders import JOB_PLAN, int8_path, is_job
 from geodet.files.outputs import raising_output_errors, replace_folder
 from geodet.files.synced_files import write_synced
 from geodet.jobs.job_documents import from_document, to_document
@@ -36,7 +36,7 @@ from geodet.jobs.job_plan import JobPlan
 from geodet.jobs.placed_parts import PartNotes, PlacedParts
 from geodet.jobs.recorded_engine import RecordedEngine
 from geodet.models.engine import HostDevice
-from geodet.models.model import Model, int8_path
+from geodet.models.model import Model
 from geodet.onnx.backend import load_model
 
 __all__ = ["JOB_FILES", "JobFolder", "open_job", "write_job"]

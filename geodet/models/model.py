@@ -14,7 +14,7 @@ from geodet.models.description import ModelDescription
 if TYPE_CHECKING:
     from geodet.models.retinanet import RetinaNet
 
-__all__ = ["Model", "hash_file", "int8_path"]
+__all__ = ["Model", "hash_file"]
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,6 @@ class Model:
     def network(self) -> RetinaNet:
         """The network, in evaluation mode, on the CPU; an ONNX file has none."""
         return self.read_network()
-
-
-def int8_path(path: Path) -> Path:
-    """Return where the eight-bit file of a model file is.
-
-    Example:
-        >>> int8_path(Path("runs/mine.safetensors")).name
-        'mine.int8.onnx'
-    """
-    return path.with_name(f"{path.stem}.int8.onnx")
 
 
 def hash_file(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geodet.errors import ConfigError, DeviceError, ModelFileError
+from geodet.files.output_folders import int8_path
 from geodet.models.description import find_model, load_description
 from geodet.models.device import (
     choose_device,
@@ -21,7 +22,7 @@ from geodet.models.device import (
     resolve_precision,
 )
 from geodet.models.engine import Engine
-from geodet.models.model import Model, hash_file, int8_path
+from geodet.models.model import Model, hash_file
 from geodet.onnx.onnx_engine import OnnxEngine
 from geodet.onnx.precision_probe import Forms, fastest_library, fastest_precision
 from geodet.onnx.session import has_onnxruntime, load_onnx_description

@@ -10,8 +10,8 @@ from affine import Affine
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from pyproj import CRS
 
+from geodet.files.output_folders import int8_path
 from geodet.geometry.geobox import GeoBox
-from geodet.models.model import int8_path
 from geodet.raster.geotiff import write_raster
 
 

@@ -10,10 +10,10 @@ from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, ModelFileError
+from geodet.files.output_folders import int8_path
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import find_model
-from geodet.models.model import int8_path
 from geodet.onnx.backend import load_model, load_onnx_model
 from geodet.onnx.export import export_model
 from geodet.onnx.session import load_onnx_description, open_session

@@ -10,7 +10,7 @@ from factories_training import SQUARES, configured
 import geodet.training.int8_twin
 import geodet.training.training_page
 from geodet.errors import ModelFileError
-from geodet.models.model import int8_path
+from geodet.files.output_folders import int8_path
 from geodet.onnx.backend import build_engine, load_model
 from geodet.training.train import run_training
 
@@ -22,7 +22,7 @@ def tileset(tmp_path_factory):
 
 def train(tileset, output, config, monkeypatch):
     monkeypatch.setattr("geodet.training.int8_twin.can_write_int8", lambda: True)
-    return run_training(tileset, output, config, device="cpu")
+    return run_training(tileset, output, config, device="cpu", overwrite=True)
 
 
 def test_a_model_that_learnt_gets_its_eight_bit_file(tileset, tmp_path, monkeypatch):

@@ -132,6 +132,13 @@ def test_an_existing_model_is_not_replaced_unasked(small, tmp_path):
     assert output.read_bytes() == first
 
 
+def test_an_eight_bit_file_of_that_name_is_not_replaced_unasked(small, tmp_path):
+    (tmp_path / "a.int8.onnx").write_bytes(b"precious")
+    with pytest.raises(OutputError, match=r"a\.int8\.onnx exists already: a\.safetensors would"):
+        run_training(small, tmp_path / "a.safetensors", configured(epochs=1), device="cpu")
+    assert (tmp_path / "a.int8.onnx").read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize("name", ["model.pt", "model", "model.safetensors.bak"])
 def test_a_model_of_another_suffix_is_refused(small, tmp_path, name):
     with pytest.raises(OutputError, match=f"cannot write a model to .*{name}") as caught:
