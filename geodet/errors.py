@@ -40,7 +40,7 @@ class GeodetError(Exception):
 
     Args:
         message: What went wrong, with the value and the place.
-        hint: What to do about it; the command line prints it after ``hint:``.
+        hint: What to do about it; the command line and a traceback show it after ``hint:``.
 
     Example:
         >>> try:
@@ -56,6 +56,8 @@ class GeodetError(Exception):
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # a traceback shows it below the message
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By default an exception is rebuilt from its message alone, which fails without the hint

@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_an_error_from_another_process_is_the_same(name):
     assert type(again) is type(error)
     assert (str(again), again.hint) == ("what went wrong", "what to do")
     assert {fact: getattr(again, fact) for fact in FACTS[name]} == FACTS[name]
+
+
+def test_a_traceback_shows_the_hint_also_of_an_error_from_another_process():
+    error = errors.ConfigError("what went wrong", hint="what to do", key="a.key")
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        told = "".join(traceback.format_exception(one))
+        assert told.endswith("ConfigError: what went wrong\nhint: what to do\n")
+    assert "hint" not in "".join(traceback.format_exception(errors.GeodetError("it", hint="")))
 
 
 def test_scenes_that_failed_keep_their_errors_in_another_process():

@@ -41,6 +41,7 @@ def naming_file(path: str | Path, name: str) -> Iterator[None]:
 def _rename(error: GeodetError, path: str, name: str) -> None:
     error.args = tuple(str(text).replace(path, name) for text in error.args)
     error.hint = error.hint.replace(path, name)
+    error.__notes__ = [note.replace(path, name) for note in getattr(error, "__notes__", ())]
     if getattr(error, "path", None) == path:
         error.path = name  # type: ignore[attr-defined]
     if isinstance(error, SceneError):

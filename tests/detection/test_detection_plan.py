@@ -92,7 +92,7 @@ def test_a_server_that_names_scenes_is_asked_as_often_as_the_settings_say(
     about, options = tiny_model.description, DetectOptions()
     server.fault = Fault("503")
     for config, message in (
-        (DetectConfig(retries=0), r"HTTP status 503$"),
+        (DetectConfig(retries=0), r"HTTP status 503\n"),
         (DetectConfig(retries=1, retry_delay=0.0), "HTTP status 503; tried 2 times"),
     ):
         with pytest.raises(SceneError, match=message):

@@ -18,10 +18,11 @@ def test_errors_of_a_block_name_the_file():
     inner = geodet.SceneError(f"cannot read {path}", hint=f"check {path}")
     error = geodet.SceneError(f"failed: {path}", hint="x", path=path, failed={"a": inner})
     with (
-        pytest.raises(geodet.SceneError, match=r"^failed: the array$"),
+        pytest.raises(geodet.SceneError, match=r"^failed: the array\n"),
         naming_file(path, "the array"),
     ):
         raise error
     assert error.path == "the array"
     assert str(error.failed["a"]) == "cannot read the array"
     assert error.failed["a"].hint == "check the array"
+    assert error.failed["a"].__notes__ == ["hint: check the array"]

@@ -249,7 +249,7 @@ def test_an_object_that_was_drawn_in_another_program_is_a_decision(tmp_path):
     ReviewFile(path, "a.tif", PLACE)
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("INSERT INTO labels (label) VALUES ('tree')")
-    with pytest.raises(OutputError, match=r": 1 label$"):
+    with pytest.raises(OutputError, match=r": 1 label\n"):
         check_destination(path, (".gpkg",), overwrite=True)
 
 
