@@ -124,8 +124,8 @@ def _check_files(
     overwrite: bool,
 ) -> None:
     """Refuse paths that do not exist, or exist already, before anything slow is imported."""
-    from geodet.files.output_folders import check_tileset_exists, int8_path
-    from geodet.files.outputs import check_destination
+    from geodet.files.output_folders import check_tileset_exists
+    from geodet.files.outputs import check_destination, int8_path
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 

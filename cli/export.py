@@ -112,8 +112,7 @@ def export(
     if output is None and precision != "int8":
         raise typer.BadParameter("give the file to write", param_hint="--output")
     config = opt.resolve(recipe, settings, flags={}, sections=("data", "match", "detect"))
-    from geodet.files.output_folders import int8_path
-    from geodet.files.outputs import check_destination
+    from geodet.files.outputs import check_destination, int8_path
     from geodet.models.description import check_model, find_model
 
     check_model(model)

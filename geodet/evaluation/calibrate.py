@@ -32,8 +32,7 @@ from geodet.evaluation.evaluated_scene import read_evaluated_scene
 from geodet.evaluation.measures import EvaluatedImage
 from geodet.evaluation.model_on_chips import detect_images, read_split
 from geodet.evaluation.threshold_curves import Comparison, MatchCounts
-from geodet.files.output_folders import int8_path
-from geodet.files.outputs import check_apart, check_destination
+from geodet.files.outputs import check_apart, check_destination, int8_path
 from geodet.geometry.arrays import Ints
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription

@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from geodet.evaluation.calibration import ScoreScale
-from geodet.files.output_folders import int8_path
-from geodet.files.outputs import replacing
+from geodet.files.outputs import int8_path, replacing
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model, hash_file

@@ -46,7 +46,7 @@ def export_int8(
     Args:
         model: The model, with a network of PyTorch.
         output: The file, ``.onnx``. Beside the model file, with the name that
-            :func:`geodet.files.output_folders.int8_path` returns, ``geodet detect`` finds it.
+            :func:`geodet.files.outputs.int8_path` returns, ``geodet detect`` finds it.
         source: A tileset or a scene, of the imagery that the model is for: some of it calibrates,
             some checks.
         config: How a tileset is read, and when a detection matches a label.

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from geodet.errors import OutputError, TilesetError, TrainingError
 from geodet.files.gdal_paths import check_gdal_output
-from geodet.files.outputs import check_destination, check_output_folder, hint_at_folder
+from geodet.files.outputs import (
+    check_destination,
+    check_output_folder,
+    hint_at_folder,
+    int8_path,
+)
 
 __all__ = [
     "BEST_FILE",
@@ -26,7 +31,6 @@ __all__ = [
     "check_new_tileset",
     "check_run",
     "check_tileset_exists",
-    "int8_path",
     "is_job",
     "is_run",
     "run_folder",
@@ -141,16 +145,6 @@ CHIPS_ABOUT = "chips.json"
 def run_folder(output: Path) -> Path:
     """Return the folder of a model's run, ``NAME.run`` beside ``NAME.safetensors``."""
     return output.with_suffix(_RUN_SUFFIX)
-
-
-def int8_path(path: Path) -> Path:
-    """Return where the eight-bit file of a model file is.
-
-    Example:
-        >>> int8_path(Path("runs/mine.safetensors")).name
-        'mine.int8.onnx'
-    """
-    return path.with_name(f"{path.stem}.int8.onnx")
 
 
 def is_run(path: str | Path) -> bool:

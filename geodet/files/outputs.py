@@ -19,6 +19,7 @@ __all__ = [
     "check_destination",
     "check_output_folder",
     "hint_at_folder",
+    "int8_path",
     "raising_output_errors",
     "replace_folder",
     "replacing",
@@ -193,3 +194,13 @@ def check_output_folder(
             hint="give another folder, since overwriting removes everything in it",
             path=output,
         )
+
+
+def int8_path(path: Path) -> Path:
+    """Return where the eight-bit file of a model file is.
+
+    Example:
+        >>> int8_path(Path("runs/mine.safetensors")).name
+        'mine.int8.onnx'
+    """
+    return path.with_name(f"{path.stem}.int8.onnx")

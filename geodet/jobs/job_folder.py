@@ -28,8 +28,8 @@ from geodet.detection.predictor import PredictorFacts, facts_of
 from geodet.documents.json_documents import parse_json, read_json
 from geodet.documents.values import member
 from geodet.errors import OutputError
-from geodet.files.output_folders import JOB_PLAN, int8_path, is_job
-from geodet.files.outputs import raising_output_errors, replace_folder
+from geodet.files.output_folders import JOB_PLAN, is_job
+from geodet.files.outputs import int8_path, raising_output_errors, replace_folder
 from geodet.files.synced_files import write_synced
 from geodet.jobs.job_documents import from_document, to_document
 from geodet.jobs.job_plan import JobPlan

@@ -20,7 +20,7 @@ from typing import Any
 from geodet.detection.band_parts import BandPart, BandStore
 from geodet.errors import ConfigError, DeviceError
 from geodet.files.network import unreported
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.jobs.job_plan import JobPlan
 from geodet.jobs.ray_actor import ActorSetup, BandActor, import_ray
 from geodet.jobs.shard_run import Task

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geodet.errors import ConfigError, DeviceError, ModelFileError
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.models.description import find_model, load_description
 from geodet.models.device import (
     choose_device,

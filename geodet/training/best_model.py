@@ -18,7 +18,7 @@ from geodet.errors import ModelFileError, TrainingError
 from geodet.evaluation.average_precision import mean_ap, measure_ap
 from geodet.evaluation.evaluated_chips import compare_images, predict_images
 from geodet.evaluation.threshold_curves import FEW_OBJECTS, MatchCounts, best_counts
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
 from geodet.models.device import resolve_precision

@@ -9,7 +9,7 @@ from pathlib import Path
 from geodet.config import Config
 from geodet.errors import ModelFileError, SceneError, TilesetError
 from geodet.evaluation.int8_export import export_int8
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.onnx.backend import load_model
 from geodet.tilesets.labels import Tileset
 from geodet.training.trained_bands import with_trained_bands

@@ -10,7 +10,7 @@ from affine import Affine
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from pyproj import CRS
 
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.geometry.geobox import GeoBox
 from geodet.raster.geotiff import write_raster
 

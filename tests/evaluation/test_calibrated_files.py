@@ -12,7 +12,7 @@ from geodet.demo.town import paint_town
 from geodet.detection.predictor import build_predictor
 from geodet.evaluation.calibrated_files import as_calibrated, write_calibrated
 from geodet.evaluation.calibration import ScoreScale
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.onnx.backend import load_model
 
 SCALES = {

@@ -15,7 +15,7 @@ from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, DeviceError, ModelFileError, OutputError, TilesetError
 from geodet.evaluation import int8_export
 from geodet.evaluation.int8_export import export_int8
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.geometry.geobox import GeoBox
 from geodet.onnx.backend import load_model
 from geodet.onnx.layers_in_float import LayerErrors, QuantisedGraph

@@ -10,7 +10,7 @@ from geodet.config import DetectConfig
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.predictor import build_predictor
 from geodet.errors import ConfigError, ModelFileError
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.geometry.windows import Window
 from geodet.models.checkpoint import load_checkpoint
 from geodet.models.description import find_model

@@ -10,7 +10,7 @@ from factories_training import SQUARES, configured
 import geodet.training.int8_twin
 import geodet.training.training_page
 from geodet.errors import ModelFileError
-from geodet.files.output_folders import int8_path
+from geodet.files.outputs import int8_path
 from geodet.onnx.backend import build_engine, load_model
 from geodet.training.train import run_training
 
