@@ -207,11 +207,12 @@ def _write(raster: ArrayRaster, path: str) -> None:
         "crs": raster.crs,
         "nodata": raster.nodata,
         "BIGTIFF": "IF_SAFER",
+        # By default bytes are red, green and blue, and a fourth band of them is alpha.
+        "photometric": "minisblack",
+        "alpha": "no",
     }
     if raster.transform is not None:
         profile["transform"] = raster.transform
-    if raster.valid is not None:  # a fourth band of bytes is alpha by default, which hides a mask
-        profile["alpha"] = "no"
     with rasterio.open(path, "w", **profile) as target:
         target.write(raster.pixels)
         for band, name in enumerate(raster.bands[:count], 1):

@@ -361,6 +361,46 @@ def test_a_crs_needs_a_transform(make_scene, tiny_model):
             assert "pass transform" in caught.value.hint
 
 
+def place_of(dataset):
+    return {"transform": dataset.transform, "crs": dataset.crs}
+
+
+def test_a_fourth_band_of_bytes_is_no_alpha_band(make_scene, make_model):
+    scene = make_scene(objects=OBJECTS, bands=4, photometric="MINISBLACK", alpha="NO")
+    model = make_model("nir.safetensors", bands=("red", "green", "blue", "nir"))
+    with rasterio.open(scene) as dataset:
+        found = geodet.detect_array(dataset.read(), model, **place_of(dataset), **SMALL)
+    same(found, geodet.detect(scene, model, **SMALL))
+
+
+def test_a_fourth_band_of_0_and_255_hides_nothing(make_scene, tiny_model):
+    scene = make_scene(objects=OBJECTS, bands=4, photometric="MINISBLACK", alpha="NO")
+    with rasterio.open(scene) as dataset:
+        pixels, place = dataset.read(), place_of(dataset)
+    pixels[3] = 0
+    pixels[3, :, ::3] = 255
+    found = geodet.detect_array(pixels, tiny_model, **place, **SMALL)
+    same(found, geodet.detect_array(pixels[:3], tiny_model, **place, **SMALL))
+
+
+def test_the_fourth_band_of_a_dataset_that_is_alpha_stays_alpha(make_scene, tiny_model):
+    scene = make_scene(objects=[(20, 20, 32, 32)], holes=HOLES, alpha=True)
+    with rasterio.open(scene) as dataset:
+        assert dataset.colorinterp[3] == ColorInterp.alpha
+        found = geodet.detect_array(dataset, tiny_model, **SMALL)
+        plain = geodet.detect_array(dataset.read(), tiny_model, **place_of(dataset), **SMALL)
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
+    assert len(plain) > len(found)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_the_bands_of_an_array_have_no_names(dtype, scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pixels = dataset.read().astype(dtype)
+    with pytest.raises(geodet.SceneError, match="no band red in array, which has 3: gray, band 2"):
+        geodet.detect_array(pixels, tiny_model, bands=["red", "green", "blue"], **SMALL)
+
+
 @pytest.mark.parametrize("bands", [3, 4])  # GDAL takes a fourth band of bytes for alpha
 def test_masked_pixels_hold_no_detection(bands, make_scene, tiny_model):
     scene = make_scene(
