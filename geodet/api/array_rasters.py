@@ -69,7 +69,10 @@ def read_array(array: Any, transform: Affine | None = None) -> ArrayRaster:
 
 
 def _read_xarray(array: Any, transform: Affine | None) -> ArrayRaster:
-    """Read a DataArray by rioxarray's conventions (GeoTransform and crs_wkt of ``spatial_ref``)."""
+    """Read a DataArray by rioxarray's conventions: its place is in the attributes of a coordinate.
+
+    That coordinate is called ``spatial_ref``, or as ``grid_mapping`` says.
+    """
     y, x = (next((d for d in array.dims if d in names), None) for names in (_ROWS, _COLUMNS))
     others = [dim for dim in array.dims if dim not in (x, y)]
     if x is None or y is None or len(others) > 1:
@@ -83,17 +86,45 @@ def _read_xarray(array: Any, transform: Affine | None) -> ArrayRaster:
             f"a DataArray of shape {pixels.shape} has no pixels",
             hint="check the part that was chosen, such as the order of y in a slice",
         )
-    about = array.coords["spatial_ref"].attrs if "spatial_ref" in array.coords else {}
+    mapping = array.encoding.get("grid_mapping") or array.attrs.get("grid_mapping") or "spatial_ref"
+    about = array.coords[mapping].attrs if mapping in array.coords else {}
     nodata = array.attrs.get("_FillValue", array.encoding.get("_FillValue"))
     if transform is None:
         transform = _transform_of(array.coords, (x, y), about)
     return ArrayRaster(
         pixels if others else pixels[None],
         transform,
-        about.get("crs_wkt") or about.get("spatial_ref"),
+        about.get("spatial_ref") or about.get("crs_wkt"),
         None if nodata is None else float(nodata),
-        tuple(map(str, np.atleast_1d(array.attrs.get("long_name", ())))),
+        _band_names(array, others, len(pixels) if others else 1),
     )
+
+
+def _band_names(array: Any, dims: list[Any], count: int) -> tuple[str, ...]:
+    """Return the names of the bands: their coordinates if these are text, else ``long_name``.
+
+    rioxarray numbers the bands of a file from 1 and names them all in ``long_name``, which xarray
+    leaves as it was where it takes some bands, or orders them otherwise.
+
+    Args:
+        array: A DataArray.
+        dims: That of the bands; none where there is but one.
+        count: Of the bands.
+
+    Returns:
+        A name for each band; empty where ``long_name`` does not fit the bands.
+    """
+    dim = next((d for d in dims or ("band", "variable") if d in array.coords), None)
+    numbers = np.arange(1, count + 1) if dim is None else np.atleast_1d(array.coords[dim])
+    if all(isinstance(name, str) for name in numbers.tolist()):
+        return tuple(numbers.tolist())
+    given = np.atleast_1d(np.asarray(array.attrs.get("long_name", ()), object))
+    names = tuple(str(name or "") for name in given)
+    kind = "" if dim is None else numbers.dtype.kind
+    if kind in ("i", "u") and len(names) > 1 and set(numbers) <= set(range(1, len(names) + 1)):
+        return tuple(names[number - 1] for number in numbers)
+    in_order = kind != "O" and bool((numbers[1:] > numbers[:-1]).all())  # such as wavelengths
+    return names if in_order and len(names) == count else ()
 
 
 def _transform_of(coords: Any, names: tuple[str, str], about: Any) -> Affine | None:
@@ -105,7 +136,7 @@ def _transform_of(coords: Any, names: tuple[str, str], about: Any) -> Affine | N
     Args:
         coords: Of the DataArray.
         names: Of its columns and its rows.
-        about: Attributes of ``spatial_ref``.
+        about: Attributes of the grid mapping, such as ``spatial_ref``.
     """
     stored = _stored_transform(about)
     if stored is not None and (stored.b or stored.d):

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from factories_arrays import Coordinate, DataArray, centres
 from factories_kinds import KINDS, OBJECTS
 from factories_rasters import HOLES, NORTH_UP, break_block, with_points
 from rasterio.enums import ColorInterp
@@ -34,6 +35,10 @@ def same(one, other):
     np.testing.assert_allclose(one.score, other.score)
     assert one.crs == other.crs
     assert one.geometry.geom_equals_exact(other.geometry, 1e-6).all()
+
+
+def place_of(dataset):
+    return {"transform": dataset.transform, "crs": dataset.crs}
 
 
 def test_an_array_with_its_place_gives_what_the_file_gives(scene, tiny_model):
@@ -136,30 +141,6 @@ def test_an_open_dataset_of_two_types_is_refused(scene, tiny_model):
         geodet.detect_array(dataset, tiny_model, **SMALL)
 
 
-class DataArray:
-    """What rioxarray gives, as far as it is read: no dependency for one test."""
-
-    def __init__(self, values, dims, coords=(), attrs=()):
-        self.values, self.dims = values, dims
-        self.coords, self.attrs, self.encoding = dict(coords), dict(attrs), {}
-
-    def transpose(self, *dims):
-        order = [self.dims.index(dim) for dim in dims]
-        return DataArray(self.values.transpose(order), dims)
-
-    def __array__(self, dtype=None, copy=None):
-        return self.values
-
-
-class Coordinate:
-    def __init__(self, **attrs):
-        self.attrs = attrs
-
-
-def centres(start, step, count):
-    return start + step * (np.arange(count) + 0.5)
-
-
 def test_a_dataarray_with_stored_place_gives_what_the_file_gives(scene, tiny_model):
     with rasterio.open(scene) as dataset:
         pixels, place = dataset.read(), " ".join(map(str, dataset.transform.to_gdal()))
@@ -178,6 +159,15 @@ def test_a_dataarray_with_coordinates_and_bands_last_gives_what_the_file_gives(s
         }
     array = DataArray(pixels.transpose(1, 2, 0), ("y", "x", "band"), coords)
     same(geodet.detect_array(array, tiny_model, **SMALL), geodet.detect(scene, tiny_model, **SMALL))
+
+
+def test_the_names_of_a_dataarray_choose_its_bands(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        pixels, place = dataset.read(), place_of(dataset)
+    turned = {"variable": np.array(["blue", "green", "red"])}
+    array = DataArray(pixels[::-1], ("variable", "y", "x"), turned)
+    found = geodet.detect_array(array, tiny_model, **place, **SMALL)
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
 
 
 def rioxarray_of(scene, step=(1, 1), columns=slice(None)):
@@ -359,10 +349,6 @@ def test_a_crs_needs_a_transform(make_scene, tiny_model):
             with pytest.raises(geodet.SceneError, match="a CRS, but no transform") as caught:
                 geodet.detect_array(placed, tiny_model, crs=crs, **SMALL)
             assert "pass transform" in caught.value.hint
-
-
-def place_of(dataset):
-    return {"transform": dataset.transform, "crs": dataset.crs}
 
 
 def test_a_fourth_band_of_bytes_is_no_alpha_band(make_scene, make_model):
