@@ -19,7 +19,8 @@ from rasterio._err import CPLE_BaseError  # a copy raises it, and it is not a Ra
 from rasterio.crs import CRS
 from rasterio.dtypes import in_dtype_range
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.io import BufferedDatasetWriter, DatasetReader, DatasetWriter, MemoryFile
+from rasterio.vrt import WarpedVRT
 
 from geodet.api.array_rasters import ArrayRaster, read_array
 from geodet.api.detect_frames import DetectKeywords, detect
@@ -62,7 +63,8 @@ def detect_array(
     Raises:
         SceneError: The array has another shape, its bands last, values that no raster holds,
             coordinates that are not evenly spaced, or a CRS without a transform; the dataset is
-            closed or cannot be read; ``transform``, ``crs`` or ``nodata`` is not one.
+            closed, open for writing only, or cannot be read; ``transform``, ``crs`` or ``nodata``
+            is not one.
         ModelFileError: It has fewer bands than the model needs.
 
     Example:
@@ -76,7 +78,7 @@ def detect_array(
     with _make_file(on_disk=len(devices) > 1) as path, naming_file(path, _NAME):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            if isinstance(array, DatasetReader):
+            if isinstance(array, _DATASETS):
                 _copy(array, path, transform, crs, nodata)
             else:
                 own = read_array(array, transform)
@@ -92,6 +94,7 @@ def detect_array(
 
 
 _NAME = "array"  # of the file, and so of the scene
+_DATASETS = (DatasetReader, DatasetWriter, BufferedDatasetWriter, WarpedVRT)
 
 
 @contextmanager
@@ -112,7 +115,7 @@ def _copy(
     """Copy a dataset with its masks, colours, ground control points and RPCs into a GeoTIFF.
 
     Args:
-        dataset: An open dataset.
+        dataset: An open dataset, which may be open for writing too.
         path: The GeoTIFF.
         transform: In place of the dataset's own transform or points; None: as it is.
         crs: In place of the dataset's own CRS; None: as it is.
@@ -122,6 +125,12 @@ def _copy(
         raise SceneError(
             f"the dataset {dataset.name} is closed",
             hint="call detect_array while it is open, or pass its path to geodet.detect",
+            path=dataset.name,
+        )
+    if dataset.mode == "w":
+        raise SceneError(
+            f"the dataset {dataset.name} is open for writing only",
+            hint="close it, and pass its path to geodet.detect",
             path=dataset.name,
         )
     if len(kinds := sorted(set(dataset.dtypes))) > 1:

@@ -12,6 +12,7 @@ from factories_arrays import Coordinate, DataArray, centres
 from factories_kinds import KINDS, OBJECTS
 from factories_rasters import HOLES, NORTH_UP, break_block, with_points
 from rasterio.enums import ColorInterp
+from rasterio.vrt import WarpedVRT
 
 import geodet
 from geodet.api.array_rasters import read_array
@@ -109,6 +110,44 @@ def test_a_closed_dataset_is_refused(scene, tiny_model):
     with pytest.raises(geodet.SceneError, match=r"scene\.tif is closed") as caught:
         geodet.detect_array(dataset, tiny_model, **SMALL)
     assert caught.value.path == str(scene)
+
+
+def test_a_dataset_that_is_open_for_writing_too_gives_what_its_file_gives(scene, tiny_model):
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.write(dataset.read()[:, ::-1])  # lies in a cache
+        found = geodet.detect_array(dataset, tiny_model, **SMALL)
+        profile, pixels = dataset.profile, dataset.read()
+    same(found, geodet.detect(scene, tiny_model, **SMALL))
+    with rasterio.open(scene.with_name("new.tif"), "w+", **profile) as dataset:
+        dataset.write(pixels)
+        same(geodet.detect_array(dataset, tiny_model, **SMALL), found)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_an_open_png_that_can_be_written_gives_what_its_file_gives(make_scene, tiny_model):
+    path = make_scene("scene.png", objects=OBJECTS, epsg=None)
+    with rasterio.open(path, "r+") as dataset:
+        found = geodet.detect_array(dataset, tiny_model, **SMALL)
+    same(found, geodet.detect(path, tiny_model, **SMALL))
+
+
+def test_a_warped_vrt_gives_what_its_file_gives(scene, tiny_model):
+    with rasterio.open(scene) as dataset, WarpedVRT(dataset, crs="EPSG:32634") as warped:
+        found = geodet.detect_array(warped, tiny_model, **SMALL)
+        rasterio.shutil.copy(warped, scene.with_name("warped.tif"), driver="GTiff")
+    assert found.crs.to_epsg() == 32634
+    same(found, geodet.detect(scene.with_name("warped.tif"), tiny_model, **SMALL))
+
+
+def test_a_dataset_that_is_open_for_writing_only_is_refused(scene, tiny_model):
+    with rasterio.open(scene) as dataset:
+        profile = dataset.profile
+    with (
+        rasterio.open(scene.with_name("new.tif"), "w", **profile) as dataset,
+        pytest.raises(geodet.SceneError, match=r"new\.tif is open for writing only") as caught,
+    ):
+        geodet.detect_array(dataset, tiny_model, **SMALL)
+    assert "close it" in caught.value.hint
 
 
 WRONG = [
