@@ -200,7 +200,7 @@ def _write(raster: ArrayRaster, path: str) -> None:
     """Write an array and where it lies to a GeoTIFF."""
     _check_place(raster.transform, raster.crs)
     count, height, width = raster.pixels.shape
-    dtype = raster.pixels.dtype
+    dtype = raster.pixels.dtype.newbyteorder("=")
     if dtype == np.bool_ or dtype.name not in rasterio.dtypes.dtype_fwd.values():
         raise SceneError(
             f"an array of {dtype} values cannot be read as a raster",
@@ -223,7 +223,7 @@ def _write(raster: ArrayRaster, path: str) -> None:
     if raster.transform is not None:
         profile["transform"] = raster.transform
     with rasterio.open(path, "w", **profile) as target:
-        target.write(raster.pixels)
+        target.write(raster.pixels.astype(dtype, copy=False))
         for band, name in enumerate(raster.bands[:count], 1):
             target.set_band_description(band, name)
         if raster.valid is not None:

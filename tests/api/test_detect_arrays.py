@@ -51,6 +51,14 @@ def test_an_array_with_its_place_gives_what_the_file_gives(scene, tiny_model):
     assert [one["path"] for one in found.attrs["report"]["scenes"]] == ["array"]
 
 
+def test_the_order_of_bytes_does_not_matter(make_scene, tiny_model):
+    with rasterio.open(make_scene(dtype="uint16", objects=OBJECTS)) as dataset:
+        pixels, place = dataset.read(), {**place_of(dataset), **SMALL}
+    big_endian = pixels.astype(pixels.dtype.newbyteorder("S"))
+    found = geodet.detect_array(big_endian, tiny_model, **place)
+    same(found, geodet.detect_array(pixels, tiny_model, **place))
+
+
 def test_an_open_dataset_gives_what_its_file_gives(scene, tiny_model):
     with rasterio.open(scene) as dataset:
         found = geodet.detect_array(dataset, tiny_model, **SMALL)
