@@ -170,7 +170,8 @@ def _check_place(transform: Affine | None, crs: Any) -> None:
     if crs is None:
         return
     try:
-        CRS.from_user_input(crs)
+        with rasterio.Env():  # outside of one, GDAL prints its errors
+            CRS.from_user_input(crs)
     except CRSError as error:
         raise SceneError(
             f"{crs!r} is not a CRS: {error}", hint="name one such as EPSG:4326 or EPSG:32633"

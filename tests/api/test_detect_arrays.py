@@ -177,6 +177,13 @@ def test_a_place_or_nodata_value_that_is_none_is_refused(given, message, scene, 
             assert caught.value.hint
 
 
+def test_an_unknown_crs_is_refused_without_a_word_on_stderr(tiny_model, capfd):
+    place = {"transform": NORTH_UP, "crs": "EPSG:999999"}
+    with pytest.raises(geodet.SceneError, match="'EPSG:999999' is not a CRS"):
+        geodet.detect_array(np.zeros((3, 8, 8)), tiny_model, **place)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_an_open_dataset_of_two_types_is_refused(scene, tiny_model):
     vrt = scene.with_name("mixed.vrt")
     rasterio.shutil.copy(scene, vrt, driver="VRT")
