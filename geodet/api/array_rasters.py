@@ -95,9 +95,19 @@ def _read_xarray(array: Any, transform: Affine | None) -> ArrayRaster:
         pixels if others else pixels[None],
         transform,
         about.get("spatial_ref") or about.get("crs_wkt"),
-        None if nodata is None else float(nodata),
+        _to_nodata(nodata),
         _band_names(array, others, len(pixels) if others else 1),
     )
+
+
+def _to_nodata(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise SceneError(
+            f"the _FillValue of the DataArray is no number, but {value!r}",
+            hint="correct it with array.rio.write_nodata",
+        ) from error
 
 
 def _band_names(array: Any, dims: list[Any], count: int) -> tuple[str, ...]:

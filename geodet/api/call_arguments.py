@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -19,6 +20,8 @@ __all__ = [
     "ProgressChoice",
     "check_choice",
     "check_corners",
+    "check_numbers",
+    "check_path",
     "check_range",
     "list_paths",
     "resolve_search",
@@ -49,8 +52,21 @@ def to_path(name: str, path: str | Path | None) -> Path | None:
     except TypeError as error:
         raise ConfigError(
             f"{name} is a {type(path).__name__}, and the path of a file is taken",
-            hint="write it to a file, such as with frame.to_file, and pass the path",
+            hint="write it to a file, such as with frame.to_file, and pass the path"
+            if hasattr(path, "to_file")
+            else "pass a str or a pathlib.Path",
         ) from error
+
+
+def check_path(name: str, path: Any) -> Path:
+    """Return the path of an argument that has to be given.
+
+    Raises:
+        ConfigError: It is something else, or None.
+    """
+    if path is None:
+        raise ConfigError(f"{name} is None", hint="pass a str or a pathlib.Path")
+    return to_path(name, cast("str | Path", path))
 
 
 def list_paths(paths: Paths | None, name: str = "scenes") -> list[str | Path]:
@@ -66,7 +82,7 @@ def list_paths(paths: Paths | None, name: str = "scenes") -> list[str | Path]:
     is_one = is_frame or isinstance(paths, str) or not isinstance(paths, Iterable)
     several: list[Any] = [paths] if is_one else list(cast("Iterable[Any]", paths))
     for one in several:
-        to_path(name, one)  # only checked: a Path would spoil an address
+        check_path(name, one)  # only checked: a Path would spoil an address
     return several
 
 
@@ -81,28 +97,51 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
         raise ConfigError(f"{name} is {value!r}", hint=f"pass {words}")
 
 
-def check_range(name: str, value: float, least: float, most: float = math.inf) -> None:
+def check_range(name: str, value: Any, least: float, most: float = math.inf) -> None:
     """Refuse a number that is out of the range of an argument, and NaN.
 
     Raises:
         ConfigError: It is.
     """
-    if not least <= value <= most:
+    is_number = isinstance(value, Real)
+    if not (is_number and least <= value <= most):
         limits = f"{least} or more" if most == math.inf else f"a number from {least} to {most}"
-        raise ConfigError(f"{name} is {value}", hint=f"pass {limits}")
+        raise ConfigError(f"{name} is {value!r}", hint=f"pass {limits}")
+
+
+def check_numbers(name: str, values: Any, parts: Sequence[str], kind: type = Real) -> list[Any]:
+    """Return the numbers of an argument that takes as many as these.
+
+    Args:
+        name: Of the argument.
+        values: What was given.
+        parts: What each number is.
+        kind: ``numbers.Integral`` where they are whole.
+
+    Raises:
+        ConfigError: They are others, or no numbers.
+    """
+    hint = f"pass ({', '.join(parts)})"
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name} is {values!r}", hint=hint)
+    numbers = list(values)
+    if len(numbers) != len(parts):
+        raise ConfigError(f"{name} has {len(numbers)} numbers", hint=hint)
+    if wrong := [one for one in numbers if not isinstance(one, kind)]:
+        what = "whole number" if kind is Integral else "number"
+        raise ConfigError(f"{name} has {wrong[0]!r}, which is no {what}", hint=hint)
+    return numbers
 
 
 def check_corners(bounds: Sequence[float] | None) -> tuple[float, float, float, float] | None:
     """Return bounds as four numbers.
 
     Raises:
-        ConfigError: They are not four.
+        ConfigError: They are not four numbers.
     """
     if bounds is None:
         return None
-    if len(bounds) != 4:
-        raise ConfigError(f"bounds has {len(bounds)} numbers", hint="pass (xmin, ymin, xmax, ymax)")
-    x1, y1, x2, y2 = bounds
+    x1, y1, x2, y2 = check_numbers("bounds", bounds, ("xmin", "ymin", "xmax", "ymax"))
     return x1, y1, x2, y2
 
 

@@ -58,7 +58,7 @@ def count(
         VectorError: A file cannot be read, one of them has no CRS, or none of the polygons or of
             the plots was examined.
         ConfigError: Half of what an estimate needs is missing, or there is not one of ``by``,
-            ``grid`` and ``h3``.
+            ``grid`` and ``h3``; or a number is out of its range.
         OutputError: The output exists, or cannot be written.
 
     Example:
@@ -68,6 +68,7 @@ def count(
         True
     """
     check_range("measured_on", measured_on, 0)
+    check_range("min_score", min_score, 0)
     return count_objects(
         to_path("detections", detections),
         CountPlaces(to_path("by", by), field, grid, h3),
@@ -115,7 +116,7 @@ def compare(
 
     Raises:
         VectorError: A file cannot be read, or one of them has no CRS.
-        ConfigError: The distance is negative or no number.
+        ConfigError: The distance or the score is negative or no number.
         OutputError: The output exists, or cannot be written.
 
     Example:
@@ -124,6 +125,7 @@ def compare(
         >>> (report.kept, report.gone, report.new) == (len(trees), 0, 0)
         True
     """
+    check_range("min_score", min_score, 0)
     return compare_dates(
         to_path("before", before),
         to_path("after", after),

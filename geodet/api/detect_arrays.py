@@ -167,6 +167,11 @@ def _check_place(transform: Affine | None, crs: Any) -> None:
             f"the transform is no Affine, but {transform!r}",
             hint="pass the transform of a dataset, or affine.Affine(a, b, c, d, e, f)",
         )
+    if transform is not None and not np.isfinite(transform.determinant * transform.c * transform.f):
+        raise SceneError(
+            f"the transform has numbers that are not finite: {tuple(transform)[:6]}",
+            hint="pass the transform of a dataset, or affine.Affine(a, b, c, d, e, f)",
+        )
     if crs is None:
         return
     try:
@@ -187,7 +192,7 @@ def _check_nodata(nodata: float | None, dtype: Any) -> None:
     """Refuse a value that no pixel of a type can have."""
     try:
         fits = nodata is None or in_dtype_range(nodata, dtype)
-    except TypeError:  # no number
+    except (TypeError, ValueError):  # no number
         fits = False
     if not fits:
         raise SceneError(

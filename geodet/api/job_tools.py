@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,6 +14,8 @@ from geodet.api.call_arguments import (
     ProgressChoice,
     check_choice,
     check_corners,
+    check_numbers,
+    check_path,
     list_paths,
     resolve_search,
     showing_progress,
@@ -106,12 +109,13 @@ def plan(
         asset=asset,
         overwrite=overwrite,
     )
+    check_path("model", model)  # only checked: it may be a name
     return plan_job(
         list_paths(scenes),
         model,
         resolve_search(config, settings, flags),
         options,
-        folder=None if folder is None else Path(folder),
+        folder=to_path("folder", folder),
         sample_seconds=sample_seconds,
     )
 
@@ -154,8 +158,8 @@ def search(
     devices = list_devices(device, processes)
     with showing_progress(progress) as show:
         return search_shard(
-            open_job(Path(job)),
-            Shard(*shard),
+            open_job(check_path("job", job)),
+            Shard(*check_numbers("shard", shard, ("number", "count"), Integral)),
             device=devices[0],
             engine=several_processes(devices, readers=workers),
             readers=workers,
@@ -213,6 +217,10 @@ def merge(
     outputs = [to_output(path, format) for path in list_paths(output, "output")]
     with showing_progress(progress) as show:
         run = MergeRun(
-            open_job(Path(job)), outputs, options, allow_missing=allow_missing, progress=show
+            open_job(check_path("job", job)),
+            outputs,
+            options,
+            allow_missing=allow_missing,
+            progress=show,
         )
         return to_run_frame(run, geometry, show)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
-from geodet.api.call_arguments import check_choice, check_corners, check_range
+from geodet.api.call_arguments import check_choice, check_corners, check_numbers, check_range
 from geodet.api.frame_files import FRAMES, Vectors, writing_frames
 from geodet.geometry.windows import Window
 from geodet.previews.map_outlines import OutlineLayer
@@ -63,13 +64,17 @@ def preview(
     """
     check_choice("on_error", on_error, ("stop", "skip"))
     check_range("max_side", max_side, 1)
-    corners = check_corners(bounds)
+    check_range("min_score", min_score, 0)
+    corners, part = check_corners(bounds), None
+    if window is not None:
+        sides = ("column", "row", "width", "height")
+        part = Window(*check_numbers("window", window, sides, Integral))
     with writing_frames() as to_file:
         return draw_scene(
             scene,
             to_file("detections", detections),
             Path(output),
-            window=None if window is None else Window(*window),
+            window=part,
             bounds=corners,
             bounds_crs=bounds_crs,
             bands=bands,

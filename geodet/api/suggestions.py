@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from geodet.api.call_arguments import Paths, check_choice, check_corners, list_paths, to_path
+from geodet.api.call_arguments import (
+    Paths,
+    check_choice,
+    check_corners,
+    check_path,
+    list_paths,
+    to_path,
+)
 from geodet.api.progress_bars import count_bar
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
@@ -90,7 +97,7 @@ def suggest(
     with count_bar("looking at windows", is_shown=progress is True) as bar:
         return suggest_windows(
             list_paths(scenes),
-            Path(output),
+            check_path("output", output),
             load_model(model),
             chosen.detect,
             task,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from geodet.api.call_arguments import to_path
+from geodet.api.call_arguments import check_path
 from geodet.api.path_kinds import PathKind, kind_of, summarise_as_scene
 from geodet.jobs.job_summary import JobSummary, summarise_job
 from geodet.models.description import ModelDescription
@@ -69,7 +69,7 @@ def info(path: str | Path, *, allow_outside: bool = False) -> _Summary:
         >>> info("urban-trees").bands
         ('red', 'green', 'blue')
     """
-    to_path("path", path)  # only checked: a Path would spoil an address
+    check_path("path", path)  # only checked: a Path would spoil an address
     kind = kind_of(path)
     if kind == "tileset":
         return summarise_tileset(Path(path), allow_outside=allow_outside)

@@ -18,13 +18,13 @@ def list_devices(name: str, processes: int = 1) -> list[str]:
 
     Raises:
         DeviceError: The name is unknown, or there is no CUDA device.
-        ConfigError: The number of processes is not positive.
+        ConfigError: The number of processes is not positive, or not whole.
 
     Example:
         >>> list_devices("cuda:0,2"), list_devices("cpu", 2)
         (['cuda:0', 'cuda:2'], ['cpu', 'cpu'])
     """
-    if processes < 1:
+    if not hasattr(processes, "__index__") or processes < 1:
         raise ConfigError(f"{processes} processes search nothing", hint="give 1 or more")
     return [device for device in _list_names(name) for _ in range(processes)]
 

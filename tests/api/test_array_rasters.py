@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from factories_arrays import Coordinate, DataArray
 
+import geodet
 from geodet.api.array_rasters import read_array
 
 RGB = ("red", "green", "blue")
@@ -78,3 +79,11 @@ def test_a_grid_mapping_that_is_not_there_gives_no_crs():
     array = array_with(spatial_ref=Coordinate(crs_wkt="EPSG:4326"))
     array.encoding["grid_mapping"] = "crs"
     assert read_array(array).crs is None
+
+
+@pytest.mark.parametrize("value", [[1, 2], np.array([1, 2]), "none"])
+def test_a_fill_value_that_is_no_number_is_refused(value):
+    array = array_with()
+    array.attrs["_FillValue"] = value
+    with pytest.raises(geodet.SceneError, match="the _FillValue of the DataArray is no number"):
+        read_array(array)

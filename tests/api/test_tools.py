@@ -1,6 +1,7 @@
 """The other public functions call the tools that the command line calls."""
 
 import inspect
+import math
 from math import nan
 
 import geopandas
@@ -82,7 +83,21 @@ WRONG = [
     (lambda: geodet.export("m", "b.onnx", reader="qgis"), "reader is 'qgis'", "'deepness' or"),
     (lambda: geodet.preview("a.tif", None, "a.png", on_error="skp"), "on_error is 'skp'", "'skip'"),
     (lambda: geodet.preview("a.tif", None, "a.png", max_side=0), "max_side is 0", "1 or more"),
+    (lambda: geodet.preview("a.tif", None, "a.png", max_side="9"), "max_side is '9'", "1 or more"),
     (lambda: geodet.count("a.gpkg", measured_on=-3), "measured_on is -3", "0 or more"),
+    (lambda: geodet.count("a.gpkg", min_score=math.nan), "min_score is nan", "0 or more"),
+    (lambda: geodet.compare("a", "b", min_score=math.nan), "min_score is nan", "0 or more"),
+    (lambda: geodet.detect("a.tif", bounds=5), "bounds is 5", "xmin, ymin"),
+    (lambda: geodet.detect("a.tif", bounds=(*"abcd",)), "bounds has 'a', which is no", "xmin"),
+    (lambda: geodet.detect("a.tif", processes=1.5), "1.5 processes", "1 or more"),
+    (lambda: geodet.preview("a.tif", None, "a.png", window=(0, 0, 10)), "window has 3", "column"),
+    (lambda: geodet.preview("a.tif", None, "a.png", window=(0, 0, 9, 1.5)), "1.5, .* whole", "row"),
+    (lambda: geodet.plan([None]), "scenes is None", "a str"),
+    (lambda: geodet.plan("a.tif", None), "model is None", "a str"),
+    (lambda: geodet.search(None), "job is None", "a str"),
+    (lambda: geodet.merge(None), "job is None", "a str"),
+    (lambda: geodet.info(None), "path is None", "a str"),
+    (lambda: geodet.suggest("a.tif", None), "output is None", "a str"),
     (lambda: geodet.train_series("tiles", "a.safetensors", seeds=0), "seeds is 0", "1 or more"),
     (lambda: geodet.view("a.tif", port=99999), "port is 99999", "from 0 to 65535"),
     (lambda: geodet.compare("a.gpkg", "b.gpkg", distance=-1), "distance is -1 m", "0 or more"),
@@ -175,6 +190,29 @@ def test_an_argument_that_would_not_be_used_is_refused(name, given, message):
     with pytest.raises(geodet.ConfigError, match=message) as caught:
         getattr(geodet, name)(**given)
     assert caught.value.hint.startswith("pass ")
+
+
+def test_a_loaded_model_in_place_of_a_path_is_refused(tiny_model):
+    for call in (
+        lambda: geodet.plan("a.tif", tiny_model),
+        lambda: geodet.plan(tiny_model),
+        lambda: geodet.search(tiny_model),
+        lambda: geodet.merge(tiny_model),
+        lambda: geodet.info(tiny_model),
+        lambda: geodet.suggest(tiny_model, "a.gpkg"),
+        lambda: geodet.suggest("a.tif", tiny_model),
+    ):
+        with pytest.raises(geodet.ConfigError, match=r"is a Model, and the path") as caught:
+            call()
+        assert "str or a pathlib" in caught.value.hint
+
+
+@pytest.mark.parametrize("shard", [(1.5, 2), (1, 2, 3), "1/2", 2])
+def test_a_shard_that_is_no_two_whole_numbers_is_refused(shard, make_scene, tiny_model, tmp_path):
+    geodet.plan(make_scene(), tiny_model.path, tmp_path / "job", sample_seconds=0)
+    with pytest.raises(geodet.ConfigError, match=r"shard (has|is) ") as caught:
+        geodet.search(tmp_path / "job", shard)
+    assert "(number, count)" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["none.tif", "none.gpkg", "none.fgb", "none.json"])
