@@ -53,8 +53,8 @@ def detect_array(
         crs: CRS of x and y, anything that rasterio takes; None: the array's own. It needs a
             transform. An array without a CRS is not resampled: pass
             ``settings={"detect.gsd": METRES}`` if its pixels are not those of the model.
-        nodata: Value of pixels without data; None: the array's own. A mask or an alpha band of a
-            dataset counts before it.
+        nodata: Value of pixels without data; None: the array's own. A mask of a dataset counts
+            before it, an alpha band beside it.
         **keywords: As for :func:`geodet.detect`.
 
     Returns:

@@ -37,7 +37,8 @@ def varies_like_imagery(dataset: Any, band: int) -> bool:
     if dataset.driver in _SEQUENTIAL and dataset.width * dataset.height > _MOST_SEQUENTIAL:
         return False
     values = _sample(dataset, band)
-    values = values[values != 0]
+    # What fills the ground without data is not imagery.
+    values = values[(values != 0) & (values != dataset.nodatavals[band - 1])]
     if len(values) < _LEAST_PIXELS:
         return False
     counts = np.unique(values, return_counts=True)[1]

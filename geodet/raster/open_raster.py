@@ -115,9 +115,8 @@ class OpenRaster(Closing):
         """Columns and rows of the grid that :meth:`read` serves."""
         self.count: int = source.dataset.count
         """Bands of the raster, an alpha band included."""
-        self._alpha = source.alpha
         numbers = range(1, self.count + 1)
-        self.data_bands = tuple(band for band in numbers if band != self._alpha)
+        self.data_bands = tuple(band for band in numbers if band != source.alpha)
         """Numbers of the bands but an alpha band."""
         self._names, self._colours = source.names, source.colours
         self._labels = tuple(source.band_name(band) for band in source.dataset.indexes)

@@ -95,8 +95,8 @@ class Scene(OpenRaster):
 
     def _look_for_masks(self) -> None:
         with self._sources.lend() as source:
-            mask = source.mask_band(self.bands)
-            self._mask_band = None if mask and mask == self.doubtful_alpha else mask
+            self.masks = source.masks(self.bands, self.doubtful_alpha)
+            """What shows where the bands have data."""
             has_overviews = bool(source.dataset.overviews(self.bands[0]))
             self._has_overviews = has_overviews and self.turn.is_none
 
@@ -238,9 +238,9 @@ class Scene(OpenRaster):
         with self._sources.lend() as source:
             if not self._is_in_overview(window, shape):
                 # Of an expanded palette the bands are others.
-                bands = None if source.held else {*self.bands, self._mask_band or 0}
+                bands = None if source.held else {*self.bands, self.masks.alpha or 0}
                 self._members.open_shown(window, bands)
-            return source.read(self.bands, self._mask_band, window, shape)
+            return source.read(self.bands, self.masks, window, shape)
 
     def _is_in_overview(self, window: Window | RasterioWindow, shape: tuple[int, int]) -> bool:
         """Whether GDAL reads a window from a file of overviews, and not from the members."""
@@ -248,13 +248,12 @@ class Scene(OpenRaster):
         return self._has_overviews and reduction >= 2 and Path(f"{self.path}.ovr").is_file()
 
     def _make_blocks(self) -> BlockStore | None:
-        has_masks = self._mask_band not in (None, self._alpha)  # a mask for each band
         return lay_out_blocks(
             (self.geobox.width, self.geobox.height),
             self._file_blocks,
             self._load_block,
             pixel_bytes=len(self.bands) * self.dtype.itemsize,
-            mask_bytes=len(self.bands) if has_masks else 1,
+            mask_bytes=len(self.bands) if self.masks.are_declared else 1,
             is_turned=not self.turn.is_none,
         )
 

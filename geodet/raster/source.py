@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.transform import Affine
 from rasterio.windows import Window as RasterioWindow
 
@@ -34,10 +34,19 @@ from geodet.raster.remote import access_hint
 from geodet.raster.scene_lists import check_scene_exists
 from geodet.raster.virtual_rasters import open_expanded, open_warped, stored_place
 
-__all__ = ["Source", "SourcePool", "check_complete", "open_source", "quietly"]
+__all__ = ["Masks", "Source", "SourcePool", "check_complete", "open_source", "quietly"]
 
 _NAMED = 4  # subdatasets in a hint
 _NAMELESS = {"undefined", "palette", "alpha"}
+
+
+class Masks(NamedTuple):
+    """What shows where bands have data; a pixel has none where either says so."""
+
+    are_declared: bool
+    """Whether a nodata value or a mask shows it."""
+    alpha: int | None
+    """Number of the alpha band that shows it."""
 
 
 @dataclass(eq=False)
@@ -81,13 +90,18 @@ class Source(Closing):
             return None  # its name says what it is, or it comes from a palette or from warping
         return self.alpha if varies_like_imagery(self.dataset, self.alpha) else None
 
-    def mask_band(self, bands: tuple[int, ...]) -> int | None:
-        """Return the band whose mask shows where there is data, None where all pixels have data."""
-        if self.alpha is not None and self.alpha not in bands:
-            return self.alpha
+    def masks(self, bands: tuple[int, ...], doubtful_alpha: int | None) -> Masks:
+        """Find what shows where bands have data.
+
+        GDAL looks at one of them alone: at an alpha band where there is no mask or nodata value.
+
+        Args:
+            bands: Counted from 1. An alpha band among them is read as any other.
+            doubtful_alpha: The result of :attr:`doubtful_alpha`, which shows nothing.
+        """
         flags = self.dataset.mask_flag_enums[bands[0] - 1]
-        masked = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
-        return bands[0] if masked else None
+        are_declared = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
+        return Masks(are_declared, None if self.alpha in (*bands, doubtful_alpha) else self.alpha)
 
     def band_name(self, band: int) -> str:
         """Return a band's description or colour, or else "band" and its number."""
@@ -97,7 +111,7 @@ class Source(Closing):
     def read(
         self,
         bands: tuple[int, ...],
-        mask_band: int | None,
+        masks: Masks,
         window: Window | RasterioWindow,
         shape: tuple[int, int],
     ) -> Block:
@@ -105,7 +119,7 @@ class Source(Closing):
 
         Args:
             bands: Counted from 1.
-            mask_band: The result of :meth:`mask_band` for these bands.
+            masks: The result of :meth:`masks` for these bands.
             window: In the pixels of the raster, as it is displayed.
             shape: Rows and columns of the result.
 
@@ -113,7 +127,7 @@ class Source(Closing):
             Pixels (C, H, W), and data (C, H, W) or (1, H, W), True where a band has data.
         """
         place = self.turn.stored_window(window, self.size)
-        pixels, data = self._read_stored(bands, mask_band, place, self.turn.size(shape))
+        pixels, data = self._read_stored(bands, masks, place, self.turn.size(shape))
         if self.turn.is_none:
             return pixels, data
         is_partial = any(data.strides)
@@ -124,7 +138,7 @@ class Source(Closing):
     def _read_stored(
         self,
         bands: tuple[int, ...],
-        mask_band: int | None,
+        masks: Masks,
         window: RasterioWindow,
         shape: tuple[int, int],
     ) -> Block:
@@ -140,16 +154,23 @@ class Source(Closing):
         pixels = empty_apart((len(bands), *shape), dtype)
         self.dataset.read(bands, out=pixels, **options)
         data: NDArray[np.bool_] = all_true((1, *shape))
-        if mask_band is not None and mask_band == self.alpha:
-            # Any opacity counts as data: a band that is flagged as alpha may hold near-infrared.
-            data = self.dataset.read([mask_band], out_shape=(1, *shape), **options) > 0
-        elif mask_band is not None:
+        if masks.are_declared:
             # A resampled pixel has data where at least half of its area has.
-            masks = self.dataset.read_masks(bands, out_shape=pixels.shape, **options)
-            data = masks >= (128 if is_scaled else 1)
+            shown = self._read_declared(bands, out_shape=pixels.shape, **options)
+            data = shown >= (128 if is_scaled else 1)
+        if masks.alpha is not None:
+            # Any opacity counts as data: a band that is flagged as alpha may hold near-infrared.
+            data = data & (self.dataset.read([masks.alpha], out_shape=(1, *shape), **options) > 0)
         if pixels.dtype.kind == "f":
             data = data & np.isfinite(pixels).all(axis=0)
         return pixels, all_true((1, *shape)) if is_all_true(data) else data
+
+    def _read_declared(self, bands: tuple[int, ...], **options: Any) -> NDArray[np.uint8]:
+        """Read the masks of bands: (C, H, W)."""
+        # rasterio warns that the alpha band does not count; here it does.
+        warns = self.dataset.nodata is not None and ColorInterp.alpha.name in self.colours
+        with ignoring_warnings(NodataShadowWarning) if warns else contextlib.nullcontext():
+            return np.asarray(self.dataset.read_masks(bands, **options))
 
     @property
     def geobox(self) -> GeoBox:

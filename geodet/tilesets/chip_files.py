@@ -76,7 +76,8 @@ class ChipCopier(Closing):
             self._profile, self._meanings, self._names = _read_profile(self._scene.path)
             if self._is_resampled:
                 self._profile["nodata"] = None
-            self._needs_mask = not has_alpha and self._profile["nodata"] is None
+            is_shown = has_alpha and not self._scene.masks.are_declared
+            self._needs_mask = not is_shown and self._profile["nodata"] is None
             self._stack = stack.pop_all()
 
     def close(self) -> None:

@@ -12,6 +12,9 @@ from geodet.raster.scene import Scene
 
 SIDE = 200
 NORTH_UP = Affine(0.6, 0, 500_000, 0, -0.6, 4_500_000)
+GAP = np.zeros((SIDE, SIDE), bool)
+GAP[:, :120] = True  # more than half
+NODATA = 7
 
 
 def imagery(dtype, seed=1):
@@ -29,13 +32,17 @@ def opaque_inside(dtype, feather=0):
 
 @pytest.fixture
 def save(tmp_path):
-    def write(fourth, *, description="", overviews=False, **profile):
+    def write(fourth, *, description="", overviews=False, gap_by="", **profile):
         rgb = np.stack([imagery(fourth.dtype, seed) for seed in (2, 3, 4)])
+        if gap_by == "nodata":
+            profile["nodata"], rgb[rgb == NODATA], rgb[:, GAP] = NODATA, NODATA + 1, NODATA
         path = tmp_path / "scene.tif"
         size = {"width": SIDE, "height": SIDE, "count": 4, "dtype": fourth.dtype.name}
-        with rasterio.open(
-            path, "w", crs="EPSG:32633", transform=NORTH_UP, driver="GTiff", **size, **profile
-        ) as raster:
+        place = {"crs": "EPSG:32633", "transform": NORTH_UP, "driver": "GTiff"}
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(path, "w", **place, **size, **profile) as raster,
+        ):
             raster.colorinterp = [
                 ColorInterp.red,
                 ColorInterp.green,
@@ -45,6 +52,8 @@ def save(tmp_path):
             if description:
                 raster.set_band_description(4, description)
             raster.write(np.concatenate([rgb, fourth[None]]))
+            if gap_by == "mask":
+                raster.write_mask(~GAP)
         if overviews:
             with rasterio.open(path, "r+") as raster:
                 raster.build_overviews([2, 4], Resampling.average)
@@ -98,3 +107,65 @@ def test_the_fourth_band_of_a_png_is_looked_at_as_well(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "scene.png")
     with Scene(tmp_path / "scene.png") as scene:
         assert scene.doubtful_alpha == 4
+
+
+@pytest.mark.parametrize("gap_by", ["nodata", "mask"])
+@pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
+@pytest.mark.parametrize("side", [SIDE, SIDE // 2])
+def test_a_nodata_value_or_a_mask_counts_beside_a_band_that_is_no_alpha(
+    gap_by, profile, side, save
+):
+    fourth = imagery("uint8")
+    fourth[150:, 150:] = 0  # water
+    if gap_by == "nodata":
+        fourth[GAP] = NODATA
+    with Scene(save(fourth, gap_by=gap_by, **profile)) as scene:
+        assert scene.doubtful_alpha == 4
+        scene.resample(side, side)
+        valid = scene.read(Window(0, 0, side, side)).valid
+    np.testing.assert_array_equal(valid, ~GAP[:: SIDE // side, :: SIDE // side])
+
+
+@pytest.mark.parametrize("gap_by", ["nodata", "mask"])
+@pytest.mark.parametrize("profile", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
+@pytest.mark.parametrize("side", [SIDE, SIDE // 2])
+def test_a_nodata_value_or_a_mask_counts_beside_an_alpha_band(gap_by, profile, side, save):
+    opacity = np.full((SIDE, SIDE), 255, np.uint8)
+    opacity[:40, 100:] = 0
+    with Scene(save(opacity, gap_by=gap_by, **profile)) as scene:
+        assert scene.doubtful_alpha is None
+        scene.resample(side, side)
+        valid = scene.read(Window(0, 0, side, side)).valid
+        overview = scene.read_overview(side).valid
+    expected = (~GAP & (opacity > 0))[:: SIDE // side, :: SIDE // side]
+    np.testing.assert_array_equal(valid, expected)
+    np.testing.assert_array_equal(overview, expected)
+
+
+class Listing:
+    """A dataset that lists what is read of it."""
+
+    def __init__(self, dataset):
+        self.dataset, self.calls = dataset, []
+
+    def __getattr__(self, name):
+        if name.startswith("read"):
+            self.calls.append(name)
+        return getattr(self.dataset, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "calls"),
+    [
+        ({}, ["read"]),
+        ({"alpha": True}, ["read", "read"]),
+        ({"mask": True}, ["read", "read_masks"]),
+        ({"alpha": True, "nodata": 0}, ["read", "read_masks", "read"]),
+    ],
+)
+def test_only_masks_that_a_raster_has_are_read_and_each_once(make_scene, monkeypatch, kind, calls):
+    with Scene(make_scene(**kind)) as scene, scene._sources.lend() as source:
+        dataset = Listing(source.dataset)
+        monkeypatch.setattr(source, "dataset", dataset)
+        source.read(scene.bands, scene.masks, Window(0, 0, 96, 80), (80, 96))
+    assert dataset.calls == calls

@@ -233,9 +233,9 @@ def decoded(monkeypatch):
     pixels = []
     read = Source.read
 
-    def counted(self, bands, mask_band, window, shape):
+    def counted(self, bands, masks, window, shape):
         pixels.append(window.width * window.height)
-        return read(self, bands, mask_band, window, shape)
+        return read(self, bands, masks, window, shape)
 
     monkeypatch.setattr(Source, "read", counted)
     return pixels

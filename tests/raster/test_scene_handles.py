@@ -10,6 +10,7 @@ from factories_rasters import mosaic_of_files, read_whole
 from geodet.errors import SceneError
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.raster.scene import Scene
+from geodet.raster.source import Masks
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -36,7 +37,7 @@ def test_handles_of_a_mosaic_share_no_file(make_scene, handles):
         scene._blocks = None
         lent = [stack.enter_context(scene._sources.lend()) for _ in range(4)]
         assert len(handles) == 4  # all opened by this thread
-        everything = ((1, 2, 3), 1, Window(0, 0, 96, 80), (80, 96))
+        everything = ((1, 2, 3), Masks(True, None), Window(0, 0, 96, 80), (80, 96))
         with ThreadPoolExecutor(4) as pool:
             for _ in range(40):
                 for pixels, _ in pool.map(lambda source: source.read(*everything), lent):

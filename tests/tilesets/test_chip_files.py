@@ -94,6 +94,25 @@ def with_alpha(make_scene):
     return make_scene(alpha=True, holes=HOLES)
 
 
+def with_alpha_and_nodata(make_scene):
+    return make_scene(alpha=True, holes=HOLES, nodata=0)
+
+
+def with_alpha_and_a_mask(make_scene):
+    path = make_scene(alpha=True, mask=True, holes=HOLES)
+    with rasterio.open(path, "r+") as raster:
+        raster.write(np.full((80, 96), 255, np.uint8), 4)
+        raster.write(np.zeros((9, 9), np.uint8), 4, window=rasterio.windows.Window(15, 8, 9, 9))
+    return path
+
+
+def with_a_mask_and_near_infrared_that_is_flagged_as_alpha(make_scene):
+    path = make_scene(alpha=True, mask=True, holes=HOLES)
+    with rasterio.open(path, "r+") as raster:
+        raster.write(np.random.default_rng(1).integers(1, 250, (80, 96), np.uint8), 4)
+    return path
+
+
 def with_colours(make_scene):
     return make_palette(make_scene)
 
@@ -123,6 +142,9 @@ def with_points_and_alpha(make_scene):
     [
         one_bit,
         with_alpha,
+        with_alpha_and_nodata,
+        with_alpha_and_a_mask,
+        with_a_mask_and_near_infrared_that_is_flagged_as_alpha,
         with_colours,
         with_a_transparent_colour,
         with_turned_points,
