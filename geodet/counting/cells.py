@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ _WGS84 = CRS.from_epsg(4326)
 
 @dataclass(frozen=True, slots=True)
 class CellGrid:
-    """A raster of square cells that covers all objects."""
+    """A raster of square cells that covers all objects, or without any the examined ground."""
 
     transform: Affine
     """From columns and rows of cells to the CRS."""
@@ -83,17 +84,24 @@ def count_in_squares(
         The cells with objects, their counts with a total of all examined ground, and the grid.
 
     Raises:
-        VectorError: The objects have no CRS, there are none, or no UTM zone contains them.
+        VectorError: The objects have no CRS, there is neither an object nor ground, or no UTM zone
+            contains them.
         ConfigError: The side is not positive, or so small that the grid would fill the memory.
     """
     if not 0 < side < np.inf:
         raise ConfigError(f"cells of {side} m", hint="give their side in metres, such as 100")
-    crs = _metric_crs(found)
+    crs = _metric_crs(found, ground)
     xy = shapely.get_coordinates(found.points_in(crs, 0.0, found.path))
     step = side / crs.axis_info[0].unit_conversion_factor
     columns, rows = np.floor(xy / step).astype(np.int64).T
-    left, top = int(columns.min()), int(rows.max())
-    width, height = int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+    if len(found):
+        left, top = int(columns.min()), int(rows.max())
+        width, height = int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+    else:
+        assert ground is not None  # as _check_placed requires
+        x1, y1, x2, y2 = ground.bounds_in(crs) / step
+        left, top = math.floor(x1), math.ceil(y2) - 1
+        width, height = math.ceil(x2) - left, top + 1 - math.floor(y1)
     if width * height > _MOST_CELLS:
         raise ConfigError(
             f"a grid of {side:g} m would have {width:,} x {height:,} cells",
@@ -126,7 +134,7 @@ def count_in_hexagons(
         The cells with objects, in WGS 84, and their counts with a total of all examined ground.
 
     Raises:
-        VectorError: The objects have no CRS, or there are none.
+        VectorError: The objects have no CRS, or there is neither an object nor ground.
         ConfigError: The package h3 is not installed, or there is no such resolution.
     """
     try:
@@ -137,7 +145,7 @@ def count_in_hexagons(
         ) from error
     if not 0 <= resolution <= _FINEST:
         raise ConfigError(f"H3 has no resolution {resolution}", hint="choose one of 0 to 15")
-    _check_placed(found)
+    _check_placed(found, ground)
     crs = found.crs
     longitude, latitude = Transformer.from_crs(crs, _WGS84, always_xy=True).transform(
         *found.centres.T
@@ -158,27 +166,32 @@ def _hexagon(ring: Floats) -> shapely.Geometry:
     return shapely.Polygon(ring)
 
 
-def _metric_crs(found: FoundObjects) -> CRS:
+def _metric_crs(found: FoundObjects, ground: ExaminedGround | None) -> CRS:
     """Return the objects' CRS where it is one in metres on the ground, else their UTM zone."""
-    _check_placed(found)
+    _check_placed(found, ground)
     crs = found.crs
     assert crs is not None  # checked above
     if crs.is_projected and not full_turn(crs):
         return crs
-    return utm_at(crs, found.middle)
+    if len(found):
+        return utm_at(crs, found.middle)
+    assert ground is not None  # as _check_placed requires
+    assert ground.crs is not None
+    return utm_at(ground.crs, shapely.get_coordinates(ground.shape.representative_point())[0])
 
 
-def _check_placed(found: FoundObjects) -> None:
+def _check_placed(found: FoundObjects, ground: ExaminedGround | None) -> None:
     if found.crs is None:
         raise VectorError(
             f"{found.path} has no CRS, so the size of a cell is unknown",
             hint="give it its CRS, such as with ogr2ogr -a_srs EPSG:32633",
             path=found.path,
         )
-    if not len(found):
+    if not len(found) and (ground is None or ground.crs is None or ground.shape.is_empty):
+        hint = "lower --min-score, or detect with a lower threshold"
         raise VectorError(
             f"{found.path} has no object to count",
-            hint="lower --min-score, or detect with a lower threshold",
+            hint=hint if ground is None else "no scene that was searched has data",
             path=found.path,
         )
 

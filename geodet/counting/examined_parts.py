@@ -63,7 +63,8 @@ def find_examined_parts(
     Raises:
         VectorError: There is no transformation between the CRSs.
     """
-    pieces = ground.pieces_in(crs, np.array(shapely.total_bounds(shapes)))
+    bounds = shapely.total_bounds(shapes) if len(shapes) else np.full(4, np.nan)
+    pieces = ground.pieces_in(crs, np.array(bounds))
     on_ground = ground_areas(shapes, crs)
     whole = np.where(np.isfinite(on_ground), on_ground, shapely.area(shapes))
     is_inside, parts, owner = _cut(shapes, pieces)

@@ -214,7 +214,7 @@ def count_pairs(
     columns |= dict(_by_class(found, place, which, count))
     if shares is not None:
         columns |= {"examined_share": shares}
-    if np.isfinite(areas).any():
+    if not count or np.isfinite(areas).any():
         hectares = areas / _SQUARE_METRES
         with np.errstate(invalid="ignore", divide="ignore"):
             density = np.where(hectares > 0, objects / hectares, np.nan)

@@ -160,7 +160,8 @@ def _to_text(table: Any, total: Any) -> Any:
     rows = table.astype(dict.fromkeys(mixed, object))
     last = total.reindex(columns=rows.columns).astype(object)
     if rows.columns[0] in total.columns:  # the polygons have no attribute
-        rows.insert(0, "polygon", [str(number) for number in range(1, len(rows) + 1)])
+        numbers = [str(number) for number in range(1, len(rows) + 1)]
+        rows.insert(0, "polygon", np.array(numbers, object))  # also without any row
         last.insert(0, "polygon", "total")
     else:
         last.iloc[0, 0] = "total"

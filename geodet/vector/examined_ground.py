@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
+from pyproj import CRS, Transformer
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
@@ -62,6 +62,19 @@ class ExaminedGround:
         geobox = _plane(bounds, crs, _SIDE)
         pixels = polygons_to_pixels(only_polygons(np.array([self.shape])), self.crs, geobox)
         return only_polygons(shapely.transform(subdivided(pixels), geobox.to_world))
+
+    def bounds_in(self, crs: CRS) -> Floats:
+        """Return the extent of the ground in another CRS: x1 y1 x2 y2, NaN without any.
+
+        Args:
+            crs: A projected CRS, in which both sides of the antimeridian are near each other.
+        """
+        to_crs = Transformer.from_crs(self.crs, crs, always_xy=True)
+        polygons = only_polygons(np.array([self.shape]))
+        bounds = np.array([to_crs.transform_bounds(*polygon.bounds) for polygon in polygons])
+        if not len(bounds):
+            return np.full(4, np.nan)
+        return np.hstack([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)])
 
     def has_examined(self, xy: Floats, crs: CRS | None) -> NDArray[np.bool_]:
         """Whether places lie on the ground or on its edge: (N,).

@@ -112,6 +112,14 @@ def write_trees(path, about=None):
     return path
 
 
+def write_nothing(path, ground, epsg=32633):
+    """Write a layer without any object that says which ground was examined, if any."""
+    frame = geopandas.GeoDataFrame({"score": np.zeros(0)}, geometry=[], crs=epsg)
+    about = {} if ground is None else {"examined ground": ground.wkt}
+    pyogrio.write_dataframe(frame, path, geometry_type="Polygon", layer_metadata=about)
+    return path
+
+
 def places_of(side):
     """Return squares of so many metres, or without a side hexagons of H3."""
     if side is None:
@@ -141,6 +149,66 @@ def test_where_the_ground_is_unknown_the_total_has_no_density_and_says_why(tmp_p
     assert pyogrio.read_dataframe(output, layer="counts")["per_ha"].gt(0).all()
     assert pyogrio.read_dataframe(output, layer="total").columns.tolist() == ["objects"]
     assert "found.gpkg does not say which ground was examined" in caplog.text
+
+
+@pytest.mark.parametrize("epsg", [32633, 4326])
+def test_examined_ground_without_any_object_has_a_density_of_0(tmp_path, epsg):
+    x, y = CORNER
+    parts = shapely.box(x, y, x + 50, y + 100), shapely.box(x + 200, y + 130, x + 300, y + 200)
+    moved = geopandas.GeoSeries([shapely.union_all(parts)], crs=UTM).to_crs(epsg)
+    path = write_nothing(tmp_path / "found.gpkg", moved.iloc[0], epsg)
+    report = count_objects(path, CountPlaces(cell_m=100), tmp_path / "density.tif")
+    assert (report.polygons, report.objects, report.elsewhere) == (0, 0, 0)
+    assert report.total["objects"] == report.total["per_ha"] == 0
+    assert report.total["area_ha"] == pytest.approx(1.2, rel=2e-3)
+    with rasterio.open(tmp_path / "density.tif") as raster:
+        assert raster.crs == UTM
+        at = np.array([[25, 50], [250, 150], [150, 50]])
+        values = [value[0] for value in raster.sample(CORNER + at)]
+        if epsg == 32633:  # neither a row nor a column more than the ground has
+            assert (raster.width, raster.height) == (3, 2)
+    np.testing.assert_array_equal(values, [0, 0, np.nan])
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet", ".csv"])
+@pytest.mark.parametrize("side", [100, None])
+def test_cells_without_any_object_are_an_empty_table_of_all_columns(tmp_path, suffix, side):
+    ground = shapely.box(*CORNER, *(CORNER + 1000))
+    path, output = tmp_path / "found.gpkg", tmp_path / f"cells{suffix}"
+    total = count_objects(write_nothing(path, ground), places_of(side), output).total
+    assert total["objects"] == total["per_ha"] == 0
+    assert total["area_ha"] == pytest.approx(100 / 0.9996**2, rel=1e-4)
+    if suffix == ".csv":
+        rows = output.read_text().splitlines()
+        assert len(rows) == 2  # the names, and the total
+        names = rows[0].split(",")
+    else:
+        read = geopandas.read_parquet if suffix == ".parquet" else geopandas.read_file
+        table = read(output, **({"layer": "counts"} if suffix == ".gpkg" else {}))
+        assert len(table) == 0
+        names = table.columns
+    if suffix != ".geojson":  # which names attributes in its features alone
+        assert {"objects", "examined_share", "area_ha", "per_ha"} <= set(names)
+
+
+def test_the_ground_on_both_sides_of_the_antimeridian_is_one_raster(tmp_path):
+    sides = shapely.box(179.99, -17, 180, -16.99), shapely.box(-180, -17, -179.99, -16.99)
+    path = write_nothing(tmp_path / "found.gpkg", shapely.union_all(sides), 4326)
+    count_objects(path, CountPlaces(cell_m=100), tmp_path / "density.tif")
+    with rasterio.open(tmp_path / "density.tif") as raster:
+        assert 20 <= raster.width <= 25
+        assert 10 <= raster.height <= 14
+
+
+def test_no_object_on_unknown_ground_or_on_none_is_refused(tmp_path):
+    nowhere, unknown = tmp_path / "nowhere.gpkg", tmp_path / "unknown.gpkg"
+    write_nothing(nowhere, shapely.Polygon())
+    write_nothing(unknown, None)
+    for path, hint in ((nowhere, "no scene that was searched has data"), (unknown, "--min-score")):
+        for places in (places_of(100), places_of(None)):
+            with pytest.raises(VectorError, match="no object to count") as caught:
+                count_objects(path, places)
+            assert hint in caught.value.hint
 
 
 def test_hexagons_are_those_of_h3():
