@@ -41,8 +41,8 @@ def preview(
             show_default=False,
         ),
     ],
-    output: Annotated[
-        Path,
+    typed_output: Annotated[
+        str,  # a slash at its end is not lost
         typer.Option(
             "--output",
             "-o",
@@ -144,7 +144,8 @@ def preview(
     from geodet.raster.scene_lists import check_scene_exists
     from geodet.vector.formats import check_vector_exists
 
-    if is_picture_folder(output):
+    output = Path(typed_output)
+    if is_picture_folder(typed_output):
         given = {"--outline": outlines, "--title": title, "--window": window, "--bounds": bounds}
         _refuse_for_folder(name for name, value in given.items() if value)
         options = PictureOptions(preview_format, only_with_objects, max_side)

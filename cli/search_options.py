@@ -62,7 +62,7 @@ TypedOutputs = Annotated[
 ]
 MergedOutputs = Annotated[list[str], _outputs()]
 Preview = Annotated[
-    Path | None,
+    str | None,  # a slash at its end is not lost
     typer.Option(
         "--preview",
         metavar="FILE.png|FOLDER/",

@@ -62,7 +62,7 @@ class DetectOptions:
     """When appending: replace the rows of scenes that the file holds; otherwise it is refused."""
     style: bool = False
     """Write a QGIS style beside the outputs that cannot contain one."""
-    preview: Path | None = None
+    preview: str | Path | None = None
     """A PNG to draw the scene and its detections to, or all scenes; or a folder for a picture of
     each, see :func:`geodet.previews.picture_options.is_picture_folder`."""
     preview_format: PictureFormat = "jpeg"
@@ -200,8 +200,8 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, before: Writ
         )
     preview = options.preview
     if preview is not None and is_picture_folder(preview):
-        is_ours = options.overwrite or before.includes_all_in(preview)
-        check_picture_folder(preview, overwrite=is_ours)
+        is_ours = options.overwrite or before.includes_all_in(Path(preview))
+        check_picture_folder(Path(preview), overwrite=is_ours)
     else:
         _refuse_without_folder(options)
         _check_other(preview, ".png", options, before)
@@ -212,12 +212,12 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, before: Writ
 
 
 def _check_other(
-    path: Path | None, suffix: str, options: DetectOptions, before: WrittenFiles
+    path: str | Path | None, suffix: str, options: DetectOptions, before: WrittenFiles
 ) -> None:
     """Check that a file beside the detections, if it is asked for, can be written."""
     if path is not None:
-        overwrite = options.overwrite or before.includes(path)
-        check_destination(path, (suffix,), overwrite=overwrite)
+        overwrite = options.overwrite or before.includes(Path(path))
+        check_destination(Path(path), (suffix,), overwrite=overwrite)
 
 
 def _refuse_without_folder(options: DetectOptions) -> None:
@@ -239,7 +239,6 @@ def _check_apart(read: Sequence[str], outputs: Sequence[Path], options: DetectOp
     if options.aoi is not None:
         inputs.append(Path(path_of(options.aoi)))
     styles = {style_path(output) for output in styled_outputs(outputs, options)}
-    others = [
-        path for path in (options.preview, options.image_counts, options.report) if path is not None
-    ]
+    named = (options.preview, options.image_counts, options.report)
+    others = [Path(path) for path in named if path is not None]
     check_apart([*outputs, *others, *sorted(styles)], inputs)

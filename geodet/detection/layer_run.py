@@ -193,7 +193,7 @@ class LayerRun(ABC):
             with naming_complete(self.report.outputs), noting():
                 self._write_counts(loop)
                 if preview := self._options.preview:
-                    overwrite = self._options.overwrite or before.includes(preview)
+                    overwrite = self._options.overwrite or before.includes(Path(preview))
                     with self._watch.measure("preview"):
                         previews.draw(self.classes, loop.failed, overwrite=overwrite)
                 self._write_styles()

@@ -66,19 +66,19 @@ class RunPreviews:
             return
         scenes = [scene for scene in self._plan.scenes if scene.name not in failed]
         if is_picture_folder(preview):
-            self._draw_folder(preview, scenes)
+            self._draw_folder(Path(preview), scenes)
         elif len(self._plan.records) == 1:
             (only,) = scenes
             scene = self._opened.open(only.path)
             select_colours(scene, self._config.bands)
-            draw_preview(preview, scene, self._found_in(only), classes, overwrite=overwrite)
+            draw_preview(Path(preview), scene, self._found_in(only), classes, overwrite=overwrite)
         else:
             shown = [
                 OverviewScene(scene.part(self._found_in(scene)), partial(self.open, scene))
                 for scene in scenes
             ]
             crs = scenes[0].geobox.crs
-            draw_overview(preview, shown, classes, crs=crs, overwrite=overwrite)
+            draw_overview(Path(preview), shown, classes, crs=crs, overwrite=overwrite)
 
     def _draw_folder(self, folder: Path, scenes: Sequence[PlannedScene]) -> None:
         stems = name_files([record.scene for record in self._plan.records])

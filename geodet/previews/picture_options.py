@@ -35,9 +35,13 @@ class PictureOptions:
     """Longest side of a picture in pixels, and the side of the tiles of a scene."""
 
 
-def is_picture_folder(preview: Path) -> bool:
-    """Whether a preview is a folder of pictures: it has no extension, or there is a folder."""
-    return preview.is_dir() or not preview.suffix
+def is_picture_folder(preview: str | Path) -> bool:
+    """Whether a preview is a folder of pictures.
+
+    It is one that ends in a slash, has no extension, or is there.
+    """
+    path = Path(preview)
+    return str(preview).endswith(("/", "\\")) or path.is_dir() or not path.suffix
 
 
 def check_picture_folder(folder: Path, *, overwrite: bool) -> None:

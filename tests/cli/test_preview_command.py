@@ -4,7 +4,7 @@ import json
 
 import geopandas
 import pytest
-from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from shapely import box
 
 from geodet.raster.scene import Scene
@@ -36,6 +36,16 @@ def test_json_has_the_window_and_the_classes(files, invoke):
         "window": {"col_off": 10, "row_off": 20, "width": 30, "height": 40},
         "labels": {"car": 2},
     }
+
+
+@pytest.mark.parametrize("command", ["preview", "detect"])
+def test_a_slash_at_the_end_names_a_folder(files, invoke, tmp_path, tiny_path, command):
+    if command == "preview":
+        invoke("preview", *files[:2], "-o", "flight.2024/")
+    else:
+        options = ("-o", "found.gpkg", "--model", str(tiny_path), "--preview", "flight.2024/")
+        invoke("detect", files[0], *options)
+    assert [path.name for path in (tmp_path / "flight.2024").iterdir()] == ["scene.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,11 @@ def test_a_folder_has_a_picture_of_each(photographs, tiny_model, tmp_path):
     assert sizes(tmp_path / "looks") == {"a.jpg": (160, 120), "b.jpg": (160, 120)}
 
 
+def test_a_folder_may_have_a_dot_in_its_name(photographs, tiny_model, tmp_path):
+    run(photographs, tmp_path / "out.gpkg", tiny_model, preview=f"{tmp_path}/looks.v2/")
+    assert set(sizes(tmp_path / "looks.v2")) == {"a.jpg", "b.jpg"}
+
+
 def test_pictures_without_objects_may_be_left_out(photographs, tiny_model, tmp_path):
     options = {"preview_format": "webp", "only_with_objects": True}
     preview = tmp_path / "looks"

@@ -100,6 +100,13 @@ def test_a_folder_has_no_extension_or_is_there(tmp_path):
     assert is_picture_folder(tmp_path)
     assert is_picture_folder(tmp_path / "new")
     assert not is_picture_folder(tmp_path / "new.png")
+    assert not is_picture_folder(tmp_path / "flight.2024")
+
+
+@pytest.mark.parametrize("end", ["/", "\\"])
+def test_a_text_that_ends_in_a_slash_is_a_folder(end):
+    assert is_picture_folder(f"flight.2024{end}")
+    assert is_picture_folder(f"new.png{end}")
 
 
 def test_a_folder_with_files_is_not_written_to(tmp_path):
