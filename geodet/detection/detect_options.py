@@ -10,7 +10,7 @@ from geodet.config.reading_config import ReadingConfig
 from geodet.detection.journal import journal_folder
 from geodet.detection.scene_files import expand_outputs, is_per_scene
 from geodet.detection.written_files import WrittenFiles, read_written
-from geodet.errors import ConfigError
+from geodet.errors import ConfigError, OutputError
 from geodet.files.outputs import check_apart, check_destination
 from geodet.previews.picture_options import (
     PictureFormat,
@@ -204,7 +204,7 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, before: Writ
         check_picture_folder(Path(preview), overwrite=is_ours)
     else:
         _refuse_without_folder(options)
-        _check_other(preview, ".png", options, before)
+        _check_picture(preview, options, before)
     _check_other(options.report, ".html", options, before)
     _check_other(options.image_counts, ".csv", options, before)
     for output in styled_outputs(outputs, options):
@@ -218,6 +218,19 @@ def _check_other(
     if path is not None:
         overwrite = options.overwrite or before.includes(Path(path))
         check_destination(Path(path), (suffix,), overwrite=overwrite)
+
+
+def _check_picture(
+    preview: str | Path | None, options: DetectOptions, before: WrittenFiles
+) -> None:
+    """Check that a preview, if it is asked for, is a PNG that can be written."""
+    if preview is not None and Path(preview).suffix.lower() != ".png":
+        raise OutputError(
+            f"a preview is a .png or a folder, and not {preview}",
+            hint="geodet preview draws found objects to .jpg, .webp, .pdf and .svg, too",
+            path=Path(preview),
+        )
+    _check_other(preview, ".png", options, before)
 
 
 def _refuse_without_folder(options: DetectOptions) -> None:

@@ -87,6 +87,11 @@ REFUSALS = {
         ("detect", "scene.tif", "-o", "a.gpkg", "--preview", "old.png"),
         "old.png exists already",
     ),
+    "detect: preview in another format": (
+        ("detect", "scene.tif", "-o", "a.gpkg", "--preview", "look.pdf"),
+        "a preview is a .png or a folder, and not look.pdf hint: geodet preview draws found objects"
+        " to .jpg, .webp, .pdf and .svg, too",
+    ),
     "detect: output over its input": (
         ("detect", "scene.tif", "-o", "labels.geojson", "--aoi", "labels.geojson", "--overwrite"),
         "labels.geojson is an input and would be overwritten",
