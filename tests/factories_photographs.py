@@ -28,6 +28,7 @@ def make_exif(
     density=None,
     unit=None,
     columns=None,
+    rows=None,
     zoom=None,
     camera=("DJI", "FC6310"),
     orientation=None,
@@ -45,6 +46,7 @@ def make_exif(
         Base.FocalPlaneXResolution: density and IFDRational(round(density * 1000), 1000),
         Base.FocalPlaneResolutionUnit: unit,
         Base.ExifImageWidth: columns,
+        Base.ExifImageHeight: rows,
         Base.DigitalZoomRatio: zoom and IFDRational(round(zoom * 100), 100),
     }
     exif.get_ifd(IFD.Exif).update({t: v for t, v in details.items() if v is not None})

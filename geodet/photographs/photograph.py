@@ -32,6 +32,7 @@ _NADIR_DEG = 15.0
 _FILM_DIAGONAL_MM = math.hypot(36, 24)
 _SENSOR_MM = (1.0, 100.0)  # widths that sensors have
 _NO_CAMERA = "it has neither a georeference nor EXIF data of a camera"
+_SAME_SHAPE = 0.02  # by which the sides of a picture that was made smaller are rounded, at most
 _AGREES = 1.2  # two focal lengths that differ by more contradict each other
 
 
@@ -151,7 +152,8 @@ def focal_length_px(tags: PictureTags, name: str) -> float | None:
 
     By the resolution of the sensor, or else by the focal length on 35 mm film, which by convention
     has the same field of view along the diagonal. Where both contradict each other, the second
-    counts, since resolutions of sensors are often those of a preview.
+    counts, since resolutions of sensors are often those of a preview. Of a picture whose sides have
+    another ratio than as the camera took it, a part was cut off, and neither holds.
 
     Args:
         tags: What the camera wrote.
@@ -162,10 +164,13 @@ def focal_length_px(tags: PictureTags, name: str) -> float | None:
         >>> round(focal_length_px(tags, "a.jpg"))
         2774
     """
+    reduction = _reduction(tags)
+    if reduction is None:
+        return None
     by_film = None
     if tags.focal_35_mm:
         by_film = tags.focal_35_mm * math.hypot(tags.width, tags.height) / _FILM_DIAGONAL_MM
-    by_sensor = _by_sensor(tags)
+    by_sensor = _by_sensor(tags, reduction)
     if by_film and by_sensor and not 1 / _AGREES < by_sensor / by_film < _AGREES:
         _logger.warning(
             "%s: the size of its sensor and its focal length on 35 mm film contradict each other: "
@@ -176,13 +181,25 @@ def focal_length_px(tags: PictureTags, name: str) -> float | None:
     return by_sensor or by_film
 
 
-def _by_sensor(tags: PictureTags) -> float | None:
+def _reduction(tags: PictureTags) -> float | None:
+    """Return pixels of the picture per pixel of the sensor; None where a part was cut off."""
+    columns, rows = tags.sensor_columns, tags.sensor_rows
+    if not columns or (not rows and columns == tags.height):
+        return 1.0
+    if not rows or math.isclose(tags.width * rows, tags.height * columns, rel_tol=_SAME_SHAPE):
+        return tags.width / columns
+    # Programs that turn the pixels may leave the camera's tags as they are.
+    is_turned = math.isclose(tags.height * rows, tags.width * columns, rel_tol=_SAME_SHAPE)
+    return tags.height / columns if is_turned else None
+
+
+def _by_sensor(tags: PictureTags, reduction: float) -> float | None:
     if not tags.focal_mm or not tags.pixels_per_mm:
         return None
     columns = tags.sensor_columns or tags.width
     if not _SENSOR_MM[0] < columns / tags.pixels_per_mm < _SENSOR_MM[1]:
         return None
-    return tags.focal_mm * tags.pixels_per_mm * tags.width / columns
+    return tags.focal_mm * tags.pixels_per_mm * reduction
 
 
 def _height(tags: PictureTags, ground_altitude: float | None) -> tuple[float | None, str]:

@@ -76,6 +76,8 @@ class PictureTags:
     """Pixels of the whole sensor per millimetre, along x."""
     sensor_columns: int | None = None
     """Columns of the picture as the camera took it."""
+    sensor_rows: int | None = None
+    """Its rows."""
     zoom: float | None = None
     """How many times the picture was enlarged by cutting its edges off."""
     pitch: float | None = None
@@ -109,7 +111,8 @@ def read_tags(path: Path) -> PictureTags | None:
 
 def _read_all(picture: Image.Image, path: Path) -> PictureTags:
     exif, details, place = _read_exif(picture, path)
-    columns = _whole(details.get(Base.ExifImageWidth))
+    columns = _positive(details.get(Base.ExifImageWidth))
+    rows = _positive(details.get(Base.ExifImageHeight))
     longitude, latitude, altitude = _read_place(place, path)
     relative, pitch, yaw, roll = _read_pose(picture, path)
     width, height = picture.size
@@ -126,7 +129,8 @@ def _read_all(picture: Image.Image, path: Path) -> PictureTags:
         focal_mm=_positive(details.get(Base.FocalLength)),
         focal_35_mm=_positive(details.get(Base.FocalLengthIn35mmFilm)),
         pixels_per_mm=_density(details),
-        sensor_columns=columns if columns and columns > 0 else None,
+        sensor_columns=_whole(columns),
+        sensor_rows=_whole(rows),
         zoom=_positive(details.get(Base.DigitalZoomRatio)),
         pitch=pitch,
         yaw=yaw,

@@ -40,6 +40,23 @@ class TestGsd:
         half = taken(2736, 1824, pixels_per_mm=5472 / 13.2, sensor_columns=5472)
         assert half.gsd_m == pytest.approx(2 * whole.gsd_m)
 
+    @pytest.mark.parametrize("film", [None, 24.0])
+    @pytest.mark.parametrize("size", [(3648, 5472), (1824, 2736), (333, 500)])
+    def test_of_a_picture_that_another_program_has_turned(self, size, film):
+        """The camera's tags stay, and its columns are rows of the file."""
+        sensor = {"pixels_per_mm": 5472 / 13.2, "sensor_columns": 5472, "sensor_rows": 3648}
+        whole = taken(focal_35_mm=film, **sensor)
+        turned = taken(*size, focal_35_mm=film, **sensor)
+        assert turned.gsd_m == pytest.approx(whole.gsd_m * 5472 / size[1])
+        if size == (3648, 5472):
+            only_columns = sensor | {"sensor_rows": None}
+            assert taken(*size, focal_35_mm=film, **only_columns).gsd_m == turned.gsd_m
+
+    def test_of_a_picture_of_which_a_part_was_cut_off(self):
+        sensor = {"pixels_per_mm": 5472 / 13.2, "sensor_columns": 5472, "sensor_rows": 3648}
+        found = taken(3000, 3000, **sensor)
+        assert (found.gsd_m, found.reason) == (None, "the size of its sensor is unknown")
+
     def test_film_counts_where_both_contradict_each_other(self, caplog):
         assert taken(pixels_per_mm=180 / 25.4).gsd_m == taken().gsd_m
         assert taken(pixels_per_mm=5472 / 40).gsd_m == taken().gsd_m
