@@ -203,15 +203,12 @@ def _report_unseen(polygons: Polygons, counted: CountedPolygons, ground: Examine
     assert examined is not None  # the ground is known
     if not examined.is_any and not counted.total["objects"].gt(0).any():
         raise ground.miss_error(polygons.path, "polygons")
-    unseen, partial = int(examined.is_unseen.sum()), int(examined.is_partial.sum())
-    if unseen or partial:
+    if gaps := examined.describe_gaps("polygon"):
         logger.warning(
-            "%s: %d of %d polygons were not examined, and %d only in part; counts, densities and"
-            " estimates are of the examined part, the examined_share of each",
+            "%s: %s; counts, densities and estimates are of the examined part, the examined_share"
+            " of each",
             polygons.path,
-            unseen,
-            len(polygons.shapes),
-            partial,
+            gaps,
         )
 
 

@@ -10,6 +10,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from geodet.documents.values import counted
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.examined_ground import ExaminedGround
@@ -44,6 +45,21 @@ class ExaminedParts:
     def is_partial(self) -> NDArray[np.bool_]:
         """(M,) True where some part was examined, and some was not."""
         return np.asarray((self.shares > 0) & (self.shares < 1), np.bool_)
+
+    def describe_gaps(self, noun: str) -> str:
+        """Describe how many polygons were not examined, or only in part; "" if there are none.
+
+        Args:
+            noun: What a polygon is, such as ``plot``.
+        """
+        total = len(self.shares)
+        kinds = ((self.is_unseen, "not examined"), (self.is_partial, "examined only in part"))
+        texts = []
+        for which, how in kinds:
+            if number := int(which.sum()):
+                of = f"the only {noun}" if total == 1 else f"{number:,} of {counted(total, noun)}"
+                texts.append(f"{of} {'was' if number == 1 else 'were'} {how}")
+        return ", and ".join(texts)
 
 
 def find_examined_parts(

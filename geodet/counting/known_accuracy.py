@@ -119,16 +119,8 @@ def _cut_to_examined(plots: Polygons, ground: ExaminedGround) -> Polygons:
     examined = find_examined_parts(plots.shapes, plots.crs, ground)
     if not examined.is_any:
         raise ground.miss_error(plots.path, "plots")
-    unseen, partial = int(examined.is_unseen.sum()), int(examined.is_partial.sum())
-    if unseen or partial:
-        logger.warning(
-            "%s: %d of %d plots were not examined and are left out; %d were only in part, and their"
-            " examined part counts",
-            plots.path,
-            unseen,
-            len(plots.shapes),
-            partial,
-        )
+    if gaps := examined.describe_gaps("plot"):
+        logger.warning("%s: %s; only what was examined counts", plots.path, gaps)
     return replace(plots, shapes=examined.shapes).select(~examined.is_unseen)
 
 

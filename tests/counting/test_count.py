@@ -284,7 +284,7 @@ def test_polygons_that_were_not_examined_have_no_counts(tmp_path, half, caplog, 
     assert counts["estimate_high"].isna().tolist() == [False, False, True]
     assert report.total["examined_share"] == pytest.approx(0.5)
     assert report.total["per_ha"] == pytest.approx(100, rel=2e-3)
-    said = "1 of 4 polygons were not examined, and 1 only in part"
+    said = "1 of 4 polygons was not examined, and 1 of 4 polygons was examined only in part; counts"
     assert said in caplog.text
 
 
@@ -318,7 +318,9 @@ def test_plots_that_were_not_examined_are_left_out(tmp_path, half, stands, caplo
     report = count_objects(half, CountPlaces(stands), known=known)
     # Of the second plot only the western half: 1 labelled, 2 found; nothing of the third.
     assert "ratio of 7 labelled objects to 10 detections in 3 sample" in report.estimated_by
-    assert "1 of 4 plots were not examined and are left out; 1 were only in part" in caplog.text
+    assert (
+        "1 of 4 plots was not examined, and 1 of 4 plots was examined only in part" in caplog.text
+    )
     away = write(tmp_path / "away.gpkg", areas[2:3], plot=[3])
     with pytest.raises(VectorError, match="none of the plots"):
         count_objects(half, CountPlaces(stands), known=KnownAccuracy(sample=sample, plots=away))

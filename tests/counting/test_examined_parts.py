@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
-from geodet.counting.examined_parts import find_examined_parts
+from geodet.counting.examined_parts import ExaminedParts, find_examined_parts
 from geodet.vector.examined_ground import ExaminedGround
 
 UTM = CRS.from_epsg(32633)
@@ -80,3 +80,21 @@ def test_ground_across_the_antimeridian_covers_polygons_on_either_side():
     for shapes in (east, west):
         found = parts_of(shapes, shapely.box(179.9, 0, 180.1, 1), wgs84, wgs84)
         assert found.shares.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("shares", "text"),
+    [
+        ([1.0, np.nan], ""),
+        ([0.5], "the only plot was examined only in part"),
+        ([0.5, 1.0], "1 of 2 plots was examined only in part"),
+        ([0.0, 1.0, 0.0], "2 of 3 plots were not examined"),
+        (
+            [0.0, 0.2, 0.3],
+            "1 of 3 plots was not examined, and 2 of 3 plots were examined only in part",
+        ),
+    ],
+)
+def test_only_the_gaps_that_there_are_are_named(shares, text):
+    parts = ExaminedParts(np.full(len(shares), None), np.ones(len(shares)), np.array(shares))
+    assert parts.describe_gaps("plot") == text
