@@ -16,7 +16,7 @@ from geodet.config.section import did_you_mean, name_hint
 from geodet.documents.values import check_class_name, shown
 from geodet.errors import TilesetError, VectorError
 from geodet.geometry.arrays import Ints
-from geodet.tilesets.labels import ParsedLabels
+from geodet.tilesets.labels import ParsedImage, ParsedLabels
 
 __all__ = [
     "CLASS_FIELDS",
@@ -33,6 +33,8 @@ def map_classes(
 ) -> ParsedLabels:
     """Rename the classes of the objects, and those that a file declares.
 
+    Images that ``geodet tile`` cut with the same map have the new names already, and keep them.
+
     Args:
         labels: The labels of a tileset; they are changed.
         config: ``class_map``.
@@ -42,8 +44,8 @@ def map_classes(
         The same labels.
 
     Raises:
-        TilesetError: The map names a class that the labels lack, or a name is one that files cannot
-            hold.
+        TilesetError: The map names a class that the labels lack, or renames again what another map
+            has renamed, or a name is one that files cannot hold.
     """
     for image in labels.images:
         image.names = [None if name is None else _composed(name) for name in image.names]
@@ -52,8 +54,16 @@ def map_classes(
     _check_names({*used, *labels.classes}, labels.source)
     if not config.class_map:
         return labels
+    to_rename = [image for image in labels.images if image.class_map != config.class_map]
+    if not to_rename:
+        logger.info(
+            "%s: geodet tile has applied this data.class_map: it is not applied again",
+            labels.source,
+        )
+        return labels
     _check_keys({*used, *labels.classes, *others}, labels.source, config)
-    for image in labels.images:
+    _check_not_repeated(to_rename, {*used, *labels.classes}, labels.source, config)
+    for image in to_rename:
         image.names = [
             None if name is None else config.class_map.get(name, name) for name in image.names
         ]
@@ -106,6 +116,24 @@ def _check_keys(known: set[str], source: object, config: DataConfig) -> None:
                 f"{source} has no class {name!r}, which data.class_map renames",
                 hint=name_hint(name, sorted(known), "classes"),
             )
+
+
+def _check_not_repeated(
+    images: Iterable[ParsedImage], known: set[str], source: object, config: DataConfig
+) -> None:
+    """Check that no class is renamed again as the map of ``geodet tile`` renamed another.
+
+    After ``{a=b,b=a}`` the tiles have a class ``a``, which was ``b``: a longer map with ``a=b`` may
+    mean either.
+    """
+    for image in images:
+        for old, new in sorted(image.class_map.items() & config.class_map.items()):
+            if old in known:
+                raise TilesetError(
+                    f"{source}: geodet tile has renamed {old!r} to {new!r} in these tiles, which"
+                    " another data.class_map renames again",
+                    hint="give the map that they were cut with, or cut them with the new one",
+                )
 
 
 CLASS_FIELDS = ("label", "class", "name")

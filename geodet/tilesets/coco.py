@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from geodet.config import DataConfig
 from geodet.documents.values import finite_number, plain_word, shown, whole_number
 from geodet.errors import OutputError, TilesetError
 from geodet.geometry.arrays import Floats
@@ -27,6 +28,8 @@ from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["read_coco", "write_tileset"]
 
+_CLASS_MAP = "data.class_map"  # a key of ``info``
+
 
 def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     """Read a COCO JSON file.
@@ -34,7 +37,8 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     Objects with ``iscrowd`` become ignored regions. An object without ``bbox`` has the bounds of
     its ``segmentation``; a polygon with four corners is an oriented box, too. Ids are numbers or
     text. An image may have the key ``split``. The keys that :func:`write_tileset` adds are read as
-    well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object.
+    well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object, ``data.class_map`` of
+    ``info``.
 
     Args:
         path: The file.
@@ -50,6 +54,9 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     content = _load_json(path)
     names = _read_categories(content["categories"], path)
     images = _read_images(content["images"], path, folders)
+    class_map = _read_class_map(content, path)
+    for image in images.values():
+        image.class_map = class_map
     empty = []
     for number, annotation in enumerate(content["annotations"], start=1):
         try:
@@ -187,7 +194,20 @@ def _entries(content: Any, key: str, path: Path) -> list[Any]:
     return entries
 
 
-def write_tileset(tileset: Tileset) -> None:
+def _read_class_map(content: dict[str, Any], path: Path) -> dict[str, str]:
+    """Read the map that the labels were cut with; empty where the file says none."""
+    info = content.get("info")
+    found = info.get(_CLASS_MAP, {}) if isinstance(info, dict) else {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise TilesetError(
+            f"{path}: {_CLASS_MAP} of info is {shown(found)}, which is no map of class names",
+            hint="cut the tileset again with geodet tile",
+            path=path,
+        )
+    return found
+
+
+def write_tileset(tileset: Tileset, data: DataConfig | None = None) -> None:
     """Write the labels of a tileset into its folder, as the COCO files train.json and val.json.
 
     ``bbox`` is clipped to the image, as other tools expect. If that changes a box, the whole box is
@@ -196,6 +216,8 @@ def write_tileset(tileset: Tileset) -> None:
 
     Args:
         tileset: All images must be below its root.
+        data: Settings of which the classes have the ``class_map`` already: it is written down, so
+            that :func:`geodet.tilesets.tileset.read_tileset` does not apply it again.
 
     Raises:
         TilesetError: An image is not below the root.
@@ -205,7 +227,7 @@ def write_tileset(tileset: Tileset) -> None:
     try:
         for split in ("train", "val"):
             partial = tileset.root / f".{split}.json.partial"
-            partial.write_text(json.dumps(_to_coco(tileset, split)), encoding="utf-8")
+            partial.write_text(json.dumps(_to_coco(tileset, split, data)), encoding="utf-8")
             written.append((partial, tileset.root / f"{split}.json"))
         for partial, file in written:
             partial.replace(file)
@@ -217,15 +239,18 @@ def write_tileset(tileset: Tileset) -> None:
         ) from error
 
 
-def _to_coco(tileset: Tileset, split: Split) -> dict[str, Any]:
+def _to_coco(tileset: Tileset, split: Split, data: DataConfig | None) -> dict[str, Any]:
     images = tileset.split(split)
     annotations = [
         annotation
         for number, image in enumerate(images, start=1)
         for annotation in _iter_annotations(number, image)
     ]
+    info: dict[str, Any] = {"description": f"{split} images of a geodet tileset"}
+    if data is not None and data.class_map:
+        info[_CLASS_MAP] = data.class_map
     return {
-        "info": {"description": f"{split} images of a geodet tileset"},
+        "info": info,
         "images": [_to_image_entry(n, i, tileset.root) for n, i in enumerate(images, start=1)],
         "annotations": [{"id": n} | a for n, a in enumerate(annotations, start=1)],
         "categories": [{"id": n, "name": c} for n, c in enumerate(tileset.classes, start=1)],

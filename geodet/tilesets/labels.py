@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -151,6 +151,8 @@ class ParsedImage:
     """Metres per pixel, if the labels contain them."""
     as_stored: bool = False
     """Whether the labels are of the pixels as they are stored, neither turned nor warped."""
+    class_map: Mapping[str, str] = field(default_factory=dict)
+    """``data.class_map`` with which ``geodet tile`` cut it: the names are the new ones."""
 
     def add(
         self,

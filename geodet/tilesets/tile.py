@@ -133,7 +133,7 @@ def tile_scene(
         (folder / "images").mkdir()
         chips, invalid = _copy_chips(opened, plan, folder / "images", config, progress)
         images = tuple(_label_chip(chip, plan, inputs) for chip in chips)
-        write_tileset(Tileset(folder, inputs.classes, images))
+        write_tileset(Tileset(folder, inputs.classes, images), data)
     return _report(plan, chips, inputs, invalid)
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from geodet.config import Config
+from geodet.config import Config, DataConfig
 from geodet.documents.values import counted
 from geodet.files.output_folders import CHIPS_ABOUT, CHIPS_FOLDER
 from geodet.files.outputs import raising_output_errors, replacing
@@ -21,7 +21,7 @@ from geodet.raster.scene_lists import list_scenes
 from geodet.tilesets.tile import LabelledArea, tile_scene
 from geodet.vector.formats import path_of, shapefile_parts
 
-__all__ = ["ScenesWithLabels", "cut_for_a_while", "cut_for_run"]
+__all__ = ["ScenesWithLabels", "cut_for_a_while", "cut_for_run", "data_of_chips"]
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,14 @@ def cut_for_a_while(
         chips = Path(folder) / CHIPS_FOLDER
         _cut(source, chips, config, overwrite=False, progress=progress)
         yield chips
+
+
+def data_of_chips(config: Config) -> DataConfig:
+    """Return the settings to read chips with that were cut with the settings of a run.
+
+    The classes of the chips are renamed already: a map that swaps two would swap them back.
+    """
+    return config.data.model_copy(update={"class_map": {}})
 
 
 def _cut(

@@ -48,7 +48,7 @@ from geodet.training.run_folder import (
     resume_run,
     save_run,
 )
-from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
+from geodet.training.scene_chips import ScenesWithLabels, cut_for_run, data_of_chips
 from geodet.training.trained_bands import trained_meanings
 from geodet.training.training_page import write_training_report
 from geodet.training.transfer import adopt_inputs, transfer_weights
@@ -228,7 +228,7 @@ def _read_data(
     fabric.barrier()
     name = config.train.data_name or data.name
     named = config.model_copy(update={"train": config.train.model_copy(update={"data_name": name})})
-    return read_tileset(folder / CHIPS_FOLDER, config.data), named
+    return read_tileset(folder / CHIPS_FOLDER, data_of_chips(config)), named
 
 
 def _check_output(output: Path, init: str | None, *, resume: bool, overwrite: bool) -> Path:

@@ -27,7 +27,7 @@ from geodet.training.fabric import Fabric
 from geodet.training.network_choice import choose_network
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
-from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while
+from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while, data_of_chips
 from geodet.training.trained_bands import trained_meanings
 from geodet.training.transfer import transfer_weights
 
@@ -126,7 +126,8 @@ def plan_training(
     """
     if isinstance(data, ScenesWithLabels):
         with cut_for_a_while(data, config, progress=cut_progress) as chips:
-            return plan_training(chips, config, device=device)
+            read = config.model_copy(update={"data": data_of_chips(config)})
+            return plan_training(chips, read, device=device)
     tileset = read_tileset(data, config.data)
     if not any(len(image.boxes) for image in tileset.split("train")):
         raise TilesetError(

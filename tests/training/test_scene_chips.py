@@ -1,6 +1,7 @@
 """Training straight from scenes is cutting chips and training on them."""
 
 import json
+from collections import Counter
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +16,8 @@ from factories_training import SQUARES, PowerCutError, configured, cut_after, re
 from geodet.config import Config
 from geodet.errors import TilesetError, TrainingError, VectorError
 from geodet.tilesets.tile import LabelledArea, tile_scene
+from geodet.tilesets.tileset import read_tileset
+from geodet.training.run_folder import digest_labels
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run
 from geodet.training.train import run_training
 from geodet.training.train_plan import plan_training
@@ -168,6 +171,31 @@ def test_the_plan_of_scenes_is_that_of_their_tileset(inputs, tmp_path):
     assert plans[0].val == plans[1].val
     assert plans[0].sides_px == plans[1].sides_px
     assert [path.name for path in tmp_path.iterdir()] == ["tiles"]
+
+
+@pytest.fixture(name="two_classes")
+def two_classes_fixture(inputs, tmp_path):
+    scene, labels = inputs
+    frame = gpd.read_file(labels)
+    frame["label"] = ["square", "square", "square", "box"] * 10
+    frame.to_file(tmp_path / "two.gpkg")
+    return scene, tmp_path / "two.gpkg"
+
+
+@pytest.mark.parametrize(
+    "names", [{"square": "hut", "box": "hut"}, {"square": "box", "box": "square"}]
+)
+def test_classes_are_renamed_once(two_classes, tmp_path, names):
+    data = CONFIG.data.model_copy(update={"class_map": names})
+    config = configured(epochs=1).model_copy(update={"tile": CONFIG.tile, "data": data})
+    run_training(source(two_classes), tmp_path / "m.safetensors", config, device="cpu")
+    chips = read_tileset(tmp_path / "m.run" / "chips", CONFIG.data)
+    assert read_state(tmp_path / "m.safetensors")["data"] == digest_labels(chips)
+    labels = np.concatenate([image.labels for image in chips.split("train")])
+    counted = Counter(chips.classes[n] for n in labels)
+    assert set(counted) == set(names.values())
+    assert "square" not in counted or counted["box"] > 2 * counted["square"]
+    assert plan_training(source(two_classes), config, device="cpu").classes == counted
 
 
 def common(folder):
