@@ -145,6 +145,7 @@ def read_found_objects(
         _logger.warning("%s: objects without a place, which are left out: %d", path, (~there).sum())
     joined = join_at_antimeridian(shapes[there], frame.crs)
     parts, row = shapely.get_parts(joined, return_index=True)
+    parts, row = parts[~shapely.is_empty(parts)], row[~shapely.is_empty(parts)]
     frame, shapes = frame[there].iloc[row], make_objects_whole(parts, frame.crs)
     # Objects without a score are labels, whose attribute may hold a name for each.
     read_names = read_label_names if score is None else read_names_of_detections

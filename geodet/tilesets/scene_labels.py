@@ -230,6 +230,7 @@ def _read_objects(
     frame = frame.set_geometry(joined)
     if not set(shapely.get_type_id(shapes).tolist()) <= _KINDS:
         frame = frame.explode(ignore_index=True)
+        frame = frame[~frame.geometry.is_empty]  # an object may have an empty part
     kinds = shapely.get_type_id(frame.geometry.to_numpy())
     for kind in set(kinds.tolist()) - _KINDS:
         raise VectorError(

@@ -210,6 +210,17 @@ def test_objects_are_read_by_their_centres(tmp_path):
     assert len(read_found_objects(path, min_score=0.5)) == 1
 
 
+@pytest.mark.parametrize("kind", [shapely.GeometryCollection, shapely.MultiPolygon])
+def test_empty_parts_of_an_object_are_left_out(tmp_path, kind):
+    path, columns = tmp_path / "found.gpkg", {"label": ["tree", "car"], "score": [0.9, 0.3]}
+    shapes = [kind([at(0, 0, 2, 2), shapely.Polygon()]), at(10, 10, 14, 12)]
+    frame_of(shapes, **columns).to_file(path)
+    found = read_found_objects(path)
+    assert (found.centres - CORNER).tolist() == [[1, 1], [12, 11]]
+    assert found.labels.tolist() == [1, 0]
+    assert found.scores.tolist() == [0.9, 0.3]
+
+
 def test_the_parts_of_a_dissolved_layer_are_objects(tmp_path):
     path = tmp_path / "dissolved.gpkg"
     trees = shapely.multipolygons([at(0, 0, 2, 2), at(10, 10, 14, 12)])

@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.geobox import GeoBox
-from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
+from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels, read_scored_objects
 
 UTM = CRS.from_epsg(32610)
 
@@ -71,6 +71,19 @@ def test_empty_geometries_are_left_out(tmp_path, caplog):
     file = save(tmp_path / "l.gpkg", [square(0, 0), None, shapely.Polygon()])
     assert len(read_scene_labels(file, UTM)) == 1
     assert "objects without a geometry, which are left out: 2" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [shapely.GeometryCollection, shapely.MultiPolygon])
+def test_empty_parts_of_an_object_are_left_out(tmp_path, caplog, kind):
+    none = shapely.GeometryCollection([shapely.Polygon(), shapely.Point()])
+    shapes = [kind([square(0, 0), shapely.Polygon()]), none, square(9, 9)]
+    file = save(tmp_path / "l.gpkg", shapes, label=["elm", "fir", "oak"], score=[0.5, 0.6, 0.7])
+    labels = read_scene_labels(file, UTM)
+    assert labels.names == ("elm", "oak")
+    boxes = labels.to_pixels(GeoBox(9, 9, Affine.identity(), UTM))
+    np.testing.assert_array_equal(boxes, [[0, 0, 2, 2], [9, 9, 11, 11]])
+    assert "objects without a geometry, which are left out: 1" in caplog.text
+    assert read_scored_objects(file, UTM).scores.tolist() == [0.5, 0.7]
 
 
 def test_an_empty_layer_has_no_labels(tmp_path):
