@@ -135,7 +135,7 @@ def plan_chips(scenes: Sequence[LabelledScene], config: TileConfig) -> ChipPlan:
 def _find_in_scenes(
     scenes: Sequence[LabelledScene], grids: Sequence[Sequence[Window]], min_visible: float
 ) -> VisibleObjects:
-    """Find the objects of all scenes' windows; those outside of an area of interest are not kept.
+    """Find the objects of all scenes' windows; those that are not learnt are not kept.
 
     Returns:
         Windows and objects numbered over all scenes.
@@ -143,7 +143,7 @@ def _find_in_scenes(
     found, windows, objects = [], 0, 0
     for scene, grid in zip(scenes, grids, strict=True):
         own = find_visible_objects(grid, scene.boxes, scene.is_point, min_visible)
-        kept = own.kept & scene.is_inside[own.object]
+        kept = own.kept & scene.is_learnt[own.object]
         found.append((own.window + windows, own.object + objects, kept))
         windows, objects = windows + len(grid), objects + len(scene.boxes)
     return VisibleObjects(*(np.concatenate(part) for part in zip(*found, strict=True)))

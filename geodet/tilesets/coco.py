@@ -11,7 +11,7 @@ import numpy as np
 
 from geodet.config import DataConfig
 from geodet.documents.values import finite_number, plain_word, shown, whole_number
-from geodet.errors import OutputError, TilesetError
+from geodet.errors import ConfigError, OutputError, TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.tilesets.coco_shapes import annotation_box, single_outline
@@ -28,7 +28,7 @@ from geodet.tilesets.splits import PART_WORDS, Split
 
 __all__ = ["read_coco", "write_tileset"]
 
-_CLASS_MAP = "data.class_map"  # a key of ``info``
+_CUT_WITH = ("class_map", "ignore_classes")  # of ``data``, as keys of ``info``
 
 
 def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
@@ -37,8 +37,8 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     Objects with ``iscrowd`` become ignored regions. An object without ``bbox`` has the bounds of
     its ``segmentation``; a polygon with four corners is an oriented box, too. Ids are numbers or
     text. An image may have the key ``split``. The keys that :func:`write_tileset` adds are read as
-    well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object, ``data.class_map`` of
-    ``info``.
+    well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object, ``data.class_map`` and
+    ``data.ignore_classes`` of ``info``.
 
     Args:
         path: The file.
@@ -54,9 +54,9 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     content = _load_json(path)
     names = _read_categories(content["categories"], path)
     images = _read_images(content["images"], path, folders)
-    class_map = _read_class_map(content, path)
+    cut_with = _read_cut_with(content, path)
     for image in images.values():
-        image.class_map = class_map
+        image.class_map, image.ignored_classes = cut_with.class_map, cut_with.ignore_classes
     empty = []
     for number, annotation in enumerate(content["annotations"], start=1):
         try:
@@ -194,17 +194,16 @@ def _entries(content: Any, key: str, path: Path) -> list[Any]:
     return entries
 
 
-def _read_class_map(content: dict[str, Any], path: Path) -> dict[str, str]:
-    """Read the map that the labels were cut with; empty where the file says none."""
+def _read_cut_with(content: dict[str, Any], path: Path) -> DataConfig:
+    """Read the settings that the labels were cut with; the defaults where the file says none."""
     info = content.get("info")
-    found = info.get(_CLASS_MAP, {}) if isinstance(info, dict) else {}
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+    found = info if isinstance(info, dict) else {}
+    try:
+        return DataConfig(**{k: found[f"data.{k}"] for k in _CUT_WITH if f"data.{k}" in found})
+    except ConfigError as error:
         raise TilesetError(
-            f"{path}: {_CLASS_MAP} of info is {shown(found)}, which is no map of class names",
-            hint="cut the tileset again with geodet tile",
-            path=path,
-        )
-    return found
+            f"{path}: info: {error}", hint="cut the tileset again with geodet tile", path=path
+        ) from error
 
 
 def write_tileset(tileset: Tileset, data: DataConfig | None = None) -> None:
@@ -216,8 +215,8 @@ def write_tileset(tileset: Tileset, data: DataConfig | None = None) -> None:
 
     Args:
         tileset: All images must be below its root.
-        data: Settings of which the classes have the ``class_map`` already: it is written down, so
-            that :func:`geodet.tilesets.tileset.read_tileset` does not apply it again.
+        data: Settings of which the labels have the ``class_map`` and the ``ignore_classes``
+            already: they are written down, for :func:`geodet.tilesets.tileset.read_tileset`.
 
     Raises:
         TilesetError: An image is not below the root.
@@ -247,8 +246,8 @@ def _to_coco(tileset: Tileset, split: Split, data: DataConfig | None) -> dict[st
         for annotation in _iter_annotations(number, image)
     ]
     info: dict[str, Any] = {"description": f"{split} images of a geodet tileset"}
-    if data is not None and data.class_map:
-        info[_CLASS_MAP] = data.class_map
+    if data is not None:
+        info |= {f"data.{key}": getattr(data, key) for key in _CUT_WITH if getattr(data, key)}
     return {
         "info": info,
         "images": [_to_image_entry(n, i, tileset.root) for n, i in enumerate(images, start=1)],

@@ -33,13 +33,16 @@ class LabelledScene:
     """A name that no other scene has."""
     oriented: Floats | None = None
     """(N, 5) oriented boxes, None if no label stands at an angle."""
+    is_ignored: NDArray[np.bool_] | None = None
+    """(N,) True for an object of an ignored class; None: there are none."""
 
     @property
-    def is_inside(self) -> NDArray[np.bool_]:
-        """(N,) True for an object whose centre is in the area of interest."""
-        if self.aoi is None:
-            return np.ones(len(self.boxes), np.bool_)
-        return self.aoi.contains((self.boxes[:, :2] + self.boxes[:, 2:]) / 2)
+    def is_learnt(self) -> NDArray[np.bool_]:
+        """(N,) True for an object whose centre is in the area of interest, of no ignored class."""
+        learnt = np.ones(len(self.boxes), np.bool_)
+        if self.aoi is not None:
+            learnt &= self.aoi.contains((self.boxes[:, :2] + self.boxes[:, 2:]) / 2)
+        return learnt if self.is_ignored is None else learnt & ~self.is_ignored
 
 
 def share_inside(aoi: AreaOfInterest, window: Window) -> float:

@@ -153,6 +153,8 @@ class ParsedImage:
     """Whether the labels are of the pixels as they are stored, neither turned nor warped."""
     class_map: Mapping[str, str] = field(default_factory=dict)
     """``data.class_map`` with which ``geodet tile`` cut it: the names are the new ones."""
+    ignored_classes: tuple[str, ...] = ()
+    """Classes that ``geodet tile`` ignored as it cut it: their objects are regions."""
 
     def add(
         self,

@@ -56,7 +56,7 @@ class TileReport:
     """Objects that are a label in at least one chip."""
     objects_dropped: int
     """Other objects: outside of the scenes or of the area of interest, without a valid pixel, or
-    too little visible."""
+    too little visible. Those of ignored classes are in neither number."""
     skipped_empty: int
     """Windows without objects beyond ``tile.empty_share``."""
     skipped_invalid: int
@@ -99,7 +99,9 @@ def tile_scene(
     The chips are GeoTIFFs with the bands, dtype, nodata value and CRS of their scene, resampled
     where ``tile.gsd`` is set and where pixels are not square on the ground. If a chip shows too
     little of an object to keep it (``tile.min_visible``), the object is an ignored region there,
-    which is neither object nor background; so is what lies outside of the labelled area.
+    which is neither object nor background; so is an object of an ignored class, and what lies
+    outside of the labelled area. The classes are written as they are learnt: a training that reads
+    the chips with the same settings finds nothing more to do.
 
     Scenes that overlap on the ground share their blocks, whatever their grids and CRSs, so that
     dates of one place are split alike.
@@ -112,7 +114,8 @@ def tile_scene(
             scenes, or one for each, see :func:`geodet.tilesets.label_files.pair_labels`.
         output: Folder of the tileset; appears when it is complete.
         config: Chip size, blocks and shares.
-        data: Sides of boxes around points, and the GSD of a scene without a georeference.
+        data: Sides of boxes around points, the GSD of a scene without a georeference, new names
+            of classes, ignored ones, and the one for all objects.
         area: The part that was labelled; None: all of the scenes.
         overwrite: Replace an existing tileset.
         progress: Called with the number of windows done and to do; the latter does not change.
@@ -120,7 +123,8 @@ def tile_scene(
     Raises:
         SceneError: A scene cannot be read, or resampled as wished.
         VectorError: The labels or the area cannot be read, or the area meets no scene.
-        TilesetError: No label is in a scene, or no split is possible.
+        TilesetError: No label is in a scene, none is of a class that is learnt, the labels lack a
+            class that is renamed or ignored, or no split is possible.
         OutputError: The folder exists or cannot be written.
     """
     listed = [scenes] if isinstance(scenes, str | Path) else scenes

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from geodet.config import DataConfig, TileConfig
-from geodet.errors import ConfigError
+from geodet.errors import ConfigError, TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_of_boxes
@@ -27,6 +27,7 @@ from geodet.tilesets.label_boxes import point_box_sides
 from geodet.tilesets.label_files import LabelFiles, pair_labels
 from geodet.tilesets.labelled_scene import LabelledScene
 from geodet.tilesets.unplaced_labels import check_objects_have_place
+from geodet.tilesets.used_classes import choose_used_classes, number_classes
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 
 __all__ = ["LabelledArea", "TileInputs", "read_areas", "read_tile_inputs"]
@@ -76,13 +77,13 @@ class TileInputs:
     gsd: tuple[float | None, ...]
     """Metres per pixel of each grid, None where they are unknown."""
     labels: NDArray[np.int64]
-    """(N,) class of each object."""
+    """(N,) class of each object; -1 for one of an ignored class."""
     row: Ints
     """(N,) number of each object in the files of labels; overlapping scenes repeat it."""
     classes: tuple[str, ...]
     """Names of the classes, sorted."""
     count: int
-    """Objects in the files of labels."""
+    """Objects in the files of labels, without those of ignored classes."""
 
     @property
     def boxes(self) -> Floats:
@@ -152,14 +153,16 @@ def read_tile_inputs(
         labels: Points or polygons, in any CRS; see
             :func:`geodet.tilesets.label_files.pair_labels`.
         config: ``gsd`` and ``label_field``.
-        data: Sides of boxes around points, and the GSD of a scene without a georeference.
+        data: Sides of boxes around points, the GSD of a scene without a georeference, new names
+            of classes, ignored ones, and the one for all objects.
         area: The part that was labelled; None: all of the scenes.
 
     Raises:
         SceneError: A scene cannot be opened, or its metres per pixel are needed and unknown.
         VectorError: The labels or the area cannot be read, the area meets no scene, or labels are
             in a CRS and their scene has no geotransform to its own.
-        TilesetError: No label lies in a scene, or the labels are points and no size is set.
+        TilesetError: No label lies in a scene, or all are of ignored classes; the labels lack a
+            class that is renamed or ignored; or they are points and no size is set.
     """
     files = pair_labels(labels, paths, allow_outside=data.allow_outside)
     grids: list[_Grid] = []
@@ -181,9 +184,11 @@ def read_tile_inputs(
     names = scene_names(paths)
     chip_names = name_files(names)
     scenes = []
-    classes, of_label = np.unique(
-        np.array(map_names(reader.names, reader.source, data), object), return_inverse=True
-    )
+    label_names = map_names(reader.names, reader.source, data)
+    classes = choose_used_classes(sorted(set(label_names)), reader.source, data)
+    of_label = number_classes(label_names, classes, data)
+    row = np.concatenate([found.row for found in read])
+    _check_some_learnt(of_label[row], reader.source)
     for i, found in zip(met, read, strict=True):
         boxes, is_point = found.boxes, found.is_point
         if is_point.any():
@@ -192,20 +197,29 @@ def read_tile_inputs(
             if found.oriented is not None:  # of points, they have no area yet
                 found.oriented[is_point] = oriented_of_boxes(boxes[is_point])
         name = chip_names[names[i]]
-        one = LabelledScene(geoboxes[i], boxes, is_point, areas[i], name, found.oriented)
+        ignored = of_label[found.row] < 0
+        one = LabelledScene(geoboxes[i], boxes, is_point, areas[i], name, found.oriented, ignored)
         scenes.append(one)
         if areas[i] is None:
             _warn_of_far_parts(scenes[-1], paths[i], config.chip_size)
-    row = np.concatenate([found.row for found in read])
     return TileInputs(
         paths=tuple(paths[i] for i in met),
         scenes=tuple(scenes),
         gsd=tuple(grids[i].gsd for i in met),
-        labels=of_label[row].astype(np.int64),
+        labels=of_label[row],
         row=row,
-        classes=tuple(classes.tolist()),
-        count=len(reader.names),
+        classes=classes,
+        count=int((of_label >= 0).sum()),
     )
+
+
+def _check_some_learnt(labels: Ints, source: str) -> None:
+    """Check that an object in a scene is of no ignored class."""
+    if (labels < 0).all():
+        raise TilesetError(
+            f"{source}: the {len(labels)} labels in the scenes are of ignored classes",
+            hint="check data.ignore_classes",
+        )
 
 
 def _report_made_square(copier: ChipCopier, path: str) -> None:

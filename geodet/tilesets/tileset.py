@@ -28,6 +28,7 @@ from geodet.tilesets.splits import (
     has_georeference,
     natural_key,
 )
+from geodet.tilesets.used_classes import choose_used_classes, number_classes
 
 __all__ = ["read_tileset"]
 
@@ -123,16 +124,9 @@ def _check_files(labels: ParsedLabels) -> None:
 def _choose_classes(labels: ParsedLabels, config: DataConfig) -> tuple[str, ...]:
     """Return the classes: declared ones in order, then others sorted, without ignored ones."""
     used = {name or config.class_name for image in labels.images for name in image.names}
-    names = dict.fromkeys([*labels.classes, *sorted(used)])
-    for ignored in config.ignore_classes:
-        if ignored not in names:
-            raise TilesetError(
-                f"{labels.source} has no class {ignored!r} to ignore",
-                hint=f"data.ignore_classes may name {', '.join(names)}",
-                path=labels.source,
-            )
-    kept = tuple(name for name in names if name not in config.ignore_classes)
-    return (config.one_class,) if kept and config.one_class else kept
+    names = [*labels.classes, *sorted(used)]
+    ignored = {name for image in labels.images for name in image.ignored_classes}
+    return choose_used_classes(names, labels.source, config, ignored=ignored)
 
 
 def _choose_folds(
@@ -227,7 +221,7 @@ def _label_image(
     boxes = to_pixel_boxes(item, geobox, resolution, config)
     oriented = to_oriented_boxes(item, geobox, boxes)
     names = [name or config.class_name for name in item.names]
-    labels = np.array([_class_number(name, classes, config) for name in names], np.int64)
+    labels = number_classes(names, classes, config)
     unused = np.array(item.ignored, bool) | (labels < 0)
     kept = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
     return LabelledImage(
@@ -244,13 +238,6 @@ def _label_image(
         oriented=None if oriented is None else oriented[kept & ~unused],
         steps=geobox.centre_matrix if geobox.gsd else None,
     )
-
-
-def _class_number(name: str, classes: tuple[str, ...], config: DataConfig) -> int:
-    """Return the index of a class, -1 for an ignored one."""
-    if name in config.ignore_classes:
-        return -1
-    return 0 if config.one_class else classes.index(name)
 
 
 def _report_dropped(items: Sequence[ParsedImage], images: Sequence[LabelledImage]) -> None:

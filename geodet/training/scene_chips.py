@@ -107,9 +107,10 @@ def cut_for_a_while(
 def data_of_chips(config: Config) -> DataConfig:
     """Return the settings to read chips with that were cut with the settings of a run.
 
-    The classes of the chips are renamed already: a map that swaps two would swap them back.
+    The classes of the chips are as they are learnt: a map that swaps two would swap them back.
     """
-    return config.data.model_copy(update={"class_map": {}})
+    done = {"class_map": {}, "ignore_classes": (), "one_class": ""}
+    return config.data.model_copy(update=done)
 
 
 def _cut(

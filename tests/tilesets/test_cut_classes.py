@@ -83,8 +83,79 @@ def test_only_the_part_that_was_not_cut_with_the_map_is_renamed(tmp_path):
     assert count(tiles, class_map=SWAP) == {"van": 16 - chips, "car": 8 + chips, "tree": 8}
 
 
-@pytest.mark.parametrize("broken", ["{car=van}", {"car": 1}, ["car"]])
-def test_a_map_in_a_file_that_is_none_is_refused(tmp_path, broken):
-    file = write_coco(tmp_path / "t.json", {"a.png": []}, info={"data.class_map": broken})
-    with pytest.raises(TilesetError, match=r"data\.class_map of info is .*, which is no map"):
+def regions(tiles, **data):
+    tileset = read_tileset(tiles, DataConfig(**data))
+    named = [[tileset.classes[n] for n in image.labels] for image in tileset.images]
+    boxes = [(i.path.name, i.boxes.tolist(), i.ignored.tolist()) for i in tileset.images]
+    return list(zip(named, boxes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"ignore_classes": ("tree",)}, {"car": 16, "van": 8}),
+        ({"one_class": "thing"}, {"thing": 32}),
+        ({"ignore_classes": ("tree", "van"), "one_class": "thing"}, {"thing": 16}),
+        ({"ignore_classes": ("car",), "class_map": SWAP}, {"van": 16, "tree": 8}),
+    ],
+)
+def test_tiles_have_the_classes_that_are_learnt(tmp_path, data, expected):
+    read_with = regions(cut(tmp_path), **data)
+    tiles = cut(tmp_path, **data)
+    assert count(tiles) == count(tiles, **data) == expected
+    assert read_tileset(tiles, DataConfig()).classes == tuple(sorted(expected))
+    assert regions(tiles) == regions(tiles, **data) == read_with
+
+
+def test_objects_of_ignored_classes_are_in_no_number_of_the_report(tmp_path):
+    cut(tmp_path)
+    data = DataConfig(ignore_classes=("car",))
+    report = tile_scene(tmp_path / "s.tif", tmp_path / "l.gpkg", tmp_path / "o", CHIPS, data)
+    assert (report.objects_kept, report.objects_dropped) == (16, 0)
+
+
+def test_a_chip_of_ignored_objects_counts_as_empty(tmp_path):
+    cut(tmp_path, "car")
+    frame = gpd.read_file(tmp_path / "l.gpkg")
+    frame["label"] = ["car"] * 6 + ["van"] * 2
+    frame.to_file(tmp_path / "l.gpkg")
+    config = CHIPS.model_copy(update={"empty_share": 0})
+    data = DataConfig(ignore_classes=("van",))
+    report = tile_scene(tmp_path / "s.tif", tmp_path / "l.gpkg", tmp_path / "o", config, data)
+    assert (report.train + report.val, report.skipped_empty) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "message"),
+    [
+        (("Tree",), r"l\.gpkg has no class 'Tree' to ignore"),
+        (("car", "van", "tree"), r"l\.gpkg: the 32 labels in the scenes are of ignored classes"),
+    ],
+)
+def test_classes_that_cannot_be_ignored_are_refused(tmp_path, ignored, message):
+    with pytest.raises(TilesetError, match=message):
+        cut(tmp_path, ignore_classes=ignored)
+    assert not (tmp_path / "tiles").exists()
+
+
+def test_only_classes_that_were_ignored_may_be_missing(tmp_path):
+    tiles = cut(tmp_path, ignore_classes=("tree",))
+    with pytest.raises(TilesetError, match="no class 'bush' to ignore"):
+        count(tiles, ignore_classes=("tree", "bush"))
+    assert count(tiles, ignore_classes=("tree", "van")) == {"car": 16}
+    assert count(tiles, ignore_classes=("tree",), class_map={"van": "tree"}) == {"car": 16}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"data.class_map": {"car": 1}},
+        {"data.class_map": ["car"]},
+        {"data.ignore_classes": [["car"]]},
+        {"data.ignore_classes": 3},
+    ],
+)
+def test_broken_settings_in_a_file_are_refused(tmp_path, broken):
+    file = write_coco(tmp_path / "t.json", {"a.png": []}, info=broken)
+    with pytest.raises(TilesetError, match=r"t\.json: info: (class_map|ignore_classes)"):
         read_tileset(file, DataConfig())

@@ -183,18 +183,25 @@ def two_classes_fixture(inputs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [{"square": "hut", "box": "hut"}, {"square": "box", "box": "square"}]
+    ("data", "classes"),
+    [
+        ({"class_map": {"square": "hut", "box": "hut"}}, {"hut"}),
+        ({"class_map": {"square": "box", "box": "square"}}, {"box", "square"}),
+        ({"ignore_classes": ["box"]}, {"square"}),
+        ({"ignore_classes": ["box"], "one_class": "box"}, {"box"}),
+    ],
 )
-def test_classes_are_renamed_once(two_classes, tmp_path, names):
-    data = CONFIG.data.model_copy(update={"class_map": names})
-    config = configured(epochs=1).model_copy(update={"tile": CONFIG.tile, "data": data})
+def test_classes_are_chosen_once(two_classes, tmp_path, data, classes):
+    config = configured(epochs=1).model_copy(
+        update={"tile": CONFIG.tile, "data": Config.model_validate({"data": data}).data}
+    )
     run_training(source(two_classes), tmp_path / "m.safetensors", config, device="cpu")
     chips = read_tileset(tmp_path / "m.run" / "chips", CONFIG.data)
     assert read_state(tmp_path / "m.safetensors")["data"] == digest_labels(chips)
     labels = np.concatenate([image.labels for image in chips.split("train")])
     counted = Counter(chips.classes[n] for n in labels)
-    assert set(counted) == set(names.values())
-    assert "square" not in counted or counted["box"] > 2 * counted["square"]
+    assert set(counted) == classes
+    assert len(classes) == 1 or counted["box"] > 2 * counted["square"]
     assert plan_training(source(two_classes), config, device="cpu").classes == counted
 
 
