@@ -71,8 +71,13 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
                 path=path,
             ) from error
     used = {name for image in images.values() for name in image.names}
-    # Roboflow adds the group of its categories as a category that no object has.
-    groups = {str(c.get("supercategory")) for c in content["categories"]} - used
+    # Roboflow adds the group of its categories as a category that no object has. A class without
+    # objects may be its own group.
+    groups = {
+        str(category.get("supercategory"))
+        for category, name in zip(content["categories"], names.values(), strict=True)
+        if str(category.get("supercategory")) != name
+    } - used
     labels = ParsedLabels(
         path, list(images.values()), tuple(n for n in names.values() if n not in groups)
     )

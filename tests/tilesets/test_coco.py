@@ -46,6 +46,17 @@ def test_the_group_category_of_roboflow_is_not_a_class(tmp_path):
     assert read_coco(file, [tmp_path]).classes == ("car", "bus")
 
 
+def test_a_class_without_objects_may_be_its_own_group(tmp_path):
+    categories = [
+        {"id": 10, "name": "car", "supercategory": "car"},
+        {"id": 11, "name": "bus", "supercategory": "bus"},
+        {"id": 12, "name": "road", "supercategory": "road"},
+        {"id": 13, "name": "lane", "supercategory": "road"},
+    ]
+    file = write_coco(tmp_path / "t.json", {"a.png": [(0, 1, 1, 1, 1)]}, categories=categories)
+    assert read_coco(file, [tmp_path]).classes == ("car", "bus", "lane")
+
+
 @pytest.mark.parametrize("name", ["images/a.png", "a.png"])
 def test_images_are_found_beside_the_file_or_in_images(tmp_path, name):
     image = paint_image(tmp_path / "images" / "a.png")
