@@ -26,6 +26,7 @@ __all__ = [
     "split_blocks",
 ]
 
+_LEAST_SEEN_PX = 0.001  # sides of what a window shows of an object that it does not keep
 _LEAST_INSIDE = 0.5  # share of a window without objects that lies in the area of interest
 
 
@@ -183,7 +184,7 @@ def find_visible_objects(
             object labelled by a point is kept by the windows that contain the point.
 
     Returns:
-        The pairs of a window and an object that share area.
+        The pairs of a window and an object that share more area than rounding may give them.
     """
     tree = shapely.STRtree(shapely.box(*boxes.T))
     corners = _to_corners(windows)
@@ -195,17 +196,25 @@ def find_visible_objects(
     # Half-open, so that a point on the edge between two windows is in one of them.
     inside = np.all((corners[window, :2] <= centre) & (centre < corners[window, 2:]), axis=1)
     kept = np.where(is_point[found], inside, share >= min_visible)
-    some = share > 0
+    # An object that ends at the edge of a window is over it by the rounding of a change of CRS.
+    is_seen = np.all(_shared_sides(boxes[found], corners[window]) > _LEAST_SEEN_PX, axis=1)
+    some = (share > 0) & (kept | is_seen)
     return VisibleObjects(window[some], found[some], kept[some])
 
 
 def _visible_share(boxes: Floats, windows: Floats) -> Floats:
     """Compute the share of each box's area inside the window of the same row: (P,)."""
-    low, high = np.maximum(boxes[:, :2], windows[:, :2]), np.minimum(boxes[:, 2:], windows[:, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    shared = np.prod(_shared_sides(boxes, windows), axis=1)
     area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     share: Floats = np.divide(shared, area, out=np.zeros_like(area), where=area > 0)
     return share
+
+
+def _shared_sides(boxes: Floats, windows: Floats) -> Floats:
+    """Compute the width and height of what each box and the window of its row share: (P, 2)."""
+    low, high = np.maximum(boxes[:, :2], windows[:, :2]), np.minimum(boxes[:, 2:], windows[:, 2:])
+    sides: Floats = np.clip(high - low, 0, None)
+    return sides
 
 
 def split_blocks(
