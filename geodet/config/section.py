@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -123,10 +124,13 @@ def parse_map(text: str, form: str) -> dict[str, str]:
         form: How it is written, for the message.
 
     Raises:
-        ValueError: It is written otherwise.
+        ValueError: It is written otherwise, or lists a name twice.
     """
     pairs = [p for p in re.sub(r"^\s*\{|\}\s*$", "", text).split(",") if p.strip()]
     parts = [[word.strip().strip("\"'") for word in re.split("[=:]", pair)] for pair in pairs]
     if not all(len(words) == 2 and all(words) for words in parts):
         raise ValueError(f"a map of classes is written {form}")
+    for name, times in Counter(name for name, _ in parts).most_common(1):
+        if times > 1:
+            raise ValueError(f"{name!r} is listed twice")
     return dict(parts)

@@ -64,6 +64,12 @@ def test_a_map_that_is_none_is_refused(text):
         resolve_config(settings=[f"data.class_map={text}"])
 
 
+@pytest.mark.parametrize("text", ["{car=a,van=b,car=c}", '{car = "a", car = "c"}'])
+def test_a_map_with_two_new_names_of_a_class_is_refused(text):
+    with pytest.raises(ConfigError, match=r"data\.class_map.*: 'car' is listed twice"):
+        resolve_config(settings=[f"data.class_map={text}"])
+
+
 def test_a_map_survives_writing_and_reading(tmp_path):
     config = resolve_config(settings={"data.class_map": {"small car": "vehicle", "van": "a, b"}})
     (tmp_path / "recipe.toml").write_text(to_toml(config))
