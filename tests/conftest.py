@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from remote_server import serving
 
-import geodet.raster.source
+import geodet.raster.source_access
 from geodet.config import ModelConfig
 from geodet.detection import window_plan
 from geodet.models.checkpoint import load_checkpoint, save_model
@@ -267,5 +267,5 @@ def handles(monkeypatch):
         opened.append(open_source(path, **options))
         return opened[-1]
 
-    monkeypatch.setattr(geodet.raster.source, "open_source", open_and_note)
+    monkeypatch.setattr(geodet.raster.source_access, "open_source", open_and_note)
     return opened

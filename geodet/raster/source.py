@@ -34,7 +34,7 @@ from geodet.raster.remote import access_hint
 from geodet.raster.scene_lists import check_scene_exists
 from geodet.raster.virtual_rasters import open_expanded, open_warped, stored_place
 
-__all__ = ["Masks", "Source", "SourcePool", "check_complete", "open_source", "quietly"]
+__all__ = ["Masks", "Source", "check_complete", "open_source", "quietly"]
 
 _NAMED = 4  # subdatasets in a hint
 _NAMELESS = {"undefined", "palette", "alpha"}
@@ -233,56 +233,6 @@ def open_source(
             hint=_hint(path),
             path=path,
         ) from error
-
-
-class SourcePool(Closing):
-    """Open handles of one raster, lent to one thread at a time.
-
-    GDAL handles may be used by any thread, but by no two at once. A handle is opened only where all
-    others are in use: a raster that one thread reads is opened once, whichever thread that is.
-
-    Args:
-        path: The raster.
-        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
-        limits: How long a server may take.
-    """
-
-    def __init__(
-        self, path: str, *, as_stored: bool = False, limits: ReadingConfig | None = None
-    ) -> None:
-        self.path = path
-        self._as_stored, self._limits = as_stored, limits
-        self._idle: list[Source] = []
-        self._is_closed = False
-
-    @contextlib.contextmanager
-    def lend(self) -> Iterator[Source]:
-        """Yield a handle for the duration of a ``with`` block.
-
-        A handle whose reading fails is closed: that of a mosaic would from then on return zeros in
-        place of the file that it could not open.
-
-        Raises:
-            SceneError: The raster cannot be opened.
-        """
-        try:
-            source = self._idle.pop()
-        except IndexError:
-            source = open_source(self.path, as_stored=self._as_stored, limits=self._limits)
-        try:
-            yield source
-        except BaseException:
-            source.close()
-            raise
-        self._idle.append(source)
-        if self._is_closed:
-            self.close()
-
-    def close(self) -> None:
-        """Close the handles; one that is lent out is closed when it comes back."""
-        self._is_closed = True
-        while self._idle:
-            self._idle.pop().close()
 
 
 def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:

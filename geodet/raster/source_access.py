@@ -19,7 +19,7 @@ from geodet.raster.gdal_messages import GdalListener
 from geodet.raster.gdal_options import forget_remote_files, gdal_options
 from geodet.raster.linked_files import is_remote
 from geodet.raster.remote import RemoteCalls, find_server_error
-from geodet.raster.source import Source, SourcePool
+from geodet.raster.source import Source, open_source
 
 __all__ = ["SourceAccess"]
 
@@ -41,7 +41,7 @@ class SourceAccess(Closing):
         self._path = path
         self._options = gdal_options(path, limits)
         self._calls = RemoteCalls(path, limits) if is_remote(path) else None
-        self._pool = SourcePool(path, as_stored=as_stored, limits=limits)
+        self._pool = _SourcePool(path, as_stored=as_stored, limits=limits)
         self._listener = GdalListener(logging.WARNING if self._calls is None else logging.DEBUG)
         self._passed_on: set[str] = set()
 
@@ -104,3 +104,53 @@ class SourceAccess(Closing):
             if kind not in self._passed_on:
                 self._passed_on.add(kind)
                 logger.warning("%s: GDAL warns: %s", Path(self._path).name, text)
+
+
+class _SourcePool(Closing):
+    """Open handles of one raster, lent to one thread at a time.
+
+    GDAL handles may be used by any thread, but by no two at once. A handle is opened only where all
+    others are in use: a raster that one thread reads is opened once, whichever thread that is.
+
+    Args:
+        path: The raster.
+        as_stored: Whether to read the pixels as they are stored, neither turned nor warped.
+        limits: How long a server may take.
+    """
+
+    def __init__(
+        self, path: str, *, as_stored: bool = False, limits: ReadingConfig | None = None
+    ) -> None:
+        self.path = path
+        self._as_stored, self._limits = as_stored, limits
+        self._idle: list[Source] = []
+        self._is_closed = False
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Source]:
+        """Yield a handle for the duration of a ``with`` block.
+
+        A handle whose reading fails is closed: that of a mosaic would from then on return zeros in
+        place of the file that it could not open.
+
+        Raises:
+            SceneError: The raster cannot be opened.
+        """
+        try:
+            source = self._idle.pop()
+        except IndexError:
+            source = open_source(self.path, as_stored=self._as_stored, limits=self._limits)
+        try:
+            yield source
+        except BaseException:
+            source.close()
+            raise
+        self._idle.append(source)
+        if self._is_closed:
+            self.close()
+
+    def close(self) -> None:
+        """Close the handles; one that is lent out is closed when it comes back."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
