@@ -28,12 +28,13 @@ __all__ = ["CellGrid", "count_in_hexagons", "count_in_squares"]
 
 _MOST_CELLS = 2**28  # of a raster of densities: 1 GiB
 _FINEST = 15  # H3's resolutions are 0 to 15
+_INWARDS = np.array([1, 1, -1, -1]) * 1e-6  # of a cell: what rounding makes of its edges
 _WGS84 = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True, slots=True)
 class CellGrid:
-    """A raster of square cells that covers all objects, or without any the examined ground."""
+    """A raster of square cells that covers all objects, and the examined ground if it is known."""
 
     transform: Affine
     """From columns and rows of cells to the CRS."""
@@ -94,26 +95,44 @@ def count_in_squares(
     xy = shapely.get_coordinates(found.points_in(crs, 0.0, found.path))
     step = side / crs.axis_info[0].unit_conversion_factor
     columns, rows = np.floor(xy / step).astype(np.int64).T
-    if len(found):
-        left, top = int(columns.min()), int(rows.max())
-        width, height = int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
-    else:
-        assert ground is not None  # as _check_placed requires
-        x1, y1, x2, y2 = ground.bounds_in(crs) / step
-        left, top = math.floor(x1), math.ceil(y2) - 1
-        width, height = math.ceil(x2) - left, top + 1 - math.floor(y1)
+    left, bottom, right, top = _extent(columns, rows, ground, crs, step)
+    width, height = right - left, top - bottom
     if width * height > _MOST_CELLS:
         raise ConfigError(
             f"a grid of {side:g} m would have {width:,} x {height:,} cells",
             hint="choose larger cells",
         )
-    cells, place = np.unique((top - rows) * width + columns - left, return_inverse=True)
+    cells, place = np.unique((top - 1 - rows) * width + columns - left, return_inverse=True)
     row, column = np.divmod(cells, width)
-    x, y = (column + left) * step, (top - row) * step
+    x, y = (column + left) * step, (top - 1 - row) * step
     polygons = _cells(found.path, shapely.box(x, y, x + step, y + step), crs)
-    transform = Affine(step, 0, left * step, 0, -step, (top + 1) * step)
+    transform = Affine(step, 0, left * step, 0, -step, top * step)
     grid = CellGrid(transform, width, height, crs, (row, column))
     return polygons, _count(found, polygons, place, estimator, ground), grid
+
+
+def _extent(
+    columns: Ints, rows: Ints, ground: ExaminedGround | None, crs: CRS, step: float
+) -> tuple[int, int, int, int]:
+    """Return the first and last edges of the cells of all objects and of the examined ground.
+
+    Args:
+        columns: (N,) of the objects, counted in cells from the origin of the CRS.
+        rows: (N,) likewise, upwards.
+        ground: Where the objects were searched; None: unknown.
+        crs: That of the cells.
+        step: Side of a cell, in its units.
+
+    Returns:
+        The left, lower, right and upper edge.
+    """
+    edges = [(columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)] if len(rows) else []
+    if ground is not None and ground.crs is not None and not ground.shape.is_empty:
+        # Ground that ends at the edge of a cell is over it by the rounding of a change of CRS.
+        low, high = np.hsplit(ground.bounds_in(crs) / step + _INWARDS, 2)
+        edges.append((*map(math.floor, low), *map(math.ceil, high)))
+    lefts, bottoms, rights, tops = zip(*edges, strict=True)
+    return int(min(lefts)), int(min(bottoms)), int(max(rights)), int(max(tops))
 
 
 def count_in_hexagons(

@@ -104,6 +104,19 @@ def test_cells_that_were_not_examined_have_no_density(tmp_path):
     assert np.isnan(band[0, 0])
 
 
+def test_the_raster_covers_the_examined_ground_beyond_the_objects(tmp_path):
+    x, y = CORNER
+    ground, path = shapely.box(x - 100, y, x + 300, y + 150), tmp_path / "found.gpkg"
+    frame = geopandas.GeoDataFrame(geometry=shapely.points([[x + 110, y + 10]]), crs=UTM)
+    about = {"examined ground": ground.wkt}
+    pyogrio.write_dataframe(frame, path, layer_metadata=about)
+    count_objects(path, CountPlaces(cell_m=100), tmp_path / "density.tif")
+    with rasterio.open(tmp_path / "density.tif") as raster:
+        assert raster.bounds == (x - 100, y, x + 300, y + 200)
+        expected = [[0, 0, 0, 0], [0, 0, 1, 0]]
+        np.testing.assert_allclose(raster.read(1), expected, rtol=2e-3)
+
+
 def write_trees(path, about=None):
     """Write 100 trees, one in the middle of each hectare of a square kilometre."""
     xy = CORNER + 100 * np.indices((10, 10)).reshape(2, -1).T + 50
