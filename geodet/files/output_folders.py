@@ -177,14 +177,13 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
             hint=hint_at_folder(output.parent),
             path=output,
         )
-    if output.exists() and not (overwrite or resume):
-        raise OutputError(
-            f"{output} exists already",
-            hint="--overwrite replaces it, --resume continues its run",
-            path=output,
-        )
     folder = run_folder(output)
     state = folder / STATE_FILE
+    if output.exists() and not (overwrite or resume):
+        continues = ", --resume continues its run" if state.is_file() else ""
+        raise OutputError(
+            f"{output} exists already", hint=f"--overwrite replaces it{continues}", path=output
+        )
     if state.exists() and not (overwrite or resume):
         raise OutputError(
             f"{folder} holds the state of an earlier run",
@@ -199,9 +198,10 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
             path=twin,
         )
     if resume and not state.is_file():
+        begins = "start the run without --resume"
         raise TrainingError(
             f"nothing to resume: no file {state}",
-            hint="start the run without --resume",
+            hint=f"{begins}, with --overwrite" if output.exists() else begins,
             path=folder,
         )
     return folder

@@ -187,8 +187,9 @@ def run_training(
             if fabric.is_global_zero:
                 state.epoch += 1
                 figures = meter.figures(skipped=guard.skipped) | keep_if_best(state)
-                save_run(folder, state, parts, config, data=digest)
+                # A run that stops between the two trains the epoch again, and drops its row.
                 log.write(state.epoch, figures)
+                save_run(folder, state, parts, config, data=digest)
                 progress(EpochReport(state.epoch, settings.epochs, figures))
             state = fabric.broadcast(state)
     disconnect_processes(fabric)

@@ -1,6 +1,7 @@
 """Trainings that are cut off and go on."""
 
 import json
+import pydoc
 
 import pytest
 import torch
@@ -116,6 +117,49 @@ def test_a_run_ends_when_f1_no_longer_rises(small, tmp_path, monkeypatch):
     longer = config.model_copy(update={"train": config.train.model_copy(update={"patience": None})})
     last = run_training(small, output, longer, device="cpu", resume=True)
     assert (last.epochs, last.stopped_early, last.best_epoch) == (6, False, 6)
+
+
+@pytest.mark.parametrize("at", ["save_run", "RunLog.write"])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_run_that_stops_beside_its_log_has_a_row_for_each_epoch(
+    small, tmp_path, monkeypatch, at, is_done
+):
+    output, config, calls = tmp_path / "a.safetensors", configured(epochs=3), []
+    owner, _, name = f"geodet.training.train.{at}".rpartition(".")
+    function = pydoc.locate(f"{owner}.{name}")
+
+    def stop(*given, **options):
+        calls.append(None)
+        if len(calls) == 2 and is_done:
+            function(*given, **options)
+        if len(calls) == 2:
+            raise PowerCutError
+        return function(*given, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{owner}.{name}", stop)
+        with pytest.raises(PowerCutError, match=r"^$"):
+            run_training(small, output, config, device="cpu")
+    run_training(small, output, config, device="cpu", resume=True)
+    assert [row["epoch"] for row in read_log(output)] == ["1", "2", "3"]
+
+
+def test_a_run_stopped_before_its_first_state_says_how_to_begin_anew(small, tmp_path, monkeypatch):
+    output, config = tmp_path / "a.safetensors", configured(epochs=1)
+
+    def stop(*_given, **_options):
+        raise PowerCutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("geodet.training.train.save_run", stop)
+        with pytest.raises(PowerCutError, match=r"^$"):
+            run_training(small, output, config, device="cpu")
+    with pytest.raises(OutputError, match="exists already") as refused:
+        run_training(small, output, config, device="cpu")
+    assert refused.value.hint == "--overwrite replaces it"
+    with pytest.raises(TrainingError, match="nothing to resume") as unable:
+        run_training(small, output, config, device="cpu", resume=True)
+    assert unable.value.hint == "start the run without --resume, with --overwrite"
 
 
 def test_a_resumed_run_restores_a_deleted_model_file(small, tmp_path):
