@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from geodet.suggesting.rated_windows import RatedWindows, place_windows
 from geodet.suggesting.searched_windows import WindowSearch
 from geodet.suggesting.spread import choose_spread
 from geodet.suggesting.suggest_options import SuggestTask, check_suggestion
-from geodet.suggesting.window_ratings import WindowRater, describe_rating
+from geodet.suggesting.window_ratings import Rating, WindowRater
 
 __all__ = ["WINDOW_SIDE", "SuggestReport", "suggest_windows"]
 
@@ -108,7 +109,8 @@ def suggest_windows(
             rated, failed = _read(task.detections, plan, model, config, rater), {}
     if task.reviewed is not None and reviewed:
         reviewed = _named_as_planned(reviewed, task.reviewed, plan)
-    windows = _choose(rated, reviewed, plan, crs, task, model.description.classes)
+    describe = partial(rater.describe, classes=model.description.classes)
+    windows = _choose(rated, reviewed, plan, crs, task.budget, describe)
     geoboxes = {scene.name: scene.geobox for scene in plan.scenes}
     write_suggestions(output, windows, geoboxes, crs)
     return SuggestReport(output, windows, len(rated), time.monotonic() - started, failed)
@@ -173,8 +175,8 @@ def _choose(
     reviewed: Sequence[tuple[str, Window]],
     plan: DetectionPlan,
     crs: CRS | None,
-    task: SuggestTask,
-    classes: Sequence[str],
+    budget: int,
+    describe: Callable[[Rating], str],
 ) -> list[SuggestedWindow]:
     """Choose windows of value that lie apart, also from those that were reviewed."""
     rated = rated.select(rated.outside_of(reviewed)) if reviewed else rated
@@ -186,18 +188,16 @@ def _choose(
         [*rated.windows, *(window for _, window in there)],
         crs,
     )
-    order = choose_spread(
-        values, centres[:count], sides[:count], task.budget, taken=centres[count:]
-    )
-    if task.budget > len(rated):
-        logger.warning("%d windows are asked for, and there are %d", task.budget, len(rated))
+    order = choose_spread(values, centres[:count], sides[:count], budget, taken=centres[count:])
+    if budget > len(rated):
+        logger.warning("%d windows are asked for, and there are %d", budget, len(rated))
     return [
         SuggestedWindow(
             rated.scenes[row].name,
             rated.windows[row],
             round(float(values[row]), 4),
             rated.ratings[row].objects,
-            describe_rating(task.rule, rated.ratings[row], classes),
+            describe(rated.ratings[row]),
         )
         for row in order.tolist()
     ]

@@ -19,7 +19,6 @@ __all__ = [
     "Rule",
     "WindowRater",
     "class_weights",
-    "describe_rating",
     "to_chances",
     "to_scores",
 ]
@@ -101,6 +100,24 @@ class WindowRater:
         doubts = np.where(is_seen, 1 - np.abs(2 * chances - 1), 0.0)
         return doubts, chances, doubts >= 0.5
 
+    def describe(self, rating: Rating, classes: Sequence[str]) -> str:
+        """Describe what a rating counts.
+
+        Args:
+            rating: Of a window.
+            classes: Names of the K classes.
+        """
+        if self.rule == "rarity":
+            named = zip(rating.expected, classes, strict=True)
+            counts = sorted((number, name) for number, name in named if number >= 0.5)
+            told = ", ".join(f"{number:.0f} {name}" for number, name in counts)
+            return told or "no object is expected"
+        doubtful, sure = "near the threshold", "above the threshold"
+        if self.is_calibrated:  # its threshold is no even chance
+            doubtful, sure = "about as likely as not", "likelier than not"
+        what = doubtful if self.rule == "uncertainty" else "not found alike when turned"
+        return f"{rating.noted} {what}; {rating.objects} {sure}"
+
     def _chances(self, found: Detections) -> Floats:
         of_each = self.thresholds[found.labels]
         return to_chances(
@@ -173,12 +190,3 @@ def class_weights(expected: Floats) -> Floats:
         return np.ones(len(expected))
     weights: Floats = mean / np.clip(expected, mean / _MOST_WEIGHT, mean * _MOST_WEIGHT)
     return weights
-
-
-def describe_rating(rule: Rule, rating: Rating, classes: Sequence[str]) -> str:
-    """Describe what a rating counts."""
-    if rule == "rarity":
-        counts = [(n, name) for n, name in zip(rating.expected, classes, strict=True) if n >= 0.5]
-        return ", ".join(f"{n:.0f} {name}" for n, name in sorted(counts)) or "no object is expected"
-    what = "near the threshold" if rule == "uncertainty" else "not found alike when turned"
-    return f"{rating.noted} {what}; {rating.objects} above the threshold"

@@ -9,7 +9,6 @@ from geodet.geometry.boxes import Detections
 from geodet.suggesting.window_ratings import (
     WindowRater,
     class_weights,
-    describe_rating,
     to_chances,
     to_scores,
 )
@@ -83,7 +82,12 @@ def test_rare_classes_weigh_at_least_as_much_as_frequent_ones(counts):
 
 
 def test_a_reason_names_what_counts():
-    one = rater().rate(found((0, 0.4, 0), (20, 0.9, 1)))
-    assert describe_rating("uncertainty", one, ("car", "bus")).startswith("1 near the threshold; 2")
-    rare = rater("rarity").rate(found((0, 0.95, 0), (20, 0.95, 1), (40, 0.95, 1)))
-    assert describe_rating("rarity", rare, ("car", "bus")) == "1 car, 2 bus"
+    one = found((0, 0.4, 0), (20, 0.9, 1))
+    doubting, classes = rater(), ("car", "bus")
+    assert doubting.describe(doubting.rate(one), classes).startswith("1 near the threshold; 2")
+    calibrated = rater(is_calibrated=True)
+    told = calibrated.describe(calibrated.rate(one), classes)
+    assert told == "1 about as likely as not; 1 likelier than not"
+    rare = rater("rarity")
+    rating = rare.rate(found((0, 0.95, 0), (20, 0.95, 1), (40, 0.95, 1)))
+    assert rare.describe(rating, classes) == "1 car, 2 bus"
