@@ -30,6 +30,7 @@ from geodet.tilesets.labels import LabelledImage, Tileset
 from geodet.tilesets.pixel_results import PixelResults, is_pixel_results, read_pixel_results
 
 __all__ = [
+    "check_band_count",
     "choose_input_values",
     "compare_images",
     "predict_images",
@@ -172,7 +173,7 @@ def _predict_whole(
 ) -> tuple[list[Detections], int]:
     """Detect on images of one size in one pass; return the number of dropped candidates as well."""
     for chip, image in zip(chips, images, strict=True):
-        _check_bands(len(chip.pixels), predictor, image)
+        check_band_count(len(chip.pixels), len(predictor.values.mean), image.path)
     started = predictor.start(predictor.stack(chips))
     if watch is not None:
         watch(images, started.outputs)
@@ -184,18 +185,27 @@ def _predict_windows(
     predictor: Predictor, image: LabelledImage, scene: Scene, config: DetectConfig | None
 ) -> tuple[list[Detections], int]:
     """Detect on a large image in windows; return the number of dropped candidates as well."""
-    _check_bands(len(scene.bands), predictor, image)
+    check_band_count(len(scene.bands), len(predictor.values.mean), image.path)
     result = detect_scene(scene, predictor, config or DetectConfig())
     return [result.detections], result.capped
 
 
-def _check_bands(count: int, predictor: Predictor, image: LabelledImage) -> None:
-    """Check the number of bands: a single band would be broadcast to any number."""
-    if count != len(predictor.values.mean):
+def check_band_count(count: int, needed: int, path: Path) -> None:
+    """Check the number of bands: a single band would be broadcast to any number.
+
+    Args:
+        count: Bands that are read of an image.
+        needed: Those of the model.
+        path: The image.
+
+    Raises:
+        ModelFileError: They differ.
+    """
+    if count != needed:
         raise ModelFileError(
-            f"{image.path} has {count} bands, and the model needs {len(predictor.values.mean)}",
+            f"{path} has {count} bands, and the model needs {needed}",
             hint="choose the bands with data.bands, or use another model",
-            path=image.path,
+            path=path,
         )
 
 

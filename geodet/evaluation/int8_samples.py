@@ -18,6 +18,7 @@ from geodet.detection.value_range import fit_input_values, input_values
 from geodet.errors import TilesetError
 from geodet.evaluation.chip_bands import report_chip_bands
 from geodet.evaluation.evaluated_chips import (
+    check_band_count,
     choose_input_values,
     compare_images,
     predict_images,
@@ -126,6 +127,7 @@ def _spread(images: list[LabelledImage], most: int) -> list[LabelledImage]:
 def _read_middle(image: LabelledImage, bands: Sequence[int], wanted: Sequence[str]) -> Chip:
     """Read an image, or the middle of a large one."""
     with open_image(image, bands, wanted=wanted) as scene:
+        check_band_count(len(scene.bands), len(wanted), image.path)
         width, height = scene.grid
         sides = min(width, _SIDE), min(height, _SIDE)
         return scene.read(Window((width - sides[0]) // 2, (height - sides[1]) // 2, *sides))

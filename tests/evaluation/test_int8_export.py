@@ -177,6 +177,15 @@ def test_imagery_too_small_to_check_with_is_refused(model, tmp_path):
 
 
 @pytest.mark.usefixtures("known_layers")
+def test_chips_with_other_bands_are_refused(model, tmp_path):
+    (tmp_path / "images").mkdir()
+    for part in ("train", "val"):
+        Image.fromarray(np.full((48, 64), 90, np.uint8)).save(tmp_path / "images" / f"{part}.png")
+        write_coco(tmp_path / f"{part}.json", {f"{part}.png": [(0, 4, 4, 12, 12)]}, ("tree",))
+    with pytest.raises(ModelFileError, match=r"\.png has 1 bands, and the model needs 3"):
+        export_int8(model, tmp_path / "a.int8.onnx", tmp_path, Config())
+
+
 def test_imagery_without_objects_is_refused(model, tmp_path):
     geobox = GeoBox(128, 128, Affine(0.6, 0, 447_000, 0, -0.6, 5_411_000), CRS.from_epsg(32633))
     dark = np.random.default_rng(0).integers(0, 9, (3, 128, 128)).astype(np.uint8)
