@@ -15,7 +15,7 @@ from geodet.config import Config
 from geodet.config.recipes import parse_settings, resolve_config
 from geodet.errors import ConfigError, OutputError
 from geodet.files.output_folders import BEST_FILE, STATE_FILE, check_run
-from geodet.files.outputs import replacing
+from geodet.files.outputs import int8_path, raising_output_errors, replacing
 from geodet.training.run_records import RunRecord, find_run_folder, learnt_settings, read_run
 from geodet.training.run_tables import RunTable, tabulate_runs
 
@@ -156,7 +156,8 @@ def run_series(
     """Train one run after another; those that are finished are not done again.
 
     Args:
-        output: The model file of the series, to which the model with the best F1 is copied.
+        output: The model file of the series, to which the model with the best F1 is copied, and
+            beside it its eight-bit file.
         runs: From :func:`plan_series`.
         train: Called with a run and with whether it goes on from its last epoch. One that does not
             go on may replace the model of an earlier run: this was checked.
@@ -176,14 +177,26 @@ def run_series(
         train(run, record is not None and _has_state(record))
     records = [read_run(run.output) for run in runs]
     best = max(records, key=lambda one: one.best.get("f1", -1.0))
-    with replacing(output) as temporary:
-        shutil.copyfile(best.folder / BEST_FILE, temporary)
+    _copy_model(best, output)
     return SeriesReport(
         model=output,
         runs=tuple(record.folder for record in records),
         table=tabulate_runs(records),
         spread=_spread(runs, records),
     )
+
+
+def _copy_model(record: RunRecord, output: Path) -> None:
+    """Copy the best model of a run, and its eight-bit file where it has one."""
+    with replacing(output) as temporary:
+        shutil.copyfile(record.folder / BEST_FILE, temporary)
+    source, twin = int8_path(record.folder), int8_path(output)
+    if source.is_file():
+        with replacing(twin) as temporary:
+            shutil.copyfile(source, temporary)
+    else:
+        with raising_output_errors(twin):
+            twin.unlink(missing_ok=True)  # made from other weights
 
 
 def _check_one(run: SeriesRun, *, overwrite: bool) -> RunRecord | None:

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+import shutil
 import statistics
 
 import pytest
@@ -19,6 +20,7 @@ from PIL import Image
 
 from geodet.config import Config
 from geodet.errors import ConfigError, OutputError, TrainingError
+from geodet.files.outputs import int8_path
 from geodet.models.description import load_description
 from geodet.training.run_records import RunRecord, read_run
 from geodet.training.run_series import check_series, parse_sweep, plan_series, run_series
@@ -102,6 +104,22 @@ def test_the_best_model_of_the_seeds_is_kept_and_their_spread_told(series):
     assert report.model.read_bytes() == (best.folder / "best.safetensors").read_bytes()
     seeds = [row[report.table.columns.index("train.seed")] for row in report.table.rows]
     assert seeds == ["0", "1"]
+
+
+def test_the_eight_bit_file_of_the_best_run_is_copied_with_its_model(series, tmp_path):
+    first, _ = series
+    output, trained = tmp_path / "copy" / "a.safetensors", []
+    shutil.copytree(first.model.parent, output.parent)
+    runs = plan_series(output, configured(epochs=2), seeds=2, sweep={})
+    for run in runs:
+        int8_path(run.output).write_text(run.output.stem)
+    report = run_series(output, runs, trainer(None, trained), resume=True)
+    best = max((read_run(folder) for folder in report.runs), key=lambda one: one.best["f1"])
+    assert int8_path(output).read_text() == best.name
+    int8_path(best.folder.with_suffix(".safetensors")).unlink()
+    run_series(output, runs, trainer(None, trained), resume=True)
+    assert not int8_path(output).exists()  # of the series before, and of other weights
+    assert trained == []
 
 
 def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_path):
