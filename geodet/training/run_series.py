@@ -14,7 +14,7 @@ from typing import Any
 from geodet.config import Config
 from geodet.config.recipes import parse_settings, resolve_config
 from geodet.errors import ConfigError, OutputError
-from geodet.files.output_folders import BEST_FILE, STATE_FILE, check_run
+from geodet.files.output_folders import BEST_FILE, REPORT_FILE, STATE_FILE, check_run
 from geodet.files.outputs import int8_path, raising_output_errors, replacing
 from geodet.training.run_records import RunRecord, find_run_folder, learnt_settings, read_run
 from geodet.training.run_tables import RunTable, tabulate_runs
@@ -132,7 +132,8 @@ def check_series(
     Args:
         output: The model file of the series.
         runs: From :func:`plan_series`. One that is finished stays, one that has a state goes on,
-            and one that was interrupted in its first epoch begins anew.
+            be it only to write its last files, and one that was interrupted in its first epoch
+            begins anew.
         resume: Whether the model of a finished series may be replaced.
         overwrite: Whether all runs begin anew.
 
@@ -232,6 +233,16 @@ def _check_same_settings(run: SeriesRun, record: RunRecord) -> None:
 
 
 def _is_finished(record: RunRecord) -> bool:
+    """Whether a run has trained all, and has written its report, the last of its files.
+
+    The eight-bit file, which not every run writes, comes before the report. A run that has lost its
+    state cannot go on to write them.
+    """
+    is_written = (record.folder / REPORT_FILE).is_file() or not _has_state(record)
+    return is_written and _has_trained(record)
+
+
+def _has_trained(record: RunRecord) -> bool:
     """Whether a run has trained all its epochs, or ended since F1 no longer rose."""
     patience = record.settings.get("train.patience")
     validated = [row for row in record.rows if "f1" in row]

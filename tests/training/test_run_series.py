@@ -145,6 +145,29 @@ def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_
     assert len(trained) == 3
 
 
+@pytest.mark.parametrize("last", ["write_int8", "write_training_report"])
+def test_a_run_interrupted_after_its_last_epoch_is_ended_without_training(
+    small, tmp_path, monkeypatch, last
+):
+    output, trained = tmp_path / "a.safetensors", []
+    runs = plan_series(output, configured(epochs=1), seeds=2, sweep={})
+
+    def cut(*_):
+        raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"geodet.training.train.{last}", cut)
+        with pytest.raises(PowerCutError):
+            run_series(output, runs, trainer(small, []))
+    before = read_log(runs[0].output)
+    report = run_series(output, runs, trainer(small, trained))
+    assert trained == [("a-seed-0", True), ("a-seed-1", False)]
+    assert read_log(runs[0].output) == before
+    assert all((folder / "report.html").is_file() for folder in report.runs)
+    run_series(output, runs, trainer(small, trained), resume=True)
+    assert len(trained) == 2
+
+
 def in_the_first_epoch(_):
     raise PowerCutError
 
