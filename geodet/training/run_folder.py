@@ -9,7 +9,8 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
 import torch
 
@@ -19,10 +20,8 @@ from geodet.files.closable import Closing
 from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE, run_folder
 from geodet.files.outputs import replacing
 from geodet.tilesets.labels import Tileset
+from geodet.training.event_file import EVENT_FILES, EventFile
 from geodet.training.run_about import write_run_about
-
-if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
 
 __all__ = [
     "RunLog",
@@ -44,7 +43,7 @@ _MAY_CHANGE = {
     *("workers", "cache_mib", "precision", "patience", "allow_outside"),
     *("model_name", "description", "data_name", "int8"),
 }
-_OF_ONE_RUN = (STATE_FILE, LOG_FILE, "events.out.tfevents*", BEST_FILE, REPORT_FILE)
+_OF_ONE_RUN = (STATE_FILE, LOG_FILE, EVENT_FILES, BEST_FILE, REPORT_FILE)
 _OF_VALIDATION = {"iou_threshold", "max_candidates", "max_per_level"}  # of the keys of [detect]
 
 
@@ -258,15 +257,35 @@ class RunLog(Closing):
         self._file = folder / LOG_FILE
         self._rows = read_log(folder)[:epochs_done] if epochs_done else []
         self._folder, self._purge_step = folder, epochs_done or None
-        self._board: SummaryWriter | None = None  # opened only by the process that writes
+        self._events: EventFile | None = None  # opened only by the process that writes
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except OutputError:
+            if error is None:  # or else the error that ended the run is what to know
+                raise
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
-        if self._board is not None:
-            self._board.close()
+        """Close TensorBoard's file.
+
+        Raises:
+            OutputError: Its last figures cannot be written.
+        """
+        if self._events is not None:
+            self._events.close()
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Add the figures of an epoch."""
+        """Add the figures of an epoch.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
         self._rows.append({"run": self._folder.stem, "epoch": epoch, **figures})
         with (
             replacing(self._file) as temporary,
@@ -275,12 +294,9 @@ class RunLog(Closing):
             writer = csv.DictWriter(file, list(dict.fromkeys(k for r in self._rows for k in r)))
             writer.writeheader()
             writer.writerows(self._rows)
-        if self._board is None:
-            from tensorboardX import SummaryWriter  # here, because only training needs it
-
-            self._board = SummaryWriter(str(self._folder), purge_step=self._purge_step)
-        for name, value in figures.items():
-            self._board.add_scalar(name, value, epoch)
+        if self._events is None:
+            self._events = EventFile(self._folder, purge_step=self._purge_step)
+        self._events.write(epoch, figures)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from factories_models import seeded_network
+from tensorboardX import RecordWriter
+from tensorboardX.proto.event_pb2 import Event
 
 from geodet.config import Config, TrainConfig
 from geodet.errors import OutputError, TrainingError
@@ -102,6 +104,58 @@ def test_a_log_has_one_row_per_epoch_with_the_name_of_the_run(tmp_path):
         {"run": tmp_path.name, "epoch": "2", "loss": "0.25", "f1": "0.75"},
     ]
     assert len(list(tmp_path.glob("events.out.tfevents*"))) == 1
+
+
+def read_events(folder):
+    """Return the step and the figures of each record that has any."""
+    (path,) = folder.glob("events.out.tfevents*")
+    data, place, found = path.read_bytes(), 0, []
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 8], "little")
+        event = Event.FromString(data[place + 12 : place + 12 + length])
+        found += [(event.step, one.tag, one.simple_value) for one in event.summary.value]
+        place += length + 16  # with two checksums
+    return found
+
+
+def test_tensorboard_reads_each_epoch_when_it_ends(tmp_path):
+    with RunLog(tmp_path) as log:
+        log.write(1, {"loss": 0.5, "f1": 0.25})
+        assert read_events(tmp_path) == [(1, "loss", 0.5), (1, "f1", 0.25)]
+        log.write(2, {"loss": 0.125})
+        assert read_events(tmp_path)[2:] == [(2, "loss", 0.125)]
+
+
+def fail_as_a_full_disk(*_):
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_is_an_error_where_tensorboards_file_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(RecordWriter, "flush", fail_as_a_full_disk)
+    with (
+        pytest.raises(OutputError, match=r"cannot write .*tfevents.*: .*No space") as caught,
+        RunLog(tmp_path) as log,
+    ):
+        log.write(1, {f"figure {n}": 0.5 for n in range(30)})  # more than fit into a queue
+    assert "free space" in caught.value.hint
+
+
+def test_closing_the_log_replaces_no_error_that_ended_the_run(tmp_path, monkeypatch):
+    close = RecordWriter.close
+
+    def fail(records):
+        close(records)
+        fail_as_a_full_disk()
+
+    monkeypatch.setattr(RecordWriter, "close", fail)
+    log = RunLog(tmp_path)
+    log.write(1, {"loss": 0.5})
+    with pytest.raises(KeyboardInterrupt, match="the first"), log:
+        raise KeyboardInterrupt("the first")
+    log = RunLog(tmp_path)
+    log.write(1, {"loss": 0.5})
+    with pytest.raises(OutputError, match=r"cannot write .*tfevents.*: .*No space"), log:
+        pass
 
 
 def test_a_resumed_log_keeps_the_rows_of_the_epochs_done(tmp_path):
