@@ -27,21 +27,21 @@ class EventFile(Closing):
 
     Args:
         folder: Where the file is created.
-        purge_step: TensorBoard forgets the epochs from this one on that an earlier file has.
+        epochs_done: TensorBoard keeps these of an earlier file, and forgets those after them.
 
     Raises:
         OutputError: The file cannot be written.
     """
 
-    def __init__(self, folder: Path, *, purge_step: int | None = None) -> None:
+    def __init__(self, folder: Path, *, epochs_done: int = 0) -> None:
         from tensorboardX import RecordWriter  # here, because only training needs it
 
         self._path = folder / f"{_NAME}.{int(time.time())}.{socket.gethostname()}"
         with raising_output_errors(self._path):
             self._records = RecordWriter(str(self._path))
         self._add(file_version=_VERSION)
-        if purge_step is not None:
-            self._add(step=purge_step, session_log={"status": "START"})
+        if epochs_done:
+            self._add(step=epochs_done + 1, session_log={"status": "START"})
 
     def close(self) -> None:
         """Close the file."""

@@ -256,7 +256,7 @@ class RunLog(Closing):
     def __init__(self, folder: Path, *, epochs_done: int = 0) -> None:
         self._file = folder / LOG_FILE
         self._rows = read_log(folder)[:epochs_done] if epochs_done else []
-        self._folder, self._purge_step = folder, epochs_done or None
+        self._folder, self._epochs_done = folder, epochs_done
         self._events: EventFile | None = None  # opened only by the process that writes
 
     def __exit__(
@@ -295,7 +295,7 @@ class RunLog(Closing):
             writer.writeheader()
             writer.writerows(self._rows)
         if self._events is None:
-            self._events = EventFile(self._folder, purge_step=self._purge_step)
+            self._events = EventFile(self._folder, epochs_done=self._epochs_done)
         self._events.write(epoch, figures)
 
 

@@ -107,23 +107,38 @@ def test_a_log_has_one_row_per_epoch_with_the_name_of_the_run(tmp_path):
 
 
 def read_events(folder):
-    """Return the step and the figures of each record that has any."""
+    """Return all records of the file for TensorBoard."""
     (path,) = folder.glob("events.out.tfevents*")
     data, place, found = path.read_bytes(), 0, []
     while place < len(data):
         length = int.from_bytes(data[place : place + 8], "little")
-        event = Event.FromString(data[place + 12 : place + 12 + length])
-        found += [(event.step, one.tag, one.simple_value) for one in event.summary.value]
+        found.append(Event.FromString(data[place + 12 : place + 12 + length]))
         place += length + 16  # with two checksums
     return found
+
+
+def read_scalars(folder):
+    """Return the epoch, the name and the value of each figure for TensorBoard."""
+    return [
+        (event.step, one.tag, one.simple_value)
+        for event in read_events(folder)
+        for one in event.summary.value
+    ]
 
 
 def test_tensorboard_reads_each_epoch_when_it_ends(tmp_path):
     with RunLog(tmp_path) as log:
         log.write(1, {"loss": 0.5, "f1": 0.25})
-        assert read_events(tmp_path) == [(1, "loss", 0.5), (1, "f1", 0.25)]
+        assert read_scalars(tmp_path) == [(1, "loss", 0.5), (1, "f1", 0.25)]
         log.write(2, {"loss": 0.125})
-        assert read_events(tmp_path)[2:] == [(2, "loss", 0.125)]
+        assert read_scalars(tmp_path)[2:] == [(2, "loss", 0.125)]
+
+
+def test_tensorboard_keeps_the_epochs_done_of_a_resumed_run(tmp_path):
+    with RunLog(tmp_path, epochs_done=2) as log:
+        log.write(3, {"loss": 0.5})
+    begun = [event.step for event in read_events(tmp_path) if event.HasField("session_log")]
+    assert begun == [3]  # TensorBoard forgets this step and those after it
 
 
 def fail_as_a_full_disk(*_):
