@@ -67,14 +67,14 @@ def name_files(names: Sequence[str]) -> dict[str, str]:
         names: Different names of scenes, see :func:`scene_names`.
 
     Returns:
-        Names by those of the scenes. They differ even where upper and lower case are the same, and
-        no file system refuses their characters.
+        Names by those of the scenes. They differ even where upper and lower case are the same, no
+        file system refuses their characters, and none is that of a hidden file.
 
     Example:
         >>> name_files(["north/a.tif", "south/a.tif", "b.tif"])
         {'north/a.tif': 'north_a', 'south/a.tif': 'south_a', 'b.tif': 'b'}
     """
-    whole = [_UNSAFE.sub("_", name.strip("/")) for name in names]
+    whole = [_UNSAFE.sub("_", name.rstrip("/").lstrip("./")) or "_" for name in names]
     stems = [Path(name).stem for name in whole]
     shared = Counter(stem.casefold() for stem in stems)
     chosen: dict[str, str] = {}
@@ -105,5 +105,7 @@ def _to_parts(scene: str) -> list[str]:
     if is_gdal_path(scene):
         return [part for part in re.split(r"[/\\]", scene) if part]
     path = Path(scene).absolute()
+    if ".." in path.parts:  # the folder above the one that a link leads to
+        path = path.parent.resolve() / path.name
     drive = [path.drive] if path.drive else []
     return [*drive, *path.parts[1:]]

@@ -203,6 +203,15 @@ def test_the_same_file_name_in_two_folders_is_told_apart(data):
     assert len(set(scene_names(scenes))) == 3
 
 
+def test_a_path_through_the_folder_above_has_the_name_of_its_file(data):
+    (data("in/a.tif", "in/x/a.tif", "far/x/b.tif") / "link").symlink_to("far/x")
+    listed = ["in/x/a.tif", "in/x/../a.tif"]
+    assert scene_names(listed) == ["x/a.tif", "in/a.tif"]
+    assert find_scene_name("in/x/../a.tif", ["in/a.tif"]) == "in/a.tif"
+    through = ["link/../a.tif", "./a.tif"]  # above the folder that the link leads to
+    assert scene_names(through) == ["far/a.tif", f"{Path.cwd().name}/a.tif"]
+
+
 def test_list_files_returns_the_lists_among_the_arguments(data):
     data("list.txt", "other", "a.tif", text="a.tif")
     assert list_files(["a.tif", "list.txt", "@other", "*.tif"]) == ["list.txt", "other"]
@@ -228,6 +237,11 @@ def test_names_of_files_differ_and_are_safe(paths):
     chosen = list(files.values())
     assert len({name.casefold() for name in chosen}) == len(chosen)
     assert not any(set(name) & set('/\\:*?"<>|') for name in chosen)
+
+
+def test_files_of_scenes_are_not_hidden():
+    names = ["../a.tif", ".a.tif", "..", "n/.b.tif"]
+    assert list(name_files(names).values()) == ["a.tif", "a.tif_2", "_", "n_.b"]
 
 
 def test_names_of_files_differ_where_a_folder_and_a_file_name_spell_the_same():
