@@ -115,7 +115,10 @@ def _print(report: CompareReport) -> None:
 
 
 def _print_counts(counts: Sequence[Mapping[str, Any]]) -> None:
-    """Print what was kept, gone and new in each polygon, by its first attribute or its number."""
+    """Print what was kept, gone and new in each polygon, by its first attribute or its number.
+
+    The last column is how much of it was compared, where that is known.
+    """
     from rich.markup import escape
 
     fates = ["kept", "gone", "new"]
@@ -126,4 +129,9 @@ def _print_counts(counts: Sequence[Mapping[str, Any]]) -> None:
         [escape(str(name)), *("" if row[fate] is None else f"{row[fate]:,}" for fate in fates)]
         for name, row in zip(names, counts, strict=True)
     ]
-    print_table("", [escape(title), *fates], rows)
+    columns = [escape(title), *fates]
+    if "compared_share" in counts[0]:
+        columns.append("compared_share")
+        for cells, share in zip(rows, (row["compared_share"] for row in counts), strict=True):
+            cells.append("" if share is None else f"{100 * share:.1f} %")
+    print_table("", columns, rows)

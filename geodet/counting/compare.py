@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from geodet.counting.comparison import DateComparison, match_dates
-from geodet.counting.examined_parts import find_common_shares
+from geodet.counting.examined_parts import find_common_parts
 from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.polygon_counts import (
     check_attributes,
@@ -214,15 +214,16 @@ def _count(
     )
     known = [ground for ground in grounds if ground is not None]
     if known:
-        shares = find_common_shares(polygons.shapes, polygons.crs, known)
+        compared_parts = find_common_parts(polygons.shapes, polygons.crs, known)
+        shares = compared_parts.shares
         is_unseen = (shares == 0) & (counts.sum(axis="columns") == 0).to_numpy()
         counts = without_unseen(counts.assign(compared_share=shares), is_unseen)
-        if is_unseen.any():
+        if gaps := compared_parts.describe_gaps("polygon", verb="compared"):
             logger.warning(
-                "%s: of %d of %d polygons both dates examined no part, so their counts are empty",
+                "%s: %s; counts are of the part that both dates examined, the compared_share of"
+                " each",
                 by,
-                is_unseen.sum(),
-                len(is_unseen),
+                gaps,
             )
     table = pd.concat([polygons.attributes, counts], axis="columns")
     return AttributeLayer(table, polygons.shapes, polygons.crs)

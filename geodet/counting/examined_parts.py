@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -15,7 +15,7 @@ from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.examined_ground import ExaminedGround
 
-__all__ = ["ExaminedParts", "find_common_shares", "find_examined_parts"]
+__all__ = ["ExaminedParts", "find_common_parts", "find_examined_parts"]
 
 _SLIVER = 1e-4  # of an area: what the rounding of coordinates and of curves makes of a shared edge
 
@@ -46,14 +46,15 @@ class ExaminedParts:
         """(M,) True where some part was examined, and some was not."""
         return np.asarray((self.shares > 0) & (self.shares < 1), np.bool_)
 
-    def describe_gaps(self, noun: str) -> str:
+    def describe_gaps(self, noun: str, verb: str = "examined") -> str:
         """Describe how many polygons were not examined, or only in part; "" if there are none.
 
         Args:
             noun: What a polygon is, such as ``plot``.
+            verb: What was done with the part.
         """
         total = len(self.shares)
-        kinds = ((self.is_unseen, "not examined"), (self.is_partial, "examined only in part"))
+        kinds = ((self.is_unseen, f"not {verb}"), (self.is_partial, f"{verb} only in part"))
         texts = []
         for which, how in kinds:
             if number := int(which.sum()):
@@ -96,25 +97,24 @@ def find_examined_parts(
     return ExaminedParts(examined, np.where(np.isfinite(on_ground), areas, np.nan), shares)
 
 
-def find_common_shares(
-    shapes: NDArray[np.object_], crs: CRS | None, grounds: Iterable[ExaminedGround]
-) -> Floats:
-    """Return how much of each polygon lies on all of several grounds: (M,), NaN without an area.
+def find_common_parts(
+    shapes: NDArray[np.object_], crs: CRS | None, grounds: Sequence[ExaminedGround]
+) -> ExaminedParts:
+    """Cut polygons to what lies on all of several grounds, as :func:`find_examined_parts` does.
 
     Args:
         shapes: (M,) valid polygons and multipolygons; some may be None or empty.
         crs: Theirs.
-        grounds: Each in any CRS.
+        grounds: At least one, each in any CRS.
 
     Raises:
         VectorError: There is no transformation between the CRSs.
     """
-    common = np.ones(len(shapes))
-    for ground in grounds:
-        parts = find_examined_parts(shapes, crs, ground)
-        common = np.where(common > 0, common * parts.shares, common)
-        shapes = parts.shapes
-    return common
+    parts = find_examined_parts(shapes, crs, grounds[0])
+    for ground in grounds[1:]:
+        common, parts = parts.shares, find_examined_parts(parts.shapes, crs, ground)
+        parts = replace(parts, shares=np.where(common > 0, common * parts.shares, common))
+    return parts
 
 
 def _cut(

@@ -153,3 +153,20 @@ def test_compare_prints_the_counts_where_no_file_is_asked_for(tmp_path, files, i
     output = str(tmp_path / "changes.gpkg")
     done = invoke("compare", trees, trees, by, stands, "-o", output)
     assert done.stdout.splitlines()[1:] == [output]
+
+
+def test_compare_prints_how_much_of_each_polygon_was_compared(
+    tmp_path, make_scene, tiny_path, invoke
+):
+    scene, trees, stands = make_scene(epsg=32633), str(tmp_path / "t.gpkg"), tmp_path / "s.gpkg"
+    with rasterio.open(scene) as raster:
+        x1, y1, x2, y2 = raster.bounds
+    invoke("detect", str(scene), "--model", str(tiny_path), "-o", trees)
+    places = [shapely.box(x1, y1, x2, y2), shapely.box(x1, y1, 2 * x2 - x1, y2), None]
+    columns = {"n": ["whole", "half", "nowhere"]}
+    geopandas.GeoDataFrame(columns, geometry=places, crs=32633).to_file(stands)
+    done = invoke("compare", trees, trees, "--by", str(stands))
+    head, *rows = [line.split() for line in done.stdout.splitlines()[-4:]]
+    assert head == ["n", "kept", "gone", "new", "compared_share"]
+    assert [row[4:] for row in rows] == [["100.0", "%"], ["50.0", "%"], []]
+    assert "1 of 3 polygons was compared only in part" in done.stderr

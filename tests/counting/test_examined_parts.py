@@ -98,3 +98,4 @@ def test_ground_across_the_antimeridian_covers_polygons_on_either_side():
 def test_only_the_gaps_that_there_are_are_named(shares, text):
     parts = ExaminedParts(np.full(len(shares), None), np.ones(len(shares)), np.array(shares))
     assert parts.describe_gaps("plot") == text
+    assert parts.describe_gaps("plot", verb="seen") == text.replace("examined", "seen")
