@@ -14,7 +14,7 @@ from geodet.detection.scene_for_model import open_for_model, report_choices
 from geodet.detection.scene_windows import SceneWindows
 from geodet.errors import SceneError
 from geodet.files.closable import Closing
-from geodet.jobs.job_plan import JobPlan, JobScene
+from geodet.jobs.job_plan import CHANGED, CHANGED_HINT, JobPlan, JobScene
 from geodet.models.description import ModelDescription
 from geodet.raster.scene import Scene
 from geodet.raster.scene_identity import identify_scene
@@ -115,8 +115,7 @@ def _check_same(scene: Scene, wanted: JobScene) -> None:
     if wanted.identity == now and is_same and scene.dtype.name == planned.dtype:
         return
     raise SceneError(
-        f"{planned.path} has changed since the job was planned: it was {wanted.identity} and is "
-        f"{now}",
-        hint="put back what it was, or plan the job again",
+        f"{planned.path} {CHANGED}: it was {wanted.identity} and is {now}",
+        hint=CHANGED_HINT,
         path=planned.path,
     )

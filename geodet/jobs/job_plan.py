@@ -18,7 +18,14 @@ from geodet.models.input_values import InputValues
 from geodet.photographs.photograph import Photographs
 from geodet.raster.scene_identity import identify_scene
 
-__all__ = ["JobPlan", "JobScene", "WindowNumbers", "plan_bands"]
+__all__ = ["CHANGED", "CHANGED_HINT", "JobPlan", "JobScene", "WindowNumbers", "plan_bands"]
+
+CHANGED = "has changed since the job was planned"
+"""In the error of a scene that is not what was planned."""
+CHANGED_HINT = (
+    "plan a job for a scene that has changed, and merge it into the same file with --append; copy "
+    "scenes with their times (rsync -t, cp -p), as another time is a change"
+)
 
 WindowNumbers = Mapping[str, int]
 

@@ -32,7 +32,7 @@ from geodet.errors import OutputError, SceneError
 from geodet.geometry.scene_detections import common_crs
 from geodet.geometry.windows import Window
 from geodet.jobs.job_folder import JobFolder
-from geodet.jobs.job_plan import JobPlan
+from geodet.jobs.job_plan import CHANGED, CHANGED_HINT, JobPlan
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import WGS_84
 from geodet.vector.write_detections import check_scene_names
@@ -104,8 +104,10 @@ class _StoredScenes:
         self, number: int, planned: PlannedScene, progress: Callable[[DetectProgress], None]
     ) -> PiecesRun:
         if number in self._failures:
+            reason = self._failures[number]
             hint = f"geodet detect --job {self._job.folder} computes it where it can be read"
-            raise SceneError(self._failures[number], hint=hint, path=planned.path)
+            hint = CHANGED_HINT if CHANGED in reason else hint
+            raise SceneError(reason, hint=hint, path=planned.path)
         return begin_merge(
             self._job.plan,
             number,

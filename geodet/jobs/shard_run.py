@@ -14,6 +14,7 @@ from geodet.errors import ConfigError, SceneError
 from geodet.files.version import __version__
 from geodet.jobs.band_worker import BandWorker
 from geodet.jobs.job_folder import JobFolder
+from geodet.jobs.job_plan import CHANGED, CHANGED_HINT
 from geodet.jobs.shards import Shard, bands_of_shard
 from geodet.models.device import choose_device
 from geodet.vector.searched_scenes import join_reasons
@@ -30,6 +31,11 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+_REPAIR_HINT = (
+    "repair these scenes, or have this machine reach them under these paths, and give the command "
+    "again; or merge the job without them"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,11 +134,14 @@ def list_tasks(job: JobFolder, shard: Shard) -> tuple[list[Task], int]:
 def failed_scenes_error(report: ShardReport) -> SceneError:
     """Return the error of a shard that is complete but for some scenes."""
     errors = {name: SceneError(text, hint="") for name, text in report.failed.items()}
+    are_changed = [CHANGED in text for text in report.failed.values()]
+    hints = [CHANGED_HINT] if any(are_changed) else []
+    if not all(are_changed):
+        hints.insert(0, _REPAIR_HINT)
     return SceneError(
         f"scenes that could not be read: {len(errors)}; the other parts of shard {report.shard} "
         f"are complete: {join_reasons(errors)}",
-        hint="repair these scenes, or have this machine reach them under these paths, and give the "
-        "command again; or merge the job without them",
+        hint="; ".join(hints),
         failed=errors,
         report=report,
     )

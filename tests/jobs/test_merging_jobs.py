@@ -181,12 +181,17 @@ def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(scenes, plan
     ) as failed:
         run_shard(job, device="cpu")
     assert failed.value.report.computed > 0
+    assert failed.value.hint.startswith("repair these scenes")
+    assert "copy scenes with their times" not in failed.value.hint
     with pytest.raises(SceneError, match=r"1 of 3 scenes could not be read") as left_out:
         merge(job, tmp_path / "without.gpkg")
     assert left_out.value.report.detections["east.tif"] == 0
     scenes[1].write_bytes(content)
-    with pytest.raises(SceneError, match="has changed since the job was planned"):
+    with pytest.raises(SceneError, match="has changed since the job was planned") as changed:
         run_shard(job, device="cpu")  # the time of the last change is another
+    assert "merge it into the same file with --append" in changed.value.hint
+    assert "copy scenes with their times" in changed.value.hint
+    assert "repair these scenes" not in changed.value.hint
     os.utime(scenes[1], ns=(times.st_atime_ns, times.st_mtime_ns))
     run_shard(job, device="cpu")
     assert merge(job, tmp_path / "with.gpkg").detections["east.tif"] > 0
@@ -198,6 +203,17 @@ def test_a_job_of_which_no_scene_could_be_read_says_how_to_go_on(job, tmp_path):
     with pytest.raises(SceneError, match="no such file: /elsewhere/a") as refused:
         merge(job, tmp_path / "none.gpkg")
     assert refused.value.hint.startswith(f"geodet detect --job {job.folder} ")
+
+
+def test_a_merge_without_changed_scenes_says_how_they_are_added(scenes, plan, tmp_path):
+    scene = Path(shutil.copy2(scenes[0], tmp_path))
+    _, job = plan([scene])
+    os.utime(scene, (1, 1))
+    with pytest.raises(SceneError, match="has changed since the job was planned"):
+        run_shard(job, device="cpu")
+    with pytest.raises(SceneError, match="has changed since the job was planned") as refused:
+        merge(job, tmp_path / "none.gpkg")
+    assert "merge it into the same file with --append" in refused.value.hint
     assert not (tmp_path / "none.gpkg").exists()
 
 
