@@ -23,11 +23,13 @@ __all__ = [
 
 _HEAD_BYTES = 4096  # GDAL recognises a format by the first 1,024
 _ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9_+.-]+:|/vsi|<")  # for GDAL alone; not C:, a drive
-_FILE_TAGS = frozenset({"sourcefilename", "sourcedataset", "overviewfile", "dempath"})
+_FILE_TAGS = frozenset(
+    {"sourcefilename", "sourcedataset", "overviewfile", "dempath", "indexdataset"}
+)
 _FILE_KEYS = frozenset({"x_dataset", "y_dataset", "rpc_dem", "overview_file"})
 _SERVICES = (
     *(b"<GDAL_WMS", b"<WMS_", b"<WMT_MS_", b"<TiledWMS", b"<WCS_GDAL", b"<GDAL_WMTS"),
-    *(b"<Capabilities", b"<GDALTileIndexDataset", b"<MRF_META", b'"stac_version"'),
+    *(b"<Capabilities", b"<MRF_META", b'"stac_version"'),
 )
 _SERVICE = "a service that it describes as "
 
@@ -126,14 +128,14 @@ def _iter_linked(path: Path, seen: set[Path]) -> Iterator[Path | str]:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return  # opening the raster raises what is wrong
-    if b"<vrtdataset" in head.lower():
+    if (is_index := b"<GDALTileIndexDataset" in head) or ".gti." in path.name.lower():
+        yield "its tile index"
+    if is_index or b"<vrtdataset" in head.lower():
         for link in _read_links(path):
             yield link
             if isinstance(link, Path) and link.resolve() not in seen and link.is_file():
                 seen.add(link.resolve())
                 yield from _iter_linked(link, seen)
-    elif ".gti." in path.name.lower():
-        yield "its tile index"
     elif service := next((mark for mark in _SERVICES if mark in head), None):
         name = service.decode().strip('<_"')
         yield f"{_SERVICE}{name}"

@@ -106,11 +106,12 @@ def check_images_inside(images: Iterable[Path]) -> None:
     for image in images:
         check_inside(image)
         linked = find_linked_files(image) if image.is_file() else LinkedFiles()
-        outside = next((file for file in linked.files if not boundary.encloses(file)), None)
-        if outside is not None or linked.remote:
+        outside = [file for file in linked.files if not boundary.encloses(file)]
+        known = [*outside, *linked.remote]
+        if known or linked.encoded:  # where an index has its tiles, only GDAL knows
+            where = f"{known[0]}, which is" if known else f"{linked.encoded[0]}, which may be"
             raise TilesetError(
-                f"{image} reads {outside or linked.remote[0]}, which is outside of the tileset"
-                f" {boundary.shown}",
+                f"{image} reads {where} outside of the tileset {boundary.shown}",
                 hint="--allow-outside (data.allow_outside) reads it; use it if you know who made"
                 " the tileset",
                 path=image,

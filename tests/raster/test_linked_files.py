@@ -1,12 +1,15 @@
 """What a raster reads from besides its own file."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from geodet.files.network import is_remote_path
+from geodet.errors import SceneError
+from geodet.files.network import OFFLINE, RESTRICTED, is_remote_path
 from geodet.raster.gdal_options import gdal_options
 from geodet.raster.linked_files import find_linked_files, is_remote
+from geodet.raster.reach import check_reach
 
 
 def write_vrt(path, *sources):
@@ -122,6 +125,31 @@ def test_a_vrt_that_is_no_xml_is_not_taken_for_one_that_reads_nothing(tmp_path):
 def test_a_service_is_of_the_network(tmp_path, head):
     (tmp_path / "a.tif").write_text(head, encoding="utf-8")
     assert len(find_linked_files(tmp_path / "a.tif").remote) == 1
+
+
+@pytest.mark.parametrize(
+    ("index", "files", "remote"),
+    [
+        ("i.gpkg", (Path("i.gpkg"),), ()),  # GDAL takes it from the folder of the process
+        ("https://host/i.gpkg", (), ("https://host/i.gpkg",)),
+    ],
+)
+def test_a_described_tile_index_is_of_the_network_only_where_its_index_is(
+    tmp_path, monkeypatch, index, files, remote
+):
+    """What the index itself names only GDAL reads, as that of an index without a description."""
+    text = f"<GDALTileIndexDataset><IndexDataset>{index}</IndexDataset></GDALTileIndexDataset>"
+    (tmp_path / "a.gti").write_text(text, encoding="utf-8")
+    (tmp_path / "i.gti.gpkg").write_text("SQLite", encoding="utf-8")
+    linked = find_linked_files(tmp_path / "a.gti")
+    assert (linked.files, linked.remote) == (files, remote)
+    assert linked.encoded == find_linked_files(tmp_path / "i.gti.gpkg").encoded != ()
+    monkeypatch.setenv(OFFLINE, "1")
+    with pytest.raises(SceneError, match="over the network") if remote else nullcontext():
+        check_reach(str(tmp_path / "a.gti"))
+    monkeypatch.setenv(RESTRICTED, "1")
+    with pytest.raises(SceneError, match="over the network" if remote else "not in its folder"):
+        check_reach(str(tmp_path / "a.gti"))
 
 
 def test_other_rasters_read_only_themselves(make_scene, tmp_path):

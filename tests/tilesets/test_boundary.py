@@ -1,6 +1,9 @@
 """A tileset reads nothing outside of its folder, whichever way its files point there."""
 
+import geopandas
 import pytest
+import rasterio
+import shapely
 from factories_tilesets import paint_geotiff, paint_image, write, write_coco, write_voc
 
 from geodet.config import DataConfig
@@ -115,11 +118,24 @@ def virtual_image(folder):
     write_coco(folder / "train.json", {"a.tif": [(0, 1, 1, 9, 9)]})
 
 
+def described_index(folder):
+    """An image that describes a tile index in the folder, whose tile is outside."""
+    secret = paint_geotiff(folder.parent / "secret.tif")
+    with rasterio.open(secret) as raster:
+        place, crs = shapely.box(*raster.bounds), raster.crs
+    index = geopandas.GeoDataFrame({"location": [str(secret)]}, geometry=[place], crs=crs)
+    folder.mkdir()
+    index.to_file(folder / "i.gpkg")
+    text = f"<IndexDataset>{folder / 'i.gpkg'}</IndexDataset>"
+    write(folder / "a.tif", f"<GDALTileIndexDataset>{text}</GDALTileIndexDataset>")
+    write_coco(folder / "train.json", {"a.tif": [(0, 1, 1, 9, 9)]})
+
+
 WAYS = [
     *(coco_upwards, coco_absolute, csv_upwards, image_table, linked_image, linked_folder),
     linked_inner_folder,
     *(linked_label, linked_names, linked_voc, yaml_path, yaml_absolute_path, yaml_pattern),
-    *(yaml_list, yaml_list_outside, virtual_image),
+    *(yaml_list, yaml_list_outside, virtual_image, described_index),
 ]
 
 
