@@ -42,8 +42,8 @@ def check_destination(
 
     Raises:
         OutputError: Another suffix, a path that GDAL cannot write to, no such folder, a folder that
-            cannot be written to, or an existing file that may not be replaced, that holds the
-            decisions of a review, or that another program works with.
+            cannot be written to, a link to what does not exist, or an existing file that may not be
+            replaced, that holds the decisions of a review, or that another program works with.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -61,6 +61,12 @@ def check_destination(
         )
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="name a file in it", path=path)
+    if path.is_symlink() and not path.exists():  # a new file is not renamed to the place of a link
+        raise OutputError(
+            f"{path} is a link to {path.readlink()}, which does not exist",
+            hint="remove the link, or name the file that it leads to",
+            path=path,
+        )
     if not append:
         check_undecided(path)
     if path.exists() and not (overwrite or append):

@@ -113,6 +113,17 @@ def test_an_existing_file_may_be_replaced_where_asked(tmp_path):
     assert names(tmp_path) == ["there.GPKG"]
 
 
+@pytest.mark.parametrize("ways", [{"overwrite": True}, {"overwrite": False, "append": True}])
+def test_a_link_to_nothing_is_refused_and_one_to_a_file_is_not(tmp_path, ways):
+    link = tmp_path / "link.gpkg"
+    link.symlink_to("gone.gpkg")
+    with pytest.raises(OutputError, match=r"link\.gpkg is a link to gone\.gpkg, .* not") as refused:
+        check_destination(link, (".gpkg",), **ways)
+    assert "remove the link" in refused.value.hint
+    (tmp_path / "gone.gpkg").touch()
+    check_destination(link, (".gpkg",), **ways)
+
+
 def test_no_output_takes_the_place_of_an_input_or_of_another(tmp_path):
     scene, out = tmp_path / "scene.tif", tmp_path / "out.gpkg"
     scene.touch()
