@@ -27,9 +27,9 @@ CHANGED_HINT = (
     "scenes with their times (rsync -t, cp -p), as another time is a change"
 )
 
-WindowNumbers = Mapping[str, int]
-
 _STRIDES = 2**12  # a multiple of the stride of every network
+
+WindowNumbers = Mapping[str, int]
 """How a scene is cut: ``size``, ``overlap``, ``align`` and ``batch_size``; in a plan ``band_rows``
 as well."""
 
