@@ -11,7 +11,9 @@ from pyproj import CRS
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
-from geodet.vector.rows import VectorLayer
+from geodet.vector.provenance import EXAMINED
+from geodet.vector.rows import Appending, VectorLayer
+from geodet.vector.searched_scenes import SearchedScenes
 from geodet.vector.write_detections import open_writer
 
 UTM = CRS.from_epsg(32610)
@@ -50,6 +52,18 @@ def write_layer(path, parts, classes=CLASSES, **options):
 
 def write(path, *parts, **options):
     return write_layer(path, parts or (part(),), **options)
+
+
+def write_searched(path, scene, ground, model="m", appending=None):
+    """Write or append three objects of a scene, and the ground that a model has searched in it."""
+    appending = appending or Appending(scenes=(scene,))
+    about = {"model_sha256": model}
+    how = {"crs": UTM, "metadata": about, "append": True, "appending": appending}
+    with open_writer(path, CLASSES, **how) as writer:
+        writer.write(part(found(3), scene=scene))
+        searched = SearchedScenes({scene: ground}, {scene: ground}, {})
+        writer.annotate({EXAMINED: ground.wkt, "model": "tiny"}, searched)
+    return path
 
 
 def read(path):

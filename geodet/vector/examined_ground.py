@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels
 from geodet.vector.area_of_interest import AreaOfInterest, subdivided
 from geodet.vector.extents import compare_file_extent
+from geodet.vector.geopackage_scenes import have_models_different_grounds
 from geodet.vector.provenance import read_examined_ground
 from geodet.vector.vector_files import read_extent
 
 __all__ = ["ExaminedGround", "find_examined_ground"]
+
+logger = logging.getLogger(__name__)
 
 _SIDE = 1 << 20  # pixels of the plane in which ground is moved to another CRS
 _COARSE = 1000  # pixels along the bounds of the ground, to compare them with others
@@ -126,6 +130,8 @@ class ExaminedGround:
 def find_examined_ground(path: Path) -> ExaminedGround | None:
     """Read the ground that was searched for the objects of a file.
 
+    It is that of all its models together: a warning says it where theirs differ.
+
     Args:
         path: A file, or ``FILE|layername=NAME``.
 
@@ -136,7 +142,17 @@ def find_examined_ground(path: Path) -> ExaminedGround | None:
         VectorError: The file cannot be read.
     """
     shape = read_examined_ground(path)
-    return None if shape is None else ExaminedGround(path, shape, read_extent(path)[0])
+    if shape is None:
+        return None
+    if have_models_different_grounds(path):
+        logger.warning(
+            "%s: its models searched different ground, and all of it counts as examined for each"
+            " class: where the model of a class was not run, its objects seem to be absent, and"
+            " densities, estimates and what is gone, new or missed are wrong; detect to one file"
+            " for each model",
+            path,
+        )
+    return ExaminedGround(path, shape, read_extent(path)[0])
 
 
 def _plane(bounds: Floats, crs: CRS | None, side: int) -> GeoBox:

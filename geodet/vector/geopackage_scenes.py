@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +23,15 @@ import shapely
 
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
+from geodet.files.databases import connect_database, is_database
 from geodet.geometry.reprojection import only_polygons
 from geodet.geopackage.layer_metadata import LayerMetadata
+from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.provenance import EXAMINED, LEFT_OUT
+from geodet.vector.rows import LAYER
 from geodet.vector.searched_scenes import SearchedScenes, join_reasons, to_wkt
 
-__all__ = ["HeldScenes"]
+__all__ = ["HeldScenes", "have_models_different_grounds"]
 
 _KEY = "scenes"
 _GROUNDS, _FAILURES, _UNKNOWN = "grounds", "left out", "ground of unknown scenes"
@@ -69,6 +75,18 @@ class HeldScenes:
     def may_hold(self, scene: str) -> bool:
         """Whether the ground of scenes unknown may be that of a scene."""
         return self._unknown is not None and scene not in self._grounds
+
+    def have_models_different_grounds(self) -> bool:
+        """Whether models have searched different ground; that of scenes unknown is one's own."""
+        if len(self._metadata.models) < 2:
+            return False
+        by_model = [[_parse(text) for text in of.values()] for of in self._of_other_models.values()]
+        grounds = [shapely.union_all(of) for of in (*by_model, [*self._grounds.values()]) if of]
+        known = shapely.union_all(grounds)
+        if self._unknown is not None:  # a new file had its ground there as well
+            grounds += [rest] if (rest := _difference(self._unknown, known)).area else []
+        least = _EDGE * shapely.union_all(grounds).area
+        return any(shapely.symmetric_difference(grounds[0], one).area > least for one in grounds)
 
     def list_overlapping(self, scenes: Iterable[str]) -> list[str]:
         """List the other scenes that share ground with some, by the same model."""
@@ -151,6 +169,23 @@ class HeldScenes:
         self._metadata.write_own(_KEY, json.dumps(content))
         self._metadata.rewrite(EXAMINED, ground)
         self._metadata.rewrite(LEFT_OUT, join_reasons(left_out))
+
+
+def have_models_different_grounds(path: str | Path) -> bool:
+    """Whether a file has the objects of several models that have searched different ground.
+
+    Args:
+        path: A file, or ``FILE|layername=NAME``; other formats than GeoPackage are of one model.
+    """
+    file, _, layer = str(path).partition(LAYER_SEPARATOR)
+    if not is_database(Path(file)):
+        return False
+    try:
+        with closing(connect_database(Path(file))) as database:
+            metadata = LayerMetadata(database, layer or LAYER)
+            return HeldScenes(metadata, _NO_MODEL).have_models_different_grounds()
+    except sqlite3.Error:  # whoever reads the objects says what is wrong with the file
+        return False
 
 
 def _read(metadata: LayerMetadata) -> dict[str, Any]:

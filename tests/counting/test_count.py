@@ -8,7 +8,9 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
+from factories_vectors import UTM, write_searched
 
+from geodet.counting.compare import compare_dates
 from geodet.counting.count import CountPlaces, count_objects
 from geodet.counting.known_accuracy import KnownAccuracy
 from geodet.errors import ConfigError, OutputError, VectorError
@@ -324,3 +326,21 @@ def test_plots_that_were_not_examined_are_left_out(tmp_path, half, stands, caplo
     away = write(tmp_path / "away.gpkg", areas[2:3], plot=[3])
     with pytest.raises(VectorError, match="none of the plots"):
         count_objects(half, CountPlaces(stands), known=KnownAccuracy(sample=sample, plots=away))
+
+
+def test_ground_that_one_of_several_models_searched_is_warned_of(tmp_path, caplog):
+    x, y = 600_000, 4_000_000
+    area = shapely.box(x, y - 500, x + 500, y)
+    shape = geopandas.GeoSeries([area], crs=UTM)
+    shape.to_file(tmp_path / "area.gpkg")
+    one, other = (tmp_path / name for name in ("one.gpkg", "other.gpkg"))
+    for path, ground in ((one, area), (other, area.buffer(-100))):
+        write_searched(path, "a", area, "m")
+        write_searched(path, "a", ground, "n")
+    count_objects(one, CountPlaces(tmp_path / "area.gpkg"))
+    assert "searched different ground" not in caplog.text
+    count_objects(other, CountPlaces(tmp_path / "area.gpkg"))
+    assert "other.gpkg: its models searched different ground" in caplog.text
+    caplog.clear()
+    compare_dates(one, other)
+    assert caplog.text.count("other.gpkg: its models searched different ground") == 1

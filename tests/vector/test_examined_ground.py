@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from factories_vectors import part, write, write_searched
 from pyproj import CRS, Transformer
 
 from geodet.vector.examined_ground import ExaminedGround, find_examined_ground
+from geodet.vector.provenance import EXAMINED
 
 UTM = CRS.from_epsg(32633)
 X, Y = 500_000.0, 5_000_000.0
@@ -52,3 +54,40 @@ def test_a_file_of_another_program_does_not_say_it(tmp_path):
     path = tmp_path / "other.geojson"
     path.write_text('{"type": "FeatureCollection", "features": []}')
     assert find_examined_ground(path) is None
+
+
+WEST, EAST = shapely.box(X, Y, X + 50, Y + 50), shapely.box(X + 50, Y, X + 99, Y + 50)
+DIFFER = "its models searched different ground"
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_told"),
+    [
+        ({("m", "a"): WEST, ("n", "a"): WEST}, False),
+        ({("m", "a"): WEST, ("m", "b"): EAST}, False),
+        ({("m", "a"): WEST, ("m", "b"): EAST, ("n", "c"): WEST.union(EAST)}, False),
+        ({("m", "a"): WEST, ("m", "b"): EAST, ("n", "b"): EAST}, True),
+        ({("m", "a"): WEST, ("n", "b"): shapely.Polygon()}, True),
+    ],
+)
+def test_models_that_searched_different_ground_in_one_file_are_warned_of(
+    tmp_path, caplog, runs, is_told
+):
+    for (model, scene), ground in runs.items():
+        path = write_searched(tmp_path / "found.gpkg", scene, ground, model)
+    assert not find_examined_ground(path).shape.is_empty
+    assert (f"found.gpkg: {DIFFER}" in caplog.text) == is_told
+    caplog.clear()
+    find_examined_ground(Path(f"{path}|layername=detections"))
+    assert (f"found.gpkg|layername=detections: {DIFFER}" in caplog.text) == is_told
+
+
+@pytest.mark.parametrize(("ground", "is_told"), [(WEST, False), (EAST, True)])
+def test_the_ground_that_an_earlier_version_wrote_is_of_another_model(
+    tmp_path, caplog, ground, is_told
+):
+    about = {"model_sha256": "m", EXAMINED: WEST.wkt}
+    path = write(tmp_path / "found.gpkg", part(), metadata=about)
+    write_searched(path, "b", ground, "n")
+    find_examined_ground(path)
+    assert (DIFFER in caplog.text) == is_told

@@ -6,7 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import shapely
-from factories_vectors import CLASSES, UTM, found, part, write
+from factories_vectors import found, part, write, write_searched
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,6 @@ from geodet.vector.geopackage_scenes import HeldScenes
 from geodet.vector.provenance import EXAMINED, LEFT_OUT, read_examined_ground, read_provenance
 from geodet.vector.rows import Appending
 from geodet.vector.searched_scenes import SearchedScenes
-from geodet.vector.write_detections import open_writer
 
 EMPTY = shapely.Polygon()
 WEST, EAST = shapely.box(0, 0, 10, 10), shapely.box(8, 0, 18, 10)
@@ -169,11 +168,7 @@ NONE = np.zeros(0, np.int64)
 
 def put(path, scene, shape, **options):
     appending = Appending(scenes=(scene,), drop=lambda _: (NONE, NONE), **options)
-    how = {"crs": UTM, "metadata": {"model_sha256": "m"}, "append": True, "appending": appending}
-    with open_writer(path, CLASSES, **how) as writer:
-        writer.write(part(found(3), scene=scene))
-        searched = SearchedScenes({scene: shape}, {scene: shape}, {})
-        writer.annotate({EXAMINED: shape.wkt, "model": "tiny"}, searched)
+    write_searched(path, scene, shape, appending=appending)
 
 
 def test_the_scenes_around_a_replaced_one_are_named(tmp_path, caplog):
