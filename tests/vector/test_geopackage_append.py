@@ -11,6 +11,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pyogrio
 import pytest
@@ -22,7 +23,9 @@ from pyproj import CRS
 from geodet.errors import OutputError
 from geodet.files import databases
 from geodet.geometry.boxes import Detections
+from geodet.geometry.windows import Window
 from geodet.merging.appended import drop_weaker
+from geodet.vector.not_examined import NOT_EXAMINED, SkippedArea, not_examined_path
 from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer
 
@@ -221,6 +224,47 @@ def test_a_scene_of_which_nothing_is_replaced_is_warned_of(path, caplog):
 def test_a_replaced_scene_without_objects_is_emptied(path):
     append(path, part(found(0)), appending=Appending(scenes=("a.tif",), replace_scenes=True))
     assert len(read(path)) == 0
+
+
+def left_out_of(path):
+    """Return the scenes of the areas that were not examined: of the layer, and beside the file."""
+    beside = not_examined_path(path)
+    layer = geopandas.read_file(path, layer=NOT_EXAMINED)
+    return sorted(layer["scene"]), (
+        sorted(geopandas.read_file(beside)["scene"]) if beside.exists() else []
+    )
+
+
+def leave_out(path, one, *areas, model="m", appending=None):
+    """Write or append a scene that a model has searched but for some areas."""
+    about = {"model_sha256": model}
+    how = {"crs": UTM, "metadata": about, "append": True, "appending": appending}
+    with open_writer(path, CLASSES, **how) as writer:
+        writer.write(one)
+        window = Window(0, 0, 10, 10)
+        writer.leave_out([SkippedArea(name, one.geobox, window, "damaged") for name in areas])
+
+
+def test_the_areas_of_a_scene_without_rows_that_is_searched_again_are_forgotten(tmp_path):
+    path = tmp_path / "found.gpkg"
+    leave_out(path, SECOND, "a.tif", "x.tif")
+    leave_out(path, part(found(3), scene="a.tif"))
+    assert left_out_of(path) == (["x.tif"], [])
+    with pytest.raises(OutputError, match=r"contains detections of a\.tif already"):
+        leave_out(path, part(found(3), scene="a.tif"))
+    assert left_out_of(path) == (["x.tif"], [])
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+def test_the_areas_that_one_model_left_out_are_not_forgotten_by_another(tmp_path, replacing):
+    path = tmp_path / "found.gpkg"
+    leave_out(path, SECOND, "b.tif")
+    again = Appending(scenes=("b.tif",), replace_scenes=replacing)
+    leave_out(path, SECOND, model="n", appending=again)
+    assert left_out_of(path) == (["b.tif"], [])
+    again = Appending(scenes=("b.tif",), replace_scenes=True)
+    leave_out(path, SECOND, appending=again)
+    assert left_out_of(path) == ([], [])
 
 
 # Duplicates
