@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pyproj import CRS
@@ -32,6 +33,8 @@ __all__ = [
 NOT_EXAMINED = "not_examined"
 """Name of the layer."""
 
+_MODEL = "model_sha256"
+"""Of an area beside an output, to which several models may have written."""
 _DEGREES = CRS.from_epsg(4326)
 _SIDES = {"x1_px": "col_off", "y1_px": "row_off", "x2_px": "col_end", "y2_px": "row_end"}
 """The sides of a window, by column."""
@@ -87,6 +90,7 @@ def write_not_examined(
     crs: CRS | None,
     photographs: Photographs | None = None,
     *,
+    model: str = "",
     searched: Collection[str] | None = None,
 ) -> None:
     """Write the areas beside an output, as GeoJSON in WGS 84 where there is a CRS.
@@ -98,8 +102,9 @@ def write_not_examined(
         areas: The areas.
         crs: Of the output.
         photographs: The scenes, where they are photographs.
-        searched: Names of the scenes that were added to a file: the areas of its other scenes stay.
-            None: the output is new.
+        model: The digest of the model that was run; empty: unknown.
+        searched: Names of the scenes that were added to a file: the areas of its other scenes, and
+            those that another model left out, stay. None: the output is new.
 
     Raises:
         OutputError: The file cannot be written.
@@ -108,14 +113,21 @@ def write_not_examined(
     target = None if crs is None else _DEGREES
     with raising_output_errors(path):
         features = _to_table(areas, target, photographs).features
+        for one in features:
+            one["properties"][_MODEL] = model or None
         if searched is not None and path.exists():
-            known = read_side_features(path)
-            features[:0] = [one for one in known if one["properties"]["scene"] not in searched]
+            same = {(scene, of) for scene in searched for of in (model, None)}  # None: unknown
+            features[:0] = [one for one in read_side_features(path) if _origin(one) not in same]
         if not features:
             path.unlink(missing_ok=True)
             return
         with replacing(path) as temporary:
             write_side_features(temporary, NOT_EXAMINED, features)
+
+
+def _origin(feature: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the scene of an area and the model, which earlier versions did not write."""
+    return feature["properties"]["scene"], feature["properties"].get(_MODEL)
 
 
 def _to_table(

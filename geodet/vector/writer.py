@@ -116,9 +116,13 @@ class DetectionWriter(ABC):
     def _write_left_out(self) -> None:
         """Write the areas that could not be read beside the output."""
         layer = self._layer
-        searched = None if layer.append is None else self._scenes
         write_not_examined(
-            layer.path, self._left_out, layer.crs, layer.photographs, searched=searched
+            layer.path,
+            self._left_out,
+            layer.crs,
+            layer.photographs,
+            model=layer.model,
+            searched=None if layer.append is None else self._scenes,
         )
 
     def _write_images(self) -> None:

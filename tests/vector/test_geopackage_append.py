@@ -1,5 +1,6 @@
 """Rows are added to a GeoPackage in one transaction, beside what other programs write there."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -29,6 +30,7 @@ from geodet.vector.not_examined import NOT_EXAMINED, SkippedArea, not_examined_p
 from geodet.vector.rows import Appending
 from geodet.vector.write_detections import open_writer
 
+MODEL = "model_sha256"
 SECOND = part(found(4, 9), scene="b.tif")
 DROP = Appending(drop=partial(drop_weaker, iou_threshold=0.5))
 
@@ -265,6 +267,33 @@ def test_the_areas_that_one_model_left_out_are_not_forgotten_by_another(tmp_path
     again = Appending(scenes=("b.tif",), replace_scenes=True)
     leave_out(path, SECOND, appending=again)
     assert left_out_of(path) == ([], [])
+
+
+def test_the_areas_beside_a_file_are_kept_by_model(tmp_path):
+    path = write(tmp_path / "found.gpkg", part(found(3), scene="z.tif"))
+    for model in "mn":
+        leave_out(path, SECOND, "b.tif", model=model)
+    again = Appending(scenes=("b.tif",), replace_scenes=True)
+    leave_out(path, SECOND, model="m", appending=again)
+    assert geopandas.read_file(not_examined_path(path))[MODEL].tolist() == ["n"]
+    leave_out(path, SECOND, "b.tif", model="n", appending=again)
+    assert geopandas.read_file(not_examined_path(path))[MODEL].tolist() == ["n"]
+    leave_out(path, SECOND, model="n", appending=again)
+    assert not not_examined_path(path).exists()
+
+
+def test_areas_beside_a_file_of_an_earlier_version_are_those_of_any_model(path):
+    leave_out(path, SECOND, "b.tif")
+    beside = not_examined_path(path)
+    content = json.loads(beside.read_text())
+    assert content["features"][0]["properties"].pop(MODEL) == "m"
+    beside.write_text(json.dumps(content))
+    leave_out(path, part(found(3), scene="c.tif"), "c.tif", model="n")
+    areas = geopandas.read_file(beside)
+    assert areas["scene"].tolist() == ["b.tif", "c.tif"]
+    assert areas[MODEL].isna().tolist() == [True, False]
+    leave_out(path, SECOND, model="n")
+    assert geopandas.read_file(beside)["scene"].tolist() == ["c.tif"]
 
 
 # Duplicates
