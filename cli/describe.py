@@ -168,6 +168,8 @@ def metres(gsd: float | None) -> str:
 
 def vector_fields(summary: VectorSummary) -> dict[str, Any]:
     """Choose what is printed of a vector file."""
+    from geodet.documents.values import counted
+
     fields: dict[str, Any] = {
         "file": summary.path,
         "format": summary.format,
@@ -185,7 +187,7 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
     if summary.examined_ha is not None:
         fields["examined"] = f"{summary.examined_ha:,.4g} ha"
     fields |= {title: "; ".join(map(_text, of)) for title, of in _made_by(summary).items()}
-    skipped = f"{summary.not_examined} areas that could not be read"
+    skipped = f"{counted(summary.not_examined, 'area')}, unreadable or not computed"
     return fields | {"not examined": skipped if summary.not_examined else "none"}
 
 

@@ -41,7 +41,7 @@ class BandPart:
     capped: int = 0
     """Candidates dropped by the caps of the configuration."""
     not_examined: Mapping[Window, str] = field(default_factory=dict)
-    """Areas that could not be read, in the scene's own pixels, and why."""
+    """Areas that could not be read or were not computed, in the scene's own pixels, and why."""
     no_data: tuple[Window, ...] = ()
     """Areas without data, in the pixels of the scene's grid."""
 

@@ -187,9 +187,7 @@ class RunPage:
         failed = [one for one in self._report.scenes if one.status == "failed"]
         texts = [f"{one.scene} could not be read: {one.reason}" for one in failed[:_MOST_ROWS]]
         if self._report.not_examined:
-            texts.append(
-                f"areas that could not be read and were left out: {self._report.not_examined}"
-            )
+            texts.append(f"areas that were not examined: {self._report.not_examined}")
         return [*texts, *warnings]
 
     def _stages(self) -> ReportTable:

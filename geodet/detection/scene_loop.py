@@ -144,7 +144,7 @@ class SceneLoop:
         for window, reason in areas.items():
             self.not_examined.append(SkippedArea(planned.name, planned.geobox, window, reason))
         if areas:
-            logger.warning("%s: areas that could not be read: %d", planned.name, len(areas))
+            logger.warning("%s: areas that were not examined: %d", planned.name, len(areas))
 
     def _show_overall(self, number: int) -> Callable[[DetectProgress], None]:
         """Return a function that adds to the progress of a scene where the run is."""

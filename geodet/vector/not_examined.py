@@ -1,4 +1,4 @@
-"""Areas that a run could not read, as polygons: a layer of a GeoPackage, or a file of their own."""
+"""Areas that were not examined, as polygons: a layer of a GeoPackage, or a file of their own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SIDES = {"x1_px": "col_off", "y1_px": "row_off", "x2_px": "col_end", "y2_px": "
 
 @dataclass(frozen=True, slots=True)
 class SkippedArea:
-    """An area of a scene that could not be read."""
+    """An area of a scene that could not be read, or was not computed."""
 
     scene: str
     """Name of the scene."""
@@ -51,7 +51,7 @@ class SkippedArea:
     window: Window
     """The area, in these pixels."""
     reason: str
-    """Why it could not be read."""
+    """Why it was not examined."""
 
 
 def not_examined_path(output: Path) -> Path:

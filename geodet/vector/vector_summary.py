@@ -74,7 +74,7 @@ class VectorSummary:
     examined_ha: float | None
     """Hectares that were searched; None where the file does not say it."""
     not_examined: int
-    """Areas that could not be read."""
+    """Areas that could not be read, or were not computed."""
 
 
 def is_vector(path: str) -> bool:

@@ -73,7 +73,7 @@ class DetectionWriter(ABC):
         self._layer = replace(self._layer, metadata=metadata, searched=searched)
 
     def leave_out(self, areas: Sequence[SkippedArea]) -> None:
-        """Note areas that could not be read, before the output is committed."""
+        """Note areas that were not examined, before the output is committed."""
         self._left_out = tuple(areas)
 
     def commit(self) -> None:
@@ -114,7 +114,7 @@ class DetectionWriter(ABC):
             self.abort()
 
     def _write_left_out(self) -> None:
-        """Write the areas that could not be read beside the output."""
+        """Write the areas that were not examined beside the output."""
         layer = self._layer
         write_not_examined(
             layer.path,

@@ -17,6 +17,7 @@ from pyproj import CRS
 from geodet.detection import window_plan
 from geodet.detection.detect import DetectOptions, detect_to_files
 from geodet.detection.scene_for_model import open_for_model
+from geodet.documents.values import counted
 from geodet.errors import ConfigError, OutputError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.jobs.job_folder import open_job
@@ -26,6 +27,8 @@ from geodet.jobs.shard_run import run_shard
 from geodet.jobs.shards import Shard
 from geodet.onnx.backend import load_model
 from geodet.raster.geotiff import write_raster
+from geodet.vector.vector_summary import summarise_vector
+from geodet_cli.describe import vector_fields
 
 CONFIG = SMALL.model_copy(update={"batch_size": 3, "join_fragments": True})
 CPU = DetectOptions(device="cpu")
@@ -158,7 +161,7 @@ def test_files_for_each_scene_and_an_area_of_interest(scenes, plan, model_path, 
         assert len(found) > 1000
 
 
-def test_missing_parts_are_named_and_may_be_written_as_not_examined(searched_job, tmp_path):
+def test_missing_parts_are_named_and_may_be_written_as_not_examined(searched_job, tmp_path, caplog):
     job = searched_job
     for part in job.store(1).folder.glob("*.parquet"):
         part.unlink()
@@ -166,8 +169,14 @@ def test_missing_parts_are_named_and_may_be_written_as_not_examined(searched_job
         merge(job, tmp_path / "out.gpkg")
     assert "east.tif: " in str(refused.value)
     assert refused.value.hint.startswith(f"geodet detect --job {job.folder}")
-    report = merge(job, tmp_path / "out.gpkg", allow_missing=True)
+    page = tmp_path / "page.html"
+    report = merge(job, tmp_path / "out.gpkg", allow_missing=True, report=page)
     assert report.not_examined > 0
+    assert f"east.tif: areas that were not examined: {report.not_examined}" in caplog.text
+    assert f"areas that were not examined: {report.not_examined}" in page.read_text()
+    told = vector_fields(summarise_vector(tmp_path / "out.gpkg"))["not examined"]
+    assert told == f"{counted(report.not_examined, 'area')}, unreadable or not computed"
+    assert "could not be read" not in caplog.text + page.read_text()
     assert sum(report.labels.values()) > 0
 
 
