@@ -83,7 +83,7 @@ class HeldScenes:
         by_model = [[_parse(text) for text in of.values()] for of in self._of_other_models.values()]
         grounds = [shapely.union_all(of) for of in (*by_model, [*self._grounds.values()]) if of]
         known = shapely.union_all(grounds)
-        if self._unknown is not None:  # a new file had its ground there as well
+        if self._unknown is not None:  # files of earlier versions have theirs there as well
             grounds += [rest] if (rest := _difference(self._unknown, known)).area else []
         least = _EDGE * shapely.union_all(grounds).area
         return any(shapely.symmetric_difference(grounds[0], one).area > least for one in grounds)

@@ -91,9 +91,9 @@ class GeoPackageWriter(_TableWriter):
         """Store the metadata, and the run in a file that rows would be added to if it was there."""
         layer = self._layer
         known = LayerMetadata(database, LAYER)
+        held = HeldScenes(known, layer.model)  # before the ground is there, which scenes hold
         known.join(layer.metadata)
         if layer.searched is not None:
-            held = HeldScenes(known, layer.model)
             held.add(layer.searched)
             held.store()
         if layer.append is not None and layer.append.run:

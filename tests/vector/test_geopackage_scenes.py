@@ -186,6 +186,15 @@ def test_the_scenes_around_a_replaced_one_are_named(tmp_path, caplog):
     assert "overlaps" not in caplog.text
 
 
+def test_a_new_file_knows_the_scene_of_all_its_ground(tmp_path):
+    path = tmp_path / "found.gpkg"
+    put(path, "a", WEST)
+    with closing(sqlite3.connect(path)) as database:
+        held = HeldScenes(LayerMetadata(database, "detections"), "m")
+    assert held.has_ground_of("a")
+    assert not held.may_hold("b")
+
+
 def test_a_file_of_an_earlier_version_is_warned_of(tmp_path, caplog):
     path = write(tmp_path / "found.gpkg", part(found(3)), metadata={EXAMINED: WEST.wkt})
     put(path, "a.tif", HALF, replace_scenes=True)
