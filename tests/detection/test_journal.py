@@ -148,7 +148,7 @@ def unfinished(make_scene, tiny_model, tmp_path):
 def test_another_setting_is_refused_by_name_and_value(unfinished, tiny_model):
     path, output = unfinished
     other = THREE.model_copy(update={"score_threshold": 0.9})
-    message = r"an unfinished run.* detect\.score_threshold was None and is 0\.9$"
+    message = r"an unfinished run.* detect\.score_threshold was None and is 0\.9\n"
     with pytest.raises(OutputError, match=message) as caught:
         run([path], output, tiny_model, other)
     assert caught.value.path == journal_folder(output)
