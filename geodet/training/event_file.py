@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from geodet.files.outputs import raising_output_errors
 
 __all__ = ["EVENT_FILES", "EventFile"]
 
-_NAME = "events.out.tfevents"  # by which TensorBoard knows them
+_NAME = "events.out.tfevents"  # that TensorBoard looks for
 EVENT_FILES = f"{_NAME}*"
 """Pattern of the files' names."""
 _VERSION = "brain.Event:2"
@@ -27,7 +28,7 @@ class EventFile(Closing):
 
     Args:
         folder: Where the file is created.
-        epochs_done: TensorBoard keeps these of an earlier file, and forgets those after them.
+        epochs_done: TensorBoard keeps these of an earlier file, and drops those after them.
 
     Raises:
         OutputError: The file cannot be written.
@@ -44,8 +45,8 @@ class EventFile(Closing):
             self._add(step=epochs_done + 1, session_log={"status": "START"})
 
     def close(self) -> None:
-        """Close the file."""
-        with raising_output_errors(self._path):
+        """Close the file; what could not be written was an error of :meth:`write`."""
+        with suppress(OSError):  # of what is still in its buffer then
             self._records.close()
 
     def write(self, epoch: int, figures: Mapping[str, float]) -> None:

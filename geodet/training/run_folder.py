@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -259,24 +258,8 @@ class RunLog(Closing):
         self._folder, self._epochs_done = folder, epochs_done
         self._events: EventFile | None = None  # opened only by the process that writes
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.close()
-        except OutputError:
-            if error is None:  # or else the error that ended the run is what to know
-                raise
-
     def close(self) -> None:
-        """Close TensorBoard's file.
-
-        Raises:
-            OutputError: Its last figures cannot be written.
-        """
+        """Close TensorBoard's file."""
         if self._events is not None:
             self._events.close()
 

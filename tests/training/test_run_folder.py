@@ -138,7 +138,7 @@ def test_tensorboard_keeps_the_epochs_done_of_a_resumed_run(tmp_path):
     with RunLog(tmp_path, epochs_done=2) as log:
         log.write(3, {"loss": 0.5})
     begun = [event.step for event in read_events(tmp_path) if event.HasField("session_log")]
-    assert begun == [3]  # TensorBoard forgets this step and those after it
+    assert begun == [3]  # TensorBoard drops this step and those after it
 
 
 def fail_as_a_full_disk(*_):
@@ -167,10 +167,7 @@ def test_closing_the_log_replaces_no_error_that_ended_the_run(tmp_path, monkeypa
     log.write(1, {"loss": 0.5})
     with pytest.raises(KeyboardInterrupt, match="the first"), log:
         raise KeyboardInterrupt("the first")
-    log = RunLog(tmp_path)
-    log.write(1, {"loss": 0.5})
-    with pytest.raises(OutputError, match=r"cannot write .*tfevents.*: .*No space"), log:
-        pass
+    assert read_scalars(tmp_path) == [(1, "loss", 0.5)]
 
 
 def test_a_resumed_log_keeps_the_rows_of_the_epochs_done(tmp_path):
