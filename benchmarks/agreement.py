@@ -10,7 +10,7 @@ stride of the network, or not.
     python benchmarks/agreement.py --shifts [--tta]
 
 With --overlaps, only windows of 512 px with these overlaps are compared; with --origins, only
-scenes cut at another origin. With --shifts, the network alone sees the scene without its first
+scenes cut at another origin. With --shifts, the network alone is given the scene without its first
 columns and rows, in one window that begins there.
 """
 

@@ -71,7 +71,7 @@ def read_array(array: Any, transform: Affine | None = None) -> ArrayRaster:
 def _read_xarray(array: Any, transform: Affine | None) -> ArrayRaster:
     """Read a DataArray by rioxarray's conventions: its place is in the attributes of a coordinate.
 
-    That coordinate is called ``spatial_ref``, or as ``grid_mapping`` says.
+    That coordinate is called ``spatial_ref``, or as ``grid_mapping`` names it.
     """
     y, x = (next((d for d in array.dims if d in names), None) for names in (_ROWS, _COLUMNS))
     others = [dim for dim in array.dims if dim not in (x, y)]

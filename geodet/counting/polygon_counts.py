@@ -231,7 +231,7 @@ def count_pairs(
 
 
 def without_unseen(table: Any, is_unseen: NDArray[np.bool_]) -> Any:
-    """Take the counts and estimates away from rows of which nothing was examined: 0 says none.
+    """Take counts and estimates away from rows of which nothing was examined: 0 would mean none.
 
     Args:
         table: A DataFrame of M rows; shares and areas stay.

@@ -41,7 +41,7 @@ _NAMELESS = {"undefined", "palette", "alpha"}
 
 
 class Masks(NamedTuple):
-    """What shows where bands have data; a pixel has none where either says so."""
+    """What shows where bands have data; a pixel has none where either shows none."""
 
     are_declared: bool
     """Whether a nodata value or a mask shows it."""

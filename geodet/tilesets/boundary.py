@@ -108,7 +108,7 @@ def check_images_inside(images: Iterable[Path]) -> None:
         linked = find_linked_files(image) if image.is_file() else LinkedFiles()
         outside = [file for file in linked.files if not boundary.encloses(file)]
         known = [*outside, *linked.remote]
-        if known or linked.encoded:  # where an index has its tiles, only GDAL knows
+        if known or linked.encoded:  # GDAL alone can find the tiles of an index
             where = f"{known[0]}, which is" if known else f"{linked.encoded[0]}, which may be"
             raise TilesetError(
                 f"{image} reads {where} outside of the tileset {boundary.shown}",

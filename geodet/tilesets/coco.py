@@ -200,7 +200,7 @@ def _entries(content: Any, key: str, path: Path) -> list[Any]:
 
 
 def _read_cut_with(content: dict[str, Any], path: Path) -> DataConfig:
-    """Read the settings that the labels were cut with; the defaults where the file says none."""
+    """Read the settings that the labels were cut with; the defaults where the file has none."""
     info = content.get("info")
     found = info if isinstance(info, dict) else {}
     try:

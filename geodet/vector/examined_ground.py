@@ -130,7 +130,7 @@ class ExaminedGround:
 def find_examined_ground(path: Path) -> ExaminedGround | None:
     """Read the ground that was searched for the objects of a file.
 
-    It is that of all its models together: a warning says it where theirs differ.
+    It is that of all its models together: there is a warning where theirs differ.
 
     Args:
         path: A file, or ``FILE|layername=NAME``.

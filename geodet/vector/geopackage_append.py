@@ -146,7 +146,7 @@ def _replace_or_refuse(
             layer.path,
             _join_names(new),
         )
-    _forget_left_out(database, layer, known, scenes)
+    _remove_left_out(database, layer, known, scenes)
     removed = {}
     if layer.append.replace_scenes:
         rule = f"scene = ? AND {_rows_of_model(database, layer, known)}"
@@ -162,7 +162,7 @@ def _replace_or_refuse(
     return removed
 
 
-def _forget_left_out(
+def _remove_left_out(
     database: sqlite3.Connection, layer: VectorLayer, known: LayerMetadata, scenes: Iterable[str]
 ) -> None:
     """Remove the areas of scenes that the same model left out before, also of those without rows.
@@ -171,8 +171,8 @@ def _forget_left_out(
     """
     is_same = not known.models or layer.model in ("", known.models[0])
     if is_same and _has_table(database, NOT_EXAMINED):
-        forget = f'DELETE FROM main."{NOT_EXAMINED}" WHERE scene = ?'
-        database.executemany(forget, [(scene,) for scene in scenes])
+        remove = f'DELETE FROM main."{NOT_EXAMINED}" WHERE scene = ?'
+        database.executemany(remove, [(scene,) for scene in scenes])
 
 
 def _warn_of_scenes_around(layer: VectorLayer, scenes: HeldScenes, replaced: Sequence[str]) -> None:

@@ -184,7 +184,7 @@ def have_models_different_grounds(path: str | Path) -> bool:
         with closing(connect_database(Path(file))) as database:
             metadata = LayerMetadata(database, layer or LAYER)
             return HeldScenes(metadata, _NO_MODEL).have_models_different_grounds()
-    except sqlite3.Error:  # whoever reads the objects says what is wrong with the file
+    except sqlite3.Error:  # reading the objects raises what is wrong with the file
         return False
 
 
