@@ -16,6 +16,9 @@ SMALL = DetectConfig(chip_size=64, overlap=16, precision="float32")
 class AtOnce:
     """The steps of a predictor, for a stand-in that does all when it is called."""
 
+    def for_pairs(self):
+        return None
+
     def stack(self, chips):
         return ChipTensors(chips, chips)
 

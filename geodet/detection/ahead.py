@@ -1,18 +1,25 @@
-"""A generator that works ahead in a thread."""
+"""Generators whose items are computed ahead, in threads."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["iter_ahead"]
+__all__ = ["end_pool", "iter_ahead", "map_ahead"]
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _PATIENCE = 0.02  # seconds until a thread that is to end is looked at again
+
+
+def _go_on() -> None:
+    """Let what computes go on to its end."""
 
 
 class _End(NamedTuple):
@@ -51,6 +58,65 @@ def iter_ahead(
             with suppress(Empty):
                 waiting.get_nowait()
             thread.join(_PATIENCE)
+
+
+def map_ahead(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    threads: int,
+    name: str,
+    abandon: Callable[[], None] = _go_on,
+) -> Generator[_Result, None, None]:
+    """Yield the function of each item, in their order, while threads compute the following ones.
+
+    The items are taken by the thread of the caller. An error of the items is raised after the
+    results of those before it, and one of the function where its result would have come. When the
+    generator ends or is closed, the threads have ended.
+
+    Args:
+        function: Runs in several threads at once.
+        items: As many as there are threads, and one more, are taken before the first result.
+        threads: Number of threads.
+        name: Prefix of their names.
+        abandon: Called where the generator is closed early: ends what the function waits for.
+    """
+    rest, error = iter(items), None
+    waiting: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    try:
+        while error is None:
+            try:
+                waiting.append(pool.submit(function, next(rest)))
+            except StopIteration:
+                break
+            except Exception as raised:  # raised again, below
+                error = raised
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+        if error is not None:
+            raise error
+    finally:
+        end_pool(pool, waiting, abandon)
+
+
+def end_pool(
+    pool: ThreadPoolExecutor, waiting: Iterable[Future[Any]], abandon: Callable[[], None]
+) -> None:
+    """End a pool whose results are not needed any more.
+
+    Args:
+        pool: The pool; its threads have ended afterwards.
+        waiting: Its results that nobody has taken.
+        abandon: Called until they end: what they wait for may only just have begun.
+    """
+    pool.shutdown(wait=False, cancel_futures=True)
+    while running := [future for future in waiting if not future.done()]:
+        abandon()
+        wait(running, timeout=_PATIENCE)
+    pool.shutdown()
 
 
 def _pass_on(items: Generator[Any, None, None], waiting: Queue[Any], is_over: Event) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
+from itertools import chain, islice
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
-from geodet.detection.ahead import iter_ahead
+from geodet.detection.ahead import iter_ahead, map_ahead
 from geodet.detection.device_streams import PassOnDevice, SingleStream, open_streams
 from geodet.detection.predictor import Predictor
 from geodet.errors import DeviceError
@@ -176,6 +178,15 @@ class BatchResult(NamedTuple):
     """Every window below this index is in this batch or in one before it."""
 
 
+def _predict(predictor: Predictor, batch: ChipBatch) -> BatchResult:
+    return _with_windows(batch, predictor([chip for _, chip in batch.chips]) if batch.chips else [])
+
+
+def _with_windows(batch: ChipBatch, found: list[Decoded]) -> BatchResult:
+    indices = [index for index, _ in batch.chips]
+    return BatchResult(indices, found, batch.empty, batch.waiting_from)
+
+
 class _Started:
     """A batch whose forward pass is running, or which is computed later, in parts."""
 
@@ -188,20 +199,21 @@ class BatchPipeline:
     """Detects in one batch after another, and keeps a CUDA device busy meanwhile.
 
     A CUDA device computes on its own. One thread takes batches, copies them and starts their
-    forward passes; another one decodes, while the next passes run; the caller merges and writes. A
-    CPU finishes each batch before the next one is asked for; reader threads read ahead while it
-    computes.
+    forward passes; another one decodes, while the next passes run; the caller merges and writes. On
+    a CPU, for which readers read ahead, two threads compute and decode a batch each where that is
+    faster; otherwise each batch is finished before the next one is asked for.
 
     Args:
         predictor: Finds the objects of chips.
-        overlaps: Whether a CUDA device and its host work at the same time, as they should, unless
-            each stage is to be timed.
+        overlaps: Whether batches are worked on at the same time, as they should be, unless each
+            stage is to be timed.
     """
 
     def __init__(self, predictor: Predictor, *, overlaps: bool = True) -> None:
         self._predictor = predictor
         self._predict: OutOfMemoryRetry[Chip, Decoded] = OutOfMemoryRetry(predictor)
         self._overlaps = overlaps and predictor.device.type == "cuda"
+        self._may_pair = overlaps and not self._overlaps
         self._streams = open_streams(predictor) if self._overlaps else SingleStream(predictor)
         self._starts_ahead = self._overlaps
         self._under_way: list[_Started] = []
@@ -213,6 +225,17 @@ class BatchPipeline:
         A batch that the memory of the device is too small for is tried again in parts. Close the
         generator before ``batches``: a thread may be taking one.
         """
+        if self._may_pair:
+            rest = iter(batches)
+            first = list(islice(rest, 2))
+            # A single batch is sooner done on all threads.
+            pair = self._predictor.for_pairs() if len(first) > 1 else None
+            batches = chain(first, rest)
+            del first  # its chips are not needed for the whole run
+            if pair is not None:
+                predict = partial(_predict, pair)
+                yield from map_ahead(predict, batches, threads=2, name="geodet-pair")
+                return
         started = self._iter_started(batches)
         if not self._overlaps:
             yield from self._iter_finished(started)
@@ -256,8 +279,7 @@ class BatchPipeline:
             found = self._predict_in_parts([chip for _, chip in batch.chips])
         if started in self._under_way:
             self._under_way.remove(started)
-        indices = [index for index, _ in batch.chips]
-        return BatchResult(indices, found, batch.empty, batch.waiting_from)
+        return _with_windows(batch, found)
 
     def _decode(self, started: _Started) -> list[Decoded] | None:
         """Decode a forward pass; return None if memory ran out."""

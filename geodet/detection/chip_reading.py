@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geodet.detection.ahead import end_pool
 from geodet.geometry.arrays import empty_apart, is_all_true
 from geodet.geometry.windows import Window, WindowGrid
 from geodet.models.device import count_cores
@@ -75,11 +76,7 @@ def iter_chips(
                 pending.append((following, _submit(pool, scene, grid, following)))
             yield index, chip
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        while running := [future for _, future in pending if not future.done()]:
-            scene.abandon_reads()  # what waits for a server, and may only just have begun to
-            wait(running, timeout=0.05)
-        pool.shutdown()
+        end_pool(pool, [future for _, future in pending], scene.abandon_reads)
 
 
 def _submit(pool: ThreadPoolExecutor, scene: Scene, grid: WindowGrid, index: int) -> Future[Chip]:

@@ -33,7 +33,7 @@ class FlippedEngine:
     """
 
     def __init__(self, engine: Engine, config: ModelConfig) -> None:
-        self._engine = engine
+        self._engine, self._config = engine, config
         first, last = config.levels
         self._strides = [2**level for level in range(first, last + 1)]
         self._per_cell = len(config.anchor_scales) * len(config.anchor_ratios)
@@ -57,6 +57,12 @@ class FlippedEngine:
     def software(self) -> dict[str, str]:
         """The software of the engine."""
         return self._engine.software
+
+    @property
+    def paired(self) -> FlippedEngine | None:
+        """The engine for two passes at a time, where its own engine has one."""
+        paired = self._engine.paired
+        return None if paired is None else FlippedEngine(paired, self._config)
 
     def bytes_per_pixel(self, values: InputValues) -> float:
         """Return the memory of a forward pass, in bytes per pixel: one flip after another."""

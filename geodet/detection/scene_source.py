@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from geodet.config import DetectConfig
+from geodet.detection.chip_reading import count_readers
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.journal import Journal
 from geodet.detection.open_scenes import OpenScenes
@@ -174,21 +175,26 @@ def choose_values(
     Returns:
         As :func:`geodet.detection.value_range.fit_input_values`.
     """
-    names, samples = [first.name], list(iter_sample_chips(scene, first.aoi))
+    names, samples = [first.name], _sample(scene, first, config)
     for other in plan.sampled:
         if other is not first and other.dtype == first.dtype:
-            found = _sample(other, opened)
+            found = _sample_early(other, opened, config)
             names += [other.name] if found else []
             samples += found
     statistics = measure_chips(samples)
     return fit_input_values(statistics, summarise_names(names), first.dtype, about, config)
 
 
-def _sample(planned: PlannedScene, opened: OpenScenes) -> list[Chip]:
+def _sample(scene: Scene, planned: PlannedScene, config: DetectConfig) -> list[Chip]:
+    workers = count_readers(config.workers, "cpu", is_remote=scene.is_remote)
+    return list(iter_sample_chips(scene, planned.aoi, workers=workers))
+
+
+def _sample_early(planned: PlannedScene, opened: OpenScenes, config: DetectConfig) -> list[Chip]:
     """Sample a scene whose turn is yet to come; it stays open until then, without a cache."""
     with suppress(SceneError):  # it is reported in its turn
         scene = opened.open(planned.path)
-        samples = list(iter_sample_chips(scene, planned.aoi))
+        samples = _sample(scene, planned, config)
         scene.clear_cache()
         return samples
     return []

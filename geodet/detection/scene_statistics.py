@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from geodet.detection.ahead import map_ahead
 from geodet.errors import SceneError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
@@ -50,23 +52,31 @@ class _Band(NamedTuple):
     high: float
 
 
-def iter_sample_chips(scene: Scene, aoi: AreaOfInterest | None = None) -> Iterator[Chip]:
+def iter_sample_chips(
+    scene: Scene, aoi: AreaOfInterest | None = None, *, workers: int = 1
+) -> Iterator[Chip]:
     """Yield the chips of small windows that are spread evenly; unreadable ones are left out.
 
     Args:
         scene: A scene on the grid that a model sees.
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
+        workers: Number of threads that read them.
     """
+
+    def read(window: Window) -> Chip | None:
+        with suppress(SceneError):  # detection raises it when it reads the window
+            return scene.read_sample(window)
+        return None
+
+    places, end = _places(scene, aoi), scene.abandon_reads
+    chips = map_ahead(read, places, threads=workers, name="geodet-sample", abandon=end)
     failures = 0
-    for window in _places(scene, aoi):
-        try:
-            chip = scene.read_sample(window)
-        except SceneError:  # detection raises it when it reads the window
-            failures += 1
-            if failures == _FAILURES:
+    with closing(chips):
+        for chip in chips:
+            if chip is not None:
+                yield chip
+            elif (failures := failures + 1) == _FAILURES:
                 return
-        else:
-            yield chip
 
 
 def measure_chips(chips: Iterable[Chip]) -> SceneStatistics:

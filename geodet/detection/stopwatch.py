@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TypeVar
 
 __all__ = ["Stopwatch"]
@@ -15,8 +16,7 @@ _T = TypeVar("_T")
 class Stopwatch:
     """Seconds spent in named stages, which do not nest.
 
-    Each stage is of one thread; where several threads work, the stages take longer together than
-    the run.
+    Where several threads work, the stages take longer together than the run.
 
     Args:
         settle: Called before the clock is read. If it waits for a device that works on its own,
@@ -30,6 +30,7 @@ class Stopwatch:
         self.settles = settle is not None
         """Whether it waits for a device, so that stages must not run at the same time."""
         self._settle = settle or (lambda: None)
+        self._adding = Lock()
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
@@ -38,7 +39,9 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + self._now() - start
+            taken = self._now() - start
+            with self._adding:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + taken
 
     def measure_each(self, stage: str, items: Iterable[_T]) -> Iterator[_T]:
         """Yield items, and add the time that each takes to come to a stage."""

@@ -95,6 +95,10 @@ class EngineFacts(Protocol):
 class Engine(EngineFacts, Protocol):
     """Computes the outputs of a network on a device."""
 
+    @property
+    def paired(self) -> Engine | None:
+        """The network for two passes at a time; None: they take no less time than in turn."""
+
     def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
         """Stack the arrays of chips in memory from which the device reads them."""
 

@@ -59,6 +59,9 @@ class TorchEngine:
         dtype: ``torch.float32`` or ``torch.bfloat16``.
     """
 
+    paired = None
+    """A pass keeps the whole device busy."""
+
     def __init__(self, network: RetinaNet, device: torch.device, dtype: torch.dtype) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.device, self.dtype = device, dtype

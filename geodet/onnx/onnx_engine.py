@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,13 +54,13 @@ class OnnxEngine:
     def __init__(
         self, path: Path, *, library: str = "onnxruntime", threads: int | None = None
     ) -> None:
-        self.path, threads = path, threads or count_threads()
-        self._session = open_session(path, threads=threads)
+        self.path, self._threads = path, threads or count_threads()
+        self._session = open_session(path, threads=self._threads)
         self.about: ModelDescription = read_description(self._session, path)
         self.precision, self.source = read_origin(self._session)
         self.software = {library: _version(library)}
         if library == "openvino":
-            self._session = open_in_openvino(path, _OUTPUTS, threads=threads)
+            self._session = open_in_openvino(path, _OUTPUTS, threads=self._threads)
         bounds = trained_bounds(self.about.dtype, self.about.low, self.about.high)
         self._own = InputValues(self.about.mean, self.about.std, *bounds)
         self._run_options = _only_what_is_asked()
@@ -67,6 +69,20 @@ class OnnxEngine:
     def stride(self) -> int:
         """Stride of the coarsest level, in pixels."""
         return self.about.architecture.stride
+
+    @cached_property
+    def paired(self) -> OnnxEngine | None:
+        """The network for two passes at a time, each on half of the threads.
+
+        Layers that use memory more than the processor scale badly with threads, and what follows a
+        pass runs on one: two windows at a time fill both gaps.
+        """
+        if self._threads == 1 or "openvino" in self.software:
+            return None
+        other = copy(self)
+        other._threads = -(-self._threads // 2)
+        other._session = open_session(self.path, threads=other._threads)
+        return other
 
     def bytes_per_pixel(self, values: InputValues) -> float:
         """Return the memory of a forward pass, in bytes per pixel of its chips."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geodet.detection.ahead import iter_ahead
+from geodet.detection.ahead import iter_ahead, map_ahead
 
 
 def counting(stop, taken, *, fails_at=None):
@@ -62,3 +62,38 @@ def test_closing_ends_the_thread_and_closes_the_generator(used):
     items.close()
     assert is_closed.is_set()
     assert threading.active_count() == before
+
+
+@given(st.integers(0, 20), st.integers(1, 4))
+def test_results_of_threads_come_in_the_order_of_their_items(stop, threads):
+    def slower_if_even(number):
+        time.sleep(0.002 * (number % 2 == 0))
+        return number * 10
+
+    found = list(map_ahead(slower_if_even, range(stop), threads=threads, name="map"))
+    assert found == [number * 10 for number in range(stop)]
+
+
+def test_as_many_items_are_taken_as_keep_the_threads_busy():
+    taken = []
+    results = map_ahead(str, counting(50, taken), threads=2, name="map")
+    assert (next(results), len(taken)) == ("0", 3)
+    assert (next(results), len(taken)) == ("1", 4)
+    results.close()
+    assert not [one for one in threading.enumerate() if one.name.startswith("map")]
+
+
+@pytest.mark.parametrize("fails_at", [0, 3])
+@pytest.mark.parametrize("fails_in", ["items", "function"])
+def test_an_error_comes_after_the_results_before_it(fails_in, fails_at):
+    def check(number):
+        if number == fails_at and fails_in == "function":
+            raise ValueError(f"number {number}")
+        return number
+
+    items = counting(9, [], fails_at=fails_at if fails_in == "items" else None)
+    results = map_ahead(check, items, threads=2, name="map")
+    assert [next(results) for _ in range(fails_at)] == list(range(fails_at))
+    with pytest.raises(ValueError, match=f"number {fails_at}"):
+        next(results)
+    assert not [one for one in threading.enumerate() if one.name.startswith("map")]

@@ -31,9 +31,12 @@ def make_batch(first, count, *, empty=()):
 class Network:
     """Returns each chip's own value as a score; has room for so many chips, where it is asked."""
 
-    def __init__(self, room=99, fails_in=("start", "finish", "call"), device="cuda"):
-        self.room, self.fails_in, self.calls = room, fails_in, []
+    def __init__(self, room=99, fails_in=("start", "finish", "call"), device="cuda", pair=None):
+        self.room, self.fails_in, self.calls, self.pair = room, fails_in, [], pair
         self.device = torch.device(device)
+
+    def for_pairs(self):
+        return self.pair
 
     def stack(self, chips):
         self.calls.append(("stack", len(chips)))
@@ -59,6 +62,12 @@ class Network:
         self.calls.append((name, size))
         if size > self.room and name in self.fails_in:
             raise torch.OutOfMemoryError("no room")
+
+
+def make_network(device):
+    if device == "pairs":
+        return Network(device="cpu", pair=Network(device="cpu"))
+    return Network(device=device)
 
 
 def scores(done):
@@ -148,10 +157,42 @@ def test_a_cpu_finishes_a_batch_before_the_next_is_stacked():
     ]
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+class Meeting(Network):
+    """Computes a batch when another one is computed at the same time."""
+
+    def __init__(self):
+        super().__init__(device="cpu")
+        self.both = threading.Barrier(2, timeout=10)
+
+    def __call__(self, chips):
+        self.both.wait()
+        return super().__call__(chips)
+
+
+def test_a_cpu_computes_two_batches_at_a_time_where_that_is_faster():
+    pair = Meeting()
+    network = Network(device="cpu", pair=pair)
+    batches = [make_batch(first, 1) for first in range(6)]
+    assert [scores(done) for done in BatchPipeline(network).run(batches)] == [
+        [first] for first in range(6)
+    ]
+    assert (len(pair.calls), network.calls) == (6, [])
+    assert not [one for one in threading.enumerate() if one.name.startswith("geodet-pair")]
+
+
+@pytest.mark.parametrize("overlaps", [True, False])
+def test_a_single_batch_and_stages_that_are_timed_have_all_threads(overlaps):
+    network = Network(device="cpu", pair=Meeting())
+    batches = [make_batch(0, 2), make_batch(2, 1)][: 1 if overlaps else 2]
+    found = [scores(done) for done in BatchPipeline(network, overlaps=overlaps).run(batches)]
+    assert found == [[0, 1], [2]][: len(batches)]
+    assert network.pair.calls == []
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "pairs"])
 def test_results_come_in_order_with_their_blank_windows(device):
     batches = [make_batch(0, 2, empty=[7]), make_batch(2, 0, empty=[8, 9]), make_batch(2, 1)]
-    first, second, third = BatchPipeline(Network(device=device)).run(batches)
+    first, second, third = BatchPipeline(make_network(device)).run(batches)
     assert (first.indices, scores(first), first.empty, first.waiting_from) == (
         [0, 1],
         [0, 1],
@@ -160,7 +201,7 @@ def test_results_come_in_order_with_their_blank_windows(device):
     )
     assert second == BatchResult([], [], [8, 9], 2)
     assert (third.indices, scores(third)) == ([2], [2])
-    assert list(BatchPipeline(Network(device=device)).run([])) == []
+    assert list(BatchPipeline(make_network(device)).run([])) == []
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -19,6 +19,10 @@ from geodet.detection.scene_run import detect_scene
 from geodet.evaluation.matching import match, overlapping_pairs
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import load_checkpoint
+from geodet.onnx import onnx_engine
+from geodet.onnx.backend import load_onnx_model
+from geodet.onnx.export import export_model
+from geodet.onnx.onnx_engine import OnnxEngine
 from geodet.raster.geotiff import write_raster
 from geodet.raster.scene import Scene
 from geodet.vector.read_detections import read_detections
@@ -45,6 +49,32 @@ def detect(make_scene, make_model, tmp_path):
 @pytest.mark.parametrize("workers", [1, 3, 8])
 def test_rows_are_the_same_for_any_number_of_readers(detect, workers):
     assert detect("more", workers=workers) == detect("two", workers=2)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_rows_are_the_same_where_two_windows_are_computed_at_a_time(
+    make_scene, make_model, tmp_path, monkeypatch, tta
+):
+    path = tmp_path / "tiny.onnx"
+    export_model(load_checkpoint(make_model()), path, reader="plain")
+    model = load_onnx_model(path)
+    scene = make_scene(width=450, height=300, nodata=0, holes=[(200, 0, 330, 170)])
+    forward, names, found = OnnxEngine.forward, set(), {}
+
+    def note(self, *chips):
+        names.add(threading.current_thread().name.rpartition("_")[0])
+        return forward(self, *chips)
+
+    monkeypatch.setattr(OnnxEngine, "forward", note)
+    for threads in (1, 2):
+        monkeypatch.setattr(onnx_engine, "count_threads", lambda threads=threads: threads)
+        names.clear()
+        output = tmp_path / f"{threads}.csv"
+        detect_to_files([scene], [output], model, SMALL.model_copy(update={"tta": tta}), CPU)
+        found[threads] = output.read_bytes()
+        assert names == {"" if threads == 1 else "geodet-pair"}
+    assert found[1] == found[2]
+    assert found[1].count(b"\n") > (1 if tta else 20)  # with a line of names
 
 
 def test_rows_are_the_same_in_whichever_order_reads_are_done(detect, monkeypatch):
