@@ -14,7 +14,7 @@ from geodet.documents.values import finite_number, plain_word, shown, whole_numb
 from geodet.errors import ConfigError, OutputError, TilesetError
 from geodet.geometry.arrays import Floats
 from geodet.geometry.oriented_boxes import oriented_corners
-from geodet.tilesets.coco_shapes import annotation_box, single_outline
+from geodet.tilesets.coco_shapes import annotation_box, annotation_rotation, single_outline
 from geodet.tilesets.labels import (
     LabelledImage,
     ParsedImage,
@@ -23,6 +23,7 @@ from geodet.tilesets.labels import (
     find_image,
     read_json_labels,
 )
+from geodet.tilesets.outlines import bounds_of, turned_corners
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 
@@ -35,10 +36,10 @@ def read_coco(path: Path, folders: Sequence[Path]) -> ParsedLabels:
     """Read a COCO JSON file.
 
     Objects with ``iscrowd`` become ignored regions. An object without ``bbox`` has the bounds of
-    its ``segmentation``; a polygon with four corners is an oriented box, too. Ids are numbers or
-    text. An image may have the key ``split``. The keys that :func:`write_tileset` adds are read as
-    well: ``place`` and ``gsd`` of an image, ``whole_bbox`` of an object, ``data.class_map`` and
-    ``data.ignore_classes`` of ``info``.
+    its ``segmentation``; a polygon with four corners is an oriented box, too, and so is a box that
+    CVAT turned. Ids are numbers or text. An image may have the key ``split``. The keys that
+    :func:`write_tileset` adds are read as well: ``place`` and ``gsd`` of an image, ``whole_bbox``
+    of an object, ``data.class_map`` and ``data.ignore_classes`` of ``info``.
 
     Args:
         path: The file.
@@ -176,6 +177,9 @@ def _add_annotation(
     outline = () if "whole_bbox" in entry else single_outline(entry)
     if "whole_bbox" in entry:
         image.frame = "whole"
+    if degrees := annotation_rotation(entry):
+        outline = turned_corners(box, degrees)
+        box = bounds_of(outline)
     ignored = str(entry.get("iscrowd", 0)).lower() in ("1", "true")
     image.add(box, names[found["category"]], number, ignored=ignored, outline=outline)
     return True

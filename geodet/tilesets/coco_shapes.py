@@ -10,7 +10,7 @@ from geodet.documents.values import finite_number, member, shown, whole_number
 from geodet.tilesets.labels import Box
 from geodet.tilesets.outlines import bounds_of
 
-__all__ = ["annotation_box", "mask_box", "polygon_box", "single_outline"]
+__all__ = ["annotation_box", "annotation_rotation", "mask_box", "polygon_box", "single_outline"]
 
 _LONGEST_RUN = 60  # bits
 
@@ -37,6 +37,30 @@ def annotation_box(entry: Mapping[str, Any]) -> Box | None:
     if "bbox" not in entry:
         raise ValueError("it has neither bbox nor segmentation")
     return None
+
+
+def annotation_rotation(entry: Mapping[str, Any]) -> float:
+    """Return the degrees by which a box is turned about its centre, from x towards y.
+
+    Args:
+        entry: CVAT writes ``rotation`` among its ``attributes``, and the box before it was turned.
+            A ``segmentation`` is turned already.
+
+    Raises:
+        ValueError: The rotation is no number.
+
+    Example:
+        >>> annotation_rotation({"bbox": [0, 0, 4, 2], "attributes": {"rotation": 90.0}})
+        90.0
+    """
+    attributes = entry.get("attributes")
+    turned = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if not turned or entry.get("segmentation"):
+        return 0.0
+    try:
+        return finite_number(turned)
+    except ValueError as error:
+        raise ValueError(f"the rotation {error}") from error
 
 
 def single_outline(entry: Mapping[str, Any]) -> list[tuple[float, float]]:

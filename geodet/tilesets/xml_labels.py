@@ -41,7 +41,7 @@ def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:
     the original challenge count pixels from 1 and include the last, but today's tools (labelImg,
     CVAT, Roboflow, HIT-UAV) write edges: their corners at 0 and at the image's width would be
     outside of the image otherwise. Objects marked ``difficult`` become ignored regions, as in the
-    challenge.
+    challenge. The attribute ``rotation`` of CVAT turns a box about its centre.
 
     Args:
         pairs: Each image and its XML file. An image without a file has no objects.
@@ -50,6 +50,9 @@ def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:
         TilesetError: A file is broken.
     """
     return ParsedLabels(Path(), [_read_voc_image(path, file) for path, file in pairs])
+
+
+_ROTATION = "attributes/attribute[name='rotation']/value"  # degrees; the corners are unturned
 
 
 def _read_voc_image(path: Path, file: Path) -> ParsedImage:
@@ -64,7 +67,12 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
         name = item.findtext("name", "").strip()
         values = [item.findtext(f"bndbox/{k}", "") for k in ("xmin", "ymin", "xmax", "ymax")]
         difficult = item.findtext("difficult", "0").strip() == "1"
-        image.add(parse_box(values, f"{file}, object {number}"), name, number, ignored=difficult)
+        where = f"{file}, object {number}"
+        box = parse_box(values, where)
+        angle = _to_angle(item.findtext(_ROTATION, "0"), where)
+        corners = turned_corners(box, angle) if angle else ()
+        box = bounds_of(corners) if corners else box
+        image.add(box, name, number, ignored=difficult, outline=corners)
     return image
 
 
@@ -148,7 +156,7 @@ def _add_ellipse(image: ParsedImage, shape: ElementTree.Element, name: str, numb
     """Add an ellipse; one that is turned has the corners of the rectangle around its axes."""
     where = f"{image.source}{number}"
     numbers = parse_box([shape.get(key, "") for key in ("cx", "cy", "rx", "ry")], where)
-    angle = _angle(shape, where)
+    angle = _to_angle(shape.get("rotation", "0"), where)
     x1, y1, x2, y2 = ellipse_box(*numbers, angle)
     corners = turned_corners(ellipse_box(*numbers), angle) if angle else ()
     add_outline(image, [(x1, y1), (x2, y2)], name, number, corners=corners)
@@ -169,7 +177,7 @@ def _outline(shape: ElementTree.Element, where: str) -> list[Point]:
     x1, y1, x2, y2 = parse_box([shape.get(side, "") for side in sides], where)
     if is_mask:
         x2, y2 = x1 + x2, y1 + y2
-    angle = _angle(shape, where)
+    angle = _to_angle(shape.get("rotation", "0"), where)
     return turned_corners((x1, y1, x2, y2), angle) if angle else [(x1, y1), (x2, y2)]
 
 
@@ -181,9 +189,9 @@ def _bounds(points: Sequence[Point]) -> list[Point]:
     return [(x1, y1), (x2, y2)]
 
 
-def _angle(shape: ElementTree.Element, where: str) -> float:
+def _to_angle(rotation: str, where: str) -> float:
     try:
-        return finite_number(shape.get("rotation", "0"))
+        return finite_number(rotation)
     except ValueError as error:
         raise TilesetError(
             f"{where}: the rotation {error}", hint="correct the rotation, in degrees"

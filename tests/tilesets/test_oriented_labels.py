@@ -4,10 +4,11 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from factories_tilesets import NORTH_UP, paint_geotiff, paint_image, write
+from factories_tilesets import NORTH_UP, paint_geotiff, paint_image, write, write_voc
 from pyproj import CRS
 
 from geodet.config import DataConfig, TileConfig
+from geodet.errors import TilesetError
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.tilesets.tile import tile_scene
@@ -54,7 +55,35 @@ def as_cvat(folder):
     write(folder / "annotations.xml", f"<annotations>{image}</annotations>")
 
 
-@pytest.mark.parametrize("write_labels", [as_dota, as_yolo, as_coco, as_labelme, as_cvat])
+def unturned_sides():
+    x, y, length, width, angle = BOX
+    return (x - length / 2, y - width / 2, length, width), float(np.degrees(angle))
+
+
+def as_coco_of_cvat(folder):
+    sides, degrees = unturned_sides()
+    attributes = {"occluded": False, "rotation": degrees}
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": sides, "segmentation": []}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": [annotation | {"attributes": attributes}],
+    }
+    write(folder / "annotations" / "instances_default.json", json.dumps(content))
+
+
+def as_voc_of_cvat(folder):
+    (x, y, length, width), degrees = unturned_sides()
+    path = folder / "Annotations" / "a.xml"
+    text = write_voc(path, [("ship", x, y, x + length, y + width)]).read_text()
+    attribute = f"<attribute><name>rotation</name><value>{degrees}</value></attribute>"
+    write(path, text.replace("</object>", f"<attributes>{attribute}</attributes></object>"))
+
+
+FORMATS = [as_dota, as_yolo, as_coco, as_labelme, as_cvat, as_coco_of_cvat, as_voc_of_cvat]
+
+
+@pytest.mark.parametrize("write_labels", FORMATS)
 def test_four_corners_of_any_format_are_an_oriented_box(tmp_path, write_labels):
     paint_image(tmp_path / "images" / "a.png")
     write_labels(tmp_path)
@@ -62,6 +91,27 @@ def test_four_corners_of_any_format_are_an_oriented_box(tmp_path, write_labels):
     np.testing.assert_allclose(image.oriented, [BOX], atol=1e-6)
     low, high = QUAD.min(axis=0), QUAD.max(axis=0)
     np.testing.assert_allclose(image.boxes, [[*low, *high]], atol=1e-6)
+
+
+def test_a_segmentation_is_not_turned_once_more(tmp_path):
+    paint_image(tmp_path / "images" / "a.png")
+    as_coco(tmp_path)
+    content = json.loads((tmp_path / "labels.json").read_text())
+    content["annotations"][0]["attributes"] = {"rotation": 90.0}
+    write(tmp_path / "labels.json", json.dumps(content))
+    (image,) = read_tileset(tmp_path, DataConfig(), part="all").images
+    np.testing.assert_allclose(image.oriented, [BOX], atol=1e-6)
+
+
+@pytest.mark.parametrize("write_labels", [as_coco_of_cvat, as_voc_of_cvat])
+def test_a_rotation_that_is_no_number_is_refused(tmp_path, write_labels):
+    paint_image(tmp_path / "images" / "a.png")
+    write_labels(tmp_path)
+    (file,) = [*tmp_path.glob("annotations/*"), *tmp_path.glob("Annotations/*")]
+    _, degrees = unturned_sides()
+    write(file, file.read_text().replace(str(degrees), '"left"' if "json" in file.name else "left"))
+    with pytest.raises(TilesetError, match=r" 1: the rotation 'left' is not a finite number"):
+        read_tileset(tmp_path, DataConfig(), part="all")
 
 
 def test_a_turned_ellipse_of_cvat_has_an_oriented_box_around_its_axes(tmp_path):
