@@ -27,7 +27,7 @@ from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
 from geodet.tilesets.via import is_via, read_via, read_via_table
 from geodet.tilesets.xml_labels import read_cvat, read_voc
-from geodet.tilesets.yolo import read_names, read_yolo
+from geodet.tilesets.yolo import read_key_points, read_names, read_yolo
 
 __all__ = ["find_undivided", "read_label_file"]
 
@@ -186,7 +186,8 @@ def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path)
     if name == "YOLO":
         places = dict.fromkeys([pairs[0][1].parent, folder, folder.parent, root])
         beside = dict.fromkeys([*(file.parent for _, file in pairs), folder, root])
-        labels = read_yolo(pairs, *read_names(places, root, agreeing=beside))
+        names, file = read_names(places, root, agreeing=beside)
+        labels = read_yolo(pairs, names, file, read_key_points(file, places))
     else:
         labels = {"Pascal VOC": read_voc, "labelme": read_labelme, "DOTA": read_dota}[name](pairs)
     labels.source = folder

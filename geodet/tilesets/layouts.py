@@ -37,7 +37,7 @@ from geodet.tilesets.label_readers import find_undivided, read_label_file
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import find_listed_images, set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
-from geodet.tilesets.yolo import read_names, read_yolo
+from geodet.tilesets.yolo import read_key_points, read_names, read_yolo
 
 __all__ = ["find_labels"]
 
@@ -113,7 +113,7 @@ def _read_listed(path: Path) -> ParsedLabels | None:
     check_one_image_each(pairs)
     beside = dict.fromkeys([*(file.parent for _, file in pairs), folder])
     names, file = read_names([folder], folder, first=listed.names or listed.file, agreeing=beside)
-    labels = read_yolo(pairs, names, file)
+    labels = read_yolo(pairs, names, file, read_key_points(listed.file))
     labels.source, labels.layout = folder, "YOLO"
     labels.notes += listed.notes
     bare = [image for image, label in pairs if not label.is_file()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from geodet.tilesets.labels import (
 )
 from geodet.tilesets.outlines import bounds_of
 
-__all__ = ["read_names", "read_yolo"]
+__all__ = ["KeyPoints", "read_key_points", "read_names", "read_yolo"]
 
 _NAME_FILES = (
     "classes.txt",
@@ -36,8 +37,28 @@ _HINT = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPoints:
+    """The key points that follow each box of YOLO pose labels."""
+
+    count: int
+    """Points of an object."""
+    dimensions: int
+    """2: x and y of each; 3: its visibility, too."""
+    file: Path
+    """The data.yaml, for error messages."""
+
+    @property
+    def numbers(self) -> int:
+        """Numbers after the class of a line."""
+        return 4 + self.count * self.dimensions
+
+
 def read_yolo(
-    pairs: Iterable[tuple[Path, Path]], names: Sequence[str], names_file: Path
+    pairs: Iterable[tuple[Path, Path]],
+    names: Sequence[str],
+    names_file: Path,
+    key_points: KeyPoints | None = None,
 ) -> ParsedLabels:
     """Read YOLO text files: a class index and, as shares of the sides, centre x, centre y, w, h.
 
@@ -49,6 +70,7 @@ def read_yolo(
         pairs: Each image and its text file. An image without a file has no objects.
         names: Names of the classes.
         names_file: The file of these names, for error messages.
+        key_points: What follows each box, and is left out; None: the lines have no key points.
 
     Raises:
         TilesetError: A line is broken, or a class has no name.
@@ -59,7 +81,7 @@ def read_yolo(
         lines = read_text(file).splitlines() if file.is_file() else []
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                index, box, outline = _parse_yolo(line, f"{file}, line {number}")
+                index, box, outline = _parse_yolo(line, f"{file}, line {number}", key_points)
                 if not 0 <= index < len(names):
                     raise TilesetError(
                         f"{file}, line {number}: class {shown(index)} is not one of the"
@@ -72,13 +94,17 @@ def read_yolo(
     return ParsedLabels(names_file, images, tuple(names))
 
 
-def _parse_yolo(line: str, where: str) -> tuple[int, Box, list[Point]]:
+def _parse_yolo(
+    line: str, where: str, key_points: KeyPoints | None
+) -> tuple[int, Box, list[Point]]:
     index, *values = line.split()
     try:
         number, shares = int(index), [float(value) for value in values]
     except ValueError as error:
         what = f"{shown(line.strip())} is not a class index and numbers"
         raise TilesetError(f"{where}: {what}", hint=_HINT) from error
+    if key_points is not None:
+        return number, _to_corners(_box_before(key_points, shares, where)), []
     if _is_detection(shares):
         raise TilesetError(
             f"{where}: {len(shares)} numbers after the class, which is a detection with a score and"
@@ -87,12 +113,30 @@ def _parse_yolo(line: str, where: str) -> tuple[int, Box, list[Point]]:
             " (save_conf=False)",
         )
     if len(shares) == 4:
-        x, y, w, h = shares
-        return number, (x - w / 2, y - h / 2, x + w / 2, y + h / 2), []
+        return number, _to_corners(shares), []
     if len(shares) >= 6 and len(shares) % 2 == 0:
         points = list(zip(shares[::2], shares[1::2], strict=True))
         return number, bounds_of(points), points
     raise TilesetError(f"{where}: {len(shares)} numbers after the class", hint=_HINT)
+
+
+def _to_corners(shares: Sequence[float]) -> Box:
+    x, y, w, h = shares
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+def _box_before(key_points: KeyPoints, shares: Sequence[float], where: str) -> Sequence[float]:
+    """Return the box of a line with key points."""
+    if len(shares) != key_points.numbers:
+        shape = f"[{key_points.count}, {key_points.dimensions}]"
+        raise TilesetError(
+            f"{where}: {len(shares)} numbers after the class, where kpt_shape {shape} in"
+            f" {key_points.file} needs {key_points.numbers}",
+            hint=f"a line is: class index, centre x, centre y, width, height, and"
+            f" {key_points.dimensions} numbers for each of the {key_points.count} key points;"
+            " remove kpt_shape if the labels have none",
+        )
+    return shares[:4]
 
 
 def _is_detection(shares: Sequence[float]) -> bool:
@@ -144,6 +188,40 @@ def read_names(
     for other in _list_name_files(agreeing):
         _check_agreement(names, files[0], other)
     return names, files[0]
+
+
+def read_key_points(file: Path, folders: Iterable[Path] = ()) -> KeyPoints | None:
+    """Read ``kpt_shape`` from data.yaml.
+
+    Args:
+        file: The file of the classes' names or of the split; one that is YAML decides.
+        folders: Folders that may contain data.yaml, in order, where that file is another.
+
+    Returns:
+        The key points; None if there is no such file, or it has no ``kpt_shape``.
+
+    Raises:
+        TilesetError: ``kpt_shape`` is broken.
+    """
+    files = [one for one in [file, *_list_name_files(folders)] if one.suffix in _YAML]
+    try:
+        content = parse_yaml_labels(read_text(files[0]), files[0]) if files else None
+    except TilesetError:
+        return None  # where its names are needed, the error is raised there
+    shape = content.get("kpt_shape") if isinstance(content, dict) else None
+    if shape is None:
+        return None
+    try:
+        count, dimensions = map(whole_number, shape if isinstance(shape, list) else [])
+    except ValueError:
+        count = dimensions = 0
+    if count < 1 or dimensions not in (2, 3):
+        raise TilesetError(
+            f"{files[0]}: kpt_shape {shown(shape)} is not a number of key points and 2 or 3",
+            hint="write kpt_shape: [17, 3] for 17 key points with x, y and visibility",
+            path=files[0],
+        )
+    return KeyPoints(count, dimensions, files[0])
 
 
 def _may_have_names(file: Path) -> bool:

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
-from factories_tilesets import write
+from factories_tilesets import paint_image, write
 
 from geodet.errors import TilesetError
-from geodet.tilesets.yolo import read_names, read_yolo
+from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.yolo import read_key_points, read_names, read_yolo
 
 IMAGE = Path("a.png")
 
@@ -73,3 +74,56 @@ def test_class_names_are_read_from_the_first_folder_that_has_them(tmp_path, name
     write(tmp_path / "far" / "classes.txt", "ship")
     folders = [tmp_path / "none", tmp_path / "near", tmp_path / "far"]
     assert read_names(folders, tmp_path) == (["car", "long truck"], tmp_path / "near" / name)
+
+
+def pose(folder, line, shape, split=True):
+    for name in ("a", "b"):
+        paint_image(folder / "images" / f"{name}.png")
+        write(folder / "labels" / f"{name}.txt", f"0 {line}\n")
+    parts = "train: images/a.png\nval: images/b.png\n" if split else ""
+    write(folder / "data.yaml", f"{parts}kpt_shape: {shape}\nnames: [car]\n")
+    return folder
+
+
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("named_twice", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "points"),
+    [
+        ("[4, 3]", "0.4 0.3 2 0.6 0.3 2 0.6 0.7 1 0 0 0"),
+        ("[2, 2]", "0.4 0.3 0.6 0.3"),
+        ("[1, 2]", "0.4 3"),  # as many numbers as a detection with a score and a track
+    ],
+)
+def test_the_box_of_pose_labels_is_read_without_key_points(
+    tmp_path, shape, points, split, named_twice
+):
+    pose(tmp_path, f"0.5 0.5 0.25 0.5 {points}", shape, split)
+    if named_twice:
+        write(tmp_path / "classes.txt", "car\n")
+    for image in find_labels(tmp_path).images:
+        assert (image.boxes, image.quads) == ([(0.375, 0.25, 0.625, 0.75)], [None])
+
+
+@pytest.mark.parametrize("points", ["", "0.4 0.3 2", "0.4 0.3 2 0.6 0.3 2 0.9"])
+def test_a_line_that_does_not_fit_the_key_points_is_refused(tmp_path, points):
+    pose(tmp_path, f"0.5 0.5 0.25 0.5 {points}", "[2, 3]")
+    count = 4 + len(points.split())
+    message = rf"a\.txt, line 1: {count} numbers .* kpt_shape \[2, 3\] in .*data\.yaml needs 10\n"
+    with pytest.raises(TilesetError, match=message) as caught:
+        find_labels(tmp_path)
+    assert "3 numbers for each of the 2 key points" in caught.value.hint
+
+
+@pytest.mark.parametrize("shape", ["[4]", "4", "[4, 5]", "[0, 3]", "[a, 2]", "[1, 2, 3]"])
+def test_a_broken_shape_of_key_points_is_refused(tmp_path, shape):
+    pose(tmp_path, "0.5 0.5 0.25 0.5", shape)
+    with pytest.raises(TilesetError, match=r"data\.yaml: kpt_shape .* is not a number of key"):
+        find_labels(tmp_path)
+
+
+@pytest.mark.parametrize("more", ["", "kpt_shape: null\n", "a: [\n"])
+def test_labels_without_a_shape_of_key_points_have_none(tmp_path, more):
+    file = write(tmp_path / "data.yaml", f"names: [car]\n{more}")
+    assert read_key_points(file) is None
+    assert read_key_points(tmp_path / "classes.txt") is None
