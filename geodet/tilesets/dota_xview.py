@@ -40,10 +40,11 @@ def is_dota(file: Path) -> bool:
 
 
 def read_dota(pairs: Iterable[LabelPair]) -> ParsedLabels:
-    """Read the text files of DOTA: four corners of each object, in pixels.
+    """Read the text files of DOTA: four corners of each object, in pixels, class and difficulty.
 
-    Objects marked as difficult become ignored regions. Lines ``imagesource:`` and ``gsd:`` may
-    come first; the metres per pixel are used where the image has no georeference.
+    A class may have several words, and the difficulty may be missing. Objects marked as difficult
+    become ignored regions. Lines ``imagesource:`` and ``gsd:`` may come first; the metres per pixel
+    are used where the image has no georeference.
 
     Args:
         pairs: Each image and its text file. An image without a file has no objects.
@@ -76,9 +77,13 @@ def _add_line(image: ParsedImage, line: str, number: int, file: Path) -> None:
             path=file,
         )
     corners = [float(word) for word in words[:8]]
-    is_difficult = len(words) > 9 and words[9] == "1"
+    first, *others = words[8:]
+    # A larger number, such as that of a Boeing 737, is part of the class.
+    has_difficulty = bool(others) and _is_number(others[-1]) and abs(float(others[-1])) < 10
+    is_difficult = has_difficulty and float(others.pop()) == 1
     points = list(zip(corners[::2], corners[1::2], strict=True))
-    image.add(bounds_of(points), words[8], number, ignored=is_difficult, outline=points)
+    name = " ".join([first, *others])
+    image.add(bounds_of(points), name, number, ignored=is_difficult, outline=points)
 
 
 def _is_number(word: str) -> bool:

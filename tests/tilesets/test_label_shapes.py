@@ -275,6 +275,15 @@ def test_difficult_objects_of_dota_are_ignored_and_its_gsd_is_read(tmp_path):
     assert (image.gsd, tileset.classes) == (0.25, ("ship",))
 
 
+def test_a_class_of_dota_may_have_several_words(tmp_path):
+    lines = ["Small Car 0", "Dump Truck 1", "Boeing 737 0", "Boeing 737", "ship 1.0", "Other Ship"]
+    text = "".join(f"10 5 20 10 15 20 5 15 {line}\n" for line in lines)
+    image = find_labels(dota(tmp_path, text)).images[0]
+    names = ["Small Car", "Dump Truck", "Boeing 737", "Boeing 737", "ship", "Other Ship"]
+    assert image.names == names
+    assert image.ignored == [False, True, False, False, True, False]
+
+
 @pytest.mark.parametrize("first", ["imagesource:GoogleEarth\ngsd:null\n", "\n", ""])
 def test_dota_is_recognised_if_its_first_file_has_no_objects(tmp_path, first):
     dota(tmp_path, "10 5 20 10 15 20 5 15 ship 0\n")
