@@ -11,7 +11,7 @@ from geodet.documents.values import finite_number, member, plain_word, shown
 from geodet.errors import TilesetError
 from geodet.tilesets.image_lists import LabelPair
 from geodet.tilesets.labels import ParsedImage, ParsedLabels, Point, read_json_labels
-from geodet.tilesets.outlines import add_outline, ellipse_box
+from geodet.tilesets.outlines import add_outline, bounds_of, ellipse_box
 
 __all__ = ["read_labelme"]
 
@@ -76,4 +76,7 @@ def _outline(points: list[Point], kind: str) -> list[Point]:
         radius = math.dist((x, y), edge)
         x1, y1, x2, y2 = ellipse_box(x, y, radius, radius)
         return [(x1, y1), (x2, y2)]
+    if kind == "mask" and points:
+        x1, y1, x2, y2 = bounds_of(points)  # the first and the last pixel
+        return [(x1, y1), (x2 + 1, y2 + 1)]
     return points if kind == "point" else points * 2  # one point is still an outline
