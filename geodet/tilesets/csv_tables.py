@@ -43,7 +43,16 @@ IMAGE_COLUMNS = (
     "image_id",
     "imageid",
 )
-LABEL_COLUMNS = ("label", "class", "class_name", "category", "name", "label_name", "species")
+LABEL_COLUMNS = (
+    "label",
+    "class",
+    "class_name",
+    "category",
+    "name",
+    "label_name",
+    "labelname",
+    "species",
+)
 _CORNERS = (
     ("xmin", "ymin", "xmax", "ymax"),
     ("x_min", "y_min", "x_max", "y_max"),
@@ -86,7 +95,7 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
         The labels, or None if the header is none of these.
 
     Raises:
-        TilesetError: A row is broken.
+        TilesetError: A row is broken, or the coordinates are shares of the image.
     """
     header, rows, delimiter = read_rows(path)
     image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
@@ -117,6 +126,8 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
         box = _to_box(kind, cells, delimiter, where, path)
         if box is not None:
             images[name].add(box, None if label is None else row[label].strip(), number)
+    places = [header.index(column) for column in columns]
+    _check_pixels([[row[place] for place in places] for _, row in rows], delimiter, path)
     notes = [] if label is not None else note_classes(path, header, rows, (image_column, *columns))
     return ParsedLabels(path, list(images.values()), notes=notes)
 
@@ -206,6 +217,25 @@ def _to_box(
         return None
     c, d = rest
     return (a, b, a + c, b + d) if kind == "sizes" else (a, b, c, d)
+
+
+def _check_pixels(rows: Sequence[Sequence[str]], delimiter: str, path: Path) -> None:
+    """Check that the coordinates of a whole table are not shares of the images' sides.
+
+    Whole numbers may be the first pixels of an image.
+    """
+    numbers = (v for cells in rows for v in to_numbers(cells, delimiter) if math.isfinite(v))
+    has_fractions = False
+    for number in numbers:
+        if not 0 <= number <= 1:
+            return
+        has_fractions |= not number.is_integer()
+    if has_fractions:
+        raise TilesetError(
+            f"{path}: all coordinates are between 0 and 1, as shares of the image",
+            hint="multiply x by the width and y by the height of the image: a table has pixels",
+            path=path,
+        )
 
 
 def read_image_table(path: Path, folders: Sequence[Path]) -> list[ParsedImage]:

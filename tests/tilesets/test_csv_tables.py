@@ -163,3 +163,38 @@ def test_outlines_in_wkt_are_read_under_any_usual_name(name, delimiter, tmp_path
     file = write(tmp_path / "a.csv", "\n".join(delimiter.join(line) for line in lines))
     first, second = find_labels(file).images
     assert (first.boxes, first.names, second.boxes) == ([PIXELS], ["oak"], [])
+
+
+SIDES = "ImageID,LabelName,XMin,XMax,YMin,YMax"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        (SIDES, ["a.png,Tree,0.1,0.2,0.3,0.4", "b.png,Car,0,1,0,1", "c.png,Car,,,,"]),
+        ("image,x,y,width,height", ["a.png,0.1,0.2,0.9,0.4"]),
+        ("image;x;y", ["a.png;0,1;0,2", "b.png;1;0"]),
+    ],
+)
+def test_coordinates_in_shares_are_refused(tmp_path, header, rows):
+    file = write(tmp_path / "a.csv", "\n".join([header, *rows]))
+    with pytest.raises(
+        TilesetError, match=r"a\.csv: all coordinates are between 0 and 1"
+    ) as caught:
+        read_csv(file, [tmp_path])
+    assert "pixels" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "rows", [["a.png,t,0,1,0,1"], ["a.png,t,0.1,0.2,0.3,0.4", "a.png,t,0.5,1.5,0,9"], []]
+)
+def test_few_pixels_at_the_corner_are_pixels(tmp_path, rows):
+    read = read_csv(write(tmp_path / "a.csv", "\n".join([SIDES, *rows])), [tmp_path])
+    assert sum(len(image.boxes) for image in read.images) == len(rows)
+
+
+def test_the_column_of_classes_may_be_called_as_in_open_images(tmp_path):
+    (image,) = read_csv(
+        write(tmp_path / "a.csv", f"{SIDES}\na.png,Tree,10,20,30,40"), [tmp_path]
+    ).images
+    assert (image.boxes, image.names) == ([(10, 30, 20, 40)], ["Tree"])
