@@ -67,7 +67,7 @@ def evaluate(
         settings: Other keys, such as ``{"match.by": "distance"}``.
         score_field: The attribute with the scores of the detections.
         label_field: The attribute with the class of ``labels``, as for :func:`tile`, or of a vector
-            file beside chips.
+            file beside chips, or of VIA.
         labels_crs: CRS of labels whose file has none, as for :func:`tile`.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         output: A folder for the figures, the curves, a report and a GeoPackage of the errors.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from geodet.documents.values import cut_short
@@ -47,19 +48,23 @@ def find_undivided(folder: Path, root: Path, label_field: str | None = None) -> 
     Args:
         folder: The folder.
         root: That of the tileset, which may contain the names of classes.
-        label_field: Attribute of a vector file with the class, see :func:`find_labels`.
+        label_field: Attribute of a vector file or of VIA with the class, see :func:`find_labels`.
 
     Raises:
         TilesetError: No format is recognised, or a label file is broken.
     """
-    labels = _find_one_file(folder) or _find_file_for_each(folder, root, label_field)
+    labels = _find_one_file(folder, label_field) or _find_file_for_each(folder, root, label_field)
     if labels is None:
         raise _unknown_layout(folder)
     return with_image_sets(_with_folder_splits(labels, folder), folder)
 
 
-def read_label_file(file: Path) -> ParsedLabels:
+def read_label_file(file: Path, label_field: str | None = None) -> ParsedLabels:
     """Read one file that labels several images.
+
+    Args:
+        file: The file.
+        label_field: Attribute of VIA with the class, see :func:`find_labels`.
 
     Raises:
         TilesetError: The format is unknown, or the file is broken.
@@ -68,7 +73,7 @@ def read_label_file(file: Path) -> ParsedLabels:
     if kind is None and file.suffix.lower() == ".json":
         kind = "COCO"  # its errors say what is missing
     if kind is not None:
-        return _read_as(kind, file)
+        return _read_as(kind, file, label_field)
     header = read_text(file).partition("\n")[0].strip()
     raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT, path=file)
 
@@ -90,14 +95,14 @@ def _kind_of(file: Path) -> str | None:
     return "VIA" if is_via(text) else None
 
 
-def _read_as(kind: str, file: Path) -> ParsedLabels:
+def _read_as(kind: str, file: Path, label_field: str | None) -> ParsedLabels:
     folders = image_folders(file)
     if kind == "CSV":
-        return _read_table(file, folders)
+        return _read_table(file, folders, label_field)
     readers: dict[str, Callable[[Path, Sequence[Path]], ParsedLabels]] = {
         "COCO": read_coco,
         "CVAT": read_cvat,
-        "VIA": read_via,
+        "VIA": partial(read_via, label_field=label_field),
         "xView": read_xview,
     }
     labels = readers[kind](file, folders)
@@ -105,23 +110,24 @@ def _read_as(kind: str, file: Path) -> ParsedLabels:
     return labels
 
 
-def _read_table(file: Path, folders: Sequence[Path]) -> ParsedLabels:
-    labels = _try_table(file, folders)
+def _read_table(file: Path, folders: Sequence[Path], label_field: str | None) -> ParsedLabels:
+    labels = _try_table(file, folders, label_field)
     if labels is None:
         header = read_text(file).partition("\n")[0].strip()
         raise TilesetError(f"{file}: unknown columns {header}", hint=_HINT, path=file)
     return labels
 
 
-def _try_table(file: Path, folders: Sequence[Path]) -> ParsedLabels | None:
-    for reader in (read_via_table, read_csv, read_outline_table):
-        if labels := reader(file, folders):
-            labels.layout = "VIA" if reader is read_via_table else "CSV"
-            return labels
-    return None
+def _try_table(file: Path, folders: Sequence[Path], label_field: str | None) -> ParsedLabels | None:
+    labels = read_via_table(file, folders, label_field)
+    layout = "VIA" if labels else "CSV"
+    labels = labels or read_csv(file, folders) or read_outline_table(file, folders)
+    if labels:
+        labels.layout = layout
+    return labels
 
 
-def _find_one_file(folder: Path) -> ParsedLabels | None:
+def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None:
     """Read the one file that labels all images; None if there is none."""
     places = (folder, folder / "annotations", folder / "Annotations")
     files = sorted(f for place in places for s in ("json", "geojson") for f in place.glob(f"*.{s}"))
@@ -130,8 +136,9 @@ def _find_one_file(folder: Path) -> ParsedLabels | None:
         found = [(kind, file) for kind, file in found if file.name.startswith("instances_")]
     found += [(kind, file) for file in folder.glob("*.xml") if (kind := _kind_of(file))]
     if len(found) == 1:
-        return _read_as(*found[0])
-    tables = [labels for f in _tables(folder) if (labels := _try_table(f, image_folders(f)))]
+        return _read_as(*found[0], label_field)
+    read = (_try_table(file, image_folders(file), label_field) for file in _tables(folder))
+    tables = [labels for labels in read if labels]
     if len(tables) > 1:
         names = ", ".join(labels.source.name for labels in tables)
         raise TilesetError(

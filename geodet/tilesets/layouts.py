@@ -52,8 +52,8 @@ def find_labels(
     Args:
         path: A folder, or one label file.
         allow_outside: Whether its files may name, or link to, what is outside of its folder.
-        label_field: Attribute of a vector file with the class; None: ``label``, ``class`` or
-            ``name``, if any; empty: all objects are of one class.
+        label_field: Attribute of a vector file or of VIA with the class; None: ``label``, ``class``
+            or ``name``, if any; empty: all objects are of one class.
 
     Raises:
         TilesetError: The path does not exist, no format is recognised, a label file is broken, or
@@ -70,7 +70,7 @@ def _read_labels(path: Path, label_field: str | None) -> ParsedLabels:
     if path.is_dir():
         return _read_folder(path, path, label_field)
     listed = _read_listed(path) if path.suffix.lower() in {".yaml", ".yml", ".data"} else None
-    return _with_table(listed or read_label_file(path), path.parent)
+    return _with_table(listed or read_label_file(path, label_field), path.parent)
 
 
 def _read_folder(folder: Path, root: Path, label_field: str | None) -> ParsedLabels:
@@ -80,7 +80,7 @@ def _read_folder(folder: Path, root: Path, label_field: str | None) -> ParsedLab
     files = {split: file for split in _PARTS if (file := _find_file(folder, split))}
     folders = {split: place for split in _PARTS if (place := _find_subfolder(folder, split))}
     if len(files) > 1 or (files and not {"train", "val"} <= folders.keys()):
-        parts = {split: read_label_file(file) for split, file in files.items()}
+        parts = {split: read_label_file(file, label_field) for split, file in files.items()}
         return _joined(folder, parts, ", ".join(file.name for file in files.values()))
     source = ("the folder " if len(folders) == 1 else "the folders ") + ", ".join(
         place.name for place in folders.values()

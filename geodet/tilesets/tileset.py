@@ -64,10 +64,11 @@ def read_tileset(
     root = path if path.is_dir() else path.parent
     field = config.label_field
     found = find_labels(path, allow_outside=config.allow_outside, label_field=field)
-    if field is not None and "vector file" not in found.layout:
+    if field is not None and not any(word in found.layout for word in ("vector file", "VIA")):
         raise TilesetError(
             f"{found.source}: labels in {found.layout} have no attributes to choose from",
-            hint="data.label_field is for a vector file beside chips; data.class_map renames",
+            hint="data.label_field is for a vector file beside chips and for VIA; data.class_map"
+            " renames",
             path=found.source,
         )
     labels = map_classes(found, config, others=other_classes)

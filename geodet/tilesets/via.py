@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geodet.config.section import name_hint
 from geodet.documents.csv_documents import iter_csv_rows
 from geodet.documents.json_documents import parse_json
 from geodet.documents.values import finite_number, member, plain_word
@@ -26,7 +29,10 @@ __all__ = ["is_via", "read_via", "read_via_table"]
 
 _SHAPES, _ATTRIBUTES = "region_shape_attributes", "region_attributes"
 _CLASS_WORDS = ("label", "class", "name", "type", "category", "object")
+_UNFILLED = ("", "not_defined")  # the second is what VIA writes as each region's name
 _HINT = "export the annotations from VIA again"
+
+logger = logging.getLogger(__name__)
 
 _Region = tuple[str, int, Mapping[str, Any], Mapping[str, Any]]
 
@@ -36,18 +42,21 @@ def is_via(text: str) -> bool:
     return "_via_img_metadata" in text or ('"filename"' in text and '"regions"' in text)
 
 
-def read_via(path: Path, folders: Sequence[Path]) -> ParsedLabels:
+def read_via(path: Path, folders: Sequence[Path], label_field: str | None = None) -> ParsedLabels:
     """Read rectangles, circles, ellipses, polygons, lines and points of VIA's JSON.
 
-    The class is the attribute ``label``, ``class``, ``name``, ``type``, ``category`` or
-    ``object``, or the only one.
+    The class is the first attribute that is filled of ``label``, ``class``, ``name``, ``type``,
+    ``category`` and ``object``, or the only one.
 
     Args:
         path: A project or an export.
         folders: Folders that may contain the images; the first that does is used.
+        label_field: The attribute with the class; None: as above; empty: all objects are of one
+            class.
 
     Raises:
-        TilesetError: The file is broken, or it does not say which attribute is the class.
+        TilesetError: The file is broken, it does not say which attribute is the class, or no region
+            has this one.
     """
     content = read_json_labels(path)
     is_project = isinstance(content, dict) and "_via_img_metadata" in content
@@ -65,7 +74,7 @@ def read_via(path: Path, folders: Sequence[Path]) -> ParsedLabels:
             found += _iter_regions(entry, len(found))
         except ValueError as error:
             raise TilesetError(f"{path}, image {number}: {error}", hint=_HINT, path=path) from error
-    return _to_labels(path, folders, names, found, "region")
+    return _to_labels(path, folders, names, found, "region", label_field)
 
 
 def _iter_regions(entry: Mapping[str, Any], before: int) -> Iterator[_Region]:
@@ -92,15 +101,19 @@ def _checked_attributes(attributes: Any) -> Mapping[str, Any]:
     return attributes or {}
 
 
-def read_via_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
+def read_via_table(
+    path: Path, folders: Sequence[Path], label_field: str | None = None
+) -> ParsedLabels | None:
     """Read the CSV of VIA, as :func:`read_via` reads its JSON; None if the CSV is another.
 
     Args:
         path: The CSV.
         folders: Folders that may contain the images; the first that does is used.
+        label_field: The attribute with the class.
 
     Raises:
-        TilesetError: A row is broken, or nothing says which attribute is the class.
+        TilesetError: A row is broken, nothing says which attribute is the class, or no region has
+            this one.
     """
     text = read_text(path)
     if _SHAPES not in text.partition("\n")[0]:
@@ -124,15 +137,22 @@ def read_via_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
             raise TilesetError(f"{where}: {error}", hint=_HINT, path=path) from error
         names.append(name)
         found += [region] if shape else []
-    return _to_labels(path, folders, names, found, "line")
+    return _to_labels(path, folders, names, found, "line", label_field)
 
 
 def _to_labels(
-    path: Path, folders: Sequence[Path], names: Sequence[str], found: Sequence[_Region], unit: str
+    path: Path,
+    folders: Sequence[Path],
+    names: Sequence[str],
+    found: Sequence[_Region],
+    unit: str,
+    label_field: str | None,
 ) -> ParsedLabels:
     source = f"{path}, {unit} "
     images = {name: ParsedImage(find_image(name, folders), source) for name in names}
-    key = _class_attribute([attributes for *_, attributes in found], path)
+    regions = [attributes for *_, attributes in found]
+    keys = list(dict.fromkeys(key for attributes in regions for key in attributes))
+    key = _class_attribute(keys, regions, path, label_field)
     for name, number, shape, attributes in found:
         try:
             outline = _outline(shape)
@@ -140,22 +160,55 @@ def _to_labels(
         except ValueError as error:
             raise TilesetError(f"{source}{number}: {error}", hint=_HINT, path=path) from error
         add_outline(images[name], outline, label, number)
+    if key is not None:
+        _report_attribute(path, keys, key, images.values())
     return ParsedLabels(path, list(images.values()))
 
 
-def _class_attribute(regions: Sequence[Mapping[str, Any]], path: Path) -> str | None:
-    keys = dict.fromkeys(key for attributes in regions for key in attributes)
+def _class_attribute(
+    keys: Sequence[str],
+    regions: Sequence[Mapping[str, Any]],
+    path: Path,
+    label_field: str | None,
+) -> str | None:
+    """Return the attribute with the class, None if there is none."""
+    if label_field and regions and label_field not in keys:
+        raise TilesetError(
+            f"{path}: no region has the attribute {label_field!r}",
+            hint=name_hint(label_field, keys, "attributes"),
+            path=path,
+        )
+    if label_field is not None:
+        return label_field or None
     lower = {key.lower(): key for key in keys}
-    for word in _CLASS_WORDS:
-        if word in lower:
-            return lower[word]
+    known = [lower[word] for word in _CLASS_WORDS if word in lower]
+    filled = (key for key in known if any(_is_filled(one.get(key)) for one in regions))
+    if known:
+        return next(filled, known[0])
     if len(keys) > 1:
         raise TilesetError(
             f"{path}: none of the attributes {', '.join(keys)} is named as the class",
-            hint="rename the attribute with the class to label",
+            hint="data.label_field names the attribute with the class; or rename it to label",
             path=path,
         )
     return next(iter(keys), None)
+
+
+def _is_filled(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(value.values())
+    return value is not None and str(value).strip() not in _UNFILLED
+
+
+def _report_attribute(
+    path: Path, keys: Sequence[str], key: str, images: Iterable[ParsedImage]
+) -> None:
+    others = ", ".join(other for other in keys if other != key)
+    also = f" (there are also {others})" if others else ""
+    counts = Counter(name for image in images for name in image.names)
+    listed = ", ".join(f"{name} {count}" for name, count in counts.most_common(6))
+    more = f", and {len(counts) - 6} more" if len(counts) > 6 else ""
+    logger.info("%s: classes from the attribute %r%s: %s%s", path, key, also, listed, more)
 
 
 def _to_class(value: Any) -> str:

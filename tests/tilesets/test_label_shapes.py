@@ -1,6 +1,7 @@
 """Shapes, points and errors of the formats of labelling programs."""
 
 import json
+import logging
 
 import geopandas
 import numpy as np
@@ -180,7 +181,7 @@ def test_broken_shapes_of_labelme_are_refused(tmp_path, shape, message):
         find_labels(labelme(tmp_path, shape))
 
 
-def via(folder, *regions, attributes=None):
+def via(folder, *regions, attributes=None, others=()):
     for name in ("a", "b"):
         paint_image(folder / f"{name}.png")
     entry = {
@@ -190,7 +191,8 @@ def via(folder, *regions, attributes=None):
             {"shape_attributes": shape, "region_attributes": attributes or {}} for shape in regions
         ],
     }
-    other = {"filename": "b.png", "size": 1, "regions": {}}
+    more = [{"shape_attributes": RECT, "region_attributes": other} for other in others]
+    other = {"filename": "b.png", "size": 1, "regions": more or {}}
     return write(folder / "via.json", json.dumps({"a.png1": entry, "b.png1": other}))
 
 
@@ -235,6 +237,41 @@ RECT = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
 )
 def test_the_class_of_a_region_is_found(tmp_path, attributes, name):
     assert find_labels(via(tmp_path, RECT, attributes=attributes)).images[0].names == [name]
+
+
+QUALITY = {"image_quality": {"good": True}}
+
+
+@pytest.mark.parametrize("unfilled", ["not_defined", "", {"a": False}])
+def test_the_class_of_a_region_is_no_attribute_that_nobody_filled(tmp_path, unfilled, caplog):
+    """VIA gives each region a name, which is not_defined, a type and a quality."""
+    caplog.set_level(logging.INFO)
+    car, tree = ({"name": unfilled, "type": name} | QUALITY for name in ("car", "tree"))
+    labels = find_labels(via(tmp_path, RECT, attributes=car, others=[tree]))
+    assert [image.names for image in labels.images] == [["car"], ["tree"]]
+    assert (
+        "classes from the attribute 'type' (there are also name, image_quality): car 1, tree 1"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize("suffix", ["json", "csv"])
+def test_the_label_field_is_the_attribute_with_the_class_of_a_region(tmp_path, suffix):
+    attributes = {"label": "1", "species": "oak", "state": "dead"}
+    path = via(tmp_path, RECT, attributes=attributes)
+    if suffix == "csv":
+        cells = [json.dumps(one).replace('"', '""') for one in (RECT, attributes)]
+        path.unlink()
+        rows = ["#filename,region_shape_attributes,region_attributes"]
+        rows += [f'{name}.png,"{cells[0]}","{cells[1]}"' for name in "ab"]
+        path = write(tmp_path / "via.csv", "\n".join(rows))
+    for place in (path, tmp_path):
+        for field, classes in (("state", ("dead",)), ("", ("object",)), (None, ("1",))):
+            config = DataConfig(label_field=field)
+            assert read_tileset(place, config, part="all").classes == classes
+    with pytest.raises(TilesetError, match="no region has the attribute 'specis'") as caught:
+        read_tileset(tmp_path, DataConfig(label_field="specis"), part="all")
+    assert "'species'?" in caught.value.hint
 
 
 @pytest.mark.parametrize(
