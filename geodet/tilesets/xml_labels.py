@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ from geodet.documents.values import check_name, finite_number
 from geodet.documents.xml_documents import read_xml_root
 from geodet.errors import TilesetError
 from geodet.tilesets.labels import (
+    Box,
     ParsedImage,
     ParsedLabels,
     Point,
@@ -41,7 +43,8 @@ def read_voc(pairs: Iterable[tuple[Path, Path]]) -> ParsedLabels:
     the original challenge count pixels from 1 and include the last, but today's tools (labelImg,
     CVAT, Roboflow, HIT-UAV) write edges: their corners at 0 and at the image's width would be
     outside of the image otherwise. Objects marked ``difficult`` become ignored regions, as in the
-    challenge. The attribute ``rotation`` of CVAT turns a box about its centre.
+    challenge. The attribute ``rotation`` of CVAT turns a box about its centre, as does the angle of
+    ``robndbox``, which roLabelImg writes in radians in place of ``bndbox``.
 
     Args:
         pairs: Each image and its XML file. An image without a file has no objects.
@@ -65,15 +68,23 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
         image.size = (int(width), int(height))
     for number, item in enumerate(root.iter("object"), start=1):
         name = item.findtext("name", "").strip()
-        values = [item.findtext(f"bndbox/{k}", "") for k in ("xmin", "ymin", "xmax", "ymax")]
         difficult = item.findtext("difficult", "0").strip() == "1"
-        where = f"{file}, object {number}"
-        box = parse_box(values, where)
-        angle = _to_angle(item.findtext(_ROTATION, "0"), where)
+        box, angle = _read_voc_box(item, f"{file}, object {number}")
         corners = turned_corners(box, angle) if angle else ()
         box = bounds_of(corners) if corners else box
         image.add(box, name, number, ignored=difficult, outline=corners)
     return image
+
+
+def _read_voc_box(item: ElementTree.Element, where: str) -> tuple[Box, float]:
+    """Return the box of an object before it is turned, and its angle in degrees."""
+    if item.find("robndbox") is None:
+        values = [item.findtext(f"bndbox/{k}", "") for k in ("xmin", "ymin", "xmax", "ymax")]
+        return parse_box(values, where), _to_angle(item.findtext(_ROTATION, "0"), where)
+    values = [item.findtext(f"robndbox/{key}", "") for key in ("cx", "cy", "w", "h")]
+    x, y, width, height = parse_box(values, where)
+    angle = math.degrees(_to_angle(item.findtext("robndbox/angle", ""), where))
+    return (x - width / 2, y - height / 2, x + width / 2, y + height / 2), angle
 
 
 _OUTLINES = ("polygon", "polyline", "points", "cuboid", "skeleton")
@@ -194,7 +205,7 @@ def _to_angle(rotation: str, where: str) -> float:
         return finite_number(rotation)
     except ValueError as error:
         raise TilesetError(
-            f"{where}: the rotation {error}", hint="correct the rotation, in degrees"
+            f"{where}: the rotation {error}", hint="correct the angle of the box"
         ) from error
 
 

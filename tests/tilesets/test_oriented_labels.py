@@ -1,4 +1,5 @@
 import json
+import re
 
 import geopandas
 import numpy as np
@@ -80,7 +81,16 @@ def as_voc_of_cvat(folder):
     write(path, text.replace("</object>", f"<attributes>{attribute}</attributes></object>"))
 
 
-FORMATS = [as_dota, as_yolo, as_coco, as_labelme, as_cvat, as_coco_of_cvat, as_voc_of_cvat]
+def as_rolabelimg(folder):
+    keys = zip(("cx", "cy", "w", "h", "angle"), BOX, strict=True)
+    box = "".join(f"<{key}>{value}</{key}>" for key, value in keys)
+    kind = "<type>robndbox</type><name>ship</name>"
+    text = f"<annotation><object>{kind}<robndbox>{box}</robndbox></object></annotation>"
+    write(folder / "Annotations" / "a.xml", text)
+
+
+FORMATS = [as_dota, as_yolo, as_coco, as_labelme, as_cvat]
+FORMATS += [as_coco_of_cvat, as_voc_of_cvat, as_rolabelimg]
 
 
 @pytest.mark.parametrize("write_labels", FORMATS)
@@ -111,6 +121,16 @@ def test_a_rotation_that_is_no_number_is_refused(tmp_path, write_labels):
     _, degrees = unturned_sides()
     write(file, file.read_text().replace(str(degrees), '"left"' if "json" in file.name else "left"))
     with pytest.raises(TilesetError, match=r" 1: the rotation 'left' is not a finite number"):
+        read_tileset(tmp_path, DataConfig(), part="all")
+
+
+@pytest.mark.parametrize(("key", "message"), [("w", "the box .* is not four"), ("angle", "the ro")])
+def test_a_broken_turned_box_of_rolabelimg_is_refused(tmp_path, key, message):
+    paint_image(tmp_path / "images" / "a.png")
+    as_rolabelimg(tmp_path)
+    file = tmp_path / "Annotations" / "a.xml"
+    write(file, re.sub(f"<{key}>.*</{key}>", f"<{key}></{key}>", file.read_text()))
+    with pytest.raises(TilesetError, match=rf"a\.xml, object 1: {message}"):
         read_tileset(tmp_path, DataConfig(), part="all")
 
 
