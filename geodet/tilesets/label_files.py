@@ -19,6 +19,7 @@ from geodet.geometry.oriented_boxes import fit_labels
 from geodet.tilesets.boundary import check_inside, staying_inside
 from geodet.tilesets.scene_labels import SceneLabels, read_scene_labels
 from geodet.vector.extents import LABELS_REMEDY, compare_file_extent
+from geodet.vector.formats import dataset_files
 
 __all__ = ["LABEL_ENDS", "LabelFiles", "LabelsOfScene", "pair_labels"]
 
@@ -51,9 +52,9 @@ def pair_labels(
     """Choose the file of labels of each scene.
 
     Args:
-        labels: One file for all scenes; as many files as scenes, in their order; or a folder, in
-            which the file with the labels of ``a.tif`` is named ``a.gpkg``, ``a.geojson`` and so
-            on.
+        labels: One file for all scenes, or a folder of GeoParquet files that detect wrote; as many
+            files as scenes, in their order; or a folder, in which the file with the labels of
+            ``a.tif`` is named ``a.gpkg``, ``a.geojson`` and so on.
         scenes: Paths of the scenes.
         allow_outside: Whether a file of the folder may be a link to one outside of it.
 
@@ -70,8 +71,12 @@ def pair_labels(
         (one,) = listed
         if not one.is_dir() or one.suffix.lower() == ".gdb":
             return tuple(one for _ in scenes)
+        parts = [one / name for name in dataset_files(one)]
+        is_dataset = bool(parts) and not {p.stem for p in parts} & {Path(s).stem for s in scenes}
         with staying_inside(one, is_open=allow_outside):
-            return tuple(_find_of_scene(one, scene) for scene in scenes)
+            for part in parts if is_dataset else ():
+                check_inside(part)
+            return tuple(one if is_dataset else _find_of_scene(one, scene) for scene in scenes)
     if len(listed) != len(scenes):
         raise TilesetError(
             f"{len(listed)} files of labels are given for {len(scenes)} scenes",

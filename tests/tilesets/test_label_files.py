@@ -68,6 +68,30 @@ def test_a_file_for_each_scene_gives_the_chips_of_one_file_for_all(flights, tmp_
     assert contents(tmp_path / "each") == contents(tmp_path / "folder") == expected
 
 
+def as_dataset(folder, files):
+    """Write the labels of files as detect writes what it found, by scene."""
+    folder.mkdir()
+    for file in files:
+        gpd.read_file(file).to_crs(UTM).to_parquet(folder / f"scene-{file.stem}.parquet")
+    return folder
+
+
+def test_a_dataset_gives_the_chips_of_one_file_for_all(flights, tmp_path):
+    scenes, each, both = flights
+    whole = cut(scenes, both, tmp_path / "one")
+    dataset = as_dataset(tmp_path / "found", each)
+    assert cut(scenes, dataset, tmp_path / "dataset") == whole
+    assert contents(tmp_path / "dataset") == contents(tmp_path / "one")
+
+
+def test_a_folder_of_files_with_the_names_of_scenes_is_no_dataset(flights, tmp_path):
+    dataset = as_dataset(tmp_path / "found", flights[1])
+    paths = pair_labels(dataset, ["scene-b.tif", "scene-a.tif"])
+    assert [path.name for path in paths] == ["scene-b.parquet", "scene-a.parquet"]
+    with pytest.raises(TilesetError, match=r"no vector file for c\.tif"):
+        pair_labels(dataset, ["scene-a.tif", "c.tif"])
+
+
 def test_the_files_belong_to_the_scenes_in_their_order(flights, tmp_path):
     scenes, each, _ = flights
     with pytest.raises(
@@ -137,3 +161,14 @@ def test_a_folder_of_labels_is_not_left_by_a_link(tmp_path, flights):
         pair_labels(tmp_path / "labels", list(map(str, scenes)))
     paths = pair_labels(tmp_path / "labels", list(map(str, scenes)), allow_outside=True)
     assert [path.name for path in paths] == ["a.gpkg", "b.geojson"]
+
+
+def test_a_dataset_is_not_left_by_a_link(tmp_path, flights):
+    scenes, each, _ = flights
+    dataset = as_dataset(tmp_path / "found", each)
+    far = (dataset / "scene-b.parquet").rename(tmp_path / "far.parquet")
+    (dataset / "scene-b.parquet").symlink_to(far)
+    with pytest.raises(TilesetError, match=r"scene-b\.parquet is outside of the tileset"):
+        pair_labels(dataset, list(map(str, scenes)))
+    paths = pair_labels(dataset, list(map(str, scenes)), allow_outside=True)
+    assert paths == (dataset, dataset)
