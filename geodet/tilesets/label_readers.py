@@ -26,7 +26,7 @@ from geodet.tilesets.outlines import read_outline_table
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
-from geodet.tilesets.via import is_via, read_via, read_via_table
+from geodet.tilesets.via import is_via, read_via, read_via_table, refuse_via_3
 from geodet.tilesets.xml_labels import read_cvat, read_voc
 from geodet.tilesets.yolo import read_key_points, read_names, read_yolo
 
@@ -71,6 +71,7 @@ def read_label_file(file: Path, label_field: str | None = None) -> ParsedLabels:
     """
     kind = _kind_of(file)
     if kind is None and file.suffix.lower() == ".json":
+        refuse_via_3(file)
         kind = "COCO"  # its errors say what is missing
     if kind is not None:
         return _read_as(kind, file, label_field)
@@ -202,9 +203,15 @@ def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path)
 
 
 def _unknown_layout(folder: Path) -> TilesetError:
-    """Return the error that lists what a folder contains."""
+    """Return the error that lists what a folder contains.
+
+    Raises:
+        TilesetError: It contains a project of VIA 3.
+    """
     images = list_images(folder)
     jsons = [*folder.glob("*.json"), *folder.glob("annotations/*.json")]
+    for file in jsons:
+        refuse_via_3(file)
     found = f"{len(images)} images without labels" if images else "no images"
     if jsons:
         found = f"{len(jsons)} JSON files, none of them train.json and val.json"

@@ -25,7 +25,7 @@ from geodet.tilesets.labels import (
 )
 from geodet.tilesets.outlines import add_outline, ellipse_box
 
-__all__ = ["is_via", "read_via", "read_via_table"]
+__all__ = ["is_via", "read_via", "read_via_table", "refuse_via_3"]
 
 _SHAPES, _ATTRIBUTES = "region_shape_attributes", "region_attributes"
 _CLASS_WORDS = ("label", "class", "name", "type", "category", "object")
@@ -40,6 +40,21 @@ _Region = tuple[str, int, Mapping[str, Any], Mapping[str, Any]]
 def is_via(text: str) -> bool:
     """Whether the text of a JSON file is a project or an export of VIA."""
     return "_via_img_metadata" in text or ('"filename"' in text and '"regions"' in text)
+
+
+def refuse_via_3(path: Path) -> None:
+    """Refuse a JSON file that is a project of VIA 3, whose form is another.
+
+    Raises:
+        TilesetError: It is one.
+    """
+    text = read_text(path)
+    if '"vid_list"' in text and '"metadata"' in text:
+        raise TilesetError(
+            f"{path} is a project of VIA 3, which geodet does not read",
+            hint="label in VIA 2, or convert the project to COCO or to a CSV of boxes",
+            path=path,
+        )
 
 
 def read_via(path: Path, folders: Sequence[Path], label_field: str | None = None) -> ParsedLabels:

@@ -294,6 +294,22 @@ def test_regions_of_via_without_one_class_or_shape_are_refused(
         find_labels(via(tmp_path, shape, attributes=attributes))
 
 
+def test_a_project_of_via_3_is_refused_by_its_name(tmp_path):
+    paint_image(tmp_path / "a.png")
+    project = {"project": {"pname": "cars", "vid_list": ["1"]}, "file": {}, "metadata": {}}
+    file = write(tmp_path / "via3.json", json.dumps(project))
+    for place in (file, tmp_path):
+        with pytest.raises(TilesetError, match=r"via3\.json is a project of VIA 3") as caught:
+            find_labels(place)
+        assert "VIA 2" in caught.value.hint
+
+
+def test_a_project_of_via_3_beside_other_labels_does_not_matter(tmp_path):
+    via(tmp_path, RECT)
+    write(tmp_path / "via3.json", json.dumps({"project": {"vid_list": []}, "metadata": {}}))
+    assert find_labels(tmp_path).layout == "VIA"
+
+
 def dota(folder, text):
     for name in ("a", "b"):
         paint_image(folder / "images" / f"{name}.png")
