@@ -145,7 +145,8 @@ class LabelFiles:
         Args:
             scene: Index of the scene.
             geobox: Geobox of its pixels.
-            name: What its labels have as the attribute ``scene``; None: all that lie in it are its.
+            name: What its labels have as the attribute ``scene``; of those that have none, and if
+                it is None, all that lie in the scene are its.
 
         Raises:
             VectorError: The file cannot be read, or does not say the classes.
@@ -217,7 +218,8 @@ class _LabelFile:
         inside = np.isfinite(boxes).all(axis=1)
         bounds = np.array([geobox.width, geobox.height])
         if name is not None:
-            inside &= np.array(found.scenes, object) == name
+            scenes = np.array(found.scenes, object)
+            inside &= (scenes == name) | (scenes == "")
         inside &= np.all((boxes[:, 2:] >= 0) & (boxes[:, :2] <= bounds), axis=1)
         return LabelsOfScene(
             boxes[inside],

@@ -9,7 +9,7 @@ from geodet.errors import ConfigError, VectorError
 from geodet.files.decisions import LABELS_LAYER, WINDOWS_LAYER
 from geodet.tilesets.tile_inputs import LabelledArea
 from geodet.vector.formats import LAYER_SEPARATOR
-from geodet.vector.vector_files import list_layers, read_frame
+from geodet.vector.vector_files import list_layers, read_frame, scenes_of_rows
 
 __all__ = ["choose_labels"]
 
@@ -20,7 +20,8 @@ def choose_labels(
     """Return the labels and the labelled part: as given, or those of a file of reviews.
 
     What lies outside of the reviewed windows was not looked at, so it is no background. Rows are of
-    the scene that they name, also where scenes overlap.
+    the scene that they name, also where scenes overlap; those that were drawn in another program
+    and name none are of each scene in which they lie.
 
     Args:
         labels: The labels; None with reviews.
@@ -65,7 +66,7 @@ def _check_reviews(path: Path) -> None:
             hint="mark windows as done with the key w in geodet view, once all in them is right",
             path=path,
         )
-    scenes = sorted(set(windows["scene"]))
+    scenes = sorted(set(scenes_of_rows(windows)) - {""})
     if windows.crs is None and len(scenes) > 1:
         raise VectorError(
             f"{path} has reviews of {len(scenes)} scenes without a CRS, which share their "

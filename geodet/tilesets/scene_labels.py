@@ -26,7 +26,7 @@ from geodet.tilesets.score_fields import read_scores
 from geodet.vector.antimeridian import join_at_antimeridian
 from geodet.vector.lazy_modules import geopandas
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
-from geodet.vector.vector_files import read_frame
+from geodet.vector.vector_files import read_frame, scenes_of_rows
 
 __all__ = [
     "SceneLabels",
@@ -51,7 +51,8 @@ class SceneLabels:
     names: tuple[str, ...]
     """Class of each object."""
     scenes: tuple[str, ...] = ()
-    """Name of the scene of each object; empty if the file has no such attribute."""
+    """Name of the scene of each object, empty for one that has none; () if the file has no such
+    attribute."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -242,7 +243,7 @@ def _read_objects(
     names = read_names(table, path, label_field, class_name)
     if must_transform(frame.crs, crs, path):
         frame = frame.to_crs(crs)
-    scenes = tuple(map(str, table["scene"])) if "scene" in table.columns else ()
+    scenes = tuple(scenes_of_rows(table)) if "scene" in table.columns else ()
     return SceneLabels(shapely.force_2d(frame.geometry.to_numpy()), names, scenes), table
 
 

@@ -21,7 +21,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels
 from geodet.geometry.windows import Window
 from geodet.vector.extents import FILE_REMEDY, compare_extents, guess_at_miss
-from geodet.vector.vector_files import read_frame
+from geodet.vector.vector_files import read_frame, scenes_of_rows
 
 __all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi", "subdivided"]
 
@@ -127,8 +127,9 @@ def read_aoi(
         path: A file with one layer of polygons, or ``FILE|layername=NAME``, in any CRS. Without a
             CRS it is taken as being in each scene's.
         geoboxes: The scenes'.
-        scenes: For each scene, what its polygons have as the attribute ``scene``; None: the
-            polygons of all scenes are its; empty: that is so for each.
+        scenes: For each scene, what its polygons have as the attribute ``scene``; those that have
+            none are taken by their place. None: the polygons of all scenes are its; empty: that is
+            so for each.
 
     Raises:
         VectorError: The file cannot be read, has several layers, other geometries or no polygon,
@@ -161,10 +162,9 @@ def read_aoi(
     if not has_scenes:
         return [_to_aoi(polygons, crs, geobox, FILE_REMEDY) for geobox in geoboxes]
     return [
-        _to_aoi(
-            polygons, crs, geobox, FILE_REMEDY, None if name is None else shapes[owners == name]
-        )
+        _to_aoi(polygons, crs, geobox, FILE_REMEDY, None if name is None else shapes[own])
         for geobox, name in zip(geoboxes, scenes, strict=True)
+        for own in ((owners == name) | (owners == ""),)
     ]
 
 
@@ -238,7 +238,7 @@ def _read_shapes(path: str, *, has_scenes: bool) -> tuple[CRS | None, Shapes, ND
     """Read the CRS, the polygons, and names of their scenes of a file's layer."""
     frame = read_frame(path, columns=["scene"] if has_scenes else [])
     shapes = shapely.force_2d(frame.geometry.to_numpy())
-    owners = frame["scene"].to_numpy(object) if has_scenes else np.full(len(shapes), "", object)
+    owners = scenes_of_rows(frame) if has_scenes else np.full(len(shapes), "", object)
     is_there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     shapes = shapes[is_there]
     _check_kinds(shapes, path)

@@ -37,6 +37,7 @@ __all__ = [
     "read_fields",
     "read_frame",
     "reading_layer",
+    "scenes_of_rows",
 ]
 
 _PARQUET = (".parquet", ".geoparquet")
@@ -79,6 +80,22 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
     frame = _with_plain_texts(frame) if is_text else frame
     frame = frame.set_crs(crs, allow_override=True)
     return frame if columns is None else frame[[*columns, frame.geometry.name]]
+
+
+def scenes_of_rows(table: Any) -> NDArray[np.object_]:
+    """List the name of the scene of each row, empty where people drew it and typed none.
+
+    Args:
+        table: N rows with the attribute ``scene``.
+
+    Returns:
+        (N,) texts.
+    """
+    names = table["scene"]
+    return np.array(
+        [str(name) if known else "" for name, known in zip(names, names.notna(), strict=True)],
+        object,
+    )
 
 
 def list_layers(path: str | Path) -> tuple[str, ...]:

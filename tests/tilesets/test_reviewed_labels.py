@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from edited_reviews import draw
 
 import geodet
 from geodet.config import DataConfig
@@ -207,3 +208,58 @@ def test_a_scene_without_a_reviewed_window_is_left_out(tmp_path, make_scene):
     report = geodet.tile(scenes, None, tmp_path / "tiles", reviews=path, settings=CHIPS)
     assert report.scenes == 1
     assert report.objects_kept == 4
+
+
+def edited(path, scene):
+    """Review a scene at one place, in a window, and draw in QGIS what was missed in it."""
+    with Scene(scene) as opened:
+        geobox = opened.geobox
+    review(path, "scene.tif", geobox, windows=[Window(0, 0, 128, 128)], step=500)
+    draw(path, "labels", geobox, [(40, 40, 60, 60), (80, 90, 96, 106)], label="tree")
+    return geobox
+
+
+def test_labels_that_were_drawn_without_a_scene_are_taken_by_their_place(scene, tmp_path, caplog):
+    path = tmp_path / "r.gpkg"
+    edited(path, scene)
+    report = geodet.tile(scene, None, tmp_path / "tiles", reviews=path, settings=CHIPS)
+    assert report.objects_kept == 3
+    assert "outside of" not in caplog.text
+
+
+def test_windows_that_were_drawn_without_a_scene_are_taken_by_their_place(scene, tmp_path):
+    path = tmp_path / "r.gpkg"
+    geobox = edited(path, scene)
+    draw(path, "windows", geobox, [(256, 128, 320, 192)])
+    draw(path, "labels", geobox, [(270, 140, 290, 150)], label="tree")
+    report = geodet.tile(scene, None, tmp_path / "tiles", reviews=path, settings=CHIPS)
+    assert report.objects_kept == 4
+    assert report.train + report.val + report.skipped_empty + report.skipped_overlap == 5
+
+
+def test_what_was_drawn_without_a_scene_is_that_of_no_other_place(tmp_path, make_scene):
+    scenes = [
+        make_scene(f"{n}.tif", width=384, height=256, origin=(500_000.0 + 999 * n, 4_500_000.0))
+        for n in range(2)
+    ]
+    path = tmp_path / "r.gpkg"
+    for scene in scenes:
+        review_of(path, str(scene), (RIGHT, WRONG, WRONG, WRONG))
+    with Scene(scenes[1]) as opened:
+        draw(path, "labels", opened.geobox, [(100, 100, 120, 120)], label="tree")
+    for scene, count in zip(scenes, (1, 2), strict=True):
+        tiles = tmp_path / scene.stem
+        settings = CHIPS | {"tile.val_fraction": 0}
+        report = geodet.tile(scene, None, tiles, reviews=path, settings=settings)
+        assert report.objects_kept == count
+
+
+def test_photographs_share_no_file_also_where_a_window_names_none(tmp_path):
+    geobox = GeoBox(384, 256, Affine(1, 0, 0, 0, -1, 0), None)
+    path = tmp_path / "r.gpkg"
+    review(path, "a.jpg", geobox)
+    draw(path, "windows", geobox, [(256, 128, 320, 192)])
+    choose_labels(None, path, LabelledArea())
+    review(path, "b.jpg", geobox)
+    with pytest.raises(VectorError, match=r"of 2 scenes .* coordinates: a\.jpg, b\.jpg"):
+        choose_labels(None, path, LabelledArea())

@@ -1,0 +1,29 @@
+"""Edits of a file of reviews as QGIS makes them: it fills in no column that was not typed."""
+
+import contextlib
+import sqlite3
+
+import geopandas
+import numpy as np
+import shapely
+
+__all__ = ["draw", "edit"]
+
+
+def draw(path, layer, geobox, boxes, **columns):
+    """Draw boxes, x1 y1 x2 y2 in the pixels of a geobox, with values of some columns."""
+    crs = geopandas.read_file(path, layer=layer).crs
+    shapes = shapely.polygons(geobox.corners(np.array(boxes, np.float64), crs))
+    filled = {name: [value] * len(boxes) for name, value in columns.items()}
+    frame = geopandas.GeoDataFrame(filled, geometry=shapes, crs=crs)
+    frame.to_file(path, layer=layer, mode="a", driver="GPKG")
+
+
+def edit(path, layer, fid, change):
+    """Give a row the geometry that a function makes of its own; None: the row loses it."""
+    query = f"SELECT geom FROM {layer} WHERE fid = ?"
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        (stored,) = database.execute(query, (fid,)).fetchone()
+        new = change(shapely.from_wkb(stored[8:]))
+        geometry = None if new is None else stored[:8] + shapely.to_wkb(new)
+        database.execute(f"UPDATE {layer} SET geom = ? WHERE fid = ?", (geometry, fid))
