@@ -7,6 +7,8 @@ import geopandas
 import numpy as np
 import shapely
 
+from geodet.reviewing.stored_geometries import decode_geometry
+
 __all__ = ["draw", "edit"]
 
 
@@ -24,6 +26,7 @@ def edit(path, layer, fid, change):
     query = f"SELECT geom FROM {layer} WHERE fid = ?"
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         (stored,) = database.execute(query, (fid,)).fetchone()
-        new = change(shapely.from_wkb(stored[8:]))
-        geometry = None if new is None else stored[:8] + shapely.to_wkb(new)
+        new = change(decode_geometry(stored))
+        header = b"GP\0\1" + stored[4:8]  # and the number of the CRS
+        geometry = None if new is None else header + shapely.to_wkb(new)
         database.execute(f"UPDATE {layer} SET geom = ? WHERE fid = ?", (geometry, fid))

@@ -15,7 +15,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.full_turns import full_turn, move_beside
 from geodet.geometry.geobox import GeoBox
 
-__all__ = ["Shapes", "only_polygons", "polygons_to_pixels", "raster_bounds"]
+__all__ = ["Shapes", "only_polygons", "pixel_map", "polygons_to_pixels", "raster_bounds"]
 
 Shapes = NDArray[np.object_]
 _Map = Callable[[Floats], Floats]
@@ -46,7 +46,7 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
         VectorError: There is no transformation between the CRSs, or it is not defined at a vertex.
     """
     near = _cut(polygons, raster_bounds(geobox, crs), full_turn(crs or geobox.crs))
-    forward = _forward(crs, geobox)
+    forward = pixel_map(crs, geobox)
     rings, owner = shapely.get_rings(near, return_index=True)
     if not len(rings):
         return near
@@ -93,11 +93,37 @@ def raster_bounds(geobox: GeoBox, crs: CRS | None) -> Floats:
     turn = 0.0 if _is_same(crs, geobox.crs) else full_turn(crs)
     places = move_beside(places, places[len(places) // 2, 0], turn)
     with np.errstate(invalid="ignore"):
-        astray = np.abs(_forward(crs, geobox)(places) - pixels).max()
+        astray = np.abs(pixel_map(crs, geobox)(places) - pixels).max()
     # Far outside of its area a projection can give numbers that mean nothing.
     if not astray < 1 + 1e-3 * max(geobox.width, geobox.height):
         return np.full(4, np.nan)
     return np.hstack([places.min(axis=0), places.max(axis=0)])
+
+
+def pixel_map(crs: CRS | None, geobox: GeoBox) -> _Map:
+    """Return the map from a CRS to the pixels of a raster: of (V, 2) places, one by one.
+
+    Args:
+        crs: The CRS; None: the raster's.
+        geobox: The raster's.
+
+    Returns:
+        A function whose results are not finite where the raster's CRS has no place.
+
+    Raises:
+        VectorError: There is no transformation between the CRSs.
+    """
+    if _is_same(crs, geobox.crs):
+        return geobox.to_pixels
+    transform = _transform(crs, geobox.crs)
+    centre = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)
+    turn = full_turn(geobox.crs)
+
+    def forward(xy: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):  # infinite where the CRS has no place
+            return geobox.to_pixels(move_beside(transform(xy), centre[0], turn))
+
+    return forward
 
 
 def _cut(polygons: Shapes, bounds: Floats, turn: float) -> Shapes:
@@ -162,21 +188,6 @@ def _sagitta(vertices: Floats, mapped: Floats, edges: NDArray[np.intp], forward:
         chord = (1 - t) * mapped[edges] + t * mapped[edges + 1]
         most = np.fmax(most, np.linalg.norm(forward(here) - chord, axis=1))
     return most
-
-
-def _forward(crs: CRS | None, geobox: GeoBox) -> _Map:
-    """Return the map from a CRS to the pixels of a raster."""
-    if _is_same(crs, geobox.crs):
-        return geobox.to_pixels
-    transform = _transform(crs, geobox.crs)
-    centre = geobox.to_world(np.array([geobox.width, geobox.height]) / 2)
-    turn = full_turn(geobox.crs)
-
-    def forward(xy: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # infinite where the CRS has no place
-            return geobox.to_pixels(move_beside(transform(xy), centre[0], turn))
-
-    return forward
 
 
 def _backward(crs: CRS | None, geobox: GeoBox) -> _Map:

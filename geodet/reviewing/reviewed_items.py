@@ -12,25 +12,28 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import box_corners
 from geodet.geometry.oriented_boxes import hulls, oriented_corners
 from geodet.geometry.windows import Window
+from geodet.vector.rows import PIXEL_SIDES
 
 __all__ = [
     "OBJECT_COLUMNS",
+    "WINDOW_COLUMNS",
     "BoxPx",
     "OrientedPx",
     "ReviewedObject",
     "ReviewedWindow",
     "Verdict",
     "bounds_of_oriented",
-    "to_reviewed_object",
+    "corners_of",
 ]
 
 Verdict = Literal["accepted", "changed", "added", "rejected"]
 BoxPx = tuple[float, float, float, float]
 OrientedPx = tuple[float, float, float, float, float]
 
-_SIDES = ("x1_px", "y1_px", "x2_px", "y2_px")
+WINDOW_COLUMNS = ("col_off", "row_off", "width", "height")
+"""Columns of a window."""
 _TURNED = ("length_px", "width_px", "angle_px")
-OBJECT_COLUMNS = ("source", "verdict", "label", "score", *_SIDES, *_TURNED)
+OBJECT_COLUMNS = ("source", "verdict", "label", "score", *PIXEL_SIDES, *_TURNED)
 """Columns of an object; the last three, as ``geodet detect`` writes them, are empty for a box that
 is not oriented."""
 
@@ -58,11 +61,7 @@ class ReviewedObject:
     @property
     def corners_px(self) -> Floats:
         """The corners in the pixels of the scene: (4, 2)."""
-        if self.oriented_px is None:
-            corners: Floats = box_corners(np.array([self.box_px], np.float64))[0]
-        else:
-            corners = oriented_corners(np.array([self.oriented_px], np.float64))[0]
-        return corners
+        return corners_of(self.box_px, self.oriented_px)
 
     def columns(self) -> dict[str, Any]:
         """Return the values of :data:`OBJECT_COLUMNS`."""
@@ -93,9 +92,7 @@ class ReviewedWindow:
 
     def columns(self) -> dict[str, Any]:
         """Return its place as columns."""
-        return {
-            name: getattr(self.window, name) for name in ("col_off", "row_off", "width", "height")
-        }
+        return {name: getattr(self.window, name) for name in WINDOW_COLUMNS}
 
 
 def bounds_of_oriented(oriented: OrientedPx) -> BoxPx:
@@ -104,11 +101,10 @@ def bounds_of_oriented(oriented: OrientedPx) -> BoxPx:
     return x1, y1, x2, y2
 
 
-def to_reviewed_object(number: int, values: tuple[Any, ...]) -> ReviewedObject:
-    """Return an object from its identifier and the values of :data:`OBJECT_COLUMNS`."""
-    source, verdict, label, score, x1, y1, x2, y2, length, width, angle = values
-    known = None if score is None or math.isnan(score) else float(score)
-    turned = None
-    if length is not None and not math.isnan(length):
-        turned = ((x1 + x2) / 2, (y1 + y2) / 2, length, width, math.radians(angle))
-    return ReviewedObject(number, source, verdict, label, known, (x1, y1, x2, y2), turned)
+def corners_of(box: BoxPx, oriented: OrientedPx | None) -> Floats:
+    """Return the corners of an oriented box, or of a box that is not: (4, 2)."""
+    if oriented is None:
+        corners: Floats = box_corners(np.array([box], np.float64))[0]
+    else:
+        corners = oriented_corners(np.array([oriented], np.float64))[0]
+    return corners

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
 from pyproj import CRS
 from pyproj.exceptions import ProjError
 
@@ -22,6 +21,7 @@ from geodet.errors import VectorError
 from geodet.files.locks import locked_output
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
+from geodet.reviewing.stored_geometries import decode_geometry
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.vector_files import read_extent
 
@@ -30,6 +30,7 @@ __all__ = [
     "ScenePlace",
     "enter_scene",
     "find_scenes",
+    "list_names",
     "locked_review",
     "place_of",
 ]
@@ -55,7 +56,6 @@ _CENTRES = {
     **{"labels": _BOX_CENTRE, "rejected": _BOX_CENTRE},
 }
 _HERE = "scene = ? AND geom IS NOT NULL"
-_ENVELOPES = (0, 32, 48, 48, 64)  # bytes, by the kind that a geometry's flags name
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class _KnownScenes:
     def __init__(self, database: sqlite3.Connection, crs: CRS | None) -> None:
         self._database, self._crs = database, crs
         self._places = _read_places(database)
-        self._names = list(dict.fromkeys([*self._places, *_list_names(database)]))
+        self._names = list_names(database)
         self._layers = [layer for layer in _CENTRES if _has_table(database, layer)]
 
     def find(
@@ -230,7 +230,10 @@ class _KnownScenes:
         for layer in self._layers:
             query = f"SELECT geom, {_CENTRES[layer]} FROM {layer} WHERE {_HERE} LIMIT {_ROWS}"
             for geometry, x, y in self._database.execute(query, (name,)):
-                stored.append(_centre_of(geometry))
+                shape = decode_geometry(geometry)
+                if shape is None or x is None or y is None:  # drawn without its pixels
+                    continue
+                stored.append([shape.centroid.x, shape.centroid.y])
                 centres.append([x, y])
         if not stored:
             return False
@@ -250,30 +253,19 @@ def _read_places(database: sqlite3.Connection) -> dict[str, ScenePlace]:
     }
 
 
-def _list_names(database: sqlite3.Connection) -> list[str]:
-    """List the names of scenes in the layers, which the table of scenes may lack."""
-    found: dict[str, None] = {}
+def list_names(database: sqlite3.Connection) -> list[str]:
+    """List the names of the scenes that a file of reviews has rows of, or was opened with."""
+    found = dict.fromkeys(_read_places(database))
     for layer in _CENTRES:
         if _has_table(database, layer):
             rows = database.execute(f"SELECT DISTINCT scene FROM {layer} ORDER BY scene")
-            found |= dict.fromkeys(str(name) for (name,) in rows if name is not None)
+            found |= dict.fromkeys(str(name) for (name,) in rows if name)
     return list(found)
-
-
-def _centre_of(geometry: bytes) -> list[float]:
-    """Return the centre of a polygon as a GeoPackage stores it.
-
-    Reference:
-        OGC 12-128r18, "GeoPackage encoding standard", section 2.1.3.
-    """
-    start = 8 + _ENVELOPES[(geometry[3] >> 1) & 0b111]
-    middle = shapely.centroid(shapely.from_wkb(geometry[start:]))
-    return [float(shapely.get_x(middle)), float(shapely.get_y(middle))]
 
 
 def _new_name(database: sqlite3.Connection, scene: str) -> str:
     """Return the shortest end of a path that no other scene of a file has for its name."""
-    taken, ends = {*_read_places(database), *_list_names(database)}, _ends(scene)
+    taken, ends = set(list_names(database)), _ends(scene)
     if ends[-1] not in taken:
         return ends[-1]
     numbered = (f"{number}/{ends[0]}" for number in range(2, len(taken) + 3))

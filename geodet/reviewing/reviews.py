@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import geopandas
 import numpy as np
 import pandas as pd
-import shapely
 from pyproj import CRS
 from pyproj.exceptions import ProjError
 
@@ -22,14 +20,10 @@ from geodet.errors import OutputError, VectorError
 from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
 from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.geobox import GeoBox
-from geodet.geometry.windows import Window
-from geodet.reviewing.reviewed_items import (
-    OBJECT_COLUMNS,
-    ReviewedObject,
-    ReviewedWindow,
-    to_reviewed_object,
-)
+from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
 from geodet.reviewing.reviewed_scenes import enter_scene
+from geodet.reviewing.scene_rows import SceneRows
+from geodet.reviewing.stored_geometries import encode_polygon
 from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.polygon_layers import write_polygons
 from geodet.vector.vector_files import read_extent
@@ -76,6 +70,7 @@ class ReviewFile:
     Raises:
         OutputError: The file cannot be written, is of another kind, cannot hold places of the
             scene, or holds decisions on other detections of the scene.
+        VectorError: A row of the file lacks its place or its class.
     """
 
     def __init__(self, path: Path, scene: str, geobox: GeoBox, *, origin: str = "") -> None:
@@ -90,9 +85,10 @@ class ReviewFile:
             database.execute("BEGIN IMMEDIATE")
             self.scene = enter_scene(database, scene, geobox, self._crs)
             """The name that its rows have."""
-            self.objects = {one.id: one for one in self._read_objects(database)}
+            rows = SceneRows(database, path, self.scene, geobox, self._crs)
+            self.objects = {one.id: one for one in self._read_objects(rows)}
             """The decisions on the scene, by identifier."""
-            self.windows = {one.id: one for one in self._read_windows(database)}
+            self.windows = {one.id: one for one in rows.windows()}
             """The reviewed windows of the scene, by identifier."""
 
     def take_id(self) -> int:
@@ -171,7 +167,7 @@ class ReviewFile:
             values["origin"] = self._origin
         corners = self._geobox.to_world(one.corners_px, self._crs)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        values |= {"fid": one.id, "geom": _blob(corners, self._reference)}
+        values |= {"fid": one.id, "geom": encode_polygon(corners, self._reference)}
         values |= {"scene": self.scene, "reviewed_at": now}
         columns, marks = ", ".join(values), ", ".join("?" * len(values))
         layer = _layer_of(one)
@@ -179,12 +175,9 @@ class ReviewFile:
             f"INSERT INTO {layer} ({columns}) VALUES ({marks})", tuple(values.values())
         )
 
-    def _read_objects(self, database: sqlite3.Connection) -> Iterator[ReviewedObject]:
-        names = ", ".join(("fid", *OBJECT_COLUMNS, "origin"))
+    def _read_objects(self, rows: SceneRows) -> Iterator[ReviewedObject]:
         for layer in (LABELS_LAYER, REJECTED_LAYER):
-            query = f"SELECT {names} FROM {layer} WHERE scene = ? ORDER BY fid"
-            for row in database.execute(query, (self.scene,)):
-                one, origin = to_reviewed_object(row[0], row[1:-1]), row[-1]
+            for one, origin in rows.objects(layer):
                 if one.source is not None and origin != self._origin:
                     raise OutputError(
                         f"{self.path} has decisions on other detections of {self.scene}",
@@ -193,11 +186,6 @@ class ReviewFile:
                         path=self.path,
                     )
                 yield one
-
-    def _read_windows(self, database: sqlite3.Connection) -> Iterator[ReviewedWindow]:
-        query = "SELECT fid, col_off, row_off, width, height FROM windows WHERE scene = ?"
-        for number, *place in database.execute(query, (self.scene,)):
-            yield ReviewedWindow(number, Window(*place))
 
 
 def write_review_layers(path: Path, crs: CRS | None) -> None:
@@ -308,13 +296,3 @@ def _check_layers(database: sqlite3.Connection, path: Path) -> int:
     if not os.access(path, os.W_OK) or len(references) != 1:
         raise OutputError(f"{path} cannot be written to", hint=_HINT, path=path)
     return int(references.pop())
-
-
-def _blob(corners: Any, reference: int) -> bytes:
-    """Return a polygon as a GeoPackage stores it, without an envelope.
-
-    Reference:
-        OGC 12-128r18, "GeoPackage encoding standard", section 2.1.3.
-    """
-    wkb: bytes = shapely.to_wkb(shapely.polygons(corners), byte_order=1)
-    return b"GP\x00\x01" + struct.pack("<i", reference) + wkb

@@ -6,6 +6,8 @@ import json
 import geopandas
 import numpy as np
 import pytest
+from edited_reviews import draw, edit
+from shapely.affinity import translate
 from viewer_boxes import BOXES
 
 from geodet.geometry.boxes import Detections
@@ -246,3 +248,23 @@ def test_suggested_windows_are_reviewed_in_their_order_with_their_reasons(shown,
     assert about["reasons"] == ["doubt", "doubt"]
     assert desk.act({"do": "window", "number": 1})["reviewed"] == [1]
     assert desk.describe()["reviewed"] == [1]
+
+
+def test_the_page_shows_what_was_drawn_and_moved_in_qgis(desk, shown, tmp_path):
+    desk.act({"do": "judge", "source": 1, "verdict": "accepted"})
+    path, geobox = tmp_path / "r.gpkg", shown.scene.geobox
+    fid = desk.describe()["objects"][0]["id"]
+    edit(path, "labels", fid, lambda shape: translate(shape, 8 * geobox.transform.a, 0))
+    draw(path, "labels", geobox, [(2, 3, 12, 15)], label="tree", scene="scene.tif")
+    again = ReviewDesk(path, shown.scene, shown.layers["objects"], shown.frame, window_px=50)
+    about = json.loads(json.dumps(again.describe(), allow_nan=False))
+    moved, drawn = about["objects"]
+    np.testing.assert_allclose(moved["box_px"], np.add(BOXES[1], (8, 0, 8, 0)), atol=1e-3)
+    assert drawn["box_px"] == [2, 3, 12, 15]
+    again.act({"do": "change", "id": fid, "label": "shrub"})
+    frame = labels(tmp_path).set_index("label").geometry
+    np.testing.assert_allclose(
+        geobox.to_pixels(np.array(frame["shrub"].exterior.coords)[0]),
+        np.add(BOXES[1][:2], (8, 0)),
+        atol=1e-3,
+    )
