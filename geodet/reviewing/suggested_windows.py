@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,17 @@ from geodet.files.decisions import WINDOWS_LAYER
 from geodet.files.outputs import replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.windows import Window
+from geodet.reviewing.reviewed_items import WINDOW_COLUMNS
 from geodet.reviewing.reviews import write_review_layers
+from geodet.reviewing.scene_rows import SceneRows
+from geodet.vector.formats import LAYER_SEPARATOR
 from geodet.vector.polygon_layers import write_polygons
+from geodet.vector.vector_files import read_extent
 
 __all__ = [
     "SUGGESTIONS_LAYER",
     "SuggestedWindow",
+    "check_reviewed",
     "read_review_rows",
     "read_reviewed_windows",
     "read_suggestions",
@@ -35,7 +40,6 @@ SUGGESTIONS_LAYER = "suggestions"
 """The layer, beside those of :mod:`geodet.reviewing.reviews`."""
 
 _HINT = "give a file that geodet suggest or geodet view --reviews wrote"
-_PLACE = ("col_off", "row_off", "width", "height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,8 @@ def write_suggestions(
         "objects": np.array([one.objects for one in windows], np.int64),
         "scene": np.array([one.scene for one in windows], object),
     } | {
-        name: np.array([getattr(one.window, name) for one in windows], np.int64) for name in _PLACE
+        name: np.array([getattr(one.window, name) for one in windows], np.int64)
+        for name in WINDOW_COLUMNS
     }
     frame = geopandas.GeoDataFrame(columns, geometry=[*map(shapely.Polygon, corners)], crs=crs)
     with replacing(path) as temporary:
@@ -110,24 +115,40 @@ def read_suggestions(path: Path, scene: str) -> list[SuggestedWindow]:
     Raises:
         VectorError: The file cannot be read.
     """
-    names = (*_PLACE, "value", "objects", "reason")
+    names = (*WINDOW_COLUMNS, "value", "objects", "reason")
     rows = read_review_rows(path, SUGGESTIONS_LAYER, names, "WHERE scene = ? ORDER BY rank", scene)
     return [SuggestedWindow(scene, Window(*row[:4]), *row[4:]) for row in rows or ()]
 
 
-def read_reviewed_windows(path: Path) -> list[tuple[str, Window]]:
-    """Read the windows that were reviewed, with the names of their scenes.
+def check_reviewed(path: Path) -> None:
+    """Check that a file is one of reviews.
+
+    Raises:
+        VectorError: It is not, or cannot be read.
+    """
+    if read_review_rows(path, WINDOWS_LAYER, ("fid", "scene", *WINDOW_COLUMNS)) is None:
+        raise VectorError(f"{path} is no file of reviews", hint=_HINT, path=path)
+
+
+def read_reviewed_windows(
+    path: Path, scenes: Sequence[str | None], geoboxes: Sequence[GeoBox]
+) -> list[list[Window]]:
+    """Read the windows of scenes that were reviewed.
 
     Args:
         path: A file of reviews.
+        scenes: The name that the rows of each scene have in it; None: no row names it.
+        geoboxes: Of the scenes.
 
     Raises:
-        VectorError: The file is none of reviews.
+        VectorError: The file cannot be read, or a window in it has no place.
     """
-    rows = read_review_rows(path, WINDOWS_LAYER, ("scene", *_PLACE), "ORDER BY fid")
-    if rows is None:
-        raise VectorError(f"{path} is no file of reviews", hint=_HINT, path=path)
-    return [(str(scene), Window(*place)) for scene, *place in rows]
+    crs = read_extent(f"{path}{LAYER_SEPARATOR}{WINDOWS_LAYER}")[0]
+    with _reading(path, WINDOWS_LAYER) as database:
+        return [
+            [one.window for one in SceneRows(database, path, scene, geobox, crs).windows()]
+            for scene, geobox in zip(scenes, geoboxes, strict=True)
+        ]
 
 
 def read_review_rows(
@@ -150,13 +171,20 @@ def read_review_rows(
     """
     if not path.exists():
         return None
-    address = f"{path.resolve().as_uri()}?mode=ro"
     query = f"SELECT {', '.join(names)} FROM {layer} {rest}"
+    with _reading(path, layer) as database:
+        known = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        is_there = database.execute(known, (layer,)).fetchone()[0]
+        return database.execute(query, values).fetchall() if is_there else None
+
+
+@contextlib.contextmanager
+def _reading(path: Path, layer: str) -> Iterator[sqlite3.Connection]:
+    """Open a file of reviews for a ``with`` block."""
+    address = f"{path.resolve().as_uri()}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
-            known = "SELECT count(*) FROM sqlite_master WHERE name = ?"
-            is_there = database.execute(known, (layer,)).fetchone()[0]
-            return database.execute(query, values).fetchall() if is_there else None
+            yield database
     except sqlite3.Error as error:
         raise VectorError(
             f"cannot read the layer {layer} of {path}: {error}",

@@ -25,6 +25,7 @@ from geodet.raster.scene_names import slashed_path
 from geodet.reviewing.reviewed_scenes import find_scenes
 from geodet.reviewing.suggested_windows import (
     SuggestedWindow,
+    check_reviewed,
     read_reviewed_windows,
     write_suggestions,
 )
@@ -94,7 +95,8 @@ def suggest_windows(
     """
     started, chosen = time.monotonic(), options or DetectOptions()
     check_suggestion(scenes, output, task, chosen, config)
-    reviewed = [] if task.reviewed is None else read_reviewed_windows(task.reviewed)
+    if task.reviewed is not None:
+        check_reviewed(task.reviewed)
     config = config.model_copy(update={"chip_size": config.chip_size or WINDOW_SIDE, "overlap": 0})
     thresholds = np.array(choose_thresholds(model.description, config.score_threshold))
     is_calibrated = "calibrated_on" in model.description.training
@@ -107,8 +109,7 @@ def suggest_windows(
             rated, failed = _search(plan, opened, model, config, rater, chosen, progress)
         else:
             rated, failed = _read(task.detections, plan, model, config, rater), {}
-    if task.reviewed is not None and reviewed:
-        reviewed = _named_as_planned(reviewed, task.reviewed, plan)
+    reviewed = [] if task.reviewed is None else _read_reviewed(task.reviewed, plan)
     describe = partial(rater.describe, classes=model.description.classes)
     windows = _choose(rated, reviewed, plan, crs, task.budget, describe)
     geoboxes = {scene.name: scene.geobox for scene in plan.scenes}
@@ -158,16 +159,16 @@ def _read(
     return rated
 
 
-def _named_as_planned(
-    reviewed: Sequence[tuple[str, Window]], path: Path, plan: DetectionPlan
-) -> list[tuple[str, Window]]:
-    """Return the reviewed windows of the scenes of a plan, with the names that these have in it."""
+def _read_reviewed(path: Path, plan: DetectionPlan) -> list[tuple[str, Window]]:
+    """Read the reviewed windows of the scenes of a plan, with the names that these have in it."""
     scenes = [slashed_path(scene.path) for scene in plan.scenes]
-    found = find_scenes(path, scenes, [scene.geobox for scene in plan.scenes])
-    names: dict[str | None, list[str]] = {}
-    for stored, scene in zip(found, plan.scenes, strict=True):
-        names.setdefault(stored, []).append(scene.name)
-    return [(name, window) for stored, window in reviewed for name in names.get(stored, ())]
+    geoboxes = [scene.geobox for scene in plan.scenes]
+    found = read_reviewed_windows(path, find_scenes(path, scenes, geoboxes), geoboxes)
+    return [
+        (scene.name, window)
+        for scene, windows in zip(plan.scenes, found, strict=True)
+        for window in windows
+    ]
 
 
 def _choose(

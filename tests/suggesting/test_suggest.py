@@ -1,11 +1,14 @@
 """Suggested windows: where they lie, who understands them, and what is refused."""
 
+import contextlib
 import logging
+import sqlite3
 
 import numpy as np
 import pyogrio
 import pytest
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from edited_reviews import draw
 from factories_models import detections
 
 from geodet.api.detect_frames import detect
@@ -87,7 +90,7 @@ def test_a_review_walks_through_the_suggestions_and_tiles_are_cut_of_what_is_don
     box = (window.col_off + 4.0, window.row_off + 4.0, window.col_off + 12.0, window.row_off + 12.0)
     drawn = ReviewedObject(file.take_id(), None, "added", "tree", None, box)
     file.replace([], [drawn, ReviewedWindow(file.take_id(), window)])
-    assert read_reviewed_windows(path) == [("scene.tif", window)]
+    assert read_reviewed_windows(path, ["scene.tif"], [raster.geobox]) == [[window]]
     invoke(
         "tile", scene, "--reviews", path, "-o", tmp_path / "tiles", "--chip-size", "32", *NO_SPLIT
     )
@@ -237,3 +240,29 @@ def test_a_turned_chip_is_turned_back(make_scene):
 
 def test_windows_are_as_large_as_those_of_the_page():
     assert WINDOW_SIDE == WINDOW_PX
+
+
+@pytest.mark.parametrize("columns", [{}, {"scene": "a.tif"}])
+def test_windows_that_were_drawn_in_qgis_are_reviewed(make_scene, tiny_model, tmp_path, columns):
+    scene, path = make_scene("a.tif", width=64, height=32), tmp_path / "r.gpkg"
+    other = make_scene("b.tif", width=32, height=32, origin=(510_000.0, 4_500_000.0))
+    with Scene(scene) as raster:
+        ReviewFile(path, "a.tif", raster.geobox)
+        draw(path, "windows", raster.geobox, [(32.2, 0, 64, 31.8)], **columns)
+    report = suggest(
+        [scene, other], tmp_path / "s.gpkg", tiny_model, budget=9, reviewed=path, **SMALL
+    )
+    assert sorted((one.scene, one.window) for one in report.windows) == [
+        ("a.tif", Window(0, 0, 32, 32)),
+        ("b.tif", Window(0, 0, 32, 32)),
+    ]
+
+
+def test_a_reviewed_window_without_a_place_is_named(make_scene, tiny_model, tmp_path):
+    scene, path = make_scene(), tmp_path / "r.gpkg"
+    with Scene(scene) as raster:
+        ReviewFile(path, raster.name, raster.geobox)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO windows (fid, scene) VALUES (7, 'scene.tif')")
+    with pytest.raises(VectorError, match="row with fid 7 of the layer windows has no place"):
+        suggest(scene, tmp_path / "s.gpkg", tiny_model, budget=1, reviewed=path, **SMALL)
