@@ -35,7 +35,7 @@ from geodet.reviewing.reviewed_scenes import list_names
 from geodet.reviewing.stored_geometries import decode_geometry
 from geodet.vector.rows import PIXEL_SIDES
 
-__all__ = ["SceneRows"]
+__all__ = ["SceneRows", "verdict_in"]
 
 _Place = tuple[BoxPx, OrientedPx | None]
 
@@ -87,7 +87,7 @@ class SceneRows:
             if not label:
                 self._refuse(layer, number, "class")
             known = float(score) if _are_numbers([score]) else None
-            verdict = _verdict_in(layer, verdict, source)
+            verdict = verdict_in(layer, verdict, source)
             yield ReviewedObject(number, source, verdict, label, known, *place), origin
 
     def windows(self) -> Iterator[ReviewedWindow]:
@@ -188,7 +188,7 @@ class SceneRows:
         )
 
 
-def _verdict_in(layer: str, verdict: str | None, source: int | None) -> Verdict:
+def verdict_in(layer: str, verdict: str | None, source: int | None) -> Verdict:
     """Return what a row decides: people draw rows without a verdict, and copy them to a layer."""
     if layer != LABELS_LAYER:
         return "rejected"

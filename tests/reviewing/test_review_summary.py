@@ -2,6 +2,7 @@
 
 import geopandas
 from cli_runner import invoke_fixture  # noqa: F401 - a fixture
+from edited_reviews import draw
 from shapely import Point
 
 from geodet.api.summaries import info
@@ -55,6 +56,22 @@ def test_decisions_are_counted(make_scene, tmp_path, invoke):
     assert "3 windows, of which 1 are reviewed" in printed
     assert "2 windows, 4 objects" in printed
     assert "accepted 2, added 1, rejected 1" in printed
+
+
+def test_what_was_drawn_in_qgis_is_counted(make_scene, tmp_path, invoke):
+    path, scene = tmp_path / "s.gpkg", make_scene()
+    with Scene(scene) as raster:
+        geobox = raster.geobox
+    suggest(path, scene)
+    draw(path, "windows", geobox, [(0, 0, 9, 9), (9, 0, 18, 9)])
+    draw(path, "windows", geobox, [(18, 0, 27, 9)], scene="scene.tif")
+    draw(path, "labels", geobox, [(1, 1, 5, 5), (11, 1, 15, 5)], label="tree")
+    about = info(path)
+    assert (about.suggested, about.suggested_reviewed, about.reviewed) == (3, 0, 3)
+    assert about.verdicts == {"added": 2}
+    assert about.classes == {"tree": 2}
+    assert about.scenes == {"scene.tif": 4, "not named": 2}
+    assert "added 2" in invoke("info", "s.gpkg").stdout
 
 
 def test_only_a_geopackage_with_all_layers_is_a_file_of_reviews(make_scene, tmp_path):
