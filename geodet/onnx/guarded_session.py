@@ -1,12 +1,14 @@
-"""A session of onnxruntime whose failures are errors of geodet."""
+"""Sessions of onnxruntime: with failures that are errors of geodet, and several as one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from queue import SimpleQueue
 from typing import Any
 
 from geodet.errors import ModelFileError
 
-__all__ = ["GuardedSession"]
+__all__ = ["GuardedSession", "SharedSessions"]
 
 
 class GuardedSession:
@@ -38,3 +40,27 @@ class GuardedSession:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
+
+
+class SharedSessions:
+    """Sessions of one graph for as many threads, each of which takes one for each run.
+
+    One session for all would hold more memory the longer it runs: what threads free in turn leaves
+    gaps in its arena.
+
+    Args:
+        sessions: The sessions.
+    """
+
+    def __init__(self, sessions: Iterable[GuardedSession]) -> None:
+        self._idle: SimpleQueue[GuardedSession] = SimpleQueue()
+        for session in sessions:
+            self._idle.put(session)
+
+    def run(self, *args: Any) -> list[Any]:
+        """Run the graph in a session that no other thread uses, see :class:`GuardedSession`."""
+        session = self._idle.get()
+        try:
+            return session.run(*args)
+        finally:
+            self._idle.put(session)

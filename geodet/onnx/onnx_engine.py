@@ -18,6 +18,7 @@ from geodet.models.description import ModelDescription
 from geodet.models.device import count_threads
 from geodet.models.engine import ChipTensors, HostDevice, Outputs
 from geodet.models.input_values import InputValues, to_model_units, trained_bounds
+from geodet.onnx.guarded_session import SharedSessions
 from geodet.onnx.openvino_session import open_in_openvino
 from geodet.onnx.session import (
     import_onnxruntime,
@@ -81,7 +82,8 @@ class OnnxEngine:
             return None
         other = copy(self)
         other._threads = -(-self._threads // 2)
-        other._session = open_session(self.path, threads=other._threads)
+        sessions = (open_session(self.path, threads=other._threads) for _ in range(2))
+        other._session = SharedSessions(sessions)
         return other
 
     def bytes_per_pixel(self, values: InputValues) -> float:

@@ -22,7 +22,7 @@ def test_two_passes_at_a_time_have_half_of_the_threads_each(int8_file, monkeypat
     monkeypatch.setattr(onnx_engine, "open_session", note)
     engine = OnnxEngine(int8_file, threads=threads)
     assert engine.paired is engine.paired
-    assert opened == [threads, each]
+    assert opened == [threads, each, each]
     assert engine.paired.about == engine.about
 
 
