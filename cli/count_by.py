@@ -40,7 +40,7 @@ class CountBy:
     Raises:
         VectorError: There are no such polygons, or an attribute has the name of a figure.
         OutputError: The counts exist or cannot hold the attributes of the polygons, or the output
-            has no coordinates of the ground.
+            has no coordinates of the ground or is a file for each scene.
     """
 
     def __init__(self, by: Path | None, outputs: Sequence[Path], options: DetectOptions) -> None:
@@ -50,11 +50,19 @@ class CountBy:
             return
         from geodet.counting.count import check_polygons
         from geodet.detection.detect_options import read_written_before
+        from geodet.detection.scene_files import is_per_scene
         from geodet.errors import OutputError
         from geodet.files.outputs import check_destination
         from geodet.vector.formats import check_vector_exists, choose_format
 
         check_vector_exists(by)
+        if is_per_scene(outputs[0]):
+            raise OutputError(
+                f"{outputs[0]} is a file for each scene: --count-by would count an object that"
+                " overlapping scenes show twice",
+                hint="write one file for all scenes: -o trees.gpkg; or run geodet count on each",
+                path=outputs[0],
+            )
         self._output, self._counts = outputs[0], counts_path(outputs[0])
         before = read_written_before(outputs, options)
         self._overwrite = options.overwrite or before.includes(self._counts)
