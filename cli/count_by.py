@@ -23,10 +23,13 @@ def counts_path(output: Path) -> Path:
     """Return the file with the counts of an output.
 
     Example:
-        >>> counts_path(Path("trees.geojson")).name
-        'trees.counts.gpkg'
+        >>> counts_path(Path("trees.2021.geojson")).name
+        'trees.2021.counts.gpkg'
     """
-    return output.with_name(f"{output.name.partition('.')[0]}.counts.gpkg")
+    from geodet.vector.formats import FORMATS
+
+    is_end = any(output.suffix.lower() in one.extensions for one in FORMATS.values())
+    return output.with_name(f"{output.stem if is_end else output.name}.counts.gpkg")
 
 
 class CountBy:

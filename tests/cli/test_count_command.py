@@ -1,12 +1,15 @@
 """The command ``geodet count``."""
 
 import json
+from pathlib import Path
 
 import geopandas
 import pytest
 import rasterio
 import shapely
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
+
+from geodet_cli.count_by import counts_path
 
 
 @pytest.fixture
@@ -63,6 +66,18 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     clash = invoke("detect", str(scene), "-o", str(other), *options, code=1)
     assert "takes the columns 'Objects' and 'objects' as one" in " ".join(clash.stderr.split())
     assert not other.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "counts"),
+    [
+        ("trees.2020.gpkg", "trees.2020.counts.gpkg"),
+        ("trees.GeoJSON", "trees.counts.gpkg"),
+        ("county.2020", "county.2020.counts.gpkg"),  # a folder, of a format without an extension
+    ],
+)
+def test_counts_are_named_after_their_output_without_its_extension(output, counts):
+    assert counts_path(Path(output)) == Path(counts)
 
 
 def test_a_run_interrupted_while_it_counts_goes_on_without_searching_again(
