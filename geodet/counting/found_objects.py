@@ -16,6 +16,7 @@ from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn, turns_together, within_half_turn
 from geodet.tilesets.class_fields import read_label_names, read_names_of_detections
+from geodet.tilesets.score_fields import check_score_range
 from geodet.vector.antimeridian import join_at_antimeridian, make_objects_whole
 from geodet.vector.vector_files import read_fields, read_frame
 
@@ -131,8 +132,9 @@ def read_found_objects(
             empty: all objects are of one class.
 
     Raises:
-        VectorError: The file cannot be read, it lacks a field that was named, or objects without
-            scores have nearly as many classes as there are objects.
+        VectorError: The file cannot be read, it lacks a field that was named, objects without
+            scores have nearly as many classes as there are objects, or a least score is asked for
+            and a score is not in [0, 1].
     """
     fields = read_fields(path)
     score = _choose(score_field, "score", fields, path)
@@ -162,9 +164,12 @@ def read_found_objects(
         _numbers(frame, score, path),
         _numbers(frame, _SIZE if _SIZE in fields else None, path),
     )
-    if found.scores is None or min_score <= 0:
+    if found.scores is None or score is None or min_score <= 0:
         return found
-    if unknown := int(np.isnan(found.scores).sum()):
+    is_unknown = np.isnan(found.scores)
+    known = found.scores[~is_unknown]
+    check_score_range(known, path, score, hint="scale the scores, or omit the lowest that counts")
+    if unknown := int(is_unknown.sum()):
         _logger.warning(
             "%s: objects without a score, which --min-score 0 takes, are left out: %d",
             path,

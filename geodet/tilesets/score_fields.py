@@ -10,7 +10,7 @@ import numpy as np
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
 
-__all__ = ["read_scores"]
+__all__ = ["check_score_range", "read_scores"]
 
 
 def read_scores(table: Any, path: Path, field: str) -> Floats:
@@ -36,12 +36,27 @@ def read_scores(table: Any, path: Path, field: str) -> Floats:
             hint="name another --score-field",
             path=path,
         ) from error
+    check_score_range(scores, path, field, hint="name another --score-field, or scale the scores")
+    return np.asarray(scores)
+
+
+def check_score_range(scores: Floats, path: Path, field: str, *, hint: str) -> None:
+    """Check that scores are in [0, 1].
+
+    Args:
+        scores: (N,)
+        path: The file, for messages.
+        field: Their attribute.
+        hint: Of the error.
+
+    Raises:
+        VectorError: One is not, or is NaN.
+    """
     wrong = ~((scores >= 0) & (scores <= 1))
     if wrong.any():
         raise VectorError(
             f"{path}: {int(wrong.sum())} scores in {field!r} are not between 0 and 1, the first is"
             f" {scores[wrong][0]:g}",
-            hint="name another --score-field, or scale the scores",
+            hint=hint,
             path=path,
         )
-    return np.asarray(scores)

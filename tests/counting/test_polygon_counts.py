@@ -250,6 +250,18 @@ def test_objects_without_a_score_count_unless_a_least_score_is_asked_for(tmp_pat
     assert "objects without a score, which --min-score 0 takes, are left out: 1" in caplog.text
 
 
+@pytest.mark.parametrize("wrong", [95.0, -0.1])
+def test_a_least_score_is_refused_where_scores_are_not_between_0_and_1(tmp_path, wrong):
+    path = tmp_path / "found.gpkg"
+    trees = [at(0, 0, 2, 2), at(10, 10, 14, 12), at(20, 20, 24, 22)]
+    frame_of(trees, label=["tree"] * 3, score=[0.9, wrong, None]).to_file(path)
+    assert len(read_found_objects(path)) == 3
+    message = f"1 scores in 'score' are not between 0 and 1, the first is {wrong:g}"
+    with pytest.raises(VectorError, match=message) as caught:
+        read_found_objects(path, min_score=0.5)
+    assert "scale the scores" in caught.value.hint
+
+
 def test_a_field_that_is_missing_is_named(tmp_path):
     path = tmp_path / "found.gpkg"
     frame_of([at(0, 0, 2, 2)], label=["tree"]).to_file(path)
