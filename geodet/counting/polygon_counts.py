@@ -18,6 +18,7 @@ from geodet.counting.found_objects import FoundObjects
 from geodet.counting.intervals import Estimator
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.full_turns import full_turn
 from geodet.geometry.ground_area import ground_areas
 from geodet.vector.examined_ground import ExaminedGround
 from geodet.vector.vector_files import read_frame
@@ -152,7 +153,7 @@ def count_in_polygons(
             names.
     """
     points = found.points_in(polygons.crs, polygons.middle, polygons.path)
-    place, which = shapely.STRtree(points).query(polygons.shapes, predicate="intersects")
+    place, which = _find_pairs(polygons.shapes, points, full_turn(polygons.crs))
     examined, areas = examine(polygons.shapes, polygons.crs, ground)
     shares = None if examined is None else examined.shares
     figures = count_pairs(found, place, which, areas, estimator, shares)
@@ -166,6 +167,39 @@ def count_in_polygons(
     figures, total = _without_nowhere(figures, polygons.shapes), _without_nowhere(total, union)
     rows = pd.concat([polygons.attributes, figures], axis="columns")
     return CountedPolygons(rows, total, len(found) - len(inside), examined)
+
+
+def _find_pairs(
+    shapes: NDArray[np.object_], points: NDArray[np.object_], turn: float
+) -> tuple[Ints, Ints]:
+    """Find which points lie in which polygons, or on their edges.
+
+    Points lie within one turn of the globe. Polygons may lie in several, such as one beyond 180
+    degrees beside others at -180: each is also moved to where the points are.
+
+    Args:
+        shapes: (M,) polygons.
+        points: (N,)
+        turn: Of the globe, in units of x; 0 where x does not repeat.
+
+    Returns:
+        (P,) the polygons, and (P,) the points in them; each pair once.
+    """
+    tree = shapely.STRtree(points)
+    pairs = [tree.query(shapes, predicate="intersects")]
+    west, _, east, _ = shapely.bounds(shapes).T
+    x = shapely.get_x(points)
+    x = x[np.isfinite(x)]
+    for shift in (-turn, turn) if turn and len(x) else ():
+        row = np.flatnonzero((east + shift >= x.min()) & (west + shift <= x.max()))
+        if len(row):
+            beside = shapely.transform(shapes[row], lambda xy, s=shift: xy + np.array([s, 0.0]))
+            place, which = tree.query(beside, predicate="intersects")
+            pairs.append(np.stack([row[place], which]))
+    place, which = np.hstack(pairs)
+    if len(pairs) > 1:  # the edges of a polygon around the globe meet
+        place, which = np.divmod(np.unique(place * len(points) + which), len(points))
+    return place, which
 
 
 def examine(

@@ -185,6 +185,20 @@ def test_polygons_beyond_180_degrees_hold_objects_on_the_other_side():
     assert count_in_polygons(found, polygons).rows["objects"].tolist() == [2]
 
 
+def test_objects_count_in_polygons_on_either_side_of_180_degrees_and_beyond():
+    wgs84 = CRS.from_epsg(4326)
+    centres = np.array([[179.95, 0.5], [-179.95, 0.5], [180.0, 0.5], [0.0, 0.5]])
+    found = FoundObjects(
+        "f", wgs84, shapely.points(centres), centres, ("tree",), np.zeros(4, int), None, None
+    )
+    cut = shapely.multipolygons([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179, 1)])
+    beyond, west = shapely.box(179.9, 0, 180.1, 1), shapely.box(-180.1, 0, -179.9, 1)
+    globe, none = shapely.box(-180, 0, 180, 1), shapely.Polygon()
+    counted = count_in_polygons(found, shapes_of([cut, beyond, west, globe, none, None], wgs84))
+    assert counted.rows["objects"].tolist() == [3, 3, 3, 4, 0, 0]
+    assert (counted.total["objects"].tolist(), counted.elsewhere) == ([4], 0)
+
+
 def test_a_column_of_the_polygons_is_not_replaced():
     polygons = shapes_of([at(0, 0, 9, 9)], objects=[3])
     with pytest.raises(VectorError, match="column 'objects'"):
