@@ -23,7 +23,8 @@ class Fault:
     kind: str
     """``stall`` (no answer), ``stall-body`` (half of one), ``drop`` (a reset instead of an answer),
     ``truncate`` (half of a body, then the end), ``delay`` (``seconds`` before an answer), ``drip``
-    (a byte at a time), or a status such as ``503``."""
+    (a byte at a time), ``whole`` (the whole file in place of a part), or a status such as
+    ``503``."""
     first_byte: int = 0
     """Requests for bytes before this one are answered as they should be."""
     times: int = 10**9
@@ -87,6 +88,8 @@ class _Ranges(RangeHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
         body = content[first : last + 1]
         fault = self.server.take_fault(first, is_head=is_head)
+        if fault is not None and fault.kind == "whole":
+            return self._say(200, b"" if is_head else content, length=len(content))
         if fault is not None and not self._fail(fault, headers, body):
             return None
         return self._say(206 if is_part else 200, b"" if is_head else body, headers, len(body))

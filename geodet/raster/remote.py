@@ -33,6 +33,7 @@ _RESPONSE = re.compile(
     r"response[_ ]code(?: on \S+)?[=:] *(\d+)(?:.*?msg=(.*))?|CURL error: (.*)",
     re.DOTALL | re.IGNORECASE,
 )
+_NO_PARTS = "Range downloading not supported"  # GDAL's words, before a less clear message
 _AGAIN = {408, 425, 429}  # statuses below 500 that a later request may not get
 
 
@@ -46,15 +47,20 @@ class ServerError(OSError):
 
     def __init__(self, status: int, text: str) -> None:
         self.status = status
+        self._sends_parts = _NO_PARTS not in text
         super().__init__(_describe(status, text))
 
     @property
     def is_transient(self) -> bool:
         """Whether another attempt may succeed."""
+        if not self._sends_parts:
+            return False
         return self.status < 400 or self.status >= 500 or self.status in _AGAIN
 
     def hint(self, path: str) -> str:
         """Return what to do about it."""
+        if not self._sends_parts:
+            return "download the file first, or put it on a server that answers range requests"
         if self.status in (401, 403):
             return access_hint(path)
         if self.status == 429:
@@ -71,6 +77,8 @@ detect.request_timeout or detect.retries, or download the file first"
 
 
 def _describe(status: int, text: str) -> str:
+    if _NO_PARTS in text:
+        return f"the server does not send parts of files ({text})"
     if status >= 300:
         return f"HTTP status {status}"
     if "missing" in text:
@@ -92,6 +100,8 @@ def access_hint(path: str) -> str:
 
 def find_server_error(messages: Sequence[logging.LogRecord]) -> ServerError | None:
     """Find the last trouble with a server in what GDAL said; None where there was none."""
+    if any(_NO_PARTS in record.getMessage() for record in messages):
+        return ServerError(200, _NO_PARTS)
     for record in reversed(messages):
         found = _RESPONSE.search(record.getMessage())
         if found is None:

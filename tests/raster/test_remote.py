@@ -21,8 +21,13 @@ from geodet.raster.scene import Scene
 SLOW = {"stall": "stalled", "stall-body": "stalled|cut", "drip": "stalled|cut"}
 FAST = {"drop": "no answer from the server", "truncate": "cut its answer off"}
 STATUSES = ("403", "404", "429", "500", "503")
-FAULTS = {**SLOW, **FAST, **{status: f"HTTP status {status}" for status in STATUSES}}
-PERSISTENT = {"403", "404"}  # asking again would not help
+FAULTS = {
+    **SLOW,
+    **FAST,
+    **{status: f"HTTP status {status}" for status in STATUSES},
+    "whole": "the server does not send parts of files",
+}
+PERSISTENT = {"403", "404", "whole"}  # asking again would not help
 
 LIMITS = ReadingConfig(
     stall_timeout=1, request_timeout=1, read_timeout=20, retries=1, retry_delay=0.05
@@ -112,6 +117,7 @@ def test_a_read_ends_with_its_time_whatever_gdal_does(server, cog):
         ("429", "--workers 1"),
         ("503", "run the command again"),
         ("truncate", "detect.retries"),
+        ("whole", "download the file first"),
     ],
 )
 def test_the_hint_fits_what_the_server_did(server, cog, kind, hint):
