@@ -96,7 +96,9 @@ def _ratio_of_plots(
     areas = _read_plots(plots)
     if ground is not None:
         areas = _cut_to_examined(areas, ground)
-    labelled = count_in_polygons(read_found_objects(sample), areas).rows["objects"]
+    # Of any class: an attribute may name each tree.
+    labels = read_found_objects(sample, label_field="")
+    labelled = count_in_polygons(labels, areas).rows["objects"]
     detected = count_in_polygons(found, areas).rows["objects"]
     return PlotRatio(labelled.to_numpy(), detected.to_numpy())
 

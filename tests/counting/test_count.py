@@ -214,6 +214,15 @@ def test_plots_give_the_ratio(tmp_path, trees, stands):
     assert "ratio of 6 labelled objects to 8 detections in 2 sample plots" in report.estimated_by
 
 
+def test_the_labels_of_a_sample_may_have_a_name_each(tmp_path, trees, stands):
+    plots = write(tmp_path / "plots.gpkg", [at(0, 0, 20, 20), at(40, 0, 60, 20)], plot=[1, 2])
+    truth = [at(x, 1, x + 1, 2) for x in range(12)]
+    sample = write(tmp_path / "sample.gpkg", truth, name=[f"T{n}" for n in range(11)] + [None])
+    known = KnownAccuracy(sample=sample, plots=plots)
+    report = count_objects(trees, CountPlaces(stands), known=known)
+    assert "ratio of 12 labelled objects to 8 detections" in report.estimated_by
+
+
 def test_plots_without_a_place_do_not_narrow_the_interval(tmp_path, trees, stands, caplog):
     areas = [at(0, 0, 20, 20), at(40, 0, 60, 20), at(60, 60, 90, 70)]
     truth = [at(x, x, x + 1, x + 1) for x in (1, 2, 3, 4, 5, 45)]
