@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -169,6 +170,15 @@ def _check_date() -> None:
         read_date()
 
 
+def _has_current_folder() -> bool:
+    """Whether the current folder exists: relative paths mean nothing once it is removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def run() -> None:
     """Run the command line, and exit with one of the codes that ``geodet --help`` lists."""
     try:
@@ -189,6 +199,10 @@ def run() -> None:
         typer.echo(f"hint: python -m pip install {package}", err=True)
         sys.exit(1)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not _has_current_folder():
+            typer.echo("error: the current folder no longer exists", err=True)
+            typer.echo("hint: change to another folder, or give absolute paths", err=True)
+            sys.exit(1)
         if error.filename is not None or not is_stuck(sys.stdout):
             raise
         typer.echo(f"error: cannot write to standard output: {error.strerror}", err=True)

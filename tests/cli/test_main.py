@@ -13,6 +13,7 @@ from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixture
 
 import geodet
 from geodet.config.recipes import resolve_config
+from geodet_cli.main import run
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("detect", "-h"), ("--version",)])
@@ -73,6 +74,23 @@ def test_wrong_usage_exits_2(invoke, arguments):
     done = invoke(*arguments, code=2)
     assert done.stdout == ""
     assert "Usage" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("detect", "{scene}", "-o", "a.gpkg"), ("detect", "a.tif", "-o", "{scene}.gpkg")],
+)
+def test_a_relative_path_in_a_folder_that_was_removed_is_an_error(
+    tmp_path, monkeypatch, capsys, make_scene, arguments
+):
+    scene, gone = make_scene(), tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(sys, "argv", ["geodet", *(one.format(scene=scene) for one in arguments)])
+    with pytest.raises(SystemExit, match="1"):
+        run()
+    assert "the current folder no longer exists\nhint: change to another" in capsys.readouterr().err
 
 
 def test_the_printed_configuration_is_read_back(tmp_path, invoke):
