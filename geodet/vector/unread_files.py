@@ -72,6 +72,12 @@ def explain_file(path: str | Path) -> tuple[str, str] | None:
     end = file.suffix.lower()
     if not file.is_file():
         return None
+    if not file.stat().st_size:
+        return (
+            "is empty",
+            "write it again; newline-delimited GeoJSON without objects is empty, too, which a"
+            " GeoPackage is not",
+        )
     if end in _PROJECTS:
         return (
             f"is a project of {_PROJECTS[end]}",

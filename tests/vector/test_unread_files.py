@@ -49,6 +49,20 @@ def test_a_database_of_tables_alone_is_to_be_chosen_another_file_for(tmp_path):
     assert "choose a file with points or polygons" in hint
 
 
+@pytest.mark.parametrize("name", ["a.geojsonl", "a.gpkg", "a.csv", "a.tif"])
+def test_a_file_of_no_bytes_is_empty(tmp_path, name):
+    (tmp_path / name).touch()
+    message, hint = refusal(tmp_path / name)
+    assert message.endswith(f"{name} is empty, not a vector file")
+    assert "without objects is empty, too" in hint
+
+
+@pytest.mark.parametrize("name", ["a.geojsonl", "a.gpkg", "a.tif"])
+def test_info_says_that_a_file_is_empty(tmp_path, invoke, name):
+    (tmp_path / name).touch()
+    assert f"{name} is empty" in invoke("info", name, code=1).stderr
+
+
 def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
     table = pandas.DataFrame({"lon": [1.0], "lat": [2.0]})
     pyogrio.write_dataframe(table, tmp_path / "a.xlsx", driver="XLSX")
