@@ -38,6 +38,7 @@ _ENDS = (
 _MAYBE_LABELS = (".geojson", ".json", ".csv")
 """Files that label several images have these endings, too."""
 _OBJECTS = ("label", "score", "scene")
+_KML_LABEL = "Name"  # of KML, which geodet writes the class to
 _CRS = "crs"  # the column of a table of text that says it
 _NUMBERED = re.compile(r"(.*) \d+")
 
@@ -204,6 +205,8 @@ def _iter_batches(path: str | Path, about: _Head) -> Iterator[pyarrow.RecordBatc
     """Yield the labels, scores and scenes, those that the file has."""
     file = path_of(path)
     columns = (*_OBJECTS, _CRS) if about.format == "CSV" else _OBJECTS
+    if "KML" in about.format and {*_OBJECTS[1:]} <= {*about.fields}:  # not a title of each place
+        columns = (_KML_LABEL, *_OBJECTS[1:])
     wanted = [name for name in columns if name in about.fields]
     if not wanted:
         return
@@ -216,7 +219,9 @@ def _iter_batches(path: str | Path, about: _Head) -> Iterator[pyarrow.RecordBatc
         gdal_path(file), layer=about.layer, columns=wanted, read_geometry=False, use_pyarrow=True
     )
     with opened as (_, reader):
-        yield from reader
+        for batch in reader:
+            names = batch.schema.names
+            yield batch.rename_columns([_OBJECTS[0] if n == _KML_LABEL else n for n in names])
 
 
 def _count(batches: Iterator[pyarrow.RecordBatch]) -> tuple[dict[str, dict[str, int]], Floats]:

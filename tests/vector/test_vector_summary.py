@@ -26,7 +26,7 @@ def scene(make_scene):
     return make_scene(epsg=32633, width=100, height=80)
 
 
-@pytest.mark.parametrize("suffix", [*KNOWS, ".csv", ".geojsonl", ".shp"])
+@pytest.mark.parametrize("suffix", [*KNOWS, ".csv", ".geojsonl", ".shp", ".kml"])
 def test_counts_are_those_of_the_rows(tmp_path, scene, tiny_model, suffix):
     output = tmp_path / f"found{suffix}"
     rows = geodet.detect(scene, tiny_model, output=output, **SMALL)
@@ -37,7 +37,7 @@ def test_counts_are_those_of_the_rows(tmp_path, scene, tiny_model, suffix):
     assert about.scenes == {"scene.tif": len(rows)}
     expected = rows["score"].min(), rows["score"].median(), rows["score"].max()
     assert about.scores == pytest.approx(expected, abs=1e-6)
-    assert about.crs == ("EPSG:4326" if "json" in suffix else "EPSG:32633")
+    assert about.crs == ("EPSG:4326" if "json" in suffix or "kml" in suffix else "EPSG:32633")
     assert bool(about.made_by) == (suffix in KNOWS)
 
 
