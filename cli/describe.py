@@ -174,7 +174,8 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
         "file": summary.path,
         "format": summary.format,
         "objects": f"{summary.objects:,}",
-        "classes": _counts(summary.classes) or "no attribute label",
+        "classes": _counts(summary.classes)
+        or ("no attribute label" if summary.objects else "no objects"),
     }
     if summary.scores is not None:
         low, middle, high = summary.scores

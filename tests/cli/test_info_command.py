@@ -2,6 +2,7 @@
 
 import json
 
+import geopandas
 from cli_runner import invoke_fixture, tiny_path_fixture  # noqa: F401 - fixtures
 from factories_tilesets import paint_image, write
 
@@ -83,6 +84,14 @@ def test_info_prints_what_made_a_file(invoke, make_scene, tiny_path):
     told = json.loads(invoke("info", "found.gpkg", "--json").stdout)
     assert told["made_by"]["configuration"][0]["chip_size"] == 64
     assert f"{told['objects']:,}" == lines["objects"]
+
+
+def test_info_of_a_file_without_objects_has_no_classes(tmp_path, invoke):
+    columns = {"label": [], "score": []}
+    geopandas.GeoDataFrame(columns, geometry=[], crs=32633).to_file(tmp_path / "none.gpkg")
+    lines = [line.split() for line in invoke("info", "none.gpkg").stdout.splitlines()]
+    assert ["objects", "0"] in lines
+    assert ["classes", "no", "objects"] in lines
 
 
 def test_info_names_the_thresholds_that_apply():
