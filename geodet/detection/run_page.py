@@ -31,6 +31,7 @@ from geodet.vector.not_examined import SkippedArea
 __all__ = ["RunPage"]
 
 _MOST_ROWS = 500  # scenes in the table and on the map
+_MOST_NAMED = 3  # outputs below the title
 _BINS = 20  # of the scores
 
 
@@ -100,7 +101,10 @@ class RunPage:
             PageSection("Scenes", [self._scenes(areas)]),
             run_section(texts, str(about.get("configuration", "")), command),
         ]
-        names = ", ".join(one.name for one in self._report.outputs[:3])
+        outputs = self._report.outputs
+        names = ", ".join(one.name for one in outputs[:_MOST_NAMED])
+        if len(outputs) > _MOST_NAMED:
+            names += f" and {len(outputs) - _MOST_NAMED:,} more"
         scenes = self._report.scenes
         title = scenes[0].scene if len(scenes) == 1 else f"{len(scenes)} scenes"
         write_page(path, hide_secrets(title), f"Written to {names}." if names else "", sections)

@@ -100,6 +100,14 @@ def test_scenes_are_on_a_map_and_in_a_table(make_scene, detect):
     assert sum(report.detections.values()) == 4
 
 
+def test_the_outputs_that_are_not_named_are_counted(make_scene, detect):
+    scenes = [dark(make_scene, f"{name}.tif") for name in "abcde"]
+    _, page = detect(*scenes[:3], output="three/*.gpkg")
+    assert "Written to a.gpkg, b.gpkg, c.gpkg." in text_of(page)
+    _, page = detect(*scenes, output="five/*.gpkg")
+    assert "Written to a.gpkg, b.gpkg, c.gpkg and 2 more." in text_of(page)
+
+
 @pytest.fixture
 def overlapping(make_scene):
     """Paint two scenes, of which the second begins in the middle of the first, and one apart."""
