@@ -240,9 +240,11 @@ def check_vector_exists(path: str | Path) -> None:
         )
     is_local = not file.startswith("/vsi") and "://" not in file
     if is_local and not is_there(file):
-        raise VectorError(
-            f"no such file: {file}", hint="check the path of the vector file", path=path
-        )
+        scheme, _, place = file.partition(":/")  # a Path has one / after it
+        hint = "check the path of the vector file"
+        if scheme.lower() in ("http", "https"):
+            hint = f"read an address as /vsicurl/{scheme}://{place}, or download the file first"
+        raise VectorError(f"no such file: {file}", hint=hint, path=path)
 
 
 def style_path(path: Path) -> Path:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from factories_vectors import part, read, write
 
-from geodet.errors import OutputError
-from geodet.vector.formats import FORMATS, choose_format, yolo_files
+from geodet.errors import OutputError, VectorError
+from geodet.vector.formats import FORMATS, check_vector_exists, choose_format, yolo_files
 from geodet.vector.write_detections import check_output
 
 
@@ -121,3 +121,9 @@ def test_a_folder_of_text_that_names_files_outside_is_not_ours(tmp_path, name):
     assert yolo_files(tmp_path) == ["geodet.json", "a.txt"]
     about.write_text(json.dumps({"files": ["a.txt", name]}))
     assert yolo_files(tmp_path) == []
+
+
+def test_an_address_is_to_be_read_through_vsicurl():
+    with pytest.raises(VectorError, match="no such file") as caught:
+        check_vector_exists(Path("https://a.org/b.gpkg"))
+    assert "/vsicurl/https://a.org/b.gpkg" in caught.value.hint
