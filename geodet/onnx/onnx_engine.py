@@ -29,10 +29,10 @@ from geodet.onnx.session import (
 
 __all__ = ["OnnxEngine"]
 
-_BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 640.0}
+_BYTES_PER_PIXEL = {"float32": 1000.0, "int8": 760.0}
 _BYTES_IN_OPENVINO = {"float32": 1000.0, "int8": 1290.0}
-"""More than a pass takes (in integers 120 or more, and 200 in OpenVINO), so that windows of
-1,024 and 721 px are chosen for eight bits."""
+"""More than a pass takes (in integers 120 or more, and 200 in OpenVINO), so that windows of about
+930 and 721 px are chosen for eight bits, two of which are computed at a time."""
 _OUTPUTS = ("logits", "deltas", "anchors")
 
 
