@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 import rasterio
@@ -16,9 +18,12 @@ import geodet
 from geodet.config import ModelConfig
 from geodet.config.recipes import resolve_config
 from geodet.demo.town import paint_town
+from geodet.detection.ahead import map_ahead
+from geodet.detection.predictor import Predictor
 from geodet.geometry.geobox import GeoBox
 from geodet.models.checkpoint import save_model
 from geodet.models.description import ModelDescription
+from geodet.models.engine import ChipTensors
 from geodet.models.inputs import standardise
 from geodet.models.retinanet import RetinaNet
 from geodet.raster.geotiff import write_raster
@@ -36,6 +41,24 @@ def print_machine() -> None:
         f"{torchvision.__version__}, rasterio {rasterio.__version__}, Python "
         f"{platform.python_version()}; CPU {cpu} x {os.cpu_count()}, GPU {gpu}"
     )
+
+
+def forward_all(predictor: Predictor, batches: Iterable[ChipTensors]) -> None:
+    """Run the network alone, as many passes at a time as detect does; nothing is decoded.
+
+    Args:
+        predictor: The network.
+        batches: Chips in memory.
+    """
+    pair = predictor.for_pairs()
+    engine = (pair or predictor).engine
+
+    def forward(batch: ChipTensors) -> None:
+        engine.forward(*engine.start(batch), predictor.values)
+
+    deque(map_ahead(forward, batches, threads=1 if pair is None else 2, name="bare"), maxlen=0)
+    if predictor.device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def make_scene(folder: Path, side: int) -> Path:

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,12 +26,11 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import torch
-from common import make_scene, print_machine
+from common import forward_all, make_scene, print_machine
 from rich.console import Console
 from rich.table import Table
 
 from geodet.config import DetectConfig
-from geodet.detection.ahead import map_ahead
 from geodet.detection.batches import iter_batches
 from geodet.detection.chip_reading import iter_chips
 from geodet.detection.detect import DetectOptions, detect_to_files
@@ -120,7 +118,7 @@ def _prepare(scene: Path, model: Model, precision: str) -> tuple[Predictor, list
         grid, batch_size = plan_windows(predictor, config, *opened.grid, limits=limits)
         read = iter_batches(iter_chips(opened, grid, workers=2, ahead=8), batch_size=batch_size)
         batches = [predictor.stack([chip for _, chip in batch.chips]) for batch in read]
-    _forward_all(predictor, batches[:2])
+    forward_all(predictor, batches[:2])
     return predictor, batches
 
 
@@ -140,7 +138,7 @@ def _run_round(
             [scene], [output], model, _config(precision), DetectOptions(device="cpu")
         )
     middle = clock()
-    _forward_all(predictor, batches)
+    forward_all(predictor, batches)
     return Round(middle - start, clock() - middle, sum(report.labels.values()))
 
 
@@ -156,16 +154,6 @@ def _library_of(precision: str) -> AbstractContextManager[object]:
         return OnnxEngine(engine.path, library="openvino") if is_other else engine
 
     return patch("geodet.onnx.backend.fastest_library", choose)
-
-
-def _forward_all(predictor: Predictor, batches: Sequence[ChipTensors]) -> None:
-    """Run the network alone, as many passes at a time as detect does; nothing is decoded."""
-    pair = predictor.for_pairs()
-
-    def forward(batch: ChipTensors) -> None:
-        (pair or predictor).forward(*batch)
-
-    deque(map_ahead(forward, batches, threads=1 if pair is None else 2, name="bare"), maxlen=0)
 
 
 def _run_command(scene: Path, precision: str, options: argparse.Namespace) -> tuple[float, ...]:

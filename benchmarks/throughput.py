@@ -13,8 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from common import make_scene, make_untrained_model, print_machine
+from common import forward_all, make_scene, make_untrained_model, print_machine
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +44,7 @@ def main() -> None:
                 predictor, config, *scene.grid, limits=scene.window_limits
             )
             batches = _batches(predictor, scene, grid, batch_size)
-        _forward_all(predictor, batches[:2])  # the first pass compiles and allocates
+        forward_all(predictor, batches[:2])  # the first pass compiles and allocates
         whole, bare = [], []
         for repeat in range(options.repeats):
             output = Path(name) / f"{repeat}.gpkg"
@@ -55,7 +54,7 @@ def main() -> None:
             )
             whole.append(time.perf_counter() - start)
             start = time.perf_counter()
-            _forward_all(predictor, batches)
+            forward_all(predictor, batches)
             bare.append(time.perf_counter() - start)
     _print(options.side, f"{model.description.name}, {len(grid)} windows", whole, bare)
 
@@ -77,14 +76,6 @@ def _batches(
     chips = iter_chips(scene, grid, workers=2, ahead=8)
     batches = iter_batches(chips, batch_size=batch_size)
     return [predictor.stack([chip for _, chip in batch.chips]) for batch in batches if batch.chips]
-
-
-def _forward_all(predictor: Predictor, batches: list[ChipTensors]) -> None:
-    """Run the network alone: the chips are in memory, nothing is decoded."""
-    for batch in batches:
-        predictor.forward(*predictor.engine.start(batch))
-    if predictor.device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def _print(side: int, what: str, whole: list[float], bare: list[float]) -> None:
