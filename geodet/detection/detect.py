@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from geodet.config import DetectConfig
@@ -189,6 +190,15 @@ def detect_to_files(
 
 
 def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
-    if waits and device != "cpu":
-        return Stopwatch(lambda: import_torch().cuda.synchronize(device))
-    return Stopwatch()
+    """Build a stopwatch; one that waits for the device has the stages follow each other."""
+    if not waits:
+        return Stopwatch()
+    return Stopwatch(_nothing if device == "cpu" else partial(_synchronise, device))
+
+
+def _nothing() -> None:
+    """Wait for a CPU, which has done what it was asked for."""
+
+
+def _synchronise(device: str) -> None:
+    import_torch().cuda.synchronize(device)

@@ -77,6 +77,25 @@ def test_rows_are_the_same_where_two_windows_are_computed_at_a_time(
     assert found[1].count(b"\n") > (1 if tta else 20)  # with a line of names
 
 
+def test_windows_are_computed_in_turn_where_the_stages_are_timed(
+    make_scene, make_model, tmp_path, monkeypatch
+):
+    path = tmp_path / "tiny.onnx"
+    export_model(load_checkpoint(make_model()), path, reader="plain")
+    monkeypatch.setattr(onnx_engine, "count_threads", lambda: 2)
+    forward, threads = OnnxEngine.forward, set()
+
+    def note(self, *chips):
+        threads.add(threading.current_thread())
+        return forward(self, *chips)
+
+    monkeypatch.setattr(OnnxEngine, "forward", note)
+    scene, output = make_scene(width=450, height=300), tmp_path / "timed.csv"
+    options = DetectOptions(device="cpu", profile=True)
+    detect_to_files([scene], [output], load_onnx_model(path), SMALL, options)
+    assert threads == {threading.main_thread()}
+
+
 def test_rows_are_the_same_in_whichever_order_reads_are_done(detect, monkeypatch):
     expected = detect("plain", workers=4)
     read, done, lock = Scene.read, [], threading.Lock()
