@@ -66,11 +66,18 @@ def test_rows_are_the_same_where_two_windows_are_computed_at_a_time(
         return forward(self, *chips)
 
     monkeypatch.setattr(OnnxEngine, "forward", note)
+    monkeypatch.setattr(onnx_engine, "read_origin", lambda _: ("int8", ""))
     for threads in (1, 2):
         monkeypatch.setattr(onnx_engine, "count_threads", lambda threads=threads: threads)
         names.clear()
         output = tmp_path / f"{threads}.csv"
-        detect_to_files([scene], [output], model, SMALL.model_copy(update={"tta": tta}), CPU)
+        detect_to_files(
+            [scene],
+            [output],
+            model,
+            SMALL.model_copy(update={"tta": tta, "precision": "auto"}),
+            CPU,
+        )
         found[threads] = output.read_bytes()
         assert names == {"" if threads == 1 else "geodet-pair"}
     assert found[1] == found[2]
@@ -90,9 +97,11 @@ def test_windows_are_computed_in_turn_where_the_stages_are_timed(
         return forward(self, *chips)
 
     monkeypatch.setattr(OnnxEngine, "forward", note)
+    monkeypatch.setattr(onnx_engine, "read_origin", lambda _: ("int8", ""))
     scene, output = make_scene(width=450, height=300), tmp_path / "timed.csv"
+    any_precision = SMALL.model_copy(update={"precision": "auto"})
     options = DetectOptions(device="cpu", profile=True)
-    detect_to_files([scene], [output], load_onnx_model(path), SMALL, options)
+    detect_to_files([scene], [output], load_onnx_model(path), any_precision, options)
     assert threads == {threading.main_thread()}
 
 

@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from geodet.models.checkpoint import load_checkpoint
 from geodet.models.input_values import InputValues
 from geodet.onnx import onnx_engine
 from geodet.onnx.backend import load_model
+from geodet.onnx.export import export_model
 from geodet.onnx.guarded_session import SharedSessions
 from geodet.onnx.onnx_engine import OnnxEngine
 from geodet.onnx.session import open_session
@@ -43,6 +45,12 @@ def test_two_passes_at_a_time_have_half_of_the_threads_each(int8_file, monkeypat
 
 def test_a_single_thread_computes_one_pass_after_another(int8_file):
     assert OnnxEngine(int8_file, threads=1).paired is None
+
+
+def test_floats_are_computed_one_pass_after_another(make_model, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    export_model(load_checkpoint(make_model()), path, reader="plain")
+    assert OnnxEngine(path, threads=2).paired is None
 
 
 def test_no_session_is_used_by_two_threads():
