@@ -39,8 +39,8 @@ class DataConfig(Section):
     class_name: str = Field("object", description="class of the objects whose labels have none")
     label_field: str | None = Field(
         None,
-        description="attribute with the class, of labels in a vector file beside chips or of VIA; "
-        "unset: label, class or name; empty: all objects are of one class",
+        description="attribute with the class, of labels in a vector file beside chips, of VIA or "
+        "in a CSV; unset: label, class or name; empty: all objects are of one class",
     )
     one_class: str = Field(
         "",

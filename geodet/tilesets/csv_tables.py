@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from geodet.config.section import name_hint
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_images_inside
 from geodet.tilesets.displayed_images import read_geoboxes
@@ -25,6 +26,7 @@ from geodet.vector.coordinate_tables import MISSING, split_rows, to_numbers
 __all__ = [
     "IMAGE_COLUMNS",
     "LABEL_COLUMNS",
+    "class_column",
     "note_classes",
     "read_csv",
     "read_image_table",
@@ -76,7 +78,9 @@ _HINT = "write numbers with a decimal point; leave all of them empty for an imag
 _Kind = Literal["corners", "sizes", "points"]
 
 
-def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
+def read_csv(
+    path: Path, folders: Sequence[Path], label_field: str | None = None
+) -> ParsedLabels | None:
     """Read a CSV of points, of corners, or of corners and sizes, in pixels.
 
     Columns may be called by any of the usual names: ``image`` or ``image_path`` or ``filename``;
@@ -90,12 +94,14 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
     Args:
         path: The file.
         folders: Folders that may contain the images; the first that does is used.
+        label_field: See :func:`class_column`.
 
     Returns:
         The labels, or None if the header is none of these.
 
     Raises:
-        TilesetError: A row is broken, or the coordinates are shares of the image.
+        TilesetError: A row is broken, the coordinates are shares of the image, or there is no
+            column ``label_field``.
     """
     header, rows, delimiter = read_rows(path)
     image_column = next((name for name in IMAGE_COLUMNS if name in header), None)
@@ -108,7 +114,7 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
         named = [[row[place] for place in places] for _, row in rows]
         if _is_size_of_images(named, folders, delimiter):
             kind, columns = "points", columns[:2]
-    label = next((header.index(name) for name in LABEL_COLUMNS if name in header), None)
+    label = class_column(header, path, label_field)
     images: dict[str, ParsedImage] = {}
     for number, row in rows:
         name = row[header.index(image_column)].strip()
@@ -128,8 +134,36 @@ def read_csv(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
             images[name].add(box, None if label is None else row[label].strip(), number)
     places = [header.index(column) for column in columns]
     _check_pixels([[row[place] for place in places] for _, row in rows], delimiter, path)
-    notes = [] if label is not None else note_classes(path, header, rows, (image_column, *columns))
+    is_said = label is not None or label_field is not None
+    notes = [] if is_said else note_classes(path, header, rows, (image_column, *columns))
     return ParsedLabels(path, list(images.values()), notes=notes)
+
+
+def class_column(header: Sequence[str], path: Path, label_field: str | None) -> int | None:
+    """Find the column with the class.
+
+    Args:
+        header: Names of the columns, in lower case.
+        path: The file.
+        label_field: Name of the column; None: one of :data:`LABEL_COLUMNS`; empty: none.
+
+    Returns:
+        Its place, or None if no column has the class.
+
+    Raises:
+        TilesetError: There is no column ``label_field``.
+    """
+    if label_field is None:
+        return next((header.index(name) for name in LABEL_COLUMNS if name in header), None)
+    if not label_field:
+        return None
+    if label_field.lower() not in header:
+        raise TilesetError(
+            f"{path}: no column {label_field!r}",
+            hint=name_hint(label_field, header, "columns"),
+            path=path,
+        )
+    return header.index(label_field.lower())
 
 
 def note_classes(
@@ -158,7 +192,7 @@ def note_classes(
         return []
     return [
         f"{path}: no column label or class, so all objects are of one class; if one of these has"
-        f" the class, rename it to label: {'; '.join(listed)}"
+        f" the class, name it by data.label_field: {'; '.join(listed)}"
     ]
 
 

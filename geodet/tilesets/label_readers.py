@@ -48,7 +48,7 @@ def find_undivided(folder: Path, root: Path, label_field: str | None = None) -> 
     Args:
         folder: The folder.
         root: That of the tileset, which may contain the names of classes.
-        label_field: Attribute of a vector file or of VIA with the class, see :func:`find_labels`.
+        label_field: Attribute with the class, see :func:`find_labels`.
 
     Raises:
         TilesetError: No format is recognised, or a label file is broken.
@@ -64,7 +64,7 @@ def read_label_file(file: Path, label_field: str | None = None) -> ParsedLabels:
 
     Args:
         file: The file.
-        label_field: Attribute of VIA with the class, see :func:`find_labels`.
+        label_field: Attribute with the class, see :func:`find_labels`.
 
     Raises:
         TilesetError: The format is unknown, or the file is broken.
@@ -122,7 +122,8 @@ def _read_table(file: Path, folders: Sequence[Path], label_field: str | None) ->
 def _try_table(file: Path, folders: Sequence[Path], label_field: str | None) -> ParsedLabels | None:
     labels = read_via_table(file, folders, label_field)
     layout = "VIA" if labels else "CSV"
-    labels = labels or read_csv(file, folders) or read_outline_table(file, folders)
+    labels = labels or read_csv(file, folders, label_field)
+    labels = labels or read_outline_table(file, folders, label_field)
     if labels:
         labels.layout = layout
     return labels

@@ -52,8 +52,8 @@ def find_labels(
     Args:
         path: A folder, or one label file.
         allow_outside: Whether its files may name, or link to, what is outside of its folder.
-        label_field: Attribute of a vector file or of VIA with the class; None: ``label``, ``class``
-            or ``name``, if any; empty: all objects are of one class.
+        label_field: Attribute of a vector file, of VIA or of a CSV with the class; None: ``label``,
+            ``class`` or ``name``, if any; empty: all objects are of one class.
 
     Raises:
         TilesetError: The path does not exist, no format is recognised, a label file is broken, or

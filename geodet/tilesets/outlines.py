@@ -9,7 +9,7 @@ from pathlib import Path
 import shapely
 
 from geodet.errors import TilesetError
-from geodet.tilesets.csv_tables import IMAGE_COLUMNS, LABEL_COLUMNS, note_classes, read_rows
+from geodet.tilesets.csv_tables import IMAGE_COLUMNS, class_column, note_classes, read_rows
 from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, Point, find_image
 from geodet.vector.coordinate_tables import MISSING
 
@@ -96,7 +96,9 @@ def add_outline(
 _GEOMETRIES = ("geometry", "wkt", "geom", "polygon")
 
 
-def read_outline_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | None:
+def read_outline_table(
+    path: Path, folders: Sequence[Path], label_field: str | None = None
+) -> ParsedLabels | None:
     """Read a CSV with the columns ``image_path``, ``geometry`` and optionally ``label``.
 
     The geometries are well-known text in the pixels of the image: polygons, whose bounds count, or
@@ -105,20 +107,22 @@ def read_outline_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | No
     Args:
         path: The file.
         folders: Folders that may contain the images; the first that does is used.
+        label_field: See :func:`geodet.tilesets.csv_tables.class_column`.
 
     Returns:
         The labels, or None if the header is another.
 
     Raises:
-        TilesetError: A row is broken.
+        TilesetError: A row is broken, or there is no column ``label_field``.
     """
     header, rows, _ = read_rows(path)
-    image, geometry, label = (
+    image, geometry = (
         next((header.index(name) for name in names if name in header), None)
-        for names in (IMAGE_COLUMNS, _GEOMETRIES, LABEL_COLUMNS)
+        for names in (IMAGE_COLUMNS, _GEOMETRIES)
     )
     if image is None or geometry is None:
         return None
+    label = class_column(header, path, label_field)
     images: dict[str, ParsedImage] = {}
     for number, row in rows:
         name, text = row[image].strip(), row[geometry].strip()
@@ -139,5 +143,6 @@ def read_outline_table(path: Path, folders: Sequence[Path]) -> ParsedLabels | No
         class_name = None if label is None else row[label].strip()
         add_outline(images[name], points if is_point else points * 2, class_name, number)
     used = (header[image], header[geometry])
-    notes = [] if label is not None else note_classes(path, header, rows, used)
+    is_said = label is not None or label_field is not None
+    notes = [] if is_said else note_classes(path, header, rows, used)
     return ParsedLabels(path, list(images.values()), notes=notes)

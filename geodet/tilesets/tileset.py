@@ -32,6 +32,8 @@ from geodet.tilesets.used_classes import choose_used_classes, number_classes
 
 __all__ = ["read_tileset"]
 
+_WITH_ATTRIBUTES = ("vector file", "VIA", "CSV")  # in the names of layouts
+
 logger = logging.getLogger(__name__)
 
 
@@ -64,10 +66,10 @@ def read_tileset(
     root = path if path.is_dir() else path.parent
     field = config.label_field
     found = find_labels(path, allow_outside=config.allow_outside, label_field=field)
-    if field is not None and not any(word in found.layout for word in ("vector file", "VIA")):
+    if field is not None and not any(word in found.layout for word in _WITH_ATTRIBUTES):
         raise TilesetError(
             f"{found.source}: labels in {found.layout} have no attributes to choose from",
-            hint="data.label_field is for a vector file beside chips and for VIA; data.class_map"
+            hint="data.label_field is for a vector file beside chips, VIA and CSV; data.class_map"
             " renames",
             path=found.source,
         )

@@ -1,9 +1,11 @@
 import pytest
 from factories_tilesets import paint_image, write
 
+from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.tilesets.csv_tables import read_csv, read_image_table
 from geodet.tilesets.layouts import find_labels
+from geodet.tilesets.tileset import read_tileset
 
 
 def test_points_are_in_the_middle_of_their_pixel(tmp_path):
@@ -128,7 +130,7 @@ def test_columns_that_may_have_the_class_are_noted(tmp_path, columns, cells):
     labels = find_labels(write(tmp_path / "a.csv", text))
     (note,) = labels.notes
     assert "all objects are of one class" in note
-    assert note.endswith("rename it to label: category_name (2 values: elm, oak)")
+    assert note.endswith("name it by data.label_field: category_name (2 values: elm, oak)")
     labelled = text.replace("category_name", "class")
     assert find_labels(write(tmp_path / "a.csv", labelled)).notes == []
     assert find_labels(write(tmp_path / "a.csv", text.replace("elm", "oak"))).notes == []
@@ -198,3 +200,24 @@ def test_the_column_of_classes_may_be_called_as_in_open_images(tmp_path):
         write(tmp_path / "a.csv", f"{SIDES}\na.png,Tree,10,20,30,40"), [tmp_path]
     ).images
     assert (image.boxes, image.names) == ([(10, 30, 20, 40)], ["Tree"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,x,y,label,Sort\na.png,3,7,tree,elm\na.png,9,9,tree,oak\n",
+        "image_path,geometry,label,Sort\na.png,POINT (3 7),tree,elm\na.png,POINT (9 9),tree,oak\n",
+    ],
+    ids=["points", "outlines"],
+)
+def test_the_label_field_is_the_column_with_the_class(tmp_path, text):
+    paint_image(tmp_path / "a.png", width=20, height=20)
+    write(tmp_path / "t.csv", text)
+    expected = {None: ("tree",), "Sort": ("elm", "oak"), "sort": ("elm", "oak"), "": ("object",)}
+    for field, classes in expected.items():
+        config = DataConfig(label_field=field, box_size_px=4)
+        tileset = read_tileset(tmp_path / "t.csv", config, part="all")
+        assert (tileset.classes, len(tileset.images[0].boxes)) == (classes, 2)
+    with pytest.raises(TilesetError, match="no column 'sorte'") as caught:
+        read_tileset(tmp_path / "t.csv", DataConfig(label_field="sorte"), part="all")
+    assert "did you mean 'sort'" in caught.value.hint
