@@ -49,7 +49,7 @@ from geodet.training.run_folder import (
     save_run,
 )
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_run, data_of_chips
-from geodet.training.trained_bands import trained_meanings
+from geodet.training.trained_bands import trained_meanings, warn_of_unread_band
 from geodet.training.training_page import write_training_report
 from geodet.training.transfer import adopt_inputs, transfer_weights
 
@@ -250,6 +250,7 @@ def _measure(tileset: Tileset, config: Config) -> BandStatistics:
         )
     warn_without_validation(tileset)
     statistics = measure_bands(images, config.data.bands)
+    warn_of_unread_band(config, tileset)
     names = config.data.band_names
     if names and len(names) != len(statistics.mean):
         raise ConfigError(

@@ -28,7 +28,7 @@ from geodet.training.network_choice import choose_network
 from geodet.training.objective import build_loss
 from geodet.training.proposals import Proposal, measure_crops, propose_settings
 from geodet.training.scene_chips import ScenesWithLabels, cut_for_a_while, data_of_chips
-from geodet.training.trained_bands import trained_meanings
+from geodet.training.trained_bands import trained_meanings, warn_of_unread_band
 from geodet.training.transfer import transfer_weights
 
 __all__ = ["FirstWeights", "PartOfPlan", "TrainPlan", "plan_training"]
@@ -140,6 +140,7 @@ def plan_training(
     gsd = float(np.median(known)) if known else None
     where = resolve_device(device)
     statistics = measure_bands(train, config.data.bands)
+    warn_of_unread_band(config, tileset)
     with torch.random.fork_rng(devices=[]):
         network = RetinaNet(config.model, bands=len(statistics.mean), classes=len(tileset.classes))
         init = _take_weights(network, config, tileset, gsd)
@@ -209,4 +210,4 @@ def _time_steps(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - began)
-    return sampler.count, len(loader), min(seconds)
+    return sampler.drawn, len(loader), min(seconds)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from geodet.config import Config
 from geodet.raster.bands import band_meanings
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 
-__all__ = ["trained_meanings", "with_trained_bands"]
+__all__ = ["trained_meanings", "warn_of_unread_band", "with_trained_bands"]
+
+logger = logging.getLogger(__name__)
 
 
 def trained_meanings(config: Config, tileset: Tileset) -> tuple[str, ...]:
@@ -25,6 +29,29 @@ def trained_meanings(config: Config, tileset: Tileset) -> tuple[str, ...]:
         return band_meanings(names, [""] * len(names))
     with open_image(tileset.split("train")[0], config.data.bands) as first:
         return first.band_meanings
+
+
+def warn_of_unread_band(config: Config, tileset: Tileset) -> None:
+    """Warn of a band that counts as alpha, and so is not read, but varies like imagery.
+
+    GDAL flags the fourth of four bands of bytes as alpha where its writer says nothing else.
+
+    Args:
+        config: Of the training.
+        tileset: Its chips.
+
+    Raises:
+        SceneError: The first training image cannot be read or lacks a band.
+    """
+    with open_image(tileset.split("train")[0], config.data.bands) as first:
+        doubtful, read, count = first.doubtful_alpha, first.bands, first.count
+    if doubtful is not None and doubtful not in read:
+        logger.warning(
+            "band %d of the training images is flagged as alpha, but varies like imagery, such as "
+            "near-infrared, and is not read: data.bands=[%s] reads it",
+            doubtful,
+            ",".join(map(str, range(1, count + 1))),
+        )
 
 
 def with_trained_bands(config: Config, tileset: Tileset) -> Config:

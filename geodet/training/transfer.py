@@ -226,7 +226,13 @@ def _report(name: str | Path, transfer: Transfer) -> None:
 
 
 def _report_bands(own: Sequence[str], theirs: Sequence[str], places: Sequence[int | None]) -> None:
-    """Log that bands are taken by what they show, where the model has them at other places."""
+    """Log which bands are not taken, or taken by what they show and not by their places."""
+    lost = [shown or str(n) for n, shown in enumerate(theirs, start=1) if n - 1 not in places]
+    if lost and len(places) < len(theirs):
+        logger.warning(
+            "train.init: the training images show no %s, whose filters are left out",
+            ", ".join(lost),
+        )
     if not own or [*places] == [*range(len(own))]:
         return
     new = [shown or str(n) for n, shown in enumerate(own, start=1) if places[n - 1] is None]

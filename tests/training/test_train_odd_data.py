@@ -9,6 +9,7 @@ import pytest
 import torch
 from factories_models import paint_chip, write_coco, write_tileset
 from factories_training import configured, read_log, read_state
+from PIL import Image
 from readings_html import read_page, text_of
 from safetensors.torch import load_file
 
@@ -135,3 +136,19 @@ def test_a_run_without_validation_is_never_stale(tmp_path):
     config = configured(epochs=3, patience=1)
     report = run_training(data, tmp_path / "a.safetensors", config, device="cpu")
     assert (report.epochs, report.stopped_early) == (3, False)
+
+
+@pytest.mark.parametrize(("bands", "is_said"), [((), True), ((1, 2, 3, 4), False)])
+def test_imagery_that_is_flagged_as_alpha_is_warned_of(tmp_path, caplog, bands, is_said):
+    data = write_tileset(tmp_path / "data", train=2, val=1)
+    values = np.random.default_rng(0).integers(0, 200, (4, 64, 64), np.uint8)
+    for path in data.rglob("*.png"):
+        with Image.open(path) as opened:
+            pixels = np.asarray(opened)
+        mode = np.dstack([pixels.reshape(64, 64, -1)[..., :3], values[3]])
+        Image.fromarray(mode, "RGBA").save(path)
+    config = configured(epochs=1)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"bands": bands})})
+    run_training(data, tmp_path / "a.safetensors", config, device="cpu")
+    said = [one for one in caplog.messages if "band 4 of the training images is flagged" in one]
+    assert [one.endswith("data.bands=[1,2,3,4] reads it") for one in said] == [True] * is_said

@@ -41,6 +41,12 @@ def test_a_plan_counts_what_a_training_does(small, tmp_path):
     assert sorted(small.rglob("*")) == before
 
 
+def test_the_chips_of_an_epoch_are_those_that_a_training_draws(small):
+    plan = plan_training(small, configured(epoch_chips=50), device="cpu")
+    assert (plan.crops, plan.steps) == (50, 12 * 25)
+    assert plan_training(small, SQUARES, device="cpu").crops == 4  # of 3 images, in steps of 2
+
+
 @pytest.mark.parametrize(("precision", "is_mixed"), [("bfloat16", True), ("float32", False)])
 def test_steps_are_timed_in_the_precision_of_the_training(small, monkeypatch, precision, is_mixed):
     seen, forward = [], RetinaNet.forward

@@ -132,6 +132,17 @@ def test_the_stem_follows_what_the_bands_show(tmp_path, caplog, shown, order, sa
     assert ("their filters are taken" in caplog.text) == (said is not None)
 
 
+@pytest.mark.parametrize(
+    ("shown", "lost"),
+    [(("r", "g", "b"), "n"), (("n", "r", "g"), "b")],
+)
+def test_bands_that_only_the_model_has_are_warned_of(tmp_path, caplog, shown, lost):
+    path, _ = saved(tmp_path, bands=4)
+    transfer_into(seeded_network(), path, bands=band_meanings(shown, [""] * 3))
+    (record,) = [one for one in caplog.records if one.levelno == logging.WARNING]
+    assert f"the training images show no {lost}, whose filters" in record.getMessage()
+
+
 def outputs_of(state):
     """Give the weights and biases of the classifier's last layer: (A, K, ...) each."""
     parts = (state[f"classifier.last.{part}"] for part in ("weight", "bias"))
