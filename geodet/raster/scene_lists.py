@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -251,6 +252,7 @@ def _in_folder(folder: Path, place: str) -> list[str]:
     scenes = _without_sources([path for path in files if _is_raster(path)])
     if scenes:
         check_list_reach(folder, [str(path) for path in scenes if path.is_symlink()])
+        _note_subfolders(folder)
         return sort_naturally(scenes)
     others = ", ".join(sorted(path.name for path in files)[:3])
     if _ZARR & {path.name for path in files}:
@@ -265,6 +267,22 @@ def _in_folder(folder: Path, place: str) -> list[str]:
         f"for subfolders write {folder / '**'}",
         path=folder,
     )
+
+
+def _note_subfolders(folder: Path) -> None:
+    """Log which of the subfolders have rasters, as those of a camera's card do."""
+    others = []
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.name.startswith("."):
+            with suppress(OSError):  # nobody asked for it
+                others += [entry.name] if any(map(_is_raster, entry.iterdir())) else []
+    if others:
+        logger.info(
+            "%s: the rasters of its subfolders, such as %s, are left out; %s includes them",
+            folder,
+            min(others),
+            folder / "**",
+        )
 
 
 def _matching(pattern: Path, place: str) -> list[str]:

@@ -68,6 +68,22 @@ def test_a_folder_lists_its_rasters_in_natural_order(data):
     assert names(["in/**"]) == [*names(["in"])[:1], "in/sub/d.tif", *names(["in"])[1:]]
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (("in/a.jpg", "in/101MEDIA/b.jpg", "in/100MEDIA/b.jpg"), "such as 100MEDIA, are left out"),
+        (("in/a.jpg", "in/notes/c.gpkg", "in/.trash/b.jpg"), None),
+    ],
+)
+def test_rasters_in_subfolders_of_a_folder_are_said_to_be_left_out(data, caplog, files, said):
+    caplog.set_level(logging.INFO, "geodet")
+    data(*files)
+    assert names(["in"]) == ["in/a.jpg"]
+    told = [one for one in caplog.messages if "subfolders" in one]
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
+
+
 def test_a_pattern_finds_rasters_unless_it_fixes_the_extension(data):
     data("in/t10.tif", "in/t2.tif", "in/u.dat", "in/v.dat.aux.xml", "in/s/t1.tif", *SIDECARS)
     assert names(["in/t*"]) == names(["in/*"]) == ["in/t2.tif", "in/t10.tif"]
