@@ -117,7 +117,7 @@ class BandStore:
 
     def read(self, band: int) -> BandPart | None:
         """Read the part of a band; None where there is none that is intact."""
-        path = self._part(band)
+        path = self.path_of(band)
         try:
             return self._decode(path.read_bytes())
         except FileNotFoundError:
@@ -125,12 +125,6 @@ class BandStore:
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             logger.warning("%s is computed again: %s", path, error)
             return None
-
-    def list_bands(self) -> set[int]:
-        """List the numbers of the bands that have a part, intact or not."""
-        paths = self.folder.glob(f"*{self.ending}")
-        found = (path.name.removesuffix(self.ending) for path in paths)
-        return {int(name) for name in found if name.isdecimal()}
 
     def write(self, band: int, part: BandPart) -> None:
         """Write the part of a finished band, whole or not at all.
@@ -140,9 +134,10 @@ class BandStore:
         """
         with raising_output_errors(self.folder.parent):
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_synced(self._part(band), self._encode(band, part))
+            write_synced(self.path_of(band), self._encode(band, part))
 
-    def _part(self, band: int) -> Path:
+    def path_of(self, band: int) -> Path:
+        """Return where the part of a band is, or would be."""
         return self.folder / f"{band:06d}{self.ending}"
 
     def _encode(self, band: int, part: BandPart) -> bytes:  # noqa: ARG002 - others name the band

@@ -79,10 +79,10 @@ class JobFolder:
         engine = RecordedEngine(HostDevice(known["device"]), known["precision"], software)
         return facts_of(engine, self.model.description, self.plan.config)
 
-    def list_missing(self, number: int) -> list[int]:
-        """List the bands of a scene that have no part."""
-        there = self.store(number).list_bands()
-        return [band for band in range(len(self.plan.scenes[number].bands)) if band not in there]
+    def list_missing(self, number: int, *, strict: bool = False) -> list[int]:
+        """List the bands of a scene that have no part, as :meth:`PlacedParts.list_missing`."""
+        bands = range(len(self.plan.scenes[number].bands))
+        return self.store(number).list_missing(bands, strict=strict)
 
     def note_failure(self, number: int, error: str) -> None:
         """Note why a scene could not be read to its end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,11 +34,14 @@ from geodet.geometry.scene_detections import common_crs
 from geodet.geometry.windows import Window
 from geodet.jobs.job_folder import JobFolder
 from geodet.jobs.job_plan import CHANGED, CHANGED_HINT, JobPlan
+from geodet.jobs.placed_parts import PlacedParts
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import WGS_84
 from geodet.vector.write_detections import check_scene_names
 
 __all__ = ["MergeRun", "begin_merge", "describe_values"]
+
+logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 3  # scenes with missing parts
 
@@ -51,11 +55,13 @@ class MergeRun(LayerRun):
         job: The job.
         outputs: Files, as for a detection.
         options: Formats, and whether files are replaced or appended to.
-        allow_missing: Whether bands without a part are written as areas that were not examined.
+        allow_missing: Whether bands without an intact part are written as areas that were not
+            examined.
         progress: Called after each part.
 
     Raises:
-        OutputError: Parts are missing, or an output exists or cannot be written.
+        OutputError: Parts are missing, not intact or cannot be read, or an output exists or cannot
+            be written.
         ConfigError: The options contradict each other.
     """
 
@@ -75,6 +81,7 @@ class MergeRun(LayerRun):
         check_files(outputs, paths, options)
         for output in outputs:
             check_scene_names(output, [one.name for one in plan.scenes], format=options.format)
+        self._allow_missing = allow_missing
         self._failures = _check_complete(job, allow_missing=allow_missing)
         prepared = PreparedRun(
             plan=plan,
@@ -90,14 +97,14 @@ class MergeRun(LayerRun):
 
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:  # noqa: ARG002
         """Take the detections from the parts."""
-        return _StoredScenes(self._job, self._failures)
+        return _StoredScenes(self._job, self._failures, allow_missing=self._allow_missing)
 
 
 class _StoredScenes:
     """The parts of a job, in place of scenes."""
 
-    def __init__(self, job: JobFolder, failures: Mapping[int, str]) -> None:
-        self._job, self._failures = job, failures
+    def __init__(self, job: JobFolder, failures: Mapping[int, str], *, allow_missing: bool) -> None:
+        self._job, self._failures, self._allow_missing = job, failures, allow_missing
         self.values = describe_values(job.plan, job.model.description)
 
     def begin(
@@ -124,8 +131,32 @@ class _StoredScenes:
     def _iter_pieces(self, number: int, windows: SceneWindows) -> Generator[BandPiece, None, None]:
         store, planned = self._job.store(number), self._job.plan.scenes[number].planned
         for band, indices in enumerate(windows.bands):
-            part = store.read(band) or _missing_part(windows, indices, planned)
+            part = self._read(store, band) or _missing_part(windows, indices, planned)
             yield BandPiece(part, indices, indices[-1] + 1, resumed=True)
+
+    def _read(self, store: PlacedParts, band: int) -> BandPart | None:
+        """Read the part of a band; None where it may be missing, and is, or is not intact."""
+        path, computes = store.path_of(band), f"geodet detect --job {self._job.folder}"
+        try:
+            return store.read_intact(band)
+        except FileNotFoundError as error:
+            if self._allow_missing:
+                return None
+            raise OutputError(
+                f"{path} is not there any more",
+                hint=f"{computes} computes it again; leave the folder alone meanwhile",
+                path=path,
+            ) from error
+        except ValueError as error:
+            if self._allow_missing:
+                logger.warning("%s is not intact: %s", path, error)
+                return None
+            raise OutputError(
+                f"{path} is not intact: {error}",
+                hint=f"remove it, and {computes} computes it again; --allow-missing writes it as "
+                "not examined",
+                path=path,
+            ) from error
 
 
 def begin_merge(
@@ -176,10 +207,13 @@ def _check_complete(job: JobFolder, *, allow_missing: bool) -> dict[int, str]:
 
     Returns:
         Why these could not be read, by their numbers.
+
+    Raises:
+        OutputError: Parts are missing, or the system does not let one be read.
     """
     failures, lacking, count = dict[int, str](), dict[str, list[int]](), 0
     for number, scene in enumerate(job.plan.scenes):
-        if missing := job.list_missing(number):
+        if missing := job.list_missing(number, strict=True):
             if reason := job.read_failure(number):
                 failures[number] = reason
             else:

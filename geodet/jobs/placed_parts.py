@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +24,7 @@ from geodet.detection.band_parts import BandPart, BandStore
 from geodet.detection.detection_plan import PlannedScene
 from geodet.documents.json_documents import parse_json
 from geodet.documents.values import member
+from geodet.errors import OutputError
 from geodet.geometry.boxes import Detections
 from geodet.geometry.windows import Window
 from geodet.vector.arrow_rows import to_arrow
@@ -33,6 +36,8 @@ from geodet.vector.spooled_rows import BBOX, bbox_column, hilbert_places
 
 __all__ = ["PartNotes", "PlacedParts"]
 
+logger = logging.getLogger(__name__)
+
 _GEOMETRY, _ROW, _ABOUT = "geometry", "row", "part"
 _SHAPE = (
     *("grid_x1", "grid_y1", "grid_x2", "grid_y2"),
@@ -40,6 +45,7 @@ _SHAPE = (
 )
 _AXIS_ALIGNED = 4  # of these columns are of boxes that are not oriented
 _CUT = ("cut_left", "cut_top", "cut_right", "cut_bottom")
+_MAGIC, _LENGTH_BYTES = b"PAR1", 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,53 @@ class PlacedParts(BandStore):
         super().__init__(folder)
         self._scene, self._classes, self._note = scene, tuple(classes), note
 
+    def list_missing(self, bands: Iterable[int], *, strict: bool = False) -> list[int]:
+        """List the bands that have no part, or one that is cut off.
+
+        Only the ends of the files are read: a job may have a hundred thousand, on a network drive.
+        What is damaged between them shows itself in :meth:`read_intact`.
+
+        Args:
+            bands: Their numbers.
+            strict: Whether what the system does not let be read is an error, rather than missing.
+
+        Raises:
+            OutputError: The folder or a part cannot be read, and ``strict``.
+        """
+        try:
+            there = {path.name for path in self.folder.iterdir()}
+        except FileNotFoundError:
+            there = set()
+        except OSError as error:
+            if strict:
+                raise _unreadable(self.folder, error) from error
+            logger.warning("the parts in %s count as missing: %s", self.folder, error)
+            there = set()
+        paths = {band: self.path_of(band) for band in bands}
+        return [
+            band
+            for band, path in paths.items()
+            if path.name not in there or not _has_ends(path, strict=strict)
+        ]
+
+    def read_intact(self, band: int) -> BandPart:
+        """Read the part of a band.
+
+        Raises:
+            FileNotFoundError: There is none.
+            OutputError: The system does not let it be read.
+            ValueError: It is not intact.
+        """
+        path = self.path_of(band)
+        try:
+            with path.open("rb") as file:
+                content = file.read()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        return self._decode(content)
+
     def _encode(self, band: int, part: BandPart) -> bytes:
         notes, found = self._note(), part.detections
         placed = self._scene.part(found.scaled(*self._scene.scale))
@@ -113,8 +166,40 @@ class PlacedParts(BandStore):
     def _decode(self, content: bytes) -> BandPart:
         try:
             return _read(content, self._classes)
-        except (pyarrow.ArrowException, KeyError, UnicodeError) as error:
-            raise ValueError(str(error)) from error
+        except (pyarrow.ArrowException, OSError, KeyError, TypeError, UnicodeError) as error:
+            text = " ".join(str(error).split())  # Arrow's have several lines
+            raise ValueError(text) from error  # and are OSErrors even for what is in memory
+
+
+def _has_ends(path: Path, *, strict: bool) -> bool:
+    """Whether the ends of a file are those of a Parquet file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - _LENGTH_BYTES - len(_MAGIC), 0))
+            end = file.read()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if strict:
+            raise _unreadable(path, error) from error
+        logger.warning("%s counts as missing: %s", path, error)
+        return False
+    footer = int.from_bytes(end[:_LENGTH_BYTES], "little")
+    rest = size - 2 * len(_MAGIC) - _LENGTH_BYTES
+    if start == _MAGIC == end[_LENGTH_BYTES:] and 0 < footer <= rest:
+        return True
+    logger.warning("%s counts as missing: it is cut off or damaged", path)
+    return False
+
+
+def _unreadable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path} cannot be read: {error.strerror or error}",
+        hint="have this machine read it; or remove it, and search the job again",
+        path=path,
+    )
 
 
 def _describe(part: BandPart) -> str:

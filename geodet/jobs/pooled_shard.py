@@ -56,8 +56,7 @@ def search_shard(
         GeodetError: As ``run_shard`` raises it.
     """
     chosen = shard or Shard()
-    tasks, bands = list_tasks(job, chosen)
-    if engine is None or not tasks:
+    if engine is None:
         return run_shard(
             job,
             chosen,
@@ -67,7 +66,10 @@ def search_shard(
             progress=progress,
         )
     began = time.monotonic()
+    tasks, bands = list_tasks(job, chosen)
     report = ShardReport(shard=str(chosen), bands=bands)
+    if not tasks:
+        return report
     fleet = FleetProgress(job.plan, tasks, progress)
     precision = choose_precision(job, choose_device(engine.device))
     with closing(engine.open(job.plan, job.model, precision, job.store, tasks)) as pool:

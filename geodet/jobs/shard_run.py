@@ -125,8 +125,7 @@ def list_tasks(job: JobFolder, shard: Shard) -> tuple[list[Task], int]:
     tasks, count = list[Task](), 0
     for number, bands in bands_of_shard(pixels, shard):
         count += len(bands)
-        there = job.store(number).list_bands()
-        if missing := [band for band in bands if band not in there]:
+        if missing := job.store(number).list_missing(bands):
             tasks.append((number, missing))
     return tasks, count
 

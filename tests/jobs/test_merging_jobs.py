@@ -21,8 +21,11 @@ from geodet.documents.values import counted
 from geodet.errors import ConfigError, OutputError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.jobs.job_folder import open_job
+from geodet.jobs.job_summary import summarise_job
 from geodet.jobs.merge import MergeRun
 from geodet.jobs.planning import plan_job
+from geodet.jobs.pool_engines import ProcessEngine
+from geodet.jobs.pooled_shard import search_shard
 from geodet.jobs.shard_run import run_shard
 from geodet.jobs.shards import Shard
 from geodet.onnx.backend import load_model
@@ -178,6 +181,123 @@ def test_missing_parts_are_named_and_may_be_written_as_not_examined(searched_job
     assert told == f"{counted(report.not_examined, 'area')}, unreadable or not computed"
     assert "could not be read" not in caplog.text + page.read_text()
     assert sum(report.labels.values()) > 0
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def damage_within(path):
+    """Clear the rows of a part between its ends, which only reading it shows."""
+    content = path.read_bytes()
+    rows = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(content[:4] + bytes(rows - 4) + content[rows:])
+
+
+def refuse_to_open(monkeypatch, refused, *, after=0):
+    """Have the system refuse to open a file, but for the first times."""
+    opened, left = Path.open, [after]
+
+    def open_or_fail(path, *args, **options):
+        if path == refused:
+            left[0] -= 1
+            if left[0] < 0:
+                raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_or_fail)
+
+
+def names_of(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_part_that_is_cut_off_counts_as_missing_and_is_computed_again(
+    searched_job, tmp_path, caplog
+):
+    job = searched_job
+    part = job.store(1).folder / "000001.parquet"
+    whole, out = part.read_bytes(), tmp_path / "out.gpkg"
+    cut_off(part)
+    about = summarise_job(job.folder)
+    assert (about.bands - about.computed, about.complete_scenes) == (1, 2)
+    assert not about.is_complete
+    assert "000001.parquet counts as missing: it is cut off or damaged" in caplog.text
+    before = names_of(tmp_path)
+    with pytest.raises(OutputError, match=r"1 of \d+ bands of .* not computed yet: east\.tif: 1\n"):
+        merge(job, out)
+    assert names_of(tmp_path) == before
+    assert merge(job, out, allow_missing=True).not_examined == 1
+    assert sum(shard.computed for shard in search(job, 2)) == 1
+    assert part.read_bytes() == whole
+    assert merge(job, out, overwrite=True).not_examined == 0
+
+
+def test_a_part_that_is_damaged_within_is_an_error_of_the_merge(searched_job, tmp_path, caplog):
+    job, out = searched_job, tmp_path / "out.gpkg"
+    part = job.store(1).folder / "000001.parquet"
+    damage_within(part)
+    with pytest.raises(OutputError, match=r"000001\.parquet is not intact: ") as refused:
+        merge(job, out)
+    assert refused.value.path == part
+    assert "\n\n" not in str(refused.value)
+    assert refused.value.hint.startswith(f"remove it, and geodet detect --job {job.folder} ")
+    assert not out.exists()
+    assert merge(job, out, allow_missing=True).not_examined == 1
+    assert "000001.parquet is not intact: " in caplog.text
+    assert "is computed again" not in caplog.text
+    part.unlink()
+    search(job)
+    assert merge(job, out, overwrite=True).not_examined == 0
+
+
+@pytest.mark.parametrize("allow_missing", [False, True])
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_part_that_the_system_does_not_let_be_read_is_an_error_of_the_merge(
+    searched_job, tmp_path, monkeypatch, after, allow_missing
+):
+    part = searched_job.store(1).folder / "000001.parquet"
+    refuse_to_open(monkeypatch, part, after=after)  # to check it, or to read it
+    match = r"000001\.parquet cannot be read: Permission denied"
+    with pytest.raises(OutputError, match=match) as refused:
+        merge(searched_job, tmp_path / "out.gpkg", allow_missing=allow_missing)
+    assert refused.value.path == part
+    assert not (tmp_path / "out.gpkg").exists()
+
+
+def test_a_part_that_is_removed_during_the_merge_is_an_error_of_it(searched_job, tmp_path):
+    job, out = searched_job, tmp_path / "out.gpkg"
+    run = MergeRun(job, [out], DetectOptions())
+    (job.store(1).folder / "000001.parquet").unlink()
+    with pytest.raises(OutputError, match=r"000001\.parquet is not there any more"):
+        list(run)
+    assert not out.exists()
+
+
+def test_a_shard_computes_a_part_again_that_the_system_does_not_let_be_read(
+    searched_job, monkeypatch, caplog
+):
+    refuse_to_open(monkeypatch, searched_job.store(1).folder / "000001.parquet")
+    assert sum(shard.computed for shard in search(searched_job, 2)) == 1
+    assert "000001.parquet counts as missing: " in caplog.text
+    about = summarise_job(searched_job.folder)
+    assert about.bands - about.computed == 1
+
+
+def test_a_shard_looks_at_each_of_its_own_parts_once(searched_job, monkeypatch):
+    looked = list[Path]()
+    opened = Path.open
+
+    def note(path, *args, **options):
+        looked.extend([path] if path.suffix == ".parquet" else [])
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", note)
+    bands = [search_shard(searched_job, Shard(n, 3), device="cpu").bands for n in (1, 2, 3)]
+    engine = ProcessEngine(["cpu", "cpu"])
+    assert search_shard(searched_job, Shard(1, 3), engine=engine).computed == 0
+    assert len(looked) == sum(bands) + bands[0]
+    assert len(set(looked)) == sum(bands)
 
 
 def test_a_scene_that_cannot_be_read_is_left_out_until_it_is_mended(scenes, plan, tmp_path):

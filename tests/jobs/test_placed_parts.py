@@ -71,7 +71,7 @@ def test_a_part_comes_back_to_the_last_bit(store, count, oriented):
     part = a_part(count, oriented=oriented)
     store.write(7, part)
     assert equal(store.read(7), part)
-    assert store.list_bands() == {7}
+    assert store.list_missing(range(6, 9)) == [6, 8]
     assert [path.name for path in store.folder.iterdir()] == ["000007.parquet"]
 
 
@@ -137,6 +137,23 @@ def test_a_part_that_is_not_intact_is_computed_again(store, caplog):
     path.write_bytes(b"")
     assert store.read(0) is None
     assert "000000.parquet is computed again: " in caplog.text
+
+
+def test_a_part_that_is_cut_off_anywhere_counts_as_missing(store, caplog):
+    assert store.list_missing([0]) == [0]
+    store.write(0, a_part(20))
+    path = store.folder / "000000.parquet"
+    content = path.read_bytes()
+    for size in (0, 3, 8, 11, 12, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        assert store.list_missing([0]) == [0]
+        path.write_bytes(content[:size].ljust(len(content), b"\0"))  # as after a power cut
+        assert store.list_missing([0]) == [0]
+        path.write_bytes(content[len(content) - size :])
+        assert store.list_missing([0]) == [0]
+    assert "000000.parquet counts as missing: it is cut off or damaged" in caplog.text
+    path.write_bytes(content)
+    assert store.list_missing([0]) == []
 
 
 def test_a_label_of_another_model_is_refused(scene, store):
