@@ -19,7 +19,7 @@ _PATIENCE = 0.02  # seconds until a thread that is to end is looked at again
 
 
 def _go_on() -> None:
-    """Let what computes go on to its end."""
+    """Do nothing: what computes goes on to its end."""
 
 
 class _End(NamedTuple):

@@ -197,7 +197,7 @@ def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
 
 
 def _nothing() -> None:
-    """Wait for a CPU, which has done what it was asked for."""
+    """Do nothing: a CPU has done what it was asked for."""
 
 
 def _synchronise(device: str) -> None:

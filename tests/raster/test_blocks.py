@@ -18,6 +18,13 @@ PIXELS = np.random.default_rng(0).integers(0, 255, (2, 60, 100), np.uint8)
 DATA = PIXELS[:1] > 20
 
 
+class ReadStore(BlockStore):
+    """A store in place of a scene whose chips are read; no read of it waits for a server."""
+
+    def abandon_reads(self):
+        pass
+
+
 class Loads:
     """Serves blocks of the pixels and counts them; may fail or hold back."""
 
@@ -123,7 +130,7 @@ def test_a_pass_over_a_wide_raster_loads_each_block_once(threads, block, overlap
         return np.zeros(shape, np.uint8), np.ones(shape, np.bool_)
 
     capacity, most = 20_000, 10**6
-    store = BlockStore(width, height, block, load, capacity=capacity, most_capacity=most)
+    store = ReadStore(width, height, block, load, capacity=capacity, most_capacity=most)
     grid = WindowGrid(width, height, size, overlap)
     for _ in iter_chips(store, grid, workers=threads, ahead=ahead):
         held.append(store._bytes)
@@ -149,7 +156,7 @@ def test_of_a_pass_in_strips_no_more_is_held_of_a_wider_raster(width, ahead):
         shape = (1, window.height, window.width)
         return np.zeros(shape, np.uint8), np.ones(shape, np.bool_)
 
-    store = BlockStore(
+    store = ReadStore(
         width, height, (block, block), load, capacity=2_000, most_capacity=10**6, pixel_bytes=2
     )
     grid = WindowGrid(width, height, size, overlap, strip_columns=4)
@@ -164,7 +171,7 @@ def test_of_a_pass_in_strips_no_more_is_held_of_a_wider_raster(width, ahead):
 def test_no_more_than_the_most_capacity_is_held(threads):
     """Even where that is too little for each block to be loaded once."""
     load, held, most = Loads(), [], 4_000
-    store = BlockStore(100, 60, (8, 8), load, capacity=3_000, most_capacity=most)
+    store = ReadStore(100, 60, (8, 8), load, capacity=3_000, most_capacity=most)
     for _ in iter_chips(store, WindowGrid(100, 60, 25, 9), workers=threads, ahead=2 * threads):
         held.append(store._bytes)
     assert max(load.count.values()) > 1
