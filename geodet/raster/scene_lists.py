@@ -274,7 +274,7 @@ def _note_subfolders(folder: Path) -> None:
     others = []
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.name.startswith("."):
-            with suppress(OSError):  # nobody asked for it
+            with suppress(OSError):  # it is only for a note
                 others += [entry.name] if any(map(_is_raster, entry.iterdir())) else []
     if others:
         logger.info(

@@ -6,6 +6,7 @@ import logging
 
 from geodet.config import Config
 from geodet.raster.bands import band_meanings
+from geodet.raster.scene import Scene
 from geodet.tilesets.displayed_images import open_image
 from geodet.tilesets.labels import Tileset
 
@@ -27,7 +28,7 @@ def trained_meanings(config: Config, tileset: Tileset) -> tuple[str, ...]:
     names = config.data.band_names
     if names:
         return band_meanings(names, [""] * len(names))
-    with open_image(tileset.split("train")[0], config.data.bands) as first:
+    with _open_first(config, tileset) as first:
         return first.band_meanings
 
 
@@ -43,7 +44,7 @@ def warn_of_unread_band(config: Config, tileset: Tileset) -> None:
     Raises:
         SceneError: The first training image cannot be read or lacks a band.
     """
-    with open_image(tileset.split("train")[0], config.data.bands) as first:
+    with _open_first(config, tileset) as first:
         doubtful, read, count = first.doubtful_alpha, first.bands, first.count
     if doubtful is not None and doubtful not in read:
         logger.warning(
@@ -67,6 +68,11 @@ def with_trained_bands(config: Config, tileset: Tileset) -> Config:
     Raises:
         SceneError: The first training image cannot be read or lacks a band.
     """
-    with open_image(tileset.split("train")[0], config.data.bands) as first:
+    with _open_first(config, tileset) as first:
         data = config.data.model_copy(update={"bands": first.bands})
     return config.model_copy(update={"data": data})
+
+
+def _open_first(config: Config, tileset: Tileset) -> Scene:
+    """Open the first training image, with the bands that are read."""
+    return open_image(tileset.split("train")[0], config.data.bands)
