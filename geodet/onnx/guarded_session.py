@@ -45,8 +45,8 @@ class GuardedSession:
 class SharedSessions:
     """Sessions of one graph for as many threads, each of which takes one for each run.
 
-    One session for all would hold more memory the longer it runs: what threads free in turn leaves
-    gaps in its arena.
+    Each allocates from an arena of its own. In one session the threads would wait for each other
+    there, and leave gaps where they free in turn.
 
     Args:
         sessions: The sessions.
