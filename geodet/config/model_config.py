@@ -25,6 +25,8 @@ _BACKBONES = (
     "resnet101",
     "resnext101_32x8d",
     "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
 )
 
 
@@ -39,7 +41,8 @@ class ModelConfig(Section):
     backbone: str = Field(
         "resnet18",
         description="network that extracts the features: resnet18, resnet34, resnet50, resnet101, "
-        "resnext101_32x8d, efficientnet_lite0, or timm/NAME, a network of the package timm",
+        "resnext101_32x8d, efficientnet_lite0 to efficientnet_lite2, or timm/NAME, a network of "
+        "the package timm",
     )
     backbone_level: int = Field(
         5,

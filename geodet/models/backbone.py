@@ -13,7 +13,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.models.activations import Activation, limit_activations
 from geodet.models.antialiasing import smooth_before_strides
-from geodet.models.efficientnet_lite import build_efficientnet_lite0
+from geodet.models.efficientnet_lite import EFFICIENTNETS, build_efficientnet_lite
 from geodet.models.first_weights import NormLayer, load_resnet
 from geodet.raster.bands import match_bands
 
@@ -32,7 +32,7 @@ class Backbone(nn.Module):
     """A stem and the stages C2, C3, ... of a classification network, for any number of bands.
 
     Args:
-        name: A ResNet of ``torchvision.models``, or ``efficientnet_lite0``.
+        name: A ResNet of ``torchvision.models``, or ``efficientnet_lite0``, ``1`` or ``2``.
         bands: Bands of the input; the first layer is adapted by :func:`adapt_filters`.
         level: Deepest stage, 2 to 5; the stages after it are left out.
         norm: Normalisation of its layers. ``frozen_batch`` scales by stored statistics even in
@@ -43,7 +43,7 @@ class Backbone(nn.Module):
             holds them, or a file, see :mod:`geodet.models.first_weights`; None for random weights.
         antialias: Whether maps are smoothed before each stride, see
             :mod:`geodet.models.antialiasing`.
-        activation: Of the layers of a ResNet; EfficientNet-Lite0 always has ReLU6.
+        activation: Of the layers of a ResNet; EfficientNet-Lite always has ReLU6.
 
     Reference:
         He et al. 2015, arXiv:1512.03385; EfficientNet: Tan & Le 2019, arXiv:1905.11946.
@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        build = build_efficientnet_lite0 if name == "efficientnet_lite0" else load_resnet
+        build = build_efficientnet_lite if name in EFFICIENTNETS else load_resnet
         stem, stages = build(name, weights, _NORMS[norm], level)
         self.stem = nn.Sequential(OrderedDict(stem))
         self.stages = nn.ModuleList(stages)

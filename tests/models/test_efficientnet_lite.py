@@ -8,42 +8,52 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from geodet.errors import ConfigError
 from geodet.models.backbone import Backbone
-from geodet.models.efficientnet_lite import _names
+from geodet.models.efficientnet_lite import EFFICIENTNETS, _names
 
 NAME = "efficientnet_lite0"
 
 
-def backbone(*, bands=3, level=5, **options):
+def backbone(name=NAME, *, bands=3, level=5, **options):
     torch.manual_seed(3)
-    return Backbone(NAME, bands=bands, level=level, **options).eval()
+    return Backbone(name, bands=bands, level=level, **options).eval()
 
 
 def named(network, *, is_timm=False):
     """Return the tensors under the names of lukemelas' or timm's network."""
     kept = [v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")]
-    names = list(_names(is_timm=is_timm))
+    names = list(_names(NAME, is_timm=is_timm))
     return {name: value.clone() for name, value in zip(names, kept, strict=True)}
 
 
 @pytest.mark.parametrize("size", [(64, 64), (61, 90), (1, 1)])
-def test_stages_have_their_strides_and_widths(size):
-    network = backbone()
+@pytest.mark.parametrize(
+    ("name", "widths", "blocks"),
+    [
+        ("efficientnet_lite0", [24, 40, 112, 320], [3, 2, 6, 5]),
+        ("efficientnet_lite1", [24, 40, 112, 320], [4, 3, 8, 6]),
+        ("efficientnet_lite2", [24, 48, 120, 352], [4, 3, 8, 6]),
+    ],
+)
+def test_stages_have_their_strides_widths_and_blocks(name, widths, blocks, size):
+    network = backbone(name)
     found = network(torch.randn(1, 3, *size))
-    assert network.widths == [24, 40, 112, 320] == [len(f[0]) for f in found]
+    assert network.widths == widths == [len(f[0]) for f in found]
+    assert [len(stage) for stage in network.stages] == blocks
     for level, feature in enumerate(found, start=2):
         assert feature.shape[2:] == tuple(-(-side // 2**level) for side in size)
 
 
-def test_features_are_those_of_timm(tmp_path):
+@pytest.mark.parametrize("name", EFFICIENTNETS)
+def test_features_are_those_of_timm(tmp_path, name):
     timm = pytest.importorskip("timm", reason="timm, the oracle, is not installed")
-    theirs = timm.create_model(NAME, features_only=True, out_indices=(1, 2, 3, 4), bn_eps=1e-3)
+    theirs = timm.create_model(name, features_only=True, out_indices=(1, 2, 3, 4), bn_eps=1e-3)
     for module in theirs.eval().modules():
         if isinstance(module, nn.BatchNorm2d):  # or all norms would be alike
             nn.init.normal_(module.running_mean)
             nn.init.uniform_(module.running_var, 0.5, 2.0)
     path = tmp_path / "timm.pth"
     torch.save(theirs.state_dict(), path)
-    own = backbone(weights=str(path))
+    own = backbone(name, weights=str(path))
     images = torch.randn(2, 3, 70, 64)
     for found, wanted in zip(own(images), theirs(images), strict=True):
         torch.testing.assert_close(found, wanted)
