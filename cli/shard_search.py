@@ -150,9 +150,12 @@ def _print_shard(report: ShardReport, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(report)
         return
+    from geodet.documents.values import counted
+
     left = report.bands - report.computed
-    known = f"; {left} of its bands were there, or cannot be read" if left else ""
-    typer.echo(f"shard {report.shard}: {report.computed} bands computed{known}")
+    was = "was" if left == 1 else "were"
+    known = f"; {left:,} of its bands {was} there, or cannot be read" if left else ""
+    typer.echo(f"shard {report.shard}: {counted(report.computed, 'band')} computed{known}")
     if not quiet and report.computed:
         rate = report.megapixels / report.seconds
         typer.echo(f"{report.seconds:.1f} s, {rate:.2f} Mpx/s on {report.device}", err=True)

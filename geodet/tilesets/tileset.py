@@ -290,6 +290,15 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
             hint="check that the labels belong to these images, and data.ignore_classes",
             path=source,
         )
+    learnt = {label for image in train for label in image.labels.tolist()}
+    unseen = {label for image in val for label in image.labels.tolist()} - learnt
+    if learnt and unseen:
+        logger.warning(
+            "%s: no training image has an object of class %s, which validation images have: it is"
+            " not learnt",
+            source,
+            ", ".join(repr(tileset.classes[label]) for label in sorted(unseen)),
+        )
     if not val:
         logger.warning("%s has no validation images", source)
     elif not tileset.validating:

@@ -216,6 +216,14 @@ def test_labels_for_an_image_of_another_size_are_refused(tmp_path):
         read_tileset(tmp_path, DataConfig())
 
 
+def test_classes_of_validation_images_alone_are_named(tmp_path, caplog):
+    read_tileset(coco_pair(tmp_path, [(0, 1, 1, 9, 9)], [(0, 2, 2, 9, 9)]), DataConfig())
+    assert "not learnt" not in caplog.text
+    write_coco(tmp_path / "val.json", {"b.png": [(0, 2, 2, 9, 9), (1, 3, 3, 9, 9)]})
+    read_tileset(tmp_path, DataConfig())
+    assert "no training image has an object of class 'bus', which validation" in caplog.text
+
+
 def test_training_images_without_objects_are_refused(tmp_path):
     with pytest.raises(TilesetError, match="has no objects in its 1 training images"):
         read_tileset(coco_pair(tmp_path, [], [(0, 1, 1, 2, 2)]), DataConfig())
