@@ -8,7 +8,7 @@ import json
 import logging
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from geodet.vector.vector_files import read_extent
 __all__ = [
     "SCENES_TABLE",
     "ScenePlace",
+    "add_places",
     "enter_scene",
     "find_scenes",
     "list_names",
@@ -109,17 +110,34 @@ def enter_scene(database: sqlite3.Connection, scene: str, geobox: GeoBox, crs: C
     Raises:
         sqlite3.Error: The file cannot be written.
     """
-    database.execute(_CREATE)
-    database.execute(_LIST)
-    place = place_of(geobox, crs)
     found = _KnownScenes(database, crs).find(scene, geobox)
     name = _new_name(database, scene) if found is None else found
-    values = name, place.width, place.height, json.dumps(place.corners.tolist())
-    columns = "scene, width, height, corners"
-    database.execute(
-        f"INSERT OR IGNORE INTO {SCENES_TABLE} ({columns}) VALUES (?, ?, ?, ?)", values
-    )
+    add_places(database, {name: geobox}, crs)
     return name
+
+
+def add_places(
+    database: sqlite3.Connection, geoboxes: Mapping[str, GeoBox], crs: CRS | None
+) -> None:
+    """Note where the scenes of a file of reviews lie, before people move its rows in a GIS.
+
+    Args:
+        database: The file, in a transaction.
+        geoboxes: Of the scenes, by the names that their rows have.
+        crs: Of the file.
+
+    Raises:
+        sqlite3.Error: The file cannot be written.
+    """
+    database.execute(_CREATE)
+    database.execute(_LIST)
+    for name, geobox in geoboxes.items():
+        place = place_of(geobox, crs)
+        values = name, place.width, place.height, json.dumps(place.corners.tolist())
+        columns = "scene, width, height, corners"
+        database.execute(
+            f"INSERT OR IGNORE INTO {SCENES_TABLE} ({columns}) VALUES (?, ?, ?, ?)", values
+        )
 
 
 def find_scenes(

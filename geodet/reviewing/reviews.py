@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
 from geodet.files.outputs import check_apart, check_destination, replacing
 from geodet.geometry.geobox import GeoBox
 from geodet.reviewing.reviewed_items import ReviewedObject, ReviewedWindow
-from geodet.reviewing.reviewed_scenes import enter_scene
+from geodet.reviewing.reviewed_scenes import add_places, enter_scene
 from geodet.reviewing.scene_rows import SceneRows
 from geodet.reviewing.stored_geometries import encode_polygon
 from geodet.vector.formats import LAYER_SEPARATOR
@@ -77,7 +77,7 @@ class ReviewFile:
         self.path, self._geobox, self._origin = path, geobox, origin
         if not path.exists():
             with replacing(path) as temporary:
-                write_review_layers(temporary, geobox.crs)
+                write_review_layers(temporary, geobox.crs, {})
         # GDAL is not asked while SQLite has the file: within one process it would end its locks.
         self._crs = _read_crs(path, geobox)
         with _transaction(path) as database:
@@ -188,17 +188,23 @@ class ReviewFile:
                 yield one
 
 
-def write_review_layers(path: Path, crs: CRS | None) -> None:
-    """Write a GeoPackage with the layers of reviews, all of them empty.
+def write_review_layers(path: Path, crs: CRS | None, geoboxes: Mapping[str, GeoBox]) -> None:
+    """Write a GeoPackage with the layers of reviews, all of them empty, and the places of scenes.
 
     Args:
         path: A file that is not there.
         crs: Of the scenes; None: they have none.
+        geoboxes: Of scenes whose rows will be added, by name.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
     for layer, types in _TYPES.items():
         columns = {name: pd.Series([], dtype=kind) for name, kind in types.items()}
         frame = geopandas.GeoDataFrame(columns, geometry=[], crs=crs)
         write_polygons(path, layer, frame, is_edited=True)
+    with _transaction(path) as database:
+        add_places(database, geoboxes, crs)
 
 
 def check_reviews(path: Path, inputs: Sequence[Path]) -> None:

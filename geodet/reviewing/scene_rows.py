@@ -14,7 +14,7 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 
 from geodet.errors import VectorError
-from geodet.files.decisions import LABELS_LAYER, WINDOWS_LAYER
+from geodet.files.decisions import LABELS_LAYER, REJECTED_LAYER, WINDOWS_LAYER
 from geodet.geometry.full_turns import full_turn, move_beside
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
@@ -96,13 +96,29 @@ class SceneRows:
         Raises:
             VectorError: A row has neither a place nor pixels.
         """
-        for number, outline, values in self._read(WINDOWS_LAYER, WINDOW_COLUMNS):
-            stored = Window(*values) if _are_numbers(values) and min(values[2:]) > 0 else None
+        for number, window, _ in self.windows_of(WINDOWS_LAYER):
+            yield ReviewedWindow(number, window)
+
+    def windows_of(
+        self, layer: str, names: Sequence[str] = ()
+    ) -> Iterator[tuple[int, Window, tuple[Any, ...]]]:
+        """Read the windows of a layer as :meth:`windows` does: identifier, window and columns.
+
+        Args:
+            layer: The layer.
+            names: Columns beside those of the window.
+
+        Raises:
+            VectorError: A row has neither a place nor pixels.
+        """
+        for number, outline, row in self._read(layer, (*WINDOW_COLUMNS, *names)):
+            sides, values = row[: len(WINDOW_COLUMNS)], row[len(WINDOW_COLUMNS) :]
+            stored = Window(*sides) if _are_numbers(sides) and min(sides[2:]) > 0 else None
             if outline is None and stored is None:
-                self._refuse(WINDOWS_LAYER, number, "place")
+                self._refuse(layer, number, "place")
             window = stored if outline is None else self._window_at(outline, stored)
             if window is not None:
-                yield ReviewedWindow(number, window)
+                yield number, window, values
 
     def _read(
         self, layer: str, names: Sequence[str]
@@ -179,7 +195,7 @@ class SceneRows:
         Raises:
             VectorError: Always.
         """
-        pixels = WINDOW_COLUMNS if layer == WINDOWS_LAYER else PIXEL_SIDES
+        pixels = PIXEL_SIDES if layer in (LABELS_LAYER, REJECTED_LAYER) else WINDOW_COLUMNS
         place = f"draw it, or fill in {', '.join(('scene', *pixels))}"
         raise VectorError(
             f"{self._path}: the row with fid {number} of the layer {layer} has no {what}",

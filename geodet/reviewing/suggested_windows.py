@@ -98,26 +98,37 @@ def write_suggestions(
     }
     frame = geopandas.GeoDataFrame(columns, geometry=[*map(shapely.Polygon, corners)], crs=crs)
     with replacing(path) as temporary:
-        write_review_layers(temporary, crs)
+        write_review_layers(temporary, crs, {one.scene: geoboxes[one.scene] for one in windows})
         write_polygons(temporary, SUGGESTIONS_LAYER, frame, is_edited=True)
 
 
-def read_suggestions(path: Path, scene: str) -> list[SuggestedWindow]:
+def read_suggestions(path: Path, scene: str, geobox: GeoBox) -> list[SuggestedWindow]:
     """Read the windows of a scene that a file of reviews suggests, the first to look at first.
+
+    Rows that people drew or moved in a GIS count as the others do; those without a rank come last.
 
     Args:
         path: A GeoPackage.
         scene: Name of the scene.
+        geobox: Of the scene.
 
     Returns:
         Empty where the file is not there, or suggests nothing in this scene.
 
     Raises:
-        VectorError: The file cannot be read.
+        VectorError: The file cannot be read, or a window in it has no place.
     """
-    names = (*WINDOW_COLUMNS, "value", "objects", "reason")
-    rows = read_review_rows(path, SUGGESTIONS_LAYER, names, "WHERE scene = ? ORDER BY rank", scene)
-    return [SuggestedWindow(scene, Window(*row[:4]), *row[4:]) for row in rows or ()]
+    if not read_review_rows(path, SUGGESTIONS_LAYER, ("fid",), "LIMIT 1"):
+        return []
+    crs = read_extent(f"{path}{LAYER_SEPARATOR}{SUGGESTIONS_LAYER}")[0]
+    with _reading(path, SUGGESTIONS_LAYER) as database:
+        rows = SceneRows(database, path, scene, geobox, crs)
+        found = list(rows.windows_of(SUGGESTIONS_LAYER, ("rank", "value", "objects", "reason")))
+    found.sort(key=lambda row: (row[2][0] is None, row[2][0]))
+    return [
+        SuggestedWindow(scene, window, value or 0.0, objects or 0, reason or "drawn by hand")
+        for _, window, (_, value, objects, reason) in found
+    ]
 
 
 def check_reviewed(path: Path) -> None:

@@ -72,7 +72,7 @@ class ReviewDesk:
         self._layer, self._frame, self._geobox = layer, frame, scene.geobox
         origin = "" if layer is None else _fingerprint(layer.objects)
         self._file = ReviewFile(path, slashed_path(scene.path), scene.geobox, origin=origin)
-        suggested = read_suggestions(path, self._file.scene)
+        suggested = read_suggestions(path, self._file.scene, scene.geobox)
         size = scene.geobox.width, scene.geobox.height
         self._windows: Sequence[Window] = [one.window for one in suggested] or WindowGrid(
             *size, window_px, 0

@@ -80,12 +80,12 @@ def test_a_review_walks_through_the_suggestions_and_tiles_are_cut_of_what_is_don
     scene = make_scene(width=128, height=96, objects=OBJECTS)
     path = tmp_path / "s.gpkg"
     report = suggest(scene, path, tiny_model, budget=2, **SMALL)
-    assert [one.window for one in read_suggestions(path, "scene.tif")] == [
-        one.window for one in report.windows
-    ]
-    assert read_suggestions(path, "other.tif") == []
     with Scene(scene) as raster:
         file = ReviewFile(path, raster.name, raster.geobox)
+    assert [one.window for one in read_suggestions(path, "scene.tif", raster.geobox)] == [
+        one.window for one in report.windows
+    ]
+    assert read_suggestions(path, "other.tif", raster.geobox) == []
     window = report.windows[0].window
     box = (window.col_off + 4.0, window.row_off + 4.0, window.col_off + 12.0, window.row_off + 12.0)
     drawn = ReviewedObject(file.take_id(), None, "added", "tree", None, box)

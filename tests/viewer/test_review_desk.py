@@ -250,6 +250,17 @@ def test_suggested_windows_are_reviewed_in_their_order_with_their_reasons(shown,
     assert desk.describe()["reviewed"] == [1]
 
 
+def test_suggestions_that_were_drawn_and_moved_in_qgis_are_where_they_lie(shown, tmp_path):
+    path, geobox = tmp_path / "r.gpkg", shown.scene.geobox
+    suggested = [SuggestedWindow(shown.scene.name, Window(0, 0, 30, 20), 1.0, 2, "doubt")]
+    write_suggestions(path, suggested, {shown.scene.name: geobox}, geobox.crs)
+    draw(path, "suggestions", geobox, [(30, 20, 62, 40)])
+    edit(path, "suggestions", 1, lambda shape: translate(shape, 8 * geobox.transform.a, 0))
+    about = ReviewDesk(path, shown.scene, shown.layers["objects"], shown.frame).describe()
+    assert about["windows"] == [[8, 0, 30, 20], [30, 20, 32, 20]]
+    assert about["reasons"] == ["doubt", "drawn by hand"]
+
+
 def test_the_page_shows_what_was_drawn_and_moved_in_qgis(desk, shown, tmp_path):
     desk.act({"do": "judge", "source": 1, "verdict": "accepted"})
     path, geobox = tmp_path / "r.gpkg", shown.scene.geobox
