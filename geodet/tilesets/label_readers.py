@@ -26,7 +26,8 @@ from geodet.tilesets.outlines import read_outline_table
 from geodet.tilesets.split_files import set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
-from geodet.tilesets.via import is_via, read_via, read_via_table, refuse_via_3
+from geodet.tilesets.via import is_via, read_via, read_via_table
+from geodet.tilesets.via_3 import is_via_3, read_via_3
 from geodet.tilesets.xml_labels import read_cvat, read_voc
 from geodet.tilesets.yolo import read_key_points, read_names, read_yolo
 
@@ -37,6 +38,7 @@ _HINT = (
     " CSV with the columns image,x,y or image_path,xmin,ymin,xmax,ymax,label"
 )
 _ENCODINGS = ("ascii", "utf-16-le", "utf-16-be")  # how the characters of a tag are stored
+_VIA_3 = "VIA 3"
 _VOC_FOLDERS = ("annotations", "Annotations")
 _LABELME_FOLDERS = ("annotations", "labels", "json")
 _TEXT_FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
@@ -71,7 +73,6 @@ def read_label_file(file: Path, label_field: str | None = None) -> ParsedLabels:
     """
     kind = _kind_of(file)
     if kind is None and file.suffix.lower() == ".json":
-        refuse_via_3(file)
         kind = "COCO"  # its errors say what is missing
     if kind is not None:
         return _read_as(kind, file, label_field)
@@ -93,6 +94,8 @@ def _kind_of(file: Path) -> str | None:
         return "COCO"
     if '"bounds_imcoords"' in text:
         return "xView"
+    if is_via_3(text):
+        return _VIA_3
     return "VIA" if is_via(text) else None
 
 
@@ -104,6 +107,7 @@ def _read_as(kind: str, file: Path, label_field: str | None) -> ParsedLabels:
         "COCO": read_coco,
         "CVAT": read_cvat,
         "VIA": partial(read_via, label_field=label_field),
+        _VIA_3: partial(read_via_3, label_field=label_field),
         "xView": read_xview,
     }
     labels = readers[kind](file, folders)
@@ -134,6 +138,7 @@ def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None
     places = (folder, folder / "annotations", folder / "Annotations")
     files = sorted(f for place in places for s in ("json", "geojson") for f in place.glob(f"*.{s}"))
     found = [(kind, file) for file in files if (kind := _kind_of(file))]
+    found = [(kind, file) for kind, file in found if kind != _VIA_3] or found  # it was converted
     if len(found) > 1:  # other files of COCO have key points and captions
         found = [(kind, file) for kind, file in found if file.name.startswith("instances_")]
     found += [(kind, file) for file in folder.glob("*.xml") if (kind := _kind_of(file))]
@@ -204,15 +209,9 @@ def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path)
 
 
 def _unknown_layout(folder: Path) -> TilesetError:
-    """Return the error that lists what a folder contains.
-
-    Raises:
-        TilesetError: It contains a project of VIA 3.
-    """
+    """Return the error that lists what a folder contains."""
     images = list_images(folder)
     jsons = [*folder.glob("*.json"), *folder.glob("annotations/*.json")]
-    for file in jsons:
-        refuse_via_3(file)
     found = f"{len(images)} images without labels" if images else "no images"
     if jsons:
         found = f"{len(jsons)} JSON files, none of them train.json and val.json"

@@ -25,7 +25,7 @@ from geodet.tilesets.labels import (
 )
 from geodet.tilesets.outlines import add_outline, ellipse_box
 
-__all__ = ["is_via", "read_via", "read_via_table", "refuse_via_3"]
+__all__ = ["Region", "is_via", "read_via", "read_via_table", "to_labels"]
 
 _SHAPES, _ATTRIBUTES = "region_shape_attributes", "region_attributes"
 _CLASS_WORDS = ("label", "class", "name", "type", "category", "object")
@@ -34,27 +34,13 @@ _HINT = "export the annotations from VIA again"
 
 logger = logging.getLogger(__name__)
 
-_Region = tuple[str, int, Mapping[str, Any], Mapping[str, Any]]
+Region = tuple[str, int, Mapping[str, Any], Mapping[str, Any]]
+"""The name of an image, the number of a region in its file, its shape and its attributes."""
 
 
 def is_via(text: str) -> bool:
     """Whether the text of a JSON file is a project or an export of VIA."""
     return "_via_img_metadata" in text or ('"filename"' in text and '"regions"' in text)
-
-
-def refuse_via_3(path: Path) -> None:
-    """Refuse a JSON file that is a project of VIA 3, whose form is another.
-
-    Raises:
-        TilesetError: It is one.
-    """
-    text = read_text(path)
-    if '"vid_list"' in text and '"metadata"' in text:
-        raise TilesetError(
-            f"{path} is a project of VIA 3, which geodet does not read",
-            hint="label in VIA 2, or convert the project to COCO or to a CSV of boxes",
-            path=path,
-        )
 
 
 def read_via(path: Path, folders: Sequence[Path], label_field: str | None = None) -> ParsedLabels:
@@ -82,17 +68,17 @@ def read_via(path: Path, folders: Sequence[Path], label_field: str | None = None
     except ValueError as error:
         raise TilesetError(f"{path}: {error}", hint=_HINT, path=path) from error
     names: list[str] = []
-    found: list[_Region] = []
+    found: list[Region] = []
     for number, entry in enumerate(entries.values(), start=1):
         try:
             names.append(member(entry, "filename", str))
             found += _iter_regions(entry, len(found))
         except ValueError as error:
             raise TilesetError(f"{path}, image {number}: {error}", hint=_HINT, path=path) from error
-    return _to_labels(path, folders, names, found, "region", label_field)
+    return to_labels(path, folders, names, found, "region", label_field)
 
 
-def _iter_regions(entry: Mapping[str, Any], before: int) -> Iterator[_Region]:
+def _iter_regions(entry: Mapping[str, Any], before: int) -> Iterator[Region]:
     """Yield the regions of an image, numbered after those before."""
     regions = entry.get("regions")
     if isinstance(regions, dict):  # as version 1 wrote them
@@ -137,7 +123,7 @@ def read_via_table(
         rows = [(n, row) for n, row in iter_csv_rows(text) if row and not row[0].startswith("# ")]
     header = [name.strip("#") for name in rows[0][1]]
     names: list[str] = []
-    found: list[_Region] = []
+    found: list[Region] = []
     for number, row in rows[1:]:
         try:
             cells = dict(zip(header, row, strict=False))
@@ -152,17 +138,30 @@ def read_via_table(
             raise TilesetError(f"{where}: {error}", hint=_HINT, path=path) from error
         names.append(name)
         found += [region] if shape else []
-    return _to_labels(path, folders, names, found, "line", label_field)
+    return to_labels(path, folders, names, found, "line", label_field)
 
 
-def _to_labels(
+def to_labels(
     path: Path,
     folders: Sequence[Path],
     names: Sequence[str],
-    found: Sequence[_Region],
+    found: Sequence[Region],
     unit: str,
     label_field: str | None,
 ) -> ParsedLabels:
+    """Find the classes and the outlines of regions.
+
+    Args:
+        path: The file.
+        folders: Folders that may contain the images; the first that does is used.
+        names: Of all images, also those without a region.
+        found: The regions.
+        unit: What their numbers count, for messages.
+        label_field: The attribute with the class, as in :func:`read_via`.
+
+    Raises:
+        TilesetError: A region is broken, or no attribute is the class.
+    """
     source = f"{path}, {unit} "
     images = {name: ParsedImage(find_image(name, folders), source) for name in names}
     regions = [attributes for *_, attributes in found]

@@ -294,14 +294,77 @@ def test_regions_of_via_without_one_class_or_shape_are_refused(
         find_labels(via(tmp_path, shape, attributes=attributes))
 
 
-def test_a_project_of_via_3_is_refused_by_its_name(tmp_path):
-    paint_image(tmp_path / "a.png")
-    project = {"project": {"pname": "cars", "vid_list": ["1"]}, "file": {}, "metadata": {}}
-    file = write(tmp_path / "via3.json", json.dumps(project))
-    for place in (file, tmp_path):
-        with pytest.raises(TilesetError, match=r"via3\.json is a project of VIA 3") as caught:
-            find_labels(place)
-        assert "VIA 2" in caught.value.hint
+def via_3(folder, *regions, kind=2, attributes=None, options=None):
+    """Write a project of VIA 3: shapes on the first of two images, and the values of each."""
+    for name in ("a", "b"):
+        paint_image(folder / f"{name}.png")
+    options = {"0": "car", "1": "bus"} if options is None else options
+    project = {
+        "project": {"pname": "cars", "data_format_version": "3.1.1", "vid_list": ["1", "2"]},
+        "attribute": attributes
+        or {"1": {"aname": "kind", "anchor_id": "FILE1_Z0_XY1", "type": 3, "options": options}},
+        "file": {
+            number: {"fid": number, "fname": f"{name}.png", "type": kind, "loc": 1, "src": ""}
+            for number, name in (("1", "a"), ("2", "b"))
+        },
+        "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": ["2"]}},
+        "metadata": {
+            f"1_{number}": {"vid": "1", "flg": 0, "z": [], "xy": xy, "av": values}
+            for number, (xy, values) in enumerate(regions)
+        },
+    }
+    return write(folder / "via3.json", json.dumps(project))
+
+
+@pytest.mark.parametrize(
+    ("xy", "box"),
+    [
+        ([2, 10, 20, 5, 8], (10, 20, 15, 28)),
+        ([3, 20, 10, 4.5], (15.5, 5.5, 24.5, 14.5)),
+        ([4, 20, 10, 5, 3], (15, 7, 25, 13)),
+        ([7, 5, 6, 15, 6, 10, 12], (5, 6, 15, 12)),
+        ([8, 4, 9, 10, 3, 18, 8, 9, 14], (4, 3, 18, 14)),  # left, top, right and bottom
+        ([9, 25, 20, 20, 25, 15, 20], (15, 15, 25, 25)),
+    ],
+)
+def test_shapes_of_via_3_have_their_boxes(tmp_path, xy, box):
+    labels = find_labels(via_3(tmp_path, (xy, {"1": "1"}), ([], {"1": "0"})))
+    first, second = labels.images
+    np.testing.assert_allclose(first.boxes, [box])
+    assert first.names == ["bus"]
+    assert second.names == []
+
+
+def test_a_folder_with_a_project_of_via_3_is_a_tileset(tmp_path):
+    via_3(tmp_path, ([1, 7, 8], {"1": "0"}), ([1, 9, 9], {"1": "1"}))
+    labels = find_labels(tmp_path)
+    assert (labels.layout, labels.images[0].names) == ("VIA 3", ["car", "bus"])
+
+
+def test_a_text_attribute_of_via_3_is_the_class_where_it_is_named(tmp_path):
+    attributes = {
+        "1": {"aname": "note", "type": 1, "options": {}},
+        "2": {"aname": "species", "type": 1, "options": {}},
+    }
+    file = via_3(tmp_path, ([2, 1, 2, 3, 4], {"1": "old", "2": "Oak"}), attributes=attributes)
+    with pytest.raises(TilesetError, match="none of the attributes note, species is named"):
+        find_labels(file)
+    assert find_labels(file, label_field="species").images[0].names == ["Oak"]
+
+
+@pytest.mark.parametrize(
+    ("xy", "values", "options", "message"),
+    [
+        ([2, 1, 2, 3], {"1": "0"}, {}, r"region 1: the shape 2 has 3 numbers"),
+        ([9, 1, 1, 2, 2, 3, 3], {"1": "0"}, {}, "region 1: the three points .* lie on a line"),
+        ([2, 1, 2, 3, 4], {"1": "0,1"}, {}, "region 1: the region has the classes car, bus"),
+        ([2, 1, 2, 3, 4], {"9": "0"}, {}, "region 1"),
+        ([2, 1, 2, 3, 4], {"1": "0"}, {"kind": 4}, "region 1: it is not of one image"),
+    ],
+)
+def test_regions_of_via_3_that_cannot_be_used_are_named(tmp_path, xy, values, options, message):
+    with pytest.raises(TilesetError, match=message):
+        find_labels(via_3(tmp_path, (xy, values), **options))
 
 
 def test_a_project_of_via_3_beside_other_labels_does_not_matter(tmp_path):
