@@ -46,7 +46,7 @@ def test_a_card_says_what_the_file_says(name):
         assert heading in card
     for figure in ("f1", "precision", "recall"):
         assert f"{about.figures[figure]:.3f}" in card
-    assert str(about.training["train_images"]) in card
+    assert f"{about.training['train_images']:,}" in card
     assert f"{about.score_threshold:g}" in card
     assert str(about.training["data"]).rpartition(", ")[2] in card  # the licence
 
