@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _HINT = (
     "a line is: class index, centre x, centre y, width, height, or class index and three or more"
     " corners"
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +259,7 @@ def _check_agreement(names: Sequence[str], file: Path, other: Path) -> None:
 def _parse_names(file: Path) -> list[str]:
     text = read_text(file)
     if file.suffix not in _YAML:
-        return [line.strip() for line in text.splitlines() if line.strip()]
+        return _list_lines(text, file)
     content = parse_yaml_labels(text, file)
     try:
         names = content.get("names") if isinstance(content, dict) else None
@@ -272,6 +275,19 @@ def _parse_names(file: Path) -> list[str]:
             hint="list them under the key names",
             path=file,
         ) from error
+
+
+def _list_lines(text: str, file: Path) -> list[str]:
+    """List names of classes, one in each line; an empty one among them is not counted."""
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if "" in lines:
+        logger.warning(
+            "%s: line %d is empty and counts as no class, while some programs count it: check that"
+            " the classes below it are right",
+            file,
+            lines.index("") + 1,
+        )
+    return [line for line in lines if line]
 
 
 def _to_name(value: Any) -> str:

@@ -127,3 +127,16 @@ def test_labels_without_a_shape_of_key_points_have_none(tmp_path, more):
     file = write(tmp_path / "data.yaml", f"names: [car]\n{more}")
     assert read_key_points(file) is None
     assert read_key_points(tmp_path / "classes.txt") is None
+
+
+def test_an_empty_line_among_the_names_is_warned_of(tmp_path, caplog):
+    """Darknet and labelImg count it, others do not: the numbers below it are not certain."""
+    write(tmp_path / "classes.txt", "car\n\nbus\n")
+    assert read_names([tmp_path], tmp_path)[0] == ["car", "bus"]
+    assert "classes.txt: line 2 is empty and counts as no class" in caplog.text
+
+
+def test_empty_lines_below_the_names_are_not_warned_of(tmp_path, caplog):
+    write(tmp_path / "classes.txt", "car\nbus\n\n \n")
+    assert read_names([tmp_path], tmp_path)[0] == ["car", "bus"]
+    assert not caplog.text
