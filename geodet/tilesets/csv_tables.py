@@ -20,6 +20,7 @@ from geodet.tilesets.labels import (
     raising_tileset_errors,
     read_text,
 )
+from geodet.tilesets.split_files import split_by_column
 from geodet.tilesets.splits import PART_WORDS
 from geodet.vector.coordinate_tables import MISSING, split_rows, to_numbers
 
@@ -89,7 +90,8 @@ def read_csv(
     decimal commas. A point's x and y are the column and row of a pixel, so half a pixel is added.
     Where all rows share a width and a height, and the first image is of that size, x and y are
     points. A row without coordinates, with NA in their place, or with a box of four zeros, stands
-    for an image without objects.
+    for an image without objects. A column ``split``, ``subset``, ``set`` or ``fold`` may divide the
+    images.
 
     Args:
         path: The file.
@@ -116,6 +118,7 @@ def read_csv(
             kind, columns = "points", columns[:2]
     label = class_column(header, path, label_field)
     images: dict[str, ParsedImage] = {}
+    owners: list[ParsedImage] = []
     for number, row in rows:
         name = row[header.index(image_column)].strip()
         if not name:
@@ -127,6 +130,7 @@ def read_csv(
         if name not in images:
             images[name] = ParsedImage(find_image(name, folders), f"{path}, line ")
             images[name].frame = "centres" if kind == "points" else "pixels"
+        owners.append(images[name])
         where = f"{path}, line {number}"
         cells = [row[header.index(column)] for column in columns]
         box = _to_box(kind, cells, delimiter, where, path)
@@ -136,7 +140,8 @@ def read_csv(
     _check_pixels([[row[place] for place in places] for _, row in rows], delimiter, path)
     is_said = label is not None or label_field is not None
     notes = [] if is_said else note_classes(path, header, rows, (image_column, *columns))
-    return ParsedLabels(path, list(images.values()), notes=notes)
+    labels = ParsedLabels(path, list(images.values()), notes=notes)
+    return split_by_column(labels, header, rows, owners)
 
 
 def class_column(header: Sequence[str], path: Path, label_field: str | None) -> int | None:

@@ -11,6 +11,7 @@ import shapely
 from geodet.errors import TilesetError
 from geodet.tilesets.csv_tables import IMAGE_COLUMNS, class_column, note_classes, read_rows
 from geodet.tilesets.labels import Box, ParsedImage, ParsedLabels, Point, find_image
+from geodet.tilesets.split_files import split_by_column
 from geodet.vector.coordinate_tables import MISSING
 
 __all__ = ["add_outline", "bounds_of", "ellipse_box", "read_outline_table", "turned_corners"]
@@ -102,7 +103,8 @@ def read_outline_table(
     """Read a CSV with the columns ``image_path``, ``geometry`` and optionally ``label``.
 
     The geometries are well-known text in the pixels of the image: polygons, whose bounds count, or
-    points. A row without a geometry stands for an image without objects.
+    points. A row without a geometry stands for an image without objects. A column such as ``split``
+    may divide the images, as in :func:`geodet.tilesets.csv_tables.read_csv`.
 
     Args:
         path: The file.
@@ -124,10 +126,12 @@ def read_outline_table(
         return None
     label = class_column(header, path, label_field)
     images: dict[str, ParsedImage] = {}
+    owners: list[ParsedImage] = []
     for number, row in rows:
         name, text = row[image].strip(), row[geometry].strip()
         if name not in images:
             images[name] = ParsedImage(find_image(name, folders), f"{path}, line ")
+        owners.append(images[name])
         if text.lower() in MISSING:
             continue
         try:
@@ -145,4 +149,5 @@ def read_outline_table(
     used = (header[image], header[geometry])
     is_said = label is not None or label_field is not None
     notes = [] if is_said else note_classes(path, header, rows, used)
-    return ParsedLabels(path, list(images.values()), notes=notes)
+    labels = ParsedLabels(path, list(images.values()), notes=notes)
+    return split_by_column(labels, header, rows, owners)

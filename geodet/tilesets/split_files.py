@@ -13,13 +13,14 @@ from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
 from geodet.tilesets.boundary import check_inside, is_inside
 from geodet.tilesets.image_lists import IMAGE_SUFFIXES, list_images_below
-from geodet.tilesets.labels import ParsedLabels, join_path, read_text
+from geodet.tilesets.labels import ParsedImage, ParsedLabels, join_path, read_text
 from geodet.tilesets.splits import PART_WORDS, Split
 
-__all__ = ["ListedImages", "find_listed_images", "set_parts"]
+__all__ = ["ListedImages", "find_listed_images", "set_parts", "split_by_column"]
 
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _GLOB = frozenset("*?[")
+_COLUMNS = ("split", "subset", "set", "fold")
 
 
 @dataclass(slots=True)
@@ -244,3 +245,36 @@ def set_parts(
         image.split = None if split == "train" and not has_val else split
     labels.images, labels.split_source = known, source
     return labels
+
+
+def split_by_column(
+    labels: ParsedLabels,
+    header: Sequence[str],
+    rows: Sequence[tuple[int, Sequence[str]]],
+    images: Sequence[ParsedImage],
+) -> ParsedLabels:
+    """Set the part of each image from a column of a table, if one holds words such as ``train``.
+
+    Args:
+        labels: The labels of the table; they are changed.
+        header: Its columns, in lower case.
+        rows: The line number and the cells of each row.
+        images: The image of each row.
+
+    Raises:
+        TilesetError: An image is in two parts.
+    """
+    column = next((header.index(name) for name in _COLUMNS if name in header), None)
+    parts: dict[Path, Split] = {}
+    for (number, row), image in zip(rows, images, strict=True):
+        split = None if column is None else PART_WORDS.get(row[column].strip().lower())
+        if split and parts.setdefault(image.path, split) != split:
+            raise TilesetError(
+                f"{labels.source}, line {number}: {image.path.name} is in {parts[image.path]} and"
+                f" in {split}",
+                hint="list each image in one part",
+                path=labels.source,
+            )
+    if column is None or not parts:
+        return labels
+    return set_parts(labels, parts, f"the column {header[column]} of {labels.source.name}")
