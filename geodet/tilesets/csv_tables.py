@@ -10,8 +10,6 @@ from typing import Literal
 
 from geodet.config.section import name_hint
 from geodet.errors import TilesetError
-from geodet.tilesets.boundary import check_images_inside
-from geodet.tilesets.displayed_images import read_geoboxes
 from geodet.tilesets.labels import (
     Box,
     ParsedImage,
@@ -22,6 +20,7 @@ from geodet.tilesets.labels import (
 )
 from geodet.tilesets.split_files import split_by_column
 from geodet.tilesets.splits import PART_WORDS
+from geodet.tilesets.table_sizes import is_size_of_images, size_of_image
 from geodet.vector.coordinate_tables import MISSING, split_rows, to_numbers
 
 __all__ = [
@@ -114,7 +113,7 @@ def read_csv(
     if columns[:2] == ("x", "y") and kind == "sizes":
         places = [header.index(name) for name in (image_column, *columns[2:])]
         named = [[row[place] for place in places] for _, row in rows]
-        if _is_size_of_images(named, folders, delimiter):
+        if is_size_of_images(named, folders, delimiter):
             kind, columns = "points", columns[:2]
     label = class_column(header, path, label_field)
     images: dict[str, ParsedImage] = {}
@@ -136,12 +135,25 @@ def read_csv(
         box = _to_box(kind, cells, delimiter, where, path)
         if box is not None:
             images[name].add(box, None if label is None else row[label].strip(), number)
+    if kind == "corners" and {"width", "height"} <= set(header):
+        _add_sizes(rows, owners, [header.index("width"), header.index("height")])
     places = [header.index(column) for column in columns]
     _check_pixels([[row[place] for place in places] for _, row in rows], delimiter, path)
     is_said = label is not None or label_field is not None
     notes = [] if is_said else note_classes(path, header, rows, (image_column, *columns))
     labels = ParsedLabels(path, list(images.values()), notes=notes)
     return split_by_column(labels, header, rows, owners)
+
+
+def _add_sizes(
+    rows: Sequence[tuple[int, Sequence[str]]], owners: Sequence[ParsedImage], places: Sequence[int]
+) -> None:
+    """Set the size of each image of which the columns width and height are the size."""
+    sides: dict[Path, list[tuple[str, ...]]] = {}
+    for (_, row), image in zip(rows, owners, strict=True):
+        sides.setdefault(image.path, []).append(tuple(row[place].strip() for place in places))
+    for image in {image.path: image for image in owners}.values():
+        image.size = size_of_image(sides[image.path], image.boxes)
 
 
 def class_column(header: Sequence[str], path: Path, label_field: str | None) -> int | None:
@@ -213,23 +225,6 @@ def _find_columns(header: Sequence[str]) -> tuple[_Kind, Sequence[str]] | None:
             if set(columns) <= set(header):
                 return kind, columns
     return None
-
-
-def _is_size_of_images(
-    rows: Sequence[Sequence[str]], folders: Sequence[Path], delimiter: str
-) -> bool:
-    """Whether all rows of image, width and height share a size, which the first image has."""
-    if len(rows) < 2 or len({(width, height) for _, width, height in rows}) > 1:
-        return False
-    name, *sides = rows[0]
-    if not name.strip() or not (path := find_image(name, folders)).is_file():
-        return False
-    check_images_inside([path])
-    (geobox,) = read_geoboxes([ParsedImage(path, "")])
-    try:
-        return sorted(to_numbers(sides, delimiter)) == sorted([geobox.width, geobox.height])
-    except ValueError:
-        return False
 
 
 def _to_box(

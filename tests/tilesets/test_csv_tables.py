@@ -221,3 +221,35 @@ def test_the_label_field_is_the_column_with_the_class(tmp_path, text):
     with pytest.raises(TilesetError, match="no column 'sorte'") as caught:
         read_tileset(tmp_path / "t.csv", DataConfig(label_field="sorte"), part="all")
     assert "did you mean 'sort'" in caught.value.hint
+
+
+SIZED = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+
+
+def test_the_size_of_the_image_in_a_table_is_read(tmp_path):
+    """As object detectors of TensorFlow want their tables."""
+    rows = "a.png,64,48,car,1,2,9,9\na.png,64,48,car,20,2,30,40\n"
+    (image,) = read_csv(write(tmp_path / "a.csv", SIZED + rows), [tmp_path]).images
+    assert image.size == (64, 48)
+
+
+def test_an_image_of_another_size_than_its_table_says_is_refused(tmp_path):
+    paint_image(tmp_path / "a.png")
+    write(tmp_path / "a.csv", SIZED + "a.png,128,96,car,1,2,9,9\n")
+    with pytest.raises(TilesetError, match="is 64 x 48 px, but its labels are for 128 x 96 px"):
+        read_tileset(tmp_path, DataConfig(), part="all")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "a.png,8,7,car,1,2,9,9",  # the size of the box
+        "a.png,8,7,car,0,0,8,7",  # of one in the corner
+        "a.png,4.5,12.3,oak,1,2,9,9",  # of a crown and a tree, in metres
+        "a.png,64,48,car,1,2,9,9\na.png,60,40,car,1,2,9,9",  # two
+        "a.png,NA,NA,car,1,2,9,9",
+    ],
+)
+def test_other_widths_and_heights_are_no_size_of_the_image(tmp_path, row):
+    (image,) = read_csv(write(tmp_path / "a.csv", SIZED + row), [tmp_path]).images
+    assert image.size is None
