@@ -18,13 +18,15 @@ __all__ = ["add_outline", "bounds_of", "ellipse_box", "read_outline_table", "tur
 
 
 def bounds_of(points: Sequence[Point]) -> Box:
-    """Return x1 y1 x2 y2 of one or more points.
+    """Return x1 y1 x2 y2 of one or more points, NaN if a coordinate is no number.
 
     Example:
         >>> bounds_of([(3, 1), (2, 5), (4, 2)])
         (2, 1, 4, 5)
     """
     xs, ys = zip(*points, strict=True)
+    if any(map(math.isnan, xs + ys)):  # which min and max take or leave, by its place
+        return math.nan, math.nan, math.nan, math.nan
     return min(xs), min(ys), max(xs), max(ys)
 
 

@@ -497,3 +497,14 @@ def test_two_images_with_one_label_file_are_refused(tmp_path):
     write(tmp_path / "data.yaml", "train: [a.jpg, a.png]\nnames: [t]\n")
     with pytest.raises(TilesetError, match=message):
         find_labels(tmp_path)
+
+
+def test_a_corner_that_is_no_number_is_refused(tmp_path):
+    for place in range(8):
+        numbers = ["1", "1", "9", "1", "9", "9", "1", "9"]
+        numbers[place] = "nan"
+        write(tmp_path / "labels" / "a.txt", " ".join(["0", *numbers]))
+        write(tmp_path / "classes.txt", "car")
+        paint_image(tmp_path / "images" / "a.png")
+        with pytest.raises(TilesetError, match=r"a\.txt, line 1: the box .* is not finite"):
+            find_labels(tmp_path)
