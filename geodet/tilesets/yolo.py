@@ -102,7 +102,7 @@ def _parse_yolo(
 ) -> tuple[int, Box, list[Point]]:
     index, *values = line.split()
     try:
-        number, shares = int(index), [float(value) for value in values]
+        number, shares = _to_index(index), [float(value) for value in values]
     except ValueError as error:
         what = f"{shown(line.strip())} is not a class index and numbers"
         raise TilesetError(f"{where}: {what}", hint=_HINT) from error
@@ -121,6 +121,17 @@ def _parse_yolo(
         points = list(zip(shares[::2], shares[1::2], strict=True))
         return number, bounds_of(points), points
     raise TilesetError(f"{where}: {len(shares)} numbers after the class", hint=_HINT)
+
+
+def _to_index(word: str) -> int:
+    """Return the number of a class, which programs also write as a float."""
+    try:
+        return int(word)
+    except ValueError:
+        number = float(word)
+        if not number.is_integer():
+            raise
+        return int(number)
 
 
 def _to_corners(shares: Sequence[float]) -> Box:

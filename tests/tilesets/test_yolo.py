@@ -140,3 +140,11 @@ def test_empty_lines_below_the_names_are_not_warned_of(tmp_path, caplog):
     write(tmp_path / "classes.txt", "car\nbus\n\n \n")
     assert read_names([tmp_path], tmp_path)[0] == ["car", "bus"]
     assert not caplog.text
+
+
+def test_a_class_written_as_a_float_is_its_number(tmp_path):
+    """As NumPy and Ultralytics write and read them."""
+    assert yolo(tmp_path, "1.000000e+00 0.5 0.5 0.1 0.1").images[0].names == ["bus"]
+    for word in ("0.5", "nan", "inf"):
+        with pytest.raises(TilesetError, match="is not a class index and numbers"):
+            yolo(tmp_path, f"{word} 0.5 0.5 0.1 0.1")
