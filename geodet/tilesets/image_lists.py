@@ -21,6 +21,7 @@ __all__ = [
     "list_images",
     "list_images_below",
     "list_lone_labels",
+    "list_with_ending",
 ]
 
 _IMAGE_FOLDERS = ("images", "JPEGImages", "train_images", "obj_*_data")
@@ -83,6 +84,12 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
 
 
+def list_with_ending(folder: Path, *suffixes: str) -> list[Path]:
+    """List the files in a folder whose names end so, in upper or lower case; none if it is none."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [file for file in files if file.suffix.lower() in suffixes]
+
+
 def image_folders(file: Path) -> list[Path]:
     """List the folders that may contain the images of a label file, the likeliest first."""
     bases = [file.parent]
@@ -101,7 +108,7 @@ def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str
         folder: The tileset, or a part of it.
         names: Sub-folders that may contain label files, arranged as the images are: of ``folder``,
             or in place of a folder ``images`` that the image is in.
-        suffix: Suffix of label files.
+        suffix: Suffix of label files, in lower case; in upper case it is found, too.
 
     Returns:
         The first file that exists in such a sub-folder or beside the image; if there is none, the
@@ -118,8 +125,9 @@ def find_label_file(image: Path, folder: Path, names: Sequence[str], suffix: str
     ]
     beside = image.with_suffix(suffix)
     for candidate in (*candidates, beside):
-        if candidate.is_file():
-            return candidate
+        for file in (candidate, candidate.with_suffix(suffix.upper())):
+            if file.is_file():
+                return file
     return next((c for c in candidates if c.parent.is_dir()), beside)
 
 
@@ -142,7 +150,7 @@ def check_label_files(pairs: Sequence[LabelPair], folder: Path) -> list[str]:
     """
     check_one_image_each(pairs)
     expected = {file for _, file in pairs}
-    suffix = pairs[0][1].suffix
+    suffix = pairs[0][1].suffix.lower()
     orphans = _list_orphans(expected, folder, suffix)
     if orphans:
         raise TilesetError(
@@ -178,7 +186,7 @@ def list_lone_labels(expected: Set[Path], suffix: str) -> list[Path]:
 
 def _keep_labels(found: Set[Path], expected: Set[Path], suffix: str) -> list[Path]:
     """Keep the label files of a suffix that are not expected."""
-    others = [file for file in sorted(found - expected) if file.suffix == suffix]
+    others = [file for file in sorted(found - expected) if file.suffix.lower() == suffix]
     real = {file.resolve() for file in expected} if others else set()  # folders may be links
     return [file for file in others if file.resolve() not in real and _is_label(file)]
 
@@ -201,9 +209,9 @@ def check_one_image_each(pairs: Sequence[LabelPair]) -> None:
 
 def _is_label(file: Path) -> bool:
     """Whether a file has labels, and is not a list of classes or a read-me beside them."""
-    if file.suffix == ".json":
+    if file.suffix.lower() == ".json":
         return '"shapes"' in read_text(file)
-    if file.suffix == ".xml":
+    if file.suffix.lower() == ".xml":
         check_inside(file)
         # The declared encoding may be another; the tags are the same in all but UTF-16.
         return b"<annotation" in file.read_bytes()

@@ -18,6 +18,7 @@ from geodet.tilesets.image_lists import (
     find_label_file,
     image_folders,
     list_images,
+    list_with_ending,
 )
 from geodet.tilesets.image_sets import with_image_sets
 from geodet.tilesets.labelme import read_labelme
@@ -136,12 +137,12 @@ def _try_table(file: Path, folders: Sequence[Path], label_field: str | None) -> 
 def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None:
     """Read the one file that labels all images; None if there is none."""
     places = (folder, folder / "annotations", folder / "Annotations")
-    files = sorted(f for place in places for s in ("json", "geojson") for f in place.glob(f"*.{s}"))
+    files = sorted(f for place in places for f in list_with_ending(place, ".json", ".geojson"))
     found = [(kind, file) for file in files if (kind := _kind_of(file))]
     found = [(kind, file) for kind, file in found if kind != _VIA_3] or found  # it was converted
     if len(found) > 1:  # other files of COCO have key points and captions
         found = [(kind, file) for kind, file in found if file.name.startswith("instances_")]
-    found += [(kind, file) for file in folder.glob("*.xml") if (kind := _kind_of(file))]
+    found += [(kind, file) for file in list_with_ending(folder, ".xml") if (kind := _kind_of(file))]
     if len(found) == 1:
         return _read_as(*found[0], label_field)
     read = (_try_table(file, image_folders(file), label_field) for file in _tables(folder))
@@ -155,7 +156,7 @@ def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None
 
 
 def _tables(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.glob("*.csv")) if file.name != "images.csv"]
+    return [file for file in list_with_ending(folder, ".csv") if file.name != "images.csv"]
 
 
 def _find_file_for_each(folder: Path, root: Path, label_field: str | None) -> ParsedLabels | None:
@@ -211,7 +212,8 @@ def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path)
 def _unknown_layout(folder: Path) -> TilesetError:
     """Return the error that lists what a folder contains."""
     images = list_images(folder)
-    jsons = [*folder.glob("*.json"), *folder.glob("annotations/*.json")]
+    places = (folder, folder / "annotations")
+    jsons = [file for place in places for file in list_with_ending(place, ".json")]
     found = f"{len(images)} images without labels" if images else "no images"
     if jsons:
         found = f"{len(jsons)} JSON files, none of them train.json and val.json"
