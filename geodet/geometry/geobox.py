@@ -201,6 +201,7 @@ def step_lengths(matrix: Floats) -> tuple[float, float]:
     return x, y
 
 
+_NEAR_A_POLE = 5000.0  # metres, where a plane errs by less than 1e-6
 _STEPS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
 
@@ -253,9 +254,15 @@ class _Ground:
         w2 = 1.0 - self._e2 * np.sin(lat) ** 2
         # The short way round, also across the antimeridian.
         turn = (lon1 - lon0 + np.pi) % (2 * np.pi) - np.pi
+        meridian = self._a * (1.0 - self._e2) / w2**1.5
         east = turn * np.cos(lat) * self._a / np.sqrt(w2)
-        north = (lat1 - lat0) * self._a * (1.0 - self._e2) / w2**1.5
-        return np.stack([east, north])
+        north = (lat1 - lat0) * meridian
+        # Around a pole a step may be a half turn, and the ground is a plane with it in the middle.
+        from0, from1 = (np.pi / 2 - np.abs([lat0, lat1])) * meridian
+        is_polar = np.minimum(from0, from1) < _NEAR_A_POLE
+        poleward = np.sign(lat) * (from0 - from1 * np.cos(turn))
+        polar = np.stack([from1 * np.sin(turn), poleward])
+        return np.where(is_polar, polar, np.stack([east, north]))
 
     def place(self, xy: Floats) -> Floats:
         """Return longitude and latitude in radians, or the plane of an engineering CRS: (2, N)."""

@@ -142,6 +142,22 @@ def test_resolution_is_the_geodesic_length_of_the_centre_pixels_sides(epsg, lon,
     assert geobox.gsd == pytest.approx(np.sqrt(np.prod(lengths)), rel=1e-5)
 
 
+@pytest.mark.parametrize("epsg", [3031, 3413, 3995])
+@pytest.mark.parametrize("off", [(0.0, 0.0), (0.3, -0.2), (-40.0, 2.0), (800.0, 900.0), (3e3, 0.0)])
+@pytest.mark.parametrize("side", [0.05, 0.6, 30.0])
+def test_pixels_near_a_pole_have_their_true_size(epsg, off, side):
+    """There a step of one pixel may be a half turn of longitude."""
+    transform = Affine(side, 0, off[0] - 50 * side, 0, -side, off[1] + 50 * side)
+    geobox = GeoBox(100, 100, transform, CRS.from_epsg(epsg))
+    corners = to_degrees(geobox, [(50, 50), (51, 50), (50, 51)])
+    geod = geobox.crs.get_geod()
+    lengths = [geod.inv(*corners[0], *corner)[2] for corner in corners[1:]]
+    assert geobox.ground_resolution == pytest.approx(lengths, rel=2e-5)
+    assert geobox.pixel_area(np.array([[50.0, 50.0]]))[0] == pytest.approx(
+        np.prod(lengths), rel=4e-5
+    )
+
+
 @pytest.mark.parametrize(("epsg", "lon", "lat", "side"), PLACES)
 def test_the_area_of_a_pixel_is_that_of_its_polygon(epsg, lon, lat, side):
     geobox = square(epsg, lon, lat, side)
