@@ -95,8 +95,8 @@ def image_folders(file: Path) -> list[Path]:
     bases = [file.parent]
     if file.parent.name.lower() == "annotations":
         bases.append(file.parent.parent)
-    words = ["", "images", "JPEGImages", "train_images", file.stem.removeprefix("instances_")]
-    words.append(f"images/{words[-1]}")
+    part = file.stem.removeprefix("instances_")
+    words = ["", "images", "JPEGImages", "train_images", part, f"images/{part}", f"{part}/images"]
     return [base / word for base in bases for word in words]
 
 

@@ -241,3 +241,13 @@ def test_a_label_file_is_found_in_its_folder_or_beside_its_image(tmp_path):
     there.unlink()
     beside.unlink()
     assert find_label_file(image, tmp_path, ("labels",), ".txt") == there  # where it should be
+
+
+@pytest.mark.parametrize("place", ["{part}/images", "{part}", "images/{part}"])
+def test_a_file_for_each_part_finds_its_images(tmp_path, place):
+    for part in ("train", "val"):
+        paint_image(tmp_path / place.format(part=part) / "1.png")
+        write_coco(tmp_path / f"{part}.json", {"1.png": [(0, 1, 2, 8, 7)]})
+    labels = find_labels(tmp_path)
+    found = [(i.path.relative_to(tmp_path).as_posix(), i.split) for i in labels.images]
+    assert found == [(f"{place.format(part=part)}/1.png", part) for part in ("train", "val")]
