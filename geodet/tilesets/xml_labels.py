@@ -68,7 +68,7 @@ def _read_voc_image(path: Path, file: Path) -> ParsedImage:
         image.size = (int(width), int(height))
     for number, item in enumerate(root.iter("object"), start=1):
         name = item.findtext("name", "").strip()
-        difficult = item.findtext("difficult", "0").strip() == "1"
+        difficult = item.findtext("difficult", "0").strip().lower() in ("1", "true")
         box, angle = _read_voc_box(item, f"{file}, object {number}")
         corners = turned_corners(box, angle) if angle else ()
         box = bounds_of(corners) if corners else box

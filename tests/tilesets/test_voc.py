@@ -51,3 +51,15 @@ def test_binary_labels_are_refused_with_their_file(tmp_path):
     (tmp_path / "a.xml").write_bytes(b"\xff\xfe\x00<annotation>")
     with pytest.raises(TilesetError, match=r"a\.xml: broken XML"):
         read_voc([(IMAGE, tmp_path / "a.xml")])
+
+
+@pytest.mark.parametrize(
+    ("word", "ignored"), [("1", True), ("True", True), ("0", False), ("", False)]
+)
+def test_difficult_objects_are_ignored_however_it_is_written(tmp_path, word, ignored):
+    text = (
+        f"<annotation><object><name>car</name><difficult>{word}</difficult><bndbox><xmin>1</xmin>"
+        "<ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+    )
+    file = write(tmp_path / "a.xml", text)
+    assert read_voc([(tmp_path / "a.png", file)]).images[0].ignored == [ignored]
