@@ -1,10 +1,13 @@
-"""Whether a path exists, also where there can be no such path."""
+"""Whether a path exists, also where there can be no such path, or under a name that is alike."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["is_there"]
+__all__ = ["find_alike", "is_there"]
 
 
 def is_there(path: str | Path) -> bool:
@@ -21,3 +24,37 @@ def is_there(path: str | Path) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):
         return False
+
+
+def find_alike(places: Sequence[Path]) -> Path | None:
+    """Return the first file that alone in its folder has a name like that of a place.
+
+    Names are alike that differ by case, or by how accents are stored: on Windows and macOS they are
+    one. macOS stores accents apart from their letters, and so do archives that were made there.
+
+    Args:
+        places: Where the file may be, under the name that the labels give it.
+
+    Returns:
+        The path of the file; None if there is none, or only several that are alike.
+    """
+    for place in places:
+        folder = place.parent
+        if folder.is_dir():
+            names = _list_names(folder, folder.stat().st_mtime_ns).get(_key(place.name), ())
+            if len(names) == 1 and (folder / names[0]).is_file():
+                return folder / names[0]
+    return None
+
+
+@lru_cache(maxsize=32)
+def _list_names(folder: Path, _changed: int) -> Mapping[str, Sequence[str]]:
+    """List the names in a folder that are alike; its time keeps the list from being too old."""
+    names: dict[str, list[str]] = {}
+    for one in folder.iterdir():
+        names.setdefault(_key(one.name), []).append(one.name)
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

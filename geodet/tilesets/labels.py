@@ -23,6 +23,7 @@ from geodet.documents.text import DocumentError, read_document, to_text
 from geodet.documents.values import check_name, shown
 from geodet.documents.yaml_documents import parse_yaml
 from geodet.errors import TilesetError
+from geodet.files.existence import find_alike
 from geodet.geometry.arrays import Floats
 from geodet.geometry.oriented_boxes import oriented_of_boxes, oriented_shapes
 from geodet.tilesets.boundary import check_inside, is_inside
@@ -299,8 +300,9 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
 
     Returns:
         The first existing file of that path, or else of that name without folders, since programs
-        write paths of their own; if there is none, its path in the first folder. One that is
-        outside of the tileset that is being read comes last, to be refused with the others.
+        write paths of their own, or one that differs in case or accents; if there is none, its path
+        in the first folder. One that is outside of the tileset that is being read comes last, to be
+        refused with the others.
 
     Raises:
         TilesetError: There can be no file of that name.
@@ -314,7 +316,8 @@ def find_image(name: str, folders: Sequence[Path]) -> Path:
     words = dict.fromkeys((path, path.rpartition("/")[2] or path))
     candidates = [join_path(folder, word) for word in words for folder in folders]
     found = [candidate for candidate in candidates if candidate.is_file()]
-    return next((c for c in found if is_inside(c)), (found or candidates)[0])
+    alike = None if found else find_alike(list(filter(is_inside, candidates)))
+    return alike or next((c for c in found if is_inside(c)), (found or candidates)[0])
 
 
 def join_path(folder: Path, path: str | PurePosixPath) -> Path:
