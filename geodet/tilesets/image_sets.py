@@ -29,7 +29,13 @@ def with_image_sets(labels: ParsedLabels, folder: Path) -> ParsedLabels:
     if not files:
         return labels
     known = _by_ends(labels.images, folder)
-    if not found and not all(_names_an_image(file, known) for file in files.values()):
+    lost = [] if found else [file for file in files.values() if not _names_an_image(file, known)]
+    if lost:
+        others = [file.name for file in files.values() if file != lost[0]]
+        labels.notes.append(
+            f"{folder}: {lost[0].name} names none of the images, so it and {', '.join(others)} are"
+            " not used"
+        )
         return labels
     parts: dict[Path, Split] = {}
     for split, file in files.items():
@@ -64,26 +70,34 @@ def _read_image_set(
 ) -> None:
     """Add the images of a list to their part."""
     for number, line in enumerate(read_text(file).splitlines(), start=1):
-        words = line.split()
-        if not words:
+        if not line.strip():
             continue
-        images = _find_listed(line.strip(), known) or _find_listed(words[0], known)
+        images = _find_of_line(line, known)
+        name = line.strip()
         if not images and split == "test":
-            notes.append(f"{file}, line {number}: there is no image {words[0]}")
+            notes.append(f"{file}, line {number}: there is no image {name}")
         elif len(images) != 1 or parts.setdefault(images[0], split) != split:
             what = "there is no image" if not images else f"{len(images)} images are called"
             what = f"{parts[images[0]]} already has" if len(images) == 1 else what
             raise TilesetError(
-                f"{file}, line {number}: {what} {words[0]}",
+                f"{file}, line {number}: {what} {name}",
                 hint="a line is the name of one image, with its folders if others have that name,"
                 " too; an image belongs to one part",
                 path=file,
             )
 
 
+def _find_of_line(line: str, known: Mapping[str, list[Path]]) -> list[Path]:
+    """Return the images that a line may mean: a name, which may have spaces, or one and a flag."""
+    words = line.split()
+    names = (line.strip(), line.rstrip().removesuffix(words[-1]).strip(), words[0])
+    found = (_find_listed(name, known) for name in names if name)
+    return next((images for images in found if images), [])
+
+
 def _find_listed(name: str, known: Mapping[str, list[Path]]) -> list[Path]:
     """Return the images that share the longest end with a path."""
-    parts = PurePosixPath(name).parts
+    parts = PurePosixPath(name.replace("\\", "/")).parts
     ends = ("/".join(parts[first:]) for first in range(len(parts)))
     return next((known[end] for end in ends if end in known), [])
 
@@ -117,5 +131,6 @@ def _find_plain_lists(folder: Path) -> dict[Split, Path]:
 
 
 def _names_an_image(file: Path, known: Mapping[str, list[Path]]) -> bool:
-    """Whether the first word of a list stands for images."""
-    return bool(_find_listed(next(iter(read_text(file).split()), ""), known))
+    """Whether a line of a list stands for images."""
+    lines = read_text(file).splitlines()
+    return any(_find_of_line(line, known) for line in lines if line.strip())
