@@ -184,6 +184,7 @@ def _iter_pairs(images: Sequence[Path], folder: Path) -> Iterator[tuple[str, lis
         ("Pascal VOC", _VOC_FOLDERS, ".xml"),
         ("labelme", _LABELME_FOLDERS, ".json"),
         ("", _TEXT_FOLDERS, ".txt"),
+        ("Pascal VOC", ("labels",), ".xml"),
     ):
         pairs = [(image, find_label_file(image, folder, folders, suffix)) for image in images]
         yield name or _text_format(pairs), pairs

@@ -251,3 +251,12 @@ def test_a_file_for_each_part_finds_its_images(tmp_path, place):
     labels = find_labels(tmp_path)
     found = [(i.path.relative_to(tmp_path).as_posix(), i.split) for i in labels.images]
     assert found == [(f"{place.format(part=part)}/1.png", part) for part in ("train", "val")]
+
+
+def test_voc_files_may_lie_in_a_folder_of_labels(tmp_path):
+    for place, count in (("x", 1), ("y", 2)):
+        paint_image(tmp_path / "images" / place / "1.png")
+        write_voc(tmp_path / "labels" / place / "1.xml", [("car", 1, 2, 9, 9)] * count)
+    labels = find_labels(tmp_path)
+    assert labels.layout == "Pascal VOC"
+    assert [len(image.boxes) for image in labels.images] == [1, 2]
