@@ -41,6 +41,7 @@ _HINT = (
 _ENCODINGS = ("ascii", "utf-16-le", "utf-16-be")  # how the characters of a tag are stored
 _VIA_3 = "VIA 3"
 _VOC_FOLDERS = ("annotations", "Annotations")
+_YEAR = "0123456789_-"  # train2017
 _LABELME_FOLDERS = ("annotations", "labels", "json")
 _TEXT_FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
 
@@ -231,7 +232,7 @@ def _with_folder_splits(labels: ParsedLabels, folder: Path) -> ParsedLabels:
     parts: dict[Path, Split] = {}
     for image in labels.images:
         inner = image.path.relative_to(folder).parts[:-1] if _is_below(image.path, folder) else ()
-        if len(inner) > 1 and (split := PART_WORDS.get(inner[1].lower())):
+        if len(inner) > 1 and (split := PART_WORDS.get(inner[1].lower().rstrip(_YEAR))):
             parts[image.path] = split
     if {"train", "val"} <= set(parts.values()) or (parts and len(parts) == len(labels.images)):
         names = dict.fromkeys(path.relative_to(folder).parts[1] for path in parts)

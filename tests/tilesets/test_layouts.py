@@ -260,3 +260,13 @@ def test_voc_files_may_lie_in_a_folder_of_labels(tmp_path):
     labels = find_labels(tmp_path)
     assert labels.layout == "Pascal VOC"
     assert [len(image.boxes) for image in labels.images] == [1, 2]
+
+
+def test_folders_of_images_may_have_the_year_in_their_name(tmp_path):
+    for part in ("train2017", "val2017"):
+        paint_image(tmp_path / "images" / part / f"{part}.png")
+        write(tmp_path / "labels" / part / f"{part}.txt", "0 0.5 0.5 0.1 0.1\n")
+    write(tmp_path / "classes.txt", "car\n")
+    labels = find_labels(tmp_path)
+    assert splits(labels) == {"train2017.png": "train", "val2017.png": "val"}
+    assert labels.split_source == "the folders train2017, val2017"
