@@ -171,7 +171,7 @@ def _add_annotation(
             listed = ", ".join(list(known)[:10])
             raise ValueError(f"no {kind} has the id {found[kind]}; there are {listed or 'none'}")
     image = images[found["image"]]
-    box = annotation_box(entry)
+    box = annotation_box(entry, image.size)
     if box is None:
         return False
     outline = () if "whole_bbox" in entry else single_outline(entry)

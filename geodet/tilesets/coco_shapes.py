@@ -15,14 +15,17 @@ __all__ = ["annotation_box", "annotation_rotation", "mask_box", "polygon_box", "
 _LONGEST_RUN = 60  # bits
 
 
-def annotation_box(entry: Mapping[str, Any]) -> Box | None:
+def annotation_box(
+    entry: Mapping[str, Any], image_size: tuple[int, int] | None = None
+) -> Box | None:
     """Return x1 y1 x2 y2 of an annotation, None for one with an empty box and no segmentation.
 
     Args:
         entry: ``whole_bbox`` (of geodet), ``bbox`` or ``segmentation``, the first that is filled.
+        image_size: Width and height of the image, None if the labels do not say it.
 
     Raises:
-        ValueError: The annotation has none of them, or a broken one.
+        ValueError: The annotation has none of them, a broken one, or a mask of another size.
     """
     segmentation = entry.get("segmentation")
     for key in ("whole_bbox", "bbox"):
@@ -31,7 +34,9 @@ def annotation_box(entry: Mapping[str, Any]) -> Box | None:
         if value and not (is_unfilled and segmentation):
             return _parse_bbox(value)
     if isinstance(segmentation, dict):
-        return mask_box(segmentation)
+        box = mask_box(segmentation)
+        _check_mask_size(segmentation["size"], image_size)
+        return box
     if segmentation:
         return polygon_box(segmentation)
     if "bbox" not in entry:
@@ -155,6 +160,17 @@ def mask_box(mask: Mapping[str, Any]) -> Box | None:
     left = min(start // rows for start, _ in runs)
     right = max((end - 1) // rows for _, end in runs) + 1
     return float(left), float(top), float(right), float(bottom)
+
+
+def _check_mask_size(rows_and_columns: Sequence[Any], image: tuple[int, int] | None) -> None:
+    """Check that a mask is as large as its image, if the labels say how large that is."""
+    rows, columns = map(whole_number, rows_and_columns)
+    if image is not None and image != (columns, rows):
+        width, height = image
+        raise ValueError(
+            f"the mask has {rows} x {columns} rows and columns, and its image has"
+            f" {height} x {width}"
+        )
 
 
 def _decode(text: str) -> list[int]:

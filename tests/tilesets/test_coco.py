@@ -273,3 +273,20 @@ def test_a_box_that_nobody_filled_gives_way_to_the_outline(bbox):
     entry = {"bbox": bbox, "segmentation": [[1, 2, 5, 2, 5, 8, 1, 8]]}
     assert annotation_box(entry) == (1, 2, 5, 8)
     assert annotation_box({"bbox": [0, 0, 0, 0]}) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("size", [[64, 48], [24, 32]])
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path, size):
+    """Its run lengths go down each column; with width and height in turn they mean other pixels."""
+    mask = {"size": size, "counts": [100, 5]}
+    file = write_coco(tmp_path / "a.json", {"a.png": [(0, 0, 0, 0, 0)]})
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segmentation"] = mask
+    file.write_text(json.dumps(content))
+    with pytest.raises(
+        TilesetError, match=r"annotation 1: the mask has .*, and its image has 48 x 64"
+    ):
+        read_coco(file, [tmp_path])
+    content["annotations"][0]["bbox"] = [1, 2, 3, 4]  # then nobody needs the mask
+    file.write_text(json.dumps(content))
+    assert read_coco(file, [tmp_path]).images[0].boxes == [(1, 2, 4, 6)]
