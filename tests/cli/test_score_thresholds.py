@@ -21,10 +21,17 @@ def test_one_score_or_scores_by_class(text, wanted):
     assert parse_thresholds(text) == wanted
 
 
-@pytest.mark.parametrize("text", ["", "high", "1.5", "-0.1", "car=", "car=0.3,0.5", "nan"])
+@pytest.mark.parametrize(
+    "text", ["", "high", "1.5", "-0.1", "car=", "car=0.3,0.5", "nan", "=0.3", "0.3,0.5"]
+)
 def test_anything_else_is_wrong_usage(text):
     with pytest.raises(typer.BadParameter, match="neither a score from 0 to 1"):
         parse_thresholds(text)
+
+
+def test_a_class_with_two_scores_is_wrong_usage():
+    with pytest.raises(typer.BadParameter, match=r"names 'car' twice"):
+        parse_thresholds("car=0.3, van=0.5, car =0.4")
 
 
 @pytest.mark.parametrize(
