@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from geodet.documents.text import DocumentError
 from geodet.documents.toml_documents import parse_toml
 
-__all__ = ["ListKey", "find_list_key", "toml_value"]
+__all__ = ["ListKey", "find_list_key", "toml_value", "value_or_text"]
 
 _BRACKETED = re.compile(r"^\[([^\[\]]|\[[^\[\]]*\])*\]$")  # unlike the pattern [ab]*,c[12]
 _KINDS = {
@@ -36,6 +36,23 @@ def toml_value(text: str) -> Any:
         return parse_toml(f"value = {text}")["value"]
     except DocumentError:
         return text
+
+
+def value_or_text(field: FieldInfo, text: str) -> Any:
+    """Return the value of a TOML text, or the text itself where the key takes texts alone.
+
+    A class, an attribute or the name of the data may be a number or a date.
+
+    Args:
+        field: What the key takes, no list.
+        text: As it is typed.
+    """
+    value, kinds = toml_value(text), {*_options(field.annotation)} - {type(None)}
+    if kinds == {str}:
+        return value if isinstance(value, str) else text
+    if kinds == {dict[str, str]} and isinstance(value, dict):
+        return value if not _has_bare(value.values()) else text
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +112,8 @@ class ListKey:
         return f"write it as {path}={typed}{words}; in a recipe: {name} = {listed}"
 
 
-def _has_bare(values: Sequence[Any]) -> bool:
-    """Whether a list has items that TOML takes for something else than text, such as 2022."""
+def _has_bare(values: Iterable[Any]) -> bool:
+    """Whether there are items that TOML takes for something else than text, such as 2022."""
     return not all(isinstance(value, str) for value in values)
 
 

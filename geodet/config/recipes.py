@@ -13,9 +13,10 @@ from typing import Any
 
 import tomli_w
 from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from geodet.config import Config
-from geodet.config.list_keys import ListKey, find_list_key, toml_value
+from geodet.config.list_keys import ListKey, find_list_key, toml_value, value_or_text
 from geodet.config.section import name_hint, to_config_error
 from geodet.documents.text import DocumentError, read_document, to_text
 from geodet.documents.toml_documents import parse_toml
@@ -84,6 +85,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Parse ``section.key=value`` texts; a value is TOML, or else plain text.
 
     A list may be typed without brackets and quotes, and one of a single item as that item.
+    A key that takes a text alone takes numbers as they are typed.
 
     Example:
         >>> parse_settings(["train.epochs=3", "train.optimizer=sgd", "data.bands=1,2,3"])
@@ -99,8 +101,11 @@ def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def _read_value(key: str, text: str) -> Any:
-    known = _list_key(key)
-    return toml_value(text) if known is None else known.read(text)
+    field = _field(key)
+    known = None if field is None else find_list_key(field)
+    if known is not None:
+        return known.read(text)
+    return toml_value(text) if field is None else value_or_text(field, text)
 
 
 def _listed(key: str, value: Any) -> Any:
@@ -112,11 +117,15 @@ def _listed(key: str, value: Any) -> Any:
 
 def _list_key(path: str) -> ListKey | None:
     """Return what a key of the configuration takes, None if it is unknown or takes no list."""
-    section, _, key = path.partition(".")
-    if section not in Config.model_fields:
-        return None
-    field = _sections()[section].model_fields.get(key)
+    field = _field(path)
     return None if field is None else find_list_key(field)
+
+
+def _field(path: str) -> FieldInfo | None:
+    """Return the field of a key of the configuration, None if it is unknown."""
+    section, _, key = path.partition(".")
+    known = section in Config.model_fields
+    return _sections()[section].model_fields.get(key) if known else None
 
 
 def iter_recipes() -> list[tuple[str, str]]:

@@ -59,6 +59,24 @@ def test_values_are_toml_or_plain_text(text, value):
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [("2020", "2020"), ("1.50", "1.50"), ("true", "true"), ("2024-01-01", "2024-01-01")],
+)
+@pytest.mark.parametrize("key", ["data.one_class", "tile.label_field", "train.data_name"])
+def test_a_key_that_takes_a_text_takes_numbers_and_dates_as_they_are_typed(key, text, value):
+    section, _, name = key.partition(".")
+    for typed in (text, f'"{text}"'):
+        config = resolve_config(settings=[f"{key}={typed}"])
+        assert getattr(getattr(config, section), name) == value
+
+
+@pytest.mark.parametrize("text", ["{car=1,van=2}", "car=1,van=2", '{car = 1, van = "2"}'])
+def test_classes_may_be_renamed_to_numbers(text):
+    config = resolve_config(settings=[f"data.class_map={text}"])
+    assert config.data.class_map == {"car": "1", "van": "2"}
+
+
+@pytest.mark.parametrize(
     ("setting", "message", "hint"),
     [
         ("detect.chip_sise=3", "unknown key 'detect.chip_sise'", "detect.chip_size"),
