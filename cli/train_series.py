@@ -79,6 +79,7 @@ def train_runs(
                 device=device,
                 resume=goes_on,
                 overwrite=not goes_on,
+                labels_of=run.labels_of,
                 progress=display.epoch,
                 step_progress=display.step,
                 cut_progress=display.cut,

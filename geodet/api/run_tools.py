@@ -127,6 +127,7 @@ def train_series(
             device=device,
             resume=goes_on,
             overwrite=not goes_on,
+            labels_of=run.labels_of,
             progress=progress or (lambda _: None),
         )
 

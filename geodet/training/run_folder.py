@@ -20,13 +20,14 @@ from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_
 from geodet.files.outputs import replacing
 from geodet.tilesets.labels import Tileset
 from geodet.training.event_file import EVENT_FILES, EventFile
-from geodet.training.run_about import write_run_about
+from geodet.training.run_about import read_labels_digest, write_run_about
 
 __all__ = [
     "RunLog",
     "RunState",
     "begin_run",
     "digest_labels",
+    "digest_same_labels",
     "keep_model",
     "load_state",
     "read_log",
@@ -62,7 +63,9 @@ class RunState:
     """Ends of the 95 % confidence interval of the best F1; empty with 50 objects and more."""
 
 
-def begin_run(folder: Path, config: Config, *, resume: bool, is_main: bool = True) -> None:
+def begin_run(
+    folder: Path, config: Config, *, resume: bool, is_main: bool = True, labels: str = ""
+) -> None:
     """Create the folder of a run and, unless it resumes, delete what an earlier run left there.
 
     Its ``run.json`` says with which settings it runs.
@@ -72,6 +75,7 @@ def begin_run(folder: Path, config: Config, *, resume: bool, is_main: bool = Tru
         config: All settings.
         resume: Whether the run goes on from its state.
         is_main: Whether this process is the one that writes.
+        labels: Digest of the labels, see :func:`digest_labels`.
 
     Raises:
         OutputError: The folder cannot be created.
@@ -88,7 +92,7 @@ def begin_run(folder: Path, config: Config, *, resume: bool, is_main: bool = Tru
         raise OutputError(
             f"cannot create {folder}: {error}", hint="choose another folder", path=folder
         ) from error
-    write_run_about(folder, config)
+    write_run_about(folder, config, labels=labels)
 
 
 def keep_model(output: Path) -> None:
@@ -138,6 +142,29 @@ def digest_labels(tileset: Tileset) -> str:
         for array in (image.boxes, image.labels, image.ignored, *oriented):
             digest.update(repr(array.shape).encode() + array.tobytes())
     return digest.hexdigest()
+
+
+def digest_same_labels(tileset: Tileset, folder: Path, other: Path | None) -> str:
+    """Compute the digest of the labels, and check that another run has learnt from the same.
+
+    Args:
+        tileset: The labels.
+        folder: Folder of the run.
+        other: Folder of the other run, which may not say what it learnt from; None: there is none.
+
+    Raises:
+        TrainingError: They differ.
+    """
+    digest = digest_labels(tileset)
+    known = "" if other is None else read_labels_digest(other)
+    if known and known != digest:
+        raise TrainingError(
+            f"{other} has learnt from other images or labels than {folder} would",
+            hint="give the data that it began with, another output, or --overwrite to train all "
+            "runs anew",
+            path=folder,
+        )
+    return digest
 
 
 def save_run(

@@ -7,14 +7,14 @@ import re
 import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from geodet.config import Config
 from geodet.config.recipes import parse_settings, resolve_config
 from geodet.errors import ConfigError, OutputError
-from geodet.files.output_folders import BEST_FILE, REPORT_FILE, STATE_FILE, check_run
+from geodet.files.output_folders import BEST_FILE, LOG_FILE, REPORT_FILE, STATE_FILE, check_run
 from geodet.files.outputs import int8_path, raising_output_errors, replacing
 from geodet.training.run_records import RunRecord, find_run_folder, learnt_settings, read_run
 from geodet.training.run_tables import RunTable, tabulate_runs
@@ -36,6 +36,8 @@ class SeriesRun:
     """All its settings."""
     group: str
     """What it shares with the runs that differ in their seeds alone."""
+    labels_of: Path | None = None
+    """Folder of a run before it that must have learnt from the same labels; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,9 @@ def run_series(
         if record is not None and _is_finished(record):
             continue
         progress(number, len(runs), run)
-        train(run, record is not None and _has_state(record))
+        others = runs[: number - 1] if overwrite else runs  # the later ones are trained anew
+        known = replace(run, labels_of=_trained_alike(run, others))
+        train(known, record is not None and _has_state(record))
     records = [read_run(run.output) for run in runs]
     best = max(records, key=lambda one: one.best.get("f1", -1.0))
     _copy_model(best, output)
@@ -213,6 +217,25 @@ def _check_one(run: SeriesRun, *, overwrite: bool) -> RunRecord | None:
     if not _is_finished(record):
         check_run(run.output, resume=_has_state(record), overwrite=False)
     return record
+
+
+def _trained_alike(run: SeriesRun, others: Sequence[SeriesRun]) -> Path | None:
+    """Return the folder of another run that has trained with the same settings of what is read.
+
+    The runs are compared, so labels that were changed after the first ones must not go unnoticed.
+    """
+    read = _settings_of_data(run)
+    for other in others:
+        folder = find_run_folder(other.output)
+        has_trained = folder is not None and (folder / LOG_FILE).is_file()
+        if other is not run and has_trained and _settings_of_data(other) == read:
+            return folder
+    return None
+
+
+def _settings_of_data(run: SeriesRun) -> dict[str, Any]:
+    learnt = learnt_settings(run.config).items()
+    return {k: v for k, v in learnt if k.startswith(("data.", "tile.", "model."))}
 
 
 def _has_state(record: RunRecord) -> bool:

@@ -43,7 +43,7 @@ from geodet.training.run_folder import (
     RunLog,
     RunState,
     begin_run,
-    digest_labels,
+    digest_same_labels,
     restore_model,
     resume_run,
     save_run,
@@ -98,6 +98,7 @@ def run_training(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    labels_of: Path | None = None,
     command: str | None = None,
     progress: Callable[[EpochReport], None] = lambda _: None,
     step_progress: Callable[[StepReport], None] = lambda _: None,
@@ -118,6 +119,7 @@ def run_training(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         resume: Continue the run of this output.
         overwrite: Replace an existing model.
+        labels_of: The folder of a run that must have learnt from the same images and labels.
         command: The command line, for the report.
         progress: Called after each epoch.
         step_progress: Called after each step, in each process.
@@ -127,7 +129,8 @@ def run_training(
         TilesetError: The data has no training images, or nothing to learn from.
         OutputError: The model exists already, is that of ``train.init``, or cannot be written, or
             another run is writing it.
-        TrainingError: The loss stays not finite, or there is no run to resume.
+        TrainingError: The loss stays not finite, there is no run to resume, or ``labels_of`` has
+            learnt from others.
         ConfigError: Settings do not fit the data, the processes or each other.
         DeviceError: This machine has no such device.
     """
@@ -156,11 +159,11 @@ def run_training(
         "schedule": schedule,
         "guard": guard,
     }
-    digest = digest_labels(tileset)
+    digest = digest_same_labels(tileset, folder, labels_of)
     state = resume_run(folder, parts, config, data=digest) if resume else RunState()
     restore_model(output, state, is_main=fabric.is_global_zero)
 
-    begin_run(folder, config, resume=resume, is_main=fabric.is_global_zero)
+    begin_run(folder, config, resume=resume, is_main=fabric.is_global_zero, labels=digest)
     with RunLog(folder, epochs_done=state.epoch) as log:
         while state.epoch < settings.epochs and not is_stale(state, settings):
             sampler.epoch = state.epoch

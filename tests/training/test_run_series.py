@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 import re
 import shutil
@@ -39,7 +40,7 @@ def trainer(data, trained):
 
     def train(run, goes_on):
         trained.append((run.output.stem, goes_on))
-        options = {"resume": goes_on, "overwrite": not goes_on}
+        options = {"resume": goes_on, "overwrite": not goes_on, "labels_of": run.labels_of}
         run_training(data, run.output, run.config, device="cpu", **options)
 
     return train
@@ -143,6 +144,29 @@ def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_
     with pytest.raises(OutputError, match=r"was run with train.epochs = 1, not 2"):
         run_series(output, longer, trainer(small, trained), resume=True)
     assert len(trained) == 3
+
+
+def test_runs_that_learnt_from_other_labels_are_not_compared(small, tmp_path):
+    data, trained = tmp_path / "data", []
+    shutil.copytree(small, data)
+    runs = plan_series(tmp_path / "a.safetensors", configured(epochs=1), seeds=2, sweep={})
+
+    def cut(run, goes_on):
+        if run.output.stem == "a-seed-1":
+            raise PowerCutError
+        trainer(data, trained)(run, goes_on)
+
+    with pytest.raises(PowerCutError):
+        run_series(tmp_path / "a.safetensors", runs, cut)
+    for labels in data.rglob("*.json"):
+        content = json.loads(labels.read_text())
+        content["annotations"].pop()
+        labels.write_text(json.dumps(content))
+    with pytest.raises(TrainingError, match=r"a-seed-0.run has learnt from other images or labels"):
+        run_series(tmp_path / "a.safetensors", runs, trainer(data, trained))
+    assert not (tmp_path / "a-seed-1.run").exists()
+    run_series(tmp_path / "a.safetensors", runs, trainer(data, trained), overwrite=True)
+    assert [name for name, _ in trained[-2:]] == ["a-seed-0", "a-seed-1"]
 
 
 @pytest.mark.parametrize("last", ["write_int8", "write_training_report"])
