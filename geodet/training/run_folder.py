@@ -265,7 +265,7 @@ def load_state(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch passes on whatever its unpickler raises
         raise TrainingError(
             f"cannot resume from {path}: {error}",
-            hint="start the run again without --resume",
+            hint="keep a copy of the model if you need it, and start again with --overwrite",
             path=path,
         ) from error
     return state

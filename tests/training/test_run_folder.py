@@ -56,7 +56,7 @@ def test_a_broken_state_is_an_error(tmp_path, share):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(TrainingError, match=r"cannot resume from .*state\.pt") as caught:
         load_state(path)
-    assert "without --resume" in caught.value.hint
+    assert "--overwrite" in caught.value.hint
 
 
 class _Bomb:
