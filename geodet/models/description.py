@@ -125,11 +125,18 @@ def find_model(name: str | Path) -> Path:
     """Find a model file by the name of a bundled model or by path.
 
     Raises:
-        ModelFileError: Neither is there.
+        ModelFileError: Neither is there, or the path is that of a folder.
     """
     bundled = dict(iter_bundled())
     if str(name) in bundled:
         return bundled[str(name)]
+    if Path(name).is_dir():
+        raise ModelFileError(
+            f"{name} is a folder, no model",
+            hint="a model is a .safetensors or .onnx file; that of the run NAME.run is"
+            " NAME.safetensors",
+            name=str(name),
+        )
     if not Path(name).is_file():
         raise ModelFileError(
             f"unknown model {str(name)!r}: no such file, and no bundled model",

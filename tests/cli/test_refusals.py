@@ -107,6 +107,11 @@ REFUSALS = {
         "unknown model 'urban-tree': no such file, and no bundled model "
         "hint: did you mean 'urban-trees'? The bundled models are thermal, urban-trees-nir,",
     ),
+    "detect: a folder as model": (
+        (*DETECT, "-m", "tiles"),
+        "tiles is a folder, no model hint: a model is a .safetensors or .onnx file; "
+        "that of the run NAME.run is NAME.safetensors",
+    ),
     "detect: unknown ONNX model": ((*DETECT, "-m", "none.onnx"), "unknown model 'none.onnx'"),
     "detect: another file as model": (
         (*DETECT, "-m", "text.safetensors"),
