@@ -119,7 +119,7 @@ def _band_names(array: Any, dims: list[Any], count: int) -> tuple[str, ...]:
     Args:
         array: A DataArray.
         dims: That of the bands; none where there is but one.
-        count: Of the bands.
+        count: Number of bands.
 
     Returns:
         A name for each band; empty where ``long_name`` does not fit the bands.
@@ -144,8 +144,8 @@ def _transform_of(coords: Any, names: tuple[str, str], about: Any) -> Affine | N
     pixel, or turns it over: it counts only for what the coordinates do not say.
 
     Args:
-        coords: Of the DataArray.
-        names: Of its columns and its rows.
+        coords: Coordinates of the DataArray.
+        names: Names of its columns and its rows.
         about: Attributes of the grid mapping, such as ``spatial_ref``.
     """
     stored = _stored_transform(about)
@@ -178,8 +178,8 @@ def _read_axis(
     """Return where the pixels of an axis begin, and their signed size; None where neither is known.
 
     Args:
-        coords: Of the DataArray.
-        name: Of the axis.
+        coords: Coordinates of the DataArray.
+        name: Name of the axis.
         stored: What to return of an axis without coordinates; one pixel has the size of these.
     """
     if name not in coords:

@@ -18,8 +18,8 @@ from geodet.errors import ConfigError
 __all__ = [
     "Paths",
     "ProgressChoice",
+    "check_bounds",
     "check_choice",
-    "check_corners",
     "check_numbers",
     "check_path",
     "check_range",
@@ -32,7 +32,7 @@ __all__ = [
 Paths = str | Path | Sequence[str | Path]
 """One path or several."""
 ProgressChoice = bool | Callable[[DetectProgress], None]
-"""True shows a bar; a function is called with each step."""
+"""True shows a bar; a function is called with a :class:`DetectProgress` after each batch."""
 
 
 @overload
@@ -40,10 +40,10 @@ def to_path(name: str, path: str | Path) -> Path: ...
 @overload
 def to_path(name: str, path: str | Path | None) -> Path | None: ...
 def to_path(name: str, path: str | Path | None) -> Path | None:
-    """Return the path of an argument that takes a file; None for None.
+    """Return the path that an argument names; None for None.
 
     Raises:
-        ConfigError: It is something else, such as a frame.
+        ConfigError: The argument is not a path, but a frame, for example.
     """
     if path is None:
         return None
@@ -51,7 +51,7 @@ def to_path(name: str, path: str | Path | None) -> Path | None:
         return Path(path)
     except TypeError as error:
         raise ConfigError(
-            f"{name} is a {type(path).__name__}, and the path of a file is taken",
+            f"{name} is a {type(path).__name__}, not the path of a file",
             hint="write it to a file, such as with frame.to_file, and pass the path"
             if hasattr(path, "to_file")
             else "pass a str or a pathlib.Path",
@@ -59,10 +59,10 @@ def to_path(name: str, path: str | Path | None) -> Path | None:
 
 
 def check_path(name: str, path: Any) -> Path:
-    """Return the path of an argument that has to be given.
+    """Return the path that a required argument names.
 
     Raises:
-        ConfigError: It is something else, or None.
+        ConfigError: The argument is None, or not a path.
     """
     if path is None:
         raise ConfigError(f"{name} is None", hint="pass a str or a pathlib.Path")
@@ -73,11 +73,11 @@ def list_paths(paths: Paths | None, name: str = "scenes") -> list[str | Path]:
     """Return the paths of an argument that takes one or several, as a list; none for None.
 
     Raises:
-        ConfigError: They are something else, such as a frame.
+        ConfigError: One of them is not a path, but a frame, for example.
     """
     if paths is None:
         return []
-    # A frame would be taken apart into the names of its columns.
+    # Iterating over a frame yields the names of its columns.
     is_frame = hasattr(paths, "columns") or hasattr(paths, "to_file")
     is_one = is_frame or isinstance(paths, str) or not isinstance(paths, Iterable)
     several: list[Any] = [paths] if is_one else list(cast("Iterable[Any]", paths))
@@ -87,10 +87,10 @@ def list_paths(paths: Paths | None, name: str = "scenes") -> list[str | Path]:
 
 
 def check_choice(name: str, value: str, choices: Collection[str]) -> None:
-    """Refuse a value that an argument does not have.
+    """Check that the value of an argument is one of its choices.
 
     Raises:
-        ConfigError: It is not one of the choices.
+        ConfigError: It is not.
     """
     if value not in choices:
         words = " or ".join(map(repr, choices))
@@ -98,10 +98,10 @@ def check_choice(name: str, value: str, choices: Collection[str]) -> None:
 
 
 def check_range(name: str, value: Any, least: float, most: float = math.inf) -> None:
-    """Refuse a number that is out of the range of an argument, and NaN.
+    """Check that the value of an argument is a number in its range.
 
     Raises:
-        ConfigError: It is.
+        ConfigError: It is out of range, NaN, or not a number.
     """
     is_number = isinstance(value, Real)
     if not (is_number and least <= value <= most):
@@ -110,16 +110,16 @@ def check_range(name: str, value: Any, least: float, most: float = math.inf) -> 
 
 
 def check_numbers(name: str, values: Any, parts: Sequence[str], kind: type = Real) -> list[Any]:
-    """Return the numbers of an argument that takes as many as these.
+    """Return the numbers of an argument that takes a fixed number of them.
 
     Args:
-        name: Of the argument.
-        values: What was given.
-        parts: What each number is.
-        kind: ``numbers.Integral`` where they are whole.
+        name: Name of the argument.
+        values: The value of the argument.
+        parts: Names of the numbers, such as ``xmin``, for messages.
+        kind: ``numbers.Integral`` for whole numbers.
 
     Raises:
-        ConfigError: They are others, or no numbers.
+        ConfigError: There are more or fewer numbers, or one is not a number of this kind.
     """
     hint = f"pass ({', '.join(parts)})"
     if isinstance(values, str) or not isinstance(values, Iterable):
@@ -129,11 +129,11 @@ def check_numbers(name: str, values: Any, parts: Sequence[str], kind: type = Rea
         raise ConfigError(f"{name} has {len(numbers)} numbers", hint=hint)
     if wrong := [one for one in numbers if not isinstance(one, kind)]:
         what = "whole number" if kind is Integral else "number"
-        raise ConfigError(f"{name} has {wrong[0]!r}, which is no {what}", hint=hint)
+        raise ConfigError(f"{name} has {wrong[0]!r}, which is not a {what}", hint=hint)
     return numbers
 
 
-def check_corners(bounds: Sequence[float] | None) -> tuple[float, float, float, float] | None:
+def check_bounds(bounds: Sequence[float] | None) -> tuple[float, float, float, float] | None:
     """Return bounds as four numbers.
 
     Raises:
@@ -164,5 +164,5 @@ def resolve_search(
 def showing_progress(
     progress: ProgressChoice,
 ) -> AbstractContextManager[Callable[[DetectProgress], None]]:
-    """Return what shows the progress, for a ``with`` block."""
+    """Return a context manager that yields the function to call after each batch."""
     return nullcontext(progress) if callable(progress) else detect_bars(is_shown=progress)

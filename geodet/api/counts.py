@@ -32,8 +32,8 @@ def count(
 ) -> CountReport:
     """Count objects by polygons or cells, and estimate how many there really are.
 
-    Densities and estimates are of the ground that was examined, as far as the file says it. Where
-    it does not, the total of cells has no density.
+    Densities and estimates refer to the ground that was examined, where the file names it. Where it
+    does not, the total of cells has no density.
 
     Args:
         detections: A vector file with points or polygons, such as :func:`detect` writes.
@@ -57,8 +57,9 @@ def count(
     Raises:
         VectorError: A file cannot be read, one of them has no CRS, or none of the polygons or of
             the plots was examined.
-        ConfigError: Half of what an estimate needs is missing, or there is not one of ``by``,
-            ``grid`` and ``h3``; or a number is out of its range.
+        ConfigError: Only one of ``precision`` and ``recall``, or of ``sample`` and ``aoi``, is
+            given; not exactly one of ``by``, ``grid`` and ``h3`` is given; or a number is out of
+            its range.
         OutputError: The output exists, or cannot be written.
 
     Example:
@@ -105,9 +106,9 @@ def compare(
         before: The detections of the first date, a vector file.
         after: Those of the second date, in any CRS.
         output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``.
-        distance: Metres between the centres of what is one object, at most.
-        by: Polygons to count in: the layer ``counts``, and ``counts`` of the report. Those of
-            which both dates examined no part have no counts.
+        distance: Largest distance in metres between the centres of one object on the two dates.
+        by: Polygons to count in, for the layer ``counts`` and the report's ``counts``. A polygon
+            has no counts where no part of it was examined on both dates.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
         label_field: Attribute with the class, of both dates; None: ``label``, ``class`` or

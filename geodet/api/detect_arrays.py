@@ -53,18 +53,18 @@ def detect_array(
         crs: CRS of x and y, anything that rasterio takes; None: the array's own. It needs a
             transform. An array without a CRS is not resampled: pass
             ``settings={"detect.gsd": METRES}`` if its pixels are not those of the model.
-        nodata: Value of pixels without data; None: the array's own. A mask of a dataset counts
-            before it, an alpha band beside it.
+        nodata: Value of pixels without data; None: the array's own. A mask of a dataset replaces
+            it, an alpha band adds to it.
         **keywords: As for :func:`geodet.detect`.
 
     Returns:
         The detections, as :func:`geodet.detect` returns them, with ``array`` as their scene.
 
     Raises:
-        SceneError: The array has another shape, its bands last, values that no raster holds,
+        SceneError: The array has another shape, its bands last, a data type that no raster has,
             coordinates that are not evenly spaced, or a CRS without a transform; the dataset is
-            closed, open for writing only, or cannot be read; ``transform``, ``crs`` or ``nodata``
-            is not one.
+            closed, open for writing only, or cannot be read; or ``transform``, ``crs`` or
+            ``nodata`` is invalid.
         ModelFileError: It has fewer bands than the model needs.
 
     Example:
@@ -161,10 +161,10 @@ def _copy(
 
 
 def _check_place(transform: Affine | None, crs: Any) -> None:
-    """Refuse what is no transform or no CRS, and a CRS whose x and y would be columns and rows."""
+    """Check a transform and a CRS; a CRS needs a transform."""
     if not isinstance(transform, Affine | None):
         raise SceneError(
-            f"the transform is no Affine, but {transform!r}",
+            f"the transform is not an Affine, but {transform!r}",
             hint="pass the transform of a dataset, or affine.Affine(a, b, c, d, e, f)",
         )
     if transform is not None and not np.isfinite(transform.determinant * transform.c * transform.f):
@@ -189,15 +189,15 @@ def _check_place(transform: Affine | None, crs: Any) -> None:
 
 
 def _check_nodata(nodata: float | None, dtype: Any) -> None:
-    """Refuse a value that no pixel of a type can have."""
+    """Check that pixels of a data type can have the nodata value."""
     try:
         fits = nodata is None or in_dtype_range(nodata, dtype)
     except (TypeError, ValueError):  # no number
         fits = False
     if not fits:
         raise SceneError(
-            f"the nodata value {nodata!r} is no value of {dtype}",
-            hint="pass one that the pixels can have, or convert them, such as with"
+            f"the nodata value {nodata!r} does not fit in {dtype}",
+            hint="pass a value that the pixels can have, or convert them, such as with"
             " array.astype('float32')",
         )
 
@@ -237,7 +237,7 @@ def _write(raster: ArrayRaster, path: str) -> None:
 
 
 def _valid_in(raster: ArrayRaster, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Add the nodata value to a mask, beside which GDAL does not look at it."""
+    """Add the nodata value to a mask: GDAL ignores it where there is a mask."""
     if raster.nodata is None:
         return valid
     is_data: NDArray[np.bool_] = (raster.pixels != raster.nodata).any(axis=0)

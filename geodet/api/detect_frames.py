@@ -12,8 +12,8 @@ from typing import Any, Literal, TypedDict, Unpack, cast, get_args
 from geodet.api.call_arguments import (
     Paths,
     ProgressChoice,
+    check_bounds,
     check_choice,
-    check_corners,
     list_paths,
     resolve_search,
     showing_progress,
@@ -43,11 +43,11 @@ _FLAGS = (
     *("score_threshold", "iou_threshold", "chip_size", "overlap"),
     *("batch_size", "workers", "bands"),
 )
-"""The keywords that are settings of their name."""
+"""Keywords that set the setting ``detect.NAME``."""
 
 
 class DetectKeywords(TypedDict, total=False):
-    """The keyword arguments of :func:`detect`, which it explains."""
+    """The keyword arguments of :func:`detect`, which documents them."""
 
     device: str
     processes: int
@@ -132,13 +132,13 @@ def detect(
         asset: The asset of each STAC item that is its scene; None: the only one with data.
         geometry: Polygons of the boxes, or points at their centres.
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
-        report: A page to write on the run, ``.html``: counts, densities, a map, times, warnings.
+        report: An ``.html`` page on the run to write: counts, densities, a map, times, warnings.
         append: Add the rows to a GeoPackage that exists, without objects that it holds already.
         replace_scenes: With ``append``: replace the rows of scenes that the file holds already,
             which is refused otherwise.
         overwrite: Replace outputs that exist.
-        restart: Compute anew what an unfinished call with the same output has found. By default the
-            call goes on from there, if scenes, model and settings are the same.
+        restart: Discard what an unfinished call with the same output has found. By default the call
+            goes on from there, if scenes, model and settings are the same.
         progress: True shows a bar; a function is called with a :class:`DetectProgress` after each
             batch.
 
@@ -149,8 +149,8 @@ def detect(
         ``area_m2`` and ``geometry``. Photographs are in WGS 84, with a further column
         ``approximate``: true where an object has a place. Empty, with the same columns, where
         nothing is found.
-        ``attrs["provenance"]`` says which geodet, model and configuration made it,
-        ``attrs["report"]`` what was counted.
+        ``attrs["provenance"]`` names the version of geodet, the model and the configuration,
+        ``attrs["report"]`` has the counts.
 
     Raises:
         SceneError: A scene cannot be read. Where others could be, their detections are in the
@@ -204,16 +204,17 @@ def iter_detect(
     output: Paths | None = None,
     **keywords: Unpack[DetectKeywords],
 ) -> Iterator[pyarrow.Table]:
-    """Detect objects in scenes of any size, and yield them as soon as nothing can change them.
+    """Detect objects in scenes of any size, and yield them as soon as they are final.
 
-    Memory does not grow with a scene. Of several scenes each is yielded when it is done; a
-    scene that overlaps others is yielded when these are done.
+    Memory does not grow with the size of a scene. Of several scenes, each is yielded when it is
+    done; a scene that overlaps others is yielded when these are done.
 
     Args:
         scenes: As for :func:`detect`.
         model: As for :func:`detect`.
-        output: As for :func:`detect`. Files are complete when the iterator is exhausted; one that
-            is closed before leaves none, but a journal from which the same call goes on.
+        output: As for :func:`detect`. Files are complete when the iterator is exhausted. An
+            iterator that is closed before leaves no files, but a journal from which the same call
+            goes on.
         **keywords: As for :func:`detect`.
 
     Yields:
@@ -221,7 +222,7 @@ def iter_detect(
         of GeoArrow's type: ``geopandas.GeoDataFrame.from_arrow(table)`` and DuckDB read it.
 
     Raises:
-        GeodetError: As :func:`detect` does, when the iterator gets there.
+        GeodetError: As :func:`detect`, during the iteration.
 
     Example:
         >>> sum(table.num_rows for table in iter_detect(scene)) == len(detect(scene))
@@ -261,7 +262,7 @@ def _with_defaults(keywords: DetectKeywords) -> DetectKeywords:
 
 
 def _check_are_paths(scenes: Any) -> None:
-    """Refuse an open dataset and an array, whatever the annotation says."""
+    """Refuse an open dataset and an array."""
     one = scenes[0] if isinstance(scenes, list | tuple) and scenes else scenes
     is_open = hasattr(one, "read")
     is_array = getattr(one, "ndim", 0) > 1 and not hasattr(one, "columns")  # and no frame
@@ -291,7 +292,7 @@ def _begin(
     options = DetectOptions(
         device=devices[0],
         aoi=to_path("aoi", keywords["aoi"]),
-        bounds=check_corners(keywords["bounds"]),
+        bounds=check_bounds(keywords["bounds"]),
         bounds_crs=keywords["bounds_crs"],
         asset=keywords["asset"],
         format=keywords["format"],

@@ -1,4 +1,4 @@
-"""Frames where a vector file is read."""
+"""Accept frames in memory where a vector file is read."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Vectors: TypeAlias = str | Path | gpd.GeoDataFrame | gpd.GeoSeries
 
 @contextmanager
 def writing_frames() -> Iterator[Callable[[str, Vectors | None], Path | None]]:
-    """Yield what returns the path of a vector file, of a frame that of its copy.
+    """Yield a function that returns the path of a vector file, or of a temporary copy of a frame.
 
-    It takes what the caller calls the vectors, for errors, and the vectors. The copies are there
-    until the block ends; messages call them frames.
+    The function takes the name of the caller's argument, for messages, and its value. The copies
+    are removed at the end of the block; messages call them "the frame".
 
     Raises:
         ConfigError: The vectors are neither a path nor a frame, or a frame without geometries.
@@ -55,15 +55,16 @@ def writing_frames() -> Iterator[Callable[[str, Vectors | None], Path | None]]:
 def _to_layer(argument: str, frame: Any) -> AttributeLayer:
     """Return the geometries of a frame with the attributes that a layer can hold.
 
-    A layer has one geometry: other columns of geometries than the active one are left out. Columns
-    whose names a GeoPackage takes as one get other names, and values that it cannot hold are text.
+    A layer has one geometry: columns of geometries other than the active one are left out. Columns
+    whose names differ only in case are renamed, and values that a GeoPackage cannot hold become
+    text.
     """
     if isinstance(frame, gpd.GeoSeries):
         return AttributeLayer(pd.DataFrame(index=frame.index), frame.to_numpy(), frame.crs)
     if frame.active_geometry_name is None:
         if len(frame):
             raise ConfigError(
-                f"{argument} is a frame without a column of geometries",
+                f"{argument} is a frame without an active geometry column",
                 hint="name one with frame.set_geometry",
             )
         return AttributeLayer(pd.DataFrame(), np.zeros(0, object), None)
@@ -93,6 +94,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _to_text(value: Any) -> Any:
-    """Return a value as text, but lists and objects, which are written as JSON, and gaps."""
+    """Return a value as text, unless it is a list or a dictionary, written as JSON, or missing."""
     is_kept = isinstance(value, str | list | dict | np.ndarray) or pd.isna(value)
     return value if is_kept else str(value)

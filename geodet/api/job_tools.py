@@ -1,4 +1,4 @@
-"""The verbs of a job: plan it, search shares of it, merge what they found."""
+"""The public functions for jobs: plan a job, search its shards, merge their detections."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import geopandas as gpd
 from geodet.api.call_arguments import (
     Paths,
     ProgressChoice,
+    check_bounds,
     check_choice,
-    check_corners,
     check_numbers,
     check_path,
     list_paths,
@@ -66,7 +66,7 @@ def plan(
         scenes: As for :func:`detect`.
         model: A bundled model's name, or a model file, which is copied to the job.
         folder: A new folder for the job; None writes nothing.
-        device: A device like those that will search.
+        device: A device of the kind that will search.
         config: As for :func:`detect`, like the settings that follow.
         settings: Other keys.
         score_threshold: Lowest score to keep.
@@ -83,7 +83,7 @@ def plan(
         sample_seconds: About how long to search, to estimate the time; 0: not at all.
 
     Returns:
-        What there is to do.
+        The work: scenes, windows, parts, and the estimated time.
 
     Raises:
         GeodetError: As :func:`detect` raises it before it begins.
@@ -104,7 +104,7 @@ def plan(
     options = DetectOptions(
         device=device,
         aoi=to_path("aoi", aoi),
-        bounds=check_corners(bounds),
+        bounds=check_bounds(bounds),
         bounds_crs=bounds_crs,
         asset=asset,
         overwrite=overwrite,
@@ -130,25 +130,26 @@ def search(
     allow_mixed: bool = False,
     progress: ProgressChoice = False,
 ) -> ShardReport:
-    """Search what is left of a share of a job.
+    """Search what is left of a shard of a job.
 
     Args:
         job: The folder of the job.
-        shard: The number of the share, from 1, and how many there are.
+        shard: The number of the shard, from 1, and the number of shards.
         device: As for :func:`detect`.
         processes: Worker processes on each device.
         workers: Reader threads; None: as many as the settings say.
-        allow_mixed: Whether another kind of device, or another version, than that which began the
-            job may compute.
+        allow_mixed: Allow a kind of device, or a version of geodet, that differs from the one that
+            began the job.
         progress: As for :func:`detect`.
 
     Returns:
-        What was computed.
+        The counts of this call.
 
     Raises:
-        SceneError: Some scenes could not be read; ``failed`` names them, and ``report`` is what was
-            computed of the others.
-        GeodetError: The job cannot be read or written, or began with something else.
+        SceneError: Some scenes could not be read; ``failed`` names them, and ``report`` has the
+            counts of the others.
+        GeodetError: The job cannot be read or written, or was begun on another kind of device or by
+            another version.
 
     Example:
         >>> _ = plan(scene, folder=folder / "job", sample_seconds=0)
@@ -180,7 +181,7 @@ def merge(
     allow_missing: bool = False,
     progress: ProgressChoice = False,
 ) -> gpd.GeoDataFrame:
-    """Merge what the shares of a job have found.
+    """Merge what the shards of a job have found.
 
     Args:
         job: The folder of the job.
@@ -190,11 +191,11 @@ def merge(
         append: Add the rows to a GeoPackage that exists.
         replace_scenes: With ``append``: replace the rows of scenes that the file holds already.
         overwrite: Replace outputs that exist.
-        allow_missing: Write what is not computed yet as areas that were not examined.
+        allow_missing: Write areas that are not computed yet as not examined.
         progress: As for :func:`detect`.
 
     Returns:
-        What :func:`detect` returns of all scenes.
+        The detections of all scenes, as :func:`detect` returns them.
 
     Raises:
         OutputError: Parts are missing, or an output exists or cannot be written.

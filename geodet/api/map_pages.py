@@ -38,12 +38,12 @@ def view(
         bands: Bands of the scene for red, green and blue; empty: chosen by their names.
         own_grid: Show the scene in its own pixels, not in Web Mercator.
         base_map: Address of tiles to show below the scene, with ``{z}``, ``{x}`` and ``{y}``.
-        port: 0: a free one.
+        port: Port of the page; 0: any free one.
         opens_browser: Open the page.
         announce: Called with the address of the page.
 
     Raises:
-        ConfigError: The port is in use or none, or the base map cannot be shown.
+        ConfigError: The port is in use or invalid, or the base map cannot be shown.
         SceneError: The scene cannot be read.
         VectorError: The detections or errors cannot be read.
         OutputError: The reviews cannot be written, or belong to other detections.
@@ -54,8 +54,8 @@ def view(
     """
     if reviews is not None and isinstance(detections, FRAMES):
         raise ConfigError(
-            "reviews belong to a file of detections, and a frame is given",
-            hint="write the frame to a file, and give its path",
+            "reviews need a file of detections, and detections is a frame",
+            hint="write the frame to a file, and pass its path",
         )
     check_range("port", port, 0, 65535)
     with writing_frames() as to_file:

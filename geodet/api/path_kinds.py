@@ -1,4 +1,4 @@
-"""What kind of thing a path is, for ``info``."""
+"""Tell what a path is, for ``info``: a scene, a vector file, a model and so on."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def kind_of(path: str | Path) -> PathKind:
 
 
 def summarise_as_scene(path: str | Path) -> SceneSummary:
-    """Describe what is none of the other kinds as a scene, or say what it is.
+    """Describe a path as a scene; if it is none, the error names the kind of file where known.
 
     Raises:
-        SceneError: It is no raster, or cannot be read.
+        SceneError: It is not a raster, or cannot be read.
     """
     check_scene_exists(str(path))
     from geodet.raster.scene_summary import summarise_scene

@@ -23,10 +23,10 @@ __all__ = ["DetectBar", "count_bar", "detect_bars"]
 
 
 class DetectBar:
-    """A bar of a run, to be called with its progress.
+    """A progress bar of a detection, called with each :class:`DetectProgress`.
 
     Args:
-        bar: Where it is shown.
+        bar: The rich progress display.
     """
 
     def __init__(self, bar: Progress) -> None:

@@ -18,12 +18,12 @@ __all__ = ["to_run_frame"]
 def to_run_frame(
     run: LayerRun, geometry: Geometry, progress: Callable[[DetectProgress], None]
 ) -> gpd.GeoDataFrame:
-    """Go through a run, and return all that it finds, with what made it and what was counted.
+    """Run to the end, and return all detections, with provenance and report in ``attrs``.
 
     Args:
         run: A detection, or the merging of a job.
         geometry: Polygons of the boxes, or points at their centres.
-        progress: What shows the progress: a bar ends with the number of rows.
+        progress: Shows the progress; a bar ends with the number of rows.
 
     Raises:
         GeodetError: As the run does.

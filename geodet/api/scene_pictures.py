@@ -8,7 +8,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
-from geodet.api.call_arguments import check_choice, check_corners, check_numbers, check_range
+from geodet.api.call_arguments import check_bounds, check_choice, check_numbers, check_range
 from geodet.api.frame_files import FRAMES, Vectors, writing_frames
 from geodet.geometry.windows import Window
 from geodet.previews.map_outlines import OutlineLayer
@@ -49,7 +49,7 @@ def preview(
         title: Title above the picture; empty: none.
         outlines: Polygons to outline: vector files or frames, or :class:`OutlineLayer` with an
             attribute to write in each; one or several.
-        on_error: What becomes of an area of the scene that cannot be read; skip: it is left blank.
+        on_error: Whether an area of the scene that cannot be read is an error, or left blank.
         overwrite: Replace a picture that exists.
 
     Raises:
@@ -65,7 +65,7 @@ def preview(
     check_choice("on_error", on_error, ("stop", "skip"))
     check_range("max_side", max_side, 1)
     check_range("min_score", min_score, 0)
-    corners, part = check_corners(bounds), None
+    corners, part = check_bounds(bounds), None
     if window is not None:
         sides = ("column", "row", "width", "height")
         part = Window(*check_numbers("window", window, sides, Integral))
@@ -93,7 +93,7 @@ def _list_outlines(outlines: Any) -> list[Any]:
 
 
 def _to_layer(one: Any, to_file: Callable[[str, Vectors | None], Path | None]) -> OutlineLayer:
-    """Return a layer of outlines, of a frame that of its copy."""
+    """Return a layer of outlines; that of a frame reads the frame's copy."""
     layer = one if isinstance(one, OutlineLayer) else OutlineLayer(one)
     path = to_file("outlines", layer.path)
     return layer if path is None or isinstance(layer.path, str) else replace(layer, path=path)

@@ -1,4 +1,4 @@
-"""The public function that says what to label."""
+"""The public function that suggests windows to label."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from geodet.api.call_arguments import (
     Paths,
+    check_bounds,
     check_choice,
-    check_corners,
     check_path,
     list_paths,
     to_path,
@@ -72,7 +72,7 @@ def suggest(
         progress: True shows a bar; a function is called with the windows done and of all.
 
     Raises:
-        ConfigError: The arguments do not go together, or ``by`` is another word.
+        ConfigError: The arguments do not go together, or ``by`` is not one of the three.
         SceneError: No scene can be read.
         ModelFileError: There is no such model, or a scene lacks bands that it needs.
         VectorError: The detections, the reviews or the area cannot be read.
@@ -89,7 +89,7 @@ def suggest(
     options = DetectOptions(
         device=device,
         aoi=to_path("aoi", aoi),
-        bounds=check_corners(bounds),
+        bounds=check_bounds(bounds),
         bounds_crs=bounds_crs,
         overwrite=overwrite,
     )

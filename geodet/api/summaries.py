@@ -1,4 +1,4 @@
-"""The public function that describes a file or a folder, of whatever kind it is."""
+"""The public function that describes a file or a folder."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def info(path: str | Path, *, allow_outside: bool = False) -> _Summary:
         allow_outside: Whether a tileset may name, or link to, files outside of its folder.
 
     Returns:
-        Of detections their number by class, and what made them; of reviews what was suggested and
-        what is decided; of a scene its size, bands and place; of a tileset what was recognised,
-        counts, sizes, the split, and what looks wrong; of a training its settings and figures; of a
-        job how much of it is done; of a model what it finds, and in what.
+        Detections: their number by class, and how they were made. Reviews: which windows and
+        objects are decided. A scene: its size, bands and place. A tileset: the label format,
+        counts, sizes, the split, and problems. A training: its settings and figures. A job: how
+        much of it is done. A model: its classes, and the imagery that it takes.
 
     Raises:
-        ConfigError: The path is none, such as a frame.
+        ConfigError: The argument is not a path, but a frame, for example.
         VectorError: A vector file cannot be read.
         SceneError: There is no such file, or it is not a raster.
         TilesetError: A folder has no labels that are recognised, or they are broken.

@@ -161,14 +161,15 @@ def export(
 
     Args:
         model: A bundled model's name, a model file, or a loaded model.
-        output: The file, ``.onnx``. The eight-bit file of ``mine.safetensors`` is found where it is
-            called ``mine.int8.onnx`` and lies beside it.
+        output: The file, ``.onnx``. geodet finds the 8-bit file of ``mine.safetensors`` by itself
+            if it lies beside it and is called ``mine.int8.onnx``.
         reader: The program that reads it: ``deepness``, ``geodeep``, or ``plain`` for any other and
             for :func:`load_model`; None: ``deepness``, and ``plain`` with ``int8``.
-        precision: ``float32``, or ``int8`` for convolutions in eight-bit integers.
+        precision: ``float32``, or ``int8`` for convolutions in 8-bit integers.
         calibrate: With ``int8``, a tileset or a scene of the imagery that the model is for.
-        config: With ``int8``, how the tileset is read: a :class:`Config`, a recipe or a TOML file.
-        settings: Keys and values on top, as ``--set`` takes them.
+        config: With ``int8``, how the tileset is read: a configuration, a recipe's name or a TOML
+            file.
+        settings: Other keys.
         chip_size: Side of the tiles of Deepness and GeoDeep, in pixels.
         overlap: Pixels that neighbouring tiles share.
         overwrite: Replace a file that exists.
@@ -188,14 +189,14 @@ def export(
         check_choice("reader", reader, get_args(Reader))
     if precision == "float32" and calibrate is not None:
         raise ConfigError(
-            f"float32 with calibrate={calibrate}",
+            f"precision is float32, and calibrate={calibrate} is given",
             hint="pass precision='int8' as well, or leave calibrate out",
         )
     if precision == "int8":
         if calibrate is None or reader not in (None, "plain"):
             raise ConfigError(
-                f"int8 with calibrate={calibrate} and reader={reader}",
-                hint="give a tileset or a scene to calibrate with, and leave the reader at plain",
+                f"precision is int8, with calibrate={calibrate} and reader={reader}",
+                hint="pass a tileset or a scene as calibrate, and leave reader out",
             )
         chosen = resolve_config(config, settings=settings)
         return export_int8(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from geodet.api.call_arguments import Paths, check_corners, list_paths, to_path
+from geodet.api.call_arguments import Paths, check_bounds, list_paths, to_path
 from geodet.config import Config
 from geodet.config.recipes import Settings, resolve_config
 from geodet.errors import ConfigError
@@ -110,12 +110,12 @@ def _to_label_files(labels: Paths) -> Path | list[Path]:
 def to_labelled_area(
     aoi: str | Path | None, bounds: Sequence[float] | None, bounds_crs: str | None
 ) -> LabelledArea:
-    """Return the part that was labelled: everything without an area and bounds.
+    """Return the area that was labelled: everything where neither ``aoi`` nor bounds are given.
 
     Raises:
-        ConfigError: The bounds are not four, or both are given.
+        ConfigError: The bounds are not four numbers, or both are given.
     """
-    return LabelledArea(to_path("aoi", aoi), check_corners(bounds), bounds_crs)
+    return LabelledArea(to_path("aoi", aoi), check_bounds(bounds), bounds_crs)
 
 
 def train(
@@ -149,8 +149,9 @@ def train(
         config: A configuration, a recipe's name or a TOML file.
         settings: Other keys, such as ``{"train.patience": 10}``.
         epochs: Passes over the training chips.
-        init: A model to go on from: a bundled model's name or a file. Its network is used as well,
-            unless other keys of it are given; see ``train.init``.
+        init: A model whose weights the training starts from: a bundled model's name or a file. Its
+            architecture is used as well, unless other keys of ``model`` are given; see
+            ``train.init``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         resume: Continue an interrupted run.
         overwrite: Replace a model that exists.
@@ -189,7 +190,7 @@ def to_training_data(
     labels: Paths | None,
     area: LabelledArea = LabelledArea(),  # noqa: B008 - frozen
 ) -> Path | ScenesWithLabels:
-    """Return a tileset, or scenes with their labels."""
+    """Return the path of a tileset, or scenes with their labels."""
     if labels is not None:
         files = _to_label_files(labels)
         paths = files if isinstance(files, Path) else tuple(files)

@@ -51,7 +51,7 @@ class CellGrid:
         """Return a raster of the values of the cells with objects, 0 in the others: (H, W).
 
         Args:
-            values: Of the cells with objects.
+            values: Values of the cells with objects.
             ground: Where objects were searched: a cell of which nothing was examined is NaN.
                 None: everywhere, as far as is known.
         """

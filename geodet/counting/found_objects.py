@@ -35,7 +35,7 @@ class FoundObjects:
     path: Path
     """The file, for messages."""
     crs: CRS | None
-    """Of the centres."""
+    """CRS of the centres."""
     shapes: NDArray[np.object_]
     """(N,) points and polygons."""
     centres: Floats

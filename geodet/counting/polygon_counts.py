@@ -180,7 +180,7 @@ def _find_pairs(
     Args:
         shapes: (M,) polygons.
         points: (N,)
-        turn: Of the globe, in units of x; 0 where x does not repeat.
+        turn: Full turn of the globe, in units of x; 0 where x does not repeat.
 
     Returns:
         (P,) the polygons, and (P,) the points in them; each pair once.

@@ -1,4 +1,4 @@
-"""Generators whose items are computed ahead, in threads."""
+"""Compute the items of generators ahead, in threads."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["end_pool", "iter_ahead", "map_ahead"]
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_PATIENCE = 0.02  # seconds until a thread that is to end is looked at again
+_PATIENCE = 0.02  # seconds between checks of whether a thread has ended
 
 
 def _go_on() -> None:
-    """Do nothing: what computes goes on to its end."""
+    """Do nothing: calls that run are left to end by themselves."""
 
 
 class _End(NamedTuple):
-    """The last thing that a stage hands on."""
+    """Marks the end of the items, with the error that ended them, if any."""
 
     error: BaseException | None = None
 
@@ -31,14 +31,14 @@ class _End(NamedTuple):
 def iter_ahead(
     items: Generator[_Item, None, None], *, most: int, name: str
 ) -> Generator[_Item, None, None]:
-    """Yield items that a thread of its own computes meanwhile, in their order.
+    """Yield the items of a generator in order, while a thread computes the following ones.
 
     An error of the thread is raised where its item would have come. When this generator ends or is
-    closed, the other one is closed, and the thread has ended.
+    closed, ``items`` is closed, and the thread has ended.
 
     Args:
-        items: Runs in the thread.
-        most: Most items that wait to be taken; the thread computes one more.
+        items: The generator, which runs in the thread.
+        most: Items that may wait to be taken, at most; the thread computes one more.
         name: Name of the thread.
     """
     waiting: Queue[_Item | _End] = Queue(most)
@@ -78,8 +78,8 @@ def map_ahead(
         function: Runs in several threads at once.
         items: As many as there are threads, and one more, are taken before the first result.
         threads: Number of threads.
-        name: Prefix of their names.
-        abandon: Called where the generator is closed early: ends what the function waits for.
+        name: Prefix of the names of the threads.
+        abandon: Called where the generator is closed early, to end what the function waits for.
     """
     rest, error = iter(items), None
     waiting: deque[Future[_Result]] = deque()
@@ -109,8 +109,9 @@ def end_pool(
 
     Args:
         pool: The pool; its threads have ended afterwards.
-        waiting: Its results that nobody has taken.
-        abandon: Called until they end: what they wait for may only just have begun.
+        waiting: Results of the pool that nobody has taken.
+        abandon: Called until they are done, more than once: a call may begin to wait after the
+            first time.
     """
     pool.shutdown(wait=False, cancel_futures=True)
     while running := [future for future in waiting if not future.done()]:
@@ -120,7 +121,7 @@ def end_pool(
 
 
 def _pass_on(items: Generator[Any, None, None], waiting: Queue[Any], is_over: Event) -> None:
-    """Put items, and then how they ended."""
+    """Put the items of a generator in a queue, and then an :class:`_End`."""
     end = _End()
     try:
         with closing(items):

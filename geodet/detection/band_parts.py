@@ -1,4 +1,4 @@
-"""What the windows of a band of a scene own, and the folder that keeps it: a file for each band."""
+"""The detections of the bands of a scene, and the folder that keeps them: a file for each band."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["PART_ENDING", "BandPart", "BandStore"]
 logger = logging.getLogger(__name__)
 
 PART_ENDING = ".part"
-"""Of the files in a folder of parts."""
+"""Extension of the files in a folder of parts."""
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)
 class BandPart:
-    """What the windows of a band own, before duplicates are removed."""
+    """The detections that the windows of a band own, before duplicates at seams are removed."""
 
     detections: Detections
-    """N of them, in the pixels of the scene's grid."""
+    """N detections, in the pixels of the scene's grid."""
     cut: Bools
     """(N, 4) from :func:`geodet.merging.fragments.cut_sides`."""
     empty: int = 0
@@ -76,10 +76,10 @@ class BandPart:
 
     @staticmethod
     def from_bytes(content: bytes) -> BandPart:
-        """Convert back.
+        """Convert what :meth:`to_bytes` returned back to a part.
 
         Raises:
-            ValueError: The checksum is another.
+            ValueError: The checksum does not match.
         """
         digest, body = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
@@ -94,22 +94,22 @@ class BandPart:
 
 
 def _to_rows(areas: Iterable[Window]) -> Ints:
-    """Return (N, 4) first column and row, width and height."""
+    """Return windows as rows: (N, 4) first column, first row, width and height."""
     return np.array([astuple(area) for area in areas], np.int64).reshape(-1, 4)
 
 
 class BandStore:
     """The finished bands of one scene, a file for each.
 
-    Several processes, also on several machines, may write to one folder: each part is written under
-    a name of its own and renamed when it is whole, and whoever is last replaces an equal part.
+    Several processes, also on several machines, may write to one folder: each part is written to a
+    temporary file and renamed when it is whole, and the last process replaces an equal part.
 
     Args:
         folder: Where the parts are; it need not exist.
     """
 
     ending: ClassVar[str] = PART_ENDING
-    """Of the names of the files."""
+    """Extension of the files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -145,9 +145,9 @@ class BandStore:
         return part.to_bytes()
 
     def _decode(self, content: bytes) -> BandPart:
-        """Convert back.
+        """Return the part in the content of a file.
 
         Raises:
-            ValueError: The content is not intact.
+            ValueError: The content is damaged.
         """
         return BandPart.from_bytes(content)

@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 class BandPiece(NamedTuple):
-    """What some windows of a band own: those of a batch, or all of them."""
+    """The detections that some windows of a band own: those of a batch, or all of them."""
 
     part: BandPart
-    """What was found."""
+    """The detections, and the areas that were not examined."""
     windows: Sequence[int]
     """Indices of the windows."""
     waiting_from: int
@@ -82,7 +82,7 @@ class BandSearch:
         The part of a band is in the journal before its last piece is yielded.
 
         Args:
-            numbers: Of the bands, in rising order.
+            numbers: Numbers of the bands, in rising order.
 
         Raises:
             SceneError: A window cannot be read.

@@ -1,6 +1,6 @@
-"""The parts of windows without data, such as the collar of an orthophoto: nobody examined them.
+"""Areas of a scene without data, such as the collar of an orthophoto, which are not examined.
 
-They are found in cells, while the windows are read, so that they cost no second look at the scene.
+They are found cell by cell while the windows are read, so that the scene is read only once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shapely
 from geodet.geometry.arrays import Bools, is_all_true
 from geodet.geometry.windows import Window
 
-__all__ = ["choose_cell", "list_blank", "shown_area"]
+__all__ = ["choose_cell", "data_area", "list_blank"]
 
 _SMALLEST_CELL = 16  # pixels
 _MOST_CELLS = 256  # along the longer side of a scene
@@ -25,22 +25,22 @@ def choose_cell(width: int, height: int) -> int:
 
     Args:
         width: Columns of the grid.
-        height: Its rows.
+        height: Rows of the grid.
     """
     return max(_SMALLEST_CELL, -(-max(width, height) // _MOST_CELLS))
 
 
 def list_blank(valid: Bools, window: Window, core: Window, *, cell: int) -> tuple[Window, ...]:
-    """List rectangles without data in the core of a window: all whole cells of which no pixel has.
+    """List rectangles without data in the core of a window, made of cells without a valid pixel.
 
     Args:
         valid: (H, W) whether each pixel of the window has data.
-        window: Where they lie.
-        core: The part of the window that it owns; its cells begin at its corner.
-        cell: Side of a cell in pixels; those at the end of the core are smaller.
+        window: The window.
+        core: The part of the window that it owns; cells are counted from its corner.
+        cell: Side of a cell in pixels; the last ones of the core may be smaller.
 
     Returns:
-        Rectangles that do not overlap, in the pixels that the windows are given in.
+        Rectangles that do not overlap, in the pixels of ``window`` and ``core``.
     """
     if is_all_true(valid):
         return ()
@@ -60,16 +60,19 @@ def list_blank(valid: Bools, window: Window, core: Window, *, cell: int) -> tupl
     )
 
 
-def shown_area(blank: Sequence[Window], width: int, height: int) -> shapely.Geometry | None:
-    """Return what a scene shows, to about a cell; None where it has data everywhere.
+def data_area(blank: Sequence[Window], width: int, height: int) -> shapely.Geometry | None:
+    """Return the area of a scene that has data, to about a cell; None where it has data everywhere.
 
-    Cells along a slanted edge are stairs, which become a line: thousands of corners would go into
-    the metadata of the output.
+    The stairs of cells along a slanted edge are simplified to a line: their thousands of corners
+    would go into the metadata of the output.
 
     Args:
-        blank: What :func:`list_blank` has listed of its windows.
+        blank: Rectangles without data, as :func:`list_blank` returns them for all windows.
         width: Columns of the grid.
-        height: Its rows.
+        height: Rows of the grid.
+
+    Returns:
+        A polygon or several, in the pixels of the grid.
     """
     if not blank:
         return None

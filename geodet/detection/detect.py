@@ -1,6 +1,6 @@
 """Detect objects in scenes and write them to GIS files.
 
-The way of a detection: :func:`~geodet.detection.detection_plan.plan_detection` opens the scenes and
+How a detection runs: :func:`~geodet.detection.detection_plan.plan_detection` opens the scenes and
 checks all that a run needs. :class:`~geodet.detection.scene_loop.SceneLoop` takes them one by one.
 :class:`~geodet.detection.scene_run.SceneRun` cuts a scene into windows, reads their chips in
 batches, has the network find boxes in them, and merges the boxes of neighbouring windows.
@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedSearch(PreparedRun):
-    """What a run needs that searches scenes itself."""
+    """A prepared run that searches the scenes in this process."""
 
     predictor: Predictor
     """Finds the objects of chips."""
@@ -55,7 +55,7 @@ class PreparedSearch(PreparedRun):
 class DetectionRun(LayerRun):
     """A detection in scenes, to be iterated over once: yields what it writes.
 
-    Everything that can be refused is refused by the constructor, so nothing is lost late.
+    The constructor checks everything that can be checked before the search.
 
     Args:
         scenes: Rasters that GDAL opens; folders, patterns and lists of them, see
@@ -190,7 +190,7 @@ def detect_to_files(
 
 
 def _stopwatch(device: str, *, waits: bool) -> Stopwatch:
-    """Build a stopwatch; one that waits for the device has the stages follow each other."""
+    """Build a stopwatch; if it waits for the device, stages run one after another."""
     if not waits:
         return Stopwatch()
     return Stopwatch(_nothing if device == "cpu" else partial(_synchronise, device))

@@ -70,7 +70,7 @@ class DetectOptions:
     only_with_objects: bool = False
     """Leave pictures without any object out of a folder."""
     report: Path | None = None
-    """An HTML page on the run: counts, densities, maps, where the time went, and warnings."""
+    """An HTML page on the run: counts, densities, maps, times of the stages, and warnings."""
     command: str | None = None
     """The command line, for the report."""
     image_counts: Path | None = None
@@ -78,7 +78,7 @@ class DetectOptions:
     overwrite: bool = False
     """Replace existing files."""
     restart: bool = False
-    """Compute anew what an unfinished run has left in the journal beside the first output."""
+    """Discard what an unfinished run has left in the journal beside the first output."""
     profile: bool = False
     """Wait for the device after each stage, so that the seconds of each stage are its own."""
 
@@ -146,9 +146,9 @@ def check_outputs(
 
 
 def read_written_before(outputs: Sequence[Path], options: DetectOptions) -> WrittenFiles:
-    """Return the files that an unfinished run has written, which may be replaced when it goes on.
+    """Return the files that an unfinished run has written: if it goes on, it may replace them.
 
-    One that begins anew leaves them to ``overwrite``.
+    With ``restart`` it may not, unless ``overwrite`` is set.
     """
     if not outputs or options.restart:
         return WrittenFiles()
@@ -156,7 +156,7 @@ def read_written_before(outputs: Sequence[Path], options: DetectOptions) -> Writ
 
 
 def may_replace(output: Path, options: DetectOptions, before: WrittenFiles) -> bool:
-    """Whether a run may replace an output, unless it is one that rows are appended to.
+    """Whether a run may replace an output that exists.
 
     Args:
         output: A file of detections.
@@ -185,7 +185,10 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, before: Writ
             "both an area of interest and bounds are given", hint="give one of --aoi and --bounds"
         )
     if options.replace_scenes and not options.append:
-        raise ConfigError("scenes are replaced when appending", hint="add --append")
+        raise ConfigError(
+            "scenes can be replaced only in a file that is appended to",
+            hint="add --append, or leave out --replace-scenes",
+        )
     if options.replace_scenes and (options.aoi is not None or options.bounds is not None):
         raise ConfigError(
             "a scene is replaced as a whole, but only an area of it would be searched",
@@ -226,23 +229,23 @@ def _check_picture(
     """Check that a preview, if it is asked for, is a PNG that can be written."""
     if preview is not None and Path(preview).suffix.lower() != ".png":
         raise OutputError(
-            f"a preview is a .png or a folder, and not {preview}",
-            hint="geodet preview draws found objects to .jpg, .webp, .pdf and .svg, too",
+            f"{preview} is neither a .png nor a folder, and --preview writes one of these",
+            hint="end it in .png or in a slash; geodet preview also writes .jpg, .webp, .pdf and "
+            ".svg",
             path=Path(preview),
         )
     _check_other(preview, ".png", options, before)
 
 
 def _refuse_without_folder(options: DetectOptions) -> None:
-    """Refuse what only a folder of pictures has."""
-    hint = "give one: --preview FOLDER/"
+    """Refuse options that need a folder of pictures."""
+    hint = "add --preview FOLDER/, or leave the option out"
     if options.only_with_objects:
-        raise ConfigError(
-            "pictures without objects are left out of a folder of pictures", hint=hint
-        )
+        raise ConfigError("--only-with-objects is given without a folder of pictures", hint=hint)
     if options.preview_format != "jpeg":
         raise ConfigError(
-            f"the format {options.preview_format} is for a folder of pictures", hint=hint
+            f"--preview-format {options.preview_format} is given without a folder of pictures",
+            hint=hint,
         )
 
 

@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(slots=True, kw_only=True)
 class DetectReport(DetectCounts):
-    """What a run found, and how.
+    """Counts of a run, its outputs and its times.
 
     Example:
         >>> trees = geodet.detect(scene)
@@ -52,7 +52,7 @@ class DetectReport(DetectCounts):
     values: dict[str, str] = field(default_factory=dict)
     """Values that count as dark and bright, by data type of the scenes, where they were chosen."""
     seconds: float = 0.0
-    """From opening the first scene to the last byte written."""
+    """Seconds from opening the first scene to the last byte written."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds by stage."""
 
@@ -97,8 +97,8 @@ def missing_outputs_error(
     if scenes:
         message += f"; scenes that could not be read: {len(scenes)}: {join_reasons(scenes)}"
     names = " ".join(f"-o {output}" for output in outputs)
-    hint = f"the same command with {names} alone "
-    hint += "writes it from what was found" if journal else "detects again and writes it"
+    hint = f"run the same command with {names} alone"
+    hint += ": it continues from the detections that are kept" if journal else ""
     path = next(iter(outputs))
     return OutputError(message, hint=hint, path=path, failed=outputs, report=report)
 
@@ -135,7 +135,7 @@ class SceneRecord:
     """
 
     path: str
-    """The whole path."""
+    """Path of the scene, absolute for a local file."""
     scene: str
     """Its name in the output."""
     status: Literal["ok", "failed", "skipped"] = "skipped"
@@ -144,7 +144,7 @@ class SceneRecord:
     detections: int = 0
     """Detections in the output, after duplicates of overlapping scenes are removed."""
     seconds: float = 0.0
-    """Time that it took."""
+    """Seconds that the scene took."""
     reason: str = _NOT_REACHED
     """Why it failed or was skipped."""
     not_examined: int = 0

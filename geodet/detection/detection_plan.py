@@ -1,4 +1,4 @@
-"""Plan a detection: everything that can be refused is refused before it begins."""
+"""Plan a detection: open the scenes, and check everything before the search begins."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PlannedScene:
 
     @property
     def footprint(self) -> SceneDetections:
-        """A detection as large as the scene."""
+        """The extent of the scene, as one detection."""
         sides = (self.geobox.width, self.geobox.height)
         return self.part(Detections([[0, 0, *sides]], [1.0], [0]))  # type: ignore[arg-type]
 
@@ -165,7 +165,7 @@ def plan_detection(
     found, failed = _open_scenes(paths, records, config, opened)
     areas = _read_areas(options, [scene.geobox for scene in found])
     planned = [replace(scene, aoi=aoi) for scene, aoi in zip(found, areas, strict=True)]
-    met = _meeting_region(planned, records)
+    met = _select_in_area(planned, records)
     for output in outputs:
         check_scene_names(output, [scene.name for scene in met], format=options.format)
     has_own_files = any(map(is_per_scene, outputs))
@@ -271,7 +271,7 @@ def _read_areas(
     return [None] * len(geoboxes)
 
 
-def _meeting_region(
+def _select_in_area(
     scenes: Sequence[PlannedScene], records: Sequence[SceneRecord]
 ) -> list[PlannedScene]:
     """Leave out the scenes that share no point with the area of interest."""

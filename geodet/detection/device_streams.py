@@ -8,7 +8,7 @@ from geodet.detection.predictor import ForwardPass, Predictor
 from geodet.models.decode import Decoded
 from geodet.models.engine import ChipTensors
 
-if TYPE_CHECKING:  # detection on the CPU goes without it
+if TYPE_CHECKING:  # detection on a CPU does not need PyTorch
     import torch
 
 __all__ = ["DeviceStreams", "PassOnDevice", "SingleStream", "open_streams"]
@@ -20,7 +20,7 @@ class PassOnDevice(NamedTuple):
     started: ForwardPass
     """Its outputs."""
     computed: torch.cuda.Event | None = None
-    """What a second stream waits for before it reads them; None: there is no second one."""
+    """Event that a second stream waits for before it reads them; None: there is no second one."""
 
 
 class SingleStream:
@@ -59,7 +59,7 @@ class DeviceStreams(SingleStream):
         super().__init__(predictor)
         self._device: torch.device = predictor.engine.device
         self._copying = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        # Decoding has many small kernels, which shall not wait behind those of a forward pass.
+        # Decoding has many small kernels, which must not wait behind those of a forward pass.
         urgent = -1
         self._decoding = torch.cuda.Stream(self._device, urgent)  # type: ignore[no-untyped-call]
 

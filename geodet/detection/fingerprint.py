@@ -1,4 +1,4 @@
-"""The fingerprint of a run: everything that its rows depend on, so that no other run goes on."""
+"""The fingerprint of a run: everything that its rows depend on; only an equal run may continue."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fingerprint_run(
         model: What to look for.
         config: The settings; those that are None are chosen by rules of this version of geodet.
         options: The area of interest. What is written, and where, changes no row.
-        predictor: What computes the network; of its device the kind alone counts.
+        predictor: The network and its device, of which only the kind counts.
     """
     settings = config.model_dump(mode="json", exclude=_NO_EFFECT)
     texts = {

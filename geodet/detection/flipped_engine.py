@@ -1,4 +1,4 @@
-"""Average the outputs of a network over the flips of a chip: four times the work, fewer accidents.
+"""Average the outputs of a network over the flips of a chip, at four times the work.
 
 Logits and deltas are averaged before decoding, so that no boxes need to be fused.
 """

@@ -6,7 +6,7 @@ that finds parts takes them in place of computing their bands, and merges them a
 merged what the network finds: its rows are those of a run that was never interrupted.
 
 When the outputs appear, ``plan.json.files`` notes them: the run may replace what it has written
-itself. The folder is there until everything is that the run writes.
+itself. The folder is removed when all outputs of the run are written.
 
 A part depends on its own windows alone. So parts may be missing in any place, and parts that
 several machines have computed for one fingerprint may be put into one folder.
@@ -90,7 +90,7 @@ class Journal:
         """Note that a scene could not be read to its end: the run may go on when it is repaired.
 
         Args:
-            number: Of the scene in the plan, from 0.
+            number: Number of the scene in the plan, from 0.
         """
         with contextlib.suppress(OSError):  # then it may not be repaired
             if plan := read_plan(self.folder):
@@ -107,7 +107,7 @@ class Journal:
                 self.remove()
 
     def hand_over(self, output: Path) -> bool:
-        """Rename the folder to that of another output, whose run then goes on from there.
+        """Rename the folder to the journal of another output, so that a run of it can go on.
 
         Returns:
             Whether it could be renamed.
@@ -130,7 +130,7 @@ class Journal:
         _remove(self.folder)
 
     def _holds_work(self) -> bool:
-        """Whether a run that goes on needs anything of it."""
+        """Whether the next run may go on from the journal."""
         has_plan = (self.folder / PLAN_NAME).exists()
         return has_plan and (self._has_parts() or bool(self.written.identities))
 
@@ -139,7 +139,7 @@ class Journal:
         return has_plan and any(self.folder.glob(f"*/*{PART_ENDING}"))
 
     def _is_of(self, fingerprint: Mapping[str, str]) -> bool:
-        """Whether it is of the same run; one of another without parts holds nothing of worth."""
+        """Whether the journal is of a run with this fingerprint."""
         plan = read_plan(self.folder)
         return plan is not None and plan.fingerprint == fingerprint
 
@@ -166,8 +166,8 @@ class Journal:
 
     def _is_another(self, what: str) -> OutputError:
         return OutputError(
-            f"{self.folder} is of an unfinished run that differs from this one: {what}",
-            hint="run that command again to finish it; --restart begins anew, --discard removes it",
+            f"{self.folder} belongs to an unfinished run that differs from this one: {what}",
+            hint="repeat that run to finish it; --restart begins anew, --discard removes it",
             path=self.folder,
         )
 
@@ -176,9 +176,9 @@ class SceneJournal(BandStore):
     """The finished bands of one scene, and how it is cut."""
 
     def choose_windows(self, chosen: Mapping[str, int]) -> Mapping[str, int]:
-        """Keep the numbers that say how a scene is cut; return those that were kept first.
+        """Store the numbers that define the windows of a scene; return those stored first, if any.
 
-        They depend on the memory that is free, which is another amount in the next run.
+        They depend on the free memory, which may differ in the next run.
         """
         path = self.folder / _WINDOWS
         with contextlib.suppress(OSError, ValueError):
@@ -231,7 +231,7 @@ def _remove(folder: Path) -> None:
         others = [entry.name for entry in folder.iterdir() if not _is_ours(entry)]
         if others:
             raise OutputError(
-                f"{folder} holds {others[0]}, which no run of geodet has put there",
+                f"{folder} contains {others[0]}, which geodet did not write",
                 hint="move it elsewhere, or name another output",
                 path=folder,
             )

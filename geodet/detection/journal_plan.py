@@ -1,4 +1,4 @@
-"""The plan of a journal: of which run its parts are."""
+"""The plan of a journal: the run that its parts belong to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAYOUT = 4
 
 @dataclass(frozen=True, slots=True)
 class JournalPlan:
-    """What the parts in a journal's folder belong to."""
+    """The run that the parts in a journal's folder belong to."""
 
     run: str
     """An identifier of the run, the same when it goes on after an interruption."""
@@ -59,7 +59,11 @@ def read_plan(folder: Path) -> JournalPlan | None:
 
 
 def _to_plan(content: Any) -> JournalPlan | None:
-    """Convert parsed JSON; a ValueError says what is not as it should be."""
+    """Convert parsed JSON to a plan; None for another layout.
+
+    Raises:
+        ValueError: A member is missing or of another type.
+    """
     run = member(content, "run", str)
     fingerprint = member(content, "fingerprint", dict)
     unreadable = member({"unreadable": [], **content}, "unreadable", list)
@@ -72,4 +76,4 @@ def _to_plan(content: Any) -> JournalPlan | None:
 def _check_texts(values: Iterable[Any]) -> None:
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"{shown(value)} is no text")
+            raise ValueError(f"{shown(value)} is not a text")

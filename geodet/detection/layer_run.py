@@ -1,4 +1,4 @@
-"""Write what a run finds to its outputs, whatever finds it."""
+"""Write the detections of a run to its outputs, wherever they come from."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 
 class LayerRun(ABC):
-    """A run over scenes, to be iterated over once: yields what it writes.
+    """A run over scenes, to be iterated over once: yields the detections that it writes.
 
     Args:
         prepared: The scenes, the model, and what goes with them.
@@ -98,7 +98,7 @@ class LayerRun(ABC):
             scenes=list(self._plan.records),
             stages=self._watch.seconds,
         )
-        """What was found so far; complete after the last detection."""
+        """Counts so far; complete after the last detection."""
         self.examined_ground: ExaminedGround | None = None
         """The ground that was searched, after the last detection; None: unknown."""
         self._records = {one.scene: one for one in self.report.scenes}
@@ -116,22 +116,22 @@ class LayerRun(ABC):
         return ExaminedGround(place, shape, self.crs)
 
     def end_with(self, step: Callable[[], None]) -> None:
-        """Add a step for the end of a run that leaves nothing out, when its outputs are complete.
+        """Add a step that runs last, when the outputs are complete and no scene has failed.
 
-        A run that is interrupted in it goes on there as anywhere else.
+        A run that is interrupted in the step can be continued.
 
         Args:
-            step: What writes files from the outputs.
+            step: Writes files that are made from the outputs.
         """
         self._last_steps.append(step)
 
     @abstractmethod
     def _open_source(self, journal: Journal | None, stack: ExitStack) -> SceneSource:
-        """Open what the detections of the scenes come from.
+        """Open the source of the detections.
 
         Args:
             journal: The folder beside the first output, where there is one.
-            stack: Closes it at the end of the run.
+            stack: Closes the source at the end of the run.
         """
 
     def __iter__(self) -> Generator[SceneDetections, None, None]:
@@ -315,7 +315,7 @@ class LayerRun(ABC):
             self._options.report,
             read=read,
             skipped=loop.not_examined,
-            shown=loop.shown,
+            data_areas=loop.data_areas,
             warnings=self._prepared.warnings.texts,
             about=self.provenance,
             command=self._options.command,

@@ -1,4 +1,4 @@
-"""Metadata of an output: how good its detections are, and which ground was searched."""
+"""Metadata of an output: how it was made, its accuracy, and which ground was searched."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> tuple[dict[str, str
         parts = extents
     else:
         extents = searched_grounds(plan, [replace(one, aoi=None) for one in scenes], (), {})
-        parts = searched_grounds(plan, scenes, loop.not_examined, loop.shown)
+        parts = searched_grounds(plan, scenes, loop.not_examined, loop.data_areas)
         is_known = _is_finite(parts)
     names = [scene.name for scene in scenes]
     if not _is_finite(extents):  # where the CRS of the output is not defined
@@ -92,7 +92,7 @@ def describe_scenes(plan: DetectionPlan, loop: SceneLoop) -> tuple[dict[str, str
 def plan_ground(plan: DetectionPlan) -> shapely.Geometry | None:
     """Return the ground that a run is to search, in the CRS of its output, if it is known.
 
-    It is what is searched in the end, and what turns out to have no data or cannot be read.
+    Parts of it may turn out to have no data, or to be unreadable.
     """
     if plan.photographs is not None:
         return None
@@ -109,7 +109,7 @@ def _thresholds(about: ModelDescription, predictor: PredictorFacts) -> dict[str,
 
 
 def _accuracy(about: ModelDescription, predictor: PredictorFacts) -> dict[str, str]:
-    """Return precision and recall of the model's validation, if they are of these thresholds."""
+    """Return precision and recall of the model's validation, if they hold at these thresholds."""
     figures, training = about.figures, about.training
     objects = training.get("calibrated_objects", training.get("val_objects"))
     known = figures.get("score_threshold")
@@ -139,7 +139,7 @@ def searched_grounds(
     plan: DetectionPlan,
     scenes: Sequence[PlannedScene],
     skipped: Sequence[SkippedArea],
-    shown: Mapping[str, shapely.Geometry],
+    data_areas: Mapping[str, shapely.Geometry],
 ) -> list[shapely.Geometry]:
     """Return the ground that was searched in each scene, within the area of interest.
 
@@ -147,13 +147,14 @@ def searched_grounds(
         plan: Has the CRS of the ground.
         scenes: Scenes of the plan that were read to their end.
         skipped: Areas that could not be read.
-        shown: What scenes with parts without data show, by name, in the pixels of their grid.
+        data_areas: Areas with data of scenes that are partly without, by name, in pixels of
+            their grid.
     """
     holes: dict[str, list[Window]] = {}
     for area in skipped:
         holes.setdefault(area.scene, []).append(area.window)
     return [
-        _searched_ground(plan, scene, holes.get(scene.name, []), shown.get(scene.name))
+        _searched_ground(plan, scene, holes.get(scene.name, []), data_areas.get(scene.name))
         for scene in scenes
     ]
 
@@ -162,12 +163,12 @@ def _searched_ground(
     plan: DetectionPlan,
     scene: PlannedScene,
     holes: Sequence[Window],
-    shown: shapely.Geometry | None,
+    data_area: shapely.Geometry | None,
 ) -> shapely.Geometry:
     geobox = scene.geobox
     area = shapely.box(0, 0, geobox.width, geobox.height)
-    if shown is not None:
-        area = shapely.transform(shown, lambda xy: xy * np.array(scene.scale))
+    if data_area is not None:
+        area = shapely.transform(data_area, lambda xy: xy * np.array(scene.scale))
     if scene.aoi is not None:
         area = shapely.intersection(shapely.union_all(scene.aoi.polygons), area)
     boxes = [shapely.box(w.col_off, w.row_off, w.col_end, w.row_end) for w in holes]

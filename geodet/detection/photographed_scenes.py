@@ -40,7 +40,7 @@ def is_picture(geobox: GeoBox) -> bool:
 
 
 def photograph_of(path: str, name: str, config: DetectConfig) -> Photograph:
-    """Read what is known of a picture; of one that is no local file, nothing.
+    """Read what a camera wrote into a picture; nothing is known of one that is not a local file.
 
     Args:
         path: As GDAL opens it.
@@ -66,8 +66,8 @@ def _read(
 def are_placed_by_cameras(geoboxes: Mapping[str, GeoBox], photographs: Photographs) -> bool:
     """Whether scenes go to a layer of photographs: each in its own place, or in none.
 
-    So it is if all are pictures, and there are several, which do not lie on top of each other, or
-    one whose camera wrote where it was.
+    They do if all are pictures, and there are several of them, or a single one whose camera wrote
+    its position. Several pictures in pixel coordinates would lie on top of each other.
 
     Args:
         geoboxes: Geoboxes of the scenes, by name.
@@ -82,8 +82,8 @@ def georeferenced_image(name: str, geobox: GeoBox) -> Photograph:
     """Return the place of the middle of a scene, and its metres per pixel.
 
     Args:
-        name: Of the scene.
-        geobox: Of the scene.
+        name: Name of the scene.
+        geobox: Geobox of the scene.
     """
     if geobox.crs is None or geobox.crs.geodetic_crs is None:
         return Photograph(name)
@@ -106,15 +106,15 @@ def report_photographs(
     Args:
         photographs: What is known of the pictures.
         about: The model.
-        config: ``ground_altitude``, of which is said if no photograph needs it.
+        config: ``ground_altitude``; a warning says so where no photograph needs it.
         are_placed: Whether their objects go to one layer, each in its own place or in none.
     """
     images = list(photographs.values())
     if config.ground_altitude is not None and not any(map(_needs_ground, images)):
         _logger.warning(
-            "--ground-altitude (detect.ground_altitude) has no effect: no scene is a photograph "
-            "that knows its altitude above the sea, and neither its height above the ground nor "
-            "metres per pixel"
+            "--ground-altitude (detect.ground_altitude) has no effect: it is for photographs with "
+            "an altitude above the sea, but without a height above the ground and metres per "
+            "pixel, and no scene is one"
         )
     known = [image.gsd_m for image in images if image.gsd_m is not None]
     model = "" if about.gsd is None else f"; {about.name} works at {about.gsd:.3g} m"

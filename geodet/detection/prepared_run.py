@@ -1,4 +1,4 @@
-"""What a run over scenes needs."""
+"""A run over scenes whose inputs are checked and open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["PreparedRun"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRun:
-    """What a run needs, when everything that can be refused has been."""
+    """The checked inputs of a run."""
 
     plan: DetectionPlan
     """The scenes."""
@@ -27,7 +27,7 @@ class PreparedRun:
     config: DetectConfig
     """The settings."""
     predictor: PredictorFacts
-    """What computes, or has computed; its thresholds hold."""
+    """The network that computes, or has computed, and the thresholds in use."""
     opened: OpenScenes
     """Opens the scenes; closed at the end of the run."""
     watch: Stopwatch
@@ -37,4 +37,4 @@ class PreparedRun:
     started: float
     """When the run began, by ``time.monotonic``."""
     warnings: WarningLog = field(default_factory=WarningLog)
-    """What was warned of so far."""
+    """Warnings so far."""

@@ -24,7 +24,7 @@ __all__ = ["PicturesReport", "draw_scenes"]
 
 @dataclass(frozen=True, slots=True)
 class PicturesReport:
-    """Which pictures were drawn."""
+    """The pictures that were drawn."""
 
     folder: Path
     """The folder."""

@@ -1,4 +1,4 @@
-"""What a run has looked at, and how far it has come."""
+"""Counts and progress of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["DetectCounts", "DetectProgress"]
 
 @dataclass(slots=True)
 class DetectCounts:
-    """What a run has looked at, in one scene or in several."""
+    """Counts of the windows that a run has searched, in one scene or in several."""
 
     chips: int = 0
     """Windows that were read."""
@@ -45,9 +45,9 @@ class DetectProgress:
     scene: str
     """File name of the scene."""
     chips: int
-    """Windows done since the last report, with those that were skipped; or parts, of workers."""
+    """Windows done since the last report, skipped ones included; with workers, parts."""
     total: int
-    """Windows of the scene, or its parts."""
+    """Windows of the scene; with workers, parts."""
     pixels: int
     """Pixels of the grid done since the last report, each counted once."""
     detections: int
@@ -61,8 +61,8 @@ class DetectProgress:
     resumed: bool = False
     """Whether an earlier run that was interrupted has done these windows."""
     parts: int = 0
-    """Of several workers: the parts that all of them have done."""
+    """Parts that all workers have done; 0 without workers."""
     all_parts: int = 0
-    """Parts that they have to do; 0 without workers."""
+    """Parts that all workers have to do; 0 without workers."""
     failures: int = 0
-    """Scenes that they could not read to their end."""
+    """Scenes that the workers could not read to their end."""

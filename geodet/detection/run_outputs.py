@@ -1,4 +1,4 @@
-"""The outputs of a run, each written to its end whatever becomes of the others."""
+"""The outputs of a run, each written independently of errors in the others."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ logger = logging.getLogger(__name__)
 class RunOutputs:
     """Writers of the outputs of a run, for a ``with`` block, which discards what is not committed.
 
-    An output that cannot be written is discarded alone. Only when none is left the error is raised.
+    An output that cannot be written is discarded, and the others go on. The error is raised only
+    when no output is left.
 
     Args:
         outputs: The files; may be empty.
         classes: Names of the classes, by label.
-        crs: Of the layer.
+        crs: CRS of the layer.
         metadata: Texts on how the layer was made.
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.

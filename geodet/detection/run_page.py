@@ -1,4 +1,4 @@
-"""The report of a detection: counts, densities, a map, where the time went, and warnings."""
+"""The report of a detection: counts, densities, a map, times of the stages, and warnings."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class RunPage:
         *,
         read: SceneReader,
         skipped: Sequence[SkippedArea],
-        shown: Mapping[str, shapely.Geometry],
+        data_areas: Mapping[str, shapely.Geometry],
         warnings: Sequence[str],
         about: Mapping[str, Any],
         command: str | None,
@@ -82,8 +82,8 @@ class RunPage:
             path: Ends in ``.html``.
             read: Reads a scene, reduced, for its picture.
             skipped: Areas that could not be read.
-            shown: What scenes with parts without data show, in the pixels of their grid.
-            warnings: What the run warned of.
+            data_areas: Areas with data of scenes that are partly without, in pixels of their grid.
+            warnings: Warnings of the run.
             about: Software, model and settings, by title.
             command: The command line; None where Python code called.
 
@@ -91,7 +91,7 @@ class RunPage:
             OutputError: The page cannot be written.
             SceneError: A scene cannot be read again.
         """
-        areas = self._areas(skipped, shown)
+        areas = self._areas(skipped, data_areas)
         texts = {name: value for name, value in about.items() if name != "configuration"}
         sections = [
             PageSection("Found", [self._figures(areas), self._counts(areas), self._by_score()]),
@@ -110,12 +110,14 @@ class RunPage:
         write_page(path, hide_secrets(title), f"Written to {names}." if names else "", sections)
 
     def _areas(
-        self, skipped: Sequence[SkippedArea], shown: Mapping[str, shapely.Geometry]
+        self, skipped: Sequence[SkippedArea], data_areas: Mapping[str, shapely.Geometry]
     ) -> SearchedAreas:
         failed = {one.scene for one in self._report.scenes if one.status == "failed"}
         searched = [scene for scene in self._plan.scenes if scene.name not in failed]
         is_once = self._is_counted_once
-        return measure_searched_areas(self._plan, searched, skipped, shown, is_counted_once=is_once)
+        return measure_searched_areas(
+            self._plan, searched, skipped, data_areas, is_counted_once=is_once
+        )
 
     def _figures(self, areas: SearchedAreas) -> KeyFigures:
         report, total = self._report, sum(self._report.labels.values())

@@ -1,4 +1,4 @@
-"""Pictures of what a run has found: of one scene, of all scenes in one, or a folder with each."""
+"""Pictures of the detections of a run: of one scene, of all scenes in one, or one for each."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ SceneReader = Callable[[PlannedScene, int], Chip]
 _MOST = 6  # scenes with a picture
 _SIDE = 640  # pixels
 _HUES = ("yellow", "sky blue", "reddish purple", "vermilion", "bluish green", "orange", "blue")
-"""What the first colours of :func:`geodet.vector.palette.class_colour` are called."""
+"""Names of the first colours of :func:`geodet.vector.palette.class_colour`."""
 
 
 class RunThumbnails:
-    """A dot for every place of a picture where something was found: bounded by its pixels.
+    """Dots in small pictures of scenes, one for each pixel in which something was found.
 
     Args:
         plan: The scenes; the first six get a picture.

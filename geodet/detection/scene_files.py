@@ -20,7 +20,7 @@ __all__ = [
 
 
 def to_output(typed: str | Path, format: str | None = None) -> Path:
-    """Return an output as it is typed; a folder becomes the pattern of a file for each scene.
+    """Return the path of an output; a folder becomes a pattern: a file for each scene.
 
     Args:
         typed: A file, a pattern such as ``trees/*.geojson``, a folder that exists, or a text that
@@ -88,9 +88,9 @@ def expand_outputs(outputs: Sequence[Path], scenes: Sequence[str]) -> list[Path]
     if len(patterns) < len(outputs):
         whole = next(output for output in outputs if not is_per_scene(output))
         raise OutputError(
-            f"{patterns[0]} is a file for each scene, and {whole} one for all",
-            hint="choose one: objects that overlapping scenes show are written once in a file for "
-            "all, and to the file of each scene",
+            f"{patterns[0]} is a file for each scene, and {whole} one file for all scenes",
+            hint="give one kind of output: they differ in objects that overlapping scenes show, "
+            "which are in one file once, and in the file of each scene",
             path=whole,
         )
     for output in patterns:

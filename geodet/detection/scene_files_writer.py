@@ -34,7 +34,7 @@ class SceneFilesWriter:
         metadata: Texts on how the files are made.
         options: Formats, and whether files are replaced or appended to.
         appending: Which rows are appended.
-        loop: What the detections come from: it knows which scenes could not be read.
+        loop: Source of the detections; it names the scenes that could not be read.
         before: What the run has written before it was interrupted.
         salt: The model and the settings, as a text, for identifiers.
         oriented: Whether the boxes stand at any angle.
@@ -92,7 +92,7 @@ class SceneFilesWriter:
         self._complete()
         for name, scene in self._scenes.items():
             if name not in self.written and name not in self._loop.failed:
-                self.write(scene.part(Detections.concatenate([])))
+                self.write(scene.part(Detections.empty()))
                 self._complete()
 
     def abort(self) -> None:

@@ -25,7 +25,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_SMALLEST, _LARGEST = 1e-3, FARTHEST_FACTOR  # beyond which a scene vanishes or explodes
+_SMALLEST, _LARGEST = 1e-3, FARTHEST_FACTOR  # of the sides of a scene that is resampled
 _FAR_OFF = 2.0  # times the model's GSD: worth a warning where nothing is resampled
 _COARSEST = 2.0  # times the model's GSD: details that the model needs are lost beyond
 
@@ -64,7 +64,7 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
 
 
 def report_choices(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
-    """Log how a scene is warped and resampled and which bands are read; warn where that may fail.
+    """Log how a scene is warped and resampled and which bands are read; warn of mismatches.
 
     Args:
         scene: From :func:`open_for_model`.
@@ -113,8 +113,8 @@ def warn_of_missing_georeference(
     unknown = [name for name in sizeless if name not in known]
     if unknown and about.gsd is not None and config.resample and config.gsd is None:
         logger.warning(
-            "the metres per pixel of %s: nothing is resampled, although %s works at %.3g m; set "
-            "them with --gsd METRES",
+            "the metres per pixel of %s: nothing is resampled, although %s works at %.3g m; "
+            "set them with --gsd METRES",
             _say_unknown(unknown, photographs),
             about.name,
             about.gsd,
@@ -135,7 +135,7 @@ def summarise_names(names: Sequence[str]) -> str:
 
 
 def _choose_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -> tuple[int, ...]:
-    """Choose the bands that the settings name, or else by what they show, or else the first."""
+    """Choose the bands that the settings name; else by their meaning; else the first ones."""
     needed = len(about.bands)
     if config.bands and len(config.bands) != needed:
         raise ModelFileError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import shapely
 
-from geodet.detection.blank_ground import shown_area
+from geodet.detection.blank_ground import data_area
 from geodet.detection.detection_plan import DetectionPlan, PlannedScene
 from geodet.detection.progress import DetectCounts, DetectProgress
 from geodet.detection.scene_source import SceneSource
@@ -38,7 +38,8 @@ class SceneLoop:
         counts: Increased by what each scene adds, when it is done.
         watch: Times the stages.
         progress: Called after each batch.
-        folder: Where what is held of overlapping scenes is kept; None: in memory.
+        folder: Folder of a temporary file for detections of overlapping scenes that wait; None: the
+            system's folder for temporary files.
         joins_scenes: Whether an object that overlapping scenes show is yielded once, or with each.
     """
 
@@ -65,8 +66,9 @@ class SceneLoop:
         scene is yielded."""
         self.not_examined: list[SkippedArea] = []
         """Areas of the scenes that could not be read and were skipped."""
-        self.shown: dict[str, shapely.Geometry] = {}
-        """What scenes with parts without data show, by name, in the pixels of their grid."""
+        self.data_areas: dict[str, shapely.Geometry] = {}
+        """The area with data of each scene that is partly without, by name, in pixels of its
+        grid."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -134,8 +136,8 @@ class SceneLoop:
         yield from run
         self._counts.add(run.counts)
         self._note_skipped(planned, run.not_examined)
-        if (shown := shown_area(run.no_data, *planned.grid)) is not None:
-            self.shown[planned.name] = shown
+        if (area := data_area(run.no_data, *planned.grid)) is not None:
+            self.data_areas[planned.name] = area
         record = self._records[planned.name]
         record.status, record.reason, record.seconds = "ok", "", time.monotonic() - began
 
@@ -147,7 +149,7 @@ class SceneLoop:
             logger.warning("%s: areas that were not examined: %d", planned.name, len(areas))
 
     def _show_overall(self, number: int) -> Callable[[DetectProgress], None]:
-        """Return a function that adds to the progress of a scene where the run is."""
+        """Return a function that adds the run's progress to that of a scene, and reports it."""
         before, after = self._pixels[number : number + 2]
         done, scenes = 0, len(self._plan.scenes)
 

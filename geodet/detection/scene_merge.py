@@ -1,4 +1,4 @@
-"""Merge what the windows of a scene own, in their order."""
+"""Merge the detections that the windows of a scene own, window by window."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SceneMerge:
         windows: How the scene is cut.
         size: Columns and rows of the scene itself.
         config: Whether fragments are joined.
-        iou_threshold: Of the suppression of duplicates.
+        iou_threshold: IoU threshold of the suppression of duplicates.
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
     """
 
@@ -46,9 +46,9 @@ class SceneMerge:
         self._settled = 0
 
     def add(self, piece: BandPiece) -> list[Detections]:
-        """Add a piece, and return what is final now, in the scene's own pixels.
+        """Add a piece, and return the detections that are now final, in the scene's own pixels.
 
-        It comes line by line of windows, so that batches do not affect the order.
+        They come line by line of windows, so that batches do not affect their order.
         """
         self._merger.add(piece.part.detections, piece.part.cut)
         lines = range(self._settled + 1, self._windows.grid.line(piece.waiting_from) + 1)
@@ -57,7 +57,7 @@ class SceneMerge:
         return [self._to_scene(part) for part in parts]
 
     def finish(self) -> Detections:
-        """Return what is left after the last piece."""
+        """Return the detections that are left after the last piece."""
         return self._to_scene(self._merger.finish())
 
     def _to_scene(self, found: Detections) -> Detections:

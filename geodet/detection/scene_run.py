@@ -39,17 +39,17 @@ class SceneResult(NamedTuple):
 
 
 class PiecesRun:
-    """Detection in one scene whose windows something else searches, to be iterated over once.
+    """Detection in one scene from pieces that are searched elsewhere, to be iterated over once.
 
     The detections come in parts from top to bottom, each as soon as no later window can change it:
     neither the scene nor its detections have to fit in memory. All parts together are the same for
     any number of workers and, apart from rounding in the convolutions, for any batch size.
 
     Args:
-        name: Of the scene.
+        name: Name of the scene.
         windows: How it is cut.
-        merge: Merges what the windows own.
-        iter_pieces: Yields what they own, all bands in order.
+        merge: Merges the detections of the windows.
+        iter_pieces: Yields the detections of the windows, all bands in order.
         watch: Times the stages.
         progress: Called after each piece.
     """
@@ -71,7 +71,7 @@ class PiecesRun:
         self.counts = DetectCounts(
             chips=len(windows.wanted), megapixels=windows.count_pixels(windows.wanted) / 1e6
         )
-        """What is looked at; complete after the last part."""
+        """Counts of the scene; complete after the last part."""
         self.not_examined: dict[Window, str] = {}
         """Areas that could not be read, in the scene's own pixels, and why."""
         self.no_data: list[Window] = []
@@ -114,8 +114,7 @@ class SceneRun(PiecesRun):
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
         watch: Times the stages.
         progress: Called after each batch.
-        journal: Keeps what the windows of each finished band own; bands that it has are not
-            computed.
+        journal: Stores the part of each finished band; bands that it has are not computed.
     """
 
     def __init__(
@@ -151,7 +150,7 @@ class SceneRun(PiecesRun):
         )
 
     def _find_pieces(self) -> Generator[BandPiece, None, None]:
-        """Yield what the journal has and what the search finds, band by band."""
+        """Yield pieces from the journal and from the search, band by band."""
         bands = self._windows.bands
         finished = {number for number in range(len(bands)) if self._is_finished(number)}
         if finished:
@@ -180,8 +179,8 @@ class SceneRun(PiecesRun):
         part = self._journal.read(number) if self._journal is not None else None
         if part is None:
             raise OutputError(
-                f"band {number} of {self._name} was in the journal a moment ago",
-                hint="run the command again, and leave its .partial folder alone meanwhile",
+                f"band {number} of {self._name} was removed from the journal during the run",
+                hint="run the command again, and leave the .partial folder alone while it runs",
             )
         return part
 

@@ -1,4 +1,4 @@
-"""Where the detections of a run's scenes come from: here, the scenes themselves."""
+"""Sources of the detections of a run's scenes: here, a search in this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["ComputedScenes", "PredictorsByType", "SceneSource", "choose_values"]
 
 
 class SceneSource(Protocol):
-    """Where a run takes the detections of its scenes from, one scene after another."""
+    """A source of the detections of a run's scenes, one scene after another."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -40,7 +40,7 @@ class SceneSource(Protocol):
         """Begin with a scene.
 
         Args:
-            number: Of the scene in the plan, from 0.
+            number: Number of the scene in the plan, from 0.
             planned: The scene.
             progress: Called after each batch.
 
@@ -56,7 +56,7 @@ class SceneSource(Protocol):
 
 
 class ComputedScenes:
-    """Scenes that this process searches, as far as a journal does not know what is in them.
+    """Searches scenes in this process, except for the parts that a journal has.
 
     Args:
         plan: The scenes.
@@ -65,7 +65,7 @@ class ComputedScenes:
         about: The model.
         config: The settings.
         watch: Times the stages.
-        journal: Keeps what is found; None keeps nothing.
+        journal: Stores the parts; None stores nothing.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class ComputedScenes:
         )
 
     def end(self, planned: PlannedScene) -> None:
-        """Close a scene; an only one stays open, without its cache: it may be drawn."""
+        """Close a scene; a single one stays open, without its cache, since it may be drawn."""
         if len(self._plan.scenes) > 1:
             self._opened.close_scene(planned.path)
         else:
             self._opened.clear_cache(planned.path)
 
     def note_unreadable(self, number: int) -> None:
-        """Note in the journal that a scene could not be read: it may be repaired meanwhile."""
+        """Note in the journal that a scene could not be read; it may be repaired before a rerun."""
         if self._journal is not None:
             self._journal.note_unreadable(number)
 
@@ -166,7 +166,7 @@ def choose_values(
 
     Args:
         scene: The first scene of the data type, open.
-        first: The same, as it is planned.
+        first: The same scene in the plan.
         plan: All scenes.
         opened: Opens them; those that are sampled stay open, without a cache.
         about: The model.

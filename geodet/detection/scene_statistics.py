@@ -1,4 +1,4 @@
-"""The values of a scene, from small windows spread over it."""
+"""Statistics of a scene's values, from small windows spread over it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _PLACES, _SIDE = 12, 16  # most windows along each axis, and their side in pixel
 _FAILURES = 8  # reading stops then: each window would wait for a server that does not answer
 _PERCENTILES = (0.5, 99.5)  # values beyond are glints, clouds and broken pixels
 _COMMON = 0.005  # share of the pixels from which a value may be fill
-_FAR_FROM_MIDDLE = 4.0  # fill is so many times the range of all other values away from them
-_ABSURD = 1e30  # no measurement is larger
+_FAR_FROM_MIDDLE = 4.0  # fill is farther from the median, in ranges of all other values
+_LARGEST = 1e30  # no measurement is larger
 _ROUNDING = 1e-6  # of a mean; smaller deviations are rounding errors
 
 
@@ -141,7 +141,7 @@ def _statistics(band: Floats) -> _Band:
 
     Fill is a common lowest or highest value, far from all others. There may be several.
     """
-    rest = band[np.abs(band) < _ABSURD]  # NaN is not
+    rest = band[np.abs(band) < _LARGEST]  # drops NaN, too
     while rest.size:
         fill = [end for end in (rest.min(), rest.max()) if _is_fill(end, rest)]
         if not fill:

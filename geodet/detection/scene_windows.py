@@ -1,4 +1,4 @@
-"""How a scene is cut: its windows, which of them are wanted, and the bands that they form."""
+"""The windows of a scene, those of them that are searched, and the bands that they form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from geodet.vector.area_of_interest import AreaOfInterest
 __all__ = ["CUT_PX", "SceneWindows", "cut_scene"]
 
 CUT_PX = 4.0
-"""A box that ends so near to its window's edge is a fragment, in pixels."""
+"""Pixels; a box that ends nearer to its window's edge is a fragment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def cut_scene(
 
     Args:
         plan: All windows, and the batch size.
-        iou_threshold: Of the suppression of duplicates.
+        iou_threshold: IoU threshold of the suppression of duplicates.
         aoi: Area of interest in the scene's own pixels; None: all of the scene.
         scale: The scene's own pixels per pixel of the grid, along x and y.
         band_rows: Rows of windows of a band; None: chosen.

@@ -32,9 +32,9 @@ class SearchedAreas:
     """
 
     by_scene: Mapping[str, float] = field(default_factory=dict)
-    """Of each scene where they are known, above 0."""
+    """Hectares of each scene where they are known, above 0."""
     together: float = 0.0
-    """Of these scenes; ground that several of them show counts as often as its objects do."""
+    """Hectares of all these scenes; ground in several of them counts as often as its objects."""
     overlapping: frozenset[str] = frozenset()
     """Scenes that share ground with others, where an object in it is one of a single scene."""
     is_counted_once: bool = True
@@ -51,7 +51,7 @@ def measure_searched_areas(
     plan: DetectionPlan,
     scenes: Sequence[PlannedScene],
     skipped: Sequence[SkippedArea],
-    shown: Mapping[str, shapely.Geometry],
+    data_areas: Mapping[str, shapely.Geometry],
     *,
     is_counted_once: bool,
 ) -> SearchedAreas:
@@ -61,7 +61,8 @@ def measure_searched_areas(
         plan: Has the CRS of the ground.
         scenes: Scenes of the plan that were read to their end.
         skipped: Areas that could not be read.
-        shown: What scenes with parts without data show, by name, in the pixels of their grid.
+        data_areas: Areas with data of scenes that are partly without, by name, in pixels of
+            their grid.
         is_counted_once: Whether an object that several scenes show counts once, or with each.
 
     Returns:
@@ -69,7 +70,7 @@ def measure_searched_areas(
     """
     if plan.photographs is not None or plan.crs is None:
         return SearchedAreas(is_counted_once=is_counted_once)
-    shapes = np.array(searched_grounds(plan, scenes, skipped, shown), object)
+    shapes = np.array(searched_grounds(plan, scenes, skipped, data_areas), object)
     areas = ground_areas(shapes, plan.crs) / _HECTARE
     is_known = np.isfinite(areas) & (areas > 0)
     names = np.array([scene.name for scene in scenes], object)[is_known]

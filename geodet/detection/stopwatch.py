@@ -28,7 +28,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
         """By stage, in the order in which the stages first came."""
         self.settles = settle is not None
-        """Whether stages must not run at the same time, as each is to be charged with its own."""
+        """Whether the stages must run one after another, so that each is timed alone."""
         self._settle = settle or (lambda: None)
         self._adding = Lock()
 

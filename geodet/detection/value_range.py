@@ -1,4 +1,4 @@
-"""Which values of a scene count as dark and bright, by those of the training images."""
+"""Choose which values of a scene count as dark and bright, to match the training images."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def fit_input_values(
 
     Scenes of the model's data type get one gain and one offset, so that colours are kept; scenes of
     another type get them band by band, as raw imagery has a gain and an offset for each band. With
-    ``value_range="scene"`` that is always done; without a range, where values of another type
-    cannot be what the model was trained on. Logs the choice, and warns of scenes that are mostly
-    empty or far from the training images.
+    ``value_range="scene"`` this is always done; without a range, only for scenes of another type
+    whose values are far from the training images. Logs the choice, and warns of scenes that are
+    mostly empty or far from the training images.
 
     Args:
         seen: Statistics of the scenes.
-        name: Name of the scenes, for messages.
+        name: What to call the scenes in messages.
         dtype: Data type of the scenes, as numpy names it.
         about: The model.
         config: ``value_range``.
@@ -80,7 +80,7 @@ def fit_input_values(
         return None
     if not seen.std.any() or seen.correlation < _NOISE:
         if is_asked or is_other:
-            logger.warning("%s shows nothing but noise: its values are used as they are", name)
+            logger.warning("%s contains only noise: its values are not rescaled", name)
         return None
     if not is_asked and not is_other:
         _report_distance(seen, name, about)

@@ -35,7 +35,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _LEAST_OVERLAP = 64  # half of it is the context that a cell needs of any network
-_LEAST_SIZE = 320  # smaller windows have so many seams that the results suffer
+_LEAST_SIZE = 320  # smaller windows have so many seams that detections change
 _TIMES_OVERLAP = 23  # windows of 23 overlaps compute (23 / 22)^2 = 1.09 times the scene's pixels
 _LEAST_TIMES_OVERLAP = 4  # (4 / 3)^2 = 1.8: still less work than decoding strips for each window
 _MEMORY = 640 * 2**20  # most bytes of activations on a CPU
@@ -215,8 +215,8 @@ def choose_slack(overlap: int, iou_threshold: float) -> float:
     of that, its IoU with the whole object at a corner, must exceed the IoU threshold.
 
     Args:
-        overlap: Of the windows.
-        iou_threshold: Of the suppression of duplicates.
+        overlap: Pixels that two neighbouring windows share.
+        iou_threshold: IoU threshold of the suppression of duplicates.
     """
     most = overlap // 2 * (1 - math.sqrt(iou_threshold))
     return min(overlap // 2 / 4, 0.9 * most)  # a quarter covers how much two predictions differ
@@ -233,7 +233,7 @@ def _memory(device: AnyDevice) -> float:
 
 
 def _memory_of_machine() -> float:
-    """Return those of a CPU, in steps of two, so that runs are cut alike in most cases."""
+    """Return those of a CPU, halved until they are free, so that most runs are cut alike."""
     memory = float(_MEMORY)
     while memory * _FREE_SHARE > free_memory() and memory / 2 >= _LEAST_MEMORY:
         memory /= 2

@@ -1,8 +1,8 @@
-"""The files that an unfinished run has put in their places, and may replace when it goes on.
+"""The files that an unfinished run has written, and may replace when it goes on.
 
-Before a file appears, or replaces another, its path and its identity are noted in the journal. So
-it is known again, also if the process dies right then, and a file that another program has put
-there or has changed since is not taken for it.
+Before a file is moved to its place, its path and its identity are noted in the journal. So the run
+recognises it, even if the process dies right then, and never takes a file that another program has
+written or changed for its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class WrittenFiles:
     """Files and folders that an unfinished run has noted."""
 
     identities: Mapping[str, Collection[str]] = field(default_factory=dict)
-    """By path, each time that the run has written it."""
+    """The identities of a file, by its path: one for each time that the run has written it."""
 
     def includes(self, path: Path) -> bool:
         """Whether the run has written a path, and nobody has changed it since."""
@@ -43,10 +43,9 @@ class WrittenFiles:
 
 
 def note_written(journal: Path, complete: Path, place: Path) -> None:
-    """Note in a run's journal what is about to be put in its place.
+    """Note in a run's journal a file that is about to be moved to its place.
 
-    If that cannot be noted, the run goes on, and takes it for another program's after an
-    interruption.
+    If it cannot be noted, the run goes on; after an interruption it will not replace the file.
 
     Args:
         journal: The folder of the journal.
@@ -71,12 +70,12 @@ def read_written(journal: Path) -> WrittenFiles:
 
 
 def _place(path: Path) -> str:
-    """Return a whole path; of a link, that of the link."""
+    """Return the absolute path of a file; of a link, that of the link itself."""
     return str(path.parent.resolve() / path.name)
 
 
 def _identify(path: Path) -> str:
-    """Hash what changes when a file, or one in a folder, is written to: renaming changes none."""
+    """Hash the sizes and times of a file, or of all files of a folder, which renaming keeps."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     about = [(os.path.relpath(file, path), file.lstat()) for file in files]
     parts = [(name, found.st_size, found.st_mtime_ns) for name, found in about]

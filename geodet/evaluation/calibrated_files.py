@@ -53,7 +53,7 @@ def write_calibrated(
         model: The model as it was.
         output: The file of its weights; the eight-bit one is beside it.
         about: The new description.
-        scales: Of the classes, in order.
+        scales: Scales of the classes, in order.
 
     Raises:
         OutputError: A file cannot be written.

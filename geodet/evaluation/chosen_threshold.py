@@ -46,7 +46,7 @@ def show_threshold(threshold: float, *, decimals: int = 0) -> str:
     """Write a threshold for people, not rounded: one rounded up would lose objects.
 
     Args:
-        threshold: Of a score; more than seven decimals are rounded.
+        threshold: Lowest score that is kept; more than seven decimals are rounded.
         decimals: How many decimals there are at least, as in a table.
 
     Example:

@@ -33,7 +33,7 @@ def match_classes(
 
     Args:
         about: The model.
-        classes: Of the labels, as ``data.class_map`` renames them.
+        classes: Classes of the labels, as ``data.class_map`` renames them.
         source: The labels, for the error message.
         config: ``data.class_map``, which renames the classes of the model, too.
 

@@ -35,8 +35,8 @@ def are_examined(
 
     Args:
         detections: Their file.
-        labels: Theirs.
-        frame: That of the boxes.
+        labels: Labels of the boxes.
+        frame: Frame of the boxes.
         found: (N, 4) boxes of the detections.
         truth: (M, 4) boxes of the labels.
         there: (M,) the labels that lie in the frame.

@@ -39,12 +39,12 @@ def empty_apart(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     heap they would fragment it, and a process would grow by a quarter. Small arrays are on the
     heap.
 
-    The pages of an array that is gone serve the next array of its size: to get new ones from the
-    system takes several times as long as to fill them with pixels.
+    The pages of an array that was freed serve the next array of its size: getting new ones from the
+    system takes several times as long as filling them with pixels.
 
     Args:
-        shape: Of the array.
-        dtype: Of its values, which are not initialised.
+        shape: Shape of the array.
+        dtype: Data type of its values, which are not initialised.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -58,7 +58,7 @@ def empty_apart(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def drop_spare_pages() -> None:
-    """Return the pages that no array uses to the system."""
+    """Give the pages that no array uses back to the system."""
     _spare.clear()
 
 
@@ -126,7 +126,7 @@ def shape_bounds(coordinates: Floats) -> Floats:
     """Return the bounds of shapes: least x and y, greatest x and y.
 
     Args:
-        coordinates: (N, P, 2) of the P points of each.
+        coordinates: (N, P, 2) x and y of the P points of each shape.
 
     Returns:
         (N, 4), NaN where a shape has no place.

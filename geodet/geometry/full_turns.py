@@ -81,7 +81,7 @@ def move_beside(xy: Floats, x: float, turn: float) -> Floats:
 
     Args:
         xy: Places, whose y stays.
-        x: Of the place beside which they are to lie.
+        x: The x that the places are moved beside.
         turn: From :func:`full_turn`; 0 moves nothing.
     """
     return np.stack([within_half_turn(xy[..., 0], x, turn), xy[..., 1]], axis=-1)
@@ -113,8 +113,8 @@ def turns_together(x: Floats, crs: CRS | None) -> Floats:
     Nothing where they lie within half a turn already, as most do.
 
     Args:
-        x: (N, V) coordinates of their vertices; a shape whose are not finite stays where it is.
-        crs: Theirs; None: plain pixels.
+        x: (N, V) x of the vertices of N shapes; a shape with one that is not finite is not moved.
+        crs: CRS of the vertices; None: plain pixels.
 
     Returns:
         (N, 1) multiples of a full turn.

@@ -23,7 +23,7 @@ def ground_areas(polygons: NDArray[np.object_], crs: CRS | None) -> Floats:
 
     Args:
         polygons: (N,) valid polygons and multipolygons; None and empty ones have no area.
-        crs: Theirs.
+        crs: CRS of the polygons.
 
     Returns:
         (N,) square metres; NaN without a CRS, or where it is not defined.

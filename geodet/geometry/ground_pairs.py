@@ -1,4 +1,4 @@
-"""Pairs of boxes on the ground, of which one is new and the other stands in a file."""
+"""Pairs of boxes on the ground, one of them new and the other one in a file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class GroundPairs:
     ids: Ints
     """(P, 2) identifiers, each unique among the new boxes or among those in the file."""
     scores: Floats
-    """(P, 2)."""
+    """(P, 2) scores."""
     scenes: NDArray[Any]
-    """(P, 2) names."""
+    """(P, 2) names of the scenes."""
     shapes: NDArray[Any]
     """(P, 2) polygons in one CRS."""

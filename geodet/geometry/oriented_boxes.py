@@ -252,8 +252,8 @@ def cut_oriented(oriented: Floats, width: float, height: float) -> Floats:
 
     Args:
         oriented: (N, 5).
-        width: Of the frame.
-        height: Of the frame.
+        width: Columns of the frame.
+        height: Rows of the frame.
 
     Returns:
         (N, 5) the boxes of the same angles around what is visible, which may reach over the edge

@@ -27,7 +27,7 @@ _MARGIN = 0.1  # of the raster's size, on each side
 
 
 def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Shapes:
-    """Map polygons to the pixels of a raster, as far as they lie near it.
+    """Map polygons to the pixels of a raster, cut to its surroundings.
 
     An edge is straight in the CRS of the polygons and a curve in another, so it gets as many
     vertices as keep it within a hundredth of a pixel. What is far from the raster is cut off first:
@@ -36,8 +36,8 @@ def polygons_to_pixels(polygons: Shapes, crs: CRS | None, geobox: GeoBox) -> Sha
 
     Args:
         polygons: (N,) valid polygons.
-        crs: Theirs; None: the raster's.
-        geobox: The raster's.
+        crs: CRS of the polygons; None: that of the raster.
+        geobox: Geobox of the raster.
 
     Returns:
         (M,) valid polygons in continuous pixel coordinates; they may overlap.
@@ -76,7 +76,7 @@ def raster_bounds(geobox: GeoBox, crs: CRS | None) -> Floats:
     """Return the extent of a raster in a CRS.
 
     Args:
-        geobox: The raster's.
+        geobox: Geobox of the raster.
         crs: Another CRS; None: the raster's own.
 
     Returns:
@@ -105,7 +105,7 @@ def pixel_map(crs: CRS | None, geobox: GeoBox) -> _Map:
 
     Args:
         crs: The CRS; None: the raster's.
-        geobox: The raster's.
+        geobox: Geobox of the raster.
 
     Returns:
         A function whose results are not finite where the raster's CRS has no place.

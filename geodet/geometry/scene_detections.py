@@ -19,9 +19,9 @@ class SceneDetections:
     """The detections of one scene, or of a part of it."""
 
     scene: str
-    """The file's name."""
+    """Name of the scene."""
     geobox: GeoBox
-    """Of the scene itself, not of a resampled grid."""
+    """Geobox of the scene itself, not of a resampled grid."""
     detections: Detections
     """Boxes in the scene's own pixels."""
 

@@ -18,12 +18,12 @@ def north_angle(geobox: GeoBox, xy: tuple[float, float]) -> float | None:
     """Compute the direction of true north at a point of a raster.
 
     Args:
-        geobox: The raster's.
+        geobox: Geobox of the raster.
         xy: Column and row, in continuous pixels.
 
     Returns:
-        Degrees from upwards, clockwise, in (-180, 180]; None without a place on the earth, or at a
-        pole.
+        Degrees clockwise from the upward direction of the picture, in (-180, 180]; None without a
+        place on the earth, or at a pole.
 
     Example:
         >>> from affine import Affine

@@ -16,8 +16,8 @@ def utm_at(crs: CRS, xy: Floats) -> CRS:
     """Return the UTM zone of WGS 84 that a place lies in.
 
     Args:
-        crs: That of the place.
-        xy: (2,) its coordinates.
+        crs: CRS of the place.
+        xy: (2,) coordinates of the place.
 
     Raises:
         VectorError: No zone contains it, as at the poles.

@@ -17,7 +17,7 @@ def written_scores(scores: NDArray[np.float32]) -> Floats:
     same side of it as in the file.
 
     Args:
-        scores: (N,) of detections.
+        scores: (N,) scores of detections.
 
     Example:
         >>> float(np.float32(0.7)), written_scores(np.float32([0.7])).tolist()

@@ -75,7 +75,7 @@ class LayerMetadata:
         return self.read_own(_RUNS).split()
 
     def rows_of(self, model: str) -> list[tuple[int, int]]:
-        """Return which rows a model has found: the first and the last number of each run of them.
+        """Return the rows that a model has found: the first and last number of each range.
 
         They are noted from the second model on; before, all rows are of one.
         """

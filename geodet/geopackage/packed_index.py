@@ -33,7 +33,7 @@ _Sides = NDArray[np.float32]
 
 
 def round_outward(bounds: Floats) -> _Sides:
-    """Round boxes to the index's float32, so that each contains what it did.
+    """Round boxes to float32, as the index stores them, so that each contains the box it was.
 
     Args:
         bounds: (N, 4) least x and y, greatest x and y.

@@ -27,7 +27,7 @@ class SideTable:
     """A table of N rows with shapes."""
 
     name: str
-    """Of the layer: a plain word."""
+    """Name of the layer: a plain word."""
     types: Mapping[str, str]
     """The columns, in order: ``TEXT``, ``INTEGER`` or ``REAL``."""
     columns: Sequence[Sequence[Any]]
@@ -35,11 +35,11 @@ class SideTable:
     coordinates: Floats
     """(N, 4, 2) corners of polygons or (N, 1, 2) points, NaN where a row has no place."""
     crs: CRS | None
-    """Of the coordinates."""
+    """CRS of the coordinates."""
 
     @property
     def geometry_type(self) -> str:
-        """What its shapes are."""
+        """``Point`` or ``Polygon``."""
         return "Point" if self.coordinates.shape[1] == 1 else "Polygon"
 
     @property
@@ -80,7 +80,7 @@ def read_side_features(path: Path) -> list[dict[str, Any]]:
     """Read the features of a GeoJSON file that :func:`write_side_features` wrote.
 
     Raises:
-        OSError: It is another file, or cannot be read.
+        OSError: The file was not written by geodet, or cannot be read.
     """
     try:
         features = read_json(path)["features"]

@@ -33,7 +33,7 @@ _SETTINGS = (
     "locking_mode = EXCLUSIVE",
     "cache_size = -2000",
 )
-"""What SQLite would do for a file to survive a crash is left out."""
+"""The file need not survive a crash: it is discarded then."""
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def changing_unfinished(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class GeoPackageTable(Closing):
-    """The rows of a new layer, written in a thread of its own while more are found.
+    """The rows of a new layer, written in a thread while the caller finds more.
 
     It is incomplete, and to be discarded, unless it is finished.
 
@@ -61,7 +61,7 @@ class GeoPackageTable(Closing):
         name: Name of the layer: a plain word.
         columns: Their types in SQL by their names, in order, without key and geometry.
         geometry_type: ``Polygon`` or ``Point``.
-        crs: Of the coordinates.
+        crs: CRS of the coordinates.
         indexed: Whether the layer gets a spatial index.
 
     Raises:

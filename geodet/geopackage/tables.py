@@ -188,7 +188,7 @@ def add_layer(
         table: Name of the layer: a plain word.
         columns: Their types in SQL by their names, in order, without key and geometry.
         geometry_type: As the standard writes it.
-        crs: Of the coordinates.
+        crs: CRS of the coordinates.
 
     Returns:
         The number of the CRS in the file.
@@ -227,12 +227,12 @@ def add_index(database: sqlite3.Connection, table: str) -> str:
 def complete_layer(
     database: sqlite3.Connection, table: str, rows: int, bounds: Floats, *, indexed: bool
 ) -> None:
-    """Note what a layer holds, and let GDAL and QGIS keep it up to date while a user edits.
+    """Write the count and bounds of a layer, and triggers that keep count and index up to date.
 
     Args:
         database: The file.
         table: Name of the layer.
-        rows: How many it has.
+        rows: Number of rows.
         bounds: (4,) least x and y, greatest x and y; not finite where no row has a place.
         indexed: Whether it has a spatial index, which holds all rows by now.
 

@@ -58,7 +58,7 @@ class BandWorker(Closing):
         """Search bands of a scene, and return the number of detections in them.
 
         Args:
-            number: Of the scene in the plan.
+            number: Number of the scene in the plan.
             bands: Their numbers, in rising order.
             progress: Called after each batch.
 

@@ -44,7 +44,7 @@ class FleetProgress:
         """Count bands of a scene.
 
         Args:
-            number: Of the scene.
+            number: Number of the scene.
             bands: Their numbers.
             found: Detections in them.
         """

@@ -69,7 +69,7 @@ def identify_job(job: JobPlan, digest: str) -> str:
 
     Args:
         job: The plan; how it cuts the scenes does not count, nor what changes only the speed.
-        digest: Of the model.
+        digest: SHA-256 digest of the model.
     """
     content = to_document(job)
     for entry in content["scenes"]:

@@ -69,7 +69,7 @@ class JobPlan:
     device: str
     """Kind of the device that the windows were chosen for: ``cpu`` or ``cuda``."""
     iou_threshold: float
-    """Of the suppression of duplicates."""
+    """IoU threshold of the suppression of duplicates."""
     values: Mapping[str, InputValues | None]
     """The input statistics by data type, chosen from samples of the scenes; None: the model's."""
     images: Photographs = field(default_factory=dict)
@@ -90,7 +90,7 @@ def plan_bands(
 
     Args:
         prepared: The scenes, open as far as they are sampled.
-        identifier: Of the job.
+        identifier: Identifier of the job.
         keep: Returns how a scene was cut before, given its number and how it would be cut now.
 
     Raises:

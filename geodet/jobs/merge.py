@@ -170,7 +170,7 @@ def begin_merge(
 
     Args:
         plan: The job.
-        number: Of the scene.
+        number: Number of the scene.
         iter_pieces: Yields what is found, band by band, given how the scene is cut.
         progress: Called after each piece.
     """

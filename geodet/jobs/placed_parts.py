@@ -53,7 +53,7 @@ class PartNotes:
     """What a part says of how it was made."""
 
     salt: str
-    """Of the identifiers, see :func:`geodet.vector.frames.object_ids`."""
+    """Salt of the identifiers, see :func:`geodet.vector.frames.object_ids`."""
     metadata: Mapping[str, str]
     """The job, the software, the model and the settings, by title."""
 

@@ -41,7 +41,7 @@ class ActorSetup:
     device: str
     """``cpu`` or ``cuda``, the one that Ray gives to the actor."""
     threads: int
-    """Of the network on a CPU."""
+    """Threads of the network on a CPU."""
 
 
 class BandActor:

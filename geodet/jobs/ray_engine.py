@@ -43,7 +43,7 @@ class RayEngine:
     model_path: Path
     """The model file, of which each machine gets a copy."""
     address: str | None = None
-    """Of a cluster: ``auto`` or ``ray://HOST:PORT``; None: a Ray of this machine alone."""
+    """Address of a cluster: ``auto`` or ``ray://HOST:PORT``; None: a Ray of this machine alone."""
     device: str = "cpu"
     """The device to plan with; actors use the same kind."""
     actors: int | None = None

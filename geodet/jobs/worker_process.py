@@ -75,7 +75,7 @@ class Done:
     """Bands have been searched, and their parts are written."""
 
     number: int
-    """Of the scene."""
+    """Number of the scene in the plan, from 0."""
     bands: Sequence[int]
     """Their numbers."""
     found: int
@@ -87,7 +87,7 @@ class Failed:
     """A scene could not be read to its end."""
 
     number: int
-    """Of the scene."""
+    """Number of the scene in the plan, from 0."""
     error: str
     """Why."""
     hint: str
@@ -134,7 +134,7 @@ def work(setup: WorkerSetup, connection: Connection, level: int) -> None:
     Args:
         setup: What to search, with what.
         connection: Gets events, and gives tasks; None ends the process.
-        level: Of the log.
+        level: Level of the log.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the process that has started it ends it
     send = _Sender(connection)

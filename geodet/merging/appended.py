@@ -18,19 +18,19 @@ __all__ = ["drop_weaker"]
 
 _MET_BOX = np.dtype([("id", "i8"), ("score", "f4"), ("scene", "i4"), ("bounds", "f8", (4,))])
 _MetBoxes = NDArray[Any]
-_UPRIGHT = 1 - 1e-6  # share of its bounds that a box fills which is its own bounds
+_UPRIGHT = 1 - 1e-6  # an axis-aligned box fills at least this share of its bounds
 
 
 def drop_weaker(batches: Iterable[GroundPairs], *, iou_threshold: float) -> tuple[Ints, Ints]:
     """Return which boxes are duplicates of stronger ones.
 
     The rule is that of :class:`geodet.merging.mosaics.MosaicJoiner`: take the strongest box left,
-    drop those that overlap it by more than the threshold, repeat. So a box in the file goes where a
-    stronger new one shows the same object. Memory grows with the pairs above the threshold alone.
+    drop those that overlap it by more than the threshold, repeat. So a box in the file is dropped
+    where a stronger new one shows the same object. Memory grows with the pairs above the threshold.
 
     Args:
         batches: All pairs whose boxes may overlap by more than the threshold, in any order.
-        iou_threshold: Intersection over union on the ground above which the weaker box goes.
+        iou_threshold: IoU on the ground above which the weaker box is dropped.
 
     Returns:
         Identifiers of the new boxes that are dropped, and of those in the file, ascending.

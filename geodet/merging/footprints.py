@@ -27,22 +27,22 @@ class Footprints:
     """The footprints of S scenes in the CRS of a layer."""
 
     geoboxes: tuple[GeoBox, ...]
-    """Of the scenes."""
+    """Geoboxes of the scenes."""
     crs: CRS | None
-    """Of the layer."""
+    """CRS of the layer."""
     extents: Floats
     """(S, 4) x1 y1 x2 y2, not finite where the CRS is not defined for the whole scene."""
     shifts: Floats
     """(S,) added to x, so that scenes on both sides of the antimeridian lie together."""
     neighbours: tuple[Ints, ...]
-    """Of each scene the numbers of those that may show the same ground, ascending."""
+    """For each scene, the numbers of those that may show the same ground, ascending."""
 
     def place(self, scene: int, pixels: Floats) -> Floats:
         """Place the corners of the boxes of a scene on the ground.
 
         Args:
-            scene: Its number.
-            pixels: (N, 4, 2) corners in its pixels.
+            scene: Number of the scene.
+            pixels: (N, 4, 2) corners in the scene's pixels.
 
         Returns:
             (N, 4, 2) corners; not finite where the CRS is not defined.
@@ -52,7 +52,7 @@ class Footprints:
         return corners
 
     def is_upright(self, scene: int) -> bool:
-        """Whether the boxes of a scene are their own bounds on the ground."""
+        """Whether the boxes of a scene are axis-aligned in the CRS of the layer."""
         geobox = self.geoboxes[scene]
         return not geobox.needs_transformation(self.crs) and geobox.transform.is_rectilinear
 
@@ -64,8 +64,8 @@ def find_footprints(geoboxes: Sequence[GeoBox], crs: CRS | None) -> Footprints:
     overlap none.
 
     Args:
-        geoboxes: Of the scenes.
-        crs: Of the layer; None: the scenes have none.
+        geoboxes: Geoboxes of the scenes.
+        crs: CRS of the layer; None: the scenes have none.
     """
     extents = np.array([_extent(geobox, crs) for geobox in geoboxes]).reshape(-1, 4)
     shifts = _turns(extents, crs)
@@ -77,7 +77,7 @@ def find_footprints(geoboxes: Sequence[GeoBox], crs: CRS | None) -> Footprints:
 
 
 def is_meeting(bounds: Floats, extent: Floats) -> Bools:
-    """Whether bounds share an area with a footprint.
+    """Whether bounds overlap a footprint.
 
     Args:
         bounds: (N, 4); infinite ones share none.

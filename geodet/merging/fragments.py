@@ -15,7 +15,7 @@ from geodet.merging.overlapping_pairs import OverlapRule, pairs_between
 
 __all__ = ["JoinRule", "cut_sides", "group_fragments", "join_fragments"]
 
-_Link = tuple[float, int, int, int]  # minus the alignment, axis, the box before the seam, behind it
+_Link = tuple[float, int, int, int]  # -alignment, axis, the box before the seam, the box behind it
 
 
 def cut_sides(
@@ -27,11 +27,11 @@ def cut_sides(
     goes on beyond that edge. An object that happens to end there counts as cut as well.
 
     Args:
-        detections: N found in the window, in the pixels of the raster.
-        window: Where they were found.
-        width: Of the raster.
-        height: Of the raster.
-        tolerance: Pixels.
+        detections: N detections of the window, in the pixels of the raster.
+        window: The window, in the same pixels.
+        width: Columns of the raster.
+        height: Rows of the raster.
+        tolerance: Distance to the window's edge in pixels, at most.
 
     Returns:
         (N, 4): left, top, right, bottom, as the columns of the boxes.

@@ -19,22 +19,22 @@ from geodet.merging.suppression import BoxState, SuppressionRule, suppression_st
 __all__ = ["RowMerger", "keep_owned", "suppress"]
 
 
-_ALL = -math.inf, math.inf  # the columns of the only strip
+_ALL = -math.inf, math.inf  # columns, where there is one strip
 
 
 class RowMerger:
     """Suppresses duplicates while detections come row by row of a strip, in bounded memory.
 
-    The rule is greedy suppression, class by class, in another order and with one more reason:
-    complete boxes come before cut ones, whatever their scores, and among each the stronger first. A
-    box goes if one that was kept overlaps it by more than the threshold. A cut box also goes if
-    more than a part of its own area is inside a complete one that was kept. That part is of the
-    fragment's area and not of the smaller box: a fragment lies in its object, but a small object on
-    a large cut one does not make it a duplicate.
+    The rule is greedy suppression, class by class, with two changes. Complete boxes come before cut
+    ones, whatever their scores; among each kind the stronger comes first. And a box is dropped not
+    only if a kept one overlaps it by more than the threshold: a cut box is also dropped if more
+    than a share of its own area is inside a complete box that was kept. The share is of the cut
+    box, not of the smaller of the two: a fragment lies inside its object, but a small object on a
+    large cut one is no duplicate of it.
 
-    All parts together are what suppression of everything at once leaves, with
-    :func:`geodet.merging.fragments.join_fragments` after it where there is a rule for joining. The
-    result depends neither on the order of the input nor on how it is divided. The merger holds the
+    All parts together equal suppression of everything at once, followed by
+    :func:`geodet.merging.fragments.join_fragments` where there is a rule for joining. The result
+    depends neither on the order of the input nor on how it is divided. The merger holds the
     detections that reach to where others may still begin, and those that depend on them through a
     chain of overlapping boxes or of fragments.
 
@@ -85,9 +85,9 @@ class RowMerger:
 
         Args:
             row: Every box still to come begins at or below this row (y1 >= row).
-            columns: Of the strip, which is followed by those to its right: every box still to come
-                begins at or right of the second one, or it begins at or right of the first one,
-                and ``row`` holds for it.
+            columns: First columns of this strip and of the next one: every box still to come begins
+                at or right of the next strip; or at or right of this one, and then at or below
+                ``row``.
         """
         is_same = columns == self._columns
         self._row, self._columns = max(self._row, row) if is_same else row, columns
@@ -126,7 +126,7 @@ class RowMerger:
         return (x >= right) | ((x >= left) & (y >= self._row))
 
     def _can_meet(self, detections: Detections, *, reach: float = 0.0) -> Bools:
-        """Whether detections end so near to where others may still begin, or overlap them."""
+        """Whether detections reach to where others may still begin."""
         left, right = (column - reach for column in self._columns)
         x, y = detections.boxes[:, 2], detections.boxes[:, 3]
         return (x >= right) | ((x >= left) & (y >= self._row - reach))
@@ -184,8 +184,8 @@ def suppress(detections: Detections, *, iou_threshold: float) -> Detections:
     number of boxes, also where they crowd.
 
     Args:
-        detections: Of one frame, N of them.
-        iou_threshold: Overlap above which the weaker box goes.
+        detections: N detections of one frame.
+        iou_threshold: IoU above which the weaker box is dropped.
 
     Returns:
         The survivors, ranked.

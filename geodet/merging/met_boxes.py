@@ -11,7 +11,7 @@ from geodet.merging.suppression import BoxState
 __all__ = ["ROW_BITS", "MetPairs", "identify_rows", "settle_pairs"]
 
 ROW_BITS = 40
-"""Bits of the identifier of a box that have its row; those above have the number of its scene."""
+"""Low bits of a box's identifier, which hold its row; the higher bits hold its scene's number."""
 
 MetPairs = Ints
 """(P, 2) identifiers of boxes of one class and two scenes that overlap enough, the stronger box
@@ -23,7 +23,7 @@ def identify_rows(scenes: Ints, rows: Ints) -> Ints:
 
     Args:
         scenes: (N,) numbers of their scenes.
-        rows: (N,) their rows in these.
+        rows: (N,) rows of the boxes in their scenes.
     """
     return (scenes << ROW_BITS) + rows
 

@@ -18,14 +18,14 @@ from geodet.merging.placed_boxes import MosaicBoxes, corner_bounds, iter_met_pai
 
 __all__ = ["MosaicJoiner"]
 
-_MOST_BYTES = 256 * 2**20  # of detections that wait in memory, the rest waits in a file
+_MOST_BYTES = 256 * 2**20
 _AT_ONCE = 500_000  # boxes that are placed on the ground at once, in 50 MB
 _FEW_PAIRS = 50_000
 _ROW = (1 << ROW_BITS) - 1
 
 
 class MosaicJoiner(Closing):
-    """Keeps the strongest of the detections of one object in several scenes.
+    """Keeps the strongest detection of each object that several scenes show.
 
     Equal to the definition: take the strongest box of all scenes left, drop those of its class in
     *other* scenes that overlap it by more than the threshold, repeat. Boxes of one scene do not
@@ -44,9 +44,9 @@ class MosaicJoiner(Closing):
 
     Args:
         scenes: All scenes, each with any detections.
-        iou_threshold: Intersection over union above which the weaker box goes.
+        iou_threshold: IoU above which the weaker box is dropped.
         folder: Where to create the temporary file; None: the system's folder for them.
-        most_bytes: Of the detections that wait in memory.
+        most_bytes: Bytes of detections that may wait in memory; more wait in a file.
 
     Raises:
         OutputError: Only some scenes have a CRS.
@@ -172,7 +172,7 @@ class MosaicJoiner(Closing):
                     yield pairs[~self._are_dropped(pairs, (one, other)).any(axis=1)]
 
     def _are_dropped(self, pairs: MetPairs, scenes: Iterable[int]) -> Bools:
-        """Whether boxes of some scenes are dropped: as many."""
+        """Whether the boxes of pairs are dropped, as far as they are of these scenes: (P, 2)."""
         dropped = np.zeros(pairs.shape, np.bool_)
         for scene in scenes:
             here = pairs >> ROW_BITS == scene
@@ -183,7 +183,7 @@ class MosaicJoiner(Closing):
         return sum(map(len, self._pairs)) > self._most_pairs
 
     def _settle(self) -> None:
-        """Decide on what scenes that are to come cannot change."""
+        """Decide the pairs that no scene still to come can change."""
         pairs = np.concatenate([np.zeros((0, 2), np.int64), *self._pairs])
         ids, left = settle_pairs(pairs, self._missing > 0)
         self._pairs, self._most_pairs = [left], max(2 * len(left), _FEW_PAIRS)

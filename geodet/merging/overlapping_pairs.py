@@ -35,9 +35,10 @@ class OverlapRule:
     """When two boxes overlap enough to be a pair. A box without an area is in no pair."""
 
     iou: float
-    """Intersection over union above which they do, in [0, 1]."""
+    """IoU above which they are a pair, in [0, 1]."""
     share: float = math.inf
-    """Part of the second box inside the first above which they do too; never at 1 and more."""
+    """Share of the second box inside the first above which they are a pair, too; 1 or more:
+    never."""
 
     @property
     def reach(self) -> float:
@@ -295,9 +296,9 @@ class _Strips:
     top: float
     right: float
     height: float
-    """Of a strip: candidates lie in the same one or in the next."""
+    """Height of a strip: candidates lie in the same one or in the next."""
     span: float
-    """Of the keys of a strip: so wide that no range reaches into the next one."""
+    """Span of the keys of a strip: so wide that no range reaches into the next one."""
     longest: float
     """The longest side in the layer."""
     slack: float

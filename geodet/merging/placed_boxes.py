@@ -25,11 +25,11 @@ class MosaicBoxes:
     corners: Floats
     """(N, 4, 2) in the CRS of the layer."""
     upright: Bools
-    """(N,) whether a box is its own bounds."""
+    """(N,) whether a box is axis-aligned in the CRS of the layer."""
     scenes: Ints
     """(N,) numbers of their scenes."""
     rows: Ints
-    """(N,) of the boxes in their scenes."""
+    """(N,) rows of the boxes in their scenes."""
 
     def __len__(self) -> int:
         return len(self.rows)

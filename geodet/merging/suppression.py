@@ -37,7 +37,8 @@ class SuppressionRule:
     iou_threshold: float
     """Intersection over union above which the stronger box drops the weaker one."""
     inside_threshold: float = math.inf
-    """Part of a cut box inside a complete one above which it goes too; never at 1 and more."""
+    """Share of a cut box inside a complete one above which the cut one is dropped, too; 1 or more:
+    never."""
 
 
 def suppression_states(

@@ -41,7 +41,7 @@ class SmoothedMaxPool2d(nn.MaxPool2d):
     """A pooling of 3 x 3 cells at every cell, smoothed and then sampled at every second one.
 
     Args:
-        channels: Of its input.
+        channels: Channels of its input.
     """
 
     def __init__(self, channels: int) -> None:

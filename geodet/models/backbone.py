@@ -43,7 +43,7 @@ class Backbone(nn.Module):
             holds them, or a file, see :mod:`geodet.models.first_weights`; None for random weights.
         antialias: Whether maps are smoothed before each stride, see
             :mod:`geodet.models.antialiasing`.
-        activation: Of the layers of a ResNet; EfficientNet-Lite always has ReLU6.
+        activation: Activation of the layers of a ResNet; EfficientNet-Lite always has ReLU6.
 
     Reference:
         He et al. 2015, arXiv:1512.03385; EfficientNet: Tan & Le 2019, arXiv:1905.11946.

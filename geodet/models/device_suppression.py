@@ -50,7 +50,7 @@ def suppress_on_device(
     none are equal.
 
     Args:
-        candidates: Of N chips.
+        candidates: Candidates of N chips.
         counts: Number of candidates of each chip.
         classes: Number of classes.
         iou_threshold: IoU above which the weaker of two boxes of one class is a duplicate.
@@ -59,7 +59,7 @@ def suppress_on_device(
     ranked = candidates.rows(_capped(_ranking(candidates), counts, max_candidates))
     sizes = [min(count, max_candidates) for count in counts]
     if not sum(sizes):
-        return [Detections.concatenate([])] * len(counts)
+        return [Detections.empty()] * len(counts)
     rows, kept = _survivors(ranked, sizes, classes=classes, iou_threshold=iou_threshold)
     found = Detections(*(column.cpu().numpy() for column in ranked.rows(rows)[1:]))
     ends = list(accumulate(kept))

@@ -44,7 +44,7 @@ class Head(nn.Module):
             arXiv:1904.07392, section 4.1; in detection it is a fixed scale, so that a score does
             not depend on the rest of the chip. ``group``: in groups of 16 channels over the whole
             chip (Wu & He 2018, arXiv:1803.08494). ``none``: as in the paper.
-        activation: Of each hidden layer.
+        activation: Activation of each hidden layer.
         prior: Initial sigmoid of the outputs; None for outputs that are not probabilities. With a
             small one the many background anchors do not dominate the first steps.
 

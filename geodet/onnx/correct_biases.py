@@ -52,7 +52,7 @@ def add_to_biases(
     Args:
         rounded: The graph in integers, QDQ; it is changed.
         shifts: For each convolution, by channel.
-        names: Of the convolutions; one without a bias stays as it is.
+        names: Names of the convolutions; one without a bias stays as it is.
     """
     numpy_helper = import_onnx().numpy_helper
     makers = {name: node for node in rounded.graph.node for name in node.output}

@@ -30,9 +30,9 @@ class LayerErrors(NamedTuple):
     """Mean differences from the graph in floats, over the anchors that may pass the threshold."""
 
     score: float
-    """Of scores."""
+    """Mean difference of scores."""
     box_px: float
-    """Of box coordinates, in pixels."""
+    """Mean difference of box coordinates, in pixels."""
     spread: float
     """Standard deviation of the scores in floats, of all classes together."""
     side_px: float
@@ -84,9 +84,9 @@ def iter_quantised(
     nearer to the floats than the first.
 
     Args:
-        quantiser: Of a graph for the reader ``plain``.
+        quantiser: Quantiser of a graph for the reader ``plain``.
         chips: Arrays (1, C, H, W) in the units of the data.
-        score_threshold: Of the model; anchors with half of it or more are compared.
+        score_threshold: Score threshold of the model; anchors with half of it or more are compared.
     """
     comparison = _Comparison(quantiser.floats(), chips[:_COMPARED], score_threshold / 2)
     kept = quantiser.outputs | quantiser.first

@@ -20,8 +20,8 @@ def scale_logits(graph: Any, factors: Sequence[float], shifts: Sequence[float]) 
     Args:
         graph: The ``GraphProto`` of a file for the reader ``plain``, which may have been scaled
             before; it is changed.
-        factors: Of the classes, in order.
-        shifts: Of the classes.
+        factors: Factors of the classes, in order.
+        shifts: Shifts of the classes.
     """
     onnx = import_onnx()
     makers = {name: node for node in graph.node for name in node.output}

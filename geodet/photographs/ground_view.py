@@ -33,11 +33,11 @@ class GroundView:
     """
 
     longitude: float
-    """Of the camera, in degrees of WGS 84."""
+    """Longitude of the camera, in degrees of WGS 84."""
     latitude: float
-    """Of the camera, in degrees of WGS 84."""
+    """Latitude of the camera, in degrees of WGS 84."""
     height_m: float
-    """Of the camera above the ground."""
+    """Metres of the camera above the ground."""
     focal_px: float
     """Focal length in pixels."""
     width: int

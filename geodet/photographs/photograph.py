@@ -48,21 +48,21 @@ class Photograph:
     scene: str
     """The name of the picture."""
     longitude: float | None = None
-    """Of the camera, in degrees of WGS 84."""
+    """Longitude of the camera, in degrees of WGS 84."""
     latitude: float | None = None
-    """Of the camera, in degrees of WGS 84."""
+    """Latitude of the camera, in degrees of WGS 84."""
     altitude_m: float | None = None
-    """Of the camera above sea level."""
+    """Metres of the camera above sea level."""
     height_m: float | None = None
-    """Of the camera above the ground."""
+    """Metres of the camera above the ground."""
     time: str = ""
     """As ISO 8601, with the offset from UTC where it is known."""
     camera: str = ""
     """Maker and model."""
     yaw_deg: float | None = None
-    """Of the camera, clockwise from north."""
+    """Yaw of the camera in degrees, clockwise from north."""
     pitch_deg: float | None = None
-    """Of the camera; -90 looks down."""
+    """Pitch of the camera in degrees; -90 looks down."""
     gsd_m: float | None = None
     """Metres per pixel."""
     gsd_from: str = "unknown"

@@ -81,11 +81,11 @@ class PictureTags:
     zoom: float | None = None
     """How many times the picture was enlarged by cutting its edges off."""
     pitch: float | None = None
-    """Of the camera in degrees: -90 looks down."""
+    """Pitch of the camera in degrees: -90 looks down."""
     yaw: float | None = None
-    """Of the camera in degrees, clockwise from north."""
+    """Yaw of the camera in degrees, clockwise from north."""
     roll: float | None = None
-    """Of the camera in degrees."""
+    """Roll of the camera in degrees."""
 
 
 def read_tags(path: Path) -> PictureTags | None:

@@ -65,7 +65,7 @@ def draw_overview(
         path: Ends in ``.png``; appears when it is complete.
         scenes: At least one; opened one after another.
         classes: Names of the classes, by label.
-        crs: That of the mosaic; None: the scenes have none.
+        crs: CRS of the mosaic; None: the scenes have none.
         max_side: Longest side of the mosaic, and width of the sheet, in pixels.
         overwrite: Replace an existing file.
 

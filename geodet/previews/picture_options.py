@@ -28,7 +28,7 @@ class PictureOptions:
     """How the pictures of a folder are drawn."""
 
     format: PictureFormat = "jpeg"
-    """Of the files."""
+    """Format of the files."""
     only_with_objects: bool = False
     """Leave out pictures without any object."""
     max_side: int = 2048

@@ -89,7 +89,7 @@ class BlockStore:
         Args:
             window: Inside of the raster.
             next_row: First row of the windows below; None: they begin where this one ends.
-            first_column: Of the strip of the window.
+            first_column: First column of the strip of the window.
 
         Returns:
             A function to be called once, when the window was read or will not be read.
@@ -220,7 +220,7 @@ class _Expected(NamedTuple):
     next_row: int
     """First row of the windows below it."""
     first_column: int
-    """Of its strip."""
+    """First column of its strip."""
 
     def passed_columns(self, bottom: int) -> float:
         """Return how many columns of the blocks that end there nobody needs from now on."""

@@ -110,7 +110,7 @@ def named_file(text: str, folder: Path, *, is_relative: bool) -> Path | None:
 
     Args:
         text: The name, as it stands in the VRT.
-        folder: Of the VRT.
+        folder: Folder of the VRT.
         is_relative: Whether the name is relative to the folder.
     """
     if _ENCODED.match(text):

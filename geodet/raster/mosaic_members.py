@@ -61,7 +61,7 @@ class MosaicMembers:
     """The members of a mosaic, and which of them are still to be opened. Threads may share it.
 
     Args:
-        members: Of the mosaic; none of what is no mosaic.
+        members: Members of the mosaic; empty for a raster that is no mosaic.
     """
 
     def __init__(self, members: Sequence[Member] = ()) -> None:

@@ -183,7 +183,7 @@ class Scene(OpenRaster):
         Args:
             window: In the pixels of the grid, and within it.
             next_row: First row of the windows below it; the height of the grid if there are none.
-            first_column: Of the strip of windows that it is in.
+            first_column: First column of the strip of windows that it is in.
 
         Returns:
             A function to be called once, when the window was read or will not be read.

@@ -139,7 +139,7 @@ class _Finding:
     keep_missing: bool
     """Whether a file that a list names may be missing."""
     asset: str | None
-    """Of the items of STAC."""
+    """Asset of the STAC items."""
     limits: ReadingConfig | None
     """How long a server may take."""
 

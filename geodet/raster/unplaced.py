@@ -22,7 +22,7 @@ def describe_unplaced(name: str, crs: CRS) -> str:
     """Return an error message for a scene that has to have a place.
 
     Args:
-        name: Of the scene.
+        name: Name of the scene.
         crs: The CRS that it declares.
 
     Example:

@@ -160,9 +160,9 @@ class BarChart:
     y_label: str
     """What their height means."""
     names: tuple[str, ...]
-    """Of the parts, in the legend."""
+    """Names of the parts, in the legend."""
     styles: tuple[str, ...]
-    """Of the parts, such as ``right`` and ``missed``."""
+    """Styles of the parts, such as ``right`` and ``missed``."""
     bars: tuple[tuple[str, tuple[float, ...]], ...]
     """The text below each bar, and the heights of its parts from the bottom up."""
 

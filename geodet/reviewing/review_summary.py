@@ -43,7 +43,7 @@ class ReviewSummary:
     suggested: int
     """Windows that were suggested."""
     suggested_reviewed: int
-    """Of these, windows that are reviewed."""
+    """Suggested windows that are reviewed."""
     reviewed: int
     """All reviewed windows."""
     verdicts: dict[str, int]

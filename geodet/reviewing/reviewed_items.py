@@ -51,7 +51,7 @@ class ReviewedObject:
     label: str
     """The class."""
     score: float | None
-    """Of the detection."""
+    """Score of the detection."""
     box_px: BoxPx
     """x1 y1 x2 y2 in the pixels of the scene."""
     oriented_px: OrientedPx | None = None

@@ -104,8 +104,8 @@ def enter_scene(database: sqlite3.Connection, scene: str, geobox: GeoBox, crs: C
     Args:
         database: The file, in a transaction.
         scene: Path of the scene, its folders joined by slashes.
-        geobox: Of the scene.
-        crs: Of the file.
+        geobox: Geobox of the scene.
+        crs: CRS of the file.
 
     Raises:
         sqlite3.Error: The file cannot be written.
@@ -153,7 +153,7 @@ def find_scenes(
     Args:
         path: The file.
         scenes: Path of each scene, its folders joined by slashes.
-        geoboxes: Of the scenes.
+        geoboxes: Geoboxes of the scenes.
         any_size: Whether scenes may have been resampled.
         any_name: Whether scenes may have been renamed.
 
@@ -186,7 +186,7 @@ def locked_review(path: Path, scene: str, geobox: GeoBox) -> Iterator[None]:
     Args:
         path: The file of reviews.
         scene: Path of the scene, its folders joined by slashes.
-        geobox: Of the scene.
+        geobox: Geobox of the scene.
 
     Raises:
         OutputError: Another program reviews the scene in this file.
@@ -208,7 +208,7 @@ class _KnownScenes:
 
     Args:
         database: The file.
-        crs: Of the file.
+        crs: CRS of the file.
     """
 
     def __init__(self, database: sqlite3.Connection, crs: CRS | None) -> None:

@@ -64,7 +64,7 @@ class ReviewFile:
         path: Made when it is not there.
         scene: Path of the scene, its folders joined by slashes; scenes that share a file name are
             told apart by their places.
-        geobox: Of the scene.
+        geobox: Geobox of the scene.
         origin: Identifies the detections that are reviewed; empty: none.
 
     Raises:
@@ -193,8 +193,8 @@ def write_review_layers(path: Path, crs: CRS | None, geoboxes: Mapping[str, GeoB
 
     Args:
         path: A file that is not there.
-        crs: Of the scenes; None: they have none.
-        geoboxes: Of scenes whose rows will be added, by name.
+        crs: CRS of the scenes; None: they have none.
+        geoboxes: Geoboxes of scenes whose rows will be added, by name.
 
     Raises:
         OutputError: The file cannot be written.
@@ -226,7 +226,7 @@ def check_review_layers(path: Path, geobox: GeoBox) -> None:
 
     Args:
         path: The file.
-        geobox: Of the scene.
+        geobox: Geobox of the scene.
 
     Raises:
         OutputError: It is of another kind, cannot be written, or cannot hold places of the scene.

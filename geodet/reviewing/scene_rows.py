@@ -56,8 +56,8 @@ class SceneRows:
         database: The file.
         path: Its path, for messages.
         scene: The name that the scene's rows have; None: no row has one.
-        geobox: Of the scene.
-        crs: Of the file.
+        geobox: Geobox of the scene.
+        crs: CRS of the file.
     """
 
     def __init__(

@@ -75,8 +75,8 @@ def write_suggestions(
     Args:
         path: The GeoPackage, which is replaced.
         windows: In the order in which they are to be looked at.
-        geoboxes: Of their scenes, by name.
-        crs: Of the file; None: the scenes have none.
+        geoboxes: Geoboxes of their scenes, by name.
+        crs: CRS of the file; None: the scenes have none.
 
     Raises:
         OutputError: The file cannot be written.
@@ -149,7 +149,7 @@ def read_reviewed_windows(
     Args:
         path: A file of reviews.
         scenes: The name that the rows of each scene have in it; None: no row names it.
-        geoboxes: Of the scenes.
+        geoboxes: Geoboxes of the scenes.
 
     Raises:
         VectorError: The file cannot be read, or a window in it has no place.

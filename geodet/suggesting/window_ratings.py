@@ -104,7 +104,7 @@ class WindowRater:
         """Describe what a rating counts.
 
         Args:
-            rating: Of a window.
+            rating: Rating of a window.
             classes: Names of the K classes.
         """
         if self.rule == "rarity":

@@ -50,7 +50,7 @@ def read_arrow_objects(path: Path, geobox: GeoBox, *, score_field: str) -> Arrow
     Args:
         path: A file with one layer of points or polygons, in any CRS. The class is ``label``,
             ``class`` or ``name``, or else ``object``.
-        geobox: Of the scene.
+        geobox: Geobox of the scene.
         score_field: Attribute with the score; empty: every object has score 1.
 
     Returns:

@@ -52,7 +52,7 @@ def must_transform(found: CRS | None, crs: CRS | None, path: Path) -> bool:
 
     Args:
         found: The CRS of the objects, None if their file has none.
-        crs: That of the scene, None if it has none.
+        crs: CRS of the scene; None if it has none.
         path: The file of the objects.
     """
     if crs is None:

@@ -21,7 +21,7 @@ def bounds_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) 
     Args:
         vertices: (V, 2) of all objects, in their order, in the CRS of the raster.
         first: (N,) the first vertex of each object.
-        geobox: The raster's.
+        geobox: Geobox of the raster.
 
     Returns:
         (N, 4) float64, x1 y1 x2 y2. Not finite for an object whose coordinates do not exist in the
@@ -41,7 +41,7 @@ def quads_in_pixels(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -
     Args:
         vertices: As for :func:`bounds_in_pixels`.
         first: Likewise.
-        geobox: The raster's.
+        geobox: Geobox of the raster.
 
     Returns:
         (N, 4, 2) float64; not finite for other objects.
@@ -60,7 +60,7 @@ def shapes_in_pixels(geometries: NDArray[np.object_], geobox: GeoBox) -> NDArray
 
     Args:
         geometries: (N,) not empty, in the CRS of the raster.
-        geobox: The raster's.
+        geobox: Geobox of the raster.
 
     Returns:
         (N,) new geometries.
@@ -77,7 +77,7 @@ def _near(vertices: Floats, first: NDArray[np.intp], geobox: GeoBox) -> Floats:
     Args:
         vertices: (V, 2) of all objects, in their order.
         first: (N,) the first vertex of each object that has any.
-        geobox: The raster's.
+        geobox: Geobox of the raster.
     """
     turn = full_turn(geobox.crs)
     if not turn or not len(first):

@@ -47,7 +47,7 @@ def check_score_range(scores: Floats, path: Path, field: str, *, hint: str) -> N
         scores: (N,)
         path: The file, for messages.
         field: Their attribute.
-        hint: Of the error.
+        hint: Hint of the error.
 
     Raises:
         VectorError: One is not, or is NaN.

@@ -65,7 +65,7 @@ class BestModelKeeper:
     tileset: Tileset
     """Training and validation images."""
     statistics: BandStatistics
-    """Of the training images."""
+    """Statistics of the training images."""
     device: torch.device
     """Device of the validation."""
     loss: RetinaNetLoss
@@ -75,7 +75,7 @@ class BestModelKeeper:
         """Validate the last epoch of the state, and keep its weights if they are the best.
 
         Args:
-            state: Of the run after the epoch; :func:`is_best` updates it.
+            state: State of the run after the epoch; :func:`is_best` updates it.
 
         Returns:
             Figures of the validation; empty if this epoch is not validated.
@@ -169,7 +169,7 @@ class BestModelKeeper:
 
     @property
     def _iou_threshold(self) -> float:
-        """Of the settings, which may be 0, or else the usual one."""
+        """The IoU threshold of the settings, which may be 0, or else the default."""
         given = self.config.detect.iou_threshold
         return _DEFAULT_IOU if given is None else given
 
@@ -208,8 +208,8 @@ def is_best(state: RunState, scores: MatchCounts | None) -> bool:
     better F1 resets ``stale``, or a run that never finds anything would never end early.
 
     Args:
-        state: Of the run after the epoch; changed in place.
-        scores: Of the epoch; None where no object validates.
+        state: State of the run after the epoch; changed in place.
+        scores: Scores of the epoch; None where no object validates.
     """
     f1 = -1.0 if scores is None else scores.f1
     few = scores is not None and scores.labelled < FEW_OBJECTS

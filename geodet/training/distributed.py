@@ -54,7 +54,7 @@ def name_precision(precision: str, device: torch.device) -> Literal["bf16-mixed"
 
     Args:
         precision: ``auto``, ``float32`` or ``bfloat16``.
-        device: Of the training.
+        device: Device of the training.
     """
     dtype = resolve_precision(precision, device)
     return "bf16-mixed" if dtype == torch.bfloat16 else "32-true"

@@ -33,7 +33,7 @@ def write_int8(output: Path, tileset: Tileset, config: Config) -> Path | None:
     Args:
         output: The model file.
         tileset: Its training images calibrate, its validation images check.
-        config: Of the training; ``train.int8`` turns it off.
+        config: Configuration of the training; ``train.int8`` turns it off.
 
     Returns:
         The file, or None.

@@ -110,7 +110,7 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
 
     Args:
         output: The model file.
-        state: Of the run. Without a best epoch no model file has been written.
+        state: State of the run. Without a best epoch no model file has been written.
         is_main: Whether this process is the one that writes.
 
     Raises:

@@ -19,7 +19,7 @@ def trained_meanings(config: Config, tileset: Tileset) -> tuple[str, ...]:
     """Return what each band shows that a training reads, "" if unknown.
 
     Args:
-        config: Of the training.
+        config: Configuration of the training.
         tileset: Its chips.
 
     Raises:
@@ -38,7 +38,7 @@ def warn_of_unread_band(config: Config, tileset: Tileset) -> None:
     GDAL flags the fourth of four bands of bytes as alpha where its writer says nothing else.
 
     Args:
-        config: Of the training.
+        config: Configuration of the training.
         tileset: Its chips.
 
     Raises:
@@ -62,7 +62,7 @@ def with_trained_bands(config: Config, tileset: Tileset) -> Config:
     others where ``data.band_names`` corrects the names in the chips.
 
     Args:
-        config: Of the training.
+        config: Configuration of the training.
         tileset: Its chips.
 
     Raises:

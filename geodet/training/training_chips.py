@@ -116,7 +116,7 @@ class TrainingChips(Dataset[tuple[NDArray[Any], Bools, Target]]):
     Args:
         images: Images to draw from.
         bands: Bands to read, counted from 1; empty: all.
-        statistics: Of these bands.
+        statistics: Statistics of these bands.
         augment: How chips are varied.
         chip_size: Side of a crop in pixels.
         seed: Seed of the variation.

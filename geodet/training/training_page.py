@@ -55,7 +55,7 @@ def write_training_report(
 
     Args:
         output: The model file.
-        state: Of the run.
+        state: State of the run.
         tileset: Training and validation chips.
         config: All settings.
         device: Device of the evaluation.

@@ -58,7 +58,7 @@ def adopt_inputs(
     values is always its own.
 
     Args:
-        own: Of the training pixels.
+        own: Statistics of the training pixels.
         name: A bundled model's name, or a model file.
         dtype: Data type of the training pixels.
         bands: What each band shows, "" if unknown; empty: nothing is known.

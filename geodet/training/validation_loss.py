@@ -19,7 +19,7 @@ class ValidationLoss:
     """Adds up the loss of images that the network takes whole.
 
     Args:
-        loss: That of the training.
+        loss: Loss of the training.
         box_weight: Weight of the box loss in the total.
     """
 

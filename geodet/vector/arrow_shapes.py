@@ -41,7 +41,7 @@ class ShapeLayer:
     first: NDArray[np.intp]
     """(N,) the first vertex of each object."""
     crs: CRS | None
-    """Of the vertices; None where the file has none."""
+    """CRS of the vertices; None where the file has none."""
     attributes: Any
     """Table of Arrow with N rows."""
 

@@ -74,7 +74,7 @@ def to_table(
     Args:
         part: The detections of a scene, or of a part of it.
         classes: Names of the classes, by label.
-        crs: Of the geometry; None: the scene has none.
+        crs: CRS of the geometry; None: the scene has none.
         geometry: ``box``, polygons, or ``centroid``, points.
         salt: As for :func:`object_ids`.
         photographs: The scenes, where they are photographs: the column ``approximate`` follows.
@@ -105,7 +105,7 @@ def to_frame(
     Args:
         parts: The detections of scenes, in any number of parts, also none.
         classes: Names of the classes, by label.
-        crs: Of the frame; None: the scenes have none.
+        crs: CRS of the frame; None: the scenes have none.
         geometry: ``box``, polygons, or ``centroid``, points.
         salt: As for :func:`object_ids`.
         photographs: As for :func:`to_table`.

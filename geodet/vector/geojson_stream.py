@@ -35,7 +35,7 @@ class GeoJsonStream:
     Args:
         stream: Written and flushed with each part.
         classes: Names of the classes, by label.
-        crs: Of the run: that of the first scene.
+        crs: CRS of the run: that of the first scene.
         geometry: ``box``, polygons, or ``centroid``, points.
         photographs: The scenes, where they are photographs.
         oriented: Whether the boxes stand at any angle.

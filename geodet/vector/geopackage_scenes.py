@@ -44,7 +44,7 @@ class HeldScenes:
     """The scenes of a layer, as far as its metadata tell.
 
     Args:
-        metadata: Of the layer.
+        metadata: Metadata of the layer.
         model: The digest of the model of new rows; empty: unknown.
     """
 

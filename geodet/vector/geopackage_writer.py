@@ -38,7 +38,7 @@ class StoredLayer:
     geometry_type: str
     """In capitals, as the standard writes it."""
     crs: CRS | None
-    """Of its coordinates."""
+    """CRS of its coordinates."""
     has_photographs: bool
     """Whether its objects are those of photographs, which are a layer of their own."""
     has_oriented: bool

@@ -47,7 +47,7 @@ class SkippedArea:
     scene: str
     """Name of the scene."""
     geobox: GeoBox
-    """Of the scene's own pixels."""
+    """Geobox of the scene's own pixels."""
     window: Window
     """The area, in these pixels."""
     reason: str
@@ -75,7 +75,7 @@ def add_not_examined(
     Args:
         path: The file.
         areas: At least one.
-        crs: Of the layer.
+        crs: CRS of the layer.
         photographs: The scenes, where they are photographs.
 
     Raises:
@@ -100,7 +100,7 @@ def write_not_examined(
     Args:
         output: The output.
         areas: The areas.
-        crs: Of the output.
+        crs: CRS of the output.
         photographs: The scenes, where they are photographs.
         model: The digest of the model that was run; empty: unknown.
         searched: Names of the scenes that were added to a file: the areas of its other scenes, and

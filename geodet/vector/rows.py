@@ -68,7 +68,7 @@ class VectorLayer:
     classes: tuple[str, ...]
     """Names of the classes, by label."""
     crs: CRS | None
-    """Of the coordinates."""
+    """CRS of the coordinates."""
     metadata: Mapping[str, str]
     """Texts on how the layer was made."""
     geometry: Geometry = "box"
@@ -198,7 +198,7 @@ def to_rows(
     Args:
         part: The detections of a scene.
         classes: Names of the classes, by label.
-        crs: Of the coordinates; None: the scene's own.
+        crs: CRS of the coordinates; None: the scene's own.
         geometry: ``box``, the four corners, or ``centroid``, the centre of each box.
         photographs: The scenes, where they are photographs: coordinates are in WGS 84 where the
             pose of the camera is known, and NaN where it is not.

@@ -39,13 +39,13 @@ class SpooledRows(Closing):
 
     Args:
         path: Where the file will be.
-        schema: Of the rows; one column is as :func:`bbox_column` makes it.
+        schema: Schema of the rows; one column is as :func:`bbox_column` makes it.
     """
 
     def __init__(self, path: Path, schema: pyarrow.Schema) -> None:
         self.path, self.schema = path, schema
         self.count = 0
-        """Of the rows."""
+        """Number of the rows."""
         self._low, self._high = np.full(2, np.inf), np.full(2, -np.inf)
         self._writer: ipc.RecordBatchFileWriter | None = None
 

@@ -52,7 +52,7 @@ def iter_stored_pairs(
         fresh: Name of the table of new rows, with the same columns.
         stored: SQL that says which rows ``e`` of the layer are compared.
         column: Name of the layer's geometry.
-        crs: Of the layer.
+        crs: CRS of the layer.
     """
     database.execute("CREATE TEMP TABLE sought (id INTEGER PRIMARY KEY, x1, x2, y1, y2)")
     read = database.execute(f"SELECT rowid, geom, {_COLUMNS} FROM {fresh}")
@@ -96,7 +96,7 @@ def _shapes(rows: Sequence[Sequence[Any]], crs: CRS | None) -> tuple[NDArray[Any
 
     Args:
         rows: N of geometry, score, scene, four sides in pixels, area.
-        crs: Of the geometry.
+        crs: CRS of the geometry.
 
     Returns:
         (N,) polygons, None where it is not known where they are, and (N,) distances.

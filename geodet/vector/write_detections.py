@@ -132,7 +132,7 @@ def open_writer(
     Args:
         path: The output; a folder in the format ``yolo``.
         classes: Names of the classes, by label.
-        crs: Of the layer: the first scene's.
+        crs: CRS of the layer: the first scene's.
         metadata: Texts on how the layer was made, kept where the format has a place for them.
         overwrite: Whether an existing file may be replaced.
         append: Whether the rows are added to those of an existing GeoPackage of geodet's, in one

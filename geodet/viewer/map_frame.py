@@ -35,7 +35,7 @@ class MapFrame(ABC):
     """
 
     geobox: GeoBox
-    """Of the scene."""
+    """Geobox of the scene."""
 
     @abstractmethod
     def to_square(self, xy: Floats) -> Floats:
@@ -112,7 +112,7 @@ def choose_frame(geobox: GeoBox, *, own_grid: bool = False) -> MapFrame:
     """Choose Web Mercator for a scene, or its own pixels where Web Mercator has no place for it.
 
     Args:
-        geobox: Of the scene.
+        geobox: Geobox of the scene.
         own_grid: Whether its own pixels are wished.
     """
     if own_grid:

@@ -38,7 +38,7 @@ class Answer:
     """What is sent back."""
 
     status: int
-    """Of HTTP."""
+    """Status code of HTTP."""
     kind: str
     """The type of the content."""
     content: bytes

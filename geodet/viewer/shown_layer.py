@@ -48,7 +48,7 @@ class ShownLayer:
         objects: In the pixels of the scene.
         classes: Names of the classes, by label.
         colours: Their colours.
-        attributes: Of each object; none at all for objects without attributes.
+        attributes: Attributes of each object; none at all for objects without attributes.
         frame: Where the scene lies on the map.
         bounds: (N, 4) least u and v, greatest u and v of each object on the square of the map.
         unscored: Classes whose objects have no scores; they are given 1, which is not shown.

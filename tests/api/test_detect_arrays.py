@@ -159,15 +159,15 @@ def test_a_dataset_that_is_open_for_writing_only_is_refused(scene, tiny_model):
 
 
 WRONG = [
-    ({"transform": (1, 0, 0, 0, -1, 0)}, r"the transform is no Affine, but \(1, 0,"),
+    ({"transform": (1, 0, 0, 0, -1, 0)}, r"the transform is not an Affine, but \(1, 0,"),
     ({"transform": Affine(np.nan, 0, 0, 0, -1, 0)}, "numbers that are not finite: .*nan"),
     ({"transform": Affine(1, 0, np.inf, 0, -1, 0)}, "numbers that are not finite: .*inf"),
-    ({"nodata": [0, 1]}, r"the nodata value \[0, 1\] is no value of uint8"),
+    ({"nodata": [0, 1]}, r"the nodata value \[0, 1\] does not fit in uint8"),
     ({"transform": NORTH_UP, "crs": "bad"}, "'bad' is not a CRS"),
     ({"transform": NORTH_UP, "crs": 3.5}, "3.5 is not a CRS"),
-    ({"nodata": 999}, "the nodata value 999 is no value of uint8"),
-    ({"nodata": np.nan}, "the nodata value nan is no value of uint8"),
-    ({"nodata": "0"}, "the nodata value '0' is no value of uint8"),
+    ({"nodata": 999}, "the nodata value 999 does not fit in uint8"),
+    ({"nodata": np.nan}, "the nodata value nan does not fit in uint8"),
+    ({"nodata": "0"}, "the nodata value '0' does not fit in uint8"),
 ]
 
 

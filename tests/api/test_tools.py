@@ -181,7 +181,11 @@ LEFT_OVER = [
     ("evaluate", {"detections": "a.json", "data": "d", "scene": "a.tif"}, "both a scene and data"),
     ("evaluate", {"model": "m", "data": "d", "aoi": "a.gpkg"}, "an area is given without"),
     ("calibrate", {"model": "m", "output": "b", "data": "d", "aoi": "a"}, "an area is given"),
-    ("export", {"model": "m", "output": "b.onnx", "calibrate": "d"}, "float32 with calibrate=d"),
+    (
+        "export",
+        {"model": "m", "output": "b.onnx", "calibrate": "d"},
+        "precision is float32, and calibrate=d",
+    ),
 ]
 
 

@@ -261,7 +261,7 @@ CASES = {
     broken_recipe: "bad.toml",
     mixed_georeferences: "no CRS",
     pictures_into_a_full_folder: "looks is not empty",
-    some_pictures_of_no_folder: "left out of a folder of pictures",
+    some_pictures_of_no_folder: "without a folder of pictures",
     format_of_a_single_picture: "webp is for a folder",
     empty_tileset: "tiles",
     missing_tileset: "tiles",

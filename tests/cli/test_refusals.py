@@ -89,8 +89,8 @@ REFUSALS = {
     ),
     "detect: preview in another format": (
         ("detect", "scene.tif", "-o", "a.gpkg", "--preview", "look.pdf"),
-        "a preview is a .png or a folder, and not look.pdf hint: geodet preview draws found objects"
-        " to .jpg, .webp, .pdf and .svg, too",
+        "look.pdf is neither a .png nor a folder, and --preview writes one of these"
+        " hint: end it in .png or in a slash; geodet preview also writes .jpg",
     ),
     "detect: output over its input": (
         ("detect", "scene.tif", "-o", "labels.geojson", "--aoi", "labels.geojson", "--overwrite"),

@@ -274,7 +274,7 @@ def test_noise_of_another_dtype_is_used_as_it_is_with_a_warning(
     make_scene, tiny_model, tmp_path, caplog
 ):
     run(make_scene(dtype="uint16"), tmp_path / "out.gpkg", tiny_model)
-    assert "scene.tif shows nothing but noise: its values are used as they are" in caplog.text
+    assert "scene.tif contains only noise: its values are not rescaled" in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "highest"), [("uint16", 65535), ("float32", 1)])

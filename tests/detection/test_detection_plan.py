@@ -263,7 +263,9 @@ def test_a_scene_that_is_there_is_refused_or_replaced(make_scene, tiny_model, tm
     replaced, _ = run(scenes[1:], tiny_model, out, append=True, replace_scenes=True)
     assert set(replaced["scene"]) == {"a.tif", "b.tif"}
     assert len(replaced) <= len(together)
-    with pytest.raises(ConfigError, match="scenes are replaced when appending"):
+    with pytest.raises(
+        ConfigError, match="scenes can be replaced only in a file that is appended to"
+    ):
         run(scenes, tiny_model, tmp_path / "new.gpkg", replace_scenes=True)
     area = {"bounds": (500_000.0, 4_499_990.0, 500_010.0, 4_500_000.0)}
     with pytest.raises(ConfigError, match="a scene is replaced as a whole"):

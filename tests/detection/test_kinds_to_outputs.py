@@ -59,7 +59,7 @@ def found_in(model, monkeypatch):
     return find
 
 
-def check_corners(reading, boxes, place, tolerance):
+def check_bounds(reading, boxes, place, tolerance):
     """Compare geometries with boxes in the pixels of a place, corner by corner."""
     assert reading.shapes.shape == (len(boxes),)
     assert (shapely.get_type_id(reading.shapes) == shapely.GeometryType.POLYGON).all()
@@ -110,7 +110,7 @@ def test_painted_objects_come_out_where_they_are(make_scene, found_in, tmp_path,
         np.testing.assert_allclose(reading.boxes, boxes, rtol=0, atol=kind.tolerance)
         check_crs(reading, kind.crs or place.crs, suffix)
         more = digits_px(place) if suffix == "geojson" else 0
-        check_corners(reading, boxes, place, kind.tolerance + more)
+        check_bounds(reading, boxes, place, kind.tolerance + more)
 
 
 REAL = {
@@ -135,9 +135,7 @@ def test_boxes_of_real_rasters_come_out_where_they_are(found_in, tmp_path, name,
         assert set(reading.fields["label"]) == {"palm"}
         assert set(reading.fields["scene"]) == {path.name}
         check_crs(reading, crs, suffix)
-        check_corners(
-            reading, BOXES, place, 1e-6 + (digits_px(place) if suffix == "geojson" else 0)
-        )
+        check_bounds(reading, BOXES, place, 1e-6 + (digits_px(place) if suffix == "geojson" else 0))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

@@ -48,7 +48,7 @@ def test_the_others_are_complete_and_it_is_written_later_from_what_was_found(
     ) as told:
         detect_to_files([scene], outputs, tiny_model, SMALL, OPTIONS)
     mend()
-    assert f"-o {bad} alone writes it from what was found" in told.value.hint
+    assert f"-o {bad} alone: it continues from the detections" in told.value.hint
     assert list(told.value.failed) == [bad]
     assert told.value.report.outputs == (good,)
     assert not bad.exists()

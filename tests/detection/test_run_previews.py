@@ -103,7 +103,9 @@ def test_what_would_fail_at_the_end_is_refused(photographs, tiny_model, tmp_path
         run(photographs, tmp_path / "out.gpkg", tiny_model, preview=tmp_path / "flight")
     with pytest.raises(OutputError, match="cannot tell the format"):
         run(photographs, tmp_path / "out.gpkg", tiny_model, image_counts=tmp_path / "a.txt")
-    with pytest.raises(ConfigError, match="are left out of a folder of pictures"):
+    with pytest.raises(
+        ConfigError, match="--only-with-objects is given without a folder of pictures"
+    ):
         run(photographs, tmp_path / "out.gpkg", tiny_model, only_with_objects=True)
     assert not (tmp_path / "out.gpkg").exists()
 

@@ -120,7 +120,7 @@ def test_a_scene_without_contrast_or_of_noise_is_not_matched(rgb, said, seen):
     """Open water would become a picture of its noise."""
     assert fit(seen, rgb, value_range="scene") is None
     assert fit(seen, rgb, "uint16") is None
-    assert said() == ["scene.tif shows nothing but noise: its values are used as they are"] * 2
+    assert said() == ["scene.tif contains only noise: its values are not rescaled"] * 2
     assert fit(seen, rgb) is None
     assert len(said()) == 2
 
