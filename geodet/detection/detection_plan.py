@@ -23,7 +23,6 @@ from geodet.detection.detect_report import SceneRecord
 from geodet.detection.open_scenes import OpenScenes
 from geodet.detection.photographed_scenes import (
     are_placed_by_cameras,
-    is_picture,
     photograph_of,
     report_photographs,
 )
@@ -43,7 +42,7 @@ from geodet.photographs.photograph import WGS_84, Photographs
 from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import is_gdal_path
 from geodet.raster.scene_names import scene_names
-from geodet.raster.unplaced import WAY_OUT, describe_unplaced, warn_of_unplaced
+from geodet.raster.unplaced import PLACING_HINT, describe_unplaced, warn_of_unplaced
 from geodet.vector.area_of_interest import AreaOfInterest, aoi_of_bounds, read_aoi
 from geodet.vector.exchange_formats import check_driver
 from geodet.vector.formats import choose_format
@@ -169,7 +168,7 @@ def plan_detection(
     for output in outputs:
         check_scene_names(output, [scene.name for scene in met], format=options.format)
     has_own_files = any(map(is_per_scene, outputs))
-    pictures = {one.name: one.path for one in met if is_picture(one.geobox)}
+    pictures = {one.name: one.path for one in met if one.geobox.is_in_pixels}
     images = {name: photograph_of(path, name, config) for name, path in pictures.items()}
     geoboxes = {scene.name: scene.geobox for scene in met}
     are_placed = not has_own_files and are_placed_by_cameras(geoboxes, images)
@@ -251,7 +250,7 @@ def _check_crs(scene: Scene, config: DetectConfig) -> None:
     if scene.unplaced_crs is not None:
         raise SceneError(
             describe_unplaced(scene.path, scene.unplaced_crs),
-            hint=f"{WAY_OUT}, or drop --require-crs",
+            hint=f"{PLACING_HINT}, or drop --require-crs",
             path=scene.path,
         )
     raise SceneError(

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
 
 from geodet.config import DetectConfig
 from geodet.geometry.geobox import GeoBox
@@ -24,19 +23,11 @@ from geodet.photographs.photograph import (
 __all__ = [
     "are_placed_by_cameras",
     "georeferenced_image",
-    "is_picture",
     "photograph_of",
     "report_photographs",
 ]
 
 _logger = logging.getLogger(__name__)
-
-_PIXELS = Affine(1, 0, 0, 0, -1, 0)
-
-
-def is_picture(geobox: GeoBox) -> bool:
-    """Whether a scene has no georeference at all: its coordinates are its own pixels."""
-    return geobox.crs is None and geobox.transform == _PIXELS
 
 
 def photograph_of(path: str, name: str, config: DetectConfig) -> Photograph:
@@ -73,7 +64,7 @@ def are_placed_by_cameras(geoboxes: Mapping[str, GeoBox], photographs: Photograp
         geoboxes: Geoboxes of the scenes, by name.
         photographs: What is known of the pictures.
     """
-    if not geoboxes or not all(map(is_picture, geoboxes.values())):
+    if not geoboxes or not all(geobox.is_in_pixels for geobox in geoboxes.values()):
         return False
     return len(geoboxes) > 1 or any(photographs[name].has_place for name in geoboxes)
 

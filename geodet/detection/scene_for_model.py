@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from geodet.config import DetectConfig
-from geodet.detection.photographed_scenes import is_picture, photograph_of
+from geodet.detection.photographed_scenes import photograph_of
 from geodet.errors import ModelFileError, SceneError
 from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
@@ -52,7 +52,7 @@ def open_for_model(path: str | Path, about: ModelDescription, config: DetectConf
     scene = Scene(path, bands=config.bands, gsd=config.gsd, limits=config)
     try:
         scene.select(_choose_bands(scene, about, config))
-        if is_picture(scene.geobox):
+        if scene.geobox.is_in_pixels:
             gsd = photograph_of(scene.path, scene.name, config).gsd_m
             if gsd is not None:
                 scene.assume_gsd(gsd)
@@ -94,7 +94,7 @@ def warn_of_missing_georeference(
         in_pixels: Whether objects of these have the coordinates of their pixels.
     """
     bare = [name for name, geobox in geoboxes.items() if geobox.crs is None]
-    pixels = [name for name in bare if is_picture(geoboxes[name])]
+    pixels = [name for name in bare if geoboxes[name].is_in_pixels]
     placed = [name for name in bare if name not in set(pixels)]
     for names, meaning in (
         (pixels if in_pixels else [], "pixels, x to the right, y = -row"),
@@ -257,7 +257,7 @@ def _report_gsd(scene: Scene, about: ModelDescription, config: DetectConfig) -> 
             about.name,
             about.gsd,
         )
-    if is_picture(scene.geobox) and config.gsd is None:
+    if scene.geobox.is_in_pixels and config.gsd is None:
         return  # of all pictures at once
     logger.info(
         "%s has %.3g m per pixel and %s works at %.3g m: resampled while reading to %d x %d px",

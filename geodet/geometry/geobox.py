@@ -15,7 +15,10 @@ from geodet.geometry.boxes import box_corners
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.windows import Window
 
-__all__ = ["GeoBox", "step_lengths"]
+__all__ = ["PIXEL_TRANSFORM", "GeoBox", "step_lengths"]
+
+PIXEL_TRANSFORM = Affine(1, 0, 0, 0, -1, 0)
+"""The transform of a raster without a georeference: x is the column, and y is -row, as in QGIS."""
 
 _ROUNDING = 0.41
 
@@ -46,6 +49,11 @@ class GeoBox:
     """From continuous pixel coordinates (column, row) to world coordinates (x, y)."""
     crs: CRS | None
     """What the world coordinates mean; None if the raster has none."""
+
+    @property
+    def is_in_pixels(self) -> bool:
+        """Whether the raster has no georeference: its world coordinates are its own pixels."""
+        return self.crs is None and self.transform == PIXEL_TRANSFORM
 
     def crop(self, window: Window) -> GeoBox:
         """Return the geobox of a window of this raster."""

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 import shapely
-from affine import Affine
 from pyproj import CRS
 
 from geodet.geometry.arrays import Bools, Floats, Ints
@@ -17,7 +16,6 @@ from geodet.geometry.geobox import GeoBox
 
 __all__ = ["Footprints", "find_footprints", "is_meeting"]
 
-_PIXELS = Affine(1, 0, 0, 0, -1, 0)  # of a raster without a georeference
 _SIDE = 21  # points along a side that stand for a scene of another CRS
 _MARGIN = 0.02  # of the longer side, for the curves between them
 
@@ -70,7 +68,7 @@ def find_footprints(geoboxes: Sequence[GeoBox], crs: CRS | None) -> Footprints:
     extents = np.array([_extent(geobox, crs) for geobox in geoboxes]).reshape(-1, 4)
     shifts = _turns(extents, crs)
     extents[:, [0, 2]] += shifts[:, None]
-    unplaced = np.array([box.crs is None and box.transform == _PIXELS for box in geoboxes], bool)
+    unplaced = np.array([geobox.is_in_pixels for geobox in geoboxes], bool)
     return Footprints(
         tuple(geoboxes), crs, extents, shifts, tuple(_list_neighbours(extents, unplaced))
     )

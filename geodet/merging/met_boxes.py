@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geodet.geometry.arrays import Bools, Ints
-from geodet.merging.suppression import BoxState
+from geodet.merging.suppression import BoxState, initial_states, settle_round
 
 __all__ = ["ROW_BITS", "MetPairs", "identify_rows", "settle_pairs"]
 
@@ -51,20 +51,11 @@ def settle_pairs(pairs: MetPairs, is_open: Bools) -> tuple[Ints, MetPairs]:
 def _states(pairs: Ints, waits: Bools) -> NDArray[np.int8]:
     """Compute which boxes survive, in rounds that need no order of all boxes: (N,).
 
-    A box that no stronger one overlaps any more is settled; it drops those that it overlaps, or
-    makes them wait. There are as many rounds as boxes in the longest chain of weaker and weaker
-    ones, which alternate between scenes: a few.
+    There are as many rounds as boxes in the longest chain of weaker and weaker ones, which
+    alternate between scenes: a few.
     """
-    states = np.where(waits, BoxState.WAITING, BoxState.KEPT).astype(np.int8)
-    strong, weak = pairs[:, 0], pairs[:, 1]
+    states = initial_states(waits)
+    strong, weak = pairs.T
     while len(strong):
-        beaten = np.zeros(len(states), np.bool_)
-        beaten[weak] = True
-        led = ~beaten[strong]
-        by_kept = led & (states[strong] == BoxState.KEPT)
-        states[weak[led & ~by_kept]] = BoxState.WAITING
-        states[weak[by_kept]] = BoxState.DROPPED
-        dropped = states == BoxState.DROPPED
-        still = ~(led | dropped[strong] | dropped[weak])
-        strong, weak = strong[still], weak[still]
+        strong, weak = settle_round(strong, weak, states)
     return states

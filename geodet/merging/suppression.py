@@ -13,7 +13,14 @@ from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.merging.overlapping_pairs import OverlapPairs, OverlapRule, pairs_between, pairs_within
 
-__all__ = ["BoxState", "SuppressionRule", "states_from_pairs", "suppression_states"]
+__all__ = [
+    "BoxState",
+    "SuppressionRule",
+    "initial_states",
+    "settle_round",
+    "states_from_pairs",
+    "suppression_states",
+]
 
 _States = NDArray[np.int8]
 
@@ -110,14 +117,15 @@ def _states_below(
     above: Floats, states: _States, boxes: Floats, overlap: OverlapRule, waits: Bools
 ) -> _States:
     """Compute which weaker boxes settled ones drop; the weaker are not compared with each other."""
-    below = _initial_states(waits)
+    below = initial_states(waits)
     for state, effect in ((BoxState.WAITING, BoxState.WAITING), (BoxState.KEPT, BoxState.DROPPED)):
         for _, met in pairs_between(above[states == state], boxes, overlap):
             below[met] = effect
     return below
 
 
-def _initial_states(waits: Bools) -> _States:
+def initial_states(waits: Bools) -> _States:
+    """Return the states of (N,) boxes before any pair is decided."""
     return np.where(waits, BoxState.WAITING, BoxState.KEPT).astype(np.int8)
 
 
@@ -133,8 +141,8 @@ def _strong_and_weak(pairs: OverlapPairs) -> tuple[Ints, Ints]:
 def states_from_pairs(strong: Ints, weak: Ints, waits: Bools) -> _States:
     """Compute which boxes survive suppression from the pairs that overlap enough.
 
-    In rounds: a box that no stronger one overlaps any more is settled; it drops the boxes that it
-    overlaps, or makes them wait. A round settles at least the strongest box of every cluster.
+    It works in rounds, see :func:`settle_round`, each of which settles at least the strongest box
+    of every cluster.
 
     Args:
         strong: (P,) rank of the stronger box of each pair, from 0 for the strongest of all.
@@ -144,17 +152,31 @@ def states_from_pairs(strong: Ints, weak: Ints, waits: Bools) -> _States:
     Returns:
         (N,) states, by rank.
     """
-    states = _initial_states(waits)
+    states = initial_states(waits)
     for _ in range(_ROUNDS if len(strong) else 0):
-        beaten = np.zeros(len(waits), np.bool_)
-        beaten[weak] = True
-        led = ~beaten[strong]
-        by_kept = led & (states[strong] == BoxState.KEPT)
-        states[weak[led & ~by_kept]] = BoxState.WAITING
-        states[weak[by_kept]] = BoxState.DROPPED
-        still = ~led & (states[strong] != BoxState.DROPPED) & (states[weak] != BoxState.DROPPED)
-        strong, weak = strong[still], weak[still]
+        strong, weak = settle_round(strong, weak, states)
     return _settle_chains(strong, weak, states) if len(strong) else states
+
+
+def settle_round(strong: Ints, weak: Ints, states: _States) -> tuple[Ints, Ints]:
+    """Settle the boxes that no stronger box overlaps any more: they drop boxes, or make them wait.
+
+    Args:
+        strong: (P,) index of the stronger box of each pair.
+        weak: (P,) index of the other.
+        states: (N,) states; changed in place.
+
+    Returns:
+        The pairs that are not decided yet, as ``strong`` and ``weak``.
+    """
+    is_overlapped = np.zeros(len(states), np.bool_)
+    is_overlapped[weak] = True
+    is_settled = ~is_overlapped[strong]
+    by_kept = is_settled & (states[strong] == BoxState.KEPT)
+    states[weak[is_settled & ~by_kept]] = BoxState.WAITING
+    states[weak[by_kept]] = BoxState.DROPPED
+    left = ~is_settled & (states[strong] != BoxState.DROPPED) & (states[weak] != BoxState.DROPPED)
+    return strong[left], weak[left]
 
 
 def _settle_chains(strong: Ints, weak: Ints, states: _States) -> _States:

@@ -23,7 +23,7 @@ from geodet.errors import SceneError
 from geodet.files.closable import Closing
 from geodet.files.ignored_warnings import ignoring_warnings
 from geodet.geometry.arrays import all_true, empty_apart, is_all_true
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import PIXEL_TRANSFORM, GeoBox
 from geodet.geometry.windows import Window
 from geodet.raster.blocks import Block
 from geodet.raster.doubtful_alpha import varies_like_imagery
@@ -41,12 +41,12 @@ _NAMELESS = {"undefined", "palette", "alpha"}
 
 
 class Masks(NamedTuple):
-    """What shows where bands have data; a pixel has none where either shows none."""
+    """The masks of some bands; a pixel has no data where either of them says so."""
 
     are_declared: bool
-    """Whether a nodata value or a mask shows it."""
+    """Whether there is a nodata value or a mask."""
     alpha: int | None
-    """Number of the alpha band that shows it."""
+    """Number of the alpha band that is a mask, too; None: there is none."""
 
 
 @dataclass(eq=False)
@@ -91,13 +91,13 @@ class Source(Closing):
         return self.alpha if varies_like_imagery(self.dataset, self.alpha) else None
 
     def masks(self, bands: tuple[int, ...], doubtful_alpha: int | None) -> Masks:
-        """Find what shows where bands have data.
+        """Find the masks of some bands.
 
-        GDAL looks at one of them alone: at an alpha band where there is no mask or nodata value.
+        GDAL itself uses an alpha band only where there is no mask and no nodata value.
 
         Args:
             bands: Counted from 1. An alpha band among them is read as any other.
-            doubtful_alpha: The result of :attr:`doubtful_alpha`, which shows nothing.
+            doubtful_alpha: The result of :attr:`doubtful_alpha`; that band is not a mask.
         """
         flags = self.dataset.mask_flag_enums[bands[0] - 1]
         are_declared = MaskFlags.all_valid not in flags and MaskFlags.alpha not in flags
@@ -178,7 +178,7 @@ class Source(Closing):
         transform, known = stored_place(self.dataset)
         crs = CRS.from_user_input(known) if known else None
         if crs is None and transform == Affine.identity():
-            transform = Affine(1, 0, 0, 0, -1, 0)
+            transform = PIXEL_TRANSFORM
         return GeoBox(*self.size, transform, crs)
 
     @property
@@ -241,7 +241,7 @@ def _open(path: str, handles: list[Any], *, as_stored: bool) -> Source:
     except UnicodeEncodeError as error:
         raise SceneError(
             f"{as_utf8(path)} has a name that is not UTF-8",
-            hint="rename it: neither GDAL nor the outputs can name it",
+            hint="rename the file: neither GDAL nor the outputs can use its name",
             path=path,
         ) from error
     if handles[0].count == 0:
@@ -285,7 +285,7 @@ def check_complete(dataset: Any) -> None:
 def _hint_at_parts(names: Sequence[str]) -> str:
     """Return the hint for a file that only holds other rasters."""
     if not names:
-        return "name another file: GDAL finds no image in it"
+        return "give another file: GDAL finds no image in this one"
     more = len(names) - _NAMED
     listed = ", ".join(f"'{name}'" for name in names[:_NAMED])
     return (
@@ -297,4 +297,6 @@ def _hint_at_parts(names: Sequence[str]) -> str:
 def _hint(path: str) -> str:
     if is_remote(path):
         return access_hint(path)
-    return "geodet reads every format that GDAL reads, such as GeoTIFF, VRT, JPEG 2000 and PNG"
+    return (
+        "check that it is a raster of a format that GDAL reads, such as GeoTIFF, VRT or JPEG 2000"
+    )
