@@ -1,4 +1,4 @@
-"""Find out what the bands of a raster show, by names and colours, and choose those of a model."""
+"""Recognise the bands of a raster by names and colours, and choose those that a model needs."""
 
 from __future__ import annotations
 

@@ -223,14 +223,14 @@ class _Expected(NamedTuple):
     """First column of its strip."""
 
     def passed_columns(self, bottom: int) -> float:
-        """Return how many columns of the blocks that end there nobody needs from now on."""
+        """Return how many columns of the blocks that end at a row are no longer needed."""
         if bottom <= self.window.row_off:
             return math.inf
         return self.window.col_off if bottom <= self.next_row else self.first_column
 
 
 class _ReadingFront:
-    """How far windows have come that are read in rows, strip by strip, on several threads.
+    """The progress of windows that are read in rows, strip by strip, on several threads.
 
     Args:
         expected: Windows that are being read, or will be next.

@@ -1,4 +1,4 @@
-"""What is read of a raster at a time."""
+"""A chip: the pixels of one window of a scene."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def write_density(path: Path, densities: Floats, transform: Affine, crs: CRS, un
 def find_cells_of(
     polygons: NDArray[np.object_], shape: tuple[int, ...], transform: Affine
 ) -> NDArray[np.bool_]:
-    """Whether each cell of a raster has a part of some polygons: (H, W).
+    """Whether each cell of a raster touches one of some polygons: (H, W).
 
     Args:
         polygons: Polygons in the CRS of the raster.

@@ -1,4 +1,4 @@
-"""What GDAL says while it reads: rasterio passes warnings and debug messages to its log alone."""
+"""Collect GDAL's warnings and debug messages, which rasterio passes on only to its loggers."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ _PREFIX = re.compile(r"^CPLE_\w+ in ")  # rasterio's name of GDAL's error number
 
 
 class GdalListener(Closing):
-    """Hears what GDAL says, until it is closed; then rasterio's loggers are as they were.
+    """Collects GDAL's messages until it is closed; then rasterio's loggers are as they were.
 
     Args:
-        level: The lowest level to hear: ``logging.WARNING``, or ``logging.DEBUG`` with the messages
-            that GDAL's option ``CPL_DEBUG`` asks for.
+        level: The lowest level to collect: ``logging.WARNING``, or ``logging.DEBUG`` with the
+            messages that GDAL's option ``CPL_DEBUG`` asks for.
     """
 
     def __init__(self, level: int = logging.WARNING) -> None:
         self._level: int | None = level
-        _ear.attach(level)
+        _filter.attach(level)
 
     @contextlib.contextmanager
-    def hear(self) -> Iterator[list[logging.LogRecord]]:
+    def collect(self) -> Iterator[list[logging.LogRecord]]:
         """Yield a list that GDAL's messages in this thread are added to.
 
         Warnings are not logged by rasterio meanwhile: the caller decides what becomes of them.
         """
         thread, records = threading.get_ident(), list[logging.LogRecord]()
-        before = _ear.heard.get(thread)
-        _ear.heard[thread] = records
+        before = _filter.collected.get(thread)
+        _filter.collected[thread] = records
         try:
             yield records
         finally:
             if before is None:
-                del _ear.heard[thread]
+                del _filter.collected[thread]
             else:
-                _ear.heard[thread] = before
+                _filter.collected[thread] = before
 
     def close(self) -> None:
         """Stop listening."""
         if self._level is not None:
-            _ear.detach(self._level)
+            _filter.detach(self._level)
             self._level = None
 
 
-class _Ear(logging.Filter):
+class _MessageFilter(logging.Filter):
     """A filter of rasterio's loggers that notes records, and lets through those of their level."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.heard: dict[int, list[logging.LogRecord]] = {}
+        self.collected: dict[int, list[logging.LogRecord]] = {}
         self._lock = threading.Lock()
         self._levels: list[int] = []
         self._before: dict[str, int] = {}
@@ -80,10 +80,10 @@ class _Ear(logging.Filter):
             self._set_levels()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        heard = self.heard.get(threading.get_ident())
-        if heard is not None:
+        records = self.collected.get(threading.get_ident())
+        if records is not None:
             record.msg, record.args = _PREFIX.sub("", record.getMessage()), None
-            heard.append(record)
+            records.append(record)
             if record.levelno == logging.WARNING:
                 return False
         return record.levelno >= self._own_level(logging.getLogger(record.name))
@@ -101,4 +101,4 @@ class _Ear(logging.Filter):
                 logger.setLevel(wished)
 
 
-_ear = _Ear()
+_filter = _MessageFilter()

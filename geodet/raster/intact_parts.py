@@ -1,4 +1,4 @@
-"""Read what is intact of a damaged raster, and leave the rest blank."""
+"""Read the intact parts of a damaged raster, and leave the rest blank."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def read_what_is_intact(
         Pixels and data as ``read`` returns them; zeros without data where it fails.
 
     Raises:
-        ServerError: A server is to blame, which is asked again.
+        ServerError: A server failed; the caller may repeat the request.
         SceneError: The raster cannot be opened any more.
     """
 
     def divide(window: Window, error: BaseException) -> Sequence[Window]:
         by_members = cells(window)
-        is_missing = isinstance(error, MemberError)  # no part of a cell does without the member
+        is_missing = isinstance(error, MemberError)  # every part of a cell needs the member
         return by_members if len(by_members) > 1 or is_missing else _split(window, part)
 
     found, reasons = _read_parts(read, block, divide)

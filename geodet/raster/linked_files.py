@@ -36,14 +36,15 @@ _SERVICE = "a service that it describes as "
 
 @dataclass(frozen=True, slots=True)
 class LinkedFiles:
-    """What a raster reads from besides its own file, as its text says it."""
+    """The files and addresses that a raster names in its text, and reads from."""
 
     files: tuple[Path, ...] = ()
     """Local files, which need not exist."""
     remote: tuple[str, ...] = ()
     """Addresses and services of the network."""
     encoded: tuple[str, ...] = ()
-    """What only GDAL understands, such as a file in an archive; or why the text is not readable."""
+    """Names that only GDAL understands, such as a file in an archive; or why the text cannot be
+    read."""
 
 
 def find_linked_files(path: Path) -> LinkedFiles:

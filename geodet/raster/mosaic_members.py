@@ -1,9 +1,9 @@
 """The members of a mosaic, each opened once before it is read.
 
-GDAL says once that it cannot open a member. Where any other VRT is open in the process, such as the
-same one in another thread, it remembers the failure and gives zeros from then on without a word. So
-a member is opened on its own before a window shows it, and what cannot be opened is an error in
-each window that needs it.
+GDAL reports only once that it cannot open a member. Where another VRT is open in the process, such
+as the same one in another thread, it remembers the failure and silently returns zeros from then on.
+So a member is opened on its own before a window of it is read, and a member that cannot be opened
+is an error in each window that needs it.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ class Member:
     """A raster that a VRT shows."""
 
     name: str
-    """Its path, or another name that GDAL opens."""
+    """Path of the member, or another name that GDAL opens."""
     place: _Place
-    """What it fills, in the pixels of the VRT."""
+    """The area that it fills, in the pixels of the VRT."""
     band: int | None = None
     """The band of the VRT that shows it; None: any may."""
     options: tuple[tuple[str, str], ...] = ()
-    """With which it is opened."""
+    """GDAL's open options for it."""
 
 
 class MemberError(RasterioIOError):  # type: ignore[misc]
-    """A member of a mosaic cannot be opened, or lacks its end."""
+    """A member of a mosaic cannot be opened, or is truncated."""
 
 
 class MosaicMembers:
@@ -80,7 +80,7 @@ class MosaicMembers:
             bands: Those that are read; None: any.
 
         Raises:
-            MemberError: One cannot be opened, or lacks its end; it is tried again the next time.
+            MemberError: One cannot be opened, or is truncated; it is tried again the next time.
         """
         if not self._to_open:
             return

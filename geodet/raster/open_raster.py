@@ -1,4 +1,4 @@
-"""An open raster, and what is known of it whichever part is read."""
+"""An open raster and its description, which does not depend on the part that is read."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class OpenRaster(Closing):
         """Note what does not depend on the chosen bands."""
         with self._sources.lend() as source:
             self._describe_source(source, gsd)
-        # Of one that is warped while it is read the places would be others.
+        # The places of members are those of the raster before it is warped.
         self._members = MosaicMembers(() if self.warped_by else find_members(self.path))
         self.doubtful_alpha = self._find_doubtful_alpha()
         """Number of a band that is flagged as alpha, but varies like imagery; None for most."""

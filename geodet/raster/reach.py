@@ -1,4 +1,4 @@
-"""What scenes read besides their own files: said once, and refused where it is not allowed."""
+"""Log what scenes read besides their own files, and refuse it where it is not allowed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_reach(scene: str) -> None:
     Offline, that is nothing of the network; restricted, only files in its own folder.
 
     Raises:
-        SceneError: It reads more, or what it reads cannot be told.
+        SceneError: It reads more, or it cannot be determined what it reads.
     """
     if not is_offline():
         return

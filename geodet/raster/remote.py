@@ -1,4 +1,4 @@
-"""Reading over a network: bounded in time, repeated where that helps, and left at once.
+"""Read over a network: limited in time, repeated after temporary failures, and interruptible.
 
 GDAL waits for a server inside of C code, where neither a time limit of ours nor Ctrl-C reaches it.
 So what may wait for a server runs in a thread of its own, which is left behind when the time is
@@ -38,11 +38,11 @@ _AGAIN = {408, 425, 429}  # statuses below 500 that a later request may not get
 
 
 class ServerError(OSError):
-    """A server gave no answer, or none that is of use.
+    """A server gave no answer, or an unusable one.
 
     Args:
         status: The HTTP status; 0 where there was no answer, 2xx where it was cut off.
-        text: What GDAL says.
+        text: The message of GDAL.
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -58,20 +58,18 @@ class ServerError(OSError):
         return self.status < 400 or self.status >= 500 or self.status in _AGAIN
 
     def hint(self, path: str) -> str:
-        """Return what to do about it."""
+        """Return the hint: what the user can do."""
         if not self._sends_parts:
             return "download the file first, or put it on a server that answers range requests"
         if self.status in (401, 403):
             return access_hint(path)
         if self.status == 429:
-            return "the server limits how much it is asked: read with fewer threads (--workers 1), \
+            return "the server limits the rate of requests: use fewer threads (--workers 1), \
 or raise detect.retries and detect.retry_delay"
         if not self.is_transient:
             return access_hint(path)
         if self.status >= 500:
-            return (
-                "the server fails; run the command again when it is well, or raise detect.retries"
-            )
+            return "the server has a problem: run the command again later, or raise detect.retries"
         return "run the command again when the connection is better, raise detect.stall_timeout, \
 detect.request_timeout or detect.retries, or download the file first"
 
@@ -99,7 +97,7 @@ def access_hint(path: str) -> str:
 
 
 def find_server_error(messages: Sequence[logging.LogRecord]) -> ServerError | None:
-    """Find the last trouble with a server in what GDAL said; None where there was none."""
+    """Find the last server error in GDAL's messages; None where there was none."""
     if any(_NO_PARTS in record.getMessage() for record in messages):
         return ServerError(200, _NO_PARTS)
     for record in reversed(messages):
@@ -125,11 +123,11 @@ class RemoteCalls:
         self._end: Future[None] = Future()
 
     def call(self, function: Callable[[], _T], what: str) -> _T:
-        """Call a function, again where its server failed in passing, and return its result.
+        """Call a function, repeat it after temporary failures of its server, and return its result.
 
         Args:
-            function: Raises :class:`ServerError` where the server is to blame.
-            what: What it does, such as "open a.tif".
+            function: Raises :class:`ServerError` where the server fails.
+            what: What the function does, for messages, such as "open a.tif".
 
         Raises:
             SceneError: The server has failed too often, or for too long, or :meth:`abandon` was

@@ -54,7 +54,7 @@ def read_remote_file(path: str, *, largest: int, limits: ReadingConfig | None = 
     if len(content) > largest:
         raise SceneError(
             f"{path} has more than {largest:,} bytes, too many for a list of scenes",
-            hint="check that it is one",
+            hint="check that it is an index, a STAC document or a list of scenes",
             path=path,
         )
     return content
@@ -127,8 +127,8 @@ def _gdal() -> Any:
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise SceneError(
-            f"the GDAL of rasterio cannot be asked for files on servers here: {error}",
-            hint="download the file that lists the scenes",
+            f"rasterio's GDAL cannot list or read files on servers on this machine: {error}",
+            hint="download the file that lists the scenes, and name the copy",
         ) from error
     return gdal
 
@@ -143,7 +143,7 @@ def _ask_why(gdal: Any, path: str) -> None:
     if file:
         gdal.VSIFCloseL(file)
         forget_remote_files()
-        raise ServerError(0, "it failed in passing")
+        raise ServerError(0, "it failed temporarily")
 
 
 def _read_all(gdal: Any, file: Any, largest: int) -> bytes:
@@ -161,7 +161,7 @@ def _read_all(gdal: Any, file: Any, largest: int) -> bytes:
 def _call(
     path: str, function: Callable[[], _T | None], what: str, limits: ReadingConfig | None
 ) -> _T:
-    """Call a function of GDAL's, again where the server failed in passing."""
+    """Call a function of GDAL's, and repeat it after temporary failures of the server."""
     import rasterio  # loads GDAL, which most scenes are listed without
 
     limits = limits or ReadingConfig()
@@ -169,7 +169,7 @@ def _call(
     with GdalListener(logging.DEBUG) as listener:
 
         def attempt() -> _T:
-            with rasterio.Env(**options), listener.hear() as records:
+            with rasterio.Env(**options), listener.collect() as records:
                 result = function()
             failure = find_server_error(records)
             if result is not None and (failure is None or not failure.is_transient):

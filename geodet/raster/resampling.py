@@ -54,7 +54,7 @@ class AxisWeights:
                 zip(self.taps[some].T, self.shares[some].T, strict=True)
             ):
                 into = part if number else total
-                np.take(pixels, tap, axis=0, out=into, mode="clip")  # which checks nothing
+                np.take(pixels, tap, axis=0, out=into, mode="clip")  # without a bounds check
                 into *= share[:, None]
                 if number:
                     total += part

@@ -96,7 +96,7 @@ class Scene(OpenRaster):
     def _look_for_masks(self) -> None:
         with self._sources.lend() as source:
             self.masks = source.masks(self.bands, self.doubtful_alpha)
-            """What shows where the bands have data."""
+            """The masks of the bands."""
             has_overviews = bool(source.dataset.overviews(self.bands[0]))
             self._has_overviews = has_overviews and self.turn.is_none
 
@@ -142,10 +142,9 @@ class Scene(OpenRaster):
         return chip
 
     def read_sample(self, window: Window) -> Chip:
-        """Read a window for its values alone, as :meth:`read` does: it is not noted if it fails.
+        """Read a window as :meth:`read` does, but do not note it as unreadable if it fails.
 
-        What cannot be read there cannot be read by the windows that cover the scene either, or is
-        not missed.
+        The windows that cover the scene note it, if they need it.
         """
         chip, _ = self._read_or_leave_blank(window)
         # A part of a block would keep all of the block in memory.
@@ -210,7 +209,7 @@ class Scene(OpenRaster):
         Args:
             part: In the pixels of the raster, and within it.
             width: Columns of the result.
-            height: Its rows.
+            height: Rows of the result.
 
         Raises:
             SceneError: The part cannot be read.

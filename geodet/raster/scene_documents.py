@@ -45,8 +45,8 @@ def list_documented(
         limits: How long the servers of what it links to may take.
 
     Returns:
-        Where each is named, for messages, and its path or address, relative to the folder of the
-        file; None where the file is a raster.
+        For each scene, where it is named, for messages, and its path or address, relative to the
+        folder of the file; None where the file is a raster.
 
     Raises:
         SceneError: The file cannot be read, or names no scenes.
@@ -71,7 +71,7 @@ def list_documented(
 
 
 def names_scenes(path: Path) -> bool:
-    """Whether a local file is an index or of STAC, and no raster itself."""
+    """Whether a local file is an index of scenes or a STAC document, and not a raster itself."""
     name = path.name.lower()
     if name.endswith(_RASTER_INDEXES) or not name.endswith((*_JSON, *INDEX_SUFFIXES)):
         return False
@@ -105,7 +105,7 @@ def list_remote_scenes(
     """List the scenes of a document on a server, or below a prefix of an object store.
 
     Args:
-        text: What :func:`is_remote_document` says yes to.
+        text: An address for which :func:`is_remote_document` is true.
         asset: As for :func:`geodet.raster.stac.list_stac_scenes`.
         suffixes: Extensions of scenes.
         limits: How long its server may take.
@@ -126,7 +126,7 @@ def list_remote_scenes(
             return _list_stac(text, content, asset, limits) or [(f"{text}: ", text)]
         if _is_collection(text, content):
             return _list_remote_index(text, plain, limits)
-        raise SceneError(f"{text} is no STAC document", hint="check the address", path=text)
+        raise SceneError(f"{text} is not a STAC document", hint="check the address", path=text)
     folder, is_recursive = text.removesuffix("**"), text.endswith("**")
     found = list_remote_folder(folder, is_recursive=is_recursive, limits=limits)
     scenes = [path for path in found if path.lower().endswith(suffixes)]
@@ -134,7 +134,7 @@ def list_remote_scenes(
         others = ", ".join(path.rpartition("/")[2] for path in found[:3])
         raise SceneError(
             f"no rasters in {folder}",
-            hint=f"it has {others or 'no files'}; for what is below it write {folder}**",
+            hint=f"it has {others or 'no files'}; to include what is below it, write {folder}**",
             path=text,
         )
     return [(f"{text}: ", scene) for scene in scenes]
@@ -150,7 +150,7 @@ def _is_collection(path: str | Path, content: Any) -> bool:
 
 
 def _no_items(path: str | Path) -> SceneError:
-    hint = "check that it is the right one; a search may have to be of another place or date"
+    hint = "check the file or address; a search may need another place or date"
     return SceneError(f"{path} has no items", hint=hint, path=path)
 
 

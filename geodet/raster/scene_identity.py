@@ -1,4 +1,4 @@
-"""Whether a scene has changed since an earlier run: its files by size, change time and header."""
+"""Tell whether a scene has changed since an earlier run: its files by size, time and header."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def list_scenes(
     """
     if asset is not None and not any(map(_may_be_stac, arguments)):
         raise SceneError(
-            f"no STAC item is among the scenes, so the asset {asset} is of none",
+            f"the asset {asset} is given, but no STAC item is among the scenes",
             hint="leave out --asset, or name an item or a catalogue (.json)",
         )
     finding = _Finding(keep_missing, asset, limits)
@@ -134,7 +134,7 @@ def _may_be_stac(argument: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """How scenes are found."""
+    """Options of :func:`list_scenes`."""
 
     keep_missing: bool
     """Whether a file that a list names may be missing."""
@@ -204,7 +204,7 @@ def _not_there(text: str, path: Path, base: Path, place: str, finding: _Finding)
 
 
 def _check_possible(text: str, place: str) -> None:
-    """Check that there can be a scene of that name; GDAL's own may be longer than a file's."""
+    """Check that a file can have that name; the names that only GDAL opens may be longer."""
     if _GDAL_PREFIX.match(text) and "\0" not in text:
         return
     try:
@@ -297,7 +297,9 @@ def _matching(pattern: Path, place: str) -> list[str]:
     looked_for = f"looked for {_suffixes()}" if is_open else "quote it where the shell expands it"
     raise SceneError(
         f"{place}nothing matches {pattern}" if not found else f"{place}no rasters match {pattern}",
-        hint=f"{looked_for}; it was matched in {Path.cwd()}",
+        hint=looked_for
+        if pattern.is_absolute()
+        else f"{looked_for}; the pattern is relative to {Path.cwd()}",
         path=pattern,
     )
 

@@ -1,4 +1,4 @@
-"""What a scene is: ``geodet info SCENE``."""
+"""Describe a scene, for ``geodet info SCENE``."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class SceneSummary:
     dtype: str
     """Data type of the values, as numpy names it."""
     crs: CRS | None
-    """The CRS; None if the scene has none, or none that a geotransform leads to."""
+    """The CRS; None if the scene has none, or has one without a geotransform."""
     unplaced_crs: CRS | None
-    """The CRS that the scene declares without a geotransform to it; None for most."""
+    """The CRS of a scene without a geotransform, which is ignored; None for most scenes."""
     gsd: float | None
     """Metres per pixel; None if they are unknown."""
     doubtful_alpha: int | None
     """Number of a band that is flagged as alpha but varies like imagery."""
     reads: str
-    """What is read besides the file; empty if nothing is."""
+    """Files and addresses that are read besides the file, in words; empty if there are none."""
 
 
 def summarise_scene(path: str) -> SceneSummary:

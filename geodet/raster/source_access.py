@@ -1,4 +1,4 @@
-"""How a scene uses its GDAL handles: bounded in time, and heard."""
+"""Access to the GDAL handles of a raster, with time limits; GDAL's warnings are logged."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class SourceAccess(Closing):
     def call(self, function: Callable[[], _T], what: str) -> _T:
         """Call a function that uses handles.
 
-        That of a remote raster is called in a thread of its own, and again where its server failed
-        in passing; this thread can be interrupted meanwhile.
+        For a remote raster it is called in a thread, so that the caller can be interrupted, and
+        repeated after temporary failures of the server.
 
         Args:
-            function: It may borrow handles.
-            what: What it does, such as "open a.tif".
+            function: May borrow handles.
+            what: What the function does, for messages, such as "open a.tif".
 
         Raises:
             SceneError: The server of a remote raster has failed too often, or for too long.
@@ -67,13 +67,13 @@ class SourceAccess(Closing):
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Source]:
-        """Yield a handle for a ``with`` block, with GDAL's options, and pass on what GDAL warns of.
+        """Yield a handle for a ``with`` block, with GDAL's options, and log GDAL's warnings.
 
         Raises:
             SceneError: The raster cannot be opened.
             ServerError: Its server has failed.
         """
-        with rasterio.Env(**self._options), self._listener.hear() as records:
+        with rasterio.Env(**self._options), self._listener.collect() as records:
             try:
                 with self._pool.lend() as source:
                     yield source
@@ -97,7 +97,7 @@ class SourceAccess(Closing):
         self._listener.close()
 
     def _pass_on(self, warnings: list[logging.LogRecord]) -> None:
-        """Log each warning once, whatever its numbers are."""
+        """Log each warning once; those that differ only in numbers count as one."""
         for record in warnings:
             text = record.getMessage()
             kind = re.sub(r"\d+", "0", text)

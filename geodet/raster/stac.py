@@ -101,7 +101,8 @@ def _iter_items(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the items of a document, each with where it is."""
     if not isinstance(content, dict) or depth > _DEEPEST:
-        what = "catalogues lie in each other too deeply" if depth > _DEEPEST else "it is no object"
+        deep = f"its catalogues are nested more than {_DEEPEST} deep"
+        what = deep if depth > _DEEPEST else "it is not a JSON object"
         raise SceneError(f"cannot read {path}: {what}", hint="check that it is STAC", path=path)
     kind = content.get("type")
     if kind == "Feature":
@@ -138,14 +139,21 @@ def _check_method(path: str, content: Mapping[str, Any]) -> None:
     for link in _list_of(content, "links"):
         if isinstance(link, dict) and link.get("rel") == "next" and link.get("method") == "POST":
             raise SceneError(
-                f"{path} is one page of a search whose next page has to be asked for with POST",
-                hint="name the search by an address, such as .../search?collections=NAME&bbox=...",
+                f"{path} is one page of a search whose next page needs a POST request",
+                hint="give the search as an address, such as .../search?collections=NAME&bbox=...",
                 path=path,
             )
 
 
 def _fresh_links(path: str, content: Mapping[str, Any], kind: str, seen: set[str]) -> list[str]:
-    """Return where the links of a kind lead that were not followed yet, which they are now."""
+    """Return the targets of links of a kind that were not followed yet, and mark them as followed.
+
+    Args:
+        path: The document.
+        content: Content of the document.
+        kind: The relation of the links, such as ``child``.
+        seen: Targets that were followed; extended.
+    """
     linked = dict.fromkeys(resolve_link(path, href) for rel, href in _links(content) if rel == kind)
     fresh = [one for one in linked if os.path.normpath(one) not in seen]
     if not is_remote_path(path):
@@ -155,7 +163,7 @@ def _fresh_links(path: str, content: Mapping[str, Any], kind: str, seen: set[str
 
 
 def _choose_asset(path: str, item: Any, name: str | None) -> str:
-    """Return where the raster of an item is."""
+    """Return the path or address of an item's raster."""
     named = item.get("id") if isinstance(item, dict) else None
     place = f"{path}, item {named}"
     assets = item.get("assets") if isinstance(item, dict) else None
@@ -203,7 +211,7 @@ def _list_of(content: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def resolve_link(base: str, href: str) -> str:
-    """Return where a link of a document leads.
+    """Return the target of a link in a document.
 
     Args:
         base: The path or address of the document.

@@ -81,7 +81,7 @@ def _read_vectors(path: Path) -> list[Any] | None:
 def _check_fields(path: Path, names: list[str]) -> None:
     if LOCATION not in names:
         raise SceneError(
-            f"{path} is no index of scenes: it has no column {LOCATION}",
+            f"{path} is not an index of scenes: it has no column {LOCATION}",
             hint=f"it has {', '.join(names[:5]) or 'no columns'}; gdaltindex writes an index",
             path=path,
         )
@@ -89,5 +89,7 @@ def _check_fields(path: Path, names: list[str]) -> None:
 
 def _unreadable(path: Path, error: Exception) -> SceneError:
     return SceneError(
-        f"cannot read the index of scenes {path}: {error}", hint="write it again", path=path
+        f"cannot read the index of scenes {path}: {error}",
+        hint="write it again, such as with gdaltindex",
+        path=path,
     )

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 
 from pyproj import CRS
 
-__all__ = ["WAY_OUT", "describe_unplaced", "warn_of_unplaced"]
+__all__ = ["PLACING_HINT", "describe_unplaced", "warn_of_unplaced"]
 
 logger = logging.getLogger(__name__)
 
-WAY_OUT = (
+PLACING_HINT = (
     "set the geotransform with gdal_edit -a_ullr LEFT TOP RIGHT BOTTOM, or put the world file back "
     "beside the scene"
 )
-"""How such a scene gets its place."""
+"""What the user can do to place such a scene."""
 
 
 def describe_unplaced(name: str, crs: CRS) -> str:
-    """Return an error message for a scene that has to have a place.
+    """Return the error message for a scene that needs a place.
 
     Args:
         name: Name of the scene.
@@ -44,8 +44,8 @@ def warn_of_unplaced(scenes: Mapping[str, CRS | None]) -> None:
     (name, crs), count = unplaced[0], len(unplaced)
     declared = f"{name} declares" if count == 1 else f"{count} scenes, such as {name}, declare"
     logger.warning(
-        "%s a CRS (%s), but no geotransform from pixels to it, so it is left out; %s",
+        "%s a CRS (%s), but no geotransform from pixels to it, so the CRS is ignored; %s",
         declared,
         crs.name,
-        WAY_OUT,
+        PLACING_HINT,
     )

@@ -60,7 +60,7 @@ def unreadable_error(
         path: The raster.
         window: In its pixels.
         error: Why.
-        can_skip: Whether a setting of whoever reads leaves out such windows.
+        can_skip: Whether the caller has a setting that leaves out such windows.
     """
     rest = "; --on-error skip leaves out what cannot be read" if can_skip else ""
     return SceneError(
@@ -83,7 +83,7 @@ def _hint(path: str, cause: str, rest: str) -> str:
         if missing:
             more = f" (and {len(missing) - 1} other parts)" if len(missing) > 1 else ""
             return (
-                f"its part {missing[0]}{more} is missing: put it back, or make the VRT anew{rest}"
+                f"its part {missing[0]}{more} is missing: restore it, or create the VRT again{rest}"
             )
         named = [part for part in parts if re.search(rf"\b{re.escape(part.name)}\b", cause)]
         if named:

@@ -88,9 +88,9 @@ _EXACT = 0.5  # pixels
 
 
 def find_warp(dataset: Any) -> str:
-    """Return what a raster has to be warped by, as nothing else places it; "" for most rasters.
+    """Return what a raster without a geotransform is warped by; "" for most rasters.
 
-    A CRS alone places nothing: what RPCs come with it are used, whichever CRS it is.
+    A CRS alone places nothing: RPCs are used even if the raster declares a CRS.
 
     Args:
         dataset: An open raster.
@@ -115,8 +115,8 @@ def stored_place(dataset: Any) -> tuple[Affine, Any]:
         dataset: An open raster.
 
     Returns:
-        The transform, and the CRS as rasterio returns it; the identity and None for a raster that
-        nothing places so.
+        The transform, and the CRS as rasterio returns it; the identity and None for a raster
+        without a place.
     """
     if dataset.transform != Affine.identity():
         return dataset.transform, dataset.crs

@@ -9,7 +9,7 @@ import numpy as np
 from pyproj import CRS
 
 from geodet.errors import VectorError
-from geodet.raster.unplaced import WAY_OUT, describe_unplaced
+from geodet.raster.unplaced import PLACING_HINT, describe_unplaced
 from geodet.tilesets.label_crs import choose_crs
 from geodet.vector.rows import APPROXIMATE, PIXEL_SIDES
 from geodet.vector.vector_files import read_frame
@@ -44,8 +44,8 @@ def check_objects_have_place(
         return
     raise VectorError(
         f"{path} is in {crs.name}, and {describe_unplaced(scene, unplaced_crs)}",
-        hint=f"{WAY_OUT}; or save the objects in pixels, x to the right and y = -row, as a .gpkg "
-        "without a CRS",
+        hint=f"{PLACING_HINT}; or save the objects in pixels, x to the right and y = -row, as a "
+        ".gpkg without a CRS",
         path=path,
     )
 

@@ -80,7 +80,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path, name):
 @pytest.mark.parametrize("name", INDEXES)
 def test_a_file_of_objects_is_no_index(tmp_path, name):
     path = write_index(tmp_path / name, ["a"], column="label")
-    with pytest.raises(SceneError, match="is no index of scenes: it has no column location"):
+    with pytest.raises(SceneError, match="is not an index of scenes: it has no column location"):
         list_scenes([str(path)])
 
 
@@ -163,7 +163,7 @@ def test_an_item_that_does_not_tell_its_scene_is_an_error(tmp_path):
     assert list_scenes([path], asset="nir") == [str(tmp_path / "n.tif")]
     with pytest.raises(SceneError, match=r"item x7: it has no asset blue"):
         list_scenes([path], asset="blue")
-    with pytest.raises(SceneError, match=r"no STAC item .* asset nir is of none"):
+    with pytest.raises(SceneError, match=r"the asset nir is given, but no STAC item"):
         list_scenes([str(tmp_path)], asset="nir")
 
 
@@ -264,7 +264,7 @@ def test_the_pages_of_an_api_are_followed(tmp_path):
         assert list_scenes([f"{server.url}/collections/trees"]) == named
         assert list_scenes([first]) == named
         write_json(tmp_path / "search", page("a", href=f"{server.url}/search2", method="POST"))
-        with pytest.raises(SceneError, match="has to be asked for with POST"):
+        with pytest.raises(SceneError, match="next page needs a POST request"):
             list_scenes([f"{server.url}/search"])
 
 
@@ -275,7 +275,7 @@ def test_an_index_on_a_server_names_scenes_beside_it(tmp_path, name):
     with serving(tmp_path) as server:
         near = [f"{server.url}/{scene}" for scene in ("a.tif", "below/b.tif")]
         assert list_scenes([f"{server.url}/{name}"]) == [*near, "s3://bucket/c.tif"]
-        with pytest.raises(SceneError, match=r"http://.*/none\.\w+ is no index of scenes"):
+        with pytest.raises(SceneError, match=r"http://.*/none\.\w+ is not an index of scenes"):
             list_scenes([f"{server.url}/none{name[1:]}"])
 
 

@@ -173,7 +173,9 @@ def test_what_gdal_warns_of_in_a_damaged_jpeg_is_passed_on_once(make_scene, capl
 
 
 def test_the_log_of_rasterio_is_as_before(make_scene, monkeypatch):
-    monkeypatch.setattr(gdal_messages, "_ear", gdal_messages._Ear())  # others may be open
+    monkeypatch.setattr(
+        gdal_messages, "_filter", gdal_messages._MessageFilter()
+    )  # others may be open
     loggers = [logging.getLogger(name) for name in ("rasterio._env", "rasterio._err")]
     before = [(one.level, list(one.filters)) for one in loggers]
     with Scene(make_scene()) as scene:
