@@ -105,7 +105,7 @@ def _to_nodata(value: Any) -> float | None:
         return None if value is None else float(value)
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"the _FillValue of the DataArray is no number, but {value!r}",
+            f"the _FillValue of the DataArray is not a number, but {value!r}",
             hint="correct it with array.rio.write_nodata",
         ) from error
 
@@ -200,7 +200,7 @@ def _to_numbers(coords: Any, name: str) -> NDArray[np.float64]:
         return np.asarray(coords[name], np.float64)
     except (TypeError, ValueError) as error:
         raise SceneError(
-            f"the coordinates {name} of the DataArray are no numbers",
+            f"the coordinates {name} of the DataArray are not numbers",
             hint="pass transform as well",
         ) from error
 

@@ -120,7 +120,7 @@ def check_examined(by: Path, ground: ExaminedGround) -> None:
     polygons = read_polygons(by)
     check_crs(polygons.crs, by, ground.crs, ground.path)
     if not find_examined_parts(polygons.shapes, polygons.crs, ground).is_any:
-        raise ground.miss_error(by, "polygons")
+        raise ground.apart_error(by, "polygons")
 
 
 def count_objects(
@@ -202,7 +202,7 @@ def _report_unseen(polygons: Polygons, counted: CountedPolygons, ground: Examine
     examined = counted.examined
     assert examined is not None  # the ground is known
     if not examined.is_any and not counted.total["objects"].gt(0).any():
-        raise ground.miss_error(polygons.path, "polygons")
+        raise ground.apart_error(polygons.path, "polygons")
     if gaps := examined.describe_gaps("polygon"):
         logger.warning(
             "%s: %s; counts, densities and estimates are of the examined part, the examined_share"

@@ -120,7 +120,7 @@ def _cut_to_examined(plots: Polygons, ground: ExaminedGround) -> Polygons:
     """
     examined = find_examined_parts(plots.shapes, plots.crs, ground)
     if not examined.is_any:
-        raise ground.miss_error(plots.path, "plots")
+        raise ground.apart_error(plots.path, "plots")
     if gaps := examined.describe_gaps("plot"):
         logger.warning("%s: %s; only what was examined counts", plots.path, gaps)
     return replace(plots, shapes=examined.shapes).select(~examined.is_unseen)

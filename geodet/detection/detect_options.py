@@ -187,7 +187,7 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, before: Writ
     if options.replace_scenes and not options.append:
         raise ConfigError(
             "scenes can be replaced only in a file that is appended to",
-            hint="add --append, or leave out --replace-scenes",
+            hint="add --append, or leave out --replace-scene",
         )
     if options.replace_scenes and (options.aoi is not None or options.bounds is not None):
         raise ConfigError(

@@ -108,14 +108,14 @@ class RunOutputs:
         self,
         notes: Mapping[str, str],
         searched: SearchedScenes,
-        left_out: Sequence[SkippedArea] = (),
+        not_examined: Sequence[SkippedArea] = (),
     ) -> None:
         """Complete all outputs.
 
         Args:
             notes: More metadata.
             searched: What became of the scenes.
-            left_out: Areas that could not be read.
+            not_examined: Areas that could not be read.
 
         Raises:
             OutputError: None of the outputs can be written.
@@ -123,7 +123,7 @@ class RunOutputs:
         for output, writer in list(self._writers.items()):
             with self._alone(output):
                 writer.annotate(notes, searched)
-                writer.leave_out(left_out)
+                writer.note_not_examined(not_examined)
                 writer.commit()
                 if isinstance(writer, SceneFilesWriter):
                     self.written += writer.written.values()

@@ -80,7 +80,7 @@ class SceneFilesWriter:
     def annotate(self, more: Mapping[str, str], searched: SearchedScenes) -> None:
         """Do nothing: each file has metadata of its own."""
 
-    def leave_out(self, areas: Sequence[SkippedArea]) -> None:
+    def note_not_examined(self, areas: Sequence[SkippedArea]) -> None:
         """Do nothing: each file gets the areas of its scene."""
 
     def commit(self) -> None:
@@ -125,6 +125,6 @@ class SceneFilesWriter:
         alone = replace(self._plan, scenes=(scene,), crs=scene.geobox.crs)
         writer.annotate(*describe_scenes(alone, self._loop))
         areas = self._loop.not_examined
-        writer.leave_out([area for area in areas if area.scene == scene.name])
+        writer.note_not_examined([area for area in areas if area.scene == scene.name])
         writer.commit()  # aborts where it fails
         self.written[scene.name] = self._files[scene.name]

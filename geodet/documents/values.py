@@ -26,7 +26,7 @@ __all__ = [
 _LONGEST_NAME, _LONGEST_PATH = 255, 2047
 _LONGEST_WORD = 1000  # characters
 _BITS = 1023  # of the largest whole number that a float holds
-_KINDS: dict[type, str] = {dict: "object", list: "list", str: "text"}
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
 class _Short(reprlib.Repr):
@@ -64,11 +64,11 @@ def member(entry: Any, key: str, kind: type) -> Any:
         [[1, 2]]
     """
     if not isinstance(entry, dict):
-        raise ValueError(f"it is {shown(entry)}, which is no object")
+        raise ValueError(f"it is {shown(entry)}, not an object")
     if key not in entry:
         raise ValueError(f"it has no {key}")
     if not isinstance(entry[key], kind):
-        raise ValueError(f"its {key} is {shown(entry[key])}, which is no {_KINDS[kind]}")
+        raise ValueError(f"its {key} is {shown(entry[key])}, not {_KINDS[kind]}")
     return entry[key]
 
 

@@ -55,7 +55,7 @@ def are_examined(
     centres = frame.geobox.to_world((truth[:, :2] + truth[:, 2:]) / 2)
     seen = ground.has_examined(np.where(there[:, None], centres, np.nan), frame.geobox.crs)
     if there.any() and not seen.any():
-        raise ground.miss_error(labels, "labels")
+        raise ground.apart_error(labels, "labels")
     return seen
 
 

@@ -246,7 +246,7 @@ def _check_plain(column: Any, path: Path, name: Any) -> None:
         if isinstance(value, list | dict | np.ndarray):
             raise VectorError(
                 f"{path}: the class of object {number} in the attribute {str(name)!r} is"
-                f" {shown(value)}, which is no text",
+                f" {shown(value)}, not a text",
                 hint="give each object one class, as a text or a number",
                 path=path,
             )

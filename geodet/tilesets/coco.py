@@ -161,7 +161,7 @@ def _add_annotation(
 ) -> bool:
     """Add an object; return whether it has a box."""
     if not isinstance(entry, dict):
-        raise ValueError(f"it is {shown(entry)}, which is no object")
+        raise ValueError(f"it is {shown(entry)}, not an object")
     found = {}
     for key, kind, known in (("image_id", "image", images), ("category_id", "category", names)):
         if entry.get(key) is None:

@@ -109,7 +109,7 @@ def polygon_box(polygons: Sequence[Any]) -> Box | None:
         (10.0, 10.0, 40.0, 40.0)
     """
     if not isinstance(polygons, list):
-        raise ValueError(f"the segmentation {shown(polygons)} is no list of polygons")
+        raise ValueError(f"the segmentation {shown(polygons)} is not a list of polygons")
     rings = polygons if all(isinstance(ring, list) for ring in polygons) else [polygons]
     points: list[tuple[float, float]] = []
     for ring in rings:

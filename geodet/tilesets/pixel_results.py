@@ -146,7 +146,7 @@ def read_pixel_results(path: Path, *, score_field: str = "score") -> PixelResult
 def _read_coco(path: Path, score_field: str) -> dict[str, list[_Detection]]:
     entries = read_json_labels(path)
     if not isinstance(entries, list):
-        raise VectorError(f"{path} is no list of results", hint=_COCO_HINT, path=path)
+        raise VectorError(f"{path} is not a list of results", hint=_COCO_HINT, path=path)
     by_image: dict[str, list[_Detection]] = {}
     numbers: dict[str, Any] = {}
     for row, entry in enumerate(entries, start=1):

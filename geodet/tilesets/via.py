@@ -64,7 +64,7 @@ def read_via(path: Path, folders: Sequence[Path], label_field: str | None = None
     try:
         entries = member(content, "_via_img_metadata", dict) if is_project else content
         if not isinstance(entries, dict):
-            raise ValueError("it is no object, so no file of VIA")
+            raise ValueError("it is not a JSON object, so not a file of VIA")
     except ValueError as error:
         raise TilesetError(f"{path}: {error}", hint=_HINT, path=path) from error
     names: list[str] = []
@@ -98,7 +98,7 @@ def _iter_regions(entry: Mapping[str, Any], before: int) -> Iterator[Region]:
 
 def _checked_attributes(attributes: Any) -> Mapping[str, Any]:
     if attributes and not isinstance(attributes, dict):
-        raise ValueError("its attributes are no object")
+        raise ValueError("its attributes are not an object")
     return attributes or {}
 
 
@@ -131,7 +131,7 @@ def read_via_table(
             shape = parse_json(member(cells, _SHAPES, str))
             attributes = parse_json(member(cells, _ATTRIBUTES, str))
             if shape and not isinstance(shape, dict):
-                raise ValueError(f"its {_SHAPES} is no object")
+                raise ValueError(f"its {_SHAPES} is not an object")
             region = (name, number, shape, _checked_attributes(attributes))
         except ValueError as error:
             where = f"{path}, line {number}"

@@ -1,4 +1,4 @@
-"""Join what RFC 7946 cuts at the antimeridian: an object over it is one object."""
+"""Join polygons that are split at the antimeridian, as RFC 7946 asks for: they are one object."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def join_at_antimeridian(shapes: _Shapes, crs: CRS | None) -> _Shapes:
 
 
 def make_objects_whole(shapes: _Shapes, crs: CRS | None) -> _Shapes:
-    """Join what is cut at the antimeridian, and what runs around the globe instead of over it.
+    """Join objects that are split at the antimeridian, and mend those that span the globe.
 
-    Programs that know no antimeridian write an object there with vertices at 179.9 and -179.9
-    degrees. An object is narrower than half a turn: its vertices are moved to those beside the
-    first one.
+    Programs that ignore the antimeridian write an object there with vertices at 179.9 and -179.9
+    degrees. An object is narrower than half a turn, so all its vertices are moved to within half a
+    turn of the first one.
 
     Args:
         shapes: (N,) objects, which are small, such as detections.
@@ -83,5 +83,5 @@ def _joined(parts: _Shapes, half: float, edge: float) -> shapely.Geometry:
 
 
 def _snapped(x: NDArray[np.float64], half: float, edge: float) -> NDArray[np.float64]:
-    """Move what lies at the antimeridian but for rounding onto it."""
+    """Move x that is at the antimeridian, except for rounding, onto it."""
     return np.where(np.abs(x - half) <= half - edge, half, x)

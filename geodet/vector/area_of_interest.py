@@ -20,7 +20,7 @@ from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.reprojection import Shapes, only_polygons, polygons_to_pixels
 from geodet.geometry.windows import Window
-from geodet.vector.extents import FILE_REMEDY, compare_extents, guess_at_miss
+from geodet.vector.extents import FILE_REMEDY, compare_extents, guess_why_apart
 from geodet.vector.vector_files import read_frame, scenes_of_rows
 
 __all__ = ["AreaOfInterest", "aoi_of_bounds", "read_aoi", "subdivided"]
@@ -126,10 +126,10 @@ def read_aoi(
     Args:
         path: A file with one layer of polygons, or ``FILE|layername=NAME``, in any CRS. Without a
             CRS it is taken as being in each scene's.
-        geoboxes: The scenes'.
-        scenes: For each scene, what its polygons have as the attribute ``scene``; those that have
-            none are taken by their place. None: the polygons of all scenes are its; empty: that is
-            so for each.
+        geoboxes: Geoboxes of the scenes.
+        scenes: For each scene, the value of the attribute ``scene`` of its polygons; polygons
+            without a value belong to all scenes. None for a scene: all polygons are its own;
+            empty: all polygons belong to every scene.
 
     Raises:
         VectorError: The file cannot be read, has several layers, other geometries or no polygon,
@@ -145,7 +145,7 @@ def read_aoi(
             path=path,
         )
     if crs is None and any(geobox.crs is not None for geobox in geoboxes):
-        logger.warning("%s has no CRS and is taken as being in the scene's", path)
+        logger.warning("%s has no CRS: it is assumed to be in the scene's CRS", path)
     coordinates, owner = shapely.get_coordinates(shapes, return_index=True)
     finite = np.isfinite(coordinates).all(axis=1)
     if not finite.all():
@@ -176,8 +176,8 @@ def aoi_of_bounds(
     Args:
         bounds: xmin, ymin, xmax, ymax; longitude before latitude. In degrees xmin may be the larger
             one: then the rectangle crosses the antimeridian.
-        geobox: The scene's.
-        crs: What the bounds are in, such as ``EPSG:4326``; None: in the scene's CRS.
+        geobox: Geobox of the scene.
+        crs: CRS of the bounds, such as ``EPSG:4326``; None: the scene's.
 
     Raises:
         ConfigError: The bounds are not four numbers in this order, the CRS is not one, or the scene
@@ -199,7 +199,7 @@ def aoi_of_bounds(
 def _to_aoi(
     polygons: Shapes, crs: CRS | None, geobox: GeoBox, remedy: str, own: Shapes | None = None
 ) -> AreaOfInterest:
-    """Return the area of some polygons, or of those alone that are the scene's own."""
+    """Return the area of some polygons, or of the scene's own polygons where these are given."""
     chosen = polygons if own is None else only_polygons(own)
     pixels = polygons_to_pixels(chosen, crs, geobox)
     extents = _to_extents(polygons, crs, geobox, remedy)
@@ -230,7 +230,7 @@ def _to_extents(polygons: Shapes, crs: CRS | None, geobox: GeoBox, remedy: str) 
     """Describe where the polygons and the raster lie, and why they may not meet."""
     bounds = shapely.total_bounds(polygons)
     text = f"the area spans {compare_extents(bounds, crs, geobox)}"
-    guess = guess_at_miss(bounds, crs, geobox, remedy=remedy)
+    guess = guess_why_apart(bounds, crs, geobox, remedy=remedy)
     return f"{text}; {guess}" if guess else text
 
 

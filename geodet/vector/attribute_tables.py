@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 import pyogrio
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geodet.errors import OutputError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
+from geodet.vector.gdal_errors import raising_gdal_errors
 
 __all__ = [
     "AttributeLayer",
@@ -44,15 +44,15 @@ class AttributeLayer:
     shapes: NDArray[Any]
     """(N,) geometries."""
     crs: CRS | None
-    """Theirs."""
+    """CRS of the geometries."""
 
 
 def check_columns(path: Path, columns: Iterable[str]) -> None:
-    """Check that a file can hold columns of these names: a GeoPackage takes ``A`` and ``a`` as one.
+    """Check that a file can hold columns of these names: GeoPackage ignores case, as SQLite does.
 
     Args:
         path: The output, in the format of its extension.
-        columns: Their names.
+        columns: Names of the columns.
 
     Raises:
         OutputError: Two of them would be one column.
@@ -64,8 +64,8 @@ def check_columns(path: Path, columns: Iterable[str]) -> None:
         other = known.setdefault(name.lower(), name)
         if other != name:
             raise OutputError(
-                f"cannot write {path}: a GeoPackage takes the columns {other!r} and {name!r}"
-                " as one",
+                f"cannot write {path}: in a GeoPackage the columns {other!r} and {name!r} are one,"
+                " since it ignores case",
                 hint="rename the attribute or the class of one of them, or keep one attribute alone"
                 " with --field; count can also write .parquet and .csv",
                 path=path,
@@ -99,7 +99,7 @@ def write_polygon_table(
         layer: Name of the layer, where the format has layers.
         table: A DataFrame of M rows.
         shapes: (M,) polygons.
-        crs: Theirs; GeoJSON is written in WGS 84.
+        crs: CRS of the polygons; GeoJSON is written in WGS 84.
         total: A DataFrame of one row: in a GeoPackage the table ``total``, in CSV the last line,
             with ``total`` in the first column. Other formats have no place for it.
 
@@ -171,14 +171,11 @@ def _to_text(table: Any, total: Any) -> Any:
 
 def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: bool = False) -> None:
     options = _options(frame, driver)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
-            pyogrio.write_dataframe(
-                frame, gdal_path(path), layer=layer, driver=driver, append=append, **options
-            )
-    except (DataSourceError, DataLayerError) as error:
-        raise OSError(str(error)[-160:]) from error
+    with raising_gdal_errors(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+        pyogrio.write_dataframe(
+            frame, gdal_path(path), layer=layer, driver=driver, append=append, **options
+        )
 
 
 def _options(frame: Any, driver: str) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Read tables of text whose objects are in columns of coordinates, or in WKT of any name.
+"""Read tables of text with columns of coordinates, or with WKT in a column of another name.
 
-GDAL reads a CSV with a column ``WKT``. People also bring longitudes and latitudes, eastings and
-northings, or the four sides of boxes, with semicolons and decimal commas where their spreadsheet
-writes them.
+GDAL reads a CSV with a column ``WKT``. Users also have longitudes and latitudes, eastings and
+northings, or the four sides of boxes, with semicolons and decimal commas if their spreadsheet
+writes these.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "-", "#n/a"})
-"""What stands for no value, in lower case."""
+"""Texts that mean no value, in lower case."""
 
 _WKT = ("geometry", "geom", "the_geom", "wkt_geom", "wkt_geometry")
 _DEGREES = "EPSG:4326"
@@ -74,7 +74,7 @@ NAMES_HINT = (
     "name the columns lon and lat, x and y, easting and northing, or xmin, ymin, xmax and ymax; or "
     "give WKT in a column geometry"
 )
-"""Which names of columns of a CSV are read, for a hint."""
+"""The names of columns of a CSV that are recognised, for a hint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class _Layout:
     columns: tuple[int, ...]
     """Places of one column of WKT, of x and y, or of x1, y1, x2 and y2."""
     crs: str | None
-    """The CRS that their names say; None if they say none."""
+    """The CRS that the names of the columns imply; None if they imply none."""
 
 
 _Rows = tuple[list[str], list[tuple[int, list[str]]], str]
@@ -120,14 +120,14 @@ def split_rows(text: str) -> _Rows:
 
 
 def to_numbers(cells: Sequence[str], delimiter: str) -> list[float]:
-    """Convert cells to numbers, NaN for what stands for no value.
+    """Convert cells to numbers, NaN for missing values.
 
     Args:
         cells: Texts; where commas do not delimit, they may be decimal commas.
-        delimiter: That of the table.
+        delimiter: Delimiter of the table.
 
     Raises:
-        ValueError: A cell is no number.
+        ValueError: A cell is not a number.
     """
     plain = [cell.strip() for cell in cells]
     if delimiter != ",":
@@ -151,8 +151,8 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
     longitude and latitude, that of the SRID where geometries have one, and unknown otherwise.
 
     Raises:
-        VectorError: The file cannot be read, a cell is no number or no WKT, or the geometries have
-            several SRIDs or one that is unknown.
+        VectorError: The file cannot be read, a cell is not a number or not WKT, or the geometries
+            have several SRIDs or an unknown one.
     """
     header, rows, delimiter = _read_rows(path)
     layout = _find_layout(header)
@@ -187,7 +187,7 @@ def read_coordinates(path: Path) -> geopandas.GeoDataFrame:
 
 
 def _find_layout(header: Sequence[str]) -> _Layout | None:
-    """Find the columns of the geometry; None where GDAL finds them, or nobody."""
+    """Find the columns of the geometry; None if GDAL reads them itself, or there are none."""
     names = [unicodedata.normalize("NFC", name).lower() for name in header]
     if "wkt" in names:
         return None
@@ -221,7 +221,7 @@ def _read_numbers(
                 numbers[place, i] = to_numbers([row[column]], delimiter)[0]
             except ValueError as error:
                 raise VectorError(
-                    f"{path}, line {line}: {header[column]} is {row[column]!r}, which is no number",
+                    f"{path}, line {line}: {header[column]} is {row[column]!r}, not a number",
                     hint="write numbers with a decimal point, or NA for none",
                     path=path,
                 ) from error
@@ -258,7 +258,7 @@ def _read_wkt(
             shapes[place] = shapely.from_wkt(text)
         except shapely.GEOSException as error:
             raise VectorError(
-                f"{path}, line {line}: {header[column]} is {text[:60]!r}, which is no WKT",
+                f"{path}, line {line}: {header[column]} is {text[:60]!r}, not WKT",
                 hint="write geometries as WKT, such as POINT (12.5 41.9)",
                 path=path,
             ) from error
@@ -284,7 +284,7 @@ def _crs_of(srids: Mapping[str, int], where: str, path: Path) -> CRS | None:
         return CRS.from_epsg(int(srid)) if srid else None
     except CRSError as error:
         raise VectorError(
-            f"{where} has the SRID {srid}, which is no EPSG code: {error}",
+            f"{where} has the SRID {srid}, which is not an EPSG code: {error}",
             hint="write the number of an EPSG code, or leave SRID= out and give the CRS with --crs",
             path=path,
         ) from error

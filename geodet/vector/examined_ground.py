@@ -1,4 +1,4 @@
-"""The ground that was searched for the objects of a file: what lies beyond it is not known."""
+"""The ground that was searched for the objects of a file: beyond it nothing is known."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class ExaminedGround:
     shape: shapely.Geometry
     """A polygon or several; empty where no scene had data."""
     crs: CRS | None
-    """Its CRS."""
+    """CRS of the ground."""
 
     def pieces_in(self, crs: CRS | None, bounds: Floats) -> Shapes:
-        """Return the ground near some bounds as polygons of few vertices, which only touch.
+        """Return the ground near some bounds as polygons of few vertices that do not overlap.
 
         Args:
             crs: Another CRS; None: the ground's.
@@ -85,7 +85,7 @@ class ExaminedGround:
 
         Args:
             xy: (N, 2) places; those that are not finite lie nowhere.
-            crs: Theirs; None: the ground's.
+            crs: CRS of the places; None: the ground's.
 
         Raises:
             VectorError: There is no transformation between the CRSs.
@@ -101,7 +101,7 @@ class ExaminedGround:
         inside[known] = area.contains(geobox.to_pixels(xy[known]))
         return inside
 
-    def describe_miss(self, path: Path, what: str) -> str:
+    def explain_apart(self, path: Path, what: str) -> str:
         """Describe why the objects of another file may not lie on the ground.
 
         Args:
@@ -113,7 +113,7 @@ class ExaminedGround:
         geobox = _plane(np.array(self.shape.bounds), self.crs, _COARSE)
         return compare_file_extent(path, geobox, what=what, raster="the examined ground")
 
-    def miss_error(self, path: Path, what: str) -> VectorError:
+    def apart_error(self, path: Path, what: str) -> VectorError:
         """Return the error of a file none of whose objects lies on the ground.
 
         Args:
@@ -122,7 +122,7 @@ class ExaminedGround:
         """
         return VectorError(
             f"none of the {what} in {path} meets the ground examined for {self.path}",
-            hint=self.describe_miss(path, what),
+            hint=self.explain_apart(path, what),
             path=path,
         )
 
@@ -130,13 +130,13 @@ class ExaminedGround:
 def find_examined_ground(path: Path) -> ExaminedGround | None:
     """Read the ground that was searched for the objects of a file.
 
-    It is that of all its models together: there is a warning where theirs differ.
+    For a file of several models it is their ground together; a warning says so where they differ.
 
     Args:
         path: A file, or ``FILE|layername=NAME``.
 
     Returns:
-        None where the file does not say it, such as one of another program.
+        None where the file does not name it, as files of other programs.
 
     Raises:
         VectorError: The file cannot be read.

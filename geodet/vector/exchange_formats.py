@@ -39,13 +39,13 @@ def check_driver(path: Path, format: Format) -> None:
     """Check that the GDAL that is installed can write a format.
 
     Raises:
-        OutputError: It cannot; the hint has the line for a GDAL that can.
+        OutputError: It cannot; the hint has a command for a GDAL that can.
     """
     if format.driver and "w" not in pyogrio.list_drivers().get(format.driver, ""):
         gpkg = path.with_suffix(".gpkg")
         raise OutputError(
-            f"GDAL cannot write {format.title} here: it has no driver {format.driver}",
-            hint=f"write {gpkg}, then, where GDAL is complete: ogr2ogr {path} {gpkg}",
+            f"the installed GDAL cannot write {format.title}: it has no driver {format.driver}",
+            hint=f"write {gpkg}, then convert it with a complete GDAL: ogr2ogr {path} {gpkg}",
             path=path,
         )
 
@@ -106,8 +106,8 @@ class PendingShapefile(PendingOutput):
 class ShapefileWriter(GdalCopyWriter):
     """Writes a Shapefile in UTF-8.
 
-    Its limits are said when they are met: no place for metadata, texts of at most 254 bytes, files
-    of at most 2 GiB.
+    The format has no place for metadata. Texts of more than 254 bytes and files of more than 2 GiB
+    are warned of.
     """
 
     driver = "ESRI Shapefile"
@@ -120,7 +120,7 @@ class ShapefileWriter(GdalCopyWriter):
         for text in (part.scene, *self._layer.classes):
             if len(text.encode()) > _LONGEST_TEXT:
                 _logger.warning(
-                    "%s: a Shapefile cuts %s... to %d bytes; write a .gpkg",
+                    "%s: a Shapefile cuts the text %s... to %d bytes; write a .gpkg",
                     self._layer.path,
                     text[:40],
                     _LONGEST_TEXT,

@@ -19,11 +19,11 @@ __all__ = [
     "LABELS_REMEDY",
     "compare_extents",
     "compare_file_extent",
-    "guess_at_miss",
+    "guess_why_apart",
 ]
 
 LABELS_REMEDY = "--crs EPSG:4326 for a file without a CRS, or ogr2ogr -a_srs EPSG:4326"
-"""What to do about labels in degrees that are taken for metres, in commands that have ``--crs``."""
+"""What to do about labels in degrees that are taken for metres, in commands with ``--crs``."""
 FILE_REMEDY = "name their CRS with ogr2ogr -a_srs EPSG:4326 NEW.gpkg FILE"
 """Likewise for other files."""
 
@@ -40,10 +40,10 @@ def compare_file_extent(
 
     Args:
         path: The file.
-        geobox: The raster's.
-        what: What the objects are, in the plural, such as ``labels``.
-        raster: What the raster is, such as the examined ground.
-        remedy: As for :func:`guess_at_miss`.
+        geobox: Geobox of the raster.
+        what: What to call the objects, in the plural, such as ``labels``.
+        raster: What to call the raster, such as ``the scene``.
+        remedy: As for :func:`guess_why_apart`.
 
     Raises:
         VectorError: The file cannot be read.
@@ -52,7 +52,7 @@ def compare_file_extent(
     if not np.isfinite(extent).all():
         return f"the file contains no {what}"
     text = f"the {what} span {compare_extents(extent, crs, geobox, raster)}"
-    guess = guess_at_miss(extent, crs, geobox, raster, remedy=remedy)
+    guess = guess_why_apart(extent, crs, geobox, raster, remedy=remedy)
     return f"{text}; {guess}" if guess else f"check the CRS of both: {text}"
 
 
@@ -63,9 +63,9 @@ def compare_extents(
 
     Args:
         bounds: (4,) x1 y1 x2 y2.
-        crs: Theirs; None: the raster's.
-        geobox: The raster's.
-        raster: What the raster is.
+        crs: CRS of the bounds; None: the raster's.
+        geobox: Geobox of the raster.
+        raster: What to call the raster.
 
     Returns:
         ``1,2 to 3,4 and the scene 5,6 to 7,8 in WGS 84``.
@@ -79,7 +79,7 @@ def compare_extents(
     return f"{area} in {where} and {raster} {_to_text(raster_bounds(geobox, None))} in {own}"
 
 
-def guess_at_miss(
+def guess_why_apart(
     bounds: Floats,
     crs: CRS | None,
     geobox: GeoBox,
@@ -91,10 +91,10 @@ def guess_at_miss(
 
     Args:
         bounds: (4,) x1 y1 x2 y2.
-        crs: Theirs; None: the raster's.
-        geobox: The raster's.
-        raster: What the raster is.
-        remedy: What to do where they are degrees and are taken for something else.
+        crs: CRS of the bounds; None: the raster's.
+        geobox: Geobox of the raster.
+        raster: What to call the raster.
+        remedy: What to do where degrees are taken for other units.
 
     Returns:
         A guess under which they would meet; empty if there is none, or if they meet.
@@ -102,7 +102,7 @@ def guess_at_miss(
     Example:
         >>> from affine import Affine
         >>> scene = GeoBox(10, 10, Affine(0.1, 0, 13, 0, -0.1, 53), CRS.from_epsg(4326))
-        >>> guess_at_miss(np.array([52.4, 13.1, 52.6, 13.2]), scene.crs, scene)
+        >>> guess_why_apart(np.array([52.4, 13.1, 52.6, 13.2]), scene.crs, scene)
         'perhaps latitude and longitude are swapped'
     """
     here = _scene_bounds(geobox, crs)

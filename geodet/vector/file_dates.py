@@ -1,4 +1,4 @@
-"""Dates in a GeoPackage that are the same for every run, as reproducible builds want them."""
+"""Set the dates in a GeoPackage to a fixed one, as reproducible builds need it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _DATES = (
 def set_dates(path: Path) -> None:
     """Set all dates in a GeoPackage to ``SOURCE_DATE_EPOCH``, if that environment variable is set.
 
-    The bytes of the file then depend on what was detected alone.
+    The bytes of the file then depend only on the detections.
 
     Raises:
-        OutputError: The variable holds no number of seconds since 1970.
+        OutputError: The variable is not a number of seconds since 1970.
         sqlite3.Error: The file cannot be written.
 
     Reference:
@@ -47,7 +47,7 @@ def read_date() -> datetime | None:
     """Return the date that ``SOURCE_DATE_EPOCH`` holds; None if it is not set.
 
     Raises:
-        OutputError: It holds no number of seconds since 1970.
+        OutputError: It is not a number of seconds since 1970.
     """
     if not (given := os.environ.get(_VARIABLE)):
         return None
@@ -55,6 +55,6 @@ def read_date() -> datetime | None:
         return datetime.fromtimestamp(int(given), UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise OutputError(
-            f"{_VARIABLE} is {given!r}, which is no number of seconds since 1970",
-            hint="unset it, or set it as `date +%s` prints it",
+            f"{_VARIABLE} is {given!r}, not a whole number of seconds since 1970",
+            hint="unset it, or set it to a number such as `date +%s` prints",
         ) from error

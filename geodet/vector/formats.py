@@ -42,7 +42,7 @@ __all__ = [
 Geometry = Literal["box", "centroid"]
 
 LAYER_SEPARATOR = "|layername="
-"""Stands between a file and its layer, as in QGIS."""
+"""Separates a file from the name of its layer, as in QGIS."""
 
 TABLE_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet", ".csv")
 """Formats of tables of polygons, by extension; CSV is without the polygons."""
@@ -67,9 +67,9 @@ class Format:
     name: str
     """The name that ``format`` takes."""
     title: str
-    """As its makers write it."""
+    """Name of the format in messages, such as ``GeoPackage``."""
     extensions: tuple[str, ...]
-    """In lower case; none where it is only chosen by name."""
+    """Extensions in lower case; none for a format that is only chosen by name."""
     can_append: bool = False
     """Whether rows can be added to a file."""
     is_folder: bool = False
@@ -79,7 +79,7 @@ class Format:
     driver: str = ""
     """GDAL's driver that must be there to write it; empty: one that always is, or none."""
     packages: tuple[str, ...] = ()
-    """What must be installed to write it besides what every detection needs."""
+    """Packages that it needs besides those of every detection."""
 
 
 _GDAL = ("pyogrio",)
@@ -145,8 +145,8 @@ def choose_format(path: Path, name: str | None = None) -> Format:
             )
         if name == "gpkg" and path.suffix.lower() != ".gpkg":
             raise OutputError(
-                f"{path} would be a GeoPackage by another name",
-                hint="end its name in .gpkg",
+                f"{path} is to be a GeoPackage, but does not end in .gpkg",
+                hint="end its name in .gpkg, or leave the format out",
                 path=path,
             )
         return FORMATS[name]
@@ -167,7 +167,7 @@ def check_output_path(
 ) -> None:
     """Check that detections can be written to a path.
 
-    What an existing GeoPackage holds, to append to, is checked by
+    The content of a GeoPackage to append to is checked by
     :func:`geodet.vector.write_detections.check_output`.
 
     Args:
@@ -193,7 +193,7 @@ def check_output_path(
         raise OutputError(f"cannot append to {chosen.title}", hint=f"append to a {able}", path=path)
     if chosen.name in _FIXED_ENDS and path.suffix.lower() not in chosen.extensions:
         raise OutputError(
-            f"{path} would be a {chosen.title} by another name",
+            f"{path} is to be a {chosen.title}, but does not end in {chosen.extensions[0]}",
             hint=f"end its name in {chosen.extensions[0]}",
             path=path,
         )
@@ -276,7 +276,7 @@ def _check_sidecars(path: Path) -> None:
 
 
 def _ogr2ogr_hint(path: Path) -> str:
-    """Return how another program writes what geodet does not."""
+    """Return a hint at ogr2ogr for a format that geodet does not write."""
     if not path.suffix:
         return ""
     gpkg = path.with_suffix(".gpkg")

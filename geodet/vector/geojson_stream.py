@@ -29,8 +29,8 @@ _ROWS_AT_ONCE = 10_000
 class GeoJsonStream:
     """Writes a feature a line, with the fields and coordinates of a ``.geojsonl`` file.
 
-    Coordinates are in WGS 84, and what crosses the antimeridian is split (RFC 7946). Without a
-    place on the earth they stay as they are.
+    Coordinates are in WGS 84, and objects that cross the antimeridian are split (RFC 7946).
+    Coordinates without a place on the earth stay as they are.
 
     Args:
         stream: Written and flushed with each part.

@@ -31,13 +31,13 @@ __all__ = ["append_rows", "check_scenes", "reading_database"]
 
 _logger = logging.getLogger(__name__)
 
-_MODEL = "model_sha256"
+
 _ALL = "1"
 _MOST_NAMED = 3
 
 
 def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
-    """Add rows to a GeoPackage, without those that show what it holds; all or none.
+    """Add rows to a GeoPackage in one transaction, without duplicates of rows that it holds.
 
     Args:
         layer: What is added, and to which file.
@@ -141,8 +141,8 @@ def _replace_or_refuse(
         _refuse(layer, held)
     elif new := _list_new(layer, known, scenes, held):
         _logger.warning(
-            "%s holds no rows of %s, so that none are replaced; its scenes have the names with "
-            "which they were given",
+            "%s holds no rows of %s: nothing is replaced; name the scenes as they are named in the "
+            "column scene",
             layer.path,
             _join_names(new),
         )
@@ -242,11 +242,10 @@ def _rows_of_model(database: sqlite3.Connection, layer: VectorLayer, known: Laye
     A file that names no model is taken to be of the same. One of several knows the rows of each:
     two models may have classes of one name, and have searched the same scenes.
     """
-    model = layer.metadata.get(_MODEL)
-    if model is None or known.models in ([], [model]):
+    if not layer.model or known.models in ([], [layer.model]):
         return _ALL
     database.execute("CREATE TEMP TABLE IF NOT EXISTS same (first INTEGER PRIMARY KEY, last)")
-    database.executemany("INSERT OR IGNORE INTO same VALUES (?, ?)", known.rows_of(model))
+    database.executemany("INSERT OR IGNORE INTO same VALUES (?, ?)", known.rows_of(layer.model))
     nearest = "SELECT last FROM same WHERE first <= e.rowid ORDER BY first DESC LIMIT 1"
     return f"e.rowid <= ({nearest})"
 
@@ -310,8 +309,8 @@ def _store_metadata(
         removed: Bounds of the rows of each scene that is replaced.
     """
     assert layer.append is not None
-    model, models, last = layer.metadata.get(_MODEL), known.models, _last_row(database)
-    if model is not None and models not in ([], [model]):
+    model, models, last = layer.model, known.models, _last_row(database)
+    if model and models not in ([], [model]):
         if len(models) == 1 and not known.rows_of(models[0]) and before:
             known.add_rows(models[0], 1, before)
         if last > before:

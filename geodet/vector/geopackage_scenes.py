@@ -41,7 +41,7 @@ _EDGE = 1e-6  # share of a scene that only touches another: rounding makes them 
 
 
 class HeldScenes:
-    """The scenes of a layer, as far as its metadata tell.
+    """The scenes of a layer, as its metadata list them.
 
     Args:
         metadata: Metadata of the layer.
@@ -73,7 +73,7 @@ class HeldScenes:
         return scene in self._grounds
 
     def may_hold(self, scene: str) -> bool:
-        """Whether the ground of scenes unknown may be that of a scene."""
+        """Whether a scene may be one of those whose ground is not known one by one."""
         return self._unknown is not None and scene not in self._grounds
 
     def have_models_different_grounds(self) -> bool:

@@ -36,7 +36,7 @@ class StoredLayer:
     """The layer that a GeoPackage holds."""
 
     geometry_type: str
-    """In capitals, as the standard writes it."""
+    """Type of the geometry in capitals, such as ``POLYGON``."""
     crs: CRS | None
     """CRS of its coordinates."""
     has_photographs: bool
@@ -73,22 +73,22 @@ class GeoPackageWriter(_TableWriter):
             with changing_unfinished(self._temporary) as database:
                 self._store_metadata(database)
                 add_style(database, LAYER, layer.classes, geometry=layer.geometry)
-            if self._left_out:
-                add_not_examined(self._temporary, self._left_out, layer.crs, layer.photographs)
+            if self._not_examined:
+                add_not_examined(self._temporary, self._not_examined, layer.crs, layer.photographs)
             if (images := self._images) is not None:
                 add_images(self._temporary, images)
             set_dates(self._temporary)
 
-    def _write_left_out(self) -> None:
-        """They are a layer of the file; remove those of an earlier run that are beside it."""
+    def _write_not_examined(self) -> None:
+        """Remove the file of an earlier run beside the output: the areas are a layer here."""
         write_not_examined(self._layer.path, (), None)
 
     def _write_images(self) -> None:
-        """They are a layer of the file; remove those of an earlier run that are beside it."""
+        """Remove the file of an earlier run beside the output: the pictures are a layer here."""
         write_images(self._layer.path, None)
 
     def _store_metadata(self, database: sqlite3.Connection) -> None:
-        """Store the metadata, and the run in a file that rows would be added to if it was there."""
+        """Store the metadata, and the run if rows were to be appended had the file existed."""
         layer = self._layer
         known = LayerMetadata(database, LAYER)
         held = HeldScenes(known, layer.model)  # before the ground is there, which scenes hold
@@ -134,7 +134,7 @@ def check_appendable(path: Path) -> StoredLayer:
     """
     if not os.access(path, os.W_OK):
         raise OutputError(
-            f"{path} may not be written to", hint="change its permissions, or copy it", path=path
+            f"{path} is read-only", hint="change its permissions, or append to a copy", path=path
         )
     try:
         with reading_database(path) as database:
@@ -165,7 +165,7 @@ def check_appendable(path: Path) -> StoredLayer:
         missing = f"the field {wrong[0]}" if wrong else "its spatial index"
         raise OutputError(
             f"the layer {LAYER} of {path} lacks {missing}",
-            hint="append to a file as geodet detect wrote it",
+            hint="append to a file of geodet detect whose layer is unchanged",
             path=path,
         )
     return stored

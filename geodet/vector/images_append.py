@@ -21,7 +21,7 @@ def has_images(database: sqlite3.Connection, schema: str = "main") -> bool:
 
 
 def append_images(database: sqlite3.Connection, classes: Sequence[str]) -> None:
-    """Add the pictures of ``fresh``, and count anew what the file holds of them.
+    """Add the pictures of ``fresh``, and count the objects of each again.
 
     A picture that the file has already, of another model, keeps the counts of its classes.
 

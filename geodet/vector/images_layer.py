@@ -1,4 +1,4 @@
-"""What is known of each picture, and how many objects it shows: a layer, or a table.
+"""The pictures of a run with the number of objects in each: a layer, or a table.
 
 Each picture is a point where the camera was. A GeoPackage has the layer ``images``; beside any
 other output there is a GeoJSON file.

@@ -17,7 +17,7 @@ def open_table(path: Path, layer: VectorLayer, *, indexed: bool = True) -> GeoPa
 
     Args:
         path: A file that does not exist.
-        layer: What it is to hold.
+        layer: Properties of the layer.
         indexed: Whether the layer gets a spatial index.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Packages for tables and vector files, which are imported when something of them is used first.
+"""Packages for tables and vector files, which are imported on first use.
 
-They take as long as a small scene takes to search, and 75 MiB. Who detects trees and writes a
-GeoPackage does without them, and need not install them.
+Importing them takes as long as searching a small scene, and 75 MiB. A detection that writes a
+GeoPackage needs none of them, so they need not be installed for it.
 
 Example:
     >>> from geodet.vector.lazy_modules import geopandas
@@ -21,7 +21,7 @@ __all__ = ["compute", "geopandas", "ipc", "is_installed", "parquet", "pyarrow", 
 
 
 class _LazyModule:
-    """Stands for a module, and imports it when one of its names is asked for."""
+    """Stands for a module, and imports it when one of its names is used."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -38,7 +38,7 @@ class _LazyModule:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported; it is not.
+    """Whether a package can be imported, without importing it.
 
     Example:
         >>> is_installed("numpy"), is_installed("no_such_package")

@@ -34,7 +34,7 @@ NOT_EXAMINED = "not_examined"
 """Name of the layer."""
 
 _MODEL = "model_sha256"
-"""Of an area beside an output, to which several models may have written."""
+"""Property of an area in a file beside an output to which several models may have written."""
 _DEGREES = CRS.from_epsg(4326)
 _SIDES = {"x1_px": "col_off", "y1_px": "row_off", "x2_px": "col_end", "y2_px": "row_end"}
 """The sides of a window, by column."""

@@ -21,7 +21,7 @@ from geodet.vector.spooled_rows import SpooledRows, sides_of, split_spooled
 __all__ = ["QuadkeyDatasetWriter", "SceneDatasetWriter", "list_cells"]
 
 _MOST_ROWS = 500_000
-"""Of a file by place, where its objects are not all in one cell of the finest level."""
+"""Most rows of a file by place, unless it is a cell of the finest level."""
 _LEVEL = 16  # of the finest cells, of 600 m at the equator
 _LATITUDE = 85.0511287798066  # of the northern edge of Web Mercator
 _UNPLACED = -1

@@ -1,4 +1,4 @@
-"""Layers of polygons that are no detections."""
+"""Layers of polygons other than detections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_polygons(
     """Add a layer of polygons to a GeoPackage.
 
     Args:
-        path: The file; made when it is not there.
+        path: The file; created if it does not exist.
         layer: The name of the layer.
         frame: Its rows; may be empty, or without a CRS.
         is_edited: Whether rows will be added by SQLite alone: the column of identifiers is called

@@ -1,4 +1,4 @@
-"""What a file of detections says of how it was made."""
+"""Read the metadata of a file of detections: how it was made."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
         path: A file, or ``FILE|layername=NAME``.
 
     Returns:
-        Nothing where the format holds none, or the file was written by another program.
+        The texts; empty where the format has no metadata, or another program wrote the file.
     """
     file, _, named = str(path).partition(LAYER_SEPARATOR)
     try:
@@ -96,7 +96,7 @@ def read_examined_ground(path: str | Path) -> shapely.Geometry | None:
     """Read the ground that was searched for the objects of a file, in its CRS.
 
     Returns:
-        A polygon or several, also of runs that were appended; None where the file does not say it.
+        A polygon or several, of appended runs, too; None where the file does not name it.
     """
     runs = re.compile(rf"{EXAMINED}( \d+)?")
     texts = [text for title, text in read_provenance(path).items() if runs.fullmatch(title)]

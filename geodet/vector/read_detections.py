@@ -15,16 +15,16 @@ from geodet.errors import VectorError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.boxes import Detections
-from geodet.vector.formats import FORMATS, dataset_files
 from geodet.vector.lazy_modules import parquet, pyarrow
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, oriented_from_fields
 from geodet.vector.rows import LAYER, PIXEL_SIDES
+from geodet.vector.vector_files import is_parquet
 
 __all__ = ["iter_scene_detections", "read_detections"]
 
 _READ = ("label", "score", *PIXEL_SIDES)
 _COLUMNS = (*_READ, "scene", *ORIENTED_FIELDS)
-_HINT = "geodet detect writes such files"
+_HINT = "give a file that geodet detect wrote"
 _ROWS = 200_000  # that are read at once
 
 
@@ -38,9 +38,7 @@ def read_detections(path: Path, classes: Sequence[str]) -> Detections:
     Raises:
         VectorError: The file cannot be read, was written by another program, or has other classes.
     """
-    ends = FORMATS["geoparquet"].extensions
-    is_parquet = path.name.lower().endswith(ends) or bool(dataset_files(path))
-    columns = _read_parquet(path) if is_parquet else _read_with_gdal(path)
+    columns = _read_parquet(path) if is_parquet(str(path)) else _read_with_gdal(path)
     return _to_detections(columns, classes, path)
 
 
@@ -57,8 +55,7 @@ def iter_scene_detections(path: Path, classes: Sequence[str]) -> Iterator[tuple[
     Raises:
         VectorError: As for :func:`read_detections`.
     """
-    ends = FORMATS["geoparquet"].extensions
-    if path.name.lower().endswith(ends) or dataset_files(path):
+    if is_parquet(str(path)):
         yield from _by_scene(_read_parquet(path), classes, path)
         return
     start = 0

@@ -83,7 +83,7 @@ class VectorLayer:
     oriented: bool = False
     """Whether the boxes stand at any angle."""
     searched: SearchedScenes | None = None
-    """What became of the scenes, for a file to which others are added; None: unknown."""
+    """The outcome for each scene, for a file to which others are added; None: unknown."""
 
     @property
     def model(self) -> str:
@@ -92,7 +92,7 @@ class VectorLayer:
 
     @property
     def geometry_type(self) -> str:
-        """What its shapes are, as GDAL and the standards write it."""
+        """``Polygon`` or ``Point``."""
         return "Point" if self.geometry == "centroid" else "Polygon"
 
     @property
@@ -216,7 +216,7 @@ def to_rows(
         coordinates = geobox.to_world(found.corners, crs)
     if crs is not None and geobox.needs_transformation(crs) and not np.isfinite(coordinates).all():
         raise OutputError(
-            f"{part.scene} lies outside of {crs.name}, the CRS of the output",
+            f"{part.scene} lies where {crs.name}, the CRS of the output, is not defined",
             hint="write scenes that are far apart to a file each",
         )
     if geometry == "box":

@@ -1,4 +1,4 @@
-"""What became of the scenes of a run: which ground was searched in each, or why it failed."""
+"""The outcome of a run for each scene: which ground was searched, or why the scene failed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class SearchedScenes:
     """The scenes of a run, by name; shapes are in the CRS of the layer."""
 
     grounds: Mapping[str, shapely.Geometry] = field(default_factory=dict)
-    """The ground that was searched in each, where it is known."""
+    """The ground that was searched in each scene, where it is known."""
     extents: Mapping[str, shapely.Geometry] = field(default_factory=dict)
-    """All that each covers, also where it has no data."""
+    """The whole extent of each scene, also where it has no data."""
     failures: Mapping[str, str] = field(default_factory=dict)
-    """Why the others could not be read."""
+    """For each scene that could not be read, the reason."""
 
 
 def join_reasons(failures: Mapping[Any, object]) -> str:

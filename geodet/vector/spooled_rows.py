@@ -26,7 +26,7 @@ __all__ = [
 BBOX = "bbox"
 """The name of the column with the bounds of each row."""
 SIDES = ("xmin", "ymin", "xmax", "ymax")
-"""Its fields."""
+"""Fields of that column."""
 
 _MOST_ROWS = 250_000  # that are sorted at once, about 100 MB
 _LEVEL = 16  # of the curve, of which a cell is a 65,536th of the extent

@@ -1,4 +1,4 @@
-"""Where QGIS looks for the style of a layer: in its GeoPackage, or in a file beside it."""
+"""Store the style of a layer where QGIS looks for it: in its GeoPackage, or in a file beside it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def store_style(
 
     Args:
         path: A GeoPackage.
-        layer: Name of the layer, exactly.
+        layer: Name of the layer.
         classes: Names of the classes; a name's place chooses its colour.
         geometry: What the layer holds of each object.
 

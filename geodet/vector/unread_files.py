@@ -1,4 +1,4 @@
-"""What a file is that has no geometries to read, and what to give in its place."""
+"""Explain why a file cannot be read as a vector file, and which file to give instead."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MOST_NAMES = 20  # of columns, in a message
 
 
 def unreadable_vector(path: str | Path, reason: str) -> VectorError:
-    """Return the error of a file that is no vector file, or none that can be read.
+    """Return the error of a file that cannot be read as a vector file.
 
     Args:
         path: The file.
-        reason: Why, where the file is none that is known to be something else.
+        reason: Why it cannot be read, for a file that :func:`explain_file` does not recognise.
     """
     if known := explain_file(path):
         what, hint = known
@@ -48,7 +48,7 @@ def no_geometries(path: str | Path, columns: Sequence[str]) -> VectorError:
 
     Args:
         path: The file.
-        columns: Its columns.
+        columns: Names of its columns.
     """
     if known := explain_file(path):
         return unreadable_vector(path, known[0])
@@ -63,10 +63,11 @@ def no_geometries(path: str | Path, columns: Sequence[str]) -> VectorError:
 
 
 def explain_file(path: str | Path) -> tuple[str, str] | None:
-    """Describe what a local file is that is no vector file and no raster, and what to give instead.
+    """Describe a local file that is empty, a project, a spreadsheet or an archive.
 
     Returns:
-        What follows its name in a message, and a hint; None for any other file.
+        A predicate that follows the file's name in a message, such as "is a spreadsheet", and a
+        hint; None for any other file.
     """
     file = Path(path_of(path))
     end = file.suffix.lower()

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _PARQUET = (".parquet", ".geoparquet")
-_CRS = "crs"  # the column of a table that says it, as geodet writes CSV
+_CRS = "crs"  # the column with the CRS in a table, as geodet writes CSV
 
 
 def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any:
@@ -83,7 +83,7 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
 
 
 def scenes_of_rows(table: Any) -> NDArray[np.object_]:
-    """List the name of the scene of each row, empty where people drew it and typed none.
+    """List the name of the scene of each row, empty for rows without one, such as drawn by hand.
 
     Args:
         table: N rows with the attribute ``scene``.
@@ -206,7 +206,7 @@ def _read_parquet(file: str, columns: Sequence[str] | None) -> Any:
 
 
 def _with_plain_texts(frame: Any) -> Any:
-    """Take the apostrophes away that keep spreadsheets from running texts."""
+    """Remove the apostrophes that keep spreadsheets from running texts as formulas."""
     texts = {
         name: [plain_text(text) if isinstance(text, str) else text for text in frame[name]]
         for name in frame.columns
@@ -231,13 +231,13 @@ def _table_crs(frame: Any, file: str) -> CRS | None:
         return CRS.from_user_input(known.pop())
     except CRSError as error:
         raise VectorError(
-            f"{file}: its column crs holds no CRS: {error}",
+            f"{file}: its column crs does not name a CRS: {error}",
             hint="write a code such as EPSG:32633 there, or rename the column",
             path=file,
         ) from error
 
 
 def crs_or_none(crs: Any) -> CRS | None:
-    """Return a CRS, or None for the two by which a GeoPackage marks a layer without one."""
+    """Return a CRS; None for the two placeholders that mean no CRS in a GeoPackage."""
     known = CRS.from_user_input(crs) if crs else None
     return None if known is None or known.name.startswith("Undefined ") else known

@@ -1,4 +1,4 @@
-"""What a vector file holds, and what made it: ``geodet info trees.gpkg``."""
+"""Summarise a vector file: its objects, and how they were made, for ``geodet info trees.gpkg``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from geodet.vector.not_examined import NOT_EXAMINED, not_examined_path
 from geodet.vector.provenance import EXAMINED, read_examined_ground, read_provenance
 from geodet.vector.rows import LAYER, crs_text
 from geodet.vector.unread_files import unreadable_vector
+from geodet.vector.vector_files import crs_or_none
 
 __all__ = ["VectorSummary", "is_vector", "summarise_vector"]
 
@@ -73,7 +74,7 @@ class VectorSummary:
     """Software, model, settings, accuracy and failed scenes by title, of each run that wrote to the
     file; empty where geodet did not write it."""
     examined_ha: float | None
-    """Hectares that were searched; None where the file does not say it."""
+    """Hectares that were searched; None where the file does not name the ground."""
     not_examined: int
     """Areas that could not be read, or were not computed."""
 
@@ -125,7 +126,7 @@ def summarise_vector(path: str | Path) -> VectorSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What a file says without its rows."""
+    """The description of a layer, without its rows."""
 
     format: str
     layer: str | None
@@ -144,9 +145,7 @@ def _read_head(path: str | Path) -> _Head:
     layer = _choose_layer(path)
     info = pyogrio.read_info(gdal_path(file), layer=layer, force_feature_count=True)
     fields = tuple(map(str, info["fields"]))
-    crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
-    if crs is not None and crs.name.startswith("Undefined "):  # how a GeoPackage says none
-        crs = None
+    crs = crs_or_none(info["crs"])
     return _Head(info["driver"], layer, int(info["features"]), crs, fields)
 
 

@@ -1,4 +1,4 @@
-"""What all writers of detections share: parts come in, in any number, and are written in order."""
+"""The base of all writers of detections: parts come in any number, and are written in order."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DetectionWriter(ABC):
 
     Args:
         output: The pending file or folder.
-        layer: What it is to hold.
+        layer: Properties of the layer to write.
     """
 
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
@@ -44,7 +44,7 @@ class DetectionWriter(ABC):
         self._layer = layer
         self._scenes: set[str] = set()
         self._counts: dict[str, Ints] = {}
-        self._left_out: tuple[SkippedArea, ...] = ()
+        self._not_examined: tuple[SkippedArea, ...] = ()
 
     def write(self, part: SceneDetections) -> None:
         """Write detections of a scene, which may come in any number of parts.
@@ -72,9 +72,9 @@ class DetectionWriter(ABC):
         metadata = {**self._layer.metadata, **more}
         self._layer = replace(self._layer, metadata=metadata, searched=searched)
 
-    def leave_out(self, areas: Sequence[SkippedArea]) -> None:
+    def note_not_examined(self, areas: Sequence[SkippedArea]) -> None:
         """Note areas that were not examined, before the output is committed."""
-        self._left_out = tuple(areas)
+        self._not_examined = tuple(areas)
 
     def commit(self) -> None:
         """Complete the output and put it in its place.
@@ -87,7 +87,7 @@ class DetectionWriter(ABC):
                 self._finish()
                 self._close()
                 self._output.commit()
-            self._write_left_out()
+            self._write_not_examined()
             self._write_images()
         except BaseException:
             self.abort()
@@ -113,12 +113,12 @@ class DetectionWriter(ABC):
         else:
             self.abort()
 
-    def _write_left_out(self) -> None:
+    def _write_not_examined(self) -> None:
         """Write the areas that were not examined beside the output."""
         layer = self._layer
         write_not_examined(
             layer.path,
-            self._left_out,
+            self._not_examined,
             layer.crs,
             layer.photographs,
             model=layer.model,

@@ -85,5 +85,5 @@ def test_a_grid_mapping_that_is_not_there_gives_no_crs():
 def test_a_fill_value_that_is_no_number_is_refused(value):
     array = array_with()
     array.attrs["_FillValue"] = value
-    with pytest.raises(geodet.SceneError, match="the _FillValue of the DataArray is no number"):
+    with pytest.raises(geodet.SceneError, match="the _FillValue of the DataArray is not a number"):
         read_array(array)

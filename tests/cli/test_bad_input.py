@@ -345,4 +345,4 @@ def test_an_empty_text_is_not_the_current_folder(invoke, words, name):
 def test_a_date_that_is_none_is_refused_before_anything_else(invoke, make_scene, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1.5")
     done = invoke("info", make_scene(), code=1)
-    assert done.stderr.startswith("error: SOURCE_DATE_EPOCH is '1.5', which is no number of sec")
+    assert done.stderr.startswith("error: SOURCE_DATE_EPOCH is '1.5', not a whole number of sec")

@@ -64,7 +64,7 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     stands.rename(columns={"n": "Objects"}).to_file(tmp_path / "stands.gpkg")
     other = tmp_path / "other.gpkg"
     clash = invoke("detect", str(scene), "-o", str(other), *options, code=1)
-    assert "takes the columns 'Objects' and 'objects' as one" in " ".join(clash.stderr.split())
+    assert "the columns 'Objects' and 'objects' are one" in " ".join(clash.stderr.split())
     assert not other.exists()
 
 

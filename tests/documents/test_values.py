@@ -97,9 +97,9 @@ def test_a_long_path_of_short_names_is_a_name():
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (3, "it is 3, which is no object"),
+        (3, "it is 3, not an object"),
         ({}, "it has no points"),
-        ({"points": {"a": 1}}, r"its points is {'a': 1}, which is no list"),
+        ({"points": {"a": 1}}, r"its points is {'a': 1}, not a list"),
     ],
 )
 def test_a_missing_member_is_named(entry, message):

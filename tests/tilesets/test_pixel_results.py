@@ -86,7 +86,7 @@ def test_folders_in_the_names_of_images_are_ignored(tmp_path):
         ({"score": 0.5, "bbox": [1, 2, 3]}, "result 1: the bbox .* is not four numbers"),
         ({"score": 0.5, "bbox": [1, 2, float("nan"), 3]}, "result 1: nan is not a finite number"),
         ({"score": 0.5, "bbox": [1e308, 2, 1, 3]}, "result 1: the box .* is beyond any image"),
-        ({"score": 0.5, "file_name": None}, "result 1: its file_name is None, which is no text"),
+        ({"score": 0.5, "file_name": None}, "result 1: its file_name is None, not a text"),
     ],
 )
 def test_broken_coco_results_are_refused_with_their_place(tmp_path, changes, message):

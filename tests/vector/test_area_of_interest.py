@@ -253,7 +253,7 @@ def test_without_a_crs_the_area_is_taken_as_in_the_scenes(tmp_path, caplog):
     (tmp_path / "area.csv").write_text(f'WKT\n"POLYGON(({corners}))"\n')
     aoi = read_region(tmp_path / "area.csv", SCENE)
     assert union(aoi).area == pytest.approx(200 * 200 / 2)
-    assert "area.csv has no CRS and is taken as being in the scene's" in caplog.text
+    assert "area.csv has no CRS: it is assumed to be in the scene's CRS" in caplog.text
     caplog.clear()
     (tmp_path / "bare.csv").write_text('WKT\n"POLYGON((0 0,9 0,9 -9,0 -9,0 0))"\n')
     assert union(read_region(tmp_path / "bare.csv", BARE)).bounds == (0, 0, 9, 9)
@@ -268,7 +268,7 @@ def test_one_file_gives_each_scene_its_area_and_one_warning(tmp_path, caplog):
     here, there = read_aoi(tmp_path / "area.csv", [SCENE, east])
     np.testing.assert_allclose(union(here).bounds, (0, 0, 20, 20))
     np.testing.assert_allclose(union(there).bounds, (-10, 0, 10, 20))
-    assert caplog.text.count("has no CRS and is taken") == 1
+    assert caplog.text.count("has no CRS: it is assumed") == 1
 
 
 def test_an_area_with_a_crs_is_refused_for_a_scene_without_one(tmp_path):

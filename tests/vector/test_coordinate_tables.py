@@ -146,7 +146,7 @@ def test_the_srid_of_postgis_is_the_crs(tmp_path, caplog, delimiter):
     [
         ("SRID=32633;POINT (3 4)", "several SRIDs: 4326 in line 2, 32633 in line 3"),
         ("POINT (3 4)", "several SRIDs: 4326 in line 2, none in line 3"),
-        ("SRID=4326;POINT 3", "line 3: geometry is 'POINT 3', which is no WKT"),
+        ("SRID=4326;POINT 3", "line 3: geometry is 'POINT 3', not WKT"),
     ],
 )
 def test_geometries_in_several_crss_are_refused(tmp_path, second, message):
@@ -157,7 +157,9 @@ def test_geometries_in_several_crss_are_refused(tmp_path, second, message):
 
 def test_an_unknown_srid_is_refused(tmp_path):
     path = save(tmp_path / "a.csv", ["geometry"], [("SRID=123456;POINT (1 2)",)])
-    with pytest.raises(VectorError, match="column geometry has the SRID 123456, which is no EPSG"):
+    with pytest.raises(
+        VectorError, match="column geometry has the SRID 123456, which is not an EPSG"
+    ):
         read_frame(path)
 
 
@@ -172,8 +174,8 @@ def test_rows_without_coordinates_are_left_out_with_a_warning(nothing, tmp_path,
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
-        (["x", "y"], ("12", "far"), r"a\.csv, line 2: y is 'far', which is no number"),
-        (["geometry"], ("POINT 1 2",), r"a\.csv, line 2: geometry is 'POINT 1 2', which is no WKT"),
+        (["x", "y"], ("12", "far"), r"a\.csv, line 2: y is 'far', not a number"),
+        (["geometry"], ("POINT 1 2",), r"a\.csv, line 2: geometry is 'POINT 1 2', not WKT"),
         (["x", "y"], ("1", "2", "3"), r"a\.csv, line 2: 3 cells for 2 columns"),
     ],
 )

@@ -33,7 +33,7 @@ def test_places_in_any_crs_are_on_the_ground_or_not(epsg):
 def test_nothing_was_examined_where_no_scene_had_data():
     ground = ground_of(shapely.Polygon())
     assert ground.has_examined(np.array([[X, Y]]), UTM).tolist() == [False]
-    assert ground.describe_miss(Path("any.gpkg"), "labels") == "no scene that was searched has data"
+    assert ground.explain_apart(Path("any.gpkg"), "labels") == "no scene that was searched has data"
 
 
 def test_places_across_the_antimeridian_are_on_the_ground():

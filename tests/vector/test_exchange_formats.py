@@ -140,13 +140,13 @@ def test_a_folder_that_is_no_geodatabase_is_never_replaced(tmp_path):
 
 @pytest.mark.parametrize(("name", "format"), [("a.dat", "shapefile"), ("a", "filegdb")])
 def test_formats_that_are_known_by_their_end_need_it(tmp_path, name, format):
-    with pytest.raises(OutputError, match="by another name"):
+    with pytest.raises(OutputError, match="but does not end in"):
         check_output(tmp_path / name, overwrite=False, format=format)
 
 
 def test_without_the_driver_the_hint_has_the_line_for_ogr2ogr(tmp_path, monkeypatch):
     monkeypatch.setattr(pyogrio, "list_drivers", lambda: {"OpenFileGDB": "r"})
-    with pytest.raises(OutputError, match="GDAL cannot write FileGDB here") as caught:
+    with pytest.raises(OutputError, match="the installed GDAL cannot write FileGDB") as caught:
         check_output(tmp_path / "a.gdb", overwrite=False)
     path = tmp_path / "a.gdb"
     assert f"ogr2ogr {path} {path.with_suffix('.gpkg')}" in caught.value.hint

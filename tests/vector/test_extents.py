@@ -8,7 +8,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from geodet.geometry.geobox import GeoBox
-from geodet.vector.extents import LABELS_REMEDY, compare_file_extent, guess_at_miss
+from geodet.vector.extents import LABELS_REMEDY, compare_file_extent, guess_why_apart
 
 UTM = CRS.from_epsg(32633)
 BERLIN = GeoBox(1000, 1000, Affine(1, 0, 390_000, 0, -1, 5_820_000), UTM)
@@ -33,7 +33,7 @@ def around(x, y, side=0.001):
     ],
 )
 def test_what_would_make_bounds_meet_the_scene_is_guessed(bounds, epsg, guess):
-    found = guess_at_miss(bounds, None if epsg is None else CRS.from_epsg(epsg), BERLIN)
+    found = guess_why_apart(bounds, None if epsg is None else CRS.from_epsg(epsg), BERLIN)
     assert guess in found
     assert bool(found) == bool(guess)
 
@@ -41,9 +41,10 @@ def test_what_would_make_bounds_meet_the_scene_is_guessed(bounds, epsg, guess):
 def test_nothing_is_guessed_for_a_scene_without_a_crs_but_swapped_axes():
     scene = GeoBox(100, 50, Affine(1, 0, 0, 0, -1, 0), None)
     assert (
-        guess_at_miss(np.array([-20.0, 80, -10, 90]), None, scene) == "perhaps x and y are swapped"
+        guess_why_apart(np.array([-20.0, 80, -10, 90]), None, scene)
+        == "perhaps x and y are swapped"
     )
-    assert guess_at_miss(np.array([500.0, 500, 510, 510]), None, scene) == ""
+    assert guess_why_apart(np.array([500.0, 500, 510, 510]), None, scene) == ""
 
 
 def test_both_extents_are_in_the_crs_of_the_file(tmp_path):
@@ -66,5 +67,5 @@ def test_a_file_without_objects_is_said_to_have_none(tmp_path):
 
 
 def test_the_remedy_for_labels_in_degrees_is_the_option_of_their_commands():
-    found = guess_at_miss(around(EAST, NORTH), UTM, BERLIN, remedy=LABELS_REMEDY)
+    found = guess_why_apart(around(EAST, NORTH), UTM, BERLIN, remedy=LABELS_REMEDY)
     assert "--crs EPSG:4326 for a file without a CRS" in found

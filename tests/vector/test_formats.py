@@ -48,7 +48,7 @@ def test_an_unknown_format_is_refused_with_a_list():
 
 
 def test_a_geopackage_must_end_in_gpkg():
-    with pytest.raises(OutputError, match=r"a\.dat would be a GeoPackage by another name"):
+    with pytest.raises(OutputError, match=r"a\.dat is to be a GeoPackage"):
         choose_format(Path("a.dat"), "gpkg")
 
 

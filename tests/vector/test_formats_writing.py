@@ -127,7 +127,7 @@ def test_scenes_of_one_crs_raise_no_warning(tmp_path, caplog):
 
 def test_a_scene_beyond_the_first_crs_is_an_error(tmp_path):
     far = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000))
-    with pytest.raises(OutputError, match=r"b\.tif lies outside of WGS 84 / UTM zone 10N"):
+    with pytest.raises(OutputError, match=r"b\.tif lies where WGS 84 / UTM zone 10N"):
         write(tmp_path / "found.gpkg", part(), SceneDetections("b.tif", far.geobox, found()))
     assert not list(tmp_path.iterdir())
 

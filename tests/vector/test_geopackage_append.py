@@ -171,7 +171,7 @@ def test_a_program_that_dies_in_the_transaction_leaves_the_rows_of_before(path, 
 
 def test_a_file_that_may_not_be_written_to_is_refused_at_once(path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to every file
-    with pytest.raises(OutputError, match=r"found\.gpkg may not be written to"):
+    with pytest.raises(OutputError, match=r"found\.gpkg is read-only"):
         open_writer(path, CLASSES, crs=UTM, metadata={}, append=True)
 
 
@@ -244,7 +244,9 @@ def leave_out(path, one, *areas, model="m", appending=None):
     with open_writer(path, CLASSES, **how) as writer:
         writer.write(one)
         window = Window(0, 0, 10, 10)
-        writer.leave_out([SkippedArea(name, one.geobox, window, "damaged") for name in areas])
+        writer.note_not_examined(
+            [SkippedArea(name, one.geobox, window, "damaged") for name in areas]
+        )
 
 
 def test_the_areas_of_a_scene_without_rows_that_is_searched_again_are_forgotten(tmp_path):

@@ -58,7 +58,7 @@ def write_photographs(path, counts=(4, 3, 2), *, left_out=(), **options):
     with open_writer(path, CLASSES, **about) as writer:
         for one in parts:
             writer.write(one)
-        writer.leave_out(left_out)
+        writer.note_not_examined(left_out)
     return parts
 
 

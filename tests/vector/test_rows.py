@@ -57,7 +57,7 @@ def test_joined_rows_keep_their_order():
 
 def test_a_scene_beyond_the_crs_is_an_error():
     far = part(crs=CRS.from_epsg(4326), transform=Affine(1, 0, 0, 0, -1, 1000), scene="b.tif")
-    with pytest.raises(OutputError, match=r"b\.tif lies outside of WGS 84 / UTM zone 10N"):
+    with pytest.raises(OutputError, match=r"b\.tif lies where WGS 84 / UTM zone 10N"):
         to_rows(far, CLASSES, UTM)
 
 

@@ -75,7 +75,7 @@ def test_the_crs_of_a_table_may_be_written_in_full(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "message"),
-    [(["EPSG:4326", "EPSG:3857"], "objects in several CRSs"), (["x", "x"], "holds no CRS")],
+    [(["EPSG:4326", "EPSG:3857"], "objects in several CRSs"), (["x", "x"], "does not name a CRS")],
 )
 def test_a_table_with_an_unknown_crs_or_two_is_an_error(tmp_path, column, message):
     rows = [f'"POINT (1 2)",{crs}' for crs in column]
