@@ -82,7 +82,7 @@ def calibrate(
         )
     if data is not None and (aoi or bounds):
         raise typer.BadParameter(
-            "chips have no other area: give --aoi to geodet tile", param_hint="--aoi"
+            "is for a scene: the area of chips is set by geodet tile --aoi", param_hint="--aoi"
         )
     corners, crs = opt.parse_bounds(bounds)
     set_up_logging(verbose=verbose, quiet=quiet)
@@ -169,7 +169,9 @@ def _print(report: CalibrateReport, *, quiet: bool) -> None:
     objects = report.before.labelled
     print_table(f"calibrated on {objects} labelled objects", columns, rows)
     if not report.is_held_out:
-        typer.echo("the same labels chose the threshold: with few of them expect somewhat less")
+        typer.echo(
+            "the threshold was chosen on these labels: expect slightly lower figures on new images"
+        )
     for name, threshold in report.thresholds.items():
         typer.echo(f"{name}: best threshold {show_threshold(threshold)}")
     if not quiet:

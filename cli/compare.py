@@ -48,7 +48,7 @@ def compare(
             "--distance",
             min=0,
             metavar="METRES",
-            help="Greatest distance between the centres of what is one object.",
+            help="Largest distance between the centres of one object on the two dates.",
             rich_help_panel=opt.SETTINGS,
         ),
     ] = 3.0,
@@ -71,8 +71,8 @@ def compare(
 ) -> None:
     """Compare the detections of two dates: which objects were kept, which are gone or new.
 
-    Objects of one class are matched one to one by the distance of their centres. What only one of
-    the dates examined is neither gone nor new.
+    Objects of one class are matched one to one by the distance of their centres. An object on
+    ground that only one of the dates examined is neither gone nor new.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.files.outputs import check_destination
@@ -105,8 +105,8 @@ def _print(report: CompareReport) -> None:
     typer.echo(f"{report.kept:,} kept, {report.gone:,} gone, {report.new:,} new")
     if report.unseen_before or report.unseen_after:
         typer.echo(
-            f"not compared, since only one date looked there: {report.unseen_before:,} of the "
-            f"first date, {report.unseen_after:,} of the second"
+            "not compared, since only one date was examined there: "
+            f"{report.unseen_before:,} of the first date, {report.unseen_after:,} of the second"
         )
     if report.output is not None:
         typer.echo(f"{report.output}")

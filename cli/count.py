@@ -50,7 +50,7 @@ def count(
         typer.Option(
             "--grid",
             metavar="METRES",
-            help="Count in square cells with sides of so many metres.",
+            help="Count in square cells of this side, in metres.",
             rich_help_panel=_PLACES,
         ),
     ] = None,
@@ -137,7 +137,7 @@ def count(
 
     An object counts in each polygon that its centre lies in. The 95 % interval of the true count
     comes from the precision and recall of the detections, or from a labelled sample. Densities and
-    estimates are of the part of each polygon that was examined, as far as the file says it.
+    estimates refer to the part of each polygon that was examined, where the file names it.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.files.outputs import check_destination

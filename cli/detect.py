@@ -81,7 +81,7 @@ def detect(
         bool,
         typer.Option(
             "--restart",
-            help="Begin anew in place of going on where an interrupted run ended.",
+            help="Start again instead of continuing an interrupted run.",
             rich_help_panel=opt.RUN,
         ),
     ] = False,
@@ -89,7 +89,7 @@ def detect(
         bool,
         typer.Option(
             "--discard",
-            help="Remove what an interrupted run has kept beside the output, and end.",
+            help="Remove what an interrupted run has left beside the output, and exit.",
             rich_help_panel=opt.RUN,
         ),
     ] = False,
@@ -231,12 +231,12 @@ def detect(
 
 
 def _discard(output: Path, *, quiet: bool) -> None:
-    """Remove what an interrupted run has kept."""
+    """Remove what an interrupted run has left."""
     from geodet.detection.journal import discard_journal
 
     was_there = discard_journal(output)
     if not quiet and not was_there:
-        typer.echo(f"no unfinished run of {output} is there", err=True)
+        typer.echo(f"{output} has no unfinished run", err=True)
 
 
 def _write_nothing(_: SceneDetections) -> None:

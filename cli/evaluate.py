@@ -112,7 +112,8 @@ def evaluate(
     _check_usage(data, detections, labels, scene)
     if data is not None and (aoi or bounds):
         raise typer.BadParameter(
-            "chips have no other area: give --aoi to geodet tile", param_hint="--aoi"
+            "is for labels of a scene: the area of chips is set by geodet tile --aoi",
+            param_hint="--aoi",
         )
     corners, crs = opt.parse_bounds(bounds)
     source = context.get_parameter_source("model")
@@ -240,7 +241,7 @@ def _print_interval(evaluation: Evaluation) -> None:
     if scores.labelled < FEW_OBJECTS:
         low, high = scores.f1_interval
         typer.echo(
-            f"only {scores.labelled} objects: F1 means little; 95 % confidence interval "
+            f"only {scores.labelled} objects: F1 is uncertain; 95 % confidence interval "
             f"{low:.2f} to {high:.2f}"
         )
 

@@ -108,7 +108,7 @@ def export(
             "give both of --precision int8 and --calibrate", param_hint="--calibrate"
         )
     if precision == "int8" and reader not in (None, "plain"):
-        raise typer.BadParameter(f"int8 is not written for {reader}", param_hint="--reader")
+        raise typer.BadParameter(f"with int8 it is plain, not {reader}", param_hint="--reader")
     if output is None and precision != "int8":
         raise typer.BadParameter("give the file to write", param_hint="--output")
     config = opt.resolve(recipe, settings, flags={}, sections=("data", "match", "detect"))

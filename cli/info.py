@@ -56,12 +56,12 @@ def info(
 ) -> None:
     """Describe a file of detections or reviews, a scene, a tileset, a training, a job or a model.
 
-    Of detections: how many, and the model, settings and thresholds that made them. Of reviews: what
-    was suggested, and how much of it is done. Of a scene: its size, bands, data type, CRS and
-    ground sample distance. Of a tileset: its format, images, objects, classes, sizes and split, and
-    what looks wrong. Of a training: what its settings change and how good its best epoch is. Of a
-    job: how much of it is computed, and what could not be read. Of a model: what it finds, in which
-    bands and at which resolution, and its figures.
+    Detections: their number, and the model, settings and thresholds that made them. Reviews: the
+    suggested windows, and how many are done. A scene: its size, bands, data type, CRS and ground
+    sample distance. A tileset: its format, images, objects, classes, sizes and split, and possible
+    mistakes. A training: its settings and the figures of its best epoch. A job: how much of it is
+    computed, and which scenes could not be read. A model: its classes, bands, resolution and
+    figures.
     """
     from geodet.api.path_kinds import kind_of
 

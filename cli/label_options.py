@@ -34,7 +34,7 @@ Data = Annotated[
 Split = Annotated[
     Literal["train", "val", "test", "all"],
     typer.Option(
-        "--split", help="The chips to take: a part of the split, or all.", rich_help_panel=CHIPS
+        "--split", help="The part of the split to use, or all chips.", rich_help_panel=CHIPS
     ),
 ]
 

@@ -118,7 +118,7 @@ def _main(
         typer.Option(
             "--restricted",
             envvar="GEODET_RESTRICTED",
-            help="Besides, refuse virtual rasters and lists that name files in other folders.",
+            help="Like --offline, and refuse virtual rasters and lists that name files elsewhere.",
             rich_help_panel="General",
         ),
     ] = False,

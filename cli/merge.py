@@ -36,7 +36,7 @@ def merge(
         bool,
         typer.Option(
             "--allow-missing",
-            help="Write what is not computed yet as areas that were not examined.",
+            help="Write areas that are not computed yet as not examined.",
             rich_help_panel=opt.RUN,
         ),
     ] = False,

@@ -173,7 +173,7 @@ Aoi = Annotated[
 
 
 def bounds_option(panel: str = AREA, crs_of: str = "the scene") -> Any:
-    """Return the option ``--bounds``, for a group of the help and the CRS that it has by itself."""
+    """Return the option ``--bounds``, for a group of the help and its default CRS."""
     return typer.Option(
         "--bounds",
         metavar="XMIN,YMIN,XMAX,YMAX[,CRS]",

@@ -158,7 +158,7 @@ def preview(
         return
     if only_with_objects or preview_format != "jpeg":
         name = "--only-with-objects" if only_with_objects else "--preview-format"
-        raise typer.BadParameter("is for a folder of pictures: -o FOLDER/", param_hint=name)
+        raise typer.BadParameter("needs a folder of pictures: -o FOLDER/", param_hint=name)
     if len(labels or ()) > len(outlines or ()):
         raise typer.BadParameter("more labels than outlines", param_hint="--label")
     check_destination(output, _PICTURES, overwrite=overwrite)
@@ -200,7 +200,7 @@ def preview(
 def _refuse_for_folder(options: Iterable[str]) -> None:
     """Refuse options that only a single picture has."""
     for option in options:
-        raise typer.BadParameter("a folder of pictures shows the whole scenes", param_hint=option)
+        raise typer.BadParameter("does not go with a folder of pictures", param_hint=option)
 
 
 def _draw_folder(

@@ -130,7 +130,7 @@ GroundAltitude = Annotated[
     typer.Option(
         "--ground-altitude",
         metavar="METRES",
-        help="Altitude of the ground, for photographs that know only their own above the sea.",
+        help="Altitude of the ground above the sea, for photographs without a height above it.",
         rich_help_panel=opt.SETTINGS,
     ),
 ]
@@ -155,7 +155,7 @@ SkipUniform = Annotated[
     bool,
     typer.Option(
         "--skip-uniform",
-        help="Skip chips without any feature, such as open water.",
+        help="Skip chips without features, such as open water.",
         rich_help_panel=opt.SETTINGS,
     ),
 ]
@@ -172,7 +172,7 @@ Job = Annotated[
     typer.Option(
         "--job",
         metavar="JOB/",
-        help="Search what is left of a job, in place of SCENES. See `geodet plan`.",
+        help="Search the remaining parts of a job instead of SCENES. See `geodet plan`.",
         rich_help_panel=opt.INPUT,
     ),
 ]
@@ -200,7 +200,7 @@ EngineName = Annotated[
     Literal["process", "ray"],
     typer.Option(
         "--engine",
-        help="What runs the workers: processes of this machine, or actors of a Ray cluster.",
+        help="Where workers run: as processes of this machine, or as actors of a Ray cluster.",
         rich_help_panel=opt.RUN,
     ),
 ]

@@ -75,7 +75,7 @@ def choose_devices(name: str, processes: int, *, profile: bool = False) -> list[
 
     devices = list_devices(name, processes)
     if profile and len(devices) > 1:
-        raise typer.BadParameter("shows the stages of one process", param_hint="--profile")
+        raise typer.BadParameter("does not go with several processes", param_hint="--profile")
     return devices
 
 

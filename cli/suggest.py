@@ -56,9 +56,8 @@ def suggest(
         Literal["uncertainty", "disagreement", "rarity"],
         typer.Option(
             "--by",
-            help="What a window is worth: uncertainty, scores near the threshold; disagreement, "
-            "objects that are not found alike when the window is turned, twice the work; rarity, "
-            "objects of rare classes.",
+            help="Rank windows by uncertainty (scores near the threshold), disagreement (objects "
+            "that differ when the window is turned; twice the work) or rarity (rare classes).",
             rich_help_panel=opt.SETTINGS,
         ),
     ] = "uncertainty",
@@ -107,9 +106,9 @@ def suggest(
 ) -> None:
     """Suggest which windows of scenes to label, so that a model learns most from them.
 
-    The windows lie apart from each other. `geodet view SCENE --reviews` goes through them, the
-    first one first, and `geodet tile --reviews` cuts chips of those that were reviewed. Chips that
-    are chosen so show more errors than usual: evaluate on others.
+    The windows lie apart from each other. `geodet view SCENE --reviews` goes through them in their
+    order, and `geodet tile --reviews` cuts chips of those that were reviewed. A model makes more
+    errors on such chips than on others, so evaluate on others.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = search_flags(

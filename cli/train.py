@@ -117,8 +117,8 @@ def train(
         typer.Option(
             "--init",
             metavar="NAME|PATH",
-            help="Go on from the weights of a model, a bundled one or a file, and in its network "
-            "unless --config or --set names keys of the section model.",
+            help="Start from the weights of a bundled model or a model file. Its architecture is "
+            "used, too, unless --config or --set names keys of the section model.",
             rich_help_panel=opt.SETTINGS,
         ),
     ] = None,
@@ -146,7 +146,7 @@ def train(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Train a model on your own labelled chips, or straight from scenes and their labels.
+    """Train a model on your own labelled chips, or directly on scenes and their labels.
 
     The model file holds the weights of the epoch with the best F1 on the validation chips, and the
     score threshold of that F1. The log, the state for --resume and a report go to a folder beside
@@ -178,7 +178,7 @@ def train(
     from geodet.models.device import check_device_name
 
     if dry_run and (seeds > 1 or sweep):
-        raise typer.BadParameter("a dry run is of one training", param_hint="--dry-run")
+        raise typer.BadParameter("does not go with --seeds and --sweep", param_hint="--dry-run")
     runs = [] if output is None else plan_runs(output, config, seeds, sweep)
     if output is not None and not runs:
         check_run(output, resume=resume, overwrite=overwrite)

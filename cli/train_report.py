@@ -74,7 +74,7 @@ def print_training(report: TrainReport, *, quiet: bool) -> None:
     if report.best_f1_interval is not None:
         low, high = report.best_f1_interval
         typer.echo(
-            "fewer than 50 objects validate, so this F1 means little: 95 % confidence interval "
+            "fewer than 50 validation objects, so this F1 is uncertain: 95 % confidence interval "
             f"{low:.2f} to {high:.2f}; label more, or give more of them to validation",
             err=True,
         )
@@ -90,7 +90,8 @@ def hint_at_resume(output: Path) -> Iterator[None]:
 
         if (run_folder(output) / STATE_FILE).exists():
             typer.echo(
-                f"{output} holds the best epoch so far; --resume goes on after the last whole one",
+                f"{output} holds the best epoch so far; --resume continues after the last complete "
+                "one",
                 err=True,
             )
         raise

@@ -49,7 +49,7 @@ def plan_runs(output: Path, config: Config, seeds: int, sweep: list[str] | None)
     from geodet.files.torchrun import count_processes
 
     if count_processes() > 1:
-        raise typer.BadParameter("under torchrun one training at a time", param_hint="--seeds")
+        raise typer.BadParameter("does not go with torchrun", param_hint="--seeds")
     from geodet.training.run_series import parse_sweep, plan_series
 
     return plan_series(output, config, seeds=seeds, sweep=parse_sweep(sweep or ()))

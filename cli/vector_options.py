@@ -18,7 +18,7 @@ MinScore = Annotated[
         min=0,
         max=1,
         metavar="SCORE",
-        help="Lowest score of an object that is taken.",
+        help="Leave out objects with a lower score.",
         rich_help_panel=opt.INPUT,
     ),
 ]

@@ -104,7 +104,7 @@ def compare(
 
     Args:
         before: The detections of the first date, a vector file.
-        after: Those of the second date, in any CRS.
+        after: The detections of the second date, in any CRS.
         output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``.
         distance: Largest distance in metres between the centres of one object on the two dates.
         by: Polygons to count in, for the layer ``counts`` and the report's ``counts``. A polygon
@@ -117,7 +117,7 @@ def compare(
 
     Raises:
         VectorError: A file cannot be read, or one of them has no CRS.
-        ConfigError: The distance or the score is negative or no number.
+        ConfigError: The distance or the score is negative or not a number.
         OutputError: The output exists, or cannot be written.
 
     Example:

@@ -90,7 +90,9 @@ def count_in_squares(
         ConfigError: The side is not positive, or so small that the grid would fill the memory.
     """
     if not 0 < side < np.inf:
-        raise ConfigError(f"cells of {side} m", hint="give their side in metres, such as 100")
+        raise ConfigError(
+            f"the side of a cell is {side} m", hint="give a positive number, such as 100"
+        )
     crs = _metric_crs(found, ground)
     xy = shapely.get_coordinates(found.points_in(crs, 0.0, found.path))
     step = side / crs.axis_info[0].unit_conversion_factor
@@ -120,8 +122,8 @@ def _extent(
         columns: (N,) of the objects, counted in cells from the origin of the CRS.
         rows: (N,) likewise, upwards.
         ground: Where the objects were searched; None: unknown.
-        crs: That of the cells.
-        step: Side of a cell, in its units.
+        crs: CRS of the cells.
+        step: Side of a cell, in units of the CRS.
 
     Returns:
         The left, lower, right and upper edge.

@@ -46,19 +46,19 @@ class CompareReport:
     output: Path | None
     """The GeoPackage; None: none was asked for."""
     kept: int
-    """Objects that both dates have."""
+    """Objects of both dates."""
     gone: int
-    """Objects of the first date alone, where the second looked."""
+    """Objects of the first date alone, on ground that the second examined."""
     new: int
-    """Objects of the second date alone, where the first looked."""
+    """Objects of the second date alone, on ground that the first examined."""
     unseen_before: int
-    """Objects of the first date where the second did not look."""
+    """Objects of the first date on ground that the second did not examine."""
     unseen_after: int
-    """Objects of the second date where the first did not look."""
+    """Objects of the second date on ground that the first did not examine."""
     counts: tuple[dict[str, Any], ...] = ()
-    """Of each polygon the attributes, how many objects in it are kept, gone and new, and
-    ``compared_share``: how much of it both dates examined, where one of them says what it
-    examined. Without any such part the counts are None."""
+    """For each polygon its attributes, the numbers of objects that are kept, gone and new, and
+    ``compared_share``: the share of it that both dates examined, where one of them names its
+    examined ground. The counts are None where both examined no part of it."""
 
 
 def compare_dates(
@@ -77,10 +77,10 @@ def compare_dates(
 
     Args:
         before: The detections of the first date.
-        after: Those of the second date, in any CRS.
+        after: The detections of the second date, in any CRS.
         output: A GeoPackage with the layers ``kept``, ``gone`` and ``new``, and with ``by`` also
             ``counts``; None: only the report.
-        distance: Metres between the centres of what is one object, at most.
+        distance: Largest distance in metres between the centres of one object on the two dates.
         by: Polygons to count in, also without an output.
         field: The only attribute of the polygons to keep; None: all.
         min_score: Lowest score that counts, of both dates.
@@ -91,7 +91,7 @@ def compare_dates(
     Raises:
         VectorError: A file cannot be read, one of them has no CRS, or the polygons lack the field
             or have an attribute ``kept``, ``gone``, ``new`` or ``compared_share``.
-        ConfigError: The distance is negative or no number.
+        ConfigError: The distance is negative or not a number.
         OutputError: The output exists, or cannot be written.
     """
     if not distance >= 0:  # also NaN
@@ -159,8 +159,8 @@ def _read_ground(path: Path) -> ExaminedGround | None:
     ground = find_examined_ground(path)
     if ground is None:
         logger.warning(
-            "%s does not say where it was examined, so everywhere: objects of the other date that"
-            " it lacks count as gone or new",
+            "%s does not name the ground that was examined: it is taken as examined everywhere, and"
+            " objects of the other date that it lacks count as gone or new",
             path,
         )
     return ground

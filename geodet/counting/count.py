@@ -84,8 +84,8 @@ class CountReport:
     elsewhere: int
     """Objects in none."""
     total: dict[str, Any]
-    """The figures of all polygons together, or with cells of all ground that was examined; those
-    that are unknown are missing."""
+    """The figures of all polygons together, or with cells those of all examined ground; unknown
+    ones are missing."""
     estimated_by: str
     """How the true count is estimated, in words; empty where it is not."""
 
@@ -147,8 +147,8 @@ def count_objects(
         min_score: Lowest score that counts.
         score_field: Attribute with the score; None: ``score``, if there is one.
         label_field: Attribute with the class; None: ``label``, ``class`` or ``name``, if any.
-        known: How good the detections are; None: what their file says.
-        ground: Where they were searched, if their file does not say it; None: unknown.
+        known: Accuracy of the detections; None: that of their file.
+        ground: Ground that was searched, if their file does not name it; None: unknown.
         overwrite: Replace a file that exists.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How many objects there are, when a detector of known precision and recall found some."""
+"""Estimate the number of objects from detections of known precision and recall."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Accuracy:
         for name in ("precision", "recall"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(
-                    f"a {name} of {getattr(self, name)!r} is not a share above 0 and up to 1",
+                    f"{name} is {getattr(self, name)!r}, not a share above 0 and up to 1",
                     hint="pass a number such as 0.74",
                 )
 

@@ -72,11 +72,11 @@ class CalibrateReport:
     is_held_out: bool
     """Whether the expected counts are of labels that chose neither scale nor threshold."""
     before: MatchCounts
-    """Likewise of the model as it was."""
+    """The same counts for the model before the calibration."""
     error_before: float
     """Expected calibration error of the scores as they were, 0 to 1."""
     error_after: float
-    """Likewise of the calibrated scores, on labels as ``expected``."""
+    """Expected calibration error of the calibrated scores, on the labels of ``expected``."""
     scales: dict[str, ScoreScale]
     """How the scores of each class change."""
     thresholds: dict[str, float]
@@ -209,7 +209,7 @@ def _calibrate(
     labelled = sum(len(one.boxes) for one in results)
     if not labelled or not _has_outcomes(results):
         raise TilesetError(
-            f"{source} has {labelled} labelled objects, and the model finds none of their kind",
+            f"{source} has {labelled} labelled objects, and the model finds none of them",
             hint="label more objects, or train on them",
         )
     scales = _fit_scales(results, len(own))

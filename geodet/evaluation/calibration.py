@@ -31,9 +31,9 @@ class ScoreScale:
     """Turns the scores of a class into probabilities."""
 
     scale: float
-    """Factor on the logit; positive. Below 1 the model was too sure of itself."""
+    """Factor on the logit; positive. Below 1: the scores were too close to 0 and 1."""
     shift: float
-    """Added to it. Below 0 the scores were too high."""
+    """Added to the scaled logit. Below 0: the scores were too high."""
 
     def __call__(self, scores: Floats) -> Floats:
         """Calibrate (N,) scores.
@@ -57,9 +57,9 @@ class ReliabilityBin:
     count: int
     """Detections."""
     score: float
-    """Their mean score; NaN without detections."""
+    """Mean score of the detections; NaN without detections."""
     precision: float
-    """Share of them that is right; NaN without detections."""
+    """Share of the detections that is right; NaN without detections."""
 
 
 def collect_outcomes(

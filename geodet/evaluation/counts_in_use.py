@@ -77,7 +77,7 @@ def count_held_out(
     Args:
         about: The model with the thresholds that it stores, whose classes have their own in each
             fold, too.
-        results: Its detections on each image; image i is in fold i modulo ``folds``.
+        results: Detections of the model on each image; image i is in fold i modulo ``folds``.
         given: ``detect.score_threshold``, which takes precedence.
         folds: At least 2.
         lowest: As for :func:`with_best_thresholds`.

@@ -61,7 +61,7 @@ def predict_images(
     windows, as :func:`geodet.detection.scene_run.detect_scene` does.
 
     Args:
-        predictor: Its score threshold should be low, so that thresholds can be compared.
+        predictor: The model, with a low score threshold, so that thresholds can be compared.
         images: Labelled images.
         bands: Bands to read, counted from 1; empty: all, or the wanted ones.
         wanted: Names of the model's bands, see :func:`geodet.tilesets.displayed_images.open_image`.
@@ -92,8 +92,8 @@ def predict_images(
         # Each epoch of a training would repeat it.
         logger.log(
             logging.DEBUG if watch is not None else logging.INFO,
-            "%d candidate boxes with the lowest scores were dropped by %s; no need to act: AP may "
-            "be a little low, precision and recall at the score threshold are as a rule the same",
+            "%d candidate boxes with the lowest scores were dropped by %s; AP may be slightly "
+            "low, precision and recall at the score threshold are usually unaffected",
             capped,
             predictor.caps,
         )
@@ -195,7 +195,7 @@ def check_band_count(count: int, needed: int, path: Path) -> None:
 
     Args:
         count: Bands that are read of an image.
-        needed: Those of the model.
+        needed: Bands of the model.
         path: The image.
 
     Raises:

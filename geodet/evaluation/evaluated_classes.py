@@ -76,8 +76,8 @@ def number_in_model(
         joined = [own for own, one in zip(about.classes, label_of, strict=True) if one == label]
         if len(joined) > 1:
             raise ModelFileError(
-                f"data.class_map joins {' and '.join(joined)} of {about.name} as {name!r}: their "
-                "scores change one by one, which takes labels of each",
+                f"data.class_map joins {' and '.join(joined)} of {about.name} as {name!r}: each "
+                "class has scores of its own to calibrate, which needs labels of each",
                 hint="label these classes apart, or train a model of the joined class",
                 name=about.name,
             )

@@ -29,7 +29,7 @@ __all__ = ["export_int8"]
 _LEAST_AGREEMENT = 0.95
 """F1 of the detections against those of the floats: in bfloat16 it is about 0.99."""
 _MOST_LOST = 0.01
-"""F1 against labels that may be lost."""
+"""Largest loss of F1 against labels."""
 _SAME = MatchConfig(iou=0.5)
 
 
@@ -128,10 +128,10 @@ def _check(
     lost = 0.0 if f1 is None or f1_of_floats is None else f1_of_floats - f1
     if agreement < _LEAST_AGREEMENT or lost > _MOST_LOST:
         raise ModelFileError(
-            f"{model.description.name} in eight-bit integers agrees with its floats by an F1 of "
-            f"{agreement:.3f} and loses {lost:.3f} of F1 against the labels; at least "
-            f"{_LEAST_AGREEMENT} and at most {_MOST_LOST} are asked for",
-            hint="calibrate with more imagery, like that of the training, or stay with floats",
+            f"{model.description.name} differs too much in eight-bit integers: F1 between the two "
+            f"is {agreement:.3f}, at least {_LEAST_AGREEMENT} is required; F1 against the labels falls by "
+            f"{lost:.3f}, at most {_MOST_LOST} is allowed",
+            hint="calibrate with more imagery, like that of the training, or keep the float model",
             name=model.description.name,
         )
     return {"agreement": agreement, "f1": f1, "f1_of_floats": f1_of_floats}

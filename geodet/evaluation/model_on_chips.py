@@ -68,8 +68,8 @@ def detect_images(
 
     Args:
         model: Weights and description.
-        tileset: Whose classes the detections get.
-        images: Those of it to search.
+        tileset: The tileset, whose classes the detections get.
+        images: Images of the tileset to search.
         config: Settings of the detection, and how the labels were read.
         device: Such as ``cpu`` or ``cuda:0``.
         progress: Called with the number of images done and to do.

@@ -1,4 +1,4 @@
-"""The score thresholds of an evaluation: what the settings say, or else the model or the file."""
+"""The score thresholds of an evaluation: those of the settings, else of the model or the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from geodet.geometry.arrays import Floats
 __all__ = ["LOWEST_SCORE", "choose_by_class", "lowest_score", "warn_of_cut_scores"]
 
 LOWEST_SCORE = 0.05
-"""Of the detections in curves and AP; Lin et al. 2017, arXiv:1708.02002, section 4.1."""
+"""Lowest score of detections in curves and AP; Lin et al. 2017, arXiv:1708.02002, section 4.1."""
 
 logger = logging.getLogger(__name__)
 

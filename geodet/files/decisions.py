@@ -45,7 +45,7 @@ def check_undecided(path: Path) -> None:
 
 
 def _count_decisions(path: Path) -> dict[str, int]:
-    """Return the number of decisions in each layer; empty for what is no file of reviews."""
+    """Return the number of decisions in each layer; empty for what is not a file of reviews."""
     if not is_database(path):
         return {}
     address = f"{path.resolve().as_uri()}?mode=ro"

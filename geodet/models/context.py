@@ -1,4 +1,4 @@
-"""How far around an object a network looks, as far as its detections show it."""
+"""The context that a network needs around an object, measured by its detections."""
 
 from __future__ import annotations
 

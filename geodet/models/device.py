@@ -45,7 +45,7 @@ def check_device_name(name: str) -> None:
         name: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        DeviceError: It is another word.
+        DeviceError: It is not one of these.
 
     Example:
         >>> check_device_name("cuda:1")

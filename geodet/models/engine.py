@@ -1,4 +1,4 @@
-"""What a network computes, and what passes between chips and it: arrays of any library.
+"""The interface of a network: its inputs and outputs, as arrays of any library.
 
 The arrays are NumPy's or PyTorch's. Code that takes both asks array-api-compat for the functions of
 their library, so that detection with an ONNX file needs no PyTorch.
@@ -70,7 +70,7 @@ class HostDevice(NamedTuple):
 
 
 class EngineFacts(Protocol):
-    """What computes the outputs of a network: its device and its precision."""
+    """Properties of a network that computes: its device, precision and memory."""
 
     @property
     def device(self) -> Any:
@@ -97,7 +97,7 @@ class Engine(EngineFacts, Protocol):
 
     @property
     def paired(self) -> Engine | None:
-        """The network for two passes at a time; None: they take no less time than in turn."""
+        """The network for two passes at a time; None: that would be no faster."""
 
     def stack(self, pixels: Sequence[NDArray[Any]], valid: Sequence[NDArray[Any]]) -> ChipTensors:
         """Stack the arrays of chips in memory from which the device reads them."""

@@ -38,7 +38,7 @@ class Model:
     int8: Path | None = None
     """The ONNX file of the same model in eight-bit integers, if there is one."""
     path: Path | None = None
-    """The file that it was read from; None: it was read from none."""
+    """The file that it was read from; None: it was built in memory."""
 
     @cached_property
     def network(self) -> RetinaNet:

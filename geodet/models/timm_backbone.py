@@ -99,7 +99,7 @@ def _load_body(
     timm = _import_timm(name)
     if weights == "timm" and is_offline():
         raise ConfigError(
-            "train.pretrained = 'timm': its weights are downloaded, which offline nothing is",
+            "train.pretrained = 'timm': its weights would be downloaded, and geodet is offline",
             hint="give a file that holds them",
             key="train.pretrained",
         )

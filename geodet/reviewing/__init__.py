@@ -1,1 +1,1 @@
-"""Reviews of detections: what people decided, which windows they saw, and which come next."""
+"""Reviews of detections: decisions on objects, reviewed windows, and suggested ones."""

@@ -1,4 +1,4 @@
-"""What a file of reviews holds: ``geodet info suggested.gpkg``."""
+"""Summarise a file of reviews, for ``geodet info suggested.gpkg``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNNAMED = "not named"  # a scene or a class, of a row that was drawn in a GIS
 
 @dataclass(frozen=True, slots=True)
 class ReviewSummary:
-    """What was suggested, and how much of it is reviewed.
+    """Suggested and reviewed windows, and decided objects.
 
     Example:
         >>> report = geodet.suggest(scene, folder / "suggested.gpkg", budget=2, chip_size=256)

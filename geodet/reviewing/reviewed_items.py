@@ -1,4 +1,4 @@
-"""What a review decides: objects, and windows in which every object was looked at."""
+"""Items of a review: decisions on objects, and windows in which every object was checked."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ReviewedObject:
 
 @dataclass(frozen=True, slots=True)
 class ReviewedWindow:
-    """A part of a scene in which every object was looked at."""
+    """A part of a scene in which every object was checked."""
 
     id: int
     """Unique among the objects and windows of a file."""

@@ -289,7 +289,7 @@ def _new_name(database: sqlite3.Connection, scene: str) -> str:
     numbered = (f"{number}/{ends[0]}" for number in range(2, len(taken) + 3))
     name = next(one for one in (*reversed(ends), *numbered) if one not in taken)
     logger.warning(
-        "the reviews have another %s, which lies elsewhere; this one is kept there as %s",
+        "the file of reviews has another %s at another place; this one is stored as %s",
         ends[-1],
         name,
     )

@@ -1,4 +1,4 @@
-"""What people said of detections: a GeoPackage that is written with each decision."""
+"""Decisions on detections, in a GeoPackage that is written with each decision."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ReviewFile:
     change is one transaction, so the file is complete whenever the program ends.
 
     Args:
-        path: Made when it is not there.
+        path: The file; created if it does not exist.
         scene: Path of the scene, its folders joined by slashes; scenes that share a file name are
             told apart by their places.
         geobox: Geobox of the scene.
@@ -84,7 +84,7 @@ class ReviewFile:
             self._reference = _check_layers(database, path)
             database.execute("BEGIN IMMEDIATE")
             self.scene = enter_scene(database, scene, geobox, self._crs)
-            """The name that its rows have."""
+            """Name of the scene in the rows of the file."""
             rows = SceneRows(database, path, self.scene, geobox, self._crs)
             self.objects = {one.id: one for one in self._read_objects(rows)}
             """The decisions on the scene, by identifier."""
@@ -269,7 +269,7 @@ def _read_crs(path: Path, geobox: GeoBox) -> CRS | None:
     try:
         stored = read_extent(f"{path}{LAYER_SEPARATOR}{LABELS_LAYER}")[0]
     except VectorError as error:
-        raise OutputError(f"{path} is no file of reviews", hint=_HINT, path=path) from error
+        raise OutputError(f"{path} is not a file of reviews", hint=_HINT, path=path) from error
     own = geobox.crs
     if (stored is None) != (own is None) or not _has_place(geobox, stored):
         raise OutputError(
@@ -296,7 +296,7 @@ def _check_layers(database: sqlite3.Connection, path: Path) -> int:
     for layer, types in _TYPES.items():
         there = {row[1] for row in database.execute(f'PRAGMA table_info("{layer}")')}
         if not {"fid", "geom", *types} <= there:
-            raise OutputError(f"{path} is no file of reviews", hint=_HINT, path=path)
+            raise OutputError(f"{path} is not a file of reviews", hint=_HINT, path=path)
         query = "SELECT srs_id FROM gpkg_geometry_columns WHERE table_name = ?"
         references.add(database.execute(query, (layer,)).fetchone()[0])
     if not os.access(path, os.W_OK) or len(references) != 1:

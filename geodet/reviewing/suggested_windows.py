@@ -57,7 +57,7 @@ class SuggestedWindow:
     window: Window
     """In the pixels of the scene."""
     value: float
-    """What it was chosen by; comparable within one file alone."""
+    """Value by which it was chosen; comparable only within one file."""
     objects: int
     """Objects that the model finds in it."""
     reason: str
@@ -138,7 +138,7 @@ def check_reviewed(path: Path) -> None:
         VectorError: It is not, or cannot be read.
     """
     if read_review_rows(path, WINDOWS_LAYER, ("fid", "scene", *WINDOW_COLUMNS)) is None:
-        raise VectorError(f"{path} is no file of reviews", hint=_HINT, path=path)
+        raise VectorError(f"{path} is not a file of reviews", hint=_HINT, path=path)
 
 
 def read_reviewed_windows(
@@ -170,9 +170,9 @@ def read_review_rows(
     Args:
         path: The GeoPackage.
         layer: The layer.
-        names: Its columns.
-        rest: Which rows, and in which order, in SQL; empty: all.
-        values: For the question marks in that.
+        names: Names of the columns.
+        rest: SQL that chooses and orders the rows; empty: all.
+        values: Values of the question marks in ``rest``.
 
     Returns:
         None where the file or the layer is not there.

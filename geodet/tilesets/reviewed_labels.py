@@ -55,7 +55,7 @@ def choose_labels(
 def _check_reviews(path: Path) -> None:
     if not {LABELS_LAYER, WINDOWS_LAYER} <= set(list_layers(path)):
         raise VectorError(
-            f"{path} is no file of reviews",
+            f"{path} is not a file of reviews",
             hint="give one that geodet view wrote with --reviews",
             path=path,
         )

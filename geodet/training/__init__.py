@@ -1,1 +1,1 @@
-"""What a training run is made of; :mod:`geodet.training.train` is its loop."""
+"""The parts of a training run; :mod:`geodet.training.train` is its loop."""

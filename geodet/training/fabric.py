@@ -1,8 +1,8 @@
-"""Lightning's Fabric, imported without what that does to the logging of the process.
+"""Import Lightning's Fabric without its effects on the logging of the process.
 
 The import gives Lightning's logger the level INFO and, where no handler is set up yet, one that
-prints on stderr. Both are undone, since geodet does not print: what Lightning says goes where the
-program sends the lines of other libraries.
+prints on stderr. Both are undone, since the library does not print: the messages of Lightning go to
+the handlers of the program.
 """
 
 from __future__ import annotations

@@ -27,12 +27,12 @@ def can_write_int8() -> bool:
 def write_int8(output: Path, tileset: Tileset, config: Config) -> Path | None:
     """Write the eight-bit file beside a model, after comparing what both find.
 
-    A model whose eight-bit form finds something else has none, which is logged, and detects in
-    floats.
+    If the eight-bit form differs too much, no file is written, which is logged, and the model
+    detects in floats.
 
     Args:
         output: The model file.
-        tileset: Its training images calibrate, its validation images check.
+        tileset: Tileset whose training images calibrate, and whose validation images check.
         config: Configuration of the training; ``train.int8`` turns it off.
 
     Returns:

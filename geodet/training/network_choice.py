@@ -64,13 +64,15 @@ def adopt_network(tileset: Tileset, config: Config) -> Config:
     model = load_description(find_model(init)).architecture
     given = config.model.model_fields_set
     if given - _FREE:
-        logger.info("train.init = %s: the settings of [model] lay out the network", init)
+        logger.info("train.init = %s: the settings of [model] define the network", init)
         return _with_backbone(config, model)
     wanted = model.model_copy(update={key: getattr(config.model, key) for key in given})
     if wanted.anchors == "auto":
         wanted = wanted.model_copy(update={"anchors": "given"})
     if "boxes" not in given and wanted.boxes == "oriented" and not has_oriented(tileset):
-        logger.info("train.init = %s: no training label stands at an angle, so boxes do not", init)
+        logger.info(
+            "train.init = %s: no training label is at an angle, so boxes are axis-aligned", init
+        )
         wanted = wanted.model_copy(update={"boxes": "axis_aligned"})
     if config.model.anchors == "auto" and _misses_most(tileset, wanted, init):
         return _with_backbone(config, model)

@@ -1,4 +1,4 @@
-"""What a training run leaves to be compared with others: settings, figures of its epochs, model."""
+"""Read the folder of a training run, to compare runs: settings, figures of the epochs, model."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def read_run(path: str | Path) -> RunRecord:
         path: The folder ``NAME.run``, or the model ``NAME.safetensors`` beside it.
 
     Raises:
-        TrainingError: It is no run, or its settings cannot be read.
+        TrainingError: It is not a run, or its settings cannot be read.
         ModelFileError: Its model is broken.
     """
     folder = find_run_folder(path)
     if folder is None:
         raise TrainingError(
-            f"{path} is no training run",
+            f"{path} is not a training run",
             hint="give the folder NAME.run that `geodet train -o NAME.safetensors` writes",
             path=Path(path),
         )

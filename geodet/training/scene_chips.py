@@ -1,4 +1,4 @@
-"""Train straight from scenes: their chips are cut into the folder of the run."""
+"""Train directly on scenes: their chips are cut into the folder of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a training run: how it learnt, what it learnt from, and how good the model is."""
+"""The report of a training run: curves, data, settings, and the evaluation of the model."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def adopt_inputs(
 ) -> BandStatistics:
     """Take the means and deviations of the model that a training starts from, if data are alike.
 
-    Its weights know pixels that are scaled by them, and a few chips measure others. Where the
+    Its weights were trained on pixels scaled by them, and a few chips may give others. Where the
     bands or the type differ, a mean lies more than a deviation away, or a deviation is
     less than half or more than twice the model's, the training's own are used. The range of the
     values is always its own.
@@ -226,7 +226,7 @@ def _report(name: str | Path, transfer: Transfer) -> None:
 
 
 def _report_bands(own: Sequence[str], theirs: Sequence[str], places: Sequence[int | None]) -> None:
-    """Log which bands are not taken, or taken by what they show and not by their places."""
+    """Log which bands are not taken, or taken by their meaning instead of their position."""
     lost = [shown or str(n) for n, shown in enumerate(theirs, start=1) if n - 1 not in places]
     if lost and len(places) < len(theirs):
         logger.warning(
@@ -237,8 +237,8 @@ def _report_bands(own: Sequence[str], theirs: Sequence[str], places: Sequence[in
         return
     new = [shown or str(n) for n, shown in enumerate(own, start=1) if places[n - 1] is None]
     logger.info(
-        "train.init: its bands are %s, those of the training images %s: their filters are taken by "
-        "what they show%s",
+        "train.init: its bands are %s, those of the training images %s: filters are matched by "
+        "these meanings%s",
         ", ".join(theirs),
         ", ".join(shown or str(n) for n, shown in enumerate(own, start=1)),
         f", new are those of {', '.join(new)}" if new else "",

@@ -28,7 +28,7 @@ class ValidationLoss:
         self._sums: Tensor | None = None
 
     def add(self, images: Sequence[LabelledImage], outputs: Outputs) -> None:
-        """Add images and what the network says of them.
+        """Add images and the outputs of the network for them.
 
         Args:
             images: N labelled images.

@@ -40,7 +40,7 @@ def test_a_table_is_printed_or_written(invoke, runs, tmp_path):
 
 def test_what_is_no_run_is_an_error(invoke, tmp_path):
     (tmp_path / "tiles").mkdir()
-    assert "tiles is no training run" in invoke("compare-runs", "tiles", code=1).stderr
+    assert "tiles is not a training run" in invoke("compare-runs", "tiles", code=1).stderr
 
 
 @pytest.mark.usefixtures("runs")
@@ -65,4 +65,4 @@ def test_a_series_that_is_interrupted_says_how_it_goes_on(invoke, tmp_path, monk
 def test_a_dry_run_of_several_trainings_is_refused(invoke, tmp_path):
     (tmp_path / "tiles").mkdir()
     done = invoke("train", "--data", "tiles", "--dry-run", "--seeds", "2", code=2)
-    assert "a dry run is of one training" in done.stderr
+    assert "does not go with --seeds and --sweep" in done.stderr

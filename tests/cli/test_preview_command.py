@@ -58,8 +58,8 @@ def test_a_slash_at_the_end_names_a_folder(files, invoke, tmp_path, tiny_path, c
         (("--bounds", "1,2,3"), "is not xmin,ymin,xmax,ymax"),
         (("--bounds", "1,2,3,4", "--window", "1,2,3,4"), "not both"),
         (("--min-score", "2"), "--min-score"),
-        (("--only-with-objects",), "is for a folder of pictures"),
-        (("--preview-format", "png"), "is for a folder of pictures"),
+        (("--only-with-objects",), "needs a folder of pictures"),
+        (("--preview-format", "png"), "needs a folder of pictures"),
     ],
 )
 def test_wrong_usage_exits_2_and_writes_nothing(files, invoke, tmp_path, options, message):

@@ -74,7 +74,7 @@ def test_a_second_run_on_one_output_says_who_has_it(invoke, make_scene, tiny_pat
     invoke("detect", "scene.tif", "-o", "out.gpkg", "--discard")
     assert [path.name for path in tmp_path.glob("out*")] == []
     nothing = invoke("detect", "scene.tif", "-o", "out.gpkg", "--discard")
-    assert "no unfinished run of out.gpkg" in nothing.stderr
+    assert "out.gpkg has no unfinished run" in nothing.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

@@ -92,7 +92,7 @@ def test_missing_files_are_errors_before_anything_is_served(files, invoke):
 @pytest.mark.parametrize(
     ("option", "name", "message"),
     [
-        ("--reviews", "other.gpkg", "is no file of reviews"),
+        ("--reviews", "other.gpkg", "is not a file of reviews"),
         ("--reviews", "found.geojson/r.gpkg", "found.geojson is a file: choose another folder"),
         ("--errors", "other.gpkg", "has none of the layers"),
     ],

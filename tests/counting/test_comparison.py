@@ -190,7 +190,7 @@ def test_a_date_that_looked_elsewhere_changes_nothing(tmp_path, caplog):
     after = write(tmp_path / "after.gpkg", AFTER)
     report = compare_dates(before, after, tmp_path / "changes.gpkg")
     assert (report.new, report.unseen_after) == (0, 1)
-    assert "after.gpkg does not say where it was examined" in caplog.text
+    assert "after.gpkg does not name the ground that was examined" in caplog.text
     assert len(geopandas.read_file(tmp_path / "changes.gpkg", layer="new")) == 0
 
 

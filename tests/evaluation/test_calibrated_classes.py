@@ -54,7 +54,7 @@ def test_a_class_that_the_model_lacks_is_refused_on_a_scene(calibrated, caplog):
 
 
 def test_detections_of_one_class_are_not_taken_for_another_that_the_model_knows(calibrated):
-    with pytest.raises(geodet.errors.TilesetError, match="finds none of their kind"):
+    with pytest.raises(geodet.errors.TilesetError, match="finds none of them"):
         calibrated(["car"] * 40, ["tree"] * 40)
 
 

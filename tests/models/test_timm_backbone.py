@@ -85,7 +85,7 @@ def test_such_a_backbone_is_not_exported():
 
 def test_nothing_is_downloaded_offline(monkeypatch):
     monkeypatch.setattr("geodet.models.timm_backbone.is_offline", lambda: True)
-    with pytest.raises(ConfigError, match="which offline nothing is") as caught:
+    with pytest.raises(ConfigError, match="and geodet is offline") as caught:
         backbone(weights="timm")
     assert "file" in caught.value.hint
 

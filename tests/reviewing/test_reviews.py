@@ -212,11 +212,11 @@ def test_another_file_is_refused_and_stays(tmp_path):
     path = tmp_path / "found.gpkg"
     geopandas.GeoDataFrame({"label": ["a"]}, geometry=[box(0, 0, 1, 1)], crs=UTM).to_file(path)
     before = path.read_bytes()
-    with pytest.raises(OutputError, match="is no file of reviews"):
+    with pytest.raises(OutputError, match="is not a file of reviews"):
         ReviewFile(path, "a.tif", PLACE)
     assert path.read_bytes() == before
     (tmp_path / "text.gpkg").write_text("no database")
-    with pytest.raises(OutputError, match="is no file of reviews"):
+    with pytest.raises(OutputError, match="is not a file of reviews"):
         ReviewFile(tmp_path / "text.gpkg", "a.tif", PLACE)
 
 

@@ -211,7 +211,7 @@ def test_what_cannot_be_suggested_is_refused_with_a_hint(make_scene, tiny_model,
     with pytest.raises(VectorError, match="cannot read the layer windows"):
         suggest(scene, tmp_path / "t.gpkg", tiny_model, reviewed=tmp_path / "none.gpkg")
     detect(scene, tiny_model, tmp_path / "found.gpkg", device="cpu")
-    with pytest.raises(VectorError, match="is no file of reviews"):
+    with pytest.raises(VectorError, match="is not a file of reviews"):
         suggest(scene, tmp_path / "t.gpkg", tiny_model, reviewed=tmp_path / "found.gpkg")
     labels = tmp_path / "labels.csv"
     labels.write_text("label,score,scene,x1_px,y1_px,x2_px,y2_px\ntree,0.5,elsewhere.tif,0,0,9,9\n")

@@ -134,7 +134,7 @@ def test_scenes_without_a_crs_do_not_share_a_file(tmp_path):
 def test_another_file_is_refused(tmp_path, make_scene):
     frame = geopandas.GeoDataFrame({"a": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326)
     frame.to_file(tmp_path / "l.gpkg", layer="labels")
-    with pytest.raises(VectorError, match="is no file of reviews"):
+    with pytest.raises(VectorError, match="is not a file of reviews"):
         choose_labels(None, tmp_path / "l.gpkg", LabelledArea())
 
 

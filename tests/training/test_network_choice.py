@@ -75,7 +75,7 @@ def test_settings_of_the_network_win(said, settings):
     config = resolve_config(settings=["train.init=urban-trees", *settings])
     wanted = ModelConfig(backbone=TREES.backbone, channels=config.model.channels)
     assert adopt_network(boxes_of(12), config).model == wanted
-    assert "the settings of [model] lay out the network" in said(logging.INFO)[0]
+    assert "the settings of [model] define the network" in said(logging.INFO)[0]
 
 
 def test_a_recipe_wins():

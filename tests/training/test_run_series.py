@@ -261,7 +261,7 @@ def test_a_record_says_what_the_log_and_the_model_say(series):
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"configuration": {"train": {"epochs": "x"}}}'])
 def test_what_is_no_run_is_refused(tmp_path, text):
-    with pytest.raises(TrainingError, match="is no training run"):
+    with pytest.raises(TrainingError, match="is not a training run"):
         read_run(tmp_path)
     folder = tmp_path / "a.run"
     folder.mkdir()
