@@ -1,4 +1,4 @@
-"""What all sections of settings share, and suggestions for misspelt names."""
+"""The base class of all sections of settings, and suggestions for misspelt names."""
 
 from __future__ import annotations
 

@@ -163,18 +163,20 @@ def check_name(name: str) -> str:
     """Return a name or path of a file, after checking that there can be such a file.
 
     Raises:
-        ValueError: It has NUL or half a character, or is longer than any file system allows.
+        ValueError: It has NUL or an incomplete character, or is longer than any file system allows.
     """
     try:
         encoded = name.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{shown(name)} is no file name: it has half a character") from error
+        raise ValueError(
+            f"{shown(name)} is not a file name: it has an incomplete character"
+        ) from error
     if b"\0" in encoded:
-        raise ValueError(f"{shown(name)} is no file name: it has the character NUL")
+        raise ValueError(f"{shown(name)} is not a file name: it has the character NUL")
     longest = max(map(len, encoded.replace(b"\\", b"/").split(b"/")))
     if len(encoded) > _LONGEST_PATH or longest > _LONGEST_NAME:
         raise ValueError(
-            f"{shown(name)} is no file name: it has {len(name):,} characters, and a name has at"
+            f"{shown(name)} is not a file name: it has {len(name):,} characters, and a name has at"
             f" most {_LONGEST_NAME}"
         )
     return name
@@ -184,7 +186,7 @@ def check_class_name(name: str) -> str:
     """Return the name of a class, after checking that files can hold it.
 
     Raises:
-        ValueError: It has NUL, at which many programs end a text, or half a character.
+        ValueError: It has NUL, at which many programs end a text, or an incomplete character.
 
     Example:
         >>> check_class_name("chêne")
@@ -195,7 +197,7 @@ def check_class_name(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"the class {shown(name)} has half a character") from error
+        raise ValueError(f"the class {shown(name)} has an incomplete character") from error
     return name
 
 

@@ -129,8 +129,8 @@ def _check(
     if agreement < _LEAST_AGREEMENT or lost > _MOST_LOST:
         raise ModelFileError(
             f"{model.description.name} differs too much in eight-bit integers: F1 between the two "
-            f"is {agreement:.3f}, at least {_LEAST_AGREEMENT} is required; F1 against the labels falls by "
-            f"{lost:.3f}, at most {_MOST_LOST} is allowed",
+            f"is {agreement:.3f}, at least {_LEAST_AGREEMENT} is required; F1 against the labels "
+            f"falls by {lost:.3f}, at most {_MOST_LOST} is allowed",
             hint="calibrate with more imagery, like that of the training, or keep the float model",
             name=model.description.name,
         )

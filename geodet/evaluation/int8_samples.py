@@ -138,7 +138,7 @@ def _of_scene(about: ModelDescription, scene: Scene, config: Config) -> Int8Samp
     calibrating, checked = chips[::2], chips[1::2]
     if not checked:
         raise TilesetError(
-            f"{scene.path} has only {len(chips)} chips of {_SIDE} px: too few to calibrate and check",
+            f"{scene.path} has {len(chips)} chips of {_SIDE} px: too few to calibrate and check",
             hint="give a larger scene, or a tileset",
             path=Path(scene.path),
         )

@@ -1,4 +1,4 @@
-"""What people decided in a review, which is replaced by no output: nothing computes it again."""
+"""Protect the decisions of a review from being overwritten: they cannot be computed again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_undecided(path: Path) -> None:
     ]
     if found:
         raise OutputError(
-            f"{path} holds what was decided in a review, which no --overwrite replaces: "
+            f"{path} contains decisions of a review, which --overwrite does not replace: "
             f"{', '.join(found)}",
             hint="name another output, or move or delete the file; geodet suggest leaves out "
             f"what was reviewed in it with --reviewed {path}",

@@ -1,4 +1,4 @@
-"""Whether a path exists, also where there can be no such path, or under a name that is alike."""
+"""Check whether a path exists, also one that no file can have, or one under a similar name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which programs have a file open, for messages."""
+"""Find the programs that have a file open, for messages."""
 
 from __future__ import annotations
 

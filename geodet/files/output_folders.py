@@ -1,4 +1,4 @@
-"""What each command writes to a folder, checked before anything heavy is loaded."""
+"""Check the output folders of commands, before anything heavy is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``torchrun`` says to each of the processes that it starts."""
+"""Read the variables that ``torchrun`` sets for each of its processes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def list_devices(name: str, processes: int = 1) -> list[str]:
         (['cuda:0', 'cuda:2'], ['cpu', 'cpu'])
     """
     if not hasattr(processes, "__index__") or processes < 1:
-        raise ConfigError(f"{processes} processes search nothing", hint="give 1 or more")
+        raise ConfigError(f"{processes} processes are given", hint="give 1 or more")
     return [device for device in _list_names(name) for _ in range(processes)]
 
 

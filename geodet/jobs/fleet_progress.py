@@ -1,4 +1,4 @@
-"""How far several workers are together, whatever the order in which their parts come."""
+"""The progress of several workers together, whose parts come in any order."""
 
 from __future__ import annotations
 

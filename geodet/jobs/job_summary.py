@@ -1,4 +1,4 @@
-"""How far a job is: what it has to do, what its shards have done, and what could not be read."""
+"""The progress of a job: its bands, those that are computed, and scenes that cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs the workers of a detection: processes of this machine, or something else."""
+"""Engines that run the workers of a detection: processes of this machine, or others."""
 
 from __future__ import annotations
 

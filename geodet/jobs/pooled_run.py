@@ -163,7 +163,7 @@ class _PooledScenes:
             part = store.read(band)
             if part is None:
                 raise OutputError(
-                    f"{store.folder} lacks band {band}, which was there a moment ago",
+                    f"{store.folder} lost band {band} during the run",
                     hint="run the command again, and leave the folder alone meanwhile",
                 )
             is_old = (number, band) not in self._computed

@@ -125,5 +125,7 @@ def _load_copy(folder: Path, files: Mapping[str, bytes], digest: str) -> Model:
         (folder / name).write_bytes(content)
     model = load_model(folder / next(iter(files)))
     if model.digest != digest:
-        raise ConfigError("the model has changed on its way", hint="start the command again")
+        raise ConfigError(
+            "the model was changed while it was sent to the cluster", hint="start the command again"
+        )
     return model

@@ -1,4 +1,4 @@
-"""What has computed the parts of a job, or will, in place of what computes."""
+"""The engine of a job's parts as its plan records it: it computes nothing itself."""
 
 from __future__ import annotations
 

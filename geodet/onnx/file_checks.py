@@ -65,7 +65,9 @@ def check_onnx_file(path: Path) -> None:
     except ModelFileError:
         raise
     except ValueError as error:
-        raise ModelFileError(f"{path} is no ONNX file: {error}", hint=_HINT, path=path) from error
+        raise ModelFileError(
+            f"{path} is not an ONNX file: {error}", hint=_HINT, path=path
+        ) from error
 
 
 def check_session(session: Any, about: ModelDescription, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What passes between the layers of an ONNX graph."""
+"""Read the values that pass between the layers of an ONNX graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which convolutions stay in floats beside those in eight-bit integers."""
+"""Choose the convolutions that stay in floats beside those in eight-bit integers."""
 
 from __future__ import annotations
 

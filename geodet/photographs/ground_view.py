@@ -1,4 +1,4 @@
-"""Which place on flat ground each pixel of a picture from above shows."""
+"""Map the pixels of a picture from above to places on flat ground."""
 
 from __future__ import annotations
 

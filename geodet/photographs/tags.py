@@ -1,4 +1,4 @@
-"""What a camera wrote into the file of a picture: EXIF, and the XMP packet of a drone.
+"""Read the tags that a camera wrote into a picture: EXIF, and the XMP packet of a drone.
 
 Pillow, which is there for drawing, reads both. What a tag says is checked here: a file may be
 crafted, and cameras write zeros and blanks for what they do not know.

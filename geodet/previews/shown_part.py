@@ -1,4 +1,4 @@
-"""Which part of a scene a picture shows: a window, or bounds in any CRS."""
+"""Choose the part of a scene that a picture shows: a window, or bounds in any CRS."""
 
 from __future__ import annotations
 

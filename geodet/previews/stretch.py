@@ -1,4 +1,4 @@
-"""How the values of a scene become the brightness of a picture."""
+"""Stretch the values of a scene to the brightness of a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a picture shows: a part of a scene, and the objects of a vector file in its pixels."""
+"""Read what a picture shows: a part of a scene, and the objects of a vector file in its pixels."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def _choose(
     )
     order = choose_spread(values, centres[:count], sides[:count], budget, taken=centres[count:])
     if budget > len(rated):
-        logger.warning("%d windows are asked for, and there are %d", budget, len(rated))
+        logger.warning("%d windows were requested, but there are only %d", budget, len(rated))
     return [
         SuggestedWindow(
             rated.scenes[row].name,

@@ -1,4 +1,4 @@
-"""What to suggest, and the checks that need neither PyTorch nor GDAL."""
+"""Options of a suggestion, and the checks that need neither PyTorch nor GDAL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_suggestion(
         raise ConfigError(f"the budget is {task.budget} windows", hint="suggest one or more")
     if task.detections is not None and task.rule == "disagreement":
         raise ConfigError(
-            "a file of detections does not tell how two views of a window differ",
+            "disagreement cannot be computed from a file of detections",
             hint="leave the detections out, or choose by uncertainty or rarity",
         )
     check_destination(output, (".gpkg",), overwrite=options.overwrite)

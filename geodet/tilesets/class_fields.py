@@ -1,4 +1,4 @@
-"""Which attribute of scene labels holds the class, and new names of classes."""
+"""Find the attribute of scene labels with the class, and rename classes."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def _decode(text: str) -> list[int]:
         shift += 5
         if bits & 0x20:
             if shift > _LONGEST_RUN:
-                raise ValueError("a length has no end")
+                raise ValueError("a run length is cut off")
             continue
         if bits & 0x10:
             value |= -1 << shift

@@ -33,7 +33,7 @@ def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None
         said = CRS.from_user_input(own_crs)
     except CRSError as error:
         raise VectorError(
-            f"{own_crs!r} is no CRS: {error}",
+            f"{own_crs!r} is not a CRS: {error}",
             hint="give a code, such as EPSG:4326, or WKT",
             path=path,
         ) from error

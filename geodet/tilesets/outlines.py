@@ -140,7 +140,7 @@ def read_outline_table(
             shape = shapely.from_wkt(text)
         except shapely.GEOSException as error:
             raise TilesetError(
-                f"{path}, line {number}: {text[:60]!r} is no well-known text",
+                f"{path}, line {number}: {text[:60]!r} is not well-known text",
                 hint="a geometry is written POLYGON ((x y, x y, ...)), in pixels",
                 path=path,
             ) from error

@@ -197,7 +197,7 @@ def _parse(line: str, where: str, names: Sequence[str], score_field: str) -> _De
     try:
         number, *shares = line.split()
         if not number.removeprefix("-").isdigit():
-            raise ValueError(f"the class {shown(number)} is no index")
+            raise ValueError(f"the class {shown(number)} is not a class number")
         if len(shares) < 4:
             raise ValueError(f"{len(shares)} numbers after the class")
         label, values = whole_number(number), [float(share) for share in shares]

@@ -1,4 +1,4 @@
-"""What a folder of labelled images contains: ``geodet info FOLDER``."""
+"""Summarise a folder of labelled images, for ``geodet info FOLDER``."""
 
 from __future__ import annotations
 

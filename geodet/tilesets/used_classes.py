@@ -1,4 +1,4 @@
-"""Which classes of the labels are learnt: without ignored ones, or one for all objects."""
+"""Choose the classes that are learnt: without ignored ones, or one for all objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a scene lies on the square that the map in the browser shows."""
+"""Place a scene on the square map of the browser."""
 
 from __future__ import annotations
 

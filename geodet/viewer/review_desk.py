@@ -114,7 +114,7 @@ class ReviewDesk:
                 return self._undo()
             deed = self._deeds.get(str(request.get("do")))
             if deed is None:
-                raise ValueError(f"{request.get('do')!r} is nothing that can be done")
+                raise ValueError(f"{request.get('do')!r} is not an action")
             old, new = deed(request)
             if old or new:
                 self._file.replace(old, new)
@@ -144,7 +144,7 @@ class ReviewDesk:
         """
         source, verdict = self._source(request), request.get("verdict")
         if verdict not in ("accepted", "rejected", None):
-            raise ValueError(f"{verdict!r} is no verdict")
+            raise ValueError(f"{verdict!r} is not a verdict")
         old = self._of_source(source)
         if verdict == "accepted" and any(one.verdict != "rejected" for one in old):
             return [], []

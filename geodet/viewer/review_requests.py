@@ -1,4 +1,4 @@
-"""What the page of a review asks for, checked."""
+"""Check the requests of a review's page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def requested_number(request: Request, name: str) -> int:
     """
     value = request.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is no whole number: {value!r}")
+        raise ValueError(f"{name} is not a whole number: {value!r}")
     return value
 
 
@@ -53,7 +53,7 @@ def requested_label(request: Request) -> str:
     """
     label = request.get("label")
     if not isinstance(label, str):
-        raise ValueError(f"{label!r} is no name of a class")
+        raise ValueError(f"{label!r} is not a name of a class")
     if not label.strip():
         raise ConfigError("the class has no name", hint="type the name of a class")
     if len(label) > _LONGEST_NAME:

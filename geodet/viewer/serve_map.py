@@ -153,7 +153,7 @@ def _check_base_map(address: str) -> None:
     is_whole = parts.scheme in ("http", "https") and parts.netloc
     if not is_whole or not all(f"{{{name}}}" in address for name in "zxy"):
         raise ConfigError(
-            f"{address!r} is no address of map tiles",
+            f"{address!r} is not an address of map tiles",
             hint="give one such as https://tiles.example.org/{z}/{x}/{y}.png",
         )
     if is_offline():

@@ -1,4 +1,4 @@
-"""Where millions of objects lie on the map, interpolated between the nodes of a mesh."""
+"""Place millions of objects on the map, by interpolation between the nodes of a mesh."""
 
 from __future__ import annotations
 

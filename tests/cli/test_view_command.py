@@ -70,7 +70,7 @@ def test_the_browser_is_opened_with_the_address(files, invoke, asked, monkeypatc
 
 def test_a_base_map_needs_a_whole_address_and_a_network(files, invoke):
     done = invoke("view", *files, "--base-map", "tiles/{z}/{x}/{y}", code=1)
-    assert "is no address of map tiles" in done.stderr
+    assert "is not an address of map tiles" in done.stderr
     servers = "https://{s}.example.org/{z}/{x}/{y}.png"
     done = invoke("view", *files, "--base-map", servers, code=1)
     assert "does not fill in {s}" in done.stderr

@@ -248,7 +248,7 @@ def test_a_hexagon_across_the_antimeridian_is_one_piece():
 
 @pytest.mark.parametrize("side", [0, -5, float("inf"), float("nan")])
 def test_a_side_that_is_none_is_refused(side):
-    with pytest.raises(ConfigError, match="cells of"):
+    with pytest.raises(ConfigError, match="the side of a cell is"):
         count_in_squares(objects([CORNER]), side)
 
 

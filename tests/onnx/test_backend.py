@@ -128,7 +128,7 @@ def test_a_file_for_another_reader_is_refused(pair, tmp_path):
 def test_files_that_are_not_onnx_are_refused(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match=r"broken\.onnx is no ONNX file"):
+    with pytest.raises(ModelFileError, match=r"broken\.onnx is not an ONNX file"):
         load_onnx_description(path)
     with pytest.raises(ModelFileError, match=r"absent\.onnx cannot be read"):
         load_onnx_model(tmp_path / "absent.onnx")

@@ -137,11 +137,11 @@ def test_a_graph_that_needs_no_end_of_memory_is_an_error_when_it_is_run(tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no ONNX file: it is empty"),
-        (b"\xff" * 100, "is no ONNX file: it is cut off, or a number"),
-        (b"\x3a\xff\x01", "is no ONNX file: it is cut off, or a length"),
-        (b"\x3b", "is no ONNX file: a field is of the kind 3"),
-        (b"\x08\x01" * 3_000_000, "is no ONNX file: it has more than 2,000,000 fields"),
+        (b"", "is not an ONNX file: it is empty"),
+        (b"\xff" * 100, "is not an ONNX file: it is cut off, or a number"),
+        (b"\x3a\xff\x01", "is not an ONNX file: it is cut off, or a length"),
+        (b"\x3b", "is not an ONNX file: a field is of the kind 3"),
+        (b"\x08\x01" * 3_000_000, "is not an ONNX file: it has more than 2,000,000 fields"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):
@@ -154,5 +154,5 @@ def test_truncated_files_are_refused(plain, tmp_path):
     data = plain.read_bytes()
     for share in (0.01, 0.5, 0.999):
         (tmp_path / "a.onnx").write_bytes(data[: int(len(data) * share)])
-        with pytest.raises(ModelFileError, match=r"is no ONNX file|cannot open"):
+        with pytest.raises(ModelFileError, match=r"is not an ONNX file|cannot open"):
             load_onnx_description(tmp_path / "a.onnx")

@@ -198,7 +198,7 @@ def test_what_cannot_be_suggested_is_refused_with_a_hint(make_scene, tiny_model,
     scene, path = make_scene(), tmp_path / "s.gpkg"
     with pytest.raises(ConfigError, match="budget is 0"):
         suggest(scene, path, tiny_model, budget=0)
-    with pytest.raises(ConfigError, match="two views"):
+    with pytest.raises(ConfigError, match="disagreement cannot be computed"):
         suggest(scene, path, tiny_model, by="disagreement", detections=scene)
     path.write_bytes(b"kept")
     with pytest.raises(OutputError, match="exists already"):

@@ -203,7 +203,7 @@ def test_a_crs_column_counts(tmp_path):
 
 def test_a_crs_that_contradicts_the_file_or_is_none_is_refused(tmp_path):
     path = save(tmp_path / "a.csv", ["x", "y"], PLACES)
-    with pytest.raises(VectorError, match="'EPSG:1' is no CRS"):
+    with pytest.raises(VectorError, match="'EPSG:1' is not a CRS"):
         read_scene_labels(path, UTM, own_crs="EPSG:1")
     frame = read_frame(path).set_crs(UTM)
     frame.to_file(tmp_path / "a.gpkg")
