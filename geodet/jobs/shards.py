@@ -87,8 +87,8 @@ def _shard_of_array(environment: Mapping[str, str]) -> Shard:
     step = _number({_STEP: "1", **environment}, _STEP)
     if (last - first) // max(step, 1) + 1 != count:
         raise ConfigError(
-            f"the Slurm array has {count} tasks, not all from {first} to {last}: the shard of each "
-            "is unknown",
+            f"the Slurm array has {count} tasks, not those from {first} to {last}: the shard of "
+            "each is unknown",
             hint="name the shard: --shard $SLURM_ARRAY_TASK_ID/COUNT",
         )
     return Shard((task - first) // max(step, 1) + 1, count)

@@ -201,8 +201,8 @@ def _report_unplaced(
     val = [names[row] for row in unplaced if splits[row] == "val"]
     if val:
         logger.warning(
-            "the place of %d images is unknown: the last %d by name, from %s on, are validation images;"
-            " data.val chooses others",
+            "the place of %d images is unknown: the last %d by name, from %s on, are "
+            "validation images; data.val chooses others",
             len(unplaced),
             len(val),
             val[0],

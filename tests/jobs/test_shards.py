@@ -61,7 +61,7 @@ def test_a_scheduler_says_which_shard_it_is(environment, shard):
 
 
 def test_an_array_with_holes_has_no_shards():
-    with pytest.raises(ConfigError, match=r"3 of those from 3 to 9.*unknown"):
+    with pytest.raises(ConfigError, match=r"3 tasks, not those from 3 to 9.*unknown"):
         shard_from_environment(array(7, 3, 9, 3))
     with pytest.raises(ConfigError, match="WORLD_SIZE is 'many'"):
         shard_from_environment({"RANK": "0", "WORLD_SIZE": "many"})
