@@ -185,21 +185,9 @@ class LayerRun(ABC):
                         files.write(part)
                     yield part
                 with self._watch.measure("write"), noting():
-                    notes, searched = describe_scenes(self._plan, loop)
-                    files.commit(notes, searched, loop.not_examined)
-            if EXAMINED in notes:
-                self.examined_ground = self._to_ground(shapely.from_wkt(notes[EXAMINED]))
-            self.report.outputs = tuple(files.written)
+                    self._commit(files, loop)
             with naming_complete(self.report.outputs), noting():
-                self._write_counts(loop)
-                if preview := self._options.preview:
-                    overwrite = self._options.overwrite or before.includes(Path(preview))
-                    with self._watch.measure("preview"):
-                        previews.draw(self.classes, loop.failed, overwrite=overwrite)
-                self._write_styles()
-                self._finish(loop)
-                if page is not None:
-                    self._write_page(page, previews, loop)
+                self._write_companions(loop, previews, page, before)
                 if not files.failed and not loop.failed:
                     for step in self._last_steps:
                         step()
@@ -264,6 +252,28 @@ class LayerRun(ABC):
             self.photographs,
             oriented=self.oriented,
         )
+
+    def _commit(self, files: RunOutputs, loop: SceneLoop) -> None:
+        """Complete the outputs, and note which are complete and which ground was examined."""
+        notes, searched = describe_scenes(self._plan, loop)
+        files.commit(notes, searched, loop.not_examined)
+        if EXAMINED in notes:
+            self.examined_ground = self._to_ground(shapely.from_wkt(notes[EXAMINED]))
+        self.report.outputs = tuple(files.written)
+
+    def _write_companions(
+        self, loop: SceneLoop, previews: RunPreviews, page: RunPage | None, before: WrittenFiles
+    ) -> None:
+        """Write the files that accompany the outputs: counts, pictures, styles and the report."""
+        self._write_counts(loop)
+        if preview := self._options.preview:
+            overwrite = self._options.overwrite or before.includes(Path(preview))
+            with self._watch.measure("preview"):
+                previews.draw(self.classes, loop.failed, overwrite=overwrite)
+        self._write_styles()
+        self._finish(loop)
+        if page is not None:
+            self._write_page(page, previews, loop)
 
     def _end_journal(self, journal: Journal | None, files: RunOutputs) -> bool:
         """Remove the journal, or keep it for an output that could not be written."""
