@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -19,7 +20,7 @@ from geodet.evaluation.evaluated_classes import choose_classes, match_classes, r
 from geodet.evaluation.evaluated_frame import EvaluatedFrame, ground_frame, scene_frame
 from geodet.evaluation.evaluated_ground import are_examined, compare_detections
 from geodet.evaluation.measures import EvaluatedImage
-from geodet.geometry.arrays import Floats
+from geodet.geometry.arrays import Bools, Floats, Ints
 from geodet.geometry.boxes import Detections
 from geodet.geometry.geobox import GeoBox
 from geodet.models.description import ModelDescription
@@ -141,18 +142,8 @@ def read_evaluated_scene(
             detections,
         )
     there &= seen
-    data, found_names = config.data, found.objects.names
-    others = found_names if model is None else model.classes
-    truth_names = map_names(truth.names, labels, data, others=others)
-    found_names = tuple(data.class_map.get(name, name) for name in found_names)
-    ignored = np.isin(np.array(truth_names, object), data.ignore_classes)
-    could_find = found_names
-    if model is not None:
-        labelled = {data.one_class} if data.one_class else {*truth_names} - {*data.ignore_classes}
-        match_classes(model, sorted(labelled), labels, config)
-        could_find = renamed_classes(model, config)
-    classes, number_of = choose_classes(could_find, truth_names, config)
-    found_labels, truth_labels = number_of(found_names), number_of(truth_names)
+    numbered = _number_classes(found.objects.names, truth.names, labels, config, model)
+    found_labels, truth_labels = numbered.found, numbered.truth
     kept, counted = here & (found_labels >= 0), there & (truth_labels >= 0)
     image = EvaluatedImage(
         name=frame.scene or detections.name,
@@ -161,7 +152,9 @@ def read_evaluated_scene(
         ).select(kept),
         boxes=truth_boxes[counted],
         labels=truth_labels[counted],
-        ignored=_to_regions(truth.geometries[ignored], truth_boxes[ignored], frame),
+        ignored=_to_regions(
+            truth.geometries[numbered.ignored], truth_boxes[numbered.ignored], frame
+        ),
         gsd=frame.gsd,
         steps=frame.steps,
         oriented=None if truth_turned is None else truth_turned[counted],
@@ -170,8 +163,39 @@ def read_evaluated_scene(
     counted_as = dict(zip(found.objects.names, found_labels.tolist(), strict=True))
     has_boxes, scores = sized and truth_sized, found.scores[kept]
     return EvaluatedScene(
-        image, classes, counted_as, frame.geobox, has_pixels, has_boxes, scores, unseen
+        image, numbered.classes, counted_as, frame.geobox, has_pixels, has_boxes, scores, unseen
     )
+
+
+class _NumberedClasses(NamedTuple):
+    """The classes of an evaluation, and those of N detections and M labels; -1: not counted."""
+
+    classes: tuple[str, ...]
+    found: Ints
+    truth: Ints
+    ignored: Bools
+    """(M,) labels of classes that are ignored."""
+
+
+def _number_classes(
+    found: Sequence[str],
+    truth: Sequence[str],
+    labels: Path,
+    config: Config,
+    model: ModelDescription | None,
+) -> _NumberedClasses:
+    """Rename the classes by the settings, and number those that the evaluation has."""
+    data = config.data
+    truth = map_names(truth, labels, data, others=found if model is None else model.classes)
+    found = tuple(data.class_map.get(name, name) for name in found)
+    could_find: Sequence[str] = found
+    if model is not None:
+        labelled = {data.one_class} if data.one_class else {*truth} - {*data.ignore_classes}
+        match_classes(model, sorted(labelled), labels, config)
+        could_find = renamed_classes(model, config)
+    classes, number_of = choose_classes(could_find, truth, config)
+    ignored = np.isin(np.array(truth, object), data.ignore_classes)
+    return _NumberedClasses(classes, number_of(found), number_of(truth), ignored)
 
 
 def _read_found(
