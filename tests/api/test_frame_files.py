@@ -82,7 +82,7 @@ def test_an_empty_frame_is_drawn_as_no_objects(empty, scene, tmp_path, caplog):
 def test_a_frame_without_geometries_is_refused(scene, frame, tmp_path):
     bare = geopandas.GeoDataFrame({"label": ["car"]})
     with pytest.raises(
-        geodet.ConfigError, match="detections is a frame without a column"
+        geodet.ConfigError, match="detections is a frame without an active geometry column"
     ) as caught:
         geodet.preview(scene, bare, tmp_path / "a.png")
     assert "set_geometry" in caught.value.hint
@@ -159,7 +159,7 @@ def test_a_frame_where_paths_are_taken_is_refused(name, frame):
 
 def test_something_else_among_paths_is_refused(frame):
     for wrong in ([frame], [3], 3, np.zeros(2)):
-        with pytest.raises(geodet.ConfigError, match=r"labels is a .*, and the path of a file"):
+        with pytest.raises(geodet.ConfigError, match=r"labels is a .*, not the path of a file"):
             geodet.tile("a.tif", wrong, "tiles")
 
 

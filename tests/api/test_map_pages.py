@@ -36,5 +36,5 @@ def test_a_frame_is_shown_until_ctrl_c(make_scene, frame, monkeypatch):
 
 
 def test_reviews_need_a_file(make_scene, frame, tmp_path):
-    with pytest.raises(ConfigError, match="a frame is given"):
+    with pytest.raises(ConfigError, match="detections is a frame"):
         geodet.view(make_scene(), frame, reviews=tmp_path / "r.gpkg")

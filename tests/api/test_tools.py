@@ -206,7 +206,7 @@ def test_a_loaded_model_in_place_of_a_path_is_refused(tiny_model):
         lambda: geodet.suggest(tiny_model, "a.gpkg"),
         lambda: geodet.suggest("a.tif", tiny_model),
     ):
-        with pytest.raises(geodet.ConfigError, match=r"is a Model, and the path") as caught:
+        with pytest.raises(geodet.ConfigError, match=r"is a Model, not the path") as caught:
             call()
         assert "str or a pathlib" in caught.value.hint
 

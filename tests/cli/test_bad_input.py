@@ -262,7 +262,7 @@ CASES = {
     mixed_georeferences: "no CRS",
     pictures_into_a_full_folder: "looks is not empty",
     some_pictures_of_no_folder: "without a folder of pictures",
-    format_of_a_single_picture: "webp is for a folder",
+    format_of_a_single_picture: "webp is given without a folder",
     empty_tileset: "tiles",
     missing_tileset: "tiles",
     label_outside_its_image: "outside",

@@ -212,7 +212,7 @@ def test_a_folder_of_that_name_with_other_files_is_left_alone(make_scene, tiny_m
         lambda: run([make_scene()], tmp_path / "out.gpkg", tiny_model, restart=True),
         lambda: discard_journal(tmp_path / "out.gpkg"),
     ):
-        with pytest.raises(OutputError, match=r"out\.gpkg\.partial holds thesis\.docx"):
+        with pytest.raises(OutputError, match=r"out\.gpkg\.partial contains thesis\.docx"):
             remove()
     assert (folder / "thesis.docx").exists()
 

@@ -164,7 +164,7 @@ def test_files_of_others_are_not_replaced(scenes, tmp_path, invoke, tiny_path):
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        (("out/", "all.gpkg"), "a file for each scene, and all.gpkg one for all"),
+        (("out/", "all.gpkg"), "a file for each scene, and all.gpkg one file for all"),
         (("out/*.xyz",), "cannot tell the format"),
         (("*/*.gpkg",), "more than one"),
         (("b.tif/x/",), "is a file"),
