@@ -312,7 +312,7 @@ def test_a_part_of_a_rotated_dataarray_is_refused(kind):
         ([9.0, 8.0, 7.0, 5.9], "not evenly spaced"),
         ([9.0, 9.0, 9.0, 9.0], "not evenly spaced"),
         ([9.0, 8.0, np.nan, 6.0], "not evenly spaced"),
-        (list("abcd"), "coordinates y of the DataArray are no numbers"),
+        (list("abcd"), "coordinates y of the DataArray are not numbers"),
     ],
 )
 def test_coordinates_of_no_regular_grid_are_refused(y, message, tiny_model):

@@ -135,7 +135,7 @@ def test_a_run_that_is_told_to_end_keeps_the_state(tmp_path, settings, name, cod
     os.killpg(process.pid, getattr(signal, name))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == code, errors
-    assert "a.safetensors holds the best epoch so far; --resume goes on" in errors
+    assert "a.safetensors holds the best epoch so far; --resume continues" in errors
     assert "Traceback" not in errors
     state = load_state(tmp_path / "a.run" / "state.pt")
     assert state["counts"]["epoch"] >= 2

@@ -91,7 +91,7 @@ def test_an_area_elsewhere_or_of_chips_is_refused(tmp_path, files, invoke):
         geodet.evaluate("urban-trees", tmp_path, bounds=(0, 0, 1, 1))
     for command in (("evaluate",), ("calibrate", "-o", "here.safetensors")):
         done = invoke(*command, "--data", tmp_path, "--aoi", "aoi.gpkg", code=2)
-        assert "give --aoi to geodet tile" in done.stderr
+        assert "the area of chips is set" in done.stderr
 
 
 def test_labels_that_miss_the_scene_are_told_with_both_extents(tmp_path, files, make_scene):

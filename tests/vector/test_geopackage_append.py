@@ -220,7 +220,7 @@ def test_a_scene_of_which_nothing_is_replaced_is_warned_of(path, caplog):
     """Its name in the file may have a folder before it: the old rows stay."""
     appending = Appending(scenes=("a.tif", "x.tif"), replace_scenes=True)
     append(path, part(found(1), scene="x.tif"), appending=appending)
-    assert "holds no rows of x.tif, so that none are replaced" in caplog.text
+    assert "holds no rows of x.tif: nothing is replaced" in caplog.text
 
 
 def test_a_replaced_scene_without_objects_is_emptied(path):
