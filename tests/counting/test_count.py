@@ -119,7 +119,7 @@ def to_geojson(path, polygons, **columns):
 def test_columns_that_a_geopackage_takes_as_one_are_named(tmp_path, trees, names):
     values = {name: ["x"] for name in names}
     stands = to_geojson(tmp_path / "stands.geojson", [at(0, 0, 50, 100)], **values)
-    with pytest.raises(OutputError, match=f"the columns .*{names[0]}.* as one") as caught:
+    with pytest.raises(OutputError, match=f"the columns .*{names[0]}.* are one") as caught:
         count_objects(trees, CountPlaces(stands), tmp_path / "counts.gpkg")
     assert "rename the attribute" in caught.value.hint
     count_objects(trees, CountPlaces(stands), tmp_path / "counts.parquet")

@@ -149,7 +149,7 @@ def test_a_scene_named_twice_counts_once(data, caplog):
         (["gone.tif"], "no such file or folder: gone.tif", "the path is relative to /"),
         (["empty"], "no rasters in the folder empty", "it has no files"),
         (["vectors"], "no rasters in the folder vectors", r"\.tif.* it has a\.gpkg; for subf"),
-        (["*.tif"], r"nothing matches \*\.tif", "matched in /"),
+        (["*.tif"], r"nothing matches \*\.tif", "relative to /"),
         (["vect*"], r"no rasters match vect\*", r"looked for .*\.tif"),
         (["@gone"], "cannot read the list of scenes gone: .*No such file", "UTF-8"),
         (["latin.txt"], "cannot read the list of scenes latin.txt: .*utf-8", "UTF-8"),
