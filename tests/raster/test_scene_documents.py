@@ -287,7 +287,10 @@ def test_an_index_on_a_server_names_scenes_beside_it(tmp_path, name):
         ('{"stac_version": "1.1.0", "type": "Feature", "assets": [1]}', "no rasters with data"),
         ('{"stac_version": "1", "type": "FeatureCollection", "features": [7]}', "no rasters"),
         ('{"stac_version": "1", "links": [{"rel": "item", "href": "b.json"}]}', "b.json"),
-        ('{"stac_version": "1", "links": [{"rel": "child", "href": "l.json"}]}', "not a JSON object"),
+        (
+            '{"stac_version": "1", "links": [{"rel": "child", "href": "l.json"}]}',
+            "not a JSON object",
+        ),
     ],
 )
 def test_crafted_documents_are_errors(tmp_path, content, message):
