@@ -93,9 +93,10 @@ def _table(
     results: dict[str, Result],
 ) -> Table:
     chips = runs[0].chips
-    table = Table(title=f"{group} on {task}: mean and deviation of the seeds, {chips} chips a run")
+    title = f"{group} on {task}: mean and standard deviation of the seeds, {chips} chips per run"
+    table = Table(title=title)
     columns = TASKS[task].columns
-    for column in ("", *columns, "seeds", "s a run"):
+    for column in ("", *columns, "seeds", "s per run"):
         table.add_column(column)
     for name, settings in rows:
         own = [run for run in runs if (run.task, run.settings) == (task, settings)]

@@ -1,10 +1,10 @@
 """Label what `geodet suggest` names, or as many chips at random, and train on: which helps more?
 
 A base model is trained without one city. Two thirds of the city's places are a pool whose labels
-are unknown until they are asked for; the others, in their last year, are the exam. From the pool
-so many chips are chosen, the true labels are the reviewer, and the base is trained on with a fixed
-number of steps. Results are added to a file: the command continues where it was stopped, and at the
-end it writes the plot and prints the table.
+are unknown until they are asked for; the others, in their last year, are the test set. So many
+chips are chosen from the pool, the true labels are the reviewer, and the base is trained on with a
+fixed number of steps. Results are added to a file: the command continues where it was stopped, and
+at the end it writes the plot and prints the table.
 
     python benchmarks/active_learning.py --folder runs/active --plot active-learning.webp
     python benchmarks/active_learning.py --base FILE --city riverside   # of places.py --keep
@@ -48,6 +48,11 @@ ARMS = ("random", "uncertainty", "disagreement")
 CONTROL = "elsewhere"
 """Chips of the cities that the base knows: what the steps do without any label of the city."""
 CHIP = 256
+COLUMNS = (
+    *("chips", "chosen by", "seeds", "objects", "F1, mean and standard deviation"),
+    *("gain over the base on the same test set", "F1 at the best threshold of the test set"),
+)
+"""Of the table."""
 
 
 def main() -> None:
@@ -111,7 +116,7 @@ def city_of(image: Any) -> str:
 
 
 def divide(city: Sequence[Any], seed: int) -> tuple[list[Any], list[Any]]:
-    """Divide the places of a city into the pool, in all years, and the exam, in the last."""
+    """Divide the places of a city into the pool, in all years, and the test set, in the last."""
     import numpy as np
 
     places = sorted({image.place for image in city})
@@ -225,7 +230,7 @@ def rate(options: argparse.Namespace, rule: str) -> tuple[dict[str, float], dict
 
 
 def score(model: Path, images: Sequence[Any]) -> dict[str, float]:
-    """Return F1 at the threshold of the base model's validation, and at the exam's best."""
+    """Return F1 at the threshold of the base, and at the best threshold of the test set."""
     from geodet.config.recipes import resolve_config
     from geodet.detection.predictor import build_predictor
     from geodet.evaluation.evaluated_chips import compare_images, predict_images
@@ -246,8 +251,8 @@ def show(rows: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
     from common import print_machine
 
     print_machine()
-    table = Table(title=f"F1 on the other places of {options.city}, mean and deviation of seeds")
-    for column in ("chips", "chosen", "seeds", "objects", "F1", "gain", "best F1"):
+    table = Table(title=f"The other places of {options.city}")
+    for column in COLUMNS:
         table.add_column(column)
     base = {one["seed"]: one for one in rows.values() if one["arm"] == "base"}
     groups = sorted({(one["chips"], one["arm"]) for one in rows.values()})

@@ -86,10 +86,10 @@ def _parse() -> argparse.Namespace:
 
 
 def _ways(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Case, Path], Path]]]:
-    yield "as it is", lambda case, _folder: case.model
+    yield "unchanged", lambda case, _folder: case.model
     if "norms" in options.ways:
         for share in SHARES:
-            yield f"norms, {share:g} of the place", _norms_of(share)
+            yield f"norms, {share:g} from the images", _norms_of(share)
     if "self-trained" in options.ways:
         yield f"self-trained, {options.drawn} chips", _self_train
     for name, count in (("member", 1), ("soup", options.members)):

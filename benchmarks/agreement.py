@@ -55,7 +55,7 @@ def main() -> None:
             _print_shifts(path, model, tta=options.tta)
         return
     table = Table(title=f"F1 of detections against those of one window, {options.model}")
-    for column in ("chip", "overlap", "origin", "precision", "objects", "F1"):
+    for column in ("chip", "overlap", "columns and rows left out", "precision", "objects", "F1"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as name:
         path = options.scene or make_scene(Path(name), options.side)
@@ -117,7 +117,7 @@ def _print_shifts(path: Path, model: Model, *, tta: bool) -> None:
     table = Table(
         title=f"F1 of detections against those of the whole image, {model.description.name}"
     )
-    for column in ("shift", "objects", "IoU 0.5", "6 m"):
+    for column in ("columns and rows left out", "objects", "IoU 0.5", "6 m"):
         table.add_column(column, justify="right")
     gsd, near = model.description.gsd, MatchConfig(by="distance", distance_m=6.0)
     for x, y in SHIFTS:

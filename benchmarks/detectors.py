@@ -159,10 +159,11 @@ def _score(dataset: Dataset, result: PeerResult) -> dict[str, float]:
 
 def _table(options: argparse.Namespace, rows: Sequence[Result]) -> Table:
     columns = COLUMNS[options.task]
-    title = f"{options.task}: mean and deviation of the seeds, {options.minutes:g} minutes of "
-    title += f"training on {options.threads} threads from {options.weights or 'random weights'}"
+    title = f"{options.task}: mean and standard deviation of the seeds, {options.minutes:g} "
+    title += f"minutes of training on {options.threads} threads "
+    title += f"from {options.weights or 'random weights'}"
     if options.fold is not None:
-        title += f", scored in {', '.join(TASKS[options.task].folds[options.fold])}"
+        title += f", evaluated in {', '.join(TASKS[options.task].folds[options.fold])}"
     table = Table(title=title)
     for column in ("", *columns, "images/s", "images seen", "seeds", "note"):
         table.add_column(column)

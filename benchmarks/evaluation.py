@@ -37,7 +37,7 @@ def main() -> None:
     print_machine()
     table = Table(title=f"{options.count:,} detections against {options.count:,} labels")
     columns = (
-        "px a tree",
+        "px per tree",
         "match",
         "measures, s",
         "files, s",

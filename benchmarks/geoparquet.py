@@ -1,7 +1,7 @@
 """Seconds and memory to write GeoParquet along a Hilbert curve, as a file and as a data set.
 
 Detections come in parts from top to bottom, as detect finds them. Each row of the table is a
-process of its own; "before" is its peak before the first part. The temporary rows are removed at
+process of its own; "MB before" is its peak before the first part. The temporary rows are removed at
 the end, so the disk needs room for them as well.
 
     python benchmarks/geoparquet.py [--counts 1000000 10000000]
@@ -27,6 +27,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.write_detections import open_writer
 
+_FORMATS = {"geoparquet": "a file", "parquet-quadkeys": "a folder by quadkey"}
 _SIDE, _PART = 100_000, 20_000  # pixels, rows
 _SCENE = GeoBox(_SIDE, _SIDE, Affine(0.6, 0, 400_000, 0, -0.6, 5_000_000), CRS.from_epsg(32633))
 
@@ -36,13 +37,14 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000_000])
     options = parser.parse_args()
     table = Table(title="GeoParquet")
-    for column in ("format", "objects", "CPU, s", "us each", "before", "peak MB", "MB on disk"):
+    columns = ("CPU seconds", "us per object", "MB before", "MB at the peak", "MB on disk")
+    for column in ("format", "objects", *columns):
         table.add_column(column, justify="right")
     context = multiprocessing.get_context("spawn")
     for count in options.counts:
-        for format in ("geoparquet", "parquet-quadkeys"):
+        for format, name in _FORMATS.items():
             with context.Pool(1) as pool:
-                table.add_row(format, f"{count:,}", *pool.apply(_measure, (count, format)))
+                table.add_row(name, f"{count:,}", *pool.apply(_measure, (count, format)))
     Console(width=110).print(table)
 
 

@@ -85,7 +85,8 @@ def show_overhead(options: argparse.Namespace, folder: Path) -> None:
     for _ in range(options.repeats):
         rows.append([_apart(run, scene, folder)["cpu"] for run in (_run_alone, _run_job)])
     alone, job = np.min(rows, axis=0)
-    table = _table("overhead of a job, CPU seconds, least of the repeats", "detect", "job", "more")
+    title = "overhead of a job, CPU seconds, minimum of the repeats"
+    table = _table(title, "detect", "job", "overhead")
     table.add_row(f"{alone:.2f}", f"{job:.2f}", f"{100 * (job / alone - 1):.1f} %")
     Console().print(table)
 
@@ -128,14 +129,15 @@ def _plan_county(count: int) -> list[Any]:
 
 def show_merging(options: argparse.Namespace, folder: Path) -> None:
     """Merge synthetic parts of a county of 400 scenes that overlap by a tenth of their side."""
-    table = _table("merging", "in parts", "written", "CPU, s", "us each", "before", "peak MB")
+    columns = ("detections in parts", "written", "CPU, s", "CPU per detection")
+    table = _table("merging", *columns, "MB before", "MB at the peak")
     for count in options.counts:
         job = folder / f"job{count}"
         _apart(_write_parts, job, count)
         found = _apart(_merge, job, folder / options.output)
         shutil.rmtree(job)
         (folder / options.output).unlink()
-        each = f"{1e6 * found['cpu'] / count:.1f}"
+        each = f"{1e6 * found['cpu'] / count:.1f} us"
         row = f"{count:,}", f"{found['result']:,}", f"{found['cpu']:.1f}", each
         table.add_row(*row, f"{found['before']:.0f}", f"{found['peak']:.0f}")
     Console(width=110).print(table)

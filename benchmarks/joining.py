@@ -2,7 +2,7 @@
 
 A county is a grid of square scenes that overlap by a tenth of their side, each with as many objects
 at random places; those in the overlaps are found in each scene, a little shifted. Each row of the
-table is a process of its own, so its peak is its own; "before" is the peak of the same process
+table is a process of its own, so its peak is its own; "MB before" is the peak of the same process
 without scenes. "shuffled" scenes come in any order, the worst case: nearly all wait.
 
     python benchmarks/joining.py [--counts 1000000 10000000] [--scenes 400 3000] [--order rows]
@@ -29,17 +29,19 @@ from geodet.merging.mosaics import MosaicJoiner
 
 _SIDE, _STEP = 10_000, 9_000  # pixels
 _UTM = CRS.from_epsg(32633)
+_ORDERS = {"rows": "row by row", "shuffled": "random"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--scenes", type=int, nargs="+", default=[400, 3_000])
-    parser.add_argument("--order", choices=["rows", "shuffled"], nargs="+", default=["rows"])
+    parser.add_argument("--order", choices=list(_ORDERS), nargs="+", default=["rows"])
     options = parser.parse_args()
     print_machine()
     table = Table(title="duplicates between overlapping scenes")
-    for column in ("scenes", "order", "objects", "kept", "CPU, s", "us each", "before", "peak MB"):
+    columns = ("objects", "kept", "CPU seconds", "us per object", "MB before", "MB at the peak")
+    for column in ("scenes", "order of scenes", *columns):
         table.add_column(column, justify="right")
     context = multiprocessing.get_context("spawn")
     for scenes in options.scenes:
@@ -47,7 +49,7 @@ def main() -> None:
             for order in options.order:
                 with context.Pool(1) as pool:
                     row = pool.apply(_measure, (scenes, count, order))
-                table.add_row(f"{scenes:,}", order, *row)
+                table.add_row(f"{scenes:,}", _ORDERS[order], *row)
     Console(width=110).print(table)
 
 

@@ -36,7 +36,7 @@ def append_result(path: Path, result: Result) -> None:
 
 
 def spread(values: Sequence[float | None], digits: int = 3) -> str:
-    """Write the mean and the deviation of what there is."""
+    """Write the mean and the standard deviation of what there is."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "-"

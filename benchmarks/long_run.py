@@ -183,7 +183,7 @@ def print_table(what: str, samples: Sequence[Sample], after: float) -> None:
     """Print for each quantity its medians in a first and a last minute, and its highest value."""
     last = samples[-1][0]
     table = Table(title=f"{what}, {last:.0f} s, {len(samples)} samples")
-    for column in ("", f"minute from {after:.0f} s", "last minute", "ratio", "highest", "ratio"):
+    for column in ("", f"minute from {after:.0f} s", "last minute", "ratio", "maximum", "ratio"):
         table.add_column(column, justify="right")
     for place, name in enumerate(_NAMES, start=1):
         first = median(row[place] for row in samples if after <= row[0] < after + _MINUTE)

@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     print_machine()
     table = Table(title=f"{options.count:,} objects in {options.side:,} x {options.side:,} px")
-    for column in ("what", "seconds", "CPU seconds", "kB"):
+    for column in ("step", "seconds", "CPU seconds", "kB"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -102,8 +102,8 @@ def _print_start(rows: list[tuple[str, float]], count: int) -> None:
 
 
 def _print_moves(page: Any, moves: int) -> None:
-    columns = ("zoom", "drawn", "zooming, ms", "move is handled", "next frame", "whole picture")
-    table = Table(title=f"{moves} moves of the slider, ms, median and longest")
+    columns = ("zoom", "objects drawn", "zooming, ms", "handled", "next frame", "whole picture")
+    table = Table(title=f"{moves} moves of the slider, ms, median and maximum")
     for column in columns:
         table.add_column(column, justify="right")
     for steps in (0, 3, 3):

@@ -51,7 +51,8 @@ def main() -> None:
     table = Table(
         title=f"Peak resident memory of detect, {options.precision}, median of {options.repeats}"
     )
-    for column in ("scene", "peak MiB", "of the first", "over the model", "detections", "seconds"):
+    memory_columns = ("peak MiB", "relative to the first row", "above the loaded model")
+    for column in ("scene", *memory_columns, "detections", "seconds"):
         table.add_column(column, justify="right")
     runs: dict[int, list[tuple[float, ...]]] = {side: [] for side in options.sides}
     with tempfile.TemporaryDirectory() as name:

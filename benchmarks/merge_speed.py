@@ -41,7 +41,8 @@ def main() -> None:
     options = parser.parse_args()
     print_machine()
     table = Table(title=f"suppression at IoU {_IOU}")
-    for column in ("boxes", "of", "by", "kept", "wall, s", "CPU, s", "us a box", "peak MB"):
+    columns = ("kept", "seconds", "CPU, s", "µs per box", "peak MB")
+    for column in ("boxes", "distribution", "method", *columns):
         table.add_column(column, justify="right")
     for count in options.counts:
         found = _scatter(count)

@@ -84,7 +84,7 @@ def _print(options: argparse.Namespace, seconds: dict[str, list[float]]) -> None
         title=f"{options.model}, {options.batch} chips of {options.side} px, {options.threads} "
         f"threads, onnxruntime {onnxruntime.__version__}, {options.rounds} rounds"
     )
-    for column in ("", "seconds, median", "over onnxruntime's", "(least to most)"):
+    for column in ("", "seconds, median", "relative to onnxruntime", "(minimum to maximum)"):
         table.add_column(column)
     base = seconds["onnxruntime float32"]
     for name, times in seconds.items():

@@ -1,4 +1,4 @@
-"""Milliseconds to open a scene as a plan does: on the disk, and behind 50 ms a request.
+"""Milliseconds to open a scene as a plan does: on the disk, and behind 50 ms per request.
 
 Each row opens 200 scenes of 64 x 64 px on some threads; the last column is the CPU time of one.
 
@@ -37,13 +37,13 @@ def main() -> None:
     print_machine()
     about = load_model("urban-trees").description
     table = Table(title="opening scenes")
-    for column in ("scenes", "threads", "ms each", "CPU, ms each"):
+    for column in ("scenes", "threads", "ms per scene", "CPU ms per scene"):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), 0.05) as address:
         names = _make_scenes(Path(folder), options.scenes)
         for where, threads in ((folder, 1), (folder, 4), (address, 1), (address, 16)):
             figures = _measure([f"{where}/{name}" for name in names], threads, about)
-            kind = "local" if where == folder else "remote"
+            kind = "local" if where == folder else "remote, 50 ms per request"
             table.add_row(kind, str(threads), *(f"{1e3 * one:.1f}" for one in figures))
     Console().print(table)
 

@@ -130,8 +130,8 @@ def _print(
         title=f"{options.side} x {options.side} px, {labelled} labelled objects, "
         f"{Path(options.model).stem}, {options.threads} threads, median of {options.repeats}"
     )
-    columns = ("", "version", "seconds", "Mpx/s", "times geodet's seconds", "peak MiB")
-    for column in (*columns, "objects", "F", "F1 with geodet's"):
+    columns = ("", "version", "seconds", "Mpx/s", "time relative to geodet", "peak MiB")
+    for column in (*columns, "objects", "F1", "F1 against geodet's detections"):
         table.add_column(column)
     of_row = {one.name: [run for run in runs if run.name == one.name] for one in entrants}
     base = of_row[entrants[0].name]

@@ -178,8 +178,8 @@ def _print(options: argparse.Namespace, rounds: dict[str, list[Round]]) -> None:
         "",
         seconds_of,
         "Mpx/s",
-        "times the bare pass",
-        f"times {first}'s seconds",
+        "relative to its bare forward pass",
+        f"relative to {first}",
         "objects",
     )
     for column in columns:

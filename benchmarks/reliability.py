@@ -174,7 +174,7 @@ def compare_mended(folder: Path, model: Model, given: argparse.Namespace) -> Non
     print(f"one run: {len(whole)} rows; {len(scenes) - 1} scenes and one appended: {len(mended)}")
     print(f"rows in both: {len(whole & mended)}")
     for name in ("all", "mended"):
-        print(f"doubles in {name}: {count_doubles(folder / f'{name}.gpkg', 0.5)}")
+        print(f"duplicates in {name}: {count_doubles(folder / f'{name}.gpkg', 0.5)}")
 
 
 def kill_runs(folder: Path, model: Model, given: argparse.Namespace) -> None:

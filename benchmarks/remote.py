@@ -49,11 +49,11 @@ def main() -> None:
     options = _parse()
     print_machine()
     model = geodet.load_model(options.model) if options.model else None
-    title = f"Mpx/s, {options.side} px a side, {options.delay * 1000:.0f} ms a request"
+    title = f"Mpx/s, {options.side} px a side, {options.delay * 1000:.0f} ms per request"
     table = Table(title=title)
     names = (*options.ways, *(["detect"] if model else []))
     columns = (f"{name} {what}" for name in names for what in ("local", "remote", "ratio"))
-    for column in ("scene", "readers", *columns):
+    for column in ("scene", "threads", *columns):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
         files = _make_files(Path(folder), options.side)
@@ -62,7 +62,7 @@ def main() -> None:
                 pair = (str(file), f"{address}/{file.name}")
                 for readers in options.readers if kind in options.kinds else ():
                     figures = _measure(pair, readers, model, options)
-                    table.add_row(kind, str(readers or "auto"), *figures)
+                    table.add_row(kind, str(readers or "the default"), *figures)
     Console(width=110).print(table)
 
 

@@ -52,7 +52,8 @@ def main() -> None:
     trees = np.hstack([painting.centres - _BOX / 2, painting.centres + _BOX / 2])
     kinds = np.zeros(len(trees), np.int64)
     table = Table(title=f"{options.model}: {len(images)} chips, and a town of {len(trees)} trees")
-    for column in ("", "threshold", "F1", "P", "R", "town F1", "P", "R", "second boxes"):
+    columns = ("F1", "precision", "recall", "town F1", "precision", "recall", "second boxes")
+    for column in ("suppression", "threshold", *columns):
         table.add_column(column)
     for name, merge in _ways().items():
         real = compare_images([merge(one.ranked()) for one in found], images, config.match)
@@ -92,13 +93,15 @@ def _ways() -> dict[str, Fuse]:
     for iou in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
         ways[f"NMS {iou}"] = partial(suppress, iou=iou)
     for part in (0.1, 0.2, 0.3):
-        ways[f"part of the smaller box {part}"] = partial(_suppress_by, part_of_smaller, limit=part)
+        name = f"{part} of the smaller box is shared"
+        ways[name] = partial(_suppress_by, part_of_smaller, limit=part)
     for metres in (4.5, 5.5, 6.5, 7.5):
         name = f"centres closer than {metres} m"
         ways[name] = partial(_suppress_by, _nearness, limit=-metres / GSD)
     for factor in (0.5, 0.7, 0.85):
         for metres in (7.0, 9.0):
-            name = f"NMS 0.2, and closer than {metres:g} m with a score below {factor} times"
+            name = f"NMS 0.2, and centres closer than {metres:g} m if the score is below {factor} "
+            name += "times the other"
             ways[name] = partial(suppress_weak, metres=metres, factor=factor)
     ways["soft-NMS, Gaussian 0.3"] = partial(soft_nms, sigma=0.3, lowest=_LOWEST_SCORE)
     return ways

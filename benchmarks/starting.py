@@ -62,7 +62,7 @@ def main() -> None:
         starts = {
             "geodet --help": [_HELP],
             "geodet detect, to a GeoPackage": [_DETECT, *detect, f"{output}.gpkg"],
-            "geodet detect, to a table of text": [_DETECT, *detect, f"{output}.csv"],
+            "geodet detect, to a text table": [_DETECT, *detect, f"{output}.csv"],
         }
         runs: dict[str, list[tuple[float, float]]] = {row: [] for row in starts}
         for repeat in range(options.repeats + 1):
@@ -71,7 +71,7 @@ def main() -> None:
                 if repeat:
                     runs[row].append(times)
     table = Table(title=f"Seconds until geodet has started, {options.repeats} starts")
-    for column in ("start", "median", "least", "most", "processor seconds"):
+    for column in ("start", "median", "minimum", "maximum", "processor seconds"):
         table.add_column(column, justify="right")
     for row, own in runs.items():
         seconds, processor = zip(*own, strict=True)

@@ -196,7 +196,7 @@ def _print(options: argparse.Namespace, ours: list[float], plain: list[float]) -
     ratios = [a / b for a, b in zip(ours[1:], plain[1:], strict=True)]
     table = Table(
         title=f"{options.backbone}, {options.chips} chips of {_SIDE} px, batches of "
-        f"{options.batch_size}, median of {len(ratios)} epochs in turn",
+        f"{options.batch_size}, median of {len(ratios)} alternating epochs",
         min_width=72,
     )
     for column in ("", "chips/s", "first epoch"):

@@ -50,8 +50,8 @@ CHANGES: dict[str, tuple[str, Callable[[Pixels], Pixels]]] = {
     "contrast x 0.5": ("uint8", _contrast(0.5)),
     "contrast x 0.7": ("uint8", _contrast(0.7)),
     "contrast x 1.5": ("uint8", _contrast(1.5)),
-    "contrast x 2.5": ("uint8", _contrast(2.5)),
-    "80 darker": ("uint8", lambda pixels: pixels - 80),
+    "contrast x 2.5, clipped at 0 and 255": ("uint8", _contrast(2.5)),
+    "80 darker, clipped at 0": ("uint8", lambda pixels: pixels - 80),
     "80 brighter": ("uint8", lambda pixels: pixels + 80),
     "dark: x 0.3": ("uint8", lambda pixels: pixels * 0.3),
     "gamma 0.6": ("uint8", lambda pixels: 255 * (pixels / 255) ** 0.6),
@@ -71,10 +71,10 @@ def main() -> None:
     table = Table(title=f"{options.task}, {len(chips)} images")
     for column in (
         "change",
-        "F as it is",
+        "F1, not matched",
         "precision",
         "recall",
-        "F matched",
+        "F1, matched",
         "precision",
         "recall",
     ):

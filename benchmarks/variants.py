@@ -95,7 +95,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     ),
     "crops": (
         ("thermal",),
-        {"80 % on objects": (), "30 % on objects": ("augment.object_share=0.3",)},
+        {"80 % placed on an object": (), "30 % placed on an object": ("augment.object_share=0.3",)},
     ),
     "prior": (
         ("thermal",),

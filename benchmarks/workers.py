@@ -75,7 +75,7 @@ def main() -> None:
     table = Table(
         title=f"eight scenes of {options.side} px a side, {options.repeats} times in turn"
     )
-    for column in ("", "two workers, times as fast as one", "from", "to"):
+    for column in ("", "speed-up by a second worker", "minimum", "maximum"):
         table.add_column(column, justify="right" if column else "left")
     for row, found in ratios.items():
         figures = statistics.median(found), min(found), max(found)

@@ -108,7 +108,7 @@ def training(setting: Setting) -> Iterator[Row]:
     output = setting.folder / "trained.safetensors"
     with Utilisation(setting.device) as busy:
         for row in _epochs(data, output, config, setting.device):
-            yield row | {"GPU busy %": busy.percent, "GPU MiB": peak_gpu_mib()}
+            yield row | {"GPU busy, %": busy.percent, "GPU MiB": peak_gpu_mib()}
 
 
 def _epochs(data: Path, output: Path, config: Config, device: str) -> Iterator[Row]:

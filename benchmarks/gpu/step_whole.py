@@ -101,8 +101,8 @@ def _detect(
     speed = side * side / 1e6 / report.seconds
     return {
         **{"side": side, "seconds": report.seconds, "Mpx/s": speed},
-        "of bare": bare / report.seconds if bare else None,
-        **{"GPU busy %": busy.percent, "W": busy.watts, "objects": sum(report.labels.values())},
+        "relative to the network alone": bare / report.seconds if bare else None,
+        **{"GPU busy, %": busy.percent, "W": busy.watts, "objects": sum(report.labels.values())},
         **{"capped": report.capped, "GPU MiB": peak_gpu_mib(), "host MiB": peak_host_mib()},
         "stages, s": {name: float(f"{taken:.3g}") for name, taken in report.stages.items()},
     }

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,40 @@ def test_every_table_is_of_a_benchmark_that_is_there():
     import every_table
 
     assert all((FOLDER / words[0]).is_file() for words in every_table.TABLES.values())
+
+
+WORDS = {
+    ("active-learning", "active_learning"): [
+        "chosen by",
+        "F1, mean and standard deviation",
+        "gain over the base on the same test set",
+        "F1 at the best threshold of the test set",
+    ],
+    ("agreement", "agreement"): ["columns and rows left out"],
+    ("choices", "second_boxes"): ["suppression", "precision", "recall", "second boxes"],
+    ("eight-bits", "precisions"): ["relative to its bare forward pass"],
+    ("jobs", "jobs"): ["overhead", "CPU per detection"],
+    ("jobs", "opening"): ["ms per scene", "CPU ms per scene"],
+    ("many-scenes", "joining"): ["order of scenes", "us per object", "MB at the peak"],
+    ("many-scenes", "geoparquet"): ["us per object", "MB before", "MB at the peak"],
+    ("memory", "memory"): ["relative to the first row", "above the loaded model"],
+    ("peers", "peers"): ["time relative to geodet", "F1", "F1 against geodet's detections"],
+    ("speed", "evaluation"): ["px per tree"],
+    ("speed", "gpu/step_whole"): ["relative to the network alone", "GPU busy, %"],
+    ("speed", "looking"): ["step", "CPU seconds"],
+    ("speed", "looking_in_browser"): ["objects drawn"],
+    ("speed", "merge_speed"): ["distribution", "method", "µs per box"],
+}
+"""Page and script to the headers of columns that both have."""
+
+
+@pytest.mark.parametrize("names", WORDS, ids=lambda names: names[1])
+def test_a_script_heads_its_columns_as_its_page_does(names):
+    page, script = (FOLDER / f"{names[0]}.md", FOLDER / f"{names[1]}.py")
+    lines = page.read_text("utf-8").splitlines()
+    heads = [line for line, below in pairwise(lines) if below.startswith(("|-", "| -"))]
+    cells = {cell.strip() for line in heads for cell in line.split("|")}
+    text = script.read_text("utf-8")
+    for word in WORDS[names]:
+        assert word in cells
+        assert f'"{word}"' in text

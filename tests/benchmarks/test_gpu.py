@@ -30,7 +30,7 @@ def test_steps_are_measured_once_and_written_down(tmp_path):
     )
     (row,) = results["whole"]["rows"]
     assert row["objects"] > 50
-    assert 0 < row["of bare"] < 1.5
+    assert 0 < row["relative to the network alone"] < 1.5
     assert "10^6 candidates" in (tmp_path / "table.txt").read_text()
 
     again = run(tmp_path, "--only", "merging")
