@@ -1,7 +1,7 @@
 """Second boxes on large crowns: ways to suppress them, on a painted town and on real chips.
 
-The bundled tree models know one size of box, so a crown much wider than that gets several. In the
-painted town the crowns are known: a second box is any beyond the first with its centre in one
+The bundled tree models know one size of box, so a crown much wider than that could get several. In
+the painted town the crowns are known: a second box is any beyond the first with its centre in one
 crown, counted for the nearest tree. Each way starts from the same candidates, and its threshold is
 the one that is best on the validation chips, with their labels.
 
