@@ -82,11 +82,11 @@ def test_a_recipe_wins():
     config = resolve_config("thermal", settings=["train.init=urban-trees"])
     model = adopt_network(boxes_of(12), config).model
     assert model.anchor_sizes == config.model.anchor_sizes
-    assert model.backbone == "efficientnet_lite0"
+    assert model.backbone == TREES.backbone
 
 
 @pytest.mark.parametrize(
-    ("model", "backbone"), [("urban-trees", "efficientnet_lite0"), ("thermal", "resnet18")]
+    ("model", "backbone"), [("urban-trees", TREES.backbone), ("thermal", "resnet18")]
 )
 def test_the_backbone_is_that_of_the_first_weights_unless_one_is_set(model, backbone):
     init = [f"train.init={model}", "model.channels=64"]
