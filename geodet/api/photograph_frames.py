@@ -10,7 +10,8 @@ import shapely
 from geodet.api.call_arguments import Paths, list_paths
 from geodet.config import DetectConfig
 from geodet.detection.photographed_scenes import photograph_of
-from geodet.photographs.photograph import WGS_84, Photograph
+from geodet.geometry.geobox import WGS_84
+from geodet.photographs.photograph import Photograph
 from geodet.raster.scene_lists import list_scenes
 from geodet.raster.scene_names import scene_names
 

@@ -19,6 +19,7 @@ from geodet.counting.polygon_counts import CountedPolygons, Polygons, count_pair
 from geodet.errors import ConfigError, VectorError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import full_turn
+from geodet.geometry.geobox import WGS_84
 from geodet.geometry.ground_area import ground_areas
 from geodet.geometry.utm import utm_at
 from geodet.raster.density import find_cells_of
@@ -29,7 +30,6 @@ __all__ = ["CellGrid", "count_in_hexagons", "count_in_squares"]
 _MOST_CELLS = 2**28  # of a raster of densities: 1 GiB
 _FINEST = 15  # H3's resolutions are 0 to 15
 _INWARDS = np.array([1, 1, -1, -1]) * 1e-6  # of a cell: what rounding makes of its edges
-_WGS84 = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +168,14 @@ def count_in_hexagons(
         raise ConfigError(f"H3 has no resolution {resolution}", hint="choose one of 0 to 15")
     _check_placed(found, ground)
     crs = found.crs
-    longitude, latitude = Transformer.from_crs(crs, _WGS84, always_xy=True).transform(
+    longitude, latitude = Transformer.from_crs(crs, WGS_84, always_xy=True).transform(
         *found.centres.T
     )
     places = zip(latitude.tolist(), longitude.tolist(), strict=True)
     indices = np.array([h3.latlng_to_cell(*place, resolution) for place in places], np.uint64)
     cells, place = np.unique(indices, return_inverse=True)
     rings = [np.array(h3.cell_to_boundary(int(cell)))[:, ::-1] for cell in cells]
-    polygons = _cells(found.path, np.array([_hexagon(ring) for ring in rings], object), _WGS84)
+    polygons = _cells(found.path, np.array([_hexagon(ring) for ring in rings], object), WGS_84)
     polygons.attributes["h3"] = [h3.int_to_str(int(cell)) for cell in cells]
     return polygons, _count(found, polygons, place, estimator, ground)
 

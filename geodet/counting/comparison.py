@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from geodet.counting.found_objects import FoundObjects
 from geodet.evaluation.matching import MatchPairs, match
 from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.geobox import WGS_84
 from geodet.tilesets.class_names import join_names
 
 __all__ = ["DateComparison", "match_dates"]
@@ -108,7 +109,7 @@ def _to_plane(before: FoundObjects, after: FoundObjects) -> tuple[Floats, Floats
 
 def _plane_around(crs: CRS, middle: Floats) -> CRS:
     """Return a projection in metres that is true to distances from the middle of the objects."""
-    longitude, latitude = Transformer.from_crs(crs, 4326, always_xy=True).transform(*middle)
+    longitude, latitude = Transformer.from_crs(crs, WGS_84, always_xy=True).transform(*middle)
     return CRS.from_dict(
         {"proj": "aeqd", "lat_0": latitude, "lon_0": longitude, "datum": "WGS84", "units": "m"}
     )

@@ -34,11 +34,11 @@ from geodet.detection.scene_for_model import (
 from geodet.documents.text import as_utf8
 from geodet.errors import SceneError
 from geodet.geometry.boxes import Detections
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 from geodet.geometry.scene_detections import SceneDetections, common_crs
 from geodet.geometry.windows import WindowLimits
 from geodet.models.description import ModelDescription
-from geodet.photographs.photograph import WGS_84, Photographs
+from geodet.photographs.photograph import Photographs
 from geodet.raster.scene import Scene
 from geodet.raster.scene_lists import is_gdal_path
 from geodet.raster.scene_names import scene_names

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from geodet.config import DetectConfig
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 from geodet.models.description import ModelDescription
 from geodet.photographs.photograph import (
-    WGS_84,
     Photograph,
     Photographs,
     read_photograph,

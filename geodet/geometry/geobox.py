@@ -15,10 +15,12 @@ from geodet.geometry.boxes import box_corners
 from geodet.geometry.full_turns import full_turn, within_half_turn
 from geodet.geometry.windows import Window
 
-__all__ = ["PIXEL_TRANSFORM", "GeoBox", "step_lengths"]
+__all__ = ["PIXEL_TRANSFORM", "WGS_84", "GeoBox", "step_lengths"]
 
 PIXEL_TRANSFORM = Affine(1, 0, 0, 0, -1, 0)
 """The transform of a raster without a georeference: x is the column, and y is -row, as in QGIS."""
+WGS_84 = CRS.from_epsg(4326)
+"""The CRS of longitudes and latitudes."""
 
 _ROUNDING = 0.41
 

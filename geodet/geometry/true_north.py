@@ -7,7 +7,7 @@ import math
 import numpy as np
 from pyproj import Transformer
 
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 
 __all__ = ["north_angle"]
 
@@ -36,7 +36,7 @@ def north_angle(geobox: GeoBox, xy: tuple[float, float]) -> float | None:
     crs = geobox.crs
     if crs is None or crs.geodetic_crs is None:
         return None
-    to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    to_degrees = Transformer.from_crs(crs, WGS_84, always_xy=True)
     centre = geobox.to_world(np.array([xy], np.float64))[0]
     longitude, latitude = to_degrees.transform(*centre)
     south = max(latitude - _STEP, -90.0)

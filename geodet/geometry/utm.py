@@ -8,6 +8,7 @@ from pyproj.database import query_utm_crs_info
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import WGS_84
 
 __all__ = ["utm_at"]
 
@@ -23,10 +24,10 @@ def utm_at(crs: CRS, xy: Floats) -> CRS:
         VectorError: No zone contains it, as at the poles.
 
     Example:
-        >>> utm_at(CRS.from_epsg(4326), [15.0, 45.0]).to_epsg()
+        >>> utm_at(WGS_84, [15.0, 45.0]).to_epsg()
         32633
     """
-    x, y = Transformer.from_crs(crs, 4326, always_xy=True).transform(*xy)
+    x, y = Transformer.from_crs(crs, WGS_84, always_xy=True).transform(*xy)
     x = (x + 180) % 360 - 180
     zones = query_utm_crs_info("WGS 84", AreaOfInterest(x, y, x, y))
     if not zones:

@@ -30,13 +30,13 @@ from geodet.detection.scene_windows import SceneWindows
 from geodet.detection.stopwatch import Stopwatch
 from geodet.detection.value_range import describe_range
 from geodet.errors import OutputError, SceneError
+from geodet.geometry.geobox import WGS_84
 from geodet.geometry.scene_detections import common_crs
 from geodet.geometry.windows import Window
 from geodet.jobs.job_folder import JobFolder
 from geodet.jobs.job_plan import CHANGED, CHANGED_HINT, JobPlan
 from geodet.jobs.placed_parts import PlacedParts
 from geodet.models.description import ModelDescription
-from geodet.photographs.photograph import WGS_84
 from geodet.vector.write_detections import check_scene_names
 
 __all__ = ["MergeRun", "begin_merge", "describe_values"]

@@ -8,22 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyproj import CRS
-
 from geodet.photographs.ground_view import GroundView, to_stored
 from geodet.photographs.tags import PictureTags, read_tags
 
 __all__ = [
-    "WGS_84",
     "Photograph",
     "Photographs",
     "focal_length_px",
     "read_photograph",
     "to_photograph",
 ]
-
-WGS_84 = CRS.from_epsg(4326)
-"""The CRS of the places of cameras."""
 
 _logger = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from rasterio.transform import Affine, from_gcps
 from rasterio.vrt import WarpedVRT
 
 from geodet.errors import SceneError
+from geodet.geometry.geobox import WGS_84
 from geodet.raster.scene_lists import is_gdal_path
 
 __all__ = ["find_warp", "open_expanded", "open_warped", "stored_place", "utm_zone"]
@@ -189,7 +190,7 @@ def utm_zone(longitude: float, latitude: float) -> CRS:
 
 
 def _zone_of(places: Any, crs: CRS) -> CRS:
-    to_degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+    to_degrees = Transformer.from_crs(crs, WGS_84, always_xy=True)
     longitude, latitude = to_degrees.transform(*places.mean(axis=0))
     return utm_zone(longitude, latitude)
 

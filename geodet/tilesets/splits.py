@@ -23,7 +23,7 @@ from geodet.config import DataConfig
 from geodet.errors import TilesetError
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.full_turns import turns_together, within_half_turn
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 
 __all__ = [
     "PART_WORDS",
@@ -39,7 +39,6 @@ __all__ = [
 Split = Literal["train", "val", "test"]
 Part = Literal["train", "val", "test", "all"]
 
-_DEGREES = CRS.from_epsg(4326)
 _WITHOUT_VALIDATION = "train without validation: data.val_fraction=0"
 
 PART_WORDS: dict[str, Split] = {
@@ -107,7 +106,7 @@ def _connected(geoboxes: Sequence[GeoBox]) -> NDArray[np.int32]:
     corners = np.stack([_footprint(box) for box in geoboxes])
     pairs = [np.array(rows)[_find_meeting(corners[rows], crs)] for crs, rows in worlds.items()]
     if len(worlds) > 1:
-        pairs.append(_find_meeting(_to_degrees(corners, worlds), _DEGREES))
+        pairs.append(_find_meeting(_to_degrees(corners, worlds), WGS_84))
     first, second = np.concatenate(pairs, axis=1)
     count = len(geoboxes)
     links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
@@ -133,7 +132,7 @@ def _to_degrees(corners: Floats, worlds: Mapping[CRS | None, Sequence[int]]) -> 
         if crs is None:
             continue
         try:
-            transformer = Transformer.from_crs(crs, _DEGREES, always_xy=True)
+            transformer = Transformer.from_crs(crs, WGS_84, always_xy=True)
         except ProjError:
             continue  # a CRS of a building site has no place on the globe
         x, y = transformer.transform(*np.moveaxis(corners[rows], -1, 0))

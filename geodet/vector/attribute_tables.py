@@ -21,6 +21,7 @@ from geodet.errors import OutputError
 from geodet.files.gdal_paths import gdal_path
 from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
+from geodet.geometry.geobox import WGS_84
 from geodet.vector.gdal_errors import raising_gdal_errors
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
 
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf"}
 _NESTED = (list, dict, np.ndarray)
-_WGS84 = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def write_polygon_table(
             return
         frame = geopandas.GeoDataFrame(table, geometry=shapes, crs=crs)
         if suffix == ".geojson" and crs is not None:
-            frame = frame.to_crs(_WGS84)
+            frame = frame.to_crs(WGS_84)
         if suffix == ".parquet":
             frame.to_parquet(temporary, index=False, write_covering_bbox=True)
             return

@@ -15,13 +15,11 @@ from pyproj import CRS
 
 from geodet.geometry.arrays import Floats
 from geodet.geometry.boxes import box_corners
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 from geodet.geometry.oriented_boxes import oriented_corners
 from geodet.vector.polygon_layers import write_polygons
 
 __all__ = ["ErrorBoxes", "write_layers"]
-
-_WGS_84 = CRS.from_epsg(4326)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def _choose_crs(found: Sequence[CRS | None]) -> CRS | None:
     if len(known) < len(found):
         return None
     distinct = {crs.to_wkt(): crs for crs in known}
-    return known[0] if len(distinct) == 1 else _WGS_84
+    return known[0] if len(distinct) == 1 else WGS_84
 
 
 def _to_polygons(part: ErrorBoxes, crs: CRS | None) -> NDArray[np.object_]:

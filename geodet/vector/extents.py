@@ -10,7 +10,7 @@ from pyproj import CRS
 
 from geodet.errors import VectorError
 from geodet.geometry.arrays import Floats
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 from geodet.geometry.reprojection import raster_bounds
 from geodet.vector.vector_files import read_extent
 
@@ -101,7 +101,7 @@ def guess_why_apart(
 
     Example:
         >>> from affine import Affine
-        >>> scene = GeoBox(10, 10, Affine(0.1, 0, 13, 0, -0.1, 53), CRS.from_epsg(4326))
+        >>> scene = GeoBox(10, 10, Affine(0.1, 0, 13, 0, -0.1, 53), WGS_84)
         >>> guess_why_apart(np.array([52.4, 13.1, 52.6, 13.2]), scene.crs, scene)
         'perhaps latitude and longitude are swapped'
     """
@@ -124,7 +124,7 @@ def _iter_guesses(
     if crs is not None:
         text = f"perhaps the coordinates are in {geobox.crs.name}, as {raster}"
         yield raster_bounds(geobox, None), bounds, text
-    degrees = _scene_bounds(geobox, CRS.from_epsg(4326))
+    degrees = _scene_bounds(geobox, WGS_84)
     text = "perhaps the coordinates are degrees"
     yield degrees, bounds, f"{text}: {remedy}"
     yield degrees, swapped, f"{text}, with latitude and longitude swapped"

@@ -12,6 +12,7 @@ from pyproj import CRS
 from shapely.geometry.polygon import orient
 
 from geodet.geometry.arrays import Floats
+from geodet.geometry.geobox import WGS_84
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.photographs.photograph import Photographs
 from geodet.vector.formats import Geometry
@@ -20,7 +21,6 @@ from geodet.vector.rows import Rows, iter_slices, to_rows
 
 __all__ = ["GeoJsonStream"]
 
-_WGS84 = CRS.from_epsg(4326)
 _DECIMALS = 9  # of degrees, 0.1 mm: those of a GeoJSON file
 _DIGITS = 15  # of the fields
 _ROWS_AT_ONCE = 10_000
@@ -54,7 +54,7 @@ class GeoJsonStream:
         self._stream, self._classes, self._geometry = stream, tuple(classes), geometry
         self._photographs, self._oriented = photographs, oriented
         self._is_on_earth = is_on_earth(crs)
-        self._crs = _WGS84 if self._is_on_earth else crs
+        self._crs = WGS_84 if self._is_on_earth else crs
 
     def write(self, part: SceneDetections) -> None:
         """Write the detections of a scene, or of a part of it.

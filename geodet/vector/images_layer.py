@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS
 
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.arrays import Ints
+from geodet.geometry.geobox import WGS_84
 from geodet.geopackage.side_tables import SideTable, add_side_table, write_side_features
 from geodet.photographs.photograph import Photograph
 
@@ -40,7 +40,6 @@ IMAGES = "images"
 TOTAL = "objects"
 """Name of the column with the number of objects of all classes."""
 _TYPES = {"O": "TEXT", "i": "INTEGER", "f": "REAL"}  # by the kind of NumPy's type
-_WGS84 = CRS.from_epsg(4326)
 _NUMBERS = ("gsd_m", "longitude", "latitude", "altitude_m", "height_m", "yaw_deg", "pitch_deg")
 
 
@@ -171,7 +170,7 @@ def _to_table(found: ImageCounts) -> SideTable:
     types = {name: _TYPES[values.dtype.kind] for name, values in columns.items()}
     places = np.stack([columns["longitude"], columns["latitude"]], axis=-1)[:, None]
     values = [[_known(value) for value in column.tolist()] for column in columns.values()]
-    return SideTable(IMAGES, types, values, places, _WGS84)
+    return SideTable(IMAGES, types, values, places, WGS_84)
 
 
 def _known(value: Any) -> Any:

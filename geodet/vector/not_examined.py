@@ -12,7 +12,7 @@ from pyproj import CRS
 
 from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.arrays import Floats
-from geodet.geometry.geobox import GeoBox
+from geodet.geometry.geobox import WGS_84, GeoBox
 from geodet.geometry.windows import Window
 from geodet.geopackage.side_tables import (
     SideTable,
@@ -35,7 +35,6 @@ NOT_EXAMINED = "not_examined"
 
 _MODEL = "model_sha256"
 """Property of an area in a file beside an output to which several models may have written."""
-_DEGREES = CRS.from_epsg(4326)
 _SIDES = {"x1_px": "col_off", "y1_px": "row_off", "x2_px": "col_end", "y2_px": "row_end"}
 """The sides of a window, by column."""
 
@@ -110,7 +109,7 @@ def write_not_examined(
         OutputError: The file cannot be written.
     """
     path = not_examined_path(output)
-    target = None if crs is None else _DEGREES
+    target = None if crs is None else WGS_84
     with raising_output_errors(path):
         features = _to_table(areas, target, photographs).features
         for one in features:

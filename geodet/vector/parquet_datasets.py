@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from pyproj import CRS, Transformer
+from pyproj import Transformer
 
 from geodet.errors import OutputError
 from geodet.files.pending import PendingOutput
 from geodet.geometry.arrays import Floats, Ints
+from geodet.geometry.geobox import WGS_84
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.geoparquet import SpoolingWriter, write_geoparquet
 from geodet.vector.lazy_modules import pyarrow
@@ -81,7 +82,7 @@ class QuadkeyDatasetWriter(SpoolingWriter):
                 path=layer.path,
             )
         super().__init__(output, layer)
-        self._to_degrees = Transformer.from_crs(layer.crs, CRS.from_epsg(4326), always_xy=True)
+        self._to_degrees = Transformer.from_crs(layer.crs, WGS_84, always_xy=True)
         self._cell_counts: dict[int, int] = {}
 
     def _add_rows(self, rows: Rows) -> None:
