@@ -11,7 +11,10 @@ from pathlib import Path
 
 from geodet.errors import OutputError, VectorError
 
-__all__ = ["check_gdal_output", "gdal_path"]
+__all__ = ["PARQUET_SUFFIXES", "check_gdal_output", "gdal_path"]
+
+PARQUET_SUFFIXES = (".parquet", ".geoparquet")
+"""Extensions of GeoParquet, which PyArrow reads in the place of GDAL."""
 
 _HINT = "rename the folder or the file without !, or run in that folder and name the file alone"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from geodet.config.reading_config import ReadingConfig
 from geodet.errors import SceneError
+from geodet.files.gdal_paths import PARQUET_SUFFIXES
 from geodet.files.network import is_remote_path
 from geodet.raster.reach import check_reach
 from geodet.raster.remote_files import list_remote_folder, read_remote_file
@@ -23,7 +24,7 @@ __all__ = [
     "names_scenes",
 ]
 
-INDEX_SUFFIXES = (".gpkg", ".parquet", ".geoparquet", ".geojson", ".fgb", ".shp")
+INDEX_SUFFIXES = (".gpkg", *PARQUET_SUFFIXES, ".geojson", ".fgb", ".shp")
 """Extensions of tile indexes; a ``.gpkg`` may be a raster as well."""
 
 _JSON = (".json", ".geojson")

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from geodet.errors import SceneError, VectorError
-from geodet.files.gdal_paths import gdal_path
+from geodet.files.gdal_paths import PARQUET_SUFFIXES, gdal_path
 
 __all__ = ["LOCATION", "read_tile_index"]
 
 LOCATION = "location"
 """The column of gdaltindex."""
-
-_PARQUET = (".parquet", ".geoparquet")
 
 
 def read_tile_index(path: Path) -> list[tuple[int, str]] | None:
@@ -29,7 +27,7 @@ def read_tile_index(path: Path) -> list[tuple[int, str]] | None:
     Raises:
         SceneError: It cannot be read, has no column ``location``, or a row has no path.
     """
-    is_parquet = path.suffix.lower() in _PARQUET
+    is_parquet = path.suffix.lower() in PARQUET_SUFFIXES
     found = _read_parquet(path) if is_parquet else _read_vectors(path)
     if found is None:
         return None

@@ -13,6 +13,7 @@ from pyproj import CRS
 
 from geodet.config import DataConfig, TileConfig
 from geodet.errors import TilesetError
+from geodet.files.gdal_paths import PARQUET_SUFFIXES
 from geodet.geometry.arrays import Floats, Ints
 from geodet.geometry.geobox import GeoBox
 from geodet.geometry.oriented_boxes import fit_labels
@@ -25,7 +26,7 @@ __all__ = ["LABEL_ENDS", "LabelFiles", "LabelsOfScene", "pair_labels"]
 
 logger = logging.getLogger(__name__)
 
-LABEL_ENDS = (".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml")
+LABEL_ENDS = (".gpkg", ".geojson", ".shp", ".fgb", *PARQUET_SUFFIXES, ".kml", ".gml")
 """Ends of the names of vector files, which no other labels have."""
 
 _SUFFIXES = (*LABEL_ENDS, ".json", ".csv")

@@ -14,7 +14,7 @@ from geodet.config.section import name_hint
 from geodet.documents.json_documents import parse_json
 from geodet.errors import OutputError, VectorError
 from geodet.files.existence import is_there
-from geodet.files.gdal_paths import check_gdal_output
+from geodet.files.gdal_paths import PARQUET_SUFFIXES, check_gdal_output
 from geodet.files.network import is_offline, is_remote_path
 from geodet.files.outputs import check_destination, check_output_folder
 from geodet.vector.lazy_modules import is_installed
@@ -95,7 +95,7 @@ _FORMATS = (
         packages=_GDAL,
     ),
     Format("flatgeobuf", "FlatGeobuf", (".fgb",), packages=_GDAL),
-    Format("geoparquet", "GeoParquet", (".parquet", ".geoparquet"), packages=_ARROW),
+    Format("geoparquet", "GeoParquet", PARQUET_SUFFIXES, packages=_ARROW),
     Format(
         "parquet-scenes",
         "GeoParquet data set by scene",

@@ -10,7 +10,7 @@ import shapely
 
 from geodet.documents.json_documents import parse_json
 from geodet.documents.text import DocumentError
-from geodet.files.gdal_paths import gdal_path
+from geodet.files.gdal_paths import PARQUET_SUFFIXES, gdal_path
 from geodet.vector.formats import LAYER_SEPARATOR, dataset_files
 from geodet.vector.lazy_modules import parquet, pyarrow, pyogrio
 from geodet.vector.rows import LAYER
@@ -33,7 +33,6 @@ LEFT_OUT = "scenes left out"
 THRESHOLDS = "thresholds"
 """The title of the score and IoU thresholds in use, as JSON."""
 
-_PARQUET = (".parquet", ".geoparquet")
 _GEOJSON = (".geojson", ".json")
 _LONGEST_LINE = 64 << 20  # bytes of metadata in a GeoJSON file
 _METADATA, _HEAD = '"metadata":', 20  # of which each is on a line of its own
@@ -54,7 +53,7 @@ def read_provenance(path: str | Path) -> Mapping[str, str]:
         parts = dataset_files(Path(file))
         if parts:  # each has the same
             file = str(Path(file, parts[0]))
-        if file.lower().endswith(_PARQUET):
+        if file.lower().endswith(PARQUET_SUFFIXES):
             found = parquet.read_metadata(file).metadata or {}
             texts = {key.decode(): value.decode() for key, value in found.items()}
             return {key: text for key, text in texts.items() if key not in _FOREIGN}

@@ -14,7 +14,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.files.gdal_paths import gdal_path
+from geodet.files.gdal_paths import PARQUET_SUFFIXES, gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.vector.coordinate_tables import has_coordinates, read_coordinates
 from geodet.vector.formats import (
@@ -40,7 +40,6 @@ __all__ = [
     "scenes_of_rows",
 ]
 
-_PARQUET = (".parquet", ".geoparquet")
 _CRS = "crs"  # the column with the CRS in a table, as geodet writes CSV
 
 
@@ -188,7 +187,7 @@ def _only_layer(file: str) -> str:
 
 def is_parquet(file: str) -> bool:
     """Return whether a path is a file of GeoParquet, or a data set of geodet's."""
-    return file.lower().endswith(_PARQUET) or bool(dataset_files(Path(file)))
+    return file.lower().endswith(PARQUET_SUFFIXES) or bool(dataset_files(Path(file)))
 
 
 def is_table(file: str) -> bool:

@@ -17,7 +17,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from geodet.errors import VectorError
-from geodet.files.gdal_paths import gdal_path
+from geodet.files.gdal_paths import PARQUET_SUFFIXES, gdal_path
 from geodet.files.spreadsheet_text import plain_text
 from geodet.geometry.arrays import Floats
 from geodet.geometry.ground_area import ground_areas
@@ -31,10 +31,9 @@ from geodet.vector.vector_files import crs_or_none
 
 __all__ = ["VectorSummary", "is_vector", "summarise_vector"]
 
-_PARQUET = (".parquet", ".geoparquet")
 _ENDS = (
     *(".gpkg", ".fgb", ".shp", ".kml", ".gdb", ".geojsonl", ".geojsons", ".ndjson"),
-    *_PARQUET,
+    *PARQUET_SUFFIXES,
 )
 _MAYBE_LABELS = (".geojson", ".json", ".csv")
 """Files that label several images have these endings, too."""
@@ -151,7 +150,7 @@ def _read_head(path: str | Path) -> _Head:
 
 def _parquet_files(file: str) -> list[str]:
     """List the file, or the files of a data set; none where it is not GeoParquet."""
-    if file.lower().endswith(_PARQUET):
+    if file.lower().endswith(PARQUET_SUFFIXES):
         return [file]
     return [str(Path(file, name)) for name in sorted(dataset_files(Path(file)))]
 
