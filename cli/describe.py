@@ -210,6 +210,8 @@ def review_fields(summary: ReviewSummary) -> dict[str, Any]:
 def _made_by(summary: VectorSummary) -> dict[str, list[Any]]:
     """Order what made a file, and leave out the settings that are at their default."""
     from geodet.config import DetectConfig
+    from geodet.geopackage.layer_metadata import MODEL_DIGEST
+    from geodet.vector.provenance import ACCURACY, THRESHOLDS
 
     usual = DetectConfig().model_dump(mode="json")
     known = {title: list(values) for title, values in summary.made_by.items()}
@@ -218,7 +220,7 @@ def _made_by(summary: VectorSummary) -> dict[str, list[Any]]:
         for one in known.pop("configuration", [])
         if isinstance(one, dict)
     ]
-    first = ("software", "model", "model_sha256", "precision", "thresholds", "accuracy")
+    first = ("software", "model", MODEL_DIGEST, "precision", THRESHOLDS, ACCURACY)
     ordered = {title: known.pop(title) for title in first if title in known}
     changed = {"settings": [one or "the defaults" for one in settings]} if settings else {}
     return ordered | changed | known

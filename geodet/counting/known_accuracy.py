@@ -14,14 +14,15 @@ from geodet.counting.found_objects import FoundObjects, read_found_objects
 from geodet.counting.intervals import Accuracy, Estimator, PlotRatio
 from geodet.counting.polygon_counts import Polygons, count_in_polygons, read_polygons
 from geodet.errors import ConfigError
+from geodet.geopackage.layer_metadata import MODEL_DIGEST
 from geodet.vector.examined_ground import ExaminedGround
-from geodet.vector.provenance import ACCURACY, read_provenance
+from geodet.vector.provenance import ACCURACY, THRESHOLDS, read_provenance
 
 __all__ = ["KnownAccuracy", "choose_estimator"]
 
 logger = logging.getLogger(__name__)
 
-_OF_A_RUN = (ACCURACY, "model_sha256", "thresholds")
+_OF_A_RUN = (ACCURACY, MODEL_DIGEST, THRESHOLDS)
 """Metadata that give an accuracy its meaning; those of a second run have a 2 after them."""
 
 

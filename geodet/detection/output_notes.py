@@ -17,6 +17,7 @@ from geodet.detection.scene_loop import SceneLoop
 from geodet.files.version import __version__
 from geodet.geometry.arrays import Floats
 from geodet.geometry.windows import Window
+from geodet.geopackage.layer_metadata import MODEL_DIGEST
 from geodet.models.class_thresholds import choose_thresholds
 from geodet.models.description import ModelDescription
 from geodet.models.model import Model
@@ -40,7 +41,7 @@ def describe_run(model: Model, config: DetectConfig, predictor: PredictorFacts) 
         **predictor.software,
         "precision": predictor.precision,
         "model": model.description.name,
-        "model_sha256": model.digest,
+        MODEL_DIGEST: model.digest,
         "configuration": config.model_dump_json(exclude_none=True),
         THRESHOLDS: json.dumps(_thresholds(model.description, predictor)),
         **_accuracy(model.description, predictor),

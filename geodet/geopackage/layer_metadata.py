@@ -11,13 +11,16 @@ import sqlite3
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-__all__ = ["LayerMetadata"]
+__all__ = ["MODEL_DIGEST", "LayerMetadata"]
+
+MODEL_DIGEST = "model_sha256"
+"""The title of the digest of the model that made the objects; of a second run with a 2 after it."""
 
 _GDAL = ("http://gdal.org", "text/xml")
 _ROOT, _SECTION, _ITEM = "GDALMultiDomainMetadata", "Metadata", "MDI"
 _OWN = "geodet"
 _RUNS, _ROWS_OF = "runs", "rows of "
-_MODEL = re.compile(r"model_sha256( \d+)?")
+_MODEL = re.compile(rf"{MODEL_DIGEST}( \d+)?")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _FIND = """

@@ -14,6 +14,7 @@ from geodet.files.outputs import raising_output_errors, replacing
 from geodet.geometry.arrays import Floats
 from geodet.geometry.geobox import WGS_84, GeoBox
 from geodet.geometry.windows import Window
+from geodet.geopackage.layer_metadata import MODEL_DIGEST
 from geodet.geopackage.side_tables import (
     SideTable,
     add_side_table,
@@ -33,8 +34,6 @@ __all__ = [
 NOT_EXAMINED = "not_examined"
 """Name of the layer."""
 
-_MODEL = "model_sha256"
-"""Property of an area in a file beside an output to which several models may have written."""
 _SIDES = {"x1_px": "col_off", "y1_px": "row_off", "x2_px": "col_end", "y2_px": "row_end"}
 """The sides of a window, by column."""
 
@@ -113,7 +112,7 @@ def write_not_examined(
     with raising_output_errors(path):
         features = _to_table(areas, target, photographs).features
         for one in features:
-            one["properties"][_MODEL] = model or None
+            one["properties"][MODEL_DIGEST] = model or None
         if searched is not None and path.exists():
             same = {(scene, of) for scene in searched for of in (model, None)}  # None: unknown
             features[:0] = [one for one in read_side_features(path) if _origin(one) not in same]
@@ -126,7 +125,7 @@ def write_not_examined(
 
 def _origin(feature: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return the scene of an area and the model, which earlier versions did not write."""
-    return feature["properties"]["scene"], feature["properties"].get(_MODEL)
+    return feature["properties"]["scene"], feature["properties"].get(MODEL_DIGEST)
 
 
 def _to_table(

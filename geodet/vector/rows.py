@@ -18,6 +18,7 @@ from geodet.geometry.arrays import Floats, Ints, shape_bounds
 from geodet.geometry.ground_pairs import GroundPairs
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geometry.written_scores import written_scores
+from geodet.geopackage.layer_metadata import MODEL_DIGEST
 from geodet.photographs.photograph import Photograph, Photographs
 from geodet.vector.formats import Geometry
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, measure_oriented
@@ -88,7 +89,7 @@ class VectorLayer:
     @property
     def model(self) -> str:
         """The digest of the model that the objects are from; empty: unknown."""
-        return self.metadata.get("model_sha256", "")
+        return self.metadata.get(MODEL_DIGEST, "")
 
     @property
     def geometry_type(self) -> str:
