@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -14,17 +16,17 @@ from . import search_options as search
 from .count_by import CountBy
 from .found_report import print_detections, reporting
 from .process import command_line, prepare_process
-from .report import (
-    log_nothing,
-    print_json,
-    print_stages,
-    set_up_logging,
-)
+from .report import log_nothing, print_stages, set_up_logging
 from .shard_search import choose_devices, choose_engine, refuse_with_job, require_scenes, search_job
-from .standard_output import STANDARD_OUTPUT, check_standard_output, lines_on_stdout
+from .standard_output import lines_on_stdout, split_outputs
 
 if TYPE_CHECKING:
+    from geodet.config import DetectConfig
+    from geodet.detection.detect import DetectReport
+    from geodet.detection.detect_options import DetectOptions
+    from geodet.detection.layer_run import LayerRun
     from geodet.geometry.scene_detections import SceneDetections
+    from geodet.jobs.pool_engines import PoolEngine
 
 __all__ = ["EXAMPLES", "detect"]
 
@@ -138,17 +140,20 @@ def detect(
         )
         return
     scenes, typed_outputs = require_scenes(ctx, scenes, typed_outputs)
-    from geodet.detection.scene_files import to_output
-
-    given = {"--json": as_json, "--append": append, "--style": style, "--discard": discard}
-    needs_file = [name for name, is_given in (*given.items(), ("--count-by", count_by)) if is_given]
-    check_standard_output(typed_outputs, format=format, needs_file=needs_file)
-    streams, stdout = STANDARD_OUTPUT in typed_outputs, sys.stdout
-    outputs = [to_output(typed, format) for typed in typed_outputs if typed != STANDARD_OUTPUT]
+    need_file = {
+        "--json": as_json,
+        "--append": append,
+        "--style": style,
+        "--discard": discard,
+        "--count-by": count_by,
+    }
+    outputs, stream = split_outputs(typed_outputs, format=format, need_file=need_file)
     if discard:
         _discard(outputs[0], quiet=quiet)
         return
-    flags = search.search_flags(
+    config = search.resolve_search(
+        recipe,
+        settings,
         score_threshold,
         bands,
         iou_threshold=iou_threshold,
@@ -163,10 +168,8 @@ def detect(
         gsd=gsd,
         ground_altitude=ground_altitude,
     )
-    config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
     corners, crs = opt.parse_bounds(bounds)
-    from geodet.detection.detect_options import DetectOptions, check_paths
-    from geodet.models.description import check_model, find_model
+    from geodet.detection.detect_options import DetectOptions
 
     devices = choose_devices(device, processes, profile=profile)
     options = DetectOptions(
@@ -190,44 +193,80 @@ def detect(
         profile=profile,
         asset=asset,
     )
-    # The same checks come again, with their warnings.
-    with reporting(as_json), log_nothing():
-        check_paths(scenes, outputs, options, config.detect)
-        check_model(model)
-        counting = CountBy(count_by, outputs, options)
-    prepare_process(devices[0])
-    from geodet.api.progress_bars import detect_bars
-    from geodet.jobs.pooled_run import begin_detection
-    from geodet.onnx.backend import load_model
-
-    is_shown = not quiet and not (streams and stdout.isatty())
-    with detect_bars(is_shown=is_shown) as progress, reporting(as_json) as report_to:
-        run = begin_detection(
-            scenes,
-            outputs,
-            load_model(model),
-            config.detect,
-            options,
-            choose_engine(engine, ray_address, devices, model=find_model(model)),
-            progress=progress,
-        )
-        report_to(run.report)
-        counting.follow(run)
-        write = lines_on_stdout(run, stdout, geometry) if streams else _write_nothing
-        try:
-            with closing(iter(run)) as parts:
-                for part in parts:
-                    write(part)
-        finally:
-            progress.finish(sum(run.report.labels.values()))
-    if as_json:
-        print_json(run.report)
-    else:
-        print_detections(run.report, quiet=quiet, to_stderr=streams)
-    if not (quiet or as_json):
-        counting.show()
+    choose = partial(choose_engine, engine, ray_address, devices)
+    run = _Run(scenes, outputs, stream, model, config, options)
+    counting = run.check(count_by, as_json=as_json)
+    report = run.search(choose, counting, as_json=as_json, quiet=quiet)
+    to_stderr = stream is not None
+    print_detections(report, counting, as_json=as_json, quiet=quiet, to_stderr=to_stderr)
     if profile:
-        print_stages(run.report.stages, run.report.seconds)
+        print_stages(report.stages, report.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Scenes to search, how, and where what is found goes."""
+
+    scenes: list[str]
+    """Scenes as they are typed."""
+    outputs: list[Path]
+    """Files to write."""
+    stream: TextIO | None
+    """Standard output, if it gets lines; a progress bar takes its place meanwhile."""
+    model: str
+    """Name or path of the model."""
+    config: DetectConfig
+    """Settings of the search."""
+    options: DetectOptions
+    """All that is not a setting."""
+
+    def check(self, count_by: Path | None, *, as_json: bool) -> CountBy:
+        """Check all paths and the model before anything slow is imported."""
+        from geodet.detection.detect_options import check_paths
+        from geodet.models.description import check_model
+
+        # The same checks come again, with their warnings.
+        with reporting(as_json), log_nothing():
+            check_paths(self.scenes, self.outputs, self.options, self.config)
+            check_model(self.model)
+            return CountBy(count_by, self.outputs, self.options)
+
+    def search(
+        self,
+        choose: Callable[..., PoolEngine | None],
+        counting: CountBy,
+        *,
+        as_json: bool,
+        quiet: bool,
+    ) -> DetectReport:
+        """Search the scenes, in the engine that ``choose`` returns for the file of the model."""
+        prepare_process(self.options.device)
+        from geodet.api.progress_bars import detect_bars
+        from geodet.jobs.pooled_run import begin_detection
+        from geodet.models.description import find_model
+        from geodet.onnx.backend import load_model
+
+        is_shown = not quiet and not (self.stream is not None and self.stream.isatty())
+        with detect_bars(is_shown=is_shown) as progress, reporting(as_json) as report_to:
+            model = load_model(self.model)
+            engine = choose(model=find_model(self.model))
+            where = self.scenes, self.outputs, model
+            run = begin_detection(*where, self.config, self.options, engine, progress=progress)
+            report_to(run.report)
+            counting.follow(run)
+            write = self._to_lines(run)
+            try:
+                with closing(iter(run)) as parts:
+                    for part in parts:
+                        write(part)
+            finally:
+                progress.finish(sum(run.report.labels.values()))
+        return run.report
+
+    def _to_lines(self, run: LayerRun) -> Callable[[SceneDetections], None]:
+        if self.stream is None:
+            return _write_nothing
+        return lines_on_stdout(run, self.stream, self.options.geometry)
 
 
 def _discard(output: Path, *, quiet: bool) -> None:

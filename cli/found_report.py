@@ -15,6 +15,8 @@ from .report import print_json
 if TYPE_CHECKING:
     from geodet.detection.detect import DetectReport
 
+    from .count_by import CountBy
+
 __all__ = ["print_detections", "reporting"]
 
 _MOST_PRINTED = 10  # names of outputs
@@ -40,16 +42,27 @@ def reporting(as_json: bool) -> Iterator[Callable[[DetectReport], None]]:
 
 
 def print_detections(
-    report: DetectReport, *, quiet: bool, to_stderr: bool = False, is_merge: bool = False
+    report: DetectReport,
+    counting: CountBy,
+    *,
+    as_json: bool,
+    quiet: bool,
+    to_stderr: bool = False,
+    is_merge: bool = False,
 ) -> None:
-    """Print the numbers of objects, the outputs, and the time.
+    """Print the numbers of objects, the outputs, the time, and what was counted in polygons.
 
     Args:
         report: Of the run.
+        counting: Counts beside its output.
+        as_json: Whether the report is printed as JSON instead.
         quiet: Whether only the numbers are printed.
         to_stderr: Whether standard output is taken by the objects themselves.
         is_merge: Whether nothing was searched, so that there is no speed.
     """
+    if as_json:
+        print_json(report)
+        return
     for name, count in report.labels.items():
         typer.echo(f"{count} x {name}", err=to_stderr)
     if quiet:
@@ -61,6 +74,7 @@ def print_detections(
     rate = report.megapixels / report.seconds
     speed = "" if is_merge else f", {rate:.2f} Mpx/s on {report.device}"
     typer.echo(f"{report.seconds:.1f} s{speed}", err=True)
+    counting.show()
 
 
 def _print_failure(error: str, hint: str, reports: list[DetectReport], *, as_json: bool) -> None:

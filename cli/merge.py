@@ -11,7 +11,7 @@ from . import options as opt
 from . import search_options as search
 from .count_by import CountBy
 from .found_report import print_detections, reporting
-from .report import print_json, set_up_logging
+from .report import set_up_logging
 
 __all__ = ["EXAMPLES", "merge"]
 
@@ -90,9 +90,4 @@ def merge(
         counting.follow(run)
         for _ in run:
             pass
-    if as_json:
-        print_json(run.report)
-    else:
-        print_detections(run.report, quiet=quiet, is_merge=True)
-    if not (quiet or as_json):
-        counting.show()
+    print_detections(run.report, counting, as_json=as_json, quiet=quiet, is_merge=True)

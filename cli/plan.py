@@ -82,7 +82,9 @@ def plan(
     they found.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    flags = search.search_flags(
+    config = search.resolve_search(
+        recipe,
+        settings,
         score_threshold,
         bands,
         iou_threshold=iou_threshold,
@@ -97,7 +99,6 @@ def plan(
         gsd=gsd,
         ground_altitude=ground_altitude,
     )
-    config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
     corners, crs = opt.parse_bounds(bounds)
     prepare_process(device)
     from geodet.detection.detect_options import DetectOptions
@@ -106,7 +107,7 @@ def plan(
     report = plan_job(
         scenes,
         model,
-        config.detect,
+        config,
         DetectOptions(
             device=device, aoi=aoi, bounds=corners, bounds_crs=crs, asset=asset, overwrite=overwrite
         ),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from . import options as opt
 from .score_thresholds import parse_thresholds
+
+if TYPE_CHECKING:
+    from geodet.config import DetectConfig
 
 __all__ = [
     "AllowMixed",
@@ -34,7 +37,7 @@ __all__ = [
     "SkipUniform",
     "Tta",
     "TypedOutputs",
-    "search_flags",
+    "resolve_search",
 ]
 
 _SCENES = typer.Argument(
@@ -235,15 +238,25 @@ AllowMixed = Annotated[
 ]
 
 
-def search_flags(score_threshold: str | None, bands: str | None, **others: Any) -> dict[str, Any]:
-    """Return the settings that options name, those that are not given as None.
+def resolve_search(
+    recipe: str | None,
+    settings: list[str] | None,
+    score_threshold: str | None,
+    bands: str | None,
+    **others: Any,
+) -> DetectConfig:
+    """Build the settings of a search from defaults, recipe, options and ``--set``.
 
     Args:
+        recipe: The value of ``--config``.
+        settings: The values of ``--set``.
         score_threshold: As it is typed.
         bands: As they are typed.
-        **others: Values of other options, by the name of their setting; switches that are off
-            leave it to the configuration.
+        **others: Values of other options, by the name of their setting; those that are not given,
+            and switches that are off, leave it to the recipe.
     """
-    given = {name: None if value is False else value for name, value in others.items()}
-    thresholds = parse_thresholds(score_threshold)
-    return given | {"score_threshold": thresholds, "bands": opt.parse_bands(bands)}
+    flags = {name: None if value is False else value for name, value in others.items()}
+    flags["score_threshold"] = parse_thresholds(score_threshold)
+    flags["bands"] = opt.parse_bands(bands)
+    config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
+    return config.detect

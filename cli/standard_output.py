@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -15,27 +16,37 @@ if TYPE_CHECKING:
     from geodet.geometry.scene_detections import SceneDetections
     from geodet.vector.formats import Geometry
 
-__all__ = ["STANDARD_OUTPUT", "check_standard_output", "is_stuck", "lines_on_stdout"]
+__all__ = ["is_stuck", "lines_on_stdout", "split_outputs"]
 
-STANDARD_OUTPUT = "-"
-"""The name of standard output among the outputs."""
-
+_STANDARD_OUTPUT = "-"  # among the outputs
 _PIPE_CLOSED = 141  # 128 plus the number of SIGPIPE, as of programs that this signal ends
 
 
-def check_standard_output(
-    typed: Sequence[str], *, format: str | None, needs_file: Sequence[str]
-) -> None:
-    """Refuse what does not go with lines on standard output.
+def split_outputs(
+    typed: Sequence[str], *, format: str | None, need_file: Mapping[str, object]
+) -> tuple[list[Path], TextIO | None]:
+    """Separate the files to write from standard output, and refuse what does not go with it.
 
     Args:
         typed: All outputs.
         format: The value of ``--format``.
-        needs_file: Options that were given and need a file among the outputs.
+        need_file: Values of options that need a file among the outputs, by name.
+
+    Returns:
+        The files, and standard output if it is among the outputs.
     """
-    if STANDARD_OUTPUT not in typed:
-        return
-    if "--json" in needs_file:
+    from geodet.detection.scene_files import to_output
+
+    if _STANDARD_OUTPUT not in typed:
+        return [to_output(one, format) for one in typed], None
+    _check_standard_output(typed, format, [name for name, value in need_file.items() if value])
+    return [to_output(one, format) for one in typed if one != _STANDARD_OUTPUT], sys.stdout
+
+
+def _check_standard_output(
+    typed: Sequence[str], format: str | None, needing_file: Sequence[str]
+) -> None:
+    if "--json" in needing_file:
         raise typer.BadParameter("-o - writes to standard output, too", param_hint="--json")
     if len(typed) > 1:
         return
@@ -43,7 +54,7 @@ def check_standard_output(
         raise typer.BadParameter(
             f"standard output takes GeoJSON lines, not {format}", param_hint="--format"
         )
-    for option in needs_file:
+    for option in needing_file:
         raise typer.BadParameter("needs a file besides -o -", param_hint=option)
 
 

@@ -10,7 +10,7 @@ import typer
 from . import options as opt
 from .process import prepare_process
 from .report import log_nothing, print_json, set_up_logging
-from .search_options import Scenes, search_flags
+from .search_options import Scenes, resolve_search
 
 if TYPE_CHECKING:
     from geodet.suggesting.suggest import SuggestReport
@@ -111,10 +111,8 @@ def suggest(
     errors on such chips than on others, so evaluate on others.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
-    flags = search_flags(
-        score_threshold, bands, chip_size=chip_size, batch_size=batch_size, workers=workers
-    )
-    config = opt.resolve(recipe, settings, flags={"detect": flags}, sections=("detect",))
+    sizes = {"chip_size": chip_size, "batch_size": batch_size, "workers": workers}
+    config = resolve_search(recipe, settings, score_threshold, bands, **sizes)
     corners, crs = opt.parse_bounds(bounds)
     from geodet.detection.detect_options import DetectOptions
     from geodet.models.description import check_model
@@ -126,7 +124,7 @@ def suggest(
     )
     task = SuggestTask(budget, by, detections, reviewed)
     with log_nothing():  # the same checks come again, with their warnings
-        check_suggestion(scenes, output, task, options, config.detect)
+        check_suggestion(scenes, output, task, options, config)
     check_model(model)
     check_device_name(device)
     prepare_process(device)
@@ -136,7 +134,7 @@ def suggest(
 
     with count_bar("looking at windows", is_shown=not quiet) as progress:
         report = suggest_windows(
-            scenes, output, load_model(model), config.detect, task, options, progress=progress
+            scenes, output, load_model(model), config, task, options, progress=progress
         )
     print_json(report) if as_json else _print(report, quiet=quiet)
 
