@@ -16,8 +16,11 @@ from .train_report import hint_at_resume, print_plan, print_training
 from .train_series import Seeds, Sweep, plan_runs, train_runs
 
 if TYPE_CHECKING:
+    from geodet.config import Config
     from geodet.tilesets.tile_inputs import LabelledArea
     from geodet.training.scene_chips import ScenesWithLabels
+    from geodet.training.train import TrainReport
+    from geodet.training.train_plan import TrainPlan
 
 __all__ = ["EXAMPLES", "train"]
 
@@ -34,6 +37,9 @@ Examples:
   geodet train --data tiles -o mine.safetensors --sweep train.batch_size=8,16
   torchrun --nproc-per-node 4 -m geodet train --data tiles -o mine.safetensors
 """
+
+_SECTIONS = ("model", "data", "augment", "train", "match", "detect")
+"""The sections of the configuration that a training reads; of scenes, ``tile`` as well."""
 
 
 def train(
@@ -155,8 +161,7 @@ def train(
     """
     if output is None and not dry_run:
         raise typer.BadParameter("name the model file to write", param_hint="--output / -o")
-    cuts = {"labels_crs": labels_crs, "gsd": gsd}
-    has_cuts = any(value is not None for value in (*cuts.values(), aoi, bounds))
+    has_cuts = any(value is not None for value in (labels_crs, gsd, aoi, bounds))
     scenes = _choose_scenes(data, scenes, labels, has_cuts=has_cuts)
     set_up_logging(verbose=verbose, quiet=quiet)
     flags = {
@@ -166,63 +171,33 @@ def train(
         "batch_size": batch_size,
         "workers": workers,
     }
-    known = ("model", "data", "augment", "train", "match", "detect")
-    sections = (*known, "tile") if scenes else known
-    layers: dict[str, dict[str, Any]] = {"train": flags, "tile": cuts}
+    layers: dict[str, dict[str, Any]] = {"train": flags}
+    layers["tile"] = {"labels_crs": labels_crs, "gsd": gsd}
     layers["data"] = {"allow_outside": allow_outside or None}
     layers["tile" if scenes else "data"]["label_field"] = label_field
+    sections = (*_SECTIONS, "tile") if scenes else _SECTIONS
     config = opt.resolve(recipe, settings, flags=layers, sections=sections)
     corners, crs = opt.parse_bounds(bounds)
-    from geodet.files.output_folders import check_run, check_tileset_exists
-    from geodet.models.description import check_model
-    from geodet.models.device import check_device_name
-
-    if dry_run and (seeds > 1 or sweep):
-        raise typer.BadParameter("does not go with --seeds and --sweep", param_hint="--dry-run")
-    runs = [] if output is None else plan_runs(output, config, seeds, sweep)
-    if output is not None and not runs:
-        check_run(output, resume=resume, overwrite=overwrite)
-    if data is not None and not scenes:
-        check_tileset_exists(data)
-    _check_scene_files(scenes, [*(labels or ()), *([aoi] if aoi else ())])
-    check_device_name(device)
-    if config.train.init:
-        check_model(config.train.init)
+    runs = plan_runs(output, config, seeds, sweep, dry_run=dry_run)
+    files = [*(labels or ()), *([aoi] if aoi else ())]
+    _check_output(None if runs else output, resume=resume, overwrite=overwrite)
+    _check_inputs(data, scenes, files, device=device, init=config.train.init)
     prepare_process(device)
+    from geodet.files.torchrun import is_first_process
     from geodet.tilesets.tile_inputs import LabelledArea
 
     source = _to_source(data, scenes, labels, LabelledArea(aoi, corners, crs))
     if output is None or dry_run:
-        from geodet.api.progress_bars import count_bar
-        from geodet.training.train_plan import plan_training
-
-        with count_bar("cutting chips", is_shown=bool(scenes) and not quiet) as cutting:
-            plan = plan_training(source, config, device=device, cut_progress=cutting)
+        plan = _plan(source, config, device=device, is_shown=bool(scenes) and not quiet)
         print_json(plan) if as_json else print_plan(plan)
         return
+    how: dict[str, Any] = {"device": device, "resume": resume, "overwrite": overwrite}
     if runs:
-        told = {"as_json": as_json, "quiet": quiet}
-        train_runs(source, output, runs, device=device, resume=resume, overwrite=overwrite, **told)
+        train_runs(source, output, runs, as_json=as_json, quiet=quiet, **how)
         return
-    from geodet.files.torchrun import is_first_process
-    from geodet.training.train import run_training
-
-    with hint_at_resume(output), train_display(quiet=quiet) as display:
-        report = run_training(
-            source,
-            output,
-            config,
-            device=device,
-            resume=resume,
-            overwrite=overwrite,
-            command=command_line(),
-            progress=display.epoch,
-            step_progress=display.step,
-            cut_progress=display.cut,
-        )
-    if not is_first_process():
-        return
-    print_json(report) if as_json else print_training(report, quiet=quiet)
+    report = _train(source, output, config, quiet=quiet, **how)
+    if is_first_process():
+        print_json(report) if as_json else print_training(report, quiet=quiet)
 
 
 def _choose_scenes(
@@ -248,6 +223,44 @@ def _choose_scenes(
     return []
 
 
+def _check_output(output: Path | None, *, resume: bool, overwrite: bool) -> None:
+    """Check that a run of one model can write it; None: nothing, or a series that checks it."""
+    from geodet.files.output_folders import check_run
+
+    if output is not None:
+        check_run(output, resume=resume, overwrite=overwrite)
+
+
+def _check_inputs(
+    data: Path | None, scenes: list[str], files: list[Path], *, device: str, init: str | None
+) -> None:
+    """Refuse what does not exist, before anything slow is imported.
+
+    Args:
+        data: A tileset.
+        scenes: Scenes in the place of a tileset.
+        files: Labels of the scenes, and the labelled area.
+        device: Name of the device.
+        init: The model to start from.
+    """
+    from geodet.files.output_folders import check_tileset_exists
+    from geodet.models.description import check_model
+    from geodet.models.device import check_device_name
+    from geodet.raster.scene_lists import list_scenes
+    from geodet.vector.formats import check_vector_exists
+
+    if scenes:
+        with log_nothing():  # the same check comes again, with its warnings
+            list_scenes(scenes)
+    elif data is not None:
+        check_tileset_exists(data)
+    for file in files:
+        check_vector_exists(file)
+    check_device_name(device)
+    if init:
+        check_model(init)
+
+
 def _to_source(
     data: Path | None, scenes: list[str], labels: list[Path] | None, area: LabelledArea
 ) -> Path | ScenesWithLabels:
@@ -260,13 +273,40 @@ def _to_source(
     return data
 
 
-def _check_scene_files(scenes: list[str], files: list[Path]) -> None:
-    """Refuse scenes, labels and areas that do not exist, before anything slow is imported."""
-    from geodet.raster.scene_lists import list_scenes
-    from geodet.vector.formats import check_vector_exists
+def _plan(
+    source: Path | ScenesWithLabels, config: Config, *, device: str, is_shown: bool
+) -> TrainPlan:
+    """Plan a training, and show meanwhile how chips are cut."""
+    from geodet.api.progress_bars import count_bar
+    from geodet.training.train_plan import plan_training
 
-    if scenes:
-        with log_nothing():  # the same check comes again, with its warnings
-            list_scenes(scenes)
-    for file in files:
-        check_vector_exists(file)
+    with count_bar("cutting chips", is_shown=is_shown) as cutting:
+        return plan_training(source, config, device=device, cut_progress=cutting)
+
+
+def _train(
+    source: Path | ScenesWithLabels,
+    output: Path,
+    config: Config,
+    *,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> TrainReport:
+    """Train one model, and show its progress."""
+    from geodet.training.train import run_training
+
+    with hint_at_resume(output), train_display(quiet=quiet) as display:
+        return run_training(
+            source,
+            output,
+            config,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            command=command_line(),
+            progress=display.epoch,
+            step_progress=display.step,
+            cut_progress=display.cut,
+        )

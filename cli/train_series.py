@@ -42,10 +42,15 @@ Sweep = Annotated[
 ]
 
 
-def plan_runs(output: Path, config: Config, seeds: int, sweep: list[str] | None) -> list[SeriesRun]:
+def plan_runs(
+    output: Path | None, config: Config, seeds: int, sweep: list[str] | None, *, dry_run: bool
+) -> list[SeriesRun]:
     """List the runs; none where neither option asks for several."""
     if seeds == 1 and not sweep:
         return []
+    if dry_run:
+        raise typer.BadParameter("does not go with --seeds and --sweep", param_hint="--dry-run")
+    assert output is not None  # only a dry run has none
     from geodet.files.torchrun import count_processes
 
     if count_processes() > 1:
