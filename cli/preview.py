@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,9 @@ from . import vector_options as vec
 from .report import print_json, set_up_logging
 
 if TYPE_CHECKING:
+    from geodet.previews.map_outlines import OutlineLayer
     from geodet.previews.picture_options import PictureOptions
+    from geodet.previews.preview import PreviewReport
 
 __all__ = ["EXAMPLES", "preview"]
 
@@ -130,24 +132,14 @@ def preview(
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     corners, crs = opt.parse_bounds(bounds)
-    part = _parse_numbers(window, "--window")
-    if corners and part:
-        raise typer.BadParameter("give --window or --bounds, but not both", param_hint="--window")
-    if part and not (all(map(float.is_integer, part)) and min(part[2:]) > 0):
-        raise typer.BadParameter(
-            f"{window!r} is not a window of whole pixels", param_hint="--window"
-        )
+    part = _parse_window(window, has_bounds=corners is not None)
     from geodet.config.reading_config import ReadingConfig
-    from geodet.files.outputs import check_destination
     from geodet.previews.picture_options import PictureOptions, is_picture_folder
-    from geodet.raster.reach import announce_reach
-    from geodet.raster.scene_lists import check_scene_exists
-    from geodet.vector.formats import check_vector_exists
 
     output = Path(typed_output)
     if is_picture_folder(typed_output):
         given = {"--outline": outlines, "--title": title, "--window": window, "--bounds": bounds}
-        _refuse_for_folder(name for name, value in given.items() if value)
+        _refuse_for_folder(given)
         options = PictureOptions(preview_format, only_with_objects, max_side)
         about = {
             "bands": opt.parse_bands(bands) or (),
@@ -156,25 +148,18 @@ def preview(
         chosen = {"min_score": min_score, "score_field": score_field, "overwrite": overwrite}
         _draw_folder(scene, detections, output, options, as_json=as_json, **about, **chosen)
         return
-    if only_with_objects or preview_format != "jpeg":
-        name = "--only-with-objects" if only_with_objects else "--preview-format"
-        raise typer.BadParameter("needs a folder of pictures: -o FOLDER/", param_hint=name)
+    _refuse_for_picture(only_with_objects=only_with_objects, preview_format=preview_format)
     if len(labels or ()) > len(outlines or ()):
         raise typer.BadParameter("more labels than outlines", param_hint="--label")
-    check_destination(output, _PICTURES, overwrite=overwrite)
-    check_scene_exists(scene)
-    announce_reach([scene])
-    for file in [*([detections] if detections else []), *(outlines or ())]:
-        check_vector_exists(file)
+    _check_paths(scene, detections, outlines or [], output, overwrite=overwrite)
     from geodet.geometry.windows import Window
-    from geodet.previews.map_outlines import OutlineLayer
     from geodet.previews.preview import draw_scene
 
     report = draw_scene(
         scene,
         detections,
         output,
-        window=Window(*map(int, part)) if part else None,
+        window=Window(*part) if part else None,
         bounds=corners,
         bounds_crs=crs,
         bands=opt.parse_bands(bands) or (),
@@ -182,25 +167,57 @@ def preview(
         score_field=score_field,
         max_side=max_side,
         heading=title,
-        outlines=[
-            OutlineLayer(path, label)
-            for path, label in zip_longest(outlines or (), labels or (), fillvalue="")
-        ],
+        outlines=_pair_outlines(outlines or [], labels or []),
         on_error=on_error or "stop",
         overwrite=overwrite,
     )
-    if as_json:
-        print_json(report)
-        return
+    print_json(report) if as_json else _print(report)
+
+
+def _refuse_for_folder(given: Mapping[str, object]) -> None:
+    """Refuse options that only a single picture has, where their values are not empty."""
+    for option, value in given.items():
+        if value:
+            raise typer.BadParameter("does not go with a folder of pictures", param_hint=option)
+
+
+def _refuse_for_picture(*, only_with_objects: bool, preview_format: str) -> None:
+    """Refuse options that only a folder of pictures has."""
+    if only_with_objects or preview_format != "jpeg":
+        name = "--only-with-objects" if only_with_objects else "--preview-format"
+        raise typer.BadParameter("needs a folder of pictures: -o FOLDER/", param_hint=name)
+
+
+def _check_paths(
+    scene: str, detections: Path | None, outlines: list[str], output: Path, *, overwrite: bool
+) -> None:
+    """Check that the inputs exist and the picture can be written, before slow imports."""
+    from geodet.files.outputs import check_destination
+    from geodet.raster.reach import announce_reach
+    from geodet.raster.scene_lists import check_scene_exists
+    from geodet.vector.formats import check_vector_exists
+
+    check_destination(output, _PICTURES, overwrite=overwrite)
+    check_scene_exists(scene)
+    announce_reach([scene])
+    if detections is not None:
+        check_vector_exists(detections)
+    for outline in outlines:
+        check_vector_exists(outline)
+
+
+def _pair_outlines(outlines: list[str], labels: list[str]) -> list[OutlineLayer]:
+    """Give each file of outlines its label; the last ones may have none."""
+    from geodet.previews.map_outlines import OutlineLayer
+
+    pairs = zip_longest(outlines, labels, fillvalue="")
+    return [OutlineLayer(path, label) for path, label in pairs]
+
+
+def _print(report: PreviewReport) -> None:
     from geodet.documents.values import counted
 
     typer.echo(f"{report.output}: {counted(sum(report.labels.values()), 'object')}")
-
-
-def _refuse_for_folder(options: Iterable[str]) -> None:
-    """Refuse options that only a single picture has."""
-    for option in options:
-        raise typer.BadParameter("does not go with a folder of pictures", param_hint=option)
 
 
 def _draw_folder(
@@ -228,8 +245,8 @@ def _draw_folder(
     typer.echo(f"{folder}: {counted(len(report.pictures), 'picture')}")
 
 
-def _parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
-    """Parse four numbers; empty without a text."""
+def _parse_window(text: str | None, *, has_bounds: bool) -> tuple[int, ...]:
+    """Parse columns and rows of a window; empty without a text."""
     if text is None:
         return ()
     try:
@@ -238,6 +255,10 @@ def _parse_numbers(text: str | None, option: str) -> tuple[float, ...]:
         numbers = ()
     if len(numbers) != 4:
         raise typer.BadParameter(
-            f"{text!r} is not four numbers separated by commas", param_hint=option
+            f"{text!r} is not four numbers separated by commas", param_hint="--window"
         )
-    return numbers
+    if has_bounds:
+        raise typer.BadParameter("give --window or --bounds, but not both", param_hint="--window")
+    if not (all(map(float.is_integer, numbers)) and min(numbers[2:]) > 0):
+        raise typer.BadParameter(f"{text!r} is not a window of whole pixels", param_hint="--window")
+    return tuple(map(int, numbers))
