@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from . import label_options as label
 from . import options as opt
 from . import search_options as search
 from .report import log_nothing, print_json, set_up_logging
+
+if TYPE_CHECKING:
+    from geodet.tilesets.tile import TileReport
 
 __all__ = ["EXAMPLES", "tile"]
 
@@ -89,6 +92,8 @@ def tile(
     place without a label counts as background.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
+    if bool(labels) == (reviews is not None):
+        raise typer.BadParameter("give --labels or --reviews, but not both", param_hint="--labels")
     flags = {
         "chip_size": chip_size,
         "overlap": overlap,
@@ -96,34 +101,21 @@ def tile(
         "label_field": label_field,
         "labels_crs": labels_crs,
     }
-    chosen: dict[str, dict[str, Any]] = {
-        "tile": flags,
-        "data": {"allow_outside": allow_outside or None},
-    }
-    if bool(labels) == (reviews is not None):
-        raise typer.BadParameter("give --labels or --reviews, but not both", param_hint="--labels")
-    config = opt.resolve(recipe, settings, flags=chosen, sections=("tile", "data"))
+    layers: dict[str, dict[str, Any]] = {"tile": flags}
+    layers["data"] = {"allow_outside": allow_outside or None}
+    config = opt.resolve(recipe, settings, flags=layers, sections=("tile", "data"))
     corners, crs = opt.parse_bounds(bounds)
-    from geodet.files.output_folders import check_new_tileset
-    from geodet.raster.scene_lists import list_scenes
-    from geodet.vector.formats import check_vector_exists
-
-    with log_nothing():  # the same check comes again, with its warnings
-        paths = list_scenes(scenes)
     files = [*(labels or ()), *([reviews] if reviews else ())]
-    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), *files))
-    for file in (*files, aoi):
-        if file is not None:
-            check_vector_exists(file)
+    _check_paths(scenes, files, aoi, output, overwrite=overwrite)
     from geodet.api.progress_bars import count_bar
     from geodet.tilesets.reviewed_labels import choose_labels
     from geodet.tilesets.tile import LabelledArea, tile_scene
 
-    chosen_labels, area = choose_labels(labels, reviews, LabelledArea(aoi, corners, crs))
+    chosen, area = choose_labels(labels, reviews, LabelledArea(aoi, corners, crs))
     with count_bar("cutting chips", is_shown=not quiet) as progress:
         report = tile_scene(
             scenes,
-            chosen_labels,
+            chosen,
             output,
             config.tile,
             config.data,
@@ -131,14 +123,40 @@ def tile(
             overwrite=overwrite,
             progress=progress,
         )
-    if as_json:
-        print_json(report)
-        return
+    print_json(report) if as_json else _print(report, output, quiet=quiet)
+
+
+def _check_paths(
+    scenes: list[str], files: list[Path], aoi: Path | None, output: Path, *, overwrite: bool
+) -> None:
+    """Check that the inputs exist and the output can be written, before anything slow is imported.
+
+    Args:
+        scenes: As they are typed.
+        files: Labels, or reviews.
+        aoi: The labelled area.
+        output: The folder of the tileset.
+        overwrite: Whether it may exist.
+    """
+    from geodet.files.output_folders import check_new_tileset
+    from geodet.raster.scene_lists import list_scenes
+    from geodet.vector.formats import check_vector_exists
+
+    with log_nothing():  # the same check comes again, with its warnings
+        paths = list_scenes(scenes)
+    check_new_tileset(output, overwrite=overwrite, inputs=(*map(Path, paths), *files))
+    for file in (*files, *([aoi] if aoi else ())):
+        check_vector_exists(file)
+
+
+def _print(report: TileReport, output: Path, *, quiet: bool) -> None:
     classes = f"{len(report.classes)} {'class' if len(report.classes) == 1 else 'classes'}"
     typer.echo(
         f"{output}: {report.train} chips for training and {report.val} for validation with "
         f"{report.objects_kept} objects of {classes}"
     )
+    if quiet:
+        return
     skipped = {
         "without objects": report.skipped_empty,
         "without data": report.skipped_invalid,
@@ -147,7 +165,7 @@ def tile(
         "on ground of another scene's validation": report.skipped_elsewhere,
     }
     left = [f"{count} {why}" for why, count in skipped.items() if count]
-    if left and not quiet:
+    if left:
         typer.echo(f"windows left out: {', '.join(left)}", err=True)
-    if report.objects_dropped and not quiet:
+    if report.objects_dropped:
         typer.echo(f"objects in no chip: {report.objects_dropped}", err=True)
