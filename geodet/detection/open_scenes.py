@@ -63,7 +63,7 @@ class OpenScenes(Closing):
                 yield from self._await(path, future)
                 for following in islice(rest, 1):
                     ahead.append((following, self._submit(pool, following)))
-        finally:
+        finally:  # without waiting, unlike map_ahead: no opening of a remote scene can be abandoned
             pool.shutdown(wait=False, cancel_futures=True)
             for _, future in ahead:
                 future.add_done_callback(_close_scene)
