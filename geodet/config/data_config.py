@@ -22,13 +22,13 @@ class DataConfig(Section):
 
     allow_outside: bool = Field(
         False,
-        description="read what a tileset names or links to outside of its folder; only for those"
-        " whose author you know",
+        description="read files outside the folder of a tileset that it names or links to; only "
+        "for tilesets whose author you know",
     )
     bands: tuple[int, ...] = Field(
         (),
-        description="bands to read, by number from 1; empty: all for training, and those that a "
-        "model needs to run it, by their names",
+        description="bands to read, by number from 1; empty: all bands for training; when a model "
+        "is run, the bands that it needs, by name",
     )
     band_names: tuple[str, ...] = Field(
         (), description="names of the bands for the model file; empty: those in the chips"
@@ -36,11 +36,11 @@ class DataConfig(Section):
     ignore_classes: tuple[str, ...] = Field(
         (), description="classes that are neither object nor background, such as DontCare"
     )
-    class_name: str = Field("object", description="class of the objects whose labels have none")
+    class_name: str = Field("object", description="class of objects whose labels name none")
     label_field: str | None = Field(
         None,
-        description="attribute with the class, of labels in a vector file beside chips, of VIA or "
-        "in a CSV; unset: label, class or name; empty: all objects are of one class",
+        description="attribute with the class, for labels in a vector file beside chips, VIA or "
+        "CSV; unset: label, class or name; empty: all objects are of one class",
     )
     one_class: str = Field(
         "",
@@ -71,8 +71,8 @@ class DataConfig(Section):
         0.15,
         ge=0,
         lt=1,
-        description="share of the places for validation, if neither the tileset nor val splits it; "
-        "0: train without validation",
+        description="share of the locations for validation, if neither the tileset nor val defines "
+        "a split; 0: train without validation",
     )
 
     @field_validator("class_name", "one_class", "class_map")
@@ -129,14 +129,17 @@ class AugmentConfig(Section):
     blur: float = Field(0.1, ge=0, le=1, description="share of the chips that are blurred")
     noise: float = Field(0.0, ge=0, le=1, description="share of the chips that get sensor noise")
     haze: float = Field(
-        0.0, ge=0, lt=1, description="largest share of white light over the image, as of thin haze"
+        0.0,
+        ge=0,
+        lt=1,
+        description="largest share of white that is mixed into the image, as by thin haze",
     )
     shading: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="largest change of brightness across a chip, in any direction, one side "
-        "brighter and the other darker, as under a low sun or at the edge of a frame",
+        description="largest change of brightness from one side of a chip to the other, in any "
+        "direction, as under a low sun or at the edge of a frame",
     )
     coarsening: float = Field(
         0.0,
@@ -193,14 +196,15 @@ class TileConfig(Section):
         None,
         gt=0,
         description="metres per pixel of the chips, to which the scenes are resampled as detect "
-        "does; unset: those of each scene, or the shorter side of pixels that are not square on "
-        "the ground",
+        "does; unset: those of each scene; if its pixels are not square on the ground, their "
+        "shorter side",
     )
     min_visible: float = Field(
         0.3,
         gt=0,
         le=1,
-        description="smallest share of an object inside a chip with which the chip keeps it",
+        description="smallest share of an object that must be inside a chip for the chip to keep "
+        "its label",
     )
     empty_share: float = Field(
         0.2,
@@ -211,9 +215,9 @@ class TileConfig(Section):
     block_size: int | None = Field(
         None,
         ge=1,
-        description="side in pixels of the blocks of the scene that go to training or to "
-        "validation as a whole, shared by scenes of the same ground; unset: a sixth of the scene, "
-        "at least one chip",
+        description="side in pixels of the blocks that scenes are divided into; a whole block is "
+        "used either for training or for validation, and overlapping scenes share blocks; unset: a "
+        "sixth of the scene, at least one chip",
     )
     val_fraction: float = Field(0.2, ge=0, lt=1, description="share of the blocks for validation")
     label_field: str | None = Field(

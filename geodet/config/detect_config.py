@@ -57,8 +57,8 @@ class DetectConfig(ReadingConfig):
     workers: int | None = Field(
         None,
         ge=1,
-        description="threads that read chips ahead; unset: 2 on the CPU, as many as cores, at most "
-        "16, beside a GPU",
+        description="threads that read chips ahead; unset: 2 on the CPU; with a GPU one per core, "
+        "at most 16",
     )
     score_threshold: float | dict[str, float] | None = Field(
         None,
@@ -69,8 +69,8 @@ class DetectConfig(ReadingConfig):
         None,
         ge=0,
         le=1,
-        description="of two boxes with a higher IoU the one with the lower score is removed; "
-        "unset: the model's own",
+        description="IoU above which the lower-scoring of two boxes is removed; unset: the model's "
+        "own",
     )
     max_candidates: int = Field(
         20_000,
@@ -91,9 +91,9 @@ class DetectConfig(ReadingConfig):
     )
     value_range: tuple[float, float] | Literal["scene"] | None = Field(
         None,
-        description="scene values that become the model's lowest and highest value, values beyond "
-        "are clipped; scene: chosen so that the scene has the brightness and contrast of the "
-        "training images; unset: values as they are, or as with scene if the data type differs",
+        description="scene values to map to the lowest and the highest value of the model; values "
+        "outside are clipped; scene: chosen so that the scene has the brightness and contrast of "
+        "the training images; unset: not rescaled, or as with scene if the data type differs",
     )
     gsd: float | None = Field(
         None,
@@ -103,16 +103,16 @@ class DetectConfig(ReadingConfig):
     )
     ground_altitude: float | None = Field(
         None,
-        description="metres of the ground above sea level, for the metres per pixel of photographs "
-        "that know their own altitude above the sea alone",
+        description="elevation of the ground in metres above sea level, to compute the metres per "
+        "pixel of photographs that record only their altitude above sea level",
     )
     resample: bool = Field(
         True, description="read the scene at the ground sample distance of the model"
     )
     precision: Literal["auto", "float32", "bfloat16", "int8"] = Field(
         "auto",
-        description="numbers that the network multiplies; auto: on a CPU the fastest of those that "
-        "the model has, measured once on each machine; on a GPU bfloat16 where it has that",
+        description="numeric precision of the network; auto: on a CPU the fastest that the model "
+        "has, measured once on each machine; on a GPU bfloat16 where it is supported",
     )
     require_crs: bool = Field(False, description="refuse a scene without a CRS")
 

@@ -54,23 +54,23 @@ class ModelConfig(Section):
     backbone_norm: Literal["batch", "frozen_batch", "group"] = Field(
         "batch",
         validation_alias=AliasChoices("backbone_norm", "trunk_norm"),
-        description="normalisation in the backbone; frozen_batch: with the statistics of the first "
-        "weights, for small batches",
+        description="normalisation in the backbone; frozen_batch: with the statistics of the "
+        "initial weights, for small batches",
     )
     antialias: bool = Field(
         False,
-        description="smooth maps before each stride of the backbone, so that detections depend "
-        "less on where a window begins",
+        description="blur feature maps before the backbone subsamples them (anti-aliasing), so "
+        "that detections depend less on where a window begins",
     )
     activation: Literal["relu", "relu6"] = Field(
         "relu",
-        description="what follows the hidden layers of a ResNet and of the heads; relu6: at most "
-        "6, which loses less in eight-bit integers",
+        description="activation function of a ResNet and of the heads; relu6: limited to 6, which "
+        "loses less in eight-bit integers",
     )
     boxes: Literal["axis_aligned", "oriented"] = Field(
         "axis_aligned",
-        description="what the network finds; oriented: boxes at any angle, learnt from labels with "
-        "four corners",
+        description="kind of boxes that the network finds; oriented: at any angle, learnt from "
+        "labels with four corners",
     )
     levels: tuple[int, int] = Field(
         (2, 4), description="first and last pyramid level; level L has a stride of 2^L px"
@@ -83,17 +83,17 @@ class ModelConfig(Section):
         None,
         ge=0,
         le=32,
-        description="hidden convolutions of the box head, which boxes of one size hardly need; "
-        "unset: as head_convs",
+        description="hidden convolutions of the box head; few are needed if all objects are of one "
+        "size; unset: the same as head_convs",
     )
     head_norm: Literal["none", "group", "batch"] = Field(
         "batch", description="normalisation in the heads; none in the RetinaNet paper"
     )
     anchors: Literal["auto", "given", "fit"] = Field(
         "auto",
-        description="given: use the three keys below; fit: choose their numbers by the training "
+        description="given: use the three keys below; fit: choose their values from the training "
         "labels, with one size for each level and at most as many scales and ratios as given; "
-        "auto: given, or fit where those given miss most of the training labels",
+        "auto: given, or fit if the given anchors miss most of the training labels",
     )
     anchor_sizes: tuple[float, ...] = Field(
         (12.0, 24.0, 48.0),

@@ -21,17 +21,17 @@ class ReadingConfig(Section):
 
     on_error: Literal["stop", "skip"] = Field(
         "stop",
-        description="where a part of a scene cannot be read; skip: it is left out, counted, and "
-        "written as a polygon with the reason; stop: the run ends, and the same command "
-        "continues it once the scene is repaired",
+        description="what to do where a part of a scene cannot be read; skip: leave it out, count "
+        "it, and write it as a polygon with the reason; stop: end the run, which the same command "
+        "continues once the scene is repaired",
     )
     connect_timeout: float = Field(
-        10.0, gt=0, description="seconds in which the server of a remote scene must be reached"
+        10.0, gt=0, description="seconds to wait for a connection to the server of a remote scene"
     )
     stall_timeout: float = Field(
         15.0,
         ge=1,
-        description="seconds after which a request is given up that brought less than 1 kB/s",
+        description="seconds after which a request that receives less than 1 kB/s is aborted",
     )
     request_timeout: float = Field(
         120.0, ge=1, description="seconds that one request to a server may take"
@@ -39,15 +39,15 @@ class ReadingConfig(Section):
     read_timeout: float = Field(
         180.0,
         gt=0,
-        description="seconds that a window of a remote scene may take, with all requests, pauses "
-        "and retries",
+        description="seconds that reading a window of a remote scene may take, including all "
+        "requests, pauses and retries",
     )
     retries: int = Field(
         4,
         ge=0,
-        description="how often a window of a remote scene is read again when its server answers "
-        "with status 408, 425, 429 or 5xx, cuts the answer off, or does not answer",
+        description="how often to retry a window of a remote scene when its server answers with "
+        "status 408, 425, 429 or 5xx, breaks off an answer, or does not answer",
     )
     retry_delay: float = Field(
-        0.5, ge=0, description="seconds before the first retry; each further pause is twice as long"
+        0.5, ge=0, description="seconds before the first retry; each later pause is twice as long"
     )

