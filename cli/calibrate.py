@@ -70,7 +70,7 @@ def calibrate(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Adapt the scores and the threshold of a model to a place, without training.
+    """Adapt the scores and the threshold of a model to an area, without training.
 
     A handful of labelled chips, or a labelled part of a scene, is enough. In the new file a score
     is the probability that a detection is right there, and the threshold is the one with the best
@@ -82,7 +82,7 @@ def calibrate(
         )
     if data is not None and (aoi or bounds):
         raise typer.BadParameter(
-            "is for a scene: the area of chips is set by geodet tile --aoi", param_hint="--aoi"
+            "applies only to a scene; for chips, give the area to geodet tile", param_hint="--aoi"
         )
     corners, crs = opt.parse_bounds(bounds)
     set_up_logging(verbose=verbose, quiet=quiet)

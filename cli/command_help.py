@@ -35,7 +35,7 @@ class DocumentedCommand(TyperCommand):
         """Parse the arguments; for the options of other programs, say what geodet calls them."""
         for name in _GLOBAL:
             if name in args:
-                ctx.fail(f"{name} stands before the command: geodet {name} {self.name} ...")
+                ctx.fail(f"{name} goes before the command: geodet {name} {self.name} ...")
         params = self.get_params(ctx)
         options = {name for param in params for name in param.opts if param.opts[0][0] == "-"}
         takes_scenes = any(param.name in ("scene", "scenes") for param in params) and (
@@ -51,7 +51,7 @@ class DocumentedCommand(TyperCommand):
             if takes_file and _has_empty(typed.get(param.name)):
                 # It would be the current folder; as a rule a variable of the shell is not set.
                 name = param.opts[0] if param.opts[0][0] == "-" else str(param.name).upper()
-                ctx.fail(f"{name} is an empty text: name a file, or leave it out")
+                ctx.fail(f"{name} is empty: name a file, or omit the option")
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

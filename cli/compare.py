@@ -71,8 +71,8 @@ def compare(
 ) -> None:
     """Compare the detections of two dates: which objects were kept, which are gone or new.
 
-    Objects of one class are matched one to one by the distance of their centres. An object on
-    ground that only one of the dates examined is neither gone nor new.
+    Objects of one class are matched one to one by the distance of their centres. An object where
+    only one of the dates was examined is neither gone nor new.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.files.outputs import check_destination
@@ -105,7 +105,7 @@ def _print(report: CompareReport) -> None:
     typer.echo(f"{report.kept:,} kept, {report.gone:,} gone, {report.new:,} new")
     if report.unseen_before or report.unseen_after:
         typer.echo(
-            "not compared, since only one date was examined there: "
+            "not compared, because only one date was examined: "
             f"{report.unseen_before:,} of the first date, {report.unseen_after:,} of the second"
         )
     if report.output is not None:

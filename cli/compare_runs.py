@@ -25,7 +25,7 @@ def compare_runs(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            help="Folders NAME.run of trainings, or the models beside them.", show_default=False
+            help="Training folders (NAME.run), or the models beside them.", show_default=False
         ),
     ],
     output: Annotated[
@@ -42,8 +42,8 @@ def compare_runs(
         Literal["text", "csv", "markdown", "latex"] | None,
         typer.Option(
             "--format",
-            help="How the table is written.",
-            show_default="by the ending of the file, or else as text",
+            help="Format of the table.",
+            show_default="by the extension of the file, or else text",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,

@@ -72,7 +72,7 @@ def count(
             "-o",
             metavar="FILE",
             help="The table to write: .gpkg, .geojson, .fgb, .parquet, or .csv without polygons; "
-            "of --grid also .tif, a raster of densities.",
+            "with --grid also .tif, a raster of densities.",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = None,
@@ -115,7 +115,7 @@ def count(
         typer.Option(
             "--sample",
             metavar="FILE",
-            help="A vector file with all objects in some plots, which --aoi names.",
+            help="A vector file with all objects in the sample plots of --aoi.",
             rich_help_panel=_ACCURACY,
         ),
     ] = None,
@@ -124,7 +124,7 @@ def count(
         typer.Option(
             "--aoi",
             metavar="FILE",
-            help="The plots of --sample, two polygons or more.",
+            help="The sample plots: two polygons or more.",
             rich_help_panel=_ACCURACY,
         ),
     ] = None,
@@ -137,7 +137,7 @@ def count(
 
     An object counts in each polygon that its centre lies in. The 95 % interval of the true count
     comes from the precision and recall of the detections, or from a labelled sample. Densities and
-    estimates refer to the part of each polygon that was examined, where the file names it.
+    estimates refer to the examined part of each polygon, if the file records it.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.files.outputs import check_destination

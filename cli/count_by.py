@@ -61,8 +61,8 @@ class CountBy:
         check_vector_exists(by)
         if is_per_scene(outputs[0]):
             raise OutputError(
-                f"{outputs[0]} is a file for each scene: --count-by would count an object that"
-                " overlapping scenes show twice",
+                f"{outputs[0]} writes a file for each scene: --count-by would count objects where "
+                "scenes overlap twice",
                 hint="write one file for all scenes: -o trees.gpkg; or run geodet count on each",
                 path=outputs[0],
             )

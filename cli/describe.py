@@ -74,7 +74,7 @@ def tileset_fields(path: Path, summary: TilesetSummary) -> dict[str, Any]:
         part: ", ".join((counted(count, "image"), counted(summary.objects[part], "object")))
         for part, count in summary.images.items()
     }
-    own = f"of {summary.split}" if summary.split else "none of its own: training chooses"
+    own = f"of {summary.split}" if summary.split else "none: training chooses one"
     small, large = (f"{width} x {height} px" for width, height in summary.image_sizes)
     fields: dict[str, Any] = {
         "tileset": path,
@@ -96,7 +96,7 @@ def job_fields(job: JobSummary) -> dict[str, Any]:
     left = f"geodet detect --job {job.folder}"
     fields = {
         "job": job.folder,
-        "scenes": f"{job.scenes:,}, of which {job.complete_scenes:,} are complete",
+        "scenes": f"{job.scenes:,}, {job.complete_scenes:,} complete",
         "pixels": f"{job.megapixels:,.1f} Mpx",
         "bands": f"{job.computed:,} of {job.bands:,} computed",
         "CRS": ", ".join(f"{name} ({count})" for name, count in job.crs.items()),
@@ -179,7 +179,7 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
     }
     if summary.scores is not None:
         low, middle, high = summary.scores
-        fields["scores"] = f"{low:.3g} to {high:.3g}, half above {middle:.3g}"
+        fields["scores"] = f"{low:.3g} to {high:.3g}, median {middle:.3g}"
     if summary.scenes:
         fields["scenes"] = _counts(summary.scenes, most=_MOST_NAMED)
     fields["crs"] = summary.crs or "none"
@@ -194,7 +194,7 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
 
 def review_fields(summary: ReviewSummary) -> dict[str, Any]:
     """Choose what is printed of a file of reviews."""
-    of_them = f", of which {summary.suggested_reviewed:,} are reviewed" if summary.suggested else ""
+    of_them = f", {summary.suggested_reviewed:,} reviewed" if summary.suggested else ""
     return {
         "file": summary.path,
         "format": "reviews, a GeoPackage",

@@ -83,7 +83,7 @@ def detect(
         bool,
         typer.Option(
             "--restart",
-            help="Start again instead of continuing an interrupted run.",
+            help="Start from scratch instead of continuing an interrupted run.",
             rich_help_panel=opt.RUN,
         ),
     ] = False,
@@ -91,7 +91,7 @@ def detect(
         bool,
         typer.Option(
             "--discard",
-            help="Remove what an interrupted run has left beside the output, and exit.",
+            help="Remove the files of an interrupted run beside the output, and exit.",
             rich_help_panel=opt.RUN,
         ),
     ] = False,
@@ -99,7 +99,7 @@ def detect(
         bool,
         typer.Option(
             "--profile",
-            help="Print the seconds that each stage took.",
+            help="Print the time of each stage in seconds.",
             rich_help_panel=opt.MESSAGES,
         ),
     ] = False,
@@ -118,10 +118,10 @@ def detect(
     """Detect objects in scenes and write them to a GIS file.
 
     All scenes go to one layer, in the CRS of the first, with a polygon for each object, unless the
-    output is a folder. An object that overlapping scenes show is written once to a layer. The same
-    command goes on where an interrupted one ended.
+    output is a folder. An object where scenes overlap is written once to a layer. After an
+    interruption, the same command continues the run.
 
-    With --job it computes a shard of what `geodet plan` has planned, for `geodet merge` to write.
+    With --job it searches a shard of a job of `geodet plan`; `geodet merge` writes the detections.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     if job is not None:

@@ -106,13 +106,13 @@ def evaluate(
     """Measure a model on labelled chips, or compare detections with labels.
 
     Detections and objects are matched one to one. Precision, recall and F1 are printed at the
-    score threshold, and average precision (AP) over all scores. Labels do not count where the file
-    of detections says that nothing was searched.
+    score threshold, and average precision (AP) over all scores. Labels outside the examined area of
+    the detections do not count, if the file records it.
     """
     _check_usage(data, detections, labels, scene)
     if data is not None and (aoi or bounds):
         raise typer.BadParameter(
-            "is for labels of a scene: the area of chips is set by geodet tile --aoi",
+            "applies only to the labels of a scene; for chips, give the area to geodet tile",
             param_hint="--aoi",
         )
     corners, crs = opt.parse_bounds(bounds)

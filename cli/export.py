@@ -58,7 +58,8 @@ def export(
         Literal["float32", "int8"],
         typer.Option(
             "--precision",
-            help="Numbers of the convolutions. int8 is faster on most CPUs, and needs --calibrate.",
+            help="Numeric precision of the convolutions. int8 is faster on most CPUs, and needs "
+            "--calibrate.",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = "float32",
@@ -67,7 +68,8 @@ def export(
         typer.Option(
             "--calibrate",
             metavar="TILESET|SCENE",
-            help="Imagery that the model is for, to choose the scales of int8 and to check it.",
+            help="Imagery like that the model is for, to choose the scales of int8 and to check "
+            "the result.",
             show_default=False,
             rich_help_panel=opt.SETTINGS,
         ),
@@ -99,16 +101,19 @@ def export(
 ) -> None:
     """Write a model as an ONNX file, for QGIS and other programs, or in eight-bit integers.
 
-    What the file finds is compared with PyTorch before it is written. This needs the packages onnx
+    Before the file is written, its detections are compared with those of PyTorch. This needs the
+    packages onnx
     and onnxruntime.
     """
     del file_format  # there is only one
     if (precision == "int8") != (calibrate is not None):
         raise typer.BadParameter(
-            "give both of --precision int8 and --calibrate", param_hint="--calibrate"
+            "give both --precision int8 and --calibrate", param_hint="--calibrate"
         )
     if precision == "int8" and reader not in (None, "plain"):
-        raise typer.BadParameter(f"with int8 it is plain, not {reader}", param_hint="--reader")
+        raise typer.BadParameter(
+            f"int8 needs the reader plain, not {reader}", param_hint="--reader"
+        )
     if output is None and precision != "int8":
         raise typer.BadParameter("give the file to write", param_hint="--output")
     config = opt.resolve(recipe, settings, flags={}, sections=("data", "match", "detect"))
@@ -140,7 +145,7 @@ def _describe(report: ExportReport) -> str:
         f"{report.score_difference:.1g} in scores and {report.box_difference_px:.1g} px in boxes"
     )
     if report.agreement is not None:
-        line += f" on average; detections agree by an F1 of {report.agreement:.3f}"
+        line += f" on average; F1 of the detections against PyTorch {report.agreement:.3f}"
     if report.f1 is not None:
-        line += f"; F1 against labels {report.f1:.3f}, in floats {report.f1_of_floats:.3f}"
+        line += f"; F1 against labels {report.f1:.3f}, in float32 {report.f1_of_floats:.3f}"
     return line

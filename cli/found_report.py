@@ -36,7 +36,7 @@ def reporting(as_json: bool) -> Iterator[Callable[[DetectReport], None]]:
         _print_failure(str(error), error.hint, reports, as_json=as_json)
         raise
     except (KeyboardInterrupt, SystemExit):
-        hint = "the same command goes on from there"
+        hint = "run the same command again to continue"
         _print_failure("interrupted", hint, reports, as_json=as_json)
         raise
 

@@ -144,7 +144,7 @@ def _doubt(band: int | None) -> str:
 
 def _place(crs: CRS | None, unplaced: CRS | None) -> str:
     if unplaced is not None:
-        return f"none: {_crs(unplaced)} is declared, but no geotransform leads to it"
+        return f"none: {_crs(unplaced)} is declared, but there is no geotransform"
     return "none" if crs is None else _crs(crs)
 
 

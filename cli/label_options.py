@@ -43,7 +43,7 @@ def allow_outside_option(panel: str = opt.INPUT) -> Any:
     """Return the option ``--allow-outside`` of a tileset, for a group of the help."""
     return typer.Option(
         "--allow-outside",
-        help="Read what the tileset names or links to outside of its folder.",
+        help="Read files outside the folder of the tileset that it names or links to.",
         rich_help_panel=panel,
     )
 
@@ -92,7 +92,8 @@ ChipGsd = Annotated[
         "--gsd",
         metavar="METRES",
         help="Metres per pixel of the chips; the scenes are resampled as detect does.",
-        show_default="those of each scene; pixels that are not square on the ground are made so",
+        show_default="those of each scene; pixels that are not square on the ground are made "
+        "square",
         rich_help_panel=opt.SETTINGS,
     ),
 ]

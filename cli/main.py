@@ -118,7 +118,8 @@ def _main(
         typer.Option(
             "--restricted",
             envvar="GEODET_RESTRICTED",
-            help="Like --offline, and refuse virtual rasters and lists that name files elsewhere.",
+            help="Like --offline, and refuse virtual rasters and lists that name files outside "
+            "their folder.",
             rich_help_panel="General",
         ),
     ] = False,

@@ -55,10 +55,10 @@ def merge(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Write what the shards of a job have found to a GIS file.
+    """Write the detections of a job to a GIS file.
 
     The rows are those of one `geodet detect` with all scenes. Neither the scenes nor a GPU are
-    needed. The job stays as it is: it can be merged again, to other files.
+    needed. The job is not changed, so it can be merged again to other files.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.detection.detect_options import DetectOptions

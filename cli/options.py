@@ -190,7 +190,7 @@ Bands = Annotated[
         metavar="BAND,BAND,...",
         help="Bands of the scene to read as the model's bands, in its order: numbers from 1, "
         "or names.",
-        show_default="by the bands' names, or else the first",
+        show_default="by name, or else the first ones",
         rich_help_panel=INPUT,
     ),
 ]
@@ -225,7 +225,7 @@ ReplaceScenes = Annotated[
     bool,
     typer.Option(
         "--replace-scene",
-        help="With --append: replace what the file holds of these scenes.",
+        help="With --append: replace the detections of these scenes in the file.",
         rich_help_panel=OUTPUT,
     ),
 ]

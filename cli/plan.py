@@ -75,11 +75,11 @@ def plan(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Plan a detection for several processes or machines, and print what it takes.
+    """Plan a detection for several processes or machines, and print its size and duration.
 
     All scenes are opened once. With -o the plan is written to a folder, with a copy of the model.
-    Then `geodet detect --job` searches it in any number of shards, and `geodet merge` writes what
-    they found.
+    Then `geodet detect --job` searches it in any number of shards, and `geodet merge` writes the
+    detections.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     config = search.resolve_search(
@@ -118,7 +118,7 @@ def plan(
     if report.failed:
         raise SceneError(
             f"scenes that cannot be opened and are left out: {len(report.failed)}",
-            hint="repair them and plan again, or go on without them",
+            hint="repair them and plan again, or continue without them",
             report=report,
         )
 
@@ -128,7 +128,7 @@ def _print_plan(report: PlanReport) -> None:
     fields = {
         "scenes": f"{report.scenes:,}",
         "cannot be opened": len(report.failed) or None,
-        "outside of the area": report.outside or None,
+        "outside the area": report.outside or None,
         "overlapping pairs": f"{report.overlaps:,}",
         "CRS": ", ".join(systems),
         "pixels": f"{report.megapixels:,.1f} Mpx",

@@ -79,7 +79,7 @@ Report = Annotated[
     typer.Option(
         "--report",
         metavar="FILE.html",
-        help="Write a page on the run: counts, densities, a map, times and warnings.",
+        help="Write an HTML report of the run: counts, densities, a map, times and warnings.",
         rich_help_panel=opt.OUTPUT,
     ),
 ]
@@ -104,7 +104,7 @@ Counts = Annotated[
     typer.Option(
         "--counts",
         metavar="FILE.csv",
-        help="A table with the number of objects of each scene, and its time and place.",
+        help="A table with the number of objects, time and location of each scene.",
         rich_help_panel=opt.OUTPUT,
     ),
 ]
@@ -114,7 +114,7 @@ SceneGsd = Annotated[
         "--gsd",
         metavar="METRES",
         help="Metres per pixel of the scenes.",
-        show_default="from the georeference, or from what the camera wrote",
+        show_default="from the georeference, or from the metadata of the camera",
         rich_help_panel=opt.SETTINGS,
     ),
 ]
@@ -123,7 +123,7 @@ Asset = Annotated[
     typer.Option(
         "--asset",
         metavar="NAME",
-        help="The asset of each STAC item that is its scene.",
+        help="The asset of each STAC item to read as the scene.",
         show_default="the only one with data",
         rich_help_panel=opt.INPUT,
     ),
@@ -133,7 +133,8 @@ GroundAltitude = Annotated[
     typer.Option(
         "--ground-altitude",
         metavar="METRES",
-        help="Altitude of the ground above the sea, for photographs without a height above it.",
+        help="Elevation of the ground above sea level, for photographs that do not record their "
+        "height above ground.",
         rich_help_panel=opt.SETTINGS,
     ),
 ]
@@ -213,7 +214,7 @@ RayAddress = Annotated[
         "--ray-address",
         metavar="auto|ray://HOST:PORT",
         help="The Ray cluster.",
-        show_default="a Ray of this machine alone",
+        show_default="a local Ray on this machine",
         rich_help_panel=opt.RUN,
     ),
 ]
@@ -231,8 +232,8 @@ AllowMixed = Annotated[
     bool,
     typer.Option(
         "--allow-mixed",
-        help="With --job: search on another kind of device, or with another version, than the job "
-        "was begun with.",
+        help="With --job: allow a kind of device or a version that differs from those of earlier "
+        "shards.",
         rich_help_panel=opt.RUN,
     ),
 ]

@@ -50,7 +50,7 @@ def _place_with_job(name: str) -> str:
         return "give it to geodet merge"
     if name in signature(plan).parameters:
         return "give it to geodet plan"
-    return "a job goes on where it was left, and geodet merge writes what it found"
+    return "a job always continues where it stopped, and geodet merge writes its detections"
 
 
 def require_scenes(
@@ -154,7 +154,7 @@ def _print_shard(report: ShardReport, *, as_json: bool, quiet: bool) -> None:
 
     left = report.bands - report.computed
     was = "was" if left == 1 else "were"
-    known = f"; {left:,} of its bands {was} there, or cannot be read" if left else ""
+    known = f"; {left:,} of its bands {was} already computed, or cannot be read" if left else ""
     typer.echo(f"shard {report.shard}: {counted(report.computed, 'band')} computed{known}")
     if not quiet and report.computed:
         rate = report.megapixels / report.seconds

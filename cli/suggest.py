@@ -66,8 +66,8 @@ def suggest(
         typer.Option(
             "--detections",
             metavar="FILE",
-            help="What `geodet detect` found in the scenes with the model that --model names, at a "
-            "low threshold: the network is not run.",
+            help="Detections that `geodet detect` found in the scenes with the same --model at a "
+            "low threshold; the network is not run.",
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
@@ -76,7 +76,7 @@ def suggest(
         typer.Option(
             "--reviewed",
             metavar="FILE.gpkg",
-            help="A file of reviews whose windows are done.",
+            help="A file of reviews: its reviewed windows are not suggested again.",
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
@@ -104,11 +104,11 @@ def suggest(
     verbose: opt.Verbose = 0,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Suggest which windows of scenes to label, so that a model learns most from them.
+    """Suggest the windows of scenes from which a model would learn most if they were labelled.
 
-    The windows lie apart from each other. `geodet view SCENE --reviews` goes through them in their
-    order, and `geodet tile --reviews` cuts chips of those that were reviewed. A model makes more
-    errors on such chips than on others, so evaluate on others.
+    The windows lie apart from each other. `geodet view SCENE --reviews` shows them in order, and
+    `geodet tile --reviews` cuts chips from the reviewed ones. A model makes more errors on such
+    chips than on others, so do not evaluate on them.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     sizes = {"chip_size": chip_size, "batch_size": batch_size, "workers": workers}
@@ -132,7 +132,7 @@ def suggest(
     from geodet.onnx.backend import load_model
     from geodet.suggesting.suggest import suggest_windows
 
-    with count_bar("looking at windows", is_shown=not quiet) as progress:
+    with count_bar("rating windows", is_shown=not quiet) as progress:
         report = suggest_windows(
             scenes, output, load_model(model), config, task, options, progress=progress
         )

@@ -58,8 +58,8 @@ def tile(
         typer.Option(
             "--reviews",
             metavar="FILE.gpkg",
-            help="In place of labels: what `geodet view --reviews` wrote. Only the windows that "
-            "were reviewed become chips.",
+            help="Instead of --labels: a file that `geodet view --reviews` wrote. Only reviewed "
+            "windows become chips.",
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
@@ -87,9 +87,9 @@ def tile(
 ) -> None:
     """Cut labelled chips from scenes, to train on.
 
-    The chips for validation come from other parts of the scenes than those for training, and share
-    no ground with them. If you labelled only a part, say so with --aoi or --bounds: elsewhere a
-    place without a label counts as background.
+    Validation chips come from other parts of the scenes than training chips and do not overlap
+    them. If you labelled only a part, give it with --aoi or --bounds: everything else without a
+    label counts as background.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     if bool(labels) == (reviews is not None):
@@ -160,9 +160,9 @@ def _print(report: TileReport, output: Path, *, quiet: bool) -> None:
     skipped = {
         "without objects": report.skipped_empty,
         "without data": report.skipped_invalid,
-        "outside of the area": report.skipped_outside,
-        "at the edge of validation": report.skipped_overlap - report.skipped_elsewhere,
-        "on ground of another scene's validation": report.skipped_elsewhere,
+        "outside the area": report.skipped_outside,
+        "overlapping validation windows": report.skipped_overlap - report.skipped_elsewhere,
+        "in the validation area of another scene": report.skipped_elsewhere,
     }
     left = [f"{count} {why}" for why, count in skipped.items() if count]
     if left:

@@ -59,8 +59,8 @@ def train(
         typer.Option(
             "--scene",
             metavar="SCENE",
-            help="In place of a tileset, a raster whose chips are cut first, as by geodet tile; "
-            "also a folder, a quoted 'pattern' or @FILE, a list. May be repeated.",
+            help="Instead of a tileset, a raster from which chips are cut first, as by geodet "
+            "tile; also a folder, a quoted 'pattern' or @FILE, a list. May be repeated.",
             rich_help_panel=opt.INPUT,
         ),
     ] = None,
@@ -124,7 +124,7 @@ def train(
             "--init",
             metavar="NAME|PATH",
             help="Start from the weights of a bundled model or a model file. Its architecture is "
-            "used, too, unless --config or --set names keys of the section model.",
+            "also used, unless --config or --set sets keys of the section model.",
             rich_help_panel=opt.SETTINGS,
         ),
     ] = None,

@@ -29,8 +29,7 @@ def print_plan(plan: TrainPlan) -> None:
         "train": f"{plan.train.images} images with {plan.train.objects} objects ({objects})",
         "validate": f"{plan.val.images} images with {plan.val.objects} objects",
         "images": gsd,
-        "objects": f"{middle:.0f} px long in the middle{metres}; most from {low:.0f} to "
-        f"{high:.0f} px",
+        "objects": f"median length {middle:.0f} px{metres}; 98 % from {low:.0f} to {high:.0f} px",
         "anchors": f"{sizes} px; they cover {100 * plan.anchor_recall:.0f} % of the objects",
         "epoch": f"{plan.crops} chips of {plan.chip_size} px, about {plan.seconds_an_epoch:.0f} s "
         f"on {plan.device}; {100 * plan.crops_with_objects:.0f} % show an object",

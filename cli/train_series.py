@@ -26,7 +26,7 @@ Seeds = Annotated[
         "--seeds",
         min=1,
         metavar="N",
-        help="Train N times with other random numbers; print mean and standard deviation.",
+        help="Train N times with different seeds; print mean and standard deviation.",
         rich_help_panel=opt.RUN,
     ),
 ]
@@ -106,7 +106,7 @@ def _hint_at_command() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        typer.echo("the same command without --overwrite goes on with the runs", err=True)
+        typer.echo("run the same command without --overwrite to continue", err=True)
         raise
 
 

@@ -49,7 +49,7 @@ ShownBands = Annotated[
         "--bands",
         metavar="R,G,B",
         help="Bands of the scene to show as red, green and blue: numbers from 1, or names.",
-        show_default="by the bands' names, or else the first",
+        show_default="by name, or else the first ones",
         rich_help_panel=opt.INPUT,
     ),
 ]

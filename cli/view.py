@@ -68,7 +68,7 @@ def view(
             "--base-map",
             metavar="URL",
             help="Address of tiles to show below the scene, with {z}, {x} and {y}.",
-            show_default="none: nothing is read over the network",
+            show_default="none",
             rich_help_panel=opt.RUN,
         ),
     ] = "",
@@ -88,7 +88,7 @@ def view(
         bool,
         typer.Option(
             "--no-open",
-            help="Only print the address of the page, and open no browser.",
+            help="Only print the address of the page; do not open a browser.",
             rich_help_panel=opt.RUN,
         ),
     ] = False,
@@ -97,9 +97,8 @@ def view(
 ) -> None:
     """Show a scene and its objects as a map in the browser, until Ctrl-C.
 
-    The page is served to this machine alone, under an address with a random token. It loads
-    nothing from elsewhere and works offline. A slider filters by score, with the count; a click
-    shows all attributes.
+    The page is served only to this machine, at an address with a random token. It works offline. A
+    slider filters by score and shows the count; a click shows all attributes.
     """
     set_up_logging(verbose=verbose, quiet=quiet)
     from geodet.raster.reach import announce_reach

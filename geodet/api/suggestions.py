@@ -94,7 +94,7 @@ def suggest(
         overwrite=overwrite,
     )
     task = SuggestTask(budget, by, to_path("detections", detections), to_path("reviewed", reviewed))
-    with count_bar("looking at windows", is_shown=progress is True) as bar:
+    with count_bar("rating windows", is_shown=progress is True) as bar:
         return suggest_windows(
             list_paths(scenes),
             check_path("output", output),

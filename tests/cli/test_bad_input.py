@@ -339,7 +339,7 @@ def test_of_several_scenes_one_whose_name_is_not_utf8_is_left_out(
     ],
 )
 def test_an_empty_text_is_not_the_current_folder(invoke, words, name):
-    assert f"{name} is an empty text: name a file, or leave it out" in invoke(*words, code=2).stderr
+    assert f"{name} is empty: name a file, or omit the option" in invoke(*words, code=2).stderr
 
 
 def test_a_date_that_is_none_is_refused_before_anything_else(invoke, make_scene, monkeypatch):

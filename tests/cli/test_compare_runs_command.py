@@ -59,7 +59,7 @@ def test_a_series_that_is_interrupted_says_how_it_goes_on(invoke, tmp_path, monk
     monkeypatch.setattr("geodet.training.run_series.run_series", interrupt)
     write_tileset(tmp_path / "tiles")
     words = ("train", "--data", "tiles", "-o", "a.safetensors", "--seeds", "2")
-    assert "the same command without --overwrite goes on" in invoke(*words, code=130).stderr
+    assert "run the same command without --overwrite to continue" in invoke(*words, code=130).stderr
 
 
 def test_a_dry_run_of_several_trainings_is_refused(invoke, tmp_path):

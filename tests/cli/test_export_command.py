@@ -69,6 +69,6 @@ def test_eight_bits_lie_beside_the_model(tmp_path, tiny_path, invoke, monkeypatc
     write_raster(scene, noise, box)
     done = invoke("export", model, "--precision", "int8", "--calibrate", scene)
     assert re.search(
-        r"\.int8\.onnx: 0?\d\.\d MB for plain; .* detections agree by an F1", done.stdout
+        r"\.int8\.onnx: 0?\d\.\d MB for plain; .* F1 of the detections against PyTorch", done.stdout
     )
     assert int8_path(model).is_file()

@@ -56,7 +56,7 @@ def test_info_says_that_no_geotransform_leads_to_a_crs(invoke, make_scene):
     make_scene(epsg=None, crs="EPSG:32611")
     printed = json.loads(invoke("info", "scene.tif", "--json").stdout)
     utm = "WGS 84 / UTM zone 11N (EPSG:32611)"
-    assert printed["crs"] == f"none: {utm} is declared, but no geotransform leads to it"
+    assert printed["crs"] == f"none: {utm} is declared, but there is no geotransform"
     assert printed["gsd"] == "unknown"
 
 

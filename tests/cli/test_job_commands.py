@@ -70,7 +70,7 @@ def test_info_says_how_far_a_job_is(invoke, job):
     assert "geodet detect --job job" in half
     invoke("detect", "--job", "job", "--device", "cpu")
     whole = invoke("info", "job").stdout
-    assert "2, of which 2 are complete" in whole
+    assert "2, 2 complete" in whole
     assert "geodet merge job -o FILE" in whole
 
 
@@ -103,7 +103,7 @@ def test_what_the_plan_has_fixed_is_refused_with_a_job(invoke, job):
         refused = invoke("detect", "--job", "job", *given, code=2).stderr
         assert "give it to geodet merge" in " ".join(refused.split())
     refused = invoke("detect", "--job", "job", "--restart", code=2).stderr
-    assert "a job goes on where it was left" in " ".join(refused.split())
+    assert "a job always continues where it stopped" in " ".join(refused.split())
     assert "needs --job" in invoke("detect", "a.tif", "--shard", "1/2", code=2).stderr
     refused = invoke("detect", "--job", "job", "--ray-address", "auto", code=2).stderr
     assert "needs --engine ray" in refused

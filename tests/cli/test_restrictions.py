@@ -253,7 +253,7 @@ def test_the_program_takes_the_options_before_the_command(scenes, invoke):
     assert "which is not in its folder" in done.stderr
     assert "--restricted" in done.stderr
     refused = invoke("detect", "--offline", scenes["inside"], "-o", "a.gpkg", code=2).stderr
-    assert "--offline stands before the command: geodet --offline detect" in refused
+    assert "--offline goes before the command: geodet --offline detect" in refused
     assert "1 other files, 1 elsewhere" in invoke("info", scenes["outside"]).stdout
 
 

@@ -38,5 +38,5 @@ def test_windows_on_ground_that_another_date_validates_are_counted(
     labels.to_file(tmp_path / "l.gpkg")
     options = ("--labels", tmp_path / "l.gpkg", "-o", tmp_path / "tiles", "--chip-size", 32)
     done = invoke("tile", *sorted(tmp_path.glob("*.tif")), *options)
-    assert ("on ground of another scene's validation" in done.stderr) == is_left_out
-    assert "at the edge of validation" not in done.stderr
+    assert ("in the validation area of another scene" in done.stderr) == is_left_out
+    assert "overlapping validation windows" not in done.stderr

@@ -85,13 +85,13 @@ def test_bounds_are_an_area_on_the_command_line(tmp_path, files, invoke):
 
 def test_an_area_elsewhere_or_of_chips_is_refused(tmp_path, files, invoke):
     pair = {"detections": tmp_path / "found.gpkg", "labels": tmp_path / "truth.gpkg"}
-    with pytest.raises(VectorError, match="the area does not meet the scene"):
+    with pytest.raises(VectorError, match="the area does not intersect the scene"):
         geodet.evaluate(**pair, bounds=(0, 0, 1, 1))
     with pytest.raises(ConfigError, match="an area is given without vector files"):
         geodet.evaluate("urban-trees", tmp_path, bounds=(0, 0, 1, 1))
     for command in (("evaluate",), ("calibrate", "-o", "here.safetensors")):
         done = invoke(*command, "--data", tmp_path, "--aoi", "aoi.gpkg", code=2)
-        assert "the area of chips is set" in done.stderr
+        assert "give the area to geodet tile" in done.stderr
 
 
 def test_labels_that_miss_the_scene_are_told_with_both_extents(tmp_path, files, make_scene):

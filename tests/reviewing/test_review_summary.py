@@ -32,7 +32,7 @@ def test_a_file_of_suggestions_is_described(make_scene, tmp_path, invoke):
     assert (about.suggested, about.suggested_reviewed, about.reviewed) == (3, 0, 0)
     assert (about.scenes, about.crs) == ({"scene.tif": 3}, "EPSG:32633")
     printed = invoke("info", "s.gpkg").stdout
-    assert "3 windows, of which 0 are reviewed" in printed
+    assert "3 windows, 0 reviewed" in printed
     assert "nothing yet" in printed
 
 
@@ -53,7 +53,7 @@ def test_decisions_are_counted(make_scene, tmp_path, invoke):
     assert about.classes == {"tree": 2, "palm": 1}
     assert (about.scenes, about.objects) == ({"scene.tif": 4}, 4)
     printed = invoke("info", "s.gpkg").stdout
-    assert "3 windows, of which 1 are reviewed" in printed
+    assert "3 windows, 1 reviewed" in printed
     assert "2 windows, 4 objects" in printed
     assert "accepted 2, added 1, rejected 1" in printed
 
