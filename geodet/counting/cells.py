@@ -209,10 +209,10 @@ def _check_placed(found: FoundObjects, ground: ExaminedGround | None) -> None:
             path=found.path,
         )
     if not len(found) and (ground is None or ground.crs is None or ground.shape.is_empty):
-        hint = "lower --min-score, or detect with a lower threshold"
+        hint = "lower --min-score (min_score), or detect with a lower threshold"
         raise VectorError(
             f"{found.path} has no object to count",
-            hint=hint if ground is None else "no scene that was searched has data",
+            hint=hint if ground is None else "none of the searched scenes has data",
             path=found.path,
         )
 

@@ -44,21 +44,21 @@ class CompareReport:
     """
 
     output: Path | None
-    """The GeoPackage; None: none was asked for."""
+    """The GeoPackage; None if none was written."""
     kept: int
     """Objects of both dates."""
     gone: int
-    """Objects of the first date alone, on ground that the second examined."""
+    """Objects of the first date only, where the second date was examined."""
     new: int
-    """Objects of the second date alone, on ground that the first examined."""
+    """Objects of the second date only, where the first date was examined."""
     unseen_before: int
-    """Objects of the first date on ground that the second did not examine."""
+    """Objects of the first date where the second date was not examined."""
     unseen_after: int
-    """Objects of the second date on ground that the first did not examine."""
+    """Objects of the second date where the first date was not examined."""
     counts: tuple[dict[str, Any], ...] = ()
     """For each polygon its attributes, the numbers of objects that are kept, gone and new, and
-    ``compared_share``: the share of it that both dates examined, where one of them names its
-    examined ground. The counts are None where both examined no part of it."""
+    ``compared_share``: the share of it that was examined on both dates, if one of the files records
+    its examined area. The counts are None where no part was examined on both dates."""
 
 
 def compare_dates(
@@ -132,8 +132,9 @@ def _warn_of_other_classes(before: FoundObjects, after: FoundObjects) -> None:
         return
     if not joined:
         logger.warning(
-            "no class in common, so no object is kept: %s has %s, %s has %s; --label-field chooses"
-            " another attribute, and --label-field '' takes all as one class",
+            "no class in common, so no object is kept: %s has %s, %s has %s; label_field "
+            "(--label-field) chooses another attribute, and an empty one ('') takes all objects as "
+            "one class",
             before.path,
             ", ".join(first),
             after.path,
@@ -159,8 +160,8 @@ def _read_ground(path: Path) -> ExaminedGround | None:
     ground = find_examined_ground(path)
     if ground is None:
         logger.warning(
-            "%s does not name the ground that was examined: it is taken as examined everywhere, and"
-            " objects of the other date that it lacks count as gone or new",
+            "%s does not record its examined area and is taken as examined everywhere: objects "
+            "that are only in the other file count as gone or new",
             path,
         )
     return ground
@@ -220,8 +221,7 @@ def _count(
         counts = without_unseen(counts.assign(compared_share=shares), is_unseen)
         if gaps := compared_parts.describe_gaps("polygon", verb="compared"):
             logger.warning(
-                "%s: %s; counts are of the part that both dates examined, the compared_share of"
-                " each",
+                "%s: %s; the counts cover only the part examined on both dates (compared_share)",
                 by,
                 gaps,
             )

@@ -32,11 +32,11 @@ class DateComparison:
     moved: Floats
     """(K,) metres between their centres; without a CRS in units of the coordinates."""
     gone: Ints
-    """Objects of the first date alone, where the second date looked."""
+    """Objects of the first date only, where the second date was examined."""
     new: Ints
-    """Objects of the second date alone, where the first date looked."""
+    """Objects of the second date only, where the first date was examined."""
     unseen: tuple[int, int]
-    """Objects of each date alone where the other did not look: neither gone nor new."""
+    """Objects of each date where the other was not examined: neither gone nor new."""
 
 
 def match_dates(

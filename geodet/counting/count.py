@@ -51,7 +51,8 @@ class CountPlaces:
         chosen = [part for part in (self.by, self.cell_m, self.h3) if part is not None]
         if len(chosen) != 1:
             raise ConfigError(
-                f"objects are counted in one kind of places, and {len(chosen)} are given",
+                f"objects are counted by polygons, cells or hexagons, but {len(chosen)} of these "
+                "are given",
                 hint="give --by POLYGONS, --grid METRES or --h3 RESOLUTION",
             )
         if self.field is not None and self.by is None:
@@ -76,7 +77,7 @@ class CountReport:
     """
 
     output: Path | None
-    """The file; None: none was asked for."""
+    """The file; None if none was written."""
     polygons: int
     """Polygons that were counted in."""
     objects: int
@@ -84,7 +85,7 @@ class CountReport:
     elsewhere: int
     """Objects in none."""
     total: dict[str, Any]
-    """The figures of all polygons together, or with cells those of all examined ground; unknown
+    """The figures of all polygons together, or with cells those of the whole examined area; unknown
     ones are missing."""
     estimated_by: str
     """How the true count is estimated, in words; empty where it is not."""
@@ -187,8 +188,8 @@ def _count(
         return polygons, counted, None
     if ground is None:
         logger.warning(
-            "%s does not say which ground was examined, and places without objects may not have"
-            " been: there is no density of all cells together; count by polygons for one",
+            "%s does not record its examined area, so cells without objects may not have been "
+            "examined: the density of all cells together is unknown; count by polygons to get one",
             found.path,
         )
     if places.cell_m is not None:
@@ -205,8 +206,7 @@ def _report_unseen(polygons: Polygons, counted: CountedPolygons, ground: Examine
         raise ground.apart_error(polygons.path, "polygons")
     if gaps := examined.describe_gaps("polygon"):
         logger.warning(
-            "%s: %s; counts, densities and estimates are of the examined part, the examined_share"
-            " of each",
+            "%s: %s; counts, densities and estimates cover only the examined part (examined_share)",
             polygons.path,
             gaps,
         )

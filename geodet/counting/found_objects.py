@@ -144,7 +144,7 @@ def read_found_objects(
     shapes = frame.geometry.to_numpy()
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     if not there.all():
-        _logger.warning("%s: objects without a place, which are left out: %d", path, (~there).sum())
+        _logger.warning("%s: objects without coordinates are left out: %d", path, (~there).sum())
     joined = join_at_antimeridian(shapes[there], frame.crs)
     parts, row = shapely.get_parts(joined, return_index=True)
     parts, row = parts[~shapely.is_empty(parts)], row[~shapely.is_empty(parts)]
@@ -168,10 +168,10 @@ def read_found_objects(
         return found
     is_unknown = np.isnan(found.scores)
     known = found.scores[~is_unknown]
-    check_score_range(known, path, score, hint="scale the scores, or omit the lowest that counts")
+    check_score_range(known, path, score, hint="scale the scores, or omit --min-score (min_score)")
     if unknown := int(is_unknown.sum()):
         _logger.warning(
-            "%s: objects without a score, which --min-score 0 takes, are left out: %d",
+            "%s: objects without a score are left out: %d; --min-score 0 (min_score=0) keeps them",
             path,
             unknown,
         )

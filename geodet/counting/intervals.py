@@ -137,13 +137,14 @@ class PlotRatio:
     def __post_init__(self) -> None:
         if len(self.labelled) < 2:
             raise ConfigError(
-                f"{len(self.labelled)} sample plot gives no interval",
+                f"an interval cannot be computed from {len(self.labelled)} sample plot",
                 hint="label at least two plots, better ten or more, spread over the area",
             )
         if not self.found.sum():
             raise ConfigError(
-                "there is no detection in the sample plots, so no ratio",
-                hint="check that the plots lie where objects were searched, or lower --min-score",
+                "the sample plots contain no detections, so there is no ratio",
+                hint="check that the plots lie in the examined area, or lower --min-score "
+                "(min_score)",
             )
 
     @property

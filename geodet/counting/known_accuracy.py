@@ -48,7 +48,8 @@ class KnownAccuracy:
             )
         if self.objects and self.precision is None:
             raise ConfigError(
-                "how many objects were labelled says nothing without what was measured on them",
+                "the number of labelled objects is given without the precision and recall measured "
+                "on them",
                 hint="with --measured-on give --precision and --recall",
             )
         if self.precision is not None and self.sample is not None:
@@ -58,7 +59,7 @@ class KnownAccuracy:
             )
         if (self.sample is None) != (self.plots is None):
             raise ConfigError(
-                "a sample needs its plots, and the plots their sample",
+                "a sample and its plots go together",
                 hint="give --sample, the labelled objects, and --aoi, the plots they lie in",
             )
 
@@ -129,12 +130,16 @@ def _cut_to_examined(plots: Polygons, ground: ExaminedGround) -> Polygons:
 
 def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:
     """Return the accuracy at the threshold in use, as the metadata of the detections say it."""
-    hint = "--precision and --recall, or --sample and --aoi, give an interval of the true count"
+    hint = (
+        "to get an interval of the true count, give --precision and --recall, or --sample and --aoi"
+    )
     about = read_provenance(path)
     text = about.get(ACCURACY, "")
     if different := sorted(one for one in _OF_A_RUN if f"{one} 2" in about):  # by appending
         said = " and ".join(different)
-        logger.warning("%s: its runs differ in %s, and so in accuracy; %s", path, said, hint)
+        logger.warning(
+            "%s: its runs differ in %s, so its accuracy is unknown; %s", path, said, hint
+        )
         return None
     try:
         stored = json.loads(text) if text else {}
@@ -145,9 +150,10 @@ def _stored_accuracy(path: Path, min_score: float) -> Accuracy | None:
     except (ValueError, KeyError, TypeError):
         stored = {}
     reason = (
-        f"its accuracy is known at the score {stored['score_threshold']}, not at {min_score}"
+        f"its accuracy is only known for the score threshold {stored['score_threshold']}, not for "
+        f"{min_score}"
         if stored
-        else "it does not say how accurate it is"
+        else "it does not record its accuracy"
     )
     logger.warning("%s: %s; %s", path, reason, hint)
     return None

@@ -84,8 +84,8 @@ class CountedPolygons:
     rows: Any
     """A DataFrame of M rows: the attributes of the polygons, then the figures."""
     total: Any
-    """A DataFrame of one row with the figures; an object in several polygons counts once. Of cells
-    it is of all ground that was examined, and has no area where that is unknown."""
+    """A DataFrame of one row with the figures; an object in several polygons counts once. With
+    cells it covers the whole examined area, and has no area if that is unknown."""
     elsewhere: int
     """Objects in no polygon."""
     examined: ExaminedParts | None = None
@@ -321,7 +321,7 @@ def check_attributes(polygons: Polygons, figures: Iterable[str]) -> None:
     """
     for name in sorted(set(polygons.attributes.columns) & set(figures)):
         raise VectorError(
-            f"{polygons.path} has a column {name!r}, which the counts need",
-            hint="keep one attribute alone with --field, or rename the column",
+            f"{polygons.path} has a column {name!r}, a name that the counts use",
+            hint="keep only one attribute with --field (field), or rename the column",
             path=polygons.path,
         )

@@ -70,7 +70,9 @@ def check_destination(
     if not append:
         check_undecided(path)
     if path.exists() and not (overwrite or append):
-        raise OutputError(f"{path} exists already", hint="--overwrite replaces it", path=path)
+        raise OutputError(
+            f"{path} exists already", hint="--overwrite (overwrite=True) replaces it", path=path
+        )
     if not append:
         check_replaceable(path)
     try:  # permission bits say nothing of root, network drives and read-only mounts
@@ -190,7 +192,9 @@ def check_output_folder(
     found = {entry.name for entry in output.iterdir()} if output.exists() else set()
     if found and not overwrite:
         raise OutputError(
-            f"{output} is not empty", hint="give another folder, or use --overwrite", path=output
+            f"{output} is not empty",
+            hint="give another folder, or use --overwrite (overwrite=True)",
+            path=output,
         )
     others = sorted(found - set(known))
     others += [p.name for p in inputs if p.resolve().is_relative_to(output.resolve())]

@@ -107,8 +107,8 @@ class AreaOfInterest:
         """
         if self.is_empty:
             raise VectorError(
-                f"the area does not meet the scene: {self.extents}",
-                hint="check that both are of the same place, and the CRS of each",
+                f"the area does not intersect the scene: {self.extents}",
+                hint="check that both are in the same region, and the CRS of each",
             )
 
     @cached_property
@@ -252,7 +252,7 @@ def _check_kinds(shapes: Shapes, path: str) -> None:
     names.pop(shapely.GeometryType.POLYGON, None)
     for kind, name in names.items():
         raise VectorError(
-            f"{path}: {int((kinds == kind).sum())} of {len(kinds)} geometries are of the kind "
+            f"{path}: {int((kinds == kind).sum())} of {len(kinds)} geometries are of the type "
             f"{name}, which has no area",
             hint="an area of interest is made of polygons; buffer points and lines first",
             path=path,
@@ -277,6 +277,6 @@ def _check_bounds(bounds: Sequence[float], *, wraps: bool) -> tuple[float, float
         x2 += 360
     if x1 >= x2 or y1 >= y2:
         raise ConfigError(
-            f"the bounds {x1:.10g},{y1:.10g},{x2:.10g},{y2:.10g} enclose nothing", hint=hint
+            f"the bounds {x1:.10g},{y1:.10g},{x2:.10g},{y2:.10g} have no area", hint=hint
         )
     return x1, y1, x2, y2

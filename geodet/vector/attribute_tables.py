@@ -66,8 +66,8 @@ def check_columns(path: Path, columns: Iterable[str]) -> None:
             raise OutputError(
                 f"cannot write {path}: in a GeoPackage the columns {other!r} and {name!r} are one,"
                 " since it ignores case",
-                hint="rename the attribute or the class of one of them, or keep one attribute alone"
-                " with --field; count can also write .parquet and .csv",
+                hint="rename the attribute or the class of one of them, or keep only one attribute "
+                "with --field (field); count can also write .parquet and .csv",
                 path=path,
             )
 

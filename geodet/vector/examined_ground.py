@@ -109,9 +109,9 @@ class ExaminedGround:
             what: What its objects are, in the plural, such as ``labels``.
         """
         if self.shape.is_empty:
-            return "no scene that was searched has data"
+            return "none of the searched scenes has data"
         geobox = _plane(np.array(self.shape.bounds), self.crs, _COARSE)
-        return compare_file_extent(path, geobox, what=what, raster="the examined ground")
+        return compare_file_extent(path, geobox, what=what, raster="the examined area")
 
     def apart_error(self, path: Path, what: str) -> VectorError:
         """Return the error of a file none of whose objects lies on the ground.
@@ -121,7 +121,7 @@ class ExaminedGround:
             what: What its objects are, in the plural, such as ``polygons``.
         """
         return VectorError(
-            f"none of the {what} in {path} meets the ground examined for {self.path}",
+            f"none of the {what} in {path} intersects the examined area of {self.path}",
             hint=self.explain_apart(path, what),
             path=path,
         )
@@ -146,10 +146,10 @@ def find_examined_ground(path: Path) -> ExaminedGround | None:
         return None
     if have_models_different_grounds(path):
         logger.warning(
-            "%s: its models searched different ground, and all of it counts as examined for each"
-            " class: where the model of a class was not run, its objects seem to be absent, and"
-            " densities, estimates and what is gone, new or missed are wrong; detect to one file"
-            " for each model",
+            "%s: its models searched different areas, which all count as examined for each class: "
+            "where the model of a class was not run, its objects seem to be absent, so densities, "
+            "estimates and gone, new or missed objects are wrong; write the detections of each "
+            "model to a separate file",
             path,
         )
     return ExaminedGround(path, shape, read_extent(path)[0])

@@ -145,8 +145,8 @@ class KmlWriter(GeoJsonWriter):
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         if not is_on_earth(layer.crs):
             raise OutputError(
-                f"KML needs longitudes and latitudes, and the layer of {layer.path} has no place "
-                "on the earth",
+                f"KML needs longitudes and latitudes, but the layer of {layer.path} is not "
+                "georeferenced",
                 hint="give the scene a CRS with gdal_edit, or write a .gpkg",
                 path=layer.path,
             )

@@ -155,8 +155,8 @@ def choose_format(path: Path, name: str | None = None) -> Format:
     if not fitting:
         raise OutputError(
             f"cannot tell the format of {path}",
-            hint=f"end its name in one of {' '.join(known)}, or name the format with --format"
-            + _ogr2ogr_hint(path),
+            hint=f"end its name in one of {' '.join(known)}, or name the format with --format "
+            "(format)" + _ogr2ogr_hint(path),
             path=path,
         )
     return known[max(fitting, key=len)]
@@ -185,7 +185,7 @@ def check_output_path(
     if append and overwrite:
         raise OutputError(
             f"{path} cannot be both appended to and replaced",
-            hint="give one of --append and --overwrite",
+            hint="give either --append (append=True) or --overwrite (overwrite=True)",
             path=path,
         )
     if append and not chosen.can_append:
@@ -271,7 +271,9 @@ def _check_sidecars(path: Path) -> None:
     there = [part.name for part in shapefile_parts(path) if part.exists()]
     if there:
         raise OutputError(
-            f"{path} would replace {', '.join(there)}", hint="--overwrite replaces them", path=path
+            f"{path} would replace {', '.join(there)}",
+            hint="--overwrite (overwrite=True) replaces them",
+            path=path,
         )
 
 

@@ -53,7 +53,7 @@ def append_rows(layer: VectorLayer, rows: Path, scenes: Sequence[str]) -> None:
     with _open_with(layer.path, rows) as database, _transaction(database, layer.path):
         known = LayerMetadata(database, LAYER)
         if layer.append.run in known.runs:
-            _logger.info("%s has the rows of this run already", layer.path)
+            _logger.info("%s already has the rows of this run", layer.path)
             return
         removed = _replace_or_refuse(database, layer, known, scenes)
         dropped = _drop_duplicates(database, layer, known)
@@ -141,8 +141,8 @@ def _replace_or_refuse(
         _refuse(layer, held)
     elif new := _list_new(layer, known, scenes, held):
         _logger.warning(
-            "%s holds no rows of %s: nothing is replaced; name the scenes as they are named in the "
-            "column scene",
+            "%s contains no rows of %s: nothing is replaced; name the scenes as in the column "
+            "scene",
             layer.path,
             _join_names(new),
         )
@@ -181,9 +181,9 @@ def _warn_of_scenes_around(layer: VectorLayer, scenes: HeldScenes, replaced: Seq
     names = _join_names(replaced)
     if around := scenes.list_overlapping(layer.append.scenes):
         _logger.warning(
-            "%s overlaps %s in %s, where an object that several scenes show is written once: those "
-            "that were written for %s are lost if they are not found again; replace all of these "
-            "scenes in one call",
+            "%s overlaps %s in %s, where an object in the overlap is written once: objects that "
+            "were written for %s are lost if they are not found again; replace all of these scenes "
+            "in one call",
             names,
             _join_names(around),
             layer.path,
@@ -191,8 +191,8 @@ def _warn_of_scenes_around(layer: VectorLayer, scenes: HeldScenes, replaced: Seq
         )
     elif any(map(scenes.may_hold, replaced)):
         _logger.warning(
-            "%s does not say which ground each scene shows, since an earlier version has written "
-            "it: replace the scenes that overlap %s in the same call, or they may lack objects",
+            "%s does not record the area of each scene, because an earlier version of geodet wrote "
+            "it: replace the scenes that overlap %s in the same call, or objects may be lost",
             layer.path,
             names,
         )
@@ -230,8 +230,8 @@ def _refuse(layer: VectorLayer, held: list[str]) -> None:
         others = f" and of {len(held) - 1} more scenes" if len(held) > 1 else ""
         raise OutputError(
             f"{layer.path} contains detections of {held[0]}{others} already",
-            hint="--replace-scene replaces them; a scene of the same name in another folder goes "
-            "to a file of its own, or into one call with the first",
+            hint="--replace-scene (replace_scenes=True) replaces them; write a scene of the same "
+            "name in another folder to a separate file, or together with the first in one call",
             path=layer.path,
         )
 

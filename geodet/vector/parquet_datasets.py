@@ -77,7 +77,7 @@ class QuadkeyDatasetWriter(SpoolingWriter):
     def __init__(self, output: PendingOutput, layer: VectorLayer) -> None:
         if layer.crs is None or layer.crs.geodetic_crs is None:
             raise OutputError(
-                f"{layer.path} has no place on the earth, and so no quadkeys",
+                f"{layer.path} is not georeferenced, so it has no quadkeys",
                 hint="choose --format parquet-scenes",
                 path=layer.path,
             )

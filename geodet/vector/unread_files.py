@@ -76,8 +76,8 @@ def explain_file(path: str | Path) -> tuple[str, str] | None:
     if not file.stat().st_size:
         return (
             "is empty",
-            "write it again; newline-delimited GeoJSON without objects is empty, too, which a"
-            " GeoPackage is not",
+            "write it again; newline-delimited GeoJSON without objects is also empty; a GeoPackage "
+            "is not",
         )
     if end in _PROJECTS:
         return (

@@ -161,7 +161,7 @@ def test_where_the_ground_is_unknown_the_total_has_no_density_and_says_why(tmp_p
     assert total == {"objects": 100}
     assert pyogrio.read_dataframe(output, layer="counts")["per_ha"].gt(0).all()
     assert pyogrio.read_dataframe(output, layer="total").columns.tolist() == ["objects"]
-    assert "found.gpkg does not say which ground was examined" in caplog.text
+    assert "found.gpkg does not record its examined area" in caplog.text
 
 
 @pytest.mark.parametrize("epsg", [32633, 4326])
@@ -217,7 +217,7 @@ def test_no_object_on_unknown_ground_or_on_none_is_refused(tmp_path):
     nowhere, unknown = tmp_path / "nowhere.gpkg", tmp_path / "unknown.gpkg"
     write_nothing(nowhere, shapely.Polygon())
     write_nothing(unknown, None)
-    for path, hint in ((nowhere, "no scene that was searched has data"), (unknown, "--min-score")):
+    for path, hint in ((nowhere, "none of the searched scenes has data"), (unknown, "--min-score")):
         for places in (places_of(100), places_of(None)):
             with pytest.raises(VectorError, match="no object to count") as caught:
                 count_objects(path, places)

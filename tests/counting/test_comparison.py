@@ -176,7 +176,7 @@ def test_counts_have_the_attributes_of_the_polygons_but_none_of_their_own_names(
         {**columns, "kept": [1]}, geometry=[shapely.box(*CORNER - 9, *CORNER + 9)], crs=UTM
     )
     polygons.to_file(by)
-    with pytest.raises(VectorError, match="has a column 'kept', which the counts need"):
+    with pytest.raises(VectorError, match="has a column 'kept', a name that the counts use"):
         compare_dates(date, date, tmp_path / "changes.gpkg", by=by)
     polygons.drop(columns="kept").to_file(by)
     (row,) = compare_dates(date, date, by=by).counts
@@ -190,7 +190,7 @@ def test_a_date_that_looked_elsewhere_changes_nothing(tmp_path, caplog):
     after = write(tmp_path / "after.gpkg", AFTER)
     report = compare_dates(before, after, tmp_path / "changes.gpkg")
     assert (report.new, report.unseen_after) == (0, 1)
-    assert "after.gpkg does not name the ground that was examined" in caplog.text
+    assert "after.gpkg does not record its examined area" in caplog.text
     assert len(geopandas.read_file(tmp_path / "changes.gpkg", layer="new")) == 0
 
 

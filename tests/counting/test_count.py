@@ -178,14 +178,14 @@ def test_the_accuracy_is_what_the_file_says(trees, stands):
 def test_at_another_threshold_the_stored_accuracy_does_not_hold(trees, stands, caplog):
     report = count_objects(trees, CountPlaces(stands), min_score=0.6)
     assert "estimate" not in report.total
-    assert "known at the score 0.3, not at 0.6" in caplog.text
+    assert "only known for the score threshold 0.3, not for 0.6" in caplog.text
 
 
 def test_a_file_of_another_program_gives_no_interval_and_says_why(tmp_path, stands, caplog):
     found = write(tmp_path / "other.gpkg", [at(1, 1, 2, 2)], name=["tree"])
     report = count_objects(found, CountPlaces(stands))
     assert (report.objects, report.estimated_by) == (1, "")
-    assert "does not say how accurate it is" in caplog.text
+    assert "does not record its accuracy" in caplog.text
 
 
 def test_another_layer_of_a_file_does_not_have_the_accuracy_of_its_detections(trees, stands):
@@ -239,9 +239,9 @@ def test_plots_without_a_place_do_not_narrow_the_interval(tmp_path, trees, stand
 def test_half_of_what_is_needed_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="go together"):
         KnownAccuracy(precision=0.5)
-    with pytest.raises(ConfigError, match="a sample needs its plots"):
+    with pytest.raises(ConfigError, match="a sample and its plots go together"):
         KnownAccuracy(sample=tmp_path)
-    with pytest.raises(ConfigError, match="says nothing without what was measured"):
+    with pytest.raises(ConfigError, match="without the precision and recall measured"):
         KnownAccuracy(objects=500)
     with pytest.raises(ConfigError, match="both an accuracy and a sample"):
         KnownAccuracy(0.9, 0.9, sample=tmp_path, plots=tmp_path)
@@ -257,7 +257,7 @@ def test_objects_without_a_place_are_left_out_with_a_warning(tmp_path, stands, c
     path = write(tmp_path / "found.gpkg", shapes, label=["tree"] * 3, score=[0.9] * 3)
     report = count_objects(path, CountPlaces(stands))
     assert report.objects == 1
-    assert "objects without a place, which are left out: 2" in caplog.text
+    assert "objects without coordinates are left out: 2" in caplog.text
 
 
 @pytest.mark.parametrize("title", ["accuracy", "thresholds", "model_sha256"])

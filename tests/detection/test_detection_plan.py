@@ -136,7 +136,7 @@ def test_scenes_outside_of_the_area_are_left_out(make_scene, plan, tmp_path, cap
     caplog.set_level(logging.INFO, "geodet")
     assert [scene.name for scene in plan([far, near], aoi=aoi).scenes] == ["near.tif"]
     assert "1 of 2 scenes are outside the area of interest" in caplog.text
-    with pytest.raises(VectorError, match="the area does not meet the scene"):
+    with pytest.raises(VectorError, match="the area does not intersect the scene"):
         plan([far], aoi=aoi)
 
 

@@ -74,7 +74,7 @@ def test_an_object_at_the_minimum_score_is_drawn(files):
     [
         ({"window": Window(100, 0, 9, 9)}, "window 100,0,9,9 lies outside of the scene"),
         ({"bounds": (0, 0, 1, 1)}, "bounds 0,0,1,1 lies outside of the scene"),
-        ({"bounds": (5, 0, 1, 1)}, "bounds 5,0,1,1 enclose nothing"),
+        ({"bounds": (5, 0, 1, 1)}, "bounds 5,0,1,1 have no area"),
         ({"bounds": (0, 0, float("nan"), 1)}, "bounds are four numbers"),
         (
             {"bounds": (0, 0, 1, 1), "window": Window(0, 0, 9, 9)},

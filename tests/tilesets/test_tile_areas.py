@@ -116,7 +116,7 @@ def test_an_area_elsewhere_and_two_areas_are_refused(tmp_path):
     scene = paint(tmp_path / "s.tif")
     labels = label(tmp_path / "l.gpkg", spread())
     area = LabelledArea(bounds=(0, 0, 1, 1))
-    with pytest.raises(VectorError, match="the area does not meet the scene"):
+    with pytest.raises(VectorError, match="the area does not intersect the scene"):
         tile_scene(scene, labels, tmp_path / "o", TileConfig(**CHIPS), DataConfig(), area=area)
     with pytest.raises(ConfigError, match="both an area of interest and bounds"):
         LabelledArea(aoi=tmp_path / "a.gpkg", bounds=(0, 0, 1, 1))

@@ -126,7 +126,7 @@ def test_windows_on_ground_that_another_scene_validates_are_logged(tmp_path, cap
     pairs = [paint(tmp_path, "a"), paint(tmp_path, "b", west=WEST + 4.7)]
     with caplog.at_level("INFO"):
         cut_for_run(source(*pairs), tmp_path / "run", CONFIG)
-    assert "left out, on ground of another scene's validation" in caplog.text
+    assert "left out, in the validation area of another scene" in caplog.text
 
 
 def test_a_run_from_scenes_resumes(inputs, tmp_path):

@@ -192,8 +192,8 @@ def test_bounds_may_cross_the_antimeridian():
     [
         ((1, 2, 3), "bounds are four numbers"),
         ((1, 2, 3, float("nan")), "bounds are four numbers"),
-        ((9, 2, 3, 4), "enclose nothing"),
-        ((1, 5, 3, 5), "enclose nothing"),
+        ((9, 2, 3, 4), "have no area"),
+        ((1, 5, 3, 5), "have no area"),
     ],
 )
 def test_bounds_in_another_order_are_refused(bounds, message):
@@ -291,7 +291,7 @@ def test_an_area_with_a_crs_is_refused_for_a_scene_without_one(tmp_path):
 def test_points_and_lines_are_refused_as_an_area(tmp_path, shape, name):
     file = save(tmp_path / "area.gpkg", [on_ground(0, 0, 9, 9), shape])
     with pytest.raises(
-        VectorError, match=rf"of \d geometries are of the kind {name}, which has no"
+        VectorError, match=rf"of \d geometries are of the type {name}, which has no"
     ):
         read_region(file, SCENE)
 

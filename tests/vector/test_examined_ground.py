@@ -33,7 +33,9 @@ def test_places_in_any_crs_are_on_the_ground_or_not(epsg):
 def test_nothing_was_examined_where_no_scene_had_data():
     ground = ground_of(shapely.Polygon())
     assert ground.has_examined(np.array([[X, Y]]), UTM).tolist() == [False]
-    assert ground.explain_apart(Path("any.gpkg"), "labels") == "no scene that was searched has data"
+    assert (
+        ground.explain_apart(Path("any.gpkg"), "labels") == "none of the searched scenes has data"
+    )
 
 
 def test_places_across_the_antimeridian_are_on_the_ground():
@@ -57,7 +59,7 @@ def test_a_file_of_another_program_does_not_say_it(tmp_path):
 
 
 WEST, EAST = shapely.box(X, Y, X + 50, Y + 50), shapely.box(X + 50, Y, X + 99, Y + 50)
-DIFFER = "its models searched different ground"
+DIFFER = "its models searched different areas"
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_run_that_goes_on_after_it_had_appended_does_not_append_again(tmp_path
     with caplog.at_level("INFO"):
         append(path, appending=run)
     assert len(read(path)) == count
-    assert "has the rows of this run already" in caplog.text
+    assert "already has the rows of this run" in caplog.text
     with pytest.raises(OutputError, match=r"contains detections of b\.tif already"):
         append(path, appending=Appending(run="2c3d", scenes=("b.tif",)))
 
@@ -220,7 +220,7 @@ def test_a_scene_of_which_nothing_is_replaced_is_warned_of(path, caplog):
     """Its name in the file may have a folder before it: the old rows stay."""
     appending = Appending(scenes=("a.tif", "x.tif"), replace_scenes=True)
     append(path, part(found(1), scene="x.tif"), appending=appending)
-    assert "holds no rows of x.tif: nothing is replaced" in caplog.text
+    assert "contains no rows of x.tif: nothing is replaced" in caplog.text
 
 
 def test_a_replaced_scene_without_objects_is_emptied(path):

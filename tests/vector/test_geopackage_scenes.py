@@ -198,7 +198,7 @@ def test_a_new_file_knows_the_scene_of_all_its_ground(tmp_path):
 def test_a_file_of_an_earlier_version_is_warned_of(tmp_path, caplog):
     path = write(tmp_path / "found.gpkg", part(found(3)), metadata={EXAMINED: WEST.wkt})
     put(path, "a.tif", HALF, replace_scenes=True)
-    assert "does not say which ground each scene shows" in caplog.text
+    assert "does not record the area of each scene" in caplog.text
 
 
 def test_a_thousand_scenes_take_little_room(texts):

@@ -54,7 +54,7 @@ def test_a_file_of_no_bytes_is_empty(tmp_path, name):
     (tmp_path / name).touch()
     message, hint = refusal(tmp_path / name)
     assert message.endswith(f"{name} is empty, not a vector file")
-    assert "without objects is empty, too" in hint
+    assert "without objects is also empty" in hint
 
 
 @pytest.mark.parametrize("name", ["a.geojsonl", "a.gpkg", "a.tif"])
