@@ -182,17 +182,18 @@ def _check_options(outputs: Sequence[Path], options: DetectOptions, before: Writ
     """Refuse outputs that would fail at the end of the run, or replace a file."""
     if options.aoi is not None and options.bounds is not None:
         raise ConfigError(
-            "both an area of interest and bounds are given", hint="give one of --aoi and --bounds"
+            "both an area of interest and bounds are given",
+            hint="give either aoi (--aoi) or bounds (--bounds)",
         )
     if options.replace_scenes and not options.append:
         raise ConfigError(
             "scenes can be replaced only in a file that is appended to",
-            hint="add --append, or leave out --replace-scene",
+            hint="add append=True (--append), or leave out replace_scenes (--replace-scene)",
         )
     if options.replace_scenes and (options.aoi is not None or options.bounds is not None):
         raise ConfigError(
-            "a scene is replaced as a whole, but only an area of it would be searched",
-            hint="leave out --aoi and --bounds, or write the area to a file of its own",
+            "a scene is replaced as a whole, but only a part of it would be searched",
+            hint="leave out aoi and bounds (--aoi, --bounds), or write the area to a separate file",
         )
     for output in outputs:
         check_output_path(

@@ -68,7 +68,8 @@ def incomplete_error(failed: Mapping[str, SceneError], report: DetectReport) -> 
         f"{count} of {len(report.scenes)} scenes could not be read; the "
         f"{sum(report.labels.values())} detections of the others are in {outputs}: "
         + join_reasons(failed),
-        hint="repair these scenes and detect in them again; --append adds to a GeoPackage",
+        hint="repair these scenes and detect in them again; append=True (--append) adds to a "
+        "GeoPackage",
         failed=failed,
         report=report,
     )
@@ -116,12 +117,12 @@ def naming_complete(outputs: Sequence[Path]) -> Iterator[None]:
         if outputs:
             names = ", ".join(map(str, outputs))
             error.hint += (
-                f"; the detections are complete in {names}, and the same command writes the rest"
+                f"; the detections are complete in {names}, and the same command writes the others"
             )
         raise
 
 
-_NOT_REACHED = "the run ended before it was searched to its end"
+_NOT_REACHED = "the run ended before the whole scene was searched"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -237,8 +237,8 @@ def _open_scenes(
     warn_of_unplaced(unplaced)
     if turned:
         logger.info(
-            "turned by EXIF orientation: %s; pixels in the output are those of the displayed "
-            "picture, while GDAL and QGIS show it as it is stored",
+            "rotated by EXIF orientation: %s; pixel coordinates in the output are those of the "
+            "displayed picture, but GDAL and QGIS show the stored one",
             summarise_names(turned),
         )
     return found, failed
@@ -250,12 +250,12 @@ def _check_crs(scene: Scene, config: DetectConfig) -> None:
     if scene.unplaced_crs is not None:
         raise SceneError(
             describe_unplaced(scene.path, scene.unplaced_crs),
-            hint=f"{PLACING_HINT}, or drop --require-crs",
+            hint=f"{PLACING_HINT}, or leave out --require-crs (detect.require_crs)",
             path=scene.path,
         )
     raise SceneError(
         f"{scene.path} has no CRS",
-        hint="assign one with gdal_edit, or drop --require-crs",
+        hint="assign one with gdal_edit, or leave out --require-crs (detect.require_crs)",
         path=scene.path,
     )
 

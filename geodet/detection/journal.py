@@ -157,8 +157,8 @@ class Journal:
             raise self._is_another(what)
         if changed:
             logger.warning(
-                "%s of the unfinished run could not be read and has changed since: what was "
-                "found before is kept",
+                "%s of the unfinished run could not be read and has changed since: the detections "
+                "found before are kept",
                 " and ".join(changed),
             )
             replace(plan, fingerprint=fingerprint).write(self.folder)
@@ -167,7 +167,8 @@ class Journal:
     def _is_another(self, what: str) -> OutputError:
         return OutputError(
             f"{self.folder} belongs to an unfinished run that differs from this one: {what}",
-            hint="repeat that run to finish it; --restart begins anew, --discard removes it",
+            hint="run that command again to finish it; restart=True (--restart) starts from "
+            "scratch, --discard removes it",
             path=self.folder,
         )
 

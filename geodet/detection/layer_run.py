@@ -336,8 +336,8 @@ class LayerRun(ABC):
         report.values = loop.values
         if report.capped:
             logger.warning(
-                "%d candidate boxes were dropped by %s, those with the lowest scores in crowded "
-                "places; only if objects are missing there, raise it",
+                "%d candidate boxes were dropped by the limit %s, those with the lowest scores in "
+                "crowded areas; raise it only if objects are missing there",
                 report.capped,
                 self._predictor.caps,
             )

@@ -102,9 +102,9 @@ def report_photographs(
     images = list(photographs.values())
     if config.ground_altitude is not None and not any(map(_needs_ground, images)):
         _logger.warning(
-            "--ground-altitude (detect.ground_altitude) has no effect: it is for photographs with "
-            "an altitude above the sea, but without a height above the ground and metres per "
-            "pixel, and no scene is one"
+            "--ground-altitude (detect.ground_altitude) has no effect: it applies only to "
+            "photographs that record their altitude above sea level, but neither their height "
+            "above ground nor metres per pixel"
         )
     known = [image.gsd_m for image in images if image.gsd_m is not None]
     model = "" if about.gsd is None else f"; {about.name} works at {about.gsd:.3g} m"
@@ -120,9 +120,9 @@ def report_photographs(
     unplaced = [image for image in images if image.view is None]
     if are_placed and unplaced:
         _logger.warning(
-            "%s: the objects have no place on the ground, since the position of the camera, its "
-            "pose or the metres per pixel are unknown; -o FOLDER/ writes a file for each, in its "
-            "pixels",
+            "%s: the objects cannot be located on the ground, because the position of the camera, "
+            "its pose or the metres per pixel are unknown; -o FOLDER/ writes a file for each "
+            "photograph, in pixels",
             _count(len(unplaced), unplaced[0].scene),
         )
 

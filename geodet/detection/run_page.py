@@ -141,9 +141,9 @@ class RunPage:
         )
         note = ""
         if areas.overlapping:
-            note = "Ground that several scenes show counts once."
+            note = "Objects and area where scenes overlap count once."
         elif not areas.is_counted_once and len(areas.by_scene) > 1:
-            note = "Objects and ground that several scenes show count with each of them."
+            note = "Objects and area where scenes overlap count once for each scene."
         return ReportTable(("class", "objects", "per ha"), rows, note=note)
 
     def _by_score(self) -> BarChart:
@@ -186,7 +186,7 @@ class RunPage:
         ]
         note = f"Scenes; the darkest has {most:.3g} objects per hectare."
         if all(each is None for each in densities.values()):
-            note = "Scenes; they overlap, and have no density each."
+            note = "Scenes; they overlap, so each has no density of its own."
         return GroundMap(tuple(shapes), note)
 
     def _remarks(self, warnings: Sequence[str]) -> list[str]:
@@ -206,7 +206,7 @@ class RunPage:
             for name, seconds in known.items()
         )
         shades = tuple((0.0, min(seconds / whole, 1.0)) for seconds in known.values())
-        note = "Stages of several threads may take longer together than the run."
+        note = "Stages run in several threads, so their times may add up to more than the run."
         return ReportTable(("stage", "seconds", "share"), rows, shades=shades, note=note)
 
     def _scenes(self, areas: SearchedAreas) -> ReportTable:
@@ -216,8 +216,8 @@ class RunPage:
         notes = []
         if areas.overlapping:
             notes.append(
-                "A scene that overlaps others has no density: an object that several scenes show "
-                "counts with one of them."
+                "A scene that overlaps others has no density: an object in the overlap counts for "
+                "only one of them."
             )
         if len(records) > _MOST_ROWS:
             where = record_path(self._report.outputs[0]).name if self._report.outputs else ""
@@ -235,4 +235,4 @@ class RunPage:
 
 
 def _in_words(density: float | None) -> str:
-    return "no density, it overlaps other scenes" if density is None else f"{density:.3g} per ha"
+    return "no density, overlaps other scenes" if density is None else f"{density:.3g} per ha"

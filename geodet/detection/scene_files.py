@@ -88,9 +88,9 @@ def expand_outputs(outputs: Sequence[Path], scenes: Sequence[str]) -> list[Path]
     if len(patterns) < len(outputs):
         whole = next(output for output in outputs if not is_per_scene(output))
         raise OutputError(
-            f"{patterns[0]} is a file for each scene, and {whole} one file for all scenes",
-            hint="give one kind of output: they differ in objects that overlapping scenes show, "
-            "which are in one file once, and in the file of each scene",
+            f"{patterns[0]} writes a file for each scene, and {whole} one file for all scenes",
+            hint="give one kind of output: objects where scenes overlap are written once to a "
+            "single file, but to the file of each scene otherwise",
             path=whole,
         )
     for output in patterns:

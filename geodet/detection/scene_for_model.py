@@ -114,7 +114,7 @@ def warn_of_missing_georeference(
     if unknown and about.gsd is not None and config.resample and config.gsd is None:
         logger.warning(
             "the metres per pixel of %s: nothing is resampled, although %s works at %.3g m; "
-            "set them with --gsd METRES",
+            "set them with --gsd METRES (detect.gsd)",
             _say_unknown(unknown, photographs),
             about.name,
             about.gsd,
@@ -125,7 +125,7 @@ def _say_unknown(names: Sequence[str], photographs: Photographs) -> str:
     """Describe why metres per pixel are unknown; of several scenes, why those of the first."""
     first = photographs.get(names[0])
     of_one = "" if len(names) == 1 else f" of {names[0]}"
-    reason = f",{of_one} since {first.reason}" if first is not None else ""
+    reason = f",{of_one} because {first.reason}" if first is not None else ""
     return f"{summarise_names(names)} are unknown{reason}"
 
 
@@ -176,7 +176,7 @@ def _way_out(scene: Scene, about: ModelDescription) -> str:
             f"--bands {listed} reads band {scene.doubtful_alpha} as "
             f"{about.bands[list(places).index(scene.doubtful_alpha - 1)]}"
         )
-    return "choose another model, or name bands with --bands; a band may be named twice"
+    return "choose another model, or name bands with bands (--bands); a band may be named twice"
 
 
 def _report_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -> None:
@@ -189,7 +189,7 @@ def _report_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
         )
     if not config.bands and scene.bands != scene.data_bands:
         logger.info(
-            "%s has %d bands: using %s for %s; choose others with --bands",
+            "%s has %d bands: using %s for %s; choose others with bands (--bands)",
             scene.name,
             scene.count,
             ", ".join(scene.band_names),
@@ -198,7 +198,8 @@ def _report_bands(scene: Scene, about: ModelDescription, config: DetectConfig) -
     swapped = list_contradictions(about.bands, scene.band_names, scene.band_meanings)
     if swapped:
         logger.warning(
-            "the bands of %s are not those of %s: using %s; name the right ones with --bands",
+            "the bands of %s are not those of %s: using %s; name the right ones with bands "
+            "(--bands)",
             scene.name,
             about.name,
             ", ".join(swapped),

@@ -155,7 +155,7 @@ class SceneRun(PiecesRun):
         finished = {number for number in range(len(bands)) if self._is_finished(number)}
         if finished:
             logger.info(
-                "%s: %d of %d bands were finished by an earlier run",
+                "%s: %d of %d bands of windows were finished by an earlier run",
                 self._name,
                 len(finished),
                 len(bands),
@@ -180,7 +180,7 @@ class SceneRun(PiecesRun):
         if part is None:
             raise OutputError(
                 f"band {number} of {self._name} was removed from the journal during the run",
-                hint="run the command again, and leave the .partial folder alone while it runs",
+                hint="run the command again, and do not change the .partial folder while it runs",
             )
         return part
 

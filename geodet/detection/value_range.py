@@ -87,11 +87,11 @@ def fit_input_values(
         return None
     values = _matched(seen, about, by_band=is_other)
     if is_asked:
-        logger.info("%s: %s count as dark to bright", name, describe_range(values, about))
+        logger.info("%s: the value range %s is used", name, describe_range(values, about))
     else:
         logger.warning(
-            "%s: %s values, while %s was trained on %s: %s count as dark to bright; choose "
-            "others with --set detect.value_range=DARK,BRIGHT",
+            "%s: %s values, but %s was trained on %s: the value range %s is used; choose another "
+            "with --set detect.value_range=DARK,BRIGHT",
             name,
             dtype,
             about.name,

@@ -176,8 +176,8 @@ def warn_of_seams(config: DetectConfig) -> None:
 @cache
 def _warn_once(setting: str, value: int, least: int) -> None:
     logger.warning(
-        "%s=%d shows the network too little context where windows meet: detections near the score "
-        "threshold may change; leave it unset, or set %d or more",
+        "%s=%d gives the network too little context at the edges of windows: detections near the "
+        "score threshold may change; leave it unset, or set %d or more",
         setting,
         value,
         least,

@@ -60,4 +60,6 @@ def _is_taken_literally(text: str) -> bool:
 
 
 def _reason(text: str) -> str:
-    return f"for its ! it would be taken for the file {text.rpartition('!')[2]} in an archive"
+    return (
+        f"because of its !, GDAL would take it for the file {text.rpartition('!')[2]} in an archive"
+    )

@@ -69,7 +69,7 @@ def remove_leftovers(folder: Path) -> list[Path]:
         for entry in folder.iterdir():
             name = _NAME.fullmatch(entry.name)
             if name and name["host"] == _host() and not _is_alive(int(name["pid"]), entry):
-                logger.info("%s is removed: a run that died has left it", entry)
+                logger.info("removed %s, which a run that died left behind", entry)
                 _remove(entry)
                 removed.append(entry)
     return removed

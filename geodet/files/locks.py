@@ -115,4 +115,4 @@ def _holder(path: Path) -> str:
         known = parse_json(path.read_text(encoding="utf-8"))
         return f"process {known['pid']} on {known['host']}, since {known['started']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "a process that has only begun"
+        return "a process that has just started"

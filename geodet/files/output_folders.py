@@ -187,7 +187,7 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
     if state.exists() and not (overwrite or resume):
         raise OutputError(
             f"{folder} holds the state of an earlier run",
-            hint="--resume continues it, --overwrite starts again",
+            hint="--resume continues it, --overwrite starts from scratch",
             path=folder,
         )
     twin = int8_path(output)

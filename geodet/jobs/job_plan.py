@@ -23,8 +23,8 @@ __all__ = ["CHANGED", "CHANGED_HINT", "JobPlan", "JobScene", "WindowNumbers", "p
 CHANGED = "has changed since the job was planned"
 """In the error of a scene that is not what was planned."""
 CHANGED_HINT = (
-    "plan a job for a scene that has changed, and merge it into the same file with --append; copy "
-    "scenes with their times (rsync -t, cp -p), as another time is a change"
+    "plan a new job for the changed scene, and merge it into the same file with --append; copy "
+    "scenes with their times (rsync -t, cp -p), because a new time counts as a change"
 )
 
 _STRIDES = 2**12  # a multiple of the stride of every network

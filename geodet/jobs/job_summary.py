@@ -39,7 +39,7 @@ class JobSummary:
     model: str = ""
     """Name of the model."""
     device: str = ""
-    """Kind of device that the job was begun on, or planned for."""
+    """Kind of device that the job was started on, or planned for."""
     precision: str = ""
     """Type of the numbers that it multiplies; empty before the first shard."""
     crs: dict[str, int] = field(default_factory=dict)

@@ -143,8 +143,8 @@ class _StoredScenes:
             if self._allow_missing:
                 return None
             raise OutputError(
-                f"{path} is not there any more",
-                hint=f"{computes} computes it again; leave the folder alone meanwhile",
+                f"{path} no longer exists",
+                hint=f"{computes} computes it again; do not change the folder meanwhile",
                 path=path,
             ) from error
         except ValueError as error:

@@ -197,7 +197,7 @@ def _has_ends(path: Path, *, strict: bool) -> bool:
 def _unreadable(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path} cannot be read: {error.strerror or error}",
-        hint="have this machine read it; or remove it, and search the job again",
+        hint="give this machine access to it; or remove it and run geodet detect --job again",
         path=path,
     )
 

@@ -62,7 +62,7 @@ class PlanReport:
     bands: int
     """Parts in which they are computed: the least that a shard has."""
     overlaps: int
-    """Pairs of scenes that share ground."""
+    """Pairs of scenes that overlap."""
     crs: dict[str, int]
     """How many scenes have each CRS."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -207,9 +207,9 @@ def _check_folder(folder: Path, *, overwrite: bool) -> None:
         if not is_job(folder) or overwrite:
             raise
         raise OutputError(
-            f"{folder} holds a job already",
-            hint=f"geodet detect --job {folder} continues it; --overwrite plans it anew, and "
-            "removes what was found",
+            f"{folder} already contains a job",
+            hint=f"geodet detect --job {folder} continues it; --overwrite (overwrite=True) plans "
+            "it from scratch and removes its detections",
             path=folder,
         ) from error
 

@@ -163,8 +163,8 @@ class _PooledScenes:
             part = store.read(band)
             if part is None:
                 raise OutputError(
-                    f"{store.folder} lost band {band} during the run",
-                    hint="run the command again, and leave the folder alone meanwhile",
+                    f"{store.folder} has lost the band of windows {band} during the run",
+                    hint="run the command again, and do not change the folder meanwhile",
                 )
             is_old = (number, band) not in self._computed
             yield BandPiece(part, indices, indices[-1] + 1, resumed=is_old)

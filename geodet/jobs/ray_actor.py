@@ -113,8 +113,9 @@ def _check_reachable(plan: JobPlan, node: str) -> None:
     path = plan.scenes[0].planned.path
     if not is_gdal_path(path) and not Path(path).exists():
         raise SceneError(
-            f"the machine {node} does not reach {path}",
-            hint="put the scenes where all machines of the cluster reach them under one path",
+            f"the machine {node} cannot access {path}",
+            hint="put the scenes where all machines of the cluster can access them under the same "
+            "path",
             path=path,
         )
 

@@ -232,8 +232,8 @@ class RayPool:
             if self._deaths[number] == _MOST_DEATHS:
                 raise DeviceError(
                     f"{_MOST_DEATHS} workers have died: {error}",
-                    hint="they may need more memory than there is: use fewer, or a smaller "
-                    "--batch-size",
+                    hint="they may have run out of memory: use fewer processes, or a smaller batch "
+                    "size (--batch-size)",
                 )
             self._start()
         if task is not None and not self._is_done(task):
@@ -249,7 +249,7 @@ def _join(ray: Any, address: str | None) -> None:
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"Ray cannot be reached at {address or 'this machine'}: {' '.join(str(error).split())}",
-            hint="check --ray-address; without it a Ray of this machine alone is started",
+            hint="check --ray-address; without it a local Ray is started",
         ) from error
     finally:
         if callable(handler) and threading.current_thread() is threading.main_thread():

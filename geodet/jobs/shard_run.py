@@ -33,8 +33,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _REPAIR_HINT = (
-    "repair these scenes, or have this machine reach them under these paths, and give the command "
-    "again; or merge the job without them"
+    "repair these scenes, or give this machine access to them under these paths, and run the "
+    "command again; or merge the job without them"
 )
 
 
@@ -208,11 +208,11 @@ def check_device(job: JobFolder, about: dict[str, Any], *, allow_mixed: bool = F
         f"{key} {known[key]} and not {about[key]}" for key in _differing(known, about)
     )
     if allow_mixed:
-        logger.warning("the job was begun with %s: scores differ in their last digits", words)
+        logger.warning("the job was started with %s: scores may differ in their last digits", words)
         return
     raise ConfigError(
-        f"the job was begun with {words}",
-        hint="use the same, or --allow-mixed where the last digits of scores do not matter",
+        f"the job was started with {words}",
+        hint="use the same, or --allow-mixed if the last digits of scores do not matter",
     )
 
 

@@ -118,10 +118,10 @@ class WorkerPool(Closing):
             self._deaths[number, bands[0]] += 1
             if self._deaths[number, bands[0]] == _MOST_DEATHS:
                 raise DeviceError(
-                    f"{_MOST_DEATHS} worker processes have ended with the exit code {code} while "
-                    f"they searched band {bands[0]} of scene {number}",
-                    hint="it may need more memory than there is: fewer --processes, or a smaller "
-                    "--batch-size",
+                    f"{_MOST_DEATHS} worker processes ended with the exit code {code} while they "
+                    f"searched band {bands[0]} of scene {number}",
+                    hint="it may have run out of memory: use fewer processes (--processes), or a "
+                    "smaller batch size (--batch-size)",
                 )
         logger.warning("a worker process has ended with the exit code %s: it is replaced", code)
         self._queue.extendleft(reversed(worker.pending))

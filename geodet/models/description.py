@@ -132,7 +132,7 @@ def find_model(name: str | Path) -> Path:
         return bundled[str(name)]
     if Path(name).is_dir():
         raise ModelFileError(
-            f"{name} is a folder, no model",
+            f"{name} is a folder, not a model",
             hint="a model is a .safetensors or .onnx file; that of the run NAME.run is"
             " NAME.safetensors",
             name=str(name),

@@ -108,7 +108,7 @@ def build_engine(model: Model, precision: str, device: str) -> Engine:
         return fastest_library(model, _onnx_engine(model.onnx, precision, device))
     if precision == "int8" and chosen != "cpu":
         raise DeviceError(
-            f"detect.precision = int8 computes on the CPU, and the device is {chosen}",
+            f"detect.precision = int8 computes on the CPU, but the device is {chosen}",
             hint="use --device cpu, or leave detect.precision at auto",
             device=chosen,
         )
@@ -128,7 +128,7 @@ def _onnx_engine(path: Path, precision: str, device: str) -> OnnxEngine:
     """Open an ONNX file, whose precision is its own."""
     if device.startswith("cuda"):
         raise DeviceError(
-            f"{path} computes on the CPU, and the device is {device}",
+            f"{path} computes on the CPU, but the device is {device}",
             hint="use --device cpu, or the .safetensors file of the model",
             device=device,
         )
@@ -146,7 +146,7 @@ def _int8_engine(model: Model, *, is_asked: bool) -> OnnxEngine | None:
     """Open the eight-bit file of a model, if there is one of these weights."""
     reason = ""
     if model.int8 is None:
-        reason = "there is none"
+        reason = "it has no eight-bit file"
     elif not has_onnxruntime():
         reason = "the package onnxruntime is not installed"
     else:
@@ -182,7 +182,7 @@ def _read_network(path: Path) -> RetinaNet:
 
 def _no_network(path: Path) -> RetinaNet:
     raise ModelFileError(
-        f"{path} is an ONNX file: it detects, and has no network that can be trained or exported",
+        f"{path} is an ONNX file, which can detect but cannot be trained or exported",
         hint="give the .safetensors file that it was made from",
         path=path,
     )

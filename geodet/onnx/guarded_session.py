@@ -33,8 +33,8 @@ class GuardedSession:
         except Exception as error:  # the classes of onnxruntime share no base class
             raise ModelFileError(
                 f"onnxruntime cannot run {self._name}: {str(error)[:300]}",
-                hint="a smaller detect.chip_size needs less memory; if it fails as well, export the"
-                " model again",
+                hint="a smaller detect.chip_size needs less memory; if that fails too, export the "
+                "model again",
             ) from error
         return found
 

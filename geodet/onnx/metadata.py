@@ -40,8 +40,8 @@ def tile_format(about: ModelDescription, reader: Reader, tile_size: int) -> Tile
     """
     if about.architecture.boxes == "oriented":
         raise ModelFileError(
-            f"{about.name} finds oriented boxes, and {reader} reads axis-aligned ones",
-            hint="--reader plain takes it, which geodet itself reads",
+            f"{about.name} finds oriented boxes, but {reader} reads only axis-aligned ones",
+            hint="--reader plain writes a file that geodet itself reads",
             name=about.name,
         )
     is_deepness = reader == "deepness"

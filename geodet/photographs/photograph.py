@@ -221,7 +221,7 @@ def _doubt(tags: PictureTags, focal: float | None, height: float | None) -> str:
     if not focal:
         return "the size of its sensor is unknown"
     if tags.zoom is not None and tags.zoom > 1:
-        return f"it was zoomed {tags.zoom:g} times by cutting its edges off"
+        return f"it was digitally zoomed {tags.zoom:g} times"
     if tags.pitch is not None and not _looks_down(tags.pitch):
         return f"the camera looked {90 + tags.pitch:.0f} degrees off the vertical"
     return ""

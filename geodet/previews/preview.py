@@ -135,9 +135,7 @@ def draw_scene(
             overwrite=overwrite,
         )
         if blank := raster.unreadable.meeting([part or whole]):
-            logger.warning(
-                "%s: areas that cannot be read and are left blank: %d", scene, len(blank)
-            )
+            logger.warning("%s: areas that cannot be read are left blank: %d", scene, len(blank))
     if len(found) and not _is_in_window(found, whole).any():
         logger.warning(
             "none of the %d objects in %s lies in the scene: check the CRS of both",

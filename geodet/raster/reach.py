@@ -15,8 +15,8 @@ __all__ = ["announce_reach", "check_list_reach", "check_reach", "describe_reach"
 logger = logging.getLogger(__name__)
 
 _OFFLINE_HINT = "copy it to this machine, or run without --offline and --restricted"
-_RESTRICTED_HINT = "put the files into the folder of the one that names them, or run without"
-_RESTRICTED_HINT += " --restricted if you know who made it"
+_RESTRICTED_HINT = "put the files into the folder of the file that names them, or run without"
+_RESTRICTED_HINT += " --restricted if you know who made that file"
 
 
 def check_reach(scene: str) -> None:

@@ -80,7 +80,7 @@ def _describe(status: int, text: str) -> str:
     if status >= 300:
         return f"HTTP status {status}"
     if "missing" in text:
-        return f"the server cut its answer off ({text})"
+        return f"the server broke off its answer ({text})"
     if "timed out" in text or "too slow" in text:
         return f"the server stalled ({text})"
     return f"no answer from the server ({text})"

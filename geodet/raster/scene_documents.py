@@ -135,7 +135,7 @@ def list_remote_scenes(
         others = ", ".join(path.rpartition("/")[2] for path in found[:3])
         raise SceneError(
             f"no rasters in {folder}",
-            hint=f"it has {others or 'no files'}; to include what is below it, write {folder}**",
+            hint=f"it has {others or 'no files'}; to include its subfolders, write {folder}**",
             path=text,
         )
     return [(f"{text}: ", scene) for scene in scenes]

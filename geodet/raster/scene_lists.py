@@ -101,7 +101,7 @@ def list_scenes(
     if asset is not None and not any(map(_may_be_stac, arguments)):
         raise SceneError(
             f"the asset {asset} is given, but no STAC item is among the scenes",
-            hint="leave out --asset, or name an item or a catalogue (.json)",
+            hint="leave out asset (--asset), or name an item or a catalogue (.json)",
         )
     finding = _Finding(keep_missing, asset, limits)
     found = [path for text in arguments for path in _iter_scenes(text, Path(), "", finding)]

@@ -182,7 +182,7 @@ def _choose_asset(path: str, item: Any, name: str | None) -> str:
         what = f"no asset {name}" if name else f"{len(fitting) or 'no'} rasters with data"
         raise SceneError(
             f"{place}: it has {what}",
-            hint=f"choose one with --asset: it has {', '.join(known) or 'none'}",
+            hint=f"choose one with asset (--asset): it has {', '.join(known) or 'none'}",
             path=path,
         )
     return resolve_link(path, known[fitting[0]]["href"])

@@ -62,7 +62,11 @@ def unreadable_error(
         error: Why.
         can_skip: Whether the caller has a setting that leaves out such windows.
     """
-    rest = "; --on-error skip leaves out what cannot be read" if can_skip else ""
+    rest = (
+        "; --on-error skip (detect.on_error=skip) leaves out what cannot be read"
+        if can_skip
+        else ""
+    )
     return SceneError(
         f"cannot read {window} of {path}: {reason_of(error)}",
         hint=_hint(path, reason_of(error), rest),

@@ -198,7 +198,8 @@ def locked_review(path: Path, scene: str, geobox: GeoBox) -> Iterator[None]:
         path,
         part=part,
         busy=f"{name} is being reviewed in {path}",
-        hint="go on in its page, or end that program with Ctrl-C; it may run in another terminal",
+        hint="continue in its page, or end that program with Ctrl-C; it may run in another "
+        "terminal",
     ):
         yield
 
@@ -289,7 +290,7 @@ def _new_name(database: sqlite3.Connection, scene: str) -> str:
     numbered = (f"{number}/{ends[0]}" for number in range(2, len(taken) + 3))
     name = next(one for one in (*reversed(ends), *numbered) if one not in taken)
     logger.warning(
-        "the file of reviews has another %s at another place; this one is stored as %s",
+        "the file of reviews has another scene %s at another location; this one is stored as %s",
         ends[-1],
         name,
     )

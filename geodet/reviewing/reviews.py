@@ -154,7 +154,7 @@ class ReviewFile:
     def _changed_elsewhere(self) -> OutputError:
         return OutputError(
             f"another program has changed the reviews of {self.scene} in {self.path}",
-            hint="end geodet view with Ctrl-C and start it again: it reads them anew",
+            hint="end geodet view with Ctrl-C and start it again to read them",
             path=self.path,
         )
 

@@ -31,7 +31,7 @@ class SuggestTask:
     detections: Path | None = None
     """What ``geodet detect`` found in the scenes; None: the network searches them."""
     reviewed: Path | None = None
-    """A file of reviews: its windows are not suggested again, nor what touches them."""
+    """A file of reviews: its windows, and windows that touch them, are not suggested again."""
 
 
 def check_suggestion(

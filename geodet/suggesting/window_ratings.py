@@ -114,8 +114,8 @@ class WindowRater:
             return told or "no object is expected"
         doubtful, sure = "near the threshold", "above the threshold"
         if self.is_calibrated:  # its threshold is no even chance
-            doubtful, sure = "about as likely as not", "likelier than not"
-        what = doubtful if self.rule == "uncertainty" else "not found alike when turned"
+            doubtful, sure = "about as likely as not", "more likely than not"
+        what = doubtful if self.rule == "uncertainty" else "found differently when turned"
         return f"{rating.noted} {what}; {rating.objects} {sure}"
 
     def _chances(self, found: Detections) -> Floats:

@@ -123,7 +123,7 @@ def choose_frame(geobox: GeoBox, *, own_grid: bool = False) -> MapFrame:
     return frame if _is_on_square(frame) else OwnGridFrame(geobox, _OUTSIDE)
 
 
-_OUTSIDE = "the scene is near a pole, on the antimeridian, or not on earth"
+_OUTSIDE = "the scene is near a pole, on the antimeridian, or not on the earth"
 
 
 def _is_on_square(frame: MercatorFrame) -> bool:

@@ -127,7 +127,7 @@ def _answering(shown: ShownScene, base_map: str, reviews: Path | None) -> MapReq
     try:
         if base_map and isinstance(shown.frame, OwnGridFrame):
             raise ConfigError(
-                f"a base map cannot lie below this scene: {shown.frame.reason}",
+                f"a base map cannot be shown below this scene: {shown.frame.reason}",
                 hint="leave --base-map out",
             )
         desk = None

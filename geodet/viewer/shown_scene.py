@@ -186,7 +186,7 @@ def _placed(
     attributes = AttributeRows.of(*tables)
     known = np.asarray(np.isfinite(bounds).all(axis=1), np.bool_)
     if not known.all():
-        logger.warning("objects that lie where the map has no place: %d", int((~known).sum()))
+        logger.warning("objects outside the area that the map can show: %d", int((~known).sum()))
         objects, attributes, bounds = objects.select(known), attributes.select(known), bounds[known]
     return ShownLayer(
         name, title, objects, classes, colours, attributes, frame, bounds, unscored=unscored

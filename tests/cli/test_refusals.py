@@ -109,7 +109,7 @@ REFUSALS = {
     ),
     "detect: a folder as model": (
         (*DETECT, "-m", "tiles"),
-        "tiles is a folder, no model hint: a model is a .safetensors or .onnx file; "
+        "tiles is a folder, not a model hint: a model is a .safetensors or .onnx file; "
         "that of the run NAME.run is NAME.safetensors",
     ),
     "detect: unknown ONNX model": ((*DETECT, "-m", "none.onnx"), "unknown model 'none.onnx'"),
@@ -133,7 +133,7 @@ REFUSALS = {
     ),
     "detect: two areas": (
         (*DETECT, "--aoi", "labels.geojson", "--bounds", "0,0,1,1"),
-        "give one of --aoi and --bounds",
+        "give either aoi (--aoi) or bounds (--bounds)",
     ),
     "train: model exists": (
         ("train", "--data", "tiles", "-o", "old.safetensors"),

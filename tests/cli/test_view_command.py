@@ -77,7 +77,7 @@ def test_a_base_map_needs_a_whole_address_and_a_network(files, invoke):
     assert "one of its servers" in done.stderr
     good = "https://example.org/{z}/{x}/{y}.png"
     done = invoke("view", *files, "--own-grid", "--base-map", good, code=1)
-    assert "cannot lie below this scene: as wished" in done.stderr
+    assert "cannot be shown below this scene: as wished" in done.stderr
     done = invoke("--offline", "view", *files, "--base-map", good, code=1)
     assert "geodet is offline" in done.stderr
 

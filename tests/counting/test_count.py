@@ -347,9 +347,9 @@ def test_ground_that_one_of_several_models_searched_is_warned_of(tmp_path, caplo
         write_searched(path, "a", area, "m")
         write_searched(path, "a", ground, "n")
     count_objects(one, CountPlaces(tmp_path / "area.gpkg"))
-    assert "searched different ground" not in caplog.text
+    assert "searched different areas" not in caplog.text
     count_objects(other, CountPlaces(tmp_path / "area.gpkg"))
-    assert "other.gpkg: its models searched different ground" in caplog.text
+    assert "other.gpkg: its models searched different areas" in caplog.text
     caplog.clear()
     compare_dates(one, other)
-    assert caplog.text.count("other.gpkg: its models searched different ground") == 1
+    assert caplog.text.count("other.gpkg: its models searched different areas") == 1

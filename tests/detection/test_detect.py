@@ -167,7 +167,7 @@ def test_a_cap_that_binds_is_reported(make_scene, tiny_model, tmp_path, caplog):
     assert layer["score"].max() == free["score"].max()
     assert f"{report.capped} candidate boxes were dropped by detect.max_per_level" in caplog.text
     assert "=1000 or detect.max_candidates=3, those with the lowest scores" in caplog.text
-    assert "only if objects are missing there, raise it" in caplog.text
+    assert "raise it only if objects are missing there" in caplog.text
     config = SMALL.model_copy(update={"max_per_level": 2})
     layer, report = run(path, tmp_path / "level.gpkg", tiny_model, config)
     assert report.capped == candidates - 2 * len(tiny_model.network.anchors.strides)
@@ -308,7 +308,7 @@ def test_values_of_each_other_dtype_are_matched_to_the_training_images(
     assert len(first) > 10
     np.testing.assert_allclose(boxes_of(other), boxes_of(first), atol=1e-2)
     np.testing.assert_allclose(other["score"], first["score"], atol=1e-3)
-    assert "2 scenes (such as a.tif): uint16 values, while tiny was trained on" in caplog.text
+    assert "2 scenes (such as a.tif): uint16 values, but tiny was trained on" in caplog.text
     assert "b.tif: float64 values" in caplog.text
     assert list(report.values) == ["uint16", "float64"]
     with closing(sqlite3.connect(tmp_path / "out.gpkg")) as database:

@@ -231,7 +231,7 @@ def test_missing_georeferences_are_warned_of_once_for_all_scenes_of_a_run(plan, 
     texts = [record.getMessage() for record in caplog.records]
     assert len(texts) == 2
     assert texts[0].startswith("the metres per pixel of 3 scenes")
-    assert texts[1].startswith("3 pictures (such as a.tif): the objects have no place")
+    assert texts[1].startswith("3 pictures (such as a.tif): the objects cannot be located")
 
 
 def test_a_second_run_is_appended(make_scene, tiny_model, tmp_path):

@@ -71,7 +71,7 @@ def test_parts_of_bands_keep_oriented_boxes():
 def test_a_plain_file_of_onnx_finds_the_same(make_scene, tmp_path, oriented_model):
     model = load_checkpoint(oriented_model)
     export_model(model, tmp_path / "m.onnx", reader="plain")
-    with pytest.raises(ModelFileError, match="finds oriented boxes, and deepness reads axis"):
+    with pytest.raises(ModelFileError, match="finds oriented boxes, but deepness reads only axis"):
         export_model(model, tmp_path / "d.onnx", reader="deepness")
     scene = make_scene("s.tif", width=100, height=90)
     for name in (oriented_model, tmp_path / "m.onnx"):

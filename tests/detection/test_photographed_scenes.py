@@ -135,16 +135,19 @@ def test_without_a_pose_objects_have_no_place(make_photograph, tiny_model, tmp_p
     assert objects["approximate"].isna().all()
     assert images.geometry.isna().tolist() == [False, True]
     assert images["gsd_from"].tolist() == ["unknown", "relative altitude"]
-    assert "2 pictures (such as a.jpg): the objects have no place" in caplog.text
-    assert "since its height above the ground is unknown: nothing is resampled" in caplog.text
+    assert "2 pictures (such as a.jpg): the objects cannot be located" in caplog.text
+    assert "because its height above the ground is unknown: nothing is resampled" in caplog.text
     assert "coordinates in the output are pixels" not in caplog.text
 
 
 @pytest.mark.parametrize(
     ("count", "told"),
     [
-        (1, "the metres per pixel of a.jpg are unknown, since its height above the ground"),
-        (2, "of 2 scenes (such as a.jpg) are unknown, of a.jpg since its height above the ground"),
+        (1, "the metres per pixel of a.jpg are unknown, because its height above the ground"),
+        (
+            2,
+            "of 2 scenes (such as a.jpg) are unknown, of a.jpg because its height above the ground",
+        ),
     ],
 )
 def test_why_metres_per_pixel_are_unknown_is_said_of_one_picture(

@@ -129,7 +129,7 @@ def test_ground_that_several_scenes_show_counts_once(overlapping, detect, tmp_pa
     assert searched == pytest.approx(summarise_vector(tmp_path / "out.gpkg").examined_ha, rel=1e-3)
     density = f"{4 / searched:.3g}"
     assert figures["Density"].split()[0] == table(page, "class")[1][2] == density
-    assert "Ground that several scenes show counts once." in text_of(page.find(".//main"))
+    assert "Objects and area where scenes overlap count once." in text_of(page.find(".//main"))
 
 
 def test_a_scene_that_overlaps_another_has_no_density_of_its_own(overlapping, detect):
@@ -141,13 +141,15 @@ def test_a_scene_that_overlaps_another_has_no_density_of_its_own(overlapping, de
     assert "A scene that overlaps others has no density" in text
     shapes = [path for path in page.iter("path") if path.get("class") == "ground"]
     assert [text_of(shape) for shape in shapes[:2]] == [
-        "a.tif: no density, it overlaps other scenes",
-        "b.tif: no density, it overlaps other scenes",
+        "a.tif: no density, overlaps other scenes",
+        "b.tif: no density, overlaps other scenes",
     ]
     shades = [shape.get("style").removeprefix("--shade:") for shape in shapes]
     assert shades == ["0.00", "0.00", "1.00"]
     _, page = detect(*overlapping[:2])
-    assert "Scenes; they overlap, and have no density each." in text_of(page.find(".//main"))
+    assert "Scenes; they overlap, so each has no density of its own." in text_of(
+        page.find(".//main")
+    )
 
 
 def test_scenes_that_only_touch_have_densities(make_scene, detect):
@@ -166,7 +168,7 @@ def test_with_a_file_for_each_scene_ground_counts_as_often_as_its_objects(overla
         [3 / scene, 1 / scene, 1 / scene], rel=1e-2
     )
     text = text_of(page.find(".//main"))
-    assert "Objects and ground that several scenes show count with each of them." in text
+    assert "Objects and area where scenes overlap count once for each scene." in text
 
 
 def test_a_scene_that_cannot_be_read_is_named(make_scene, detect, tmp_path):

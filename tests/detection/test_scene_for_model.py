@@ -58,7 +58,7 @@ def test_bands_are_chosen_by_their_colour_interpretation(make_scene, rgb, said):
     np.testing.assert_array_equal(pixels, read_whole(path, [3, 2, 1]))
     assert said(logging.INFO) == [
         "scene.tif has 3 bands: using red, green, blue for red, green, blue; "
-        "choose others with --bands"
+        "choose others with bands (--bands)"
     ]
 
 
@@ -74,7 +74,7 @@ def test_bands_that_contradict_the_model_are_warned_of_once(make_scene, rgb, sai
     assert fit(path, rgb)[0] == (1, 2, 3)
     assert said() == [
         "the bands of scene.tif are not those of tiny: using nir for red, red for green, "
-        "green for blue; name the right ones with --bands"
+        "green for blue; name the right ones with bands (--bands)"
     ]
 
 

@@ -105,13 +105,15 @@ def test_bytes_far_from_the_training_images_are_warned_of(rgb, said, seen, text)
 def test_values_of_another_dtype_that_are_far_off_are_matched(rgb, said):
     fit(seen_as(2000, 400), rgb, "uint16")
     (text,) = said()
-    assert text.startswith("scene.tif: uint16 values, while tiny was trained on uint8: 1000 to ")
-    assert "1000 to 3550 (red), 533.333 to 3933.33 (green), 1280 to 3320 (blue) count as" in text
+    assert text.startswith(
+        "scene.tif: uint16 values, but tiny was trained on uint8: the value range "
+    )
+    assert "1000 to 3550 (red), 533.333 to 3933.33 (green), 1280 to 3320 (blue) is used" in text
 
 
 def test_a_range_that_is_chosen_on_request_is_logged(rgb, said):
     assert fit(seen_as(140), rgb, value_range="scene").mean == pytest.approx([140, 150, 130])
-    assert said(logging.INFO) == ["scene.tif: 40 to 295 count as dark to bright"]
+    assert said(logging.INFO) == ["scene.tif: the value range 40 to 295 is used"]
     assert said() == []
 
 

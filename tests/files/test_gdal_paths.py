@@ -22,7 +22,9 @@ def test_other_paths_become_addresses_of_files(path):
 
 
 def test_an_exclamation_mark_is_refused_with_the_reason():
-    message = r"a!/b\.gpkg: for its ! it would be taken for the file /b\.gpkg in an archive"
+    message = (
+        r"a!/b\.gpkg: because of its !, GDAL would take it for the file /b\.gpkg in an archive"
+    )
     with pytest.raises(VectorError, match=message) as raised:
         gdal_path("a!/b.gpkg")
     assert "without !" in raised.value.hint

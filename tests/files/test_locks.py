@@ -79,4 +79,4 @@ def test_a_lock_file_that_nobody_holds_locks_nothing(tmp_path, content):
 def test_a_lock_file_of_other_content_names_no_process(tmp_path, text):
     path = tmp_path / "a.lock"
     path.write_text(text)
-    assert locks._holder(path) == "a process that has only begun"
+    assert locks._holder(path) == "a process that has just started"

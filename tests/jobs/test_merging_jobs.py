@@ -269,7 +269,7 @@ def test_a_part_that_is_removed_during_the_merge_is_an_error_of_it(searched_job,
     job, out = searched_job, tmp_path / "out.gpkg"
     run = MergeRun(job, [out], DetectOptions())
     (job.store(1).folder / "000001.parquet").unlink()
-    with pytest.raises(OutputError, match=r"000001\.parquet is not there any more"):
+    with pytest.raises(OutputError, match=r"000001\.parquet no longer exists"):
         list(run)
     assert not out.exists()
 
@@ -348,14 +348,16 @@ def test_a_merge_without_changed_scenes_says_how_they_are_added(scenes, plan, tm
 
 def test_another_precision_or_version_is_refused_unless_it_is_allowed(job, monkeypatch):
     monkeypatch.setattr("geodet.jobs.shard_run.__version__", "0.0.1")
-    with pytest.raises(ConfigError, match=re.escape("the job was begun with software")) as refused:
+    with pytest.raises(
+        ConfigError, match=re.escape("the job was started with software")
+    ) as refused:
         run_shard(job, device="cpu")
     assert "--allow-mixed" in refused.value.hint
     assert run_shard(job, Shard(1, 8), device="cpu", allow_mixed=True).computed > 0
 
 
 def test_a_job_is_not_replaced_by_accident(scenes, job, plan, tmp_path):
-    with pytest.raises(OutputError, match="holds a job already"):
+    with pytest.raises(OutputError, match="already contains a job"):
         plan(scenes)
     changed = SMALL.model_copy(update={"iou_threshold": 0.3})
     other = plan(scenes, changed, DetectOptions(device="cpu", overwrite=True))[1]

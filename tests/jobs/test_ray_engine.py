@@ -110,7 +110,7 @@ def test_a_machine_that_does_not_reach_the_scenes_says_so(make_scene):
 
     _check_reachable(Plan(make_scene()), "10.0.0.7")
     _check_reachable(Plan("/vsis3/bucket/scene.tif"), "10.0.0.7")
-    with pytest.raises(SceneError, match=r"the machine 10\.0\.0\.7 does not reach /nowhere/a\.tif"):
+    with pytest.raises(SceneError, match=r"the machine 10\.0\.0\.7 cannot access /nowhere/a\.tif"):
         _check_reachable(Plan("/nowhere/a.tif"), "10.0.0.7")
 
 

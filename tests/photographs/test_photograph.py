@@ -76,7 +76,7 @@ class TestGsd:
         ("changes", "reason"),
         [
             ({"focal_35_mm": None}, "the size of its sensor is unknown"),
-            ({"zoom": 2.0}, "it was zoomed 2 times"),
+            ({"zoom": 2.0}, "it was digitally zoomed 2 times"),
             ({"pitch": -45.0}, "the camera looked 45 degrees off the vertical"),
             ({"relative_altitude_m": -3.0}, "its height above the ground is unknown"),
         ],

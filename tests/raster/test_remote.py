@@ -19,7 +19,7 @@ from geodet.raster.gdal_options import forget_remote_files, gdal_options
 from geodet.raster.scene import Scene
 
 SLOW = {"stall": "stalled", "stall-body": "stalled|cut", "drip": "stalled|cut"}
-FAST = {"drop": "no answer from the server", "truncate": "cut its answer off"}
+FAST = {"drop": "no answer from the server", "truncate": "broke off its answer"}
 STATUSES = ("403", "404", "429", "500", "503")
 FAULTS = {
     **SLOW,

@@ -87,7 +87,7 @@ def test_a_reason_names_what_counts():
     assert doubting.describe(doubting.rate(one), classes).startswith("1 near the threshold; 2")
     calibrated = rater(is_calibrated=True)
     told = calibrated.describe(calibrated.rate(one), classes)
-    assert told == "1 about as likely as not; 1 likelier than not"
+    assert told == "1 about as likely as not; 1 more likely than not"
     rare = rater("rarity")
     rating = rare.rate(found((0, 0.95, 0), (20, 0.95, 1), (40, 0.95, 1)))
     assert rare.describe(rating, classes) == "1 car, 2 bus"
