@@ -63,14 +63,16 @@ class CalibrateReport:
     output: Path
     """The model file."""
     threshold: float
-    """The best F1 on all labels, over all classes: of the classes without a threshold of their own.
+    """Score threshold with the best F1 on all labels and classes; it applies to classes without
+    their own.
     """
     expected: MatchCounts
     """Counts of the calibrated model at the thresholds that :func:`detect` and :func:`evaluate`
-    apply: its own of each class, or those of the settings. Where there are several images, they
-    are of labels that chose nothing."""
+    apply: those of the classes, or those of the settings. With several images, they are counted on
+    labels that were not used to choose the scale and the threshold."""
     is_held_out: bool
-    """Whether the expected counts are of labels that chose neither scale nor threshold."""
+    """Whether the expected counts are of labels that were not used to choose the scale and the
+    threshold."""
     before: MatchCounts
     """The same counts for the model before the calibration."""
     error_before: float

@@ -65,7 +65,7 @@ class EvaluateReport:
     output: Path | None
     """Folder of the report files; None if none were written."""
     labels_not_examined: int = 0
-    """Labels that were left out, since they lie where the file of detections was not examined."""
+    """Labels that were left out, because they lie outside the examined area of the detections."""
 
 
 def evaluate_model(

@@ -253,7 +253,8 @@ def read_evaluated_chips(
     if not is_pixel_results(detections):
         raise VectorError(
             f"{detections} is neither a JSON list of COCO results nor a folder of YOLO text",
-            hint="to evaluate a vector file, give the labels as a vector file, too: --labels",
+            hint="to evaluate a vector file, give the labels as a vector file, too: labels "
+            "(--labels)",
             path=detections,
         )
     results = read_pixel_results(detections, score_field=score_field)
@@ -304,8 +305,8 @@ def _check_names(names: Sequence[str], results: PixelResults) -> None:
     if results.are_shares and len(set(stems)) < len(stems):
         twice = next(stem for stem in stems if stems.count(stem) > 1)
         raise VectorError(
-            f"two labelled images have the name {twice} but for the suffix, and {results.path} has"
-            f" one {twice}.txt",
+            f"two labelled images are called {twice}, with different extensions, but "
+            f"{results.path} has only one {twice}.txt",
             hint="rename one of them, or evaluate COCO results",
         )
     known = set(stems) if results.are_shares else set(names)
@@ -313,7 +314,7 @@ def _check_names(names: Sequence[str], results: PixelResults) -> None:
     if others and not known & set(results.by_image):
         raise VectorError(
             f"{results.path} has objects of {others[0]}, but of none of the {len(names)} images",
-            hint="the names of the image files must agree; check --split, too",
+            hint="the names of the image files must agree; check the split (--split), too",
             path=results.path,
         )
     if others:

@@ -76,9 +76,9 @@ def number_in_model(
         joined = [own for own, one in zip(about.classes, label_of, strict=True) if one == label]
         if len(joined) > 1:
             raise ModelFileError(
-                f"data.class_map joins {' and '.join(joined)} of {about.name} as {name!r}: each "
-                "class has scores of its own to calibrate, which needs labels of each",
-                hint="label these classes apart, or train a model of the joined class",
+                f"data.class_map joins {' and '.join(joined)} of {about.name} as {name!r}: the "
+                "scores of each class are calibrated separately, which needs labels of each",
+                hint="label these classes separately, or train a model of the joined class",
                 name=about.name,
             )
     return np.array([label_of.index(label) for label in range(len(classes))], np.int64)
@@ -138,8 +138,8 @@ def _check_shared(
         raise ConfigError(
             f"no class in common: the labels have {', '.join(labelled)}, the detections have "
             + ", ".join(detected),
-            hint="choose another attribute with --label-field, or count all classes as one with "
-            "--set data.one_class=NAME",
+            hint="choose another attribute with label_field (--label-field), or count all classes "
+            "as one with --set data.one_class=NAME",
         )
     for name in sorted(set(detected) - set(joined)):
         logger.warning("detections of the class %r do not count: no label has this class", name)

@@ -76,8 +76,8 @@ def ground_frame(detections: Path, labels: Path, config: Config) -> EvaluatedFra
     """
     if is_pixel_results(detections):
         raise VectorError(
-            f"{detections} is in pixels, and neither --scene nor --data names the images",
-            hint="give the raster with --scene, or the labelled chips with --data",
+            f"{detections} is in pixels, but neither scene (--scene) nor data (--data) is given",
+            hint="give the raster as scene, or the labelled chips as data",
             path=detections,
         )
     extents = [(path, *read_extent(path)) for path in (detections, labels)]
@@ -87,7 +87,7 @@ def ground_frame(detections: Path, labels: Path, config: Config) -> EvaluatedFra
     if len(bare) == 1:
         raise VectorError(
             f"{bare[0]} has no CRS, but {({detections, labels} - {bare[0]}).pop()} has one",
-            hint="assign a CRS with ogr2ogr -a_srs, or give the raster of both with --scene",
+            hint="assign a CRS with ogr2ogr -a_srs, or give the raster of both as scene (--scene)",
             path=bare[0],
         )
     if bare:

@@ -136,7 +136,7 @@ def read_evaluated_scene(
     here, there = here & inside[0], there & inside[1]
     if unseen := int((there & ~seen).sum()):
         logger.warning(
-            "%d of %d labels lie where %s was not examined, and are left out",
+            "%d of %d labels lie outside the examined area of %s and are left out",
             unseen,
             there.sum(),
             detections,
@@ -267,7 +267,7 @@ def _is_inside(boxes: Floats, frame: EvaluatedFrame, path: Path) -> NDArray[np.b
     if not inside.all():
         outside = len(inside) - int(inside.sum())
         logger.warning(
-            "%d of %d objects in %s lie outside of the scene and do not count",
+            "%d of %d objects in %s lie outside the scene and do not count",
             outside,
             len(inside),
             path,

@@ -73,7 +73,7 @@ def evaluation_sections(
         note = "Green: right. Orange: wrong. Yellow, dashed: missed objects."
         sections.append(PageSection("Pictures", galleries, note))
     else:
-        sections.append(PageSection("Pictures", [], "None: give the raster with --scene."))
+        sections.append(PageSection("Pictures", [], "None: give the raster as scene (--scene)."))
     return sections
 
 

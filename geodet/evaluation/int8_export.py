@@ -116,7 +116,7 @@ def _check(
     agreement = count_matches(_against(found, wanted), threshold).f1
     if not any(map(len, wanted)):
         raise ModelFileError(
-            f"{model.description.name} finds nothing on the chips that are held out for the check",
+            f"{model.description.name} finds nothing in the chips that are used for the check",
             hint="calibrate with imagery that shows what the model finds",
             name=model.description.name,
         )

@@ -49,7 +49,7 @@ def read_split(
         parts = [name for name in ("train", "val", "test") if tileset.split(name)]
         raise TilesetError(
             f"{data} has no {split} images",
-            hint=f"choose another part with --split: {', '.join(parts)}, or all",
+            hint=f"choose another part with split (--split): {', '.join(parts)}, or all",
             path=data,
         )
     return tileset, images

@@ -77,8 +77,8 @@ def warn_of_cut_scores(scores: Floats, path: Path) -> None:
     lowest = lowest_score(scores)
     if len(np.unique(scores)) > 1 and lowest > 2 * LOWEST_SCORE:
         logger.warning(
-            "%s has no score below %.2f: AP is lower than that of evaluate --model, which detects "
-            "down to %g; detect with --score-threshold %g to compare",
+            "%s has no score below %.2f: AP is lower than that of evaluate with a model, which "
+            "detects down to %g; detect with score_threshold=%g (--score-threshold) to compare",
             path,
             lowest,
             LOWEST_SCORE,

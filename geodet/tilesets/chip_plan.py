@@ -121,7 +121,7 @@ def plan_chips(scenes: Sequence[LabelledScene], config: TileConfig) -> ChipPlan:
     if not np.any(stays & is_full & ~is_val):
         raise TilesetError(
             "no split is possible: every training chip with objects overlaps a validation chip",
-            hint="lower tile.overlap or tile.chip_size against tile.block_size",
+            hint="lower tile.overlap or tile.chip_size, or raise tile.block_size",
         )
     rng = np.random.default_rng(config.seed)
     parts: dict[Split, NDArray[np.bool_]] = {"train": stays & ~is_val, "val": is_val}

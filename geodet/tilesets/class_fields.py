@@ -168,7 +168,8 @@ def read_label_names(table: Any, path: Path, field: str | None, class_name: str)
         raise VectorError(
             f"{path}: {len(names)} objects have {len(counts)} classes in the attribute {column!r},"
             f" such as {', '.join(map(repr, list(counts)[:3]))}",
-            hint=_propose(table, column, least=1) + "--label-field '' takes all as one class",
+            hint=_propose(table, column, least=1)
+            + "an empty label_field (--label-field '') takes all as one class",
             path=path,
         )
     _report_field(table, path, column, counts)
@@ -226,7 +227,9 @@ def _choose_column(table: Any, path: Path, field: str | None) -> Any:
             return field
         columns = [str(column) for column in table.columns]
         question = did_you_mean(field, columns)
-        listed = f"--label-field may be one of {', '.join(columns) or 'no attributes'}"
+        listed = (
+            f"label_field (--label-field) may be one of {', '.join(columns) or 'no attributes'}"
+        )
         raise VectorError(
             f"{path} has no attribute {field!r}",
             hint=f"{question} {listed}".strip(),
@@ -273,8 +276,8 @@ def _encode_column(table: Any, path: Path, column: Any) -> tuple[Any, list[str]]
         raise VectorError(
             f"{path}: objects without a class in the attribute {column!r}: {int(missing.sum())}"
             f" ({', '.join(kinds)}), the first is number {int(missing.to_numpy().argmax()) + 1}",
-            hint=f"give each a class in {column!r}; --label-field chooses another attribute, and"
-            " --label-field '' takes all as one class",
+            hint=f"give each a class in {column!r}; label_field (--label-field) chooses another "
+            "attribute, and an empty one ('') takes all as one class",
             path=path,
         )
     places, distinct = table[column].factorize()
@@ -306,7 +309,7 @@ def _report_no_field(table: Any, path: Path, class_name: str) -> None:
     if proposed:
         logger.warning(
             "%s: no attribute label, class or name, so every object is of the %s;"
-            " --label-field may name another: %sthe attributes are %s",
+            " label_field (--label-field) may name another: %sthe attributes are %s",
             path,
             one,
             proposed,

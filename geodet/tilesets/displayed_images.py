@@ -163,7 +163,7 @@ def _check_size(item: ParsedImage, geobox: GeoBox) -> None:
 def _report_turns(turned: Sequence[str], stored: Sequence[str], count: int) -> None:
     if turned:
         logger.info(
-            "%d of %d images are turned as their EXIF orientation says, such as %s: boxes are in"
+            "%d of %d images are rotated by their EXIF orientation, such as %s: boxes are in"
             " pixels of the displayed picture",
             len(turned),
             count,
@@ -172,7 +172,7 @@ def _report_turns(turned: Sequence[str], stored: Sequence[str], count: int) -> N
     if stored:
         logger.warning(
             "%d of %d images, such as %s, have an EXIF orientation, but their labels fit only the"
-            " picture as it is stored: they are read unturned; compare the boxes with a preview",
+            " picture as it is stored: they are read as stored; compare the boxes with a preview",
             len(stored),
             count,
             stored[0],

@@ -41,7 +41,8 @@ def choose_crs(found: CRS | None, own_crs: str | None, path: Path) -> CRS | None
     if found is not None and not is_table and not found.equals(said, ignore_axis_order=True):
         raise VectorError(
             f"{path} has the CRS {found.name}, not {said.name}",
-            hint="leave --crs out; a wrong CRS in the file is corrected with ogr2ogr -a_srs",
+            hint="leave labels_crs (--crs) out; a wrong CRS in the file is corrected with ogr2ogr "
+            "-a_srs",
             path=path,
         )
     return said

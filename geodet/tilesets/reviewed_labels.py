@@ -63,7 +63,8 @@ def _check_reviews(path: Path) -> None:
     if not len(windows):
         raise VectorError(
             f"no window is reviewed in {path}",
-            hint="mark windows as done with the key w in geodet view, once all in them is right",
+            hint="in geodet view, mark windows as done with the key w once everything in them is "
+            "correct",
             path=path,
         )
     scenes = sorted(set(scenes_of_rows(windows)) - {""})

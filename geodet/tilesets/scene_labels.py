@@ -259,5 +259,5 @@ def _drop_empty(frame: Any, path: Path) -> Any:
     if empty.any():
         count = int(empty.sum())
         name = shown_name(path)
-        logger.warning("%s: objects without a geometry, which are left out: %d", name, count)
+        logger.warning("%s: objects without a geometry are left out: %d", name, count)
     return frame[~empty]

@@ -24,8 +24,9 @@ def read_scores(table: Any, path: Path, field: str) -> Floats:
     if field not in table.columns:
         raise VectorError(
             f"{path} has no attribute {field!r} with the scores",
-            hint="name it with --score-field; --score-field '' gives every detection the score 1; "
-            f"there are {', '.join(map(str, table.columns)) or 'no attributes'}",
+            hint="name it with score_field (--score-field); an empty one ('') gives every "
+            "detection the score 1; there are {', '.join(map(str, table.columns)) or 'no "
+            "attributes'}",
             path=path,
         )
     try:
@@ -33,10 +34,12 @@ def read_scores(table: Any, path: Path, field: str) -> Floats:
     except (TypeError, ValueError) as error:
         raise VectorError(
             f"{path}: the scores in {field!r} are not numbers",
-            hint="name another --score-field",
+            hint="name another score_field (--score-field)",
             path=path,
         ) from error
-    check_score_range(scores, path, field, hint="name another --score-field, or scale the scores")
+    check_score_range(
+        scores, path, field, hint="name another score_field (--score-field), or scale the scores"
+    )
     return np.asarray(scores)
 
 

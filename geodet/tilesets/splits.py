@@ -188,9 +188,10 @@ def choose_split(
     unknown = sorted(set(unplaced.values()), key=natural_key)
     run = unknown[len(unknown) - _share(len(unknown), config.val_fraction) :]
     if config.val_fraction and not val and not run:
-        one = "there is one image" if len(names) == 1 else "all images show one place"
+        one = "there is one image" if len(names) == 1 else "all images show one location"
         raise TilesetError(
-            f"no split is possible: {one}", hint=f"add a second place, or {_WITHOUT_VALIDATION}"
+            f"no split is possible: {one}",
+            hint=f"add images of a second location, or {_WITHOUT_VALIDATION}",
         )
     chosen = set(run)
     return [

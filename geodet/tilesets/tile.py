@@ -53,7 +53,7 @@ class TileReport:
     val: int
     """Validation chips."""
     objects_kept: int
-    """Objects that are a label in at least one chip."""
+    """Objects that are labelled in at least one chip."""
     objects_dropped: int
     """Other objects: outside of the scenes or of the area of interest, without a valid pixel, or
     too little visible. Those of ignored classes are in neither number."""
@@ -62,13 +62,13 @@ class TileReport:
     skipped_invalid: int
     """Windows without a valid pixel."""
     skipped_overlap: int
-    """Training windows that share ground with a validation window."""
+    """Training windows that overlap a validation window."""
     skipped_outside: int = 0
     """Windows outside of the area of interest."""
     scenes: int = 1
     """Scenes that chips were cut from."""
     skipped_elsewhere: int = 0
-    """Of ``skipped_overlap``, windows whose ground only validation windows of other scenes show."""
+    """Of ``skipped_overlap``, windows in the validation area of another scene."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class LabelledArea:
         if self.aoi is not None and self.bounds is not None:
             raise ConfigError(
                 "both an area of interest and bounds are given",
-                hint="give one of --aoi and --bounds",
+                hint="give either aoi (--aoi) or bounds (--bounds)",
             )
 
     @property
@@ -257,7 +257,7 @@ def _warn_of_far_parts(scene: LabelledScene, path: str, chip_size: int) -> None:
     if far > _FAR_SHARE:
         logger.warning(
             "%.0f %% of %s is more than a chip away from all labels and counts as background; if "
-            "you labelled only a part, give that with --aoi FILE or --bounds",
+            "you labelled only a part, give it with aoi or bounds (--aoi FILE, --bounds)",
             100 * far,
             path,
         )

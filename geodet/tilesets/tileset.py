@@ -175,7 +175,9 @@ def _report_split(
     counts = Counter(splits)
     how = f"split of {labels.split_source}" if labels.split_source else "no split of its own"
     if any(item.split is None for item in labels.images) and part != "test":
-        by_place = "validation chosen by place" if config.val_fraction else "data.val_fraction = 0"
+        by_place = (
+            "validation chosen by location" if config.val_fraction else "data.val_fraction = 0"
+        )
         how += ", " + ("validation chosen by data.val" if config.val else by_place)
     listed = ", ".join(f"{counts[split]} {split}" for split in ("train", "val", "test"))
     logger.info("%s: %s: %s images", labels.source, how, listed)
@@ -201,8 +203,8 @@ def _report_unplaced(
     val = [names[row] for row in unplaced if splits[row] == "val"]
     if val:
         logger.warning(
-            "the place of %d images is unknown: the last %d by name, from %s on, are "
-            "validation images; data.val chooses others",
+            "the location of %d images is unknown: the last %d by name, from %s on, are validation "
+            "images; data.val chooses others",
             len(unplaced),
             len(val),
             val[0],
@@ -270,8 +272,8 @@ def _report_oblong_pixels(tileset: Tileset) -> None:
         path, (width, height) = oblong[0]
         logger.warning(
             "%s: the pixels of %d of %d images are not square on the ground, such as %.3g x %.3g m"
-            " in %s; detect makes them square: cut the chips with geodet tile, which does, too, or"
-            " warp them to a projected CRS with gdalwarp -t_srs",
+            " in %s; detect makes them square: cut the chips with geodet tile, which does the "
+            "same, or warp them to a projected CRS with gdalwarp -t_srs",
             tileset.root,
             len(oblong),
             len(tileset.images),
@@ -294,8 +296,8 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
     unseen = {label for image in val for label in image.labels.tolist()} - learnt
     if learnt and unseen:
         logger.warning(
-            "%s: no training image has an object of class %s, which validation images have: it is"
-            " not learnt",
+            "%s: no training image has an object of class %s, but validation images have: it is "
+            "not learnt",
             source,
             ", ".join(repr(tileset.classes[label]) for label in sorted(unseen)),
         )
@@ -308,7 +310,7 @@ def _check_folds(tileset: Tileset, source: Path) -> None:
         shared = {image.place for image in seen} & {image.place for image in images}
         if shared:
             logger.warning(
-                "%s: %d places are in both %s and %s, such as %s: %s is too optimistic",
+                "%s: %d locations are in both %s and %s, such as %s: %s is too optimistic",
                 source,
                 len(shared),
                 "train" if name == "val" else "train or val",

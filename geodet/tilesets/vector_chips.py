@@ -89,7 +89,9 @@ def read_vector_chips(
             path=path,
         )
     if len(shown) < count:
-        labels.notes.append(f"{count - len(shown)} of {count} labels in {path} lie in no image")
+        labels.notes.append(
+            f"{count - len(shown)} of {count} labels in {path} lie in none of the images"
+        )
     return labels
 
 

@@ -103,7 +103,7 @@ def _fitted_where_needed(objects: Objects, config: Config) -> ModelConfig:
         return given
     logger.warning(
         "the anchors of the recipe, anchor_sizes = %s, miss %.0f %% of the training objects at IoU "
-        "%.1f; fitted ones are used, which miss %.0f %%: %s; to keep those of the recipe: --set "
+        "%.1f; fitted anchors are used, which miss %.0f %%: %s; to keep those of the recipe: --set "
         "model.anchors=given",
         list(given.anchor_sizes),
         100 * before,
@@ -299,7 +299,7 @@ def _advice(config: Config, *, is_fit: bool) -> str:
     if not is_fit:
         ways = ["--set model.anchors=fit (or model.anchor_sizes)"]
     if config.model.levels[0] > 2:
-        ways.append("let model.levels start at 2")
+        ways.append("start model.levels at 2")
     if config.train.assigner == "iou":
         ways.append("lower train.positive_iou and train.negative_iou")
         ways.append("set train.assigner to nwd or atss")

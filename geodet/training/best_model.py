@@ -195,8 +195,8 @@ def warn_without_validation(tileset: Tileset) -> None:
     """Warn of what is not chosen where no object of a tileset validates."""
     if not tileset.validating:
         logger.warning(
-            "without validation neither the best epoch nor the score threshold is chosen: the model"
-            " is that of the last epoch, with a score threshold of %g",
+            "there is no validation to choose the best epoch and the score threshold: the model is "
+            "that of the last epoch, with a score threshold of %g",
             _DEFAULT_THRESHOLD,
         )
 

@@ -102,7 +102,7 @@ def _misses_most(tileset: Tileset, model: ModelConfig, init: str) -> bool:
     logger.warning(
         "train.init = %s: its anchors, anchor_sizes = %s, miss %.0f %% of the training objects at "
         "IoU 0.5; its backbone is used, with the pyramid, heads and anchors of the default recipe, "
-        "whose weights are largely new; to keep its own, with anchors that fit: --set "
+        "whose weights are mostly new; to keep its own, with anchors that fit: --set "
         "model.anchors=fit",
         init,
         list(model.anchor_sizes),

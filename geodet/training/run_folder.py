@@ -123,7 +123,8 @@ def restore_model(output: Path, state: RunState, *, is_main: bool) -> None:
     if not kept.is_file():
         raise TrainingError(
             f"{output} is missing, and with it the weights of the best epoch, {state.best_epoch}",
-            hint=f"restore it, or a copy of it as {kept}; or start again with --overwrite",
+            hint=f"restore it, or a copy of it as {kept}; or start from scratch with --overwrite "
+            "(overwrite=True)",
             path=output,
         )
     if is_main:
@@ -159,9 +160,9 @@ def digest_same_labels(tileset: Tileset, folder: Path, other: Path | None) -> st
     known = "" if other is None else read_labels_digest(other)
     if known and known != digest:
         raise TrainingError(
-            f"{other} has learnt from other images or labels than {folder} would",
-            hint="give the data that it began with, another output, or --overwrite to train all "
-            "runs anew",
+            f"{other} was trained on other images or labels than {folder} would be",
+            hint="give the same data, another output, or --overwrite to train all runs from "
+            "scratch",
             path=folder,
         )
     return digest
@@ -205,8 +206,9 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
         _check_same(Config.model_validate_json(state["config"]), config, folder)
         if state["data"] != data:
             raise TrainingError(
-                f"the run in {folder} began with other images or labels",
-                hint="resume with the data that it began with, or start again with --overwrite",
+                f"the run in {folder} was started with other images or labels",
+                hint="resume with the same data, or start from scratch with --overwrite "
+                "(overwrite=True)",
                 path=folder,
             )
         for name, part in parts.items():
@@ -216,8 +218,8 @@ def resume_run(folder: Path, parts: Mapping[str, Any], config: Config, *, data: 
         raise
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise TrainingError(
-            f"the run in {folder} does not fit: {error}",
-            hint="resume with the settings and the data that it began with",
+            f"the run in {folder} does not fit the settings or the data: {error}",
+            hint="resume with the same settings and data",
             path=folder,
         ) from error
 
@@ -231,8 +233,8 @@ def _check_same(began: Config, now: Config, folder: Path) -> None:
             old, new = getattr(before, key), getattr(after, key)
             if old != new:
                 raise TrainingError(
-                    f"the run in {folder} began with {section}.{key} = {old!r}, not {new!r}",
-                    hint="resume with the settings that it began with",
+                    f"the run in {folder} was started with {section}.{key} = {old!r}, not {new!r}",
+                    hint="resume with the same settings",
                     path=folder,
                 )
 

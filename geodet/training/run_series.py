@@ -249,8 +249,8 @@ def _check_same_settings(run: SeriesRun, record: RunRecord) -> None:
         is_chosen = name.startswith("model.") or name == "train.data_name"  # by the data, or init
         if wanted[name] != value and not is_chosen:
             raise OutputError(
-                f"{record.folder} was run with {name} = {value!r}, not {wanted[name]!r}",
-                hint="give another output, or --overwrite trains all runs anew",
+                f"{record.folder} was trained with {name} = {value!r}, not {wanted[name]!r}",
+                hint="give another output, or --overwrite to train all runs from scratch",
                 path=record.folder,
             )
 

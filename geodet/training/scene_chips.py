@@ -72,7 +72,9 @@ def cut_for_run(
     chips, about = folder / CHIPS_FOLDER, folder / CHIPS_ABOUT
     now = _describe(source, config)
     if now is not None and chips.is_dir() and _read_about(about) == now:
-        logger.info("the chips in %s are used again: scenes, labels and settings are equal", chips)
+        logger.info(
+            "the chips in %s are used again: scenes, labels and settings have not changed", chips
+        )
         return chips
     with raising_output_errors(folder), _removing_if_empty(folder):
         folder.mkdir(exist_ok=True)
@@ -139,7 +141,7 @@ def _cut(
     )
     if report.skipped_elsewhere:
         logger.info(
-            "%s left out, on ground of another scene's validation",
+            "%s left out, in the validation area of another scene",
             counted(report.skipped_elsewhere, "window"),
         )
 

@@ -199,8 +199,8 @@ def _sizes(images: Sequence[LabelledImage]) -> str:
         return ground
     low, middle, high = np.quantile((boxes[:, 2:] - boxes[:, :2]).max(axis=1), [0.01, 0.5, 0.99])
     return (
-        f"{ground}; training objects are {middle:.0f} px long in the middle, most from {low:.0f} "
-        f"to {high:.0f} px"
+        f"{ground}; training objects have a median length of {middle:.0f} px, 98 % from "
+        f"{low:.0f} to {high:.0f} px"
     )
 
 

@@ -230,7 +230,7 @@ def _report_bands(own: Sequence[str], theirs: Sequence[str], places: Sequence[in
     lost = [shown or str(n) for n, shown in enumerate(theirs, start=1) if n - 1 not in places]
     if lost and len(places) < len(theirs):
         logger.warning(
-            "train.init: the training images show no %s, whose filters are left out",
+            "train.init: the training images have no band %s, whose filters are left out",
             ", ".join(lost),
         )
     if not own or [*places] == [*range(len(own))]:
@@ -238,7 +238,7 @@ def _report_bands(own: Sequence[str], theirs: Sequence[str], places: Sequence[in
     new = [shown or str(n) for n, shown in enumerate(own, start=1) if places[n - 1] is None]
     logger.info(
         "train.init: its bands are %s, those of the training images %s: filters are matched by "
-        "these meanings%s",
+        "band%s",
         ", ".join(theirs),
         ", ".join(shown or str(n) for n, shown in enumerate(own, start=1)),
         f", new are those of {', '.join(new)}" if new else "",

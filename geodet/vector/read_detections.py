@@ -96,7 +96,7 @@ def _to_labels(names: NDArray[Any], classes: Sequence[str], path: Path) -> NDArr
     if unknown:
         raise VectorError(
             f"{path} has the class {unknown[0]}, which is not one of {', '.join(classes)}",
-            hint="name the model that wrote it: --model FILE",
+            hint="name the model that wrote it, with --model FILE",
             path=path,
         )
     return np.array([number_of[name] for name in names.tolist()], np.int64)

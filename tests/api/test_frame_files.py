@@ -101,7 +101,7 @@ def test_messages_name_the_frame_and_not_its_file(scene, frame, tmp_path, caplog
     assert "the frame has no CRS: it is assumed to be in that of the scene" in texts
     assert any(text.startswith("the frame: no object meets") for text in texts)
     assert "none of the polygons of the frame lies in the scene" in texts
-    assert "the frame: objects without a geometry, which are left out: 2" in texts
+    assert "the frame: objects without a geometry are left out: 2" in texts
     assert not [text for text in texts if ".gpkg" in text]
     points = frame.set_geometry(frame.centroid)
     with pytest.raises(geodet.VectorError, match="the frame has no polygons") as caught:

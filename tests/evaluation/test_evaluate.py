@@ -197,7 +197,7 @@ def test_a_test_set_alone_is_evaluated_whole(tmp_path, detect, caplog):
         assert report.images == 2
     with pytest.raises(TilesetError, match="has no val images") as caught:
         evaluate_model(model(), tmp_path, Config(), device="cpu")
-    assert caught.value.hint == "choose another part with --split: test, or all"
+    assert caught.value.hint == "choose another part with split (--split): test, or all"
 
 
 def test_images_without_a_split_are_evaluated_whole(tmp_path, detect, caplog):

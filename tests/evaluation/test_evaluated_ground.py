@@ -53,7 +53,7 @@ def test_labels_where_nothing_was_searched_are_no_misses(
     labelled = 40 if with_scene else 50  # the scene has 80 m
     assert (scores.labelled, scores.detected) == (labelled, scores.matched)
     assert report.labels_not_examined == labelled
-    said = f"{labelled} of {2 * labelled} labels lie where {files[0]} was not examined"
+    said = f"{labelled} of {2 * labelled} labels lie outside the examined area of {files[0]}"
     assert said in caplog.text
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["labels_not_examined"] == labelled

@@ -374,7 +374,7 @@ def test_empty_geometries_are_left_out_and_parts_taken_apart(tmp_path, files, ca
     found = write(tmp_path / "parts.gpkg", drawn, label=["car", "car"], score=[0.9, 0.3])
     sample = read((found, truth)).image
     assert sample.detections.scores.tolist() == pytest.approx([0.3, 0.3])
-    assert "objects without a geometry, which are left out: 1" in caplog.text
+    assert "objects without a geometry are left out: 1" in caplog.text
 
 
 def test_one_file_may_be_empty_but_not_both(tmp_path, files):
@@ -418,7 +418,7 @@ def test_coco_results_of_a_scene_are_read_in_its_pixels(tmp_path, files, make_sc
 
 def test_coco_results_without_a_scene_are_refused_with_a_hint(tmp_path, files):
     found = write_results(tmp_path / "found.json", [], "a.tif")
-    with pytest.raises(VectorError, match="is in pixels, and neither") as caught:
+    with pytest.raises(VectorError, match="is in pixels, but neither") as caught:
         read((found, files()[1]))
     assert "--scene" in caught.value.hint
 

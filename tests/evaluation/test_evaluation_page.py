@@ -96,7 +96,7 @@ def test_the_curves_show_the_thresholds(files, tmp_path):
 def test_without_imagery_there_are_no_pictures(files, tmp_path):
     page, _ = report(files, tmp_path)
     assert addresses_of(page) == []
-    assert "give the raster with --scene" in text_of(page)
+    assert "give the raster as scene (--scene)" in text_of(page)
 
 
 def test_pictures_are_cut_where_the_objects_are(files, tmp_path):

@@ -61,7 +61,9 @@ def test_nearly_as_many_classes_as_objects_are_refused(tmp_path, field):
         VectorError, match="40 objects have 40 classes in the attribute 'name'"
     ) as e:
         read_scene_labels(path, None, label_field=field)
-    assert e.value.hint == ("species (1 value: oak); --label-field '' takes all as one class")
+    assert e.value.hint == (
+        "species (1 value: oak); an empty label_field (--label-field '') takes all as one class"
+    )
     assert set(read_scene_labels(path, None, label_field="species").names) == {"oak"}
     whole = read_scene_labels(path, None, label_field="", class_name="tree")
     assert set(whole.names) == {"tree"}

@@ -48,7 +48,7 @@ def test_the_class_is_read_from_the_chosen_attribute(tmp_path):
     assert read_scene_labels(file, UTM, label_field="kind").names == ("1", "2")
     with pytest.raises(VectorError, match="no attribute 'sort'") as caught:
         read_scene_labels(file, UTM, label_field="sort")
-    assert caught.value.hint == "--label-field may be one of label, kind"
+    assert caught.value.hint == "label_field (--label-field) may be one of label, kind"
 
 
 def test_an_empty_class_attribute_is_not_used(tmp_path):
@@ -70,7 +70,7 @@ def test_multi_part_geometries_are_split(tmp_path):
 def test_empty_geometries_are_left_out(tmp_path, caplog):
     file = save(tmp_path / "l.gpkg", [square(0, 0), None, shapely.Polygon()])
     assert len(read_scene_labels(file, UTM)) == 1
-    assert "objects without a geometry, which are left out: 2" in caplog.text
+    assert "objects without a geometry are left out: 2" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [shapely.GeometryCollection, shapely.MultiPolygon])
@@ -82,7 +82,7 @@ def test_empty_parts_of_an_object_are_left_out(tmp_path, caplog, kind):
     assert labels.names == ("elm", "oak")
     boxes = labels.to_pixels(GeoBox(9, 9, Affine.identity(), UTM))
     np.testing.assert_array_equal(boxes, [[0, 0, 2, 2], [9, 9, 11, 11]])
-    assert "objects without a geometry, which are left out: 1" in caplog.text
+    assert "objects without a geometry are left out: 1" in caplog.text
     assert read_scored_objects(file, UTM).scores.tolist() == [0.5, 0.7]
 
 

@@ -198,7 +198,9 @@ def test_without_a_validation_part_some_of_the_training_images_validate(tmp_path
         *names
     }
     first = caplog.messages[0]
-    assert first.endswith(f"validation chosen by place: 6 train, 2 val, {2 * has_test} test images")
+    assert first.endswith(
+        f"validation chosen by location: 6 train, 2 val, {2 * has_test} test images"
+    )
     assert "split of the folder" in first
 
 
@@ -222,7 +224,9 @@ def test_a_tileset_without_a_split_says_so_first(tmp_path, caplog):
     paint_yolo(tmp_path)
     write(tmp_path / "classes.txt", "tree\n")
     read_tileset(tmp_path, DataConfig())
-    first = f"{tmp_path}: no split of its own, validation chosen by place: 3 train, 1 val, 0 test"
+    first = (
+        f"{tmp_path}: no split of its own, validation chosen by location: 3 train, 1 val, 0 test"
+    )
     assert caplog.messages[0].startswith(first)
     caplog.clear()
     assert len(read_tileset(tmp_path, DataConfig(), part="all").split("all")) == 4

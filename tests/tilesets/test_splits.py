@@ -129,7 +129,7 @@ def test_patterns_that_match_no_image_or_all_are_refused(pattern, which):
 
 @pytest.mark.parametrize(
     ("places", "message"),
-    [(["p", "p"], "all images show one place"), ([None], "there is one image")],
+    [(["p", "p"], "all images show one location"), ([None], "there is one image")],
 )
 def test_one_place_cannot_be_split_but_trains_without_validation(places, message):
     names = "ab"[: len(places)]

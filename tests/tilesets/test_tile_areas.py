@@ -142,7 +142,7 @@ def test_the_share_far_from_all_labels_is_warned_of(tmp_path, caplog):
     frame = shapely.box(0, 0, 256, 192)
     far = 100 * (1 - hull.intersection(frame).area / frame.area)
     assert f"{far:.0f} % of {scene} is more than a chip away from all labels" in caplog.text
-    assert "--aoi FILE or --bounds" in caplog.text
+    assert "--aoi FILE, --bounds" in caplog.text
     caplog.clear()
     bounds = (WEST, TOP - 60, WEST + 70, TOP)
     for name, file, area in (

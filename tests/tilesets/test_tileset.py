@@ -143,7 +143,7 @@ def test_the_folds_and_places_of_the_tileset_are_used(tmp_path, caplog):
     assert name_splits(tileset) == {"a.png": "val", "b.png": "train", "c.png": "train"}
     assert [image.place for image in tileset.images] == ["p", "q", "p"]
     assert "has its own split: data.val is not used" in caplog.text
-    assert "1 places are in both train and val, such as p" in caplog.text
+    assert "1 locations are in both train and val, such as p" in caplog.text
 
 
 def test_incomplete_folds_are_refused(tmp_path):

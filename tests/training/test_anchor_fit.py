@@ -219,7 +219,7 @@ def test_anchors_that_miss_most_of_the_objects_are_fitted_unasked(tmp_path, capl
     assert (slow_overlaps(boxes, settled.model) >= 0.5).all()
     (message,) = caplog.messages
     assert (
-        "miss 100 % of the training objects at IoU 0.5; fitted ones are used, which miss 0 %"
+        "miss 100 % of the training objects at IoU 0.5; fitted anchors are used, which miss 0 %"
         in (message)
     )
     assert f"anchor_sizes = {list(settled.model.anchor_sizes)}" in message

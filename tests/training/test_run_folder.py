@@ -227,11 +227,11 @@ def test_a_run_resumes_only_with_its_own_settings(tmp_path, section, key, value)
     begin_run(folder, Config(), resume=False)
     save_run(folder, RunState(epoch=3), {}, Config(), data="x")
     assert resume_run(folder, {}, Config(), data="x") == RunState(epoch=3)
-    expected = rf"a\.run began with {section}\.{key} = .*, not {value!r}"
+    expected = rf"a\.run was started with {section}\.{key} = .*, not {value!r}"
     with pytest.raises(TrainingError, match=expected) as caught:
         resume_run(folder, {}, configured(section, **{key: value}), data="x")
-    assert "the settings that it began with" in caught.value.hint
-    with pytest.raises(TrainingError, match="began with other images or labels"):
+    assert "the same settings" in caught.value.hint
+    with pytest.raises(TrainingError, match="was started with other images or labels"):
         resume_run(folder, {}, Config(), data="y")
 
 

@@ -141,7 +141,7 @@ def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_
         run_series(output, runs, trainer(small, trained))
     run_series(output, runs, trainer(small, trained), resume=True)
     longer = plan_series(output, configured(epochs=2), seeds=3, sweep={})
-    with pytest.raises(OutputError, match=r"was run with train.epochs = 1, not 2"):
+    with pytest.raises(OutputError, match=r"was trained with train.epochs = 1, not 2"):
         run_series(output, longer, trainer(small, trained), resume=True)
     assert len(trained) == 3
 
@@ -162,7 +162,7 @@ def test_runs_that_learnt_from_other_labels_are_not_compared(small, tmp_path):
         content = json.loads(labels.read_text())
         content["annotations"].pop()
         labels.write_text(json.dumps(content))
-    with pytest.raises(TrainingError, match=r"a-seed-0.run has learnt from other images or labels"):
+    with pytest.raises(TrainingError, match=r"a-seed-0.run was trained on other images or labels"):
         run_series(tmp_path / "a.safetensors", runs, trainer(data, trained))
     assert not (tmp_path / "a-seed-1.run").exists()
     run_series(tmp_path / "a.safetensors", runs, trainer(data, trained), overwrite=True)

@@ -144,7 +144,7 @@ def test_a_run_does_not_resume_with_other_labels(inputs, tmp_path):
     gpd.read_file(labels).to_file(edited)
     run_training(source((scene, edited)), output, CONFIG, device="cpu")
     gpd.read_file(labels).iloc[:20].to_file(edited)
-    with pytest.raises(TrainingError, match="began with other images or labels"):
+    with pytest.raises(TrainingError, match="was started with other images or labels"):
         run_training(source((scene, edited)), output, CONFIG, device="cpu", resume=True)
 
 

@@ -55,7 +55,7 @@ def test_an_image_without_a_split_trains_without_validation(tmp_path, caplog):
             data, output, config.model_copy(update={"data": without}), device="cpu"
         )
     assert "no split of its own, data.val_fraction = 0: 1 train, 0 val" in caplog.text
-    assert "neither the best epoch nor the score threshold is chosen" in caplog.text
+    assert "no validation to choose the best epoch and the score threshold" in caplog.text
     assert report.best_f1 == -1
     assert load_checkpoint(report.model).description.score_threshold == 0.3
 
@@ -125,7 +125,7 @@ def test_validation_images_without_an_object_choose_nothing(tmp_path, caplog):
     about = load_checkpoint(report.model).description
     assert (about.score_threshold, about.figures) == (0.3, {})
     assert "has no objects in its 1 validation images" in caplog.text
-    assert "neither the best epoch nor the score threshold is chosen" in caplog.text
+    assert "no validation to choose the best epoch and the score threshold" in caplog.text
     titles = [text_of(title) for title in read_page(report.report).iter("h2")]
     assert titles == ["Training", "Data", "How it was made"]
     assert [row for row in read_log(report.model) if row.get("val_loss")] == []

@@ -67,10 +67,10 @@ def test_resuming_with_another_network_is_an_error(small, tmp_path):
     wider = SQUARES.model_copy(
         update={"model": SQUARES.model.model_copy(update={"channels": 24}), "train": SQUARES.train}
     )
-    expected = r"a\.run began with model\.channels = 16, not 24"
+    expected = r"a\.run was started with model\.channels = 16, not 24"
     with pytest.raises(TrainingError, match=expected) as caught:
         run_training(small, output, wider, device="cpu", resume=True)
-    assert "the settings that it began with" in caught.value.hint
+    assert "the same settings" in caught.value.hint
     assert output.read_bytes() == before
 
 
@@ -92,7 +92,9 @@ def test_resuming_with_other_labels_is_an_error(tmp_path):
     labels = json.loads((data / "train.json").read_text())
     labels["annotations"][0]["bbox"][2] += 1
     (data / "train.json").write_text(json.dumps(labels))
-    with pytest.raises(TrainingError, match=r"a\.run began with other images or labels") as caught:
+    with pytest.raises(
+        TrainingError, match=r"a\.run was started with other images or labels"
+    ) as caught:
         run_training(data, output, configured(epochs=1), device="cpu", resume=True)
     assert "--overwrite" in caught.value.hint
 
@@ -156,7 +158,7 @@ def test_a_run_stopped_before_its_first_state_says_how_to_begin_anew(small, tmp_
             run_training(small, output, config, device="cpu")
     with pytest.raises(OutputError, match="exists already") as refused:
         run_training(small, output, config, device="cpu")
-    assert refused.value.hint == "--overwrite replaces it"
+    assert refused.value.hint == "--overwrite (overwrite=True) replaces it"
     with pytest.raises(TrainingError, match="nothing to resume") as unable:
         run_training(small, output, config, device="cpu", resume=True)
     assert unable.value.hint == "start the run without --resume, with --overwrite"

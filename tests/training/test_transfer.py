@@ -140,7 +140,7 @@ def test_bands_that_only_the_model_has_are_warned_of(tmp_path, caplog, shown, lo
     path, _ = saved(tmp_path, bands=4)
     transfer_into(seeded_network(), path, bands=band_meanings(shown, [""] * 3))
     (record,) = [one for one in caplog.records if one.levelno == logging.WARNING]
-    assert f"the training images show no {lost}, whose filters" in record.getMessage()
+    assert f"the training images have no band {lost}, whose filters" in record.getMessage()
 
 
 def outputs_of(state):

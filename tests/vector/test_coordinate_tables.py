@@ -168,7 +168,7 @@ def test_rows_without_coordinates_are_left_out_with_a_warning(nothing, tmp_path,
     rows = [(*PLACES[0], "oak"), (nothing, nothing, "elm")]
     labels = read_scene_labels(save(tmp_path / "a.csv", ["x", "y", "label"], rows), UTM)
     assert labels.names == ("oak",)
-    assert "objects without a geometry, which are left out: 1" in caplog.text
+    assert "objects without a geometry are left out: 1" in caplog.text
 
 
 @pytest.mark.parametrize(

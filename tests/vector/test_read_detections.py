@@ -50,7 +50,7 @@ def test_another_class_is_an_error(tmp_path):
     path = write(tmp_path / "found.gpkg", part(found(30)))
     with pytest.raises(VectorError, match="has the class palm, which is not one of tree") as caught:
         read_detections(path, ("tree", "pole"))
-    assert caught.value.hint == "name the model that wrote it: --model FILE"
+    assert caught.value.hint == "name the model that wrote it, with --model FILE"
 
 
 @pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.csv", "a.parquet"])
