@@ -175,7 +175,7 @@ def _print(report: CountReport) -> None:
     total = report.total
     if "per_ha" in total:
         share = total.get("examined_share", 1.0)
-        part = f", the {100 * share:.1f} % of the places that was examined" if share < 1 else ""
+        part = f", the examined {100 * share:.1f} % of the places" if share < 1 else ""
         typer.echo(f"{total['per_ha']:,.2f} per hectare on {total['area_ha']:,.2f} ha{part}")
     if "estimate" in total:
         low, high = total["estimate_low"], total["estimate_high"]

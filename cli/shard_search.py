@@ -37,7 +37,7 @@ def refuse_with_job(ctx: typer.Context) -> None:
         if name in ctx.params and name not in _WITH_JOB and _is_given(ctx, name):
             shown = "SCENES" if param.param_type_name == "argument" else param.opts[0]
             raise typer.BadParameter(
-                f"does not go with --job: {_place_with_job(name)}", param_hint=shown
+                f"cannot be used with --job: {_place_with_job(name)}", param_hint=shown
             )
 
 
@@ -75,7 +75,7 @@ def choose_devices(name: str, processes: int, *, profile: bool = False) -> list[
 
     devices = list_devices(name, processes)
     if profile and len(devices) > 1:
-        raise typer.BadParameter("does not go with several processes", param_hint="--profile")
+        raise typer.BadParameter("cannot be used with several processes", param_hint="--profile")
     return devices
 
 

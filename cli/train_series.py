@@ -54,7 +54,7 @@ def plan_runs(
     from geodet.files.torchrun import count_processes
 
     if count_processes() > 1:
-        raise typer.BadParameter("does not go with torchrun", param_hint="--seeds")
+        raise typer.BadParameter("cannot be used with torchrun", param_hint="--seeds")
     from geodet.training.run_series import parse_sweep, plan_series
 
     return plan_series(output, config, seeds=seeds, sweep=parse_sweep(sweep or ()))

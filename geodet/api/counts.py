@@ -32,8 +32,8 @@ def count(
 ) -> CountReport:
     """Count objects by polygons or cells, and estimate how many there really are.
 
-    Densities and estimates refer to the ground that was examined, where the file names it. Where it
-    does not, the total of cells has no density.
+    Densities and estimates refer to the examined area, if the file records it. If it does not,
+    the total of cells has no density.
 
     Args:
         detections: A vector file with points or polygons, such as :func:`detect` writes.

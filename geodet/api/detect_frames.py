@@ -129,7 +129,7 @@ def detect(
         aoi: A vector file of polygons in any CRS: search only there.
         bounds: xmin, ymin, xmax, ymax: search only there.
         bounds_crs: The CRS of ``bounds``; None: the scene's.
-        asset: The asset of each STAC item that is its scene; None: the only one with data.
+        asset: The asset of each STAC item to read as the scene; None: the only one with data.
         geometry: Polygons of the boxes, or points at their centres.
         format: Name of the output's format, such as ``gpkg``; None: by its extension.
         report: An ``.html`` page on the run to write: counts, densities, a map, times, warnings.
@@ -138,7 +138,7 @@ def detect(
             which is refused otherwise.
         overwrite: Replace outputs that exist.
         restart: Discard what an unfinished call with the same output has found. By default the call
-            goes on from there, if scenes, model and settings are the same.
+            continues from there if scenes, model and settings are the same.
         progress: True shows a bar; a function is called with a :class:`DetectProgress` after each
             batch.
 
@@ -214,7 +214,7 @@ def iter_detect(
         model: As for :func:`detect`.
         output: As for :func:`detect`. Files are complete when the iterator is exhausted. An
             iterator that is closed before leaves no files, but a journal from which the same call
-            goes on.
+            continues.
         **keywords: As for :func:`detect`.
 
     Yields:

@@ -78,7 +78,7 @@ def plan(
         aoi: A vector file of polygons in any CRS: search only there.
         bounds: xmin, ymin, xmax, ymax: search only there.
         bounds_crs: The CRS of ``bounds``; None: the scene's.
-        asset: The asset of each STAC item that is its scene; None: the only one with data.
+        asset: The asset of each STAC item to read as the scene; None: the only one with data.
         overwrite: Replace a job that is in the folder, with all that was found.
         sample_seconds: About how long to search, to estimate the time; 0: not at all.
 
@@ -139,7 +139,7 @@ def search(
         processes: Worker processes on each device.
         workers: Reader threads; None: as many as the settings say.
         allow_mixed: Allow a kind of device, or a version of geodet, that differs from the one that
-            began the job.
+            started the job.
         progress: As for :func:`detect`.
 
     Returns:

@@ -34,15 +34,15 @@ def read_photographs(
     Args:
         pictures: A picture, a folder, a quoted pattern, a list (``@pictures.txt``), or several.
         gsd: Metres per pixel, in place of those by altitude and focal length.
-        ground_altitude: Metres of the ground above sea level, for pictures that know their own
-            altitude above the sea alone.
+        ground_altitude: Elevation of the ground in metres above sea level, for pictures that
+            record only their altitude above sea level.
 
     Returns:
         A row for each picture, in WGS 84: ``scene`` (its name, as :func:`detect` names it),
         ``time``, ``camera``, ``gsd_m``, ``gsd_from``, ``reason`` (why the metres per pixel are
         unknown), ``altitude_m``, ``height_m`` (above the ground), ``yaw_deg``, ``pitch_deg``,
         ``geometry`` (the point where the camera was; None where it is unknown) and ``footprint``
-        (the polygon of ground that it shows, if its pose is known).
+        (the polygon of the area that it shows, if its pose is known).
 
     Raises:
         SceneError: There is no such file.

@@ -86,7 +86,7 @@ def train_series(
     """Train several times: with other seeds, or with every combination of some settings.
 
     A run is named after what it changes, ``mine-learning_rate-0.001-seed-2``, beside the output.
-    The same call goes on after an interruption; runs that are finished are not done again.
+    After an interruption, the same call continues the runs; finished runs are not repeated.
 
     Args:
         data: As for :func:`train`.
@@ -100,7 +100,7 @@ def train_series(
         epochs: As for :func:`train`.
         device: As for :func:`train`.
         resume: Replace the output of a series that is finished.
-        overwrite: Train all runs anew.
+        overwrite: Train all runs from scratch.
         progress: Called after each epoch.
 
     Raises:

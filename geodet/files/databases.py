@@ -146,6 +146,6 @@ def _locked_error(path: Path, waited_s: float) -> OutputError:
     what = f"has not released it in {waited_s:g} s" if waited_s else "is working with it"
     return OutputError(
         f"{path} is locked: {programs} {what}",
-        hint="save the edits and close it there, for example in QGIS, and give the command again",
+        hint="save the edits and close it there, for example in QGIS, and run the command again",
         path=path,
     )

@@ -180,21 +180,25 @@ def check_run(output: Path, *, resume: bool, overwrite: bool) -> Path:
     folder = run_folder(output)
     state = folder / STATE_FILE
     if output.exists() and not (overwrite or resume):
-        continues = ", --resume continues its run" if state.is_file() else ""
+        continues = ", --resume (resume=True) continues its run" if state.is_file() else ""
         raise OutputError(
-            f"{output} exists already", hint=f"--overwrite replaces it{continues}", path=output
+            f"{output} exists already",
+            hint=f"--overwrite (overwrite=True) replaces it{continues}",
+            path=output,
         )
     if state.exists() and not (overwrite or resume):
         raise OutputError(
             f"{folder} holds the state of an earlier run",
-            hint="--resume continues it, --overwrite starts from scratch",
+            hint="--resume (resume=True) continues it, --overwrite (overwrite=True) starts from "
+            "scratch",
             path=folder,
         )
     twin = int8_path(output)
     if twin.exists() and not (output.exists() or overwrite or resume):
         raise OutputError(
             f"{twin} exists already: {output.name} would replace it",
-            hint="--overwrite replaces it; give the new model another name to keep it",
+            hint="--overwrite (overwrite=True) replaces it; give the new model another name to "
+            "keep it",
             path=twin,
         )
     if resume and not state.is_file():

@@ -260,7 +260,9 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise TrainingError(
-            f"nothing to resume: no file {path}", hint="start the run without --resume", path=path
+            f"nothing to resume: no file {path}",
+            hint="start the run without --resume",
+            path=path,
         )
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

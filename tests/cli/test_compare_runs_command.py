@@ -65,4 +65,4 @@ def test_a_series_that_is_interrupted_says_how_it_goes_on(invoke, tmp_path, monk
 def test_a_dry_run_of_several_trainings_is_refused(invoke, tmp_path):
     (tmp_path / "tiles").mkdir()
     done = invoke("train", "--data", "tiles", "--dry-run", "--seeds", "2", code=2)
-    assert "does not go with --seeds and --sweep" in done.stderr
+    assert "cannot be used with --seeds and --sweep" in done.stderr

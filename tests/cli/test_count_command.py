@@ -132,7 +132,7 @@ def test_counts_of_a_detection_are_of_what_it_examined_in_any_format(
         assert counts["examined_share"].tolist() == pytest.approx([0.5], abs=1e-6)
     about = json.loads(invoke("info", str(tmp_path / "found.gpkg"), "--json").stdout)
     done = invoke("count", str(tmp_path / "found.gpkg"), "--by", str(stands))
-    assert "ha, the 50.0 % of the places that was examined" in done.stdout
+    assert "ha, the examined 50.0 % of the places" in done.stdout
     squares = invoke("count", str(tmp_path / "found.gpkg"), "--grid", "3")
     assert squares.stdout.splitlines()[1].endswith(f" on {about['examined_ha']:,.2f} ha")
 

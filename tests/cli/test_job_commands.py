@@ -98,7 +98,7 @@ def test_a_plan_without_a_folder_only_prints(invoke, make_scene, tiny_path, tmp_
 def test_what_the_plan_has_fixed_is_refused_with_a_job(invoke, job):
     for given in (["a.tif"], ["--tta"], ["-m", "vehicles"], ["--set", "detect.tta=true"]):
         refused = invoke("detect", "--job", "job", *given, code=2).stderr
-        assert "does not go with --job: give it to geodet plan" in " ".join(refused.split())
+        assert "cannot be used with --job: give it to geodet plan" in " ".join(refused.split())
     for given in (["-o", "out.gpkg"], ["--preview", "a.png"], ["--geometry", "centroid"]):
         refused = invoke("detect", "--job", "job", *given, code=2).stderr
         assert "give it to geodet merge" in " ".join(refused.split())
@@ -140,7 +140,7 @@ def test_several_processes_write_the_file_of_one(invoke, job, tmp_path):
     invoke("merge", "job", "-o", "merged.gpkg")
     assert (tmp_path / "merged.gpkg").read_bytes() == (tmp_path / "whole.gpkg").read_bytes()
     refused = invoke("detect", *job, "-o", "x.gpkg", "--processes", 2, "--profile", code=2).stderr
-    assert "does not go with several processes" in refused
+    assert "cannot be used with several processes" in refused
     assert (
         "no CUDA devices"
         in invoke("detect", *job, "-o", "x.gpkg", "--device", "all", code=1).stderr
