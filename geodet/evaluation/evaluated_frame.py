@@ -76,8 +76,8 @@ def ground_frame(detections: Path, labels: Path, config: Config) -> EvaluatedFra
     """
     if is_pixel_results(detections):
         raise VectorError(
-            f"{detections} is in pixels, but neither scene (--scene) nor data (--data) is given",
-            hint="give the raster as scene, or the labelled chips as data",
+            f"{detections} is in pixels, but neither a scene nor labelled chips are given",
+            hint="give the raster as scene (--scene), or the labelled chips as data (--data)",
             path=detections,
         )
     extents = [(path, *read_extent(path)) for path in (detections, labels)]

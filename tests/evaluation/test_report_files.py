@@ -206,7 +206,7 @@ def test_a_folder_with_something_else_is_never_replaced(tmp_path):
         check_evaluation_folder(folder, overwrite=False)
     with pytest.raises(OutputError, match=r"holds more than an earlier output: found\.gpkg"):
         check_evaluation_folder(folder, overwrite=True, inputs=[folder / "found.gpkg"])
-    with pytest.raises(OutputError, match=r"cannot write .*errors\.gpkg: for its !"):
+    with pytest.raises(OutputError, match=r"cannot write .*errors\.gpkg: because of its !"):
         check_evaluation_folder(tmp_path / "new!", overwrite=False)
 
 

@@ -96,7 +96,7 @@ def test_logs_of_sqlite_beside_the_old_file_are_removed(tmp_path):
         ("gone/found.gpkg", r"no folder .*gone to write found\.gpkg to"),
         ("folder.gpkg", r"folder\.gpkg is a folder"),
         ("there.gpkg", r"there\.gpkg exists already"),
-        ("a!b.gpkg", r"cannot write .*a!b\.gpkg: for its !"),
+        ("a!b.gpkg", r"cannot write .*a!b\.gpkg: because of its !"),
     ],
 )
 def test_a_destination_that_cannot_be_written_is_refused(tmp_path, name, message):

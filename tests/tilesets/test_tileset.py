@@ -221,7 +221,7 @@ def test_classes_of_validation_images_alone_are_named(tmp_path, caplog):
     assert "not learnt" not in caplog.text
     write_coco(tmp_path / "val.json", {"b.png": [(0, 2, 2, 9, 9), (1, 3, 3, 9, 9)]})
     read_tileset(tmp_path, DataConfig())
-    assert "no training image has an object of class 'bus', which validation" in caplog.text
+    assert "no training image has an object of class 'bus', but validation" in caplog.text
 
 
 def test_training_images_without_objects_are_refused(tmp_path):

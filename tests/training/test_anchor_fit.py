@@ -157,7 +157,7 @@ def test_given_anchors_are_kept_and_their_recall_is_logged(tmp_path, caplog):
     assert "recall of the anchors at IoU 0.5: 0.950 of 20 training objects" in record.getMessage()
 
 
-FIT, FINER, EASIER = "--set model.anchors=fit", "model.levels start at 2", "train.positive_iou"
+FIT, FINER, EASIER = "--set model.anchors=fit", "start model.levels at 2", "train.positive_iou"
 
 
 @pytest.mark.parametrize(

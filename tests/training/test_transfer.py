@@ -116,7 +116,7 @@ def test_the_stem_is_adapted_to_the_bands(tmp_path, before, after):
             (2, 1, 0),
             "its bands are r, g, b, those of the training images blue, green, red: filters",
         ),
-        (("nir", "r", "g"), (2, 0, 1), "by these meanings, new are those of nir"),
+        (("nir", "r", "g"), (2, 0, 1), "matched by band, new are those of nir"),
         (("r", "g", ""), (0, 1, 2), None),
         (("", "", ""), (0, 1, 2), None),
     ],

@@ -102,7 +102,7 @@ def test_a_read_only_folder_is_refused_before_writing():
 def test_a_path_that_gdal_takes_for_an_archive_is_refused_before_writing(tmp_path, name):
     folder = tmp_path / "new!"
     folder.mkdir()
-    with pytest.raises(OutputError, match=rf"cannot write .*new!.{name}: for its !"):
+    with pytest.raises(OutputError, match=rf"cannot write .*new!.{name}: because of its !"):
         check_output(folder / name, overwrite=False)
     check_output(folder / "a.csv", overwrite=False)
     check_output(folder / "a.json", overwrite=False, format="coco")
