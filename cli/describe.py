@@ -184,7 +184,7 @@ def vector_fields(summary: VectorSummary) -> dict[str, Any]:
         fields["scenes"] = _counts(summary.scenes, most=_MOST_NAMED)
     fields["crs"] = summary.crs or "none"
     if not summary.made_by:
-        return fields | {"attributes": ", ".join(summary.fields), "made by": "not known"}
+        return fields | {"attributes": ", ".join(summary.fields), "made by": "unknown"}
     if summary.examined_ha is not None:
         fields["examined"] = f"{summary.examined_ha:,.4g} ha"
     fields |= {title: "; ".join(map(_text, of)) for title, of in _made_by(summary).items()}

@@ -46,9 +46,9 @@ class DetectReport(DetectCounts):
     device: str
     """Where the network ran."""
     precision: str = ""
-    """Type of the numbers that the network multiplied: ``float32``, ``bfloat16`` or ``int8``."""
+    """Numeric precision of the network: ``float32``, ``bfloat16`` or ``int8``."""
     scenes: list[SceneRecord] = field(default_factory=list)
-    """What became of each scene, in the order given."""
+    """The outcome of each scene, in the order given."""
     values: dict[str, str] = field(default_factory=dict)
     """Values that count as dark and bright, by data type of the scenes, where they were chosen."""
     seconds: float = 0.0
@@ -140,7 +140,7 @@ class SceneRecord:
     scene: str
     """Its name in the output."""
     status: Literal["ok", "failed", "skipped"] = "skipped"
-    """``ok``: searched to its end. ``failed``: could not be read; nothing of it is in the output.
+    """``ok``: completely searched. ``failed``: could not be read; nothing of it is in the output.
     ``skipped``: not searched."""
     detections: int = 0
     """Detections in the output, after duplicates of overlapping scenes are removed."""

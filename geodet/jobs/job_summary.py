@@ -29,11 +29,11 @@ class JobSummary:
     megapixels: float
     """Pixels to search, each once, at the resolution of detection."""
     bands: int
-    """Parts in which the scenes are searched."""
+    """Bands of windows in which the scenes are searched."""
     computed: int
-    """Those that are computed."""
+    """Bands that are computed."""
     complete_scenes: int
-    """Scenes of which all parts are computed."""
+    """Scenes that are completely computed."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why scenes could not be read to their end, by name."""
     model: str = ""
@@ -41,7 +41,7 @@ class JobSummary:
     device: str = ""
     """Kind of device that the job was started on, or planned for."""
     precision: str = ""
-    """Type of the numbers that it multiplies; empty before the first shard."""
+    """Numeric precision of the network; empty before the first shard."""
     crs: dict[str, int] = field(default_factory=dict)
     """How many scenes have each CRS."""
 

@@ -60,7 +60,7 @@ class PlanReport:
     windows: int
     """Windows to compute."""
     bands: int
-    """Parts in which they are computed: the least that a shard has."""
+    """Bands of windows in which they are computed; a shard has at least one."""
     overlaps: int
     """Pairs of scenes that overlap."""
     crs: dict[str, int]
@@ -68,13 +68,13 @@ class PlanReport:
     failed: dict[str, str] = field(default_factory=dict)
     """Why scenes cannot be opened, by name; the job leaves them out."""
     outside: int = 0
-    """Scenes outside of the area of interest, which are left out too."""
+    """Scenes outside the area of interest, which are also left out."""
     model: str = ""
     """Name of the model."""
     device: str = ""
     """Device that the windows were chosen for."""
     precision: str = ""
-    """Type of the numbers that it multiplies."""
+    """Numeric precision on that device."""
     megapixels_per_second: float | None = None
     """Speed of that device in the sample; None without one."""
     seconds: float | None = None
@@ -145,8 +145,8 @@ def _prepare_elsewhere(
     """Prepare for a CUDA device that only other machines have: windows are chosen for its kind."""
     check_device_name(options.device)
     logger.warning(
-        "this machine has no CUDA device: windows are chosen for one with 16 GB, and nothing is "
-        "sampled"
+        "this machine has no CUDA device: windows are chosen for one with 16 GB, and the time is "
+        "not estimated"
     )
     alike = config.model_copy(update={"precision": "float32"})
     prepared = _prepare(scenes, model, alike, replace(options, device="cpu"))

@@ -53,7 +53,7 @@ class ShardReport:
     bands: int
     """Bands of the shard."""
     computed: int = 0
-    """Those that were computed now; the others had a part already, or their scene failed."""
+    """Bands that were computed now; the others were already computed, or their scene failed."""
     megapixels: float = 0.0
     """Pixels that were searched now."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class ShardReport:
     device: str = ""
     """Where the network ran."""
     precision: str = ""
-    """Type of the numbers that it multiplied."""
+    """Numeric precision of the network."""
     seconds: float = 0.0
     """From the start of the shard to its last part."""
 

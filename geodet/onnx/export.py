@@ -50,7 +50,7 @@ class ExportReport:
     box_difference_px: float
     """Largest difference of a box coordinate from PyTorch's likewise, in pixels."""
     precision: str = "float32"
-    """Type of the numbers that the file multiplies: ``float32`` or ``int8``.
+    """Numeric precision of the file: ``float32`` or ``int8``.
 
     In eight-bit integers the two differences are means over the anchors that pass the threshold, in
     the chips of the calibration.

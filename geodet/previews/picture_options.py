@@ -60,7 +60,7 @@ def check_picture_folder(folder: Path, *, overwrite: bool) -> None:
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise OutputError(
             f"{folder} is not empty",
-            hint="give another folder, or use --overwrite, which replaces the pictures of the same "
-            "scenes in it",
+            hint="give another folder, or use --overwrite (overwrite=True), which replaces the "
+            "pictures of the same scenes in it",
             path=folder,
         )

@@ -165,7 +165,10 @@ def test_a_cap_that_binds_is_reported(make_scene, tiny_model, tmp_path, caplog):
     assert report.capped == candidates - 3 > 0
     assert len(layer) <= 3 < len(free)
     assert layer["score"].max() == free["score"].max()
-    assert f"{report.capped} candidate boxes were dropped by detect.max_per_level" in caplog.text
+    assert (
+        f"{report.capped} candidate boxes were dropped by the limit detect.max_per_level"
+        in caplog.text
+    )
     assert "=1000 or detect.max_candidates=3, those with the lowest scores" in caplog.text
     assert "raise it only if objects are missing there" in caplog.text
     config = SMALL.model_copy(update={"max_per_level": 2})
