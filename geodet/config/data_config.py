@@ -36,7 +36,7 @@ class DataConfig(Section):
     ignore_classes: tuple[str, ...] = Field(
         (), description="classes that are neither object nor background, such as DontCare"
     )
-    class_name: str = Field("object", description="class of objects whose labels name none")
+    class_name: str = Field("object", description="class of objects whose labels have no class")
     label_field: str | None = Field(
         None,
         description="attribute with the class, for labels in a vector file beside chips, VIA or "
@@ -97,13 +97,14 @@ class AugmentConfig(Section):
         False
     """
 
-    flips: bool = Field(True, description="flip chips and turn them by quarters")
+    flips: bool = Field(True, description="flip chips and rotate them by multiples of 90 degrees")
     quarter_turns: bool = Field(True, description="false: only flip left and right")
     object_share: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="share of the crops that are placed on an object; the others lie anywhere",
+        description="share of the crops that are placed on an object; the others are placed at "
+        "random",
     )
     rotate: float = Field(
         0.0,
@@ -116,15 +117,13 @@ class AugmentConfig(Section):
     brightness: float = Field(
         0.2, ge=0, lt=1, description="largest change of brightness, as a share of the value range"
     )
-    contrast: float = Field(
-        0.2, ge=0, lt=1, description="largest change of contrast, as a share of it"
-    )
-    gamma: float = Field(0.0, ge=0, lt=1, description="largest change of gamma, as a share of it")
+    contrast: float = Field(0.2, ge=0, lt=1, description="largest relative change of contrast")
+    gamma: float = Field(0.0, ge=0, lt=1, description="largest relative change of gamma")
     tint: float = Field(
         0.05,
         ge=0,
         lt=1,
-        description="largest change of one band against the others, as a share of it",
+        description="largest relative change of one band against the others",
     )
     blur: float = Field(0.1, ge=0, le=1, description="share of the chips that are blurred")
     noise: float = Field(0.0, ge=0, le=1, description="share of the chips that get sensor noise")
