@@ -51,8 +51,7 @@ class CountPlaces:
         chosen = [part for part in (self.by, self.cell_m, self.h3) if part is not None]
         if len(chosen) != 1:
             raise ConfigError(
-                f"objects are counted by polygons, cells or hexagons, but {len(chosen)} of these "
-                "are given",
+                f"count takes polygons, cells or hexagons, but {len(chosen)} are given",
                 hint="give --by POLYGONS, --grid METRES or --h3 RESOLUTION",
             )
         if self.field is not None and self.by is None:

@@ -59,7 +59,7 @@ def test_detect_counts_at_once(tmp_path, make_scene, tiny_path, invoke):
     pixels = ("-o", str(tmp_path / "other.coco.json"))
     assert "in pixels" in invoke("detect", str(scene), *pixels, *options, code=1).stderr
     each = invoke("detect", str(scene), "-o", f"{tmp_path}/each/", *options, code=1)
-    assert "is a file for each scene" in " ".join(each.stderr.split())
+    assert "writes a file for each scene" in " ".join(each.stderr.split())
     assert not (tmp_path / "each").exists()
     stands.rename(columns={"n": "Objects"}).to_file(tmp_path / "stands.gpkg")
     other = tmp_path / "other.gpkg"

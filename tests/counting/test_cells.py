@@ -265,7 +265,7 @@ def test_objects_without_crs_or_without_any_are_refused():
 
 
 def test_one_kind_of_places_is_needed():
-    with pytest.raises(ConfigError, match="and 0 are given"):
+    with pytest.raises(ConfigError, match="but 0 are given"):
         CountPlaces()
     with pytest.raises(ConfigError, match="only polygons have attributes"):
         CountPlaces(cell_m=10, field="stand")

@@ -199,7 +199,7 @@ def test_other_names_of_classes_are_warned_of_and_may_be_taken_as_one(tmp_path, 
     cars = objects([(1, 1), (41, -1), (60, 0)], [0, 1, 0], classes=("car", "van"))
     after = write(tmp_path / "after.gpkg", cars)
     assert compare_dates(before, after).kept == 0
-    said = f"no object is kept: {before} has tree, {after} has car, van; --label-field"
+    said = f"no object is kept: {before} has tree, {after} has car, van; label_field"
     assert said in caplog.text
     caplog.clear()
     assert compare_dates(before, after, label_field="").kept == 2

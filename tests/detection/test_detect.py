@@ -174,7 +174,9 @@ def test_a_cap_that_binds_is_reported(make_scene, tiny_model, tmp_path, caplog):
     config = SMALL.model_copy(update={"max_per_level": 2})
     layer, report = run(path, tmp_path / "level.gpkg", tiny_model, config)
     assert report.capped == candidates - 2 * len(tiny_model.network.anchors.strides)
-    assert "were dropped by detect.max_per_level=2 or detect.max_candidates=" in caplog.text
+    assert (
+        "were dropped by the limit detect.max_per_level=2 or detect.max_candidates=" in caplog.text
+    )
 
 
 def test_thresholds_of_the_configuration_come_before_the_models(make_scene, tiny_model, tmp_path):
