@@ -178,7 +178,7 @@ def _refuse_for_folder(given: Mapping[str, object]) -> None:
     """Refuse options that only a single picture has, where their values are not empty."""
     for option, value in given.items():
         if value:
-            raise typer.BadParameter("does not go with a folder of pictures", param_hint=option)
+            raise typer.BadParameter("cannot be used with a folder of pictures", param_hint=option)
 
 
 def _refuse_for_picture(*, only_with_objects: bool, preview_format: str) -> None:

@@ -49,7 +49,7 @@ def plan_runs(
     if seeds == 1 and not sweep:
         return []
     if dry_run:
-        raise typer.BadParameter("does not go with --seeds and --sweep", param_hint="--dry-run")
+        raise typer.BadParameter("cannot be used with --seeds and --sweep", param_hint="--dry-run")
     assert output is not None  # only a dry run has none
     from geodet.files.torchrun import count_processes
 
