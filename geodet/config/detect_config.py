@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -119,8 +120,14 @@ class DetectConfig(ReadingConfig):
     @field_validator("score_threshold", mode="before")
     @classmethod
     def _parse_thresholds(cls, value: Any) -> Any:
-        """Read ``{car=0.3,van=0.5}``, as it is typed after ``--set``, and check the scores."""
+        """Read ``{car=0.3,van=0.5}``, as it is typed after ``--set``, and check the scores.
+
+        The classes are sorted: the same thresholds in another order are the same settings, by
+        whose text detections are identified.
+        """
         given = parse_map(value, "{class=score}") if isinstance(value, str) else value
+        if isinstance(given, Mapping):
+            given = dict(sorted(given.items(), key=lambda item: str(item[0])))
         for score in given.values() if isinstance(given, dict) else [given]:
             try:
                 is_score = score is None or 0 <= float(score) <= 1

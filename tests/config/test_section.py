@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import MappingProxyType
 
 import pytest
 from pydantic import ValidationError
@@ -55,3 +56,10 @@ def test_settings_are_copied_and_sent_to_processes():
     config = Config(detect={"chip_size": 640})
     assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
     assert config.model_fields_set == {"detect"}
+
+
+def test_thresholds_by_class_are_any_mapping_and_their_order_is_immaterial():
+    """The identifiers of detections, and resuming, depend on the text of the settings."""
+    given = DetectConfig(score_threshold=MappingProxyType({"van": 0.5, "car": 0.3}))
+    other = DetectConfig(score_threshold={"car": 0.3, "van": 0.5})
+    assert given.model_dump_json() == other.model_dump_json()
