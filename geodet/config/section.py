@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from geodet.documents.values import shown
 from geodet.errors import ConfigError
@@ -38,6 +38,29 @@ class Section(BaseModel):
     # pydantic then does not call it for a section in a section, or in the description of a model:
     # it collects the mistakes of both itself.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_values(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where numbers are due: Python takes them for 1 and 0."""
+        kinds = _innermost(cls.model_fields[str(info.field_name)].annotation)
+        if bool not in kinds and kinds & {int, float} and _has_truth_value(value):
+            raise ValueError("true and false are no numbers")
+        return value
+
+
+def _innermost(annotation: Any) -> set[Any]:
+    """Return the types that an annotation consists of: int and None for tuple[int, ...] | None."""
+    inner = get_args(annotation)
+    return set().union(*map(_innermost, inner)) if inner else {annotation}
+
+
+def _has_truth_value(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_truth_value, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_truth_value, value))
+    return isinstance(value, bool)
 
 
 def to_config_error(failure: ValidationError, section: type[BaseModel]) -> ConfigError:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 from pydantic import ValidationError
 
-from geodet import Config, ConfigError, DetectConfig, ModelConfig, TrainConfig
+from geodet import Config, ConfigError, DataConfig, DetectConfig, ModelConfig, TrainConfig
 from geodet.models.description import ModelDescription
 
 
@@ -63,3 +63,19 @@ def test_thresholds_by_class_are_any_mapping_and_their_order_is_immaterial():
     given = DetectConfig(score_threshold=MappingProxyType({"van": 0.5, "car": 0.3}))
     other = DetectConfig(score_threshold={"car": 0.3, "van": 0.5})
     assert given.model_dump_json() == other.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda: TrainConfig(epochs=True), "epochs"),
+        (lambda: DetectConfig(score_threshold=True), "score_threshold"),
+        (lambda: DetectConfig(score_threshold={"car": False}), "score_threshold"),
+        (lambda: DataConfig(bands=[1, True]), "bands"),
+        (lambda: DataConfig(gsd=True), "gsd"),
+    ],
+)
+def test_true_and_false_are_no_numbers(make, key):
+    with pytest.raises(ConfigError, match=rf"^{key}.*: true and false are no numbers") as caught:
+        make()
+    assert caught.value.key == key
