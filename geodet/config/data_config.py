@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -74,6 +75,15 @@ class DataConfig(Section):
         description="share of the locations for validation, if neither the tileset nor val defines "
         "a split; 0: train without validation",
     )
+
+    @field_validator("band_names")
+    @classmethod
+    def _check_band_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse a name of two bands: those of a scene are found by it."""
+        for name, times in Counter(names).most_common(1):
+            if times > 1:
+                raise ValueError(f"{name!r} is listed twice")
+        return names
 
     @field_validator("class_name", "one_class", "class_map")
     @classmethod

@@ -79,3 +79,8 @@ def test_true_and_false_are_no_numbers(make, key):
     with pytest.raises(ConfigError, match=rf"^{key}.*: true and false are no numbers") as caught:
         make()
     assert caught.value.key == key
+
+
+def test_two_bands_of_one_name_are_refused():
+    with pytest.raises(ConfigError, match=r"band_names = .*: 'red' is listed twice"):
+        DataConfig(band_names=("red", "nir", "red"))
