@@ -24,7 +24,7 @@ from geodet.tilesets.image_sets import with_image_sets
 from geodet.tilesets.labelme import read_labelme
 from geodet.tilesets.labels import ParsedLabels, read_text
 from geodet.tilesets.outlines import read_outline_table
-from geodet.tilesets.split_files import set_parts
+from geodet.tilesets.split_files import ListedImages, find_listed_images, set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
 from geodet.tilesets.vector_chips import find_vector_file, read_vector_chips
 from geodet.tilesets.via import is_via, read_via, read_via_table
@@ -32,7 +32,7 @@ from geodet.tilesets.via_3 import is_via_3, read_via_3
 from geodet.tilesets.xml_labels import read_cvat, read_voc
 from geodet.tilesets.yolo import read_key_points, read_names, read_yolo
 
-__all__ = ["find_undivided", "read_label_file"]
+__all__ = ["find_undivided", "read_label_file", "unlabelled_list"]
 
 _HINT = (
     "a tileset has train.json and val.json (COCO), or images with YOLO or Pascal VOC labels, or a"
@@ -135,8 +135,8 @@ def _try_table(file: Path, folders: Sequence[Path], label_field: str | None) -> 
     return labels
 
 
-def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None:
-    """Read the one file that labels all images; None if there is none."""
+def _list_label_files(folder: Path) -> list[tuple[str, Path]]:
+    """List the JSON and XML files that label several images each, with their formats."""
     places = (folder, folder / "annotations", folder / "Annotations")
     files = sorted(f for place in places for f in list_with_ending(place, ".json", ".geojson"))
     found = [(kind, file) for file in files if (kind := _kind_of(file))]
@@ -144,6 +144,12 @@ def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None
     if len(found) > 1:  # other files of COCO have key points and captions
         found = [(kind, file) for kind, file in found if file.name.startswith("instances_")]
     found += [(kind, file) for file in list_with_ending(folder, ".xml") if (kind := _kind_of(file))]
+    return found
+
+
+def _find_one_file(folder: Path, label_field: str | None) -> ParsedLabels | None:
+    """Read the one file that labels all images; None if there is none."""
+    found = _list_label_files(folder)
     if len(found) == 1:
         return _read_as(*found[0], label_field)
     read = (_try_table(file, image_folders(file), label_field) for file in _tables(folder))
@@ -213,7 +219,16 @@ def _read_pairs(name: str, pairs: Sequence[LabelPair], folder: Path, root: Path)
 
 def _unknown_layout(folder: Path) -> TilesetError:
     """Return the error that lists what a folder contains."""
+    if len(files := _list_label_files(folder)) > 1:
+        names = ", ".join(f"{file.name} ({kind})" for kind, file in files)
+        return TilesetError(
+            f"{folder}: several label files: {names}",
+            hint="give one of them, or name those of a split train.json and val.json",
+            path=folder,
+        )
     images = list_images(folder)
+    if not images and (listed := find_listed_images(folder)):
+        return unlabelled_list(listed)
     places = (folder, folder / "annotations")
     jsons = [file for place in places for file in list_with_ending(place, ".json")]
     found = f"{len(images)} images without labels" if images else "no images"
@@ -223,6 +238,17 @@ def _unknown_layout(folder: Path) -> TilesetError:
         header = read_text(tables[0]).partition("\n")[0].strip()
         found = f"{tables[0].name} with the columns {cut_short(header)}"
     return TilesetError(f"{folder}: no labels recognised: {found}", hint=_HINT, path=folder)
+
+
+def unlabelled_list(listed: ListedImages) -> TilesetError:
+    """Return the error that none of the images that data.yaml lists has a label file."""
+    return TilesetError(
+        f"{listed.file} lists {len(listed.parts)} images, none of which has a label file, such as "
+        f"{next(iter(listed.parts))}",
+        hint="labels of images/a.jpg are read from labels/a.txt, those of images in other folders"
+        " from beside them",
+        path=listed.file,
+    )
 
 
 def _with_folder_splits(labels: ParsedLabels, folder: Path) -> ParsedLabels:

@@ -33,7 +33,7 @@ from geodet.tilesets.image_lists import (
     image_folders,
     list_lone_labels,
 )
-from geodet.tilesets.label_readers import find_undivided, read_label_file
+from geodet.tilesets.label_readers import find_undivided, read_label_file, unlabelled_list
 from geodet.tilesets.labels import ParsedImage, ParsedLabels
 from geodet.tilesets.split_files import find_listed_images, set_parts
 from geodet.tilesets.splits import PART_WORDS, Split
@@ -69,8 +69,12 @@ def find_labels(
 def _read_labels(path: Path, label_field: str | None) -> ParsedLabels:
     if path.is_dir():
         return _read_folder(path, path, label_field)
-    listed = _read_listed(path) if path.suffix.lower() in {".yaml", ".yml", ".data"} else None
-    return _with_table(listed or read_label_file(path, label_field), path.parent)
+    if path.suffix.lower() not in {".yaml", ".yml", ".data"}:
+        return _with_table(read_label_file(path, label_field), path.parent)
+    labels = _read_listed(path)
+    if labels is None and (listed := find_listed_images(path)):
+        raise unlabelled_list(listed)
+    return _with_table(labels or read_label_file(path, label_field), path.parent)
 
 
 def _read_folder(folder: Path, root: Path, label_field: str | None) -> ParsedLabels:

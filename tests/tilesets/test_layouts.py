@@ -167,6 +167,29 @@ def test_an_unknown_layout_is_refused_with_what_the_folder_contains(tmp_path, fi
         find_labels(tmp_path)
 
 
+def test_label_files_of_several_formats_in_one_folder_are_named(tmp_path):
+    paint_image(tmp_path / "a.png")
+    write_coco(tmp_path / "labels.json", {"a.png": [(0, 1, 1, 4, 4)]})
+    write(tmp_path / "annotations.xml", "<annotations></annotations>")
+    told = r"several label files: labels\.json \(COCO\), annotations\.xml \(CVAT\)"
+    with pytest.raises(TilesetError, match=told) as caught:
+        find_labels(tmp_path)
+    assert "give one of them" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "data.yaml"])
+def test_a_list_of_images_without_label_files_says_where_one_is_expected(tmp_path, name):
+    """Labels stand in place of a folder images, as Ultralytics reads them."""
+    for part in ("train", "val"):
+        paint_image(tmp_path / "pictures" / part / f"{part}.png")
+        write(tmp_path / "labels" / part / f"{part}.txt", "0 .5 .5 .1 .1")
+    write(tmp_path / "data.yaml", "train: pictures/train\nval: pictures/val\nnames: [tree]\n")
+    told = r"data\.yaml lists 2 images, none of which has a label file, such as .*train\.png"
+    with pytest.raises(TilesetError, match=told) as caught:
+        find_labels(tmp_path / name)
+    assert "images/" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("gone", "gone does not exist"), ("labels.doc", "is not a folder, a COCO JSON file")],
