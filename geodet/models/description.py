@@ -151,8 +151,14 @@ def load_description(path: Path) -> ModelDescription:
     """Read the description of a model file without its weights.
 
     Raises:
-        ModelFileError: The file is not a model of geodet's, or of a newer one.
+        ModelFileError: The file is not a model of geodet's, or of a newer one, or an ONNX file.
     """
+    if path.suffix.lower() == ".onnx":
+        raise ModelFileError(
+            f"{path} is an ONNX file; here a .safetensors file is needed",
+            hint="give the .safetensors file that it was exported from",
+            path=Path(path),
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

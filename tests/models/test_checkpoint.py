@@ -312,3 +312,10 @@ def test_loading_draws_no_random_numbers(model_file):
     assert torch.equal(torch.get_rng_state(), before)
     stored = load_file(model_file)
     assert {key for key, _ in network.named_parameters()} <= stored.keys()
+
+
+def test_an_onnx_file_where_weights_are_needed_is_called_that(tmp_path):
+    (tmp_path / "mine.ONNX").write_bytes(b"\x08\x0a" * 40)
+    with pytest.raises(ModelFileError, match=r"mine\.ONNX is an ONNX file") as caught:
+        load_description(tmp_path / "mine.ONNX")
+    assert "give the .safetensors file" in caught.value.hint
