@@ -210,9 +210,17 @@ def _calibrate(
     results = [_compared(image, number, config.match) for image in images]
     labelled = sum(len(one.boxes) for one in results)
     if not labelled or not _has_outcomes(results):
+        found = f"{labelled} labelled objects, and the model finds none of them"
         raise TilesetError(
-            f"{source} has {labelled} labelled objects, and the model finds none of them",
+            f"{source} has {found if labelled else 'no labelled objects'}",
             hint="label more objects, or train on them",
+        )
+    if labelled < _FEW:
+        logger.warning(
+            "%s has only %d labelled objects: the threshold is a guess, and detections of objects "
+            "that are not labelled count as wrong; label all objects there, 50 or more",
+            source,
+            labelled,
         )
     scales = _fit_scales(results, len(own))
     calibrated = [_rescored(one, scales) for one in results]

@@ -214,10 +214,24 @@ def test_a_class_with_few_labels_shares_the_scale_of_all(tmp_path, data, monkeyp
 
 def test_labels_without_objects_are_refused(tmp_path, data, monkeypatch):
     pretend(monkeypatch, count=0)
-    with pytest.raises(TilesetError, match="has 0 labelled objects") as caught:
+    with pytest.raises(TilesetError, match="has no labelled objects") as caught:
         calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())
     assert "label more" in caught.value.hint
     assert not (tmp_path / "here.safetensors").exists()
+
+
+def test_few_labels_are_warned_of(tmp_path, data, monkeypatch, caplog):
+    """Detections of objects that nobody labelled count as wrong, and lower all scores."""
+    pretend(monkeypatch, images=2, count=20)
+    report = calibrate_on_chips(model(), tmp_path / "here.safetensors", data, Config())
+    few = report.before.labelled
+    assert few < 30
+    assert f"only {few} labelled objects: " in caplog.text
+    assert "not labelled count as wrong" in caplog.text
+    caplog.clear()
+    pretend(monkeypatch)
+    calibrate_on_chips(model(), tmp_path / "many.safetensors", data, Config())
+    assert "labelled objects" not in caplog.text
 
 
 def test_scores_that_mean_the_opposite_are_refused(tmp_path, data, monkeypatch):
