@@ -22,7 +22,13 @@ from geodet.files.gdal_paths import gdal_path
 from geodet.geometry.arrays import Floats
 from geodet.vector.formats import path_of
 from geodet.vector.lazy_modules import parquet, pyarrow, pyogrio
-from geodet.vector.vector_files import crs_or_none, is_parquet, is_table, reading_layer
+from geodet.vector.vector_files import (
+    choose_encoding,
+    crs_or_none,
+    is_parquet,
+    is_table,
+    reading_layer,
+)
 
 __all__ = ["ShapeLayer", "read_shape_layer"]
 
@@ -74,7 +80,7 @@ def read_shape_layer(path: str | Path) -> ShapeLayer | None:
 
 def _read_ogr(file: str, layer: str) -> tuple[Any, Any, CRS | None]:
     """Return the attributes, the geometries as WKB, None without any, and the CRS."""
-    about, table = pyogrio.read_arrow(gdal_path(file), layer=layer)
+    about, table = pyogrio.read_arrow(gdal_path(file), layer=layer, encoding=choose_encoding(file))
     name = about["geometry_name"] or "wkb_geometry"
     if name not in table.column_names:
         return table, None, None

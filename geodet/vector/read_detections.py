@@ -18,7 +18,7 @@ from geodet.geometry.boxes import Detections
 from geodet.vector.lazy_modules import parquet, pyarrow
 from geodet.vector.oriented_fields import ORIENTED_FIELDS, oriented_from_fields
 from geodet.vector.rows import LAYER, PIXEL_SIDES
-from geodet.vector.vector_files import is_parquet
+from geodet.vector.vector_files import choose_encoding, is_parquet
 
 __all__ = ["iter_scene_detections", "read_detections"]
 
@@ -106,7 +106,12 @@ def _read_with_gdal(path: Path, **part: int) -> Mapping[str, NDArray[Any]]:
     layer = LAYER if path.suffix.lower() == ".gpkg" else None  # a style is a layer, too
     try:
         about, _, _, columns = pyogrio.raw.read(
-            gdal_path(path), layer=layer, columns=list(_COLUMNS), read_geometry=False, **part
+            gdal_path(path),
+            layer=layer,
+            columns=list(_COLUMNS),
+            encoding=choose_encoding(path),
+            read_geometry=False,
+            **part,
         )
     except (DataSourceError, DataLayerError) as error:
         raise VectorError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import shapely
@@ -29,6 +31,7 @@ from geodet.vector.not_examined import NOT_EXAMINED
 from geodet.vector.unread_files import no_geometries, unreadable_vector
 
 __all__ = [
+    "choose_encoding",
     "crs_or_none",
     "is_parquet",
     "is_table",
@@ -40,6 +43,11 @@ __all__ = [
     "scenes_of_rows",
 ]
 
+logger = logging.getLogger(__name__)
+
+_DBF_HEAD = 32  # bytes of a .dbf file before its fields are listed
+_LANGUAGE = 29  # the one of them that may name the encoding; 0: it does not
+_CHUNK = 1 << 20
 _CRS = "crs"  # the column with the CRS in a table, as geodet writes CSV
 
 
@@ -69,8 +77,12 @@ def read_frame(path: str | Path, *, columns: Sequence[str] | None = None) -> Any
             return _read_parquet(file, columns)
         is_text = is_table(file)
         wanted = None if columns is None else [*columns, _CRS] if is_text else columns
+        if encoding := choose_encoding(file):
+            told = "%s has no .cpg file that names its encoding: its text is read as %s"
+            logger.warning(told, file, encoding)
+        options = {"layer": layer, "columns": wanted, "encoding": encoding}
         with np.errstate(invalid="ignore"):  # of coordinates that are NaN: readers check them
-            frame = pyogrio.read_dataframe(gdal_path(file), layer=layer, columns=wanted)
+            frame = pyogrio.read_dataframe(gdal_path(file), **options)
     if not isinstance(frame, geopandas.GeoDataFrame):
         raise VectorError(
             f"{path} has no geometries", hint="choose a layer of points or polygons", path=path
@@ -212,6 +224,42 @@ def _with_plain_texts(frame: Any) -> Any:
         if name != frame.geometry.name and frame[name].dtype.kind not in "biufcmM"
     }
     return frame.assign(**texts)
+
+
+def choose_encoding(file: str | Path) -> str | None:
+    """Choose the encoding of a Shapefile that names none; None where GDAL knows it.
+
+    Text that is valid as UTF-8 is hardly ever anything else; other encodings cannot be told apart.
+    """
+    shapefile = Path(file)
+    if shapefile.suffix.lower() != ".shp" or _first_there(shapefile, ".cpg"):
+        return None
+    table = _first_there(shapefile, ".dbf")
+    if table is None:
+        return None
+    with table.open("rb") as content:
+        head = content.read(_DBF_HEAD)
+        if len(head) < _DBF_HEAD or head[_LANGUAGE]:
+            return None
+        content.seek(int.from_bytes(head[8:10], "little"))
+        return _recognise(content)
+
+
+def _recognise(content: BinaryIO) -> str | None:
+    """Recognise the encoding of text; None for ASCII."""
+    decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
+    while chunk := content.read(_CHUNK):
+        is_ascii = is_ascii and chunk.isascii()
+        try:
+            decoder.decode(chunk)
+        except UnicodeDecodeError:
+            return "ISO-8859-1"
+    return None if is_ascii else "UTF-8"
+
+
+def _first_there(shapefile: Path, suffix: str) -> Path | None:
+    files = (shapefile.with_suffix(end) for end in (suffix, suffix.upper()))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _table_crs(frame: Any, file: str) -> CRS | None:

@@ -27,7 +27,7 @@ from geodet.vector.not_examined import NOT_EXAMINED, not_examined_path
 from geodet.vector.provenance import EXAMINED, read_examined_ground, read_provenance
 from geodet.vector.rows import LAYER, crs_text
 from geodet.vector.unread_files import unreadable_vector
-from geodet.vector.vector_files import crs_or_none
+from geodet.vector.vector_files import choose_encoding, crs_or_none
 
 __all__ = ["VectorSummary", "is_vector", "summarise_vector"]
 
@@ -214,7 +214,12 @@ def _iter_batches(path: str | Path, about: _Head) -> Iterator[pyarrow.RecordBatc
     if files:
         return
     opened = pyogrio.raw.open_arrow(
-        gdal_path(file), layer=about.layer, columns=wanted, read_geometry=False, use_pyarrow=True
+        gdal_path(file),
+        layer=about.layer,
+        columns=wanted,
+        encoding=choose_encoding(file),
+        read_geometry=False,
+        use_pyarrow=True,
     )
     with opened as (_, reader):
         for batch in reader:

@@ -111,3 +111,37 @@ def test_a_parquet_file_without_geometries_is_an_error(tmp_path):
     pandas.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(VectorError, match="Missing geo metadata"):
         read_frame(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("UTF-8", "its text is read as UTF-8"),
+        ("ISO-8859-1", "its text is read as ISO-8859-1"),
+    ],
+)
+def test_a_shapefile_without_its_encoding_says_which_is_assumed(
+    tmp_path, caplog, encoding, message
+):
+    """UTF-8 is recognised; other encodings cannot be told apart."""
+    path = tmp_path / "objects.shp"
+    shapes = shapely.points([[1.0, 2.0], [3.0, 5.0]])
+    frame = geopandas.GeoDataFrame({"label": ["Bäume", "car"]}, geometry=shapes, crs=4326)
+    frame.to_file(path, encoding=encoding)
+    assert list(read_frame(path)["label"]) == ["Bäume", "car"]
+    assert not caplog.text
+    path.with_suffix(".cpg").unlink()
+    table = bytearray(path.with_suffix(".dbf").read_bytes())
+    table[29] = 0  # names the encoding, too
+    path.with_suffix(".dbf").write_bytes(table)
+    assert list(read_frame(path)["label"]) == ["Bäume", "car"]
+    assert f"no .cpg file that names its encoding: {message}" in caplog.text
+    assert summarise_vector(path).classes == {"Bäume": 1, "car": 1}
+    assert read_shape_layer(path).attributes["label"].to_pylist() == ["Bäume", "car"]
+
+
+def test_a_shapefile_in_ascii_needs_no_encoding(tmp_path, caplog):
+    path = save(tmp_path / "objects.shp", label=["tree", "car"])
+    path.with_suffix(".cpg").unlink(missing_ok=True)
+    assert list(read_frame(path)["label"]) == ["tree", "car"]
+    assert not caplog.text
