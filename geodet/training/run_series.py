@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import shutil
 import statistics
@@ -20,6 +21,8 @@ from geodet.training.run_records import RunRecord, find_run_folder, learnt_setti
 from geodet.training.run_tables import RunTable, tabulate_runs
 
 __all__ = ["SeriesReport", "SeriesRun", "check_series", "parse_sweep", "plan_series", "run_series"]
+
+logger = logging.getLogger(__name__)
 
 _SEED = "train.seed"
 _UNSAFE = re.compile(r"[^\w.+-]+")
@@ -172,10 +175,16 @@ def run_series(
         GeodetError: As training does; the runs before are kept, and the same call goes on.
     """
     check_series(output, runs, resume=resume, overwrite=overwrite)
+    if all(_is_done(run, overwrite=overwrite) for run in runs):
+        logger.warning(
+            "all %d runs are finished: none is trained, and images and labels are not read; "
+            "--overwrite trains them anew",
+            len(runs),
+        )
     for number, run in enumerate(runs, start=1):
-        record = _check_one(run, overwrite=overwrite)
-        if record is not None and _is_finished(record):
+        if _is_done(run, overwrite=overwrite):
             continue
+        record = _check_one(run, overwrite=overwrite)
         progress(number, len(runs), run)
         others = runs[: number - 1] if overwrite else runs  # the later ones are trained anew
         known = replace(run, labels_of=_trained_alike(run, others))
@@ -217,6 +226,11 @@ def _check_one(run: SeriesRun, *, overwrite: bool) -> RunRecord | None:
     if not _is_finished(record):
         check_run(run.output, resume=_has_state(record), overwrite=False)
     return record
+
+
+def _is_done(run: SeriesRun, *, overwrite: bool) -> bool:
+    record = _check_one(run, overwrite=overwrite)
+    return record is not None and _is_finished(record)
 
 
 def _trained_alike(run: SeriesRun, others: Sequence[SeriesRun]) -> Path | None:

@@ -123,7 +123,7 @@ def test_the_eight_bit_file_of_the_best_run_is_copied_with_its_model(series, tmp
     assert trained == []
 
 
-def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_path):
+def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_path, caplog):
     output, trained = tmp_path / "a.safetensors", []
     runs = plan_series(output, configured(epochs=1), seeds=3, sweep={})
 
@@ -139,7 +139,10 @@ def test_finished_runs_are_not_done_again_and_interrupted_ones_go_on(small, tmp_
     assert trained == [("a-seed-0", False), ("a-seed-1", False), ("a-seed-2", False)]
     with pytest.raises(OutputError, match="exists already"):
         run_series(output, runs, trainer(small, trained))
+    told = "all 3 runs are finished: none is trained, and images and labels are not read"
+    assert told not in caplog.text
     run_series(output, runs, trainer(small, trained), resume=True)
+    assert told in caplog.text
     longer = plan_series(output, configured(epochs=2), seeds=3, sweep={})
     with pytest.raises(OutputError, match=r"was trained with train.epochs = 1, not 2"):
         run_series(output, longer, trainer(small, trained), resume=True)
