@@ -22,11 +22,11 @@ def read_scores(table: Any, path: Path, field: str) -> Floats:
     if not field or not len(table):
         return np.ones(len(table))
     if field not in table.columns:
+        known = ", ".join(map(str, table.columns)) or "no attributes"
         raise VectorError(
             f"{path} has no attribute {field!r} with the scores",
             hint="name it with score_field (--score-field); an empty one ('') gives every "
-            "detection the score 1; there are {', '.join(map(str, table.columns)) or 'no "
-            "attributes'}",
+            f"detection the score 1; there are {known}",
             path=path,
         )
     try:

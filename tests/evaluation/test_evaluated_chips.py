@@ -157,7 +157,7 @@ def test_yolo_results_that_two_images_share_are_refused(tmp_path, data):
     boxes, labels = BOXES | {"a.jpg": [[0, 0, 10, 10]]}, LABELS | {"a.jpg": [0]}
     write_coco(data / "val.json", boxes, NAMES, labels=labels)
     found = write_text(tmp_path)()
-    with pytest.raises(VectorError, match=r"have the name a but for the suffix, .* one a\.txt"):
+    with pytest.raises(VectorError, match=r"images are called a, .* but .* has only one a\.txt"):
         samples(found, data)
 
 

@@ -159,7 +159,7 @@ def test_an_item_that_does_not_tell_its_scene_is_an_error(tmp_path):
     touch(tmp_path, "r.tif", "n.tif")
     with pytest.raises(SceneError, match=r"item x7: it has 2 rasters with data") as caught:
         list_scenes([path])
-    assert "--asset: it has red, nir" in caught.value.hint
+    assert "(--asset): it has red, nir" in caught.value.hint
     assert list_scenes([path], asset="nir") == [str(tmp_path / "n.tif")]
     with pytest.raises(SceneError, match=r"item x7: it has no asset blue"):
         list_scenes([path], asset="blue")

@@ -236,7 +236,7 @@ def test_no_output_replaces_decisions(tmp_path, overwrite):
     file.replace([], [one(file), one(file, "added", None), one(file, "rejected", 4), window])
     counts = "2 labels, 1 rejected object, 1 reviewed window"
     with pytest.raises(
-        OutputError, match=rf"reviews\.gpkg holds .* review, .*: {counts}"
+        OutputError, match=rf"reviews\.gpkg contains .* review, .*: {counts}"
     ) as caught:
         check_destination(path, (".gpkg",), overwrite=overwrite)
     for way_out in ("another output", "move or delete", f"--reviewed {path}"):
