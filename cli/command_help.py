@@ -1,4 +1,4 @@
-"""How help is printed, options in named groups and then examples, and what is suggested."""
+"""The form of the help: options in named groups, examples, and suggestions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``geodet info`` and ``models`` print: lines of names and values."""
+"""The output of ``geodet info`` and ``models``: lines of names and values."""
 
 from __future__ import annotations
 

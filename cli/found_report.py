@@ -1,4 +1,4 @@
-"""What is printed of a run that writes detections, also when it fails."""
+"""The output of a run that writes detections, also when it fails."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _WITH_JOB = {
     *("engine", "ray_address"),
     *("as_json", "verbose", "quiet"),
 }
-"""What may be given with ``--job``; all else is in the plan of the job."""
+"""Options allowed with ``--job``; all others are in the plan of the job."""
 _OF_JOB = {"typed_shard": "--shard", "allow_mixed": "--allow-mixed"}
 
 

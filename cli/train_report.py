@@ -1,4 +1,4 @@
-"""What ``geodet train`` prints: the plan of a dry run, the result, and how to go on."""
+"""The output of ``geodet train``: the plan of a dry run, the result, and the next steps."""
 
 from __future__ import annotations
 

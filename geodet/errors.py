@@ -51,7 +51,7 @@ class GeodetError(Exception):
     """
 
     hint: str
-    """What to do about it."""
+    """The way out, for the user."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)

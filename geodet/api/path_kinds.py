@@ -19,7 +19,7 @@ __all__ = ["PathKind", "kind_of", "summarise_as_scene"]
 PathKind = Literal["model", "run", "job", "reviews", "vector", "tileset", "scene"]
 
 _OF_NO_DRIVER = "not recognized as being in a supported file format"
-"""What GDAL says of a file that is no raster."""
+"""Parts of GDAL's messages on a file that is not a raster."""
 _KINDS = (
     "info takes a raster, a vector file, a folder of labelled images, the folder of a training or "
     "of a job, a model file, or the name of a bundled model"

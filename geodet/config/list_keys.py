@@ -66,7 +66,7 @@ class ListKey:
     most: int | None
     """Largest number of items; None: any."""
     words: tuple[str, ...]
-    """What may stand in place of a list."""
+    """A word allowed instead of a list."""
     default: tuple[Any, ...]
     """Value that is not set; empty if there is none."""
 
@@ -93,7 +93,7 @@ class ListKey:
 
     @property
     def what(self) -> str:
-        """What the value must be, for a message."""
+        """Describe the allowed values, for a message."""
         number = f"{self.count} " if self.count else f"at most {self.most} " if self.most else ""
         return f"a list of {number}{_KINDS[self.kinds]}"
 

@@ -21,7 +21,7 @@ __all__ = ["DateComparison", "match_dates"]
 
 @dataclass(frozen=True, slots=True)
 class DateComparison:
-    """What became of the objects of the first date, and which came after it."""
+    """The objects of two dates: kept, gone and new."""
 
     before: FoundObjects
     """The N objects of the first date."""

@@ -36,7 +36,7 @@ _RASTERS = (".tif", ".tiff")
 
 @dataclass(frozen=True, slots=True)
 class CountPlaces:
-    """Where objects are counted: in polygons, in squares or in hexagons."""
+    """The cells of a count: polygons, squares or hexagons."""
 
     by: Path | None = None
     """A vector file of polygons in any CRS, which may overlap."""
@@ -87,7 +87,7 @@ class CountReport:
     """The figures of all polygons together, or with cells those of the whole examined area; unknown
     ones are missing."""
     estimated_by: str
-    """How the true count is estimated, in words; empty where it is not."""
+    """The method of the estimate, in words; empty without one."""
 
 
 def check_polygons(by: Path, output: Path) -> None:

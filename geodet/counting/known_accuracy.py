@@ -1,4 +1,4 @@
-"""How good detections are: by what the user knows, by sample plots, or by their file."""
+"""The accuracy of detections: known to the user, from sample plots, or from their file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_A_RUN = (ACCURACY, MODEL_DIGEST, THRESHOLDS)
 
 @dataclass(frozen=True, slots=True)
 class KnownAccuracy:
-    """What the user knows of how good the detections are."""
+    """The accuracy of the detections, as known to the user."""
 
     precision: float | None = None
     """Share of the detections that are right; None: what the file says."""

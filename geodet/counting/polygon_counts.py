@@ -79,7 +79,7 @@ class Polygons:
 
 @dataclass(frozen=True, slots=True)
 class CountedPolygons:
-    """What was counted: a row for each polygon, and one for all of them together."""
+    """The counts: a row for each polygon, and one for all of them together."""
 
     rows: Any
     """A DataFrame of M rows: the attributes of the polygons, then the figures."""

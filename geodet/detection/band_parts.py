@@ -113,7 +113,7 @@ class BandStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        """Where the parts are."""
+        """The folder of the parts."""
 
     def read(self, band: int) -> BandPart | None:
         """Read the part of a band; None where there is none that is intact."""

@@ -1,4 +1,4 @@
-"""What a run reports: counts, failed scenes, and the record of each scene."""
+"""The report of a run: counts, failed scenes, and the record of each scene."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class DetectReport(DetectCounts):
     labels: dict[str, int]
     """Detections by class."""
     device: str
-    """Where the network ran."""
+    """The device on which the network ran."""
     precision: str = ""
     """Numeric precision of the network: ``float32``, ``bfloat16`` or ``int8``."""
     scenes: list[SceneRecord] = field(default_factory=list)
@@ -127,7 +127,7 @@ _NOT_REACHED = "the run ended before the whole scene was searched"
 
 @dataclass(slots=True, kw_only=True)
 class SceneRecord:
-    """What became of a scene.
+    """The record of a scene.
 
     Example:
         >>> trees = geodet.detect(scene)

@@ -105,12 +105,12 @@ class DetectionPlan:
     crs: CRS | None
     """CRS of the layer: that of the first scene."""
     records: tuple[SceneRecord, ...]
-    """What became of every scene that was given, in the order given; so far only of those that
+    """The record of each given scene, in the order given; so far only of those that
     cannot be opened or do not meet the area of interest."""
     failed: dict[str, SceneError]
     """Errors of the scenes that cannot be opened, by name."""
     images: Photographs = field(default_factory=dict)
-    """What is known of the scenes without a georeference, by name."""
+    """Metadata of the scenes without a georeference, by name."""
     are_placed: bool = False
     """Whether all are photographs that go to one layer, each in its own place or in none."""
 

@@ -64,7 +64,7 @@ class Journal:
         self, output: Path, fingerprint: Mapping[str, str], *, restart: bool = False
     ) -> None:
         self.folder = journal_folder(output)
-        """Where the parts are."""
+        """The folder of the parts."""
         self.run = secrets.token_hex(8)
         """An identifier of the run, the same when it goes on after an interruption."""
         if restart:
@@ -79,7 +79,7 @@ class Journal:
 
     @property
     def written(self) -> WrittenFiles:
-        """What the run has put in its place, also before it was interrupted."""
+        """The outputs that the run has put in place, also before it was interrupted."""
         return read_written(self.folder)
 
     def note_written(self, complete: Path, place: Path) -> None:

@@ -97,7 +97,7 @@ class PredictorFacts:
 
     @property
     def device(self) -> AnyDevice:
-        """Where the network computes."""
+        """The device on which the network computes."""
         device: AnyDevice = self.engine.device
         return device
 

@@ -23,7 +23,7 @@ class PreparedRun:
     plan: DetectionPlan
     """The scenes."""
     model: Model
-    """What to look for."""
+    """The model to detect with."""
     config: DetectConfig
     """The settings."""
     predictor: PredictorFacts

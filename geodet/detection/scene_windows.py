@@ -25,7 +25,7 @@ class SceneWindows:
     batch_size: int
     """Chips of the largest window in one forward pass."""
     slack: float
-    """How far outside its core a window keeps the centres of detections, in pixels."""
+    """Distance outside its core, in pixels, within which a window keeps centres of detections."""
     wanted: Sequence[int]
     """Indices of the windows that may own a detection in the area of interest."""
     bands: Sequence[Sequence[int]]

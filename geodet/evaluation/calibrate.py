@@ -80,7 +80,7 @@ class CalibrateReport:
     error_after: float
     """Expected calibration error of the calibrated scores, on the labels of ``expected``."""
     scales: dict[str, ScoreScale]
-    """How the scores of each class change."""
+    """The change of the scores of each class."""
     thresholds: dict[str, float]
     """Best score threshold of each class, where several have enough labels; else empty."""
 

@@ -1,4 +1,4 @@
-"""Which class is taken for which: the confusion matrix of an evaluation."""
+"""The confusion matrix of an evaluation."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class EvaluateReport:
     """
 
     title: str
-    """What was evaluated, in a few words."""
+    """The model or the file that was evaluated, in a few words."""
     split: Part | None
     """Part of the split that the chips are of; None for vector files."""
     images: int

@@ -33,7 +33,7 @@ class EvaluatedFrame:
     """Pixel coordinates into which both files are transformed."""
 
     geobox: GeoBox
-    """Where the frame lies; its size matters for a scene only."""
+    """The geobox of the frame; its size matters for a scene only."""
     gsd: float | None
     """Metres per unit of the frame, None if unknown."""
     steps: Floats | None

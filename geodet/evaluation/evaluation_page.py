@@ -27,7 +27,7 @@ _ONE = (0.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class EvaluationNotes:
-    """What a report shows beside the measures."""
+    """The contents of a report beside the measures."""
 
     openers: Sequence[SceneOpener] = ()
     """Open the images, in their order; empty: there is no imagery to show."""

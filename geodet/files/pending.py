@@ -56,9 +56,9 @@ class PendingOutput(ABC):
     """An output that is written beside its path and takes its place when it is complete."""
 
     path: Path
-    """Where the output will be."""
+    """The path of the finished output."""
     temporary: Path
-    """Where to write it. It is in the folder of ``path``, so that renaming it is atomic."""
+    """The path to write to. It is in the folder of ``path``, so that renaming it is atomic."""
 
     @abstractmethod
     def commit(self) -> None:

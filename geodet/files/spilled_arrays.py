@@ -21,7 +21,7 @@ __all__ = ["SpilledArrays"]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an array is in the file."""
+    """The place of an array in the file."""
 
     offset: int
     shape: tuple[int, ...]

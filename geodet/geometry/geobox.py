@@ -1,4 +1,4 @@
-"""Where the pixels of a raster lie on the ground: shape, affine transform and CRS in one value."""
+"""The georeference of a raster: shape, affine transform and CRS in one value."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class GeoBox:
     transform: Affine
     """From continuous pixel coordinates (column, row) to world coordinates (x, y)."""
     crs: CRS | None
-    """What the world coordinates mean; None if the raster has none."""
+    """The CRS of the world coordinates; None if the raster has none."""
 
     @property
     def is_in_pixels(self) -> bool:

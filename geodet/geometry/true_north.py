@@ -1,4 +1,4 @@
-"""Which way north is in the pixels of a raster."""
+"""The direction of north in the pixels of a raster."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ class WindowGrid(Sequence[Window]):
 
 
 class WindowLimits(NamedTuple):
-    """How tall windows and how wide strips may be, so that a raster is read well."""
+    """Limits of the height of windows and the width of strips, so that a raster is read well."""
 
     rows: float = math.inf
     """Rows of the tallest windows for which each block is decoded only once."""
@@ -258,7 +258,7 @@ class _Axis(NamedTuple):
     size: int
     stride: int
     last: int
-    """Where the last one starts, counted from the first."""
+    """The start of the last one, counted from the first."""
     windows: int
 
     def start(self, index: int) -> int:

@@ -64,7 +64,7 @@ class LayerMetadata:
 
     @property
     def texts(self) -> dict[str, str]:
-        """What users see, by title."""
+        """The texts that users see, by title."""
         return self._read(None)
 
     @property

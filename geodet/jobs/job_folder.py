@@ -52,7 +52,7 @@ class JobFolder:
     """The folder of a job that is planned."""
 
     folder: Path
-    """Where it is."""
+    """Its path."""
     plan: JobPlan
     """The plan."""
     model: Model

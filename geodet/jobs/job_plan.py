@@ -43,7 +43,7 @@ class JobScene:
     identity: str
     """Differs when the scene has been edited, see :func:`identify_scene`."""
     numbers: WindowNumbers
-    """How it is cut; chosen once, since it depends on the memory that is free."""
+    """The windows; chosen once, since they depend on the free memory."""
     bands: tuple[int, ...]
     """Pixels of each of its bands."""
     windows: int
@@ -63,7 +63,7 @@ class JobPlan:
     scenes: tuple[JobScene, ...]
     """In the order given, without those that do not meet the area of interest."""
     records: tuple[SceneRecord, ...]
-    """What became of every scene that was given; so far only of those that are left out."""
+    """The record of each given scene; so far only of those that are left out."""
     config: DetectConfig
     """The settings."""
     device: str
@@ -73,7 +73,7 @@ class JobPlan:
     values: Mapping[str, InputValues | None]
     """The input statistics by data type, chosen from samples of the scenes; None: the model's."""
     images: Photographs = field(default_factory=dict)
-    """What is known of the scenes without a georeference, by name."""
+    """Metadata of the scenes without a georeference, by name."""
 
     def cut(self, number: int) -> SceneWindows:
         """Return the windows of a scene, by its number from 0."""

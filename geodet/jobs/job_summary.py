@@ -43,7 +43,7 @@ class JobSummary:
     precision: str = ""
     """Numeric precision of the network; empty before the first shard."""
     crs: dict[str, int] = field(default_factory=dict)
-    """How many scenes have each CRS."""
+    """Number of scenes by CRS."""
 
     @property
     def is_complete(self) -> bool:

@@ -50,7 +50,7 @@ _MAGIC, _LENGTH_BYTES = b"PAR1", 4
 
 @dataclass(frozen=True, slots=True)
 class PartNotes:
-    """What a part says of how it was made."""
+    """The origin of a part: the plan, the device and the versions."""
 
     salt: str
     """Salt of the identifiers, see :func:`geodet.vector.frames.object_ids`."""

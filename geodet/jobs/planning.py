@@ -43,7 +43,7 @@ _BAND_BYTES = 5000  # of a part without any
 
 @dataclass(slots=True, kw_only=True)
 class PlanReport:
-    """What a job has to do, and what it will take.
+    """The work of a job, and its expected duration.
 
     Example:
         >>> report = geodet.plan(scene, sample_seconds=0)
@@ -64,7 +64,7 @@ class PlanReport:
     overlaps: int
     """Pairs of scenes that overlap."""
     crs: dict[str, int]
-    """How many scenes have each CRS."""
+    """Number of scenes by CRS."""
     failed: dict[str, str] = field(default_factory=dict)
     """Why scenes cannot be opened, by name; the job leaves them out."""
     outside: int = 0

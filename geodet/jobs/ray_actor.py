@@ -28,7 +28,7 @@ __all__ = ["ActorSetup", "BandActor", "import_ray"]
 
 @dataclass(frozen=True, slots=True)
 class ActorSetup:
-    """What an actor needs to know."""
+    """The instructions of an actor."""
 
     plan: Any
     """Reference to the job's plan."""

@@ -47,7 +47,7 @@ class RayEngine:
     device: str = "cpu"
     """The device to plan with; actors use the same kind."""
     actors: int | None = None
-    """How many; None: one for each GPU of the cluster, or for each machine without."""
+    """Number of actors; None: one for each GPU of the cluster, or for each machine without."""
     threads: int | None = None
     """Cores of an actor on a CPU; None: as many as keep the most cores busy."""
 

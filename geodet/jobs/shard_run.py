@@ -40,7 +40,7 @@ _REPAIR_HINT = (
 
 @dataclass(slots=True, kw_only=True)
 class ShardReport:
-    """What a shard of a job has computed.
+    """The result of a shard of a job.
 
     Example:
         >>> _ = geodet.plan(scene, folder=folder / "job", sample_seconds=0)
@@ -49,7 +49,7 @@ class ShardReport:
     """
 
     shard: str
-    """Which shard, such as 3/64."""
+    """The shard, such as 3/64."""
     bands: int
     """Bands of the shard."""
     computed: int = 0
@@ -59,7 +59,7 @@ class ShardReport:
     failed: dict[str, str] = field(default_factory=dict)
     """Why scenes could not be read to their end, by name."""
     device: str = ""
-    """Where the network ran."""
+    """The device on which the network ran."""
     precision: str = ""
     """Numeric precision of the network."""
     seconds: float = 0.0

@@ -31,7 +31,7 @@ class Shard:
     number: int = 1
     """From 1."""
     count: int = 1
-    """How many there are."""
+    """Number of shards."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:

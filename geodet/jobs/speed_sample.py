@@ -17,14 +17,14 @@ __all__ = ["SpeedSample", "sample_speed"]
 
 @dataclass(slots=True)
 class SpeedSample:
-    """What was searched for the sample, without the first batch, which warms the device up."""
+    """The area searched for the sample, without the first batch, which warms the device up."""
 
     megapixels: float = 0.0
     """Pixels of the grid."""
     seconds: float = 0.0
     """Time that they took."""
     detections: int = 0
-    """What was found in them, before duplicates are removed."""
+    """Detections in them, before duplicates are removed."""
     searched_megapixels: float = 0.0
     """Pixels with those of the first batch, in which the detections were found."""
 

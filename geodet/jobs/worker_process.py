@@ -38,16 +38,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker process needs to know; it is pickled."""
+    """The instructions of a worker process; they are pickled."""
 
     plan: JobPlan
     """The job."""
     model: Model
-    """What to look for."""
+    """The model to detect with."""
     store: Callable[[int], BandStore]
     """Returns the folder of the parts of a scene, by its number."""
     device: str
-    """Where the network runs."""
+    """The device on which the network runs."""
     precision: str
     """``detect.precision``, as the job was begun."""
     threads: int | None = None
@@ -57,7 +57,7 @@ class WorkerSetup:
     prepare: Callable[[str], None] | None = None
     """Called first, with the device."""
     folder: Path = field(default_factory=Path.cwd)
-    """What relative paths begin at."""
+    """The folder that relative paths start from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Failed:
     error: str
     """Why."""
     hint: str
-    """What to do about it."""
+    """The way out, for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Broken:
     error: str
     """Why."""
     hint: str
-    """What to do about it."""
+    """The way out, for the user."""
 
 
 @dataclass(frozen=True, slots=True)

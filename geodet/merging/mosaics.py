@@ -63,7 +63,7 @@ class MosaicJoiner(Closing):
     ) -> None:
         geoboxes = [scene.geobox for scene in scenes]
         self.footprints = find_footprints(geoboxes, common_crs(scenes))
-        """Where the scenes lie."""
+        """The geoboxes of the scenes."""
         self._names = [scene.scene for scene in scenes]
         self._name_ranks = np.argsort(np.argsort(self._names, kind="stable"), kind="stable")
         self._iou_threshold = iou_threshold

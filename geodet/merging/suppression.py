@@ -39,7 +39,7 @@ class BoxState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class SuppressionRule:
-    """Which box of two of one class drops the other."""
+    """The rule by which one box drops another of its class."""
 
     iou_threshold: float
     """Intersection over union above which the stronger box drops the weaker one."""

@@ -1,4 +1,4 @@
-"""What follows the hidden layers: ReLU, or ReLU6, which no value exceeds.
+"""Activations of the hidden layers: ReLU, or ReLU6, which is at most 6.
 
 Without a limit a few channels can reach values a thousand times those of the others. Eight bits
 then have one step for all values of the others, and a network is left with layers in float.

@@ -62,7 +62,7 @@ class ModelDescription(BaseModel):
     name: str
     """Name of the model."""
     description: str = ""
-    """What the model finds, in a few words."""
+    """The objects that the model finds, in a few words."""
     architecture: ModelConfig
     """The network."""
     classes: tuple[_ClassName, ...] = Field(min_length=1, max_length=_MOST_NAMES)

@@ -65,9 +65,9 @@ class Photograph:
     reason: str = ""
     """Why metres per pixel are unknown."""
     view: GroundView | None = None
-    """Which ground it shows; None where that is unknown."""
+    """The area that it shows; None where that is unknown."""
     tags: PictureTags | None = None
-    """What it was made from: what the camera wrote; None if it wrote nothing."""
+    """The metadata that the camera wrote; None if it wrote nothing."""
 
     @property
     def has_place(self) -> bool:

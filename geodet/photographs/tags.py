@@ -32,7 +32,7 @@ _BROKEN = (
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, SyntaxError),
     *(ArithmeticError, EOFError, struct.error, RuntimeError, MemoryError, NotImplementedError),
 )
-"""What Pillow raises for EXIF data that are crafted or cut off."""
+"""Errors that Pillow raises for EXIF data that are crafted or truncated."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffd]+")
 _LONGEST_TEXT = 100
 _TIME = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
@@ -48,7 +48,7 @@ _Number = float | None
 
 @dataclass(frozen=True, slots=True)
 class PictureTags:
-    """What a camera wrote into the file of a picture; None or "" for what it did not."""
+    """The metadata of a picture; None or "" for a value that the camera did not write."""
 
     width: int
     """Columns as stored."""
@@ -79,7 +79,7 @@ class PictureTags:
     sensor_rows: int | None = None
     """Its rows."""
     zoom: float | None = None
-    """How many times the picture was enlarged by cutting its edges off."""
+    """The digital zoom: the factor by which the picture was enlarged."""
     pitch: float | None = None
     """Pitch of the camera in degrees: -90 looks down."""
     yaw: float | None = None

@@ -37,7 +37,7 @@ class Closeup:
     height: int
     """Its height in pixels."""
     window: Window
-    """What it shows, in the scene's pixels."""
+    """The window that it shows, in the scene's pixels."""
 
     def place(self, boxes: Floats) -> Floats:
         """Move (N, 4) boxes from the scene's pixels into those of the picture."""

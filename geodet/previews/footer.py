@@ -88,7 +88,7 @@ class ScaleBar:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """What is written around an image."""
+    """The texts around an image."""
 
     name: str
     """Name of the scene, shortened in its middle if it is too long."""

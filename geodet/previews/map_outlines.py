@@ -56,7 +56,7 @@ class MapOutlines:
     shapes: Shapes
     """(N,) polygons and multipolygons in the pixels of the scene."""
     texts: tuple[str, ...]
-    """What is written in each; empty texts for nothing."""
+    """The text in each; empty for none."""
 
 
 def read_outlines(layer: OutlineLayer, scene: Scene) -> MapOutlines:

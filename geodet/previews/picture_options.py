@@ -25,7 +25,7 @@ PICTURE_SUFFIXES: Mapping[PictureFormat, str] = {"jpeg": ".jpg", "png": ".png", 
 
 @dataclass(frozen=True, slots=True)
 class PictureOptions:
-    """How the pictures of a folder are drawn."""
+    """Options of the pictures in a folder."""
 
     format: PictureFormat = "jpeg"
     """Format of the files."""

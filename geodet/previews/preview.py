@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PreviewReport:
-    """What a picture shows.
+    """The contents of a picture.
 
     Example:
         >>> geodet.preview(scene, labels, folder / "look.png").labels["tree"] > 0

@@ -39,9 +39,9 @@ class Words(NamedTuple):
     """A line of text."""
 
     text: str
-    """What is written."""
+    """The text."""
     at: _Point
-    """Where its anchor is."""
+    """The position of its anchor."""
     size: float
     """Height of the font."""
     colour: Colour
@@ -66,7 +66,7 @@ class Sheet:
     paper: Colour
     """Colour around the image."""
     image_at: tuple[int, int]
-    """Where the image's upper left corner is."""
+    """The position of the image's upper left corner."""
     shapes: Sequence[_Shape]
     """Header and footer, in order."""
 

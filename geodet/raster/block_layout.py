@@ -1,4 +1,4 @@
-"""How large the blocks are in which a raster is read, and how many are kept."""
+"""The size of the blocks in which a raster is read, and the number that is kept."""
 
 from __future__ import annotations
 

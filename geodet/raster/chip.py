@@ -18,7 +18,7 @@ class Chip:
     """The pixels of one window."""
 
     window: Window
-    """Where the chip lies in its scene's grid."""
+    """The window of the chip in its scene's grid."""
     pixels: NDArray[Any]
     """(C, H, W) in the scene's own dtype and units."""
     valid: NDArray[np.bool_]

@@ -20,7 +20,7 @@ __all__ = ["read_what_is_intact"]
 _Read = Callable[[Window], Block]
 _Divide = Callable[[Window, BaseException], Sequence[Window]]
 _Parts = tuple[dict[Window, Block], dict[Window, str]]
-"""What can be read of a window, and why the other parts cannot."""
+"""The readable part of a window, and why the other parts cannot be read."""
 
 
 def read_what_is_intact(

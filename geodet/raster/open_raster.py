@@ -99,13 +99,13 @@ class OpenRaster(Closing):
         self.doubtful_alpha = self._find_doubtful_alpha()
         """Number of a band that is flagged as alpha, but varies like imagery; None for most."""
         self.all_meanings = band_meanings(self._names, self._colours, self.doubtful_alpha)
-        """What each band of the raster shows, an alpha band included; "" where it is unknown."""
+        """The name of each band of the raster, an alpha band included; "" where it is unknown."""
 
     def _describe_source(self, source: Source, gsd: float | None) -> None:
         self.warped_by = source.warped_by
-        """What the raster is warped by while it is read; "" for most rasters."""
+        """The source of the warp while it is read; "" for most rasters."""
         self.turn = source.turn
-        """How a picture is turned while it is read, by its EXIF orientation."""
+        """The rotation of a picture while it is read, by its EXIF orientation."""
         self.geobox = source.geobox
         self.unplaced_crs = source.unplaced_crs
         """The CRS that the raster declares without a geotransform, and that its geobox therefore

@@ -1,4 +1,4 @@
-"""How pictures of cameras are turned for display, and whether a PNG is whole."""
+"""The EXIF orientation of pictures, and a check that a PNG is complete."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _PREFIX = b"Exif\x00\x00"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How stored pixels become the displayed picture: transposed, then flipped.
+    """The way from stored pixels to the displayed picture: transposed, then flipped.
 
     Example:
         >>> import numpy as np

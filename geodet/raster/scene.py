@@ -88,7 +88,7 @@ class Scene(OpenRaster):
         self.dtype = common_dtype(self.path, [self._dtypes[band - 1] for band in self.bands])
         self.band_names = tuple(self._labels[band - 1] for band in self.bands)
         self.band_meanings = tuple(self.all_meanings[band - 1] for band in self.bands)
-        """What each band shows, such as red or nir; "" where it is unknown."""
+        """The name of each band, such as red or nir; "" where it is unknown."""
         self._sources.call(self._look_for_masks, f"open {self.path}")
         self.clear_cache()
         self._blocks = self._make_blocks()

@@ -141,7 +141,7 @@ class _Finding:
     asset: str | None
     """Asset of the STAC items."""
     limits: ReadingConfig | None
-    """How long a server may take."""
+    """Time limits of servers."""
 
 
 def _iter_scenes(text: str, base: Path, place: str, finding: _Finding) -> Iterator[str]:

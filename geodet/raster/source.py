@@ -60,9 +60,9 @@ class Source(Closing):
     colours: tuple[str, ...]
     """Names of their colour interpretations."""
     warped_by: str
-    """What the raster is warped by, such as ground control points; "" for most rasters."""
+    """The source of the warp, such as ground control points; "" for most rasters."""
     turn: Turn
-    """How a picture is turned while it is read; all windows and sizes are of the turned one."""
+    """The rotation of a picture while it is read; all windows and sizes are of the rotated one."""
     held: tuple[Any, ...]
     """Handles that the dataset reads from, closed after it."""
 

@@ -15,7 +15,7 @@ PLACING_HINT = (
     "set the geotransform with gdal_edit -a_ullr LEFT TOP RIGHT BOTTOM, or put the world file back "
     "beside the scene"
 )
-"""What the user can do to place such a scene."""
+"""The ways to place such a scene, for hints."""
 
 
 def describe_unplaced(name: str, crs: CRS) -> str:

@@ -16,7 +16,7 @@ from geodet.raster.linked_files import find_linked_files
 __all__ = ["UNREADABLE", "UnreadableAreas", "reason_of", "unreadable_error"]
 
 UNREADABLE = (RasterioError, OSError)
-"""What GDAL raises through rasterio when pixels cannot be read."""
+"""Errors that rasterio raises when pixels cannot be read."""
 
 _MOST_FAILURES = 3  # windows in a row
 

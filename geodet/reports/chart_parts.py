@@ -68,7 +68,7 @@ class LineChart:
 
     kind: ClassVar = "chart"
     title: str
-    """What the lines are of."""
+    """The quantity that the lines show."""
     x_label: str
     """Beside the x axis."""
     y_label: str
@@ -154,11 +154,11 @@ class BarChart:
 
     kind: ClassVar = "bars"
     title: str
-    """What is counted."""
+    """The quantity that is counted."""
     x_label: str
     """Below the bars."""
     y_label: str
-    """What their height means."""
+    """The meaning of their height."""
     names: tuple[str, ...]
     """Names of the parts, in the legend."""
     styles: tuple[str, ...]

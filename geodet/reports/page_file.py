@@ -30,7 +30,7 @@ class PageSection:
     title: str
     """Its heading."""
     parts: Sequence[PagePart]
-    """What it shows, from top to bottom; charts that follow each other stand side by side."""
+    """Its parts, from top to bottom; charts that follow each other stand side by side."""
     note: str = ""
     """A sentence below the heading."""
 

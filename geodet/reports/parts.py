@@ -26,11 +26,11 @@ class KeyFigure:
     """One number that matters."""
 
     name: str
-    """What it counts or measures."""
+    """The quantity."""
     value: str
     """The number, with its unit."""
     note: str = ""
-    """What to know of it, in a few words."""
+    """A note on it, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ReportTable:
     shades: tuple[tuple[float, ...], ...] = ()
     """From 0 to 1, how strongly each number is shaded: a row for each row; empty: not at all."""
     note: str = ""
-    """What to know of the numbers."""
+    """A note on the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class Picture:
     height: int
     """Height in pixels."""
     caption: str
-    """What it shows."""
+    """A description of the picture."""
     boxes: tuple[MarkedBox, ...] = ()
-    """What is drawn over it."""
+    """The shapes drawn over it."""
     note: str = ""
     """More, in small letters."""
 
@@ -115,13 +115,13 @@ class Gallery:
 
     kind: ClassVar = "gallery"
     title: str
-    """What they have in common."""
+    """Their common title."""
     pictures: tuple[Picture, ...]
     """May be empty."""
     note: str = ""
-    """How they were chosen."""
+    """The rule by which they were chosen."""
     size: Literal["small", "large"] = "small"
-    """How wide they are shown."""
+    """Their width on the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class MappedShape:
     points: tuple[tuple[float, float], ...]
     """Corners on the ground, y upwards."""
     name: str
-    """What it is, shown when the pointer is over it."""
+    """Its tooltip."""
     shade: float
     """From 0 to 1, how strongly it is filled."""
 
@@ -144,7 +144,7 @@ class GroundMap:
     shapes: tuple[MappedShape, ...]
     """At least one."""
     note: str = ""
-    """What the shading means."""
+    """The meaning of the shading."""
 
     @property
     def view_box(self) -> str:
@@ -168,7 +168,7 @@ class Remarks:
     texts: tuple[str, ...]
     """One for each item."""
     none: str = "None."
-    """What to write in place of an empty list."""
+    """The text instead of an empty list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which scene the rows of a file of reviews belong to: scenes in other folders share its name."""
+"""The scenes of a file of reviews: scenes in different folders may share a name."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _HERE = "scene = ? AND geom IS NOT NULL"
 
 @dataclass(frozen=True, slots=True)
 class ScenePlace:
-    """Where a scene lies, in the CRS of a file of reviews."""
+    """The place of a scene, in the CRS of a file of reviews."""
 
     width: int
     """Columns."""

@@ -1,4 +1,4 @@
-"""Which rows of a file of reviews are of a scene, and their pixels: people edit rows in a GIS."""
+"""The rows of a scene in a file of reviews, and their pixels: people edit rows in a GIS."""
 
 from __future__ import annotations
 

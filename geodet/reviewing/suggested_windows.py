@@ -61,7 +61,7 @@ class SuggestedWindow:
     objects: int
     """Objects that the model finds in it."""
     reason: str
-    """What the value counts, in words."""
+    """The meaning of the value, in words."""
 
 
 def write_suggestions(

@@ -26,7 +26,7 @@ class RatedWindows:
     windows: list[Window] = field(default_factory=list)
     """In the pixels of their scenes."""
     ratings: list[Rating] = field(default_factory=list)
-    """What they are worth."""
+    """Their ratings."""
 
     def __len__(self) -> int:
         return len(self.windows)

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SearchedWindow:
-    """What a model finds in a window."""
+    """The detections of a model in a window."""
 
     scene: PlannedScene
     """The scene."""
@@ -42,7 +42,7 @@ class SearchedWindow:
     found: Detections
     """In the pixels of the window, at the resolution of the model."""
     turned: Detections | None
-    """What it finds when the window is turned by half a turn, in the pixels of the window; None:
+    """Its detections when the window is rotated by half a turn, in the pixels of the window; None:
     not asked for."""
 
 

@@ -22,14 +22,14 @@ apart; or the objects themselves, those of rare classes first."""
 
 @dataclass(frozen=True, slots=True)
 class SuggestTask:
-    """What to suggest, and by what."""
+    """Options of a suggestion."""
 
     budget: int = 16
     """Windows to suggest."""
     rule: Rule = "uncertainty"
-    """What makes a window worth labelling."""
+    """The rule by which windows are ranked."""
     detections: Path | None = None
-    """What ``geodet detect`` found in the scenes; None: the network searches them."""
+    """Detections of ``geodet detect`` in the scenes; None: the network searches them."""
     reviewed: Path | None = None
     """A file of reviews: its windows, and windows that touch them, are not suggested again."""
 

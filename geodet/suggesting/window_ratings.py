@@ -32,7 +32,7 @@ _MOST_WEIGHT = 10.0  # of a class, as in training with balanced weights
 
 
 class Rating(NamedTuple):
-    """What a window is worth."""
+    """The rating of a window."""
 
     values: Floats
     """(K,) by class."""
@@ -58,7 +58,7 @@ class WindowRater:
     """
 
     rule: Rule
-    """What counts."""
+    """The rule by which windows are rated."""
     thresholds: Floats
     """(K,) score threshold of each class."""
     is_calibrated: bool = False

@@ -122,15 +122,15 @@ class Tileset:
 
 @dataclass(slots=True)
 class ParsedImage:
-    """What the label files say of one image, filled object by object."""
+    """The labels of one image, filled object by object."""
 
     path: Path
     """File of the image."""
     source: str
     """Where its objects are listed, without the number: ``"trees.csv, line "``."""
     frame: _Frame = "pixels"
-    """What the boxes are: corners in pixels (``pixels``), such corners that must not be clipped to
-    the image (``whole``), corners as shares of the image's sides (``shares``), or a point in
+    """The kind of the boxes: corners in pixels (``pixels``), such corners that must not be clipped
+    to the image (``whole``), corners as shares of the image's sides (``shares``), or a point in
     pixels, given twice (``centres``)."""
     boxes: list[Box] = field(default_factory=list)
     """x1 y1 x2 y2 of each object."""
@@ -209,7 +209,7 @@ def _quad_of(outline: Sequence[Point]) -> Quad | None:
 
 @dataclass(slots=True)
 class ParsedLabels:
-    """What the label files of a tileset say, before any image is opened."""
+    """The labels of a tileset, before any image is opened."""
 
     source: Path
     """The file or the folder."""
@@ -220,9 +220,9 @@ class ParsedLabels:
     layout: str = ""
     """Name of the format."""
     split_source: str = ""
-    """What says the split: ``data.yaml``, ``ImageSets/Main``; empty if nothing does."""
+    """The source of the split: ``data.yaml``, ``ImageSets/Main``; empty if there is none."""
     notes: list[str] = field(default_factory=list)
-    """What looks wrong, to warn of."""
+    """Possible mistakes, to warn of."""
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class ListedImages:
     names: Path | None = None
     """The file of class names that obj.data gives, if it exists."""
     notes: list[str] = field(default_factory=list)
-    """What looks wrong."""
+    """Possible mistakes."""
 
 
 def find_listed_images(path: Path) -> ListedImages | None:

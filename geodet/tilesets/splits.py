@@ -50,7 +50,7 @@ PART_WORDS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-"""What label files and folders call the parts of a split, in lower case."""
+"""Names of the parts of a split in label files and folders, in lower case."""
 
 
 def has_georeference(geobox: GeoBox) -> bool:

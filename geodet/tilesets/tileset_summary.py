@@ -27,7 +27,7 @@ _FEW = 20  # objects of a class
 
 @dataclass(frozen=True, slots=True)
 class TilesetSummary:
-    """What was recognised in a tileset, and what looks wrong.
+    """The contents of a tileset, and possible mistakes in it.
 
     Example:
         >>> geodet.info(tiles).layout
@@ -41,7 +41,7 @@ class TilesetSummary:
     objects: dict[Part, int]
     """Number of objects, likewise."""
     split: str
-    """What says the split; empty if the tileset has none of its own."""
+    """The source of the split; empty if the tileset has none of its own."""
     classes: dict[str, int]
     """Number of objects of each class."""
     ignored: int
@@ -60,7 +60,7 @@ class TilesetSummary:
     gsd: tuple[float, float] | None
     """Smallest and largest metres per pixel; None if they are unknown."""
     warnings: tuple[str, ...]
-    """What looks wrong."""
+    """Possible mistakes."""
 
 
 def summarise_tileset(path: Path, *, allow_outside: bool = False) -> TilesetSummary:

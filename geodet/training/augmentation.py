@@ -1,4 +1,4 @@
-"""How training chips are varied: where a crop lies in its image, and its pixel values."""
+"""Augmentation of training chips: the place of a crop in its image, and its pixel values."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _LOWEST_SCORE = 0.05  # of the detections that are validated
 
 
 class _Validation(NamedTuple):
-    """What a validation found."""
+    """The result of a validation."""
 
     scores: MatchCounts | None
     """Counts at the best threshold; None where no object validates."""

@@ -24,7 +24,7 @@ class BoxGroup(NamedTuple):
     """Boxes of some chips, side by side."""
 
     rows: slice
-    """Which chips, as places in :attr:`PackedBoxes.order`."""
+    """The chips, as indices into :attr:`PackedBoxes.order`."""
     first: int
     """Index of the first box, among those of its chip."""
     boxes: Tensor

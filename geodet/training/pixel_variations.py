@@ -1,4 +1,4 @@
-"""How the pixel values of training chips are varied: light, sharpness, noise and compression."""
+"""Augmentation of pixel values: light, sharpness, noise and compression."""
 
 from __future__ import annotations
 

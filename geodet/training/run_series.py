@@ -38,7 +38,7 @@ class SeriesRun:
     config: Config
     """All its settings."""
     group: str
-    """What it shares with the runs that differ in their seeds alone."""
+    """The settings shared by the runs that differ only in their seeds."""
     labels_of: Path | None = None
     """Folder of a run before it that must have learnt from the same labels; None: there is none."""
 

@@ -149,7 +149,7 @@ RUN_TABLES: Mapping[str, Callable[[RunTable], str]] = {
     "markdown": _to_markdown,
     "latex": _to_latex,
 }
-"""What writes a table, by the name of the format."""
+"""Functions that write a table, by the name of the format."""
 
 _ENDINGS = {".txt": "text", ".csv": "csv", ".md": "markdown", ".tex": "latex"}
 

@@ -1,4 +1,4 @@
-"""What a training would do, and how long an epoch would take: ``geodet train --dry-run``."""
+"""The plan of a training and the duration of an epoch: ``geodet train --dry-run``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PartOfPlan:
 
 @dataclass(frozen=True, slots=True)
 class FirstWeights:
-    """What a training takes from the model that it starts from."""
+    """The parts that a training takes from the model that it starts from."""
 
     model: str
     """A bundled model's name, or a file."""
@@ -68,14 +68,14 @@ class FirstWeights:
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """What a training would do."""
+    """The plan of a training."""
 
     classes: dict[str, int]
     """Training objects by class."""
     train: PartOfPlan
-    """What is trained on."""
+    """The training images."""
     val: PartOfPlan
-    """What validates."""
+    """The validation images."""
     gsd: float | None
     """Median metres per pixel of the training images; None if unknown."""
     sides_px: tuple[float, float, float]
@@ -97,11 +97,11 @@ class TrainPlan:
     seconds_an_epoch: float
     """Estimated from two steps, without the validation."""
     device: str
-    """Where it was measured."""
+    """The device on which it was measured."""
     proposals: tuple[Proposal, ...]
     """Settings that would suit the data better."""
     init: FirstWeights | None
-    """What is taken from the model ``train.init``; None without one."""
+    """The parts taken from the model ``train.init``; None without one."""
 
 
 def plan_training(

@@ -53,7 +53,7 @@ class AreaOfInterest:
     height: float
     """Rows of the raster."""
     extents: str
-    """Where the area and the raster lie, in words."""
+    """The places of the area and the raster, in words."""
 
     def touches(self, window: Window, *, margin: float = 0.0) -> bool:
         """Whether a window, widened by a margin, shares a point with the area.

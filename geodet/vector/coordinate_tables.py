@@ -79,7 +79,7 @@ NAMES_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Which columns hold the geometry."""
+    """The columns with the geometry."""
 
     columns: tuple[int, ...]
     """Places of one column of WKT, of x and y, or of x1, y1, x2 and y2."""

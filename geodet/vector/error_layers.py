@@ -27,7 +27,7 @@ class ErrorBoxes:
     """Boxes of one image, with attributes."""
 
     geobox: GeoBox
-    """Where the image lies."""
+    """The geobox of the image."""
     boxes: Floats
     """(R, 4) in the image's pixels."""
     fields: Mapping[str, NDArray[Any] | Sequence[Any]]

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 LABELS_REMEDY = "--crs EPSG:4326 for a file without a CRS, or ogr2ogr -a_srs EPSG:4326"
-"""What to do about labels in degrees that are taken for metres, in commands with ``--crs``."""
+"""The hint for labels in degrees that are taken for metres, in commands with ``--crs``."""
 FILE_REMEDY = "name their CRS with ogr2ogr -a_srs EPSG:4326 NEW.gpkg FILE"
 """Likewise for other files."""
 

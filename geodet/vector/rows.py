@@ -47,7 +47,7 @@ LAYER = "detections"
 
 @dataclass(frozen=True, slots=True)
 class Appending:
-    """How rows are added to a file that holds some."""
+    """Options of appending to a file."""
 
     run: str = ""
     """An identifier that the file keeps, so that a run which goes on after it had appended does not
@@ -75,7 +75,7 @@ class VectorLayer:
     geometry: Geometry = "box"
     """``box``, polygons, or ``centroid``, points."""
     append: Appending | None = None
-    """How rows are added to those that ``path`` holds, if it is there; None: they replace it."""
+    """Options of appending to ``path``, if it exists; None: it is replaced."""
     photographs: Photographs | None = None
     """The scenes, where they are photographs, whose objects have approximate places or none."""
     salt: str = ""

@@ -35,7 +35,7 @@ _TILE = r"(\d{1,2})/(\d{1,9})/(\d{1,9})"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back."""
+    """The response to a request."""
 
     status: int
     """Status code of HTTP."""

@@ -44,7 +44,7 @@ class ShownScene:
     scene: Scene
     """Open."""
     frame: MapFrame
-    """Where it lies on the map."""
+    """Its place on the map."""
     pictures: PictureTiles
     """Its tiles."""
     layers: dict[str, ShownLayer]
