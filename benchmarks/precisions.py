@@ -147,7 +147,7 @@ def _config(precision: str) -> DetectConfig:
 
 
 def _library_of(precision: str) -> AbstractContextManager[object]:
-    """Have an ONNX file computed by the library of a row, whichever is faster."""
+    """Run an ONNX file with the library of a row, whichever is faster."""
 
     def choose(_: Model, engine: OnnxEngine) -> OnnxEngine:
         is_other = precision == _IN_OPENVINO

@@ -207,7 +207,7 @@ def _check_paths(
 
 
 def _pair_outlines(outlines: list[str], labels: list[str]) -> list[OutlineLayer]:
-    """Give each file of outlines its label; the last ones may have none."""
+    """Pair each file of outlines with its label; the last ones may have none."""
     from geodet.previews.map_outlines import OutlineLayer
 
     pairs = zip_longest(outlines, labels, fillvalue="")

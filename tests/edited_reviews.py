@@ -22,7 +22,7 @@ def draw(path, layer, geobox, boxes, **columns):
 
 
 def edit(path, layer, fid, change):
-    """Give a row the geometry that a function makes of its own; None: the row loses it."""
+    """Replace the geometry of a row by what a function makes of it; None: remove it."""
     query = f"SELECT geom FROM {layer} WHERE fid = ?"
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         (stored,) = database.execute(query, (fid,)).fetchone()

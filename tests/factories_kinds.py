@@ -35,7 +35,7 @@ class Place:
 
     @staticmethod
     def of(path):
-        """Ask rasterio."""
+        """Read with rasterio."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as raster:

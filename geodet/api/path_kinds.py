@@ -1,4 +1,4 @@
-"""Tell what a path is, for ``info``: a scene, a vector file, a model and so on."""
+"""Recognise what a path is, for ``info``: a scene, a vector file, a model and so on."""
 
 from __future__ import annotations
 

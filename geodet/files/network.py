@@ -1,4 +1,4 @@
-"""Tell whether geodet may use the network, and which paths would use it.
+"""Determine whether geodet may use the network, and which paths would use it.
 
 The environment variables ``GEODET_OFFLINE`` and ``GEODET_RESTRICTED`` say so, and processes that
 geodet starts inherit them. ``geodet --offline`` and ``--restricted`` set them, and configure GDAL

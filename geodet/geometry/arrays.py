@@ -58,7 +58,7 @@ def empty_apart(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def drop_spare_pages() -> None:
-    """Give the pages that no array uses back to the system."""
+    """Return the pages that no array uses to the system."""
     _spare.clear()
 
 

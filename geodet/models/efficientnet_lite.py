@@ -29,7 +29,7 @@ class _Layer:
     blocks: int
     kernel: int
     stride: int
-    """Of the first block."""
+    """Stride of the first block."""
     expansion: int
     channels: int
 
@@ -96,7 +96,7 @@ def build_efficientnet_lite(name: str, weights: str | None, norm: NormLayer, lev
 
 
 def _layers(name: str) -> list[_Layer]:
-    """Scale the layers of Lite0 as a network does."""
+    """Return the layers of a network: those of Lite0, scaled."""
     width, depth = _SCALES[name]
     last = len(_LITE0) - 1
     return [

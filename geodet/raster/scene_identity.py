@@ -1,4 +1,4 @@
-"""Tell whether a scene has changed since an earlier run: its files by size, time and header."""
+"""Recognise a scene that has changed since an earlier run, by size, time and header of files."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def files(make_scene, tmp_path):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Ask for the page once, then end the server as Ctrl-C does; return what was answered."""
+    """Request the page once, then end the server as Ctrl-C does; return what was answered."""
     answers = []
 
     def serve(server):

@@ -120,7 +120,7 @@ def shares(counts):
 
 
 def pretend_as(monkeypatch, found, scales=None):
-    """Let calibrate and evaluate find these detections, rescored if scales are given."""
+    """Make calibrate and evaluate find these detections, rescored if scales are given."""
     for number, scale in enumerate((scales or {}).values()):
         rescored = []
         for image in found:

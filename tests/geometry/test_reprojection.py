@@ -60,7 +60,7 @@ def test_the_whole_world_covers_every_raster(place, angle):
 def test_a_point_is_inside_in_pixels_where_it_is_inside_on_the_ground(
     place, corners, angle, shear, seed
 ):
-    """Ask the polygon itself, in its own CRS, about each point's own coordinates."""
+    """Test each point, in the CRS of the polygon, against the polygon."""
     geobox = make_geobox(place, angle=angle, shear=shear)
     x1, y1, x2, y2 = raster_bounds(geobox, WGS84)
     low = np.array([x1 + (x2 - x1) * corners[0], y1 + (y2 - y1) * corners[1]])

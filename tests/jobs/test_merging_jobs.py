@@ -39,7 +39,7 @@ CPU = DetectOptions(device="cpu")
 
 @pytest.fixture(scope="module", autouse=True)
 def one_county():
-    """Have bands of one row, take painted noise for imagery, and date all files alike."""
+    """Plan bands of one row, take painted noise for imagery, and date all files alike."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(window_plan, "_BAND_PIXELS", 1)
         patch.setattr(window_plan, "_BAND_BATCHES", 0)
@@ -195,7 +195,7 @@ def damage_within(path):
 
 
 def refuse_to_open(monkeypatch, refused, *, after=0):
-    """Have the system refuse to open a file, but for the first times."""
+    """Refuse to open a file, but for the first times."""
     opened, left = Path.open, [after]
 
     def open_or_fail(path, *args, **options):

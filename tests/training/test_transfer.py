@@ -144,7 +144,7 @@ def test_bands_that_only_the_model_has_are_warned_of(tmp_path, caplog, shown, lo
 
 
 def outputs_of(state):
-    """Give the weights and biases of the classifier's last layer: (A, K, ...) each."""
+    """Return the weights and biases of the classifier's last layer: (A, K, ...) each."""
     parts = (state[f"classifier.last.{part}"] for part in ("weight", "bias"))
     return [part.reshape(PER_CELL, -1, *part.shape[1:]) for part in parts]
 

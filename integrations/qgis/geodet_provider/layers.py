@@ -8,7 +8,7 @@ from .outputs import error_layers, name_layer
 
 
 class StoredStyle(QgsProcessingLayerPostProcessorInterface):
-    """Gives a layer the style that its file stores, which Processing does not load."""
+    """Applies to a layer the style that its file stores, which Processing does not load."""
 
     def postProcessLayer(self, layer, context, feedback):  # noqa: N802 - QGIS calls this name
         """Load the default style; a file without one leaves the layer as it is."""
@@ -19,7 +19,7 @@ KEPT = []  # QGIS deletes what it is given, each once, but keeps no reference th
 
 
 def load_stored_style(details):
-    """Let the layer of these details have the style that its file stores."""
+    """Apply to the layer of these details the style that its file stores."""
     KEPT[:] = [one for one in KEPT if not sip.isdeleted(one)]
     KEPT.append(StoredStyle())
     details.setPostProcessor(KEPT[-1])
@@ -47,7 +47,7 @@ def open_layer(path, option, context, algorithm):
 
 
 def open_errors(folder, context):
-    """Let the project open the errors of an evaluation, where there is a project."""
+    """Add the errors of an evaluation to the project, where there is a project."""
     if context.project() is None:
         return
     path, names = error_layers(folder)
