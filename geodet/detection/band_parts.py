@@ -119,7 +119,7 @@ class BandStore:
         """Read the part of a band; None where there is none that is intact."""
         path = self.path_of(band)
         try:
-            return self._decode(path.read_bytes())
+            return self._decode(band, path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -144,10 +144,10 @@ class BandStore:
         """Return the content of the file of a band."""
         return part.to_bytes()
 
-    def _decode(self, content: bytes) -> BandPart:
-        """Return the part in the content of a file.
+    def _decode(self, band: int, content: bytes) -> BandPart:  # noqa: ARG002 - as above
+        """Return the part in the content of the file of a band.
 
         Raises:
-            ValueError: The content is damaged.
+            ValueError: The content is damaged, or of another band.
         """
         return BandPart.from_bytes(content)

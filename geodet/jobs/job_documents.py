@@ -65,16 +65,13 @@ def to_document(job: JobPlan) -> dict[str, Any]:
 
 
 def identify_job(job: JobPlan, digest: str) -> str:
-    """Return a text that is the same for the same scenes, area, model and settings.
+    """Return a text that is the same for the same scenes, area, windows, model and settings.
 
     Args:
-        job: The plan; how it cuts the scenes does not count, nor what changes only the speed.
+        job: The plan; what changes only the speed does not count.
         digest: SHA-256 digest of the model.
     """
     content = to_document(job)
-    for entry in content["scenes"]:
-        for name in ("numbers", "bands", "windows"):
-            del entry[name]
     settings = job.config.model_dump(mode="json", exclude=_SPEED)
     chosen = {name: content[name] for name in ("crs", "scenes", "iou_threshold")}
     text = json.dumps([digest, settings, chosen], sort_keys=True)

@@ -65,8 +65,8 @@ class JobFolder:
 
     def store(self, number: int) -> PlacedParts:
         """Return the parts of a scene, by its number from 0."""
-        scene = self.plan.scenes[number].planned
-        return PlacedParts(self._scene(number), scene, self.model.description.classes, self._note)
+        scene, classes = self.plan.scenes[number].planned, self.model.description.classes
+        return PlacedParts(self._scene(number), self.plan.identifier, scene, classes, self._note)
 
     def recorded_facts(self) -> PredictorFacts:
         """Return what is known of what computes, as far as a process has begun.
@@ -148,9 +148,7 @@ class JobFolder:
     def _note(self) -> PartNotes:
         """Return what a part says of how it was made."""
         about = describe_run(self.model, self.plan.config, self.recorded_facts())
-        return PartNotes(
-            salt_of(self.model, self.plan.config), {"job": self.plan.identifier, **about}
-        )
+        return PartNotes(salt_of(self.model, self.plan.config), about)
 
     def _scene(self, number: int) -> Path:
         return self.folder / _PARTS / f"{number // _SCENES_OF_A_FOLDER:03d}" / f"{number:06d}"

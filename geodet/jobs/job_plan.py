@@ -59,7 +59,7 @@ class JobPlan:
     """The scenes of a job, and everything that what is found in them depends on."""
 
     identifier: str
-    """Differs for other scenes, another model or other settings."""
+    """Differs for other scenes or windows, another model or other settings."""
     scenes: tuple[JobScene, ...]
     """In the order given, without those that do not meet the area of interest."""
     records: tuple[SceneRecord, ...]

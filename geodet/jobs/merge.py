@@ -55,12 +55,11 @@ class MergeRun(LayerRun):
         job: The job.
         outputs: Files, as for a detection.
         options: Formats, and whether files are replaced or appended to.
-        allow_missing: Whether bands without an intact part are written as areas that were not
-            examined.
+        allow_missing: Whether bands without a part that can be used are written as not examined.
         progress: Called after each part.
 
     Raises:
-        OutputError: Parts are missing, not intact or cannot be read, or an output exists or cannot
+        OutputError: Parts are missing, cannot be used or read, or an output exists or cannot
             be written.
         ConfigError: The options contradict each other.
     """
@@ -135,7 +134,7 @@ class _StoredScenes:
             yield BandPiece(part, indices, indices[-1] + 1, resumed=True)
 
     def _read(self, store: PlacedParts, band: int) -> BandPart | None:
-        """Read the part of a band; None where it may be missing, and is, or is not intact."""
+        """Read the part of a band; None where it may be missing, and is, or cannot be used."""
         path, computes = store.path_of(band), f"geodet detect --job {self._job.folder}"
         try:
             return store.read_intact(band)
@@ -149,10 +148,10 @@ class _StoredScenes:
             ) from error
         except ValueError as error:
             if self._allow_missing:
-                logger.warning("%s is not intact: %s", path, error)
+                logger.warning("%s cannot be merged: %s", path, error)
                 return None
             raise OutputError(
-                f"{path} is not intact: {error}",
+                f"{path} cannot be merged: {error}",
                 hint=f"remove it, and {computes} computes it again; --allow-missing writes it as "
                 "not examined",
                 path=path,

@@ -50,12 +50,12 @@ _MAGIC, _LENGTH_BYTES = b"PAR1", 4
 
 @dataclass(frozen=True, slots=True)
 class PartNotes:
-    """The origin of a part: the plan, the device and the versions."""
+    """What a part says of how it was made."""
 
     salt: str
     """Salt of the identifiers, see :func:`geodet.vector.frames.object_ids`."""
     metadata: Mapping[str, str]
-    """The job, the software, the model and the settings, by title."""
+    """The software, the model and the settings, by title."""
 
 
 class PlacedParts(BandStore):
@@ -63,6 +63,7 @@ class PlacedParts(BandStore):
 
     Args:
         folder: Where the parts are; it need not exist.
+        job: Identifier of the job; parts of others are refused.
         scene: The scene.
         classes: Names of the classes, by label.
         note: Returns what a part says of how it was made.
@@ -76,11 +77,13 @@ class PlacedParts(BandStore):
     def __init__(
         self,
         folder: Path,
+        job: str,
         scene: PlannedScene,
         classes: Sequence[str],
         note: Callable[[], PartNotes],
     ) -> None:
         super().__init__(folder)
+        self._job = job
         self._scene, self._classes, self._note = scene, tuple(classes), note
 
     def list_missing(self, bands: Iterable[int], *, strict: bool = False) -> list[int]:
@@ -118,7 +121,7 @@ class PlacedParts(BandStore):
         Raises:
             FileNotFoundError: There is none.
             OutputError: The system does not let it be read.
-            ValueError: It is not intact.
+            ValueError: It is not intact, or is of another job, scene or band.
         """
         path = self.path_of(band)
         try:
@@ -128,7 +131,7 @@ class PlacedParts(BandStore):
             raise
         except OSError as error:
             raise _unreadable(path, error) from error
-        return self._decode(content)
+        return self._decode(band, content)
 
     def _encode(self, band: int, part: BandPart) -> bytes:
         notes, found = self._note(), part.detections
@@ -151,8 +154,8 @@ class PlacedParts(BandStore):
         low = np.fmin.reduce(bounds, axis=0, initial=np.inf)
         high = np.fmax.reduce(bounds, axis=0, initial=-np.inf)
         extent = np.concatenate([low[:2], high[2:]])
-        about = {"path": self._scene.path, "band": str(band), **notes.metadata}
-        layer = VectorLayer(self.folder, self._classes, crs, {**about, _ABOUT: _describe(part)})
+        about = {**self._origin(band), **notes.metadata, _ABOUT: _describe(part)}
+        layer = VectorLayer(self.folder, self._classes, crs, about)
         order = np.argsort(hilbert_places(bounds, extent), kind="stable")
         table = pyarrow.table(columns).take(pyarrow.array(order))
         stream = pyarrow.BufferOutputStream()
@@ -163,9 +166,13 @@ class PlacedParts(BandStore):
             writer.add_key_value_metadata(geoparquet_metadata(layer, extent))
         return bytes(stream.getvalue())
 
-    def _decode(self, content: bytes) -> BandPart:
+    def _origin(self, band: int) -> dict[str, str]:
+        """Return what the part of a band belongs to, by title."""
+        return {"job": self._job, "path": self._scene.path, "band": str(band)}
+
+    def _decode(self, band: int, content: bytes) -> BandPart:
         try:
-            return _read(content, self._classes)
+            return _read(content, self._classes, self._origin(band))
         except (pyarrow.ArrowException, OSError, KeyError, TypeError, UnicodeError) as error:
             text = " ".join(str(error).split())  # Arrow's have several lines
             raise ValueError(text) from error  # and are OSErrors even for what is in memory
@@ -222,12 +229,15 @@ def _checksum(part: BandPart) -> str:
     return digest.hexdigest()
 
 
-def _read(content: bytes, classes: Sequence[str]) -> BandPart:
+def _read(content: bytes, classes: Sequence[str], origin: Mapping[str, str]) -> BandPart:
     with parquet.ParquetFile(pyarrow.BufferReader(content)) as file:
+        about = file.schema_arrow.metadata
+        if any(about[title.encode()].decode() != text for title, text in origin.items()):
+            raise ValueError("it was computed for another job, scene or band")
         names = file.schema_arrow.names
         shape = _SHAPE if _SHAPE[-1] in names else _SHAPE[:_AXIS_ALIGNED]
         table = file.read(["label", "score", _ROW, *shape, *_CUT], use_threads=False)
-        notes = parse_json(file.schema_arrow.metadata[_ABOUT.encode()].decode())
+        notes = parse_json(about[_ABOUT.encode()].decode())
     order = np.argsort(table[_ROW].to_numpy())
     known = compute.index_in(table["label"], pyarrow.array(classes, pyarrow.string()))
     labels = known.fill_null(-1).to_numpy()

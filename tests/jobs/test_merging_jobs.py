@@ -237,18 +237,45 @@ def test_a_part_that_is_damaged_within_is_an_error_of_the_merge(searched_job, tm
     job, out = searched_job, tmp_path / "out.gpkg"
     part = job.store(1).folder / "000001.parquet"
     damage_within(part)
-    with pytest.raises(OutputError, match=r"000001\.parquet is not intact: ") as refused:
+    with pytest.raises(OutputError, match=r"000001\.parquet cannot be merged: ") as refused:
         merge(job, out)
     assert refused.value.path == part
     assert "\n\n" not in str(refused.value)
     assert refused.value.hint.startswith(f"remove it, and geodet detect --job {job.folder} ")
     assert not out.exists()
     assert merge(job, out, allow_missing=True).not_examined == 1
-    assert "000001.parquet is not intact: " in caplog.text
+    assert "000001.parquet cannot be merged: " in caplog.text
     assert "is computed again" not in caplog.text
     part.unlink()
     search(job)
     assert merge(job, out, overwrite=True).not_examined == 0
+
+
+@pytest.mark.parametrize(
+    "changes", [{"score_threshold": 0.4}, {"chip_size": 96}, {"batch_size": 2}]
+)
+def test_parts_of_a_job_with_other_settings_are_not_merged(
+    scenes, searched_job, model_path, tmp_path, changes
+):
+    other, out = tmp_path / "other", tmp_path / "out.gpkg"
+    config = CONFIG.model_copy(update=changes)
+    plan_job(scenes, model_path, config, CPU, folder=other, sample_seconds=0)
+    part = searched_job.store(1).folder / "000001.parquet"
+    open_job(other).store(1).write(1, searched_job.store(1).read_intact(1))
+    shutil.copyfile(open_job(other).store(1).path_of(1), part)
+    match = r"000001\.parquet cannot be merged: it was computed for another job, scene or band"
+    with pytest.raises(OutputError, match=match):
+        merge(searched_job, out)
+    assert not out.exists()
+    assert merge(searched_job, out, allow_missing=True).not_examined == 1
+
+
+@pytest.mark.parametrize("place", [(0, 1), (1, 2)])
+def test_a_part_in_the_place_of_another_is_not_merged(searched_job, tmp_path, place):
+    part, (scene, band) = searched_job.store(1).folder / "000001.parquet", place
+    shutil.copyfile(searched_job.store(scene).path_of(band), part)
+    with pytest.raises(OutputError, match=r"000001\.parquet cannot be merged: it was computed"):
+        merge(searched_job, tmp_path / "out.gpkg")
 
 
 @pytest.mark.parametrize("allow_missing", [False, True])

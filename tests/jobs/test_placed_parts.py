@@ -19,7 +19,8 @@ from geodet.jobs.placed_parts import PartNotes, PlacedParts
 from geodet.vector.frames import object_ids
 
 CLASSES = ("car", "lorry")
-NOTES = PartNotes("salt", {"software": "geodet", "job": "0123"})
+NOTES = PartNotes("salt", {"software": "geodet"})
+JOB = "0123"
 WINDOW = Window(3, 4, 50, 60)
 
 
@@ -32,7 +33,7 @@ def scene():
 
 @pytest.fixture
 def store(scene, tmp_path):
-    return PlacedParts(tmp_path / "parts" / "000000", scene, CLASSES, lambda: NOTES)
+    return PlacedParts(tmp_path / "parts" / "000000", JOB, scene, CLASSES, lambda: NOTES)
 
 
 def a_part(count=500, *, oriented=False):
@@ -77,7 +78,7 @@ def test_a_part_comes_back_to_the_last_bit(store, count, oriented):
 
 def test_scenes_without_a_crs_have_parts_as_well(scene, tmp_path):
     bare = replace(scene, geobox=replace(scene.geobox, crs=None))
-    store = PlacedParts(tmp_path, bare, CLASSES, lambda: NOTES)
+    store = PlacedParts(tmp_path, JOB, bare, CLASSES, lambda: NOTES)
     store.write(0, a_part())
     assert equal(store.read(0), a_part())
     assert geopandas.read_parquet(tmp_path / "000000.parquet").crs is None
@@ -119,6 +120,7 @@ def test_the_file_is_geoparquet_1_1_and_says_how_it_was_made(store):
     assert texts[b"path"] == b"/scenes/a.tif"
     assert texts[b"band"] == b"5"
     assert texts[b"software"] == b"geodet"
+    assert texts[b"job"] == b"0123"
 
 
 def test_a_part_that_is_not_intact_is_computed_again(store, caplog):
@@ -158,5 +160,5 @@ def test_a_part_that_is_cut_off_anywhere_counts_as_missing(store, caplog):
 
 def test_a_label_of_another_model_is_refused(scene, store):
     store.write(0, a_part())
-    other = PlacedParts(store.folder, scene, ("car",), lambda: NOTES)
+    other = PlacedParts(store.folder, JOB, scene, ("car",), lambda: NOTES)
     assert other.read(0) is None
