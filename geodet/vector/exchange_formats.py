@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import shutil
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from geodet.files.pending import PendingOutput, announce, keep_complete, rename_
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.vector.formats import Format, shapefile_parts
 from geodet.vector.gdal_errors import raising_gdal_errors
-from geodet.vector.gdal_formats import GdalCopyWriter, GeoJsonWriter, is_on_earth
+from geodet.vector.gdal_formats import (
+    GdalCopyWriter,
+    GeoJsonWriter,
+    count_by_reading,
+    is_on_earth,
+)
 from geodet.vector.lazy_modules import pyogrio
 from geodet.vector.rows import LAYER, VectorLayer
 
@@ -128,6 +134,8 @@ class ShapefileWriter(GdalCopyWriter):
 
     def _check_written(self) -> None:
         super()._check_written()
+        for part in (self._temporary, *map(self._temporary.with_suffix, (".shx", ".dbf"))):
+            _check_length(part)
         sizes = [part.stat().st_size for part in shapefile_parts(self._temporary) if part.exists()]
         if max(sizes) > _LARGEST:
             _logger.warning(
@@ -174,10 +182,31 @@ class FileGdbWriter(GdalCopyWriter):
         super().__init__(output, layer)
         self._target = self._folder / "rows.gdb"  # GDAL looks at the end of the name
 
+    def _count_written(self) -> int:
+        return count_by_reading(self._target)
+
     def _complete(self) -> None:
         super()._complete()
         with raising_gdal_errors():
             shutil.copytree(self._target, self._temporary, dirs_exist_ok=True)
+
+
+def _check_length(part: Path) -> None:
+    """Check that a file of a Shapefile is as long as its header says: readers fill up what is lost.
+
+    Raises:
+        OSError: It is shorter, or has no header.
+    """
+    with part.open("rb") as file:
+        head = file.read(28)
+    if part.suffix == ".dbf":
+        count, before, record = struct.unpack_from("<IHH", head, 4)
+        length = before + count * record
+    else:
+        length = 2 * int.from_bytes(head[24:28], "big")
+    found = part.stat().st_size
+    if not 0 < length <= found:
+        raise OSError(f"{part.suffix} came out incomplete, with {found} bytes")
 
 
 def _copy_layer(source: Path, target: Path, **options: Any) -> None:

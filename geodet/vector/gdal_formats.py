@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import warnings
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pyproj import CRS
@@ -24,6 +25,7 @@ __all__ = [
     "GdalCopyWriter",
     "GeoJsonLinesWriter",
     "GeoJsonWriter",
+    "count_by_reading",
     "is_on_earth",
 ]
 
@@ -91,9 +93,12 @@ class GdalCopyWriter(RowWriter):
 
     def _check_written(self) -> None:
         """Check the finished file: on a full disk GDAL can lose its end without an error."""
-        found = pyogrio.read_info(gdal_path(self._target), force_feature_count=True)["features"]
+        found = self._count_written()
         if found != self._count:
             raise OSError(f"the file came out incomplete, with {found} of {self._count} objects")
+
+    def _count_written(self) -> int:
+        return int(pyogrio.read_info(gdal_path(self._target), force_feature_count=True)["features"])
 
 
 class FlatGeobufWriter(GdalCopyWriter):
@@ -111,6 +116,9 @@ class FlatGeobufWriter(GdalCopyWriter):
     def _complete(self) -> None:
         super()._complete()
         self._target.replace(self._temporary)
+
+    def _count_written(self) -> int:
+        return count_by_reading(self._target)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -163,6 +171,16 @@ class GeoJsonLinesWriter(GeoJsonWriter):
     def _check_written(self) -> None:
         if self._count or self._temporary.stat().st_size:  # GDAL does not open an empty file
             super()._check_written()
+
+
+def count_by_reading(path: Path) -> int:
+    """Read all rows of a file, as its header may have the number of those that were lost as well.
+
+    Raises:
+        OSError: It is cut off.
+    """
+    with pyogrio.raw.open_arrow(gdal_path(path), use_pyarrow=True) as (_, batches):
+        return sum(map(len, batches))
 
 
 _FEATURE = '{ "type": "Feature",'

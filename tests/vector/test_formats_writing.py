@@ -34,6 +34,7 @@ from geodet.geometry.geobox import GeoBox
 from geodet.geometry.scene_detections import SceneDetections
 from geodet.geopackage.table import GeoPackageTable
 from geodet.raster.scene import Scene
+from geodet.vector.gdal_formats import GdalCopyWriter
 from geodet.vector.write_detections import open_writer
 
 angle = st.floats(-180, 180)
@@ -217,6 +218,28 @@ def test_a_full_disk_is_noticed(tmp_path, suffix, missing):
     assert "free space" in caught.value.hint
     assert len(str(caught.value)) < 300 + len(str(path))
     assert path.read_bytes() == before
+    assert not litter(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".fgb", ".shp", ".gdb"])
+@pytest.mark.parametrize("missing", [2, 10, 50, 500, 0.2, 0.5])
+def test_a_disk_that_is_full_when_gdal_closes_a_file_is_noticed(
+    tmp_path, monkeypatch, suffix, missing
+):
+    """The headers of these formats have the number of rows, also of those that are lost."""
+    whole, written = part(found(2000)), GdalCopyWriter._convert
+    write(tmp_path / f"whole{suffix}", whole)
+    size = max(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    limit = size - int(missing if missing >= 1 else size * missing)
+
+    def convert(writer):
+        with largest_file(limit):
+            written(writer)
+
+    monkeypatch.setattr(GdalCopyWriter, "_convert", convert)
+    with pytest.raises(OutputError, match=rf"cannot write .*found\{suffix}: "):
+        write(tmp_path / f"found{suffix}", whole)
+    assert not list(tmp_path.glob("found*"))
     assert not litter(tmp_path)
 
 
