@@ -23,6 +23,7 @@ from geodet.files.outputs import replacing
 from geodet.files.spreadsheet_text import safe_text
 from geodet.geometry.geobox import WGS_84
 from geodet.vector.gdal_errors import raising_gdal_errors
+from geodet.vector.gdal_formats import check_rows
 
 __all__ = [
     "AttributeLayer",
@@ -176,6 +177,8 @@ def _write_layer(path: Path, layer: str, frame: Any, driver: str, *, append: boo
         pyogrio.write_dataframe(
             frame, gdal_path(path), layer=layer, driver=driver, append=append, **options
         )
+        if driver != "GPKG":  # of which GDAL reports that a transaction has failed
+            check_rows(path, len(frame))
 
 
 def _options(frame: Any, driver: str) -> dict[str, str]:

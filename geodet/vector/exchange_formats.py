@@ -21,7 +21,7 @@ from geodet.vector.gdal_errors import raising_gdal_errors
 from geodet.vector.gdal_formats import (
     GdalCopyWriter,
     GeoJsonWriter,
-    count_by_reading,
+    check_rows,
     is_on_earth,
 )
 from geodet.vector.lazy_modules import pyogrio
@@ -182,8 +182,8 @@ class FileGdbWriter(GdalCopyWriter):
         super().__init__(output, layer)
         self._target = self._folder / "rows.gdb"  # GDAL looks at the end of the name
 
-    def _count_written(self) -> int:
-        return count_by_reading(self._target)
+    def _check_written(self) -> None:
+        check_rows(self._target, self._count)
 
     def _complete(self) -> None:
         super()._complete()

@@ -25,7 +25,7 @@ __all__ = [
     "GdalCopyWriter",
     "GeoJsonLinesWriter",
     "GeoJsonWriter",
-    "count_by_reading",
+    "check_rows",
     "is_on_earth",
 ]
 
@@ -93,12 +93,8 @@ class GdalCopyWriter(RowWriter):
 
     def _check_written(self) -> None:
         """Check the finished file: on a full disk GDAL can lose its end without an error."""
-        found = self._count_written()
-        if found != self._count:
-            raise OSError(f"the file came out incomplete, with {found} of {self._count} objects")
-
-    def _count_written(self) -> int:
-        return int(pyogrio.read_info(gdal_path(self._target), force_feature_count=True)["features"])
+        about = pyogrio.read_info(gdal_path(self._target), force_feature_count=True)
+        _check_count(about["features"], self._count)
 
 
 class FlatGeobufWriter(GdalCopyWriter):
@@ -117,8 +113,8 @@ class FlatGeobufWriter(GdalCopyWriter):
         super()._complete()
         self._target.replace(self._temporary)
 
-    def _count_written(self) -> int:
-        return count_by_reading(self._target)
+    def _check_written(self) -> None:
+        check_rows(self._target, self._count)
 
     def _options(self) -> dict[str, Any]:
         return {
@@ -173,14 +169,19 @@ class GeoJsonLinesWriter(GeoJsonWriter):
             super()._check_written()
 
 
-def count_by_reading(path: Path) -> int:
-    """Read all rows of a file, as its header may have the number of those that were lost as well.
+def check_rows(path: Path, count: int) -> None:
+    """Check a finished file by reading all rows: its header may count those that are lost as well.
 
     Raises:
-        OSError: It is cut off.
+        OSError: It does not have so many rows.
     """
     with pyogrio.raw.open_arrow(gdal_path(path), use_pyarrow=True) as (_, batches):
-        return sum(map(len, batches))
+        _check_count(sum(map(len, batches)), count)
+
+
+def _check_count(found: int, count: int) -> None:
+    if found != count:
+        raise OSError(f"the file came out incomplete, with {found} of {count} objects")
 
 
 _FEATURE = '{ "type": "Feature",'
