@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _GDAL_SUFFIXES = (".gpkg", ".geojson", ".fgb")  # that only GDAL writes
+_LONGEST_SIDECAR = ".not_examined.geojson"  # of the names beside an output
 _LEAST_FREE = 1 << 20  # bytes; SQLite and GDAL fail before the last one is taken
 
 
@@ -41,9 +43,10 @@ def check_destination(
         append: Whether it is changed in place.
 
     Raises:
-        OutputError: Another suffix, a path that GDAL cannot write to, no such folder, a folder that
-            cannot be written to, a link to what does not exist, or an existing file that may not be
-            replaced, that holds the decisions of a review, or that another program works with.
+        OutputError: Another suffix, a name that is too long, a path that GDAL cannot write to, no
+            such folder, a folder that cannot be written to, a link to what does not exist, or an
+            existing file that may not be replaced, that holds the decisions of a review, or that
+            another program works with.
     """
     if path.suffix.lower() not in suffixes:
         raise OutputError(
@@ -53,6 +56,7 @@ def check_destination(
         )
     if path.suffix.lower() in _GDAL_SUFFIXES:
         check_gdal_output(path)
+    _check_name(path)
     if not path.parent.is_dir():
         raise OutputError(
             f"no folder {path.parent} to write {path.name} to",
@@ -81,6 +85,20 @@ def check_destination(
         raise OutputError(
             f"cannot write to {path.parent}: {error.strerror}",
             hint="choose another folder",
+            path=path,
+        ) from error
+
+
+def _check_name(path: Path) -> None:
+    """Check that the system takes the name of a file, and those of the files beside it."""
+    try:
+        path.with_name(f"{path.name}{_LONGEST_SIDECAR}").exists()
+    except OSError as error:
+        is_long = error.errno == errno.ENAMETOOLONG
+        shorter = "choose a shorter name; the file of a scene is named after the scene"
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}",
+            hint=shorter if is_long else "choose another folder",
             path=path,
         ) from error
 

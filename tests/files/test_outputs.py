@@ -124,6 +124,17 @@ def test_a_link_to_nothing_is_refused_and_one_to_a_file_is_not(tmp_path, ways):
     check_destination(link, (".gpkg",), **ways)
 
 
+@pytest.mark.parametrize("letters", [240, 300])
+def test_a_name_that_the_system_does_not_take_is_refused(tmp_path, letters):
+    """The files beside an output have longer names."""
+    path = tmp_path / f"{'a' * letters}.gpkg"
+    with pytest.raises(
+        OutputError, match=r"cannot write .*aaa\.gpkg: File name too long"
+    ) as refused:
+        check_destination(path, (".gpkg",), overwrite=False)
+    assert refused.value.hint.startswith("choose a shorter name")
+
+
 def test_no_output_takes_the_place_of_an_input_or_of_another(tmp_path):
     scene, out = tmp_path / "scene.tif", tmp_path / "out.gpkg"
     scene.touch()
